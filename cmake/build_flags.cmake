@@ -1,0 +1,15 @@
+# Warnings and sanitizers, linked PRIVATE by every target of ours: duet::build_flags.
+add_library(duet_build_flags INTERFACE)
+add_library(duet::build_flags ALIAS duet_build_flags)
+target_compile_options(duet_build_flags INTERFACE -Wall -Wextra -Werror -Wno-missing-field-initializers)
+
+# One binary for every x86-64 since 2009; faster paths are chosen at run time (oneDNN does so itself).
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|amd64|AMD64")
+  target_compile_options(duet_build_flags INTERFACE -march=x86-64-v2)
+endif()
+
+if(DUET_SANITIZE)
+  target_compile_options(duet_build_flags INTERFACE
+    -fsanitize=${DUET_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(duet_build_flags INTERFACE -fsanitize=${DUET_SANITIZE})
+endif()

@@ -1,0 +1,32 @@
+# Every dependency, REQUIRED, from Debian bookworm (./duet installs them).
+find_package(Threads REQUIRED)
+find_package(absl REQUIRED)
+find_package(Protobuf REQUIRED)
+find_package(gRPC CONFIG REQUIRED)
+find_package(OpenCV REQUIRED COMPONENTS core imgproc imgcodecs)
+find_package(Boost 1.81 REQUIRED COMPONENTS json url)
+find_package(OpenSSL REQUIRED)
+find_package(CURL REQUIRED)
+find_package(pugixml REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(prometheus-cpp CONFIG REQUIRED)
+
+if(DUET_WITH_TORCH)
+  find_package(Torch REQUIRED)
+  # oneDNN by hand: its CMake config in Debian asks for OpenCL's headers, which nothing here uses.
+  find_library(DNNL_LIBRARY dnnl REQUIRED)
+  add_library(duet_onednn INTERFACE)
+  add_library(duet::onednn ALIAS duet_onednn)
+  target_link_libraries(duet_onednn INTERFACE ${DNNL_LIBRARY})
+  # Torch's own variable carries flags as strings; a target carries them as usage requirements.
+  add_library(duet_torch INTERFACE)
+  add_library(duet::torch ALIAS duet_torch)
+  target_include_directories(duet_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
+  target_link_libraries(duet_torch INTERFACE ${TORCH_LIBRARIES})
+endif()
+
+if(DUET_BUILD_TESTS)
+  find_package(GTest REQUIRED)
+  find_package(benchmark REQUIRED)
+  find_package(Python3 REQUIRED COMPONENTS Interpreter)
+endif()

@@ -1,0 +1,23 @@
+# duet_add_proto(NAME FILES...): a static library of the messages and gRPC stubs of .proto files below proto/.
+function(duet_add_proto name)
+  set(sources)
+  foreach(file IN LISTS ARGN)
+    string(REGEX REPLACE "\\.proto$" "" stem ${file})
+    set(base ${PROJECT_BINARY_DIR}/proto/${stem})
+    add_custom_command(
+      OUTPUT ${base}.pb.cc ${base}.pb.h ${base}.grpc.pb.cc ${base}.grpc.pb.h
+      COMMAND protobuf::protoc
+        --cpp_out=${PROJECT_BINARY_DIR}/proto
+        --grpc_out=${PROJECT_BINARY_DIR}/proto
+        --plugin=protoc-gen-grpc=$<TARGET_FILE:gRPC::grpc_cpp_plugin>
+        --proto_path=${PROJECT_SOURCE_DIR}/proto
+        ${PROJECT_SOURCE_DIR}/proto/${file}
+      DEPENDS ${PROJECT_SOURCE_DIR}/proto/${file}
+      VERBATIM)
+    list(APPEND sources ${base}.pb.cc ${base}.grpc.pb.cc)
+  endforeach()
+  add_library(${name} STATIC ${sources})
+  # SYSTEM: generated headers are not held to our warnings.
+  target_include_directories(${name} SYSTEM PUBLIC ${PROJECT_BINARY_DIR}/proto)
+  target_link_libraries(${name} PUBLIC protobuf::libprotobuf gRPC::grpc++)
+endfunction()

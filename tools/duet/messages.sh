@@ -1,0 +1,24 @@
+# shellcheck shell=bash
+# What ./duet says while it works, and its help.
+
+say() { printf '%s\n' "$*"; }
+
+# A heading above a step that may take a while.
+step() { printf '== %s\n' "$*"; }
+
+warn() { printf 'duet: %s\n' "$*" >&2; }
+
+die() {
+  warn "$@"
+  exit 1
+}
+
+cmd_help() {
+  cat <<'TEXT'
+usage: ./duet COMMAND [ARGUMENT...]
+
+  test                  install, build, and run the tests; ./duet test --help lists its parts
+
+It runs on Debian 12 (bookworm), as root or with sudo.
+TEXT
+}

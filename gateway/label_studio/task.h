@@ -1,0 +1,68 @@
+// The bodies of Label Studio's POST requests, checked and typed.
+//
+// Every parser returns InvalidArgument with one sentence that names the field or the task if the
+// body isn't JSON, has the wrong shape or exceeds a limit. Unknown fields are ignored; of a task
+// only `id` and `data` are relied on.
+#ifndef DUET_GATEWAY_LABEL_STUDIO_TASK_H_
+#define DUET_GATEWAY_LABEL_STUDIO_TASK_H_
+
+#include <absl/status/statusor.h>
+
+#include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gateway::label_studio {
+
+struct RequestLimits {
+  std::size_t max_tasks = 100'000;
+  int max_depth = 64;  // nesting of the JSON
+};
+
+struct Task {
+  std::int64_t id = 0;  // 0: none was given
+  boost::json::object data;
+};
+
+// POST /predict.
+struct PredictRequest {
+  std::vector<Task> tasks;     // at least one
+  std::string project_id;      // "1" of "1.1795395253"; "" if absent
+  std::string label_config;    // XML; "" if absent
+  boost::json::value context;  // of `params`; null for batches and opened tasks
+
+  // One prompt drawn with a smart tool waits for its answer. Exactly one task then.
+  bool interactive() const { return !context.is_null(); }
+};
+absl::StatusOr<PredictRequest> ParsePredictRequest(std::string_view body,
+                                                   const RequestLimits& limits = {});
+
+// POST /setup.
+struct SetupRequest {
+  std::string project_id;
+  std::string label_config;  // `schema`; "" if absent
+  std::string hostname;      // Label Studio's own idea of its URL
+  std::string access_token;  // legacy token, often refused
+  boost::json::object
+      extra_params;  // given as an object or as a string that holds one; empty if null
+};
+absl::StatusOr<SetupRequest> ParseSetupRequest(std::string_view body,
+                                               const RequestLimits& limits = {});
+
+// POST /webhook. `action` is what Label Studio calls it, e.g. "ANNOTATION_CREATED"; unknown ones
+// are legal.
+struct WebhookEvent {
+  std::string action;
+  std::string project_id;              // "" if absent
+  std::string label_config;            // of the project; "" if absent
+  std::vector<std::int64_t> task_ids;  // of `task` or `tasks`
+  std::vector<std::int64_t> annotation_ids;
+};
+absl::StatusOr<WebhookEvent> ParseWebhook(std::string_view body, const RequestLimits& limits = {});
+
+}  // namespace gateway::label_studio
+
+#endif  // DUET_GATEWAY_LABEL_STUDIO_TASK_H_

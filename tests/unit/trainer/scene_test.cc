@@ -1,0 +1,92 @@
+#include "trainer/scenes/scene.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <opencv2/imgproc.hpp>
+#include <set>
+
+namespace trainer {
+namespace {
+
+bool SamePixels(const cv::Mat& a, const cv::Mat& b) {
+  return a.size() == b.size() && a.type() == b.type() && cv::norm(a, b, cv::NORM_INF) == 0;
+}
+
+TEST(SceneTest, TheSameSeedDrawsTheSameScene) {
+  const Scene first = DrawScene(42, {});
+  const Scene second = DrawScene(42, {});
+
+  EXPECT_TRUE(SamePixels(first.image, second.image));
+  ASSERT_EQ(first.objects.size(), second.objects.size());
+  for (std::size_t i = 0; i < first.objects.size(); ++i) {
+    EXPECT_EQ(first.objects[i].shape, second.objects[i].shape);
+    EXPECT_EQ(first.objects[i].box, second.objects[i].box);
+    EXPECT_TRUE(SamePixels(first.objects[i].mask, second.objects[i].mask));
+  }
+}
+
+TEST(SceneTest, AnotherSeedDrawsAnotherScene) {
+  EXPECT_FALSE(SamePixels(DrawScene(1, {}).image, DrawScene(2, {}).image));
+}
+
+TEST(SceneTest, MasksAreDisjointAndBoxesTight) {
+  for (int n = 0; n < 20; ++n) {
+    SceneOptions options;
+    options.size = {240, 160};
+    const Scene scene = DrawScene(SceneSeed(7, "test", n), options);
+    ASSERT_FALSE(scene.objects.empty());
+    cv::Mat times_covered = cv::Mat::zeros(options.size, CV_8UC1);
+    for (const SceneObject& object : scene.objects) {
+      times_covered += object.mask / 255;
+      const cv::Rect tight = cv::boundingRect(object.mask);
+      EXPECT_EQ(object.box,
+                (vision::Box{static_cast<float>(tight.x), static_cast<float>(tight.y),
+                             static_cast<float>(tight.br().x), static_cast<float>(tight.br().y)}));
+      EXPECT_GT(cv::countNonZero(object.mask), 0);
+    }
+    double most = 0;
+    cv::minMaxLoc(times_covered, nullptr, &most);
+    EXPECT_EQ(most, 1);
+  }
+}
+
+TEST(SceneTest, EveryShapeComesUp) {
+  std::set<Shape> seen;
+  SceneOptions options;
+  options.size = {160, 160};
+  for (int n = 0; n < 40; ++n) {
+    for (const SceneObject& object : DrawScene(SceneSeed(1, "test", n), options).objects)
+      seen.insert(object.shape);
+  }
+  EXPECT_EQ(seen.size(), ShapeNames().size());
+}
+
+// A shape that its surroundings hide could be found by nobody.
+TEST(SceneTest, ShapesStandOutFromTheirBackground) {
+  SceneOptions options;
+  options.size = {200, 200};
+  options.min_objects = options.max_objects = 1;
+  for (int n = 0; n < 30; ++n) {
+    const Scene scene = DrawScene(SceneSeed(3, "test", n), options);
+    const cv::Mat& mask = scene.objects[0].mask;
+    cv::Mat wide;
+    cv::dilate(mask, wide, cv::Mat(), {-1, -1}, 6);
+    const cv::Scalar inside = cv::mean(scene.image, mask);
+    const cv::Scalar around = cv::mean(scene.image, wide - mask);
+    EXPECT_GT(cv::norm(inside - around), 30) << "scene " << n;
+  }
+}
+
+TEST(SceneTest, SequencesShareNoSeed) {
+  std::set<std::uint64_t> seeds;
+  for (int n = 0; n < 1000; ++n) {
+    seeds.insert(SceneSeed(1, "train", n));
+    seeds.insert(SceneSeed(1, "held-out", n));
+    seeds.insert(SceneSeed(2, "train", n));
+  }
+  EXPECT_EQ(seeds.size(), 3000u);
+}
+
+}  // namespace
+}  // namespace trainer

@@ -18,6 +18,7 @@ cmd_help() {
 usage: ./duet COMMAND [ARGUMENT...]
 
   test                  install, build, and run the tests; ./duet test --help lists its parts
+  models list|fetch     official weights, from their publishers
 
 It runs on Debian 12 (bookworm), as root or with sudo.
 TEXT

@@ -13,11 +13,12 @@ Parts, in this order:
   scripts    shellcheck
   asan       address and undefined-behaviour sanitizers, on the layers without LibTorch
   tsan       thread sanitizer, on the same
+  e2e        the real processes, commands and a real Label Studio
 TEXT
 }
 
 cmd_test() {
-  local parts=(unit tiers scripts asan tsan)
+  local parts=(unit tiers scripts asan tsan e2e)
   while (($#)); do
     case $1 in
       --only) IFS=, read -ra parts <<<"${2:?--only needs a list of parts}"; shift ;;
@@ -52,6 +53,14 @@ test_part_scripts() {
   local failed=0
   shellcheck "${scripts[@]}" || failed=1
   record scripts $((1 - failed)) "$failed"
+}
+
+test_part_e2e() {
+  step "e2e"
+  local venv report=$PWD/$TEST_RESULTS/e2e.xml
+  venv=$(ensure_venv label-studio deploy/label_studio/requirements.txt tests/e2e/requirements.txt)
+  "$venv/bin/python" -m pytest -p no:cacheprovider tests/e2e --junitxml "$report" || true
+  record_junit e2e "$report"
 }
 
 # run_ctest PART PRESET [CTEST-ARGUMENT...]

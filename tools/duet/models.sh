@@ -1,0 +1,116 @@
+# shellcheck shell=bash
+# Official weights: models/models.tsv says where they are, this brings them to models/official/.
+
+readonly MODELS_TABLE=models/models.tsv
+readonly MODELS_DIRECTORY=models/official
+# Attempts in a row that may bring not a single byte before a download counts as failed.
+readonly FETCH_IDLE_ATTEMPTS=3
+
+models_help() {
+  cat <<TEXT
+usage: ./duet models list
+       ./duet models fetch NAME... [--base_url=URL] [--dir=DIRECTORY] [--table=FILE]
+
+Fetches official weights to $MODELS_DIRECTORY. An interrupted download goes on where it stopped. A file whose
+published name carries the start of its SHA-256 is checked against that before it gets its name.
+  --base_url=URL    a mirror: a URL below which the files lie side by side, under their published names
+  --dir=DIRECTORY   where to put them
+  --table=FILE      another list, of the same form as $MODELS_TABLE
+TEXT
+}
+
+cmd_models() {
+  case ${1:-} in
+    list) cut -f 1,2 "$MODELS_TABLE" | column -t -s $'\t' ;;
+    fetch) models_fetch "${@:2}" ;;
+    *) models_help ;;
+  esac
+}
+
+models_fetch() {
+  local names=() base_url='' directory=$MODELS_DIRECTORY table=$MODELS_TABLE
+  while (($#)); do
+    case $1 in
+      --base_url=*) base_url=${1#*=} ;;
+      --dir=*) directory=${1#*=} ;;
+      --table=*) table=${1#*=} ;;
+      -*) die "unknown argument '$1'; ./duet models shows the usage" ;;
+      *) names+=("$1") ;;
+    esac
+    shift
+  done
+  ((${#names[@]})) || die "which model? ./duet models list names them"
+  local name row url prefix
+  for name in "${names[@]}"; do
+    row=$(awk -F '\t' -v name="$name" 'NR > 1 && $1 == name' "$table")
+    [[ $row ]] || die "$table has no model '$name'; ./duet models list names them"
+    url=$(cut -f 3 <<<"$row")
+    prefix=$(cut -f 4 <<<"$row")
+    [[ -z $base_url ]] || url=${base_url%/}/${url##*/}
+    fetch_file "$url" "$directory/${url##*/}" "$prefix"
+  done
+}
+
+# fetch_file URL FILE SHA256-PREFIX: FILE appears complete and verified, or not at all.
+fetch_file() {
+  local url=$1 file=$2 prefix=$3
+  if [[ -f $file ]] && has_sha256_prefix "$file" "$prefix"; then
+    say "$file: already here"
+    return
+  fi
+  mkdir -p "$(dirname "$file")"
+  command -v curl >/dev/null || install_packages curl ca-certificates
+  say "$file: fetching $url"
+  local resumed=false
+  [[ -s $file.part ]] && resumed=true
+  download_verified "$url" "$file.part" "$prefix" ||
+    { $resumed && download_verified "$url" "$file.part" "$prefix"; } ||
+    die "$file was not fetched; run the same command again"
+  [[ $prefix ]] || warn "$file: its publisher names no checksum; this file's SHA-256 is $(sha256_of "$file.part")"
+  mv -f "$file.part" "$file"
+  say "$file: done"
+}
+
+# download_verified URL FILE SHA256-PREFIX: a FILE with another checksum is deleted, so that the next attempt starts
+# afresh (what was resumed may have been the beginning of another file).
+download_verified() {
+  local url=$1 file=$2 prefix=$3
+  if ! download "$url" "$file"; then
+    warn "$url could not be fetched"
+    return 1
+  fi
+  if ! has_sha256_prefix "$file" "$prefix"; then
+    warn "$url gave a file with SHA-256 $(sha256_of "$file"), but it must start with $prefix; deleted it"
+    rm -f "$file"
+    return 1
+  fi
+}
+
+# download URL FILE: appends to what FILE holds already, and goes on after a broken connection for as long as
+# attempts bring bytes.
+download() {
+  local url=$1 file=$2 idle=0 before after status
+  local progress=(--silent --show-error)
+  [[ -t 2 ]] && progress=(--progress-bar)
+  while ((idle < FETCH_IDLE_ATTEMPTS)); do
+    before=$(size_of "$file")
+    status=0
+    curl --fail --location "${progress[@]}" --connect-timeout 20 --speed-limit 1 --speed-time 60 \
+      --continue-at - --output "$file" "$url" || status=$?
+    ((status)) || return 0
+    after=$(size_of "$file")
+    case $status in
+      22) return 1 ;;         # 404 and the like
+      33) rm -f "$file" ;;    # the server knows no ranges: begin again
+    esac
+    if ((after > before)); then idle=0; else idle=$((idle + 1)); fi
+    sleep "$idle"
+  done
+  return 1
+}
+
+size_of() { stat -c %s "$1" 2>/dev/null || echo 0; }
+
+sha256_of() { sha256sum "$1" | cut -d ' ' -f 1; }
+
+has_sha256_prefix() { [[ $(sha256_of "$1") == "$2"* ]]; }

@@ -1,0 +1,102 @@
+// The image encoder: a vision transformer that turns the padded picture into an embedding, once an
+// image (segment_anything/modeling/image_encoder.py). Most blocks attend within windows, a few over
+// the whole image.
+//
+// These are the plain modules: source of truth, trainable, any device. Tokens travel as [B, H, W,
+// C].
+#ifndef DUET_SEGMENTER_SERVICE_MODELING_IMAGE_ENCODER_H_
+#define DUET_SEGMENTER_SERVICE_MODELING_IMAGE_ENCODER_H_
+
+#include <torch/nn/module.h>
+#include <torch/nn/modules/container/modulelist.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
+#include <torch/nn/pimpl.h>
+
+#include <cstdint>
+
+#include "segmenter_service/modeling/layers.h"
+#include "segmenter_service/modeling/sam_config.h"
+
+namespace segmenter {
+
+// Multi-head attention over a grid of tokens, with a learned bias for each relative row and column.
+class ImageAttentionImpl : public torch::nn::Module {
+ public:
+  // `side`: the grid's side (a window's, or the image's), to which the bias tables are made.
+  ImageAttentionImpl(std::int64_t dim, std::int64_t num_heads, std::int64_t side);
+  // [B, side, side, C] to the same. Without autograd, scores exist for a few heads and rows at a
+  // time only.
+  at::Tensor forward(const at::Tensor& x);
+
+  torch::nn::Linear qkv{nullptr}, proj{nullptr};
+  at::Tensor rel_pos_h, rel_pos_w;  // [2 * side - 1, C / num_heads]
+
+ private:
+  const std::int64_t num_heads_;
+  const std::int64_t side_;
+};
+TORCH_MODULE(ImageAttention);
+
+class ImageBlockImpl : public torch::nn::Module {
+ public:
+  // `window_size` 0: attends over the whole `grid` x `grid` image.
+  ImageBlockImpl(std::int64_t dim, std::int64_t num_heads, std::int64_t mlp_dim,
+                 std::int64_t window_size, std::int64_t grid);
+  at::Tensor forward(const at::Tensor& x);  // [B, grid, grid, C]
+
+  torch::nn::LayerNorm norm1{nullptr}, norm2{nullptr};
+  ImageAttention attn{nullptr};
+  MlpBlock mlp{nullptr};
+
+ private:
+  const std::int64_t window_size_;
+};
+TORCH_MODULE(ImageBlock);
+
+// Key "patch_embed": cuts the picture into patches and projects each.
+class PatchEmbedImpl : public torch::nn::Module {
+ public:
+  PatchEmbedImpl(std::int64_t patch_size, std::int64_t embed_dim);
+  at::Tensor forward(const at::Tensor& x);  // [B, 3, S, S] to [B, S / patch, S / patch, C]
+
+  torch::nn::Conv2d proj{nullptr};
+};
+TORCH_MODULE(PatchEmbed);
+
+// Key "neck": brings tokens to the decoder's width. Children are named as in upstream's
+// nn.Sequential.
+class NeckImpl : public torch::nn::Module {
+ public:
+  NeckImpl(std::int64_t in_channels, std::int64_t out_channels);
+  at::Tensor forward(const at::Tensor& x);  // [B, C, H, W] to [B, out_channels, H, W]
+
+  torch::nn::Conv2d conv1{nullptr}, conv2{nullptr};
+  LayerNorm2d norm1{nullptr}, norm2{nullptr};
+};
+TORCH_MODULE(Neck);
+
+class ImageEncoderViTImpl : public torch::nn::Module {
+ public:
+  ImageEncoderViTImpl(const ImageEncoderConfig& config, std::int64_t out_channels);
+
+  // [B, 3, image_size, image_size], normalised and padded, to [B, out_channels, grid, grid].
+  at::Tensor forward(const at::Tensor& x);
+
+  // forward's steps, for callers that do something between them (give way to a click, stop).
+  at::Tensor Begin(const at::Tensor& x);                      // to tokens [B, grid, grid, C]
+  at::Tensor Block(std::int64_t index, const at::Tensor& x);  // 0 <= index < depth()
+  at::Tensor Finish(const at::Tensor& x);                     // tokens to the embedding
+  std::int64_t depth() const { return static_cast<std::int64_t>(blocks->size()); }
+
+  PatchEmbed patch_embed{nullptr};
+  at::Tensor pos_embed;  // [1, grid, grid, C]
+  torch::nn::ModuleList blocks{nullptr};
+  Neck neck{nullptr};
+};
+TORCH_MODULE(ImageEncoderViT);
+
+}  // namespace segmenter
+
+#endif  // DUET_SEGMENTER_SERVICE_MODELING_IMAGE_ENCODER_H_

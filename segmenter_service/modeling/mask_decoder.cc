@@ -1,0 +1,83 @@
+#include "segmenter_service/modeling/mask_decoder.h"
+
+#include <ATen/Functions.h>
+
+#include <vector>
+
+namespace segmenter {
+
+MlpImpl::MlpImpl(std::int64_t in, std::int64_t hidden, std::int64_t out, std::int64_t depth) {
+  layers = register_module("layers", torch::nn::ModuleList());
+  for (std::int64_t i = 0; i < depth; ++i) {
+    layers->push_back(torch::nn::Linear(i == 0 ? in : hidden, i == depth - 1 ? out : hidden));
+  }
+}
+
+at::Tensor MlpImpl::forward(at::Tensor x) {
+  for (std::size_t i = 0; i < layers->size(); ++i) {
+    x = layers->at<torch::nn::LinearImpl>(i).forward(x);
+    if (i + 1 < layers->size()) x = at::relu(x);
+  }
+  return x;
+}
+
+OutputUpscalingImpl::OutputUpscalingImpl(std::int64_t dim) {
+  using torch::nn::ConvTranspose2d;
+  using torch::nn::ConvTranspose2dOptions;
+  conv1 = register_module("0", ConvTranspose2d(ConvTranspose2dOptions(dim, dim / 4, 2).stride(2)));
+  norm = register_module("1", LayerNorm2d(dim / 4));
+  conv2 =
+      register_module("3", ConvTranspose2d(ConvTranspose2dOptions(dim / 4, dim / 8, 2).stride(2)));
+}
+
+at::Tensor OutputUpscalingImpl::forward(const at::Tensor& x) {
+  return at::gelu(conv2(at::gelu(norm(conv1(x)))));
+}
+
+DecodedMasks DecodedMasks::Select(bool multimask_output) const {
+  const std::int64_t from = multimask_output ? 1 : 0;
+  const std::int64_t to = multimask_output ? logits.size(1) : 1;
+  return {logits.slice(1, from, to), iou_predictions.slice(1, from, to)};
+}
+
+MaskDecoderImpl::MaskDecoderImpl(const MaskDecoderConfig& config, std::int64_t dim) {
+  transformer = register_module("transformer", TwoWayTransformer(config, dim));
+  iou_token = register_module("iou_token", torch::nn::Embedding(1, dim));
+  mask_tokens = register_module("mask_tokens", torch::nn::Embedding(config.num_mask_tokens, dim));
+  output_upscaling = register_module("output_upscaling", OutputUpscaling(dim));
+  output_hypernetworks_mlps = register_module("output_hypernetworks_mlps", torch::nn::ModuleList());
+  for (std::int64_t i = 0; i < config.num_mask_tokens; ++i) {
+    output_hypernetworks_mlps->push_back(Mlp(dim, dim, dim / 8, 3));
+  }
+  iou_prediction_head = register_module(
+      "iou_prediction_head",
+      Mlp(dim, config.iou_head_hidden, config.num_mask_tokens, config.iou_head_depth));
+}
+
+DecodedMasks MaskDecoderImpl::forward(const at::Tensor& image_embeddings,
+                                      const at::Tensor& image_positions, const at::Tensor& sparse,
+                                      const at::Tensor& dense) {
+  const std::int64_t batch = sparse.size(0);
+  const std::int64_t masks = mask_tokens->weight.size(0);
+  const at::Tensor own = at::cat({iou_token->weight, mask_tokens->weight});
+  const at::Tensor tokens = at::cat({own.unsqueeze(0).expand({batch, -1, -1}), sparse}, 1);
+
+  const at::Tensor sum = image_embeddings + dense;
+  const std::int64_t height = sum.size(2), width = sum.size(3);
+  const at::Tensor image = sum.flatten(2).transpose(1, 2).expand({batch, -1, -1});
+  const auto [out, cells] =
+      transformer->forward(image, image_positions.flatten(2).transpose(1, 2), tokens);
+
+  const at::Tensor upscaled =
+      output_upscaling(cells.transpose(1, 2).reshape({batch, -1, height, width}));
+  std::vector<at::Tensor> weights;  // per mask token [B, C / 8]
+  for (std::int64_t i = 0; i < masks; ++i) {
+    weights.push_back(output_hypernetworks_mlps->at<MlpImpl>(static_cast<std::size_t>(i))
+                          .forward(out.select(1, 1 + i)));
+  }
+  const at::Tensor logits = at::bmm(at::stack(weights, 1), upscaled.flatten(2))
+                                .view({batch, masks, upscaled.size(2), upscaled.size(3)});
+  return {logits, iou_prediction_head(out.select(1, 0))};
+}
+
+}  // namespace segmenter

@@ -17,6 +17,10 @@ cmd_help() {
   cat <<'TEXT'
 usage: ./duet COMMAND [ARGUMENT...]
 
+  up                    install what is missing, build, and start Duet; ./duet up --help lists its options
+  down                  stop what up started
+  status                what runs
+  label-config          a label config for Label Studio, from the loaded model's classes
   test                  install, build, and run the tests; ./duet test --help lists its parts
   models list|fetch     official weights, from their publishers
 

@@ -3,10 +3,10 @@
 
 # ensure_venv NAME REQUIREMENTS-FILE...: prints the environment's folder once it holds what the files ask for.
 ensure_venv() {
-  local venv=$DUET_STATE/venv/$1
+  local venv=$DUET_ROOT/.duet/venv/$1
   shift
   local python=/usr/bin/python3 log=$DUET_STATE/logs/pip.log file stamp
-  mkdir -p "$DUET_STATE/venv" "$DUET_STATE/logs"
+  mkdir -p "$DUET_ROOT/.duet/venv" "$DUET_STATE/logs"
   if [[ ! -x $venv/bin/pip ]]; then
     install_packages python3 python3-venv >&2
     "$python" -m venv "$venv"

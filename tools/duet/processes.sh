@@ -1,0 +1,109 @@
+# shellcheck shell=bash
+# Background processes that ./duet up starts and ./duet down stops.
+#
+# Each has a record, .duet/run/NAME: its pid, when it was born, and a signature of all that it was started with.
+# A pid alone proves nothing, since pids are used again; with the time of birth it names one process.
+
+readonly RUN_DIRECTORY=$DUET_STATE/run
+readonly LOG_DIRECTORY=$DUET_STATE/logs
+# Longer than the processes' own drain, which finishes requests that take up to 100 s.
+readonly STOP_SECONDS=120
+
+# birth_of PID: boot and start time, in clock ticks since boot; nothing if there is no such process.
+birth_of() {
+  local stat
+  stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 0
+  # The second field is the name in brackets and may hold anything; the start time is the 20th after it.
+  printf '%s-%s\n' "$(cat /proc/sys/kernel/random/boot_id)" "$(awk '{ print $20 }' <<<"${stat##*) }")"
+}
+
+# record_of NAME FIELD: pid, birth, signature or where; empty if there is no record.
+record_of() { sed -n "s/^$2=//p" "$RUN_DIRECTORY/$1" 2>/dev/null || true; }
+
+# running NAME: whether the recorded process is alive (a zombie is not).
+running() {
+  local pid birth
+  pid=$(record_of "$1" pid)
+  [[ $pid ]] || return 1
+  birth=$(birth_of "$pid")
+  [[ $birth && $birth == "$(record_of "$1" birth)" ]] && ! grep -q '^State:.Z' "/proc/$pid/status" 2>/dev/null
+}
+
+# signature FILE... -- ARGUMENT...: changes when a file is replaced, an argument differs, or a DUET_ variable does.
+signature() {
+  local file
+  {
+    while [[ $1 != -- ]]; do
+      file=$1
+      stat -Lc '%n %i %s %Y' "$file"
+      shift
+    done
+    printf '%s\n' "$@"
+    env | grep '^DUET_' | sort
+  } | sha256sum | cut -c 1-32
+}
+
+# start NAME SIGNATURE WHERE COMMAND...: in a session of its own, so that it outlives this shell.
+start() {
+  local name=$1 signature=$2 where=$3
+  shift 3
+  mkdir -p "$RUN_DIRECTORY" "$LOG_DIRECTORY"
+  setsid "$@" >"$LOG_DIRECTORY/$name.log" 2>&1 </dev/null 9>&- &
+  local pid=$!
+  printf 'pid=%s\nbirth=%s\nsignature=%s\nwhere=%s\n' "$pid" "$(birth_of "$pid")" "$signature" "$where" \
+    >"$RUN_DIRECTORY/$name"
+}
+
+# ensure_running NAME HOST:PORT SIGNATURE COMMAND...: keeps a process that was started just so, replaces any other.
+ensure_running() {
+  local name=$1 where=$2 signature=$3
+  shift 3
+  if running "$name" && [[ $(record_of "$name" signature) == "$signature" ]]; then
+    return
+  fi
+  stop "$name"
+  require_free_port "$name" "$where"
+  say "starting $name"
+  start "$name" "$signature" "$where" "$@"
+}
+
+# stop NAME: asks, waits for the drain, and only then insists. Does nothing to a process that is not the recorded one.
+stop() {
+  local name=$1
+  if running "$name"; then
+    local pid deadline=$((SECONDS + STOP_SECONDS))
+    pid=$(record_of "$name" pid)
+    say "stopping $name"
+    kill -TERM -- "-$pid" || true
+    while running "$name" && ((SECONDS < deadline)); do sleep 0.05; done
+    if running "$name"; then
+      warn "$name did not stop within $STOP_SECONDS s; killing it"
+      kill -KILL -- "-$pid" || true
+    fi
+  fi
+  rm -f "$RUN_DIRECTORY/$name"
+}
+
+# require_free_port NAME HOST:PORT
+require_free_port() {
+  local name=$1 host=${2%:*} port=${2##*:} owner=''
+  (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null || return 0
+  command -v ss >/dev/null && owner=$(ss -Hltnp "sport = :$port" | grep -oP 'users:\(\("\K[^"]+",pid=\d+' | head -n 1)
+  die "$name cannot listen on port $port: it is in use${owner:+ by ${owner/\",/, }}." \
+    "Stop that program, or choose other ports (./duet up --help)."
+}
+
+# require_alive NAME: ends with the process's own last words if it died.
+require_alive() {
+  running "$1" && return
+  tail -n 3 "$LOG_DIRECTORY/$1.log" >&2
+  rm -f "$RUN_DIRECTORY/$1"
+  die "$1 stopped by itself; its log is $LOG_DIRECTORY/$1.log"
+}
+
+# One command at a time: two ./duet up at once would start everything twice.
+lock_processes() {
+  mkdir -p "$DUET_STATE"
+  exec 9>"$DUET_STATE/lock"
+  flock 9
+}

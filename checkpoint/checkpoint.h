@@ -1,17 +1,18 @@
 // A weights file, whatever its format, as named tensors and what mmengine noted about the model.
 //
-// Formats: PyTorch's zip and legacy .pth, safetensors; told apart by their first bytes (docs/formats.md). Files are
-// untrusted: nothing in them is executed, and no allocation is larger than the file justifies.
+// Formats: PyTorch's zip and legacy .pth, safetensors; told apart by their first bytes
+// (docs/formats.md). Files are untrusted: nothing in them is executed, and no allocation is larger
+// than the file justifies.
 #ifndef DUET_CHECKPOINT_CHECKPOINT_H_
 #define DUET_CHECKPOINT_CHECKPOINT_H_
 
-#include <optional>
+#include <absl/status/statusor.h>
+
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include <absl/status/statusor.h>
 
 #include "checkpoint/tensor_view.h"
 
@@ -31,20 +32,26 @@ struct Meta {
 };
 
 struct Checkpoint {
-  // Of the keys `state_dict` or `model` if the file wraps one, else the file itself; a leading "module." is removed.
+  const char* format = "";  // "zip", "legacy" or "safetensors"
+  // Of the keys `state_dict` or `model` if the file wraps one, else the file itself; a leading
+  // "module." is removed.
   StateDict state_dict;
   // "state_dict", "model" or "" for a bare dictionary: what state_dict was found under.
   std::string wrapper_key;
   Meta meta;
-  // Lower-case hex, the same for the same content, cheap to compute: from a zip's directory (names, sizes, CRCs),
-  // for other formats a hash of all bytes.
+  // Lower-case hex, the same for the same content, cheap to compute: from a zip's directory (names,
+  // sizes, CRCs), for other formats a hash of all bytes.
   std::string content_hash;
 };
 
-// InvalidArgument (damaged, truncated, hostile, not a checkpoint), NotFound or PermissionDenied; the message starts
-// with the path and says what was found and needed. Maps the file: it may be deleted or replaced by renaming
-// afterwards, not truncated in place. Thread-safe.
+// InvalidArgument (damaged, truncated, hostile, not a checkpoint), NotFound or PermissionDenied;
+// the message starts with the path and says what was found and needed. Maps the file: it may be
+// deleted or replaced by renaming afterwards, not truncated in place. Thread-safe.
 absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path);
+
+// The same from memory, which `owner` keeps valid; messages have no path.
+absl::StatusOr<Checkpoint> ParseCheckpoint(std::string_view bytes,
+                                           std::shared_ptr<const void> owner);
 
 }  // namespace checkpoint
 

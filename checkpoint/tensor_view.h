@@ -1,5 +1,5 @@
-// A tensor as a checkpoint stores it: a typed, strided window into memory that somebody else owns (usually an
-// mmap of the file). No Torch, so that readers can be fuzzed and run under sanitizers.
+// A tensor as a checkpoint stores it: a typed, strided window into memory that somebody else owns
+// (usually an mmap of the file). No Torch, so that readers can be fuzzed and run under sanitizers.
 #ifndef DUET_CHECKPOINT_TENSOR_VIEW_H_
 #define DUET_CHECKPOINT_TENSOR_VIEW_H_
 
@@ -10,12 +10,26 @@
 
 namespace checkpoint {
 
-enum class DType { kFloat32, kFloat64, kFloat16, kBFloat16, kInt64, kInt32, kInt16, kInt8, kUInt8, kBool };
+enum class DType {
+  kFloat32,
+  kFloat64,
+  kFloat16,
+  kBFloat16,
+  kInt64,
+  kInt32,
+  kInt16,
+  kInt8,
+  kUInt8,
+  kBool
+};
 
 // Bytes of one element.
 std::size_t SizeOf(DType dtype);
 // As PyTorch prints it: "float32".
 const char* NameOf(DType dtype);
+
+// Row-major, in elements.
+std::vector<std::int64_t> ContiguousStrides(const std::vector<std::int64_t>& shape);
 
 struct TensorView {
   DType dtype = DType::kFloat32;
@@ -25,7 +39,8 @@ struct TensorView {
   std::vector<std::int64_t> strides;
   // First element. Little-endian; aligned only as the file aligns it (a legacy .pth: not at all).
   const std::byte* data = nullptr;
-  // Keeps the memory mapped. Tensors of one storage share it; `data` equal means weights shared by several names.
+  // Keeps the memory mapped. Tensors of one storage share it; `data` equal means weights shared by
+  // several names.
   std::shared_ptr<const void> owner;
 
   std::int64_t NumElements() const;

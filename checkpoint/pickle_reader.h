@@ -1,0 +1,77 @@
+// Reads a Python pickle as data. Python's own unpickler calls whatever the file names; this one
+// calls nothing: it builds a tree of plain values, in which every call and every object of a class
+// is an inert note of who was called with what.
+//
+// Understood: protocols 2 to 5 without out-of-band buffers and extension codes, which is all that
+// torch.save writes. Values that the pickle refers to more than once are shared, and may even
+// contain themselves: whoever walks the tree must bound the walk. Bounded: work and memory by the
+// pickle's length and by kMaxSteps, kMaxValues; no recursion.
+#ifndef DUET_CHECKPOINT_PICKLE_READER_H_
+#define DUET_CHECKPOINT_PICKLE_READER_H_
+
+#include <absl/container/node_hash_set.h>
+#include <absl/status/statusor.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace checkpoint {
+
+struct PickleValue {
+  enum class Kind : std::uint8_t {
+    kNone,
+    kBool,
+    kInt,     // fits into 64 bits
+    kBigInt,  // does not: `text` is its two's complement, little-endian
+    kFloat,
+    kString,  // `text`: UTF-8 if the writer was honest; not checked here
+    kBytes,
+    kTuple,         // `items`
+    kList,          // `items`; sets too
+    kDict,          // `items`: key, value, key, value...; collections.OrderedDict too
+    kGlobal,        // `text`: "module.name", a class or function
+    kObject,        // `items[0]`: what was called or instantiated, `items[1]`: the arguments
+    kPersistentId,  // `items[0]`: a reference to something outside of the pickle, for torch: a
+                    // storage
+  };
+
+  bool Is(Kind wanted) const { return kind == wanted; }
+  bool IsSequence() const { return kind == Kind::kTuple || kind == Kind::kList; }
+
+  Kind kind = Kind::kNone;
+  union {
+    std::int64_t integer = 0;  // kInt, kBool
+    double real;               // kFloat
+  };
+  std::string_view text;  // points into the pickle, or is owned by the Pickle (kGlobal)
+  std::vector<const PickleValue*> items;  // owned by the Pickle, never null
+};
+
+// The value of the last entry with this key, or null; null too if `dict` isn't a kDict.
+const PickleValue* FindKey(const PickleValue& dict, std::string_view key);
+
+// A value tree with its memory. Moving it keeps all values where they are. It must not outlive the
+// pickle's bytes.
+struct Pickle {
+  const PickleValue* root = nullptr;
+  std::size_t length = 0;  // bytes up to and including the STOP opcode
+  std::deque<PickleValue> values;
+  absl::node_hash_set<std::string> names;
+};
+
+// An opcode or an element copied is a step. A checkpoint of a large model with its optimizer takes
+// 10^5 to 10^6.
+inline constexpr std::size_t kMaxPickleSteps = std::size_t{1} << 25;
+inline constexpr std::size_t kMaxPickleValues = std::size_t{1} << 22;
+
+// Reads the one pickle at the beginning of `bytes`; more may follow it. InvalidArgument, with the
+// byte offset.
+absl::StatusOr<Pickle> ReadPickle(std::string_view bytes);
+
+}  // namespace checkpoint
+
+#endif  // DUET_CHECKPOINT_PICKLE_READER_H_

@@ -1,0 +1,63 @@
+// Shapes that stand for a mask: polygons around it, an ellipse, a point inside of it.
+//
+// Coordinates are those of mask.h: polygons run along the edges between pixels, not through pixel
+// centres, so the polygon of a single pixel is its unit square, and filling an unsimplified polygon
+// (pixels whose centre is inside) gives the very mask back. cv::findContours runs through the
+// centres of border pixels and is half a pixel smaller.
+#ifndef DUET_VISION_MASK_SHAPES_H_
+#define DUET_VISION_MASK_SHAPES_H_
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "vision/geometry.h"
+#include "vision/mask.h"
+
+namespace vision {
+
+// Closed; the first point is not repeated. At least 3 points.
+using Ring = std::vector<Point>;
+
+// One connected part of a mask; pixels that touch at a corner are connected. Rings don't cross, but
+// they may touch themselves at corners: fill them by the even-odd rule.
+struct Polygon {
+  Ring outer;               // clockwise on screen
+  std::vector<Ring> holes;  // counter-clockwise
+  std::int64_t outer_area_px =
+      0;  // pixels inside of the outer ring before simplification, holes included
+};
+
+struct PolygonOptions {
+  // Douglas-Peucker: how far, in pixels, an outline may move. 0 keeps every corner.
+  double tolerance_px = 0;
+  // Outer rings and holes around fewer pixels are dropped.
+  std::int64_t min_area_px = 0;
+};
+
+// In the order of their topmost, then leftmost points.
+std::vector<Polygon> ToPolygons(const Mask& mask, const PolygonOptions& options = {});
+
+// The pixels whose centres are inside of an odd number of rings. Parts outside of `size` are cut
+// off.
+Mask MaskFromRings(Size size, const std::vector<Ring>& rings);
+
+struct Ellipse {
+  Point center;
+  float radius_x = 0;  // along its own first axis; ≥ radius_y > 0
+  float radius_y = 0;
+  float angle =
+      0;  // radians from the x axis to the first axis, clockwise on screen (y down), in (-π/2, π/2]
+};
+
+// The ellipse with the mask's area moments up to the second. None for an empty mask.
+std::optional<Ellipse> ToEllipse(const Mask& mask);
+
+// The centre of a foreground pixel furthest from all background (beyond the picture's border is
+// background). For masks of more than 512 pixels a side, of a nearly furthest one: within a 512th
+// of the side. None for an empty mask.
+std::optional<Point> InnermostPoint(const Mask& mask);
+
+}  // namespace vision
+
+#endif  // DUET_VISION_MASK_SHAPES_H_

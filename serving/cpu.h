@@ -1,0 +1,38 @@
+// How many threads to compute with, and how they wait.
+//
+// In a container std::thread::hardware_concurrency is the machine's, not ours: the cgroup's quota
+// and the affinity mask say what the process really gets. And two LibTorch processes share one
+// machine here: OpenMP threads that spin while they wait for work (libgomp's default) steal the
+// other's cores, so they have to sleep.
+#ifndef DUET_SERVING_CPU_H_
+#define DUET_SERVING_CPU_H_
+
+#include <optional>
+#include <string>
+
+namespace serving {
+
+struct CpuBudget {
+  // CPUs in the affinity mask.
+  int affinity = 1;
+  // CPUs' worth of time per time, from the tightest quota of the cgroup and its parents. Absent: no
+  // quota.
+  std::optional<double> quota;
+
+  // The smaller of both, quotas rounded up, at least 1.
+  int threads() const;
+};
+
+// Reads cgroup v2 (cpu.max) or v1 (cpu.cfs_quota_us, cpu.cfs_period_us). What cannot be read counts
+// as no quota. `root` precedes /proc and /sys: "" but for tests.
+CpuBudget ReadCpuBudget(const std::string& root = "");
+
+// Makes OpenMP threads sleep while they wait (OMP_WAIT_POLICY=passive), unless the environment says
+// otherwise. libgomp reads its environment when it is loaded, before main, so this executes the
+// program once more with the variable set: same arguments, same process id. Call it first in main,
+// of programs that link LibTorch.
+void SetUpOpenMp(char** argv);
+
+}  // namespace serving
+
+#endif  // DUET_SERVING_CPU_H_

@@ -1,0 +1,134 @@
+#include "serving/flags.h"
+
+#include <absl/strings/ascii.h>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_join.h>
+
+#include <algorithm>
+#include <set>
+#include <stdexcept>
+
+namespace serving {
+namespace {
+
+// Breaks text into lines of at most `width` columns, each after `indent` spaces.
+std::string Wrapped(const std::string& text, int indent, int width) {
+  std::string out;
+  std::string line;
+  auto flush = [&] {
+    if (!line.empty()) absl::StrAppend(&out, std::string(indent, ' '), line, "\n");
+    line.clear();
+  };
+  std::size_t at = 0;
+  while (at < text.size()) {
+    std::size_t end = std::min(text.find(' ', at), text.size());
+    if (!line.empty() && indent + line.size() + 1 + (end - at) > static_cast<std::size_t>(width)) {
+      flush();
+    }
+    if (!line.empty()) line += ' ';
+    line.append(text, at, end - at);
+    at = end + 1;
+  }
+  flush();
+  return out;
+}
+
+}  // namespace
+
+void FlagTable::AddFlag(Flag flag) {
+  if (Find(flag.name) != nullptr) throw std::logic_error("flag added twice: --" + flag.name);
+  flag.variable = absl::StrCat("DUET_", absl::AsciiStrToUpper(flag.name));
+  flags_.push_back(std::move(flag));
+}
+
+FlagTable::Flag* FlagTable::Find(std::string_view name) {
+  for (Flag& flag : flags_) {
+    if (flag.name == name) return &flag;
+  }
+  return nullptr;
+}
+
+absl::Status FlagTable::Parse(int argc, const char* const* argv, const Environment& environment) {
+  for (int i = 1; i < argc; ++i) {
+    if (std::string_view(argv[i]) == "--help") {
+      help_requested_ = true;
+      return absl::OkStatus();
+    }
+  }
+  auto wrong = [](const std::string& where, const std::string& text, const std::string& why) {
+    return absl::InvalidArgumentError(absl::StrCat(where, "=", text, ": ", why));
+  };
+  std::set<const Flag*> given;
+  for (Flag& flag : flags_) {
+    const char* text = environment(flag.variable.c_str());
+    if (text == nullptr || *text == '\0') continue;
+    if (std::string why = flag.set(text); !why.empty()) return wrong(flag.variable, text, why);
+    given.insert(&flag);
+  }
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    if (argument.size() < 3 || argument.compare(0, 2, "--") != 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("unexpected argument '", argument, "': flags look like --name=value"));
+    }
+    const std::size_t equals = argument.find('=');
+    const std::string name = argument.substr(2, equals == std::string::npos ? equals : equals - 2);
+    Flag* flag = Find(name);
+    std::string text;
+    if (flag == nullptr && equals == std::string::npos && name.compare(0, 2, "no") == 0 &&
+        Find(name.substr(2)) != nullptr && Find(name.substr(2))->is_bool) {
+      flag = Find(name.substr(2));
+      text = "false";
+    } else if (flag == nullptr) {
+      return absl::InvalidArgumentError(absl::StrCat("unknown flag --", name, " (see --help)"));
+    } else if (equals != std::string::npos) {
+      text = argument.substr(equals + 1);
+    } else if (flag->is_bool) {
+      text = "true";
+    } else if (i + 1 < argc) {
+      text = argv[++i];
+    } else {
+      return absl::InvalidArgumentError(absl::StrCat("--", name, " needs a value"));
+    }
+    if (std::string why = flag->set(text); !why.empty()) {
+      return wrong(absl::StrCat("--", flag->name), text, why);
+    }
+    given.insert(flag);
+  }
+  for (const Flag& flag : flags_) {
+    if (flag.required && !given.contains(&flag)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--", flag.name, " (or ", flag.variable, ") must be given (see --help)"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+std::string FlagTable::Help() const {
+  std::string out = absl::StrCat(program_, ": ", purpose_, "\n\nFlags:\n");
+  for (const Flag& flag : flags_) {
+    const std::string shown = flag.required               ? "required"
+                              : flag.default_text.empty() ? "default: none"
+                                                          : "default: " + flag.default_text;
+    absl::StrAppend(&out, "  --", flag.name, flag.is_bool ? "" : "=VALUE", "  (", shown,
+                    "; env: ", flag.variable, ")\n", Wrapped(flag.help, 6, 100));
+  }
+  absl::StrAppend(&out, "  --help\n      Prints this and exits.\n");
+  return out;
+}
+
+FlagCheck<int> InRange(int least, int most) {
+  return [=](const int& value) -> std::string {
+    if (least <= value && value <= most) return "";
+    return absl::StrCat("must be from ", least, " to ", most);
+  };
+}
+
+FlagCheck<std::string> OneOf(std::vector<std::string> choices) {
+  return [choices = std::move(choices)](const std::string& value) -> std::string {
+    if (std::find(choices.begin(), choices.end(), value) != choices.end()) return "";
+    return absl::StrCat("must be one of ", absl::StrJoin(choices, ", "));
+  };
+}
+
+}  // namespace serving

@@ -1,0 +1,47 @@
+#include "serving/host_port.h"
+
+#include <absl/strings/str_cat.h>
+#include <netdb.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+namespace serving {
+
+std::string JoinHostPort(const std::string& host, int port) {
+  if (host.find(':') != std::string::npos && host.front() != '[') {
+    return absl::StrCat("[", host, "]:", port);
+  }
+  return absl::StrCat(host, ":", port);
+}
+
+absl::Status CheckCanListen(const std::string& host, int port, std::string_view flag) {
+  const auto error = [&](const char* why) {
+    return absl::UnavailableError(absl::StrCat("cannot listen on ", JoinHostPort(host, port), ": ",
+                                               why, " (", std::string(flag), ")"));
+  };
+  addrinfo hints{};
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (int code = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found)) {
+    return error(gai_strerror(code));
+  }
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found, &freeaddrinfo);
+  const int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return error(std::strerror(errno));
+  // As servers do: connections of an earlier process in TIME_WAIT don't count, one that listens
+  // does.
+  const int on = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  const bool listens = bind(fd, found->ai_addr, found->ai_addrlen) == 0 && listen(fd, 1) == 0;
+  const int code = errno;
+  close(fd);
+  if (!listens) return error(std::strerror(code));
+  return absl::OkStatus();
+}
+
+}  // namespace serving

@@ -1,0 +1,188 @@
+#include "serving/log.h"
+
+#include <absl/strings/str_cat.h>
+#include <absl/time/clock.h>
+#include <absl/time/time.h>
+#include <spdlog/logger.h>
+#include <spdlog/sinks/stdout_sinks.h>
+
+#include <atomic>
+#include <cmath>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+#include "serving/request_context.h"
+
+namespace serving {
+namespace {
+
+std::atomic<LogLevel> g_level{LogLevel::kInfo};
+std::mutex g_writer_mutex;
+
+LogWriter& WriterForTests() {  // guarded by g_writer_mutex
+  static LogWriter* const writer = new LogWriter;
+  return *writer;
+}
+
+// Never destroyed: threads may log while the process exits.
+spdlog::logger& Stderr() {
+  static spdlog::logger* const logger = [] {
+    auto* made = new spdlog::logger("duet", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    made->set_pattern("%v");
+    made->set_level(spdlog::level::trace);
+    made->flush_on(spdlog::level::trace);
+    return made;
+  }();
+  return *logger;
+}
+
+const char* NameOf(LogLevel level) {
+  switch (level) {
+    case LogLevel::kDebug:
+      return "debug";
+    case LogLevel::kInfo:
+      return "info";
+    case LogLevel::kWarning:
+      return "warning";
+    case LogLevel::kError:
+      return "error";
+  }
+  return "error";
+}
+
+// Length of the well-formed UTF-8 sequence at the start of `text` (RFC 3629: no overlong forms, no
+// surrogates, nothing past U+10FFFF), or 0.
+std::size_t Utf8Length(std::string_view text) {
+  const auto byte = [&](std::size_t i) -> unsigned {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0;
+  };
+  const auto follows = [&](std::size_t i) { return (byte(i) & 0xC0) == 0x80; };
+  const unsigned first = byte(0);
+  if (first < 0x80) return 1;
+  if (first >= 0xC2 && first <= 0xDF) return follows(1) ? 2 : 0;
+  if (first >= 0xE0 && first <= 0xEF) {
+    if (first == 0xE0 && byte(1) < 0xA0) return 0;
+    if (first == 0xED && byte(1) > 0x9F) return 0;
+    return follows(1) && follows(2) ? 3 : 0;
+  }
+  if (first >= 0xF0 && first <= 0xF4) {
+    if (first == 0xF0 && byte(1) < 0x90) return 0;
+    if (first == 0xF4 && byte(1) > 0x8F) return 0;
+    return follows(1) && follows(2) && follows(3) ? 4 : 0;
+  }
+  return 0;
+}
+
+void AppendJsonString(std::string_view text, std::string* out) {
+  *out += '"';
+  while (!text.empty()) {
+    const char c = text.front();
+    const std::size_t length = Utf8Length(text);
+    if (length == 0) {
+      *out += "\\ufffd";
+    } else if (c == '"' || c == '\\') {
+      *out += {'\\', c};
+    } else if (c == '\n') {
+      *out += "\\n";
+    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) {
+      absl::StrAppend(out, "\\u00", absl::Hex(static_cast<unsigned char>(c), absl::kZeroPad2));
+    } else {
+      out->append(text.data(), length);
+    }
+    text.remove_prefix(length == 0 ? 1 : length);
+  }
+  *out += '"';
+}
+
+}  // namespace
+
+void SetLogLevel(std::string_view level) {
+  g_level = level == "debug"     ? LogLevel::kDebug
+            : level == "warning" ? LogLevel::kWarning
+            : level == "error"   ? LogLevel::kError
+                                 : LogLevel::kInfo;
+}
+
+void SetLogWriter(LogWriter writer) {
+  std::lock_guard lock(g_writer_mutex);
+  WriterForTests() = std::move(writer);
+}
+
+void LogFields::Key(std::string_view key) {
+  if (!text_.empty()) text_ += ',';
+  AppendJsonString(key, &text_);
+  text_ += ':';
+}
+
+LogFields& LogFields::Int(std::string_view key, std::int64_t value) {
+  Key(key);
+  absl::StrAppend(&text_, value);
+  return *this;
+}
+
+LogFields& LogFields::Num(std::string_view key, double value) {
+  Key(key);
+  if (std::isfinite(value)) {
+    absl::StrAppend(&text_, value);
+  } else {
+    text_ += "null";
+  }
+  return *this;
+}
+
+LogFields& LogFields::Bool(std::string_view key, bool value) {
+  Key(key);
+  text_ += value ? "true" : "false";
+  return *this;
+}
+
+LogFields& LogFields::Str(std::string_view key, std::string_view value) {
+  Key(key);
+  AppendJsonString(value, &text_);
+  return *this;
+}
+
+LogFields& LogFields::Append(const LogFields& other) {
+  if (other.text_.empty()) return *this;
+  if (!text_.empty()) text_ += ',';
+  text_ += other.text_;
+  return *this;
+}
+
+LogLine& LogLine::Request(const RequestContext& request) {
+  fields_.Str("request_id", request.request_id());
+  if (!request.traceparent().empty()) {
+    fields_.Str("trace_id", std::string_view(request.traceparent()).substr(3, 32));
+  }
+  fields_.Append(request.notes());
+  return *this;
+}
+
+LogLine& LogLine::Status(const absl::Status& status) {
+  fields_.Str("code", absl::StatusCodeToString(status.code()));
+  if (!status.ok()) {
+    fields_.Str("error", std::string_view(status.message().data(), status.message().size()));
+  }
+  return *this;
+}
+
+LogLine::~LogLine() {
+  if (level_ < g_level.load(std::memory_order_relaxed)) return;
+  LogFields head;
+  head.Str("ts", absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::Now(), absl::UTCTimeZone()))
+      .Str("level", NameOf(level_))
+      .Str("event", event_)
+      .Append(fields_);
+  const std::string line = absl::StrCat("{", head.text(), "}");
+  {
+    std::lock_guard lock(g_writer_mutex);
+    if (const LogWriter& writer = WriterForTests()) {
+      writer(line);
+      return;
+    }
+  }
+  Stderr().log(spdlog::level::info, spdlog::string_view_t(line.data(), line.size()));
+}
+
+}  // namespace serving

@@ -1,0 +1,224 @@
+#include "serving/grpc_server.h"
+
+#include <gmock/gmock.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/impl/codegen/client_unary_call.h>
+
+#include <future>
+#include <thread>
+
+#include "duet/detector/v1/detector.grpc.pb.h"
+#include "serving/rpc_interceptor.h"
+#include "tests/testing/log_capture.h"
+#include "tests/testing/status_matchers.h"
+
+namespace serving {
+namespace {
+
+using duet::detector::v1::Detector;
+using duet::detector::v1::DetectRequest;
+using duet::detector::v1::DetectResponse;
+using duet::detector::v1::GetModelRequest;
+using duet::detector::v1::GetModelResponse;
+using duet_testing::LogCapture;
+using duet_testing::StatusIs;
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+
+// GetModel answers at once; Detect holds its call until let go or cancelled.
+class FakeDetector final : public Detector::Service {
+ public:
+  grpc::Status GetModel(grpc::ServerContext* call, const GetModelRequest*,
+                        GetModelResponse* response) override {
+    const auto request = RequestContextOf(*call);
+    request->NoteInt("answer", 42);
+    response->mutable_model()->set_name(request->request_id());
+    response->mutable_model()->set_version(request->traceparent());
+    return grpc::Status::OK;
+  }
+
+  grpc::Status Detect(grpc::ServerContext* call, const DetectRequest*, DetectResponse*) override {
+    entered.set_value();
+    while (let_go.wait_for(std::chrono::milliseconds(1)) != std::future_status::ready) {
+      if (call->IsCancelled()) return {grpc::StatusCode::CANCELLED, "gave up"};
+    }
+    return grpc::Status::OK;
+  }
+
+  std::promise<void> entered;
+  std::promise<void> let_go_promise;
+  std::shared_future<void> let_go = let_go_promise.get_future().share();
+};
+
+class GrpcServerTest : public testing::Test {
+ protected:
+  GrpcServerTest() {
+    auto started = GrpcServer::Start({}, {&detector_}, &metrics_);
+    if (!started.ok()) throw std::runtime_error(started.status().ToString());
+    server_ = *std::move(started);
+    channel_ = grpc::CreateChannel("127.0.0.1:" + std::to_string(server_->port()),
+                                   grpc::InsecureChannelCredentials());
+    stub_ = Detector::NewStub(channel_);
+  }
+
+  // "SERVING", "NOT_SERVING" or "NOT_FOUND". grpc.health.v1's messages by hand: Debian ships no
+  // stubs for it.
+  std::string Health(const std::string& name) {
+    // HealthCheckRequest { string service = 1; } and HealthCheckResponse { ServingStatus status =
+    // 1; }
+    std::string bytes;
+    if (!name.empty()) bytes = std::string("\x0a") + static_cast<char>(name.size()) + name;
+    grpc::Slice slice(bytes);
+    grpc::ByteBuffer request(&slice, 1);
+    grpc::ByteBuffer response;
+    grpc::ClientContext call;
+    const grpc::Status status =
+        grpc::internal::BlockingUnaryCall<grpc::ByteBuffer, grpc::ByteBuffer>(
+            channel_.get(),
+            grpc::internal::RpcMethod("/grpc.health.v1.Health/Check",
+                                      grpc::internal::RpcMethod::NORMAL_RPC),
+            &call, request, &response);
+    if (status.error_code() == grpc::StatusCode::NOT_FOUND) return "NOT_FOUND";
+    if (!status.ok()) return status.error_message();
+    std::vector<grpc::Slice> slices;
+    if (!response.Dump(&slices).ok() || slices.empty()) return "no answer";
+    std::string answer(reinterpret_cast<const char*>(slices[0].begin()), slices[0].size());
+    return answer == "\x08\x01" ? "SERVING" : answer == "\x08\x02" ? "NOT_SERVING" : "other";
+  }
+
+  LogCapture log_;
+  Metrics metrics_;
+  FakeDetector detector_;
+  std::unique_ptr<GrpcServer> server_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<Detector::Stub> stub_;
+};
+
+TEST_F(GrpcServerTest, LivenessIsThereFromTheStartReadinessOnlyInBetween) {
+  EXPECT_EQ(Health("liveness"), "SERVING");
+  EXPECT_EQ(Health("readiness"), "NOT_SERVING");
+  EXPECT_EQ(Health(""), "NOT_SERVING");
+
+  server_->SetReady(true);
+  EXPECT_EQ(Health("readiness"), "SERVING");
+  EXPECT_EQ(Health(""), "SERVING");
+
+  server_->SetReady(false);
+  EXPECT_EQ(Health("liveness"), "SERVING");
+  EXPECT_EQ(Health("readiness"), "NOT_SERVING");
+  EXPECT_EQ(Health(""), "NOT_SERVING");
+  EXPECT_EQ(Health("no such name"), "NOT_FOUND");
+}
+
+TEST_F(GrpcServerTest, TheCallersIdsReachTheHandlerTheLogAndTheAnswer) {
+  const RequestContext request("my-id", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+  grpc::ClientContext call;
+  SendRequestContext(request, &call);
+  GetModelResponse response;
+  ASSERT_TRUE(stub_->GetModel(&call, {}, &response).ok());
+
+  EXPECT_EQ(response.model().name(), "my-id");
+  EXPECT_EQ(response.model().version(), request.traceparent());
+  EXPECT_EQ(call.GetServerInitialMetadata().find("x-request-id")->second, "my-id");
+  server_->Drain(absl::Now() + absl::Seconds(60));
+  EXPECT_THAT(log_.lines("rpc.done"),
+              ElementsAre(AllOf(HasSubstr("\"method\":\"/duet.detector.v1.Detector/GetModel\""),
+                                HasSubstr("\"request_id\":\"my-id\""),
+                                HasSubstr("\"trace_id\":\"0af7651916cd43dd8448eb211c80319c\""),
+                                HasSubstr("\"answer\":42"), HasSubstr("\"code\":\"OK\""),
+                                HasSubstr("\"ms\":"), Not(HasSubstr("127.0.0.1")))));
+}
+
+TEST_F(GrpcServerTest, ACallWithoutAnIdGetsOne) {
+  grpc::ClientContext call;
+  GetModelResponse response;
+  ASSERT_TRUE(stub_->GetModel(&call, {}, &response).ok());
+  EXPECT_THAT(response.model().name(), testing::MatchesRegex("[0-9a-f]{32}"));
+}
+
+TEST_F(GrpcServerTest, FinishedCallsAreCountedByMethodAndCode) {
+  grpc::ClientContext call;
+  GetModelResponse response;
+  ASSERT_TRUE(stub_->GetModel(&call, {}, &response).ok());
+  grpc::ClientContext reload;
+  duet::vision::v1::ReloadModelResponse reloaded;
+  ASSERT_EQ(stub_->ReloadModel(&reload, {}, &reloaded).error_code(),
+            grpc::StatusCode::UNIMPLEMENTED);
+  server_->Drain(absl::Now() + absl::Seconds(60));
+
+  EXPECT_EQ(metrics_.Get(kRpcRequests, {"/duet.detector.v1.Detector/GetModel", "OK"}).Value(), 1);
+  EXPECT_EQ(metrics_.Get(kRpcRequests, {"/duet.detector.v1.Detector/ReloadModel", "UNIMPLEMENTED"})
+                .Value(),
+            1);
+  EXPECT_EQ(metrics_.Get(kRpcInFlight, {"/duet.detector.v1.Detector/GetModel"}).Value(), 0);
+}
+
+TEST_F(GrpcServerTest, ATakenPortIsOneClearError) {
+  Metrics metrics;
+  FakeDetector detector;
+  EXPECT_THAT(GrpcServer::Start({.port = server_->port()}, {&detector}, &metrics),
+              StatusIs(absl::StatusCode::kUnavailable,
+                       "cannot listen on 127.0.0.1:" + std::to_string(server_->port()) +
+                           ": Address already in use (--port)"));
+  EXPECT_THAT(GrpcServer::Start({.metrics_port = server_->metrics_port()}, {&detector}, &metrics),
+              StatusIs(absl::StatusCode::kUnavailable,
+                       HasSubstr("Address already in use (--metrics_port)")));
+}
+
+TEST_F(GrpcServerTest, DrainLetsCallsInFlightFinish) {
+  grpc::ClientContext call;
+  DetectResponse response;
+  auto client = std::async(std::launch::async, [&] { return stub_->Detect(&call, {}, &response); });
+  detector_.entered.get_future().wait();
+
+  auto drain =
+      std::async(std::launch::async, [&] { server_->Drain(absl::Now() + absl::Seconds(60)); });
+  EXPECT_EQ(drain.wait_for(std::chrono::milliseconds(20)), std::future_status::timeout);
+  detector_.let_go_promise.set_value();
+
+  drain.wait();
+  EXPECT_TRUE(client.get().ok());
+}
+
+TEST_F(GrpcServerTest, DrainCancelsCallsThatOutstayTheDeadline) {
+  grpc::ClientContext call;
+  DetectResponse response;
+  auto client = std::async(std::launch::async, [&] { return stub_->Detect(&call, {}, &response); });
+  detector_.entered.get_future().wait();
+
+  server_->Drain(absl::Now() + absl::Milliseconds(1));
+
+  EXPECT_FALSE(client.get().ok());
+}
+
+TEST_F(GrpcServerTest, ASecondDrainHurriesTheFirst) {
+  grpc::ClientContext call;
+  DetectResponse response;
+  auto client = std::async(std::launch::async, [&] { return stub_->Detect(&call, {}, &response); });
+  detector_.entered.get_future().wait();
+  auto drain =
+      std::async(std::launch::async, [&] { server_->Drain(absl::Now() + absl::Hours(1)); });
+  EXPECT_EQ(drain.wait_for(std::chrono::milliseconds(20)), std::future_status::timeout);
+
+  server_->Drain(absl::Now());
+
+  drain.wait();
+  EXPECT_FALSE(client.get().ok());
+}
+
+TEST_F(GrpcServerTest, AMessageAboveTheLimitIsRefusedAndLogged) {
+  DetectRequest request;
+  request.mutable_image()->set_data(std::string((64 << 20) + 1, 'x'));
+  grpc::ClientContext call;
+  DetectResponse response;
+
+  const grpc::Status status = stub_->Detect(&call, request, &response);
+
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(status.error_message(), HasSubstr("larger than max"));
+}
+
+}  // namespace
+}  // namespace serving

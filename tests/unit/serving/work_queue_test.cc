@@ -1,0 +1,317 @@
+#include "serving/work_queue.h"
+
+#include <gmock/gmock.h>
+
+#include <atomic>
+#include <future>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/testing/fake_clock.h"
+#include "tests/testing/status_matchers.h"
+
+namespace serving {
+namespace {
+
+using duet_testing::FakeClock;
+using duet_testing::IsOk;
+using duet_testing::StatusIs;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+// Occupies one thread of a queue until it is let go.
+class Blocker {
+ public:
+  explicit Blocker(WorkQueue& queue, int rank = 0) {
+    EXPECT_THAT(queue.Submit({.rank = rank,
+                              .run =
+                                  [this](absl::Duration) {
+                                    running_.set_value();
+                                    let_go_.get_future().wait();
+                                  }}),
+                IsOk());
+    running_.get_future().wait();
+  }
+  void LetGo() { let_go_.set_value(); }
+
+ private:
+  std::promise<void> running_;
+  std::promise<void> let_go_;
+};
+
+// Notes which work ran and which was dropped, in order.
+class Journal {
+ public:
+  Work Entry(int rank, const std::string& name) {
+    return {.rank = rank,
+            .run = [this, name](absl::Duration) { Note(name); },
+            .dropped =
+                [this, name](absl::Status status) {
+                  Note(name + " " + absl::StatusCodeToString(status.code()));
+                }};
+  }
+  void Note(const std::string& what) {
+    std::lock_guard lock(mutex_);
+    entries_.push_back(what);
+  }
+  std::vector<std::string> entries() {
+    std::lock_guard lock(mutex_);
+    return entries_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::string> entries_;
+};
+
+class WorkQueueTest : public testing::Test {
+ protected:
+  FakeClock clock_;
+  Metrics metrics_;
+  Journal journal_;
+};
+
+TEST_F(WorkQueueTest, UrgentRanksGoFirstAndEqualOnesInOrderOfArrival) {
+  WorkQueue queue({}, clock_, &metrics_);
+  Blocker blocker(queue);
+  ASSERT_THAT(queue.Submit(journal_.Entry(2, "prefetch")), IsOk());
+  ASSERT_THAT(queue.Submit(journal_.Entry(1, "embed a")), IsOk());
+  ASSERT_THAT(queue.Submit(journal_.Entry(0, "segment")), IsOk());
+  ASSERT_THAT(queue.Submit(journal_.Entry(1, "embed b")), IsOk());
+
+  blocker.LetGo();
+  ASSERT_TRUE(queue.Drain(absl::InfiniteFuture()));
+
+  EXPECT_THAT(journal_.entries(), ElementsAre("segment", "embed a", "embed b", "prefetch"));
+}
+
+TEST_F(WorkQueueTest, AFullQueueRefusesAtOnce) {
+  WorkQueue queue({.name = "detect", .capacity = 1}, clock_, &metrics_);
+  Blocker blocker(queue);
+  ASSERT_THAT(queue.Submit(journal_.Entry(0, "first")), IsOk());
+
+  EXPECT_THAT(
+      queue.Submit(journal_.Entry(0, "second")),
+      StatusIs(absl::StatusCode::kResourceExhausted, "the detect queue is full (1 waiting)"));
+
+  blocker.LetGo();
+  ASSERT_TRUE(queue.Drain(absl::InfiniteFuture()));
+  EXPECT_THAT(journal_.entries(), ElementsAre("first"));
+  EXPECT_EQ(metrics_.Get(kQueueUnserved, {"detect", "full"}).Value(), 1);
+}
+
+TEST_F(WorkQueueTest, AnUrgentNewcomerDisplacesTheYoungestOfTheWorstRank) {
+  WorkQueue queue({.capacity = 2}, clock_, &metrics_);
+  Blocker blocker(queue);
+  ASSERT_THAT(queue.Submit(journal_.Entry(3, "old prefetch")), IsOk());
+  ASSERT_THAT(queue.Submit(journal_.Entry(3, "young prefetch")), IsOk());
+
+  EXPECT_THAT(queue.Submit(journal_.Entry(0, "click")), IsOk());
+
+  blocker.LetGo();
+  ASSERT_TRUE(queue.Drain(absl::InfiniteFuture()));
+  EXPECT_THAT(journal_.entries(),
+              ElementsAre("young prefetch RESOURCE_EXHAUSTED", "click", "old prefetch"));
+}
+
+TEST_F(WorkQueueTest, ExpiredWorkLeavesUnserved) {
+  WorkQueue queue({}, clock_, &metrics_);
+  Blocker blocker(queue);
+  Work work = journal_.Entry(0, "late");
+  work.deadline = clock_.Now() + absl::Seconds(1);
+  ASSERT_THAT(queue.Submit(std::move(work)), IsOk());
+  ASSERT_THAT(queue.Submit(journal_.Entry(0, "patient")), IsOk());
+
+  clock_.Advance(absl::Seconds(1));
+  blocker.LetGo();
+  ASSERT_TRUE(queue.Drain(absl::InfiniteFuture()));
+
+  EXPECT_THAT(journal_.entries(), ElementsAre("late DEADLINE_EXCEEDED", "patient"));
+}
+
+TEST_F(WorkQueueTest, ExpiredWorkMakesRoomInAFullQueue) {
+  WorkQueue queue({.capacity = 1}, clock_, &metrics_);
+  Blocker blocker(queue);
+  Work work = journal_.Entry(0, "late");
+  work.deadline = clock_.Now() + absl::Seconds(1);
+  ASSERT_THAT(queue.Submit(std::move(work)), IsOk());
+  clock_.Advance(absl::Seconds(1));
+
+  EXPECT_THAT(queue.Submit(journal_.Entry(0, "next")), IsOk());
+
+  blocker.LetGo();
+  ASSERT_TRUE(queue.Drain(absl::InfiniteFuture()));
+  EXPECT_THAT(journal_.entries(), ElementsAre("late DEADLINE_EXCEEDED", "next"));
+}
+
+TEST_F(WorkQueueTest, WorkThatIsLateOrCancelledOnArrivalIsRefused) {
+  WorkQueue queue({}, clock_, &metrics_);
+  Work late = journal_.Entry(0, "late");
+  late.deadline = clock_.Now();
+  Work cancelled = journal_.Entry(0, "cancelled");
+  cancelled.is_cancelled = [] { return true; };
+
+  EXPECT_THAT(queue.Submit(std::move(late)), StatusIs(absl::StatusCode::kDeadlineExceeded));
+  EXPECT_THAT(queue.Submit(std::move(cancelled)), StatusIs(absl::StatusCode::kCancelled));
+  ASSERT_TRUE(queue.Drain(absl::InfiniteFuture()));
+  EXPECT_THAT(journal_.entries(), ElementsAre());
+}
+
+TEST_F(WorkQueueTest, RunReportsTheTimeInTheQueue) {
+  WorkQueue queue({}, clock_, &metrics_);
+  Blocker blocker(queue);
+  absl::Duration queued;
+  std::thread caller([&] {
+    EXPECT_THAT(queue.Run({.run = [&](absl::Duration waited) { queued = waited; }}), IsOk());
+  });
+  while (queue.waiting() == 0) std::this_thread::yield();
+
+  clock_.Advance(absl::Milliseconds(250));
+  blocker.LetGo();
+  caller.join();
+
+  EXPECT_EQ(queued, absl::Milliseconds(250));
+}
+
+TEST_F(WorkQueueTest, RunReturnsAtItsDeadlineThoughEveryThreadIsBusy) {
+  WorkQueue queue({}, clock_, &metrics_);
+  Blocker blocker(queue);
+  auto caller = std::async(std::launch::async, [&] {
+    return queue.Run({.deadline = clock_.Now() + absl::Seconds(1),
+                      .run = [&](absl::Duration) { journal_.Note("ran"); }});
+  });
+  while (queue.waiting() == 0) std::this_thread::yield();
+
+  clock_.Advance(absl::Seconds(1));
+
+  EXPECT_THAT(caller.get(), StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("queue")));
+  EXPECT_EQ(queue.waiting(), 0);
+  blocker.LetGo();
+  ASSERT_TRUE(queue.Drain(absl::InfiniteFuture()));
+  EXPECT_THAT(journal_.entries(), ElementsAre());
+}
+
+TEST_F(WorkQueueTest, RunReturnsWhenItsCallerHangsUp) {
+  WorkQueue queue({}, Clock::Real(), &metrics_);
+  Blocker blocker(queue);
+  std::atomic<bool> hung_up = false;
+  auto caller = std::async(std::launch::async, [&] {
+    return queue.Run({.is_cancelled = [&] { return hung_up.load(); },
+                      .run = [&](absl::Duration) { journal_.Note("ran"); }});
+  });
+  while (queue.waiting() == 0) std::this_thread::yield();
+
+  hung_up = true;
+
+  EXPECT_THAT(caller.get(), StatusIs(absl::StatusCode::kCancelled));
+  blocker.LetGo();
+}
+
+TEST_F(WorkQueueTest, RunWaitsForWorkThatHasBegunEvenPastItsDeadline) {
+  WorkQueue queue({}, clock_, &metrics_);
+  std::promise<void> begun;
+  std::promise<void> go_on;
+  auto caller = std::async(std::launch::async, [&] {
+    return queue.Run({.deadline = clock_.Now() + absl::Seconds(1), .run = [&](absl::Duration) {
+                        begun.set_value();
+                        go_on.get_future().wait();
+                        journal_.Note("ran to its end");
+                      }});
+  });
+  begun.get_future().wait();
+
+  clock_.Advance(absl::Hours(1));
+  go_on.set_value();
+
+  EXPECT_THAT(caller.get(), IsOk());
+  EXPECT_THAT(journal_.entries(), ElementsAre("ran to its end"));
+}
+
+TEST_F(WorkQueueTest, ARunningJobYieldsToMoreUrgentWorkOnly) {
+  WorkQueue queue({}, clock_, &metrics_);
+  std::promise<void> block_begun;
+  std::promise<void> arrivals_done;
+  constexpr int kEmbed = 2;
+  ASSERT_THAT(queue.Submit({.rank = kEmbed,
+                            .run =
+                                [&](absl::Duration) {
+                                  EXPECT_EQ(queue.RunWaitingAbove(kEmbed), 0);
+                                  journal_.Note("block 1");
+                                  block_begun.set_value();
+                                  arrivals_done.get_future().wait();
+                                  EXPECT_EQ(queue.RunWaitingAbove(kEmbed), 2);
+                                  journal_.Note("block 2");
+                                }}),
+              IsOk());
+  block_begun.get_future().wait();
+  ASSERT_THAT(queue.Submit(journal_.Entry(2, "another embed")), IsOk());
+  ASSERT_THAT(queue.Submit(journal_.Entry(1, "opened task")), IsOk());
+  ASSERT_THAT(queue.Submit(journal_.Entry(0, "click")), IsOk());
+
+  arrivals_done.set_value();
+  ASSERT_TRUE(queue.Drain(absl::InfiniteFuture()));
+
+  EXPECT_THAT(journal_.entries(),
+              ElementsAre("block 1", "click", "opened task", "block 2", "another embed"));
+}
+
+TEST_F(WorkQueueTest, DrainRefusesNewWorkAndRunsWhatWasAccepted) {
+  WorkQueue queue({}, clock_, &metrics_);
+  Blocker blocker(queue);
+  ASSERT_THAT(queue.Submit(journal_.Entry(0, "accepted")), IsOk());
+  auto drain = std::async(std::launch::async, [&] { return queue.Drain(absl::InfiniteFuture()); });
+  while (queue.Submit(journal_.Entry(0, "probe")).ok()) std::this_thread::yield();
+
+  EXPECT_THAT(queue.Submit(journal_.Entry(0, "too late")),
+              StatusIs(absl::StatusCode::kUnavailable));
+  blocker.LetGo();
+
+  EXPECT_TRUE(drain.get());
+  EXPECT_EQ(journal_.entries().front(), "accepted");
+}
+
+TEST_F(WorkQueueTest, DrainDropsWhatStillWaitsAtItsDeadline) {
+  WorkQueue queue({}, clock_, &metrics_);
+  Blocker blocker(queue);
+  ASSERT_THAT(queue.Submit(journal_.Entry(0, "waiting")), IsOk());
+
+  EXPECT_FALSE(queue.Drain(clock_.Now()));
+
+  EXPECT_THAT(journal_.entries(), ElementsAre("waiting UNAVAILABLE"));
+  blocker.LetGo();
+}
+
+TEST_F(WorkQueueTest, EveryAcceptedWorkRunsOrIsDroppedExactlyOnce) {
+  constexpr int kProducers = 4;
+  constexpr int kEach = 500;
+  std::atomic<int> accepted = 0;
+  std::atomic<int> finished = 0;
+  {
+    WorkQueue queue({.capacity = 8, .threads = 3}, Clock::Real(), &metrics_);
+    std::vector<std::thread> producers;
+    for (int p = 0; p < kProducers; ++p) {
+      producers.emplace_back([&, p] {
+        for (int i = 0; i < kEach; ++i) {
+          const bool ok = queue
+                              .Submit({.rank = (p + i) % 4,
+                                       .is_cancelled = [i] { return i % 7 == 6; },
+                                       .run =
+                                           [&, rank = (p + i) % 4](absl::Duration) {
+                                             queue.RunWaitingAbove(rank);
+                                             ++finished;
+                                           },
+                                       .dropped = [&](absl::Status) { ++finished; }})
+                              .ok();
+          if (ok) ++accepted;
+        }
+      });
+    }
+    for (std::thread& producer : producers) producer.join();
+  }
+  EXPECT_GT(accepted, 0);
+  EXPECT_EQ(finished, accepted);
+}
+
+}  // namespace
+}  // namespace serving

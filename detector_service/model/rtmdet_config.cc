@@ -1,0 +1,174 @@
+#include "detector_service/model/rtmdet_config.h"
+
+#include <absl/container/flat_hash_map.h>
+#include <absl/status/status.h>
+#include <absl/strings/match.h>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/string_view.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+namespace detector {
+namespace {
+
+struct OfficialSize {
+  const char* name;
+  double widen;
+  double deepen;
+};
+constexpr OfficialSize kOfficialSizes[] = {{"rtmdet-tiny", 0.375, 0.167},
+                                           {"rtmdet-s", 0.5, 0.33},
+                                           {"rtmdet-m", 0.75, 0.67},
+                                           {"rtmdet-l", 1.0, 1.0},
+                                           {"rtmdet-x", 1.25, 1.33}};
+
+// From this many neck channels on (m), the official heads predict the logarithm of distances.
+constexpr int kExpOnRegFromChannels = 192;
+constexpr int kMaxChannels = 1 << 14;
+
+// Python's round(): half to even, which is how std::nearbyint rounds by default.
+int Blocks(int base, double deepen) {
+  return std::max(static_cast<int>(std::nearbyint(base * deepen)), 1);
+}
+
+class Tensors {
+ public:
+  explicit Tensors(const checkpoint::StateDict& state_dict) {
+    for (const auto& [name, view] : state_dict) by_name_.emplace(name, &view);
+  }
+
+  const checkpoint::TensorView* Find(absl::string_view name) const {
+    const auto found = by_name_.find(name);
+    return found == by_name_.end() ? nullptr : found->second;
+  }
+
+  // Output channels of a convolution; 0 if it is not there or absurd.
+  int OutChannels(absl::string_view name) const {
+    const checkpoint::TensorView* view = Find(absl::StrCat(name, ".weight"));
+    if (view == nullptr || view->shape.size() != 4) return 0;
+    if (view->shape[0] < 1 || view->shape[0] > kMaxChannels) return 0;
+    return static_cast<int>(view->shape[0]);
+  }
+
+  // How many of prefix0suffix, prefix1suffix, ... there are.
+  int Count(absl::string_view prefix, absl::string_view suffix) const {
+    int count = 0;
+    while (Find(absl::StrCat(prefix, count, suffix)) != nullptr) ++count;
+    return count;
+  }
+
+ private:
+  absl::flat_hash_map<absl::string_view, const checkpoint::TensorView*> by_name_;
+};
+
+bool SameNumbers(const checkpoint::TensorView& a, const checkpoint::TensorView& b) {
+  if (a.data == b.data) return true;
+  return a.shape == b.shape && a.dtype == b.dtype && a.IsContiguous() && b.IsContiguous() &&
+         std::memcmp(a.data, b.data, a.NumElements() * checkpoint::SizeOf(a.dtype)) == 0;
+}
+
+// What else the file may be, for the reader of the error.
+std::string Guess(const checkpoint::StateDict& state_dict, const Tensors& tensors) {
+  const auto has_prefix = [&](absl::string_view prefix) {
+    return std::any_of(state_dict.begin(), state_dict.end(),
+                       [&](const auto& item) { return absl::StartsWith(item.first, prefix); });
+  };
+  if (has_prefix("image_encoder.") || has_prefix("mask_decoder.")) {
+    return "it holds Segment Anything's weights, which duet-segmenter loads";
+  }
+  if (has_prefix("bbox_head.head_module.")) {
+    return "it holds a model in MMYOLO's naming, which is not supported yet";
+  }
+  if (has_prefix("bbox_head.mask_head.")) {
+    return "it holds RTMDet-Ins, which is not supported yet";
+  }
+  if (has_prefix("bbox_head.rtm_ang.")) {
+    return "it holds RTMDet-R (rotated boxes), which is not supported yet";
+  }
+  if (has_prefix("bbox_head.rtm_obj.")) {
+    return "it holds an RTMDet with objectness, which is not supported";
+  }
+  if (has_prefix("backbone.") && tensors.Find("backbone.stem.0.conv.weight") != nullptr) {
+    return "it holds CSPNeXt's backbone but not the whole detector";
+  }
+  if (state_dict.empty()) return "it holds no tensors";
+  return absl::StrCat("its first tensor is '", state_dict.front().first, "'");
+}
+
+}  // namespace
+
+RtmdetConfig ScaledRtmdet(double widen, double deepen, int num_classes) {
+  // int(): truncation, as in Python; the stem halves with //.
+  const auto width = [&](int base) { return static_cast<int>(base * widen); };
+  RtmdetConfig config;
+  config.stem_channels = static_cast<int>(std::floor(64 * widen / 2));
+  config.stem_out_channels = width(64);
+  config.stage_channels = {width(128), width(256), width(512), width(1024)};
+  config.stage_blocks = {Blocks(3, deepen), Blocks(6, deepen), Blocks(6, deepen),
+                         Blocks(3, deepen)};
+  config.neck_blocks = Blocks(3, deepen);
+  config.neck_channels = width(256);
+  config.head_channels = width(256);
+  config.num_classes = num_classes;
+  config.exp_on_reg = config.neck_channels >= kExpOnRegFromChannels;
+  return config;
+}
+
+absl::StatusOr<RtmdetConfig> InferConfig(const checkpoint::StateDict& state_dict,
+                                         const checkpoint::Meta& /*meta*/) {
+  const Tensors tensors(state_dict);
+  RtmdetConfig config;
+  config.stem_channels = tensors.OutChannels("backbone.stem.0.conv");
+  config.stem_out_channels = tensors.OutChannels("backbone.stem.2.conv");
+  for (int stage = 0; stage < 4; ++stage) {
+    const std::string name = absl::StrCat("backbone.stage", stage + 1);
+    config.stage_channels[stage] = tensors.OutChannels(name + ".0.conv");
+    config.stage_blocks[stage] =
+        tensors.Count(name + (stage == 3 ? ".2.blocks." : ".1.blocks."), ".conv1.conv.weight");
+  }
+  config.neck_channels = tensors.OutChannels("neck.out_convs.0.conv");
+  config.neck_blocks = tensors.Count("neck.top_down_blocks.0.blocks.", ".conv1.conv.weight");
+  config.head_channels = tensors.OutChannels("bbox_head.cls_convs.0.0.conv");
+  config.stacked_convs = tensors.Count("bbox_head.cls_convs.0.", ".conv.weight");
+  config.num_classes = tensors.OutChannels("bbox_head.rtm_cls.0");
+
+  const checkpoint::TensorView* first = tensors.Find("bbox_head.cls_convs.0.0.conv.weight");
+  const checkpoint::TensorView* second = tensors.Find("bbox_head.cls_convs.1.0.conv.weight");
+  const bool complete = config.stem_channels > 0 && config.stem_out_channels > 0 &&
+                        config.neck_channels > 0 && config.neck_blocks > 0 &&
+                        config.head_channels > 0 && config.num_classes > 0 &&
+                        std::all_of(config.stage_channels.begin(), config.stage_channels.end(),
+                                    [](int channels) { return channels > 1; }) &&
+                        std::all_of(config.stage_blocks.begin(), config.stage_blocks.end(),
+                                    [](int blocks) { return blocks > 0; }) &&
+                        first != nullptr && second != nullptr;
+  const bool other_head = tensors.OutChannels("bbox_head.rtm_obj.0") > 0 ||
+                          tensors.OutChannels("bbox_head.rtm_ang.0") > 0 ||
+                          tensors.OutChannels("bbox_head.mask_head.fusion_conv") > 0;
+  if (!complete || other_head) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "these are not the weights of an RTMDet detector: ", Guess(state_dict, tensors)));
+  }
+  config.share_conv = SameNumbers(*first, *second);
+  config.exp_on_reg = config.neck_channels >= kExpOnRegFromChannels;
+  return config;
+}
+
+std::string ModelName(const RtmdetConfig& config) {
+  for (const OfficialSize& size : kOfficialSizes) {
+    const RtmdetConfig official = ScaledRtmdet(size.widen, size.deepen, config.num_classes);
+    if (official.stage_channels == config.stage_channels &&
+        official.stage_blocks == config.stage_blocks &&
+        official.neck_channels == config.neck_channels) {
+      return size.name;
+    }
+  }
+  return "rtmdet";
+}
+
+}  // namespace detector

@@ -1,0 +1,61 @@
+// What an RTMDet's shape is: numbers that the checkpoint's tensors show, so that no config file is
+// needed.
+//
+// The family is a backbone (CSPNeXt: stem and four stages, strides 2 to 32), a neck (PAFPN over
+// strides 8, 16 and 32) and a head that is repeated per stride. tiny, s, m, l and x differ in two
+// factors only, width and depth. Source: mmdet 3.3.0,
+// mmdet/models/{backbones/cspnext,necks/cspnext_pafpn,dense_heads/rtmdet_head}.py.
+#ifndef DUET_DETECTOR_SERVICE_MODEL_RTMDET_CONFIG_H_
+#define DUET_DETECTOR_SERVICE_MODEL_RTMDET_CONFIG_H_
+
+#include <absl/status/statusor.h>
+
+#include <array>
+#include <string>
+
+#include "checkpoint/checkpoint.h"
+
+namespace detector {
+
+inline constexpr int kLevels = 3;
+// Input pixels per cell of the three outputs.
+inline constexpr std::array<int, kLevels> kStrides = {8, 16, 32};
+
+struct RtmdetConfig {
+  // Backbone. The stem's first two convolutions have stem_channels, its third stem_out_channels.
+  int stem_channels = 0;
+  int stem_out_channels = 0;
+  std::array<int, 4> stage_channels{};
+  std::array<int, 4> stage_blocks{};
+  // Neck: CSPNeXt blocks in each of its four CSP layers, and channels of each of its three outputs.
+  int neck_blocks = 0;
+  int neck_channels = 0;
+  // Head: 3×3 convolutions before the prediction, and their channels.
+  int stacked_convs = 2;
+  int head_channels = 0;
+  int num_classes = 0;
+  // The head's convolutions are one set for all levels (batch norms are not).
+  bool share_conv = true;
+  // Distances are exp(x) * stride, else x * stride (and may be negative).
+  bool exp_on_reg = false;
+
+  friend bool operator==(const RtmdetConfig&, const RtmdetConfig&) = default;
+};
+
+// As mmdet's configs derive it: official are (widen, deepen) = tiny (0.375, 0.167), s (0.5, 0.33),
+// m (0.75, 0.67), l (1, 1), x (1.25, 1.33). Widths are multiples of nothing: any factor works as
+// long as no width falls to 0.
+RtmdetConfig ScaledRtmdet(double widen, double deepen, int num_classes);
+
+// Reads the shape from tensor names and sizes. exp_on_reg, which no tensor shows, comes from
+// `meta`'s config text, else from the width, as in the official files (m, l and x have it).
+// FailedPrecondition, naming what the file holds instead, if these are not RTMDet's tensors.
+absl::StatusOr<RtmdetConfig> InferConfig(const checkpoint::StateDict& state_dict,
+                                         const checkpoint::Meta& meta);
+
+// "rtmdet-m" if the widths and depths are an official size's, else "rtmdet".
+std::string ModelName(const RtmdetConfig& config);
+
+}  // namespace detector
+
+#endif  // DUET_DETECTOR_SERVICE_MODEL_RTMDET_CONFIG_H_

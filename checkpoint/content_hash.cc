@@ -3,13 +3,13 @@
 #include <absl/strings/escaping.h>
 #include <openssl/sha.h>
 
-#include "checkpoint/str_cat.h"
-
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
 #include <thread>
+
+#include "checkpoint/str_cat.h"
 
 namespace checkpoint {
 namespace {

@@ -76,4 +76,27 @@ bool TensorView::IsContiguous() const {
   return true;
 }
 
+std::string_view ContiguousBytes(const TensorView& view, std::string& scratch) {
+  const std::size_t element_size = SizeOf(view.dtype);
+  const std::size_t size = static_cast<std::size_t>(view.NumElements()) * element_size;
+  const char* const data = reinterpret_cast<const char*>(view.data);
+  if (size == 0) return {};
+  if (view.IsContiguous()) return {data, size};
+
+  scratch.clear();
+  scratch.reserve(size);
+  std::vector<std::int64_t> index(view.shape.size());
+  std::int64_t offset = 0;  // of the element at `index`
+  while (scratch.size() < size) {
+    scratch.append(data + static_cast<std::size_t>(offset) * element_size, element_size);
+    for (std::size_t i = index.size(); i-- > 0;) {
+      offset += view.strides[i];
+      if (++index[i] < view.shape[i]) break;
+      offset -= view.strides[i] * view.shape[i];
+      index[i] = 0;
+    }
+  }
+  return scratch;
+}
+
 }  // namespace checkpoint

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
+#include <string_view>
 #include <vector>
 
 namespace checkpoint {
@@ -46,6 +48,9 @@ struct TensorView {
   std::int64_t NumElements() const;
   bool IsContiguous() const;
 };
+
+// All elements, row-major: the view's own memory if it is contiguous, else a copy in `scratch`.
+std::string_view ContiguousBytes(const TensorView& view, std::string& scratch);
 
 }  // namespace checkpoint
 

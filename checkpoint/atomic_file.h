@@ -1,0 +1,45 @@
+// A file that appears under its name only when it is complete: written beside it under another
+// name, then renamed.
+#ifndef DUET_CHECKPOINT_ATOMIC_FILE_H_
+#define DUET_CHECKPOINT_ATOMIC_FILE_H_
+
+#include <absl/status/statusor.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace checkpoint {
+
+class AtomicFile {
+ public:
+  // Begins to write. The folder must exist. Messages start with `path`.
+  static absl::StatusOr<AtomicFile> Create(const std::string& path);
+
+  AtomicFile(AtomicFile&& other) noexcept;
+  AtomicFile& operator=(AtomicFile&&) = delete;
+  // Removes what was written, unless it was committed.
+  ~AtomicFile();
+
+  // Failures are kept and reported by Commit().
+  void Append(std::string_view bytes);
+  // Bytes appended so far.
+  std::uint64_t size() const { return size_; }
+
+  // Makes the content durable and gives it its name, in place of what had that name. Call once,
+  // last.
+  absl::Status Commit();
+
+ private:
+  AtomicFile(std::string path, std::string temporary_path, int file);
+
+  const std::string path_;
+  const std::string temporary_path_;
+  int file_;  // -1 once committed or moved from
+  std::uint64_t size_ = 0;
+  absl::Status status_;
+};
+
+}  // namespace checkpoint
+
+#endif  // DUET_CHECKPOINT_ATOMIC_FILE_H_

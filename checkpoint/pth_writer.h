@@ -1,0 +1,28 @@
+// Saves weights as a zip .pth that torch.load (weights_only too), mmengine and MMDetection read,
+// and ReadCheckpoint.
+#ifndef DUET_CHECKPOINT_PTH_WRITER_H_
+#define DUET_CHECKPOINT_PTH_WRITER_H_
+
+#include <absl/status/status.h>
+
+#include <optional>
+#include <string>
+
+#include "checkpoint/checkpoint.h"
+
+namespace checkpoint {
+
+// With `meta`: {'meta': {'dataset_meta': {'classes': …}, 'cfg': …, 'mmengine_version': …},
+// 'state_dict': …}, as mmengine's Runner writes; empty fields are left out. Without: the bare
+// state_dict, as Segment Anything's files are. Tensors with the same bytes in memory share them in
+// the file; strided ones become contiguous.
+//
+// The file appears under its name only when it is complete and durable. The same arguments give the
+// same bytes. InvalidArgument for a name given twice or more than 4 GiB; otherwise the system's
+// error, with the path.
+absl::Status WritePth(const std::string& path, const StateDict& state_dict,
+                      const std::optional<Meta>& meta);
+
+}  // namespace checkpoint
+
+#endif  // DUET_CHECKPOINT_PTH_WRITER_H_

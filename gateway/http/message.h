@@ -1,0 +1,68 @@
+// One HTTP request and its answer as plain values, so that a handler can be called without a
+// socket.
+//
+// Bodies are whole: the session has read and bounded a request's body before a handler sees it.
+// Errors are JSON objects with one key, {"error": "one sentence"}.
+#ifndef DUET_GATEWAY_HTTP_MESSAGE_H_
+#define DUET_GATEWAY_HTTP_MESSAGE_H_
+
+#include <absl/status/status.h>
+
+#include <boost/beast/http/fields.hpp>
+#include <boost/beast/http/verb.hpp>
+#include <boost/json/object.hpp>
+#include <chrono>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace gateway::http {
+
+struct Request {
+  boost::beast::http::verb method = boost::beast::http::verb::get;
+  // As sent, still percent-encoded, without the query: "/p/street/health".
+  std::string path;
+  // Behind the '?', still percent-encoded; empty if there is none.
+  std::string query;
+  boost::beast::http::fields headers;
+  std::string body;
+
+  // The header's value, or "".
+  std::string_view Header(std::string_view name) const;
+};
+
+struct Response {
+  int status = 200;
+  std::string body;
+  std::string content_type = "application/json";
+  std::vector<std::pair<std::string, std::string>> headers = {};
+};
+
+Response JsonResponse(const boost::json::value& body, int status = 200);
+// `sentence` reaches the client: no paths, no stack traces.
+Response ErrorResponse(int status, std::string_view sentence);
+// The one table from status codes to HTTP. UNAVAILABLE and RESOURCE_EXHAUSTED carry Retry-After.
+// REQUIRES: !status.ok().
+Response ErrorResponse(const absl::Status& status);
+
+// What is known of a request besides its bytes, and what its handler wants logged. Lives until the
+// answer is written; used from the session's strand only.
+struct Context {
+  // From X-Request-Id if that is short and printable, else made up; returned with the answer and
+  // sent upstream.
+  std::string request_id;
+  // W3C trace context as received, or "".
+  std::string traceparent;
+  // The pattern that matched, "/predict"; bounds the cardinality of metrics. "" if none did.
+  std::string route;
+  // What came before the pattern: "" or "/p/street".
+  std::string prefix;
+  std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
+  // Further keys of this request's log line.
+  boost::json::object log = {};
+};
+
+}  // namespace gateway::http
+
+#endif  // DUET_GATEWAY_HTTP_MESSAGE_H_

@@ -1,0 +1,64 @@
+// From method and path to a handler.
+//
+// A pattern matches the end of a path: with a pattern "/health", both "/health" and
+// "/p/street/health" match, and what came before is the request's prefix. The router's owner says
+// which prefixes mean something. A segment "{name}" of a pattern matches any one segment.
+#ifndef DUET_GATEWAY_HTTP_ROUTER_H_
+#define DUET_GATEWAY_HTTP_ROUTER_H_
+
+#include <boost/asio/awaitable.hpp>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "gateway/http/message.h"
+
+namespace gateway::http {
+
+// Runs on the session's strand; may suspend, may not block. The references live until it has
+// finished. If the client hangs up, the coroutine is cancelled (terminal): its next co_await throws
+// and the answer is dropped.
+using Handler = std::function<boost::asio::awaitable<Response>(const Request&, Context&)>;
+// For answers that are at hand: can't suspend, hence never waits for anything.
+using QuickHandler = std::function<Response(const Request&, Context&)>;
+
+struct Route {
+  boost::beast::http::verb method;
+  std::string pattern;
+  std::variant<Handler, QuickHandler> handler;
+  std::vector<std::string> segments;  // of `pattern`
+};
+
+class Router {
+ public:
+  // Called before a handler; an answer refuses the request.
+  using Gate = std::function<std::optional<Response>(const Request&, const Context&)>;
+
+  // REQUIRES: `pattern` starts with '/'. HEAD is answered as GET without a body.
+  void Add(boost::beast::http::verb method, std::string_view pattern, Handler handler);
+  void AddQuick(boost::beast::http::verb method, std::string_view pattern, QuickHandler handler);
+  // Says whether a prefix is known; others are 404. Default: only "" is.
+  void set_prefix_rule(std::function<bool(std::string_view prefix)> rule) {
+    known_ = std::move(rule);
+  }
+  void set_gate(Gate gate) { gate_ = std::move(gate); }
+
+  // Fills in `context.route` and `context.prefix`, asks the gate, and returns the handler, or else
+  // the answer: 404 for an unknown path, 405 with Allow for a known one, the gate's refusal.
+  // Thread-safe once all routes are added; the route lives as long as the router.
+  std::variant<const Route*, Response> Find(const Request& request, Context& context) const;
+
+ private:
+  std::vector<Route> routes_;
+  std::function<bool(std::string_view)> known_ = [](std::string_view prefix) {
+    return prefix.empty();
+  };
+  Gate gate_;
+};
+
+}  // namespace gateway::http
+
+#endif  // DUET_GATEWAY_HTTP_ROUTER_H_

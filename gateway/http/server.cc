@@ -1,0 +1,130 @@
+#include "gateway/http/server.h"
+
+#include <absl/strings/str_cat.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <utility>
+
+#include "gateway/http/session.h"
+
+namespace gateway::http {
+namespace {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+
+constexpr auto kAsTuple = asio::as_tuple(asio::use_awaitable);
+
+int Count(SessionHost& host) {
+  absl::MutexLock lock(&host.mutex);
+  return static_cast<int>(host.sessions.size());
+}
+
+// Too many connections: one sentence, then the door.
+void TurnAway(tcp::socket socket) {
+  constexpr std::string_view kAnswer =
+      "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
+      "Connection: close\r\nContent-Length: 52\r\n\r\n"
+      "{\"error\": \"The gateway has too many connections.\"}  ";
+  boost::system::error_code ignored;
+  socket.non_blocking(true, ignored);
+  socket.write_some(asio::buffer(kAnswer), ignored);  // fits into an empty send buffer
+  socket.shutdown(tcp::socket::shutdown_send, ignored);
+}
+
+asio::awaitable<void> Accept(tcp::acceptor& acceptor, std::shared_ptr<SessionHost> host,
+                             asio::io_context& io) {
+  while (!host->draining) {
+    auto [error, socket] = co_await acceptor.async_accept(asio::make_strand(io), kAsTuple);
+    if (error == asio::error::operation_aborted) co_return;
+    if (error) {  // out of descriptors, or the client left before it was accepted
+      asio::steady_timer pause(io, std::chrono::milliseconds(50));
+      co_await pause.async_wait(kAsTuple);
+      continue;
+    }
+    if (Count(*host) >= host->options.max_connections) {
+      TurnAway(std::move(socket));
+      continue;
+    }
+    const auto strand = socket.get_executor();
+    asio::co_spawn(strand, RunSession(std::move(socket), host), asio::detached);
+  }
+}
+
+}  // namespace
+
+struct Server::Shared : SessionHost {
+  Shared(asio::io_context& io, const Router& router, ServerOptions options)
+      : SessionHost{.router = router, .options = std::move(options)},
+        io(io),
+        acceptor(asio::make_strand(io)) {}
+
+  asio::io_context& io;
+  tcp::acceptor acceptor;  // used on its strand once Start has returned
+  std::uint16_t port = 0;
+};
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(asio::io_context& io, const Router& router,
+                                                      ServerOptions options) {
+  auto shared = std::make_shared<Shared>(io, router, std::move(options));
+  const std::string& bind = shared->options.bind;
+  boost::system::error_code error;
+  const auto address = asio::ip::make_address(bind, error);
+  if (error) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "'", bind, "' is not an IP address to listen on (try 127.0.0.1, or 0.0.0.0 for all)"));
+  }
+  const tcp::endpoint endpoint(address, shared->options.port);
+  tcp::acceptor& acceptor = shared->acceptor;
+  acceptor.open(endpoint.protocol(), error);
+  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+  if (!error) acceptor.bind(endpoint, error);
+  if (!error) acceptor.listen(tcp::acceptor::max_listen_connections, error);
+  if (error) {
+    return absl::UnavailableError(
+        absl::StrCat("cannot listen on ", bind, ":", shared->options.port, ": ", error.message()));
+  }
+  shared->port = acceptor.local_endpoint().port();
+  asio::co_spawn(
+      acceptor.get_executor(),
+      [shared]() -> asio::awaitable<void> {
+        co_await Accept(shared->acceptor, shared, shared->io);
+      },
+      asio::detached);
+  return std::unique_ptr<Server>(new Server(std::move(shared)));
+}
+
+Server::Server(std::shared_ptr<Shared> shared) : shared_(std::move(shared)) {}
+
+Server::~Server() = default;
+
+std::uint16_t Server::port() const { return shared_->port; }
+
+int Server::connections() const { return Count(*shared_); }
+
+bool Server::Drain(std::chrono::milliseconds deadline) {
+  shared_->draining = true;
+  asio::post(shared_->acceptor.get_executor(), [shared = shared_] {
+    boost::system::error_code ignored;
+    shared->acceptor.close(ignored);
+  });
+  absl::MutexLock lock(&shared_->mutex);
+  for (const auto& session : shared_->sessions) session->CloseIfIdle();
+  const auto none_left = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(shared_->mutex) {
+    return shared_->sessions.empty();
+  };
+  if (shared_->mutex.AwaitWithTimeout(absl::Condition(&none_left), absl::FromChrono(deadline)))
+    return true;
+  for (const auto& session : shared_->sessions) session->Close();
+  shared_->mutex.AwaitWithTimeout(absl::Condition(&none_left), absl::Seconds(5));
+  return false;
+}
+
+}  // namespace gateway::http

@@ -1,0 +1,45 @@
+// One connection: reads requests, runs their handlers, writes the answers. Internal to
+// gateway_http.
+#ifndef DUET_GATEWAY_HTTP_SESSION_H_
+#define DUET_GATEWAY_HTTP_SESSION_H_
+
+#include <absl/base/thread_annotations.h>
+#include <absl/container/flat_hash_set.h>
+#include <absl/synchronization/mutex.h>
+
+#include <atomic>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <memory>
+
+#include "gateway/http/server.h"
+
+namespace gateway::http {
+
+class Session {
+ public:
+  virtual ~Session() = default;
+  // Both from any thread. Closes the connection if no request is being read or answered on it.
+  virtual void CloseIfIdle() = 0;
+  // Closes it now; a handler that runs is cancelled.
+  virtual void Close() = 0;
+};
+
+// What the listener and all sessions share.
+struct SessionHost {
+  const Router& router;
+  const ServerOptions options;
+  std::atomic<bool> draining = false;
+
+  absl::Mutex mutex;
+  absl::flat_hash_set<std::shared_ptr<Session>> sessions ABSL_GUARDED_BY(mutex);
+};
+
+// Registers itself with `host` while it runs. `socket`'s executor is the connection's strand.
+boost::asio::awaitable<void> RunSession(boost::asio::ip::tcp::socket socket,
+                                        std::shared_ptr<SessionHost> host);
+
+}  // namespace gateway::http
+
+#endif  // DUET_GATEWAY_HTTP_SESSION_H_

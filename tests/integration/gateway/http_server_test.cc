@@ -1,0 +1,376 @@
+// The HTTP server over real sockets: what well-behaved, slow, large and vanishing clients get.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <future>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "gateway/http/server.h"
+
+namespace gateway::http {
+namespace {
+
+using boost::asio::awaitable;
+using boost::asio::ip::tcp;
+using boost::beast::http::verb;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+// A raw client, so that a test decides about every byte.
+class RawClient {
+ public:
+  explicit RawClient(std::uint16_t port) : socket_(io_) {
+    socket_.connect({boost::asio::ip::make_address("127.0.0.1"), port});
+    const timeval patience{.tv_sec = 20, .tv_usec = 0};
+    setsockopt(socket_.native_handle(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  }
+  void Send(std::string_view bytes) { boost::asio::write(socket_, boost::asio::buffer(bytes)); }
+  // As Send, but the server may have closed already.
+  void TrySend(std::string_view bytes) {
+    boost::system::error_code ignored;
+    boost::asio::write(socket_, boost::asio::buffer(bytes), ignored);
+  }
+  // One answer with a Content-Length.
+  std::string Read() {
+    while (received_.find("\r\n\r\n") == std::string::npos) {
+      if (!ReadSome()) return std::exchange(received_, "");
+    }
+    const std::size_t body = received_.find("\r\n\r\n") + 4;
+    const std::size_t length = received_.find("Content-Length: ");
+    const std::size_t end = body + (length < body ? std::stoul(received_.substr(length + 16)) : 0);
+    while (received_.size() < end) {
+      if (!ReadSome()) break;
+    }
+    std::string answer = received_.substr(0, end);
+    received_.erase(0, end);
+    return answer;
+  }
+  // Everything until the server closes; fails the test if it doesn't.
+  std::string ReadToEnd() {
+    while (ReadSome()) {
+    }
+    EXPECT_TRUE(closed_) << "the server kept the connection open";
+    return std::exchange(received_, "");
+  }
+  void HangUp() { socket_.close(); }
+
+ private:
+  bool ReadSome() {
+    char chunk[4096];
+    const auto count = ::recv(socket_.native_handle(), chunk, sizeof chunk, 0);
+    closed_ = count == 0 || (count < 0 && errno == ECONNRESET);
+    if (count <= 0) return false;
+    received_.append(chunk, static_cast<std::size_t>(count));
+    return true;
+  }
+
+  boost::asio::io_context io_;
+  tcp::socket socket_;
+  std::string received_;
+  bool closed_ = false;
+};
+
+class HttpServerTest : public testing::Test {
+ protected:
+  HttpServerTest() {
+    router_.AddQuick(verb::get, "/quick",
+                     [](const Request&, Context&) { return Response{.body = "{}"}; });
+    router_.Add(verb::post, "/echo", [](const Request& request, Context&) -> awaitable<Response> {
+      co_return Response{.body = request.body};
+    });
+    router_.Add(verb::get, "/throw", [](const Request&, Context&) -> awaitable<Response> {
+      throw std::runtime_error("secret");
+      co_return Response{};
+    });
+    // Suspends until the test lets it go on, or it is cancelled.
+    router_.Add(verb::get, "/wait", [this](const Request&, Context&) -> awaitable<Response> {
+      boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor);
+      entered_.set_value();
+      try {
+        while (!released_) {
+          timer.expires_after(milliseconds(2));
+          co_await timer.async_wait(boost::asio::use_awaitable);
+        }
+      } catch (const boost::system::system_error&) {
+        cancelled_.set_value();
+        throw;
+      }
+      co_return Response{.body = "\"waited\""};
+    });
+  }
+
+  ~HttpServerTest() override {
+    released_ = true;
+    if (server_) server_->Drain(seconds(10));
+    io_.stop();
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+  void StartServer(ServerOptions options = {}) {
+    options.on_finished = [this](const Request&, const Context& context, const Outcome& outcome) {
+      std::lock_guard lock(mutex_);
+      finished_.push_back(std::to_string(outcome.status) + " " + context.route);
+    };
+    auto server = Server::Start(io_, router_, std::move(options));
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    for (int i = 0; i < 2; ++i) threads_.emplace_back([this] { io_.run(); });
+  }
+
+  RawClient Connect() { return RawClient(server_->port()); }
+
+  Router router_;
+  boost::asio::io_context io_;
+  std::unique_ptr<Server> server_;
+  std::vector<std::thread> threads_;
+  std::promise<void> entered_;
+  std::promise<void> cancelled_;
+  std::atomic<bool> released_ = false;
+  std::mutex mutex_;
+  std::vector<std::string> finished_;
+};
+
+TEST_F(HttpServerTest, KeepsAConnectionForManyRequests) {
+  StartServer();
+  RawClient client = Connect();
+
+  for (int i = 0; i < 3; ++i) {
+    client.Send("GET /quick HTTP/1.1\r\nHost: x\r\n\r\n");
+    EXPECT_THAT(client.Read(), StartsWith("HTTP/1.1 200 OK"));
+  }
+  client.Send(
+      "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello");
+  EXPECT_THAT(client.ReadToEnd(), testing::EndsWith("\r\n\r\nhello"));
+}
+
+TEST_F(HttpServerTest, ARequestThatArrivesByteByByteIsAnsweredLikeAnyOther) {
+  StartServer();
+  RawClient client = Connect();
+
+  for (const char byte :
+       std::string("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello")) {
+    client.Send(std::string(1, byte));
+  }
+
+  EXPECT_THAT(client.Read(), testing::EndsWith("\r\n\r\nhello"));
+}
+
+TEST_F(HttpServerTest, PipelinedRequestsAreAnsweredInOrder) {
+  StartServer();
+  RawClient client = Connect();
+
+  client.Send(
+      "POST /echo HTTP/1.1\r\nContent-Length: 1\r\n\r\na"
+      "POST /echo HTTP/1.1\r\nContent-Length: 1\r\n\r\nb"
+      "GET /quick HTTP/1.1\r\nConnection: close\r\n\r\n");
+
+  EXPECT_THAT(client.Read(), testing::EndsWith("\r\n\r\na"));
+  EXPECT_THAT(client.Read(), testing::EndsWith("\r\n\r\nb"));
+  EXPECT_THAT(client.ReadToEnd(), testing::EndsWith("\r\n\r\n{}"));
+}
+
+TEST_F(HttpServerTest, TheRequestIdIsReturnedOrMade) {
+  StartServer();
+  RawClient client = Connect();
+
+  client.Send("GET /quick HTTP/1.1\r\nX-Request-Id: abc-1\r\n\r\n");
+  EXPECT_THAT(client.Read(), HasSubstr("X-Request-Id: abc-1\r\n"));
+  client.Send("GET /quick HTTP/1.1\r\nX-Request-Id: a\"b\r\n\r\n");
+  EXPECT_THAT(client.Read(), testing::ContainsRegex("X-Request-Id: [0-9a-f]{16}\r\n"));
+}
+
+TEST_F(HttpServerTest, HeadHasTheHeaderAlone) {
+  StartServer();
+  RawClient client = Connect();
+
+  client.Send("HEAD /quick HTTP/1.1\r\nConnection: close\r\n\r\n");
+
+  const std::string answer = client.ReadToEnd();
+  EXPECT_THAT(answer, HasSubstr("Content-Length: 2\r\n"));
+  EXPECT_THAT(answer, testing::EndsWith("\r\n\r\n"));
+}
+
+TEST_F(HttpServerTest, GarbageGetsASentence) {
+  StartServer();
+  RawClient client = Connect();
+
+  client.Send("\x16\x03\x01 this is no HTTP\r\n\r\n");
+
+  const std::string answer = client.ReadToEnd();
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 400"));
+  EXPECT_THAT(answer, HasSubstr("{\"error\":\"This is not an HTTP request"));
+}
+
+TEST_F(HttpServerTest, AHeaderTooLargeGets431) {
+  StartServer({.max_header_bytes = 1024});
+  RawClient client = Connect();
+
+  client.TrySend("GET /quick HTTP/1.1\r\nX: " + std::string(4000, 'x') + "\r\n\r\n");
+
+  EXPECT_THAT(client.ReadToEnd(), StartsWith("HTTP/1.1 431"));
+}
+
+TEST_F(HttpServerTest, ABodyTooLargeGets413ThoughTheClientSendsAllOfItFirst) {
+  StartServer({.max_body_bytes = 1000});
+  RawClient announced = Connect();
+  announced.TrySend("POST /echo HTTP/1.1\r\nContent-Length: 100000\r\n\r\n" +
+                    std::string(100000, 'x'));
+  EXPECT_THAT(announced.ReadToEnd(), HasSubstr("413"));
+
+  RawClient chunked = Connect();
+  chunked.TrySend("POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n800\r\n" +
+                  std::string(0x800, 'x') + "\r\n0\r\n\r\n");
+  EXPECT_THAT(chunked.ReadToEnd(), HasSubstr("larger than 1000 bytes"));
+}
+
+TEST_F(HttpServerTest, AClientThatWantsToBeToldToGoOnIsTold) {
+  StartServer();
+  RawClient client = Connect();
+
+  client.Send(
+      "POST /echo HTTP/1.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\nConnection: "
+      "close\r\n\r\n");
+  EXPECT_THAT(client.Read(), StartsWith("HTTP/1.1 100"));
+  client.Send("ok");
+  EXPECT_THAT(client.ReadToEnd(), testing::EndsWith("\r\n\r\nok"));
+}
+
+TEST_F(HttpServerTest, AClientThatStallsInItsHeaderIsCutOff) {
+  StartServer({.header_timeout = milliseconds(50)});
+  RawClient client = Connect();
+
+  client.Send("GET /quick HT");
+
+  EXPECT_EQ(client.ReadToEnd(), "");
+}
+
+TEST_F(HttpServerTest, AClientThatStallsInItsBodyIsCutOff) {
+  StartServer({.body_timeout = milliseconds(50)});
+  RawClient client = Connect();
+
+  client.Send("POST /echo HTTP/1.1\r\nContent-Length: 10\r\n\r\nhel");
+
+  EXPECT_EQ(client.ReadToEnd(), "");
+}
+
+TEST_F(HttpServerTest, AnIdleConnectionIsClosed) {
+  StartServer({.idle_timeout = milliseconds(50)});
+  RawClient client = Connect();
+
+  EXPECT_EQ(client.ReadToEnd(), "");
+}
+
+TEST_F(HttpServerTest, OneConnectionTooManyIsTurnedAway) {
+  StartServer({.max_connections = 1});
+  RawClient first = Connect();
+  first.Send("GET /quick HTTP/1.1\r\n\r\n");
+  first.Read();  // it has a session now
+
+  RawClient second = Connect();
+
+  EXPECT_THAT(second.ReadToEnd(), HasSubstr("503"));
+  first.Send("GET /quick HTTP/1.1\r\n\r\n");
+  EXPECT_THAT(first.Read(), HasSubstr("200"));
+}
+
+TEST_F(HttpServerTest, AHandlerThatThrowsIsA500WithoutItsReason) {
+  StartServer();
+  RawClient client = Connect();
+
+  client.Send("GET /throw HTTP/1.1\r\nConnection: close\r\n\r\n");
+
+  const std::string answer = client.ReadToEnd();
+  EXPECT_THAT(answer, HasSubstr("500"));
+  EXPECT_THAT(answer, testing::Not(HasSubstr("secret")));
+}
+
+TEST_F(HttpServerTest, AHangUpCancelsTheHandler) {
+  StartServer();
+  RawClient client = Connect();
+  client.Send("GET /wait HTTP/1.1\r\n\r\n");
+  entered_.get_future().wait();
+
+  client.HangUp();
+
+  EXPECT_EQ(cancelled_.get_future().wait_for(seconds(20)), std::future_status::ready);
+}
+
+TEST_F(HttpServerTest, AHangUpBehindAPipelinedRequestCancelsTheHandlerToo) {
+  StartServer();
+  RawClient client = Connect();
+  client.Send("GET /wait HTTP/1.1\r\n\r\n");
+  entered_.get_future().wait();
+
+  client.Send("GET /quick HTTP/1.1\r\n\r\n");
+  client.HangUp();
+
+  EXPECT_EQ(cancelled_.get_future().wait_for(seconds(20)), std::future_status::ready);
+}
+
+TEST_F(HttpServerTest, DrainFinishesWhatIsInFlightAndClosesWhatIsIdle) {
+  StartServer();
+  RawClient idle = Connect();
+  idle.Send("GET /quick HTTP/1.1\r\n\r\n");
+  idle.Read();
+  RawClient busy = Connect();
+  busy.Send("GET /wait HTTP/1.1\r\n\r\n");
+  entered_.get_future().wait();
+
+  auto drained = std::async([this] { return server_->Drain(seconds(20)); });
+  EXPECT_EQ(idle.ReadToEnd(), "");
+  released_ = true;
+
+  const std::string answer = busy.ReadToEnd();
+  EXPECT_THAT(answer, HasSubstr("\"waited\""));
+  EXPECT_THAT(answer, HasSubstr("Connection: close"));
+  EXPECT_TRUE(drained.get());
+  EXPECT_EQ(server_->connections(), 0);
+}
+
+TEST_F(HttpServerTest, DrainCutsOffWhatDoesNotFinish) {
+  StartServer();
+  RawClient busy = Connect();
+  busy.Send("GET /wait HTTP/1.1\r\n\r\n");
+  entered_.get_future().wait();
+
+  EXPECT_FALSE(server_->Drain(milliseconds(20)));
+
+  EXPECT_EQ(busy.ReadToEnd(), "");
+  EXPECT_EQ(cancelled_.get_future().wait_for(seconds(20)), std::future_status::ready);
+}
+
+TEST_F(HttpServerTest, APortInUseIsNamed) {
+  StartServer();
+
+  const auto second = Server::Start(io_, router_, {.port = server_->port()});
+
+  EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(second.status().message()), HasSubstr("Address already in use"));
+}
+
+TEST_F(HttpServerTest, EveryAnswerIsReportedOnce) {
+  StartServer();
+  RawClient client = Connect();
+
+  client.Send("GET /quick HTTP/1.1\r\n\r\n");
+  client.Read();
+  client.Send("GET /nowhere HTTP/1.1\r\nConnection: close\r\n\r\n");
+  client.ReadToEnd();
+
+  std::lock_guard lock(mutex_);
+  EXPECT_THAT(finished_, testing::ElementsAre("200 /quick", "404 "));
+}
+
+}  // namespace
+}  // namespace gateway::http

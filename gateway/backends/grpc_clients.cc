@@ -1,0 +1,161 @@
+#include "gateway/backends/grpc_clients.h"
+
+#include <absl/base/thread_annotations.h>
+#include <absl/strings/str_cat.h>
+#include <absl/synchronization/mutex.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/strand.hpp>
+#include <chrono>
+#include <string>
+#include <utility>
+
+#include "gateway/backends/upstream.h"
+
+namespace gateway::backends {
+namespace {
+
+namespace asio = boost::asio;
+namespace detector = duet::detector::v1;
+namespace segmenter = duet::segmenter::v1;
+using asio::awaitable;
+
+constexpr auto kModelTimeout = std::chrono::seconds(2);
+
+CallOptions LookOptions() { return {.deadline = std::chrono::system_clock::now() + kModelTimeout}; }
+
+// A value that one task replaces and many read.
+template <typename T>
+class Latest {
+ public:
+  std::shared_ptr<const T> Get() const {
+    absl::MutexLock lock(&mutex_);
+    return value_;
+  }
+  void Set(T value) {
+    auto next = std::make_shared<const T>(std::move(value));
+    absl::MutexLock lock(&mutex_);
+    value_ = std::move(next);
+  }
+
+ private:
+  mutable absl::Mutex mutex_;
+  std::shared_ptr<const T> value_ ABSL_GUARDED_BY(mutex_);
+};
+
+class GrpcDetector final : public DetectorClient {
+ public:
+  explicit GrpcDetector(std::unique_ptr<ReplicaSet> replicas)
+      : upstream_("detector", std::move(replicas)) {}
+
+  void Start(asio::any_io_executor executor) {
+    asio::co_spawn(executor, upstream_.KeepFresh([this] { return Look(); }), asio::detached);
+  }
+
+  awaitable<absl::StatusOr<detector::DetectResponse>> Detect(ImageRef image,
+                                                             detector::DetectRequest request,
+                                                             CallOptions options) override {
+    request.mutable_image()->set_data(*image.bytes);
+    return upstream_.Call<detector::DetectResponse>("/duet.detector.v1.Detector/Detect",
+                                                    std::move(request), "", std::move(options));
+  }
+
+  std::shared_ptr<const DetectorModel> model() const override { return model_.Get(); }
+  BackendHealth health() const override { return upstream_.health(); }
+
+ private:
+  awaitable<absl::Status> Look() {
+    auto answer = co_await upstream_.Call<detector::GetModelResponse>(
+        "/duet.detector.v1.Detector/GetModel", detector::GetModelRequest(), "", LookOptions());
+    if (!answer.ok()) co_return answer.status();
+    DetectorModel model{.name = answer->model().name(),
+                        .version = answer->model().version(),
+                        .has_masks = answer->has_masks()};
+    model.classes.assign(answer->classes().begin(), answer->classes().end());
+    model_.Set(std::move(model));
+    co_return absl::OkStatus();
+  }
+
+  Latest<DetectorModel> model_;
+  Upstream upstream_;  // last: its calls end before the rest goes
+};
+
+class GrpcSegmenter final : public SegmenterClient {
+ public:
+  explicit GrpcSegmenter(std::unique_ptr<ReplicaSet> replicas)
+      : upstream_("segmenter", std::move(replicas)) {}
+
+  void Start(asio::any_io_executor executor) {
+    asio::co_spawn(executor, upstream_.KeepFresh([this] { return Look(); }), asio::detached);
+  }
+
+  awaitable<absl::StatusOr<segmenter::EmbedResponse>> Embed(ImageRef image,
+                                                            segmenter::EmbedRank rank,
+                                                            CallOptions options) override {
+    segmenter::EmbedRequest request;
+    request.mutable_image()->set_data(*image.bytes);
+    request.set_rank(rank);
+    return upstream_.Call<segmenter::EmbedResponse>("/duet.segmenter.v1.Segmenter/Embed",
+                                                    std::move(request), std::move(image.id),
+                                                    std::move(options));
+  }
+
+  awaitable<absl::StatusOr<segmenter::SegmentResponse>> Segment(ImageRef image,
+                                                                segmenter::SegmentRequest request,
+                                                                CallOptions options) override {
+    const std::string method = "/duet.segmenter.v1.Segmenter/Segment";
+    request.set_image_id(image.id);
+    auto answer =
+        co_await upstream_.Call<segmenter::SegmentResponse>(method, request, image.id, options);
+    if (answer.status().code() != absl::StatusCode::kNotFound) co_return answer;
+    request.mutable_image()->set_data(*image.bytes);
+    co_return co_await upstream_.Call<segmenter::SegmentResponse>(method, std::move(request),
+                                                                  image.id, options);
+  }
+
+  std::shared_ptr<const SegmenterModel> model() const override { return model_.Get(); }
+  BackendHealth health() const override { return upstream_.health(); }
+
+ private:
+  awaitable<absl::Status> Look() {
+    auto answer = co_await upstream_.Call<segmenter::GetModelResponse>(
+        "/duet.segmenter.v1.Segmenter/GetModel", segmenter::GetModelRequest(), "", LookOptions());
+    if (!answer.ok()) co_return answer.status();
+    model_.Set({.name = answer->model().name(), .version = answer->model().version()});
+    co_return absl::OkStatus();
+  }
+
+  Latest<SegmenterModel> model_;
+  Upstream upstream_;  // last: its calls end before the rest goes
+};
+
+template <typename Client, typename Interface>
+absl::StatusOr<std::unique_ptr<Interface>> Make(asio::any_io_executor executor,
+                                                std::string_view service, std::string_view targets,
+                                                const GrpcOptions& options) {
+  auto replicas = ReplicaSet::Create(targets, options.max_message_bytes);
+  if (!replicas.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--", std::string(service), ": ", std::string(replicas.status().message())));
+  }
+  auto client = std::make_unique<Client>(*std::move(replicas));
+  client->Start(asio::make_strand(executor));
+  return client;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<DetectorClient>> MakeGrpcDetector(asio::any_io_executor executor,
+                                                                 std::string_view targets,
+                                                                 const GrpcOptions& options) {
+  return Make<GrpcDetector, DetectorClient>(std::move(executor), "detector", targets, options);
+}
+
+absl::StatusOr<std::unique_ptr<SegmenterClient>> MakeGrpcSegmenter(asio::any_io_executor executor,
+                                                                   std::string_view targets,
+                                                                   const GrpcOptions& options) {
+  return Make<GrpcSegmenter, SegmenterClient>(std::move(executor), "segmenter", targets, options);
+}
+
+}  // namespace gateway::backends

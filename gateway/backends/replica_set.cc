@@ -1,0 +1,172 @@
+#include "gateway/backends/replica_set.h"
+
+#include <absl/strings/ascii.h>
+#include <absl/strings/numbers.h>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_split.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+#include <grpcpp/support/channel_arguments.h>
+
+#include <algorithm>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <cstdint>
+
+namespace gateway::backends {
+namespace {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address, int max_message_bytes) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(max_message_bytes);
+  arguments.SetMaxSendMessageSize(max_message_bytes);
+  // A service that restarts is back in seconds; gRPC's default would look again after up to two
+  // minutes.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
+  // Connections of one gateway to one replica are its own, also in tests that restart a server on
+  // the same port.
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  // No proxy between cluster members, whatever http_proxy says.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+}
+
+// FNV-1a with a strong finish (MurmurHash3's). Not absl::Hash: that is seeded per process, and all
+// gateways must agree.
+std::uint64_t StableHash(std::string_view a, std::string_view b) {
+  std::uint64_t hash = 0xcbf29ce484222325;
+  for (const std::string_view part : {a, std::string_view("\0", 1), b}) {
+    for (const char c : part) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  }
+  hash = (hash ^ (hash >> 33)) * 0xff51afd7ed558ccd;
+  hash = (hash ^ (hash >> 33)) * 0xc4ceb9fe1a85ec53;
+  return hash ^ (hash >> 33);
+}
+
+std::string AddressOf(const tcp::endpoint& endpoint) {
+  const std::string ip = endpoint.address().to_string();
+  return endpoint.address().is_v6() ? absl::StrCat("[", ip, "]:", endpoint.port())
+                                    : absl::StrCat(ip, ":", endpoint.port());
+}
+
+}  // namespace
+
+Replica::Replica(std::string address, int max_message_bytes)
+    : address(std::move(address)), channel(MakeChannel(this->address, max_message_bytes)) {}
+
+bool Replica::IsDown() const {
+  return channel->GetState(/*try_to_connect=*/true) == GRPC_CHANNEL_TRANSIENT_FAILURE;
+}
+
+absl::StatusOr<std::unique_ptr<ReplicaSet>> ReplicaSet::Create(std::string_view targets,
+                                                               int max_message_bytes) {
+  std::vector<Name> names;
+  const std::string text(targets);
+  for (const absl::string_view entry : absl::StrSplit(text, ',', absl::SkipWhitespace())) {
+    const absl::string_view target = absl::StripAsciiWhitespace(entry);
+    const std::size_t colon = target.rfind(':');
+    int port = 0;
+    if (colon == target.npos || colon == 0 || !absl::SimpleAtoi(target.substr(colon + 1), &port) ||
+        port < 1 || port > 65535) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("'", target, "' is not host:port (several are separated by commas)"));
+    }
+    absl::string_view host = target.substr(0, colon);
+    if (host.size() > 2 && host.front() == '[' && host.back() == ']')
+      host = host.substr(1, host.size() - 2);
+    names.push_back({std::string(host), absl::StrCat(port), {}});
+  }
+  if (names.empty()) return absl::InvalidArgumentError("no host:port is given");
+  return std::unique_ptr<ReplicaSet>(new ReplicaSet(text, std::move(names), max_message_bytes));
+}
+
+ReplicaSet::ReplicaSet(std::string targets, std::vector<Name> names, int max_message_bytes)
+    : targets_(std::move(targets)),
+      max_message_bytes_(max_message_bytes),
+      names_(std::move(names)) {
+  // Addresses need no look-up: they are there from the start.
+  for (Name& name : names_) {
+    boost::system::error_code error;
+    const auto address = asio::ip::make_address(name.host, error);
+    if (!error)
+      name.addresses = {
+          AddressOf(tcp::endpoint(address, static_cast<std::uint16_t>(std::stoi(name.port))))};
+  }
+  Update();
+}
+
+asio::awaitable<void> ReplicaSet::Resolve() {
+  tcp::resolver resolver(co_await asio::this_coro::executor);
+  for (Name& name : names_) {
+    auto [error, results] =
+        co_await resolver.async_resolve(name.host, name.port, asio::as_tuple(asio::use_awaitable));
+    if (error) continue;
+    std::vector<std::string> v4;
+    std::vector<std::string> v6;
+    for (const auto& entry : results) {
+      (entry.endpoint().address().is_v4() ? v4 : v6).push_back(AddressOf(entry.endpoint()));
+    }
+    // One family: "localhost" is one replica, not 127.0.0.1 and ::1.
+    name.addresses = v4.empty() ? v6 : v4;
+  }
+  Update();
+}
+
+void ReplicaSet::Update() {
+  absl::MutexLock lock(&mutex_);
+  Replicas next;
+  for (const Name& name : names_) {
+    for (const std::string& address : name.addresses) {
+      const auto is_it = [&](const auto& replica) { return replica->address == address; };
+      if (std::any_of(next.begin(), next.end(), is_it)) continue;
+      const auto old = std::find_if(replicas_.begin(), replicas_.end(), is_it);
+      next.push_back(
+          old != replicas_.end() ? *old : std::make_shared<Replica>(address, max_message_bytes_));
+    }
+  }
+  replicas_ = std::move(next);
+}
+
+ReplicaSet::Replicas ReplicaSet::Snapshot() const {
+  absl::MutexLock lock(&mutex_);
+  return replicas_;
+}
+
+int ReplicaSet::size() const {
+  absl::MutexLock lock(&mutex_);
+  return static_cast<int>(replicas_.size());
+}
+
+ReplicaSet::Replicas ReplicaSet::ByLoad() {
+  Replicas replicas = Snapshot();
+  if (replicas.size() < 2) return replicas;
+  std::rotate(replicas.begin(), replicas.begin() + turn_++ % replicas.size(), replicas.end());
+  std::vector<std::pair<std::pair<bool, int>, std::shared_ptr<Replica>>> ranked;
+  for (auto& replica : replicas)
+    ranked.push_back({{replica->IsDown(), replica->in_flight}, replica});
+  std::stable_sort(ranked.begin(), ranked.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (std::size_t i = 0; i < ranked.size(); ++i) replicas[i] = std::move(ranked[i].second);
+  return replicas;
+}
+
+ReplicaSet::Replicas ReplicaSet::ByKey(std::string_view key) const {
+  Replicas replicas = Snapshot();
+  if (replicas.size() < 2) return replicas;
+  std::vector<std::pair<std::pair<bool, std::uint64_t>, std::shared_ptr<Replica>>> ranked;
+  for (auto& replica : replicas)
+    ranked.push_back({{replica->IsDown(), ~StableHash(key, replica->address)}, replica});
+  std::sort(ranked.begin(), ranked.end(),
+            [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (std::size_t i = 0; i < ranked.size(); ++i) replicas[i] = std::move(ranked[i].second);
+  return replicas;
+}
+
+}  // namespace gateway::backends

@@ -1,0 +1,77 @@
+// All replicas of one service, and which of them to ask.
+//
+// Targets are "host:port", several separated by commas. A name that resolves to several addresses
+// (a headless Kubernetes service) is as many replicas; names are resolved again from time to time.
+// gRPC's own balancing is not used, because the segmenter's choice depends on the image.
+#ifndef DUET_GATEWAY_BACKENDS_REPLICA_SET_H_
+#define DUET_GATEWAY_BACKENDS_REPLICA_SET_H_
+
+#include <absl/base/thread_annotations.h>
+#include <absl/status/statusor.h>
+#include <absl/synchronization/mutex.h>
+#include <grpcpp/channel.h>
+
+#include <atomic>
+#include <boost/asio/awaitable.hpp>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace gateway::backends {
+
+struct Replica {
+  explicit Replica(std::string address, int max_message_bytes);
+
+  const std::string address;  // "10.0.0.7:50052"
+  const std::shared_ptr<grpc::Channel> channel;
+  std::atomic<int> in_flight = 0;
+
+  // The last attempt to connect failed and the next one isn't due.
+  bool IsDown() const;
+};
+
+class ReplicaSet {
+ public:
+  using Replicas = std::vector<std::shared_ptr<Replica>>;
+
+  // InvalidArgument if `targets` is empty or an entry is not host:port.
+  static absl::StatusOr<std::unique_ptr<ReplicaSet>> Create(std::string_view targets,
+                                                            int max_message_bytes);
+
+  // Looks the names up and adjusts the set; addresses that stay keep their connections. If a name
+  // can't be resolved, the addresses it had stay.
+  boost::asio::awaitable<void> Resolve();
+
+  // All replicas, best first: the reachable ones with the fewest calls in flight, in turn if equal;
+  // then the rest.
+  Replicas ByLoad();
+  // All replicas by rendezvous hashing of `key`, the reachable ones first: the same key goes to the
+  // same replica from every gateway, and when one goes, only its keys move.
+  Replicas ByKey(std::string_view key) const;
+  int size() const;
+
+  const std::string& targets() const { return targets_; }
+
+ private:
+  struct Name {
+    std::string host;
+    std::string port;
+    std::vector<std::string> addresses;  // as last resolved
+  };
+  ReplicaSet(std::string targets, std::vector<Name> names, int max_message_bytes);
+  Replicas Snapshot() const;
+  void Update();
+
+  const std::string targets_;
+  const int max_message_bytes_;
+  std::vector<Name> names_;  // used by Resolve only
+  mutable absl::Mutex mutex_;
+  Replicas replicas_ ABSL_GUARDED_BY(mutex_);
+  std::atomic<unsigned> turn_ = 0;
+};
+
+}  // namespace gateway::backends
+
+#endif  // DUET_GATEWAY_BACKENDS_REPLICA_SET_H_

@@ -1,0 +1,109 @@
+// Calls to the replicas of one service: which one, how often, how long. Internal to
+// gateway_backends.
+//
+// Every call of ours may be repeated without harm, so UNAVAILABLE goes to the next replica, and
+// after the last one, with a pause, to the first again. A budget shared by all calls bounds that:
+// when most calls fail, repeating them only adds load. RESOURCE_EXHAUSTED goes to the next replica
+// too, and is repeated for patient calls only. Any other code is final.
+#ifndef DUET_GATEWAY_BACKENDS_UPSTREAM_H_
+#define DUET_GATEWAY_BACKENDS_UPSTREAM_H_
+
+#include <absl/base/thread_annotations.h>
+#include <absl/status/statusor.h>
+#include <absl/synchronization/mutex.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/impl/codegen/proto_utils.h>  // how gRPC reads and writes protobuf
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "gateway/backends/client.h"
+#include "gateway/backends/grpc_call.h"
+#include "gateway/backends/replica_set.h"
+
+namespace gateway::backends {
+
+class Upstream {
+ public:
+  // `service` as in messages: "detector".
+  Upstream(std::string service, std::unique_ptr<ReplicaSet> replicas)
+      : service_(std::move(service)), replicas_(std::move(replicas)) {}
+
+  ReplicaSet& replicas() { return *replicas_; }
+  BackendHealth health() const;
+
+  // `method`: "/duet.detector.v1.Detector/Detect". `key`: the image id that decides the replica;
+  // "": by load.
+  template <typename Response, typename Request>
+  boost::asio::awaitable<absl::StatusOr<Response>> Call(std::string method, Request request,
+                                                        std::string key, CallOptions options);
+
+  // Resolves names and calls `look` (which asks for the model and says how that went) for ever:
+  // every few seconds, and soon after a failure.
+  boost::asio::awaitable<void> KeepFresh(
+      std::function<boost::asio::awaitable<absl::Status>()> look);
+
+ private:
+  // What to do after a round in which every candidate refused.
+  bool MayRepeat(const grpc::Status& status, int round, const CallOptions& options);
+  boost::asio::awaitable<void> Pause(int round, const CallOptions& options);
+  void OnSuccess();
+  absl::Status ToStatus(const grpc::Status& status, const std::string& address) const;
+  static void Prepare(grpc::ClientContext& context, const CallOptions& options);
+
+  const std::string service_;
+  const std::unique_ptr<ReplicaSet> replicas_;
+  mutable absl::Mutex mutex_;
+  double repeat_budget_ ABSL_GUARDED_BY(mutex_) = 10;
+  bool reachable_ ABSL_GUARDED_BY(mutex_) = false;
+  std::string error_ ABSL_GUARDED_BY(mutex_) = "not asked yet";
+  CallTracker tracker_;  // last: goes first
+};
+
+template <typename Response, typename Request>
+boost::asio::awaitable<absl::StatusOr<Response>> Upstream::Call(std::string method, Request request,
+                                                                std::string key,
+                                                                CallOptions options) {
+  constexpr std::size_t kMaxCandidates = 3;
+  using OneCall = GrpcCall<Request, Response>;
+  const auto shared_request = std::make_shared<const Request>(std::move(request));
+  for (int round = 0;; ++round) {
+    grpc::Status status(grpc::StatusCode::UNAVAILABLE, "no address is known");
+    std::string address = replicas_->targets();
+    ReplicaSet::Replicas candidates = key.empty() ? replicas_->ByLoad() : replicas_->ByKey(key);
+    if (candidates.size() > kMaxCandidates) candidates.resize(kMaxCandidates);
+    for (const auto& replica : candidates) {
+      auto call = std::make_shared<OneCall>();
+      call->request = shared_request;
+      Prepare(call->context, options);
+      ++replica->in_flight;
+      address = replica->address;
+      status = co_await AwaitCall(tracker_, call, [&method, replica](OneCall& one, auto done) {
+        grpc::TemplatedGenericStub<Request, Response> stub(replica->channel);
+        stub.UnaryCall(&one.context, method, {}, one.request.get(), &one.response,
+                       [replica, done = std::move(done)](grpc::Status result) mutable {
+                         --replica->in_flight;
+                         done(std::move(result));
+                       });
+      });
+      if (status.ok()) {
+        OnSuccess();
+        co_return std::move(call->response);
+      }
+      if (status.error_code() != grpc::StatusCode::UNAVAILABLE &&
+          status.error_code() != grpc::StatusCode::RESOURCE_EXHAUSTED) {
+        co_return ToStatus(status, address);
+      }
+    }
+    if (!MayRepeat(status, round, options)) co_return ToStatus(status, address);
+    co_await Pause(round, options);
+  }
+}
+
+}  // namespace gateway::backends
+
+#endif  // DUET_GATEWAY_BACKENDS_UPSTREAM_H_

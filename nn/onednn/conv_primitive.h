@@ -1,0 +1,43 @@
+// Picks and builds the oneDNN primitive of one convolution. Internal to nn/onednn.
+#ifndef DUET_NN_ONEDNN_CONV_PRIMITIVE_H_
+#define DUET_NN_ONEDNN_CONV_PRIMITIVE_H_
+
+#include <oneapi/dnnl/dnnl.hpp>
+#include <optional>
+
+#include "nn/onednn/graph.h"
+
+namespace nn::onednn {
+
+// One convolution over physical (block-padded) channels, "same" padding.
+struct ConvGeometry {
+  int in_channels, out_channels;
+  int in_height, in_width, out_height, out_width;
+  int kernel, stride, groups;
+  dnnl::memory::data_type type;
+  dnnl::memory::format_tag in_format, out_format;
+};
+
+struct ConvChoice {
+  dnnl::convolution_forward::primitive_desc desc;
+  bool winograd = false;
+  // What the primitive could not take along and has to be done after it.
+  bool activation_left = false;
+  bool residual_left = false;
+};
+
+// The activation as oneDNN names it; nothing for kNone or what it has no name for.
+std::optional<dnnl::algorithm> EltwiseOf(Activation act);
+
+// The fastest form that oneDNN offers without falling back to its reference loops; nothing if there
+// is none.
+std::optional<ConvChoice> ChooseDirect(const ConvGeometry& geometry, Activation act, bool residual,
+                                       const dnnl::engine& engine);
+
+// Winograd F(4×4, 3×3), fp32, stride 1; nothing where oneDNN has none for this CPU.
+std::optional<ConvChoice> ChooseWinograd(const ConvGeometry& geometry, Activation act,
+                                         bool residual, const dnnl::engine& engine);
+
+}  // namespace nn::onednn
+
+#endif  // DUET_NN_ONEDNN_CONV_PRIMITIVE_H_

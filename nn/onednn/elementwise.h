@@ -1,0 +1,43 @@
+// The few passes over blocked tensors that oneDNN has no fast primitive for. Memory-bound: their
+// speed is that of reading and writing once, so they are plain loops, parallel over channel blocks
+// or rows (OpenMP).
+//
+// A tensor is [blocks][pixels][block] elements, dense. T is float or BFloat16Bits.
+#ifndef DUET_NN_ONEDNN_ELEMENTWISE_H_
+#define DUET_NN_ONEDNN_ELEMENTWISE_H_
+
+#include <cstdint>
+
+namespace nn::onednn {
+
+// The upper half of a float's bits.
+struct BFloat16Bits {
+  std::uint16_t bits;
+};
+
+struct BlockedShape {
+  int blocks;  // channel blocks
+  int height;
+  int width;
+  int block;  // channels per block
+};
+
+// dst = src repeated 2×2; `shape` is src's.
+template <typename T>
+void Upsample2x(const T* src, const BlockedShape& shape, T* dst);
+
+// dst += src.
+template <typename T>
+void AddInPlace(const T* src, std::int64_t count, T* dst);
+
+// mean[c] over all pixels; `mean` holds blocks · block floats.
+template <typename T>
+void MeanOverPixels(const T* src, const BlockedShape& shape, float* mean);
+
+// dst[c] = src[c] · gate[c] for all pixels; dst may be src.
+template <typename T>
+void ScaleChannels(const T* src, const BlockedShape& shape, const float* gate, T* dst);
+
+}  // namespace nn::onednn
+
+#endif  // DUET_NN_ONEDNN_ELEMENTWISE_H_

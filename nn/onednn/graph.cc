@@ -1,0 +1,79 @@
+#include "nn/onednn/graph.h"
+
+#include "nn/onednn/graph_node.h"
+
+namespace nn::onednn {
+
+Graph::Graph() = default;
+Graph::~Graph() = default;
+
+Value Graph::Input(int channels, int height, int width) {
+  nodes_.push_back({.kind = Kind::kInput, .channels = channels, .height = height, .width = width});
+  return {static_cast<int>(nodes_.size()) - 1};
+}
+
+Value Graph::Conv(Value x, const at::Tensor& weight, const at::Tensor& bias,
+                  const ConvOptions& options) {
+  const Node& in = nodes_[x.index];
+  Node node{.kind = Kind::kConv,
+            .inputs = {x.index},
+            .channels = static_cast<int>(weight.size(0)),
+            .height = (in.height + options.stride - 1) / options.stride,
+            .width = (in.width + options.stride - 1) / options.stride,
+            .weight = weight,
+            .bias = bias,
+            .conv = options};
+  if (options.residual.has_value()) node.inputs.push_back(options.residual->index);
+  nodes_.push_back(std::move(node));
+  return {static_cast<int>(nodes_.size()) - 1};
+}
+
+Value Graph::Concat(const std::vector<Value>& parts) {
+  const Node& first = nodes_[parts.front().index];
+  Node node{.kind = Kind::kConcat, .channels = 0, .height = first.height, .width = first.width};
+  for (const Value part : parts) {
+    node.inputs.push_back(part.index);
+    node.channels += nodes_[part.index].channels;
+  }
+  nodes_.push_back(std::move(node));
+  return {static_cast<int>(nodes_.size()) - 1};
+}
+
+Value Graph::MaxPool(Value x, int kernel) {
+  Node node = nodes_[x.index];
+  nodes_.push_back({.kind = Kind::kMaxPool,
+                    .inputs = {x.index},
+                    .channels = node.channels,
+                    .height = node.height,
+                    .width = node.width,
+                    .kernel = kernel});
+  return {static_cast<int>(nodes_.size()) - 1};
+}
+
+Value Graph::Upsample2x(Value x) {
+  const Node in = nodes_[x.index];
+  nodes_.push_back({.kind = Kind::kUpsample2x,
+                    .inputs = {x.index},
+                    .channels = in.channels,
+                    .height = 2 * in.height,
+                    .width = 2 * in.width});
+  return {static_cast<int>(nodes_.size()) - 1};
+}
+
+Value Graph::ChannelGate(Value x, const at::Tensor& weight, const at::Tensor& bias,
+                         Activation act) {
+  const Node in = nodes_[x.index];
+  nodes_.push_back({.kind = Kind::kChannelGate,
+                    .inputs = {x.index},
+                    .channels = in.channels,
+                    .height = in.height,
+                    .width = in.width,
+                    .weight = weight,
+                    .bias = bias,
+                    .gate_act = act});
+  return {static_cast<int>(nodes_.size()) - 1};
+}
+
+void Graph::Output(Value x) { outputs_.push_back(x.index); }
+
+}  // namespace nn::onednn

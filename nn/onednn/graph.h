@@ -1,0 +1,89 @@
+// Graph: a convolutional network as values and operations, compiled into oneDNN primitives for one
+// input size.
+//
+// LibTorch's operators leave a good part of this machine unused: each activation is a pass of its
+// own, weights are reordered on every call and stride-1 3×3 convolutions never use Winograd. A
+// Graph is built once from folded weights and compiled into a Program: weights prepacked,
+// activations and residual additions fused, concatenation for free, one arena for all intermediate
+// tensors.
+//
+// Layout. Batch is 1 and tensors are blocked, nChw16c (8c below AVX-512): a slice of whole channel
+// blocks is then itself a dense tensor, so every input of a Concat is written straight into its
+// place. Channel counts that are no multiple of the block are padded with zeros, part by part;
+// weights are widened to match.
+#ifndef DUET_NN_ONEDNN_GRAPH_H_
+#define DUET_NN_ONEDNN_GRAPH_H_
+
+#include <ATen/core/Tensor.h>
+#include <absl/status/statusor.h>
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "nn/onednn/program.h"
+
+namespace nn::onednn {
+
+enum class Activation { kNone, kSilu, kRelu, kSigmoid, kHardSigmoid };
+
+// A tensor of the graph. Cheap handle; only meaningful for the Graph that made it.
+struct Value {
+  int index = -1;
+};
+
+struct ConvOptions {
+  int stride = 1;
+  // 1, or the number of channels (depthwise).
+  int groups = 1;
+  Activation activation = Activation::kNone;
+  // Added after the activation; of the result's shape.
+  std::optional<Value> residual;
+};
+
+struct CompileOptions {
+  Precision precision = Precision::kFloat32;
+  // Which stride-1 3×3 convolutions use Winograd F(4×4, 3×3). kMeasure times both forms of each
+  // layer once; about 30 ms per distinct shape, remembered for the life of the process.
+  enum class Winograd { kNever, kAlways, kMeasure } winograd = Winograd::kMeasure;
+};
+
+// Not thread-safe. Tensors passed in are float32 and kept (by reference) until Compile.
+class Graph {
+ public:
+  Graph();
+  ~Graph();
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+
+  // The picture, NCHW float32; just one per graph.
+  Value Input(int channels, int height, int width);
+  // 2-D convolution with "same" padding k/2. `weight` [out, in / groups, k, k]; `bias` [out] or
+  // undefined.
+  Value Conv(Value x, const at::Tensor& weight, const at::Tensor& bias, const ConvOptions& options);
+  // Along channels.
+  Value Concat(const std::vector<Value>& parts);
+  // Stride 1, "same" padding with -inf, odd kernel.
+  Value MaxPool(Value x, int kernel);
+  // Nearest neighbour, both axes ×2.
+  Value Upsample2x(Value x);
+  // x · act(fc(mean over pixels of x)), fc a 1×1 convolution [C, C, 1, 1] with bias:
+  // squeeze-and-excitation.
+  Value ChannelGate(Value x, const at::Tensor& weight, const at::Tensor& bias, Activation act);
+  // Marks a result; Program::output(i) follows the order of these calls.
+  void Output(Value x);
+
+  // Unimplemented for what oneDNN has no fast kernel for on this CPU (run the plain modules then).
+  // The weights are copied: the tensors may go afterwards. REQUIRES: at least one output.
+  absl::StatusOr<std::unique_ptr<Program>> Compile(const CompileOptions& options) const;
+
+ private:
+  struct Node;
+  friend class Compiler;
+  std::vector<Node> nodes_;
+  std::vector<int> outputs_;
+};
+
+}  // namespace nn::onednn
+
+#endif  // DUET_NN_ONEDNN_GRAPH_H_

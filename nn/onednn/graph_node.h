@@ -1,0 +1,30 @@
+// What Graph remembers of each value, for the compiler. Internal to nn/onednn.
+#ifndef DUET_NN_ONEDNN_GRAPH_NODE_H_
+#define DUET_NN_ONEDNN_GRAPH_NODE_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+#include "nn/onednn/graph.h"
+
+namespace nn::onednn {
+
+enum class Kind { kInput, kConv, kConcat, kMaxPool, kUpsample2x, kChannelGate };
+
+struct Graph::Node {
+  Kind kind;
+  std::vector<int> inputs;  // indices of nodes; all smaller than the node's own
+  int channels;
+  int height;
+  int width;
+  at::Tensor weight;
+  at::Tensor bias;
+  ConvOptions conv;                         // kConv
+  int kernel = 0;                           // kMaxPool
+  Activation gate_act = Activation::kNone;  // kChannelGate
+};
+
+}  // namespace nn::onednn
+
+#endif  // DUET_NN_ONEDNN_GRAPH_NODE_H_

@@ -1,0 +1,198 @@
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "nn/onednn/arena.h"
+#include "nn/onednn/graph.h"
+
+namespace nn::onednn {
+namespace {
+
+using Winograd = CompileOptions::Winograd;
+
+// Uniform in [-1, 1) / sqrt(fan-in), so that values keep their size from layer to layer.
+at::Tensor Weight(int out, int in, int k) {
+  return (at::rand({out, in, k, k}) * 2 - 1) * (2.0 / std::sqrt(in * k * k));
+}
+
+at::Tensor ResultOf(Program& program, const at::Tensor& image, int index = 0) {
+  program.Run(image.data_ptr<float>());
+  const Program::Output out = program.output(index);
+  return at::from_blob(const_cast<float*>(out.data), {1, out.height, out.width, out.channels})
+      .permute({0, 3, 1, 2})
+      .clone();
+}
+
+// Largest difference, relative to the reference's largest value.
+double Error(const at::Tensor& got, const at::Tensor& want) {
+  return ((got - want).abs().max() / want.abs().max()).item<double>();
+}
+
+class OneDnnGraphTest : public ::testing::Test {
+ protected:
+  OneDnnGraphTest() { at::manual_seed(7); }
+};
+
+TEST_F(OneDnnGraphTest, ConvolutionsOfOddSizesEqualAtens) {
+  for (const int kernel : {1, 3, 5}) {
+    for (const int stride : {1, 2}) {
+      for (const int channels : {5, 16, 24}) {
+        const at::Tensor image = at::rand({1, 3, 23, 37});
+        const at::Tensor first = Weight(channels, 3, 3);
+        const at::Tensor weight = Weight(12, channels, kernel);
+        const at::Tensor bias = at::rand({12});
+        Graph graph;
+        const Value x = graph.Conv(graph.Input(3, 23, 37), first, at::Tensor(), {});
+        graph.Output(
+            graph.Conv(x, weight, bias, {.stride = stride, .activation = Activation::kSilu}));
+
+        const auto program = graph.Compile({.winograd = Winograd::kNever});
+        ASSERT_TRUE(program.ok()) << program.status();
+        const at::Tensor got = ResultOf(**program, image);
+
+        const at::Tensor want = at::silu(
+            at::conv2d(at::conv2d(image, first, {}, 1, 1), weight, bias, stride, kernel / 2));
+        ASSERT_EQ(got.sizes(), want.sizes());
+        // Two layers of at most 600 products each: a few ulp.
+        EXPECT_LT(Error(got, want), 1e-5) << kernel << " " << stride << " " << channels;
+      }
+    }
+  }
+}
+
+TEST_F(OneDnnGraphTest, WinogradEqualsDirectWithinItsRounding) {
+  const at::Tensor image = at::rand({1, 3, 40, 40});
+  const at::Tensor first = Weight(32, 3, 3);
+  const at::Tensor weight = Weight(48, 32, 3);
+  const at::Tensor bias = at::rand({48});
+  Graph graph;
+  const Value x = graph.Conv(graph.Input(3, 40, 40), first, at::Tensor(), {});
+  graph.Output(graph.Conv(x, weight, bias, {.activation = Activation::kSilu}));
+  const auto program = graph.Compile({.winograd = Winograd::kAlways});
+  ASSERT_TRUE(program.ok()) << program.status();
+  if ((*program)->winograd_count() == 0) GTEST_SKIP() << "no Winograd kernel for this CPU";
+
+  const at::Tensor got = ResultOf(**program, image);
+
+  const at::Tensor want =
+      at::silu(at::conv2d(at::conv2d(image, first, {}, 1, 1), weight, bias, 1, 1));
+  // F(4x4, 3x3) transforms amplify fp32 rounding about tenfold (Lavin and Gray, 2016, section 5).
+  EXPECT_LT(Error(got, want), 1e-4);
+}
+
+TEST_F(OneDnnGraphTest, ConcatOfUnevenPartsKeepsTheirOrder) {
+  const at::Tensor image = at::rand({1, 3, 16, 16});
+  const at::Tensor wa = Weight(24, 3, 3);
+  const at::Tensor wb = Weight(7, 3, 3);
+  const at::Tensor last = Weight(10, 31, 1);
+  Graph graph;
+  const Value input = graph.Input(3, 16, 16);
+  const Value a = graph.Conv(input, wa, at::Tensor(), {});
+  const Value b = graph.Conv(input, wb, at::Tensor(), {});
+  graph.Output(graph.Conv(graph.Concat({b, a}), last, at::Tensor(), {}));
+  const auto program = graph.Compile({});
+  ASSERT_TRUE(program.ok()) << program.status();
+
+  const at::Tensor got = ResultOf(**program, image);
+
+  const at::Tensor want = at::conv2d(
+      at::cat({at::conv2d(image, wb, {}, 1, 1), at::conv2d(image, wa, {}, 1, 1)}, 1), last);
+  EXPECT_LT(Error(got, want), 1e-5);
+}
+
+TEST_F(OneDnnGraphTest, AValueInTwoConcatsIsInBoth) {
+  const at::Tensor image = at::rand({1, 3, 16, 16});
+  const at::Tensor wa = Weight(16, 3, 3);
+  const at::Tensor wb = Weight(16, 3, 3);
+  const at::Tensor last = Weight(8, 32, 1);
+  Graph graph;
+  const Value input = graph.Input(3, 16, 16);
+  const Value a = graph.Conv(input, wa, at::Tensor(), {});
+  const Value b = graph.Conv(input, wb, at::Tensor(), {});
+  graph.Output(graph.Conv(graph.Concat({a, b}), last, at::Tensor(), {}));
+  graph.Output(graph.Conv(graph.Concat({b, a}), last, at::Tensor(), {}));
+  const auto program = graph.Compile({});
+  ASSERT_TRUE(program.ok()) << program.status();
+
+  const at::Tensor ab = ResultOf(**program, image, 0);
+  const at::Tensor ba = ResultOf(**program, image, 1);
+
+  const at::Tensor ca = at::conv2d(image, wa, {}, 1, 1);
+  const at::Tensor cb = at::conv2d(image, wb, {}, 1, 1);
+  EXPECT_LT(Error(ab, at::conv2d(at::cat({ca, cb}, 1), last)), 1e-5);
+  EXPECT_LT(Error(ba, at::conv2d(at::cat({cb, ca}, 1), last)), 1e-5);
+}
+
+// All that RTMDet is made of: depthwise, residual, gate, pools, upsampling, a branch used twice.
+struct Block {
+  at::Tensor image = at::rand({1, 3, 32, 32});
+  at::Tensor stem = Weight(24, 3, 3);
+  at::Tensor depthwise = Weight(24, 1, 5);
+  at::Tensor pointwise = Weight(24, 24, 1);
+  at::Tensor bias = at::rand({24}) - 0.5;
+  at::Tensor fc = Weight(96, 96, 1);
+  at::Tensor fc_bias = at::rand({96});
+  at::Tensor last = Weight(20, 120, 3);
+
+  void Build(Graph& graph) const {
+    const ConvOptions silu{.activation = Activation::kSilu};
+    const Value x = graph.Conv(graph.Input(3, 32, 32), stem, at::Tensor(),
+                               {.stride = 2, .activation = Activation::kSilu});
+    const Value d = graph.Conv(x, depthwise, bias, {.groups = 24, .activation = Activation::kSilu});
+    const Value r =
+        graph.Conv(d, pointwise, bias, {.activation = Activation::kSilu, .residual = x});
+    const Value pooled = graph.Concat({r, graph.MaxPool(r, 5), graph.MaxPool(r, 9), d});
+    const Value gated = graph.ChannelGate(pooled, fc, fc_bias, Activation::kHardSigmoid);
+    const Value up = graph.Upsample2x(graph.Concat({gated, x}));
+    graph.Output(graph.Conv(up, last, at::Tensor(), silu));
+  }
+
+  at::Tensor Reference() const {
+    const at::Tensor x = at::silu(at::conv2d(image, stem, {}, 2, 1));
+    const at::Tensor d = at::silu(at::conv2d(x, depthwise, bias, 1, 2, 1, 24));
+    const at::Tensor r = at::silu(at::conv2d(d, pointwise, bias)) + x;
+    const at::Tensor pooled =
+        at::cat({r, at::max_pool2d(r, 5, 1, 2), at::max_pool2d(r, 9, 1, 4), d}, 1);
+    const at::Tensor gate = at::hardsigmoid(at::conv2d(pooled.mean({2, 3}, true), fc, fc_bias));
+    const at::Tensor up = at::upsample_nearest2d(at::cat({pooled * gate, x}, 1), {32, 32});
+    return at::silu(at::conv2d(up, last, {}, 1, 1));
+  }
+};
+
+TEST_F(OneDnnGraphTest, AWholeBlockEqualsAtens) {
+  const Block block;
+  Graph graph;
+  block.Build(graph);
+  const auto program = graph.Compile({.winograd = Winograd::kNever});
+  ASSERT_TRUE(program.ok()) << program.status();
+
+  const at::Tensor first = ResultOf(**program, block.image);
+  const at::Tensor again = ResultOf(**program, block.image);
+
+  EXPECT_LT(Error(first, block.Reference()), 1e-5);
+  EXPECT_TRUE(at::equal(first, again));  // nothing of one run is left over in the next
+}
+
+TEST_F(OneDnnGraphTest, BFloat16StaysWithinItsPrecision) {
+  if (!CpuHasBFloat16()) GTEST_SKIP() << "no bf16 on this CPU";
+  const Block block;
+  Graph graph;
+  block.Build(graph);
+  const auto program = graph.Compile({.precision = Precision::kBFloat16});
+  ASSERT_TRUE(program.ok()) << program.status();
+
+  // bf16 keeps 8 bits: 0.4 % per rounding, five roundings deep.
+  EXPECT_LT(Error(ResultOf(**program, block.image), block.Reference()), 3e-2);
+}
+
+TEST(ArenaTest, BuffersThatNeverLiveTogetherShareMemory) {
+  const ArenaPlan plan = PlanArena({{100, 0, 1}, {100, 2, 3}, {64, 1, 2}});
+
+  EXPECT_EQ(plan.offsets[0], plan.offsets[1]);
+  EXPECT_GE(plan.offsets[2], 128U);
+  EXPECT_EQ(plan.bytes, 192U);
+}
+
+}  // namespace
+}  // namespace nn::onednn

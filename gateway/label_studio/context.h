@@ -17,8 +17,8 @@
 #include <vector>
 
 #include "gateway/label_studio/label_config.h"
-#include "gateway/label_studio/mask.h"
 #include "vision/geometry.h"
+#include "vision/mask.h"
 
 namespace gateway::label_studio {
 
@@ -27,18 +27,18 @@ struct PromptPoint {
   bool positive = true;
 };
 
-// Frame: pixels of a picture of `size`, upright, not turned by the annotator.
+// Frame: pixels of a picture of `size`, upright.
 struct InteractivePrompt {
   vision::Size size;  // what the editor says (original_width, original_height)
   std::vector<PromptPoint> points;
   std::optional<vision::Box> box;  // clipped to the picture
-  std::optional<RowRuns> mask;
+  std::optional<vision::Mask> mask;
   std::string label;      // as the smart control spells it; "" if none was chosen
   std::string from_name;  // the control that the last prompt was drawn with
   std::string to_name;    // the Image tag
-  int item_index = 0;     // which picture of a list
-  // Degrees clockwise by which the annotator has turned the view: 0, 90, 180, 270. Regions of the
-  // answer must be turned likewise (result.h does).
+  int item_index = -1;    // which picture of a list tag; -1: the tag has just one
+  // Degrees clockwise by which the annotator has turned the view. Percentages stay those of the
+  // unturned picture (Label Studio turns the view only), so answers just repeat it.
   int image_rotation = 0;
 };
 
@@ -56,6 +56,10 @@ absl::StatusOr<InteractivePrompt> ParseContext(const boost::json::value& context
 // The same prompt for a picture of another size (the editor may have measured another one). A mask
 // is dropped if the size differs.
 InteractivePrompt Rescale(InteractivePrompt prompt, vision::Size size);
+
+// A mask prompt as the segmenter takes it: side × side logits, row-major, of the picture scaled by
+// its longest side to the top-left corner. Use it along with `box`: a mask alone is a weak prompt.
+std::vector<float> MaskPromptLogits(const vision::Mask& mask, int side);
 
 // Where the answer goes: the control of the prompt's image that has the prompt's label, brush
 // before polygon, ellipse and rectangle, controls that aren't smart before smart ones.

@@ -63,8 +63,8 @@ struct LabelConfig {
 struct LabelConfigLimits {
   std::size_t max_bytes = 4 << 20;
   int max_depth = 64;
-  int max_controls = 1000;
-  int max_labels = 100'000;
+  std::size_t max_controls = 1000;  // images and controls
+  std::size_t max_labels = 100'000;
 };
 
 // InvalidArgument, saying what to do, if `xml` is not XML, has a document type, exceeds a limit,

@@ -32,9 +32,7 @@ class LabelMatcher {
  private:
   absl::flat_hash_map<std::string, std::string> exact_;  // value → value
   absl::flat_hash_map<std::string, std::string>
-      folded_;  // folded value, then alias, then predicted → value
-  absl::flat_hash_map<std::string, std::string>
-      label_map_;  // folded class → label that the config has
+      folded_;  // folded by any of the later rules → value
 };
 
 }  // namespace gateway::label_studio

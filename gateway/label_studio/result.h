@@ -17,8 +17,8 @@
 #include "gateway/label_studio/context.h"
 #include "gateway/label_studio/label_config.h"
 #include "gateway/label_studio/label_matcher.h"
-#include "gateway/label_studio/mask.h"
 #include "vision/geometry.h"
+#include "vision/mask.h"
 
 namespace gateway::label_studio {
 
@@ -74,7 +74,7 @@ struct Object {
   float score = 0;  // the detector's
   vision::Box box;
   std::optional<RotatedBox> rotated_box;
-  std::optional<RowRuns> mask;
+  std::optional<vision::Mask> mask;
   float mask_score = 0;  // the segmenter's estimate, or the detector's score for its own masks
 };
 
@@ -94,11 +94,11 @@ struct Regions {
 Regions MakeRegions(const EmissionPlan& plan, vision::Size size, const std::vector<Object>& objects,
                     int item_index = -1);
 
-// The answer to a smart tool: one region in `target`, in the annotator's turned view if he has
-// turned it. `mask` is of the picture as the prompt's (rescaled) frame has it. No region if the
+// The answer to a smart tool: one object in `target` (several polygons if the mask has several
+// parts). `mask` is of the picture as it is, whatever size the editor measured. No region if the
 // mask is empty.
-Regions MakeAnswer(const InteractivePrompt& prompt, const AnswerTarget& target, const RowRuns& mask,
-                   float score);
+Regions MakeAnswer(const InteractivePrompt& prompt, const AnswerTarget& target,
+                   const vision::Mask& mask, float score);
 
 // {"result":[...],"score":mean of the regions' scores or 0,"model_version":"..."}: one item of
 // `results`.

@@ -13,6 +13,8 @@
 #include <cstring>
 #include <vector>
 
+#include "detector_service/config/python_literal.h"
+
 namespace detector {
 namespace {
 
@@ -120,7 +122,7 @@ RtmdetConfig ScaledRtmdet(double widen, double deepen, int num_classes) {
 }
 
 absl::StatusOr<RtmdetConfig> InferConfig(const checkpoint::StateDict& state_dict,
-                                         const checkpoint::Meta& /*meta*/) {
+                                         const checkpoint::Meta& meta) {
   const Tensors tensors(state_dict);
   RtmdetConfig config;
   config.stem_channels = tensors.OutChannels("backbone.stem.0.conv");
@@ -155,7 +157,11 @@ absl::StatusOr<RtmdetConfig> InferConfig(const checkpoint::StateDict& state_dict
         "these are not the weights of an RTMDet detector: ", Guess(state_dict, tensors)));
   }
   config.share_conv = SameNumbers(*first, *second);
-  config.exp_on_reg = config.neck_channels >= kExpOnRegFromChannels;
+  const PythonConfig text = ParsePythonConfig(meta.config_text);
+  const PythonValue* exp_on_reg = text.values.Find({"model", "bbox_head", "exp_on_reg"});
+  config.exp_on_reg = exp_on_reg != nullptr && exp_on_reg->boolean() != nullptr
+                          ? *exp_on_reg->boolean()
+                          : config.neck_channels >= kExpOnRegFromChannels;
   return config;
 }
 

@@ -1,0 +1,135 @@
+#include "detector_service/inference/detection_model.h"
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+
+#include <fstream>
+#include <sstream>
+#include <utility>
+
+#include "checkpoint/checkpoint.h"
+#include "detector_service/inference/plain_network.h"
+#include "detector_service/inference/preprocess.h"
+#include "detector_service/model/detector.h"
+
+namespace detector {
+namespace {
+
+absl::Status About(const std::string& path, const absl::Status& status) {
+  return absl::Status(status.code(), absl::StrCat(path, ": ", status.message()));
+}
+
+absl::StatusOr<std::string> ReadText(const std::string& path) {
+  constexpr std::streamsize kMaxBytes = 1 << 20;
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return absl::NotFoundError(absl::StrCat(path, ": cannot be opened"));
+  std::string text(kMaxBytes + 1, '\0');
+  file.read(text.data(), kMaxBytes + 1);
+  if (file.bad()) return absl::NotFoundError(absl::StrCat(path, ": cannot be read"));
+  if (file.gcount() > kMaxBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": is larger than a config can be, 1 MiB"));
+  }
+  text.resize(file.gcount());
+  return text;
+}
+
+// FNV-1a: a short fingerprint, not a secret.
+std::uint32_t Hash32(const std::string& text) {
+  std::uint32_t hash = 2166136261U;
+  for (unsigned char c : text) hash = (hash ^ c) * 16777619U;
+  return hash;
+}
+
+// The names in the checkpoint, else in the config, else "class 0", "class 1", ….
+std::vector<std::string> ClassNames(const checkpoint::Meta& meta, const PythonConfig& config,
+                                    int count) {
+  std::vector<std::string> names = meta.classes;
+  if (names.empty()) {
+    const PythonValue* listed = config.values.Find({"metainfo", "classes"});
+    if (listed != nullptr && listed->list() != nullptr) {
+      for (const PythonValue& item : *listed->list()) {
+        if (item.string() != nullptr) names.push_back(*item.string());
+      }
+    }
+  }
+  if (names.empty()) {
+    for (int i = 0; i < count; ++i) names.push_back(absl::StrCat("class ", i));
+  }
+  return names;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Load(const LoadOptions& options) {
+  absl::StatusOr<checkpoint::Checkpoint> file = checkpoint::ReadCheckpoint(options.checkpoint);
+  if (!file.ok()) return file.status();
+  std::string config_path = options.checkpoint;
+  if (!options.config_file.empty()) {
+    absl::StatusOr<std::string> text = ReadText(options.config_file);
+    if (!text.ok()) return text.status();
+    file->meta.config_text = *std::move(text);
+    config_path = options.config_file;
+  }
+
+  auto model = std::unique_ptr<DetectionModel>(new DetectionModel);
+  model->options_ = options;
+  const PythonConfig config = ParsePythonConfig(file->meta.config_text);
+  absl::StatusOr<DetectorSettings> settings = ReadSettings(config);
+  if (!settings.ok()) return About(config_path, settings.status());
+  model->settings_ = *std::move(settings);
+
+  // The modules borrow the file's mapping.
+  absl::StatusOr<Rtmdet> modules = LoadRtmdet(file->state_dict, file->meta, nn::Memory::kBorrow);
+  if (!modules.ok()) return About(options.checkpoint, modules.status());
+  const RtmdetConfig& shape = (*modules)->config;
+  model->name_ = ModelName(shape);
+  model->classes_ = ClassNames(file->meta, config, shape.num_classes);
+  if (model->classes_.size() != static_cast<std::size_t>(shape.num_classes)) {
+    return absl::FailedPreconditionError(
+        absl::StrFormat("%s: %d class names are given but the head has %d classes", config_path,
+                        model->classes_.size(), shape.num_classes));
+  }
+  for (const auto& [name, view] : file->state_dict) model->parameter_count_ += view.NumElements();
+  model->version_ = absl::StrFormat("%s-%s-%s-%08x", model->name_, file->content_hash.substr(0, 12),
+                                    options.precision, Hash32(model->settings_.Fingerprint()));
+
+  absl::StatusOr<std::unique_ptr<Network>> network =
+      MakePlainNetwork(*std::move(modules), options.device);
+  if (!network.ok()) return network.status();
+  model->network_ = *std::move(network);
+  return model;
+}
+
+absl::StatusOr<std::vector<Detection>> DetectionModel::Detect(const cv::Mat& picture,
+                                                              const DetectOptions& options) {
+  Placement placement;
+  const absl::StatusOr<cv::Mat> fitted = FitPicture(picture, settings_, &placement);
+  if (!fitted.ok()) return fitted.status();
+  PostprocessOptions post = {
+      .score_threshold = options.score_threshold,
+      .nms_pre = settings_.nms_pre,
+      .min_bbox_size = settings_.min_bbox_size,
+      .nms_iou_threshold = options.nms_iou_threshold.value_or(settings_.nms_iou_threshold),
+      .max_detections = options.max_detections.value_or(settings_.max_per_img),
+      .clip_to_image = options.clip_to_image};
+  if (!options.class_ids.empty()) {
+    post.wanted_classes.resize(classes_.size(), false);
+    for (int id : options.class_ids) post.wanted_classes[id] = true;
+  }
+
+  const std::lock_guard<std::mutex> lock(mutex_);
+  input_.resize(static_cast<std::size_t>(fitted->total()) * 3);
+  Normalize(*fitted, settings_, input_.data());
+  const absl::Status ran = network_->Run(input_.data(), settings_.input_size, &output_);
+  if (!ran.ok()) return ran;
+  return Postprocess(output_, placement, settings_.input_size, post);
+}
+
+absl::Status DetectionModel::WarmUp() {
+  const cv::Mat grey(settings_.input_size.height, settings_.input_size.width, CV_8UC3,
+                     cv::Scalar::all(114));
+  return Detect(grey, {}).status();
+}
+
+}  // namespace detector

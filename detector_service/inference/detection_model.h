@@ -1,0 +1,79 @@
+// A loaded detector: picture in, detections out. Everything that a service of it needs, without the
+// service.
+#ifndef DUET_DETECTOR_SERVICE_INFERENCE_DETECTION_MODEL_H_
+#define DUET_DETECTOR_SERVICE_INFERENCE_DETECTION_MODEL_H_
+
+#include <absl/status/statusor.h>
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <opencv2/core/mat.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "detector_service/config/detector_settings.h"
+#include "detector_service/inference/network.h"
+#include "detector_service/inference/postprocess.h"
+
+namespace detector {
+
+struct LoadOptions {
+  std::string checkpoint;  // path
+  std::string
+      config_file;  // path of an mmengine config that replaces the checkpoint's own; may be empty
+  std::string device = "cpu";
+  std::string precision = "fp32";  // or "bf16"
+};
+
+// What a request may change; absent values are the model's.
+struct DetectOptions {
+  double score_threshold = 0.5;
+  std::optional<int> max_detections;
+  std::optional<double> nms_iou_threshold;
+  bool clip_to_image = true;
+  std::vector<int> class_ids;  // empty: all
+};
+
+class DetectionModel {
+ public:
+  // Reads, checks and builds. The message of a failure starts with the path it is about.
+  static absl::StatusOr<std::unique_ptr<DetectionModel>> Load(const LoadOptions& options);
+
+  // `picture`: CV_8UC3, BGR, upright. Thread-safe; callers take turns. Computes with the caller's
+  // nn::UseThreads.
+  absl::StatusOr<std::vector<Detection>> Detect(const cv::Mat& picture,
+                                                const DetectOptions& options);
+
+  // One pass over an empty picture: allocates, compiles kernels, touches the weights.
+  absl::Status WarmUp();
+
+  // Constant after loading.
+  const std::string& name() const { return name_; }
+  // Changes whenever answers may change: "rtmdet-m-1a2b3c4d-fp32-5e6f".
+  const std::string& version() const { return version_; }
+  const std::vector<std::string>& classes() const { return classes_; }
+  const DetectorSettings& settings() const { return settings_; }
+  const LoadOptions& options() const { return options_; }
+  std::uint64_t parameter_count() const { return parameter_count_; }
+
+ private:
+  DetectionModel() = default;
+
+  LoadOptions options_;
+  std::string name_;
+  std::string version_;
+  std::vector<std::string> classes_;
+  DetectorSettings settings_;
+  std::uint64_t parameter_count_ = 0;
+
+  std::mutex mutex_;  // guards what follows
+  std::unique_ptr<Network> network_;
+  std::vector<float> input_;
+  RawOutput output_;
+};
+
+}  // namespace detector
+
+#endif  // DUET_DETECTOR_SERVICE_INFERENCE_DETECTION_MODEL_H_

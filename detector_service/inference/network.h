@@ -1,0 +1,26 @@
+// The network as inference sees it: normalised input in, raw output out, whatever computes it.
+#ifndef DUET_DETECTOR_SERVICE_INFERENCE_NETWORK_H_
+#define DUET_DETECTOR_SERVICE_INFERENCE_NETWORK_H_
+
+#include <absl/status/status.h>
+
+#include <memory>
+
+#include "detector_service/inference/postprocess.h"
+#include "vision/geometry.h"
+
+namespace detector {
+
+// Not thread-safe: one caller at a time, with the threads that nn::UseThreads gave it.
+class Network {
+ public:
+  virtual ~Network() = default;
+
+  // `input`: [3, H, W] floats of `size`. Fills `output`; its vectors are reused if they are large
+  // enough.
+  virtual absl::Status Run(const float* input, vision::Size size, RawOutput* output) = 0;
+};
+
+}  // namespace detector
+
+#endif  // DUET_DETECTOR_SERVICE_INFERENCE_NETWORK_H_

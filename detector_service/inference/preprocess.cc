@@ -1,0 +1,61 @@
+#include "detector_service/inference/preprocess.h"
+
+#include <absl/status/status.h>
+#include <absl/strings/str_format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <opencv2/imgproc.hpp>
+
+namespace detector {
+
+absl::StatusOr<cv::Mat> FitPicture(const cv::Mat& picture, const DetectorSettings& settings,
+                                   Placement* placement) {
+  const double width = picture.cols;
+  const double height = picture.rows;
+  const vision::Size target = settings.input_size;
+  // mmcv.rescale_size: the long side into the long one, the short side into the short one.
+  const double factor = std::min(std::max(target.width, target.height) / std::max(width, height),
+                                 std::min(target.width, target.height) / std::min(width, height));
+  const int scaled_width = static_cast<int>(width * factor + 0.5);
+  const int scaled_height = static_cast<int>(height * factor + 0.5);
+  if (scaled_width < 1 || scaled_height < 1) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "the picture is too narrow: %d x %d pixels scaled to fit %d x %d leave no pixel",
+        picture.cols, picture.rows, target.width, target.height));
+  }
+  *placement = {.image = {picture.cols, picture.rows},
+                .scale_x = scaled_width / width,
+                .scale_y = scaled_height / height};
+  cv::Mat fitted(target.height, target.width, CV_8UC3, cv::Scalar::all(settings.pad_value));
+  cv::Mat window = fitted(cv::Rect(0, 0, scaled_width, scaled_height));
+  cv::resize(picture, window, window.size(), 0, 0, cv::INTER_LINEAR);
+  return fitted;
+}
+
+void Normalize(const cv::Mat& fitted, const DetectorSettings& settings, float* input) {
+  // One table per channel instead of a division per pixel; the entries are what the division gives.
+  std::array<std::array<float, 256>, 3> table;
+  for (int channel = 0; channel < 3; ++channel) {
+    for (int value = 0; value < 256; ++value) {
+      table[channel][value] =
+          (static_cast<float>(value) - settings.mean[channel]) / settings.std[channel];
+    }
+  }
+  const std::size_t plane = static_cast<std::size_t>(fitted.rows) * fitted.cols;
+  float* const planes[3] = {input, input + plane, input + 2 * plane};
+  const int first = settings.bgr_to_rgb ? 2 : 0;
+  const int last = 2 - first;
+  for (int y = 0; y < fitted.rows; ++y) {
+    const std::uint8_t* pixel = fitted.ptr<std::uint8_t>(y);
+    const std::size_t row = static_cast<std::size_t>(y) * fitted.cols;
+    for (int x = 0; x < fitted.cols; ++x, pixel += 3) {
+      planes[0][row + x] = table[0][pixel[first]];
+      planes[1][row + x] = table[1][pixel[1]];
+      planes[2][row + x] = table[2][pixel[last]];
+    }
+  }
+}
+
+}  // namespace detector

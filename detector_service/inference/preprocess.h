@@ -1,0 +1,35 @@
+// From a picture to the network's input: scaled to fit, padded at the right and bottom, normalised.
+//
+// Equal to the reference to the bit (mmdet's Resize, Pad and DetDataPreprocessor): cv2's 8-bit
+// bilinear resize, sizes rounded half up in double, (x - mean) / std in float32 with a true
+// division.
+#ifndef DUET_DETECTOR_SERVICE_INFERENCE_PREPROCESS_H_
+#define DUET_DETECTOR_SERVICE_INFERENCE_PREPROCESS_H_
+
+#include <absl/status/statusor.h>
+
+#include <opencv2/core/mat.hpp>
+
+#include "detector_service/config/detector_settings.h"
+#include "vision/geometry.h"
+
+namespace detector {
+
+// How the picture lies in the input: input pixel = picture pixel * scale, per axis (the two differ
+// by rounding).
+struct Placement {
+  vision::Size image;  // the picture's size
+  double scale_x = 1;
+  double scale_y = 1;
+};
+
+// The picture (CV_8UC3, BGR, not empty) scaled and padded: CV_8UC3 of settings.input_size.
+absl::StatusOr<cv::Mat> FitPicture(const cv::Mat& picture, const DetectorSettings& settings,
+                                   Placement* placement);
+
+// Normalises `fitted` into `input`: [3, H, W] floats, the network's channel order.
+void Normalize(const cv::Mat& fitted, const DetectorSettings& settings, float* input);
+
+}  // namespace detector
+
+#endif  // DUET_DETECTOR_SERVICE_INFERENCE_PREPROCESS_H_

@@ -1,0 +1,45 @@
+// What the Python reference computed, from tests/data/detector (made by
+// tools/make_detector_fixtures.py).
+#ifndef DUET_TESTS_PARITY_DETECTOR_SERVICE_GOLDEN_H_
+#define DUET_TESTS_PARITY_DETECTOR_SERVICE_GOLDEN_H_
+
+#include <opencv2/core/mat.hpp>
+#include <string>
+#include <vector>
+
+#include "detector_service/inference/postprocess.h"
+
+namespace detector {
+
+struct GoldenImage {
+  std::string path;
+  double scale_x = 0;
+  double scale_y = 0;
+  std::string input_sha256;  // of [3, 640, 640] float32
+  std::vector<Detection> detections;
+};
+
+struct Golden {
+  std::string checkpoint;  // path
+  std::string maps;        // path of the first picture's maps, safetensors
+  std::vector<std::string> classes;
+  bool exp_on_reg = false;
+  std::vector<GoldenImage> images;
+};
+
+// "tiny" or "exp". Ends the process if the files are not there.
+Golden ReadGolden(const std::string& model);
+
+cv::Mat ReadPicture(const GoldenImage& image);
+
+std::string Sha256Hex(const void* data, std::size_t bytes);
+
+// How many of `expected` have a partner of their own in `found`: same class, score within 1e-3,
+// every side within 0.1 px. That is ten times what float32 differs from float64 on these (random)
+// weights.
+std::size_t CountMatches(const std::vector<Detection>& expected,
+                         const std::vector<Detection>& found);
+
+}  // namespace detector
+
+#endif  // DUET_TESTS_PARITY_DETECTOR_SERVICE_GOLDEN_H_

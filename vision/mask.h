@@ -9,8 +9,10 @@
 #ifndef DUET_VISION_MASK_H_
 #define DUET_VISION_MASK_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <opencv2/core/mat.hpp>
+#include <optional>
 #include <vector>
 
 #include "vision/geometry.h"
@@ -50,6 +52,9 @@ Box TightBox(const Mask& mask);
 
 // Swaps x and y.
 Mask Transpose(const Mask& mask);
+
+// The same, or none if that had more spans than `max_spans`: two spans can become millions.
+std::optional<Mask> TransposeWithin(const Mask& mask, std::size_t max_spans);
 
 }  // namespace vision
 

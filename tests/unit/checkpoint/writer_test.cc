@@ -1,4 +1,5 @@
-#include "checkpoint/pth_writer.h"
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include <cstring>
 #include <filesystem>
@@ -6,10 +7,8 @@
 #include <string>
 #include <vector>
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/pth_writer.h"
 #include "checkpoint/safetensors_writer.h"
 
 namespace checkpoint {
@@ -55,8 +54,7 @@ class WriterTest : public ::testing::Test {
   const std::vector<float> weight_ = {1, 2, 3, 4, 5, 6};
   const std::vector<std::int64_t> count_ = {7};
   const std::string folder_ =
-      ::testing::TempDir() + "/" +
-      ::testing::UnitTest::GetInstance()->current_test_info()->name();
+      ::testing::TempDir() + "/" + ::testing::UnitTest::GetInstance()->current_test_info()->name();
 };
 
 TEST_F(WriterTest, PthComesBackWithNamesShapesValuesAndMeta) {

@@ -1,0 +1,172 @@
+// SamNetwork on the plain modules.
+#include <ATen/Functions.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "nn/state_dict.h"
+#include "nn/torch_status.h"
+#include "segmenter_service/inference/sam_network.h"
+#include "segmenter_service/modeling/sam.h"
+
+namespace segmenter {
+namespace {
+
+std::vector<float> ToVector(const at::Tensor& tensor) {
+  const at::Tensor host = tensor.to(at::kCPU, at::kFloat).contiguous();
+  return {host.data_ptr<float>(), host.data_ptr<float>() + host.numel()};
+}
+
+class PlainNetwork final : public SamNetwork {
+ public:
+  PlainNetwork(Sam sam, at::Device device) : sam_(std::move(sam)), device_(device) {
+    sam_->eval();
+    sam_->to(device_);
+    at::NoGradGuard no_grad;
+    positions_ = sam_->prompt_encoder->DensePositions();
+  }
+
+  const SamConfig& config() const override { return sam_->config; }
+
+  absl::StatusOr<std::vector<float>> EncodeImage(absl::Span<const float> input,
+                                                 const Yield& yield) override {
+    return nn::CatchTorch("encode", [&]() -> absl::StatusOr<std::vector<float>> {
+      at::NoGradGuard no_grad;
+      const std::int64_t side = config().image_encoder.image_size;
+      ImageEncoderViT& encoder = sam_->image_encoder;
+      at::Tensor tokens = encoder->Begin(FromHost(input, {1, 3, side, side}));
+      for (std::int64_t i = 0; i < encoder->depth(); ++i) {
+        if (absl::Status status = yield(); !status.ok()) return status;
+        tokens = encoder->Block(i, tokens);
+      }
+      if (absl::Status status = yield(); !status.ok()) return status;
+      return ToVector(encoder->Finish(tokens));
+    });
+  }
+
+  absl::StatusOr<LowResMasks> DecodeMasks(absl::Span<const float> embedding,
+                                          absl::Span<const Prompt> prompts,
+                                          bool multimask_output) override {
+    return nn::CatchTorch("decode", [&] {
+      at::NoGradGuard no_grad;
+      const std::int64_t grid = config().image_encoder.grid();
+      const at::Tensor image = FromHost(embedding, {1, config().embed_dim, grid, grid});
+      // Prompts of as many tokens make one batch. Filling up with ignored points would make one of
+      // all, but those take part in attention and change the answers.
+      std::map<std::pair<std::size_t, bool>, std::vector<std::size_t>> batches;
+      for (std::size_t i = 0; i < prompts.size(); ++i) {
+        batches[{prompts[i].points.size(), prompts[i].box.has_value()}].push_back(i);
+      }
+      const std::int64_t count = static_cast<std::int64_t>(prompts.size());
+      at::Tensor logits, ious;
+      for (const auto& [shape, members] : batches) {
+        const DecodedMasks decoded = DecodeBatch(image, prompts, members).Select(multimask_output);
+        if (!logits.defined()) {
+          const std::int64_t masks = decoded.logits.size(1), low = decoded.logits.size(2);
+          logits = at::empty({count, masks, low, low}, decoded.logits.options());
+          ious = at::empty({count, masks}, decoded.logits.options());
+        }
+        for (std::size_t i = 0; i < members.size(); ++i) {
+          const std::int64_t row = static_cast<std::int64_t>(i);
+          logits[static_cast<std::int64_t>(members[i])].copy_(decoded.logits[row]);
+          ious[static_cast<std::int64_t>(members[i])].copy_(decoded.iou_predictions[row]);
+        }
+      }
+      return LowResMasks{static_cast<int>(logits.size(1)), static_cast<int>(logits.size(2)),
+                         ToVector(logits), ToVector(ious)};
+    });
+  }
+
+  absl::Status WarmUp() override {
+    return nn::CatchTorch("warm up", [&]() -> absl::Status {
+      at::NoGradGuard no_grad;
+      const ImageEncoderConfig& encoder = config().image_encoder;
+      sam_->image_encoder->Block(
+          0, at::zeros({1, encoder.grid(), encoder.grid(), encoder.embed_dim}, device_));
+      const std::vector<float> embedding(config().embed_dim * encoder.grid() * encoder.grid());
+      Prompt prompt;
+      prompt.points.push_back({{0, 0}, 1});
+      return DecodeMasks(embedding, {&prompt, 1}, /*multimask_output=*/false).status();
+    });
+  }
+
+ private:
+  at::Tensor FromHost(absl::Span<const float> values, at::IntArrayRef shape) const {
+    // Only read from; Torch has no const tensors.
+    return at::from_blob(const_cast<float*>(values.data()), shape, at::kFloat).to(device_);
+  }
+
+  // All `members` have as many points and a box or none.
+  DecodedMasks DecodeBatch(const at::Tensor& image, absl::Span<const Prompt> prompts,
+                           const std::vector<std::size_t>& members) {
+    const std::int64_t count = static_cast<std::int64_t>(members.size());
+    const Prompt& first = prompts[members.front()];
+    PromptEncoder& encoder = sam_->prompt_encoder;
+
+    at::Tensor sparse =
+        at::empty({count, 0, config().embed_dim}, at::TensorOptions().device(device_));
+    if (!first.points.empty()) {
+      std::vector<float> coords;
+      std::vector<std::int64_t> labels;
+      for (const std::size_t member : members) {
+        for (const PromptPoint& point : prompts[member].points) {
+          coords.insert(coords.end(), {point.at.x, point.at.y});
+          labels.push_back(point.label);
+        }
+      }
+      const std::int64_t points = static_cast<std::int64_t>(first.points.size());
+      sparse =
+          encoder->EmbedPoints(FromHost(coords, {count, points, 2}),
+                               at::from_blob(labels.data(), {count, points}, at::kLong).to(device_),
+                               /*pad=*/!first.box.has_value());
+    }
+    if (first.box) {
+      std::vector<float> corners;
+      for (const std::size_t member : members) {
+        const vision::Box& box = *prompts[member].box;
+        corners.insert(corners.end(), {box.x_min, box.y_min, box.x_max, box.y_max});
+      }
+      sparse = at::cat({sparse, encoder->EmbedBoxes(FromHost(corners, {count, 4}))}, 1);
+    }
+    return sam_->mask_decoder->forward(image, positions_, sparse, DenseOf(prompts, members));
+  }
+
+  at::Tensor DenseOf(absl::Span<const Prompt> prompts, const std::vector<std::size_t>& members) {
+    PromptEncoder& encoder = sam_->prompt_encoder;
+    const bool any = std::any_of(members.begin(), members.end(),
+                                 [&](std::size_t i) { return !prompts[i].mask_logits.empty(); });
+    if (!any) return encoder->NoMask();
+    const std::int64_t grid = config().image_encoder.grid(), low = config().low_res_size();
+    std::vector<at::Tensor> rows;
+    for (const std::size_t member : members) {
+      const std::vector<float>& mask = prompts[member].mask_logits;
+      rows.push_back(mask.empty() ? encoder->NoMask().expand({1, -1, grid, grid})
+                                  : encoder->EmbedMasks(FromHost(mask, {1, 1, low, low})));
+    }
+    return at::cat(rows);
+  }
+
+  Sam sam_;
+  const at::Device device_;
+  at::Tensor positions_;  // of the embedding's cells; constant, so computed once
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<SamNetwork>> LoadNetwork(const checkpoint::StateDict& state_dict,
+                                                        const NetworkOptions& options) {
+  const absl::StatusOr<SamConfig> config = InferConfig(state_dict);
+  if (!config.ok()) return config.status();
+  return nn::CatchTorch("load", [&]() -> absl::StatusOr<std::unique_ptr<SamNetwork>> {
+    Sam sam(*config);
+    if (absl::Status status = nn::LoadStateDict(state_dict, *sam, {.memory = nn::Memory::kBorrow});
+        !status.ok()) {
+      return status;
+    }
+    return std::make_unique<PlainNetwork>(std::move(sam), at::Device(options.device));
+  });
+}
+
+}  // namespace segmenter

@@ -1,0 +1,39 @@
+// From a decoded picture to the encoder's input, and from the picture's pixels to the input's.
+//
+// Segment Anything scales the longest side to the input's side, puts the result into the top-left
+// corner of a square and fills the rest with zeros. Prompts travel the same way. Knows no Torch.
+#ifndef DUET_SEGMENTER_SERVICE_INFERENCE_PREPROCESS_H_
+#define DUET_SEGMENTER_SERVICE_INFERENCE_PREPROCESS_H_
+
+#include <absl/status/statusor.h>
+
+#include <opencv2/core/mat.hpp>
+
+#include "vision/geometry.h"
+
+namespace segmenter {
+
+// Where a picture lies in the network's square input.
+struct InputGeometry {
+  vision::Size original;  // of the upright picture, pixels
+  vision::Size resized;   // the part of the input that it covers, pixels
+  int image_size = 0;     // side of the input, pixels
+
+  // (x, y) in original pixels to input pixels: the ratio first, in double, as numpy does.
+  vision::Point ToInput(vision::Point point) const;
+};
+
+// InvalidArgument if a side would vanish (a picture 2000 times as wide as high).
+absl::StatusOr<InputGeometry> FitInput(vision::Size original, int image_size);
+
+// Scales with Pillow's filter. REQUIRES: `image` is CV_8UC3 of size geometry.original.
+cv::Mat ResizeToInput(const cv::Mat& image, const InputGeometry& geometry);
+
+// Normalises to ImageNet's mean and deviation, then pads with zeros: writes 3 * image_size^2
+// floats, planes R, G, B. REQUIRES: `resized` is CV_8UC3, channels B, G, R, of size
+// geometry.resized.
+void NormalizeAndPad(const cv::Mat& resized, const InputGeometry& geometry, float* planes);
+
+}  // namespace segmenter
+
+#endif  // DUET_SEGMENTER_SERVICE_INFERENCE_PREPROCESS_H_

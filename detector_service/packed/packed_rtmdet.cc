@@ -1,0 +1,157 @@
+#include "detector_service/packed/packed_rtmdet.h"
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+
+#include <array>
+#include <optional>
+#include <utility>
+
+#include "detector_service/model/csp_layer.h"
+
+namespace detector {
+namespace {
+
+using nn::onednn::Activation;
+using nn::onednn::Graph;
+using nn::onednn::Value;
+
+Value Convolve(Graph& graph, const ConvModuleImpl& module, Value x,
+               std::optional<Value> residual = std::nullopt) {
+  const auto& bn = *module.bn;
+  // y = (conv(x) - mean) · weight / sqrt(var + eps) + bias, in double: a fold is exact to the last
+  // float bit.
+  const at::Tensor scale =
+      bn.weight.to(at::kDouble) / at::sqrt(bn.running_var.to(at::kDouble) + bn.eps);
+  const at::Tensor weight =
+      (module.conv->weight.to(at::kDouble) * scale.reshape({-1, 1, 1, 1})).to(at::kFloat);
+  const at::Tensor bias =
+      (bn.bias.to(at::kDouble) - bn.running_mean.to(at::kDouble) * scale).to(at::kFloat);
+  return graph.Conv(x, weight, bias,
+                    {.stride = static_cast<int>(module.conv->options.stride),
+                     .groups = static_cast<int>(module.conv->options.groups),
+                     .activation = Activation::kSilu,
+                     .residual = residual});
+}
+
+Value Convolve(Graph& graph, const nn::Conv2dImpl& conv, Value x) {
+  return graph.Conv(x, conv.weight, conv.bias, {});
+}
+
+Value Csp(Graph& graph, const CSPLayerImpl& layer, Value x) {
+  const Value short_path = Convolve(graph, *layer.short_conv, x);
+  Value main_path = Convolve(graph, *layer.main_conv, x);
+  for (const auto& module : *layer.blocks) {
+    const auto& block = *module->as<CSPNeXtBlockImpl>();
+    const Value y = Convolve(graph, *block.conv1, main_path);
+    const Value z = Convolve(graph, *block.conv2->depthwise_conv, y);
+    main_path = Convolve(graph, *block.conv2->pointwise_conv, z,
+                         block.add_identity ? std::optional(main_path) : std::nullopt);
+  }
+  Value joined = graph.Concat({main_path, short_path});
+  if (!layer.attention.is_empty()) {
+    const auto& fc = *layer.attention->fc;
+    joined = graph.ChannelGate(joined, fc.weight, fc.bias, Activation::kHardSigmoid);
+  }
+  return Convolve(graph, *layer.final_conv, joined);
+}
+
+Value Spp(Graph& graph, const SPPBottleneckImpl& spp, Value x) {
+  const Value y = Convolve(graph, *spp.conv1, x);
+  // A chain of 5×5 pools gives the 9×9 and 13×13 ones exactly.
+  const Value p5 = graph.MaxPool(y, 5);
+  const Value p9 = graph.MaxPool(p5, 5);
+  const Value p13 = graph.MaxPool(p9, 5);
+  return Convolve(graph, *spp.conv2, graph.Concat({y, p5, p9, p13}));
+}
+
+Value Stage(Graph& graph, const torch::nn::Sequential& stage, Value x) {
+  for (const auto& any : *stage) {
+    const auto module = any.ptr();
+    if (const auto* conv = module->as<ConvModuleImpl>()) {
+      x = Convolve(graph, *conv, x);
+    } else if (const auto* spp = module->as<SPPBottleneckImpl>()) {
+      x = Spp(graph, *spp, x);
+    } else {
+      x = Csp(graph, *module->as<CSPLayerImpl>(), x);
+    }
+  }
+  return x;
+}
+
+template <typename ModuleImpl>
+const ModuleImpl& At(const torch::nn::ModuleList& list, int index) {
+  return *list->ptr(index)->as<ModuleImpl>();
+}
+
+std::array<Value, kLevels> Neck(Graph& graph, const CSPNeXtPAFPNImpl& neck,
+                                const std::array<Value, kLevels>& c) {
+  const auto conv = [&](const torch::nn::ModuleList& list, int i, Value x) {
+    return Convolve(graph, At<ConvModuleImpl>(list, i), x);
+  };
+  const auto csp = [&](const torch::nn::ModuleList& list, int i, Value a, Value b) {
+    return Csp(graph, At<CSPLayerImpl>(list, i), graph.Concat({a, b}));
+  };
+  const Value p5 = conv(neck.reduce_layers, 0, c[2]);
+  const Value t4 = csp(neck.top_down_blocks, 0, graph.Upsample2x(p5), c[1]);
+  const Value p4 = conv(neck.reduce_layers, 1, t4);
+  const Value o3 = csp(neck.top_down_blocks, 1, graph.Upsample2x(p4), c[0]);
+  const Value o4 = csp(neck.bottom_up_blocks, 0, conv(neck.downsamples, 0, o3), p4);
+  const Value o5 = csp(neck.bottom_up_blocks, 1, conv(neck.downsamples, 1, o4), p5);
+  return {conv(neck.out_convs, 0, o3), conv(neck.out_convs, 1, o4), conv(neck.out_convs, 2, o5)};
+}
+
+void Branch(Graph& graph, const torch::nn::ModuleList& towers, const torch::nn::ModuleList& last,
+            int level, Value x) {
+  for (const auto& module : At<torch::nn::ModuleListImpl>(towers, level)) {
+    x = Convolve(graph, *module->as<ConvModuleImpl>(), x);
+  }
+  graph.Output(Convolve(graph, At<nn::Conv2dImpl>(last, level), x));
+}
+
+at::Tensor ViewOf(const nn::onednn::Program::Output& out) {
+  return at::from_blob(const_cast<float*>(out.data), {1, out.height, out.width, out.channels})
+      .permute({0, 3, 1, 2});
+}
+
+}  // namespace
+
+PackedRtmdet::PackedRtmdet(std::unique_ptr<nn::onednn::Program> program, bool exp_on_reg)
+    : program_(std::move(program)), exp_on_reg_(exp_on_reg) {}
+
+absl::StatusOr<std::unique_ptr<PackedRtmdet>> PackedRtmdet::Create(
+    const RtmdetImpl& model, int width, int height, const nn::onednn::CompileOptions& options) {
+  const at::NoGradGuard no_grad;
+  Graph graph;
+  Value x = Stage(graph, model.backbone->stem, graph.Input(3, height, width));
+  x = Stage(graph, model.backbone->stages[0], x);
+  std::array<Value, kLevels> features;
+  for (int level = 0; level < kLevels; ++level) {
+    x = Stage(graph, model.backbone->stages[level + 1], x);
+    features[level] = x;
+  }
+  features = Neck(graph, *model.neck, features);
+  const auto& head = *model.bbox_head;
+  for (int level = 0; level < kLevels; ++level) {
+    Branch(graph, head.cls_convs, head.rtm_cls, level, features[level]);
+    Branch(graph, head.reg_convs, head.rtm_reg, level, features[level]);
+  }
+  auto program = graph.Compile(options);
+  if (!program.ok()) return program.status();
+  return std::unique_ptr<PackedRtmdet>(new PackedRtmdet(*std::move(program), head.exp_on_reg));
+}
+
+HeadOutput PackedRtmdet::Forward(const at::Tensor& image) {
+  program_->Run(image.data_ptr<float>());
+  HeadOutput output;
+  for (int level = 0; level < kLevels; ++level) {
+    output.cls_logits[level] = ViewOf(program_->output(2 * level));
+    at::Tensor reg = ViewOf(program_->output(2 * level + 1));
+    if (exp_on_reg_) reg = reg.exp();
+    output.distances[level] = reg * kStrides[level];
+  }
+  return output;
+}
+
+}  // namespace detector

@@ -1,12 +1,17 @@
 // Picture bytes to pixels, with limits that are checked on the header, before anything is decoded.
+//
+// "Upright" means what an annotator sees. Chromium turns a JPEG by its EXIF orientation and a PNG
+// by an eXIf chunk that comes before the pixels; it ignores one that comes later, and WebP's
+// (measured with Chromium 156). So does this. TIFF, which browsers don't show, is turned by its
+// Orientation tag.
 #ifndef DUET_VISION_IMAGE_CODEC_H_
 #define DUET_VISION_IMAGE_CODEC_H_
 
-#include <cstdint>
-#include <string_view>
-
 #include <absl/status/statusor.h>
+
+#include <cstdint>
 #include <opencv2/core/mat.hpp>
+#include <string_view>
 
 #include "vision/geometry.h"
 
@@ -19,18 +24,24 @@ struct ImageLimits {
   std::int64_t max_pixels = 100'000'000;
 };
 
-// What the header says, without decoding. `size` is the upright size (EXIF orientation applied).
+// What the header says, without decoding.
 struct ImageHeader {
+  // Upright, in pixels.
   Size size;
-  const char* format = "";  // "jpeg", "png", "webp", "bmp", "tiff"
+  // "jpeg", "png", "webp", "bmp", "tiff"
+  const char* format = "";
+  // EXIF's numbers: 1 upright, 3 upside down, 6 and 8 a quarter off, 2, 4, 5, 7 mirrored as well.
+  int orientation = 1;
 };
 
-// InvalidArgument, naming what was found, if `bytes` is none of the five formats, is cut off inside its header or
-// exceeds a limit.
+// InvalidArgument, naming what was found, if `bytes` is none of the five formats, is cut off inside
+// its header or exceeds a limit.
 absl::StatusOr<ImageHeader> ReadImageHeader(std::string_view bytes, const ImageLimits& limits);
 
-// Decodes to 8-bit BGR (CV_8UC3), upright, as cv2.imread(IMREAD_COLOR) does: grey is replicated, alpha dropped,
-// 16 bits reduced to 8. InvalidArgument for what ReadImageHeader refuses and for damaged data. Thread-safe.
+// Decodes to 8-bit BGR (CV_8UC3), upright, as cv2.imread(IMREAD_COLOR) does: grey is replicated,
+// alpha dropped, 16 bits reduced to 8. InvalidArgument for what ReadImageHeader refuses and for
+// damaged data; a cut-off file is damaged, though OpenCV and browsers would show it with a grey
+// bottom. Thread-safe.
 absl::StatusOr<cv::Mat> DecodeImage(std::string_view bytes, const ImageLimits& limits);
 
 }  // namespace vision

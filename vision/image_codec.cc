@@ -1,0 +1,90 @@
+#include "vision/image_codec.h"
+
+#include <absl/strings/str_cat.h>
+
+#include <exception>
+#include <mutex>
+#include <new>
+#include <opencv2/core.hpp>
+#include <opencv2/core/utils/logger.hpp>
+#include <opencv2/imgcodecs.hpp>
+#include <string>
+
+#include "vision/jpeg_decoder.h"
+#include "vision/png_decoder.h"
+
+namespace vision {
+namespace {
+
+// EXIF 2.3, tag 0x0112.
+cv::Mat Upright(const cv::Mat& stored, int orientation) {
+  cv::Mat upright = stored;
+  if (orientation >= 5) {
+    cv::Mat transposed;
+    cv::transpose(stored, transposed);
+    upright = transposed;
+  }
+  // After transposing: 5 is done, 6 mirrors left to right, 7 both ways, 8 top to bottom.
+  switch (orientation) {
+    case 2:
+    case 6:
+      cv::flip(upright, upright, 1);
+      break;
+    case 3:
+    case 7:
+      cv::flip(upright, upright, -1);
+      break;
+    case 4:
+    case 8:
+      cv::flip(upright, upright, 0);
+      break;
+    default:
+      break;
+  }
+  return upright;
+}
+
+absl::StatusOr<cv::Mat> DecodeWithOpenCv(std::string_view bytes) {
+  // What OpenCV has to say comes back as a status.
+  static std::once_flag once;
+  std::call_once(once,
+                 [] { cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_SILENT); });
+  // Not copied; OpenCV wants it mutable but only reads.
+  const cv::Mat encoded(1, static_cast<int>(bytes.size()), CV_8UC1,
+                        const_cast<char*>(bytes.data()));
+  return cv::imdecode(encoded, cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION);
+}
+
+}  // namespace
+
+absl::StatusOr<cv::Mat> DecodeImage(std::string_view bytes, const ImageLimits& limits) {
+  const absl::StatusOr<ImageHeader> header = ReadImageHeader(bytes, limits);
+  if (!header.ok()) return header.status();
+  const std::string format = header->format;
+  try {
+    absl::StatusOr<cv::Mat> image = format == "jpeg"  ? DecodeJpeg(bytes)
+                                    : format == "png" ? DecodePng(bytes)
+                                                      : DecodeWithOpenCv(bytes);
+    if (!image.ok()) return image;
+    if (image->empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the ", format, " is damaged or of a kind that cannot be decoded"));
+    }
+    // OpenCV's TIFF decoder turns the picture itself.
+    if (format != "tiff") *image = Upright(*image, header->orientation);
+    if (image->cols != header->size.width || image->rows != header->size.height ||
+        image->type() != CV_8UC3) {
+      return absl::InvalidArgumentError(absl::StrCat("the ", format, " has ", image->cols, "x",
+                                                     image->rows, " pixels though its header says ",
+                                                     header->size.width, "x", header->size.height));
+    }
+    return image;
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError(absl::StrCat("no memory to decode the ", format));
+  } catch (const std::exception& e) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the ", format, " cannot be decoded: ", e.what()));
+  }
+}
+
+}  // namespace vision

@@ -1,0 +1,128 @@
+#include "vision/jpeg_decoder.h"
+
+#include <absl/strings/str_cat.h>
+
+#include <csetjmp>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+// jpeglib.h uses names of <cstdio> without including it.
+#include <jerror.h>
+#include <jpeglib.h>
+
+namespace vision {
+namespace {
+
+constexpr int kMaxScans = 100;
+
+// libjpeg reports through callbacks and leaves by longjmp; no object with a destructor lives in the
+// frames it skips.
+struct ErrorState {
+  jpeg_error_mgr manager;  // first: libjpeg hands back a pointer to it
+  std::jmp_buf leave;
+  char message[JMSG_LENGTH_MAX] = "";
+  // The first warning that means lost pixels.
+  char damage[JMSG_LENGTH_MAX] = "";
+  bool end_missing = false;
+};
+
+ErrorState& StateOf(j_common_ptr info) { return *reinterpret_cast<ErrorState*>(info->err); }
+
+[[noreturn]] void OnError(j_common_ptr info) {
+  ErrorState& state = StateOf(info);
+  (*info->err->format_message)(info, state.message);
+  std::longjmp(state.leave, 1);
+}
+
+void OnMessage(j_common_ptr info, int level) {
+  if (level >= 0) return;  // a trace, not a warning
+  ErrorState& state = StateOf(info);
+  switch (info->err->msg_code) {
+    case JWRN_JPEG_EOF:
+      state.end_missing = true;
+      break;
+    case JWRN_HIT_MARKER:
+    case JWRN_HUFF_BAD_CODE:
+    case JWRN_MUST_RESYNC:
+      if (state.damage[0] == '\0') (*info->err->format_message)(info, state.damage);
+      break;
+    default:  // oddities that cost no pixels, such as stray bytes between segments
+      break;
+  }
+}
+
+void OnProgress(j_common_ptr info) {
+  if (reinterpret_cast<j_decompress_ptr>(info)->input_scan_number > kMaxScans) {
+    std::snprintf(StateOf(info).message, JMSG_LENGTH_MAX, "it has more than %d scans", kMaxScans);
+    std::longjmp(StateOf(info).leave, 1);
+  }
+}
+
+// OpenCV's conversion (modules/imgcodecs/src/utils.cpp, icvCvt_CMYK2BGR_8u_C4C3R); Adobe stores
+// CMYK inverted.
+void CmykToBgr(const std::uint8_t* cmyk, int width, std::uint8_t* bgr) {
+  for (int x = 0; x < width; ++x, cmyk += 4, bgr += 3) {
+    const int k = cmyk[3];
+    for (int channel = 0; channel < 3; ++channel) {
+      bgr[2 - channel] = static_cast<std::uint8_t>(k - ((255 - cmyk[channel]) * k >> 8));
+    }
+  }
+}
+
+// Fills `image` (created here) and returns whether libjpeg got to the end. `row`: scratch for CMYK.
+bool Decode(std::string_view bytes, jpeg_decompress_struct* info, ErrorState* state, cv::Mat* image,
+            std::vector<std::uint8_t>* row) {
+  if (setjmp(state->leave) != 0) return false;
+  jpeg_create_decompress(info);
+  jpeg_progress_mgr progress{};
+  progress.progress_monitor = &OnProgress;
+  info->progress = &progress;
+  jpeg_mem_src(info, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
+  jpeg_read_header(info, TRUE);
+  const bool cmyk = info->num_components == 4;
+  info->out_color_space = cmyk ? JCS_CMYK : JCS_EXT_BGR;
+  jpeg_start_decompress(info);
+  image->create(static_cast<int>(info->output_height), static_cast<int>(info->output_width),
+                CV_8UC3);
+  if (cmyk) row->resize(std::size_t{4} * info->output_width);
+  while (info->output_scanline < info->output_height) {
+    std::uint8_t* out = image->ptr(static_cast<int>(info->output_scanline));
+    JSAMPROW target = cmyk ? row->data() : out;
+    jpeg_read_scanlines(info, &target, 1);
+    if (cmyk) CmykToBgr(row->data(), image->cols, out);
+  }
+  return true;
+}
+
+}  // namespace
+
+absl::StatusOr<cv::Mat> DecodeJpeg(std::string_view bytes) {
+  jpeg_decompress_struct info{};
+  ErrorState state{};
+  info.err = jpeg_std_error(&state.manager);
+  state.manager.error_exit = &OnError;
+  state.manager.emit_message = &OnMessage;
+  cv::Mat image;
+  std::vector<std::uint8_t> row;
+  const bool decoded = Decode(bytes, &info, &state, &image, &row);
+  const bool several_scans = decoded && jpeg_has_multiple_scans(&info);
+  jpeg_destroy_decompress(&info);
+  if (!decoded) {
+    return absl::InvalidArgumentError(absl::StrCat("the JPEG cannot be decoded: ", state.message));
+  }
+  if (state.damage[0] != '\0') {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the JPEG is cut off or damaged: ", state.damage));
+  }
+  // With one scan all pixels may be there though the end marker isn't; with several, the rest of
+  // them is missing.
+  if (state.end_missing && several_scans) {
+    return absl::InvalidArgumentError("the JPEG is cut off: its last scans are missing");
+  }
+  return image;
+}
+
+}  // namespace vision

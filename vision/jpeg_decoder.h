@@ -1,0 +1,19 @@
+// JPEG through libjpeg-turbo itself: OpenCV's wrapper hides that a file is cut off.
+#ifndef DUET_VISION_JPEG_DECODER_H_
+#define DUET_VISION_JPEG_DECODER_H_
+
+#include <absl/status/statusor.h>
+
+#include <opencv2/core/mat.hpp>
+#include <string_view>
+
+namespace vision {
+
+// 8-bit BGR as stored (orientation not applied), the same pixels as cv::imdecode's. REQUIRES: the
+// header is sound and its size within limits. InvalidArgument for damaged data, for more than 100
+// scans (which cost a full pass over the picture each) and for what libjpeg-turbo doesn't support.
+absl::StatusOr<cv::Mat> DecodeJpeg(std::string_view bytes);
+
+}  // namespace vision
+
+#endif  // DUET_VISION_JPEG_DECODER_H_

@@ -4,9 +4,7 @@
 #ifndef DUET_GATEWAY_BACKENDS_GRPC_CALL_H_
 #define DUET_GATEWAY_BACKENDS_GRPC_CALL_H_
 
-#include <absl/base/thread_annotations.h>
 #include <absl/container/flat_hash_set.h>
-#include <absl/synchronization/mutex.h>
 #include <grpcpp/client_context.h>
 #include <grpcpp/support/status.h>
 
@@ -17,8 +15,9 @@
 #include <boost/asio/execution.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <functional>
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 #include <utility>
 
 namespace gateway::backends {
@@ -28,24 +27,24 @@ class CallTracker {
  public:
   // Cancels what is in flight and waits until every callback has run.
   ~CallTracker() {
-    absl::MutexLock lock(&mutex_);
+    std::unique_lock lock(mutex_);
     for (grpc::ClientContext* context : contexts_) context->TryCancel();
-    const auto none_left = [this]()
-                               ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return contexts_.empty(); };
-    mutex_.Await(absl::Condition(&none_left));
+    none_left_.wait(lock, [this] { return contexts_.empty(); });
   }
   void Add(grpc::ClientContext* context) {
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     contexts_.insert(context);
   }
   void Remove(grpc::ClientContext* context) {
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     contexts_.erase(context);
+    if (contexts_.empty()) none_left_.notify_all();
   }
 
  private:
-  absl::Mutex mutex_;
-  absl::flat_hash_set<grpc::ClientContext*> contexts_ ABSL_GUARDED_BY(mutex_);
+  std::mutex mutex_;
+  std::condition_variable none_left_;
+  absl::flat_hash_set<grpc::ClientContext*> contexts_;  // guarded by mutex_
 };
 
 // What a call needs for as long as gRPC works on it, which may be longer than its coroutine lives.
@@ -56,32 +55,35 @@ struct GrpcCall {
   Response response;
 };
 
-// `start(call, done)` starts the call; gRPC calls `done` once, on a thread of its own. The
-// coroutine resumes on its own executor. Terminal cancellation cancels the call, which then ends as
-// CANCELLED.
+// `start(call, done)` starts the call once this is awaited; gRPC calls `done` once, on a thread of
+// its own. The coroutine resumes on its own executor. Terminal cancellation cancels the call, which
+// then ends as CANCELLED.
+//
+// Not a coroutine itself, and to be awaited from a variable: gcc 12 destroys lambdas inside a
+// co_await expression twice.
 template <typename Call, typename Start>
 boost::asio::awaitable<grpc::Status> AwaitCall(CallTracker& tracker, std::shared_ptr<Call> call,
                                                Start start) {
   namespace asio = boost::asio;
-  tracker.Add(&call->context);
-  co_return co_await asio::async_initiate<const asio::use_awaitable_t<>&, void(grpc::Status)>(
-      [&tracker, call, &start](auto handler) {
-        auto slot = asio::get_associated_cancellation_slot(handler);
-        if (slot.is_connected()) {
-          slot.assign([call](asio::cancellation_type) { call->context.TryCancel(); });
-        }
-        auto executor = asio::prefer(asio::get_associated_executor(handler),
-                                     asio::execution::outstanding_work.tracked);
-        auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-        start(*call, [&tracker, call, shared, executor, slot](grpc::Status status) {
-          asio::post(executor, [shared, slot, status = std::move(status)]() mutable {
-            if (slot.is_connected()) slot.clear();
-            std::move (*shared)(std::move(status));
-          });
-          tracker.Remove(&call->context);
-        });
-      },
-      asio::use_awaitable);
+  auto initiate = [&tracker, call = std::move(call), start = std::move(start)](auto handler) {
+    tracker.Add(&call->context);
+    auto slot = asio::get_associated_cancellation_slot(handler);
+    if (slot.is_connected()) {
+      slot.assign([call](asio::cancellation_type) { call->context.TryCancel(); });
+    }
+    auto executor = asio::prefer(asio::get_associated_executor(handler),
+                                 asio::execution::outstanding_work.tracked);
+    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+    start(*call, [&tracker, call, shared, executor, slot](grpc::Status status) {
+      asio::post(executor, [shared, slot, status = std::move(status)]() mutable {
+        if (slot.is_connected()) slot.clear();
+        std::move (*shared)(std::move(status));
+      });
+      tracker.Remove(&call->context);
+    });
+  };
+  return asio::async_initiate<const asio::use_awaitable_t<>&, void(grpc::Status)>(
+      std::move(initiate), asio::use_awaitable);
 }
 
 }  // namespace gateway::backends

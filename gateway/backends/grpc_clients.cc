@@ -1,13 +1,13 @@
 #include "gateway/backends/grpc_clients.h"
 
-#include <absl/base/thread_annotations.h>
 #include <absl/strings/str_cat.h>
-#include <absl/synchronization/mutex.h>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/strand.hpp>
 #include <chrono>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 
@@ -30,18 +30,18 @@ template <typename T>
 class Latest {
  public:
   std::shared_ptr<const T> Get() const {
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     return value_;
   }
   void Set(T value) {
     auto next = std::make_shared<const T>(std::move(value));
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     value_ = std::move(next);
   }
 
  private:
-  mutable absl::Mutex mutex_;
-  std::shared_ptr<const T> value_ ABSL_GUARDED_BY(mutex_);
+  mutable std::mutex mutex_;
+  std::shared_ptr<const T> value_;  // guarded by mutex_
 };
 
 class GrpcDetector final : public DetectorClient {
@@ -66,8 +66,9 @@ class GrpcDetector final : public DetectorClient {
 
  private:
   awaitable<absl::Status> Look() {
-    auto answer = co_await upstream_.Call<detector::GetModelResponse>(
+    auto pending = upstream_.Call<detector::GetModelResponse>(
         "/duet.detector.v1.Detector/GetModel", detector::GetModelRequest(), "", LookOptions());
+    auto answer = co_await std::move(pending);
     if (!answer.ok()) co_return answer.status();
     DetectorModel model{.name = answer->model().name(),
                         .version = answer->model().version(),
@@ -106,12 +107,13 @@ class GrpcSegmenter final : public SegmenterClient {
                                                                 CallOptions options) override {
     const std::string method = "/duet.segmenter.v1.Segmenter/Segment";
     request.set_image_id(image.id);
-    auto answer =
-        co_await upstream_.Call<segmenter::SegmentResponse>(method, request, image.id, options);
+    auto by_id = upstream_.Call<segmenter::SegmentResponse>(method, request, image.id, options);
+    auto answer = co_await std::move(by_id);
     if (answer.status().code() != absl::StatusCode::kNotFound) co_return answer;
     request.mutable_image()->set_data(*image.bytes);
-    co_return co_await upstream_.Call<segmenter::SegmentResponse>(method, std::move(request),
-                                                                  image.id, options);
+    auto with_image =
+        upstream_.Call<segmenter::SegmentResponse>(method, std::move(request), image.id, options);
+    co_return co_await std::move(with_image);
   }
 
   std::shared_ptr<const SegmenterModel> model() const override { return model_.Get(); }
@@ -119,8 +121,9 @@ class GrpcSegmenter final : public SegmenterClient {
 
  private:
   awaitable<absl::Status> Look() {
-    auto answer = co_await upstream_.Call<segmenter::GetModelResponse>(
+    auto pending = upstream_.Call<segmenter::GetModelResponse>(
         "/duet.segmenter.v1.Segmenter/GetModel", segmenter::GetModelRequest(), "", LookOptions());
+    auto answer = co_await std::move(pending);
     if (!answer.ok()) co_return answer.status();
     model_.Set({.name = answer->model().name(), .version = answer->model().version()});
     co_return absl::OkStatus();

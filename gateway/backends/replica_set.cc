@@ -120,7 +120,7 @@ asio::awaitable<void> ReplicaSet::Resolve() {
 }
 
 void ReplicaSet::Update() {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard lock(mutex_);
   Replicas next;
   for (const Name& name : names_) {
     for (const std::string& address : name.addresses) {
@@ -135,12 +135,12 @@ void ReplicaSet::Update() {
 }
 
 ReplicaSet::Replicas ReplicaSet::Snapshot() const {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard lock(mutex_);
   return replicas_;
 }
 
 int ReplicaSet::size() const {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard lock(mutex_);
   return static_cast<int>(replicas_.size());
 }
 

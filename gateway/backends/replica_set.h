@@ -6,14 +6,13 @@
 #ifndef DUET_GATEWAY_BACKENDS_REPLICA_SET_H_
 #define DUET_GATEWAY_BACKENDS_REPLICA_SET_H_
 
-#include <absl/base/thread_annotations.h>
 #include <absl/status/statusor.h>
-#include <absl/synchronization/mutex.h>
 #include <grpcpp/channel.h>
 
 #include <atomic>
 #include <boost/asio/awaitable.hpp>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -67,8 +66,8 @@ class ReplicaSet {
   const std::string targets_;
   const int max_message_bytes_;
   std::vector<Name> names_;  // used by Resolve only
-  mutable absl::Mutex mutex_;
-  Replicas replicas_ ABSL_GUARDED_BY(mutex_);
+  mutable std::mutex mutex_;
+  Replicas replicas_;  // guarded by mutex_
   std::atomic<unsigned> turn_ = 0;
 };
 

@@ -30,7 +30,7 @@ milliseconds PauseLength(int round) {
 }  // namespace
 
 BackendHealth Upstream::health() const {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard lock(mutex_);
   return {.replicas = replicas_->size(), .reachable = reachable_, .error = error_};
 }
 
@@ -38,7 +38,7 @@ bool Upstream::MayRepeat(const grpc::Status& status, int round, const CallOption
   if (system_clock::now() + PauseLength(round) >= options.deadline) return false;
   if (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED) return options.patient;
   if (round + 1 >= (options.patient ? kPatientRounds : kRounds)) return false;
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard lock(mutex_);
   if (repeat_budget_ < 1) return false;
   repeat_budget_ -= 1;
   return true;
@@ -53,7 +53,7 @@ asio::awaitable<void> Upstream::Pause(int round, const CallOptions&) {
 }
 
 void Upstream::OnSuccess() {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard lock(mutex_);
   repeat_budget_ = std::min(kFullBudget, repeat_budget_ + kEarned);
 }
 
@@ -85,7 +85,7 @@ asio::awaitable<void> Upstream::KeepFresh(std::function<asio::awaitable<absl::St
     co_await replicas_->Resolve();
     const absl::Status status = co_await look();
     {
-      absl::MutexLock lock(&mutex_);
+      const std::lock_guard lock(mutex_);
       reachable_ = status.ok();
       error_ = std::string(status.message());
     }

@@ -8,9 +8,7 @@
 #ifndef DUET_GATEWAY_BACKENDS_UPSTREAM_H_
 #define DUET_GATEWAY_BACKENDS_UPSTREAM_H_
 
-#include <absl/base/thread_annotations.h>
 #include <absl/status/statusor.h>
-#include <absl/synchronization/mutex.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/impl/codegen/proto_utils.h>  // how gRPC reads and writes protobuf
 
@@ -18,6 +16,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 
@@ -57,11 +56,11 @@ class Upstream {
 
   const std::string service_;
   const std::unique_ptr<ReplicaSet> replicas_;
-  mutable absl::Mutex mutex_;
-  double repeat_budget_ ABSL_GUARDED_BY(mutex_) = 10;
-  bool reachable_ ABSL_GUARDED_BY(mutex_) = false;
-  std::string error_ ABSL_GUARDED_BY(mutex_) = "not asked yet";
-  CallTracker tracker_;  // last: goes first
+  mutable std::mutex mutex_;
+  double repeat_budget_ = 10;            // guarded by mutex_
+  bool reachable_ = false;               // guarded by mutex_
+  std::string error_ = "not asked yet";  // guarded by mutex_
+  CallTracker tracker_;                  // last: goes first
 };
 
 template <typename Response, typename Request>
@@ -82,14 +81,16 @@ boost::asio::awaitable<absl::StatusOr<Response>> Upstream::Call(std::string meth
       Prepare(call->context, options);
       ++replica->in_flight;
       address = replica->address;
-      status = co_await AwaitCall(tracker_, call, [&method, replica](OneCall& one, auto done) {
+      auto start = [method, replica](OneCall& one, auto done) {
         grpc::TemplatedGenericStub<Request, Response> stub(replica->channel);
         stub.UnaryCall(&one.context, method, {}, one.request.get(), &one.response,
                        [replica, done = std::move(done)](grpc::Status result) mutable {
                          --replica->in_flight;
                          done(std::move(result));
                        });
-      });
+      };
+      auto pending = AwaitCall(tracker_, call, std::move(start));
+      status = co_await std::move(pending);
       if (status.ok()) {
         OnSuccess();
         co_return std::move(call->response);

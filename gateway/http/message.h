@@ -10,12 +10,14 @@
 
 #include <boost/beast/http/fields.hpp>
 #include <boost/beast/http/verb.hpp>
-#include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
 #include <chrono>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "serving/request_context.h"
 
 namespace gateway::http {
 
@@ -49,18 +51,16 @@ Response ErrorResponse(const absl::Status& status);
 // What is known of a request besides its bytes, and what its handler wants logged. Lives until the
 // answer is written; used from the session's strand only.
 struct Context {
-  // From X-Request-Id if that is short and printable, else made up; returned with the answer and
-  // sent upstream.
-  std::string request_id;
-  // W3C trace context as received, or "".
-  std::string traceparent;
+  explicit Context(std::string_view request_id = {}, std::string_view traceparent = {})
+      : request(request_id, traceparent) {}
+
+  // Its id is returned with the answer and sent upstream.
+  serving::RequestContext request;
   // The pattern that matched, "/predict"; bounds the cardinality of metrics. "" if none did.
   std::string route;
   // What came before the pattern: "" or "/p/street".
   std::string prefix;
   std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
-  // Further keys of this request's log line.
-  boost::json::object log = {};
 };
 
 }  // namespace gateway::http

@@ -23,7 +23,7 @@ using asio::ip::tcp;
 constexpr auto kAsTuple = asio::as_tuple(asio::use_awaitable);
 
 int Count(SessionHost& host) {
-  absl::MutexLock lock(&host.mutex);
+  const std::lock_guard lock(host.mutex);
   return static_cast<int>(host.sessions.size());
 }
 
@@ -62,9 +62,7 @@ asio::awaitable<void> Accept(tcp::acceptor& acceptor, std::shared_ptr<SessionHos
 
 struct Server::Shared : SessionHost {
   Shared(asio::io_context& io, const Router& router, ServerOptions options)
-      : SessionHost{.router = router, .options = std::move(options)},
-        io(io),
-        acceptor(asio::make_strand(io)) {}
+      : SessionHost(router, std::move(options)), io(io), acceptor(asio::make_strand(io)) {}
 
   asio::io_context& io;
   tcp::acceptor acceptor;  // used on its strand once Start has returned
@@ -115,15 +113,12 @@ bool Server::Drain(std::chrono::milliseconds deadline) {
     boost::system::error_code ignored;
     shared->acceptor.close(ignored);
   });
-  absl::MutexLock lock(&shared_->mutex);
+  std::unique_lock lock(shared_->mutex);
   for (const auto& session : shared_->sessions) session->CloseIfIdle();
-  const auto none_left = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(shared_->mutex) {
-    return shared_->sessions.empty();
-  };
-  if (shared_->mutex.AwaitWithTimeout(absl::Condition(&none_left), absl::FromChrono(deadline)))
-    return true;
+  const auto none_left = [this] { return shared_->sessions.empty(); };
+  if (shared_->session_ended.wait_for(lock, deadline, none_left)) return true;
   for (const auto& session : shared_->sessions) session->Close();
-  shared_->mutex.AwaitWithTimeout(absl::Condition(&none_left), absl::Seconds(5));
+  shared_->session_ended.wait_for(lock, std::chrono::seconds(5), none_left);
   return false;
 }
 

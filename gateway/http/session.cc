@@ -1,8 +1,6 @@
 #include "gateway/http/session.h"
 
-#include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
-#include <absl/strings/str_format.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -22,7 +20,6 @@
 #include <boost/beast/ssl/ssl_stream.hpp>
 #include <cerrno>
 #include <optional>
-#include <random>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -40,20 +37,6 @@ constexpr auto kAsTuple = asio::as_tuple(asio::use_awaitable);
 // How long, and how often at least, a connection is looked at for its client's hang-up.
 constexpr auto kHangUpPoll = std::chrono::milliseconds(500);
 constexpr auto kLinger = std::chrono::seconds(2);
-
-std::string MakeRequestId() {
-  thread_local std::mt19937_64 random(std::random_device{}());
-  return absl::StrFormat("%016x", random());
-}
-
-// Ids come back in a header, in logs and in metadata, so only harmless ones are taken over.
-bool IsUsableId(std::string_view id) {
-  if (id.empty() || id.size() > 128) return false;
-  for (const char c : id) {
-    if (!absl::ascii_isalnum(c) && c != '-' && c != '_' && c != '.' && c != ':') return false;
-  }
-  return true;
-}
 
 // The answer to a request that could not be read, or nothing if there is nobody to answer.
 std::optional<Response> RefusalOf(const beast::error_code& failure, const ServerOptions& options) {
@@ -94,9 +77,9 @@ awaitable<Response> Guarded(const Handler& handler, const Request& request, Cont
     co_return co_await handler(request, context);
   } catch (const boost::system::system_error& error) {
     if (error.code() == asio::error::operation_aborted) co_return Response{.status = 499};
-    context.log["exception"] = error.what();
+    context.request.NoteStr("exception", error.what());
   } catch (const std::exception& error) {
-    context.log["exception"] = error.what();
+    context.request.NoteStr("exception", error.what());
   }
   co_return ErrorResponse(
       500, "The gateway failed; its log has the reason under this answer's X-Request-Id.");
@@ -154,7 +137,7 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
     lowest().expires_after(options().header_timeout);
     auto [error, header_bytes] =
         co_await beast::http::async_read_header(stream_, buffer_, parser, kAsTuple);
-    Context context;
+    const auto started = steady_clock::now();
     if (!error && beast::iequals(parser.get()[beast::http::field::expect], "100-continue")) {
       beast::http::response<beast::http::empty_body> go_on(beast::http::status::continue_, 11);
       std::tie(error, std::ignore) = co_await beast::http::async_write(stream_, go_on, kAsTuple);
@@ -171,9 +154,9 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
     const bool keep_alive = message.keep_alive() && !refusal;
     const unsigned version = message.version() == 10 ? 10 : 11;
     const Request request = TakeRequest(std::move(message));
-    const std::string_view id = request.Header("X-Request-Id");
-    context.request_id = IsUsableId(id) ? std::string(id) : MakeRequestId();
-    context.traceparent = std::string(request.Header("traceparent"));
+    Context context(request.Header(serving::kRequestIdHeader),
+                    request.Header(serving::kTraceparentHeader));
+    context.started = started;
 
     // Not a conditional expression: gcc 12 destroys the awaited operand twice.
     Response response;
@@ -237,7 +220,7 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
     message.version(version);
     message.result(static_cast<unsigned>(response.status));
     message.set(beast::http::field::content_type, response.content_type);
-    message.set("X-Request-Id", context.request_id);
+    message.set("X-Request-Id", context.request.request_id());
     for (const auto& [name, value] : response.headers) message.set(name, value);
     message.keep_alive(keep_alive && !host_->draining);
     message.content_length(response.body.size());
@@ -277,7 +260,7 @@ template <typename Stream>
 awaitable<void> Serve(Stream stream, std::shared_ptr<SessionHost> host) {
   auto connection = std::make_shared<Connection<Stream>>(std::move(stream), host);
   {
-    absl::MutexLock lock(&host->mutex);
+    const std::lock_guard lock(host->mutex);
     host->sessions.insert(connection);
   }
   try {
@@ -285,8 +268,9 @@ awaitable<void> Serve(Stream stream, std::shared_ptr<SessionHost> host) {
   } catch (const std::exception&) {
     // An out-of-memory or a cancelled coroutine ends this connection, nothing else.
   }
-  absl::MutexLock lock(&host->mutex);
+  const std::lock_guard lock(host->mutex);
   host->sessions.erase(connection);
+  host->session_ended.notify_all();
 }
 
 }  // namespace

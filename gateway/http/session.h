@@ -3,15 +3,16 @@
 #ifndef DUET_GATEWAY_HTTP_SESSION_H_
 #define DUET_GATEWAY_HTTP_SESSION_H_
 
-#include <absl/base/thread_annotations.h>
 #include <absl/container/flat_hash_set.h>
-#include <absl/synchronization/mutex.h>
 
 #include <atomic>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <condition_variable>
 #include <memory>
+#include <mutex>
+#include <utility>
 
 #include "gateway/http/server.h"
 
@@ -28,12 +29,17 @@ class Session {
 
 // What the listener and all sessions share.
 struct SessionHost {
+  SessionHost(const Router& router, ServerOptions options)
+      : router(router), options(std::move(options)) {}
+
   const Router& router;
   const ServerOptions options;
   std::atomic<bool> draining = false;
 
-  absl::Mutex mutex;
-  absl::flat_hash_set<std::shared_ptr<Session>> sessions ABSL_GUARDED_BY(mutex);
+  // Standard, not Abseil's: Debian's Abseil is not instrumented for TSan.
+  std::mutex mutex;
+  std::condition_variable session_ended;
+  absl::flat_hash_set<std::shared_ptr<Session>> sessions;  // guarded by mutex
 };
 
 // Registers itself with `host` while it runs. `socket`'s executor is the connection's strand.

@@ -187,7 +187,7 @@ TEST_F(HttpServerTest, TheRequestIdIsReturnedOrMade) {
   client.Send("GET /quick HTTP/1.1\r\nX-Request-Id: abc-1\r\n\r\n");
   EXPECT_THAT(client.Read(), HasSubstr("X-Request-Id: abc-1\r\n"));
   client.Send("GET /quick HTTP/1.1\r\nX-Request-Id: a\"b\r\n\r\n");
-  EXPECT_THAT(client.Read(), testing::ContainsRegex("X-Request-Id: [0-9a-f]{16}\r\n"));
+  EXPECT_THAT(client.Read(), testing::ContainsRegex("X-Request-Id: [0-9a-f]{32}\r\n"));
 }
 
 TEST_F(HttpServerTest, HeadHasTheHeaderAlone) {

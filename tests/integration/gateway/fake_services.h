@@ -1,0 +1,77 @@
+// A detector and a segmenter over real gRPC on a free port, whose answers a test decides.
+//
+// What they were sent is kept. All members are safe to use while the server runs.
+#ifndef DUET_TESTS_INTEGRATION_GATEWAY_FAKE_SERVICES_H_
+#define DUET_TESTS_INTEGRATION_GATEWAY_FAKE_SERVICES_H_
+
+#include <grpcpp/server.h>
+#include <grpcpp/server_context.h>
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "duet/detector/v1/detector.grpc.pb.h"
+#include "duet/segmenter/v1/segmenter.grpc.pb.h"
+
+namespace gateway::testing {
+
+// What a service was asked, in order: the method's name, and for Segment whether the image came
+// along.
+struct SeenCall {
+  std::string method;
+  bool with_image = false;
+  std::string request_id;
+  std::string traceparent;
+};
+
+// Answers one call; sees the context for cancellation.
+template <typename Request, typename Response>
+using Answer = std::function<grpc::Status(grpc::ServerContext&, const Request&, Response*)>;
+
+class FakeServices {
+ public:
+  // Port 0: any free one.
+  explicit FakeServices(int port = 0);
+  ~FakeServices();
+
+  int port() const { return port_; }
+  std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+  std::vector<SeenCall> seen() const;
+  // Calls of one method.
+  int count(std::string_view method) const;
+
+  // Replace before the first call. Defaults: Detect finds one "cat" at (10, 20)-(110, 120) with
+  // score 0.9 in a picture of 320 × 240. Embed remembers the picture; Segment gives one mask a
+  // prompt, the box itself or a 10 × 10 square around the first point, with IoU 0.8, and NOT_FOUND
+  // for a picture that wasn't embedded.
+  Answer<duet::detector::v1::DetectRequest, duet::detector::v1::DetectResponse> on_detect;
+  Answer<duet::segmenter::v1::EmbedRequest, duet::segmenter::v1::EmbedResponse> on_embed;
+  Answer<duet::segmenter::v1::SegmentRequest, duet::segmenter::v1::SegmentResponse> on_segment;
+  std::vector<std::string> classes = {"cat", "dog"};
+
+ private:
+  class Detector;
+  class Segmenter;
+  void Note(const grpc::ServerContext& context, std::string method, bool with_image = false);
+
+  mutable std::mutex mutex_;
+  std::vector<SeenCall> seen_;      // guarded by mutex_
+  std::set<std::string> embedded_;  // image ids; guarded by mutex_
+  std::unique_ptr<Detector> detector_;
+  std::unique_ptr<Segmenter> segmenter_;
+  std::unique_ptr<grpc::Server> server_;
+  int port_ = 0;
+};
+
+// SHA-256 of `bytes`, lower-case hex.
+std::string ImageId(const std::string& bytes);
+
+}  // namespace gateway::testing
+
+#endif  // DUET_TESTS_INTEGRATION_GATEWAY_FAKE_SERVICES_H_

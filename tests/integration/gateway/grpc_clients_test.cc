@@ -1,0 +1,242 @@
+// The gRPC clients against fake services on real sockets: faults by name.
+#include "gateway/backends/grpc_clients.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/use_future.hpp>
+#include <future>
+#include <thread>
+
+#include "tests/integration/gateway/fake_services.h"
+
+namespace gateway::backends {
+namespace {
+
+using boost::asio::awaitable;
+using std::chrono::seconds;
+using std::chrono::system_clock;
+using testing::FakeServices;
+using ::testing::HasSubstr;
+
+class GrpcClientsTest : public ::testing::Test {
+ protected:
+  GrpcClientsTest() : thread_([this] { io_.run(); }) {}
+  ~GrpcClientsTest() override {
+    io_.stop();
+    thread_.join();
+    detector_.reset();
+    segmenter_.reset();
+  }
+
+  void Connect(const std::string& targets) {
+    detector_ = *MakeGrpcDetector(io_.get_executor(), targets);
+    segmenter_ = *MakeGrpcSegmenter(io_.get_executor(), targets);
+  }
+
+  template <typename T>
+  T Run(awaitable<T> work) {
+    return boost::asio::co_spawn(io_, std::move(work), boost::asio::use_future).get();
+  }
+
+  absl::StatusOr<duet::detector::v1::DetectResponse> Detect(
+      CallOptions options = {system_clock::now() + seconds(20)}) {
+    return Run(detector_->Detect(image_, {}, std::move(options)));
+  }
+
+  absl::StatusOr<duet::segmenter::v1::SegmentResponse> SegmentBox() {
+    duet::segmenter::v1::SegmentRequest request;
+    request.add_prompts()->mutable_box()->set_x_max(10);
+    return Run(segmenter_->Segment(image_, request, {system_clock::now() + seconds(20)}));
+  }
+
+  boost::asio::io_context io_;
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{
+      io_.get_executor()};
+  const ImageRef image_{.id = testing::ImageId("picture"),
+                        .bytes = std::make_shared<const std::string>("picture")};
+  std::unique_ptr<DetectorClient> detector_;
+  std::unique_ptr<SegmenterClient> segmenter_;
+  std::thread thread_;
+};
+
+TEST_F(GrpcClientsTest, CarriesRequestIdAndTrace) {
+  FakeServices services;
+  Connect(services.address());
+  const std::string trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+  const auto answer = Detect(
+      {.deadline = system_clock::now() + seconds(20), .request_id = "r1", .traceparent = trace});
+
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->detections(0).label(), "cat");
+  ASSERT_EQ(services.count("Detect"), 1);
+  EXPECT_EQ(services.seen()[0].request_id, "r1");
+  EXPECT_EQ(services.seen()[0].traceparent, trace);
+}
+
+TEST_F(GrpcClientsTest, AForgottenImageIsSentAgain) {
+  FakeServices services;
+  Connect(services.address());
+
+  ASSERT_TRUE(SegmentBox().ok());
+  ASSERT_TRUE(SegmentBox().ok());
+
+  std::vector<bool> with_image;
+  for (const auto& call : services.seen()) with_image.push_back(call.with_image);
+  EXPECT_EQ(with_image, (std::vector<bool>{false, true, false}));
+}
+
+TEST_F(GrpcClientsTest, DetectorAwayIsUnavailableAndNamesIt) {
+  int port = 0;
+  {
+    FakeServices services;
+    port = services.port();
+  }
+  Connect("127.0.0.1:" + std::to_string(port));
+
+  const auto answer = Detect();
+
+  EXPECT_EQ(answer.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(answer.status().message()), HasSubstr("the detector at 127.0.0.1:"));
+  EXPECT_EQ(detector_->model(), nullptr);
+}
+
+TEST_F(GrpcClientsTest, UnavailableIsTriedAgain) {
+  FakeServices services;
+  std::atomic<int> calls = 0;
+  services.on_detect = [&](auto&, auto&, auto*) {
+    return ++calls < 3 ? grpc::Status(grpc::StatusCode::UNAVAILABLE, "draining") : grpc::Status::OK;
+  };
+  Connect(services.address());
+
+  EXPECT_TRUE(Detect().ok());
+  EXPECT_EQ(calls, 3);
+}
+
+TEST_F(GrpcClientsTest, InvalidArgumentIsNotTriedAgain) {
+  FakeServices services;
+  services.on_detect = [](auto&, auto&, auto*) {
+    return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "not a picture");
+  };
+  Connect(services.address());
+
+  const auto answer = Detect();
+
+  EXPECT_EQ(answer.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(services.count("Detect"), 1);
+}
+
+TEST_F(GrpcClientsTest, ResourceExhaustedFailsAtOnceUnlessPatient) {
+  FakeServices services;
+  std::atomic<int> calls = 0;
+  services.on_detect = [&](auto&, auto&, auto*) {
+    return ++calls < 3 ? grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "full")
+                       : grpc::Status::OK;
+  };
+  Connect(services.address());
+
+  EXPECT_EQ(Detect().status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(Detect({.deadline = system_clock::now() + seconds(20), .patient = true}).ok());
+}
+
+TEST_F(GrpcClientsTest, SlowDetectorEndsAtTheDeadline) {
+  FakeServices services;
+  services.on_detect = [](grpc::ServerContext& context, auto&, auto*) {
+    while (!context.IsCancelled()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return grpc::Status::CANCELLED;
+  };
+  Connect(services.address());
+
+  const auto answer = Detect({.deadline = system_clock::now() + std::chrono::milliseconds(50)});
+
+  EXPECT_EQ(answer.status().code(), absl::StatusCode::kDeadlineExceeded);
+}
+
+TEST_F(GrpcClientsTest, CancellingTheCoroutineCancelsTheCall) {
+  FakeServices services;
+  std::promise<void> entered;
+  std::promise<void> cancelled;
+  services.on_detect = [&](grpc::ServerContext& context, auto&, auto*) {
+    entered.set_value();
+    while (!context.IsCancelled()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    cancelled.set_value();
+    return grpc::Status::CANCELLED;
+  };
+  Connect(services.address());
+  const auto until_entered = [&]() -> awaitable<void> {
+    boost::asio::steady_timer timer(io_);
+    auto future = entered.get_future();
+    while (future.wait_for(seconds(0)) != std::future_status::ready) {
+      timer.expires_after(std::chrono::milliseconds(1));
+      co_await timer.async_wait(boost::asio::use_awaitable);
+    }
+  };
+
+  using boost::asio::experimental::awaitable_operators::operator||;
+  auto either =
+      detector_->Detect(image_, {}, {system_clock::now() + seconds(60)}) || until_entered();
+  Run(std::move(either));
+
+  EXPECT_EQ(cancelled.get_future().wait_for(seconds(20)), std::future_status::ready);
+}
+
+TEST_F(GrpcClientsTest, ASegmenterThatIsGoneOrFullHandsOverToTheNext) {
+  FakeServices one;
+  FakeServices two;
+  Connect(one.address() + "," + two.address());
+  ASSERT_TRUE(SegmentBox().ok());
+  FakeServices& first = one.count("Segment") > 0 ? one : two;
+  FakeServices& second = &first == &one ? two : one;
+  ASSERT_EQ(second.count("Segment"), 0) << "one image stays with one replica";
+  first.on_segment = [](auto&, auto&, auto*) {
+    return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "full");
+  };
+
+  EXPECT_TRUE(SegmentBox().ok());
+  EXPECT_GT(second.count("Segment"), 0);
+}
+
+TEST_F(GrpcClientsTest, ImagesSpreadOverTheSegmenters) {
+  FakeServices one;
+  FakeServices two;
+  Connect(one.address() + "," + two.address());
+
+  for (int i = 0; i < 40; ++i) {
+    const std::string bytes = "picture " + std::to_string(i);
+    const ImageRef image{testing::ImageId(bytes), std::make_shared<const std::string>(bytes)};
+    ASSERT_TRUE(Run(segmenter_->Embed(image, {}, {system_clock::now() + seconds(20)})).ok());
+  }
+
+  // A fair coin shows fewer than 5 heads of 40 once in ten million.
+  EXPECT_GE(one.count("Embed"), 5);
+  EXPECT_GE(two.count("Embed"), 5);
+}
+
+TEST_F(GrpcClientsTest, TheModelBecomesKnownInTheBackground) {
+  FakeServices services;
+  Connect(services.address());
+
+  while (!detector_->model() || !segmenter_->model()) std::this_thread::yield();
+
+  EXPECT_EQ(detector_->model()->version, "d1");
+  EXPECT_THAT(detector_->model()->classes, ::testing::ElementsAre("cat", "dog"));
+  EXPECT_EQ(segmenter_->model()->name, "sam-vit-b");
+}
+
+TEST(MakeGrpcDetectorTest, AMalformedTargetNamesItsFlag) {
+  boost::asio::io_context io;
+  for (const char* targets : {"", "host", "host:", ":1", "a:1,b", "host:70000"}) {
+    const auto client = MakeGrpcDetector(io.get_executor(), targets);
+    EXPECT_EQ(client.status().code(), absl::StatusCode::kInvalidArgument) << targets;
+    EXPECT_THAT(std::string(client.status().message()), HasSubstr("--detector")) << targets;
+  }
+}
+
+}  // namespace
+}  // namespace gateway::backends

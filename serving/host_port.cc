@@ -10,6 +10,17 @@
 #include <memory>
 
 namespace serving {
+namespace {
+
+// getaddrinfo for TCP; 0, or its error.
+int Resolve(const std::string& host, int port, addrinfo** found) {
+  addrinfo hints{};
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  hints.ai_socktype = SOCK_STREAM;
+  return getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, found);
+}
+
+}  // namespace
 
 std::string JoinHostPort(const std::string& host, int port) {
   if (host.find(':') != std::string::npos && host.front() != '[') {
@@ -18,18 +29,24 @@ std::string JoinHostPort(const std::string& host, int port) {
   return absl::StrCat(host, ":", port);
 }
 
+void Knock(const std::string& host, int port) {
+  addrinfo* found = nullptr;
+  if (Resolve(host, port, &found) != 0) return;
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found, &freeaddrinfo);
+  const int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return;
+  // Linux takes 0.0.0.0 and :: for this machine.
+  [[maybe_unused]] const int ignored = connect(fd, found->ai_addr, found->ai_addrlen);
+  close(fd);
+}
+
 absl::Status CheckCanListen(const std::string& host, int port, std::string_view flag) {
   const auto error = [&](const char* why) {
     return absl::UnavailableError(absl::StrCat("cannot listen on ", JoinHostPort(host, port), ": ",
                                                why, " (", std::string(flag), ")"));
   };
-  addrinfo hints{};
-  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-  hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
-  if (int code = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found)) {
-    return error(gai_strerror(code));
-  }
+  if (int code = Resolve(host, port, &found)) return error(gai_strerror(code));
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found, &freeaddrinfo);
   const int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return error(std::strerror(errno));

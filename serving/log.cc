@@ -8,8 +8,11 @@
 
 #include <atomic>
 #include <cmath>
+#include <iostream>
 #include <memory>
 #include <mutex>
+#include <streambuf>
+#include <string>
 #include <utility>
 
 #include "serving/request_context.h"
@@ -95,7 +98,38 @@ void AppendJsonString(std::string_view text, std::string* out) {
   *out += '"';
 }
 
+// A line a time and thread: threads that write to std::cerr at once don't mix.
+class LogStreamBuffer final : public std::streambuf {
+ protected:
+  int overflow(int c) override {
+    if (c != traits_type::eof()) {
+      const char byte = static_cast<char>(c);
+      xsputn(&byte, 1);
+    }
+    return traits_type::not_eof(c);
+  }
+
+  std::streamsize xsputn(const char* text, std::streamsize count) override {
+    thread_local std::string line;
+    for (const char c : std::string_view(text, static_cast<std::size_t>(count))) {
+      if (c != '\n' && line.size() < 4096) {
+        line += c;
+        continue;
+      }
+      if (!line.empty()) LogLine("stderr", LogLevel::kWarning).Str("text", line);
+      line.clear();
+      if (c != '\n') line += c;
+    }
+    return count;
+  }
+};
+
 }  // namespace
+
+void RouteCerrToLog() {
+  static LogStreamBuffer* const buffer = new LogStreamBuffer;  // std::cerr outlives main
+  std::cerr.rdbuf(buffer);
+}
 
 void SetLogLevel(std::string_view level) {
   g_level = level == "debug"     ? LogLevel::kDebug

@@ -31,6 +31,11 @@ void SetLogLevel(std::string_view level);
 using LogWriter = std::function<void(std::string_view line)>;
 void SetLogWriter(LogWriter writer);
 
+// From now on, what any library writes to std::cerr becomes lines of the log (event "stderr", level
+// warning), so that stderr stays JSON. What goes to file descriptor 2 directly, such as a crash's
+// last words, is not touched.
+void RouteCerrToLog();
+
 // Fields in the order they were added, rendered as JSON: bytes that are not UTF-8 become U+FFFD,
 // numbers that JSON doesn't have (nan, inf) become null.
 class LogFields {

@@ -2,17 +2,34 @@
 
 #include <prometheus/exposer.h>
 
+#include <chrono>
 #include <exception>
+#include <future>
+#include <thread>
 #include <utility>
 
 #include "serving/host_port.h"
 
 namespace serving {
 
-MetricsServer::MetricsServer(std::unique_ptr<prometheus::Exposer> exposer, int port)
-    : exposer_(std::move(exposer)), port_(port) {}
+MetricsServer::MetricsServer(std::unique_ptr<prometheus::Exposer> exposer, std::string host,
+                             int port)
+    : exposer_(std::move(exposer)), host_(std::move(host)), port_(port) {}
 
-MetricsServer::~MetricsServer() = default;
+// CivetWeb's accepting thread looks every two seconds whether it should stop, or when somebody
+// connects.
+MetricsServer::~MetricsServer() {
+  std::promise<void> stopped;
+  std::thread stop([&] {
+    exposer_.reset();
+    stopped.set_value();
+  });
+  const std::future<void> done = stopped.get_future();
+  do {
+    Knock(host_, port_);
+  } while (done.wait_for(std::chrono::milliseconds(5)) != std::future_status::ready);
+  stop.join();
+}
 
 absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(const std::string& bind,
                                                                     int port,
@@ -26,7 +43,8 @@ absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(const std::s
     }
     const std::vector<int> ports = exposer->GetListeningPorts();
     if (ports.empty()) return absl::UnavailableError("the metrics server has no port");
-    return std::unique_ptr<MetricsServer>(new MetricsServer(std::move(exposer), ports.front()));
+    return std::unique_ptr<MetricsServer>(
+        new MetricsServer(std::move(exposer), bind, ports.front()));
   } catch (const std::exception& e) {
     return absl::UnavailableError("cannot serve metrics on " + JoinHostPort(bind, port) + ": " +
                                   e.what());

@@ -159,6 +159,7 @@ int RunProcess(FlagTable& flags, int argc, char** argv, const ProcessOptions& op
     return 0;
   }
   SetLogLevel(options.log_level);
+  RouteCerrToLog();
   signal(SIGPIPE, SIG_IGN);
   Process process(options, Clock::Real());
   StopSignals signals([&process](int signal) {

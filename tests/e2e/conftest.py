@@ -1,0 +1,116 @@
+"""What the tests share: one Duet with a Label Studio, both started by ./duet up as a user would."""
+
+import os
+import pathlib
+import socket
+import subprocess
+
+import pytest
+
+import scenes as scene_files
+from duet_command import DUET, ROOT
+from label_studio import LabelStudio
+from recorder import Recorder
+
+# Other weights than the demo's, to try the harness with.
+DETECTOR = os.environ.get("E2E_DETECTOR_CHECKPOINT", str(ROOT / "models/demo/rtmdet-demo.pth"))
+SEGMENTER = os.environ.get("E2E_SEGMENTER_CHECKPOINT", str(ROOT / "models/demo/sam-demo.pth"))
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+class Duet:
+    """An installation of its own: state folder and ports that collide with no other."""
+
+    def __init__(self, state):
+        self.state = pathlib.Path(state)
+        ports = free_ports(6)
+        self.port, self.label_studio_port = ports[:2]
+        names = ["port", "label-studio-port", "detector-port", "segmenter-port", "detector-metrics-port",
+                 "segmenter-metrics-port"]
+        self.options = [f"--{name}={port}" for name, port in zip(names, ports)]
+        self.options += [f"--detector-checkpoint={DETECTOR}", f"--segmenter-checkpoint={SEGMENTER}"]
+
+    def run(self, *arguments, timeout=900, check=True):
+        environment = {**os.environ, "DUET_STATE": str(self.state)}
+        result = subprocess.run([DUET, *arguments], env=environment, capture_output=True, text=True, timeout=timeout,
+                                stdin=subprocess.DEVNULL)
+        assert not check or result.returncode == 0, f"./duet {' '.join(arguments)}:\n{result.stdout}{result.stderr}"
+        return result
+
+    def up(self, *more):
+        return self.run("up", *self.options, *more)
+
+    def pid(self, name):
+        fields = dict(line.split("=", 1) for line in (self.state / "run" / name).read_text().splitlines())
+        return int(fields["pid"])
+
+    def log(self, name):
+        return (self.state / "logs" / f"{name}.log").read_text()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+
+@pytest.fixture(scope="session")
+def duet(tmp_path_factory):
+    """The three processes and a Label Studio, up."""
+    duet = Duet(tmp_path_factory.mktemp("duet"))
+    try:
+        duet.printed = duet.up("--with-label-studio").stdout
+        yield duet
+    finally:
+        duet.run("down")
+
+
+@pytest.fixture(scope="session")
+def studio(duet):
+    token = (duet.state / "label-studio" / "token").read_text()
+    return LabelStudio(f"http://127.0.0.1:{duet.label_studio_port}", token)
+
+
+@pytest.fixture
+def backend(duet):
+    """Duet behind a proxy that records what Label Studio asks."""
+    recorder = Recorder(duet.url)
+    yield recorder
+    recorder.close()
+
+
+@pytest.fixture
+def make_project(studio, backend, request):
+    """Makes projects with a label config and Duet connected; deletes them afterwards."""
+    projects = []
+
+    def make(label_config):
+        project = studio.create_project(request.node.name[:50], label_config)
+        projects.append(project)
+        project.add_backend(backend.url)
+        return project
+
+    yield make
+    for project in projects:
+        project.delete()
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory):
+    """Four drawn pictures of different sizes that the demo models have not seen."""
+    directory = tmp_path_factory.mktemp("scenes")
+    subprocess.run([ROOT / "build/release/bin/duet-train", "scenes", "--seed=1", "--count=4", f"--out={directory}"],
+                   check=True)
+    return scene_files.load(directory)
+
+
+@pytest.fixture(scope="session")
+def labels():
+    return ["circle", "square", "triangle", "star", "ring", "cross", "hexagon", "heart", "crescent", "arrow"]

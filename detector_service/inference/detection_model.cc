@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "checkpoint/checkpoint.h"
+#include "detector_service/inference/packed_network.h"
 #include "detector_service/inference/plain_network.h"
 #include "detector_service/inference/preprocess.h"
 #include "detector_service/model/detector.h"
@@ -59,6 +60,29 @@ std::vector<std::string> ClassNames(const checkpoint::Meta& meta, const PythonCo
   return names;
 }
 
+// Packed on a CPU, plain elsewhere and on CPUs that oneDNN has no fast kernels for.
+absl::StatusOr<std::unique_ptr<Network>> MakeNetwork(Rtmdet modules, vision::Size input_size,
+                                                     const LoadOptions& options) {
+  const bool bf16 = options.precision == "bf16";
+  if (!bf16 && options.precision != "fp32") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--precision=", options.precision, ": must be fp32 or bf16"));
+  }
+  if (options.device != "cpu") {
+    if (bf16) return absl::UnimplementedError("--precision=bf16 needs --device=cpu");
+    return MakePlainNetwork(std::move(modules), options.device);
+  }
+  if (bf16 && !nn::onednn::CpuHasBFloat16()) {
+    return absl::FailedPreconditionError(
+        "--precision=bf16: this CPU has no bf16 arithmetic (AVX512_BF16); use fp32");
+  }
+  nn::onednn::CompileOptions compile;
+  if (bf16) compile.precision = nn::onednn::Precision::kBFloat16;
+  auto packed = MakePackedNetwork(*modules, input_size, compile);
+  if (bf16 || !absl::IsUnimplemented(packed.status())) return packed;
+  return MakePlainNetwork(std::move(modules), options.device);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Load(const LoadOptions& options) {
@@ -95,7 +119,7 @@ absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Load(const LoadO
                                     options.precision, Hash32(model->settings_.Fingerprint()));
 
   absl::StatusOr<std::unique_ptr<Network>> network =
-      MakePlainNetwork(*std::move(modules), options.device);
+      MakeNetwork(*std::move(modules), model->settings_.input_size, options);
   if (!network.ok()) return network.status();
   model->network_ = *std::move(network);
   return model;

@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "detector_service/packed/packed_rtmdet.h"
+#include "detector_service/packed/rtmdet_graph.h"
 #include "nn/threads.h"
 
 namespace {
@@ -71,9 +71,11 @@ int main(int argc, char** argv) {
     model->eval();
     const at::Tensor image = at::randn({1, 3, size, size});
     using nn::onednn::CompileOptions;
-    std::map<std::string, std::unique_ptr<detector::PackedRtmdet>> packed;
+    nn::onednn::Graph graph;
+    detector::BuildGraph(*model, {size, size}, graph);
+    std::map<std::string, std::unique_ptr<nn::onednn::Program>> packed;
     const auto add = [&](const char* label, const CompileOptions& options) {
-      auto made = detector::PackedRtmdet::Create(*model, size, size, options);
+      auto made = graph.Compile(options);
       if (made.ok())
         packed[label] = *std::move(made);
       else
@@ -85,7 +87,7 @@ int main(int argc, char** argv) {
     std::map<std::string, std::vector<double>> times;
     for (int run = 0; run < runs; ++run) {
       for (auto& [label, net] : packed)
-        times[label].push_back(measure([&] { net->Forward(image); }));
+        times[label].push_back(measure([&] { net->Run(image.data_ptr<float>()); }));
       if (run < 3) times["plain"].push_back(measure([&] { model->forward(image); }));
     }
     for (auto& [label, t] : times) {
@@ -93,7 +95,7 @@ int main(int argc, char** argv) {
       std::printf("rtmdet-%s %-12s min %7.1f ms  median %7.1f ms", name.c_str(), label.c_str(),
                   t.front(), t[t.size() / 2]);
       if (packed.count(label)) {
-        const auto& p = packed[label]->program();
+        const auto& p = *packed[label];
         std::printf("  weights %.0f MB arena %.0f MB winograd %d", p.weight_bytes() / 1e6,
                     p.arena_bytes() / 1e6, p.winograd_count());
       }

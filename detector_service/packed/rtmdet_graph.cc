@@ -1,4 +1,4 @@
-#include "detector_service/packed/packed_rtmdet.h"
+#include "detector_service/packed/rtmdet_graph.h"
 
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
@@ -110,21 +110,11 @@ void Branch(Graph& graph, const torch::nn::ModuleList& towers, const torch::nn::
   graph.Output(Convolve(graph, At<nn::Conv2dImpl>(last, level), x));
 }
 
-at::Tensor ViewOf(const nn::onednn::Program::Output& out) {
-  return at::from_blob(const_cast<float*>(out.data), {1, out.height, out.width, out.channels})
-      .permute({0, 3, 1, 2});
-}
-
 }  // namespace
 
-PackedRtmdet::PackedRtmdet(std::unique_ptr<nn::onednn::Program> program, bool exp_on_reg)
-    : program_(std::move(program)), exp_on_reg_(exp_on_reg) {}
-
-absl::StatusOr<std::unique_ptr<PackedRtmdet>> PackedRtmdet::Create(
-    const RtmdetImpl& model, int width, int height, const nn::onednn::CompileOptions& options) {
+void BuildGraph(const RtmdetImpl& model, vision::Size input_size, Graph& graph) {
   const at::NoGradGuard no_grad;
-  Graph graph;
-  Value x = Stage(graph, model.backbone->stem, graph.Input(3, height, width));
+  Value x = Stage(graph, model.backbone->stem, graph.Input(3, input_size.height, input_size.width));
   x = Stage(graph, model.backbone->stages[0], x);
   std::array<Value, kLevels> features;
   for (int level = 0; level < kLevels; ++level) {
@@ -137,21 +127,6 @@ absl::StatusOr<std::unique_ptr<PackedRtmdet>> PackedRtmdet::Create(
     Branch(graph, head.cls_convs, head.rtm_cls, level, features[level]);
     Branch(graph, head.reg_convs, head.rtm_reg, level, features[level]);
   }
-  auto program = graph.Compile(options);
-  if (!program.ok()) return program.status();
-  return std::unique_ptr<PackedRtmdet>(new PackedRtmdet(*std::move(program), head.exp_on_reg));
-}
-
-HeadOutput PackedRtmdet::Forward(const at::Tensor& image) {
-  program_->Run(image.data_ptr<float>());
-  HeadOutput output;
-  for (int level = 0; level < kLevels; ++level) {
-    output.cls_logits[level] = ViewOf(program_->output(2 * level));
-    at::Tensor reg = ViewOf(program_->output(2 * level + 1));
-    if (exp_on_reg_) reg = reg.exp();
-    output.distances[level] = reg * kStrides[level];
-  }
-  return output;
 }
 
 }  // namespace detector

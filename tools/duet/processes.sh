@@ -6,8 +6,8 @@
 
 readonly RUN_DIRECTORY=$DUET_STATE/run
 readonly LOG_DIRECTORY=$DUET_STATE/logs
-# Longer than the processes' own drain, which finishes requests that take up to 100 s.
-readonly STOP_SECONDS=120
+# Longer than the processes' own drain (--drain_timeout_s).
+readonly STOP_SECONDS=60
 
 # birth_of PID: boot and start time, in clock ticks since boot; nothing if there is no such process.
 birth_of() {

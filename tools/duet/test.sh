@@ -2,65 +2,104 @@
 # ./duet test: every tier, the fast ones first. A part that fails does not stop those after it.
 
 readonly TEST_RESULTS=build/test-results
+readonly TEST_PARTS=(scripts unit tiers asan tsan)
 
 test_help() {
   cat <<'TEXT'
-usage: ./duet test [--only PART[,PART...]]
+usage: ./duet test [--only=PART[,PART...]] [--skip=PART[,PART...]]
 
 Parts, in this order:
+  scripts    shellcheck
   unit       release build, unit tests
   tiers      release build, every other ctest tier
-  scripts    shellcheck
   asan       address and undefined-behaviour sanitizers, on the layers without LibTorch
   tsan       thread sanitizer, on the same
-  e2e        the real processes, commands and a real Label Studio
+  deploy     Dockerfile, Kubernetes manifests and compose file: linters, schemas, agreement with the binaries
+  e2e        the real processes and commands with a real Label Studio, and its page in a browser
 TEXT
 }
 
 cmd_test() {
-  local parts=(unit tiers scripts asan tsan e2e)
+  local parts=("${TEST_PARTS[@]}") part skipped
   while (($#)); do
     case $1 in
-      --only) IFS=, read -ra parts <<<"${2:?--only needs a list of parts}"; shift ;;
+      --only=*) IFS=, read -ra parts <<<"${1#*=}" ;;
+      --skip=*) skipped=${1#*=}; mapfile -t parts < <(printf '%s\n' "${parts[@]}" | grep -vxF "${skipped//,/$'\n'}") ;;
       --help) test_help; return ;;
       *) die "unknown argument '$1'; ./duet test --help" ;;
     esac
     shift
   done
-  rm -rf "$TEST_RESULTS"
-  mkdir -p "$TEST_RESULTS"
-  mapfile -t packages < <(packages_of build runtime test)
-  install_packages "${packages[@]}"
-  local part
   for part in "${parts[@]}"; do
     declare -F "test_part_$part" >/dev/null || die "no test part '$part'; ./duet test --help"
   done
+  rm -rf "$TEST_RESULTS"
+  mkdir -p "$TEST_RESULTS"
+  install_test_packages
+  install_test_environments "${parts[@]}" &
+  local environments=$!
   for part in "${parts[@]}"; do
-    "test_part_$part"
+    [[ $part != @(deploy|e2e) ]] || wait "$environments" || true
+    timed_part "$part"
   done
   test_summary
+}
+
+install_test_packages() {
+  local packages
+  mapfile -t packages < <(packages_of build runtime test browser)
+  command -v npm >/dev/null || packages+=(nodejs npm)
+  install_packages "${packages[@]}"
+}
+
+# In the background while compilers run: what comes from pip takes minutes too.
+install_test_environments() {
+  local part
+  for part in "$@"; do
+    case $part in
+      deploy) deploy_environment ;;
+      e2e) e2e_environment ;;
+    esac
+  done >/dev/null
+}
+
+deploy_environment() { ensure_venv deploy tests/deploy/requirements.txt; }
+
+e2e_environment() { ensure_venv label-studio deploy/label_studio/requirements.txt tests/e2e/requirements.txt; }
+
+timed_part() {
+  local begin=$SECONDS
+  "test_part_$1"
+  # record_… has written this part's line; its duration goes to the end of that line.
+  sed -i "\$ s/\$/\t$((SECONDS - begin))/" "$TEST_RESULTS/summary.tsv"
 }
 
 test_part_unit() { run_ctest unit release --label-regex '^unit$'; }
 test_part_tiers() { run_ctest tiers release --label-exclude '^unit$'; }
 test_part_asan() { run_ctest asan asan; }
 test_part_tsan() { run_ctest tsan tsan; }
+test_part_deploy() { run_pytest deploy "$(deploy_environment)" tests/deploy; }
+test_part_e2e() { run_pytest e2e "$(e2e_environment)" tests/e2e; }
 
 test_part_scripts() {
   step "scripts"
-  local scripts
-  mapfile -t scripts < <(git ls-files -- '*.sh' duet .ci/run)
-  local failed=0
+  local scripts failed=0
+  mapfile -t scripts < <(git grep -lE '^(#!.*sh|# shellcheck shell=bash)$')
   shellcheck "${scripts[@]}" || failed=1
   record scripts $((1 - failed)) "$failed"
 }
 
-test_part_e2e() {
-  step "e2e"
-  local venv report=$PWD/$TEST_RESULTS/e2e.xml
-  venv=$(ensure_venv label-studio deploy/label_studio/requirements.txt tests/e2e/requirements.txt)
-  "$venv/bin/python" -m pytest -p no:cacheprovider tests/e2e --junitxml "$report" || true
-  record_junit e2e "$report"
+# run_pytest PART VENV FOLDER
+run_pytest() {
+  local part=$1 venv=$2 folder=$3
+  step "$part"
+  local report=$PWD/$TEST_RESULTS/$part.xml
+  if ! build release; then
+    record "$part" 0 1
+    return
+  fi
+  "$venv/bin/python" -B -m pytest -p no:cacheprovider "$folder" --durations=5 --junitxml "$report" || true
+  record_junit "$part" "$report"
 }
 
 # run_ctest PART PRESET [CTEST-ARGUMENT...]
@@ -75,7 +114,7 @@ run_ctest() {
   fi
   step "$part: running"
   local report=$PWD/$TEST_RESULTS/$part.xml
-  ctest --test-dir "build/$preset" --parallel "$(nproc)" --output-on-failure --no-tests=ignore \
+  ctest --test-dir "build/$preset" --parallel "$(nproc)" --output-on-failure \
     --output-junit "$report" "$@" || true
   record_junit "$part" "$report"
 }
@@ -83,10 +122,11 @@ run_ctest() {
 # record PART PASSED FAILED
 record() { printf '%s\t%d\t%d\n' "$@" >>"$TEST_RESULTS/summary.tsv"; }
 
-# record_junit PART FILE: a report that is absent counts as one failure.
+# record_junit PART FILE: a report that is absent, or of no test at all, counts as one failure.
 record_junit() {
   local part=$1 report=$2
-  if [[ ! -s $report ]]; then
+  if [[ ! -s $report || $(junit_count tests "$report") == 0 ]]; then
+    warn "$part: no tests were run"
     record "$part" 0 1
     return
   fi
@@ -108,6 +148,6 @@ junit_count() {
 # The table of parts, then one line with the total; false if anything failed.
 test_summary() {
   step "summary"
-  awk -F '\t' '{ printf "%-10s %5d passed %5d failed\n", $1, $2, $3; p += $2; f += $3 }
+  awk -F '\t' '{ printf "%-10s %5d passed %5d failed %5d s\n", $1, $2, $3, $4; p += $2; f += $3 }
     END { printf "%d passed, %d failed\n", p, f; exit f > 0 }' "$TEST_RESULTS/summary.tsv"
 }

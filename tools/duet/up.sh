@@ -77,8 +77,6 @@ cmd_up() {
 }
 
 start_duet() {
-  # Two LibTorch processes share the cores: a thread that waits must not spin on one.
-  export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}
   # By the environment, since a command line is there for everyone to read.
   [[ -z ${OPTION[label-studio-api-key]} ]] || export DUET_LABEL_STUDIO_API_KEY=${OPTION[label-studio-api-key]}
   start_model detector

@@ -1,0 +1,258 @@
+"""Starting badly, dying and draining: the three binaries by themselves."""
+
+import http.server
+import signal
+import socket
+import threading
+import time
+
+import pytest
+import requests
+
+from conftest import DETECTOR, SEGMENTER, Duet, free_ports
+from label_configs import config
+from label_studio import data_uri
+from service import PATIENCE_S, Service
+
+CHECKPOINT = {"duet-detector": DETECTOR, "duet-segmenter": SEGMENTER}
+
+
+@pytest.fixture
+def start():
+    """Starts binaries; kills what is left of them afterwards."""
+    started = []
+
+    def start(name, *flags):
+        ports = ["--port=0", "--metrics_port=0"] if name in CHECKPOINT else ["--port=0"]
+        service = Service(name, *ports, *flags)
+        started.append(service)
+        return service
+
+    yield start
+    for service in started:
+        service.kill()
+
+
+def predict(port, images, label_config, timeout=PATIENCE_S):
+    tasks = [{"id": number, "data": {"image": image}} for number, image in enumerate(images, 1)]
+    return requests.post(f"http://127.0.0.1:{port}/predict", timeout=timeout, json={
+        "tasks": tasks, "project": "1.1", "label_config": label_config,
+        "params": {"login": None, "password": None, "context": None}})
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "still not so"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("name", ["duet-detector", "duet-segmenter", "duet-gateway"])
+def test_an_unknown_flag_is_one_line_and_exit_code_2(start, name):
+    code, lines = start(name, "--no_such_flag=1").last_words()
+
+    assert code == 2
+    assert len(lines) == 1 and "no_such_flag" in lines[0]
+
+
+@pytest.mark.parametrize("name", ["duet-detector", "duet-segmenter"])
+def test_a_missing_model_is_one_error_that_names_the_file(start, name):
+    code, lines = start(name, "--checkpoint=/no/such/model.pth").last_words()
+
+    assert code == 1
+    (error,) = [line for line in lines if "startup.failed" in line]
+    assert "/no/such/model.pth" in error
+
+
+@pytest.mark.parametrize("name", ["duet-detector", "duet-segmenter"])
+def test_half_a_model_is_one_error_that_names_the_file(start, name, tmp_path):
+    content = open(CHECKPOINT[name], "rb").read()
+    half = tmp_path / "half.pth"
+    half.write_bytes(content[: len(content) // 2])
+
+    code, lines = start(name, f"--checkpoint={half}").last_words()
+
+    assert code == 1
+    (error,) = [line for line in lines if "startup.failed" in line]
+    assert str(half) in error
+
+
+def test_the_other_ones_model_is_refused(start):
+    code, lines = start("duet-segmenter", f"--checkpoint={DETECTOR}").last_words()
+
+    assert code == 1
+    assert sum("startup.failed" in line for line in lines) == 1
+
+
+@pytest.mark.parametrize("name", ["duet-detector", "duet-segmenter", "duet-gateway"])
+def test_a_port_in_use_is_one_error_that_names_it(name):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        flags = [f"--port={port}"]
+        flags += [f"--checkpoint={CHECKPOINT[name]}", "--metrics_port=0"] if name in CHECKPOINT else [
+            "--detector=127.0.0.1:1", "--segmenter=127.0.0.1:1"]
+
+        code, lines = Service(name, *flags).last_words()
+
+    assert code == 1
+    (error,) = [line for line in lines if "startup.failed" in line]
+    assert str(port) in error
+
+
+class SlowImage(http.server.ThreadingHTTPServer):
+    """Serves one picture, but not before `release` is set."""
+
+    daemon_threads = True
+
+    def __init__(self, content):
+        super().__init__(("127.0.0.1", 0), _SlowImageHandler)
+        self.content, self.asked, self.release = content, threading.Event(), threading.Event()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class _SlowImageHandler(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        self.server.asked.set()
+        self.server.release.wait(PATIENCE_S)
+        self.send_response(200)
+        self.send_header("Content-Type", "image/jpeg")
+        self.send_header("Content-Length", str(len(self.server.content)))
+        self.end_headers()
+        self.wfile.write(self.server.content)
+
+
+@pytest.fixture
+def trio(start):
+    """(detector, segmenter, gateway, the gateway's port), ready."""
+    detector = start("duet-detector", f"--checkpoint={DETECTOR}")
+    segmenter = start("duet-segmenter", f"--checkpoint={SEGMENTER}")
+    detector.port, segmenter.port = detector.ready(), segmenter.ready()
+    gateway = start("duet-gateway", f"--detector=127.0.0.1:{detector.port}",
+                    f"--segmenter=127.0.0.1:{segmenter.port}", "--allow_private_hosts=true")
+    gateway.port = gateway.ready()
+    wait_until(lambda: requests.get(f"http://127.0.0.1:{gateway.port}/readyz", timeout=5).ok)
+    return detector, segmenter, gateway
+
+
+def test_sigterm_finishes_the_request_in_flight_and_exits_0(trio, scenes, labels):
+    gateway = trio[2]
+    image = SlowImage(scenes[0].file.read_bytes())
+    answers = []
+    request = threading.Thread(target=lambda: answers.append(predict(
+        gateway.port, [f"http://127.0.0.1:{image.server_port}/x.jpg"], config(labels, "RectangleLabels"))))
+    request.start()
+    assert image.asked.wait(PATIENCE_S)
+
+    gateway.process.send_signal(signal.SIGTERM)
+    gateway.wait_for_event("draining")
+    image.release.set()
+    request.join()
+
+    assert answers[0].status_code == 200
+    assert answers[0].json()["results"][0]["result"]
+    assert gateway.last_words()[0] == 0
+    image.shutdown()
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_the_model_services_exit_0_on_sigterm(trio, index):
+    trio[index].process.send_signal(signal.SIGTERM)
+
+    assert trio[index].last_words()[0] == 0
+
+
+def test_a_killed_detector_is_a_503_until_it_is_back(start, trio, scenes, labels):
+    detector, _, gateway = trio
+    image, rectangles = data_uri(scenes[0].file), config(labels, "RectangleLabels")
+    assert predict(gateway.port, [image], rectangles).status_code == 200
+
+    detector.kill()
+    failed = predict(gateway.port, [image], rectangles)
+
+    assert failed.status_code == 503 and "Retry-After" in failed.headers
+    assert requests.get(f"http://127.0.0.1:{gateway.port}/health", timeout=5).ok
+    back = Service("duet-detector", f"--checkpoint={DETECTOR}", f"--port={detector.port}", "--metrics_port=0")
+    try:
+        back.ready()
+        wait_until(lambda: predict(gateway.port, [image], rectangles).status_code == 200)
+    finally:
+        back.kill()
+
+
+def test_boxes_still_come_when_the_segmenter_is_dead(trio, scenes, labels):
+    _, segmenter, gateway = trio
+    image = data_uri(scenes[0].file)
+
+    segmenter.kill()
+
+    assert predict(gateway.port, [image], config(labels, "RectangleLabels")).json()["results"][0]["result"]
+    assert not predict(gateway.port, [image], config(labels, "RectangleLabels", "BrushLabels")).ok
+
+
+class TestDuetCommand:
+    """./duet up and down, on an installation of their own."""
+
+    @pytest.fixture
+    def own(self, tmp_path):
+        duet = Duet(tmp_path)
+        yield duet
+        duet.run("down")
+
+    def test_a_second_up_keeps_what_runs(self, own):
+        own.up()
+        first = [own.pid(name) for name in ("duet-detector", "duet-segmenter", "duet-gateway")]
+
+        own.up()
+
+        assert [own.pid(name) for name in ("duet-detector", "duet-segmenter", "duet-gateway")] == first
+
+    def test_other_options_restart_only_whom_they_concern(self, own):
+        own.up()
+        detector, gateway = own.pid("duet-detector"), own.pid("duet-gateway")
+
+        own.up("--label_studio_url=http://127.0.0.1:1")
+
+        assert own.pid("duet-detector") == detector
+        assert own.pid("duet-gateway") != gateway
+
+    def test_down_stops_what_up_started_and_nothing_else(self, own, start):
+        stranger = start("duet-detector", f"--checkpoint={DETECTOR}")
+        stranger.ready()
+        own.up()
+        pid = own.pid("duet-detector")
+        record = (own.state / "run" / "duet-segmenter").read_text()
+        own.run("down")
+
+        assert stranger.process.poll() is None
+        assert own.run("status", check=False).stdout.count("stopped") == 3
+        # A record whose pid now belongs to somebody else is not believed.
+        stale = record.replace(record.splitlines()[0], f"pid={stranger.process.pid}")
+        (own.state / "run" / "duet-segmenter").write_text(stale)
+        own.run("down")
+        assert stranger.process.poll() is None
+        assert pid != stranger.process.pid
+
+    def test_a_port_in_use_is_named(self, own):
+        with socket.create_server(("127.0.0.1", own.port)):
+            result = own.run("up", *own.options, check=False)
+
+        assert result.returncode != 0
+        assert f"port {own.port}" in result.stderr and "in use" in result.stderr
+
+    def test_a_missing_checkpoint_is_named(self, own):
+        result = own.run("up", "--detector-checkpoint=/no/such.pth", check=False)
+
+        assert result.returncode != 0
+        assert "/no/such.pth" in result.stderr
+
+    def test_a_service_that_cannot_start_ends_up_with_its_own_words(self, own, tmp_path):
+        broken = tmp_path / "broken.pth"
+        broken.write_bytes(b"no checkpoint")
+
+        result = own.run("up", *own.options, f"--detector-checkpoint={broken}", check=False)
+
+        assert result.returncode != 0
+        assert str(broken) in result.stderr

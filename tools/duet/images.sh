@@ -1,0 +1,101 @@
+# shellcheck shell=bash
+# ./duet test --only=images: builds deploy/Dockerfile's three targets and starts them as a cluster would: not as
+# root, with a read-only root, no capabilities, and the models mounted. Needs root and 5 GB; takes about 20 minutes.
+#
+# No container engine and no image registry: buildah builds, podman runs, and the base image is made by debootstrap
+# from the Debian mirror that apt uses here.
+
+readonly IMAGES_HOME=$DUET_ROOT/.duet/images
+readonly IMAGES_BASE=docker.io/library/debian:bookworm-slim
+
+test_part_images() {
+  step "images"
+  if [[ $EUID -ne 0 ]]; then
+    warn "images: needs root"
+    record images 0 1
+    return
+  fi
+  local packages passed=0 failed=0 target
+  mapfile -t packages < <(packages_of images)
+  install_packages "${packages[@]}"
+  images_configure
+  images_base
+  for target in detector segmenter gateway; do
+    if images_build "$target"; then ((++passed)); else ((++failed)); fi
+  done
+  if images_start; then ((++passed)); else ((++failed)); fi
+  images_stop
+  record images "$passed" "$failed"
+}
+
+# Settings that need neither systemd nor the right to raise limits.
+images_configure() {
+  mkdir -p "$IMAGES_HOME"
+  cat >"$IMAGES_HOME/containers.conf" <<'TEXT'
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+netns = "host"
+log_driver = "k8s-file"
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+runtime = "runc"
+TEXT
+  cat >"$IMAGES_HOME/storage.conf" <<TEXT
+[storage]
+driver = "overlay"
+graphroot = "$IMAGES_HOME/storage"
+runroot = "$IMAGES_HOME/run"
+TEXT
+  export CONTAINERS_CONF=$IMAGES_HOME/containers.conf CONTAINERS_STORAGE_CONF=$IMAGES_HOME/storage.conf
+}
+
+images_mirror() {
+  awk '/^URIs:/ { print $2; exit } $1 == "deb" { print $2; exit }' \
+    /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null
+}
+
+images_base() {
+  buildah inspect --type image "$IMAGES_BASE" >/dev/null 2>&1 && return
+  local container mount mirror
+  mirror=$(images_mirror)
+  container=$(buildah from scratch)
+  mount=$(buildah mount "$container")
+  debootstrap --variant=minbase bookworm "$mount" "$mirror" >"$IMAGES_HOME/debootstrap.log" 2>&1
+  printf 'deb %s bookworm main\ndeb %s bookworm-updates main\ndeb %s-security bookworm-security main\n' \
+    "$mirror" "$mirror" "$mirror" >"$mount/etc/apt/sources.list"
+  buildah umount "$container" >/dev/null
+  buildah config --cmd bash --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$container"
+  buildah commit --quiet "$container" "$IMAGES_BASE" >/dev/null
+  buildah rm "$container" >/dev/null
+}
+
+images_build() {
+  buildah bud --pull-never --layers --format docker --isolation chroot --network host \
+    --file deploy/Dockerfile --target "$1" --tag "duet-$1:test" .
+}
+
+# Ports of their own, so that a Duet that is up is not disturbed.
+images_start() {
+  images_run detector --port=15051 --metrics_port=19101 --checkpoint=/models/rtmdet-demo.pth &&
+    images_run segmenter --port=15052 --metrics_port=19102 --checkpoint=/models/sam-demo.pth &&
+    images_run gateway --port=18003 --detector=127.0.0.1:15051 --segmenter=127.0.0.1:15052 &&
+    curl --fail --silent --retry 120 --retry-delay 1 --retry-all-errors --output /dev/null http://127.0.0.1:18003/readyz
+}
+
+images_run() {
+  local target=$1
+  shift
+  podman run --detach --replace --name "duet-test-$target" --read-only --tmpfs /tmp --cap-drop all \
+    --security-opt no-new-privileges --volume "$DUET_ROOT/models/demo:/models:ro" "duet-$target:test" "$@"
+}
+
+# Their exit codes tell whether SIGTERM reaches the process and drains it.
+images_stop() {
+  local target
+  for target in gateway segmenter detector; do
+    podman stop --time 40 "duet-test-$target" >/dev/null 2>&1 || true
+    podman inspect --format '{{.Name}} exit code {{.State.ExitCode}}' "duet-test-$target" || true
+    podman rm --force "duet-test-$target" >/dev/null 2>&1 || true
+  done
+}

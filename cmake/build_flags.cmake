@@ -17,3 +17,9 @@ if(DUET_SANITIZE)
     -fsanitize=${DUET_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all -Wno-maybe-uninitialized)
   target_link_options(duet_build_flags INTERFACE -fsanitize=${DUET_SANITIZE})
 endif()
+
+# Runs with every compilation; generated code is let off (cmake/proto.cmake).
+if(DUET_TIDY)
+  find_program(CLANG_TIDY clang-tidy-14 REQUIRED)
+  set(CMAKE_CXX_CLANG_TIDY ${CLANG_TIDY} --quiet --extra-arg=-Wno-unknown-warning-option)
+endif()

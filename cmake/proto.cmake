@@ -17,6 +17,7 @@ function(duet_add_proto name)
     list(APPEND sources ${base}.pb.cc ${base}.grpc.pb.cc)
   endforeach()
   add_library(${name} STATIC ${sources})
+  set_target_properties(${name} PROPERTIES CXX_CLANG_TIDY "")
   # SYSTEM: generated headers are not held to our warnings.
   target_include_directories(${name} SYSTEM PUBLIC ${PROJECT_BINARY_DIR}/proto)
   target_link_libraries(${name} PUBLIC protobuf::libprotobuf gRPC::grpc++)

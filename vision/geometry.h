@@ -1,5 +1,6 @@
-// Geometry shared by both models and the gateway. Frame: pixels of the upright image, origin at its top-left
-// corner, y down. A box is half-open: it covers x in [x_min, x_max) and y in [y_min, y_max).
+// Geometry shared by both models and the gateway. Frame: pixels of the upright image, origin at its
+// top-left corner, y down. A box is half-open: it covers x in [x_min, x_max) and y in [y_min,
+// y_max).
 #ifndef DUET_VISION_GEOMETRY_H_
 #define DUET_VISION_GEOMETRY_H_
 

@@ -1,11 +1,10 @@
 // A 12-megapixel mask of one object with a wavy outline, and what is made of it.
-#include "vision/mask.h"
+#include <benchmark/benchmark.h>
 
 #include <cmath>
-
-#include <benchmark/benchmark.h>
 #include <opencv2/core.hpp>
 
+#include "vision/mask.h"
 #include "vision/mask_rle.h"
 #include "vision/mask_shapes.h"
 

@@ -1,0 +1,55 @@
+"""The layering lint reports what it is there for."""
+import pathlib
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "tools"))
+import check_layering
+
+
+class CheckLayeringTest(unittest.TestCase):
+    def violations(self, files, edges=""):
+        with tempfile.TemporaryDirectory() as name:
+            root = pathlib.Path(name)
+            for path, text in files.items():
+                (root / path).parent.mkdir(parents=True, exist_ok=True)
+                (root / path).write_text(text)
+            return list(check_layering.violations(root, edges))
+
+    def test_what_the_tables_allow_is_fine(self):
+        files = {
+            "gateway/http/session.cc": '#include "gateway/http/session.h"\n#include <vector>\n#include "serving/log.h"\n',
+            "gateway/backends/client.cc": '#include <grpcpp/channel.h>\n#include "duet/detector/v1/detector.pb.h"\n',
+            "nn/layers.h": "#include <ATen/core/Tensor.h>\n",
+        }
+        self.assertEqual(self.violations(files, "gateway gateway serving serving_base\n"), [])
+
+    def test_a_layer_below_may_not_include_one_above(self):
+        self.assertEqual(self.violations({"vision/a.cc": '#include "serving/log.h"\n'}),
+                         ["vision/a.cc: includes serving/log.h, but vision may not depend on serving"])
+
+    def test_torch_stops_at_nn(self):
+        self.assertEqual(self.violations({"gateway/media/a.h": "  # include <ATen/Functions.h>\n"}),
+                         ["gateway/media/a.h: includes ATen/Functions.h, but Torch stops at nn/"])
+
+    def test_the_big_torch_header_is_for_nobody(self):
+        self.assertEqual(len(self.violations({"nn/a.h": "#include <torch/torch.h>\n"})), 1)
+
+    def test_grpc_stays_in_the_gateways_clients(self):
+        self.assertEqual(self.violations({"gateway/handlers/a.cc": "#include <grpcpp/channel.h>\n"}),
+                         ["gateway/handlers/a.cc: includes grpcpp/channel.h, but gateway/handlers may not see gRPC"])
+
+    def test_generated_code_counts_as_proto(self):
+        self.assertEqual(len(self.violations({"nn/a.cc": '#include "duet/detector/v1/detector.pb.h"\n'})), 1)
+
+    def test_http_knows_no_label_studio(self):
+        self.assertEqual(len(self.violations({"gateway/http/a.cc": '#include "gateway/label_studio/task.h"\n'})), 1)
+
+    def test_links_count_too(self):
+        self.assertEqual(self.violations({}, "serving serving_base nn duet_nn\n"),
+                         ["serving/CMakeLists.txt: serving_base links duet_nn, but serving may not depend on nn"])
+
+
+if __name__ == "__main__":
+    unittest.main()

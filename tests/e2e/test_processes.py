@@ -9,7 +9,7 @@ import time
 import pytest
 import requests
 
-from conftest import DETECTOR, SEGMENTER, Duet, free_ports
+from conftest import DETECTOR, SEGMENTER, Duet
 from label_configs import config
 from label_studio import data_uri
 from service import PATIENCE_S, Service
@@ -125,36 +125,44 @@ class _SlowImageHandler(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def trio(start):
-    """(detector, segmenter, gateway, the gateway's port), ready."""
+def slow_image(scenes):
+    server = SlowImage(scenes[0].file.read_bytes())
+    yield server
+    server.release.set()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def trio(start, slow_image):
+    """(detector, segmenter, gateway), ready. The gateway takes the image server for its Label Studio."""
     detector = start("duet-detector", f"--checkpoint={DETECTOR}")
     segmenter = start("duet-segmenter", f"--checkpoint={SEGMENTER}")
     detector.port, segmenter.port = detector.ready(), segmenter.ready()
     gateway = start("duet-gateway", f"--detector=127.0.0.1:{detector.port}",
-                    f"--segmenter=127.0.0.1:{segmenter.port}", "--allow_private_hosts=true")
+                    f"--segmenter=127.0.0.1:{segmenter.port}",
+                    f"--label_studio_url=http://127.0.0.1:{slow_image.server_port}", "--label_studio_api_key=unused")
     gateway.port = gateway.ready()
     wait_until(lambda: requests.get(f"http://127.0.0.1:{gateway.port}/readyz", timeout=5).ok)
     return detector, segmenter, gateway
 
 
-def test_sigterm_finishes_the_request_in_flight_and_exits_0(trio, scenes, labels):
+def test_sigterm_finishes_the_request_in_flight_and_exits_0(trio, slow_image, labels):
     gateway = trio[2]
-    image = SlowImage(scenes[0].file.read_bytes())
     answers = []
     request = threading.Thread(target=lambda: answers.append(predict(
-        gateway.port, [f"http://127.0.0.1:{image.server_port}/x.jpg"], config(labels, "RectangleLabels"))))
+        gateway.port, ["/data/upload/1/slow.jpg"], config(labels, "RectangleLabels"))))
     request.start()
-    assert image.asked.wait(PATIENCE_S)
+    assert slow_image.asked.wait(PATIENCE_S)
 
     gateway.process.send_signal(signal.SIGTERM)
     gateway.wait_for_event("draining")
-    image.release.set()
+    slow_image.release.set()
     request.join()
 
     assert answers[0].status_code == 200
     assert answers[0].json()["results"][0]["result"]
     assert gateway.last_words()[0] == 0
-    image.shutdown()
 
 
 @pytest.mark.parametrize("index", [0, 1])

@@ -23,6 +23,7 @@ usage: ./duet COMMAND [ARGUMENT...]
   label-config          a label config for Label Studio, from the loaded model's classes
   test                  install, build, and run the tests; ./duet test --help lists its parts
   models list|fetch     official weights, from their publishers
+  bench NAME            runs the benchmarks of a layer
 
 It runs on Debian 12 (bookworm), as root or with sudo.
 TEXT

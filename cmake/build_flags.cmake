@@ -11,10 +11,11 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|amd64|AMD64")
 endif()
 
 if(DUET_SANITIZE)
-  # Instrumented code confuses GCC's flow analysis: it then takes Boost's optional for uninitialised. The release
-  # preset keeps that warning.
+  # Instrumented code confuses GCC's flow analysis: it then takes Boost's optional for uninitialised, and
+  # Asio's coroutine frames for freed by the wrong function. The release preset keeps these warnings.
   target_compile_options(duet_build_flags INTERFACE
-    -fsanitize=${DUET_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all -Wno-maybe-uninitialized)
+    -fsanitize=${DUET_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all -Wno-maybe-uninitialized
+    -Wno-mismatched-new-delete)
   target_link_options(duet_build_flags INTERFACE -fsanitize=${DUET_SANITIZE})
 endif()
 

@@ -30,6 +30,9 @@ namespace gateway::media {
 struct LabelStudioAccess {
   std::string url;  // "http://host:8080", may have a path; "" if there is none
   std::string api_key;
+  // What Label Studio calls itself (/setup's hostname): it writes that into some URLs, which are
+  // asked at `url`.
+  std::string alias_url;
 };
 
 // S3 with keys of our own; without, s3:// goes through Label Studio.
@@ -51,6 +54,7 @@ struct ImageRequest {
   std::int64_t task_id = 0;  // for storages that Label Studio signs; 0: unknown
   LabelStudioAccess label_studio;
   absl::Time deadline = absl::InfiniteFuture();
+  bool urgent = false;  // somebody is waiting: goes before queued ones
 };
 
 // Shared with the cache: never changed.
@@ -92,10 +96,11 @@ class ImageFetcher {
   // Pending fetches end as Cancelled. Joins the thread: not from a callback.
   virtual ~ImageFetcher() = default;
 
-  // Any thread. Errors, one sentence without query or token: InvalidArgument (not a usable URI, not
-  // an image, too large), NotFound, Unauthenticated (Label Studio refused the token, or none is
-  // set), PermissionDenied (address refused, 403), FailedPrecondition (a flag is needed),
-  // Unavailable (no connection, 5xx), DeadlineExceeded, Cancelled.
+  // Any thread. Fetches of one image that overlap are one transfer. Errors, one sentence without
+  // query or token: InvalidArgument (not a usable URI, not an image, too large), NotFound,
+  // Unauthenticated (Label Studio refused the token, or none is set), PermissionDenied (address
+  // refused, 403), FailedPrecondition (a flag is needed), Unavailable (no connection, 5xx),
+  // DeadlineExceeded, Cancelled.
   virtual FetchId Fetch(ImageRequest request, Callback done) = 0;
   // Any thread. If the fetch hasn't ended it does so now, as Cancelled; otherwise nothing happens.
   virtual void Cancel(FetchId id) = 0;

@@ -21,20 +21,39 @@ enum class SourceKind {
 
 struct ImageSource {
   SourceKind kind = SourceKind::kHttp;
-  // kHttp, kLabelStudio: the absolute URL, escaped. kData, kObjectStore: the URI as it came.
-  // kLocalFile: the path below the root, unescaped, not yet checked.
+  // kHttp, kLabelStudio: the absolute URL, escaped, without fragment. kData, kObjectStore: the URI
+  // as it came. kLocalFile: the path below the root, unescaped, not yet checked.
   std::string location;
 };
 
-// `label_studio_url` may be "": relative URIs are then FailedPrecondition, naming the flag to set.
+struct Sites {
+  std::string label_studio_url;    // "" if there is none: relative URIs are then FailedPrecondition
+  std::string label_studio_alias;  // what Label Studio calls itself; URLs below it are asked at
+                                   // label_studio_url
+  bool has_local_files_root = false;
+};
+
 // InvalidArgument for an empty string, an unknown scheme, a URL that isn't one or has credentials
 // in it.
-absl::StatusOr<ImageSource> ClassifyUri(std::string_view uri, std::string_view label_studio_url,
-                                        bool has_local_files_root);
+absl::StatusOr<ImageSource> ClassifyUri(std::string_view uri, const Sites& sites);
+
+// "http://host:80" of a URL: scheme, host in lower case, port always there. "" if it isn't an
+// http(s) URL.
+std::string Origin(std::string_view url);
 
 // For logs and errors: scheme, host and path without query, credentials or fragment; data URIs only
 // their type; at most 200 characters.
 std::string RedactUri(std::string_view uri);
+
+// "a%20b" to "a b"; a % without two hexadecimal digits stays. `plus_is_space`: as in queries.
+std::string PercentDecode(std::string_view text, bool plus_is_space);
+
+// All but letters, digits and "-._~" and the characters of `keep` as %XX.
+std::string PercentEncode(std::string_view text, std::string_view keep);
+
+// The bytes in a data URI. InvalidArgument if it has no comma, is not base64, or holds more than
+// `max_bytes`.
+absl::StatusOr<std::string> DecodeDataUri(std::string_view uri, std::int64_t max_bytes);
 
 }  // namespace gateway::media
 

@@ -1,0 +1,605 @@
+#include "gateway/media/image_fetcher.h"
+
+#include <absl/cleanup/cleanup.h>
+#include <absl/status/status.h>
+#include <absl/strings/ascii.h>
+#include <absl/strings/escaping.h>
+#include <absl/strings/match.h>
+#include <fcntl.h>
+#include <openssl/sha.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <boost/asio/co_spawn.hpp>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <exception>
+#include <optional>
+#include <set>
+#include <unordered_map>
+#include <utility>
+
+#include "gateway/media/address_policy.h"
+#include "gateway/media/image_cache.h"
+#include "gateway/media/image_source.h"
+#include "gateway/media/label_studio_tokens.h"
+#include "gateway/media/transfer.h"
+#include "gateway/text.h"
+#include "vision/image_codec.h"
+
+namespace gateway::media {
+namespace {
+
+template <typename T>
+using Awaitable = boost::asio::awaitable<T>;
+
+std::string Sha256Hex(std::string_view bytes) {
+  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest;
+  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest.data());
+  return absl::BytesToHexString(
+      absl::string_view(reinterpret_cast<const char*>(digest.data()), digest.size()));
+}
+
+// What stays wrong for a while whoever asks.
+bool IsLasting(const absl::Status& status) {
+  return absl::IsNotFound(status) || absl::IsInvalidArgument(status);
+}
+
+bool IsRedirect(int status) {
+  return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+// A file below `root` (canonical), by a path from outside.
+absl::StatusOr<std::string> ReadLocalFile(const std::string& root, const std::string& path,
+                                          std::int64_t max_bytes) {
+  const std::string shown = StrCat("local file '", RedactUri(path), "'");
+  const absl::Status outside = absl::PermissionDeniedError(
+      StrCat(shown, " leads out of --local_files_root, where nothing is read"));
+  if (path.find('\0') != std::string::npos) {
+    return absl::InvalidArgumentError(StrCat(shown, " has a zero byte in its name"));
+  }
+  for (std::size_t at = 0; at <= path.size();) {
+    const std::size_t end = std::min(path.find('/', at), path.size());
+    if (path.substr(at, end - at) == "..") return outside;
+    at = end + 1;
+  }
+  // Not blocking: it might be a pipe.
+  const int file = open(StrCat(root, "/", path).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (file < 0) {
+    const int error = errno;
+    if (error == ENOENT || error == ENOTDIR) {
+      return absl::NotFoundError(StrCat(shown, " is not below --local_files_root"));
+    }
+    return absl::PermissionDeniedError(StrCat(shown, ": ", std::strerror(error)));
+  }
+  const absl::Cleanup close_file = [file] { close(file); };
+  // Where symbolic links have led: asked of the open file, so nobody can swap a link in between.
+  std::array<char, PATH_MAX> real;
+  const ssize_t length = readlink(StrCat("/proc/self/fd/", file).c_str(), real.data(), real.size());
+  const std::string_view real_path(real.data(), length < 0 ? 0 : static_cast<std::size_t>(length));
+  const std::string prefix = root == "/" ? root : root + "/";
+  if (real_path.substr(0, prefix.size()) != prefix) return outside;
+  struct stat info;
+  if (fstat(file, &info) != 0 || !S_ISREG(info.st_mode)) {
+    return absl::InvalidArgumentError(StrCat(shown, " is not a regular file"));
+  }
+  if (info.st_size > max_bytes) {
+    return absl::InvalidArgumentError(
+        StrCat(shown, " has ", info.st_size, " bytes; the limit is ", max_bytes));
+  }
+  std::string bytes(static_cast<std::size_t>(info.st_size), '\0');
+  std::size_t got = 0;
+  while (got < bytes.size()) {
+    const ssize_t read_now = read(file, bytes.data() + got, bytes.size() - got);
+    if (read_now < 0 && errno == EINTR) continue;
+    if (read_now < 0) return absl::UnavailableError(StrCat(shown, ": ", std::strerror(errno)));
+    if (read_now == 0) break;
+    got += static_cast<std::size_t>(read_now);
+  }
+  bytes.resize(got);
+  return bytes;
+}
+
+// "https://bucket.s3.region.amazonaws.com/a%20b.jpg", or below the custom endpoint.
+absl::StatusOr<std::string> S3Url(const S3Access& s3, std::string_view uri) {
+  const std::string_view rest = uri.substr(uri.find("://") + 3);
+  const std::size_t slash = rest.find('/');
+  const std::string_view bucket = rest.substr(0, slash);
+  const std::string_view key = slash == std::string_view::npos ? "" : rest.substr(slash + 1);
+  const bool plain = !bucket.empty() && std::all_of(bucket.begin(), bucket.end(), [](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '.' || c == '_';
+  });
+  if (!plain || key.empty()) {
+    return absl::InvalidArgumentError(
+        StrCat("'", RedactUri(uri), "' is not of the form s3://bucket/key"));
+  }
+  const std::string escaped = PercentEncode(key, "/");
+  if (!s3.endpoint.empty()) {
+    std::string base = s3.endpoint;
+    while (!base.empty() && base.back() == '/') base.pop_back();
+    return StrCat(base, "/", bucket, "/", escaped);
+  }
+  // A dot in the name would not match the certificate's wildcard.
+  const bool as_host = bucket.find_first_of("._") == std::string_view::npos &&
+                       absl::AsciiStrToLower(View(bucket)) == View(bucket);
+  if (as_host) {
+    return StrCat("https://", bucket, ".s3.", s3.region, ".amazonaws.com/", escaped);
+  }
+  return StrCat("https://s3.", s3.region, ".amazonaws.com/", bucket, "/", escaped);
+}
+
+std::string WithoutTrailingSlashes(std::string url) {
+  while (!url.empty() && url.back() == '/') url.pop_back();
+  return url;
+}
+
+// One image on its way; everybody who asked for it meanwhile waits for it.
+struct Flight {
+  struct Waiter {
+    ImageFetcher::Callback done;
+    absl::Time deadline;
+  };
+  std::string key;
+  ImageSource source;
+  ImageRequest request;                    // of the first who asked
+  std::optional<ImageCache::Entry> stale;  // what the cache has, to be asked about
+  std::unordered_map<ImageFetcher::FetchId, Waiter> waiters;  // none left: the fetch is given up
+  bool started = false;
+  absl::Time deadline;                    // set at the start
+  TransferLoop::TransferId exchange = 0;  // the one that runs just now
+};
+using FlightPtr = std::shared_ptr<Flight>;
+
+// What a server gave. `not_modified`: the cached one still holds.
+struct Loaded {
+  std::string bytes;
+  Validators validators;
+  bool not_modified = false;
+};
+
+class CurlImageFetcher : public ImageFetcher {
+ public:
+  CurlImageFetcher(Options options, AddressPolicy policy)
+      : options_(std::move(options)),
+        policy_(std::move(policy)),
+        cache_(options_.cache_bytes, options_.fresh_for, options_.negative_ttl),
+        tokens_(loop_, options_.clock),
+        loop_(policy_) {
+    loop_.Post([this] { loop_.SetTick([this] { return ExpireWaiters(); }); });
+  }
+
+  ~CurlImageFetcher() override {
+    loop_.Post([this] {
+      closed_ = true;
+      while (!waiting_.empty()) {
+        EndWaiter(waiting_.begin()->first, absl::CancelledError("the gateway is stopping"));
+      }
+    });
+    // Then loop_, the last member, ends what runs and joins its thread.
+  }
+
+  FetchId Fetch(ImageRequest request, Callback done) override {
+    const FetchId id = next_id_.fetch_add(1);
+    loop_.Post([this, id, request = std::move(request), done = std::move(done)]() mutable {
+      Start(id, std::move(request), std::move(done));
+    });
+    return id;
+  }
+
+  void Cancel(FetchId id) override {
+    loop_.Post([this, id] { EndWaiter(id, absl::CancelledError("the fetch was cancelled")); });
+  }
+
+  Stats stats() const override {
+    Stats stats;
+    stats.cache_hits = cache_hits_;
+    stats.cache_misses = cache_misses_;
+    stats.negative_hits = negative_hits_;
+    stats.revalidated = revalidated_;
+    stats.cache_bytes = cache_bytes_;
+    stats.transfers = loop_.transfers();
+    stats.in_flight = in_flight_;
+    return stats;
+  }
+
+ private:
+  // All of these run on the loop's thread.
+
+  void Start(FetchId id, ImageRequest request, Callback done);
+  void StartNext();
+  void EndWaiter(FetchId id, absl::Status status);
+  // Called on every turn of the loop; the next deadline.
+  absl::Time ExpireWaiters();
+  void Land(const FlightPtr& flight, absl::StatusOr<Loaded> loaded);
+
+  Awaitable<void> Run(FlightPtr flight);
+  Awaitable<absl::StatusOr<Loaded>> Load(FlightPtr flight);
+  // From `url`, through redirects; with Label Studio's token wherever the URL is on Label Studio.
+  Awaitable<absl::StatusOr<Loaded>> Get(FlightPtr flight, std::string url);
+  Awaitable<absl::StatusOr<Loaded>> GetSigned(FlightPtr flight);
+
+  HttpRequest MakeRequest(const Flight& flight, const std::string& url) const;
+  absl::StatusOr<std::string> PresignUrl(const ImageRequest& request) const;
+  absl::Status StatusOf(const Flight& flight, const std::string& url, bool on_label_studio,
+                        const HttpResponse& response) const;
+  absl::StatusOr<std::shared_ptr<const FetchedImage>> MakeImage(const std::string& uri,
+                                                                std::string bytes) const;
+
+  const Options options_;
+  const AddressPolicy policy_;
+  std::atomic<FetchId> next_id_{1};
+  std::atomic<std::int64_t> cache_hits_{0}, cache_misses_{0}, negative_hits_{0}, revalidated_{0},
+      cache_bytes_{0}, in_flight_{0};
+
+  bool closed_ = false;
+  ImageCache cache_;
+  std::unordered_map<std::string, FlightPtr> flights_;  // by key; those with waiters
+  std::unordered_map<FetchId, FlightPtr> waiting_;      // whom each waits for
+  std::set<std::pair<absl::Time, FetchId>> deadlines_;  // of all in waiting_
+  std::deque<FlightPtr> queue_;                         // not started
+  int running_ = 0;                                     // started flights
+  LabelStudioTokens tokens_;
+  TransferLoop loop_;  // last: its thread uses all the others
+};
+
+void CurlImageFetcher::Start(FetchId id, ImageRequest request, Callback done) {
+  if (closed_) return std::move(done)(absl::CancelledError("the gateway is stopping"));
+  Sites sites;
+  sites.label_studio_url = request.label_studio.url;
+  sites.label_studio_alias = request.label_studio.alias_url;
+  sites.has_local_files_root = !options_.local_files_root.empty();
+  absl::StatusOr<ImageSource> source = ClassifyUri(request.uri, sites);
+  if (!source.ok()) return std::move(done)(source.status());
+  if (source->kind == SourceKind::kData) {
+    absl::StatusOr<std::string> bytes = DecodeDataUri(source->location, options_.max_bytes);
+    if (!bytes.ok()) return std::move(done)(bytes.status());
+    return std::move(done)(MakeImage(request.uri, *std::move(bytes)));
+  }
+
+  std::string key = source->location;
+  // What one token may see, another may not.
+  if (source->kind == SourceKind::kLabelStudio || source->kind == SourceKind::kObjectStore) {
+    key = StrCat(key, "\n", request.label_studio.url, "\n", request.label_studio.api_key);
+  }
+  const absl::Time now = options_.clock();
+  if (const std::optional<absl::Status> failure = cache_.FindFailure(key, now)) {
+    ++negative_hits_;
+    return std::move(done)(*failure);
+  }
+  std::optional<ImageCache::Entry> cached = cache_.Find(key, now);
+  if (cached && cached->fresh) {
+    ++cache_hits_;
+    return std::move(done)(std::move(cached->image));
+  }
+
+  FlightPtr& slot = flights_[key];
+  const bool is_new = slot == nullptr;
+  if (is_new) {
+    ++cache_misses_;
+    slot = std::make_shared<Flight>();
+    slot->key = key;
+    slot->source = *std::move(source);
+    slot->request = request;
+    slot->stale = std::move(cached);
+  }
+  const FlightPtr flight = slot;
+  flight->waiters.emplace(id, Flight::Waiter{std::move(done), request.deadline});
+  waiting_[id] = flight;
+  deadlines_.emplace(request.deadline, id);
+  if (request.urgent && !flight->started) {
+    queue_.erase(std::remove(queue_.begin(), queue_.end(), flight), queue_.end());
+    queue_.push_front(flight);
+  } else if (is_new) {
+    queue_.push_back(flight);
+  }
+  StartNext();
+}
+
+void CurlImageFetcher::StartNext() {
+  while (!queue_.empty() && running_ < options_.max_concurrent) {
+    const FlightPtr flight = queue_.front();
+    queue_.pop_front();
+    flight->started = true;
+    flight->deadline = absl::Now() + options_.timeout;
+    ++running_;
+    in_flight_ = running_;
+    boost::asio::co_spawn(loop_.context(), Run(flight), [](const std::exception_ptr& error) {
+      if (error) std::rethrow_exception(error);  // a bug: nothing in Run throws
+    });
+  }
+}
+
+void CurlImageFetcher::EndWaiter(FetchId id, absl::Status status) {
+  const auto it = waiting_.find(id);
+  if (it == waiting_.end()) return;
+  const FlightPtr flight = std::move(it->second);
+  waiting_.erase(it);
+  const auto waiter = flight->waiters.find(id);
+  Callback done = std::move(waiter->second.done);
+  deadlines_.erase({waiter->second.deadline, id});
+  flight->waiters.erase(waiter);
+  if (flight->waiters.empty()) {
+    // Whoever asks next starts anew.
+    flights_.erase(flight->key);
+    queue_.erase(std::remove(queue_.begin(), queue_.end(), flight), queue_.end());
+    if (flight->exchange != 0) loop_.Abort(flight->exchange);
+  }
+  std::move(done)(std::move(status));
+}
+
+absl::Time CurlImageFetcher::ExpireWaiters() {
+  while (!deadlines_.empty() && deadlines_.begin()->first <= absl::Now()) {
+    const FetchId id = deadlines_.begin()->second;
+    const std::string uri = RedactUri(waiting_.at(id)->request.uri);
+    EndWaiter(id, absl::DeadlineExceededError(StrCat(uri, " did not arrive in time")));
+  }
+  return deadlines_.empty() ? absl::InfiniteFuture() : deadlines_.begin()->first;
+}
+
+Awaitable<void> CurlImageFetcher::Run(FlightPtr flight) {
+  absl::StatusOr<Loaded> loaded = co_await Load(flight);
+  Land(flight, std::move(loaded));
+  --running_;
+  in_flight_ = running_;
+  StartNext();
+}
+
+void CurlImageFetcher::Land(const FlightPtr& flight, absl::StatusOr<Loaded> loaded) {
+  Result result = loaded.status();
+  if (loaded.ok() && loaded->not_modified) {
+    ++revalidated_;
+    cache_.Refresh(flight->key, options_.clock());
+    result = flight->stale->image;
+  } else if (loaded.ok()) {
+    result = MakeImage(flight->request.uri, std::move(loaded->bytes));
+    if (result.ok()) {
+      cache_.Insert(flight->key, *result, std::move(loaded->validators), options_.clock());
+    }
+  }
+  // A local file can be put right at any moment, and costs nothing to look for.
+  if (IsLasting(result.status()) && flight->source.kind != SourceKind::kLocalFile) {
+    cache_.InsertFailure(flight->key, result.status(), options_.clock());
+  }
+  cache_bytes_ = cache_.bytes();
+  if (flight->waiters.empty()) return;
+  flights_.erase(flight->key);
+  for (auto& [id, waiter] : flight->waiters) {
+    waiting_.erase(id);
+    deadlines_.erase({waiter.deadline, id});
+    std::move(waiter.done)(result);
+  }
+  flight->waiters.clear();
+}
+
+Awaitable<absl::StatusOr<Loaded>> CurlImageFetcher::Load(FlightPtr flight) {
+  switch (flight->source.kind) {
+    case SourceKind::kLocalFile: {
+      absl::StatusOr<std::string> bytes =
+          ReadLocalFile(options_.local_files_root, flight->source.location, options_.max_bytes);
+      if (!bytes.ok()) co_return bytes.status();
+      Loaded loaded;
+      loaded.bytes = *std::move(bytes);
+      co_return loaded;
+    }
+    case SourceKind::kObjectStore: {
+      if (options_.s3.enabled() && absl::StartsWithIgnoreCase(flight->source.location, "s3:")) {
+        absl::StatusOr<Loaded> loaded = co_await GetSigned(flight);
+        co_return loaded;
+      }
+      const absl::StatusOr<std::string> url = PresignUrl(flight->request);
+      if (!url.ok()) co_return url.status();
+      absl::StatusOr<Loaded> loaded = co_await Get(flight, *url);
+      co_return loaded;
+    }
+    case SourceKind::kHttp:
+    case SourceKind::kLabelStudio: {
+      absl::StatusOr<Loaded> loaded = co_await Get(flight, flight->source.location);
+      co_return loaded;
+    }
+    case SourceKind::kData:
+      break;  // answered at once, in Start
+  }
+  co_return absl::InternalError("unreachable");
+}
+
+HttpRequest CurlImageFetcher::MakeRequest(const Flight& flight, const std::string& url) const {
+  HttpRequest request;
+  request.url = url;
+  request.deadline = flight.deadline;
+  request.connect_timeout = options_.connect_timeout;
+  request.max_bytes = options_.max_bytes;
+  if (flight.stale) {
+    const Validators& validators = flight.stale->validators;
+    if (!validators.etag.empty()) {
+      request.headers.push_back("If-None-Match: " + validators.etag);
+    } else if (!validators.last_modified.empty()) {
+      request.headers.push_back("If-Modified-Since: " + validators.last_modified);
+    }
+  }
+  return request;
+}
+
+Awaitable<absl::StatusOr<Loaded>> CurlImageFetcher::Get(FlightPtr flight, std::string url) {
+  const std::string label_studio = Origin(flight->request.label_studio.url);
+  std::string refused;  // the token that Label Studio has answered 401 to
+  for (int redirects = 0; redirects <= options_.max_redirects;) {
+    if (flight->waiters.empty()) co_return absl::CancelledError("the fetch was cancelled");
+    HttpRequest request = MakeRequest(*flight, url);
+    const bool on_label_studio = !label_studio.empty() && Origin(url) == label_studio;
+    std::string header;
+    if (on_label_studio) {
+      request.trusted = true;
+      absl::StatusOr<std::string> made =
+          co_await tokens_.Header(flight->request.label_studio, refused, flight->deadline);
+      if (!made.ok()) co_return made.status();
+      header = *std::move(made);
+      if (!header.empty()) request.headers.push_back(header);
+    }
+    absl::StatusOr<HttpResponse> response =
+        co_await loop_.Perform(std::move(request), &flight->exchange);
+    if (!response.ok()) co_return response.status();
+    if (response->status == 401 && on_label_studio && refused.empty() &&
+        ClassifyToken(flight->request.label_studio.api_key) == TokenKind::kPersonal) {
+      refused = header;  // expired early or revoked: once more with a new one
+      continue;
+    }
+    if (IsRedirect(response->status) && !response->redirect_url.empty()) {
+      if (on_label_studio && absl::StrContains(response->redirect_url, "/user/login")) {
+        response->status = 401;
+        co_return StatusOf(*flight, url, on_label_studio, *response);
+      }
+      url = response->redirect_url;
+      ++redirects;
+      continue;
+    }
+    if (response->status != 200 && !(response->status == 304 && flight->stale)) {
+      co_return StatusOf(*flight, url, on_label_studio, *response);
+    }
+    Loaded loaded;
+    loaded.not_modified = response->status == 304;
+    loaded.bytes = std::move(response->body);
+    loaded.validators = {std::move(response->etag), std::move(response->last_modified)};
+    co_return loaded;
+  }
+  co_return absl::InvalidArgumentError(StrCat(
+      RedactUri(flight->request.uri), " redirects more than ", options_.max_redirects, " times"));
+}
+
+Awaitable<absl::StatusOr<Loaded>> CurlImageFetcher::GetSigned(FlightPtr flight) {
+  const absl::StatusOr<std::string> url = S3Url(options_.s3, flight->source.location);
+  if (!url.ok()) co_return url.status();
+  HttpRequest request = MakeRequest(*flight, *url);
+  request.trusted = !options_.s3.endpoint.empty();  // the operator's own choice
+  request.sign_for = &options_.s3;
+  absl::StatusOr<HttpResponse> response =
+      co_await loop_.Perform(std::move(request), &flight->exchange);
+  if (!response.ok()) co_return response.status();
+  const std::string shown = RedactUri(flight->request.uri);
+  if (IsRedirect(response->status) || response->status == 400) {
+    if (!response->bucket_region.empty() && response->bucket_region != options_.s3.region) {
+      co_return absl::FailedPreconditionError(
+          StrCat(shown, " is in the region ", response->bucket_region, ", the gateway asks in ",
+                 options_.s3.region, "; set AWS_REGION"));
+    }
+  }
+  if (response->status == 401 || response->status == 403) {
+    co_return absl::PermissionDeniedError(
+        StrCat(shown, ": the storage refuses the gateway's keys with ", response->status,
+               "; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy"));
+  }
+  if (response->status != 200 && !(response->status == 304 && flight->stale)) {
+    co_return StatusOf(*flight, flight->request.uri, /*on_label_studio=*/false, *response);
+  }
+  Loaded loaded;
+  loaded.not_modified = response->status == 304;
+  loaded.bytes = std::move(response->body);
+  loaded.validators = {std::move(response->etag), std::move(response->last_modified)};
+  co_return loaded;
+}
+
+absl::StatusOr<std::string> CurlImageFetcher::PresignUrl(const ImageRequest& request) const {
+  const std::string shown = RedactUri(request.uri);
+  if (request.label_studio.url.empty()) {
+    return absl::FailedPreconditionError(
+        StrCat(shown,
+               " is in an object store; start the gateway with --label_studio_url (and a "
+               "token), or for s3:// with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"));
+  }
+  if (request.task_id == 0) {
+    return absl::FailedPreconditionError(
+        StrCat(shown, " can only be had through Label Studio, which needs the task's id"));
+  }
+  // Label Studio wants the URL-safe alphabet with padding.
+  std::string encoded = absl::Base64Escape(absl::StripAsciiWhitespace(request.uri));
+  std::replace(encoded.begin(), encoded.end(), '+', '-');
+  std::replace(encoded.begin(), encoded.end(), '/', '_');
+  return StrCat(WithoutTrailingSlashes(request.label_studio.url), "/tasks/", request.task_id,
+                "/presign/?fileuri=", PercentEncode(encoded, ""));
+}
+
+absl::Status CurlImageFetcher::StatusOf(const Flight& flight, const std::string& url,
+                                        bool on_label_studio, const HttpResponse& response) const {
+  const int status = response.status;
+  const std::string shown = RedactUri(flight.request.uri);
+  // Where the answer came from, if that isn't where the task pointed.
+  const std::string where = Origin(url) == Origin(flight.request.uri) || Origin(url).empty()
+                                ? ""
+                                : StrCat(" (asked at ", Origin(url), ")");
+  const bool object_store = flight.source.kind == SourceKind::kObjectStore;
+  if (on_label_studio && status == 401) {
+    switch (ClassifyToken(flight.request.label_studio.api_key)) {
+      case TokenKind::kNone:
+        return absl::UnauthenticatedError(
+            StrCat(shown, ": Label Studio wants a token", where,
+                   "; start the gateway with --label_studio_api_key"));
+      case TokenKind::kLegacy:
+        return absl::UnauthenticatedError(
+            StrCat(shown, ": Label Studio refused the legacy token", where,
+                   "; these are off by default: make a personal access token under Account & "
+                   "Settings and set --label_studio_api_key"));
+      default:
+        return absl::UnauthenticatedError(
+            StrCat(shown, ": Label Studio refused the token", where,
+                   "; make a new one under Account & Settings and set --label_studio_api_key"));
+    }
+  }
+  if (status == 401 || status == 403) {
+    return absl::PermissionDeniedError(StrCat(shown, " is not accessible: ", status, where));
+  }
+  if (status == 404 || status == 410) {
+    return absl::NotFoundError(
+        StrCat(shown, " was not found: ", status, where,
+               on_label_studio && object_store
+                   ? "; connect a storage that has it to the project in Label Studio"
+                   : ""));
+  }
+  if (status == 408 || status == 425 || status == 429 || status >= 500) {
+    return absl::UnavailableError(StrCat(
+        shown, " can't be had now: ", status, where,
+        on_label_studio && status == 500 ? "; Label Studio says so for a missing upload too" : ""));
+  }
+  return absl::InvalidArgumentError(StrCat(shown, " can't be fetched: ", status, where));
+}
+
+absl::StatusOr<std::shared_ptr<const FetchedImage>> CurlImageFetcher::MakeImage(
+    const std::string& uri, std::string bytes) const {
+  vision::ImageLimits limits;
+  limits.max_bytes = options_.max_bytes;
+  limits.max_pixels = options_.max_pixels;
+  const absl::StatusOr<vision::ImageHeader> header = vision::ReadImageHeader(bytes, limits);
+  if (!header.ok()) {
+    return absl::Status(header.status().code(),
+                        StrCat(RedactUri(uri), ": ", StdView(header.status().message())));
+  }
+  auto image = std::make_shared<FetchedImage>();
+  image->bytes = std::move(bytes);
+  image->image_id = Sha256Hex(image->bytes);
+  image->size = header->size;
+  return std::shared_ptr<const FetchedImage>(std::move(image));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ImageFetcher>> ImageFetcher::Create(Options options) {
+  if (!options.local_files_root.empty()) {
+    const std::unique_ptr<char, decltype(&std::free)> real(
+        realpath(options.local_files_root.c_str(), nullptr), &std::free);
+    struct stat info;
+    if (real == nullptr || stat(real.get(), &info) != 0 || !S_ISDIR(info.st_mode)) {
+      return absl::InvalidArgumentError(StrCat("--local_files_root=", options.local_files_root,
+                                               " is not a folder that can be read"));
+    }
+    options.local_files_root = real.get();
+  }
+  absl::StatusOr<AddressPolicy> policy =
+      AddressPolicy::Make(options.allowed_private, options.allow_all_private);
+  if (!policy.ok()) return policy.status();
+  return std::make_unique<CurlImageFetcher>(std::move(options), *std::move(policy));
+}
+
+}  // namespace gateway::media

@@ -1,0 +1,231 @@
+#include "gateway/media/image_source.h"
+
+#include <absl/status/status.h>
+#include <absl/strings/ascii.h>
+#include <absl/strings/escaping.h>
+#include <absl/strings/match.h>
+#include <absl/strings/strip.h>
+
+#include <boost/url/parse.hpp>
+#include <boost/url/url_view.hpp>
+#include <cstdint>
+#include <utility>
+
+#include "gateway/text.h"
+
+namespace gateway::media {
+namespace {
+
+constexpr std::size_t kRedactedLength = 200;
+
+// Task data is typed by hand: spaces and letters beyond ASCII stand unescaped in it. What is
+// escaped stays so.
+std::string EscapeUrl(std::string_view url) {
+  std::string escaped;
+  for (const char c : url.substr(0, url.find('#'))) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte <= 0x20 || byte >= 0x7f ||
+        std::string_view("\"<>\\^`{|}").find(c) != std::string_view::npos) {
+      absl::StrAppend(&escaped, "%", absl::Hex(byte, absl::kZeroPad2));
+    } else {
+      escaped.push_back(c);
+    }
+  }
+  return escaped;
+}
+
+bool HasScheme(std::string_view uri, std::string_view scheme) {
+  return absl::StartsWithIgnoreCase(View(uri), View(scheme));
+}
+
+std::string WithoutSlashes(std::string_view url) {
+  while (!url.empty() && url.back() == '/') url.remove_suffix(1);
+  return std::string(url);
+}
+
+// The path below `base` ("/data/..."), if `url` is there.
+bool IsBelow(std::string_view url, std::string_view base, std::string_view* path) {
+  const std::string origin = Origin(base);
+  if (origin.empty() || Origin(url) != origin) return false;
+  const boost::urls::result<boost::urls::url_view> parsed = boost::urls::parse_uri(url);
+  const boost::urls::result<boost::urls::url_view> parsed_base = boost::urls::parse_uri(base);
+  if (!parsed || !parsed_base) return false;
+  const std::string prefix = WithoutSlashes(parsed_base->encoded_path());
+  const std::string_view target = parsed->encoded_target();
+  if (target.substr(0, prefix.size()) != prefix) return false;
+  *path = target.substr(prefix.size());
+  return path->empty() || path->front() == '/' || path->front() == '?';
+}
+
+// "imgs/a.jpg" of "/data/local-files/?d=imgs/a.jpg"; false for any other path.
+bool IsLocalFile(std::string_view path, std::string* file) {
+  constexpr std::string_view kPrefix = "/data/local-files";
+  if (path.substr(0, kPrefix.size()) != kPrefix) return false;
+  const std::size_t query = path.find('?');
+  if (query == std::string_view::npos) return false;
+  for (std::string_view rest = path.substr(query + 1); !rest.empty();) {
+    const std::string_view field = rest.substr(0, rest.find('&'));
+    if (field.substr(0, 2) == "d=") {
+      *file = PercentDecode(field.substr(2), /*plus_is_space=*/true);
+      return true;
+    }
+    rest.remove_prefix(std::min(rest.size(), field.size() + 1));
+  }
+  return false;
+}
+
+// A path of Label Studio's ("/data/upload/1/x.jpg", escaped): read from the root or asked from
+// Label Studio.
+ImageSource OnLabelStudio(std::string_view path, const Sites& sites) {
+  std::string file;
+  if (sites.has_local_files_root && IsLocalFile(path, &file)) {
+    return {SourceKind::kLocalFile, std::move(file)};
+  }
+  std::string base = WithoutSlashes(sites.label_studio_url);
+  // Label Studio below a path writes that path into some of its URLs.
+  if (const auto parsed = boost::urls::parse_uri(base)) {
+    const std::string prefix = WithoutSlashes(parsed->encoded_path());
+    if (!prefix.empty() && path.substr(0, prefix.size() + 1) == prefix + "/") {
+      path.remove_prefix(prefix.size());
+    }
+  }
+  return {SourceKind::kLabelStudio, StrCat(base, path)};
+}
+
+}  // namespace
+
+absl::StatusOr<ImageSource> ClassifyUri(std::string_view raw, const Sites& sites) {
+  const std::string_view uri = StdView(absl::StripAsciiWhitespace(View(raw)));
+  if (uri.empty()) return absl::InvalidArgumentError("the image's address is empty");
+  if (HasScheme(uri, "data:")) return ImageSource{SourceKind::kData, std::string(uri)};
+  for (const std::string_view scheme : {"s3://", "gs://", "azure-blob://"}) {
+    if (HasScheme(uri, scheme)) return ImageSource{SourceKind::kObjectStore, std::string(uri)};
+  }
+  if (uri.front() == '/' && uri.substr(0, 2) != "//") {
+    const std::string path = EscapeUrl(uri);
+    std::string file;
+    if (sites.label_studio_url.empty() &&
+        !(sites.has_local_files_root && IsLocalFile(path, &file))) {
+      return absl::FailedPreconditionError(
+          StrCat(RedactUri(uri),
+                 " is on Label Studio, whose address is not known; start the "
+                 "gateway with --label_studio_url"));
+    }
+    return OnLabelStudio(path, sites);
+  }
+  if (!HasScheme(uri, "http://") && !HasScheme(uri, "https://")) {
+    return absl::InvalidArgumentError(
+        StrCat("'", RedactUri(uri),
+               "' is not an address that can be fetched; known: http(s)://, /data/..., data:, "
+               "s3://, gs://, azure-blob://"));
+  }
+  const std::string url = EscapeUrl(uri);
+  const boost::urls::result<boost::urls::url_view> parsed = boost::urls::parse_uri(url);
+  if (!parsed || parsed->encoded_host().empty()) {
+    return absl::InvalidArgumentError(StrCat("'", RedactUri(uri), "' is not a valid URL"));
+  }
+  if (parsed->has_userinfo()) {
+    return absl::InvalidArgumentError(
+        StrCat("'", RedactUri(uri), "' has a user name or password in it, which is not accepted"));
+  }
+  std::string_view path;
+  if (IsBelow(url, sites.label_studio_url, &path)) return OnLabelStudio(path, sites);
+  if (!sites.label_studio_url.empty() && IsBelow(url, sites.label_studio_alias, &path)) {
+    return OnLabelStudio(path, sites);
+  }
+  return ImageSource{SourceKind::kHttp, url};
+}
+
+std::string Origin(std::string_view url) {
+  const boost::urls::result<boost::urls::url_view> parsed = boost::urls::parse_uri(url);
+  if (!parsed) return "";
+  const bool https = parsed->scheme_id() == boost::urls::scheme::https;
+  if (!https && parsed->scheme_id() != boost::urls::scheme::http) return "";
+  const std::string host(parsed->encoded_host());
+  std::string port(parsed->port());
+  if (port.empty()) port = https ? "443" : "80";
+  return absl::StrCat(https ? "https" : "http", "://", absl::AsciiStrToLower(host), ":", port);
+}
+
+std::string RedactUri(std::string_view uri) {
+  std::string_view shown = uri.substr(0, uri.find_first_of(HasScheme(uri, "data:") ? ";," : "?#"));
+  std::string text;
+  // Credentials: what stands before the last @ of the authority.
+  const std::size_t slashes = shown.find("://");
+  if (slashes != std::string_view::npos) {
+    const std::size_t authority = slashes + 3;
+    const std::size_t end = std::min(shown.find('/', authority), shown.size());
+    const std::size_t at = shown.substr(0, end).rfind('@');
+    if (at != std::string_view::npos && at >= authority) {
+      text = StrCat(shown.substr(0, authority), shown.substr(at + 1));
+      shown = text;
+    }
+  }
+  std::string redacted(shown.substr(0, kRedactedLength));
+  if (shown.size() > kRedactedLength) redacted += "...";
+  for (char& c : redacted) {
+    if (absl::ascii_iscntrl(static_cast<unsigned char>(c))) c = '?';
+  }
+  return redacted;
+}
+
+std::string PercentDecode(std::string_view text, bool plus_is_space) {
+  const auto digit = [](char c) { return absl::ascii_isxdigit(static_cast<unsigned char>(c)); };
+  std::string decoded;
+  decoded.reserve(text.size());
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (text[at] == '%' && at + 2 < text.size() && digit(text[at + 1]) && digit(text[at + 2])) {
+      decoded += absl::HexStringToBytes(View(text.substr(at + 1, 2)));
+      at += 2;
+    } else {
+      decoded.push_back(plus_is_space && text[at] == '+' ? ' ' : text[at]);
+    }
+  }
+  return decoded;
+}
+
+std::string PercentEncode(std::string_view text, std::string_view keep) {
+  std::string encoded;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (absl::ascii_isalnum(byte) || std::string_view("-._~").find(c) != std::string_view::npos ||
+        keep.find(c) != std::string_view::npos) {
+      encoded.push_back(c);
+    } else {
+      encoded.push_back('%');
+      encoded.push_back("0123456789ABCDEF"[byte >> 4]);
+      encoded.push_back("0123456789ABCDEF"[byte & 15]);
+    }
+  }
+  return encoded;
+}
+
+absl::StatusOr<std::string> DecodeDataUri(std::string_view uri, std::int64_t max_bytes) {
+  const std::size_t comma = uri.find(',');
+  if (comma == std::string_view::npos) {
+    return absl::InvalidArgumentError("the data URI has no comma before its content");
+  }
+  const std::string_view kind = uri.substr(0, comma);
+  const bool base64 = absl::EndsWithIgnoreCase(View(kind), ";base64");
+  const std::string_view content = uri.substr(comma + 1);
+  // Each byte takes at most three characters, in base64 at least four thirds.
+  if (static_cast<std::int64_t>(content.size()) / 4 > max_bytes) {
+    return absl::InvalidArgumentError(
+        StrCat("the data URI is larger than the limit of ", max_bytes, " bytes"));
+  }
+  std::string bytes = PercentDecode(content, /*plus_is_space=*/false);
+  if (base64) {
+    std::string decoded;
+    if (!absl::Base64Unescape(bytes, &decoded) && !absl::WebSafeBase64Unescape(bytes, &decoded)) {
+      return absl::InvalidArgumentError("the data URI's content is not base64");
+    }
+    bytes = std::move(decoded);
+  }
+  if (static_cast<std::int64_t>(bytes.size()) > max_bytes) {
+    return absl::InvalidArgumentError(
+        StrCat("the data URI is larger than the limit of ", max_bytes, " bytes"));
+  }
+  return bytes;
+}
+
+}  // namespace gateway::media

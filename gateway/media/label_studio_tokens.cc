@@ -1,0 +1,128 @@
+#include "gateway/media/label_studio_tokens.h"
+
+#include <absl/status/status.h>
+#include <absl/strings/escaping.h>
+#include <absl/strings/str_split.h>
+
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <utility>
+#include <vector>
+
+#include "gateway/media/image_source.h"
+#include "gateway/text.h"
+
+namespace gateway::media {
+namespace {
+
+namespace json = boost::json;
+
+// Label Studio gives 300 s; renewed before that, so that no request meets the end.
+constexpr auto kAccessTokenAge = absl::Seconds(240);
+// An exchange answers a few hundred bytes.
+constexpr std::int64_t kMaxExchangeBytes = 1 << 20;
+
+// "" if absent.
+std::string Field(const json::value& value, std::string_view name) {
+  const json::object* object = value.if_object();
+  const json::value* field = object == nullptr ? nullptr : object->if_contains(name);
+  const json::string* text = field == nullptr ? nullptr : field->if_string();
+  return text == nullptr ? "" : std::string(*text);
+}
+
+}  // namespace
+
+TokenKind ClassifyToken(std::string_view token) {
+  if (token.empty()) return TokenKind::kNone;
+  const std::vector<std::string> parts = absl::StrSplit(View(token), '.');
+  if (parts.size() != 3) return TokenKind::kLegacy;
+  std::string payload;
+  if (!absl::WebSafeBase64Unescape(parts[1], &payload)) return TokenKind::kLegacy;
+  json::error_code error;
+  const json::value claims = json::parse(payload, error);
+  if (error) return TokenKind::kLegacy;
+  return Field(claims, "token_type") == "access" ? TokenKind::kAccess : TokenKind::kPersonal;
+}
+
+boost::asio::awaitable<absl::StatusOr<std::string>> LabelStudioTokens::Header(
+    LabelStudioAccess access, std::string refused, absl::Time deadline) {
+  // A control character would let the token write headers of its own.
+  for (const char c : access.api_key) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+      co_return absl::UnauthenticatedError(
+          "the Label Studio token has a control character in it; copy it again");
+    }
+  }
+  switch (ClassifyToken(access.api_key)) {
+    case TokenKind::kNone:
+      co_return "";
+    case TokenKind::kLegacy:
+      co_return StrCat("Authorization: Token ", access.api_key);
+    case TokenKind::kAccess:
+      co_return StrCat("Authorization: Bearer ", access.api_key);
+    case TokenKind::kPersonal:
+      break;
+  }
+  std::shared_ptr<Session>& slot = sessions_[StrCat(access.url, "\n", access.api_key)];
+  if (slot == nullptr) slot = std::make_shared<Session>();
+  const std::shared_ptr<Session> session = slot;
+  while (session->renewal != nullptr) {
+    const std::shared_ptr<boost::asio::steady_timer> renewal = session->renewal;
+    boost::system::error_code ignored;  // always "cancelled": the renewal has ended
+    co_await renewal->async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
+  }
+  if (!session->header.empty() && session->header != refused && clock_() < session->renew_at) {
+    co_return session->header;
+  }
+  session->renewal = std::make_shared<boost::asio::steady_timer>(
+      loop_.context(), boost::asio::steady_timer::time_point::max());
+  absl::StatusOr<std::string> token = co_await Exchange(std::move(access), deadline);
+  session->renewal->cancel();
+  session->renewal = nullptr;
+  if (!token.ok()) {
+    session->header.clear();
+    co_return token.status();
+  }
+  session->header = StrCat("Authorization: Bearer ", *token);
+  session->renew_at = clock_() + kAccessTokenAge;
+  co_return session->header;
+}
+
+boost::asio::awaitable<absl::StatusOr<std::string>> LabelStudioTokens::Exchange(
+    LabelStudioAccess access, absl::Time deadline) {
+  HttpRequest request;
+  std::string base = access.url;
+  while (!base.empty() && base.back() == '/') base.pop_back();
+  request.url = base + "/api/token/refresh/";
+  request.json_body = json::serialize(json::object{{"refresh", access.api_key}});
+  request.trusted = true;
+  request.deadline = deadline;
+  request.max_bytes = kMaxExchangeBytes;
+  absl::StatusOr<HttpResponse> response = co_await loop_.Perform(std::move(request));
+  if (!response.ok()) co_return response.status();
+  if (response->status >= 500) {
+    co_return absl::UnavailableError(StrCat("Label Studio answered ", response->status,
+                                            " to the exchange of the personal access token"));
+  }
+  if (response->status != 200) {
+    co_return absl::UnauthenticatedError(
+        StrCat("Label Studio refused the personal access token with ", response->status,
+               "; make a new one under Account & Settings and set --label_studio_api_key"));
+  }
+  json::error_code error;
+  const json::value body = json::parse(response->body, error);
+  std::string token = error ? "" : Field(body, "access");
+  // A line break would end the header.
+  if (token.empty() || token.find_first_of("\r\n") != std::string::npos) {
+    co_return absl::UnavailableError(
+        StrCat(RedactUri(base),
+               " answered the token exchange without an access token; is "
+               "--label_studio_url a Label Studio?"));
+  }
+  co_return token;
+}
+
+}  // namespace gateway::media

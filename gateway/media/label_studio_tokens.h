@@ -1,0 +1,65 @@
+// LabelStudioTokens makes the Authorization header for Label Studio out of what an operator copies
+// from its account page: a legacy token, which is sent as it is, or a personal access token, a JWT
+// that has to be exchanged for an access token of five minutes.
+//
+// Access tokens are kept and renewed by age or once Label Studio refuses one; concurrent fetches
+// wait for one renewal.
+#ifndef DUET_GATEWAY_MEDIA_LABEL_STUDIO_TOKENS_H_
+#define DUET_GATEWAY_MEDIA_LABEL_STUDIO_TOKENS_H_
+
+#include <absl/container/flat_hash_map.h>
+#include <absl/status/statusor.h>
+#include <absl/time/time.h>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "gateway/media/image_fetcher.h"
+#include "gateway/media/transfer.h"
+
+namespace gateway::media {
+
+enum class TokenKind {
+  kNone,
+  kLegacy,    // 40 hexadecimal digits, or anything that is no JWT: "Token ..."
+  kPersonal,  // JWT with token_type "refresh": exchanged
+  kAccess,    // JWT with token_type "access": "Bearer ..."
+};
+TokenKind ClassifyToken(std::string_view token);
+
+// Lives on the transfer loop's thread.
+class LabelStudioTokens {
+ public:
+  LabelStudioTokens(TransferLoop& loop, std::function<absl::Time()> clock)
+      : loop_(loop), clock_(std::move(clock)) {}
+
+  // "Authorization: ..." or "" if there is no token. `refused`: the header that Label Studio has
+  // just answered 401 to
+  // ("" if none); another one is made if that can help, else the same comes back. Errors:
+  // Unauthenticated (the personal token is refused), those of TransferLoop::Perform.
+  boost::asio::awaitable<absl::StatusOr<std::string>> Header(LabelStudioAccess access,
+                                                             std::string refused,
+                                                             absl::Time deadline);
+
+ private:
+  struct Session {
+    std::string header;
+    absl::Time renew_at = absl::InfinitePast();
+    // While a renewal runs, others wait for this timer, which is cancelled at its end.
+    std::shared_ptr<boost::asio::steady_timer> renewal;
+  };
+
+  boost::asio::awaitable<absl::StatusOr<std::string>> Exchange(LabelStudioAccess access,
+                                                               absl::Time deadline);
+
+  TransferLoop& loop_;
+  const std::function<absl::Time()> clock_;
+  absl::flat_hash_map<std::string, std::shared_ptr<Session>> sessions_;  // by URL and token
+};
+
+}  // namespace gateway::media
+
+#endif  // DUET_GATEWAY_MEDIA_LABEL_STUDIO_TOKENS_H_

@@ -1,12 +1,14 @@
 // SamNetwork on the plain modules.
 #include <ATen/Functions.h>
 #include <ATen/core/grad_mode.h>
+#include <absl/strings/str_cat.h>
 
 #include <algorithm>
 #include <map>
 #include <utility>
 
 #include "nn/state_dict.h"
+#include "nn/threads.h"
 #include "nn/torch_status.h"
 #include "segmenter_service/inference/sam_network.h"
 #include "segmenter_service/modeling/sam.h"
@@ -17,6 +19,26 @@ namespace {
 std::vector<float> ToVector(const at::Tensor& tensor) {
   const at::Tensor host = tensor.to(at::kCPU, at::kFloat).contiguous();
   return {host.data_ptr<float>(), host.data_ptr<float>() + host.numel()};
+}
+
+// Prompts decoded at once: each takes some 60 MB in an official network.
+constexpr std::size_t kMaxBatch = 16;
+
+// Indices of prompts that have as many tokens as each other and so make one batch. Filling up with
+// ignored points would make one batch of all, but those take part in attention and change answers.
+std::vector<std::vector<std::size_t>> Batches(absl::Span<const Prompt> prompts) {
+  std::map<std::pair<std::size_t, bool>, std::vector<std::size_t>> by_shape;
+  std::vector<std::vector<std::size_t>> batches;
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    std::vector<std::size_t>& batch =
+        by_shape[{prompts[i].points.size(), prompts[i].box.has_value()}];
+    batch.push_back(i);
+    if (batch.size() == kMaxBatch) batches.push_back(std::exchange(batch, {}));
+  }
+  for (auto& [shape, batch] : by_shape) {
+    if (!batch.empty()) batches.push_back(std::move(batch));
+  }
+  return batches;
 }
 
 class PlainNetwork final : public SamNetwork {
@@ -53,15 +75,9 @@ class PlainNetwork final : public SamNetwork {
       at::NoGradGuard no_grad;
       const std::int64_t grid = config().image_encoder.grid();
       const at::Tensor image = FromHost(embedding, {1, config().embed_dim, grid, grid});
-      // Prompts of as many tokens make one batch. Filling up with ignored points would make one of
-      // all, but those take part in attention and change the answers.
-      std::map<std::pair<std::size_t, bool>, std::vector<std::size_t>> batches;
-      for (std::size_t i = 0; i < prompts.size(); ++i) {
-        batches[{prompts[i].points.size(), prompts[i].box.has_value()}].push_back(i);
-      }
       const std::int64_t count = static_cast<std::int64_t>(prompts.size());
       at::Tensor logits, ious;
-      for (const auto& [shape, members] : batches) {
+      for (const std::vector<std::size_t>& members : Batches(prompts)) {
         const DecodedMasks decoded = DecodeBatch(image, prompts, members).Select(multimask_output);
         if (!logits.defined()) {
           const std::int64_t masks = decoded.logits.size(1), low = decoded.logits.size(2);
@@ -79,7 +95,8 @@ class PlainNetwork final : public SamNetwork {
     });
   }
 
-  absl::Status WarmUp() override {
+  absl::Status WarmUp(int threads) override {
+    nn::UseThreads(threads);
     return nn::CatchTorch("warm up", [&]() -> absl::Status {
       at::NoGradGuard no_grad;
       const ImageEncoderConfig& encoder = config().image_encoder;
@@ -157,6 +174,10 @@ class PlainNetwork final : public SamNetwork {
 
 absl::StatusOr<std::unique_ptr<SamNetwork>> LoadNetwork(const checkpoint::StateDict& state_dict,
                                                         const NetworkOptions& options) {
+  if (options.precision != "fp32") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--precision=", options.precision, " is not available here; use fp32"));
+  }
   const absl::StatusOr<SamConfig> config = InferConfig(state_dict);
   if (!config.ok()) return config.status();
   return nn::CatchTorch("load", [&]() -> absl::StatusOr<std::unique_ptr<SamNetwork>> {

@@ -56,7 +56,9 @@ class SamNetwork {
                                                   bool multimask_output) = 0;
 
   // Runs one encoder block and a decoder pass, so that the first request doesn't pay for first use.
-  virtual absl::Status WarmUp() = 0;
+  // From now on the calling thread computes with `threads` threads (0: as many as there are cores);
+  // so it must be the one that makes the other calls.
+  virtual absl::Status WarmUp(int threads) = 0;
 };
 
 struct NetworkOptions {

@@ -1,0 +1,206 @@
+#include "segmenter_service/inference/embedder.h"
+
+#include <absl/status/status.h>
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+namespace segmenter {
+
+// One caller of Embed. The queue may look at it after the caller is gone, hence its own mutex.
+struct Embedder::Waiter {
+  explicit Waiter(const EmbedCall& embed_call) : call(embed_call) {}
+
+  bool IsCancelled() {
+    std::lock_guard lock(mutex);
+    return left || (call.is_cancelled && call.is_cancelled());
+  }
+
+  std::mutex mutex;
+  bool left = false;
+  EmbedCall call;
+  absl::Status dropped;  // why the queue dropped its work; guarded by Embedder::mutex_
+};
+
+struct Embedder::Flight {
+  // Constant.
+  std::string key;
+  std::shared_ptr<SamNetwork> network;
+
+  // Guarded by Embedder::mutex_.
+  std::vector<std::shared_ptr<Waiter>> waiters;
+  enum class State { kPreparing, kWaiting, kRunning, kDone } state = State::kPreparing;
+  PreparedImage image;
+  absl::Status status;
+  std::shared_ptr<const ImageEmbedding> embedding;
+  absl::Duration queue_time, encode_time;
+};
+
+absl::StatusOr<EmbedOutcome> Embedder::Embed(
+    const std::string& key, std::shared_ptr<SamNetwork> network,
+    const std::function<absl::StatusOr<PreparedImage>()>& prepare, const EmbedCall& call) {
+  EmbedOutcome outcome;
+  outcome.embedding = cache_.Find(key);
+  outcome.cached = outcome.embedding != nullptr;
+  if (outcome.cached) return outcome;
+
+  const auto waiter = std::make_shared<Waiter>(call);
+  bool created = false;
+  const std::shared_ptr<Flight> flight = Join(key, std::move(network), waiter, &created);
+  if (created) {
+    const absl::Time begin = clock_.Now();
+    absl::StatusOr<PreparedImage> image = prepare();
+    outcome.prepare_time = clock_.Now() - begin;
+    std::lock_guard lock(mutex_);
+    if (image.ok()) {
+      flight->image = *std::move(image);
+      flight->state = Flight::State::kWaiting;
+      changed_.notify_all();
+    } else {
+      Finish(*flight, image.status());
+    }
+  }
+
+  absl::Status status;
+  bool over = false;
+  {
+    std::unique_lock lock(mutex_);
+    status = WaitFor(lock, call, [&] { return flight->state != Flight::State::kPreparing; });
+    over = flight->state == Flight::State::kDone;
+  }
+  if (status.ok() && !over) {
+    status = queue_.Submit({
+        .rank = call.rank,
+        .deadline = call.deadline,
+        .is_cancelled = [waiter] { return waiter->IsCancelled(); },
+        .run = [this, flight](absl::Duration queued) { Run(flight, queued); },
+        .dropped =
+            [this, waiter](absl::Status why) {
+              std::lock_guard lock(mutex_);
+              waiter->dropped = std::move(why);
+              changed_.notify_all();
+            },
+    });
+  }
+  std::unique_lock lock(mutex_);
+  if (status.ok()) {
+    status = WaitFor(
+        lock, call, [&] { return flight->state == Flight::State::kDone || !waiter->dropped.ok(); });
+  }
+  if (status.ok())
+    status = flight->state == Flight::State::kDone ? flight->status : waiter->dropped;
+  outcome.embedding = flight->embedding;
+  outcome.queue_time = flight->queue_time;
+  outcome.encode_time = flight->encode_time;
+  Leave(*flight, waiter);
+  if (!status.ok()) return status;
+  return outcome;
+}
+
+std::shared_ptr<Embedder::Flight> Embedder::Join(const std::string& key,
+                                                 std::shared_ptr<SamNetwork> network,
+                                                 const std::shared_ptr<Waiter>& waiter,
+                                                 bool* created) {
+  std::lock_guard lock(mutex_);
+  std::shared_ptr<Flight>& flight = flights_[key];
+  *created = flight == nullptr;
+  if (*created) {
+    flight = std::make_shared<Flight>();
+    flight->key = key;
+    flight->network = std::move(network);
+  }
+  flight->waiters.push_back(waiter);
+  return flight;
+}
+
+void Embedder::Leave(Flight& flight, const std::shared_ptr<Waiter>& waiter) {
+  std::erase(flight.waiters, waiter);
+  {
+    std::lock_guard lock(waiter->mutex);
+    waiter->left = true;
+  }
+  // Nobody is left to run it. One that runs finds out by itself.
+  if (flight.waiters.empty() && flight.state == Flight::State::kWaiting) {
+    Finish(flight, absl::CancelledError("nobody waits for this embedding any more"));
+  }
+}
+
+void Embedder::Run(const std::shared_ptr<Flight>& flight, absl::Duration queued) {
+  PreparedImage image;
+  {
+    std::lock_guard lock(mutex_);
+    if (flight->state != Flight::State::kWaiting) return;
+    flight->state = Flight::State::kRunning;
+    flight->queue_time = queued;
+    image = std::move(flight->image);
+  }
+  const absl::Time begin = clock_.Now();
+  const std::size_t side = static_cast<std::size_t>(image.geometry.image_size);
+  std::vector<float> input(3 * side * side);
+  NormalizeAndPad(image.resized, image.geometry, input.data());
+  image.resized.release();
+
+  absl::Duration given_away;
+  absl::StatusOr<std::vector<float>> features =
+      flight->network->EncodeImage(input, [&] { return Yield(*flight, &given_away); });
+  std::shared_ptr<const ImageEmbedding> embedding;
+  if (features.ok()) {
+    embedding = std::make_shared<ImageEmbedding>(image.geometry, *std::move(features));
+    cache_.Insert(flight->key, embedding);
+  }
+  std::lock_guard lock(mutex_);
+  flight->encode_time = clock_.Now() - begin - given_away;
+  flight->embedding = std::move(embedding);
+  // Yield has finished one that was given up; a new flight may be under its key.
+  if (flight->state != Flight::State::kDone) Finish(*flight, features.status());
+}
+
+absl::Status Embedder::Yield(Flight& flight, absl::Duration* given_away) {
+  int rank = std::numeric_limits<int>::max();
+  {
+    std::lock_guard lock(mutex_);
+    const absl::Time now = clock_.Now();
+    for (const std::shared_ptr<Waiter>& waiter : flight.waiters) {
+      if (waiter->call.deadline > now && !waiter->IsCancelled()) {
+        rank = std::min(rank, waiter->call.rank);
+      }
+    }
+    if (rank == std::numeric_limits<int>::max()) {
+      const absl::Status status =
+          absl::CancelledError("nobody waits for this embedding any more; encoding was stopped");
+      Finish(flight, status);
+      return status;
+    }
+  }
+  const absl::Time begin = clock_.Now();
+  if (queue_.RunWaitingAbove(rank) > 0) *given_away += clock_.Now() - begin;
+  return absl::OkStatus();
+}
+
+void Embedder::Finish(Flight& flight, absl::Status status) {
+  flight.state = Flight::State::kDone;
+  flight.status = std::move(status);
+  flights_.erase(flight.key);
+  changed_.notify_all();
+}
+
+absl::Status Embedder::WaitFor(std::unique_lock<std::mutex>& lock, const EmbedCall& call,
+                               const std::function<bool()>& done) {
+  // gRPC tells of a cancelled call only when asked.
+  constexpr absl::Duration kPoll = absl::Milliseconds(20);
+  while (true) {
+    const absl::Time now = clock_.Now();
+    if (clock_.WaitUntil(lock, changed_, std::min(call.deadline, now + kPoll), done)) {
+      return absl::OkStatus();
+    }
+    if (call.is_cancelled && call.is_cancelled()) {
+      return absl::CancelledError("the caller hung up");
+    }
+    if (clock_.Now() >= call.deadline) {
+      return absl::DeadlineExceededError("the deadline passed before the picture was encoded");
+    }
+  }
+}
+
+}  // namespace segmenter

@@ -1,0 +1,141 @@
+// Segmenter is the service without its wire: pictures and prompts in, low-res masks out. It joins
+// model, work queue, embeddings and what is remembered between clicks, and decides what may wait
+// for what.
+//
+// A call runs on its caller's thread, which decodes the picture; the networks run on the queue's
+// one thread, by rank.
+#ifndef DUET_SEGMENTER_SERVICE_INFERENCE_SEGMENTER_H_
+#define DUET_SEGMENTER_SERVICE_INFERENCE_SEGMENTER_H_
+
+#include <absl/status/statusor.h>
+#include <absl/time/time.h>
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <semaphore>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "segmenter_service/inference/embedder.h"
+#include "segmenter_service/inference/embedding_cache.h"
+#include "segmenter_service/inference/prompt.h"
+#include "segmenter_service/inference/refinement_memory.h"
+#include "segmenter_service/inference/served_model.h"
+#include "serving/clock.h"
+#include "serving/metrics.h"
+#include "serving/work_queue.h"
+#include "vision/image_codec.h"
+
+namespace segmenter {
+
+inline constexpr serving::CounterSpec kEmbeddings{
+    "duet_segmenter_embeddings_total",
+    "Embeddings asked for; result: hit (was there), miss (encoded, or joined to a running pass).",
+    "result"};
+inline constexpr serving::CounterSpec kPrompts{"duet_segmenter_prompts_total", "Prompts answered."};
+inline constexpr serving::HistogramSpec kEncodeSeconds{
+    "duet_segmenter_encode_seconds", "Encoder pass of one picture, without what it gave way to."};
+inline constexpr serving::HistogramSpec kDecodeSeconds{
+    "duet_segmenter_decode_seconds", "Prompt encoder and mask decoder, all prompts of a request."};
+inline constexpr serving::GaugeSpec kCacheBytes{"duet_segmenter_embedding_cache_bytes",
+                                                "Embeddings kept in memory."};
+
+struct SegmenterOptions {
+  std::size_t embedding_cache_bytes = std::size_t{512} << 20;
+  int queue_capacity = 64;
+  int threads = 0;  // of the queue's thread, for Torch; 0: as many as there are cores
+  std::size_t refinements = 64;
+  std::size_t max_prompts = 1024;  // in one request
+  vision::ImageLimits image_limits;
+};
+
+// Until when an answer is wanted.
+struct CallLimits {
+  absl::Time deadline = absl::InfiniteFuture();
+  std::function<bool()> is_cancelled;  // may be null
+};
+
+// Where the time went; see Timing in segmenter.proto.
+struct CallTimes {
+  absl::Duration queue, decode_image, encode, decode_masks;
+};
+
+struct EmbedAnswer {
+  std::shared_ptr<const ServedModel> model;
+  std::string image_id;
+  std::shared_ptr<const ImageEmbedding> embedding;
+  bool cached = false;
+  CallTimes times;
+};
+
+struct SegmentQuestion {
+  // Bytes of the picture's file, or empty and `image_id` of an earlier answer.
+  std::string_view image;
+  std::string image_id;
+  std::vector<Prompt> prompts;  // original pixels
+  bool multimask_output = false;
+  bool refine = false;
+};
+
+struct SegmentAnswer {
+  EmbedAnswer image;
+  LowResMasks masks;
+};
+
+// Lower-case hex SHA-256: the id of the picture with these bytes.
+std::string ImageIdOf(std::string_view bytes);
+
+// Thread-safe.
+class Segmenter {
+ public:
+  // `clock` and `metrics` must outlive it.
+  Segmenter(const SegmenterOptions& options, std::shared_ptr<const ServedModel> model,
+            serving::Clock& clock, serving::Metrics& metrics);
+
+  absl::StatusOr<EmbedAnswer> Embed(std::string_view image, int rank, const CallLimits& limits);
+
+  // InvalidArgument names the prompt ("prompts[3]: …"), NotFound an unknown image_id.
+  absl::StatusOr<SegmentAnswer> Segment(const SegmentQuestion& question, const CallLimits& limits);
+
+  std::shared_ptr<const ServedModel> model() const;
+  const vision::ImageLimits& image_limits() const { return options_.image_limits; }
+
+  // Warms `model` up in the queue, then lets it answer all calls that begin from now on; those that
+  // run finish on the old one. On an error the old one stays.
+  absl::Status Swap(std::shared_ptr<const ServedModel> model);
+
+  // Runs the first use of everything. Blocks.
+  absl::Status WarmUp();
+
+  // Refuses new work and finishes what waits, until `deadline`.
+  void Drain(absl::Time deadline) { queue_.Drain(deadline); }
+
+ private:
+  absl::Status WarmUp(const std::shared_ptr<const ServedModel>& model);
+  absl::StatusOr<PreparedImage> Prepare(std::string_view image, const ServedModel& model);
+  absl::StatusOr<EmbedAnswer> EmbedFor(std::shared_ptr<const ServedModel> model,
+                                       std::string_view image, int rank, const CallLimits& limits);
+  absl::StatusOr<EmbedAnswer> FindEmbedding(const SegmentQuestion& question,
+                                            const CallLimits& limits);
+  absl::Status CheckPrompts(const SegmentQuestion& question, vision::Size image, int low_res_size);
+
+  const SegmenterOptions options_;
+  serving::Clock& clock_;
+  serving::Metrics& metrics_;
+
+  mutable std::mutex model_mutex_;
+  std::shared_ptr<const ServedModel> model_;  // guarded by model_mutex_
+
+  EmbeddingCache cache_;
+  RefinementMemory refinements_;
+  std::counting_semaphore<> decoding_;  // pictures decoded at once: each may take 300 MB
+  Embedder embedder_;
+  serving::WorkQueue queue_;  // last, so that its thread is gone before what its work uses
+};
+
+}  // namespace segmenter
+
+#endif  // DUET_SEGMENTER_SERVICE_INFERENCE_SEGMENTER_H_

@@ -1,0 +1,30 @@
+// A checkpoint that is loaded and can answer, and what is told about it.
+#ifndef DUET_SEGMENTER_SERVICE_INFERENCE_SERVED_MODEL_H_
+#define DUET_SEGMENTER_SERVICE_INFERENCE_SERVED_MODEL_H_
+
+#include <absl/status/statusor.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "segmenter_service/inference/sam_network.h"
+
+namespace segmenter {
+
+struct ServedModel {
+  std::string path;
+  std::string name;     // "sam-vit-h"
+  std::string version;  // name, content hash and precision: changes whenever answers may
+  std::uint64_t parameter_count = 0;
+  NetworkOptions options;
+  std::shared_ptr<SamNetwork> network;
+};
+
+// Reads and loads; doesn't warm up. Errors name the path, what was found and what is needed.
+absl::StatusOr<std::shared_ptr<const ServedModel>> LoadModel(const std::string& path,
+                                                             const NetworkOptions& options);
+
+}  // namespace segmenter
+
+#endif  // DUET_SEGMENTER_SERVICE_INFERENCE_SERVED_MODEL_H_

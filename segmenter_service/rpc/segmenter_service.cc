@@ -1,0 +1,221 @@
+#include "segmenter_service/rpc/segmenter_service.h"
+
+#include <absl/status/status.h>
+#include <absl/strings/str_cat.h>
+#include <absl/time/clock.h>
+#include <absl/time/time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <utility>
+
+#include "segmenter_service/rpc/image_source.h"
+#include "segmenter_service/rpc/mask_message.h"
+#include "serving/grpc_status.h"
+#include "serving/rpc_interceptor.h"
+
+namespace segmenter {
+namespace {
+
+namespace pb = duet::segmenter::v1;
+namespace fs = std::filesystem;
+
+CallLimits LimitsOf(grpc::ServerContext* call) {
+  return {absl::FromChrono(call->deadline()), [call] { return call->IsCancelled(); }};
+}
+
+float Milliseconds(absl::Duration duration) {
+  return static_cast<float>(absl::ToDoubleMilliseconds(duration));
+}
+
+int RankOf(pb::EmbedRank rank) {
+  switch (rank) {
+    case pb::EMBED_RANK_BATCH:
+      return kBatchRank;
+    case pb::EMBED_RANK_PREFETCH:
+      return kPrefetchRank;
+    default:
+      return kOpenedTaskRank;
+  }
+}
+
+void WriteTimes(const CallTimes& times, pb::Timing* timing) {
+  timing->set_queue_ms(Milliseconds(times.queue));
+  timing->set_decode_image_ms(Milliseconds(times.decode_image));
+  timing->set_encode_ms(Milliseconds(times.encode));
+  timing->set_decode_masks_ms(Milliseconds(times.decode_masks));
+}
+
+void NoteTimes(const pb::Timing& timing, bool cached, serving::RequestContext& request) {
+  request.NoteStr("embedding", cached ? "hit" : "miss");
+  request.NoteNum("queue_ms", timing.queue_ms());
+  request.NoteNum("decode_image_ms", timing.decode_image_ms());
+  request.NoteNum("encode_ms", timing.encode_ms());
+}
+
+void WriteModel(const ServedModel& model, duet::vision::v1::ModelInfo* info) {
+  const std::int64_t side = model.network->config().image_encoder.image_size;
+  info->set_name(model.name);
+  info->set_version(model.version);
+  info->set_input_width(static_cast<std::uint32_t>(side));
+  info->set_input_height(static_cast<std::uint32_t>(side));
+  info->set_precision(model.options.precision);
+  info->set_device(model.options.device);
+  info->set_parameter_count(model.parameter_count);
+}
+
+// Of this process, from the kernel; 0 if it doesn't tell.
+std::uint64_t ResidentBytes() {
+  std::ifstream statm("/proc/self/statm");
+  std::uint64_t total_pages = 0, resident_pages = 0;
+  statm >> total_pages >> resident_pages;
+  return resident_pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+// `name` below `root`; both as the operator and the client gave them.
+absl::StatusOr<std::string> PathBelow(const std::string& root, const std::string& name) {
+  std::error_code error;
+  const fs::path real_root = fs::canonical(root, error);
+  if (root.empty() || error) {
+    return absl::FailedPreconditionError("--model_root is not set or cannot be read");
+  }
+  const fs::path path = fs::weakly_canonical(real_root / name, error);
+  if (error || fs::path(name).is_absolute() ||
+      std::mismatch(real_root.begin(), real_root.end(), path.begin(), path.end()).first !=
+          real_root.end()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("checkpoint '", name, "' must be a relative path that stays in --model_root"));
+  }
+  return path.string();
+}
+
+absl::Status WriteResults(const SegmentAnswer& answer, const MaskFormats& formats,
+                          pb::SegmentResponse* response) {
+  const MaskRenderer renderer(answer.image.embedding->geometry, answer.masks.size);
+  const std::size_t prompts = answer.masks.iou_scores.size() / answer.masks.masks_per_prompt;
+  for (std::size_t i = 0; i < prompts; ++i) {
+    pb::PromptResult* result = response->add_results();
+    for (int mask = 0; mask < answer.masks.masks_per_prompt; ++mask) {
+      const absl::Span<const float> logits = answer.masks.Logits(i, mask);
+      pb::Mask* message = result->add_masks();
+      message->set_iou_score(answer.masks.IouScore(i, mask));
+      if (absl::Status status = WriteMask(renderer.Render(logits), logits, formats, message);
+          !status.ok()) {
+        return status;
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+grpc::Status SegmenterService::Embed(grpc::ServerContext* call, const pb::EmbedRequest* request,
+                                     pb::EmbedResponse* response) {
+  std::string storage;
+  const absl::StatusOr<std::string_view> image = ReadImageBytes(
+      request->image(), options_.image_root, segmenter_.image_limits().max_bytes, &storage);
+  if (!image.ok()) return serving::ToGrpc(image.status());
+  const absl::StatusOr<EmbedAnswer> answer =
+      segmenter_.Embed(*image, RankOf(request->rank()), LimitsOf(call));
+  if (!answer.ok()) return serving::ToGrpc(answer.status());
+  const vision::Size size = answer->embedding->geometry.original;
+  response->set_image_id(answer->image_id);
+  response->set_width(static_cast<std::uint32_t>(size.width));
+  response->set_height(static_cast<std::uint32_t>(size.height));
+  response->set_cached(answer->cached);
+  response->set_model_version(answer->model->version);
+  WriteTimes(answer->times, response->mutable_timing());
+  NoteTimes(response->timing(), answer->cached, *serving::RequestContextOf(*call));
+  return grpc::Status::OK;
+}
+
+grpc::Status SegmenterService::Segment(grpc::ServerContext* call, const pb::SegmentRequest* request,
+                                       pb::SegmentResponse* response) {
+  const absl::StatusOr<MaskFormats> formats = ReadFormats(*request);
+  if (!formats.ok()) return serving::ToGrpc(formats.status());
+  SegmentQuestion question;
+  std::string storage;
+  if (request->has_image()) {
+    const absl::StatusOr<std::string_view> image = ReadImageBytes(
+        request->image(), options_.image_root, segmenter_.image_limits().max_bytes, &storage);
+    if (!image.ok()) return serving::ToGrpc(image.status());
+    question.image = *image;
+  } else if (request->image_id().empty()) {
+    return serving::ToGrpc(absl::InvalidArgumentError("neither image nor image_id is set"));
+  }
+  question.image_id = request->image_id();
+  question.multimask_output = request->multimask_output();
+  question.refine = request->refine();
+  absl::StatusOr<std::vector<Prompt>> prompts = ReadPrompts(*request);
+  if (!prompts.ok()) return serving::ToGrpc(prompts.status());
+  question.prompts = *std::move(prompts);
+
+  const absl::StatusOr<SegmentAnswer> answer = segmenter_.Segment(question, LimitsOf(call));
+  if (!answer.ok()) return serving::ToGrpc(answer.status());
+
+  const absl::Time begin = absl::Now();
+  if (absl::Status status = WriteResults(*answer, *formats, response); !status.ok()) {
+    return serving::ToGrpc(status);
+  }
+  const EmbedAnswer& image = answer->image;
+  response->set_image_width(static_cast<std::uint32_t>(image.embedding->geometry.original.width));
+  response->set_image_height(static_cast<std::uint32_t>(image.embedding->geometry.original.height));
+  response->set_image_id(image.image_id);
+  response->set_model_version(image.model->version);
+  response->set_embedding_cached(image.cached);
+  WriteTimes(image.times, response->mutable_timing());
+  response->mutable_timing()->set_format_ms(Milliseconds(absl::Now() - begin));
+
+  serving::RequestContext& context = *serving::RequestContextOf(*call);
+  NoteTimes(response->timing(), image.cached, context);
+  context.NoteInt("prompts", request->prompts_size());
+  context.NoteNum("decode_masks_ms", response->timing().decode_masks_ms());
+  context.NoteNum("format_ms", response->timing().format_ms());
+  return grpc::Status::OK;
+}
+
+grpc::Status SegmenterService::GetModel(grpc::ServerContext*, const pb::GetModelRequest*,
+                                        pb::GetModelResponse* response) {
+  const std::shared_ptr<const ServedModel> model = segmenter_.model();
+  WriteModel(*model, response->mutable_model());
+  response->set_low_res_size(static_cast<std::uint32_t>(model->network->config().low_res_size()));
+  return grpc::Status::OK;
+}
+
+grpc::Status SegmenterService::ReloadModel(grpc::ServerContext*,
+                                           const duet::vision::v1::ReloadModelRequest* request,
+                                           duet::vision::v1::ReloadModelResponse* response) {
+  return serving::ToGrpc(Reload(*request, response));
+}
+
+absl::Status SegmenterService::Reload(const duet::vision::v1::ReloadModelRequest& request,
+                                      duet::vision::v1::ReloadModelResponse* response) {
+  if (!options_.enable_reload) {
+    return absl::PermissionDeniedError("this process runs without --enable_reload");
+  }
+  if (request.has_config_file()) {
+    return absl::InvalidArgumentError(
+        "config_file is for the detector; a SAM checkpoint needs none");
+  }
+  std::lock_guard lock(reload_mutex_);
+  const std::shared_ptr<const ServedModel> old = segmenter_.model();
+  std::string path = old->path;
+  if (request.has_checkpoint()) {
+    absl::StatusOr<std::string> below = PathBelow(options_.model_root, request.checkpoint());
+    if (!below.ok()) return below.status();
+    path = *std::move(below);
+  }
+  absl::StatusOr<std::shared_ptr<const ServedModel>> model = LoadModel(path, old->options);
+  if (!model.ok()) return model.status();
+  if (absl::Status status = segmenter_.Swap(*model); !status.ok()) return status;
+  WriteModel(**model, response->mutable_model());
+  response->set_previous_version(old->version);
+  response->set_peak_memory_bytes(ResidentBytes());
+  return absl::OkStatus();
+}
+
+}  // namespace segmenter

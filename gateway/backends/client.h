@@ -48,6 +48,7 @@ struct DetectorModel {
 struct SegmenterModel {
   std::string name;  // "sam-vit-b"
   std::string version;
+  int low_res_size = 256;  // side of mask_logits
 };
 
 // For GET / and readiness.

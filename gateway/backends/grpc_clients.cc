@@ -125,7 +125,9 @@ class GrpcSegmenter final : public SegmenterClient {
         "/duet.segmenter.v1.Segmenter/GetModel", segmenter::GetModelRequest(), "", LookOptions());
     auto answer = co_await std::move(pending);
     if (!answer.ok()) co_return answer.status();
-    model_.Set({.name = answer->model().name(), .version = answer->model().version()});
+    model_.Set({.name = answer->model().name(),
+                .version = answer->model().version(),
+                .low_res_size = static_cast<int>(answer->low_res_size())});
     co_return absl::OkStatus();
   }
 

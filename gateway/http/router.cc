@@ -50,7 +50,7 @@ std::variant<const Route*, Response> Router::Find(const Request& request, Contex
   std::vector<std::string> allowed;
   for (const Route& route : routes_) {
     const auto prefix = MatchTail(path, route.segments);
-    if (!prefix || !known_(path.substr(0, *prefix))) continue;
+    if (!prefix || !known_(path.substr(0, *prefix), route)) continue;
     context.route = route.pattern;
     context.prefix = std::string(path.substr(0, *prefix));
     if (route.method != method) {

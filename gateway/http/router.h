@@ -40,10 +40,9 @@ class Router {
   // REQUIRES: `pattern` starts with '/'. HEAD is answered as GET without a body.
   void Add(boost::beast::http::verb method, std::string_view pattern, Handler handler);
   void AddQuick(boost::beast::http::verb method, std::string_view pattern, QuickHandler handler);
-  // Says whether a prefix is known; others are 404. Default: only "" is.
-  void set_prefix_rule(std::function<bool(std::string_view prefix)> rule) {
-    known_ = std::move(rule);
-  }
+  // Says whether a route may be reached behind a prefix; otherwise 404. Default: "" only.
+  using PrefixRule = std::function<bool(std::string_view prefix, const Route& route)>;
+  void set_prefix_rule(PrefixRule rule) { known_ = std::move(rule); }
   void set_gate(Gate gate) { gate_ = std::move(gate); }
 
   // Fills in `context.route` and `context.prefix`, asks the gate, and returns the handler, or else
@@ -53,9 +52,7 @@ class Router {
 
  private:
   std::vector<Route> routes_;
-  std::function<bool(std::string_view)> known_ = [](std::string_view prefix) {
-    return prefix.empty();
-  };
+  PrefixRule known_ = [](std::string_view prefix, const Route&) { return prefix.empty(); };
   Gate gate_;
 };
 

@@ -15,7 +15,7 @@ Router SmallRouter() {
   router.AddQuick(verb::post, "/predict", [](const Request&, Context&) { return Response{}; });
   router.AddQuick(verb::delete_, "/jobs/{id}", [](const Request&, Context&) { return Response{}; });
   router.set_prefix_rule(
-      [](std::string_view prefix) { return prefix.empty() || prefix == "/p/street"; });
+      [](std::string_view prefix, const Route&) { return prefix.empty() || prefix == "/p/street"; });
   return router;
 }
 

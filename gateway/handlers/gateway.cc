@@ -1,0 +1,84 @@
+#include "gateway/handlers/gateway.h"
+
+#include <absl/strings/str_join.h>
+
+#include <vector>
+
+#include "gateway/handlers/basic_auth.h"
+#include "gateway/handlers/metrics.h"
+#include "gateway/text.h"
+#include "serving/log.h"
+
+namespace gateway::handlers {
+namespace {
+
+// Probes and scrapers carry no credentials, and Label Studio sends event webhooks without any.
+bool NeedsNoAuth(std::string_view route) {
+  return route == "/livez" || route == "/readyz" || route == "/metrics" || route == "/webhook";
+}
+
+// Too frequent to be worth a line each.
+bool IsPolled(std::string_view route) {
+  return route == "/health" || route == "/livez" || route == "/readyz" || route == "/metrics";
+}
+
+std::string UnknownProfile(const Profiles& profiles, std::string_view prefix) {
+  std::vector<std::string> names;
+  for (const auto& [name, profile] : profiles.all()) {
+    if (!name.empty()) names.push_back(name);
+  }
+  return StrCat("There is no profile \"", ProfileName(prefix).value_or(""), "\"",
+                names.empty() ? "; --profiles names none."
+                              : "; there are: " + absl::StrJoin(names, ", ") + ".");
+}
+
+}  // namespace
+
+void AddRoutes(Gateway& gateway, http::Router& router) {
+  AddPredict(gateway, router);
+  AddSetup(gateway, router);
+  AddWebhook(gateway, router);
+  AddStatus(gateway, router);
+  // Label Studio keeps the path of the backend URL, so a proxy may put us anywhere; only the root
+  // has to be exact.
+  router.set_prefix_rule([](std::string_view prefix, const http::Route& route) {
+    return prefix.empty() || route.pattern != "/" || ProfileName(prefix).has_value();
+  });
+  const std::string& user = gateway.options.basic_auth_user;
+  router.set_gate([&gateway, auth = BasicAuth(user, gateway.options.basic_auth_password),
+                   wanted = !user.empty()](
+                      const http::Request& request,
+                      const http::Context& context) -> std::optional<http::Response> {
+    if (wanted && !NeedsNoAuth(context.route) && !auth.Accepts(request.Header("Authorization"))) {
+      http::Response refusal =
+          http::ErrorResponse(401, "User name and password are missing or wrong.");
+      refusal.headers.emplace_back("WWW-Authenticate", "Basic realm=\"duet\", charset=\"UTF-8\"");
+      return refusal;
+    }
+    if (gateway.profiles.ForPrefix(context.prefix) == nullptr) {
+      return http::ErrorResponse(404, UnknownProfile(gateway.profiles, context.prefix));
+    }
+    return std::nullopt;
+  });
+}
+
+void OnFinished(Gateway& gateway, const http::Request& request, const http::Context& context,
+                const http::Outcome& outcome) {
+  const std::string_view route = context.route.empty() ? "none" : std::string_view(context.route);
+  const std::chrono::duration<double> elapsed = outcome.elapsed;
+  gateway.metrics.Get(kRequests, {route, std::to_string(outcome.status)}).Increment();
+  gateway.metrics.Get(kRequestSeconds, {route}).Observe(elapsed.count());
+  const auto method = boost::beast::http::to_string(request.method);
+  serving::LogLine("http.done", IsPolled(route) && outcome.status == 200 ? serving::LogLevel::kDebug
+                                                                         : serving::LogLevel::kInfo)
+      .Request(context.request)
+      .Str("method", {method.data(), method.size()})
+      .Str("route", route)
+      .Str("profile", ProfileName(context.prefix).value_or(""))
+      .Int("http", outcome.status)
+      .Num("elapsed_ms", elapsed.count() * 1000)
+      .Int("request_bytes", static_cast<std::int64_t>(outcome.request_bytes))
+      .Int("response_bytes", static_cast<std::int64_t>(outcome.response_bytes));
+}
+
+}  // namespace gateway::handlers

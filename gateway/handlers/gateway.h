@@ -1,0 +1,82 @@
+// What the endpoints share, and the routes that they add: the Label Studio ML backend as a router.
+//
+// Label Studio calls GET /health, POST /setup, POST /predict, GET /versions and POST /webhook, each
+// behind the backend URL's path. Any path is taken, and one that ends in /p/NAME chooses a profile.
+// The rest is for operators: GET /, /label-config, /livez, /readyz, /metrics.
+#ifndef DUET_GATEWAY_HANDLERS_GATEWAY_H_
+#define DUET_GATEWAY_HANDLERS_GATEWAY_H_
+
+#include <atomic>
+#include <boost/asio/thread_pool.hpp>
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "gateway/handlers/predictor.h"
+#include "gateway/handlers/profiles.h"
+#include "gateway/handlers/project.h"
+#include "gateway/http/router.h"
+#include "gateway/http/server.h"
+#include "gateway/media/image_fetcher.h"
+#include "serving/metrics.h"
+
+namespace gateway::handlers {
+
+struct GatewayOptions {
+  // Label Studio, for images; an empty URL is replaced by what /setup says of itself.
+  media::LabelStudioAccess label_studio;
+  // Basic auth; an empty user asks for none.
+  std::string basic_auth_user;
+  std::string basic_auth_password;
+  // Label Studio gives up after 100 s.
+  std::chrono::milliseconds predict_deadline = std::chrono::seconds(90);
+  // Tasks of one request in work at once: some are fetched while others are computed.
+  int batch_concurrency = 8;
+};
+
+// Members that are references outlive it. Thread-safe.
+struct Gateway {
+  Gateway(GatewayOptions options, Profiles& profiles, media::ImageFetcher& fetcher,
+          boost::asio::thread_pool& pool, serving::Metrics& metrics)
+      : options(std::move(options)),
+        profiles(profiles),
+        pool(pool),
+        metrics(metrics),
+        predictor(fetcher, pool, metrics) {}
+
+  // REQUIRES: the gate has let the request pass.
+  const Profile& ProfileOf(const http::Context& context) const {
+    return *profiles.ForPrefix(context.prefix);
+  }
+  // For `memory`.
+  static std::string ProjectKey(const Profile& profile, const std::string& project_id) {
+    return profile.name + "/" + project_id;
+  }
+
+  const GatewayOptions options;
+  Profiles& profiles;
+  boost::asio::thread_pool& pool;  // for computing
+  serving::Metrics& metrics;
+  ProjectMemory memory;
+  Predictor predictor;
+  std::atomic<bool> ready = false;
+  const std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
+};
+
+// All routes, the prefix rule, and the gate (profile known, basic auth). `gateway` outlives the
+// router.
+void AddRoutes(Gateway& gateway, http::Router& router);
+
+// For http::ServerOptions::on_finished: one log line and the request metrics.
+void OnFinished(Gateway& gateway, const http::Request& request, const http::Context& context,
+                const http::Outcome& outcome);
+
+// One per file; AddRoutes calls them.
+void AddPredict(Gateway& gateway, http::Router& router);
+void AddSetup(Gateway& gateway, http::Router& router);
+void AddWebhook(Gateway& gateway, http::Router& router);
+void AddStatus(Gateway& gateway, http::Router& router);
+
+}  // namespace gateway::handlers
+
+#endif  // DUET_GATEWAY_HANDLERS_GATEWAY_H_

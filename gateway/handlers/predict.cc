@@ -1,0 +1,171 @@
+// POST /predict: a batch, an opened task, or a prompt drawn with a smart tool.
+//
+// Label Studio doesn't say whether somebody looks at a task: a batch of one and an opened task are
+// the same request. One task is taken as opened (docs/adr/0501-one-task-is-opened.md).
+#include <absl/status/statusor.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gateway/handlers/concurrency.h"
+#include "gateway/handlers/gateway.h"
+#include "gateway/handlers/metrics.h"
+#include "gateway/label_studio/result.h"
+#include "gateway/label_studio/task.h"
+#include "gateway/text.h"
+#include "serving/log.h"
+
+namespace gateway::handlers {
+namespace {
+
+namespace asio = boost::asio;
+using asio::awaitable;
+using http::Context;
+using http::Request;
+using http::Response;
+using std::chrono::system_clock;
+
+// Parsing takes longer than a switch of threads from here on.
+constexpr std::size_t kLargeBody = 64 << 10;
+
+absl::Status About(const label_studio::Task& task, const absl::Status& status) {
+  return {status.code(), StrCat("task ", task.id, ": ", status.message())};
+}
+
+void CountTask(Gateway& gateway, std::string_view kind, const absl::Status& status) {
+  const std::string code = absl::StatusCodeToString(status.code());
+  gateway.metrics.Get(kTasks, {kind, code}).Increment();
+}
+
+void NoteTimings(const PredictJob& job) {
+  job.request.NoteNum("fetch_ms", job.timings->fetch_ms);
+  job.request.NoteNum("detect_ms", job.timings->detect_ms);
+  job.request.NoteNum("embed_ms", job.timings->embed_ms);
+  job.request.NoteNum("segment_ms", job.timings->segment_ms);
+  job.request.NoteNum("encode_ms", job.timings->encode_ms);
+}
+
+awaitable<absl::StatusOr<label_studio::PredictRequest>> Parse(Gateway& gateway,
+                                                              const Request& request) {
+  const auto parse = [&request] { return label_studio::ParsePredictRequest(request.body); };
+  if (request.body.size() < kLargeBody) co_return parse();
+  auto parsing = OnPool(gateway.pool, parse);
+  co_return co_await std::move(parsing);
+}
+
+absl::StatusOr<PredictJob> MakeJob(Gateway& gateway, const label_studio::PredictRequest& request,
+                                   Context& context) {
+  const Profile& profile = gateway.ProfileOf(context);
+  const auto set_up = gateway.memory.Find(Gateway::ProjectKey(profile, request.project_id));
+  const Settings& settings = set_up ? set_up->settings : profile.settings;
+  if (request.label_config.empty()) return absl::InvalidArgumentError("label_config is missing");
+  auto project = gateway.memory.Get(request.label_config, settings);
+  if (!project.ok()) {
+    return absl::Status(project.status().code(),
+                        StrCat("label_config: ", project.status().message()));
+  }
+  const auto version = ModelVersion(profile, settings);
+  if (!version) return absl::UnavailableError("the models have not been heard of yet");
+  PredictJob job{.profile = profile,
+                 .project = *std::move(project),
+                 .model_version = *version,
+                 .label_studio = gateway.options.label_studio,
+                 .call = {.deadline = system_clock::now() + gateway.options.predict_deadline,
+                          .request_id = context.request.request_id(),
+                          .traceparent = context.request.traceparent()},
+                 .opened = request.tasks.size() == 1,
+                 .request = context.request};
+  job.call.patient = !job.opened;
+  if (set_up && job.label_studio.url.empty()) job.label_studio = set_up->label_studio;
+  return job;
+}
+
+Response ResultsResponse(const std::vector<std::string>& predictions) {
+  Response response;
+  response.body = label_studio::PredictResponseJson(predictions);
+  return response;
+}
+
+// An answer or an error, never {}: somebody is waiting.
+awaitable<Response> PredictOne(Gateway& gateway, const label_studio::PredictRequest& request,
+                               PredictJob& job) {
+  const label_studio::Task& task = request.tasks.front();
+  const bool interactive = request.interactive();
+  auto work = interactive ? gateway.predictor.Answer(task, request.context, job)
+                          : gateway.predictor.Predict(task, job);
+  const auto prediction = co_await std::move(work);
+  CountTask(gateway, interactive ? "interactive" : "opened", prediction.status());
+  if (!prediction.ok()) {
+    const absl::Status status = About(task, prediction.status());
+    job.request.NoteStr("error", std::string(status.message()));
+    co_return http::ErrorResponse(status);
+  }
+  const std::vector<std::string> predictions = {*prediction};
+  co_return ResultsResponse(predictions);
+}
+
+// As many items as tasks, in order. A task that failed is {}: Label Studio keeps the others and
+// asks again for it.
+awaitable<Response> PredictBatch(Gateway& gateway, const label_studio::PredictRequest& request,
+                                 PredictJob& job) {
+  std::vector<std::string> predictions(request.tasks.size(), "{}");
+  std::size_t failed = 0;
+  absl::Status first_failure;
+  const std::function<awaitable<void>(std::size_t)> one = [&](std::size_t i) -> awaitable<void> {
+    const label_studio::Task& task = request.tasks[i];
+    absl::StatusOr<std::string> prediction =
+        absl::DeadlineExceededError("the batch ran out of time");
+    if (system_clock::now() < job.call.deadline) {
+      auto work = gateway.predictor.Predict(task, job);
+      prediction = co_await std::move(work);
+    }
+    CountTask(gateway, "batch", prediction.status());
+    if (prediction.ok()) {
+      predictions[i] = *std::move(prediction);
+      co_return;
+    }
+    serving::LogLine("task.failed", serving::LogLevel::kWarning)
+        .Request(job.request)
+        .Int("task_id", task.id)
+        .Status(prediction.status());
+    if (failed++ == 0) first_failure = About(task, prediction.status());
+  };
+  auto all = ForEachBounded(predictions.size(),
+                            static_cast<std::size_t>(gateway.options.batch_concurrency), one);
+  co_await std::move(all);
+  job.request.NoteInt("failed", static_cast<std::int64_t>(failed));
+  if (failed == predictions.size()) {
+    co_return http::ErrorResponse(absl::UnavailableError(
+        StrCat("all ", failed, " tasks failed; the first one, ", first_failure.message())));
+  }
+  co_return ResultsResponse(predictions);
+}
+
+awaitable<Response> Predict(Gateway& gateway, const Request& request, Context& context) {
+  auto parsing = Parse(gateway, request);
+  const auto parsed = co_await std::move(parsing);
+  if (!parsed.ok()) co_return http::ErrorResponse(parsed.status());
+  auto job = MakeJob(gateway, *parsed, context);
+  if (!job.ok()) co_return http::ErrorResponse(job.status());
+  context.request.NoteInt("tasks", static_cast<std::int64_t>(parsed->tasks.size()));
+  context.request.NoteStr("kind", parsed->interactive() ? "interactive"
+                                  : job->opened         ? "opened"
+                                                        : "batch");
+  auto work =
+      job->opened ? PredictOne(gateway, *parsed, *job) : PredictBatch(gateway, *parsed, *job);
+  Response response = co_await std::move(work);
+  NoteTimings(*job);
+  co_return response;
+}
+
+}  // namespace
+
+void AddPredict(Gateway& gateway, http::Router& router) {
+  router.Add(boost::beast::http::verb::post, "/predict",
+             [&gateway](const Request& request, Context& context) {
+               return Predict(gateway, request, context);
+             });
+}
+
+}  // namespace gateway::handlers

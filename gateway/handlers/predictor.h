@@ -1,0 +1,88 @@
+// The life of one task: fetch its images, find objects, cut them out, write regions.
+//
+// Per image: Detect; at the same time Embed, if masks will be made from boxes; then Segment with
+// all boxes in one call. A rectangle-only batch never embeds: a ViT-B embedding costs seventy
+// detections. An opened task of a project with smart tools is embedded ahead of the first click,
+// and its answer doesn't wait for that.
+#ifndef DUET_GATEWAY_HANDLERS_PREDICTOR_H_
+#define DUET_GATEWAY_HANDLERS_PREDICTOR_H_
+
+#include <absl/status/statusor.h>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <memory>
+#include <string>
+
+#include "gateway/backends/client.h"
+#include "gateway/handlers/profiles.h"
+#include "gateway/handlers/project.h"
+#include "gateway/label_studio/task.h"
+#include "gateway/media/image_fetcher.h"
+#include "serving/metrics.h"
+#include "serving/request_context.h"
+
+namespace gateway::handlers {
+
+// Milliseconds, summed over the images and tasks of one request (which overlap).
+struct Timings {
+  double fetch_ms = 0;
+  double detect_ms = 0;
+  double embed_ms = 0;
+  double segment_ms = 0;
+  double encode_ms = 0;
+};
+
+// What the tasks of one request have in common. Lives longer than their coroutines; used on one
+// strand.
+struct PredictJob {
+  const Profile& profile;
+  std::shared_ptr<Project> project;
+  std::string model_version;
+  media::LabelStudioAccess label_studio;
+  backends::CallOptions call;  // deadline, ids
+  bool opened = false;         // somebody looks at this task now
+  serving::RequestContext& request;
+  // Shared with what may outlive the request: an embedding ahead of the hand.
+  std::shared_ptr<Timings> timings = std::make_shared<Timings>();
+};
+
+// Stateless; members outlive it. The coroutines resume on their own executor, which is one strand.
+class Predictor {
+ public:
+  Predictor(media::ImageFetcher& fetcher, boost::asio::thread_pool& pool, serving::Metrics& metrics)
+      : fetcher_(fetcher), pool_(pool), metrics_(metrics) {}
+
+  // One item of `results` for a batch's or opened task.
+  boost::asio::awaitable<absl::StatusOr<std::string>> Predict(const label_studio::Task& task,
+                                                              PredictJob& job);
+
+  // The same for a prompt drawn with a smart tool.
+  boost::asio::awaitable<absl::StatusOr<std::string>> Answer(const label_studio::Task& task,
+                                                             const boost::json::value& context,
+                                                             PredictJob& job);
+
+ private:
+  struct Picture;
+  using Image = std::shared_ptr<const media::FetchedImage>;
+
+  boost::asio::awaitable<absl::StatusOr<Image>> Fetch(std::string uri, std::int64_t task_id,
+                                                      PredictJob& job);
+  // Refers to nothing of the job.
+  boost::asio::awaitable<absl::StatusOr<duet::segmenter::v1::EmbedResponse>> Embed(
+      std::shared_ptr<backends::SegmenterClient> client, Image image, bool opened,
+      backends::CallOptions call, std::shared_ptr<Timings> timings);
+  boost::asio::awaitable<absl::StatusOr<Picture>> FindObjects(
+      const label_studio::EmissionPlan& plan, Image image, PredictJob& job);
+  boost::asio::awaitable<absl::Status> CutOut(Image image, Picture& picture, PredictJob& job);
+  void Count(const PredictJob& job, const label_studio::Regions& regions);
+
+  media::ImageFetcher& fetcher_;
+  boost::asio::thread_pool& pool_;
+  serving::Metrics& metrics_;
+};
+
+}  // namespace gateway::handlers
+
+#endif  // DUET_GATEWAY_HANDLERS_PREDICTOR_H_

@@ -1,0 +1,79 @@
+// A project as /predict needs it: its parsed label config, the settings in force, and what a batch
+// emits.
+//
+// Nothing here is state that a restart loses for good: /setup, which carries extra_params and Label
+// Studio's address, comes before every batch anyway, and the label config comes with every request.
+#ifndef DUET_GATEWAY_HANDLERS_PROJECT_H_
+#define DUET_GATEWAY_HANDLERS_PROJECT_H_
+
+#include <absl/container/flat_hash_map.h>
+#include <absl/status/statusor.h>
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "gateway/handlers/settings.h"
+#include "gateway/label_studio/label_config.h"
+#include "gateway/label_studio/result.h"
+#include "gateway/media/image_fetcher.h"
+
+namespace gateway::handlers {
+
+class Project {
+ public:
+  static absl::StatusOr<std::shared_ptr<Project>> Create(const std::string& label_config,
+                                                         const Settings& settings);
+  Project(const Project&) = delete;
+  Project& operator=(const Project&) = delete;
+
+  const label_studio::LabelConfig& config() const { return config_; }
+  const Settings& settings() const { return settings_; }
+  // One an image tag; may be empty.
+  const std::vector<label_studio::EmissionPlan>& plans() const { return plans_; }
+  bool needs_masks() const;
+
+  // Those of `classes` that are news to this project: a class without a label is reported once.
+  // Thread-safe.
+  std::vector<std::string> TakeNews(const std::vector<std::string>& classes);
+
+ private:
+  Project(label_studio::LabelConfig config, const Settings& settings)
+      : config_(std::move(config)), settings_(settings) {}
+
+  const label_studio::LabelConfig config_;
+  const Settings settings_;
+  std::vector<label_studio::EmissionPlan> plans_;  // point into config_
+  std::mutex mutex_;
+  std::set<std::string> reported_;  // guarded by mutex_
+};
+
+// What /setup said about a project, and projects that were parsed before. Both bounded.
+// Thread-safe.
+class ProjectMemory {
+ public:
+  struct SetUp {
+    Settings settings;                      // the profile's, refined
+    media::LabelStudioAccess label_studio;  // as /setup names itself; often refused
+  };
+
+  // `key`: profile and project id.
+  void Remember(const std::string& key, SetUp set_up);
+  std::optional<SetUp> Find(const std::string& key) const;
+
+  // Parses, or finds what was parsed from the same text with the same settings.
+  absl::StatusOr<std::shared_ptr<Project>> Get(const std::string& label_config,
+                                               const Settings& settings);
+
+ private:
+  mutable std::mutex mutex_;
+  absl::flat_hash_map<std::string, SetUp> set_ups_;                      // guarded by mutex_
+  absl::flat_hash_map<std::string, std::shared_ptr<Project>> projects_;  // guarded by mutex_
+};
+
+}  // namespace gateway::handlers
+
+#endif  // DUET_GATEWAY_HANDLERS_PROJECT_H_

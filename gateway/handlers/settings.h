@@ -1,0 +1,45 @@
+// What a project may choose about its pre-labels: from a profile, refined by the `extra_params` of
+// /setup.
+//
+// Keys are the same in both places:
+//   score_threshold  number in [0, 1]; detections with a higher score are emitted
+//   max_detections   whole number, at least 1; the best ones of a picture
+//   outputs          text such as "rectangle,brush", or a list; "auto": what the label config
+//   suggests label_map        object: class of the model → label of the config mask_source "auto":
+//   the detector's own masks if it has any; "sam": always the segmenter's degrade          "none",
+//   or "boxes": boxes alone if the segmenter is away
+#ifndef DUET_GATEWAY_HANDLERS_SETTINGS_H_
+#define DUET_GATEWAY_HANDLERS_SETTINGS_H_
+
+#include <absl/status/statusor.h>
+
+#include <boost/json/object.hpp>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace gateway::handlers {
+
+struct Settings {
+  double score_threshold = 0.5;  // the checkpoints' own 0.001 is for evaluation
+  std::optional<int> max_detections;
+  std::string outputs = "auto";
+  std::map<std::string, std::string> label_map;
+  std::string mask_source = "auto";
+  std::string degrade = "none";
+
+  friend bool operator==(const Settings&, const Settings&) = default;
+};
+
+// `base` with what `json` says instead. Unknown keys are an error if `strict` (a profile), else
+// ignored (Label Studio's users keep all sorts of things in extra_params). InvalidArgument names
+// the key, what was found and what is needed.
+absl::StatusOr<Settings> Refine(const Settings& base, const boost::json::object& json, bool strict);
+
+// 8 hex digits, equal for equal settings, in every process.
+std::string Fingerprint(const Settings& settings);
+
+}  // namespace gateway::handlers
+
+#endif  // DUET_GATEWAY_HANDLERS_SETTINGS_H_

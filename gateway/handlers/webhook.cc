@@ -1,0 +1,45 @@
+// POST /webhook: events of Label Studio. Its user waits for the answer, so there is one at once;
+// and since events come without credentials, nothing here does harm.
+#include <absl/strings/match.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/json/object.hpp>
+
+#include "gateway/handlers/gateway.h"
+#include "gateway/handlers/metrics.h"
+#include "gateway/label_studio/task.h"
+
+namespace gateway::handlers {
+namespace {
+
+using http::Context;
+using http::Request;
+using http::Response;
+
+// ANNOTATIONS_DELETED is plural on the wire.
+constexpr std::array<std::string_view, 9> kKnown = {
+    "ANNOTATION_CREATED",  "ANNOTATIONS_CREATED", "ANNOTATION_UPDATED",
+    "ANNOTATIONS_DELETED", "TASKS_CREATED",       "TASKS_DELETED",
+    "PROJECT_UPDATED",     "START_TRAINING",      "PROJECT_CREATED"};
+
+Response Webhook(Gateway& gateway, const Request& request, Context& context) {
+  const auto event = label_studio::ParseWebhook(request.body);
+  if (!event.ok()) return http::ErrorResponse(event.status());
+  const bool known = std::find(kKnown.begin(), kKnown.end(), event->action) != kKnown.end();
+  const std::string_view action = known ? std::string_view(event->action) : "other";
+  gateway.metrics.Get(kWebhooks, {action}).Increment();
+  context.request.NoteStr("action", action);
+  return http::JsonResponse(boost::json::object{{"status", known ? "ok" : "Unknown event"}});
+}
+
+}  // namespace
+
+void AddWebhook(Gateway& gateway, http::Router& router) {
+  router.AddQuick(boost::beast::http::verb::post, "/webhook",
+                  [&gateway](const Request& request, Context& context) {
+                    return Webhook(gateway, request, context);
+                  });
+}
+
+}  // namespace gateway::handlers

@@ -1,0 +1,139 @@
+// duet-gateway: flags → clients, fetcher, routes → serve.
+#include <absl/strings/str_cat.h>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <fstream>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "gateway/backends/grpc_clients.h"
+#include "gateway/handlers/gateway.h"
+#include "gateway/handlers/metrics.h"
+#include "gateway/http/server.h"
+#include "gateway/media/image_fetcher.h"
+#include "gateway/options.h"
+#include "serving/process.h"
+
+namespace {
+
+using gateway::Options;
+
+// The threads of an io_context; stopped and joined before anything that its coroutines use goes.
+class IoThreads {
+ public:
+  IoThreads(boost::asio::io_context& io, int count) : io_(io), work_(io.get_executor()) {
+    for (int i = 0; i < count; ++i) threads_.emplace_back([&io] { io.run(); });
+  }
+  ~IoThreads() {
+    io_.stop();
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+ private:
+  boost::asio::io_context& io_;
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
+  std::vector<std::thread> threads_;
+};
+
+// The HTTP server as the process sees it.
+class HttpListener final : public serving::Listener {
+ public:
+  HttpListener(gateway::http::Server& server, gateway::handlers::Gateway& gateway,
+               const Options& options)
+      : server_(server), gateway_(gateway), options_(options) {}
+
+  void SetReady(bool ready) override { gateway_.ready = ready; }
+  void Drain(absl::Time deadline) override {
+    server_.Drain(
+        absl::ToChronoMilliseconds(std::max(absl::ZeroDuration(), deadline - absl::Now())));
+  }
+  serving::LogFields Describe() const override {
+    serving::LogFields fields;
+    fields.Str("bind", options_.http.bind)
+        .Int("port", server_.port())
+        .Str("detector", options_.detector)
+        .Str("segmenter", options_.segmenter);
+    return fields;
+  }
+
+ private:
+  gateway::http::Server& server_;
+  gateway::handlers::Gateway& gateway_;
+  const Options& options_;
+};
+
+absl::StatusOr<gateway::handlers::Profiles> LoadProfiles(const Options& options,
+                                                         boost::asio::io_context& io) {
+  std::string text;
+  if (!options.profiles.empty()) {
+    std::ifstream file(options.profiles);
+    std::stringstream content;
+    content << file.rdbuf();
+    if (!file)
+      return absl::NotFoundError(absl::StrCat("--profiles: cannot read ", options.profiles));
+    text = content.str();
+  }
+  const gateway::backends::GrpcOptions grpc{.max_message_bytes = options.max_message_mb << 20};
+  auto profiles = gateway::handlers::Profiles::Create(
+      options.detector, options.segmenter, text,
+      {.detector = [&](const std::string& targets)
+           -> absl::StatusOr<std::shared_ptr<gateway::backends::DetectorClient>> {
+         return gateway::backends::MakeGrpcDetector(io.get_executor(), targets, grpc);
+       },
+       .segmenter = [&](const std::string& targets)
+           -> absl::StatusOr<std::shared_ptr<gateway::backends::SegmenterClient>> {
+         return gateway::backends::MakeGrpcSegmenter(io.get_executor(), targets, grpc);
+       }});
+  if (!profiles.ok() && !options.profiles.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(options.profiles, ": ", std::string(profiles.status().message())));
+  }
+  return profiles;
+}
+
+absl::Status Run(Options& options, serving::Process& process) {
+  if (absl::Status status = gateway::Check(options); !status.ok()) return status;
+  auto tls = gateway::LoadTls(options);
+  if (!tls.ok()) return tls.status();
+  // From here on, what is declared later is destroyed earlier: threads first, then what their
+  // coroutines use.
+  boost::asio::io_context io(options.io_threads);
+  auto fetcher = gateway::media::ImageFetcher::Create(gateway::FetcherOptions(options));
+  if (!fetcher.ok()) return fetcher.status();
+  auto profiles = LoadProfiles(options, io);
+  if (!profiles.ok()) return profiles.status();
+  boost::asio::thread_pool compute(static_cast<std::size_t>(options.compute_threads));
+  gateway::handlers::Gateway gateway(options.gateway, *profiles, **fetcher, compute,
+                                     process.metrics());
+  gateway::http::Router router;
+  gateway::handlers::AddRoutes(gateway, router);
+  options.http.tls = *std::move(tls);
+  options.http.on_finished = [&gateway](const auto& request, const auto& context,
+                                        const auto& outcome) {
+    gateway::handlers::OnFinished(gateway, request, context, outcome);
+  };
+  auto server = gateway::http::Server::Start(io, router, options.http);
+  if (!server.ok()) return server.status();
+  const IoThreads threads(io, options.io_threads);
+  HttpListener listener(**server, gateway, options);
+  return process.Serve(listener);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  serving::FlagTable flags(
+      "duet-gateway",
+      "Answers Label Studio as its ML backend, with a detector and a segmenter behind it.");
+  gateway::AddFlags(&options, &flags);
+  return serving::RunProcess(
+      flags, argc, argv, options.process,
+      [&options](serving::Process& process) { return Run(options, process); });
+}

@@ -1,0 +1,102 @@
+#include "gateway/options.h"
+
+#include <chrono>
+
+#include "gateway/text.h"
+
+namespace gateway {
+
+void AddFlags(Options* options, serving::FlagTable* flags) {
+  using serving::InRange;
+  handlers::GatewayOptions& gateway = options->gateway;
+  flags->Add("bind", &options->http.bind, "The IP address to listen on; 0.0.0.0 for all.");
+  flags->Add("port", &options->port, "The port to listen on; 0: any free one.", InRange(0, 65535));
+  flags->Add("detector", &options->detector,
+             "host:port of the detector, several separated by commas; a name may stand for several "
+             "replicas. Empty: none.");
+  flags->Add("segmenter", &options->segmenter, "The same for the segmenter.");
+  flags->Add("profiles", &options->profiles,
+             "A JSON file of profiles, each reached at http://HOST:PORT/p/NAME.");
+  flags->Add("label_studio_url", &gateway.label_studio.url,
+             "Where images of Label Studio are fetched. Empty: where /setup says it is.");
+  flags->Add("label_studio_api_key", &gateway.label_studio.api_key,
+             "A personal access token (or a legacy token) of Label Studio, for its images.");
+  flags->Add("basic_auth_user", &gateway.basic_auth_user,
+             "Ask for basic authentication with this user. Empty: don't.");
+  flags->Add("basic_auth_password", &gateway.basic_auth_password,
+             "The user's password; better given by DUET_BASIC_AUTH_PASSWORD.");
+  flags->Add("tls_certificate", &options->tls_certificate,
+             "Serve HTTPS with this certificate chain (PEM). Empty: HTTP.");
+  flags->Add("tls_key", &options->tls_key, "The certificate's private key (PEM).");
+  flags->Add("local_files_root", &options->local_files_root,
+             "Read /data/local-files/ images below this folder. Empty: through Label Studio.");
+  flags->Add("allowed_private", &options->allowed_private,
+             "Hosts or networks (10.0.0.0/8) that images may come from although their addresses "
+             "are private.");
+  flags->Add("allow_all_private", &options->allow_all_private,
+             "Fetch images from private addresses, too.");
+  flags->Add("image_cache_mb", &options->image_cache_mb, "Memory for fetched images.",
+             InRange(0, 1 << 20));
+  flags->Add("predict_deadline_s", &options->predict_deadline_s,
+             "What a batch hasn't done by then is left for the next time; Label Studio gives up "
+             "after 100 s.",
+             InRange(1, 86400));
+  flags->Add("batch_concurrency", &gateway.batch_concurrency, "Tasks of one batch in work at once.",
+             InRange(1, 1024));
+  flags->Add("io_threads", &options->io_threads, "Threads for sockets.", InRange(1, 256));
+  flags->Add("compute_threads", &options->compute_threads, "Threads for masks and large JSON.",
+             InRange(1, 256));
+  flags->Add("max_connections", &options->http.max_connections, "HTTP connections open at once.",
+             InRange(1, 1 << 20));
+  flags->Add("max_body_mb", &options->max_body_mb, "Largest HTTP request.", InRange(1, 1024));
+  flags->Add("max_message_mb", &options->max_message_mb, "Largest gRPC message, hence image.",
+             InRange(2, 1024));
+  serving::AddFlags(&options->process, flags);
+}
+
+absl::Status Check(Options& options) {
+  options.http.port = static_cast<std::uint16_t>(options.port);
+  options.http.max_body_bytes = static_cast<std::size_t>(options.max_body_mb) << 20;
+  options.gateway.predict_deadline = std::chrono::seconds(options.predict_deadline_s);
+  if (options.tls_certificate.empty() != options.tls_key.empty()) {
+    return absl::InvalidArgumentError("--tls_certificate and --tls_key go together");
+  }
+  if (options.gateway.basic_auth_user.empty() != options.gateway.basic_auth_password.empty()) {
+    return absl::InvalidArgumentError("--basic_auth_user and --basic_auth_password go together");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<boost::asio::ssl::context>> LoadTls(const Options& options) {
+  namespace ssl = boost::asio::ssl;
+  if (options.tls_certificate.empty()) return nullptr;
+  auto tls = std::make_shared<ssl::context>(ssl::context::tls_server);
+  boost::system::error_code error;
+  tls->set_options(ssl::context::default_workarounds | ssl::context::no_sslv2 |
+                       ssl::context::no_sslv3 | ssl::context::no_tlsv1 | ssl::context::no_tlsv1_1,
+                   error);
+  if (!error) tls->use_certificate_chain_file(options.tls_certificate, error);
+  if (error) {
+    return absl::InvalidArgumentError(
+        StrCat("--tls_certificate: ", options.tls_certificate, ": ", error.message()));
+  }
+  tls->use_private_key_file(options.tls_key, ssl::context::pem, error);
+  if (error)
+    return absl::InvalidArgumentError(
+        StrCat("--tls_key: ", options.tls_key, ": ", error.message()));
+  return tls;
+}
+
+media::ImageFetcher::Options FetcherOptions(const Options& options) {
+  media::ImageFetcher::Options fetcher;
+  fetcher.local_files_root = options.local_files_root;
+  fetcher.s3 = media::S3AccessFromEnvironment();
+  fetcher.allowed_private = options.allowed_private;
+  fetcher.allow_all_private = options.allow_all_private;
+  // Room for the rest of the message.
+  fetcher.max_bytes = (static_cast<std::int64_t>(options.max_message_mb) << 20) - (1 << 20);
+  fetcher.cache_bytes = static_cast<std::int64_t>(options.image_cache_mb) << 20;
+  return fetcher;
+}
+
+}  // namespace gateway

@@ -1,0 +1,53 @@
+// The gateway's command line, and what follows from it.
+#ifndef DUET_GATEWAY_OPTIONS_H_
+#define DUET_GATEWAY_OPTIONS_H_
+
+#include <absl/status/statusor.h>
+
+#include <boost/asio/ssl/context.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gateway/handlers/gateway.h"
+#include "gateway/http/server.h"
+#include "gateway/media/image_fetcher.h"
+#include "serving/flags.h"
+#include "serving/process.h"
+
+namespace gateway {
+
+struct Options {
+  serving::ProcessOptions process;
+  http::ServerOptions http;
+  handlers::GatewayOptions gateway;
+  int port = 8003;
+  int io_threads = 2;
+  int compute_threads = 2;
+  int max_body_mb = 64;
+  int max_message_mb = 64;
+  int predict_deadline_s = 90;
+  std::string detector = "127.0.0.1:50051";
+  std::string segmenter = "127.0.0.1:50052";
+  std::string profiles;
+  std::string tls_certificate;
+  std::string tls_key;
+  std::string local_files_root;
+  std::vector<std::string> allowed_private;
+  bool allow_all_private = false;
+  int image_cache_mb = 256;
+};
+
+void AddFlags(Options* options, serving::FlagTable* flags);
+
+// Carries parsed values over into the parts. InvalidArgument names the flag that lacks its partner.
+absl::Status Check(Options& options);
+
+// Null without --tls_certificate. InvalidArgument names the file that can't be used.
+absl::StatusOr<std::shared_ptr<boost::asio::ssl::context>> LoadTls(const Options& options);
+
+media::ImageFetcher::Options FetcherOptions(const Options& options);
+
+}  // namespace gateway
+
+#endif  // DUET_GATEWAY_OPTIONS_H_

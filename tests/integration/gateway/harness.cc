@@ -1,0 +1,122 @@
+#include "tests/integration/gateway/harness.h"
+
+#include <absl/strings/escaping.h>
+#include <gtest/gtest.h>
+
+#include <boost/asio/connect.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <boost/beast/http/write.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <opencv2/imgcodecs.hpp>
+
+#include "gateway/backends/grpc_clients.h"
+
+namespace gateway::testing {
+
+namespace json = boost::json;
+namespace beast = boost::beast;
+
+std::string Reply::Header(const std::string& name) const {
+  for (const auto& [key, value] : headers) {
+    if (beast::iequals(key, name)) return value;
+  }
+  return "";
+}
+
+json::value Reply::json() const {
+  boost::system::error_code error;
+  json::value value = json::parse(body, error);
+  EXPECT_FALSE(error) << "not JSON: " << body;
+  return value;
+}
+
+Harness::Harness(HarnessOptions options) {
+  fetcher_ = *media::ImageFetcher::Create({});
+  auto profiles = handlers::Profiles::Create(
+      options.detector, options.segmenter, options.profiles,
+      {.detector = [this](const std::string& targets)
+           -> absl::StatusOr<std::shared_ptr<backends::DetectorClient>> {
+         return backends::MakeGrpcDetector(io_.get_executor(), targets);
+       },
+       .segmenter = [this](const std::string& targets)
+           -> absl::StatusOr<std::shared_ptr<backends::SegmenterClient>> {
+         return backends::MakeGrpcSegmenter(io_.get_executor(), targets);
+       }});
+  if (!profiles.ok()) throw std::runtime_error(profiles.status().ToString());
+  profiles_ = std::make_unique<handlers::Profiles>(*std::move(profiles));
+  gateway_ = std::make_unique<handlers::Gateway>(options.gateway, *profiles_, *fetcher_, compute_,
+                                                 metrics_);
+  handlers::AddRoutes(*gateway_, router_);
+  http::ServerOptions http;
+  http.on_finished = [this](const auto& request, const auto& context, const auto& outcome) {
+    handlers::OnFinished(*gateway_, request, context, outcome);
+  };
+  server_ = *http::Server::Start(io_, router_, http);
+  for (int i = 0; i < 2; ++i) threads_.emplace_back([this] { io_.run(); });
+}
+
+Harness::~Harness() {
+  server_->Drain(std::chrono::seconds(5));
+  io_.stop();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+void Harness::AwaitModels() {
+  const handlers::Profile& profile = profiles_->default_profile();
+  while (!handlers::ModelVersion(profile, profile.settings)) std::this_thread::yield();
+}
+
+Reply Harness::Send(const std::string& method, const std::string& path, const std::string& body,
+                    const std::vector<std::pair<std::string, std::string>>& headers) {
+  boost::asio::io_context io;
+  boost::asio::ip::tcp::socket socket(io);
+  socket.connect({boost::asio::ip::make_address("127.0.0.1"), port()});
+  beast::http::request<beast::http::string_body> request;
+  request.version(11);
+  request.method_string(method);
+  request.target(path);
+  request.set("Host", "duet");
+  for (const auto& [name, value] : headers) request.set(name, value);
+  request.body() = body;
+  request.prepare_payload();
+  beast::http::write(socket, request);
+  beast::flat_buffer buffer;
+  beast::http::response_parser<beast::http::string_body> parser;
+  parser.body_limit(boost::none);
+  beast::http::read(socket, buffer, parser);
+  Reply reply{.status = static_cast<int>(parser.get().result_int()), .body = parser.get().body()};
+  for (const auto& field : parser.get()) {
+    reply.headers.emplace_back(std::string(field.name_string()), std::string(field.value()));
+  }
+  return reply;
+}
+
+Reply Harness::Post(const std::string& path, const json::value& body) {
+  return Send("POST", path, json::serialize(body), {{"Content-Type", "application/json"}});
+}
+
+std::string PngDataUri(int width, int height, int shade) {
+  cv::Mat picture(height, width, CV_8UC1, cv::Scalar(shade));
+  std::vector<unsigned char> bytes;
+  cv::imencode(".png", picture, bytes);
+  return "data:image/png;base64," + absl::Base64Escape(absl::string_view(
+                                        reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+}
+
+json::value PredictBody(const std::string& label_config, const std::vector<std::string>& image_uris,
+                        const json::value& context) {
+  json::array tasks;
+  for (std::size_t i = 0; i < image_uris.size(); ++i) {
+    tasks.push_back({{"id", i + 1}, {"data", {{"image", image_uris[i]}}}});
+  }
+  return {{"tasks", std::move(tasks)},
+          {"project", "1.1795395253"},
+          {"label_config", label_config},
+          {"params", {{"login", nullptr}, {"password", nullptr}, {"context", context}}}};
+}
+
+}  // namespace gateway::testing

@@ -1,0 +1,115 @@
+// What operators and probes ask, profiles, basic auth and webhooks, over real sockets.
+#include <absl/strings/escaping.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/integration/gateway/fake_services.h"
+#include "tests/integration/gateway/harness.h"
+
+namespace gateway::testing {
+namespace {
+
+namespace json = boost::json;
+using ::testing::HasSubstr;
+
+class StatusTest : public ::testing::Test {
+ protected:
+  Harness& Start(HarnessOptions options = {}) {
+    options.detector = services_.address();
+    options.segmenter = services_.address();
+    harness_ = std::make_unique<Harness>(std::move(options));
+    harness_->AwaitModels();
+    return *harness_;
+  }
+
+  FakeServices services_;
+  std::unique_ptr<Harness> harness_;
+};
+
+TEST_F(StatusTest, TheRootTellsModelsAndUptime) {
+  const json::value root = Start().Get("/").json();
+
+  EXPECT_EQ(root.at("detector").at("name"), "rtmdet-t");
+  EXPECT_EQ(root.at("segmenter").at("version"), "s1");
+  EXPECT_EQ(root.at("status"), "UP");
+  EXPECT_GE(root.at("uptime_s").as_int64(), 0);
+}
+
+TEST_F(StatusTest, HealthIsJsonAsLabelStudioWants) {
+  EXPECT_EQ(Start().Get("/health").json().at("status"), "UP");
+}
+
+TEST_F(StatusTest, ReadinessFollowsTheProcess) {
+  Harness& gateway = Start();
+  EXPECT_EQ(gateway.Get("/readyz").status, 503);
+
+  gateway.gateway().ready = true;
+
+  EXPECT_EQ(gateway.Get("/readyz").status, 200);
+}
+
+TEST_F(StatusTest, MetricsCountByPattern) {
+  Harness& gateway = Start();
+  gateway.Get("/some/prefix/health");
+  gateway.Get("/nowhere");
+
+  const std::string text = gateway.Get("/metrics").body;
+
+  EXPECT_THAT(text, HasSubstr(R"(duet_gateway_requests_total{code="200",route="/health"} 1)"));
+  EXPECT_THAT(text, HasSubstr(R"(duet_gateway_requests_total{code="404",route="none"} 1)"));
+}
+
+TEST_F(StatusTest, TheLabelConfigHasTheModelsClasses) {
+  const Reply reply = Start().Get("/label-config");
+
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_THAT(reply.Header("Content-Type"), HasSubstr("xml"));
+  EXPECT_THAT(reply.body, HasSubstr(R"(value="dog")"));
+}
+
+TEST_F(StatusTest, AProfileHasItsOwnVersionAndAnUnknownOneIsNamed) {
+  Harness& gateway = Start({.profiles = R"({"street": {"score_threshold": 0.3}})"});
+
+  const json::value fallback = gateway.Get("/versions").json();
+  const json::value street = gateway.Get("/p/street/versions").json();
+  const Reply unknown = gateway.Get("/p/forest/health");
+
+  EXPECT_NE(fallback.at("versions").at(0), street.at("versions").at(0));
+  EXPECT_EQ(unknown.status, 404);
+  EXPECT_EQ(unknown.json().at("error"), R"(There is no profile "forest"; there are: street.)");
+}
+
+TEST_F(StatusTest, BasicAuthGuardsAllButProbesMetricsAndWebhooks) {
+  Harness& gateway =
+      Start({.gateway = {.basic_auth_user = "ann", .basic_auth_password = "s3cret:x"}});
+  const auto with = [&](const std::string& credentials) {
+    return gateway
+        .Send("GET", "/health", "", {{"Authorization", "Basic " + absl::Base64Escape(credentials)}})
+        .status;
+  };
+
+  const Reply refused = gateway.Get("/health");
+  EXPECT_EQ(refused.status, 401);
+  EXPECT_THAT(refused.Header("WWW-Authenticate"), HasSubstr("Basic"));
+  EXPECT_EQ(with("ann:s3cret:x"), 200);
+  EXPECT_EQ(with("ann:s3cret"), 401);
+  EXPECT_EQ(with("bob:s3cret:x"), 401);
+  EXPECT_EQ(gateway.Send("GET", "/health", "", {{"Authorization", "Basic !"}}).status, 401);
+  EXPECT_EQ(gateway.Get("/livez").status, 200);
+  EXPECT_EQ(gateway.Get("/metrics").status, 200);
+  EXPECT_EQ(gateway.Post("/webhook", {{"action", "ANNOTATION_CREATED"}}).status, 200);
+  EXPECT_EQ(gateway.Post("/predict", json::object()).status, 401);
+}
+
+TEST_F(StatusTest, UnknownWebhooksAreWelcome) {
+  Harness& gateway = Start();
+
+  EXPECT_EQ(gateway.Post("/webhook", {{"action", "ANNOTATIONS_DELETED"}}).json().at("status"),
+            "ok");
+  EXPECT_EQ(gateway.Post("/webhook", {{"action", "LABEL_LINK_CREATED"}}).json().at("status"),
+            "Unknown event");
+  EXPECT_EQ(gateway.Send("POST", "/webhook", "no json").status, 400);
+}
+
+}  // namespace
+}  // namespace gateway::testing

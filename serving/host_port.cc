@@ -29,17 +29,6 @@ std::string JoinHostPort(const std::string& host, int port) {
   return absl::StrCat(host, ":", port);
 }
 
-void Knock(const std::string& host, int port) {
-  addrinfo* found = nullptr;
-  if (Resolve(host, port, &found) != 0) return;
-  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found, &freeaddrinfo);
-  const int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return;
-  // Linux takes 0.0.0.0 and :: for this machine.
-  [[maybe_unused]] const int ignored = connect(fd, found->ai_addr, found->ai_addrlen);
-  close(fd);
-}
-
 absl::Status CheckCanListen(const std::string& host, int port, std::string_view flag) {
   const auto error = [&](const char* why) {
     return absl::UnavailableError(absl::StrCat("cannot listen on ", JoinHostPort(host, port), ": ",

@@ -17,10 +17,6 @@ std::string JoinHostPort(const std::string& host, int port);
 // still take the port before its user does. `flag`: what to name as the setting to change.
 absl::Status CheckCanListen(const std::string& host, int port, std::string_view flag);
 
-// Connects to host:port and hangs up, whatever comes of it: wakes a thread that waits for
-// connections.
-void Knock(const std::string& host, int port);
-
 }  // namespace serving
 
 #endif  // DUET_SERVING_HOST_PORT_H_

@@ -1,54 +1,138 @@
 #include "serving/metrics_server.h"
 
-#include <prometheus/exposer.h>
+#include <absl/status/status.h>
 
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/tcp_stream.hpp>
+#include <boost/beast/http.hpp>
 #include <chrono>
-#include <exception>
-#include <future>
+#include <string>
 #include <thread>
 #include <utility>
 
 #include "serving/host_port.h"
 
 namespace serving {
+namespace {
 
-MetricsServer::MetricsServer(std::unique_ptr<prometheus::Exposer> exposer, std::string host,
-                             int port)
-    : exposer_(std::move(exposer)), host_(std::move(host)), port_(port) {}
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+using asio::ip::tcp;
 
-// CivetWeb's accepting thread looks every two seconds whether it should stop, or when somebody
-// connects.
-MetricsServer::~MetricsServer() {
-  std::promise<void> stopped;
-  std::thread stop([&] {
-    exposer_.reset();
-    stopped.set_value();
-  });
-  const std::future<void> done = stopped.get_future();
-  do {
-    Knock(host_, port_);
-  } while (done.wait_for(std::chrono::milliseconds(5)) != std::future_status::ready);
-  stop.join();
+constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
+constexpr std::chrono::seconds kPatience(10);
+constexpr int kMaxConnections = 16;  // scrapers are one or two
+
+http::response<http::string_body> Respond(const http::request<http::empty_body>& request,
+                                          const Metrics& metrics) {
+  http::response<http::string_body> response(http::status::ok, request.version());
+  response.keep_alive(false);
+  response.set(http::field::content_type, "text/plain");
+  if (request.target().substr(0, request.target().find('?')) != "/metrics") {
+    response.result(http::status::not_found);
+    response.body() = "only /metrics is here\n";
+  } else if (request.method() != http::verb::get && request.method() != http::verb::head) {
+    response.result(http::status::method_not_allowed);
+    response.set(http::field::allow, "GET, HEAD");
+  } else {
+    response.set(http::field::content_type, Metrics::kTextType);
+    response.body() = metrics.Text();
+  }
+  response.prepare_payload();
+  if (request.method() == http::verb::head) response.body().clear();
+  return response;
 }
+
+}  // namespace
+
+class MetricsServer::Impl {
+ public:
+  explicit Impl(const Metrics& metrics) : metrics_(metrics), acceptor_(io_), pause_(io_) {}
+
+  ~Impl() {
+    io_.stop();
+    if (thread_.joinable()) thread_.join();
+  }
+
+  boost::system::error_code Listen(const std::string& bind, int port) {
+    boost::system::error_code error;
+    const auto found =
+        tcp::resolver(io_).resolve(bind, std::to_string(port), tcp::resolver::passive, error);
+    if (error) return error;
+    const tcp::endpoint endpoint = found.begin()->endpoint();
+    acceptor_.open(endpoint.protocol(), error);
+    if (!error) acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
+    if (!error) acceptor_.bind(endpoint, error);
+    if (!error) acceptor_.listen(asio::socket_base::max_listen_connections, error);
+    if (error) return error;
+    asio::co_spawn(io_, Accept(), asio::detached);
+    thread_ = std::thread([this] { io_.run(); });
+    return error;
+  }
+
+  int port() const { return acceptor_.local_endpoint().port(); }
+
+ private:
+  asio::awaitable<void> Accept() {
+    while (true) {
+      auto [error, socket] = co_await acceptor_.async_accept(kAwait);
+      if (!error && connections_ < kMaxConnections) {
+        asio::co_spawn(io_, Answer(std::move(socket)), asio::detached);
+      } else if (error) {  // out of file descriptors, most likely
+        pause_.expires_after(std::chrono::milliseconds(100));
+        co_await pause_.async_wait(kAwait);
+      }
+    }
+  }
+
+  asio::awaitable<void> Answer(tcp::socket socket) {
+    ++connections_;
+    beast::tcp_stream stream(std::move(socket));
+    stream.expires_after(kPatience);
+    beast::flat_buffer buffer(/*max_size=*/8192);
+    http::request<http::empty_body> request;
+    if (const auto [error, bytes] = co_await http::async_read(stream, buffer, request, kAwait);
+        !error) {
+      const auto response = Respond(request, metrics_);
+      co_await http::async_write(stream, response, kAwait);
+      boost::system::error_code ignored;
+      stream.socket().shutdown(tcp::socket::shutdown_send, ignored);
+    }
+    --connections_;
+  }
+
+  const Metrics& metrics_;
+  asio::io_context io_;
+  tcp::acceptor acceptor_;
+  asio::steady_timer pause_;
+  int connections_ = 0;  // of the thread
+  std::thread thread_;
+};
+
+MetricsServer::MetricsServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+MetricsServer::~MetricsServer() = default;
+
+int MetricsServer::port() const { return impl_->port(); }
 
 absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(const std::string& bind,
                                                                     int port,
                                                                     const Metrics& metrics) {
-  // CivetWeb's own error doesn't say what is wrong.
-  if (absl::Status free = CheckCanListen(bind, port, "--metrics_port"); !free.ok()) return free;
-  try {
-    auto exposer = std::make_unique<prometheus::Exposer>(JoinHostPort(bind, port));
-    for (const auto& collectable : metrics.collectables()) {
-      exposer->RegisterCollectable(collectable);
-    }
-    const std::vector<int> ports = exposer->GetListeningPorts();
-    if (ports.empty()) return absl::UnavailableError("the metrics server has no port");
-    return std::unique_ptr<MetricsServer>(
-        new MetricsServer(std::move(exposer), bind, ports.front()));
-  } catch (const std::exception& e) {
-    return absl::UnavailableError("cannot serve metrics on " + JoinHostPort(bind, port) + ": " +
-                                  e.what());
+  auto impl = std::make_unique<Impl>(metrics);
+  if (const auto error = impl->Listen(bind, port)) {
+    return absl::UnavailableError("cannot listen on " + JoinHostPort(bind, port) + ": " +
+                                  error.message() + " (--metrics_port)");
   }
+  return std::unique_ptr<MetricsServer>(new MetricsServer(std::move(impl)));
 }
 
 }  // namespace serving

@@ -1,5 +1,7 @@
 // Serves GET /metrics on a port of its own, for the processes that have no HTTP server (the gateway
-// has one).
+// has one). Not by prometheus-cpp's Exposer: Debian's CivetWeb starts its threads with 100 KiB of
+// stack, which glibc refuses in a process that loads LibTorch and OpenBLAS (106 KiB of thread-local
+// storage).
 #ifndef DUET_SERVING_METRICS_SERVER_H_
 #define DUET_SERVING_METRICS_SERVER_H_
 
@@ -9,10 +11,6 @@
 #include <string>
 
 #include "serving/metrics.h"
-
-namespace prometheus {
-class Exposer;
-}
 
 namespace serving {
 
@@ -24,14 +22,13 @@ class MetricsServer {
                                                               const Metrics& metrics);
   ~MetricsServer();
 
-  int port() const { return port_; }
+  int port() const;
 
  private:
-  MetricsServer(std::unique_ptr<prometheus::Exposer> exposer, std::string host, int port);
+  class Impl;  // keeps Asio out of this header
+  explicit MetricsServer(std::unique_ptr<Impl> impl);
 
-  std::unique_ptr<prometheus::Exposer> exposer_;
-  const std::string host_;
-  const int port_;
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace serving

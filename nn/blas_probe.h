@@ -9,14 +9,14 @@
 namespace nn {
 
 struct BlasSpeed {
-  double gflops = 0;  // fp32 GEMM, all threads of the caller
-  double gflops_per_thread = 0;
+  double gflops_per_thread = 0;  // fp32 GEMM
   // Empty if the speed is plausible; else one sentence for the log: what was measured and what to
   // install.
   std::string warning;
 };
 
-// Multiplies for about 20 ms with the caller's threads (UseThreads).
+// Multiplies for about 20 ms on the calling thread alone. CPU time counts, so that a busy machine
+// is not taken for a slow library.
 BlasSpeed ProbeBlas();
 
 }  // namespace nn

@@ -40,7 +40,8 @@ int AvailableCores() {
 
 int UseThreads(int count) {
   if (count <= 0) count = AvailableCores();
-  at::set_num_threads(count);
+  // Only on a change: it rebuilds a pool of threads that nothing here uses.
+  if (at::get_num_threads() != count) at::set_num_threads(count);
   omp_set_num_threads(count);  // at:: skips this for threads it did not see first
   return count;
 }

@@ -68,8 +68,10 @@ absl::StatusOr<std::unique_ptr<Network>> MakeNetwork(Rtmdet modules, vision::Siz
     return absl::InvalidArgumentError(
         absl::StrCat("--precision=", options.precision, ": must be fp32 or bf16"));
   }
-  if (options.device != "cpu") {
-    if (bf16) return absl::UnimplementedError("--precision=bf16 needs --device=cpu");
+  if (options.device != "cpu" || options.plain) {
+    if (bf16) {
+      return absl::UnimplementedError("--precision=bf16 needs --device=cpu and no --plain");
+    }
     return MakePlainNetwork(std::move(modules), options.device);
   }
   if (bf16 && !nn::onednn::CpuHasBFloat16()) {
@@ -101,6 +103,11 @@ absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Load(const LoadO
   const PythonConfig config = ParsePythonConfig(file->meta.config_text);
   absl::StatusOr<DetectorSettings> settings = ReadSettings(config);
   if (!settings.ok()) return About(config_path, settings.status());
+  model->evaluation_score_threshold_ = settings->score_threshold;
+  settings->score_threshold = options.score_threshold;
+  settings->max_per_img = options.max_detections.value_or(settings->max_per_img);
+  settings->nms_iou_threshold = options.nms_iou_threshold.value_or(settings->nms_iou_threshold);
+  if (options.input_side) settings->input_size = {*options.input_side, *options.input_side};
   model->settings_ = *std::move(settings);
 
   // The modules borrow the file's mapping.
@@ -131,7 +138,7 @@ absl::StatusOr<std::vector<Detection>> DetectionModel::Detect(const cv::Mat& pic
   const absl::StatusOr<cv::Mat> fitted = FitPicture(picture, settings_, &placement);
   if (!fitted.ok()) return fitted.status();
   PostprocessOptions post = {
-      .score_threshold = options.score_threshold,
+      .score_threshold = options.score_threshold.value_or(settings_.score_threshold),
       .nms_pre = settings_.nms_pre,
       .min_bbox_size = settings_.min_bbox_size,
       .nms_iou_threshold = options.nms_iou_threshold.value_or(settings_.nms_iou_threshold),

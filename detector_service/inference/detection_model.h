@@ -20,16 +20,23 @@
 namespace detector {
 
 struct LoadOptions {
-  std::string checkpoint;  // path
-  std::string
-      config_file;  // path of an mmengine config that replaces the checkpoint's own; may be empty
+  std::string checkpoint;   // path
+  std::string config_file;  // path; replaces the config in the checkpoint. May be empty.
   std::string device = "cpu";
   std::string precision = "fp32";  // or "bf16"
+  // The plain modules even on a CPU: the yardstick for the packed form.
+  bool plain = false;
+
+  // What holds where a request is silent. Absent: the model config's.
+  double score_threshold = 0.5;
+  std::optional<int> max_detections;
+  std::optional<double> nms_iou_threshold;
+  std::optional<int> input_side;  // multiple of 32
 };
 
 // What a request may change; absent values are the model's.
 struct DetectOptions {
-  double score_threshold = 0.5;
+  std::optional<double> score_threshold;
   std::optional<int> max_detections;
   std::optional<double> nms_iou_threshold;
   bool clip_to_image = true;
@@ -54,7 +61,10 @@ class DetectionModel {
   // Changes whenever answers may change: "rtmdet-m-1a2b3c4d-fp32-5e6f".
   const std::string& version() const { return version_; }
   const std::vector<std::string>& classes() const { return classes_; }
+  // The config's, with the overrides of LoadOptions.
   const DetectorSettings& settings() const { return settings_; }
+  // The config's own score_thr, made for evaluation; settings() has what is served.
+  double evaluation_score_threshold() const { return evaluation_score_threshold_; }
   const LoadOptions& options() const { return options_; }
   std::uint64_t parameter_count() const { return parameter_count_; }
 
@@ -66,6 +76,7 @@ class DetectionModel {
   std::string version_;
   std::vector<std::string> classes_;
   DetectorSettings settings_;
+  double evaluation_score_threshold_ = 0;
   std::uint64_t parameter_count_ = 0;
 
   std::mutex mutex_;  // guards what follows

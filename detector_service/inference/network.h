@@ -16,8 +16,7 @@ class Network {
  public:
   virtual ~Network() = default;
 
-  // `input`: [3, H, W] floats of `size`. Fills `output`; its vectors are reused if they are large
-  // enough.
+  // `input`: [3, H, W] floats of `size`. `output` points into the network until the next Run.
   virtual absl::Status Run(const float* input, vision::Size size, RawOutput* output) = 0;
 };
 

@@ -3,8 +3,10 @@
 #include <absl/status/status.h>
 #include <absl/strings/str_format.h>
 
+#include <array>
 #include <cmath>
 #include <utility>
+#include <vector>
 
 #include "detector_service/packed/rtmdet_graph.h"
 #include "nn/torch_status.h"
@@ -29,13 +31,15 @@ class PackedNetwork final : public Network {
     for (int i = 0; i < kLevels; ++i) {
       const auto logits = program_->output(2 * i);
       const auto distances = program_->output(2 * i + 1);
-      RawLevel& level = output->levels[i];
-      level.grid = {logits.width, logits.height};
-      const std::size_t cells = static_cast<std::size_t>(logits.width) * logits.height;
-      level.logits.assign(logits.data, logits.data + cells * logits.channels);
-      level.distances.assign(distances.data, distances.data + cells * distances.channels);
+      distances_[i].assign(distances.data, distances.data + std::size_t{1} * distances.height *
+                                                                distances.width *
+                                                                distances.channels);
       const auto stride = static_cast<float>(kStrides[i]);
-      for (float& d : level.distances) d = (config_.exp_on_reg ? std::exp(d) : d) * stride;
+      for (float& d : distances_[i]) d = (config_.exp_on_reg ? std::exp(d) : d) * stride;
+      const std::size_t cells = static_cast<std::size_t>(logits.width) * logits.height;
+      output->levels[i] = {.grid = {logits.width, logits.height},
+                           .logits = {logits.data, cells * logits.channels},
+                           .distances = distances_[i]};
     }
     return absl::OkStatus();
   }
@@ -44,6 +48,7 @@ class PackedNetwork final : public Network {
   const std::unique_ptr<nn::onednn::Program> program_;
   const RtmdetConfig config_;
   const vision::Size input_size_;
+  std::array<std::vector<float>, kLevels> distances_;  // what the last output points into
 };
 
 }  // namespace

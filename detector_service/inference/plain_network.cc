@@ -3,6 +3,7 @@
 #include <absl/strings/str_cat.h>
 #include <c10/core/Device.h>
 
+#include <span>
 #include <utility>
 
 #include "nn/torch_status.h"
@@ -10,12 +11,13 @@
 namespace detector {
 namespace {
 
-// [1, C, H, W] on any device → [H * W, C] floats.
-void CopyOut(const at::Tensor& map, std::vector<float>* out) {
-  out->resize(map.numel());
-  at::Tensor view =
-      torch::from_blob(out->data(), {map.size(2), map.size(3), map.size(1)}, at::kFloat);
-  view.copy_(map.squeeze(0).permute({1, 2, 0}));
+// [1, C, H, W] on any device → [1, H, W, C] floats on the CPU.
+at::Tensor ChannelsLast(const at::Tensor& map) {
+  return map.permute({0, 2, 3, 1}).to(at::kCPU, at::kFloat).contiguous();
+}
+
+std::span<const float> View(const at::Tensor& tensor) {
+  return {tensor.data_ptr<float>(), static_cast<std::size_t>(tensor.numel())};
 }
 
 class PlainNetwork final : public Network {
@@ -31,11 +33,12 @@ class PlainNetwork final : public Network {
       const HeadOutput raw = model_(image);
       output->num_classes = model_->config.num_classes;
       for (int i = 0; i < kLevels; ++i) {
-        RawLevel& level = output->levels[i];
-        level.grid = {static_cast<int>(raw.cls_logits[i].size(3)),
-                      static_cast<int>(raw.cls_logits[i].size(2))};
-        CopyOut(raw.cls_logits[i], &level.logits);
-        CopyOut(raw.distances[i], &level.distances);
+        logits_[i] = ChannelsLast(raw.cls_logits[i]);
+        distances_[i] = ChannelsLast(raw.distances[i]);
+        output->levels[i] = {
+            .grid = {static_cast<int>(logits_[i].size(2)), static_cast<int>(logits_[i].size(1))},
+            .logits = View(logits_[i]),
+            .distances = View(distances_[i])};
       }
     });
   }
@@ -43,6 +46,8 @@ class PlainNetwork final : public Network {
  private:
   Rtmdet model_;
   const c10::Device device_;
+  Features logits_;  // what the last output points into
+  Features distances_;
 };
 
 }  // namespace

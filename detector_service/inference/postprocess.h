@@ -6,6 +6,7 @@
 #define DUET_DETECTOR_SERVICE_INFERENCE_POSTPROCESS_H_
 
 #include <array>
+#include <span>
 #include <vector>
 
 #include "detector_service/inference/preprocess.h"
@@ -14,11 +15,11 @@
 
 namespace detector {
 
-// One level's output, cells in row-major order.
+// One level's output, cells in row-major order. The memory is the network's.
 struct RawLevel {
   vision::Size grid;
-  std::vector<float> logits;     // [cells, num_classes]
-  std::vector<float> distances;  // [cells, 4]: left, top, right, bottom in input pixels
+  std::span<const float> logits;     // [cells, num_classes]
+  std::span<const float> distances;  // [cells, 4]: left, top, right, bottom in input pixels
 };
 // At kStrides.
 struct RawOutput {

@@ -1,6 +1,7 @@
 #include "detector_service/inference/preprocess.h"
 
 #include <absl/status/status.h>
+#include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
 #include <algorithm>
@@ -28,10 +29,14 @@ absl::StatusOr<cv::Mat> FitPicture(const cv::Mat& picture, const DetectorSetting
   *placement = {.image = {picture.cols, picture.rows},
                 .scale_x = scaled_width / width,
                 .scale_y = scaled_height / height};
-  cv::Mat fitted(target.height, target.width, CV_8UC3, cv::Scalar::all(settings.pad_value));
-  cv::Mat window = fitted(cv::Rect(0, 0, scaled_width, scaled_height));
-  cv::resize(picture, window, window.size(), 0, 0, cv::INTER_LINEAR);
-  return fitted;
+  try {
+    cv::Mat fitted(target.height, target.width, CV_8UC3, cv::Scalar::all(settings.pad_value));
+    cv::Mat window = fitted(cv::Rect(0, 0, scaled_width, scaled_height));
+    cv::resize(picture, window, window.size(), 0, 0, cv::INTER_LINEAR);
+    return fitted;
+  } catch (const cv::Exception& e) {
+    return absl::InternalError(absl::StrCat("resize the picture: ", e.what()));
+  }
 }
 
 void Normalize(const cv::Mat& fitted, const DetectorSettings& settings, float* input) {

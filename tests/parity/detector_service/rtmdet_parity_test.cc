@@ -76,18 +76,28 @@ TEST_P(RtmdetParityTest, MapsOfEveryModuleAreTheReferences) {
   EXPECT_GE(compared, 6);
 }
 
-TEST_P(RtmdetParityTest, DetectionsAreTheReferences) {
-  auto model = DetectionModel::Load({.checkpoint = golden_.checkpoint});
+void ExpectDetectionsOfTheReference(const Golden& golden, const LoadOptions& options) {
+  auto model = DetectionModel::Load(options);
   ASSERT_TRUE(model.ok()) << model.status();
-  EXPECT_EQ((*model)->classes(), golden_.classes);
-  DetectOptions as_the_reference{.score_threshold = (*model)->settings().score_threshold,
-                                 .clip_to_image = false};
-  for (const GoldenImage& image : golden_.images) {
+  EXPECT_EQ((*model)->classes(), golden.classes);
+  const DetectOptions as_the_reference{.score_threshold = (*model)->evaluation_score_threshold(),
+                                       .clip_to_image = false};
+  for (const GoldenImage& image : golden.images) {
     const auto found = (*model)->Detect(ReadPicture(image), as_the_reference);
     ASSERT_TRUE(found.ok()) << found.status();
-    EXPECT_EQ(found->size(), image.detections.size()) << image.path;
+    // One of 300 may be another where float32 and float64 already disagree.
+    EXPECT_NEAR(found->size(), image.detections.size(), 0.01 * image.detections.size())
+        << image.path;
     EXPECT_GE(CountMatches(image.detections, *found), 0.99 * image.detections.size()) << image.path;
   }
+}
+
+TEST_P(RtmdetParityTest, DetectionsOfThePlainModulesAreTheReferences) {
+  ExpectDetectionsOfTheReference(golden_, {.checkpoint = golden_.checkpoint, .plain = true});
+}
+
+TEST_P(RtmdetParityTest, DetectionsOfThePackedFormAreTheReferences) {
+  ExpectDetectionsOfTheReference(golden_, {.checkpoint = golden_.checkpoint});
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, RtmdetParityTest, testing::Values("tiny", "exp"),

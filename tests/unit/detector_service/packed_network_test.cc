@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 #include <vector>
 
 #include "detector_service/inference/plain_network.h"
@@ -35,7 +36,7 @@ Rtmdet RandomModel(double widen, double deepen, int classes) {
 }
 
 // The largest difference, relative to the largest value.
-double Error(const std::vector<float>& got, const std::vector<float>& want) {
+double Error(std::span<const float> got, std::span<const float> want) {
   double difference = 0, range = 0;
   for (std::size_t i = 0; i < want.size(); ++i) {
     difference = std::max<double>(difference, std::abs(got[i] - want[i]));

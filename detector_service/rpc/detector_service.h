@@ -1,0 +1,67 @@
+// duet.detector.v1.Detector over a ModelHost: checks requests, queues them, translates. No
+// arithmetic here.
+//
+// Threads: gRPC's handlers block in the queue; two workers run what leaves it, so that one decodes
+// a picture while the other one computes (the model takes one caller at a time).
+#ifndef DUET_DETECTOR_SERVICE_RPC_DETECTOR_SERVICE_H_
+#define DUET_DETECTOR_SERVICE_RPC_DETECTOR_SERVICE_H_
+
+#include <absl/status/statusor.h>
+
+#include "detector_service/rpc/model_host.h"
+#include "detector_service/rpc/picture_source.h"
+#include "duet/detector/v1/detector.grpc.pb.h"
+#include "serving/clock.h"
+#include "serving/metrics.h"
+#include "serving/work_queue.h"
+
+namespace detector {
+
+inline constexpr serving::CounterSpec kDetections{"duet_detector_detections_total",
+                                                  "Detections returned."};
+inline constexpr serving::HistogramSpec kStageSeconds{
+    "duet_detector_stage_seconds", "Time in a part of a request; stage: decode, model.", "stage"};
+
+struct ServiceOptions {
+  int queue_size = 32;
+  int threads = 1;  // per picture
+};
+
+class DetectorService final : public duet::detector::v1::Detector::Service {
+ public:
+  // What is pointed to must outlive the service.
+  DetectorService(const ServiceOptions& options, ModelHost* host, const PictureSource* pictures,
+                  serving::Clock* clock, serving::Metrics* metrics);
+
+  grpc::Status Detect(grpc::ServerContext* call, const duet::detector::v1::DetectRequest* request,
+                      duet::detector::v1::DetectResponse* response) override;
+  grpc::Status DetectBatch(
+      grpc::ServerContext* call,
+      grpc::ServerReaderWriter<duet::detector::v1::DetectBatchResponse,
+                               duet::detector::v1::DetectBatchRequest>* stream) override;
+  grpc::Status GetModel(grpc::ServerContext* call,
+                        const duet::detector::v1::GetModelRequest* request,
+                        duet::detector::v1::GetModelResponse* response) override;
+  grpc::Status ReloadModel(grpc::ServerContext* call,
+                           const duet::vision::v1::ReloadModelRequest* request,
+                           duet::vision::v1::ReloadModelResponse* response) override;
+
+ private:
+  absl::Status Answer(grpc::ServerContext* call, int rank,
+                      const duet::detector::v1::DetectRequest& request,
+                      duet::detector::v1::DetectResponse* response);
+  // On a worker.
+  absl::Status Compute(const duet::detector::v1::DetectRequest& request,
+                       duet::detector::v1::DetectResponse* response);
+
+  const ServiceOptions options_;
+  ModelHost* const host_;
+  const PictureSource* const pictures_;
+  serving::Clock* const clock_;
+  serving::Metrics* const metrics_;
+  serving::WorkQueue queue_;
+};
+
+}  // namespace detector
+
+#endif  // DUET_DETECTOR_SERVICE_RPC_DETECTOR_SERVICE_H_

@@ -1,0 +1,83 @@
+#include "detector_service/rpc/translate.h"
+
+#include <absl/status/status.h>
+#include <absl/strings/str_cat.h>
+
+#include <algorithm>
+
+namespace detector {
+namespace {
+
+// Far above any use; keeps counts inside an int.
+constexpr std::uint32_t kMaxDetections = 100'000;
+
+absl::Status CheckUnit(const char* field, double value) {
+  if (value >= 0 && value <= 1) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(field, " must be from 0 to 1, not ", value));
+}
+
+}  // namespace
+
+absl::StatusOr<DetectOptions> ReadOptions(const duet::detector::v1::DetectRequest& request,
+                                          const DetectionModel& model) {
+  DetectOptions options;
+  options.clip_to_image = !request.keep_unclipped();
+  if (request.has_score_threshold()) {
+    options.score_threshold = request.score_threshold();
+    if (auto status = CheckUnit("score_threshold", request.score_threshold()); !status.ok()) {
+      return status;
+    }
+  }
+  if (request.has_nms_iou_threshold()) {
+    options.nms_iou_threshold = request.nms_iou_threshold();
+    if (auto status = CheckUnit("nms_iou_threshold", request.nms_iou_threshold()); !status.ok()) {
+      return status;
+    }
+  }
+  if (request.has_max_detections()) {
+    if (request.max_detections() == 0) {
+      return absl::InvalidArgumentError("max_detections must be at least 1");
+    }
+    options.max_detections = static_cast<int>(std::min(request.max_detections(), kMaxDetections));
+  }
+  for (const std::string& name : request.classes()) {
+    const auto& known = model.classes();
+    const auto found = std::find(known.begin(), known.end(), name);
+    if (found == known.end()) {
+      return absl::InvalidArgumentError(absl::StrCat("classes: the model has no class '", name,
+                                                     "'; GetModel lists its ", known.size()));
+    }
+    options.class_ids.push_back(static_cast<int>(found - known.begin()));
+  }
+  return options;
+}
+
+void WriteResponse(const std::vector<Detection>& detections, const DetectionModel& model,
+                   vision::Size image, duet::detector::v1::DetectResponse* response) {
+  response->set_image_width(image.width);
+  response->set_image_height(image.height);
+  response->set_model_version(model.version());
+  for (const Detection& detection : detections) {
+    duet::detector::v1::Detection* out = response->add_detections();
+    duet::vision::v1::Box* box = out->mutable_box();
+    box->set_x_min(detection.box.x_min);
+    box->set_y_min(detection.box.y_min);
+    box->set_x_max(detection.box.x_max);
+    box->set_y_max(detection.box.y_max);
+    out->set_score(detection.score);
+    out->set_class_id(detection.class_id);
+    out->set_label(model.classes()[detection.class_id]);
+  }
+}
+
+void WriteModelInfo(const DetectionModel& model, duet::vision::v1::ModelInfo* info) {
+  info->set_name(model.name());
+  info->set_version(model.version());
+  info->set_input_width(model.settings().input_size.width);
+  info->set_input_height(model.settings().input_size.height);
+  info->set_precision(model.options().precision);
+  info->set_device(model.options().device);
+  info->set_parameter_count(model.parameter_count());
+}
+
+}  // namespace detector

@@ -1,0 +1,27 @@
+// Between the wire's messages and the detector's types.
+#ifndef DUET_DETECTOR_SERVICE_RPC_TRANSLATE_H_
+#define DUET_DETECTOR_SERVICE_RPC_TRANSLATE_H_
+
+#include <absl/status/statusor.h>
+
+#include <vector>
+
+#include "detector_service/inference/detection_model.h"
+#include "duet/detector/v1/detector.pb.h"
+#include "vision/geometry.h"
+
+namespace detector {
+
+// InvalidArgument, naming the field, for values out of range (NaN is) and unknown classes.
+absl::StatusOr<DetectOptions> ReadOptions(const duet::detector::v1::DetectRequest& request,
+                                          const DetectionModel& model);
+
+// All but the timing.
+void WriteResponse(const std::vector<Detection>& detections, const DetectionModel& model,
+                   vision::Size image, duet::detector::v1::DetectResponse* response);
+
+void WriteModelInfo(const DetectionModel& model, duet::vision::v1::ModelInfo* info);
+
+}  // namespace detector
+
+#endif  // DUET_DETECTOR_SERVICE_RPC_TRANSLATE_H_

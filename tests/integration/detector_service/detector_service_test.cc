@@ -1,0 +1,278 @@
+// The detector behind a real socket, with a small checkpoint of random weights.
+
+#include "detector_service/rpc/detector_service.h"
+
+#include <gmock/gmock.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+
+#include <cmath>
+#include <filesystem>
+#include <memory>
+
+#include "serving/grpc_server.h"
+#include "tests/parity/detector_service/golden.h"
+#include "tests/testing/status_matchers.h"
+#include "tests/testing/temp_dir.h"
+
+namespace detector {
+namespace {
+
+namespace proto = duet::detector::v1;
+using testing::HasSubstr;
+using testing::SizeIs;
+
+MATCHER_P2(IsGrpcError, code, message, "") {
+  *result_listener << arg.error_code() << ": " << arg.error_message();
+  return arg.error_code() == code && testing::Value(arg.error_message(), message);
+}
+
+class DetectorServiceTest : public testing::Test {
+ protected:
+  // One model for all tests: compiling it is most of their time.
+  static void SetUpTestSuite() {
+    golden_ = new Golden(ReadGolden("tiny"));
+    auto model = DetectionModel::Load({.checkpoint = golden_->checkpoint});
+    ASSERT_TRUE(model.ok()) << model.status();
+    model_ = new std::shared_ptr<DetectionModel>(*std::move(model));
+    files_ = new duet_testing::TempDir;
+    std::filesystem::copy(golden_->checkpoint, files_->path() + "/models/tiny.pth",
+                          MakeParents(files_->path() + "/models/tiny.pth"));
+    files_->Write("models/broken.pth", "PK\003\004 and then nothing");
+    files_->Write("pictures/a 1.png", duet_testing::ReadFile(golden_->images[1].path));
+  }
+  static void TearDownTestSuite() {
+    delete files_;
+    delete model_;
+    delete golden_;
+  }
+  static std::filesystem::copy_options MakeParents(const std::filesystem::path& path) {
+    std::filesystem::create_directories(path.parent_path());
+    return std::filesystem::copy_options::none;
+  }
+
+  void Start(ReloadOptions reload = {}) {
+    host_ = std::make_unique<ModelHost>(*model_, reload);
+    pictures_ =
+        std::make_unique<PictureSource>(files_->path() + "/pictures", vision::ImageLimits{});
+    service_ = std::make_unique<DetectorService>(ServiceOptions{.queue_size = 4, .threads = 2},
+                                                 host_.get(), pictures_.get(),
+                                                 &serving::Clock::Real(), &metrics_);
+    auto server = serving::GrpcServer::Start({}, {service_.get()}, &metrics_);
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    server_->SetReady(true);
+    stub_ = proto::Detector::NewStub(grpc::CreateChannel(
+        "127.0.0.1:" + std::to_string(server_->port()), grpc::InsecureChannelCredentials()));
+  }
+
+  // The second golden picture; as the reference treats it.
+  static proto::DetectRequest AsTheReference() {
+    proto::DetectRequest request;
+    request.mutable_image()->set_data(duet_testing::ReadFile(golden_->images[1].path));
+    request.set_score_threshold(0.001F);
+    request.set_keep_unclipped(true);
+    return request;
+  }
+
+  grpc::Status Detect(const proto::DetectRequest& request, proto::DetectResponse* response) {
+    grpc::ClientContext context;
+    return stub_->Detect(&context, request, response);
+  }
+  grpc::Status Detect(const proto::DetectRequest& request) {
+    proto::DetectResponse ignored;
+    return Detect(request, &ignored);
+  }
+
+  static Golden* golden_;
+  static std::shared_ptr<DetectionModel>* model_;
+  static duet_testing::TempDir* files_;
+  serving::Metrics metrics_;
+  std::unique_ptr<ModelHost> host_;
+  std::unique_ptr<PictureSource> pictures_;
+  std::unique_ptr<DetectorService> service_;
+  std::unique_ptr<serving::GrpcServer> server_;
+  std::unique_ptr<proto::Detector::Stub> stub_;
+};
+Golden* DetectorServiceTest::golden_ = nullptr;
+std::shared_ptr<DetectionModel>* DetectorServiceTest::model_ = nullptr;
+duet_testing::TempDir* DetectorServiceTest::files_ = nullptr;
+
+TEST_F(DetectorServiceTest, DetectAnswersWhatTheReferenceFinds) {
+  Start();
+  proto::DetectResponse response;
+
+  const grpc::Status status = Detect(AsTheReference(), &response);
+
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(response.image_width(), 640U);
+  EXPECT_EQ(response.image_height(), 480U);
+  EXPECT_EQ(response.model_version(), (*model_)->version());
+  std::vector<Detection> found;
+  for (const proto::Detection& d : response.detections()) {
+    EXPECT_EQ(d.label(), golden_->classes[d.class_id()]);
+    found.push_back({{d.box().x_min(), d.box().y_min(), d.box().x_max(), d.box().y_max()},
+                     d.score(),
+                     static_cast<int>(d.class_id())});
+  }
+  const auto& expected = golden_->images[1].detections;
+  EXPECT_GE(CountMatches(expected, found), 0.99 * expected.size());
+}
+
+TEST_F(DetectorServiceTest, ARequestsSettingsHold) {
+  Start();
+  proto::DetectRequest request = AsTheReference();
+  request.set_max_detections(5);
+  request.add_classes("wheel");
+  request.set_keep_unclipped(false);
+  proto::DetectResponse response;
+
+  ASSERT_TRUE(Detect(request, &response).ok());
+
+  EXPECT_THAT(response.detections(), SizeIs(5));
+  for (const proto::Detection& d : response.detections()) {
+    EXPECT_EQ(d.label(), "wheel");
+    EXPECT_LE(d.box().x_max(), 640);
+    EXPECT_LE(d.box().y_max(), 480);
+  }
+  // Silent, it gets the service's threshold.
+  request.clear_score_threshold();
+  request.clear_max_detections();
+  ASSERT_TRUE(Detect(request, &response).ok());
+  EXPECT_GT(response.detections_size(), 0);
+  EXPECT_LT(response.detections_size(), 100);
+  for (const proto::Detection& d : response.detections()) EXPECT_GT(d.score(), 0.5F);
+}
+
+TEST_F(DetectorServiceTest, FilesAreReadBelowTheImageRootOnly) {
+  Start();
+  proto::DetectRequest request;
+  request.mutable_image()->set_uri("file://" + files_->path() + "/pictures/a%201.png");
+  EXPECT_TRUE(Detect(request).ok());
+
+  for (const std::string& uri :
+       {"file://" + files_->path() + "/models/tiny.pth", std::string("file:///etc/passwd"),
+        "file://" + files_->path() + "/pictures/../models/tiny.pth",
+        std::string("http://127.0.0.1/a.png"), std::string("file://elsewhere/a.png"),
+        std::string("a.png")}) {
+    request.mutable_image()->set_uri(uri);
+    EXPECT_THAT(Detect(request), IsGrpcError(grpc::StatusCode::INVALID_ARGUMENT, testing::_))
+        << uri;
+  }
+}
+
+TEST_F(DetectorServiceTest, WhatIsWrongWithARequestIsNamed) {
+  Start();
+  const auto is_error = [](const char* part) {
+    return IsGrpcError(grpc::StatusCode::INVALID_ARGUMENT, HasSubstr(part));
+  };
+  EXPECT_THAT(Detect({}), is_error("image is missing"));
+  proto::DetectRequest request = AsTheReference();
+  request.set_score_threshold(std::nanf(""));
+  EXPECT_THAT(Detect(request), is_error("score_threshold"));
+  request = AsTheReference();
+  request.set_nms_iou_threshold(1.5);
+  EXPECT_THAT(Detect(request), is_error("nms_iou_threshold"));
+  request = AsTheReference();
+  request.set_max_detections(0);
+  EXPECT_THAT(Detect(request), is_error("max_detections"));
+  request = AsTheReference();
+  request.add_classes("unicorn");
+  EXPECT_THAT(Detect(request), is_error("'unicorn'"));
+  request = AsTheReference();
+  request.mutable_image()->mutable_data()->resize(2000);
+  EXPECT_THAT(Detect(request), IsGrpcError(grpc::StatusCode::INVALID_ARGUMENT, testing::_));
+}
+
+TEST_F(DetectorServiceTest, ABatchGoesOnAfterABadPicture) {
+  Start();
+  grpc::ClientContext context;
+  const auto stream = stub_->DetectBatch(&context);
+  proto::DetectBatchRequest request;
+  request.set_id("good");
+  *request.mutable_request() = AsTheReference();
+  ASSERT_TRUE(stream->Write(request));
+  request.set_id("bad");
+  request.mutable_request()->mutable_image()->set_data("not a picture");
+  ASSERT_TRUE(stream->Write(request));
+  request.set_id("again");
+  *request.mutable_request() = AsTheReference();
+  ASSERT_TRUE(stream->Write(request));
+  stream->WritesDone();
+
+  proto::DetectBatchResponse answer;
+  ASSERT_TRUE(stream->Read(&answer));
+  EXPECT_EQ(answer.id(), "good");
+  EXPECT_GT(answer.response().detections_size(), 200);
+  ASSERT_TRUE(stream->Read(&answer));
+  EXPECT_EQ(answer.id(), "bad");
+  EXPECT_EQ(answer.error().code(), grpc::StatusCode::INVALID_ARGUMENT);
+  ASSERT_TRUE(stream->Read(&answer));
+  EXPECT_EQ(answer.id(), "again");
+  EXPECT_TRUE(answer.has_response());
+  EXPECT_FALSE(stream->Read(&answer));
+  EXPECT_TRUE(stream->Finish().ok());
+}
+
+TEST_F(DetectorServiceTest, AnExpiredRequestIsNotServed) {
+  Start();
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() - std::chrono::seconds(1));
+  proto::DetectResponse response;
+
+  EXPECT_EQ(stub_->Detect(&context, AsTheReference(), &response).error_code(),
+            grpc::StatusCode::DEADLINE_EXCEEDED);
+}
+
+TEST_F(DetectorServiceTest, GetModelTellsWhatIsLoaded) {
+  Start();
+  grpc::ClientContext context;
+  proto::GetModelResponse response;
+
+  ASSERT_TRUE(stub_->GetModel(&context, {}, &response).ok());
+
+  EXPECT_EQ(response.model().version(), (*model_)->version());
+  EXPECT_EQ(response.model().input_width(), 640U);
+  EXPECT_EQ(response.model().precision(), "fp32");
+  EXPECT_EQ(response.classes(1), "big dog");
+  EXPECT_FALSE(response.has_masks());
+  EXPECT_EQ(response.score_threshold(), 0.5F);
+  EXPECT_EQ(response.max_detections(), 300U);
+}
+
+TEST_F(DetectorServiceTest, ReloadIsOffByDefault) {
+  Start();
+  grpc::ClientContext context;
+  duet::vision::v1::ReloadModelResponse response;
+
+  EXPECT_THAT(stub_->ReloadModel(&context, {}, &response),
+              IsGrpcError(grpc::StatusCode::PERMISSION_DENIED, HasSubstr("--enable_reload")));
+}
+
+TEST_F(DetectorServiceTest, ReloadSwapsInAGoodFileAndABadOneChangesNothing) {
+  Start({.enabled = true, .model_root = files_->path() + "/models", .threads = 2});
+  const auto reload = [&](const char* file, duet::vision::v1::ReloadModelResponse* response) {
+    grpc::ClientContext context;
+    duet::vision::v1::ReloadModelRequest request;
+    request.set_checkpoint(file);
+    return stub_->ReloadModel(&context, request, response);
+  };
+  duet::vision::v1::ReloadModelResponse response;
+
+  EXPECT_THAT(reload("broken.pth", &response),
+              IsGrpcError(grpc::StatusCode::INVALID_ARGUMENT, HasSubstr("broken.pth")));
+  EXPECT_THAT(reload("../pictures/a 1.png", &response),
+              IsGrpcError(grpc::StatusCode::INVALID_ARGUMENT, HasSubstr("not a file below")));
+  EXPECT_EQ(host_->Current(), *model_);
+
+  const grpc::Status status = reload("tiny.pth", &response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(response.previous_version(), (*model_)->version());
+  EXPECT_EQ(response.model().version(), (*model_)->version());  // the same content
+  EXPECT_GT(response.peak_memory_bytes(), 0U);
+  EXPECT_NE(host_->Current(), *model_);
+  EXPECT_TRUE(Detect(AsTheReference()).ok());
+}
+
+}  // namespace
+}  // namespace detector

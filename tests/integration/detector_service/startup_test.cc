@@ -1,0 +1,69 @@
+// The program itself: how it starts, and how it refuses to.
+
+#include <gmock/gmock.h>
+#include <signal.h>
+
+#include <string>
+
+#include "tests/testing/status_matchers.h"
+#include "tests/testing/subprocess.h"
+#include "tests/testing/temp_dir.h"
+
+namespace detector {
+namespace {
+
+using duet_testing::IntField;
+using duet_testing::Subprocess;
+using testing::HasSubstr;
+using testing::Not;
+
+const std::string kTiny = std::string(DUET_TEST_DATA) + "/detector/tiny.pth";
+
+std::vector<std::string> Command(const std::string& checkpoint,
+                                 const std::vector<std::string>& more = {}) {
+  std::vector<std::string> command = {DUET_DETECTOR, "--checkpoint=" + checkpoint, "--port=0",
+                                      "--metrics_port=0", "--threads=2"};
+  command.insert(command.end(), more.begin(), more.end());
+  return command;
+}
+
+TEST(DetectorStartupTest, ServesAndDrains) {
+  Subprocess detector(Command(kTiny));
+
+  ASSERT_OK_AND_ASSIGN(const std::string line, detector.WaitForLine("\"event\":\"serving\""));
+  EXPECT_GT(IntField(line, "port"), 0);
+  EXPECT_THAT(detector.err(), HasSubstr("\"event\":\"model.ready\""));
+  detector.Signal(SIGTERM);
+  EXPECT_EQ(detector.Wait(), 0);
+}
+
+struct Refusal {
+  std::vector<std::string> command;
+  std::string message;  // part of it
+};
+
+TEST(DetectorStartupTest, WhatItCannotServeIsOneLineAndExitCodeOne) {
+  const duet_testing::TempDir dir;
+  std::string damaged = duet_testing::ReadFile(kTiny);
+  damaged.resize(damaged.size() / 2);
+  const std::string bad_config = dir.Write("bad.py", "model = dict(test_cfg=dict(score_thr='?'))");
+  const Refusal refusals[] = {
+      {Command(dir.path() + "/none.pth"), "none.pth: "},
+      {Command(dir.Write("half.pth", damaged)), "half.pth: "},
+      {Command(dir.Write("text.pth", "hello")), "text.pth: "},
+      {Command(std::string(DUET_TEST_DATA) + "/segmenter/sam_a.pth"), "duet-segmenter"},
+      {Command(kTiny, {"--config_file=" + bad_config}), "bad.py: model config: test_cfg score_thr"},
+      {Command(kTiny, {"--device=cuda"}), "device 'cuda'"},
+      {Command(kTiny, {"--device=gpu"}), "device 'gpu'"},
+  };
+  for (const Refusal& refusal : refusals) {
+    Subprocess detector(refusal.command);
+    EXPECT_EQ(detector.Wait(), 1) << refusal.message;
+    EXPECT_THAT(detector.err(), HasSubstr("\"event\":\"startup.failed\""));
+    EXPECT_THAT(detector.err(), HasSubstr(refusal.message));
+    EXPECT_THAT(detector.err(), Not(HasSubstr("\"event\":\"serving\"")));
+  }
+}
+
+}  // namespace
+}  // namespace detector

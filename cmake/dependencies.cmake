@@ -15,6 +15,7 @@ find_package(spdlog REQUIRED)
 find_package(prometheus-cpp CONFIG REQUIRED)
 
 if(DUET_WITH_TORCH)
+  find_package(OpenMP REQUIRED COMPONENTS CXX)
   find_package(Torch REQUIRED)
   # oneDNN by hand: its CMake config in Debian asks for OpenCL's headers, which nothing here uses.
   find_library(DNNL_LIBRARY dnnl REQUIRED)

@@ -1,0 +1,136 @@
+#include "nn/onednn/matmul.h"
+
+#include <omp.h>
+
+#include <cstring>
+#include <unordered_map>
+
+namespace nn::onednn {
+namespace {
+
+using dnnl::memory;
+
+const dnnl::engine& Engine() {
+  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  return engine;
+}
+
+dnnl::stream& ThreadStream() {
+  thread_local dnnl::stream stream(Engine());
+  return stream;
+}
+
+memory::data_type TypeOf(Precision precision) {
+  return precision == Precision::kBFloat16 ? memory::data_type::bf16 : memory::data_type::f32;
+}
+
+// oneDNN plans a primitive for the number of threads at its creation.
+class ThreadsForCreation {
+ public:
+  explicit ThreadsForCreation(int threads) : before_(omp_get_max_threads()) {
+    omp_set_num_threads(threads);
+  }
+  ~ThreadsForCreation() { omp_set_num_threads(before_); }
+
+ private:
+  int before_;
+};
+
+dnnl::matmul::primitive_desc Describe(const MatmulShape& s, Epilogue epilogue, bool with_bias,
+                                      int threads) {
+  const ThreadsForCreation scope(threads);
+  const memory::desc src({s.rows, s.inner}, TypeOf(s.type), memory::dims{s.input_stride, 1});
+  const memory::desc weights({s.inner, s.columns}, TypeOf(s.type), memory::format_tag::any);
+  const memory::desc dst({s.rows, s.columns}, TypeOf(s.output_type),
+                         memory::dims{s.output_stride, 1});
+  dnnl::post_ops post;
+  if (epilogue == Epilogue::kGelu) {
+    post.append_eltwise(1.0F, dnnl::algorithm::eltwise_gelu_erf, 0.0F, 0.0F);
+  } else if (epilogue == Epilogue::kAddToOutput) {
+    post.append_sum(1.0F);
+  }
+  dnnl::primitive_attr attr;
+  attr.set_post_ops(post);
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  if (with_bias) {
+    const memory::desc bias({1, s.columns}, memory::data_type::f32, memory::format_tag::ab);
+    return {dnnl::matmul::desc(src, weights, bias, dst), attr, Engine()};
+  }
+  return {dnnl::matmul::desc(src, weights, dst), attr, Engine()};
+}
+
+dnnl::matmul Create(const dnnl::matmul::primitive_desc& desc, int threads) {
+  const ThreadsForCreation scope(threads);
+  return dnnl::matmul(desc);
+}
+
+memory View(const memory::desc& desc, const void* data) {
+  return {desc, Engine(), const_cast<void*>(data)};
+}
+
+}  // namespace
+
+Matmul::Matmul(const MatmulShape& shape, Epilogue epilogue, bool with_bias, int threads)
+    : shape_(shape),
+      desc_(Describe(shape, epilogue, with_bias, threads)),
+      primitive_(Create(desc_, threads)),
+      with_bias_(with_bias) {}
+
+std::size_t Matmul::packed_bytes() const { return desc_.weights_desc().get_size(); }
+std::size_t Matmul::scratch_bytes() const { return desc_.scratchpad_desc().get_size(); }
+
+void Matmul::Pack(const void* source, std::int64_t inner_stride, std::int64_t column_stride,
+                  void* packed) const {
+  const memory::desc plain({shape_.inner, shape_.columns}, TypeOf(shape_.type),
+                           memory::dims{inner_stride, column_stride});
+  memory from = View(plain, source);
+  memory to = View(desc_.weights_desc(), packed);
+  dnnl::reorder(from, to).execute(ThreadStream(), from, to);
+  ThreadStream().wait();
+}
+
+void Matmul::Run(const void* input, const void* packed, const float* bias, void* output,
+                 void* scratch) const {
+  std::unordered_map<int, memory> args = {
+      {DNNL_ARG_SRC, View(desc_.src_desc(), input)},
+      {DNNL_ARG_WEIGHTS, View(desc_.weights_desc(), packed)},
+      {DNNL_ARG_DST, View(desc_.dst_desc(), output)},
+      {DNNL_ARG_SCRATCHPAD, View(desc_.scratchpad_desc(), scratch)}};
+  if (with_bias_) args.emplace(DNNL_ARG_BIAS, View(desc_.bias_desc(), bias));
+  primitive_.execute(ThreadStream(), args);
+  ThreadStream().wait();
+}
+
+PackedLinear::PackedLinear(const at::Tensor& weight, const at::Tensor& bias, std::int64_t rows,
+                           Precision type, Precision output_type, Epilogue epilogue, int threads)
+    : matmul_({.rows = rows,
+               .inner = weight.size(1),
+               .columns = weight.size(0),
+               .input_stride = weight.size(1),
+               .output_stride = weight.size(0),
+               .type = type,
+               .output_type = output_type},
+              epilogue, bias.defined(), threads),
+      packed_(new std::byte[matmul_.packed_bytes()]),
+      scratch_(new std::byte[matmul_.scratch_bytes() + 1]),
+      has_bias_(bias.defined()),
+      out_(weight.size(0)) {
+  const at::Tensor source =
+      weight.detach().to(type == Precision::kBFloat16 ? at::kBFloat16 : at::kFloat).contiguous();
+  matmul_.Pack(source.data_ptr(), 1, weight.size(1), packed_.get());
+  if (has_bias_) {
+    const at::Tensor values = bias.detach().to(at::kFloat).contiguous();
+    bias_.reset(new float[out_]);
+    std::memcpy(bias_.get(), values.data_ptr<float>(), sizeof(float) * out_);
+  }
+}
+
+void PackedLinear::Run(const void* input, void* output) {
+  matmul_.Run(input, packed_.get(), bias_.get(), output, scratch_.get());
+}
+
+std::size_t PackedLinear::weight_bytes() const {
+  return matmul_.packed_bytes() + (has_bias_ ? sizeof(float) * out_ : 0);
+}
+
+}  // namespace nn::onednn

@@ -1,0 +1,77 @@
+// Matrix products with a prepacked right-hand side, the stuff that transformers are made of.
+#ifndef DUET_NN_ONEDNN_MATMUL_H_
+#define DUET_NN_ONEDNN_MATMUL_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <oneapi/dnnl/dnnl.hpp>
+
+#include "nn/onednn/program.h"
+
+namespace nn::onednn {
+
+// What happens to x · W before it is stored.
+enum class Epilogue { kNone, kGelu, kAddToOutput };
+
+struct MatmulShape {
+  std::int64_t rows, inner, columns;  // [rows, inner] · [inner, columns]
+  // Elements from one row to the next, of the left-hand side and of the output.
+  std::int64_t input_stride, output_stride;
+  Precision type = Precision::kFloat32;  // of both factors
+  Precision output_type = Precision::kFloat32;
+};
+
+// One product, of one shape. Immutable after construction; Run may be called from several threads
+// at once, each with memory of its own.
+//
+// Built for `threads` OpenMP threads: with 1 it is meant to be run inside a parallel region, one
+// product a thread.
+class Matmul {
+ public:
+  Matmul(const MatmulShape& shape, Epilogue epilogue, bool with_bias, int threads);
+
+  // The right-hand side as this product wants it. `Pack` reads element (i, c) at
+  // source[i * inner_stride + c * column_stride], of the shape's type.
+  std::size_t packed_bytes() const;
+  void Pack(const void* source, std::int64_t inner_stride, std::int64_t column_stride,
+            void* packed) const;
+  std::size_t scratch_bytes() const;
+  std::int64_t input_stride() const { return shape_.input_stride; }
+
+  // `packed` by Pack; `bias` float32 [columns] or null as constructed; `scratch` of scratch_bytes.
+  void Run(const void* input, const void* packed, const float* bias, void* output,
+           void* scratch) const;
+
+ private:
+  MatmulShape shape_;
+  dnnl::matmul::primitive_desc desc_;
+  dnnl::matmul primitive_;
+  bool with_bias_;
+};
+
+// y = epilogue(x · weightᵀ + bias): torch.nn.Linear with its weights packed. One Run at a time.
+class PackedLinear {
+ public:
+  // `weight` [out, in] float32, `bias` [out] or undefined; both are copied. Runs on `rows` rows at
+  // a time, dense.
+  PackedLinear(const at::Tensor& weight, const at::Tensor& bias, std::int64_t rows, Precision type,
+               Precision output_type, Epilogue epilogue, int threads);
+
+  void Run(const void* input, void* output);
+  std::size_t weight_bytes() const;
+
+ private:
+  Matmul matmul_;
+  std::unique_ptr<std::byte[]> packed_;
+  std::unique_ptr<float[]> bias_;
+  std::unique_ptr<std::byte[]> scratch_;
+  bool has_bias_;
+  std::int64_t out_;
+};
+
+}  // namespace nn::onednn
+
+#endif  // DUET_NN_ONEDNN_MATMUL_H_

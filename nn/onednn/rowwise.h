@@ -1,0 +1,29 @@
+// The row-wise passes of a transformer: layer norm and softmax with decomposed relative positions.
+// Compiled for several x86-64 levels; the best one for the CPU is chosen when the program loads.
+#ifndef DUET_NN_ONEDNN_ROWWISE_H_
+#define DUET_NN_ONEDNN_ROWWISE_H_
+
+#include <cstdint>
+
+#include "nn/onednn/elementwise.h"
+
+namespace nn::onednn {
+
+// output = (x - mean) / sqrt(var + eps) · weight + bias over `count` values, biased variance.
+void LayerNormRow(const float* x, const float* weight, const float* bias, float eps,
+                  std::int64_t count, float* output);
+void LayerNormRow(const float* x, const float* weight, const float* bias, float eps,
+                  std::int64_t count, BFloat16Bits* output);
+
+// Unnormalised softmax of one query over a side × side grid of keys:
+//   z[y, x] = scores[y, x] · scale + bias_y[y] + bias_x[x],   output[y, x] = exp(z - max z).
+// Returns the outputs' sum: dividing after the product with V is `side`² / d times cheaper.
+// `scores` is overwritten; `output` may be `scores`.
+float SoftmaxRow(float* scores, std::int64_t side, float scale, const float* bias_y,
+                 const float* bias_x, float* output);
+float SoftmaxRow(float* scores, std::int64_t side, float scale, const float* bias_y,
+                 const float* bias_x, BFloat16Bits* output);
+
+}  // namespace nn::onednn
+
+#endif  // DUET_NN_ONEDNN_ROWWISE_H_

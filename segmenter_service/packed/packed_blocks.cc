@@ -1,0 +1,266 @@
+#include "segmenter_service/packed/packed_blocks.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cstring>
+#include <functional>
+#include <numeric>
+#include <optional>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "nn/onednn/matmul.h"
+#include "nn/onednn/rowwise.h"
+#include "segmenter_service/packed/attention.h"
+
+namespace segmenter {
+namespace {
+
+using nn::onednn::BFloat16Bits;
+using nn::onednn::Epilogue;
+using nn::onednn::PackedLinear;
+using nn::onednn::Precision;
+
+std::vector<float> ToVector(const at::Tensor& tensor) {
+  const at::Tensor t = tensor.detach().to(at::kFloat).contiguous();
+  return {t.data_ptr<float>(), t.data_ptr<float>() + t.numel()};
+}
+
+// The largest divisor of `count` that is at most `limit`.
+std::int64_t DivisorUpTo(std::int64_t count, std::int64_t limit) {
+  for (std::int64_t d = std::min(count, limit); d > 1; --d) {
+    if (count % d == 0) return d;
+  }
+  return 1;
+}
+
+struct Norm {
+  std::vector<float> weight, bias;
+  float eps;
+};
+
+Norm NormOf(const torch::nn::LayerNorm& norm) {
+  return {ToVector(norm->weight), ToVector(norm->bias), static_cast<float>(norm->options.eps())};
+}
+
+}  // namespace
+
+class PackedBlocks::Impl {
+ public:
+  virtual ~Impl() = default;
+  virtual void Run(std::int64_t index, float* tokens) = 0;
+  virtual std::size_t weight_bytes() const = 0;
+};
+
+namespace {
+
+// Tokens that pass through the MLP together: few enough that the hidden layer stays in the cache.
+constexpr std::int64_t kMlpRows = 512;
+// Queries of a global block at a time: their scores fill half of a typical 1 MiB L2 cache.
+constexpr std::int64_t kGlobalRows = 32;
+
+template <typename T>
+class TypedBlocks final : public PackedBlocks::Impl {
+ public:
+  TypedBlocks(ImageEncoderViTImpl& encoder, const ImageEncoderConfig& config, int threads)
+      : grid_(config.grid()),
+        tokens_(grid_ * grid_),
+        dim_(config.embed_dim),
+        heads_(config.num_heads),
+        head_dim_(dim_ / heads_),
+        mlp_rows_(DivisorUpTo(tokens_, kMlpRows)),
+        normed_(tokens_ * dim_),
+        qkv_(tokens_ * 3 * dim_),
+        attended_(tokens_ * dim_),
+        hidden_(mlp_rows_ * config.mlp_dim) {
+    constexpr Precision kType =
+        std::is_same_v<T, float> ? Precision::kFloat32 : Precision::kBFloat16;
+    for (std::int64_t i = 0; i < encoder.depth(); ++i) {
+      auto& block = *encoder.blocks->ptr(i)->as<ImageBlockImpl>();
+      const std::int64_t window = config.window_sizes[i];
+      const GridAttention<T>& attention = AttentionOf(window);
+      Block packed{.window = window, .norm1 = NormOf(block.norm1), .norm2 = NormOf(block.norm2)};
+      const auto linear = [&](const torch::nn::Linear& layer, std::int64_t rows, Precision output,
+                              Epilogue epilogue) {
+        return std::make_unique<PackedLinear>(layer->weight, layer->bias, rows, kType, output,
+                                              epilogue, threads);
+      };
+      packed.qkv = linear(block.attn->qkv, tokens_, kType, Epilogue::kNone);
+      packed.proj = linear(block.attn->proj, tokens_, Precision::kFloat32, Epilogue::kAddToOutput);
+      packed.lin1 = linear(block.mlp->lin1, mlp_rows_, kType, Epilogue::kGelu);
+      packed.lin2 = linear(block.mlp->lin2, mlp_rows_, Precision::kFloat32, Epilogue::kAddToOutput);
+      packed.tables = attention.PackTables(ToVector(block.attn->rel_pos_h).data(),
+                                           ToVector(block.attn->rel_pos_w).data());
+      for (const float b : ToVector(block.attn->qkv->bias)) packed.qkv_bias.push_back(Convert(b));
+      blocks_.push_back(std::move(packed));
+    }
+  }
+
+  void Run(std::int64_t index, float* tokens) override {
+    Block& block = blocks_[index];
+    Normalize(block.norm1, tokens, 0, tokens_);
+    block.qkv->Run(normed_.data(), qkv_.data());
+    if (block.window == 0) {
+      AttendGlobally(block);
+    } else {
+      AttendInWindows(block);
+    }
+    block.proj->Run(attended_.data(), tokens);
+    for (std::int64_t row = 0; row < tokens_; row += mlp_rows_) {
+      float* part = tokens + row * dim_;
+      Normalize(block.norm2, part, row, mlp_rows_);
+      block.lin1->Run(normed_.data() + row * dim_, hidden_.data());
+      block.lin2->Run(hidden_.data(), part);
+    }
+  }
+
+  std::size_t weight_bytes() const override {
+    std::size_t sum = 0;
+    for (const Block& b : blocks_) {
+      sum += b.qkv->weight_bytes() + b.proj->weight_bytes() + b.lin1->weight_bytes() +
+             b.lin2->weight_bytes() + b.tables.size();
+    }
+    return sum;
+  }
+
+ private:
+  struct Block {
+    std::int64_t window;
+    Norm norm1, norm2;
+    std::unique_ptr<PackedLinear> qkv, proj, lin1, lin2;
+    std::vector<std::byte> tables;
+    std::vector<T> qkv_bias;  // what a pad token's query, key and value are
+  };
+
+  static T Convert(float value) {
+    if constexpr (std::is_same_v<T, float>) {
+      return value;
+    } else {
+      return {c10::BFloat16(value).x};
+    }
+  }
+
+  // One set of products for each kind of block: all windows of a model have one size.
+  const GridAttention<T>& AttentionOf(std::int64_t window) {
+    std::optional<GridAttention<T>>& attention = window == 0 ? global_ : windowed_;
+    if (!attention.has_value()) {
+      if (window == 0) {
+        attention.emplace(grid_, head_dim_, DivisorUpTo(tokens_, kGlobalRows), 3 * dim_, dim_);
+      } else {
+        attention.emplace(window, head_dim_,
+                          DivisorUpTo(window * window, GridAttention<T>::kMaxRows), head_dim_,
+                          head_dim_);
+        window_ = window;
+      }
+    }
+    TORCH_CHECK(window == 0 || window == window_, "windows of ", window, " and ", window_,
+                " patches in one encoder");
+    return *attention;
+  }
+
+  void Normalize(const Norm& norm, const float* x, std::int64_t first, std::int64_t rows) {
+#pragma omp parallel for schedule(static)
+    for (std::int64_t r = 0; r < rows; ++r) {
+      nn::onednn::LayerNormRow(x + r * dim_, norm.weight.data(), norm.bias.data(), norm.eps, dim_,
+                               normed_.data() + (first + r) * dim_);
+    }
+  }
+
+  void AttendGlobally(const Block& block) {
+    keys_.resize(heads_);
+    const std::int64_t parts = tokens_ / global_->rows();
+#pragma omp parallel
+    {
+      typename GridAttention<T>::Scratch scratch;
+#pragma omp for schedule(dynamic)
+      for (std::int64_t h = 0; h < heads_; ++h) {
+        global_->PackKeys(qkv_.data() + dim_ + h * head_dim_,
+                          qkv_.data() + 2 * dim_ + h * head_dim_, &keys_[h]);
+      }
+#pragma omp for schedule(dynamic) collapse(2)
+      for (std::int64_t h = 0; h < heads_; ++h) {
+        for (std::int64_t part = 0; part < parts; ++part) {
+          const std::int64_t first = part * global_->rows();
+          global_->Attend(qkv_.data() + first * 3 * dim_ + h * head_dim_, first, keys_[h],
+                          block.tables.data(), &scratch,
+                          attended_.data() + first * dim_ + h * head_dim_);
+        }
+      }
+    }
+  }
+
+  void AttendInWindows(const Block& block) {
+    const std::int64_t side = block.window, across = (grid_ + side - 1) / side;
+#pragma omp parallel
+    {
+      typename GridAttention<T>::Scratch scratch;
+      typename GridAttention<T>::Keys keys;
+      std::vector<T> gathered(3 * side * side * head_dim_), out(side * side * head_dim_);
+#pragma omp for schedule(dynamic) collapse(2)
+      for (std::int64_t w = 0; w < across * across; ++w) {
+        for (std::int64_t h = 0; h < heads_; ++h) {
+          const std::int64_t top = w / across * side, left = w % across * side;
+          Gather(block, top, left, h, gathered.data());
+          const std::int64_t plane = side * side * head_dim_;
+          windowed_->PackKeys(gathered.data() + plane, gathered.data() + 2 * plane, &keys);
+          const std::int64_t rows = windowed_->rows();
+          for (std::int64_t first = 0; first < side * side; first += rows) {
+            windowed_->Attend(gathered.data() + first * head_dim_, first, keys, block.tables.data(),
+                              &scratch, out.data() + first * head_dim_);
+          }
+          for (std::int64_t y = 0; y < std::min(side, grid_ - top); ++y) {
+            for (std::int64_t x = 0; x < std::min(side, grid_ - left); ++x) {
+              std::memcpy(attended_.data() + ((top + y) * grid_ + left + x) * dim_ + h * head_dim_,
+                          out.data() + (y * side + x) * head_dim_, sizeof(T) * head_dim_);
+            }
+          }
+        }
+      }
+    }
+  }
+
+  // q, k, v of one head in one window, [3, side * side, head_dim].
+  void Gather(const Block& block, std::int64_t top, std::int64_t left, std::int64_t head,
+              T* gathered) const {
+    const std::int64_t side = block.window;
+    for (std::int64_t part = 0; part < 3; ++part) {
+      const std::int64_t offset = part * dim_ + head * head_dim_;
+      for (std::int64_t y = top; y < top + side; ++y) {
+        for (std::int64_t x = left; x < left + side; ++x) {
+          const T* from = y < grid_ && x < grid_ ? qkv_.data() + (y * grid_ + x) * 3 * dim_ + offset
+                                                 : block.qkv_bias.data() + offset;
+          std::memcpy(gathered, from, sizeof(T) * head_dim_);
+          gathered += head_dim_;
+        }
+      }
+    }
+  }
+
+  const std::int64_t grid_, tokens_, dim_, heads_, head_dim_, mlp_rows_;
+  std::int64_t window_ = 0;
+  std::vector<T> normed_, qkv_, attended_, hidden_;
+  std::optional<GridAttention<T>> global_, windowed_;
+  std::vector<Block> blocks_;
+  std::vector<typename GridAttention<T>::Keys> keys_;  // of each head
+};
+
+}  // namespace
+
+PackedBlocks::PackedBlocks(ImageEncoderViTImpl& encoder, const ImageEncoderConfig& config,
+                           Precision precision, int threads) {
+  if (precision == Precision::kFloat32) {
+    impl_ = std::make_unique<TypedBlocks<float>>(encoder, config, threads);
+  } else {
+    impl_ = std::make_unique<TypedBlocks<BFloat16Bits>>(encoder, config, threads);
+  }
+}
+
+PackedBlocks::~PackedBlocks() = default;
+
+void PackedBlocks::Run(std::int64_t index, float* tokens) { impl_->Run(index, tokens); }
+
+std::size_t PackedBlocks::weight_bytes() const { return impl_->weight_bytes(); }
+
+}  // namespace segmenter

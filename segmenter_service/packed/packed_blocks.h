@@ -1,0 +1,44 @@
+// PackedBlocks: the encoder's transformer blocks as they run on a CPU. Where the plain modules
+// (modeling/image_encoder.h) are the source of truth, these are the same arithmetic with packed
+// weights, fused bias, GELU and residual, and attention that never materialises all scores: a few
+// rows of queries at a time, per head.
+//
+// Windowed blocks compute queries, keys and values of real tokens only: a pad token is zero after
+// the norm, so its key and value are the projection's bias.
+#ifndef DUET_SEGMENTER_SERVICE_PACKED_PACKED_BLOCKS_H_
+#define DUET_SEGMENTER_SERVICE_PACKED_PACKED_BLOCKS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "nn/onednn/program.h"
+#include "segmenter_service/modeling/image_encoder.h"
+#include "segmenter_service/modeling/sam_config.h"
+
+namespace segmenter {
+
+// Not thread-safe; Run of one block may be followed by any other work before the next.
+class PackedBlocks {
+ public:
+  // Copies what it needs from `encoder`. `threads`: OpenMP threads that Run will have. Throws
+  // c10::Error or dnnl::error (nn::CatchTorch turns both into a Status).
+  PackedBlocks(ImageEncoderViTImpl& encoder, const ImageEncoderConfig& config,
+               nn::onednn::Precision precision, int threads);
+  ~PackedBlocks();
+
+  // Block `index`, in place, on tokens [grid * grid, C], float32, row-major.
+  void Run(std::int64_t index, float* tokens);
+
+  std::size_t weight_bytes() const;
+
+  // One implementation a precision.
+  class Impl;
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace segmenter
+
+#endif  // DUET_SEGMENTER_SERVICE_PACKED_PACKED_BLOCKS_H_

@@ -1,0 +1,73 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+#include <vector>
+
+#include "nn/onednn/rowwise.h"
+
+namespace nn::onednn {
+namespace {
+
+std::vector<float> Random(std::size_t count, float from, float to) {
+  std::mt19937 generator(3);
+  std::uniform_real_distribution<float> values(from, to);
+  std::vector<float> out(count);
+  for (float& v : out) v = values(generator);
+  return out;
+}
+
+// Sides around the vector widths of 4, 8 and 16 floats.
+TEST(RowwiseTest, SoftmaxRowEqualsDoublePrecision) {
+  for (const std::int64_t side : {1, 3, 7, 8, 14, 15, 16, 17, 64}) {
+    std::vector<float> scores = Random(side * side, -30, 30);
+    const std::vector<float> by = Random(side, -5, 5), bx = Random(side + 1, -5, 5);
+    std::vector<double> want(scores.size());
+    double largest = -1e300, want_sum = 0;
+    for (std::int64_t i = 0; i < side * side; ++i) {
+      want[i] = scores[i] * 0.125 + by[i / side] + bx[i % side];
+      largest = std::max(largest, want[i]);
+    }
+    for (double& z : want) want_sum += z = std::exp(z - largest);
+
+    const float sum = SoftmaxRow(scores.data(), side, 0.125F, by.data(), bx.data(), scores.data());
+
+    // Arguments up to 40 in float32 are off by 2e-6, so their exponentials are by as much,
+    // relatively.
+    EXPECT_NEAR(sum, want_sum, 1e-5 * want_sum) << side;
+    for (std::int64_t i = 0; i < side * side; ++i) {
+      EXPECT_NEAR(scores[i], want[i], 1e-5 * want[i] + 1e-37) << side << " " << i;
+    }
+  }
+}
+
+TEST(RowwiseTest, SoftmaxOfFarApartScoresIsZeroNotNan) {
+  std::vector<float> scores = {0, -1000, -1e30F, 0};
+  const std::vector<float> zero(2, 0.0F);
+
+  const float sum = SoftmaxRow(scores.data(), 2, 1.0F, zero.data(), zero.data(), scores.data());
+
+  EXPECT_FLOAT_EQ(sum, 2);
+  EXPECT_LT(scores[1], 1e-37F);
+  EXPECT_LT(scores[2], 1e-37F);
+}
+
+TEST(RowwiseTest, LayerNormRowEqualsDoublePrecision) {
+  for (const std::int64_t count : {1, 5, 16, 33, 768}) {
+    const auto x = Random(count, -3, 9), weight = Random(count, 0, 2), bias = Random(count, -1, 1);
+    double mean = 0, squares = 0;
+    for (const float v : x) mean += v / static_cast<double>(count);
+    for (const float v : x) squares += (v - mean) * (v - mean) / static_cast<double>(count);
+    std::vector<float> got(count);
+
+    LayerNormRow(x.data(), weight.data(), bias.data(), 1e-6F, count, got.data());
+
+    for (std::int64_t i = 0; i < count; ++i) {
+      // Values up to 4 after dividing by the deviation; float32 keeps 7 digits.
+      EXPECT_NEAR(got[i], (x[i] - mean) / std::sqrt(squares + 1e-6) * weight[i] + bias[i], 1e-5);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace nn::onednn

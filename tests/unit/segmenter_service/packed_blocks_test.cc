@@ -1,0 +1,69 @@
+#include "segmenter_service/packed/packed_blocks.h"
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+#include <gtest/gtest.h>
+#include <torch/types.h>
+
+#include <string>
+
+#include "nn/threads.h"
+
+namespace segmenter {
+namespace {
+
+// Windows of 5 on a grid of 12: the last ones are padded. Block 1 attends globally.
+ImageEncoderConfig SmallEncoder() {
+  ImageEncoderConfig config;
+  config.image_size = 192;
+  config.embed_dim = 48;
+  config.num_heads = 3;
+  config.mlp_dim = 96;
+  config.window_sizes = {5, 0, 5};
+  return config;
+}
+
+ImageEncoderViT RandomEncoder(const ImageEncoderConfig& config) {
+  torch::NoGradGuard no_grad;
+  at::manual_seed(5);
+  ImageEncoderViT encoder(config, 32);
+  for (auto& p : encoder->named_parameters()) {
+    if (p.value().dim() == 2) p.value().normal_(0, 0.3);
+    if (p.value().dim() == 1) p.value().uniform_(-0.5, 1.5);
+  }
+  encoder->eval();
+  return encoder;
+}
+
+double Error(const at::Tensor& got, const at::Tensor& want) {
+  return ((got - want).abs().max() / want.abs().max()).item<double>();
+}
+
+void ExpectBlocksEqualThePlainOnes(nn::onednn::Precision precision, double tolerance) {
+  torch::NoGradGuard no_grad;
+  const int threads = nn::UseThreads(2);
+  const ImageEncoderConfig config = SmallEncoder();
+  ImageEncoderViT encoder = RandomEncoder(config);
+  PackedBlocks packed(*encoder, config, precision, threads);
+  const at::Tensor start = at::randn({1, 12, 12, 48});
+
+  for (std::int64_t i = 0; i < encoder->depth(); ++i) {
+    at::Tensor got = start.clone();
+    packed.Run(i, got.data_ptr<float>());
+    EXPECT_LT(Error(got, encoder->Block(i, start)), tolerance) << "block " << i;
+  }
+}
+
+// A few dozen fp32 roundings of values of one size.
+TEST(PackedBlocksTest, EqualThePlainOnes) {
+  ExpectBlocksEqualThePlainOnes(nn::onednn::Precision::kFloat32, 1e-5);
+}
+
+TEST(PackedBlocksTest, BFloat16StaysWithinItsPrecision) {
+  if (!nn::onednn::CpuHasBFloat16()) GTEST_SKIP() << "no bf16 on this CPU";
+  // 8 bits: 0.4 % a rounding, some of them before an exponential.
+  ExpectBlocksEqualThePlainOnes(nn::onednn::Precision::kBFloat16, 3e-2);
+}
+
+}  // namespace
+}  // namespace segmenter

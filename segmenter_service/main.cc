@@ -12,7 +12,7 @@ namespace {
 
 absl::Status Serve(const Options& options, serving::Process& process) {
   // The process's default, for threads of libraries; the queue's thread sets its own.
-  nn::UseThreads(options.threads);
+  nn::UseThreads(options.network.threads);
   if (const nn::BlasSpeed blas = nn::ProbeBlas(); !blas.warning.empty()) {
     serving::LogLine("blas.slow", serving::LogLevel::kWarning).Str("warning", blas.warning);
   }

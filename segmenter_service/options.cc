@@ -6,7 +6,7 @@ SegmenterOptions Options::Engine() const {
   SegmenterOptions engine;
   engine.embedding_cache_bytes = static_cast<std::size_t>(embedding_cache_mb) << 20;
   engine.queue_capacity = queue_size;
-  engine.threads = threads;
+  engine.threads = network.threads;
   engine.image_limits.max_bytes = std::int64_t{max_image_mb} << 20;
   engine.image_limits.max_pixels = std::int64_t{max_image_megapixels} * 1'000'000;
   return engine;
@@ -19,7 +19,7 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
   flags->Add("device", &options->network.device, "Where to compute: cpu, or cuda:N.");
   flags->Add("precision", &options->network.precision, "Arithmetic of the network: fp32 or bf16.",
              serving::OneOf({"fp32", "bf16"}));
-  flags->Add("threads", &options->threads,
+  flags->Add("threads", &options->network.threads,
              "Threads that compute; 0: as many as the process has CPUs.", InRange(0, 1024));
   flags->Add("embedding_cache_mb", &options->embedding_cache_mb,
              "Memory for embeddings of pictures seen, MiB; an official model needs 4 a picture.",

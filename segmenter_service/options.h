@@ -20,7 +20,6 @@ struct Options {
 
   std::string checkpoint;
   NetworkOptions network;
-  int threads = 0;
   int embedding_cache_mb = 512;
   int queue_size = 64;
   int max_image_mb = 64;

@@ -1,10 +1,11 @@
-// SamNetwork on the plain modules.
+// SamNetwork on the plain modules; on a CPU, the encoder's blocks in their packed form.
 #include <ATen/Functions.h>
 #include <ATen/core/grad_mode.h>
 #include <absl/strings/str_cat.h>
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <utility>
 
 #include "nn/state_dict.h"
@@ -12,6 +13,7 @@
 #include "nn/torch_status.h"
 #include "segmenter_service/inference/sam_network.h"
 #include "segmenter_service/modeling/sam.h"
+#include "segmenter_service/packed/packed_blocks.h"
 
 namespace segmenter {
 namespace {
@@ -43,7 +45,9 @@ std::vector<std::vector<std::size_t>> Batches(absl::Span<const Prompt> prompts) 
 
 class PlainNetwork final : public SamNetwork {
  public:
-  PlainNetwork(Sam sam, at::Device device) : sam_(std::move(sam)), device_(device) {
+  // `blocks`: the encoder's, or null to run the plain ones.
+  PlainNetwork(Sam sam, at::Device device, std::unique_ptr<PackedBlocks> blocks)
+      : sam_(std::move(sam)), device_(device), packed_blocks_(std::move(blocks)) {
     sam_->eval();
     sam_->to(device_);
     at::NoGradGuard no_grad;
@@ -61,7 +65,7 @@ class PlainNetwork final : public SamNetwork {
       at::Tensor tokens = encoder->Begin(FromHost(input, {1, 3, side, side}));
       for (std::int64_t i = 0; i < encoder->depth(); ++i) {
         if (absl::Status status = yield(); !status.ok()) return status;
-        tokens = encoder->Block(i, tokens);
+        tokens = RunBlock(i, tokens);
       }
       if (absl::Status status = yield(); !status.ok()) return status;
       return ToVector(encoder->Finish(tokens));
@@ -100,8 +104,7 @@ class PlainNetwork final : public SamNetwork {
     return nn::CatchTorch("warm up", [&]() -> absl::Status {
       at::NoGradGuard no_grad;
       const ImageEncoderConfig& encoder = config().image_encoder;
-      sam_->image_encoder->Block(
-          0, at::zeros({1, encoder.grid(), encoder.grid(), encoder.embed_dim}, device_));
+      RunBlock(0, at::zeros({1, encoder.grid(), encoder.grid(), encoder.embed_dim}, device_));
       const std::vector<float> embedding(config().embed_dim * encoder.grid() * encoder.grid());
       Prompt prompt;
       prompt.points.push_back({{0, 0}, 1});
@@ -110,6 +113,14 @@ class PlainNetwork final : public SamNetwork {
   }
 
  private:
+  // Tokens [1, grid, grid, C]; may work in place.
+  at::Tensor RunBlock(std::int64_t index, const at::Tensor& tokens) {
+    if (packed_blocks_ == nullptr) return sam_->image_encoder->Block(index, tokens);
+    const at::Tensor dense = tokens.contiguous();
+    packed_blocks_->Run(index, dense.data_ptr<float>());
+    return dense;
+  }
+
   at::Tensor FromHost(absl::Span<const float> values, at::IntArrayRef shape) const {
     // Only read from; Torch has no const tensors.
     return at::from_blob(const_cast<float*>(values.data()), shape, at::kFloat).to(device_);
@@ -167,6 +178,7 @@ class PlainNetwork final : public SamNetwork {
 
   Sam sam_;
   const at::Device device_;
+  const std::unique_ptr<PackedBlocks> packed_blocks_;
   at::Tensor positions_;  // of the embedding's cells; constant, so computed once
 };
 
@@ -174,9 +186,15 @@ class PlainNetwork final : public SamNetwork {
 
 absl::StatusOr<std::unique_ptr<SamNetwork>> LoadNetwork(const checkpoint::StateDict& state_dict,
                                                         const NetworkOptions& options) {
-  if (options.precision != "fp32") {
+  const bool bf16 = options.precision == "bf16";
+  if (!bf16 && options.precision != "fp32") {
     return absl::InvalidArgumentError(
-        absl::StrCat("--precision=", options.precision, " is not available here; use fp32"));
+        absl::StrCat("--precision=", options.precision, ": must be fp32 or bf16"));
+  }
+  if (bf16 && (options.device != "cpu" || !nn::onednn::CpuHasBFloat16())) {
+    return absl::FailedPreconditionError(
+        "--precision=bf16 needs --device=cpu and a CPU with bf16 arithmetic (AVX512_BF16); use "
+        "fp32");
   }
   const absl::StatusOr<SamConfig> config = InferConfig(state_dict);
   if (!config.ok()) return config.status();
@@ -186,7 +204,15 @@ absl::StatusOr<std::unique_ptr<SamNetwork>> LoadNetwork(const checkpoint::StateD
         !status.ok()) {
       return status;
     }
-    return std::make_unique<PlainNetwork>(std::move(sam), at::Device(options.device));
+    std::unique_ptr<PackedBlocks> blocks;
+    if (options.device == "cpu") {
+      blocks = std::make_unique<PackedBlocks>(
+          *sam->image_encoder, config->image_encoder,
+          bf16 ? nn::onednn::Precision::kBFloat16 : nn::onednn::Precision::kFloat32,
+          options.threads > 0 ? options.threads : nn::AvailableCores());
+    }
+    return std::make_unique<PlainNetwork>(std::move(sam), at::Device(options.device),
+                                          std::move(blocks));
   });
 }
 

@@ -63,7 +63,8 @@ class SamNetwork {
 
 struct NetworkOptions {
   std::string device = "cpu";      // or "cuda:N"
-  std::string precision = "fp32";  // or "bf16"
+  std::string precision = "fp32";  // or "bf16": the encoder's products, on CPUs that have it
+  int threads = 0;  // that the network will compute with; 0: as many as there are cores
 };
 
 // Takes the weights over. InvalidArgument or FailedPrecondition (of InferConfig and of loading),

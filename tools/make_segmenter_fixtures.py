@@ -5,7 +5,8 @@ Copies the reduced checkpoint and the pictures, and writes, for each picture,
   NAME.safetensors  the tensors of its .npz, plus `<prompt>.points|labels|boxes|mask_input|iou`
   NAME_masks.png    for each prompt the first answer's mask at the picture's size, stacked downwards,
                     in the order of `prompts` in goldens.json
-goldens.json keeps what is left: sizes, hashes, the order of prompts, flags.
+goldens.json keeps what is left: sizes, hashes, the order of prompts, flags. amg_*.json are the
+automatic mask generator's records, copied.
 
 Usage: make_segmenter_fixtures.py GOLDENS_DIR   (needs numpy and Pillow)
 """
@@ -90,6 +91,8 @@ def main(goldens_dir):
                          "area": p["masks"][0][0]["area"], "bbox_xywh": p["masks"][0][0]["bbox_xywh"]}
                         for p in prompts.values()],
         }
+    for path in sorted(source.glob("amg_*.json")):
+        shutil.copyfile(path, OUT / path.name)
     (OUT / "goldens.json").write_text(json.dumps(summary, indent=1) + "\n")
 
 

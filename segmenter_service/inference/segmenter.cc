@@ -131,21 +131,25 @@ absl::StatusOr<EmbedAnswer> Segmenter::FindEmbedding(const SegmentQuestion& ques
     }
     return EmbedFor(current, question.image, kOpenedTaskRank, limits);
   }
+  absl::StatusOr<EmbedAnswer> answer = FindCached(current, question.image_id);
+  if (!answer.ok()) return answer;
+  const vision::Size size = answer->embedding->geometry.original;
+  if (absl::Status status = CheckPrompts(question, size, low_res_size); !status.ok()) return status;
+  return answer;
+}
+
+absl::StatusOr<EmbedAnswer> Segmenter::FindCached(std::shared_ptr<const ServedModel> model,
+                                                  const std::string& image_id) {
   EmbedAnswer answer;
-  answer.model = current;
-  answer.image_id = question.image_id;
-  answer.embedding = cache_.Find(KeyOf(*current, question.image_id));
-  answer.cached = true;
+  answer.embedding = cache_.Find(KeyOf(*model, image_id));
   if (answer.embedding == nullptr) {
-    return absl::NotFoundError(absl::StrCat("image_id '", question.image_id,
-                                            "' is unknown or was evicted: send the image"));
+    return absl::NotFoundError(
+        absl::StrCat("image_id '", image_id, "' is unknown or was evicted: send the image"));
   }
   metrics_.Get(kEmbeddings, {"hit"}).Increment();
-  if (absl::Status status =
-          CheckPrompts(question, answer.embedding->geometry.original, low_res_size);
-      !status.ok()) {
-    return status;
-  }
+  answer.model = std::move(model);
+  answer.image_id = image_id;
+  answer.cached = true;
   return answer;
 }
 
@@ -196,6 +200,98 @@ absl::StatusOr<SegmentAnswer> Segmenter::Segment(const SegmentQuestion& question
       refinements_.Keep(key, question.prompts[i], answer.masks.Logits(i, best));
     }
   }
+  return answer;
+}
+
+absl::StatusOr<std::shared_ptr<const ImageEmbedding>> Segmenter::EmbedPixels(
+    const ServedModel& model, const cv::Mat& pixels, const CallLimits& limits) {
+  const int side = static_cast<int>(model.network->config().image_encoder.image_size);
+  const absl::StatusOr<InputGeometry> geometry = FitInput({pixels.cols, pixels.rows}, side);
+  if (!geometry.ok()) return geometry.status();
+  std::vector<float> input(std::size_t{3} * side * side);
+  NormalizeAndPad(ResizeToInput(pixels, *geometry), *geometry, input.data());
+  absl::StatusOr<std::vector<float>> features = absl::InternalError("not run");
+  const absl::Status status =
+      queue_.Run({.rank = kBatchRank,
+                  .deadline = limits.deadline,
+                  .is_cancelled = limits.is_cancelled,
+                  .run = [&](absl::Duration) {
+                    features = model.network->EncodeImage(input, [&]() -> absl::Status {
+                      if (limits.is_cancelled && limits.is_cancelled()) {
+                        return absl::CancelledError("the caller hung up");
+                      }
+                      queue_.RunWaitingAbove(kBatchRank);
+                      return absl::OkStatus();
+                    });
+                  }});
+  if (!status.ok()) return status;
+  if (!features.ok()) return features.status();
+  return std::make_shared<const ImageEmbedding>(*geometry, *std::move(features));
+}
+
+absl::StatusOr<LowResMasks> Segmenter::DecodeInPieces(const ServedModel& model,
+                                                      const ImageEmbedding& embedding,
+                                                      absl::Span<const Prompt> prompts,
+                                                      const CallLimits& limits) {
+  constexpr std::size_t kPiece = 4;  // a click waits for one piece
+  LowResMasks all;
+  for (std::size_t from = 0; from < prompts.size(); from += kPiece) {
+    absl::StatusOr<LowResMasks> masks = absl::InternalError("not run");
+    const absl::Status status = queue_.Run({.rank = kBatchRank,
+                                            .deadline = limits.deadline,
+                                            .is_cancelled = limits.is_cancelled,
+                                            .run = [&](absl::Duration) {
+                                              masks = model.network->DecodeMasks(
+                                                  embedding.features, prompts.subspan(from, kPiece),
+                                                  /*multimask_output=*/true);
+                                            }});
+    if (!status.ok()) return status;
+    if (!masks.ok()) return masks.status();
+    all.masks_per_prompt = masks->masks_per_prompt;
+    all.size = masks->size;
+    all.logits.insert(all.logits.end(), masks->logits.begin(), masks->logits.end());
+    all.iou_scores.insert(all.iou_scores.end(), masks->iou_scores.begin(), masks->iou_scores.end());
+  }
+  return all;
+}
+
+absl::StatusOr<GenerateAnswer> Segmenter::Generate(
+    const GenerateQuestion& question,
+    const std::function<absl::Status(int prompts_done, int prompts_total)>& progress,
+    const CallLimits& limits) {
+  if (absl::Status status = CheckOptions(question.options); !status.ok()) return status;
+  if (question.image.empty() && question.options.crop_n_layers > 0) {
+    return absl::InvalidArgumentError("crop_n_layers needs the image's pixels: send the image");
+  }
+  const std::shared_ptr<const ServedModel> current = model();
+  absl::StatusOr<EmbedAnswer> image = question.image.empty()
+                                          ? FindCached(current, question.image_id)
+                                          : EmbedFor(current, question.image, kBatchRank, limits);
+  if (!image.ok()) return image.status();
+  GenerateAnswer answer{*std::move(image), {}};
+  cv::Mat pixels;
+  if (question.options.crop_n_layers > 0) {
+    absl::StatusOr<cv::Mat> decoded = vision::DecodeImage(question.image, options_.image_limits);
+    if (!decoded.ok()) return decoded.status();
+    pixels = *std::move(decoded);
+  }
+  bool whole = true;  // the first crop is the picture
+  absl::StatusOr<std::vector<GeneratedMask>> masks = GenerateMasks(
+      answer.image.embedding->geometry.original, question.options,
+      {.embed =
+           [&](const vision::Box& crop) -> absl::StatusOr<std::shared_ptr<const ImageEmbedding>> {
+         if (std::exchange(whole, false)) return answer.image.embedding;
+         const cv::Rect rect(static_cast<int>(crop.x_min), static_cast<int>(crop.y_min),
+                             static_cast<int>(crop.width()), static_cast<int>(crop.height()));
+         return EmbedPixels(*current, pixels(rect), limits);
+       },
+       .decode =
+           [&](const ImageEmbedding& embedding, absl::Span<const Prompt> prompts) {
+             return DecodeInPieces(*current, embedding, prompts, limits);
+           },
+       .progress = progress});
+  if (!masks.ok()) return masks.status();
+  answer.masks = *std::move(masks);
   return answer;
 }
 

@@ -21,6 +21,7 @@
 
 #include "segmenter_service/inference/embedder.h"
 #include "segmenter_service/inference/embedding_cache.h"
+#include "segmenter_service/inference/mask_generator.h"
 #include "segmenter_service/inference/prompt.h"
 #include "segmenter_service/inference/refinement_memory.h"
 #include "segmenter_service/inference/served_model.h"
@@ -85,6 +86,18 @@ struct SegmentAnswer {
   LowResMasks masks;
 };
 
+struct GenerateQuestion {
+  // As SegmentQuestion's; `image_id` alone will do only without crops, which need pixels.
+  std::string_view image;
+  std::string image_id;
+  MaskGeneratorOptions options;
+};
+
+struct GenerateAnswer {
+  EmbedAnswer image;
+  std::vector<GeneratedMask> masks;
+};
+
 // Lower-case hex SHA-256: the id of the picture with these bytes.
 std::string ImageIdOf(std::string_view bytes);
 
@@ -99,6 +112,13 @@ class Segmenter {
 
   // InvalidArgument names the prompt ("prompts[3]: …"), NotFound an unknown image_id.
   absl::StatusOr<SegmentAnswer> Segment(const SegmentQuestion& question, const CallLimits& limits);
+
+  // Everything in the picture, at the rank of a batch: between a few prompts it gives way.
+  // `progress` as MaskGeneratorSteps'.
+  absl::StatusOr<GenerateAnswer> Generate(
+      const GenerateQuestion& question,
+      const std::function<absl::Status(int prompts_done, int prompts_total)>& progress,
+      const CallLimits& limits);
 
   std::shared_ptr<const ServedModel> model() const;
   const vision::ImageLimits& image_limits() const { return options_.image_limits; }
@@ -120,6 +140,17 @@ class Segmenter {
                                        std::string_view image, int rank, const CallLimits& limits);
   absl::StatusOr<EmbedAnswer> FindEmbedding(const SegmentQuestion& question,
                                             const CallLimits& limits);
+  absl::StatusOr<EmbedAnswer> FindCached(std::shared_ptr<const ServedModel> model,
+                                         const std::string& image_id);
+  // A crop's embedding; not kept.
+  absl::StatusOr<std::shared_ptr<const ImageEmbedding>> EmbedPixels(const ServedModel& model,
+                                                                    const cv::Mat& pixels,
+                                                                    const CallLimits& limits);
+  // A few prompts at a time, at the rank of a batch.
+  absl::StatusOr<LowResMasks> DecodeInPieces(const ServedModel& model,
+                                             const ImageEmbedding& embedding,
+                                             absl::Span<const Prompt> prompts,
+                                             const CallLimits& limits);
   absl::Status CheckPrompts(const SegmentQuestion& question, vision::Size image, int low_res_size);
 
   const SegmenterOptions options_;

@@ -78,6 +78,7 @@ absl::StatusOr<MaskFormats> ReadFormats(const Request& request) {
 }
 
 template absl::StatusOr<MaskFormats> ReadFormats(const pb::SegmentRequest&);
+template absl::StatusOr<MaskFormats> ReadFormats(const pb::SegmentEverythingRequest&);
 
 absl::StatusOr<std::vector<Prompt>> ReadPrompts(const pb::SegmentRequest& request) {
   std::vector<Prompt> prompts;

@@ -27,6 +27,8 @@ struct MaskFormats {
 template <typename Request>
 absl::StatusOr<MaskFormats> ReadFormats(const Request& request);
 extern template absl::StatusOr<MaskFormats> ReadFormats(const duet::segmenter::v1::SegmentRequest&);
+extern template absl::StatusOr<MaskFormats> ReadFormats(
+    const duet::segmenter::v1::SegmentEverythingRequest&);
 
 // InvalidArgument, naming the prompt, for mask bytes that are no row of float32 values; the rest is
 // CheckPrompt's.

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <type_traits>
 #include <utility>
 
 #include "segmenter_service/rpc/image_source.h"
@@ -111,6 +112,44 @@ absl::Status WriteResults(const SegmentAnswer& answer, const MaskFormats& format
   return absl::OkStatus();
 }
 
+// What is not set keeps upstream's default.
+MaskGeneratorOptions ReadOptions(const pb::SegmentEverythingRequest& request) {
+  MaskGeneratorOptions options;
+  const auto set = [](bool has, auto value, auto* field) {
+    if (has) *field = static_cast<std::remove_pointer_t<decltype(field)>>(value);
+  };
+  set(request.has_points_per_side(), request.points_per_side(), &options.points_per_side);
+  set(request.has_points_per_batch(), request.points_per_batch(), &options.points_per_batch);
+  set(request.has_pred_iou_thresh(), request.pred_iou_thresh(), &options.pred_iou_thresh);
+  set(request.has_stability_score_thresh(), request.stability_score_thresh(),
+      &options.stability_score_thresh);
+  set(request.has_stability_score_offset(), request.stability_score_offset(),
+      &options.stability_score_offset);
+  set(request.has_box_nms_thresh(), request.box_nms_thresh(), &options.box_nms_thresh);
+  set(request.has_crop_n_layers(), request.crop_n_layers(), &options.crop_n_layers);
+  set(request.has_crop_nms_thresh(), request.crop_nms_thresh(), &options.crop_nms_thresh);
+  set(request.has_crop_overlap_ratio(), request.crop_overlap_ratio(), &options.crop_overlap_ratio);
+  set(request.has_crop_n_points_downscale_factor(), request.crop_n_points_downscale_factor(),
+      &options.crop_n_points_downscale_factor);
+  set(request.has_min_mask_region_area(), request.min_mask_region_area(),
+      &options.min_mask_region_area);
+  set(request.has_mask_threshold(), request.mask_threshold(), &options.mask_threshold);
+  return options;
+}
+
+absl::Status WriteGenerated(const GeneratedMask& generated, const MaskFormats& formats,
+                            pb::GeneratedMask* message) {
+  message->mutable_mask()->set_iou_score(generated.iou_score);
+  message->set_point_x(generated.point.x);
+  message->set_point_y(generated.point.y);
+  message->mutable_crop_box()->set_x_min(generated.crop_box.x_min);
+  message->mutable_crop_box()->set_y_min(generated.crop_box.y_min);
+  message->mutable_crop_box()->set_x_max(generated.crop_box.x_max);
+  message->mutable_crop_box()->set_y_max(generated.crop_box.y_max);
+  return WriteMask({generated.mask, generated.stability_score}, {}, formats,
+                   message->mutable_mask());
+}
+
 }  // namespace
 
 grpc::Status SegmenterService::Embed(grpc::ServerContext* call, const pb::EmbedRequest* request,
@@ -175,6 +214,49 @@ grpc::Status SegmenterService::Segment(grpc::ServerContext* call, const pb::Segm
   context.NoteInt("prompts", request->prompts_size());
   context.NoteNum("decode_masks_ms", response->timing().decode_masks_ms());
   context.NoteNum("format_ms", response->timing().format_ms());
+  return grpc::Status::OK;
+}
+
+grpc::Status SegmenterService::SegmentEverything(
+    grpc::ServerContext* call, const pb::SegmentEverythingRequest* request,
+    grpc::ServerWriter<pb::SegmentEverythingResponse>* writer) {
+  const absl::StatusOr<MaskFormats> formats = ReadFormats(*request);
+  if (!formats.ok()) return serving::ToGrpc(formats.status());
+  if (formats->low_res_logits) {
+    return serving::ToGrpc(
+        absl::InvalidArgumentError("LOW_RES_LOGITS are not kept by SegmentEverything"));
+  }
+  GenerateQuestion question{.image_id = request->image_id(), .options = ReadOptions(*request)};
+  std::string storage;
+  if (request->has_image()) {
+    const absl::StatusOr<std::string_view> image = ReadImageBytes(
+        request->image(), options_.image_root, segmenter_.image_limits().max_bytes, &storage);
+    if (!image.ok()) return serving::ToGrpc(image.status());
+    question.image = *image;
+  } else if (request->image_id().empty()) {
+    return serving::ToGrpc(absl::InvalidArgumentError("neither image nor image_id is set"));
+  }
+  const auto write = [writer](const pb::SegmentEverythingResponse& response) {
+    return writer->Write(response) ? absl::OkStatus() : absl::CancelledError("the caller hung up");
+  };
+  const absl::StatusOr<GenerateAnswer> answer = segmenter_.Generate(
+      question,
+      [&](int done, int total) {
+        pb::SegmentEverythingResponse response;
+        response.mutable_progress()->set_prompts_done(static_cast<std::uint32_t>(done));
+        response.mutable_progress()->set_prompts_total(static_cast<std::uint32_t>(total));
+        return write(response);
+      },
+      LimitsOf(call));
+  if (!answer.ok()) return serving::ToGrpc(answer.status());
+  for (const GeneratedMask& generated : answer->masks) {
+    pb::SegmentEverythingResponse response;
+    absl::Status status = WriteGenerated(generated, *formats, response.mutable_mask());
+    if (status.ok()) status = write(response);
+    if (!status.ok()) return serving::ToGrpc(status);
+  }
+  serving::RequestContextOf(*call)->NoteInt("masks",
+                                            static_cast<std::int64_t>(answer->masks.size()));
   return grpc::Status::OK;
 }
 

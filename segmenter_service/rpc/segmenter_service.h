@@ -29,6 +29,9 @@ class SegmenterService final : public duet::segmenter::v1::Segmenter::Service {
   grpc::Status Segment(grpc::ServerContext* call,
                        const duet::segmenter::v1::SegmentRequest* request,
                        duet::segmenter::v1::SegmentResponse* response) override;
+  grpc::Status SegmentEverything(
+      grpc::ServerContext* call, const duet::segmenter::v1::SegmentEverythingRequest* request,
+      grpc::ServerWriter<duet::segmenter::v1::SegmentEverythingResponse>* writer) override;
   grpc::Status GetModel(grpc::ServerContext* call,
                         const duet::segmenter::v1::GetModelRequest* request,
                         duet::segmenter::v1::GetModelResponse* response) override;

@@ -1,0 +1,118 @@
+#include "segmenter_service/inference/mask_generator.h"
+
+#include <gmock/gmock.h>
+
+#include "tests/testing/status_matchers.h"
+
+namespace segmenter {
+namespace {
+
+using duet_testing::IsOk;
+using duet_testing::StatusIs;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+TEST(SuppressNonMaximaTest, KeepsTheBestOfOverlappingBoxesByFallingScore) {
+  // The first two overlap by 81 / 119 = 0.68, the third touches neither.
+  const std::vector<vision::Box> boxes = {{0, 0, 10, 10}, {1, 1, 11, 11}, {50, 50, 60, 60}};
+  const std::vector<float> scores = {0.8f, 0.9f, 0.7f};
+
+  EXPECT_THAT(SuppressNonMaxima(boxes, scores, 0.5f), ElementsAre(1, 2));
+  EXPECT_THAT(SuppressNonMaxima(boxes, scores, 0.7f), ElementsAre(1, 0, 2));
+}
+
+TEST(SuppressNonMaximaTest, ASuppressedBoxSuppressesNoneAndTiesKeepTheirOrder) {
+  // A chain: each overlaps its neighbours by 1/3, the ends by nothing.
+  const std::vector<vision::Box> boxes = {{0, 0, 10, 10}, {5, 0, 15, 10}, {10, 0, 20, 10}};
+
+  EXPECT_THAT(SuppressNonMaxima(boxes, std::vector<float>{1, 1, 1}, 0.3f), ElementsAre(0, 2));
+}
+
+TEST(SuppressNonMaximaTest, BoxesWithoutAreaSuppressNothing) {
+  const std::vector<vision::Box> boxes = {{5, 5, 5, 5}, {5, 5, 5, 5}};
+
+  EXPECT_THAT(SuppressNonMaxima(boxes, std::vector<float>{1, 1}, 0.5f), SizeIs(2));
+}
+
+TEST(CheckOptionsTest, NamesTheFieldThatMakesNoSense) {
+  MaskGeneratorOptions options;
+  EXPECT_THAT(CheckOptions(options), IsOk());
+  options.points_per_side = 0;
+  EXPECT_THAT(CheckOptions(options),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("points_per_side is 0")));
+  options.points_per_side = 256;
+  options.crop_n_layers = 4;
+  EXPECT_THAT(CheckOptions(options),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("100000 prompts")));
+}
+
+// Steps that note the crops and answer every prompt with masks that are nowhere.
+class MaskGeneratorTest : public testing::Test {
+ protected:
+  MaskGeneratorSteps Steps(float logit) {
+    return {
+        .embed = [this](const vision::Box& crop)
+            -> absl::StatusOr<std::shared_ptr<const ImageEmbedding>> {
+          crops_.push_back(crop);
+          const vision::Size size{static_cast<int>(crop.width()), static_cast<int>(crop.height())};
+          return std::make_shared<const ImageEmbedding>(FitInput(size, 64).value(),
+                                                        std::vector<float>{});
+        },
+        .decode = [logit](const ImageEmbedding&,
+                          absl::Span<const Prompt> prompts) -> absl::StatusOr<LowResMasks> {
+          LowResMasks masks{3, 16, {}, {}};
+          masks.logits.assign(prompts.size() * 3 * 16 * 16, logit);
+          masks.iou_scores.assign(prompts.size() * 3, 1.0f);
+          return masks;
+        },
+        .progress =
+            [this](int done, int total) {
+              progress_ = {done, total};
+              return absl::OkStatus();
+            },
+    };
+  }
+
+  std::vector<vision::Box> crops_;
+  std::pair<int, int> progress_;
+};
+
+TEST_F(MaskGeneratorTest, LaysOverlappingCropsAsUpstream) {
+  MaskGeneratorOptions options;
+  options.points_per_side = 4;
+  options.crop_n_layers = 1;
+  options.crop_n_points_downscale_factor = 2;
+
+  ASSERT_THAT(GenerateMasks({300, 200}, options, Steps(-9)), IsOk());
+
+  // generate_crop_boxes((200, 300), 1, 512 / 1500): overlap 68, crops of 184 x 134.
+  EXPECT_THAT(crops_, ElementsAre(vision::Box{0, 0, 300, 200}, vision::Box{0, 0, 184, 134},
+                                  vision::Box{0, 66, 184, 200}, vision::Box{116, 0, 300, 134},
+                                  vision::Box{116, 66, 300, 200}));
+  EXPECT_EQ(progress_, std::make_pair(16 + 4 * 4, 16 + 4 * 4));
+}
+
+TEST_F(MaskGeneratorTest, RepetitionsAreOneMask) {
+  MaskGeneratorOptions options;
+  options.points_per_side = 4;
+
+  ASSERT_OK_AND_ASSIGN(const std::vector<GeneratedMask> masks,
+                       GenerateMasks({30, 20}, options, Steps(9)));
+
+  ASSERT_THAT(masks, SizeIs(1));
+  EXPECT_EQ(vision::Area(masks[0].mask), 600);
+  EXPECT_EQ(masks[0].point, (vision::Point{3.75f, 2.5f}));
+}
+
+TEST_F(MaskGeneratorTest, UnstableMasksAreDropped) {
+  MaskGeneratorOptions options;
+  options.points_per_side = 2;
+
+  // Between the two thresholds: above -1 everywhere, above 1 nowhere.
+  EXPECT_THAT(*GenerateMasks({30, 20}, options, Steps(0.5f)), IsEmpty());
+}
+
+}  // namespace
+}  // namespace segmenter

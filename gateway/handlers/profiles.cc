@@ -87,12 +87,12 @@ std::optional<std::string> ModelVersion(const Profile& profile, const Settings& 
   if (profile.detector) {
     const auto model = profile.detector->model();
     if (!model) return std::nullopt;
-    version = StrCat(model->name, "-", model->version, "+");
+    version = StrCat(model->version, "+");
   }
   if (profile.segmenter) {
     const auto model = profile.segmenter->model();
     if (!model) return std::nullopt;
-    StrAppend(&version, model->name, "-", model->version, "+");
+    StrAppend(&version, model->version, "+");
   }
   return version + Fingerprint(settings);
 }

@@ -30,8 +30,8 @@ struct Profile {
   Settings settings;
 };
 
-// The string that /setup and predictions carry: both models' names and versions, and the settings'
-// fingerprint. Nothing as long as a model of the profile hasn't been heard of.
+// The string that /setup and predictions carry: both models' versions (which name them) and the
+// settings' fingerprint. Nothing as long as a model of the profile hasn't been heard of.
 std::optional<std::string> ModelVersion(const Profile& profile, const Settings& settings);
 
 class Profiles {

@@ -1,0 +1,23 @@
+"""Fails unless `BINARY --help` exits with 0 and prints what GOLDEN says. DUET_UPDATE_GOLDENS=1 writes GOLDEN instead.
+
+usage: check_help.py GOLDEN BINARY
+"""
+import difflib
+import os
+import pathlib
+import subprocess
+import sys
+
+golden = pathlib.Path(sys.argv[1])
+# Defaults must be the program's, not this machine's.
+environment = {key: value for key, value in os.environ.items() if not key.startswith("DUET_")}
+run = subprocess.run([sys.argv[2], "--help"], capture_output=True, text=True, env=environment)
+if run.returncode != 0 or run.stderr:
+    sys.exit(f"--help: exit code {run.returncode}, stderr: {run.stderr}")
+if os.environ.get("DUET_UPDATE_GOLDENS"):
+    golden.write_text(run.stdout)
+expected = golden.read_text() if golden.exists() else ""
+if run.stdout != expected:
+    sys.stdout.writelines(difflib.unified_diff(
+        expected.splitlines(True), run.stdout.splitlines(True), str(golden), "now"))
+    sys.exit("flags changed; if that is meant: DUET_UPDATE_GOLDENS=1 ctest -R contract.help")

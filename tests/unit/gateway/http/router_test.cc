@@ -14,8 +14,9 @@ Router SmallRouter() {
   router.AddQuick(verb::get, "/health", [](const Request&, Context&) { return Response{}; });
   router.AddQuick(verb::post, "/predict", [](const Request&, Context&) { return Response{}; });
   router.AddQuick(verb::delete_, "/jobs/{id}", [](const Request&, Context&) { return Response{}; });
-  router.set_prefix_rule(
-      [](std::string_view prefix, const Route&) { return prefix.empty() || prefix == "/p/street"; });
+  router.set_prefix_rule([](std::string_view prefix, const Route&) {
+    return prefix.empty() || prefix == "/p/street";
+  });
   return router;
 }
 

@@ -6,6 +6,13 @@
 #include <cstring>
 #include <utility>
 
+// The row loops once per x86-64 level, chosen when the program loads; on other processors, once.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define DUET_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define DUET_CLONES
+#endif
+
 namespace segmenter {
 namespace {
 
@@ -28,8 +35,9 @@ struct RowCounts {
 };
 
 // Thresholds one row of full-size logits, which is the blend of three. `inside` becomes 0 or 1.
-RowCounts ThresholdRow(const float* a, const float* b, const float* c, const float* weights,
-                       int width, float threshold, float offset, std::uint8_t* inside) {
+DUET_CLONES RowCounts ThresholdRow(const float* a, const float* b, const float* c,
+                                   const float* weights, int width, float threshold, float offset,
+                                   std::uint8_t* inside) {
   RowCounts counts;
   const float high = threshold + offset, low = threshold - offset;
   for (int x = 0; x < width; ++x) {

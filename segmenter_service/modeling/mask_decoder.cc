@@ -64,7 +64,9 @@ DecodedMasks MaskDecoderImpl::forward(const at::Tensor& image_embeddings,
 
   const at::Tensor sum = image_embeddings + dense;
   const std::int64_t height = sum.size(2), width = sum.size(3);
-  const at::Tensor image = sum.flatten(2).transpose(1, 2).expand({batch, -1, -1});
+  // [1 or B, cells, C]. As long as all prompts share one row, the first layer's products on the
+  // image are computed once for all of them; what meets the tokens broadcasts.
+  const at::Tensor image = sum.flatten(2).transpose(1, 2);
   const auto [out, cells] =
       transformer->forward(image, image_positions.flatten(2).transpose(1, 2), tokens);
 

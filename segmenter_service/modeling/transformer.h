@@ -22,7 +22,7 @@ namespace segmenter {
 class TokenAttentionImpl : public torch::nn::Module {
  public:
   TokenAttentionImpl(std::int64_t dim, std::int64_t num_heads, std::int64_t downsample);
-  // q [B, N, C], k and v [B, M, C] to [B, N, C].
+  // q [B, N, C], k and v [B, M, C] to [B, N, C]; a batch of 1 broadcasts, on either side.
   at::Tensor forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v);
 
   torch::nn::Linear q_proj{nullptr}, k_proj{nullptr}, v_proj{nullptr}, out_proj{nullptr};

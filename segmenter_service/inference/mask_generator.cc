@@ -283,7 +283,7 @@ absl::StatusOr<std::vector<GeneratedMask>> GenerateMasks(vision::Size image,
       for (std::size_t i = 0; i < points.size(); ++i) {
         prompts[i].points.push_back({geometry.ToInput(points[i]), 1});
       }
-      const absl::StatusOr<LowResMasks> masks = steps.decode(**embedding, prompts);
+      const absl::StatusOr<LowResMasks> masks = steps.decode(*embedding, prompts);
       if (!masks.ok()) return masks.status();
       Collect(*masks, points, renderer, crop.box, image, options, &candidates);
       done += static_cast<int>(points.size());

@@ -55,7 +55,8 @@ struct MaskGeneratorSteps {
   std::function<absl::StatusOr<std::shared_ptr<const ImageEmbedding>>(const vision::Box& crop)>
       embed;
   // Three masks a prompt; prompts are in the input's frame.
-  std::function<absl::StatusOr<LowResMasks>(const ImageEmbedding&, absl::Span<const Prompt>)>
+  std::function<absl::StatusOr<LowResMasks>(const std::shared_ptr<const ImageEmbedding>&,
+                                            absl::Span<const Prompt>)>
       decode;
   std::function<absl::Status(int prompts_done, int prompts_total)> progress;
 };

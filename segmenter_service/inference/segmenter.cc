@@ -12,6 +12,10 @@ namespace segmenter {
 namespace {
 
 constexpr std::ptrdiff_t kPicturesDecodedAtOnce = 2;
+// Prompts that run as one piece of work: a click behind a batch's boxes waits for one piece, and
+// small pieces cost more in all.
+constexpr std::size_t kSegmentPiece = 16;
+constexpr std::size_t kGeneratorPiece = 4;
 
 std::string KeyOf(const ServedModel& model, const std::string& image_id) {
   return absl::StrCat(model.version, "/", image_id);
@@ -170,25 +174,13 @@ absl::StatusOr<SegmentAnswer> Segmenter::Segment(const SegmentQuestion& question
     }
   }
 
-  absl::StatusOr<LowResMasks> masks = absl::InternalError("not run");
-  absl::Duration queued, took;
-  const absl::Status status =
-      queue_.Run({.rank = kSegmentRank,
-                  .deadline = limits.deadline,
-                  .is_cancelled = limits.is_cancelled,
-                  .run = [&](absl::Duration waited) {
-                    queued = waited;
-                    const absl::Time begin = clock_.Now();
-                    masks = answer.image.model->network->DecodeMasks(embedding.features, prompts,
-                                                                     question.multimask_output);
-                    took = clock_.Now() - begin;
-                  }});
-  if (!status.ok()) return status;
+  CallTimes& times = answer.image.times;
+  absl::StatusOr<LowResMasks> masks =
+      DecodeInPieces(answer.image, prompts, question.multimask_output, kSegmentRank, kSegmentPiece,
+                     limits, &times);
   if (!masks.ok()) return masks.status();
   answer.masks = *std::move(masks);
-  answer.image.times.queue += queued;
-  answer.image.times.decode_masks = took;
-  metrics_.Get(kDecodeSeconds).Observe(absl::ToDoubleSeconds(took));
+  metrics_.Get(kDecodeSeconds).Observe(absl::ToDoubleSeconds(times.decode_masks));
   metrics_.Get(kPrompts).Increment(static_cast<double>(prompts.size()));
 
   if (question.refine) {
@@ -229,21 +221,24 @@ absl::StatusOr<std::shared_ptr<const ImageEmbedding>> Segmenter::EmbedPixels(
   return std::make_shared<const ImageEmbedding>(*geometry, *std::move(features));
 }
 
-absl::StatusOr<LowResMasks> Segmenter::DecodeInPieces(const ServedModel& model,
-                                                      const ImageEmbedding& embedding,
+absl::StatusOr<LowResMasks> Segmenter::DecodeInPieces(const EmbedAnswer& image,
                                                       absl::Span<const Prompt> prompts,
-                                                      const CallLimits& limits) {
-  constexpr std::size_t kPiece = 4;  // a click waits for one piece
+                                                      bool multimask_output, int rank,
+                                                      std::size_t piece, const CallLimits& limits,
+                                                      CallTimes* times) {
   LowResMasks all;
-  for (std::size_t from = 0; from < prompts.size(); from += kPiece) {
+  for (std::size_t from = 0; from < prompts.size(); from += piece) {
     absl::StatusOr<LowResMasks> masks = absl::InternalError("not run");
-    const absl::Status status = queue_.Run({.rank = kBatchRank,
+    const absl::Status status = queue_.Run({.rank = rank,
                                             .deadline = limits.deadline,
                                             .is_cancelled = limits.is_cancelled,
-                                            .run = [&](absl::Duration) {
-                                              masks = model.network->DecodeMasks(
-                                                  embedding.features, prompts.subspan(from, kPiece),
-                                                  /*multimask_output=*/true);
+                                            .run = [&](absl::Duration queued) {
+                                              const absl::Time begin = clock_.Now();
+                                              masks = image.model->network->DecodeMasks(
+                                                  image.embedding->features,
+                                                  prompts.subspan(from, piece), multimask_output);
+                                              times->queue += queued;
+                                              times->decode_masks += clock_.Now() - begin;
                                             }});
     if (!status.ok()) return status;
     if (!masks.ok()) return masks.status();
@@ -286,8 +281,14 @@ absl::StatusOr<GenerateAnswer> Segmenter::Generate(
          return EmbedPixels(*current, pixels(rect), limits);
        },
        .decode =
-           [&](const ImageEmbedding& embedding, absl::Span<const Prompt> prompts) {
-             return DecodeInPieces(*current, embedding, prompts, limits);
+           [&](const std::shared_ptr<const ImageEmbedding>& embedding,
+               absl::Span<const Prompt> prompts) {
+             EmbedAnswer crop;
+             crop.model = current;
+             crop.embedding = embedding;
+             CallTimes times;
+             return DecodeInPieces(crop, prompts, /*multimask_output=*/true, kBatchRank,
+                                   kGeneratorPiece, limits, &times);
            },
        .progress = progress});
   if (!masks.ok()) return masks.status();

@@ -130,9 +130,6 @@ class Segmenter {
   // Runs the first use of everything. Blocks.
   absl::Status WarmUp();
 
-  // Refuses new work and finishes what waits, until `deadline`.
-  void Drain(absl::Time deadline) { queue_.Drain(deadline); }
-
  private:
   absl::Status WarmUp(const std::shared_ptr<const ServedModel>& model);
   absl::StatusOr<PreparedImage> Prepare(std::string_view image, const ServedModel& model);
@@ -146,11 +143,11 @@ class Segmenter {
   absl::StatusOr<std::shared_ptr<const ImageEmbedding>> EmbedPixels(const ServedModel& model,
                                                                     const cv::Mat& pixels,
                                                                     const CallLimits& limits);
-  // A few prompts at a time, at the rank of a batch.
-  absl::StatusOr<LowResMasks> DecodeInPieces(const ServedModel& model,
-                                             const ImageEmbedding& embedding,
+  // `piece` prompts at a time: other work of this rank waits for one piece only. Adds to `times`.
+  absl::StatusOr<LowResMasks> DecodeInPieces(const EmbedAnswer& image,
                                              absl::Span<const Prompt> prompts,
-                                             const CallLimits& limits);
+                                             bool multimask_output, int rank, std::size_t piece,
+                                             const CallLimits& limits, CallTimes* times);
   absl::Status CheckPrompts(const SegmentQuestion& question, vision::Size image, int low_res_size);
 
   const SegmenterOptions options_;

@@ -71,8 +71,9 @@ TEST_P(MaskGeneratorParityTest, FindsTheReferencesMasks) {
              geometry, network->EncodeImage(input, [] { return absl::OkStatus(); }).value());
        },
        .decode =
-           [&](const ImageEmbedding& embedding, absl::Span<const Prompt> prompts) {
-             return network->DecodeMasks(embedding.features, prompts, /*multimask_output=*/true);
+           [&](const std::shared_ptr<const ImageEmbedding>& embedding,
+               absl::Span<const Prompt> prompts) {
+             return network->DecodeMasks(embedding->features, prompts, /*multimask_output=*/true);
            },
        .progress = [](int, int) { return absl::OkStatus(); }});
 

@@ -60,7 +60,7 @@ class MaskGeneratorTest : public testing::Test {
           return std::make_shared<const ImageEmbedding>(FitInput(size, 64).value(),
                                                         std::vector<float>{});
         },
-        .decode = [logit](const ImageEmbedding&,
+        .decode = [logit](const std::shared_ptr<const ImageEmbedding>&,
                           absl::Span<const Prompt> prompts) -> absl::StatusOr<LowResMasks> {
           LowResMasks masks{3, 16, {}, {}};
           masks.logits.assign(prompts.size() * 3 * 16 * 16, logit);

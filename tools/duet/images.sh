@@ -24,7 +24,7 @@ test_part_images() {
     if images_build "$target"; then ((++passed)); else ((++failed)); fi
   done
   if images_start; then ((++passed)); else ((++failed)); fi
-  images_stop
+  if images_stop; then ((++passed)); else ((++failed)); fi
   record images "$passed" "$failed"
 }
 
@@ -90,12 +90,15 @@ images_run() {
     --security-opt no-new-privileges --volume "$DUET_ROOT/models/demo:/models:ro" "duet-$target:test" "$@"
 }
 
-# Their exit codes tell whether SIGTERM reaches the process and drains it.
+# Whether SIGTERM reached each process and was followed by an orderly end.
 images_stop() {
-  local target
+  local target code failed=0
   for target in gateway segmenter detector; do
     podman stop --time 40 "duet-test-$target" >/dev/null 2>&1 || true
-    podman inspect --format '{{.Name}} exit code {{.State.ExitCode}}' "duet-test-$target" || true
+    code=$(podman inspect --format '{{.State.ExitCode}}' "duet-test-$target" 2>/dev/null || echo absent)
+    say "duet-test-$target: exit code $code"
+    [[ $code == 0 ]] || failed=1
     podman rm --force "duet-test-$target" >/dev/null 2>&1 || true
   done
+  return "$failed"
 }

@@ -16,6 +16,8 @@ Parts, in this order:
   tsan       thread sanitizer, on the same
   deploy     Dockerfile, Kubernetes manifests and compose file: linters, schemas, agreement with the binaries
   e2e        the real processes and commands with a real Label Studio, and its page in a browser
+and, only if named:
+  images     builds the container images and starts them; needs root and about 20 minutes
 TEXT
 }
 

@@ -350,12 +350,14 @@ Awaitable<void> CurlImageFetcher::Run(FlightPtr flight) {
 }
 
 void CurlImageFetcher::Land(const FlightPtr& flight, absl::StatusOr<Loaded> loaded) {
-  Result result = loaded.status();
-  if (loaded.ok() && loaded->not_modified) {
+  Result result = std::shared_ptr<const FetchedImage>();
+  if (!loaded.ok()) {
+    result = loaded.status();
+  } else if (loaded->not_modified) {
     ++revalidated_;
     cache_.Refresh(flight->key, options_.clock());
     result = flight->stale->image;
-  } else if (loaded.ok()) {
+  } else {
     result = MakeImage(flight->request.uri, std::move(loaded->bytes));
     if (result.ok()) {
       cache_.Insert(flight->key, *result, std::move(loaded->validators), options_.clock());

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <future>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -20,24 +21,27 @@ using duet_testing::StatusIs;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-// Occupies one thread of a queue until it is let go.
+// Occupies one thread of a queue until it is let go. The work may outlive this.
 class Blocker {
  public:
   explicit Blocker(WorkQueue& queue, int rank = 0) {
     EXPECT_THAT(queue.Submit({.rank = rank,
                               .run =
-                                  [this](absl::Duration) {
-                                    running_.set_value();
-                                    let_go_.get_future().wait();
+                                  [gate = gate_](absl::Duration) {
+                                    gate->running.set_value();
+                                    gate->let_go.get_future().wait();
                                   }}),
                 IsOk());
-    running_.get_future().wait();
+    gate_->running.get_future().wait();
   }
-  void LetGo() { let_go_.set_value(); }
+  void LetGo() { gate_->let_go.set_value(); }
 
  private:
-  std::promise<void> running_;
-  std::promise<void> let_go_;
+  struct Gate {
+    std::promise<void> running;
+    std::promise<void> let_go;
+  };
+  std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
 };
 
 // Notes which work ran and which was dropped, in order.

@@ -2,10 +2,9 @@
 
 #include <absl/status/status.h>
 #include <fcntl.h>
-#include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <utility>
@@ -15,8 +14,14 @@
 namespace checkpoint {
 
 absl::StatusOr<AtomicFile> AtomicFile::Create(const std::string& path) {
-  std::string temporary_path = path + ".XXXXXX";
-  const int file = mkostemp(temporary_path.data(), O_CLOEXEC);
+  // A name that nobody uses: a process that died before its rename may have left one with our id.
+  static std::atomic<int> counter = 0;
+  int file = -1;
+  std::string temporary_path;
+  do {
+    temporary_path = StrCat(path, ".", getpid(), ".", counter++, ".tmp");
+    file = open(temporary_path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  } while (file < 0 && errno == EEXIST);
   if (file < 0) return absl::ErrnoToStatus(errno, StrCat(path, ": cannot create"));
   return AtomicFile(path, std::move(temporary_path), file);
 }
@@ -51,11 +56,7 @@ void AtomicFile::Append(std::string_view bytes) {
 
 absl::Status AtomicFile::Commit() {
   if (!status_.ok()) return status_;
-  // mkostemp makes files for their owner only; an ordinary new file follows the umask.
-  const mode_t mask = umask(0);
-  umask(mask);
-  if (fchmod(file_, 0666 & ~mask) != 0 || fsync(file_) != 0 ||
-      rename(temporary_path_.c_str(), path_.c_str()) != 0) {
+  if (fsync(file_) != 0 || rename(temporary_path_.c_str(), path_.c_str()) != 0) {
     return absl::ErrnoToStatus(errno, StrCat(path_, ": cannot finish"));
   }
   close(std::exchange(file_, -1));

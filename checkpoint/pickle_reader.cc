@@ -80,7 +80,7 @@ enum Opcode : unsigned char {
 // failure is kept in `error_`, and everything after it does nothing.
 class Machine {
  public:
-  explicit Machine(std::string_view bytes) : bytes_(bytes) {}
+  Machine(std::string_view bytes, const PickleLimits& limits) : bytes_(bytes), limits_(limits) {}
 
   absl::StatusOr<Pickle> Run() {
     while (error_.ok() && pickle_.root == nullptr) {
@@ -103,7 +103,7 @@ class Machine {
 
   void Charge(std::size_t steps) {
     steps_ += steps;
-    if (steps_ > kMaxPickleSteps) Fail(StrCat("more than ", kMaxPickleSteps, " steps"));
+    if (steps_ > limits_.max_steps) Fail(StrCat("more than ", limits_.max_steps, " steps"));
   }
 
   // ---- operands
@@ -152,8 +152,8 @@ class Machine {
   // ---- stack
 
   PickleValue& Push(Kind kind) {
-    if (pickle_.values.size() >= kMaxPickleValues) {
-      Fail(StrCat("more than ", kMaxPickleValues, " values"));
+    if (pickle_.values.size() >= limits_.max_values) {
+      Fail(StrCat("more than ", limits_.max_values, " values"));
       return scratch_;
     }
     PickleValue& value = pickle_.values.emplace_back();
@@ -469,6 +469,7 @@ class Machine {
   }
 
   const std::string_view bytes_;
+  const PickleLimits limits_;
   std::size_t position_ = 0;
   std::size_t opcode_offset_ = 0;
   std::size_t steps_ = 0;
@@ -493,6 +494,8 @@ const PickleValue* FindKey(const PickleValue& dict, std::string_view key) {
   return nullptr;
 }
 
-absl::StatusOr<Pickle> ReadPickle(std::string_view bytes) { return Machine(bytes).Run(); }
+absl::StatusOr<Pickle> ReadPickle(std::string_view bytes, const PickleLimits& limits) {
+  return Machine(bytes, limits).Run();
+}
 
 }  // namespace checkpoint

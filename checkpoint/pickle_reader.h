@@ -5,7 +5,7 @@
 // Understood: protocols 2 to 5 without out-of-band buffers and extension codes, which is all that
 // torch.save writes. Values that the pickle refers to more than once are shared, and may even
 // contain themselves: whoever walks the tree must bound the walk. Bounded: work and memory by the
-// pickle's length and by kMaxSteps, kMaxValues; no recursion.
+// pickle's length and by PickleLimits; no recursion.
 #ifndef DUET_CHECKPOINT_PICKLE_READER_H_
 #define DUET_CHECKPOINT_PICKLE_READER_H_
 
@@ -63,14 +63,16 @@ struct Pickle {
   absl::node_hash_set<std::string> names;
 };
 
-// An opcode or an element copied is a step. A checkpoint of a large model with its optimizer takes
-// 10^5 to 10^6.
-inline constexpr std::size_t kMaxPickleSteps = std::size_t{1} << 25;
-inline constexpr std::size_t kMaxPickleValues = std::size_t{1} << 22;
+struct PickleLimits {
+  // An opcode or an element copied is a step. A checkpoint of a large model with its optimizer
+  // takes 10^5 to 10^6.
+  std::size_t max_steps = std::size_t{1} << 25;
+  std::size_t max_values = std::size_t{1} << 21;
+};
 
 // Reads the one pickle at the beginning of `bytes`; more may follow it. InvalidArgument, with the
 // byte offset.
-absl::StatusOr<Pickle> ReadPickle(std::string_view bytes);
+absl::StatusOr<Pickle> ReadPickle(std::string_view bytes, const PickleLimits& limits = {});
 
 }  // namespace checkpoint
 

@@ -480,7 +480,8 @@ absl::StatusOr<Checkpoint> ReadLegacyPth(std::string_view file, std::shared_ptr<
   for (const PickleValue& value : object->values) {
     if (!value.Is(Kind::kPersistentId)) continue;
     absl::StatusOr<StorageRef> ref = ParseStorageRef(value);
-    if (!ref.ok()) return ref.status();
+    if (!ref.ok())
+      continue;  // a pickled module's source, say; if it is a tensor's, that will be an error
     const auto [found, added] = references.emplace(ref->key, *ref);
     if (!added && found->second.type.size != ref->type.size) {
       return Invalid(StrCat("storage '", ref->key, "' is referred to as ", ref->type_name,

@@ -29,7 +29,8 @@ struct Polygon {
 };
 
 struct PolygonOptions {
-  // Douglas-Peucker: how far, in pixels, an outline may move. 0 keeps every corner.
+  // Douglas-Peucker: how far, in pixels, an outline may move. 0 keeps every corner. What shrinks to
+  // less than three points is dropped.
   double tolerance_px = 0;
   // Outer rings and holes around fewer pixels are dropped.
   std::int64_t min_area_px = 0;

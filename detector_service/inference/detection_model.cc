@@ -3,11 +3,10 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
-#include <fstream>
-#include <sstream>
 #include <utility>
 
 #include "checkpoint/checkpoint.h"
+#include "detector_service/config/config_file.h"
 #include "detector_service/inference/packed_network.h"
 #include "detector_service/inference/plain_network.h"
 #include "detector_service/inference/preprocess.h"
@@ -18,21 +17,6 @@ namespace {
 
 absl::Status About(const std::string& path, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(path, ": ", status.message()));
-}
-
-absl::StatusOr<std::string> ReadText(const std::string& path) {
-  constexpr std::streamsize kMaxBytes = 1 << 20;
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return absl::NotFoundError(absl::StrCat(path, ": cannot be opened"));
-  std::string text(kMaxBytes + 1, '\0');
-  file.read(text.data(), kMaxBytes + 1);
-  if (file.bad()) return absl::NotFoundError(absl::StrCat(path, ": cannot be read"));
-  if (file.gcount() > kMaxBytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, ": is larger than a config can be, 1 MiB"));
-  }
-  text.resize(file.gcount());
-  return text;
 }
 
 // FNV-1a: a short fingerprint, not a secret.
@@ -90,18 +74,15 @@ absl::StatusOr<std::unique_ptr<Network>> MakeNetwork(Rtmdet modules, vision::Siz
 absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Load(const LoadOptions& options) {
   absl::StatusOr<checkpoint::Checkpoint> file = checkpoint::ReadCheckpoint(options.checkpoint);
   if (!file.ok()) return file.status();
-  std::string config_path = options.checkpoint;
-  if (!options.config_file.empty()) {
-    absl::StatusOr<std::string> text = ReadText(options.config_file);
-    if (!text.ok()) return text.status();
-    file->meta.config_text = *std::move(text);
-    config_path = options.config_file;
-  }
+  const bool own_config = options.config_file.empty();
+  const std::string& config_path = own_config ? options.checkpoint : options.config_file;
+  const absl::StatusOr<PythonConfig> config =
+      own_config ? ParsePythonConfig(file->meta.config_text) : ReadConfigFile(options.config_file);
+  if (!config.ok()) return config.status();
 
   auto model = std::unique_ptr<DetectionModel>(new DetectionModel);
   model->options_ = options;
-  const PythonConfig config = ParsePythonConfig(file->meta.config_text);
-  absl::StatusOr<DetectorSettings> settings = ReadSettings(config);
+  absl::StatusOr<DetectorSettings> settings = ReadSettings(*config);
   if (!settings.ok()) return About(config_path, settings.status());
   model->evaluation_score_threshold_ = settings->score_threshold;
   settings->score_threshold = options.score_threshold;
@@ -111,11 +92,11 @@ absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Load(const LoadO
   model->settings_ = *std::move(settings);
 
   // The modules borrow the file's mapping.
-  absl::StatusOr<Rtmdet> modules = LoadRtmdet(file->state_dict, file->meta, nn::Memory::kBorrow);
+  absl::StatusOr<Rtmdet> modules = LoadRtmdet(file->state_dict, *config, nn::Memory::kBorrow);
   if (!modules.ok()) return About(options.checkpoint, modules.status());
   const RtmdetConfig& shape = (*modules)->config;
   model->name_ = ModelName(shape);
-  model->classes_ = ClassNames(file->meta, config, shape.num_classes);
+  model->classes_ = ClassNames(file->meta, *config, shape.num_classes);
   if (model->classes_.size() != static_cast<std::size_t>(shape.num_classes)) {
     return absl::FailedPreconditionError(
         absl::StrFormat("%s: %d class names are given but the head has %d classes", config_path,

@@ -15,8 +15,8 @@ HeadOutput RtmdetImpl::forward(const at::Tensor& images) {
 }
 
 absl::StatusOr<Rtmdet> LoadRtmdet(const checkpoint::StateDict& state_dict,
-                                  const checkpoint::Meta& meta, nn::Memory memory) {
-  const absl::StatusOr<RtmdetConfig> config = InferConfig(state_dict, meta);
+                                  const PythonConfig& training, nn::Memory memory) {
+  const absl::StatusOr<RtmdetConfig> config = InferConfig(state_dict, training);
   if (!config.ok()) return config.status();
   return nn::CatchTorch("build RTMDet", [&]() -> absl::StatusOr<Rtmdet> {
     Rtmdet model = [&] {

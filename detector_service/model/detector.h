@@ -34,7 +34,7 @@ TORCH_MODULE(Rtmdet);
 // Builds what `state_dict` holds and loads it, in eval mode. FailedPrecondition if it isn't
 // RTMDet's or does not fit.
 absl::StatusOr<Rtmdet> LoadRtmdet(const checkpoint::StateDict& state_dict,
-                                  const checkpoint::Meta& meta,
+                                  const PythonConfig& training,
                                   nn::Memory memory = nn::Memory::kCopy);
 
 }  // namespace detector

@@ -13,8 +13,6 @@
 #include <cstring>
 #include <vector>
 
-#include "detector_service/config/python_literal.h"
-
 namespace detector {
 namespace {
 
@@ -122,7 +120,7 @@ RtmdetConfig ScaledRtmdet(double widen, double deepen, int num_classes) {
 }
 
 absl::StatusOr<RtmdetConfig> InferConfig(const checkpoint::StateDict& state_dict,
-                                         const checkpoint::Meta& meta) {
+                                         const PythonConfig& training) {
   const Tensors tensors(state_dict);
   RtmdetConfig config;
   config.stem_channels = tensors.OutChannels("backbone.stem.0.conv");
@@ -157,8 +155,7 @@ absl::StatusOr<RtmdetConfig> InferConfig(const checkpoint::StateDict& state_dict
         "these are not the weights of an RTMDet detector: ", Guess(state_dict, tensors)));
   }
   config.share_conv = SameNumbers(*first, *second);
-  const PythonConfig text = ParsePythonConfig(meta.config_text);
-  const PythonValue* exp_on_reg = text.values.Find({"model", "bbox_head", "exp_on_reg"});
+  const PythonValue* exp_on_reg = training.values.Find({"model", "bbox_head", "exp_on_reg"});
   config.exp_on_reg = exp_on_reg != nullptr && exp_on_reg->boolean() != nullptr
                           ? *exp_on_reg->boolean()
                           : config.neck_channels >= kExpOnRegFromChannels;

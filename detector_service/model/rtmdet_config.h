@@ -14,6 +14,7 @@
 #include <string>
 
 #include "checkpoint/checkpoint.h"
+#include "detector_service/config/python_literal.h"
 
 namespace detector {
 
@@ -47,11 +48,12 @@ struct RtmdetConfig {
 // long as no width falls to 0.
 RtmdetConfig ScaledRtmdet(double widen, double deepen, int num_classes);
 
-// Reads the shape from tensor names and sizes. exp_on_reg, which no tensor shows, comes from
-// `meta`'s config text, else from the width, as in the official files (m, l and x have it).
-// FailedPrecondition, naming what the file holds instead, if these are not RTMDet's tensors.
+// Reads the shape from tensor names and sizes. exp_on_reg, which no tensor shows, comes from the
+// config of the `training` (may be empty), else from the width, as in the official files (m, l and
+// x have it). FailedPrecondition, naming what the file holds instead, if these are not RTMDet's
+// tensors.
 absl::StatusOr<RtmdetConfig> InferConfig(const checkpoint::StateDict& state_dict,
-                                         const checkpoint::Meta& meta);
+                                         const PythonConfig& training);
 
 // "rtmdet-m" if the widths and depths are an official size's, else "rtmdet".
 std::string ModelName(const RtmdetConfig& config);

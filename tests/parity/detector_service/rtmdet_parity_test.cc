@@ -43,7 +43,7 @@ TEST_P(RtmdetParityTest, MapsOfEveryModuleAreTheReferences) {
   c10::InferenceMode no_autograd;
   const auto file = checkpoint::ReadCheckpoint(golden_.checkpoint);
   ASSERT_TRUE(file.ok()) << file.status();
-  auto model = LoadRtmdet(file->state_dict, file->meta);
+  auto model = LoadRtmdet(file->state_dict, ParsePythonConfig(file->meta.config_text));
   ASSERT_TRUE(model.ok()) << model.status();
   const auto maps = checkpoint::ReadCheckpoint(golden_.maps);
   ASSERT_TRUE(maps.ok()) << maps.status();
@@ -74,6 +74,20 @@ TEST_P(RtmdetParityTest, MapsOfEveryModuleAreTheReferences) {
     ++compared;
   }
   EXPECT_GE(compared, 6);
+}
+
+TEST_P(RtmdetParityTest, StateIsSavedInTheReferencesOrder) {
+  const auto file = checkpoint::ReadCheckpoint(golden_.checkpoint);
+  ASSERT_TRUE(file.ok()) << file.status();
+  auto model = LoadRtmdet(file->state_dict, ParsePythonConfig(file->meta.config_text));
+  ASSERT_TRUE(model.ok()) << model.status();
+  const auto names = [](const checkpoint::StateDict& state) {
+    std::vector<std::string> names;
+    for (const auto& item : state) names.push_back(item.first);
+    return names;
+  };
+
+  EXPECT_EQ(names(nn::ToStateDict(**model)), names(file->state_dict));
 }
 
 void ExpectDetectionsOfTheReference(const Golden& golden, const LoadOptions& options) {

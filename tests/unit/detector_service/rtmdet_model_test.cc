@@ -37,7 +37,7 @@ TEST(RtmdetModelTest, TheShapeIsReadBackFromTheState) {
   for (bool share_conv : {true, false}) {
     Rtmdet model = Small(share_conv);
     ASSERT_OK_AND_ASSIGN(const RtmdetConfig config,
-                         InferConfig(nn::ToStateDict(*model), checkpoint::Meta()));
+                         InferConfig(nn::ToStateDict(*model), PythonConfig()));
     EXPECT_EQ(config, model->config);
   }
 }
@@ -45,7 +45,7 @@ TEST(RtmdetModelTest, TheShapeIsReadBackFromTheState) {
 TEST(RtmdetModelTest, TheConfigTextDecidesOnExpElseTheWidth) {
   Rtmdet narrow = Small();
   const auto exp = [&](const checkpoint::StateDict& state, const char* text) {
-    return InferConfig(state, {.config_text = text}).value().exp_on_reg;
+    return InferConfig(state, ParsePythonConfig(text)).value().exp_on_reg;
   };
   EXPECT_FALSE(exp(nn::ToStateDict(*narrow), ""));
   EXPECT_TRUE(exp(nn::ToStateDict(*narrow), "model = dict(bbox_head=dict(exp_on_reg=True))"));
@@ -60,7 +60,7 @@ TEST(RtmdetModelTest, SavedAndLoadedItComputesTheSame) {
   model->eval();
   const torch::NoGradGuard no_grad;
   const at::Tensor image = at::randn({1, 3, 64, 64});
-  ASSERT_OK_AND_ASSIGN(Rtmdet loaded, LoadRtmdet(nn::ToStateDict(*model), checkpoint::Meta()));
+  ASSERT_OK_AND_ASSIGN(Rtmdet loaded, LoadRtmdet(nn::ToStateDict(*model), PythonConfig()));
 
   EXPECT_TRUE(at::equal(loaded(image).cls_logits[0], model(image).cls_logits[0]));
   EXPECT_TRUE(at::equal(loaded(image).distances[2], model(image).distances[2]));
@@ -89,15 +89,15 @@ TEST(RtmdetModelTest, TrainingMovesEveryParameterOnce) {
 TEST(RtmdetModelTest, OtherModelsWeightsAreNamed) {
   checkpoint::StateDict sam;
   sam.emplace_back("image_encoder.pos_embed", checkpoint::TensorView{});
-  EXPECT_THAT(InferConfig(sam, checkpoint::Meta()),
+  EXPECT_THAT(InferConfig(sam, PythonConfig()),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("Segment Anything")));
-  EXPECT_THAT(InferConfig({}, checkpoint::Meta()),
+  EXPECT_THAT(InferConfig({}, PythonConfig()),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("no tensors")));
 
   Rtmdet model = Small();
   checkpoint::StateDict rotated = nn::ToStateDict(*model);
   rotated.emplace_back("bbox_head.rtm_ang.0.weight", rotated[0].second);
-  EXPECT_THAT(InferConfig(rotated, checkpoint::Meta()),
+  EXPECT_THAT(InferConfig(rotated, PythonConfig()),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("rotated")));
 }
 
@@ -108,7 +108,7 @@ TEST(RtmdetModelTest, WeightsThatDoNotFitAreListed) {
   std::erase_if(state, [](const auto& item) { return item.first == "bbox_head.rtm_reg.1.bias"; });
   state.emplace_back("bbox_head.extra", state[0].second);
 
-  EXPECT_THAT(LoadRtmdet(state, checkpoint::Meta()),
+  EXPECT_THAT(LoadRtmdet(state, PythonConfig()),
               StatusIs(absl::StatusCode::kFailedPrecondition,
                        AllOf(HasSubstr("1 missing: bbox_head.rtm_reg.1.bias"),
                              HasSubstr("1 unexpected: bbox_head.extra"), HasSubstr("misshapen"))));

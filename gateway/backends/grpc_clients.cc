@@ -66,8 +66,9 @@ class GrpcDetector final : public DetectorClient {
 
  private:
   awaitable<absl::Status> Look() {
-    auto pending = upstream_.Call<detector::GetModelResponse>(
-        "/duet.detector.v1.Detector/GetModel", detector::GetModelRequest(), "", LookOptions());
+    auto pending = upstream_.Call<detector::GetModelResponse>("/duet.detector.v1.Detector/GetModel",
+                                                              detector::GetModelRequest(), "",
+                                                              LookOptions(), /*may_repeat=*/false);
     auto answer = co_await std::move(pending);
     if (!answer.ok()) co_return answer.status();
     DetectorModel model{.name = answer->model().name(),
@@ -122,7 +123,8 @@ class GrpcSegmenter final : public SegmenterClient {
  private:
   awaitable<absl::Status> Look() {
     auto pending = upstream_.Call<segmenter::GetModelResponse>(
-        "/duet.segmenter.v1.Segmenter/GetModel", segmenter::GetModelRequest(), "", LookOptions());
+        "/duet.segmenter.v1.Segmenter/GetModel", segmenter::GetModelRequest(), "", LookOptions(),
+        /*may_repeat=*/false);
     auto answer = co_await std::move(pending);
     if (!answer.ok()) co_return answer.status();
     model_.Set({.name = answer->model().name(),

@@ -36,10 +36,11 @@ class Upstream {
   BackendHealth health() const;
 
   // `method`: "/duet.detector.v1.Detector/Detect". `key`: the image id that decides the replica;
-  // "": by load.
+  // "": by load. Background looks don't repeat: that would use up the budget of calls that matter.
   template <typename Response, typename Request>
   boost::asio::awaitable<absl::StatusOr<Response>> Call(std::string method, Request request,
-                                                        std::string key, CallOptions options);
+                                                        std::string key, CallOptions options,
+                                                        bool may_repeat = true);
 
   // Resolves names and calls `look` (which asks for the model and says how that went) for ever:
   // every few seconds, and soon after a failure.
@@ -66,7 +67,8 @@ class Upstream {
 template <typename Response, typename Request>
 boost::asio::awaitable<absl::StatusOr<Response>> Upstream::Call(std::string method, Request request,
                                                                 std::string key,
-                                                                CallOptions options) {
+                                                                CallOptions options,
+                                                                bool may_repeat) {
   constexpr std::size_t kMaxCandidates = 3;
   using OneCall = GrpcCall<Request, Response>;
   const auto shared_request = std::make_shared<const Request>(std::move(request));
@@ -100,7 +102,7 @@ boost::asio::awaitable<absl::StatusOr<Response>> Upstream::Call(std::string meth
         co_return ToStatus(status, address);
       }
     }
-    if (!MayRepeat(status, round, options)) co_return ToStatus(status, address);
+    if (!may_repeat || !MayRepeat(status, round, options)) co_return ToStatus(status, address);
     co_await Pause(round, options);
   }
 }

@@ -1,7 +1,9 @@
 """Bulk predictions and opened tasks: what a real Label Studio asks, stores and shows."""
 
+import io
 import json
 import xml.etree.ElementTree
+import zipfile
 
 import pytest
 import requests
@@ -174,7 +176,10 @@ def test_corrected_predictions_are_saved_and_exported_as_coco(make_project, back
 
     hooks = backend.of("/webhook")
     assert hooks and all(call.status == 200 for call in hooks)
-    assert b"annotations" in project.export("COCO")
+    with zipfile.ZipFile(io.BytesIO(project.export("COCO"))) as exported:
+        coco = json.loads(exported.read("result.json"))
+    assert len(coco["annotations"]) == len(prediction["result"])
+    assert {category["name"] for category in coco["categories"]} == set(labels)
 
 
 def test_a_config_without_a_usable_control_is_refused_in_one_sentence(duet):

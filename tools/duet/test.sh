@@ -2,7 +2,7 @@
 # ./duet test: every tier, the fast ones first. A part that fails does not stop those after it.
 
 readonly TEST_RESULTS=build/test-results
-readonly TEST_PARTS=(scripts unit tiers asan tsan)
+readonly TEST_PARTS=(scripts unit tiers asan tsan deploy e2e)
 
 test_help() {
   cat <<'TEXT'
@@ -137,6 +137,7 @@ record_junit() {
   failures=$(junit_count failures "$report")
   errors=$(junit_count errors "$report")
   skipped=$(junit_count skipped "$report")
+  ((skipped == 0)) || warn "$part: $skipped skipped"
   record "$part" $((tests - failures - errors - skipped)) $((failures + errors))
 }
 

@@ -22,7 +22,7 @@ struct SceneOptions {
   int min_objects = 2;
   int max_objects = 8;
   // Radius of a shape's outer circle, as a share of the longer side.
-  double min_radius = 0.045;
+  double min_radius = 0.055;
   double max_radius = 0.17;
 };
 

@@ -6,15 +6,16 @@
 #include <filesystem>
 #include <fstream>
 #include <opencv2/imgcodecs.hpp>
+#include <opencv2/imgproc.hpp>
 #include <utility>
 
 namespace trainer {
 namespace {
 
 boost::json::object Describe(const SceneObject& object) {
-  const vision::Box& box = object.box;
+  const cv::Rect box = cv::boundingRect(object.mask);
   return {{"label", ShapeNames()[static_cast<int>(object.shape)]},
-          {"box", boost::json::array{box.x_min, box.y_min, box.x_max, box.y_max}},
+          {"box", boost::json::array{box.x, box.y, box.br().x, box.br().y}},
           {"area", cv::countNonZero(object.mask)}};
 }
 

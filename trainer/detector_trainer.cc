@@ -1,0 +1,233 @@
+#include "trainer/detector_trainer.h"
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_replace.h>
+
+#include <algorithm>
+#include <span>
+
+#include "trainer/losses/detection_losses.h"
+#include "trainer/progress.h"
+#include "trainer/replicas.h"
+
+namespace trainer {
+namespace {
+
+// [B, C, H, W] of each level to [B, all cells, C], cells row-major, levels from fine to coarse.
+at::Tensor Flatten(const detector::Features& maps) {
+  std::vector<at::Tensor> rows;
+  for (const at::Tensor& map : maps) rows.push_back(map.flatten(2).transpose(1, 2));
+  return at::cat(rows, 1);
+}
+
+// mmdet's MlvlPointGenerator with offset 0: the top-left corner of each cell.
+std::vector<Prior> PriorsOf(const detector::Features& maps) {
+  std::vector<Prior> priors;
+  for (int level = 0; level < detector::kLevels; ++level) {
+    const auto stride = static_cast<float>(detector::kStrides[level]);
+    for (std::int64_t y = 0; y < maps[level].size(2); ++y) {
+      for (std::int64_t x = 0; x < maps[level].size(3); ++x) {
+        priors.push_back({static_cast<float>(x) * stride, static_cast<float>(y) * stride, stride});
+      }
+    }
+  }
+  return priors;
+}
+
+// What the assigner says, as tensors.
+struct Targets {
+  at::Tensor soft_labels;  // [B * cells, C]
+  at::Tensor positive;     // [N] indices of rows
+  at::Tensor boxes;        // [N, 4]
+  at::Tensor weights;      // [N]: the assigned IoU
+};
+
+Targets Assign(const std::vector<Prior>& priors, const at::Tensor& boxes, const at::Tensor& logits,
+               const std::vector<std::vector<LabelledBox>>& objects) {
+  const std::size_t cells = priors.size();
+  const std::int64_t classes = logits.size(2);
+  static_assert(sizeof(vision::Box) == 4 * sizeof(float));
+  const at::Tensor all_boxes = boxes.detach().contiguous();
+  const at::Tensor all_logits = logits.detach().contiguous();
+  Targets targets;
+  targets.soft_labels = at::zeros({logits.size(0) * logits.size(1), classes});
+  std::vector<std::int64_t> rows;
+  std::vector<float> matched;
+  std::vector<float> weights;
+  for (std::size_t image = 0; image < objects.size(); ++image) {
+    const auto* image_boxes =
+        reinterpret_cast<const vision::Box*>(all_boxes.data_ptr<float>()) + image * cells;
+    const float* image_logits =
+        all_logits.data_ptr<float>() + image * cells * static_cast<std::size_t>(classes);
+    const std::vector<Assignment> assignments = AssignDynamicSoftLabels(
+        priors, {image_boxes, cells}, {image_logits, cells * static_cast<std::size_t>(classes)},
+        static_cast<int>(classes), objects[image]);
+    for (std::size_t cell = 0; cell < cells; ++cell) {
+      if (assignments[cell].object < 0) continue;
+      const LabelledBox& object = objects[image][assignments[cell].object];
+      const std::size_t row = image * cells + cell;
+      rows.push_back(static_cast<std::int64_t>(row));
+      matched.insert(matched.end(),
+                     {object.box.x_min, object.box.y_min, object.box.x_max, object.box.y_max});
+      weights.push_back(assignments[cell].iou);
+      targets.soft_labels
+          .data_ptr<float>()[row * static_cast<std::size_t>(classes) + object.class_id] =
+          assignments[cell].iou;
+    }
+  }
+  targets.positive = at::tensor(at::ArrayRef<std::int64_t>(rows), at::kLong);
+  targets.boxes = at::tensor(at::ArrayRef<float>(matched)).view({-1, 4});
+  targets.weights = at::tensor(at::ArrayRef<float>(weights));
+  return targets;
+}
+
+}  // namespace
+
+at::Tensor DetectorInput(const cv::Mat& bgr, int size) {
+  cv::Mat padded(size, size, CV_8UC3, cv::Scalar::all(114));
+  bgr.copyTo(padded(cv::Rect({0, 0}, bgr.size())));
+  const at::Tensor pixels = at::from_blob(padded.data, {size, size, 3}, at::kByte).to(at::kFloat);
+  return ((pixels - at::tensor({103.53f, 116.28f, 123.675f})) /
+          at::tensor({57.375f, 57.12f, 58.395f}))
+      .permute({2, 0, 1})
+      .contiguous();
+}
+
+DetectorLoss LossOf(const detector::HeadOutput& output,
+                    const std::vector<std::vector<LabelledBox>>& objects) {
+  const std::vector<Prior> priors = PriorsOf(output.cls_logits);
+  const at::Tensor logits = Flatten(output.cls_logits);
+  const at::Tensor distances = Flatten(output.distances);
+  std::vector<float> corners;
+  for (const Prior& prior : priors) corners.insert(corners.end(), {prior.x, prior.y});
+  const at::Tensor points = at::tensor(at::ArrayRef<float>(corners)).view({1, -1, 2});
+  const at::Tensor boxes =
+      at::cat({points - distances.slice(2, 0, 2), points + distances.slice(2, 2, 4)}, 2);
+
+  const Targets targets = Assign(priors, boxes, logits, objects);
+  // Never below 1: a batch in which nothing fits yet has a small loss, not a huge one.
+  const double average = std::max(targets.weights.sum().item<double>(), 1.0);
+  const at::Tensor classes =
+      QualityFocalLoss(logits.flatten(0, 1), targets.soft_labels).sum() / average;
+  const at::Tensor giou =
+      GiouLoss(boxes.flatten(0, 1).index_select(0, targets.positive), targets.boxes);
+  return {classes, 2 * (giou * targets.weights).sum() / average};
+}
+
+void TrainDetector(const DetectorTraining& training, const PictureSource& pictures,
+                   detector::Rtmdet& detector) {
+  torch::optim::AdamW optimizer = MakeAdamW(*detector, training.weight_decay);
+  WeightAverage average(*detector, training.average_momentum, training.average_gamma);
+  Replicas<detector::Rtmdet> replicas(detector, training.replicas);
+  Progress progress("detector", training.schedule.steps);
+  std::vector<double> class_loss(training.replicas);
+  std::vector<double> box_loss(training.replicas);
+  for (int step = 0; step < training.schedule.steps; ++step) {
+    replicas.Backward([&](detector::Rtmdet& replica, int r) {
+      std::vector<at::Tensor> inputs;
+      std::vector<std::vector<LabelledBox>> objects;
+      const std::uint64_t first =
+          (static_cast<std::uint64_t>(step) * training.replicas + r) * training.images_per_replica;
+      for (int i = 0; i < training.images_per_replica; ++i) {
+        const Scene scene = pictures(first + i);
+        inputs.push_back(DetectorInput(scene.image, training.input_size));
+        auto& boxes = objects.emplace_back();
+        for (const SceneObject& object : scene.objects) {
+          boxes.push_back({object.box, static_cast<int>(object.shape)});
+        }
+      }
+      const DetectorLoss loss = LossOf(replica->forward(at::stack(inputs)), objects);
+      (loss.classes + loss.boxes).backward();
+      class_loss[r] = loss.classes.item<double>();
+      box_loss[r] = loss.boxes.item<double>();
+    });
+    const double norm = ClipGradients(*detector, training.max_gradient_norm);
+    const double rate = training.schedule.LearningRate(step);
+    SetLearningRate(optimizer, rate);
+    optimizer.step();
+    average.Update(*detector);
+    progress.Step(step, rate, {{"classes", class_loss[0]}, {"boxes", box_loss[0]}, {"norm", norm}});
+  }
+  average.CopyTo(*detector);
+  detector->eval();
+}
+
+std::string DetectorConfigText(const DetectorTraining& training, double widen, double deepen,
+                               int num_classes) {
+  // Written as mmengine dumps a config. One size, one normalisation: what DetectorInput does.
+  constexpr char kTemplate[] = R"(model = dict(
+    type='RTMDet',
+    data_preprocessor=dict(
+        type='DetDataPreprocessor',
+        mean=[103.53, 116.28, 123.675],
+        std=[57.375, 57.12, 58.395],
+        bgr_to_rgb=False,
+        batch_augments=None),
+    backbone=dict(
+        type='CSPNeXt',
+        arch='P5',
+        expand_ratio=0.5,
+        deepen_factor=$deepen,
+        widen_factor=$widen,
+        channel_attention=True,
+        norm_cfg=dict(type='BN'),
+        act_cfg=dict(type='SiLU', inplace=True)),
+    neck=dict(
+        type='CSPNeXtPAFPN',
+        in_channels=[$c3, $c4, $c5],
+        out_channels=$c3,
+        num_csp_blocks=1,
+        expand_ratio=0.5,
+        norm_cfg=dict(type='BN'),
+        act_cfg=dict(type='SiLU', inplace=True)),
+    bbox_head=dict(
+        type='RTMDetSepBNHead',
+        num_classes=$classes,
+        in_channels=$c3,
+        stacked_convs=2,
+        feat_channels=$c3,
+        anchor_generator=dict(type='MlvlPointGenerator', offset=0, strides=[8, 16, 32]),
+        bbox_coder=dict(type='DistancePointBBoxCoder'),
+        loss_cls=dict(type='QualityFocalLoss', use_sigmoid=True, beta=2.0, loss_weight=1.0),
+        loss_bbox=dict(type='GIoULoss', loss_weight=2.0),
+        with_objectness=False,
+        exp_on_reg=True,
+        share_conv=True,
+        pred_kernel_size=1,
+        norm_cfg=dict(type='BN'),
+        act_cfg=dict(type='SiLU', inplace=True)),
+    train_cfg=dict(
+        assigner=dict(type='DynamicSoftLabelAssigner', topk=13),
+        allowed_border=-1,
+        pos_weight=-1,
+        debug=False),
+    test_cfg=dict(
+        nms_pre=30000,
+        min_bbox_size=0,
+        score_thr=0.001,
+        nms=dict(type='nms', iou_threshold=0.65),
+        max_per_img=300))
+test_pipeline = [
+    dict(type='LoadImageFromFile', backend_args=None),
+    dict(type='Resize', scale=($side, $side), keep_ratio=True),
+    dict(type='Pad', size=($side, $side), pad_val=dict(img=(114, 114, 114))),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(
+        type='PackDetInputs',
+        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'))
+]
+)";
+  const auto width = [&](int full) { return absl::StrCat(static_cast<int>(full * widen)); };
+  return absl::StrReplaceAll(kTemplate, {{"$deepen", absl::StrCat(deepen)},
+                                         {"$widen", absl::StrCat(widen)},
+                                         {"$c3", width(256)},
+                                         {"$c4", width(512)},
+                                         {"$c5", width(1024)},
+                                         {"$classes", absl::StrCat(num_classes)},
+                                         {"$side", absl::StrCat(training.input_size)}});
+}
+
+}  // namespace trainer

@@ -1,0 +1,57 @@
+// Trains RTMDet on pictures with known boxes, as mmdet does: quality focal loss on classes, 2 ·
+// GIoU loss on boxes, both weighted by how well the assigned prediction already fits
+// (mmdet/models/dense_heads/rtmdet_head.py, loss_by_feat); AdamW, flat then cosine; the moving
+// average of the weights is the result.
+#ifndef DUET_TRAINER_DETECTOR_TRAINER_H_
+#define DUET_TRAINER_DETECTOR_TRAINER_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <opencv2/core/mat.hpp>
+#include <string>
+#include <vector>
+
+#include "detector_service/model/detector.h"
+#include "trainer/assigner.h"
+#include "trainer/optimization.h"
+#include "trainer/picture_source.h"
+
+namespace trainer {
+
+struct DetectorTraining {
+  FlatCosineSchedule schedule;
+  // Side of the square input; larger pictures are scaled down, the rest is padded with grey 114.
+  int input_size = 256;
+  int images_per_replica = 4;
+  int replicas = 4;
+  double weight_decay = 0.05;
+  double max_gradient_norm = 35;
+  double average_momentum = 0.002;
+  double average_gamma = 200;
+};
+
+// Leaves the averaged weights in `detector`, in eval mode. Throws c10::Error.
+void TrainDetector(const DetectorTraining& training, const PictureSource& pictures,
+                   detector::Rtmdet& detector);
+
+struct DetectorLoss {
+  at::Tensor classes;
+  at::Tensor boxes;
+};
+
+// Of a batch; `objects[i]` are image i's, in input pixels. Both losses are sums over the batch
+// divided by the sum of the assigned IoUs.
+DetectorLoss LossOf(const detector::HeadOutput& output,
+                    const std::vector<std::vector<LabelledBox>>& objects);
+
+// [3, size, size]: BGR, padded with 114 at the right and bottom, normalised with mmdet's constants.
+at::Tensor DetectorInput(const cv::Mat& bgr, int size);
+
+// The mmengine config that makes mmdet, and detector_service, treat pictures as this trainer does.
+std::string DetectorConfigText(const DetectorTraining& training, double widen, double deepen,
+                               int num_classes);
+
+}  // namespace trainer
+
+#endif  // DUET_TRAINER_DETECTOR_TRAINER_H_

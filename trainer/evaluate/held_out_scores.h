@@ -1,0 +1,46 @@
+// How good a checkpoint is on scenes that it has not seen, computed by the code that serves it:
+// pictures go in as a client sends them, detections and masks come out as a client gets them. Knows
+// no Torch.
+#ifndef DUET_TRAINER_EVALUATE_HELD_OUT_SCORES_H_
+#define DUET_TRAINER_EVALUATE_HELD_OUT_SCORES_H_
+
+#include <absl/status/statusor.h>
+
+#include <string>
+#include <vector>
+
+#include "trainer/evaluate/average_precision.h"
+#include "trainer/scenes/scene.h"
+
+namespace trainer {
+
+struct DetectorScore {
+  AveragePrecision ap50;  // boxes, IoU ≥ 0.5, scores from 0.001 on as COCO's protocol has it
+  // At the service's default score threshold of 0.5: the share of detections that are right, of
+  // objects found.
+  double precision = 0;
+  double recall = 0;
+  int objects = 0;
+};
+
+// Of an mmdet checkpoint.
+absl::StatusOr<DetectorScore> ScoreDetector(const std::string& checkpoint,
+                                            const std::vector<Scene>& scenes);
+
+// Mean mask IoU over all objects.
+struct SegmenterScore {
+  double box = 0;  // prompted by the true box, single mask
+  double click =
+      0;  // one click at the innermost pixel, the best of three masks by the model's own estimate
+  double second_click =
+      0;  // and a second one in the middle of what was wrong, with the first answer as mask prompt
+  int objects = 0;
+};
+
+// Of a Segment Anything checkpoint.
+absl::StatusOr<SegmenterScore> ScoreSegmenter(const std::string& checkpoint,
+                                              const std::vector<Scene>& scenes);
+
+}  // namespace trainer
+
+#endif  // DUET_TRAINER_EVALUATE_HELD_OUT_SCORES_H_

@@ -1,0 +1,266 @@
+#include "trainer/segmenter_trainer.h"
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <opencv2/imgproc.hpp>
+#include <utility>
+
+#include "trainer/losses/mask_losses.h"
+#include "trainer/progress.h"
+#include "trainer/replicas.h"
+#include "trainer/scenes/random.h"
+
+namespace trainer {
+namespace {
+
+// One object to be cut out, as the network is asked for it. Coordinates in input pixels.
+struct Prompt {
+  vision::Box box;
+  bool use_box = false;
+  std::vector<vision::Point> clicks;
+  std::vector<std::int64_t> click_labels;  // 1 foreground, 0 background
+};
+
+// A pixel's position as SAM's API has it: the prompt encoder adds half a pixel.
+vision::Point Click(double x, double y) { return {static_cast<float>(x), static_cast<float>(y)}; }
+
+vision::Point RandomPixel(Random& random, const cv::Mat& mask) {
+  std::vector<cv::Point> pixels;
+  cv::findNonZero(mask, pixels);
+  const cv::Point& pixel = pixels[random.Next() % pixels.size()];
+  return Click(pixel.x, pixel.y);
+}
+
+// SAM's training noise: a tenth of the side as standard deviation there; here uniform, at most 20
+// pixels.
+vision::Box Jittered(Random& random, const vision::Box& box) {
+  const auto moved = [&](float value, float side) {
+    const float reach = std::min(0.1f * side, 20.0f);
+    return value + static_cast<float>(random.Uniform(-reach, reach));
+  };
+  return {moved(box.x_min, box.width()), moved(box.y_min, box.height()),
+          moved(box.x_max, box.width()), moved(box.y_max, box.height())};
+}
+
+// [low, low], 0 or 1: the low-res pixels that are at least half covered.
+at::Tensor Target(const cv::Mat& mask, std::int64_t input_size, std::int64_t low_res_size) {
+  cv::Mat padded =
+      cv::Mat::zeros(static_cast<int>(input_size), static_cast<int>(input_size), CV_8UC1);
+  mask.copyTo(padded(cv::Rect({0, 0}, mask.size())));
+  cv::Mat small;
+  const int low = static_cast<int>(low_res_size);
+  cv::resize(padded, small, {low, low}, 0, 0, cv::INTER_AREA);
+  return at::from_blob(small.data, {low, low}, at::kByte).ge(128).to(at::kFloat);
+}
+
+// [N, tokens, C]
+at::Tensor Sparse(segmenter::Sam& sam, const std::vector<Prompt>& prompts) {
+  std::vector<at::Tensor> rows;
+  for (const Prompt& prompt : prompts) {
+    std::vector<at::Tensor> tokens;
+    if (!prompt.clicks.empty()) {
+      const auto count = static_cast<std::int64_t>(prompt.clicks.size());
+      at::Tensor coords = at::empty({1, count, 2});
+      at::Tensor labels = at::empty({1, count}, at::kLong);
+      for (std::int64_t i = 0; i < count; ++i) {
+        coords[0][i][0] = prompt.clicks[i].x;
+        coords[0][i][1] = prompt.clicks[i].y;
+        labels[0][i] = prompt.click_labels[i];
+      }
+      tokens.push_back(sam->prompt_encoder->EmbedPoints(coords, labels, /*pad=*/!prompt.use_box));
+    }
+    if (prompt.use_box) {
+      const float corners[] = {prompt.box.x_min, prompt.box.y_min, prompt.box.x_max,
+                               prompt.box.y_max};
+      tokens.push_back(
+          sam->prompt_encoder->EmbedBoxes(at::tensor(at::ArrayRef<float>(corners)).view({1, 4})));
+    }
+    rows.push_back(at::cat(tokens, 1));
+  }
+  return at::cat(rows);
+}
+
+// A click in the region where `answer` [low, low] and `target` differ.
+void AddCorrection(Random& random, const at::Tensor& answer, const at::Tensor& target,
+                   double pixels_per_cell, Prompt& prompt) {
+  const at::Tensor wanted = target.gt(0.5);
+  at::Tensor region = answer.gt(0).ne(wanted);
+  if (!region.any().item<bool>()) region = wanted;
+  const int side = static_cast<int>(target.size(-1));
+  const at::Tensor bytes = region.to(at::kByte).contiguous();
+  const cv::Mat mask(side, side, CV_8UC1, bytes.data_ptr());
+  const vision::Point cell = RandomPixel(random, mask);
+  prompt.clicks.push_back(
+      Click((cell.x + 0.5) * pixels_per_cell - 0.5, (cell.y + 0.5) * pixels_per_cell - 0.5));
+  prompt.click_labels.push_back(
+      wanted[static_cast<std::int64_t>(cell.y)][static_cast<std::int64_t>(cell.x)].item<bool>()
+          ? 1
+          : 0);
+}
+
+struct MaskLoss {
+  at::Tensor mask;
+  at::Tensor iou;
+};
+
+// The single mask's loss and that of the best multimask, averaged over prompts; and how well IoUs
+// were predicted.
+MaskLoss LossOf(const segmenter::DecodedMasks& answer, const at::Tensor& targets, bool balanced) {
+  const at::Tensor target = targets.unsqueeze(1);
+  const at::Tensor each =  // [N, 4]
+      balanced ? BalancedCrossEntropy(answer.logits, target)
+               : 20 * SigmoidFocalLoss(answer.logits, target) + DiceLoss(answer.logits, target);
+  const at::Tensor single = each.select(1, 0);
+  const at::Tensor best = std::get<0>(each.slice(1, 1).min(1));
+  const at::Tensor iou_error = (answer.iou_predictions - MaskIou(answer.logits, target)).square();
+  return {(single + best).mean(), iou_error.mean()};
+}
+
+// Of the first round.
+struct RoundResult {
+  double mask_loss = 0;
+  double iou_loss = 0;
+  double iou = 0;  // mean over prompts, single mask
+};
+
+// Leaves the gradients of one batch in `sam`.
+RoundResult BackwardBatch(const SegmenterTraining& training, const PictureSource& pictures,
+                          std::uint64_t batch, int rounds, bool balanced, segmenter::Sam& sam) {
+  const std::int64_t input_size = sam->config.image_encoder.image_size;
+  const std::int64_t low = sam->config.low_res_size();
+  Random random(SceneSeed(training.seed, "prompts", batch));
+  std::vector<at::Tensor> inputs;
+  std::vector<Prompt> prompts;
+  std::vector<at::Tensor> targets;
+  for (int i = 0; i < training.images_per_replica; ++i) {
+    const Scene scene = pictures(batch * training.images_per_replica + i);
+    inputs.push_back(SegmenterInput(scene.image, input_size));
+    for (int p = 0; p < training.prompts_per_image; ++p) {
+      // Every object in turn, then again with another prompt.
+      const SceneObject& object = scene.objects[p % scene.objects.size()];
+      Prompt& prompt = prompts.emplace_back();
+      prompt.use_box = random.Chance(0.5);
+      prompt.box = Jittered(random, object.box);
+      if (!prompt.use_box) {
+        prompt.clicks.push_back(RandomPixel(random, object.mask));
+        prompt.click_labels.push_back(1);
+      }
+      targets.push_back(Target(object.mask, input_size, low));
+    }
+  }
+  const at::Tensor target = at::stack(targets);
+  const at::Tensor embeddings =
+      sam->image_encoder(at::stack(inputs)).repeat_interleave(training.prompts_per_image, 0);
+  const at::Tensor positions = sam->prompt_encoder->DensePositions();
+
+  const auto first =
+      sam->mask_decoder(embeddings, positions, Sparse(sam, prompts), sam->prompt_encoder->NoMask());
+  const MaskLoss loss = LossOf(first, target, balanced);
+  at::Tensor total = loss.mask + loss.iou;
+  if (rounds > 1) {
+    const at::Tensor earlier = first.logits.select(1, 0).detach();
+    for (std::size_t i = 0; i < prompts.size(); ++i) {
+      AddCorrection(random, earlier[i], target[i], static_cast<double>(input_size) / low,
+                    prompts[i]);
+    }
+    const auto second = sam->mask_decoder(embeddings, positions, Sparse(sam, prompts),
+                                          sam->prompt_encoder->EmbedMasks(earlier.unsqueeze(1)));
+    const MaskLoss second_loss = LossOf(second, target, balanced);
+    total = total + second_loss.mask + second_loss.iou;
+  }
+  total.backward();
+  return {loss.mask.item<double>(), loss.iou.item<double>(),
+          MaskIou(first.logits.select(1, 0), target).mean().item<double>()};
+}
+
+}  // namespace
+
+at::Tensor SegmenterInput(const cv::Mat& bgr, std::int64_t size) {
+  cv::Mat rgb;
+  cv::cvtColor(bgr, rgb, cv::COLOR_BGR2RGB);
+  at::Tensor pixels = at::from_blob(rgb.data, {rgb.rows, rgb.cols, 3}, at::kByte).to(at::kFloat);
+  pixels =
+      (pixels - at::tensor({123.675f, 116.28f, 103.53f})) / at::tensor({58.395f, 57.12f, 57.375f});
+  return at::constant_pad_nd(pixels.permute({2, 0, 1}), {0, size - rgb.cols, 0, size - rgb.rows});
+}
+
+void TrainSegmenter(const SegmenterTraining& training, const PictureSource& pictures,
+                    segmenter::Sam& sam) {
+  torch::optim::AdamW optimizer = MakeAdamW(*sam, training.weight_decay, /*beta2=*/0.95);
+  WeightAverage average(*sam, training.average_momentum, training.average_gamma);
+  Replicas<segmenter::Sam> replicas(sam, training.replicas);
+  Progress progress("segmenter", training.schedule.steps);
+  std::vector<RoundResult> results(training.replicas);
+  for (int step = 0; step < training.schedule.steps; ++step) {
+    // The second round costs as much as the first: every fourth step.
+    const int rounds = step % 4 == 3 ? 2 : 1;
+    replicas.Backward([&](segmenter::Sam& replica, int r) {
+      const std::uint64_t batch = static_cast<std::uint64_t>(step) * training.replicas + r;
+      results[r] =
+          BackwardBatch(training, pictures, batch, rounds, step < training.balanced_steps, replica);
+    });
+    const double norm = ClipGradients(*sam, training.max_gradient_norm);
+    const double rate = training.schedule.LearningRate(step);
+    SetLearningRate(optimizer, rate);
+    optimizer.step();
+    average.Update(*sam);
+    progress.Step(step, rate,
+                  {{"mask", results[0].mask_loss},
+                   {"iou_error", results[0].iou_loss},
+                   {"iou", results[0].iou},
+                   {"norm", norm}});
+  }
+  average.CopyTo(*sam);
+  sam->eval();
+}
+
+void InitializePositions(segmenter::Sam& sam) {
+  constexpr double kFewestPeriods = 0.25;
+  constexpr double kMostPeriods = 8;
+  constexpr double kAmplitude = 0.5;  // about that of the patches
+  const at::NoGradGuard no_grad;
+  at::Tensor& table = sam->image_encoder->pos_embed;  // [1, grid, grid, C]
+  const std::int64_t grid = table.size(1);
+  const std::int64_t waves = table.size(3) / 4;  // times sine and cosine, times rows and columns
+  const at::Tensor share = at::arange(waves, table.options()) /
+                           static_cast<double>(std::max<std::int64_t>(waves - 1, 1));
+  const at::Tensor periods = kFewestPeriods * at::pow(kMostPeriods / kFewestPeriods, share);
+  const at::Tensor cells = (at::arange(grid, table.options()) + 0.5) / static_cast<double>(grid);
+  const at::Tensor phase = 2 * std::numbers::pi * cells.unsqueeze(1) * periods;  // [grid, waves]
+  const at::Tensor line = kAmplitude * at::cat({phase.sin(), phase.cos()}, 1);   // [grid, C / 2]
+  const std::int64_t half = 2 * waves;
+  table.slice(3, 0, half).copy_(line.view({1, 1, grid, half}));
+  table.slice(3, half, 2 * half).copy_(line.view({1, grid, 1, half}));
+}
+
+segmenter::Sam Enlarge(const segmenter::Sam& sam, std::int64_t image_size) {
+  const at::NoGradGuard no_grad;
+  segmenter::SamConfig config = sam->config;
+  config.image_encoder.image_size = image_size;
+  segmenter::Sam larger(config);
+  const auto source = sam->named_parameters();
+  for (auto& item : larger->named_parameters()) {
+    at::Tensor from = source[item.key()];
+    const auto sizes = item.value().sizes();
+    if (from.sizes() != sizes) {
+      if (from.dim() == 4) {  // pos_embed [1, grid, grid, C]
+        from = at::upsample_bilinear2d(from.permute({0, 3, 1, 2}), {sizes[1], sizes[2]},
+                                       /*align_corners=*/false)
+                   .permute({0, 2, 3, 1});
+      } else {  // rel_pos [2 * grid - 1, d] of a global block
+        from = at::upsample_linear1d(from.t().unsqueeze(0), {sizes[0]}, /*align_corners=*/false)[0]
+                   .t();
+      }
+    }
+    item.value().copy_(from);
+  }
+  CopyBuffers(*sam, *larger);
+  return larger;
+}
+
+}  // namespace trainer

@@ -1,0 +1,59 @@
+// Trains Segment Anything on pictures with known masks, by prompting it as a user would.
+//
+// Each picture is encoded once and then prompted several times: for a random object either its box
+// (a little off, as a hand draws it) or a click inside it. A second round adds a click where the
+// first answer was wrong, positive or negative, and hands the first answer back as the mask prompt.
+// Every answer is judged twice: its single mask, and the best of its three multimask masks, so that
+// both kinds of output work. Loss: losses/mask_losses.h.
+#ifndef DUET_TRAINER_SEGMENTER_TRAINER_H_
+#define DUET_TRAINER_SEGMENTER_TRAINER_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <opencv2/core/mat.hpp>
+#include <vector>
+
+#include "segmenter_service/modeling/sam.h"
+#include "trainer/optimization.h"
+#include "trainer/picture_source.h"
+
+namespace trainer {
+
+struct SegmenterTraining {
+  FlatCosineSchedule schedule;
+  int images_per_replica = 1;
+  int replicas = 4;
+  int prompts_per_image = 6;
+  // At first BalancedCrossEntropy: against focal and dice loss, a network that knows nothing
+  // answers "nothing" for hundreds of steps before it finds out what prompts mean.
+  int balanced_steps = 300;
+  double weight_decay = 0.05;
+  double max_gradient_norm = 1;
+  double average_momentum = 0.005;
+  double average_gamma = 200;
+  // Of prompts and their order; weights are initialised by the caller.
+  std::uint64_t seed = 1;
+};
+
+// Leaves the averaged weights in `sam`, in eval mode. Throws c10::Error.
+void TrainSegmenter(const SegmenterTraining& training, const PictureSource& pictures,
+                    segmenter::Sam& sam);
+
+// Starts pos_embed as sines and cosines of rows and columns, from a quarter to eight periods across
+// the picture, instead of zeros: the embedding then says from the first step on where its cells
+// are, which is what a prompt refers to.
+void InitializePositions(segmenter::Sam& sam);
+
+// The same network for a larger input: tables of positions are stretched, everything else is
+// copied. A network that learned on small pictures, at a quarter of the cost, needs little more to
+// work on large ones.
+segmenter::Sam Enlarge(const segmenter::Sam& sam, std::int64_t image_size);
+
+// [3, size, size]: RGB, normalised with ImageNet's mean and deviation, zero-padded at the right and
+// bottom.
+at::Tensor SegmenterInput(const cv::Mat& bgr, std::int64_t size);
+
+}  // namespace trainer
+
+#endif  // DUET_TRAINER_SEGMENTER_TRAINER_H_

@@ -4,9 +4,8 @@
 
 #include <algorithm>
 #include <cstring>
-#include <functional>
+#include <map>
 #include <numeric>
-#include <optional>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -142,22 +141,17 @@ class TypedBlocks final : public PackedBlocks::Impl {
     }
   }
 
-  // One set of products for each kind of block: all windows of a model have one size.
+  // One set of products for each size of window (0: the whole grid).
   const GridAttention<T>& AttentionOf(std::int64_t window) {
-    std::optional<GridAttention<T>>& attention = window == 0 ? global_ : windowed_;
-    if (!attention.has_value()) {
-      if (window == 0) {
-        attention.emplace(grid_, head_dim_, DivisorUpTo(tokens_, kGlobalRows), 3 * dim_, dim_);
-      } else {
-        attention.emplace(window, head_dim_,
-                          DivisorUpTo(window * window, GridAttention<T>::kMaxRows), head_dim_,
-                          head_dim_);
-        window_ = window;
-      }
+    if (const auto found = attention_.find(window); found != attention_.end()) return found->second;
+    if (window == 0) {
+      return attention_
+          .try_emplace(0, grid_, head_dim_, DivisorUpTo(tokens_, kGlobalRows), 3 * dim_, dim_)
+          .first->second;
     }
-    TORCH_CHECK(window == 0 || window == window_, "windows of ", window, " and ", window_,
-                " patches in one encoder");
-    return *attention;
+    const std::int64_t rows = DivisorUpTo(window * window, GridAttention<T>::kMaxRows);
+    return attention_.try_emplace(window, window, head_dim_, rows, head_dim_, head_dim_)
+        .first->second;
   }
 
   void Normalize(const Norm& norm, const float* x, std::int64_t first, std::int64_t rows) {
@@ -169,29 +163,31 @@ class TypedBlocks final : public PackedBlocks::Impl {
   }
 
   void AttendGlobally(const Block& block) {
+    const GridAttention<T>& attention = AttentionOf(0);
     keys_.resize(heads_);
-    const std::int64_t parts = tokens_ / global_->rows();
+    const std::int64_t parts = tokens_ / attention.rows();
 #pragma omp parallel
     {
       typename GridAttention<T>::Scratch scratch;
 #pragma omp for schedule(dynamic)
       for (std::int64_t h = 0; h < heads_; ++h) {
-        global_->PackKeys(qkv_.data() + dim_ + h * head_dim_,
-                          qkv_.data() + 2 * dim_ + h * head_dim_, &keys_[h]);
+        attention.PackKeys(qkv_.data() + dim_ + h * head_dim_,
+                           qkv_.data() + 2 * dim_ + h * head_dim_, &keys_[h]);
       }
 #pragma omp for schedule(dynamic) collapse(2)
       for (std::int64_t h = 0; h < heads_; ++h) {
         for (std::int64_t part = 0; part < parts; ++part) {
-          const std::int64_t first = part * global_->rows();
-          global_->Attend(qkv_.data() + first * 3 * dim_ + h * head_dim_, first, keys_[h],
-                          block.tables.data(), &scratch,
-                          attended_.data() + first * dim_ + h * head_dim_);
+          const std::int64_t first = part * attention.rows();
+          attention.Attend(qkv_.data() + first * 3 * dim_ + h * head_dim_, first, keys_[h],
+                           block.tables.data(), &scratch,
+                           attended_.data() + first * dim_ + h * head_dim_);
         }
       }
     }
   }
 
   void AttendInWindows(const Block& block) {
+    const GridAttention<T>& attention = AttentionOf(block.window);
     const std::int64_t side = block.window, across = (grid_ + side - 1) / side;
 #pragma omp parallel
     {
@@ -204,11 +200,11 @@ class TypedBlocks final : public PackedBlocks::Impl {
           const std::int64_t top = w / across * side, left = w % across * side;
           Gather(block, top, left, h, gathered.data());
           const std::int64_t plane = side * side * head_dim_;
-          windowed_->PackKeys(gathered.data() + plane, gathered.data() + 2 * plane, &keys);
-          const std::int64_t rows = windowed_->rows();
+          attention.PackKeys(gathered.data() + plane, gathered.data() + 2 * plane, &keys);
+          const std::int64_t rows = attention.rows();
           for (std::int64_t first = 0; first < side * side; first += rows) {
-            windowed_->Attend(gathered.data() + first * head_dim_, first, keys, block.tables.data(),
-                              &scratch, out.data() + first * head_dim_);
+            attention.Attend(gathered.data() + first * head_dim_, first, keys, block.tables.data(),
+                             &scratch, out.data() + first * head_dim_);
           }
           for (std::int64_t y = 0; y < std::min(side, grid_ - top); ++y) {
             for (std::int64_t x = 0; x < std::min(side, grid_ - left); ++x) {
@@ -239,9 +235,8 @@ class TypedBlocks final : public PackedBlocks::Impl {
   }
 
   const std::int64_t grid_, tokens_, dim_, heads_, head_dim_, mlp_rows_;
-  std::int64_t window_ = 0;
   std::vector<T> normed_, qkv_, attended_, hidden_;
-  std::optional<GridAttention<T>> global_, windowed_;
+  std::map<std::int64_t, GridAttention<T>> attention_;  // by window
   std::vector<Block> blocks_;
   std::vector<typename GridAttention<T>::Keys> keys_;  // of each head
 };

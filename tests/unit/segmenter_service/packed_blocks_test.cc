@@ -12,14 +12,14 @@
 namespace segmenter {
 namespace {
 
-// Windows of 5 on a grid of 12: the last ones are padded. Block 1 attends globally.
+// Windows of 5 and 6 on a grid of 12: those of 5 are padded at the end. Block 1 attends globally.
 ImageEncoderConfig SmallEncoder() {
   ImageEncoderConfig config;
   config.image_size = 192;
   config.embed_dim = 48;
   config.num_heads = 3;
   config.mlp_dim = 96;
-  config.window_sizes = {5, 0, 5};
+  config.window_sizes = {5, 0, 6};
   return config;
 }
 

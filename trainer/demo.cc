@@ -73,11 +73,15 @@ absl::Status TrainDemoSegmenter(const DemoOptions& options, const std::string& p
   return nn::CatchTorch("train the segmenter", [&] {
     at::manual_seed(options.seed);
     segmenter::Sam sam(SmallSam());
+    InitializePositions(sam);
+    TieCrossAttention(sam);
     SegmenterTraining training;
+    training.replicas = 2;
+    training.images_per_replica = 2;
     training.seed = options.seed;
     // What prompts and masks are is learned on pieces of scenes, a quarter as large: shapes of the
     // same size in pixels, but fewer.
-    training.schedule = {.peak = 1e-3, .steps = 600, .warmup_steps = 20, .final_share = 0.5};
+    training.schedule = {.peak = 5e-4, .steps = 1000, .warmup_steps = 30, .final_share = 0.2};
     if (options.steps > 0) training.schedule.steps = options.steps;
     const SceneOptions piece{
         .min_objects = 1, .max_objects = 5, .min_radius = 0.08, .max_radius = 0.3};
@@ -88,8 +92,9 @@ absl::Status TrainDemoSegmenter(const DemoOptions& options, const std::string& p
 
     sam = Enlarge(sam, kSegmenterSide);
     training.seed = ~options.seed;
-    training.balanced_steps = 0;
-    training.schedule = {.peak = 7e-4, .steps = 300, .warmup_steps = 10};
+    training.first_balance = training.last_balance;
+    training.images_per_replica = 1;
+    training.schedule = {.peak = 3e-4, .steps = 150, .warmup_steps = 10};
     if (options.steps > 0) training.schedule.steps = options.steps;
     TrainSegmenter(
         training, [&](std::uint64_t n) { return DemoScene(~options.seed, n, kSegmenterSide); },

@@ -110,11 +110,10 @@ struct MaskLoss {
 
 // The single mask's loss and that of the best multimask, averaged over prompts; and how well IoUs
 // were predicted.
-MaskLoss LossOf(const segmenter::DecodedMasks& answer, const at::Tensor& targets, bool balanced) {
+MaskLoss LossOf(const segmenter::DecodedMasks& answer, const at::Tensor& targets, double balance) {
   const at::Tensor target = targets.unsqueeze(1);
   const at::Tensor each =  // [N, 4]
-      balanced ? BalancedCrossEntropy(answer.logits, target)
-               : 20 * SigmoidFocalLoss(answer.logits, target) + DiceLoss(answer.logits, target);
+      balance * BalancedCrossEntropy(answer.logits, target) + DiceLoss(answer.logits, target);
   const at::Tensor single = each.select(1, 0);
   const at::Tensor best = std::get<0>(each.slice(1, 1).min(1));
   const at::Tensor iou_error = (answer.iou_predictions - MaskIou(answer.logits, target)).square();
@@ -130,7 +129,7 @@ struct RoundResult {
 
 // Leaves the gradients of one batch in `sam`.
 RoundResult BackwardBatch(const SegmenterTraining& training, const PictureSource& pictures,
-                          std::uint64_t batch, int rounds, bool balanced, segmenter::Sam& sam) {
+                          std::uint64_t batch, int rounds, double balance, segmenter::Sam& sam) {
   const std::int64_t input_size = sam->config.image_encoder.image_size;
   const std::int64_t low = sam->config.low_res_size();
   Random random(SceneSeed(training.seed, "prompts", batch));
@@ -160,7 +159,7 @@ RoundResult BackwardBatch(const SegmenterTraining& training, const PictureSource
 
   const auto first =
       sam->mask_decoder(embeddings, positions, Sparse(sam, prompts), sam->prompt_encoder->NoMask());
-  const MaskLoss loss = LossOf(first, target, balanced);
+  const MaskLoss loss = LossOf(first, target, balance);
   at::Tensor total = loss.mask + loss.iou;
   if (rounds > 1) {
     const at::Tensor earlier = first.logits.select(1, 0).detach();
@@ -170,7 +169,7 @@ RoundResult BackwardBatch(const SegmenterTraining& training, const PictureSource
     }
     const auto second = sam->mask_decoder(embeddings, positions, Sparse(sam, prompts),
                                           sam->prompt_encoder->EmbedMasks(earlier.unsqueeze(1)));
-    const MaskLoss second_loss = LossOf(second, target, balanced);
+    const MaskLoss second_loss = LossOf(second, target, balance);
     total = total + second_loss.mask + second_loss.iou;
   }
   total.backward();
@@ -199,10 +198,12 @@ void TrainSegmenter(const SegmenterTraining& training, const PictureSource& pict
   for (int step = 0; step < training.schedule.steps; ++step) {
     // The second round costs as much as the first: every fourth step.
     const int rounds = step % 4 == 3 ? 2 : 1;
+    const double done = static_cast<double>(step) / training.schedule.steps;
+    const double balance =
+        training.first_balance + done * (training.last_balance - training.first_balance);
     replicas.Backward([&](segmenter::Sam& replica, int r) {
       const std::uint64_t batch = static_cast<std::uint64_t>(step) * training.replicas + r;
-      results[r] =
-          BackwardBatch(training, pictures, batch, rounds, step < training.balanced_steps, replica);
+      results[r] = BackwardBatch(training, pictures, batch, rounds, balance, replica);
     });
     const double norm = ClipGradients(*sam, training.max_gradient_norm);
     const double rate = training.schedule.LearningRate(step);
@@ -236,6 +237,34 @@ void InitializePositions(segmenter::Sam& sam) {
   const std::int64_t half = 2 * waves;
   table.slice(3, 0, half).copy_(line.view({1, 1, grid, half}));
   table.slice(3, half, 2 * half).copy_(line.view({1, grid, 1, half}));
+}
+
+void TieCrossAttention(segmenter::Sam& sam) {
+  constexpr double kSpread = 2;
+  constexpr double kEmbeddingScale = 0.1;
+  constexpr double kImageScale = 0.3;
+  const at::NoGradGuard no_grad;
+  auto parameters = sam->named_parameters();
+  for (auto& item : parameters) {
+    const std::string& name = item.key();
+    const auto contains = [&](const char* part) { return name.find(part) != std::string::npos; };
+    if (contains("point_embed") || contains("no_mask_embed") || contains("iou_token") ||
+        contains("mask_tokens")) {
+      item.value().mul_(kEmbeddingScale);
+    }
+    if (name == "image_encoder.neck.3.weight") item.value().fill_(kImageScale);
+    const std::size_t at = name.find("k_proj.weight");
+    if (at == std::string::npos || !(contains("cross_attn") || contains("final_attn"))) continue;
+    std::string q_name = name;
+    q_name[at] = 'q';
+    at::Tensor& q = parameters[q_name];
+    const double reach = kSpread * std::sqrt(3.0 / static_cast<double>(q.size(1)));
+    q.uniform_(-reach, reach);
+    item.value().copy_(q);
+    for (const std::string& weight : {name, q_name}) {
+      parameters[weight.substr(0, weight.size() - std::string("weight").size()) + "bias"].zero_();
+    }
+  }
 }
 
 segmenter::Sam Enlarge(const segmenter::Sam& sam, std::int64_t image_size) {

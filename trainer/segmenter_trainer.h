@@ -25,9 +25,12 @@ struct SegmenterTraining {
   int images_per_replica = 1;
   int replicas = 4;
   int prompts_per_image = 6;
-  // At first BalancedCrossEntropy: against focal and dice loss, a network that knows nothing
-  // answers "nothing" for hundreds of steps before it finds out what prompts mean.
-  int balanced_steps = 300;
+  // Weight of BalancedCrossEntropy beside the dice loss, moved in a line over the steps. Against
+  // SAM's focal and dice loss, a network that knows nothing answers "nothing" for hundreds of steps
+  // before it finds out what prompts mean; balanced, it finds the place first and the outline
+  // later.
+  double first_balance = 1;
+  double last_balance = 0.2;
   double weight_decay = 0.05;
   double max_gradient_norm = 1;
   double average_momentum = 0.005;
@@ -44,6 +47,11 @@ void TrainSegmenter(const SegmenterTraining& training, const PictureSource& pict
 // the picture, instead of zeros: the embedding then says from the first step on where its cells
 // are, which is what a prompt refers to.
 void InitializePositions(segmenter::Sam& sam);
+
+// Starts the decoder's cross attentions with equal query and key projections, and embeddings that
+// don't drown positions: a prompt then attends to its own place from the first step on. From
+// PyTorch's initialisation that takes thousands of steps to learn.
+void TieCrossAttention(segmenter::Sam& sam);
 
 // The same network for a larger input: tables of positions are stretched, everything else is
 // copied. A network that learned on small pictures, at a quarter of the cost, needs little more to

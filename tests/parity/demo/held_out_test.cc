@@ -1,0 +1,24 @@
+#include "trainer/scenes/held_out.h"
+
+#include <gtest/gtest.h>
+
+#include "trainer/evaluate/held_out_scores.h"
+
+namespace trainer {
+namespace {
+
+// Few scenes, so that the test is quick; models/demo/README.md has the scores on more of them. The
+// bounds are what the checked-in files reach on these scenes, less a margin for another CPU's
+// rounding.
+constexpr int kScenes = 12;
+constexpr double kLeastBoxAp50 = 0.90;
+
+TEST(DemoModelsTest, TheDetectorFindsHeldOutShapes) {
+  const auto score =
+      ScoreDetector(DUET_SOURCE_DIR "/models/demo/rtmdet-demo.pth", HeldOutScenes(1, kScenes));
+  ASSERT_TRUE(score.ok()) << score.status();
+  EXPECT_GE(score->ap50.mean, kLeastBoxAp50);
+}
+
+}  // namespace
+}  // namespace trainer

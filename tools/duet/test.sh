@@ -2,21 +2,21 @@
 # ./duet test: every tier, the fast ones first. A part that fails does not stop those after it.
 
 readonly TEST_RESULTS=build/test-results
-readonly TEST_PARTS=(scripts unit tiers asan tsan deploy e2e)
+readonly TEST_PARTS=(scripts unit tiers deploy e2e)
+readonly MORE_TEST_PARTS=(asan tsan images)
 
 test_help() {
   cat <<'TEXT'
-usage: ./duet test [--only=PART[,PART...]] [--skip=PART[,PART...]]
+usage: ./duet test [--all] [--only=PART[,PART...]] [--skip=PART[,PART...]]
 
-Parts, in this order:
+Parts, in this order; the last three only with --all or --only:
   scripts    shellcheck
   unit       release build, unit tests
   tiers      release build, every other ctest tier
-  asan       address and undefined-behaviour sanitizers, on the layers without LibTorch
-  tsan       thread sanitizer, on the same
   deploy     Dockerfile, Kubernetes manifests and compose file: linters, schemas, agreement with the binaries
   e2e        the real processes and commands with a real Label Studio, and its page in a browser
-and, only if named:
+  asan       address and undefined-behaviour sanitizers, on the layers without LibTorch
+  tsan       thread sanitizer, on the same
   images     builds the container images and starts them; needs root and about 20 minutes
 TEXT
 }
@@ -25,6 +25,7 @@ cmd_test() {
   local parts=("${TEST_PARTS[@]}") part skipped
   while (($#)); do
     case $1 in
+      --all) parts+=("${MORE_TEST_PARTS[@]}") ;;
       --only=*) IFS=, read -ra parts <<<"${1#*=}" ;;
       --skip=*) skipped=${1#*=}; mapfile -t parts < <(printf '%s\n' "${parts[@]}" | grep -vxF "${skipped//,/$'\n'}") ;;
       --help) test_help; return ;;

@@ -45,6 +45,8 @@ async function clickWithSmartKeypoint(page, { x, y, label }) {
   await chooseSmartKeypoint(page);
   // The label list of the last control, which is the smart one.
   await page.locator('.lsf-labels').last().getByText(label, { exact: true }).click();
+  // Choosing a label may have scrolled the picture out of sight.
+  await page.locator('.konvajs-content').first().scrollIntoViewIfNeeded();
   const area = await page.locator('.konvajs-content').first().boundingBox();
   await page.mouse.click(area.x + (area.width * x) / 100, area.y + (area.height * y) / 100);
 }
@@ -54,9 +56,9 @@ const browser = await chromium.launch({
   args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
     '--disable-component-update', '--disable-sync'],
 });
+const page = await browser.newPage({ viewport: { width: 1400, height: 1500 } });
+page.setDefaultTimeout(WAIT.timeout);
 try {
-  const page = await browser.newPage({ viewport: { width: 1400, height: 1000 } });
-  page.setDefaultTimeout(WAIT.timeout);
   await logIn(page);
   await page.goto(`${specification.url}/projects/${specification.project}/data?task=${specification.task}`);
   await page.waitForSelector('.konvajs-content canvas', WAIT);
@@ -73,6 +75,9 @@ try {
   await picture(page, 'click');
   await page.screenshot({ path: `${specification.folder}/page.png` });
   console.log(JSON.stringify({ regions, suggestions }));
+} catch (error) {
+  await page.screenshot({ path: `${specification.folder}/failure.png` });
+  throw error;
 } finally {
   await browser.close();
 }

@@ -1,25 +1,8 @@
 #include "nn/onednn/elementwise.h"
 
-#include <bit>
 #include <cstring>
 
 namespace nn::onednn {
-namespace {
-
-float ToFloat(float x) { return x; }
-float ToFloat(BFloat16Bits x) {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(x.bits) << 16);
-}
-
-void Store(float value, float* out) { *out = value; }
-// Rounds to nearest, ties to even, as the hardware does.
-void Store(float value, BFloat16Bits* out) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  out->bits = static_cast<std::uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-}
-
-}  // namespace
-
 template <typename T>
 void Upsample2x(const T* src, const BlockedShape& shape, T* dst) {
   const int rows = shape.blocks * shape.height;

@@ -8,12 +8,9 @@
 
 #include <cstdint>
 
-namespace nn::onednn {
+#include "nn/onednn/bfloat16.h"
 
-// The upper half of a float's bits.
-struct BFloat16Bits {
-  std::uint16_t bits;
-};
+namespace nn::onednn {
 
 struct BlockedShape {
   int blocks;  // channel blocks

@@ -38,12 +38,6 @@ namespace {
   return p * AsFloat((exponent + 127) << 23);
 }
 
-[[gnu::always_inline]] inline void Store(float value, float* out) { *out = value; }
-[[gnu::always_inline]] inline void Store(float value, BFloat16Bits* out) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  out->bits = static_cast<std::uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-}
-
 template <typename T>
 [[gnu::always_inline]] inline void LayerNorm(const float* x, const float* weight, const float* bias,
                                              float eps, std::int64_t count, T* output) {

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "nn/onednn/elementwise.h"
+#include "nn/onednn/bfloat16.h"
 
 namespace nn::onednn {
 

@@ -1,7 +1,6 @@
 #include "segmenter_service/packed/attention.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <type_traits>
 
@@ -19,21 +18,11 @@ template <typename T>
 constexpr Precision kPrecisionOf =
     std::is_same_v<T, float> ? Precision::kFloat32 : Precision::kBFloat16;
 
-void Scale(float factor, float* x) { *x *= factor; }
-void Scale(float factor, BFloat16Bits* x) {
-  const float value = std::bit_cast<float>(static_cast<std::uint32_t>(x->bits) << 16) * factor;
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  x->bits = static_cast<std::uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-}
-
 template <typename T>
 T FromFloat(float value) {
-  if constexpr (std::is_same_v<T, float>) {
-    return value;
-  } else {
-    const auto bits = std::bit_cast<std::uint32_t>(value);
-    return {static_cast<std::uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16)};
-  }
+  T out;
+  nn::onednn::Store(value, &out);
+  return out;
 }
 
 }  // namespace
@@ -127,7 +116,10 @@ void GridAttention<T>::Attend(const T* q, std::int64_t first, const Keys& keys,
   values_.Run(weights, keys.v.data(), nullptr, output, product);
   for (std::int64_t r = 0; r < rows_; ++r) {
     const float factor = 1.0F / sums[r];
-    for (std::int64_t c = 0; c < head_dim_; ++c) Scale(factor, &output[r * output_stride_ + c]);
+    for (std::int64_t c = 0; c < head_dim_; ++c) {
+      T& value = output[r * output_stride_ + c];
+      nn::onednn::Store(nn::onednn::ToFloat(value) * factor, &value);
+    }
   }
 }
 

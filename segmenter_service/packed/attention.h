@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "nn/onednn/elementwise.h"
+#include "nn/onednn/bfloat16.h"
 #include "nn/onednn/matmul.h"
 
 namespace segmenter {

@@ -134,11 +134,9 @@ class TypedBlocks final : public PackedBlocks::Impl {
   };
 
   static T Convert(float value) {
-    if constexpr (std::is_same_v<T, float>) {
-      return value;
-    } else {
-      return {c10::BFloat16(value).x};
-    }
+    T out;
+    nn::onednn::Store(value, &out);
+    return out;
   }
 
   // One set of products for each size of window (0: the whole grid).

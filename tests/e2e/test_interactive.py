@@ -35,7 +35,9 @@ def test_a_click_gives_one_brush_region_in_the_prompts_label(task):
 
     assert (region["type"], region["from_name"]) == ("brushlabels", "brushlabels")
     assert scene_files.label_of(region) == thing.label
-    assert scene_files.iou(scene_files.mask_of(region), thing.mask) >= 0.6
+    mask = scene_files.mask_of(region)
+    assert mask[y, x]
+    assert scene_files.iou(mask, thing.mask) >= 0.6
 
 
 def test_points_of_both_signs_make_one_answer(task):

@@ -1,8 +1,11 @@
-"""Renders the Kubernetes manifests as `kubectl apply -k` would."""
+"""What the tests share: rendered manifests, the validators in .duet/tools, and what the binaries say of themselves."""
 
+import functools
 import pathlib
+import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 import yaml
@@ -12,9 +15,22 @@ DEPLOY = ROOT / "deploy"
 OVERLAYS = sorted(path.name for path in (DEPLOY / "k8s" / "overlays").iterdir())
 BINARIES = ["duet-detector", "duet-segmenter", "duet-gateway"]
 
+sys.path.append(str(ROOT / "tests/e2e"))  # service.py: the binaries as processes
+
+
+def tool(name):
+    """A validator that ./duet test has put there (tools/duet/test_tools.sh)."""
+    path = ROOT / ".duet/tools/bin" / name
+    assert path.exists(), f"{path} is missing: run ./duet test --only=deploy"
+    return path
+
+
+def run(*command, **options):
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120, **options)
+
 
 def render(overlay):
-    """The overlay's manifests as YAML text."""
+    """The overlay's manifests as YAML text, as `kubectl apply -k` would send them."""
     folder = DEPLOY / "k8s" / "overlays" / overlay
     if shutil.which("kustomize"):
         command = ["kustomize", "build", folder]
@@ -22,7 +38,9 @@ def render(overlay):
         command = ["kubectl", "kustomize", folder]
     else:
         pytest.skip("neither kustomize nor kubectl is installed")
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    rendered = run(*command)
+    assert rendered.returncode == 0, rendered.stderr
+    return rendered.stdout
 
 
 @pytest.fixture(params=OVERLAYS)
@@ -38,7 +56,17 @@ def manifests(overlay):
 @pytest.fixture(scope="session")
 def help_of():
     """What a binary's --help prints."""
-    def run(name):
-        path = ROOT / "build/release/bin" / name
-        return subprocess.run([path, "--help"], check=True, capture_output=True, text=True, timeout=60).stdout
-    return run
+    @functools.cache
+    def of(name):
+        printed = run(ROOT / "build/release/bin" / name, "--help")
+        assert printed.returncode == 0, printed.stderr
+        return printed.stdout
+    return of
+
+
+@pytest.fixture(scope="session")
+def default_of(help_of):
+    """The default of a binary's flag, as text."""
+    def of(name, flag):
+        return re.search(rf"--{flag}=VALUE  \(default: (.*?); env", help_of(name)).group(1)
+    return of

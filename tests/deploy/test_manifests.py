@@ -1,19 +1,26 @@
 """Kubernetes manifests: valid by the API's schemas, locked down, and in step with the binaries."""
 
 import re
-import subprocess
 import sys
 
 import pytest
 
-from conftest import BINARIES, render
+from conftest import BINARIES, OVERLAYS, render, run, tool
 
 KUBERNETES_VERSIONS = ["1.28", "1.33"]
+MODELS = ["duet-detector", "duet-segmenter"]
+# Operators' own kinds, which Kubernetes' schemas don't know; test_monitoring.py looks into them.
+OPERATOR_KINDS = {"PrometheusRule", "ServiceMonitor"}
+# A cluster's overlays; `local` is one small machine.
+CLUSTERS = [overlay for overlay in OVERLAYS if overlay != "local"]
+
+
+def of_kind(manifests, kind):
+    return {each["metadata"]["name"]: each for each in manifests if each["kind"] == kind}
 
 
 def pods(manifests):
-    return {each["metadata"]["name"]: each["spec"]["template"]["spec"]
-            for each in manifests if each["kind"] == "Deployment"}
+    return {name: each["spec"]["template"]["spec"] for name, each in of_kind(manifests, "Deployment").items()}
 
 
 def containers(pod):
@@ -25,18 +32,62 @@ def main_of(pod):
     return container
 
 
+def flags_of(container):
+    return dict(argument[2:].split("=", 1) for argument in container["args"])
+
+
+def selects(selector, labels):
+    """Whether a label selector of the kinds used here matches."""
+    wanted = selector.get("matchLabels", {}).items()
+    return all(labels.get(key) == value for key, value in wanted) and all(
+        labels.get(each["key"]) in each["values"] for each in selector.get("matchExpressions", []))
+
+
 @pytest.mark.parametrize("version", KUBERNETES_VERSIONS)
 def test_every_manifest_is_valid(overlay, version, tmp_path):
     rendered = tmp_path / "rendered.yaml"
     rendered.write_text(render(overlay))
 
-    result = subprocess.run([sys.executable, "-m", "kubernetes_validate", "-k", version, "--strict", rendered],
-                            capture_output=True, text=True)
+    result = run(sys.executable, "-m", "kubernetes_validate", "-k", version, "--strict", rendered)
 
     assert result.returncode == 0, result.stdout + result.stderr
+    unknown = set(re.findall(r"Couldn't find schema for kind (\w+)", result.stdout + result.stderr))
+    assert unknown <= OPERATOR_KINDS
+
+
+def test_a_misspelt_field_is_noticed(tmp_path):
+    """That the validator above is really strict."""
+    rendered = tmp_path / "rendered.yaml"
+    rendered.write_text(render("cpu").replace("averageUtilization", "averageUtilisation", 1))
+
+    result = run(sys.executable, "-m", "kubernetes_validate", "-k", KUBERNETES_VERSIONS[0], "--strict", rendered)
+
+    assert result.returncode != 0
+
+
+def test_kube_score_finds_nothing_critical(overlay, tmp_path):
+    rendered = tmp_path / "rendered.yaml"
+    rendered.write_text(render(overlay))
+    ignored = [
+        "container-image-pull-policy",  # tags are versions; Always would need the registry for every restart
+        "container-resources",          # no CPU limits: docs/adr/0803-deployment.md
+        "container-security-context-user-group-id",  # 10001 is high enough to be nobody on the node
+        "pod-networkpolicy",            # it doesn't see that two policies together name both directions
+        "deployment-has-poddisruptionbudget", "deployment-has-host-podantiaffinity",  # spread is a constraint here
+        "container-ephemeral-storage-request-equals-limit",
+        "deployment-replicas",          # Redis is one; `local` has one of each
+        "pod-probes-identical",
+    ]
+
+    result = run(tool("kube-score"), "score", "--output-format=ci",
+                 *[f"--ignore-test={each}" for each in ignored], rendered)
+
+    assert result.returncode == 0, "\n".join(line for line in result.stdout.splitlines() if "[CRITICAL]" in line)
 
 
 def test_pods_satisfy_the_restricted_security_standard(manifests):
+    namespace = of_kind(manifests, "Namespace")["duet"]
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
     for name, pod in pods(manifests).items():
         assert pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] > 0, name
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
@@ -56,48 +107,148 @@ def test_every_container_says_what_it_needs(manifests):
 
 
 def test_probes_use_the_health_names_of_the_services(manifests):
-    for name in ("duet-detector", "duet-segmenter"):
+    for name in MODELS:
         container = main_of(pods(manifests)[name])
         (port,) = [each["containerPort"] for each in container["ports"] if each["name"] == "grpc"]
         assert container["livenessProbe"]["grpc"] == {"port": port, "service": "liveness"}
-        assert container["readinessProbe"]["grpc"] == {"port": port, "service": "readiness"}
+        for probe in ("startupProbe", "readinessProbe"):
+            assert container[probe]["grpc"] == {"port": port, "service": "readiness"}
     gateway = main_of(pods(manifests)["duet-gateway"])
     assert gateway["livenessProbe"]["httpGet"]["path"] == "/livez"
     assert gateway["readinessProbe"]["httpGet"]["path"] == "/readyz"
 
 
-def test_pods_outlive_their_drain(manifests):
-    for name, pod in pods(manifests).items():
-        flags = dict(arg[2:].split("=", 1) for arg in main_of(pod)["args"])
-        drain_s = int(flags.get("drain_grace_ms", 0)) / 1000 + int(flags.get("drain_timeout_s", 30))
-        assert pod["terminationGracePeriodSeconds"] > drain_s, name
+def test_pods_are_left_alone_before_they_stop_and_outlive_their_drain(manifests, default_of):
+    for name in BINARIES:
+        pod = pods(manifests)[name]
+        flags = flags_of(main_of(pod))
+        command, seconds = main_of(pod)["lifecycle"]["preStop"]["exec"]["command"]
+        assert command == "sleep"
+        drain_s = int(flags.get("drain_timeout_s", default_of(name, "drain_timeout_s")))
+        drain_s += int(flags.get("drain_grace_ms", default_of(name, "drain_grace_ms"))) / 1000
+        assert pod["terminationGracePeriodSeconds"] > int(seconds) + drain_s, name
+    batch_s = int(default_of("duet-gateway", "predict_deadline_s"))
+    assert int(flags_of(main_of(pods(manifests)["duet-gateway"]))["drain_timeout_s"]) >= batch_s
+
+
+def test_a_rolling_update_never_takes_the_last_replica(manifests, overlay):
+    for name in BINARIES:
+        update = of_kind(manifests, "Deployment")[name]["spec"]["strategy"]["rollingUpdate"]
+        if overlay == "gpu" and name in MODELS:
+            assert update == {"maxUnavailable": 1, "maxSurge": 0}
+            assert of_kind(manifests, "HorizontalPodAutoscaler")[name]["spec"]["minReplicas"] > 1
+        else:
+            assert update == {"maxUnavailable": 0, "maxSurge": 1}
 
 
 @pytest.mark.parametrize("name", BINARIES)
-def test_flags_exist_and_ports_are_the_binarys_defaults(name, help_of, manifests):
+def test_flags_exist_and_ports_are_the_binarys_defaults(name, help_of, default_of, manifests):
     container = main_of(pods(manifests)[name])
     text = help_of(name)
     for argument in container["args"]:
         flag = argument.split("=", 1)[0]
-        assert re.search(rf"{flag}\b", text), f"{name} has no {flag}"
+        assert f"{flag}=VALUE" in text, f"{name} has no {flag}"
     for variable in container.get("env", []):
-        assert variable["name"] in text, f"{name} does not read {variable['name']}"
-    defaults = {port for port in re.findall(r"\b\d{4,5}\b", text)}
+        assert f"env: {variable['name']})" in text, f"{name} does not read {variable['name']}"
+    flags = {"grpc": "port", "http": "port", "metrics": "metrics_port"}
     for port in container["ports"]:
-        assert str(port["containerPort"]) in defaults, f"{name} does not listen on {port} by default"
+        assert default_of(name, flags[port["name"]]) == str(port["containerPort"])
 
 
 def test_services_are_headless_where_the_gateway_balances(manifests):
-    services = {each["metadata"]["name"]: each["spec"] for each in manifests if each["kind"] == "Service"}
+    services = {name: each["spec"] for name, each in of_kind(manifests, "Service").items()}
     assert services["duet-detector"]["clusterIP"] == services["duet-segmenter"]["clusterIP"] == "None"
     gateway_args = main_of(pods(manifests)["duet-gateway"])["args"]
     for name in ("detector", "segmenter"):
-        assert f"--{name}=duet-{name}:{services[f'duet-{name}']['ports'][0]['port']}" in gateway_args
+        (port,) = [each["port"] for each in services[f"duet-{name}"]["ports"] if each["name"] == "grpc"]
+        assert f"--{name}=duet-{name}:{port}" in gateway_args
 
 
-def test_replicas_are_not_set_where_an_autoscaler_sets_them(manifests):
-    scaled = {each["spec"]["scaleTargetRef"]["name"] for each in manifests
-              if each["kind"] == "HorizontalPodAutoscaler"}
-    for each in manifests:
-        if each["kind"] == "Deployment" and each["metadata"]["name"] in scaled:
-            assert "replicas" not in each["spec"], each["metadata"]["name"]
+def test_weights_are_fetched_and_checked_before_a_model_starts(manifests):
+    for name in MODELS:
+        pod = pods(manifests)[name]
+        (fetch,) = pod["initContainers"]
+        assert fetch["command"] == ["duet-fetch-model"]
+        url, file, checksum = fetch["args"]
+        assert f"--checkpoint={file}" in main_of(pod)["args"]
+        (source,) = fetch["envFrom"]
+        values = of_kind(manifests, "ConfigMap")[source["configMapRef"]["name"]]["data"]
+        assert (url, checksum) == ("$(MODEL_URL)", "$(MODEL_SHA256)")
+        assert values["MODEL_SHA256"] and values["MODEL_SHA256"] in values["MODEL_URL"]
+        assert [each for each in main_of(pod)["volumeMounts"] if each["name"] == "models"][0]["readOnly"]
+
+
+def test_threads_follow_the_cpu_request(manifests):
+    for name in MODELS:
+        (variable,) = [each for each in main_of(pods(manifests)[name])["env"] if each["name"] == "DUET_THREADS"]
+        assert variable["valueFrom"]["resourceFieldRef"]["resource"] == "requests.cpu"
+
+
+def test_replicas_spread_over_machines_and_zones(manifests):
+    for name in BINARIES:
+        keys = {each["topologyKey"] for each in pods(manifests)[name]["topologySpreadConstraints"]}
+        assert keys == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
+
+
+def test_every_pod_is_denied_everything_but_what_a_policy_grants(manifests):
+    policies = of_kind(manifests, "NetworkPolicy")
+    deny = policies["duet-default-deny"]["spec"]
+    assert deny["policyTypes"] == ["Ingress", "Egress"] and "ingress" not in deny and "egress" not in deny
+    for name, deployment in of_kind(manifests, "Deployment").items():
+        labels = deployment["spec"]["template"]["metadata"]["labels"]
+        assert selects(deny["podSelector"], labels)
+        rules = [rule for each in policies.values() if selects(each["spec"]["podSelector"], labels)
+                 for rule in each["spec"].get("ingress", [])]
+        # Only the gateway is there for everybody.
+        assert any("from" not in rule for rule in rules) == (name == "duet-gateway"), name
+        named = {port["name"] for port in main_of(deployment["spec"]["template"]["spec"])["ports"]}
+        for rule in rules:
+            assert {port["port"] for port in rule["ports"]} <= named, name
+
+
+@pytest.mark.parametrize("overlay", CLUSTERS)
+class TestClusters:
+    def test_autoscalers_own_the_number_of_replicas(self, manifests):
+        scaled = {each["spec"]["scaleTargetRef"]["name"]
+                  for each in of_kind(manifests, "HorizontalPodAutoscaler").values()}
+        assert scaled == set(BINARIES)
+        for name in scaled:
+            assert "replicas" not in of_kind(manifests, "Deployment")[name]["spec"], name
+
+    def test_a_disruption_takes_one_pod_at_a_time(self, manifests):
+        budgets = of_kind(manifests, "PodDisruptionBudget")
+        for name in BINARIES:
+            assert budgets[name]["spec"]["maxUnavailable"] == 1
+            labels = of_kind(manifests, "Deployment")[name]["spec"]["template"]["metadata"]["labels"]
+            assert selects(budgets[name]["spec"]["selector"], labels)
+
+    def test_the_ingress_takes_as_much_and_waits_as_long_as_the_gateway(self, manifests, default_of):
+        (ingress,) = of_kind(manifests, "Ingress").values()
+        annotations = ingress["metadata"]["annotations"]
+        prefix = "nginx.ingress.kubernetes.io/"
+        assert annotations[prefix + "proxy-body-size"] == default_of("duet-gateway", "max_body_mb") + "m"
+        assert int(annotations[prefix + "proxy-read-timeout"]) > int(default_of("duet-gateway", "predict_deadline_s"))
+        hosts = {rule["host"] for rule in ingress["spec"]["rules"]}
+        assert {host for each in ingress["spec"]["tls"] for host in each["hosts"]} == hosts
+        backend = ingress["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
+        ports = {each["name"] for each in of_kind(manifests, "Service")[backend["name"]]["spec"]["ports"]}
+        assert backend["port"]["name"] in ports
+
+    def test_redis_keeps_a_cache_within_its_memory(self, manifests):
+        container = main_of(pods(manifests)["duet-redis"])
+        arguments = dict(zip(container["args"][::2], container["args"][1::2]))
+        assert arguments["--maxmemory-policy"] == "allkeys-lru" and arguments["--save"] == ""
+        limit = int(container["resources"]["limits"]["memory"].removesuffix("Gi"))
+        assert int(arguments["--maxmemory"].removesuffix("gb")) < limit
+
+    def test_a_gpu_is_asked_for_by_the_models_alone(self, manifests, overlay):
+        for name, pod in pods(manifests).items():
+            gpu = "nvidia.com/gpu" in main_of(pod)["resources"]["limits"]
+            assert gpu == (overlay == "gpu" and name in MODELS), name
+            assert gpu == ("--device=cuda" in main_of(pod)["args"]), name
+            assert gpu == bool(pod.get("tolerations")), name
+
+    def test_models_on_gpus_scale_by_queue_time(self, manifests, overlay):
+        for name in MODELS:
+            (metric,) = of_kind(manifests, "HorizontalPodAutoscaler")[name]["spec"]["metrics"]
+            assert metric["type"] == ("Pods" if overlay == "gpu" else "Resource")

@@ -1,16 +1,35 @@
-"""One of the three binaries, started directly on free ports."""
+"""The three binaries, started directly on free ports, and what is asked of them."""
 
 import json
 import os
 import queue
 import subprocess
 import threading
+import time
+
+import requests
 
 from duet_command import ROOT
 
 BINARIES = ROOT / "build/release/bin"
 # Loading and warming the models on a busy machine; nothing here waits for longer than it has to.
 PATIENCE_S = 120
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "still not so"
+        time.sleep(0.02)
+
+
+def predict(port, images, label_config, timeout=PATIENCE_S, prompts=None, path="/predict"):
+    """Asks as Label Studio does. `prompts`: regions drawn with a smart tool, for a click on one image."""
+    tasks = [{"id": number, "data": {"image": image}} for number, image in enumerate(images, 1)]
+    context = {"result": prompts} if prompts else None
+    return requests.post(f"http://127.0.0.1:{port}{path}", timeout=timeout, json={
+        "tasks": tasks, "project": "1.1", "label_config": label_config,
+        "params": {"login": None, "password": None, "context": context}})
 
 
 class Service:
@@ -41,7 +60,15 @@ class Service:
                     return entry
 
     def ready(self):
-        return self.wait_for_event("serving")["port"]
+        serving = self.wait_for_event("serving")
+        self.port, self.metrics_port = serving["port"], serving.get("metrics_port", serving["port"])
+        return self.port
+
+    def metrics(self):
+        """Its /metrics as {'name{labels}': value}."""
+        text = requests.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=PATIENCE_S).text
+        lines = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
+        return {series: float(value) for series, value in lines}
 
     def last_words(self):
         """Exit code and everything it wrote on stderr."""

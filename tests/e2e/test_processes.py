@@ -4,7 +4,6 @@ import http.server
 import signal
 import socket
 import threading
-import time
 
 import pytest
 import requests
@@ -12,7 +11,7 @@ import requests
 from conftest import DETECTOR, SEGMENTER, Duet
 from label_configs import config
 from label_studio import data_uri
-from service import PATIENCE_S, Service
+from service import PATIENCE_S, Service, predict, wait_until
 
 CHECKPOINT = {"duet-detector": DETECTOR, "duet-segmenter": SEGMENTER}
 
@@ -31,20 +30,6 @@ def start():
     yield start
     for service in started:
         service.kill()
-
-
-def predict(port, images, label_config, timeout=PATIENCE_S):
-    tasks = [{"id": number, "data": {"image": image}} for number, image in enumerate(images, 1)]
-    return requests.post(f"http://127.0.0.1:{port}/predict", timeout=timeout, json={
-        "tasks": tasks, "project": "1.1", "label_config": label_config,
-        "params": {"login": None, "password": None, "context": None}})
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, "still not so"
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("name", ["duet-detector", "duet-segmenter", "duet-gateway"])

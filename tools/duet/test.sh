@@ -13,7 +13,7 @@ Parts, in this order; the last three only with --all or --only:
   scripts    shellcheck
   unit       release build, unit tests
   tiers      release build, every other ctest tier
-  deploy     Dockerfile, Kubernetes manifests and compose file: linters, schemas, agreement with the binaries
+  deploy     Dockerfile, Kubernetes, compose, monitoring: linters, schemas, agreement with the running binaries
   e2e        the real processes and commands with a real Label Studio, and its page in a browser
   asan       address and undefined-behaviour sanitizers, on the layers without LibTorch
   tsan       thread sanitizer, on the same
@@ -66,7 +66,11 @@ install_test_environments() {
   done >/dev/null
 }
 
-deploy_environment() { ensure_venv deploy tests/deploy/requirements.txt; }
+deploy_environment() {
+  ensure_venv deploy tests/deploy/requirements.txt
+  ensure_go_tools tests/deploy/go_tools.txt
+  ensure_unpacked tests/deploy/debian_tools.txt
+}
 
 e2e_environment() { ensure_venv label-studio deploy/label_studio/requirements.txt tests/e2e/requirements.txt; }
 

@@ -1,0 +1,54 @@
+# shellcheck shell=bash
+# Programs that the tests of deploy/ use, below .duet/tools/: bin/NAME starts each.
+
+readonly TOOLS_DIRECTORY=.duet/tools
+
+# ensure_go_tools LIST-FILE: lines of "NAME PACKAGE@VERSION"; builds those that are not there in that version.
+ensure_go_tools() {
+  local bin=$DUET_ROOT/$TOOLS_DIRECTORY/bin log=$DUET_STATE/logs/go.log name package scratch
+  mkdir -p "$bin" "$DUET_STATE/logs"
+  while read -r name package; do
+    [[ -x $bin/$name && $(cat "$bin/.$name.version" 2>/dev/null) == "$package" ]] && continue
+    command -v go >/dev/null || install_packages golang-go >&2
+    step "building $name (${package##*@}) with go" >&2
+    scratch=$(mktemp -d)
+    if ! GOBIN=$scratch CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS='' \
+      go install -trimpath -ldflags '-s -w' "$package" >"$log" 2>&1; then
+      tail -n 20 "$log" >&2
+      rm -rf "$scratch"
+      die "go could not build $package; the whole log is $log"
+    fi
+    mv "$scratch"/* "$bin/$name"
+    rmdir "$scratch"
+    echo "$package" >"$bin/.$name.version"
+  done < <(sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$1")
+}
+
+# ensure_unpacked LIST-FILE: Debian packages, one a line, unpacked and not installed. bin/ gets a starter for every
+# program among them that finds its libraries beside it.
+ensure_unpacked() {
+  local list=$1 root=$DUET_ROOT/$TOOLS_DIRECTORY/debian bin=$DUET_ROOT/$TOOLS_DIRECTORY/bin
+  local stamp packages deb program name
+  stamp=$root/.$(sha256sum "$list" | cut -c 1-16)
+  [[ ! -f $stamp ]] || return 0
+  mapfile -t packages < <(sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$list")
+  step "unpacking ${packages[*]}" >&2
+  rm -rf "$root"
+  mkdir -p "$root/archives" "$bin" "$DUET_STATE/logs"
+  local log=$DUET_STATE/logs/apt.log
+  if ! (cd "$root/archives" && { apt-get -qq download "${packages[@]}" ||
+    { apt_get update && apt-get -qq download "${packages[@]}"; }; }) >"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    die "apt-get failed; the whole log is $log"
+  fi
+  for deb in "$root"/archives/*.deb; do dpkg -x "$deb" "$root"; done
+  rm -rf "$root/archives"
+  for program in "$root"/usr/bin/* "$root"/usr/sbin/*; do
+    [[ -f $program && -x $program ]] || continue
+    name=${program##*/}
+    printf '#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s "$@"\n' "$root/usr/lib/$(uname -m)-linux-gnu" "$program" \
+      >"$bin/$name"
+    chmod +x "$bin/$name"
+  done
+  touch "$stamp"
+}

@@ -35,8 +35,10 @@ def predict(port, images, label_config, timeout=PATIENCE_S, prompts=None, path="
 class Service:
     """A running process. `ready()` returns its port once it logs that it serves."""
 
-    def __init__(self, name, *flags):
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("DUET_")}
+    def __init__(self, name, *flags, environment=None):
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("DUET_")}
+        environment = {**inherited, **(environment or {})}
+        self.host = next((flag.split("=")[1] for flag in flags if flag.startswith("--bind=")), "127.0.0.1")
         self.process = subprocess.Popen([BINARIES / name, *flags], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                         stdin=subprocess.DEVNULL, text=True, env=environment)
         self.lines = queue.Queue()
@@ -66,7 +68,7 @@ class Service:
 
     def metrics(self):
         """Its /metrics as {'name{labels}': value}."""
-        text = requests.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=PATIENCE_S).text
+        text = requests.get(f"http://{self.host}:{self.metrics_port}/metrics", timeout=PATIENCE_S).text
         lines = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
         return {series: float(value) for series, value in lines}
 

@@ -58,29 +58,34 @@ fetch_file() {
     say "$file: already here"
     return
   fi
-  mkdir -p "$(dirname "$file")"
+  make_writable "$(dirname "$file")"
   command -v curl >/dev/null || install_packages curl ca-certificates
   say "$file: fetching $url"
-  local resumed=false
+  local resumed=false reason=''
   [[ -s $file.part ]] && resumed=true
   download_verified "$url" "$file.part" "$prefix" ||
     { $resumed && download_verified "$url" "$file.part" "$prefix"; } ||
-    die "$file was not fetched; run the same command again"
+    die "$file was not fetched: $reason"
   [[ $prefix ]] || warn "$file: its publisher names no checksum; this file's SHA-256 is $(sha256_of "$file.part")"
   mv -f "$file.part" "$file"
   say "$file: done"
 }
 
+make_writable() {
+  { mkdir -p "$1" 2>/dev/null && [[ -w $1 ]]; } ||
+    die "$1 cannot be written to: is a volume mounted there, and does it belong to uid $EUID or its groups?"
+}
+
 # download_verified URL FILE SHA256-PREFIX: a FILE with another checksum is deleted, so that the next attempt starts
-# afresh (what was resumed may have been the beginning of another file).
+# afresh (what was resumed may have been the beginning of another file). Says why not in the caller's `reason`.
 download_verified() {
   local url=$1 file=$2 prefix=$3
   if ! download "$url" "$file"; then
-    warn "$url could not be fetched"
+    reason="$url could not be fetched; the same command goes on where this one stopped"
     return 1
   fi
   if ! has_sha256_prefix "$file" "$prefix"; then
-    warn "$url gave a file with SHA-256 $(sha256_of "$file"), but it must start with $prefix; deleted it"
+    reason="$url gave a file with SHA-256 $(sha256_of "$file"), but it must start with $prefix; deleted it"
     rm -f "$file"
     return 1
   fi

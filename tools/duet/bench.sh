@@ -7,7 +7,8 @@ cmd_bench() {
   known=$(cd tests/bench && printf '%s ' */)
   [[ $name && -d tests/bench/$name ]] || die "which benchmark? There are: ${known//\//}"
   shift
-  configure release
+  local -x WITH_TESTS=yes
+  install_test_packages >&2
   local targets target
   mapfile -t targets < <(grep -oP "add_executable\(\Kbench_\w+" "tests/bench/$name/CMakeLists.txt")
   build release "${targets[@]}" >&2

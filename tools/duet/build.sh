@@ -1,12 +1,18 @@
 # shellcheck shell=bash
 # CMake, by the presets of CMakePresets.json. Output goes to build/PRESET.
 
-# configure PRESET: only if it was never done or the presets changed; Ninja sees every other change itself.
+# configure PRESET: only if it was never done or what it depends on changed; Ninja sees every other change itself.
+# With the caller's WITH_TESTS=yes the tree has the tests, which need packages of their own; one that has them keeps them.
 configure() {
-  local tree=build/$1
-  [[ -f $tree/build.ninja && ! CMakePresets.json -nt $tree/build.ninja ]] ||
-    cmake --preset "$1" --log-level=WARNING
+  local tree=build/$1 tests=OFF
+  if [[ ${WITH_TESTS:-} ]] || has_tests "$tree" ON; then tests=ON; fi
+  if [[ ! -f $tree/build.ninja || CMakePresets.json -nt $tree/build.ninja ]] || ! has_tests "$tree" "$tests"; then
+    cmake --preset "$1" -DDUET_BUILD_TESTS=$tests --log-level=WARNING
+  fi
 }
+
+# has_tests TREE ON|OFF
+has_tests() { grep -qs "^DUET_BUILD_TESTS:BOOL=$2\$" "$1/CMakeCache.txt"; }
 
 # build PRESET [TARGET...]: all targets if none is named.
 build() {

@@ -23,6 +23,7 @@ TEXT
 
 cmd_test() {
   local parts=("${TEST_PARTS[@]}") part skipped
+  local -x WITH_TESTS=yes
   while (($#)); do
     case $1 in
       --all) parts+=("${MORE_TEST_PARTS[@]}") ;;

@@ -86,8 +86,9 @@ boost::asio::awaitable<absl::StatusOr<Response>> Upstream::Call(std::string meth
       auto start = [method, replica](OneCall& one, auto done) {
         grpc::TemplatedGenericStub<Request, Response> stub(replica->channel);
         stub.UnaryCall(&one.context, method, {}, one.request.get(), &one.response,
-                       [replica, done = std::move(done)](grpc::Status result) mutable {
+                       [replica = replica, done = std::move(done)](grpc::Status result) mutable {
                          --replica->in_flight;
+                         replica.reset();  // `done` is the last that may keep the channel
                          done(std::move(result));
                        });
       };

@@ -1,5 +1,6 @@
 """What the tests share: one Duet with a Label Studio, both started by ./duet up as a user would."""
 
+import json
 import os
 import pathlib
 import socket
@@ -69,12 +70,19 @@ class Duet:
         return f"http://127.0.0.1:{self.port}"
 
 
+# For a label config that has none of the model's classes: to Label Studio the shapes are then these.
+COCO_LABELS = {"circle": "orange", "square": "book", "triangle": "pizza", "star": "kite", "ring": "donut",
+               "cross": "fork", "hexagon": "stop_sign", "heart": "apple", "crescent": "banana", "arrow": "baseball_bat"}
+
+
 @pytest.fixture(scope="session")
 def duet(tmp_path_factory):
-    """The three processes and a Label Studio, up."""
+    """The three processes and a Label Studio, up. Its profile "coco" calls the shapes by COCO's names."""
     duet = Duet(tmp_path_factory.mktemp("duet"))
+    profiles = duet.state / "profiles.json"
+    profiles.write_text(json.dumps({"coco": {"label_map": COCO_LABELS}}))
     try:
-        duet.printed = duet.up("--with-label-studio").stdout
+        duet.printed = duet.up("--with-label-studio", f"--profiles={profiles}").stdout
         yield duet
     finally:
         duet.run("down")
@@ -96,13 +104,13 @@ def backend(duet):
 
 @pytest.fixture
 def make_project(studio, backend, request):
-    """Makes projects with a label config and Duet connected; deletes them afterwards."""
+    """Makes projects with a label config and Duet (below `path`) connected; deletes them afterwards."""
     projects = []
 
-    def make(label_config):
+    def make(label_config, path=""):
         project = studio.create_project(request.node.name[:50], label_config)
         projects.append(project)
-        project.add_backend(backend.url)
+        project.add_backend(backend.url + path)
         return project
 
     yield make

@@ -10,6 +10,8 @@ import requests
 from label_studio_sdk.label_interface import LabelInterface
 
 import scenes as scene_files
+from conftest import COCO_LABELS
+from duet_command import ROOT
 from label_configs import config
 from label_studio import data_uri
 
@@ -154,6 +156,26 @@ def test_the_generated_label_config_is_accepted_and_filled(duet, make_project, s
     ((prediction,),) = project.predictions().values()
     assert not problems_of(prediction, label_config)
     assert prediction["result"]
+
+
+def test_the_recipes_config_of_five_tags_gets_rectangles_and_brushes(make_project, scenes):
+    label_config = (ROOT / "tests/data/label_studio/coco80_five_tags.xml").read_text()
+    project = make_project(label_config, path="/p/coco")
+    tasks = project.upload([scene.file for scene in scenes])
+
+    project.retrieve_predictions()
+
+    stored = project.predictions()
+    version = project.backend()["model_version"]
+    drawn, found = set(), set()
+    for task, scene in zip(tasks, scenes):
+        (prediction,) = stored[task]
+        assert prediction["model_version"] == version
+        assert not problems_of(prediction, label_config)
+        assert {region["from_name"] for region in prediction["result"]} == {"RectangleLabels", "BrushLabels"}
+        drawn |= {(task, COCO_LABELS[thing.label]) for thing in scene.objects}
+        found |= {(task, scene_files.label_of(region)) for region in prediction["result"]}
+    assert len(found & drawn) >= ENOUGH * len(drawn)
 
 
 def test_one_unreadable_image_leaves_its_task_open_and_the_others_answered(make_project, scenes, labels):

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Makes tests/data/detector/ from a directory of goldens that the Python reference (mmdet) computed.
+"""Makes tests/data/detector/ from a directory of goldens that the Python reference (mmdet, mmyolo) computed.
 
-usage: make_detector_fixtures.py GOLDENS/rtmdet tests/data/detector      (needs numpy)
+usage: make_detector_fixtures.py GOLDENS tests/data/detector      (needs numpy)
 
 Per model: NAME.pth as it is; NAME.json with, per picture, the input's SHA-256 and the final detections;
-NAME.safetensors with the maps of the first picture (backbone, neck, head), float32.
+NAME.safetensors with the maps of the first picture (backbone, neck, head), float32, for RTMDet; "layers" in
+NAME.json for the others: what each block of the network gave for the first picture, as a sum of absolute values and
+some of its values by index.
 """
 import json
 import os
@@ -15,7 +17,9 @@ import sys
 import numpy as np
 
 # Which maps each model keeps; one full set is enough to find a wrong module, the heads cover the other variants.
-MODELS = {"tiny": ("backbone", "neck", "head"), "exp": ("head",)}
+MODELS = {"tiny": ("backbone", "neck", "head"), "exp": ("head",), "mmyolo_rtmdet": ("head",)}
+# Where each is below GOLDENS, if not under rtmdet/NAME.
+FOLDERS = {"mmyolo_rtmdet": "rtmdet/yolo"}
 
 
 def write_safetensors(path, arrays):
@@ -35,15 +39,23 @@ def number(value):
     return float(f"{value:.8g}")  # float32 needs nine digits; tolerances are far above the eighth
 
 
+def layers(trace):
+    return {name: {"abs_sum": number(entry["abs_sum"]),
+                   "sample": [[index, number(value)] for index, value in entry["sample"]]}
+            for name, entry in trace.items() if "#" not in name}
+
+
 def main(goldens, out):
-    os.makedirs(os.path.join(out, "images"), exist_ok=True)
     for model, kept in MODELS.items():
-        with open(os.path.join(goldens, model, "golden.json")) as file:
+        folder = os.path.join(goldens, FOLDERS.get(model, "rtmdet/" + model))
+        with open(os.path.join(folder, "golden.json")) as file:
             golden = json.load(file)
-        shutil.copyfile(os.path.join(goldens, model, golden["checkpoint"]), os.path.join(out, model + ".pth"))
+        shutil.copyfile(os.path.join(folder, golden["checkpoint"]), os.path.join(out, model + ".pth"))
+        pictures = os.path.join(out, os.path.dirname(golden["images"][0]["file"]))
+        os.makedirs(pictures, exist_ok=True)
         images = []
         for image in golden["images"]:
-            shutil.copyfile(os.path.join(goldens, image["file"]), os.path.join(out, image["file"]))
+            shutil.copyfile(os.path.join(folder, "..", image["file"]), os.path.join(out, image["file"]))
             images.append({
                 "file": image["file"],
                 "scale_factor": image["scale_factor"],
@@ -52,13 +64,17 @@ def main(goldens, out):
                 "scores": [number(v) for v in image["result"]["scores"]],
                 "labels": image["result"]["labels"],
             })
-        with open(os.path.join(out, model + ".json"), "w") as file:
-            json.dump({"classes": golden["classes"], "exp_on_reg": golden["exp_on_reg"], "images": images}, file,
-                      separators=(",", ":"))
         stem = os.path.splitext(os.path.basename(golden["images"][0]["file"]))[0]
-        maps = np.load(os.path.join(goldens, model, stem + ".npz"))
-        write_safetensors(os.path.join(out, model + ".safetensors"),
-                          {name: maps[name] for name in maps.files if name.split("_")[0] in kept})
+        fixture = {"classes": golden["classes"], "images": images}
+        if kept:
+            maps = np.load(os.path.join(folder, stem + ".npz"))
+            write_safetensors(os.path.join(out, model + ".safetensors"),
+                              {name: maps[name] for name in maps.files if name.split("_")[0] in kept})
+        else:
+            with open(os.path.join(folder, stem + "_trace.json")) as file:
+                fixture["layers"] = layers(json.load(file))
+        with open(os.path.join(out, model + ".json"), "w") as file:
+            json.dump(fixture, file, separators=(",", ":"))
 
 
 if __name__ == "__main__":

@@ -80,43 +80,110 @@ class Reader {
   absl::Status status_;
 };
 
-const std::string& TypeOf(const PythonValue& step) {
-  static const std::string none;
+// The type without the package that it is registered in: "mmdet.Pad" is "Pad".
+std::string TypeOf(const PythonValue& step) {
   const PythonValue* type = step.Find("type");
-  return type != nullptr && type->string() != nullptr ? *type->string() : none;
+  if (type == nullptr || type->string() == nullptr) return "";
+  return type->string()->substr(type->string()->rfind('.') + 1);
 }
 
-void ReadPipeline(const PythonValue& pipeline, Reader* reader, DetectorSettings* settings) {
-  if (pipeline.list() == nullptr) return;
-  vision::Size scale{0, 0};
-  vision::Size padded{0, 0};
-  for (const PythonValue& step : *pipeline.list()) {
-    if (TypeOf(step) == "Resize") {
-      reader->Size(step.Find("scale"), "test_pipeline Resize scale", &scale);
-      bool keep_ratio = false;
-      reader->Bool(step.Find("keep_ratio"), "test_pipeline Resize keep_ratio", &keep_ratio);
-      if (!keep_ratio) reader->Fail("test_pipeline Resize without keep_ratio is not supported");
-    } else if (TypeOf(step) == "Pad") {
-      reader->Size(step.Find("size"), "test_pipeline Pad size", &padded);
-      const PythonValue* pad_val = step.Find("pad_val");
-      if (pad_val != nullptr && pad_val->dict() != nullptr) pad_val = pad_val->Find("img");
-      if (pad_val != nullptr && pad_val->list() != nullptr && !pad_val->list()->empty()) {
-        pad_val = &pad_val->list()->front();
-      }
-      reader->Int(pad_val, "test_pipeline Pad pad_val", 0, 255, &settings->pad_value);
+// The steps of a test pipeline that bring a picture to the input's size.
+class PipelineReader {
+ public:
+  PipelineReader(Reader* reader, DetectorSettings* settings)
+      : reader_(*reader), settings_(*settings) {}
+
+  void Read(const PythonValue& pipeline) {
+    if (pipeline.list() == nullptr) return;
+    for (const PythonValue& step : *pipeline.list()) {
+      const std::string type = TypeOf(step);
+      if (type == "Resize") ReadResize(step);
+      if (type == "FixShapeResize") ReadFixShapeResize(step);
+      if (type == "YOLOv5KeepRatioResize") ReadKeepRatioResize(step);
+      if (type == "LetterResize") ReadLetterResize(step);
+      if (type == "Pad") ReadPad(step);
+    }
+    if (scale_.width == 0) scale_ = padded_;
+    if (padded_.width == 0) padded_ = scale_;
+    if (padded_.width == 0) return;
+    if (scale_ != padded_ || scale_.width != scale_.height) {
+      reader_.Fail("test_pipeline must resize and pad to one square size");
+    } else if (scale_.width % kSizeMultiple != 0) {
+      reader_.Fail(absl::StrCat("the input size must be a multiple of ", kSizeMultiple, ", not ",
+                                scale_.width));
+    }
+    settings_.input_size = padded_;
+  }
+
+ private:
+  void ReadResize(const PythonValue& step) {
+    settings_.resize = Resize::kFit;
+    reader_.Size(step.Find("scale"), "test_pipeline Resize scale", &scale_);
+    if (!IsSet(step, "keep_ratio")) {
+      reader_.Fail("test_pipeline Resize without keep_ratio is not supported");
     }
   }
-  if (scale.width == 0) scale = padded;
-  if (padded.width == 0) padded = scale;
-  if (padded.width == 0) return;
-  if (scale != padded || scale.width != scale.height) {
-    reader->Fail("test_pipeline must resize and pad to one square size");
-  } else if (scale.width % kSizeMultiple != 0) {
-    reader->Fail(absl::StrCat("the input size must be a multiple of ", kSizeMultiple, ", not ",
-                              scale.width));
+
+  void ReadFixShapeResize(const PythonValue& step) {
+    settings_.resize = Resize::kStretch;
+    const PythonValue* interpolation = step.Find("interpolation");
+    if (IsSet(step, "keep_ratio") || interpolation == nullptr ||
+        interpolation->string() == nullptr || *interpolation->string() != "bicubic") {
+      reader_.Fail("test_pipeline FixShapeResize is supported without keep_ratio, bicubic only");
+    }
+    reader_.Int(step.Find("width"), "test_pipeline FixShapeResize width", 1, kMaxInputSide,
+                &scale_.width);
+    reader_.Int(step.Find("height"), "test_pipeline FixShapeResize height", 1, kMaxInputSide,
+                &scale_.height);
   }
-  settings->input_size = padded;
-}
+
+  void ReadKeepRatioResize(const PythonValue& step) {
+    settings_.resize = Resize::kLetterbox;
+    reader_.Size(step.Find("scale"), "test_pipeline YOLOv5KeepRatioResize scale", &scale_);
+  }
+
+  // After a YOLOv5KeepRatioResize of the same square size it only pads.
+  void ReadLetterResize(const PythonValue& step) {
+    if (settings_.resize != Resize::kLetterbox || scale_.width == 0) {
+      reader_.Fail("test_pipeline LetterResize is supported after YOLOv5KeepRatioResize only");
+    }
+    for (const char* option : {"allow_scale_up", "use_mini_pad", "stretch_only"}) {
+      // allow_scale_up is mmyolo's default.
+      if (IsSet(step, option) || (option[0] == 'a' && step.Find(option) == nullptr)) {
+        reader_.Fail(absl::StrCat("test_pipeline LetterResize with ", option, " is not supported"));
+      }
+    }
+    reader_.Size(step.Find("scale"), "test_pipeline LetterResize scale", &padded_);
+    ReadPadValue(step.Find("pad_val"), "test_pipeline LetterResize pad_val");
+  }
+
+  void ReadPad(const PythonValue& step) {
+    if (!IsSet(step, "pad_to_square")) {
+      reader_.Size(step.Find("size"), "test_pipeline Pad size", &padded_);
+    }
+    ReadPadValue(step.Find("pad_val"), "test_pipeline Pad pad_val");
+  }
+
+  // A number, one per channel (taken to be equal), or either as what is for the 'img'.
+  void ReadPadValue(const PythonValue* value, const char* key) {
+    if (value != nullptr && value->dict() != nullptr) value = value->Find("img");
+    if (value != nullptr && value->list() != nullptr && !value->list()->empty()) {
+      value = &value->list()->front();
+    }
+    reader_.Int(value, key, 0, 255, &settings_.pad_value);
+  }
+
+  bool IsSet(const PythonValue& step, const char* key) {
+    bool set = false;
+    reader_.Bool(step.Find(key), key, &set);
+    return set;
+  }
+
+  Reader& reader_;
+  DetectorSettings& settings_;
+  vision::Size scale_{0, 0};
+  vision::Size padded_{0, 0};
+};
 
 const PythonValue* FindPipeline(const PythonValue& config) {
   for (const PythonValue* found :
@@ -130,14 +197,16 @@ const PythonValue* FindPipeline(const PythonValue& config) {
 }  // namespace
 
 std::string DetectorSettings::Fingerprint() const {
-  return absl::StrFormat("%dx%d,%d,%g,%g,%g,%g,%g,%g,%d,%g,%d,%g,%g,%d", input_size.width,
-                         input_size.height, pad_value, mean[0], mean[1], mean[2], std[0], std[1],
-                         std[2], bgr_to_rgb, score_threshold, nms_pre, min_bbox_size,
-                         nms_iou_threshold, max_per_img);
+  return absl::StrFormat("%d,%dx%d,%d,%g,%g,%g,%g,%g,%g,%d,%d,%g,%d,%g,%g,%d,%d,%d",
+                         static_cast<int>(resize), input_size.width, input_size.height, pad_value,
+                         mean[0], mean[1], mean[2], std[0], std[1], std[2], bgr_to_rgb,
+                         static_cast<int>(rule), score_threshold, nms_pre, min_bbox_size,
+                         nms_iou_threshold, max_per_img, multi_label, yolox_style);
 }
 
-absl::StatusOr<DetectorSettings> ReadSettings(const PythonConfig& config) {
-  DetectorSettings settings;
+absl::StatusOr<DetectorSettings> ReadSettings(const PythonConfig& config,
+                                              const DetectorSettings& defaults) {
+  DetectorSettings settings = defaults;
   Reader reader;
   for (const char* name : {"model", "test_dataloader", "test_pipeline"}) {
     const auto unreadable = config.unreadable.find(name);
@@ -156,6 +225,9 @@ absl::StatusOr<DetectorSettings> ReadSettings(const PythonConfig& config) {
                std::numeric_limits<int>::max(), &settings.max_per_img);
     reader.Number(test->Find({"nms", "iou_threshold"}), "test_cfg nms iou_threshold", 0, 1,
                   &settings.nms_iou_threshold);
+    reader.Bool(test->Find("multi_label"), "test_cfg multi_label", &settings.multi_label);
+    reader.Bool(test->Find("yolox_style"), "test_cfg yolox_style", &settings.yolox_style);
+    if (settings.yolox_style) settings.max_per_img = std::numeric_limits<int>::max();
     const PythonValue* nms = test->Find("nms");
     if (nms != nullptr && TypeOf(*nms) != "nms" && !TypeOf(*nms).empty()) {
       reader.Fail(absl::StrCat("test_cfg nms type '", TypeOf(*nms), "' is not supported"));
@@ -169,7 +241,9 @@ absl::StatusOr<DetectorSettings> ReadSettings(const PythonConfig& config) {
       if (!(value > 0)) reader.Fail("data_preprocessor std must be positive");
     }
   }
-  if (const PythonValue* pipeline = FindPipeline(root)) ReadPipeline(*pipeline, &reader, &settings);
+  if (const PythonValue* pipeline = FindPipeline(root)) {
+    PipelineReader(&reader, &settings).Read(*pipeline);
+  }
   if (!reader.status().ok()) return reader.status();
   return settings;
 }

@@ -82,7 +82,11 @@ absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Load(const LoadO
 
   auto model = std::unique_ptr<DetectionModel>(new DetectionModel);
   model->options_ = options;
-  absl::StatusOr<DetectorSettings> settings = ReadSettings(*config);
+  // The modules borrow the file's mapping.
+  absl::StatusOr<Rtmdet> modules = LoadRtmdet(file->state_dict, *config, nn::Memory::kBorrow);
+  if (!modules.ok()) return About(options.checkpoint, modules.status());
+  const RtmdetConfig& shape = (*modules)->config;
+  absl::StatusOr<DetectorSettings> settings = ReadSettings(*config, DefaultSettings(shape));
   if (!settings.ok()) return About(config_path, settings.status());
   model->evaluation_score_threshold_ = settings->score_threshold;
   settings->score_threshold = options.score_threshold;
@@ -91,10 +95,6 @@ absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Load(const LoadO
   if (options.input_side) settings->input_size = {*options.input_side, *options.input_side};
   model->settings_ = *std::move(settings);
 
-  // The modules borrow the file's mapping.
-  absl::StatusOr<Rtmdet> modules = LoadRtmdet(file->state_dict, *config, nn::Memory::kBorrow);
-  if (!modules.ok()) return About(options.checkpoint, modules.status());
-  const RtmdetConfig& shape = (*modules)->config;
   model->name_ = ModelName(shape);
   model->classes_ = ClassNames(file->meta, *config, shape.num_classes);
   if (model->classes_.size() != static_cast<std::size_t>(shape.num_classes)) {
@@ -119,7 +119,9 @@ absl::StatusOr<std::vector<Detection>> DetectionModel::Detect(const cv::Mat& pic
   const absl::StatusOr<cv::Mat> fitted = FitPicture(picture, settings_, &placement);
   if (!fitted.ok()) return fitted.status();
   PostprocessOptions post = {
+      .rule = settings_.rule,
       .score_threshold = options.score_threshold.value_or(settings_.score_threshold),
+      .multi_label = settings_.multi_label,
       .nms_pre = settings_.nms_pre,
       .min_bbox_size = settings_.min_bbox_size,
       .nms_iou_threshold = options.nms_iou_threshold.value_or(settings_.nms_iou_threshold),

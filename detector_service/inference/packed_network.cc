@@ -36,10 +36,9 @@ class PackedNetwork final : public Network {
                                                                 distances.channels);
       const auto stride = static_cast<float>(kStrides[i]);
       for (float& d : distances_[i]) d = (config_.exp_on_reg ? std::exp(d) : d) * stride;
-      const std::size_t cells = static_cast<std::size_t>(logits.width) * logits.height;
       output->levels[i] = {.grid = {logits.width, logits.height},
-                           .logits = {logits.data, cells * logits.channels},
-                           .distances = distances_[i]};
+                           .logits = {logits.data, static_cast<std::size_t>(logits.channels)},
+                           .boxes = {distances_[i].data(), 4}};
     }
     return absl::OkStatus();
   }

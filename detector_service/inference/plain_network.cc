@@ -3,7 +3,6 @@
 #include <absl/strings/str_cat.h>
 #include <c10/core/Device.h>
 
-#include <span>
 #include <utility>
 
 #include "nn/torch_status.h"
@@ -16,8 +15,8 @@ at::Tensor ChannelsLast(const at::Tensor& map) {
   return map.permute({0, 2, 3, 1}).to(at::kCPU, at::kFloat).contiguous();
 }
 
-std::span<const float> View(const at::Tensor& tensor) {
-  return {tensor.data_ptr<float>(), static_cast<std::size_t>(tensor.numel())};
+RawRows Rows(const at::Tensor& map) {
+  return {map.data_ptr<float>(), static_cast<std::size_t>(map.size(3))};
 }
 
 class PlainNetwork final : public Network {
@@ -37,8 +36,8 @@ class PlainNetwork final : public Network {
         distances_[i] = ChannelsLast(raw.distances[i]);
         output->levels[i] = {
             .grid = {static_cast<int>(logits_[i].size(2)), static_cast<int>(logits_[i].size(1))},
-            .logits = View(logits_[i]),
-            .distances = View(distances_[i])};
+            .logits = Rows(logits_[i]),
+            .boxes = Rows(distances_[i])};
       }
     });
   }

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
-#include <numeric>
 
 namespace detector {
 namespace {
@@ -12,10 +11,9 @@ namespace {
 struct Candidate {
   float score;
   int class_id;
-  int cell;
+  int level;
+  int row;
 };
-
-bool BestFirst(const Candidate& a, const Candidate& b) { return a.score > b.score; }
 
 float Sigmoid(float x) { return 1.0F / (1.0F + std::exp(-x)); }
 
@@ -27,47 +25,72 @@ float LogitBelow(double threshold) {
   return static_cast<float>(std::log(threshold / (1 - threshold)) - 1e-3);
 }
 
-// The level's candidates, best first, at most nms_pre.
-std::vector<Candidate> SelectCandidates(const RawLevel& level, int num_classes,
-                                        const PostprocessOptions& options) {
-  std::vector<Candidate> candidates;
+// Appends the candidates of output.levels[level] in the order of row and class.
+void SelectCandidates(const RawOutput& output, int level, const PostprocessOptions& options,
+                      std::vector<Candidate>* candidates) {
+  const RawLevel& raw = output.levels[level];
   const float threshold = static_cast<float>(options.score_threshold);
   const float logit_below = LogitBelow(options.score_threshold);
-  const int cells = level.grid.width * level.grid.height;
-  const float* logits = level.logits.data();
-  for (int cell = 0; cell < cells; ++cell, logits += num_classes) {
-    // Nearly every cell is empty; the maximum is one vectorised pass.
+  const int rows = raw.grid.width * raw.grid.height * output.coding.per_cell();
+  for (int row = 0; row < rows; ++row) {
+    // Nearly every row is empty; the maximum is one vectorised pass.
+    const float* logits = raw.logits[row];
     float best = -std::numeric_limits<float>::infinity();
-    for (int c = 0; c < num_classes; ++c) best = std::max(best, logits[c]);
+    for (int c = 0; c < output.num_classes; ++c) best = std::max(best, logits[c]);
     if (!(best > logit_below)) continue;
-    for (int c = 0; c < num_classes; ++c) {
+    float objectness = 1;
+    if (raw.objectness.data != nullptr) {
+      objectness = Sigmoid(*raw.objectness[row]);
+      if (!(objectness > threshold)) continue;
+    }
+    for (int c = 0; c < output.num_classes; ++c) {
       if (!(logits[c] > logit_below)) continue;
-      if (!options.wanted_classes.empty() && !options.wanted_classes[c]) continue;
-      const float score = Sigmoid(logits[c]);
-      if (score > threshold) candidates.push_back({score, c, cell});
+      if (!options.multi_label && logits[c] < best) continue;
+      if (options.wanted_classes.empty() || options.wanted_classes[c]) {
+        const float score = Sigmoid(logits[c]) * objectness;
+        if (score > threshold) candidates->push_back({score, c, level, row});
+      }
+      if (!options.multi_label) break;
     }
   }
-  std::stable_sort(candidates.begin(), candidates.end(), BestFirst);
-  if (candidates.size() > static_cast<std::size_t>(options.nms_pre)) {
-    candidates.resize(options.nms_pre);
-  }
-  return candidates;
 }
 
-// The cell's box in the picture. It is clamped to the padded input, not to the picture in it:
-// mmdet's Pad overwrites the shape that the clamp takes.
-vision::Box DecodeBox(const RawLevel& level, int cell, int stride, vision::Size input_size,
-                      const std::array<float, 2>& inverse_scale) {
-  const float x = static_cast<float>(cell % level.grid.width * stride);
-  const float y = static_cast<float>(cell / level.grid.width * stride);
-  const float* d = &level.distances[static_cast<std::size_t>(cell) * 4];
+// Sorts candidates[from …], best first, and leaves at most `most` of them.
+void KeepBest(std::size_t from, int most, std::vector<Candidate>* candidates) {
+  std::stable_sort(candidates->begin() + static_cast<std::ptrdiff_t>(from), candidates->end(),
+                   [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
+  if (candidates->size() - from > static_cast<std::size_t>(most)) candidates->resize(from + most);
+}
+
+vision::Box Clamp(const vision::Box& box, vision::Size size) {
   const auto clamp = [](float value, int most) {
     return std::min(std::max(value, 0.0F), static_cast<float>(most));
   };
-  return {.x_min = clamp(x - d[0], input_size.width) * inverse_scale[0],
-          .y_min = clamp(y - d[1], input_size.height) * inverse_scale[1],
-          .x_max = clamp(x + d[2], input_size.width) * inverse_scale[0],
-          .y_max = clamp(y + d[3], input_size.height) * inverse_scale[1]};
+  return {clamp(box.x_min, size.width), clamp(box.y_min, size.height), clamp(box.x_max, size.width),
+          clamp(box.y_max, size.height)};
+}
+
+// From the input's pixels to the picture's.
+vision::Box InPicture(vision::Box box, const Placement& placement, vision::Size input_size,
+                      PostprocessRule rule) {
+  if (rule == PostprocessRule::kMmdet) {
+    // To the padded input, not to the picture in it: mmdet's Pad overwrites the shape that its
+    // clamp takes. The reciprocal in double, rounded, then multiplied in float32.
+    box = Clamp(box, input_size);
+    const auto x = static_cast<float>(1 / placement.scale_x);
+    const auto y = static_cast<float>(1 / placement.scale_y);
+    return {box.x_min * x, box.y_min * y, box.x_max * x, box.y_max * y};
+  }
+  const auto left = static_cast<float>(placement.left);
+  const auto top = static_cast<float>(placement.top);
+  const auto x = static_cast<float>(placement.scale_x);
+  const auto y = static_cast<float>(placement.scale_y);
+  return {(box.x_min - left) / x, (box.y_min - top) / y, (box.x_max - left) / x,
+          (box.y_max - top) / y};
+}
+
+bool IsNumeric(const vision::Box& box) {
+  return !std::isnan(box.width()) && !std::isnan(box.height());
 }
 
 bool Overlap(const vision::Box& a, const vision::Box& b, float threshold) {
@@ -77,20 +100,27 @@ bool Overlap(const vision::Box& a, const vision::Box& b, float threshold) {
   return both / (a.width() * a.height() + b.width() * b.height() - both) > threshold;
 }
 
+// mmcv compares only within classes from so many boxes on.
+constexpr std::size_t kSplitNmsFrom = 10000;
+
 // Indices of what is kept, best first, at most `most`. `detections` are sorted, best first.
 //
 // The reference shifts each class by label * (largest coordinate + 1) and runs one NMS over all.
-// Boxes of different classes then never meet, so comparing within classes gives the same; the shift
-// stays, because in float32 it changes the IoU's last digits.
+// Boxes of different classes then do not meet, so comparing within classes gives the same; the
+// shift stays, because in float32 it changes the IoU's last digits. Only boxes with negative
+// coordinates may reach into the class before.
 std::vector<std::size_t> BatchedNms(const std::vector<Detection>& detections, double iou_threshold,
                                     std::size_t most) {
   float largest = -std::numeric_limits<float>::infinity();
+  float smallest = 0;
   int classes = 0;
   for (const Detection& d : detections) {
     largest = std::max({largest, d.box.x_min, d.box.y_min, d.box.x_max, d.box.y_max});
+    smallest = std::min({smallest, d.box.x_min, d.box.y_min, d.box.x_max, d.box.y_max});
     classes = std::max(classes, d.class_id + 1);
   }
-  std::vector<std::vector<vision::Box>> kept_of_class(classes);
+  const bool within_classes = smallest >= 0 || detections.size() >= kSplitNmsFrom;
+  std::vector<std::vector<vision::Box>> kept_of_class(within_classes ? classes : 1);
   std::vector<std::size_t> kept;
   const float threshold = static_cast<float>(iou_threshold);
   for (std::size_t i = 0; i < detections.size() && kept.size() < most; ++i) {
@@ -98,7 +128,7 @@ std::vector<std::size_t> BatchedNms(const std::vector<Detection>& detections, do
     const float shift = static_cast<float>(d.class_id) * (largest + 1);
     const vision::Box box = {d.box.x_min + shift, d.box.y_min + shift, d.box.x_max + shift,
                              d.box.y_max + shift};
-    std::vector<vision::Box>& rivals = kept_of_class[d.class_id];
+    std::vector<vision::Box>& rivals = kept_of_class[within_classes ? d.class_id : 0];
     const bool suppressed =
         std::any_of(rivals.begin(), rivals.end(),
                     [&](const vision::Box& better) { return Overlap(better, box, threshold); });
@@ -113,19 +143,25 @@ std::vector<std::size_t> BatchedNms(const std::vector<Detection>& detections, do
 
 std::vector<Detection> Postprocess(const RawOutput& output, const Placement& placement,
                                    vision::Size input_size, const PostprocessOptions& options) {
-  // The reciprocal in double, rounded, then multiplied in float32, as the reference does.
-  const std::array<float, 2> inverse_scale = {static_cast<float>(1 / placement.scale_x),
-                                              static_cast<float>(1 / placement.scale_y)};
+  std::vector<Candidate> candidates;
+  for (int level = 0; level < kLevels; ++level) {
+    const std::size_t before = candidates.size();
+    SelectCandidates(output, level, options, &candidates);
+    if (options.rule == PostprocessRule::kMmdet) KeepBest(before, options.nms_pre, &candidates);
+  }
+  if (options.rule == PostprocessRule::kMmyolo) KeepBest(0, options.nms_pre, &candidates);
+
   std::vector<Detection> all;
-  for (int i = 0; i < kLevels; ++i) {
-    const RawLevel& level = output.levels[i];
-    for (const Candidate& c : SelectCandidates(level, output.num_classes, options)) {
-      const vision::Box box = DecodeBox(level, c.cell, kStrides[i], input_size, inverse_scale);
-      // Also false for NaN.
-      if (box.width() > options.min_bbox_size && box.height() > options.min_bbox_size) {
-        all.push_back({box, c.score, c.class_id});
-      }
-    }
+  for (const Candidate& c : candidates) {
+    const RawLevel& raw = output.levels[c.level];
+    const int cell = c.row / output.coding.per_cell();
+    const vision::Box box =
+        InPicture(DecodeBox(output.coding, raw.boxes[c.row], c.level, cell % raw.grid.width,
+                            cell / raw.grid.width, c.row % output.coding.per_cell()),
+                  placement, input_size, options.rule);
+    const bool large = options.min_bbox_size < 0 || (box.width() > options.min_bbox_size &&
+                                                     box.height() > options.min_bbox_size);
+    if (large && IsNumeric(box)) all.push_back({box, c.score, c.class_id});
   }
   std::stable_sort(all.begin(), all.end(),
                    [](const Detection& a, const Detection& b) { return a.score > b.score; });
@@ -133,13 +169,10 @@ std::vector<Detection> Postprocess(const RawOutput& output, const Placement& pla
   std::vector<Detection> result;
   for (std::size_t i : BatchedNms(all, options.nms_iou_threshold, options.max_detections)) {
     Detection d = all[i];
-    if (options.clip_to_image) {
-      d.box.x_min = std::min(d.box.x_min, static_cast<float>(placement.image.width));
-      d.box.y_min = std::min(d.box.y_min, static_cast<float>(placement.image.height));
-      d.box.x_max = std::min(d.box.x_max, static_cast<float>(placement.image.width));
-      d.box.y_max = std::min(d.box.y_max, static_cast<float>(placement.image.height));
-      if (!(d.box.width() > 0 && d.box.height() > 0)) continue;
+    if (options.clip_to_image || options.rule == PostprocessRule::kMmyolo) {
+      d.box = Clamp(d.box, placement.image);
     }
+    if (options.clip_to_image && !(d.box.width() > 0 && d.box.height() > 0)) continue;
     result.push_back(d);
   }
   return result;

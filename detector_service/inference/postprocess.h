@@ -1,29 +1,45 @@
-// From the network's raw output to detections, as mmdet does it: every (cell, class) pair above the
-// threshold is a candidate; overlapping ones of a class lose to the best.
+// From the network's raw output to detections: every (box, class) pair above the threshold is a
+// candidate; overlapping ones of a class lose to the best. In the details the two projects differ:
 //
-// Source: mmdet/models/dense_heads/{base_dense_head,rtmdet_head}.py, mmcv/ops/nms.py.
+//                      mmdet                                mmyolo
+//   nms_pre counts     the candidates of each level         those of all levels together
+//   boxes are clamped  before NMS, to the padded input      after NMS, to the picture
+//   to the picture     times the scale's reciprocal         minus the padding, over the scale
+//
+// Sources: mmdet/models/dense_heads/{base_dense_head,rtmdet_head}.py, mmcv/ops/nms.py,
+// mmyolo/models/dense_heads/yolov5_head.py.
 #ifndef DUET_DETECTOR_SERVICE_INFERENCE_POSTPROCESS_H_
 #define DUET_DETECTOR_SERVICE_INFERENCE_POSTPROCESS_H_
 
 #include <array>
-#include <span>
+#include <cstddef>
 #include <vector>
 
 #include "detector_service/inference/preprocess.h"
-#include "detector_service/model/rtmdet_config.h"
+#include "detector_service/model/box_coding.h"
 #include "vision/geometry.h"
 
 namespace detector {
 
-// One level's output, cells in row-major order. The memory is the network's.
+// Rows of floats in memory that the network owns, `step` floats from one to the next.
+struct RawRows {
+  const float* data = nullptr;
+  std::size_t step = 0;
+
+  const float* operator[](std::size_t row) const { return data + row * step; }
+};
+
+// One level's output: cells in row-major order, each with coding.per_cell() rows.
 struct RawLevel {
   vision::Size grid;
-  std::span<const float> logits;     // [cells, num_classes]
-  std::span<const float> distances;  // [cells, 4]: left, top, right, bottom in input pixels
+  RawRows logits;      // num_classes each
+  RawRows boxes;       // coding.numbers() each
+  RawRows objectness;  // one each, a logit; no data: the head has none
 };
 // At kStrides.
 struct RawOutput {
   int num_classes = 0;
+  BoxCoding coding;
   std::array<RawLevel, kLevels> levels;
 };
 
@@ -34,13 +50,17 @@ struct Detection {
 };
 
 struct PostprocessOptions {
+  PostprocessRule rule = PostprocessRule::kMmdet;
   double score_threshold = 0.5;  // scores must be greater
-  int nms_pre = 30000;           // candidates per level that enter NMS, best first
-  double min_bbox_size = 0;      // width and height in the picture must be greater
+  // A box is a candidate for all its classes, not only for the best.
+  bool multi_label = true;
+  int nms_pre = 30000;  // candidates that enter NMS, best first
+  // Width and height in the picture must be greater; negative: any, even inverted boxes.
+  double min_bbox_size = 0;
   double nms_iou_threshold = 0.65;
   int max_detections = 300;
-  // False: boxes may reach past the picture (never past the padded input); true: they are clipped
-  // to it, and those that lie outside are dropped.
+  // True: boxes are clipped to the picture, and those that lie outside are dropped. False: as the
+  // rule leaves them.
   bool clip_to_image = true;
   // Classes to look for, indexed by class id; empty: all.
   std::vector<bool> wanted_classes;

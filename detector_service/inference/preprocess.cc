@@ -10,29 +10,54 @@
 #include <opencv2/imgproc.hpp>
 
 namespace detector {
+namespace {
 
-absl::StatusOr<cv::Mat> FitPicture(const cv::Mat& picture, const DetectorSettings& settings,
-                                   Placement* placement) {
-  const double width = picture.cols;
-  const double height = picture.rows;
+// The sides that the picture is scaled to, and how.
+struct Scaling {
+  vision::Size size;
+  cv::InterpolationFlags interpolation;
+};
+
+Scaling ChooseScaling(double width, double height, const DetectorSettings& settings) {
   const vision::Size target = settings.input_size;
   // mmcv.rescale_size: the long side into the long one, the short side into the short one.
   const double factor = std::min(std::max(target.width, target.height) / std::max(width, height),
                                  std::min(target.width, target.height) / std::min(width, height));
-  const int scaled_width = static_cast<int>(width * factor + 0.5);
-  const int scaled_height = static_cast<int>(height * factor + 0.5);
-  if (scaled_width < 1 || scaled_height < 1) {
+  switch (settings.resize) {
+    case Resize::kFit:
+      return {{static_cast<int>(width * factor + 0.5), static_cast<int>(height * factor + 0.5)},
+              cv::INTER_LINEAR};
+    case Resize::kLetterbox:
+      // Truncated: 77 * (640 / 77.0) is 639, and the missing column is padding.
+      return {{static_cast<int>(width * factor), static_cast<int>(height * factor)},
+              factor < 1 ? cv::INTER_AREA : cv::INTER_LINEAR};
+    case Resize::kStretch:
+      return {target, cv::INTER_CUBIC};
+  }
+  return {target, cv::INTER_LINEAR};
+}
+
+}  // namespace
+
+absl::StatusOr<cv::Mat> FitPicture(const cv::Mat& picture, const DetectorSettings& settings,
+                                   Placement* placement) {
+  const vision::Size target = settings.input_size;
+  const auto [size, interpolation] = ChooseScaling(picture.cols, picture.rows, settings);
+  if (size.width < 1 || size.height < 1) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "the picture is too narrow: %d x %d pixels scaled to fit %d x %d leave no pixel",
         picture.cols, picture.rows, target.width, target.height));
   }
+  const bool centred = settings.resize == Resize::kLetterbox;
   *placement = {.image = {picture.cols, picture.rows},
-                .scale_x = scaled_width / width,
-                .scale_y = scaled_height / height};
+                .scale_x = size.width / static_cast<double>(picture.cols),
+                .scale_y = size.height / static_cast<double>(picture.rows),
+                .left = centred ? (target.width - size.width) / 2 : 0,
+                .top = centred ? (target.height - size.height) / 2 : 0};
   try {
     cv::Mat fitted(target.height, target.width, CV_8UC3, cv::Scalar::all(settings.pad_value));
-    cv::Mat window = fitted(cv::Rect(0, 0, scaled_width, scaled_height));
-    cv::resize(picture, window, window.size(), 0, 0, cv::INTER_LINEAR);
+    cv::Mat window = fitted(cv::Rect(placement->left, placement->top, size.width, size.height));
+    cv::resize(picture, window, window.size(), 0, 0, interpolation);
     return fitted;
   } catch (const cv::Exception& e) {
     return absl::InternalError(absl::StrCat("resize the picture: ", e.what()));

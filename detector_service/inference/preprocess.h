@@ -1,7 +1,8 @@
-// From a picture to the network's input: scaled to fit, padded at the right and bottom, normalised.
+// From a picture to the network's input: scaled and padded by the model's rule (Resize),
+// normalised.
 //
-// Equal to the reference to the bit (mmdet's Resize, Pad and DetDataPreprocessor): cv2's 8-bit
-// bilinear resize, sizes rounded half up in double, (x - mean) / std in float32 with a true
+// Equal to the reference to the bit (mmdet's and mmyolo's transforms and data preprocessors): cv2's
+// 8-bit resizes, sides computed in double as Python does, (x - mean) / std in float32 with a true
 // division.
 #ifndef DUET_DETECTOR_SERVICE_INFERENCE_PREPROCESS_H_
 #define DUET_DETECTOR_SERVICE_INFERENCE_PREPROCESS_H_
@@ -15,12 +16,14 @@
 
 namespace detector {
 
-// How the picture lies in the input: input pixel = picture pixel * scale, per axis (the two differ
-// by rounding).
+// How the picture lies in the input: input pixel = picture pixel * scale + padding, per axis (the
+// two scales differ by rounding).
 struct Placement {
   vision::Size image;  // the picture's size
   double scale_x = 1;
   double scale_y = 1;
+  int left = 0;  // padding before the picture, input pixels
+  int top = 0;
 };
 
 // The picture (CV_8UC3, BGR, not empty) scaled and padded: CV_8UC3 of settings.input_size.

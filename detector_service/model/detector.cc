@@ -1,5 +1,6 @@
 #include "detector_service/model/detector.h"
 
+#include "nn/module_path.h"
 #include "nn/torch_status.h"
 
 namespace detector {
@@ -7,7 +8,7 @@ namespace detector {
 RtmdetImpl::RtmdetImpl(const RtmdetConfig& c) : config(c), backbone(c), neck(c), bbox_head(c) {
   register_module("backbone", backbone);
   register_module("neck", neck);
-  register_module("bbox_head", bbox_head);
+  nn::RegisterAt(*this, NamesOf(config.naming).head, bbox_head.ptr());
 }
 
 HeadOutput RtmdetImpl::forward(const at::Tensor& images) {

@@ -16,7 +16,7 @@
 
 namespace detector {
 
-// Its state's names are those of mmdet's RTMDet.
+// Its state's names are those of mmdet's or mmyolo's RTMDet.
 class RtmdetImpl : public torch::nn::Module {
  public:
   explicit RtmdetImpl(const RtmdetConfig& config);

@@ -1,57 +1,65 @@
 #include "detector_service/model/neck.h"
 
-#include "detector_service/model/csp_layer.h"
+#include <absl/strings/str_cat.h>
+
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "nn/module_path.h"
 
 namespace detector {
-namespace {
-
-template <typename ModuleImpl>
-at::Tensor Run(const torch::nn::ModuleList& list, int index, const at::Tensor& x) {
-  return list->ptr(index)->as<ModuleImpl>()->forward(x);
-}
-
-}  // namespace
 
 CSPNeXtPAFPNImpl::CSPNeXtPAFPNImpl(const RtmdetConfig& config) {
   const int c3 = config.stage_channels[1];
   const int c4 = config.stage_channels[2];
   const int c5 = config.stage_channels[3];
+  const RtmdetNames& names = NamesOf(config.naming);
+  const auto add = [&](const std::string& name, const auto& module) {
+    nn::RegisterAt(*this, name.substr(std::string_view("neck.").size()), module.ptr());
+    return module;
+  };
   const auto csp = [&](int in, int out) {
     return CSPLayer(in, out, config.neck_blocks, /*add_identity=*/false, /*use_attention=*/false);
   };
-  reduce_layers->push_back(ConvModule(c5, c4, /*kernel_size=*/1));
-  reduce_layers->push_back(ConvModule(c4, c3, /*kernel_size=*/1));
-  top_down_blocks->push_back(csp(2 * c4, c4));
-  top_down_blocks->push_back(csp(2 * c3, c3));
-  downsamples->push_back(ConvModule(c3, c3, /*kernel_size=*/3, /*stride=*/2));
-  downsamples->push_back(ConvModule(c4, c4, /*kernel_size=*/3, /*stride=*/2));
-  bottom_up_blocks->push_back(csp(2 * c3, c4));
-  bottom_up_blocks->push_back(csp(2 * c4, c5));
-  for (int channels : {c3, c4, c5}) {
-    out_convs->push_back(ConvModule(channels, config.neck_channels, /*kernel_size=*/3));
+  const auto top_down = [&](int i, int in, int out) {
+    top_down_blocks.push_back(add(names.top_down[i], csp(in, out)));
+  };
+  const auto reduce = [&](int i, int in, int out) {
+    reduce_layers.push_back(add(names.reduce[i], ConvModule(in, out, /*kernel_size=*/1)));
+  };
+  // The order is that of the state's names.
+  reduce(0, c5, c4);
+  if (config.naming == Naming::kMmdet) reduce(1, c4, c3);
+  top_down(0, 2 * c4, c4);
+  if (config.naming == Naming::kMmyolo) reduce(1, c4, c3);
+  top_down(1, 2 * c3, c3);
+  for (int channels : {c3, c4}) {
+    downsamples.push_back(add(absl::StrCat(names.downsample, ".", downsamples.size()),
+                              ConvModule(channels, channels, /*kernel_size=*/3, /*stride=*/2)));
   }
-  register_module("reduce_layers", reduce_layers);
-  register_module("top_down_blocks", top_down_blocks);
-  register_module("downsamples", downsamples);
-  register_module("bottom_up_blocks", bottom_up_blocks);
-  register_module("out_convs", out_convs);
+  for (const auto& [in, out] : {std::pair(2 * c3, c4), std::pair(2 * c4, c5)}) {
+    bottom_up_blocks.push_back(
+        add(absl::StrCat(names.bottom_up, ".", bottom_up_blocks.size()), csp(in, out)));
+  }
+  for (int channels : {c3, c4, c5}) {
+    out_convs.push_back(add(absl::StrCat(names.out, ".", out_convs.size()),
+                            ConvModule(channels, config.neck_channels, /*kernel_size=*/3)));
+  }
 }
 
 Features CSPNeXtPAFPNImpl::forward(const Features& c) {
   const auto upsample = [](const at::Tensor& x) {
     return at::upsample_nearest2d(x, {x.size(2) * 2, x.size(3) * 2});
   };
-  const at::Tensor p5 = Run<ConvModuleImpl>(reduce_layers, 0, c[2]);
-  const at::Tensor t4 = Run<CSPLayerImpl>(top_down_blocks, 0, at::cat({upsample(p5), c[1]}, 1));
-  const at::Tensor p4 = Run<ConvModuleImpl>(reduce_layers, 1, t4);
-  const at::Tensor o3 = Run<CSPLayerImpl>(top_down_blocks, 1, at::cat({upsample(p4), c[0]}, 1));
+  const at::Tensor p5 = reduce_layers[0](c[2]);
+  const at::Tensor t4 = top_down_blocks[0](at::cat({upsample(p5), c[1]}, 1));
+  const at::Tensor p4 = reduce_layers[1](t4);
+  const at::Tensor o3 = top_down_blocks[1](at::cat({upsample(p4), c[0]}, 1));
   // The way back up joins the reduced maps p4 and p5, not t4 and c5.
-  const at::Tensor down3 = Run<ConvModuleImpl>(downsamples, 0, o3);
-  const at::Tensor o4 = Run<CSPLayerImpl>(bottom_up_blocks, 0, at::cat({down3, p4}, 1));
-  const at::Tensor down4 = Run<ConvModuleImpl>(downsamples, 1, o4);
-  const at::Tensor o5 = Run<CSPLayerImpl>(bottom_up_blocks, 1, at::cat({down4, p5}, 1));
-  return {Run<ConvModuleImpl>(out_convs, 0, o3), Run<ConvModuleImpl>(out_convs, 1, o4),
-          Run<ConvModuleImpl>(out_convs, 2, o5)};
+  const at::Tensor o4 = bottom_up_blocks[0](at::cat({downsamples[0](o3), p4}, 1));
+  const at::Tensor o5 = bottom_up_blocks[1](at::cat({downsamples[1](o4), p5}, 1));
+  return {out_convs[0](o3), out_convs[1](o4), out_convs[2](o5)};
 }
 
 }  // namespace detector

@@ -4,10 +4,12 @@
 #define DUET_DETECTOR_SERVICE_MODEL_NECK_H_
 
 #include <torch/nn/module.h>
-#include <torch/nn/modules/container/modulelist.h>
 #include <torch/nn/pimpl.h>
 
+#include <vector>
+
 #include "detector_service/model/backbone.h"
+#include "detector_service/model/csp_layer.h"
 
 namespace detector {
 
@@ -18,11 +20,12 @@ class CSPNeXtPAFPNImpl : public torch::nn::Module {
   // The backbone's maps → maps of the same sizes with neck_channels each.
   Features forward(const Features& c);
 
-  torch::nn::ModuleList reduce_layers;     // 2 × 1×1
-  torch::nn::ModuleList top_down_blocks;   // 2 CSP layers: stride 16, stride 8
-  torch::nn::ModuleList downsamples;       // 2 × 3×3, stride 2
-  torch::nn::ModuleList bottom_up_blocks;  // 2 CSP layers: stride 16, stride 32
-  torch::nn::ModuleList out_convs;         // 3 × 3×3
+  // In the state as NamesOf(config.naming) says.
+  std::vector<ConvModule> reduce_layers;   // 2 × 1×1
+  std::vector<CSPLayer> top_down_blocks;   // stride 16, stride 8
+  std::vector<ConvModule> downsamples;     // 2 × 3×3, stride 2
+  std::vector<CSPLayer> bottom_up_blocks;  // stride 16, stride 32
+  std::vector<ConvModule> out_convs;       // 3 × 3×3
 };
 TORCH_MODULE(CSPNeXtPAFPN);
 

@@ -81,17 +81,19 @@ std::string Guess(const checkpoint::StateDict& state_dict, const Tensors& tensor
   if (has_prefix("image_encoder.") || has_prefix("mask_decoder.")) {
     return "it holds Segment Anything's weights, which duet-segmenter loads";
   }
+  for (const char* head : {"bbox_head.", "bbox_head.head_module."}) {
+    if (has_prefix(absl::StrCat(head, "rtm_kernel."))) {
+      return "it holds RTMDet-Ins, which is not supported yet";
+    }
+    if (has_prefix(absl::StrCat(head, "rtm_ang."))) {
+      return "it holds RTMDet-R (rotated boxes), which is not supported yet";
+    }
+    if (has_prefix(absl::StrCat(head, "rtm_obj."))) {
+      return "it holds an RTMDet with objectness, which is not supported";
+    }
+  }
   if (has_prefix("bbox_head.head_module.")) {
-    return "it holds a model in MMYOLO's naming, which is not supported yet";
-  }
-  if (has_prefix("bbox_head.mask_head.")) {
-    return "it holds RTMDet-Ins, which is not supported yet";
-  }
-  if (has_prefix("bbox_head.rtm_ang.")) {
-    return "it holds RTMDet-R (rotated boxes), which is not supported yet";
-  }
-  if (has_prefix("bbox_head.rtm_obj.")) {
-    return "it holds an RTMDet with objectness, which is not supported";
+    return "it holds another model of MMYOLO, which is not supported yet";
   }
   if (has_prefix("backbone.") && tensors.Find("backbone.stem.0.conv.weight") != nullptr) {
     return "it holds CSPNeXt's backbone but not the whole detector";
@@ -119,10 +121,36 @@ RtmdetConfig ScaledRtmdet(double widen, double deepen, int num_classes) {
   return config;
 }
 
+const RtmdetNames& NamesOf(Naming naming) {
+  static constexpr RtmdetNames kMmdet = {
+      .reduce = {"neck.reduce_layers.0", "neck.reduce_layers.1"},
+      .top_down = {"neck.top_down_blocks.0", "neck.top_down_blocks.1"},
+      .downsample = "neck.downsamples",
+      .bottom_up = "neck.bottom_up_blocks",
+      .out = "neck.out_convs",
+      .head = "bbox_head"};
+  static constexpr RtmdetNames kMmyolo = {
+      .reduce = {"neck.reduce_layers.2", "neck.top_down_layers.0.1"},
+      .top_down = {"neck.top_down_layers.0.0", "neck.top_down_layers.1"},
+      .downsample = "neck.downsample_layers",
+      .bottom_up = "neck.bottom_up_layers",
+      .out = "neck.out_layers",
+      .head = "bbox_head.head_module"};
+  return naming == Naming::kMmdet ? kMmdet : kMmyolo;
+}
+
+DetectorSettings DefaultSettings(const RtmdetConfig& config) {
+  if (config.naming == Naming::kMmdet) return {};
+  return {.resize = Resize::kLetterbox, .rule = PostprocessRule::kMmyolo, .min_bbox_size = -1};
+}
+
 absl::StatusOr<RtmdetConfig> InferConfig(const checkpoint::StateDict& state_dict,
                                          const PythonConfig& training) {
   const Tensors tensors(state_dict);
   RtmdetConfig config;
+  if (tensors.OutChannels("bbox_head.head_module.rtm_cls.0") > 0) config.naming = Naming::kMmyolo;
+  const RtmdetNames& names = NamesOf(config.naming);
+  const std::string head = absl::StrCat(names.head, ".");
   config.stem_channels = tensors.OutChannels("backbone.stem.0.conv");
   config.stem_out_channels = tensors.OutChannels("backbone.stem.2.conv");
   for (int stage = 0; stage < 4; ++stage) {
@@ -131,14 +159,15 @@ absl::StatusOr<RtmdetConfig> InferConfig(const checkpoint::StateDict& state_dict
     config.stage_blocks[stage] =
         tensors.Count(name + (stage == 3 ? ".2.blocks." : ".1.blocks."), ".conv1.conv.weight");
   }
-  config.neck_channels = tensors.OutChannels("neck.out_convs.0.conv");
-  config.neck_blocks = tensors.Count("neck.top_down_blocks.0.blocks.", ".conv1.conv.weight");
-  config.head_channels = tensors.OutChannels("bbox_head.cls_convs.0.0.conv");
-  config.stacked_convs = tensors.Count("bbox_head.cls_convs.0.", ".conv.weight");
-  config.num_classes = tensors.OutChannels("bbox_head.rtm_cls.0");
+  config.neck_channels = tensors.OutChannels(absl::StrCat(names.out, ".0.conv"));
+  config.neck_blocks =
+      tensors.Count(absl::StrCat(names.top_down[0], ".blocks."), ".conv1.conv.weight");
+  config.head_channels = tensors.OutChannels(head + "cls_convs.0.0.conv");
+  config.stacked_convs = tensors.Count(head + "cls_convs.0.", ".conv.weight");
+  config.num_classes = tensors.OutChannels(head + "rtm_cls.0");
 
-  const checkpoint::TensorView* first = tensors.Find("bbox_head.cls_convs.0.0.conv.weight");
-  const checkpoint::TensorView* second = tensors.Find("bbox_head.cls_convs.1.0.conv.weight");
+  const checkpoint::TensorView* first = tensors.Find(head + "cls_convs.0.0.conv.weight");
+  const checkpoint::TensorView* second = tensors.Find(head + "cls_convs.1.0.conv.weight");
   const bool complete = config.stem_channels > 0 && config.stem_out_channels > 0 &&
                         config.neck_channels > 0 && config.neck_blocks > 0 &&
                         config.head_channels > 0 && config.num_classes > 0 &&
@@ -147,18 +176,22 @@ absl::StatusOr<RtmdetConfig> InferConfig(const checkpoint::StateDict& state_dict
                         std::all_of(config.stage_blocks.begin(), config.stage_blocks.end(),
                                     [](int blocks) { return blocks > 0; }) &&
                         first != nullptr && second != nullptr;
-  const bool other_head = tensors.OutChannels("bbox_head.rtm_obj.0") > 0 ||
-                          tensors.OutChannels("bbox_head.rtm_ang.0") > 0 ||
-                          tensors.OutChannels("bbox_head.mask_head.fusion_conv") > 0;
+  const bool other_head = tensors.OutChannels(head + "rtm_obj.0") > 0 ||
+                          tensors.OutChannels(head + "rtm_ang.0") > 0 ||
+                          tensors.OutChannels(head + "rtm_kernel.0") > 0;
   if (!complete || other_head) {
     return absl::FailedPreconditionError(absl::StrCat(
         "these are not the weights of an RTMDet detector: ", Guess(state_dict, tensors)));
   }
   config.share_conv = SameNumbers(*first, *second);
   const PythonValue* exp_on_reg = training.values.Find({"model", "bbox_head", "exp_on_reg"});
-  config.exp_on_reg = exp_on_reg != nullptr && exp_on_reg->boolean() != nullptr
-                          ? *exp_on_reg->boolean()
-                          : config.neck_channels >= kExpOnRegFromChannels;
+  if (config.naming == Naming::kMmyolo) {
+    config.exp_on_reg = false;
+  } else if (exp_on_reg != nullptr && exp_on_reg->boolean() != nullptr) {
+    config.exp_on_reg = *exp_on_reg->boolean();
+  } else {
+    config.exp_on_reg = config.neck_channels >= kExpOnRegFromChannels;
+  }
   return config;
 }
 

@@ -4,7 +4,8 @@
 // The family is a backbone (CSPNeXt: stem and four stages, strides 2 to 32), a neck (PAFPN over
 // strides 8, 16 and 32) and a head that is repeated per stride. tiny, s, m, l and x differ in two
 // factors only, width and depth. Source: mmdet 3.3.0,
-// mmdet/models/{backbones/cspnext,necks/cspnext_pafpn,dense_heads/rtmdet_head}.py.
+// mmdet/models/{backbones/cspnext,necks/cspnext_pafpn,dense_heads/rtmdet_head}.py; mmyolo 0.6.0,
+// mmyolo/models/{necks/cspnext_pafpn,dense_heads/rtmdet_head}.py.
 #ifndef DUET_DETECTOR_SERVICE_MODEL_RTMDET_CONFIG_H_
 #define DUET_DETECTOR_SERVICE_MODEL_RTMDET_CONFIG_H_
 
@@ -14,15 +15,18 @@
 #include <string>
 
 #include "checkpoint/checkpoint.h"
+#include "detector_service/config/detector_settings.h"
 #include "detector_service/config/python_literal.h"
+#include "detector_service/model/box_coding.h"
 
 namespace detector {
 
-inline constexpr int kLevels = 3;
-// Input pixels per cell of the three outputs.
-inline constexpr std::array<int, kLevels> kStrides = {8, 16, 32};
+// mmdet's and mmyolo's RTMDet are one network under two sets of names (and two ways to make inputs
+// and read outputs, see DefaultSettings).
+enum class Naming { kMmdet, kMmyolo };
 
 struct RtmdetConfig {
+  Naming naming = Naming::kMmdet;
   // Backbone. The stem's first two convolutions have stem_channels, its third stem_out_channels.
   int stem_channels = 0;
   int stem_out_channels = 0;
@@ -37,7 +41,7 @@ struct RtmdetConfig {
   int num_classes = 0;
   // The head's convolutions are one set for all levels (batch norms are not).
   bool share_conv = true;
-  // Distances are exp(x) * stride, else x * stride (and may be negative).
+  // Distances are exp(x) * stride, else x * stride (and may be negative). Never in mmyolo.
   bool exp_on_reg = false;
 
   friend bool operator==(const RtmdetConfig&, const RtmdetConfig&) = default;
@@ -54,6 +58,20 @@ RtmdetConfig ScaledRtmdet(double widen, double deepen, int num_classes);
 // tensors.
 absl::StatusOr<RtmdetConfig> InferConfig(const checkpoint::StateDict& state_dict,
                                          const PythonConfig& training);
+
+// Where the modules are in the state's names.
+struct RtmdetNames {
+  std::array<const char*, 2> reduce;    // C5, the joined P4
+  std::array<const char*, 2> top_down;  // P4, P3
+  const char* downsample;               // .0: P3, .1: P4
+  const char* bottom_up;                // .0: P4, .1: P5
+  const char* out;                      // .0 to .2
+  const char* head;
+};
+const RtmdetNames& NamesOf(Naming naming);
+
+// What holds where the config of the training is silent: the values of the official configs.
+DetectorSettings DefaultSettings(const RtmdetConfig& config);
 
 // "rtmdet-m" if the widths and depths are an official size's, else "rtmdet".
 std::string ModelName(const RtmdetConfig& config);

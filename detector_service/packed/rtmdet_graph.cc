@@ -7,6 +7,7 @@
 #include <array>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "detector_service/model/csp_layer.h"
 
@@ -87,11 +88,11 @@ const ModuleImpl& At(const torch::nn::ModuleList& list, int index) {
 
 std::array<Value, kLevels> Neck(Graph& graph, const CSPNeXtPAFPNImpl& neck,
                                 const std::array<Value, kLevels>& c) {
-  const auto conv = [&](const torch::nn::ModuleList& list, int i, Value x) {
-    return Convolve(graph, At<ConvModuleImpl>(list, i), x);
+  const auto conv = [&](const std::vector<ConvModule>& list, int i, Value x) {
+    return Convolve(graph, *list[i], x);
   };
-  const auto csp = [&](const torch::nn::ModuleList& list, int i, Value a, Value b) {
-    return Csp(graph, At<CSPLayerImpl>(list, i), graph.Concat({a, b}));
+  const auto csp = [&](const std::vector<CSPLayer>& list, int i, Value a, Value b) {
+    return Csp(graph, *list[i], graph.Concat({a, b}));
   };
   const Value p5 = conv(neck.reduce_layers, 0, c[2]);
   const Value t4 = csp(neck.top_down_blocks, 0, graph.Upsample2x(p5), c[1]);

@@ -32,8 +32,7 @@ Golden ReadGolden(const std::string& model) {
   const boost::json::value json = boost::json::parse(text);
   Golden golden{.checkpoint = root + model + ".pth",
                 .maps = root + model + ".safetensors",
-                .classes = boost::json::value_to<std::vector<std::string>>(json.at("classes")),
-                .exp_on_reg = json.at("exp_on_reg").as_bool()};
+                .classes = boost::json::value_to<std::vector<std::string>>(json.at("classes"))};
   for (const boost::json::value& item : json.at("images").as_array()) {
     GoldenImage image;
     image.path = root + std::string(item.at("file").as_string());

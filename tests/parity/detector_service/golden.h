@@ -15,7 +15,7 @@ struct GoldenImage {
   std::string path;
   double scale_x = 0;
   double scale_y = 0;
-  std::string input_sha256;  // of [3, 640, 640] float32
+  std::string input_sha256;  // of [3, H, W] float32
   std::vector<Detection> detections;
 };
 
@@ -23,11 +23,10 @@ struct Golden {
   std::string checkpoint;  // path
   std::string maps;        // path of the first picture's maps, safetensors
   std::vector<std::string> classes;
-  bool exp_on_reg = false;
   std::vector<GoldenImage> images;
 };
 
-// "tiny" or "exp". Ends the process if the files are not there.
+// A model by the name of its files. Ends the process if the files are not there.
 Golden ReadGolden(const std::string& model);
 
 cv::Mat ReadPicture(const GoldenImage& image);

@@ -1,5 +1,5 @@
-// RTMDet against mmdet, step by step: the input to the bit, the maps of backbone, neck and head,
-// the detections.
+// RTMDet against mmdet and mmyolo, step by step: the input to the bit, the maps of backbone, neck
+// and head, the detections.
 
 #include <gmock/gmock.h>
 
@@ -20,11 +20,17 @@ class RtmdetParityTest : public testing::TestWithParam<std::string> {
  protected:
   RtmdetParityTest() { nn::UseThreads(2); }
 
+  // As the checkpoint's config wants it.
+  DetectorSettings Settings() const {
+    const auto model = DetectionModel::Load({.checkpoint = golden_.checkpoint, .plain = true});
+    return model.ok() ? (*model)->settings() : DetectorSettings{};
+  }
+
   const Golden golden_ = ReadGolden(GetParam());
 };
 
 TEST_P(RtmdetParityTest, InputEqualsTheReferenceToTheBit) {
-  const DetectorSettings settings;
+  const DetectorSettings settings = Settings();
   for (const GoldenImage& image : golden_.images) {
     Placement placement;
     const auto fitted = FitPicture(ReadPicture(image), settings, &placement);
@@ -47,7 +53,7 @@ TEST_P(RtmdetParityTest, MapsOfEveryModuleAreTheReferences) {
   ASSERT_TRUE(model.ok()) << model.status();
   const auto maps = checkpoint::ReadCheckpoint(golden_.maps);
   ASSERT_TRUE(maps.ok()) << maps.status();
-  const DetectorSettings settings;
+  const DetectorSettings settings = Settings();
   Placement placement;
   const auto fitted = FitPicture(ReadPicture(golden_.images[0]), settings, &placement);
   ASSERT_TRUE(fitted.ok()) << fitted.status();
@@ -58,6 +64,9 @@ TEST_P(RtmdetParityTest, MapsOfEveryModuleAreTheReferences) {
   const Features p = (*model)->neck(c);
   const HeadOutput head = (*model)->bbox_head(p);
 
+  const auto unit = [&](int level) {
+    return (*model)->config.naming == Naming::kMmyolo ? kStrides[level] : 1;
+  };
   int compared = 0;
   for (const auto& [name, view] : maps->state_dict) {
     const int level = name.back() - '0';
@@ -65,7 +74,8 @@ TEST_P(RtmdetParityTest, MapsOfEveryModuleAreTheReferences) {
     const at::Tensor ours = kind == "backbone"   ? c[level]
                             : kind == "neck"     ? p[level]
                             : kind == "head_cls" ? head.cls_logits[level]
-                                                 : head.distances[level];
+                                                 // mmyolo's head leaves the stride to the decoder.
+                                                 : head.distances[level] / unit(level);
     const at::Tensor reference = nn::ToTensor(view);
     ASSERT_EQ(ours.sizes(), reference.sizes()) << name;
     // The reference's own float32 differs from float64 by up to 5e-5 of the range.
@@ -114,7 +124,7 @@ TEST_P(RtmdetParityTest, DetectionsOfThePackedFormAreTheReferences) {
   ExpectDetectionsOfTheReference(golden_, {.checkpoint = golden_.checkpoint});
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, RtmdetParityTest, testing::Values("tiny", "exp"),
+INSTANTIATE_TEST_SUITE_P(Models, RtmdetParityTest, testing::Values("tiny", "exp", "mmyolo_rtmdet"),
                          [](const auto& info) { return info.param; });
 
 }  // namespace

@@ -18,7 +18,9 @@ class EmptyOutput {
       const int side = 64 / kStrides[i];
       logits_[i].assign(side * side * num_classes, -20);
       distances_[i].assign(side * side * 4, 0);
-      output_.levels[i] = {.grid = {side, side}, .logits = logits_[i], .distances = distances_[i]};
+      output_.levels[i] = {.grid = {side, side},
+                           .logits = {logits_[i].data(), static_cast<std::size_t>(num_classes)},
+                           .boxes = {distances_[i].data(), 4}};
     }
   }
 
@@ -28,6 +30,16 @@ class EmptyOutput {
     logits_[level][cell * output_.num_classes + class_id] = std::log(score / (1 - score));
     std::fill_n(&distances_[level][cell * 4], 4, reach);
     return *this;
+  }
+  // The first call gives the output an objectness, zero everywhere else.
+  void SetObjectness(int level, int x, int y, float objectness) {
+    for (int i = 0; i < kLevels; ++i) {
+      const vision::Size grid = output_.levels[i].grid;
+      objectness_[i].resize(grid.width * grid.height, -20);
+      output_.levels[i].objectness = {objectness_[i].data(), 1};
+    }
+    objectness_[level][y * output_.levels[level].grid.width + x] =
+        std::log(objectness / (1 - objectness));
   }
   float* distances(int level, int cell) { return &distances_[level][cell * 4]; }
 
@@ -40,6 +52,7 @@ class EmptyOutput {
   RawOutput output_;
   std::vector<float> logits_[kLevels];
   std::vector<float> distances_[kLevels];
+  std::vector<float> objectness_[kLevels];
 };
 
 TEST(PostprocessTest, BoxesAreMeasuredFromTheCellsTopLeftCorner) {
@@ -113,6 +126,49 @@ TEST(PostprocessTest, ClippingKeepsBoxesInsideThePictureAndDropsThoseBesideIt) {
   const auto unclipped = output.Detect({.clip_to_image = false}, narrow);
   ASSERT_EQ(unclipped.size(), 2U);
   EXPECT_EQ(unclipped[0].box, (vision::Box{8, 8, 40, 40}));
+}
+
+TEST(PostprocessTest, MmyolosBoxesLoseThePaddingAndAreClampedInTheEnd) {
+  EmptyOutput output(1);
+  output.Add(0, 3, 3, 0, 0.9F, 16).Add(0, 0, 3, 0, 0.8F, 4);
+  // 16 × 32 pixels, doubled, between 16 columns of padding on either side.
+  const Placement placement{.image = {16, 32}, .scale_x = 2, .scale_y = 2, .left = 16, .top = 0};
+
+  const auto found = output.Detect(
+      {.rule = PostprocessRule::kMmyolo, .min_bbox_size = -1, .clip_to_image = false}, placement);
+
+  ASSERT_EQ(found.size(), 2U);
+  EXPECT_EQ(found[0].box, (vision::Box{0, 4, 12, 20}));  // from (8, 8, 40, 40)
+  EXPECT_EQ(found[1].box, (vision::Box{0, 10, 0, 14}));  // beside the picture
+}
+
+TEST(PostprocessTest, NmsPreCountsPerLevelInMmdetAndAltogetherInMmyolo) {
+  EmptyOutput output(1);
+  output.Add(0, 1, 1, 0, 0.9F, 4).Add(1, 2, 2, 0, 0.8F, 4);
+
+  EXPECT_EQ(output.Detect({.nms_pre = 1}).size(), 2U);
+  EXPECT_EQ(output.Detect({.rule = PostprocessRule::kMmyolo, .nms_pre = 1}).size(), 1U);
+}
+
+TEST(PostprocessTest, WithoutMultiLabelABoxHasOneClass) {
+  EmptyOutput output(3);
+  output.Add(0, 3, 3, 0, 0.8F, 8).Add(0, 3, 3, 2, 0.9F, 8);
+
+  const auto found = output.Detect({.multi_label = false});
+
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].class_id, 2);
+}
+
+TEST(PostprocessTest, ObjectnessScalesScores) {
+  EmptyOutput output(1);
+  output.Add(0, 3, 3, 0, 0.8F, 8).Add(0, 6, 6, 0, 0.8F, 8);
+  output.SetObjectness(0, 3, 3, 0.5F);
+
+  const auto found = output.Detect({.score_threshold = 0.3});
+
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_NEAR(found[0].score, 0.4, 1e-6);
 }
 
 TEST(PostprocessTest, InvertedAndNonNumericBoxesAreDropped) {

@@ -12,9 +12,10 @@ using duet_testing::StatusIs;
 using testing::AllOf;
 using testing::HasSubstr;
 
-Rtmdet Small(bool share_conv = true) {
+Rtmdet Small(bool share_conv = true, Naming naming = Naming::kMmdet) {
   at::manual_seed(1);
   RtmdetConfig config = ScaledRtmdet(0.125, 0.33, /*num_classes=*/3);
+  config.naming = naming;
   config.share_conv = share_conv;
   return Rtmdet(config);
 }
@@ -34,11 +35,13 @@ TEST(RtmdetModelTest, OfficialSizesHaveTheirNumberOfParameters) {
 }
 
 TEST(RtmdetModelTest, TheShapeIsReadBackFromTheState) {
-  for (bool share_conv : {true, false}) {
-    Rtmdet model = Small(share_conv);
-    ASSERT_OK_AND_ASSIGN(const RtmdetConfig config,
-                         InferConfig(nn::ToStateDict(*model), PythonConfig()));
-    EXPECT_EQ(config, model->config);
+  for (const Naming naming : {Naming::kMmdet, Naming::kMmyolo}) {
+    for (bool share_conv : {true, false}) {
+      Rtmdet model = Small(share_conv, naming);
+      ASSERT_OK_AND_ASSIGN(const RtmdetConfig config,
+                           InferConfig(nn::ToStateDict(*model), PythonConfig()));
+      EXPECT_EQ(config, model->config);
+    }
   }
 }
 

@@ -88,9 +88,9 @@ std::vector<prometheus::MetricFamily> ProcessMetrics::Collect() const {
         *BootTime() + *field(22) / ticks);
   }
   Add(&families, "process_virtual_memory_bytes", "Virtual memory.", field(23));
-  if (field(24)) {
+  if (const std::uint64_t resident = ResidentBytes(); resident > 0) {
     Add(&families, "process_resident_memory_bytes", "Resident memory.",
-        *field(24) * static_cast<double>(sysconf(_SC_PAGESIZE)));
+        static_cast<double>(resident));
   }
   Add(&families, "process_open_fds", "Open file descriptors.", OpenFds());
   if (rlimit limit{}; getrlimit(RLIMIT_NOFILE, &limit) == 0) {
@@ -98,6 +98,12 @@ std::vector<prometheus::MetricFamily> ProcessMetrics::Collect() const {
         static_cast<double>(limit.rlim_cur));
   }
   return families;
+}
+
+std::uint64_t ResidentBytes() {
+  std::uint64_t all_pages = 0, resident_pages = 0;
+  std::ifstream("/proc/self/statm") >> all_pages >> resident_pages;
+  return resident_pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
 }  // namespace serving

@@ -5,6 +5,7 @@
 #include <prometheus/collectable.h>
 #include <prometheus/metric_family.h>
 
+#include <cstdint>
 #include <vector>
 
 namespace serving {
@@ -14,6 +15,9 @@ class ProcessMetrics final : public prometheus::Collectable {
  public:
   std::vector<prometheus::MetricFamily> Collect() const override;
 };
+
+// Resident memory of this process, from the kernel; 0 if it doesn't tell.
+std::uint64_t ResidentBytes();
 
 }  // namespace serving
 

@@ -1,25 +1,14 @@
 #include "detector_service/rpc/model_host.h"
 
 #include <absl/status/status.h>
-#include <unistd.h>
 
-#include <fstream>
 #include <utility>
 
-#include "detector_service/rpc/path_guard.h"
 #include "nn/threads.h"
+#include "serving/file_access.h"
+#include "serving/process_metrics.h"
 
 namespace detector {
-namespace {
-
-std::uint64_t ResidentBytes() {
-  std::uint64_t all_pages = 0;
-  std::uint64_t resident_pages = 0;
-  std::ifstream("/proc/self/statm") >> all_pages >> resident_pages;
-  return resident_pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
-}
-
-}  // namespace
 
 ModelHost::ModelHost(std::shared_ptr<DetectionModel> model, ReloadOptions options)
     : options_(std::move(options)), model_(std::move(model)) {}
@@ -48,7 +37,7 @@ absl::StatusOr<Reloaded> ModelHost::Reload(const std::optional<std::string>& che
       return absl::PermissionDeniedError(
           "ReloadModel reads no other files; start with --model_root");
     }
-    absl::StatusOr<std::string> resolved = ResolveBelow(options_.model_root, **path);
+    absl::StatusOr<std::string> resolved = serving::ResolveBelow(options_.model_root, **path);
     if (!resolved.ok()) return resolved.status();
     *target = *std::move(resolved);
   }
@@ -59,7 +48,7 @@ absl::StatusOr<Reloaded> ModelHost::Reload(const std::optional<std::string>& che
   if (const absl::Status warm = (*next)->WarmUp(); !warm.ok()) return warm;
   Reloaded reloaded{.model = *std::move(next),
                     .previous_version = previous->version(),
-                    .peak_memory_bytes = ResidentBytes()};
+                    .peak_memory_bytes = serving::ResidentBytes()};
   const std::lock_guard lock(mutex_);
   model_ = reloaded.model;
   return reloaded;

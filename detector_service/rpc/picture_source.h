@@ -22,8 +22,6 @@ class PictureSource {
   absl::StatusOr<cv::Mat> Decode(const duet::vision::v1::Image& image) const;
 
  private:
-  absl::StatusOr<std::string> ReadFile(const std::string& uri) const;
-
   const std::string image_root_;
   const vision::ImageLimits limits_;
 };

@@ -4,25 +4,21 @@
 #include <absl/strings/str_cat.h>
 #include <absl/time/clock.h>
 #include <absl/time/time.h>
-#include <unistd.h>
 
-#include <algorithm>
-#include <filesystem>
-#include <fstream>
 #include <memory>
 #include <type_traits>
 #include <utility>
 
-#include "segmenter_service/rpc/image_source.h"
 #include "segmenter_service/rpc/mask_message.h"
+#include "serving/file_access.h"
 #include "serving/grpc_status.h"
+#include "serving/process_metrics.h"
 #include "serving/rpc_interceptor.h"
 
 namespace segmenter {
 namespace {
 
 namespace pb = duet::segmenter::v1;
-namespace fs = std::filesystem;
 
 CallLimits LimitsOf(grpc::ServerContext* call) {
   return {absl::FromChrono(call->deadline()), [call] { return call->IsCancelled(); }};
@@ -68,29 +64,21 @@ void WriteModel(const ServedModel& model, duet::vision::v1::ModelInfo* info) {
   info->set_parameter_count(model.parameter_count);
 }
 
-// Of this process, from the kernel; 0 if it doesn't tell.
-std::uint64_t ResidentBytes() {
-  std::ifstream statm("/proc/self/statm");
-  std::uint64_t total_pages = 0, resident_pages = 0;
-  statm >> total_pages >> resident_pages;
-  return resident_pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
-}
-
-// `name` below `root`; both as the operator and the client gave them.
-absl::StatusOr<std::string> PathBelow(const std::string& root, const std::string& name) {
-  std::error_code error;
-  const fs::path real_root = fs::canonical(root, error);
-  if (root.empty() || error) {
-    return absl::FailedPreconditionError("--model_root is not set or cannot be read");
+// `image.data`, as a view into the message, or what the file behind `image.uri` holds, as a view
+// into `storage`.
+absl::StatusOr<std::string_view> ReadImageBytes(const duet::vision::v1::Image& image,
+                                                const std::string& root, std::int64_t max_bytes,
+                                                std::string* storage) {
+  if (image.has_uri()) {
+    absl::StatusOr<std::string> bytes = serving::ReadImageUri(image.uri(), root, max_bytes);
+    if (!bytes.ok()) return bytes.status();
+    *storage = *std::move(bytes);
+    return *storage;
   }
-  const fs::path path = fs::weakly_canonical(real_root / name, error);
-  if (error || fs::path(name).is_absolute() ||
-      std::mismatch(real_root.begin(), real_root.end(), path.begin(), path.end()).first !=
-          real_root.end()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("checkpoint '", name, "' must be a relative path that stays in --model_root"));
+  if (image.data().empty()) {
+    return absl::InvalidArgumentError("image is empty; it needs data or uri");
   }
-  return path.string();
+  return image.data();
 }
 
 absl::Status WriteResults(const SegmentAnswer& answer, const MaskFormats& formats,
@@ -287,7 +275,12 @@ absl::Status SegmenterService::Reload(const duet::vision::v1::ReloadModelRequest
   const std::shared_ptr<const ServedModel> old = segmenter_.model();
   std::string path = old->path;
   if (request.has_checkpoint()) {
-    absl::StatusOr<std::string> below = PathBelow(options_.model_root, request.checkpoint());
+    if (options_.model_root.empty()) {
+      return absl::PermissionDeniedError(
+          "ReloadModel reads no other files; start with --model_root");
+    }
+    absl::StatusOr<std::string> below =
+        serving::ResolveBelow(options_.model_root, request.checkpoint());
     if (!below.ok()) return below.status();
     path = *std::move(below);
   }
@@ -296,7 +289,7 @@ absl::Status SegmenterService::Reload(const duet::vision::v1::ReloadModelRequest
   if (absl::Status status = segmenter_.Swap(*model); !status.ok()) return status;
   WriteModel(**model, response->mutable_model());
   response->set_previous_version(old->version);
-  response->set_peak_memory_bytes(ResidentBytes());
+  response->set_peak_memory_bytes(serving::ResidentBytes());
   return absl::OkStatus();
 }
 

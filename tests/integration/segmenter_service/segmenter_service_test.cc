@@ -222,11 +222,11 @@ TEST_F(SegmenterServiceTest, ReadsFilesBelowImageRootOnly) {
   ASSERT_OK_AND_ASSIGN(const pb::SegmentResponse response,
                        segment("file://" + folder_.path() + "/a%20b.png"));
   EXPECT_EQ(response.image_id(), ImageIdOf(picture));
-  EXPECT_THAT(segment("file:///etc/passwd"), StatusIs(absl::StatusCode::kPermissionDenied));
-  EXPECT_THAT(segment("file://" + folder_.path() + "/../secret"),
-              StatusIs(absl::StatusCode::kPermissionDenied));
-  EXPECT_THAT(segment("file://" + folder_.path() + "/none.png"),
-              StatusIs(absl::StatusCode::kNotFound));
+  for (const std::string& uri :
+       {std::string("file:///etc/passwd"), "file://" + folder_.path() + "/../secret",
+        "file://" + folder_.path() + "/none.png"}) {
+    EXPECT_THAT(segment(uri), StatusIs(absl::StatusCode::kInvalidArgument)) << uri;
+  }
   EXPECT_THAT(segment("https://example.org/a.png"),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("file:///")));
 }
@@ -302,7 +302,7 @@ TEST(SegmenterEndToEndTest, ReloadsWithinModelRootAndKeepsTheOldModelOnErrors) {
 
   EXPECT_THAT(reload("bad.pth", &response), StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_THAT(reload("../good.pth", &response),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--model_root")));
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("../good.pth")));
   EXPECT_EQ(server.engine().model()->version, "fake-1");
   ASSERT_THAT(reload("good.pth", &response), IsOk());
 

@@ -1,4 +1,4 @@
-#include "detector_service/rpc/path_guard.h"
+#include "serving/file_access.h"
 
 #include <gmock/gmock.h>
 #include <sys/stat.h>
@@ -8,12 +8,12 @@
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
 
-namespace detector {
+namespace serving {
 namespace {
 
 using duet_testing::StatusIs;
 
-TEST(PathGuardTest, OnlyRegularFilesBelowTheRootPass) {
+TEST(FileAccessTest, OnlyRegularFilesBelowTheRootPass) {
   const duet_testing::TempDir dir;
   const std::string inside = dir.Write("root/sub/a.png", "a");
   const std::string outside = dir.Write("root-2/b.png", "b");
@@ -36,4 +36,4 @@ TEST(PathGuardTest, OnlyRegularFilesBelowTheRootPass) {
 }
 
 }  // namespace
-}  // namespace detector
+}  // namespace serving

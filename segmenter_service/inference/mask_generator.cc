@@ -9,6 +9,7 @@
 #include <numeric>
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
+#include <optional>
 #include <utility>
 
 #include "segmenter_service/inference/mask_renderer.h"
@@ -273,7 +274,7 @@ absl::StatusOr<std::vector<GeneratedMask>> GenerateMasks(vision::Size image,
     absl::StatusOr<std::shared_ptr<const ImageEmbedding>> embedding = steps.embed(crop.box);
     if (!embedding.ok()) return embedding.status();
     const InputGeometry& geometry = (*embedding)->geometry;
-    const MaskRenderer renderer(geometry, geometry.image_size / 4);
+    std::optional<MaskRenderer> renderer;  // the first answer says how large low-res masks are
     const std::vector<vision::Point> grid = PointGrid(PointsPerSide(options, crop.layer), crop.box);
     std::vector<Candidate> candidates;
     for (std::size_t from = 0; from < grid.size(); from += options.points_per_batch) {
@@ -285,7 +286,8 @@ absl::StatusOr<std::vector<GeneratedMask>> GenerateMasks(vision::Size image,
       }
       const absl::StatusOr<LowResMasks> masks = steps.decode(*embedding, prompts);
       if (!masks.ok()) return masks.status();
-      Collect(*masks, points, renderer, crop.box, image, options, &candidates);
+      if (!renderer) renderer.emplace(geometry, masks->size);
+      Collect(*masks, points, *renderer, crop.box, image, options, &candidates);
       done += static_cast<int>(points.size());
       if (absl::Status status = steps.progress(done, total); !status.ok()) return status;
     }

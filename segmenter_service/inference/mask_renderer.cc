@@ -67,11 +67,13 @@ void AppendSpans(const std::vector<std::uint8_t>& inside, int y, std::vector<vis
 
 MaskRenderer::MaskRenderer(const InputGeometry& geometry, int low_res_size)
     : low_res_size_(low_res_size),
-      columns_(Blends(geometry.original.width, geometry.resized.width, low_res_size)),
-      rows_(Blends(geometry.original.height, geometry.resized.height, low_res_size)) {}
+      columns_(Blends(geometry.original.width, geometry.resized.width, geometry.image_size,
+                      low_res_size)),
+      rows_(Blends(geometry.original.height, geometry.resized.height, geometry.image_size,
+                   low_res_size)) {}
 
-std::vector<MaskRenderer::Blend> MaskRenderer::Blends(int original, int resized, int low_res_size) {
-  const int image_size = 4 * low_res_size;
+std::vector<MaskRenderer::Blend> MaskRenderer::Blends(int original, int resized, int image_size,
+                                                      int low_res_size) {
   std::vector<Blend> blends;
   blends.reserve(original);
   for (int i = 0; i < original; ++i) {

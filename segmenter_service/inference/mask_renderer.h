@@ -26,7 +26,8 @@ struct RenderedMask {
 // Made once an image, used for all of its masks. Immutable, so thread-safe.
 class MaskRenderer {
  public:
-  // REQUIRES: `low_res_size` is a quarter of geometry.image_size.
+  // REQUIRES: `low_res_size` is at most geometry.image_size (a quarter of it where patches have 16
+  // pixels, half where they have 8).
   MaskRenderer(const InputGeometry& geometry, int low_res_size);
 
   // `logits`: low_res_size^2 values, row-major. A pixel belongs to the mask if its logit >
@@ -40,7 +41,7 @@ class MaskRenderer {
     int first;
     float weights[3];
   };
-  static std::vector<Blend> Blends(int original, int resized, int low_res_size);
+  static std::vector<Blend> Blends(int original, int resized, int image_size, int low_res_size);
 
   const int low_res_size_;
   const std::vector<Blend> columns_;

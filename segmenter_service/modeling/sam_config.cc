@@ -152,6 +152,8 @@ ImageEncoderConfig ReadImageEncoder(const checkpoint::StateDict& state_dict, Sha
   reader.Require(patch[0] == config.embed_dim && patch[1] == 3 && patch[2] == patch[3], patch_name,
                  absl::StrCat("should be [", config.embed_dim, "x3xPxP]"));
   config.patch_size = patch[2];
+  reader.Require(config.patch_size >= 4, patch_name,
+                 "needs patches of at least 4 pixels, or masks would be finer than the input");
   config.image_size = grid * config.patch_size;
   reader.Require(config.image_size <= kMaxImageSize, pos_name, "gives an unreasonable input size");
 

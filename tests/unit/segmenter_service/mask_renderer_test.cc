@@ -41,16 +41,17 @@ std::vector<float> Noise(int size) {
 
 struct Case {
   vision::Size original, resized;
+  int low = 16;
 };
 
 class MaskRendererTest : public testing::TestWithParam<Case> {};
 
 TEST_P(MaskRendererTest, EqualsTwoResizesWithACropBetween) {
-  constexpr int kLow = 16, kSide = 64;
-  const auto [original, resized] = GetParam();
-  const std::vector<float> logits = Noise(kLow);
+  constexpr int kSide = 64;
+  const auto [original, resized, low] = GetParam();
+  const std::vector<float> logits = Noise(low);
   const std::vector<double> square =
-      Interpolate({logits.begin(), logits.end()}, kLow, kLow, kSide, kSide);
+      Interpolate({logits.begin(), logits.end()}, low, low, kSide, kSide);
   std::vector<double> cropped;
   for (int y = 0; y < resized.height; ++y) {
     cropped.insert(cropped.end(), square.begin() + y * kSide,
@@ -59,7 +60,7 @@ TEST_P(MaskRendererTest, EqualsTwoResizesWithACropBetween) {
   const std::vector<double> full =
       Interpolate(cropped, resized.width, resized.height, original.width, original.height);
 
-  const RenderedMask rendered = MaskRenderer({original, resized, kSide}, kLow).Render(logits);
+  const RenderedMask rendered = MaskRenderer({original, resized, kSide}, low).Render(logits);
 
   // float32 against double: logits of 4 with some 1e-6 of error; no value here is that near to 0.
   std::vector<int> inside(full.size(), 0);
@@ -81,6 +82,12 @@ INSTANTIATE_TEST_SUITE_P(UpDownAndSameSize, MaskRendererTest,
                          testing::Values(Case{{100, 75}, {64, 48}}, Case{{30, 40}, {48, 64}},
                                          Case{{64, 20}, {64, 20}}, Case{{640, 10}, {64, 1}},
                                          Case{{7, 3}, {64, 27}}));
+
+// Patches of 8 and of 4 pixels.
+INSTANTIATE_TEST_SUITE_P(FinerMasks, MaskRendererTest,
+                         testing::Values(Case{{100, 75}, {64, 48}, 32},
+                                         Case{{30, 40}, {48, 64}, 32},
+                                         Case{{640, 10}, {64, 1}, 64}));
 
 TEST(MaskRendererTest, AThresholdOfItsOwnMovesMaskAndStability) {
   const MaskRenderer renderer({{8, 8}, {64, 64}, 64}, 16);

@@ -67,6 +67,13 @@ TEST(InferConfigTest, NamesFoundAndNeededShapes) {
   ExpectRefused(state_dict, "'image_encoder.pos_embed' is [1x64x32x64] but should be square");
 }
 
+TEST(InferConfigTest, RefusesPatchesThatAreFinerThanMasks) {
+  checkpoint::StateDict state_dict = Golden();
+  Named(state_dict, "image_encoder.patch_embed.proj.weight").shape = {64, 3, 2, 2};
+
+  ExpectRefused(state_dict, "is [64x3x2x2] but needs patches of at least 4 pixels");
+}
+
 TEST(InferConfigTest, RefusesShapesThatTheFileCannotHold) {
   checkpoint::StateDict state_dict = Golden();
   // A stride of 0 lets one number stand for a matrix of any size.

@@ -107,10 +107,10 @@ def make_project(studio, backend, request):
     """Makes projects with a label config and Duet (below `path`) connected; deletes them afterwards."""
     projects = []
 
-    def make(label_config, path=""):
+    def make(label_config, path="", **extra):
         project = studio.create_project(request.node.name[:50], label_config)
         projects.append(project)
-        project.add_backend(backend.url + path)
+        project.add_backend(backend.url + path, **extra)
         return project
 
     yield make

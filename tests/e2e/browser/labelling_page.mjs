@@ -1,0 +1,88 @@
+// Label Studio's labelling page as an annotator uses it: what the scripts beside this one have in common.
+import { chromium } from 'playwright-core';
+
+export const WAIT = { timeout: 60_000 };
+
+// Opens a task in a browser of its own, hands the page to `work`, and closes the browser. A picture of the page is left
+// in `folder` if anything fails.
+export async function onTask({ url, email, password, project, task, folder }, work) {
+  const browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+      '--disable-component-update', '--disable-sync'],
+  });
+  const page = await browser.newPage({ viewport: { width: 1400, height: 1500 } });
+  page.setDefaultTimeout(WAIT.timeout);
+  try {
+    await logIn(page, { url, email, password });
+    await page.goto(`${url}/projects/${project}/data?task=${task}`);
+    await page.waitForSelector('.konvajs-content canvas', WAIT);
+    await page.waitForFunction(() => window.Htx?.annotationStore?.selected, null, WAIT);
+    return await work(page);
+  } catch (error) {
+    await page.screenshot({ path: `${folder}/failure.png` });
+    throw error;
+  } finally {
+    await browser.close();
+  }
+}
+
+async function logIn(page, { url, email, password }) {
+  await page.goto(`${url}/user/login/`);
+  await page.fill('input[name=email]', email);
+  await page.fill('input[name=password]', password);
+  await page.click('button[type=submit]');
+  await page.waitForURL((address) => !address.pathname.startsWith('/user/login'), WAIT);
+}
+
+// Types of what the annotation holds: its regions, or the model's suggestions.
+export function types(page, collection) {
+  return page.evaluate((name) => {
+    const annotation = window.Htx?.annotationStore?.selected;
+    return annotation ? [...annotation[name].values()].map((region) => region.type) : [];
+  }, collection);
+}
+
+// The image area, as the browser shows it. Konva draws in the next animation frame.
+export async function picture(page, path) {
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+  await page.locator('.konvajs-content').first().screenshot({ path });
+}
+
+// Draws a prompt with the mouse: {x, y, label} clicks with the smart keypoint, {x, y, to: {x, y}, label} drags with the
+// smart rectangle. Coordinates are percent of the image.
+export async function prompt(page, { x, y, to, label }) {
+  if (!(await page.evaluate(() => window.Htx.autoAnnotation))) await page.getByText('Auto-Annotation').click();
+  await chooseSmartTool(page, to ? 'rectangle' : 'key-point');
+  // The label list of the smart control, whose name says what it is.
+  await chooseLabel(page, to ? 'smart_rectanglelabels' : 'smart_keypointlabels', label);
+  // Choosing a label may have scrolled the picture out of sight.
+  await page.locator('.konvajs-content').first().scrollIntoViewIfNeeded();
+  const area = await page.locator('.konvajs-content').first().boundingBox();
+  const at = (point) => [area.x + (area.width * point.x) / 100, area.y + (area.height * point.y) / 100];
+  if (to) {
+    await page.mouse.move(...at({ x, y }));
+    await page.mouse.down();
+    await page.mouse.move(...at({ x: (x + to.x) / 2, y: (y + to.y) / 2 }), { steps: 5 });
+    await page.mouse.move(...at(to), { steps: 5 });
+    await page.mouse.up();
+  } else {
+    await page.mouse.click(...at({ x, y }));
+  }
+  await page.waitForFunction(() => window.Htx.annotationStore.selected.suggestions.size > 0, null, WAIT);
+}
+
+// One button stands for all smart tools and unfolds under the mouse.
+async function chooseSmartTool(page, name) {
+  await page.locator('button.lsf-tool_smart').first().hover();
+  await page.locator(`button.lsf-tool_smart[aria-label=${name}-tool]`).last().click();
+}
+
+// Each control of the config shows a list of labels; they come in the config's order.
+async function chooseLabel(page, control, label) {
+  const index = await page.evaluate((name) => {
+    const controls = [...window.Htx.annotationStore.selected.names.values()].filter((tag) => tag.type.endsWith('labels'));
+    return controls.findIndex((tag) => tag.name === name);
+  }, control);
+  await page.locator('.lsf-labels').nth(index).getByText(label, { exact: true }).click();
+}

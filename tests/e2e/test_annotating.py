@@ -1,0 +1,129 @@
+"""An annotator's work with the mouse, in a real browser: prompts become regions, annotations and an export; and the
+pictures of docs/label_studio.md, which show what is emitted."""
+
+import io
+import json
+import os
+import subprocess
+import zipfile
+
+import numpy
+import pytest
+from PIL import Image, ImageDraw
+
+import scenes as scene_files
+from duet_command import ROOT
+from label_configs import config
+from test_browser import BROWSER, playwright  # noqa: F401 (a fixture)
+from test_interactive import inside
+
+PICTURES = ROOT / "docs" / "pictures"
+SMART = ("KeyPointLabels", "RectangleLabels")
+
+
+@pytest.fixture
+def page(playwright, duet, studio, tmp_path):  # noqa: F811
+    """Runs a script of browser/ on a task; returns what it prints."""
+
+    def run(script, project, task, **specification):
+        file = tmp_path / "specification.json"
+        file.write_text(json.dumps({
+            "url": studio.url, "email": "duet@example.com",
+            "password": (duet.state / "label-studio" / "password").read_text(),
+            "project": project.id, "task": task, "folder": str(tmp_path), **specification}))
+        result = subprocess.run(["node", BROWSER / script, file], capture_output=True, text=True, timeout=240,
+                                stdin=subprocess.DEVNULL)
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout)
+
+    return run
+
+
+def percent(scene, x, y):
+    return {"x": 100 * x / scene.width, "y": 100 * y / scene.height}
+
+
+def click_on(scene, thing):
+    x, y = inside(thing.mask)
+    return {**percent(scene, x + 0.5, y + 0.5), "label": thing.label}
+
+
+def drag_around(scene, thing):
+    x_min, y_min, x_max, y_max = thing.box
+    return {**percent(scene, x_min, y_min), "to": percent(scene, x_max, y_max), "label": thing.label}
+
+
+def coco_mask(exported, width, height):
+    """All polygons of an export as one mask, and the names of their categories."""
+    canvas = Image.new("1", (width, height))
+    draw = ImageDraw.Draw(canvas)
+    names = {category["id"]: category["name"] for category in exported["categories"]}
+    used = set()
+    for annotation in exported["annotations"]:
+        used.add(names[annotation["category_id"]])
+        for ring in annotation["segmentation"]:
+            if len(ring) >= 6:
+                draw.polygon(ring, fill=1, outline=1)
+    return numpy.asarray(canvas), used
+
+
+@pytest.mark.parametrize("prompt", [click_on, drag_around])
+def test_a_prompt_drawn_with_the_mouse_is_accepted_submitted_and_exported_with_its_mask(
+        page, make_project, backend, scenes, labels, prompt):
+    scene = scenes[0]
+    thing = scene.largest()
+    # No detection is this sure: the page opens without regions that the mouse might take hold of.
+    project = make_project(config(labels, "BrushLabels", smart=SMART), extra_params={"score_threshold": 1.0})
+    (task,) = project.upload([scene.file])
+
+    seen = page("annotate.mjs", project, task, prompt=prompt(scene, thing))
+
+    assert seen["suggestions"] == seen["regions"] == ["brushregion"]
+    (answer,) = [call for call in backend.of("/predict") if call.request["params"]["context"]]
+    (suggested,) = answer.response["results"][0]["result"]
+    (annotation,) = project.studio.call("GET", f"/api/tasks/{task}")["annotations"]
+    assert annotation["id"] == seen["annotation"]
+    (region,) = annotation["result"]
+    assert (region["type"], scene_files.label_of(region)) == ("brushlabels", thing.label)
+    # The editor draws the mask and reads it back from its canvas, whose rim is blended.
+    mask = scene_files.mask_of(suggested)
+    assert scene_files.iou(scene_files.mask_of(region), mask) >= 0.98
+    with zipfile.ZipFile(io.BytesIO(project.export("BRUSH_TO_COCO"))) as archive:
+        exported = json.loads(archive.read("result_coco.json"))
+    drawn, categories = coco_mask(exported, scene.width, scene.height)
+    assert categories == {thing.label}
+    # Polygons run through pixel centres and leave out holes and single pixels.
+    assert scene_files.iou(drawn, mask) >= 0.9
+
+
+# Picture: (controls, prompt, kinds of region shown).
+RULES = {
+    "rectangles_and_brushes": (("RectangleLabels", "BrushLabels"), None, {"rectangleregion", "brushregion"}),
+    "rectangles_and_polygons": (("RectangleLabels", "PolygonLabels"), None, {"rectangleregion", "polygonregion"}),
+    "ellipses_and_keypoints": (("EllipseLabels", "KeyPointLabels"), None, {"ellipseregion", "keypointregion"}),
+    "smart_click": (("BrushLabels",), click_on, {"brushregion"}),
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_what_is_emitted_is_drawn_as_the_documentation_shows_it(page, make_project, labels, tmp_path, name):
+    controls, prompt, kinds = RULES[name]
+    scene = scene_files.load(ROOT / "tests/data/scenes")[1]
+    extra = {"extra_params": {"score_threshold": 1.0}} if prompt else {}
+    project = make_project(config(labels, *controls, smart=SMART), **extra)
+    (task,) = project.upload([scene.file])
+
+    options = {"prompt": prompt(scene, scene.largest())} if prompt else {}
+    seen = page("show.mjs", project, task, **options)
+
+    assert set(seen["regions"]) == kinds
+    drawn, bare = (Image.open(tmp_path / f"{each}.png").convert("RGB") for each in ("drawn", "bare"))
+    difference = numpy.abs(numpy.asarray(drawn, dtype=int) - numpy.asarray(bare, dtype=int)).max(axis=2) > 8
+    assert difference.mean() > 0.001, "nothing was drawn"
+    file = PICTURES / f"{name}.png"
+    if os.environ.get("DUET_UPDATE_PICTURES"):
+        file.parent.mkdir(exist_ok=True)
+        drawn.thumbnail((400, 400))
+        drawn.quantize(32, dither=Image.Dither.NONE).save(file, optimize=True)
+    assert file.stat().st_size < 60_000
+    assert f"pictures/{file.name}" in (ROOT / "docs/label_studio.md").read_text()

@@ -23,7 +23,7 @@ def start():
 
     def start(name, *flags):
         ports = ["--port=0", "--metrics_port=0"] if name in CHECKPOINT else ["--port=0"]
-        service = Service(name, *ports, *flags)
+        service = Service(name, *ports, *flags)  # of a flag that is given twice, the last counts
         started.append(service)
         return service
 
@@ -123,11 +123,12 @@ def trio(start, slow_image):
     """(detector, segmenter, gateway), ready. The gateway takes the image server for its Label Studio."""
     detector = start("duet-detector", f"--checkpoint={DETECTOR}")
     segmenter = start("duet-segmenter", f"--checkpoint={SEGMENTER}")
-    detector.port, segmenter.port = detector.ready(), segmenter.ready()
+    detector.ready()
+    segmenter.ready()
     gateway = start("duet-gateway", f"--detector=127.0.0.1:{detector.port}",
                     f"--segmenter=127.0.0.1:{segmenter.port}",
                     f"--label_studio_url=http://127.0.0.1:{slow_image.server_port}", "--label_studio_api_key=unused")
-    gateway.port = gateway.ready()
+    gateway.ready()
     wait_until(lambda: requests.get(f"http://127.0.0.1:{gateway.port}/readyz", timeout=5).ok)
     return detector, segmenter, gateway
 
@@ -183,6 +184,102 @@ def test_boxes_still_come_when_the_segmenter_is_dead(trio, scenes, labels):
 
     assert predict(gateway.port, [image], config(labels, "RectangleLabels")).json()["results"][0]["result"]
     assert not predict(gateway.port, [image], config(labels, "RectangleLabels", "BrushLabels")).ok
+
+
+def test_a_drain_says_not_ready_first_and_goes_on_answering(start, trio, scenes, labels):
+    detector, segmenter, _ = trio
+    gateway = start("duet-gateway", f"--detector=127.0.0.1:{detector.port}",
+                    f"--segmenter=127.0.0.1:{segmenter.port}", "--drain_grace_ms=600000")
+    url = f"http://127.0.0.1:{gateway.ready()}"
+    wait_until(lambda: requests.get(f"{url}/readyz", timeout=5).ok)
+
+    gateway.process.send_signal(signal.SIGTERM)
+
+    wait_until(lambda: requests.get(f"{url}/readyz", timeout=5).status_code == 503)
+    assert requests.get(f"{url}/livez", timeout=5).ok
+    assert predict(url.rsplit(":", 1)[1], [data_uri(scenes[0].file)], config(labels, "RectangleLabels")).ok
+    gateway.process.send_signal(signal.SIGTERM)  # enough of grace
+    assert gateway.last_words()[0] == 0
+
+
+def test_a_full_detector_says_so_at_once_and_to_every_caller(start, scenes, labels):
+    detector = start("duet-detector", f"--checkpoint={DETECTOR}", "--queue_size=1")
+    gateway = start("duet-gateway", f"--detector=127.0.0.1:{detector.ready()}", "--segmenter=")
+    port = gateway.ready()
+    wait_until(lambda: requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5).ok)
+    crowd = Crowd(port, scenes, config(labels, "RectangleLabels"), size=12)
+    try:
+        wait_until(lambda: crowd.count(503) >= 5 and crowd.count(200) >= 5)
+    finally:
+        answers = crowd.stop()
+
+    assert all(is_answer(answer) for answer in answers)
+    assert {answer.status_code for answer in answers} == {200, 503}
+
+
+class Crowd:
+    """Callers that ask for one prediction after the other and keep what came of each: an answer, or an exception."""
+
+    def __init__(self, port, scenes, label_config, size=4):
+        self.outcomes, self.stopping = [], threading.Event()
+        images = [data_uri(scene.file) for scene in scenes]
+
+        def ask(number):
+            while not self.stopping.is_set():
+                try:
+                    self.outcomes.append(predict(port, [images[number % len(images)]], label_config))
+                except requests.RequestException as error:
+                    self.outcomes.append(error)
+
+        self.threads = [threading.Thread(target=ask, args=(number,)) for number in range(size)]
+        for thread in self.threads:
+            thread.start()
+
+    def count(self, status):
+        return sum(getattr(outcome, "status_code", None) == status for outcome in list(self.outcomes))
+
+    def stop(self):
+        """Every request has come to an end: all outcomes."""
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join(PATIENCE_S)
+            assert not thread.is_alive(), "a request got neither an answer nor an error"
+        return self.outcomes
+
+
+def is_answer(outcome):
+    """A prediction, or an error that says when to come back."""
+    if isinstance(outcome, Exception):
+        return False
+    if outcome.status_code == 200:
+        return len(outcome.json()["results"]) == 1 and "result" in outcome.json()["results"][0]
+    return outcome.status_code == 503 and outcome.json()["error"] and "Retry-After" in outcome.headers
+
+
+@pytest.mark.parametrize("victim", ["duet-detector", "duet-segmenter", "duet-gateway"])
+def test_kill_9_under_load_leaves_no_request_without_an_answer_or_an_error(start, trio, scenes, labels, victim):
+    detector, segmenter, gateway = trio
+    killed = {"duet-detector": detector, "duet-segmenter": segmenter, "duet-gateway": gateway}[victim]
+    crowd = Crowd(gateway.port, scenes, config(labels, "RectangleLabels", "BrushLabels"))
+    try:
+        wait_until(lambda: crowd.count(200) >= 8)
+        killed.kill()
+        before = len(crowd.outcomes)
+        wait_until(lambda: len(crowd.outcomes) >= before + 8)
+        flags = [flag for flag in killed.process.args[1:] if not flag.startswith("--port")]
+        start(victim, *flags, f"--port={killed.port}").ready()
+        answered = crowd.count(200)
+        wait_until(lambda: crowd.count(200) >= answered + 8)
+    finally:
+        outcomes = crowd.stop()
+
+    assert len(outcomes) > before
+    broken = [outcome for outcome in outcomes if not is_answer(outcome)]
+    if victim == "duet-gateway":  # nobody is left to answer: the caller's own connection tells
+        assert broken and all(isinstance(outcome, requests.ConnectionError) for outcome in broken)
+    else:
+        assert not broken, broken[:3]
+        assert crowd.count(503) > 0
 
 
 class TestDuetCommand:

@@ -1,5 +1,5 @@
-# duet_add_proto(NAME FILES...): a static library of the messages and gRPC stubs of .proto files below proto/.
-function(duet_add_proto name)
+# duet_add_proto(NAME ROOT FILES...): a static library of the messages and gRPC stubs of .proto files below ROOT.
+function(duet_add_proto name root)
   set(sources)
   foreach(file IN LISTS ARGN)
     string(REGEX REPLACE "\\.proto$" "" stem ${file})
@@ -10,9 +10,9 @@ function(duet_add_proto name)
         --cpp_out=${PROJECT_BINARY_DIR}/proto
         --grpc_out=${PROJECT_BINARY_DIR}/proto
         --plugin=protoc-gen-grpc=$<TARGET_FILE:gRPC::grpc_cpp_plugin>
-        --proto_path=${PROJECT_SOURCE_DIR}/proto
-        ${PROJECT_SOURCE_DIR}/proto/${file}
-      DEPENDS ${PROJECT_SOURCE_DIR}/proto/${file}
+        --proto_path=${root}
+        ${root}/${file}
+      DEPENDS ${root}/${file}
       VERBATIM)
     list(APPEND sources ${base}.pb.cc ${base}.grpc.pb.cc)
   endforeach()

@@ -12,6 +12,7 @@
 #include <mutex>
 #include <utility>
 
+#include "grpc/health/v1/health.pb.h"
 #include "serving/host_port.h"
 #include "serving/rpc_interceptor.h"
 
@@ -35,6 +36,8 @@ void SetUpGrpcOnce() {
     });
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    // Else the linker leaves out the description, and reflection doesn't know the service.
+    google::protobuf::LinkMessageReflection<grpc::health::v1::HealthCheckRequest>();
   });
 }
 

@@ -1,0 +1,71 @@
+"""docs/grpc.md: every command in it, run by the real grpcurl against the real services."""
+
+import os
+import re
+import shutil
+
+import pytest
+
+from conftest import ROOT, run, tool
+from processes import trio
+from service import PATIENCE_S
+
+PAGE = (ROOT / "docs/grpc.md").read_text()
+# (command, what it must print)
+EXAMPLES = re.findall(r"```sh\n(.*?)```\n(?:```text\n(.*?)```)?", PAGE, re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def duet():
+    with trio() as duet:
+        yield duet
+
+
+@pytest.fixture(scope="module")
+def shell(duet, tmp_path_factory):
+    """Runs a command of the page in a folder with a picture and a log, its default ports replaced by real ones."""
+    folder = tmp_path_factory.mktemp("grpc")
+    shutil.copy(ROOT / "tests/data/scenes/scene_0.jpg", folder / "picture.jpg")
+    log = folder / ".duet/logs/duet-segmenter.log"
+    log.parent.mkdir(parents=True)
+    environment = {**os.environ, "PATH": f"{tool('grpcurl').parent}:{os.environ['PATH']}"}
+
+    def execute(command):
+        for port, service in (("50051", duet.detector), ("50052", duet.segmenter)):
+            command = command.replace(f"localhost:{port}", f"127.0.0.1:{service.port}")
+        call, look, rest = command.partition("grep ")
+        result = run("bash", "-c", call, env=environment, cwd=folder)
+        if look:  # ./duet up keeps the log in a file; here it is a pipe
+            (request_id, _) = rest.split()
+            while request_id not in (line := duet.segmenter.lines.get(timeout=PATIENCE_S)):
+                pass
+            log.write_text(line)
+            result = run("bash", "-c", look + rest, cwd=folder)
+        return result
+
+    return execute
+
+
+def found(expected, printed):
+    """Whether a line of the page is in the output; "…" there stands for anything."""
+    pattern = ".*".join(re.escape(part) for part in expected.rstrip().split("…"))
+    return any(re.search(pattern, line) for line in printed.splitlines())
+
+
+def test_the_page_has_examples_and_they_come_with_results():
+    assert len(EXAMPLES) > 10
+    assert all(expected for _, expected in EXAMPLES)
+    assert PAGE.count("```sh") == len(EXAMPLES)
+
+
+@pytest.mark.parametrize("number", range(len(EXAMPLES)))
+def test_an_example_prints_what_the_page_says(shell, duet, number):
+    command, expected = EXAMPLES[number]
+
+    result = shell(command)
+
+    printed = result.stdout + result.stderr
+    for line in expected.splitlines():
+        assert found(line, printed), f"{command}\nprinted\n{printed}\nwithout\n{line}"
+    # A command of the page fails only where the page is about that.
+    assert (result.returncode == 0) == ("Code:" not in expected or "exit code" in expected), printed

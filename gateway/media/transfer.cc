@@ -179,8 +179,14 @@ absl::Status TransferLoop::Transfer::SetUp() {
     curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, request.json_body.c_str());
     headers = curl_slist_append(headers, "Content-Type: application/json");
   }
-  if (request.sign_for != nullptr && !request.sign_for->session_token.empty()) {
-    request.headers.push_back("x-amz-security-token: " + request.sign_for->session_token);
+  if (request.sign_for != nullptr) {
+    // Of the empty body that a GET has. S3 refuses requests without it, and Debian's curl (7.88)
+    // leaves it out.
+    request.headers.push_back(
+        "x-amz-content-sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    if (!request.sign_for->session_token.empty()) {
+      request.headers.push_back("x-amz-security-token: " + request.sign_for->session_token);
+    }
   }
   for (const std::string& header : request.headers) {
     headers = curl_slist_append(headers, header.c_str());
@@ -200,7 +206,7 @@ absl::Status TransferLoop::Transfer::ErrorOf(CURLcode code) const {
   if (!refused_address.empty() && code != CURLE_OK) {
     return absl::PermissionDeniedError(
         StrCat(where, " is at ", refused_address,
-               ", a private address; allow its host with --allow_private_hosts=", host));
+               ", a private address; allow its host with --allowed_private=", host));
   }
   if (too_large || code == CURLE_FILESIZE_EXCEEDED) {
     return absl::InvalidArgumentError(

@@ -36,7 +36,7 @@ class Service:
     """A running process. `ready()` returns its port once it logs that it serves."""
 
     def __init__(self, name, *flags, environment=None):
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith("DUET_")}
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("DUET_", "AWS_"))}
         environment = {**inherited, **(environment or {})}
         self.host = next((flag.split("=")[1] for flag in flags if flag.startswith("--bind=")), "127.0.0.1")
         self.process = subprocess.Popen([BINARIES / name, *flags], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,

@@ -1,0 +1,216 @@
+// HTTPS over a real socket with a certificate of the test's own, loaded as the flags load it.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/ssl/host_name_verification.hpp>
+#include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/empty_body.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <boost/beast/http/write.hpp>
+#include <future>
+#include <memory>
+#include <thread>
+
+#include "gateway/http/server.h"
+#include "gateway/options.h"
+#include "tests/testing/status_matchers.h"
+#include "tests/testing/temp_dir.h"
+
+namespace gateway {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace ssl = boost::asio::ssl;
+using asio::ip::tcp;
+using duet_testing::StatusIs;
+using ::testing::HasSubstr;
+
+struct Identity {
+  std::string certificate;  // PEM
+  std::string key;          // PEM
+};
+
+std::string Drain(BIO* bio) {
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(bio, &data);
+  std::string text(data, static_cast<std::size_t>(size));
+  BIO_free(bio);
+  return text;
+}
+
+// Self-signed for 127.0.0.1, valid for an hour.
+Identity MakeIdentity() {
+  const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(EVP_EC_gen("P-256"), EVP_PKEY_free);
+  const std::unique_ptr<X509, decltype(&X509_free)> certificate(X509_new(), X509_free);
+  X509_set_version(certificate.get(), 2);
+  ASN1_INTEGER_set(X509_get_serialNumber(certificate.get()), 1);
+  X509_gmtime_adj(X509_getm_notBefore(certificate.get()), -60);
+  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), 3600);
+  X509_set_pubkey(certificate.get(), key.get());
+  X509_NAME* const name = X509_get_subject_name(certificate.get());
+  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
+                             reinterpret_cast<const unsigned char*>("duet"), -1, -1, 0);
+  X509_set_issuer_name(certificate.get(), name);
+  X509_EXTENSION* const address =
+      X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, "IP:127.0.0.1");
+  X509_add_ext(certificate.get(), address, -1);
+  X509_EXTENSION_free(address);
+  X509_sign(certificate.get(), key.get(), EVP_sha256());
+  BIO* const certificate_pem = BIO_new(BIO_s_mem());
+  PEM_write_bio_X509(certificate_pem, certificate.get());
+  BIO* const key_pem = BIO_new(BIO_s_mem());
+  PEM_write_bio_PrivateKey(key_pem, key.get(), nullptr, nullptr, 0, nullptr, nullptr);
+  return {Drain(certificate_pem), Drain(key_pem)};
+}
+
+class TlsTest : public ::testing::Test {
+ protected:
+  void Start() {
+    options_.tls_certificate = directory_.Write("certificate.pem", identity_.certificate);
+    options_.tls_key = directory_.Write("key.pem", identity_.key);
+    router_.AddQuick(beast::http::verb::get, "/health", [](const http::Request&, http::Context&) {
+      return http::Response{.body = "\"up\""};
+    });
+    router_.Add(beast::http::verb::get, "/wait",
+                [this](const http::Request&, http::Context&) -> asio::awaitable<http::Response> {
+                  entered_.set_value();
+                  asio::steady_timer never(co_await asio::this_coro::executor,
+                                           asio::steady_timer::time_point::max());
+                  try {
+                    co_await never.async_wait(asio::use_awaitable);
+                  } catch (const boost::system::system_error&) {
+                    cancelled_.set_value();
+                    throw;
+                  }
+                  co_return http::Response{};
+                });
+    auto tls = LoadTls(options_);
+    ASSERT_TRUE(tls.ok()) << tls.status();
+    http::ServerOptions http;
+    http.tls = *tls;
+    server_ = *http::Server::Start(io_, router_, http);
+    thread_ = std::thread([this] { io_.run(); });
+  }
+  ~TlsTest() override {
+    if (!server_) return;
+    server_->Drain(std::chrono::seconds(5));
+    io_.stop();
+    thread_.join();
+  }
+
+  using Stream = ssl::stream<tcp::socket>;
+  // Connected and shaken hands, trusting `certificate` alone. Throws if that fails.
+  Stream Connect(asio::io_context& io, const std::string& certificate) {
+    ssl::context context(ssl::context::tls_client);
+    context.add_certificate_authority(asio::buffer(certificate));
+    Stream stream(io, context);
+    stream.set_verify_mode(ssl::verify_peer);
+    stream.set_verify_callback(ssl::host_name_verification("127.0.0.1"));
+    stream.next_layer().connect({asio::ip::make_address("127.0.0.1"), server_->port()});
+    stream.handshake(Stream::client);
+    return stream;
+  }
+  static std::string Get(Stream& stream, const std::string& path) {
+    beast::http::request<beast::http::empty_body> request(beast::http::verb::get, path, 11);
+    beast::http::write(stream, request);
+    beast::flat_buffer buffer;
+    beast::http::response<beast::http::string_body> response;
+    beast::http::read(stream, buffer, response);
+    return response.body();
+  }
+
+  const Identity identity_ = MakeIdentity();
+  const duet_testing::TempDir directory_;
+  Options options_;
+  http::Router router_;
+  asio::io_context io_;
+  std::promise<void> entered_;
+  std::promise<void> cancelled_;
+  std::unique_ptr<http::Server> server_;
+  std::thread thread_;
+};
+
+TEST_F(TlsTest, RequestsOfOneConnectionAreAnsweredToWhoeverTrustsTheCertificate) {
+  Start();
+  asio::io_context io;
+  Stream stream = Connect(io, identity_.certificate);
+
+  EXPECT_EQ(Get(stream, "/health"), "\"up\"");
+  EXPECT_EQ(Get(stream, "/health"), "\"up\"");
+}
+
+TEST_F(TlsTest, StrangersAndPlainTextEndTheirOwnConnectionOnly) {
+  Start();
+  asio::io_context io;
+  EXPECT_THROW(Connect(io, MakeIdentity().certificate), boost::system::system_error);
+  {
+    tcp::socket plain(io);
+    plain.connect({asio::ip::make_address("127.0.0.1"), server_->port()});
+    asio::write(plain, asio::buffer(std::string("GET /health HTTP/1.1\r\n\r\n")));
+    std::string answer;
+    boost::system::error_code error;
+    asio::read(plain, asio::dynamic_buffer(answer), error);
+    EXPECT_TRUE(error) << "closed";
+    EXPECT_EQ(answer.find("up"), std::string::npos);
+  }
+
+  Stream stream = Connect(io, identity_.certificate);
+  EXPECT_EQ(Get(stream, "/health"), "\"up\"");
+}
+
+TEST_F(TlsTest, OldProtocolVersionsAreRefused) {
+  Start();
+  asio::io_context io;
+  ssl::context context(ssl::context::tls_client);
+  SSL_CTX_set_security_level(context.native_handle(), 0);
+  SSL_CTX_set_max_proto_version(context.native_handle(), TLS1_1_VERSION);
+  Stream stream(io, context);
+  stream.next_layer().connect({asio::ip::make_address("127.0.0.1"), server_->port()});
+  boost::system::error_code error;
+  stream.handshake(Stream::client, error);
+
+  EXPECT_TRUE(error);
+}
+
+TEST_F(TlsTest, AHangUpCancelsTheHandler) {
+  Start();
+  {
+    asio::io_context io;
+    Stream stream = Connect(io, identity_.certificate);
+    beast::http::request<beast::http::empty_body> request(beast::http::verb::get, "/wait", 11);
+    beast::http::write(stream, request);
+    entered_.get_future().wait();
+  }
+
+  EXPECT_EQ(cancelled_.get_future().wait_for(std::chrono::seconds(20)), std::future_status::ready);
+}
+
+TEST_F(TlsTest, FilesThatCannotBeUsedAreNamed) {
+  options_.tls_certificate = directory_.path() + "/none.pem";
+  options_.tls_key = directory_.Write("key.pem", identity_.key);
+  EXPECT_THAT(LoadTls(options_),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("none.pem")));
+
+  options_.tls_certificate = directory_.Write("certificate.pem", identity_.certificate);
+  options_.tls_key = directory_.Write("other.pem", MakeIdentity().key);
+  EXPECT_THAT(LoadTls(options_),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("other.pem")));
+
+  options_.tls_key = "";
+  EXPECT_THAT(Check(options_),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--tls_key")));
+}
+
+}  // namespace
+}  // namespace gateway

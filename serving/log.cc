@@ -184,7 +184,11 @@ LogFields& LogFields::Append(const LogFields& other) {
   return *this;
 }
 
+LogLine::LogLine(std::string_view event, LogLevel level)
+    : event_(event), level_(level), enabled_(level >= g_level.load(std::memory_order_relaxed)) {}
+
 LogLine& LogLine::Request(const RequestContext& request) {
+  if (!enabled_) return *this;
   fields_.Str("request_id", request.request_id());
   if (!request.traceparent().empty()) {
     fields_.Str("trace_id", std::string_view(request.traceparent()).substr(3, 32));
@@ -194,6 +198,7 @@ LogLine& LogLine::Request(const RequestContext& request) {
 }
 
 LogLine& LogLine::Status(const absl::Status& status) {
+  if (!enabled_) return *this;
   fields_.Str("code", absl::StatusCodeToString(status.code()));
   if (!status.ok()) {
     fields_.Str("error", std::string_view(status.message().data(), status.message().size()));
@@ -202,7 +207,7 @@ LogLine& LogLine::Status(const absl::Status& status) {
 }
 
 LogLine::~LogLine() {
-  if (level_ < g_level.load(std::memory_order_relaxed)) return;
+  if (!enabled_) return;
   LogFields head;
   head.Str("ts", absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::Now(), absl::UTCTimeZone()))
       .Str("level", NameOf(level_))

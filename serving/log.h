@@ -59,8 +59,7 @@ class LogFields {
 // object is for one thread; lines of several threads don't mix.
 class LogLine {
  public:
-  explicit LogLine(std::string_view event, LogLevel level = LogLevel::kInfo)
-      : event_(event), level_(level) {}
+  explicit LogLine(std::string_view event, LogLevel level = LogLevel::kInfo);
   ~LogLine();
   LogLine(const LogLine&) = delete;
   LogLine& operator=(const LogLine&) = delete;
@@ -69,17 +68,31 @@ class LogLine {
   LogLine& Request(const RequestContext& request);
   // Adds code ("INVALID_ARGUMENT") and, unless it is OK, error (the message).
   LogLine& Status(const absl::Status& status);
-  LogLine& Int(std::string_view key, std::int64_t value) { return fields_.Int(key, value), *this; }
-  LogLine& Num(std::string_view key, double value) { return fields_.Num(key, value), *this; }
-  LogLine& Bool(std::string_view key, bool value) { return fields_.Bool(key, value), *this; }
-  LogLine& Str(std::string_view key, std::string_view value) {
-    return fields_.Str(key, value), *this;
+  LogLine& Int(std::string_view key, std::int64_t value) {
+    if (enabled_) fields_.Int(key, value);
+    return *this;
   }
-  LogLine& Append(const LogFields& fields) { return fields_.Append(fields), *this; }
+  LogLine& Num(std::string_view key, double value) {
+    if (enabled_) fields_.Num(key, value);
+    return *this;
+  }
+  LogLine& Bool(std::string_view key, bool value) {
+    if (enabled_) fields_.Bool(key, value);
+    return *this;
+  }
+  LogLine& Str(std::string_view key, std::string_view value) {
+    if (enabled_) fields_.Str(key, value);
+    return *this;
+  }
+  LogLine& Append(const LogFields& fields) {
+    if (enabled_) fields_.Append(fields);
+    return *this;
+  }
 
  private:
-  std::string event_;
-  LogLevel level_;
+  const std::string event_;
+  const LogLevel level_;
+  const bool enabled_;  // a line below the level costs nothing
   LogFields fields_;
 };
 

@@ -28,34 +28,56 @@ Metrics::Metrics() : registry_(std::make_shared<prometheus::Registry>()) {
   collectables_ = {registry_, std::make_shared<ProcessMetrics>()};
 }
 
-// A registry returns the family that it has under a name, a family the metric that it has under
-// these labels.
+template <typename Metric, typename Make>
+Metric& Metrics::FindOr(const char* name, std::initializer_list<std::string_view> label_values,
+                        const Make& make) {
+  thread_local std::string key;
+  key = name;
+  for (const std::string_view value : label_values) {
+    key += '\0';
+    key += value;
+  }
+  const std::lock_guard lock(mutex_);
+  if (const auto found = known_.find(key); found != known_.end()) {
+    return *static_cast<Metric*>(found->second);
+  }
+  Metric& made = make();
+  known_.emplace(key, &made);
+  return made;
+}
+
 prometheus::Counter& Metrics::Get(const CounterSpec& spec,
                                   std::initializer_list<std::string_view> label_values) {
-  return prometheus::BuildCounter()
-      .Name(spec.name)
-      .Help(spec.help)
-      .Register(*registry_)
-      .Add(LabelsOf(spec.name, spec.labels, label_values));
+  return FindOr<prometheus::Counter>(spec.name, label_values, [&]() -> prometheus::Counter& {
+    return prometheus::BuildCounter()
+        .Name(spec.name)
+        .Help(spec.help)
+        .Register(*registry_)
+        .Add(LabelsOf(spec.name, spec.labels, label_values));
+  });
 }
 
 prometheus::Gauge& Metrics::Get(const GaugeSpec& spec,
                                 std::initializer_list<std::string_view> label_values) {
-  return prometheus::BuildGauge()
-      .Name(spec.name)
-      .Help(spec.help)
-      .Register(*registry_)
-      .Add(LabelsOf(spec.name, spec.labels, label_values));
+  return FindOr<prometheus::Gauge>(spec.name, label_values, [&]() -> prometheus::Gauge& {
+    return prometheus::BuildGauge()
+        .Name(spec.name)
+        .Help(spec.help)
+        .Register(*registry_)
+        .Add(LabelsOf(spec.name, spec.labels, label_values));
+  });
 }
 
 prometheus::Histogram& Metrics::Get(const HistogramSpec& spec,
                                     std::initializer_list<std::string_view> label_values) {
-  return prometheus::BuildHistogram()
-      .Name(spec.name)
-      .Help(spec.help)
-      .Register(*registry_)
-      .Add(LabelsOf(spec.name, spec.labels, label_values),
-           prometheus::Histogram::BucketBoundaries(spec.buckets.begin(), spec.buckets.end()));
+  return FindOr<prometheus::Histogram>(spec.name, label_values, [&]() -> prometheus::Histogram& {
+    return prometheus::BuildHistogram()
+        .Name(spec.name)
+        .Help(spec.help)
+        .Register(*registry_)
+        .Add(LabelsOf(spec.name, spec.labels, label_values),
+             prometheus::Histogram::BucketBoundaries(spec.buckets.begin(), spec.buckets.end()));
+  });
 }
 
 std::string Metrics::Text() const {

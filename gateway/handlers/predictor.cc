@@ -135,6 +135,8 @@ awaitable<absl::StatusOr<Predictor::Image>> Predictor::Fetch(std::string uri, st
   request.task_id = task_id;
   request.label_studio = job.label_studio;
   request.deadline = absl::FromChrono(job.call.deadline);
+  // Not a switch of threads for every task of a page that somebody leafs through.
+  if (Image at_hand = fetcher_.Find(request)) co_return at_hand;
   auto pending = media::AsyncFetch(fetcher_, std::move(request));
   co_return co_await std::move(pending);
 }

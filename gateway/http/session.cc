@@ -4,19 +4,21 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <array>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
-#include <boost/beast/http/empty_body.hpp>
+#include <boost/beast/core/stream_traits.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
+#include <boost/beast/http/status.hpp>
 #include <boost/beast/http/string_body.hpp>
-#include <boost/beast/http/write.hpp>
 #include <boost/beast/ssl/ssl_stream.hpp>
 #include <cerrno>
 #include <optional>
@@ -85,47 +87,104 @@ awaitable<Response> Guarded(const Handler& handler, const Request& request, Cont
       500, "The gateway failed; its log has the reason under this answer's X-Request-Id.");
 }
 
+// Everything of an answer but its body.
+std::string HeaderText(const Context& context, const Response& response, unsigned version,
+                       bool keep_alive) {
+  const auto reason =
+      beast::http::obsolete_reason(static_cast<beast::http::status>(response.status));
+  std::string text = absl::StrCat(version == 10 ? "HTTP/1.0 " : "HTTP/1.1 ", response.status, " ",
+                                  absl::string_view(reason.data(), reason.size()),
+                                  "\r\nContent-Type: ", response.content_type,
+                                  "\r\nX-Request-Id: ", context.request.request_id(), "\r\n");
+  for (const auto& [name, value] : response.headers) {
+    absl::StrAppend(&text, name, ": ", value, "\r\n");
+  }
+  if (!keep_alive) {
+    text += "Connection: close\r\n";
+  } else if (version == 10) {
+    text += "Connection: keep-alive\r\n";
+  }
+  absl::StrAppend(&text, "Content-Length: ", response.body.size(), "\r\n\r\n");
+  return text;
+}
+
 template <typename Stream>
 class Connection : public Session, public std::enable_shared_from_this<Connection<Stream>> {
  public:
   Connection(Stream stream, std::shared_ptr<SessionHost> host)
       : stream_(std::move(stream)),
         host_(std::move(host)),
-        buffer_(host_->options.max_header_bytes + (64 << 10)) {}
+        buffer_(host_->options.max_header_bytes + (64 << 10)),
+        alarm_(stream_.get_executor(), kNever) {}
 
   awaitable<void> Run() {
+    co_await Serve();
+    // The handler of a pending wait holds the connection.
+    ended_ = true;
+    alarm_.cancel();
+  }
+
+  void CloseIfIdle() override {
+    asio::post(socket().get_executor(), [self = this->shared_from_this()] {
+      if (self->idle_) self->CloseNow();
+    });
+  }
+
+  void Close() override {
+    asio::post(socket().get_executor(), [self = this->shared_from_this()] { self->CloseNow(); });
+  }
+
+ private:
+  static constexpr bool kTls = !std::is_same_v<Stream, asio::ip::tcp::socket>;
+  static constexpr auto kNever = steady_clock::time_point::max();
+
+  asio::ip::tcp::socket& socket() { return beast::get_lowest_layer(stream_); }
+  const ServerOptions& options() const { return host_->options; }
+
+  void CloseNow() {
+    beast::error_code ignored;
+    socket().close(ignored);
+  }
+
+  // The connection is closed `after` from now, unless this is called again before. Requests are far
+  // more frequent than timeouts, so the alarm is left alone as long as it rings early enough, and
+  // looks then.
+  void CloseAfter(steady_clock::duration after) {
+    deadline_ = steady_clock::now() + after;
+    if (deadline_ < alarm_.expiry()) SetAlarm();
+  }
+  void NeverClose() { deadline_ = kNever; }
+
+  void SetAlarm() {
+    alarm_.expires_at(deadline_);
+    alarm_.async_wait([self = this->shared_from_this()](const beast::error_code& error) {
+      if (error || self->ended_) return;
+      if (steady_clock::now() >= self->deadline_) {
+        self->CloseNow();
+      } else if (self->deadline_ != kNever) {
+        self->SetAlarm();
+      } else {
+        self->alarm_.expires_at(kNever);
+      }
+    });
+  }
+
+  awaitable<void> Serve() {
     if constexpr (kTls) {
-      lowest().expires_after(options().header_timeout);
+      CloseAfter(options().header_timeout);
       auto [error] = co_await stream_.async_handshake(asio::ssl::stream_base::server, kAsTuple);
       if (error) co_return;
     }
     while (co_await ServeOne()) {
     }
     if constexpr (kTls) {
-      lowest().expires_after(kLinger);
+      CloseAfter(kLinger);
       co_await stream_.async_shutdown(kAsTuple);
     } else {
       beast::error_code ignored;
-      lowest().socket().shutdown(asio::socket_base::shutdown_send, ignored);
+      socket().shutdown(asio::socket_base::shutdown_send, ignored);
     }
   }
-
-  void CloseIfIdle() override {
-    asio::post(lowest().get_executor(), [self = this->shared_from_this()] {
-      if (self->idle_) self->lowest().close();
-    });
-  }
-
-  void Close() override {
-    asio::post(lowest().get_executor(),
-               [self = this->shared_from_this()] { self->lowest().close(); });
-  }
-
- private:
-  static constexpr bool kTls = !std::is_same_v<Stream, beast::tcp_stream>;
-
-  beast::tcp_stream& lowest() { return beast::get_lowest_layer(stream_); }
-  const ServerOptions& options() const { return host_->options; }
 
   // False: the connection is to be closed.
   awaitable<bool> ServeOne() {
@@ -134,16 +193,17 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
     beast::http::request_parser<beast::http::string_body> parser;
     parser.header_limit(static_cast<std::uint32_t>(options().max_header_bytes));
     parser.body_limit(options().max_body_bytes);
-    lowest().expires_after(options().header_timeout);
+    CloseAfter(options().header_timeout);
     auto [error, header_bytes] =
         co_await beast::http::async_read_header(stream_, buffer_, parser, kAsTuple);
     const auto started = steady_clock::now();
     if (!error && beast::iequals(parser.get()[beast::http::field::expect], "100-continue")) {
-      beast::http::response<beast::http::empty_body> go_on(beast::http::status::continue_, 11);
-      std::tie(error, std::ignore) = co_await beast::http::async_write(stream_, go_on, kAsTuple);
+      constexpr std::string_view kGoOn = "HTTP/1.1 100 Continue\r\n\r\n";
+      std::tie(error, std::ignore) =
+          co_await asio::async_write(stream_, asio::buffer(kGoOn), kAsTuple);
     }
     if (!error && !parser.is_done()) {
-      lowest().expires_after(options().body_timeout);
+      CloseAfter(options().body_timeout);
       std::tie(error, std::ignore) =
           co_await beast::http::async_read(stream_, buffer_, parser, kAsTuple);
     }
@@ -181,7 +241,7 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
   awaitable<bool> WaitForBytes() {
     idle_ = true;
     if (host_->draining) co_return false;
-    lowest().expires_after(options().idle_timeout);
+    CloseAfter(options().idle_timeout);
     auto [error, count] = co_await stream_.async_read_some(buffer_.prepare(8 << 10), kAsTuple);
     idle_ = false;
     if (error) co_return false;
@@ -207,31 +267,23 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
     const auto& handler = std::get<const Route*>(found)->handler;
     if (const auto* quick = std::get_if<QuickHandler>(&handler))
       co_return (*quick)(request, context);
-    lowest().expires_never();
-    auto first = co_await (Guarded(std::get<Handler>(handler), request, context) ||
-                           ClientGone(lowest().socket()));
+    NeverClose();
+    auto first =
+        co_await (Guarded(std::get<Handler>(handler), request, context) || ClientGone(socket()));
     if (Response* const response = std::get_if<Response>(&first)) co_return std::move(*response);
     co_return Response{.status = 499};
   }
 
+  // Not by Beast's serializer, which takes longer than everything else that a short answer needs.
   awaitable<bool> Write(const Request& request, const Context& context, const Response& response,
                         unsigned version, bool keep_alive) {
-    beast::http::response<beast::http::string_body> message;
-    message.version(version);
-    message.result(static_cast<unsigned>(response.status));
-    message.set(beast::http::field::content_type, response.content_type);
-    message.set("X-Request-Id", context.request.request_id());
-    for (const auto& [name, value] : response.headers) message.set(name, value);
-    message.keep_alive(keep_alive && !host_->draining);
-    message.content_length(response.body.size());
-    lowest().expires_after(options().write_timeout);
-    if (request.method != beast::http::verb::head) message.body() = response.body;
-    beast::http::response_serializer<beast::http::string_body> serializer(message);
-    if (request.method == beast::http::verb::head) {
-      auto [error, count] = co_await beast::http::async_write_header(stream_, serializer, kAsTuple);
-      co_return !error;
-    }
-    auto [error, count] = co_await beast::http::async_write(stream_, serializer, kAsTuple);
+    const std::string header =
+        HeaderText(context, response, version, keep_alive && !host_->draining);
+    CloseAfter(options().write_timeout);
+    const bool head_only = request.method == beast::http::verb::head;
+    const std::array<asio::const_buffer, 2> parts = {
+        asio::buffer(header), head_only ? asio::const_buffer() : asio::buffer(response.body)};
+    auto [error, count] = co_await asio::async_write(stream_, parts, kAsTuple);
     co_return !error;
   }
 
@@ -239,8 +291,8 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
   // explains why.
   awaitable<void> DiscardRest() {
     beast::error_code error;
-    if constexpr (!kTls) lowest().socket().shutdown(asio::socket_base::shutdown_send, error);
-    lowest().expires_after(kLinger);
+    if constexpr (!kTls) socket().shutdown(asio::socket_base::shutdown_send, error);
+    CloseAfter(kLinger);
     for (std::size_t total = 0; total < options().max_body_bytes;) {
       buffer_.clear();
       auto [read_error, count] =
@@ -253,12 +305,17 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
   Stream stream_;
   const std::shared_ptr<SessionHost> host_;
   beast::flat_buffer buffer_;  // holds at most one header and what was read beyond it
-  bool idle_ = false;          // no byte of a request has arrived; used on the strand only
+  // Used on the strand only, as all that follows.
+  bool idle_ = false;  // no byte of a request has arrived
+  bool ended_ = false;
+  asio::steady_timer alarm_;
+  steady_clock::time_point deadline_ = kNever;
 };
 
 template <typename Stream>
 awaitable<void> Serve(Stream stream, std::shared_ptr<SessionHost> host) {
   auto connection = std::make_shared<Connection<Stream>>(std::move(stream), host);
+  if (host->options.on_connection) host->options.on_connection(+1);
   {
     const std::lock_guard lock(host->mutex);
     host->sessions.insert(connection);
@@ -268,6 +325,7 @@ awaitable<void> Serve(Stream stream, std::shared_ptr<SessionHost> host) {
   } catch (const std::exception&) {
     // An out-of-memory or a cancelled coroutine ends this connection, nothing else.
   }
+  if (host->options.on_connection) host->options.on_connection(-1);
   const std::lock_guard lock(host->mutex);
   host->sessions.erase(connection);
   host->session_ended.notify_all();
@@ -278,12 +336,11 @@ awaitable<void> Serve(Stream stream, std::shared_ptr<SessionHost> host) {
 awaitable<void> RunSession(asio::ip::tcp::socket socket, std::shared_ptr<SessionHost> host) {
   beast::error_code ignored;
   socket.set_option(asio::ip::tcp::no_delay(true), ignored);
-  beast::tcp_stream stream(std::move(socket));
   if (host->options.tls) {
-    co_await Serve(beast::ssl_stream<beast::tcp_stream>(std::move(stream), *host->options.tls),
+    co_await Serve(beast::ssl_stream<asio::ip::tcp::socket>(std::move(socket), *host->options.tls),
                    host);
   } else {
-    co_await Serve(std::move(stream), host);
+    co_await Serve(std::move(socket), host);
   }
 }
 

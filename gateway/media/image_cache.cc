@@ -14,6 +14,7 @@ std::int64_t ImageCache::Cost(const Held& held) {
 }
 
 std::optional<ImageCache::Entry> ImageCache::Find(const std::string& key, absl::Time now) {
+  const std::lock_guard lock(mutex_);
   const auto it = held_.find(key);
   if (it == held_.end()) return std::nullopt;
   by_recency_.splice(by_recency_.begin(), by_recency_, it->second);
@@ -22,6 +23,7 @@ std::optional<ImageCache::Entry> ImageCache::Find(const std::string& key, absl::
 }
 
 std::optional<absl::Status> ImageCache::FindFailure(const std::string& key, absl::Time now) {
+  const std::lock_guard lock(mutex_);
   const auto it = failures_.find(key);
   if (it == failures_.end()) return std::nullopt;
   if (now - it->second->at < negative_ttl_) return it->second->status;
@@ -32,6 +34,7 @@ std::optional<absl::Status> ImageCache::FindFailure(const std::string& key, absl
 
 void ImageCache::Insert(const std::string& key, std::shared_ptr<const FetchedImage> image,
                         Validators validators, absl::Time now) {
+  const std::lock_guard lock(mutex_);
   Erase(key);
   Held held{key, std::move(image), std::move(validators), now};
   if (Cost(held) > budget_bytes_) return;
@@ -45,10 +48,12 @@ void ImageCache::Insert(const std::string& key, std::shared_ptr<const FetchedIma
 }
 
 void ImageCache::Refresh(const std::string& key, absl::Time now) {
+  const std::lock_guard lock(mutex_);
   if (const auto it = held_.find(key); it != held_.end()) it->second->checked = now;
 }
 
 void ImageCache::InsertFailure(const std::string& key, absl::Status status, absl::Time now) {
+  const std::lock_guard lock(mutex_);
   Erase(key);
   by_age_.push_front({key, std::move(status), now});
   failures_[key] = by_age_.begin();
@@ -56,6 +61,11 @@ void ImageCache::InsertFailure(const std::string& key, absl::Status status, absl
     failures_.erase(by_age_.back().key);
     by_age_.pop_back();
   }
+}
+
+std::int64_t ImageCache::bytes() const {
+  const std::lock_guard lock(mutex_);
+  return bytes_;
 }
 
 void ImageCache::Erase(const std::string& key) {

@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <list>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -28,7 +29,7 @@ struct Validators {
   std::string last_modified;
 };
 
-// Not thread-safe: lives on the fetcher's thread.
+// Thread-safe.
 class ImageCache {
  public:
   static constexpr std::size_t kMaxFailures = 100'000;
@@ -52,7 +53,7 @@ class ImageCache {
   void Refresh(const std::string& key, absl::Time now);
   void InsertFailure(const std::string& key, absl::Status status, absl::Time now);
 
-  std::int64_t bytes() const { return bytes_; }
+  std::int64_t bytes() const;
 
  private:
   struct Held {
@@ -67,11 +68,12 @@ class ImageCache {
     absl::Time at;
   };
   static std::int64_t Cost(const Held& held);
-  void Erase(const std::string& key);
+  void Erase(const std::string& key);  // REQUIRES: mutex_ is held
 
   const std::int64_t budget_bytes_;
   const absl::Duration fresh_for_;
   const absl::Duration negative_ttl_;
+  mutable std::mutex mutex_;  // guards all that follows
   std::int64_t bytes_ = 0;
   std::list<Held> by_recency_;  // front: most recently used
   absl::flat_hash_map<std::string, std::list<Held>::iterator> held_;

@@ -191,6 +191,16 @@ class CurlImageFetcher : public ImageFetcher {
     return id;
   }
 
+  std::shared_ptr<const FetchedImage> Find(const ImageRequest& request) override {
+    const absl::StatusOr<ImageSource> source = Classify(request);
+    if (!source.ok() || source->kind == SourceKind::kData) return nullptr;
+    std::optional<ImageCache::Entry> cached =
+        cache_.Find(KeyOf(request, *source), options_.clock());
+    if (!cached || !cached->fresh) return nullptr;
+    ++cache_hits_;
+    return std::move(cached->image);
+  }
+
   void Cancel(FetchId id) override {
     loop_.Post([this, id] { EndWaiter(id, absl::CancelledError("the fetch was cancelled")); });
   }
@@ -208,6 +218,10 @@ class CurlImageFetcher : public ImageFetcher {
   }
 
  private:
+  // These two on any thread.
+  absl::StatusOr<ImageSource> Classify(const ImageRequest& request) const;
+  static std::string KeyOf(const ImageRequest& request, const ImageSource& source);
+
   // All of these run on the loop's thread.
 
   void Start(FetchId id, ImageRequest request, Callback done);
@@ -236,8 +250,8 @@ class CurlImageFetcher : public ImageFetcher {
   std::atomic<std::int64_t> cache_hits_{0}, cache_misses_{0}, negative_hits_{0}, revalidated_{0},
       cache_bytes_{0}, in_flight_{0};
 
+  ImageCache cache_;  // used by any thread; what follows, by the loop's
   bool closed_ = false;
-  ImageCache cache_;
   std::unordered_map<std::string, FlightPtr> flights_;  // by key; those with waiters
   std::unordered_map<FetchId, FlightPtr> waiting_;      // whom each waits for
   std::set<std::pair<absl::Time, FetchId>> deadlines_;  // of all in waiting_
@@ -247,13 +261,26 @@ class CurlImageFetcher : public ImageFetcher {
   TransferLoop loop_;  // last: its thread uses all the others
 };
 
-void CurlImageFetcher::Start(FetchId id, ImageRequest request, Callback done) {
-  if (closed_) return std::move(done)(absl::CancelledError("the gateway is stopping"));
+absl::StatusOr<ImageSource> CurlImageFetcher::Classify(const ImageRequest& request) const {
   Sites sites;
   sites.label_studio_url = request.label_studio.url;
   sites.label_studio_alias = request.label_studio.alias_url;
   sites.has_local_files_root = !options_.local_files_root.empty();
-  absl::StatusOr<ImageSource> source = ClassifyUri(request.uri, sites);
+  return ClassifyUri(request.uri, sites);
+}
+
+std::string CurlImageFetcher::KeyOf(const ImageRequest& request, const ImageSource& source) {
+  // What one token may see, another may not.
+  if (source.kind == SourceKind::kLabelStudio || source.kind == SourceKind::kObjectStore) {
+    return StrCat(source.location, "\n", request.label_studio.url, "\n",
+                  request.label_studio.api_key);
+  }
+  return source.location;
+}
+
+void CurlImageFetcher::Start(FetchId id, ImageRequest request, Callback done) {
+  if (closed_) return std::move(done)(absl::CancelledError("the gateway is stopping"));
+  absl::StatusOr<ImageSource> source = Classify(request);
   if (!source.ok()) return std::move(done)(source.status());
   if (source->kind == SourceKind::kData) {
     absl::StatusOr<std::string> bytes = DecodeDataUri(source->location, options_.max_bytes);
@@ -261,11 +288,7 @@ void CurlImageFetcher::Start(FetchId id, ImageRequest request, Callback done) {
     return std::move(done)(MakeImage(request.uri, *std::move(bytes)));
   }
 
-  std::string key = source->location;
-  // What one token may see, another may not.
-  if (source->kind == SourceKind::kLabelStudio || source->kind == SourceKind::kObjectStore) {
-    key = StrCat(key, "\n", request.label_studio.url, "\n", request.label_studio.api_key);
-  }
+  const std::string key = KeyOf(request, *source);
   const absl::Time now = options_.clock();
   if (const std::optional<absl::Status> failure = cache_.FindFailure(key, now)) {
     ++negative_hits_;

@@ -114,10 +114,7 @@ absl::Status Run(Options& options, serving::Process& process) {
   gateway::http::Router router;
   gateway::handlers::AddRoutes(gateway, router);
   options.http.tls = *std::move(tls);
-  options.http.on_finished = [&gateway](const auto& request, const auto& context,
-                                        const auto& outcome) {
-    gateway::handlers::OnFinished(gateway, request, context, outcome);
-  };
+  gateway::handlers::Observe(gateway, options.http);
   auto server = gateway::http::Server::Start(io, router, options.http);
   if (!server.ok()) return server.status();
   const IoThreads threads(io, options.io_threads);

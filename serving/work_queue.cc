@@ -13,11 +13,23 @@ constexpr int kAnyRank = std::numeric_limits<int>::max();
 // How often a thread that waits in Run looks whether its caller is still there.
 constexpr absl::Duration kPoll = absl::Milliseconds(20);
 
+// Label values of kQueueUnserved.
+constexpr const char* kFull = "full";
+constexpr const char* kExpired = "expired";
+constexpr const char* kCancelled = "cancelled";
+constexpr const char* kDraining = "draining";
+
 }  // namespace
 
 WorkQueue::WorkQueue(const WorkQueueOptions& options, Clock& clock, Metrics* metrics)
     : options_(options), clock_(clock), metrics_(metrics) {
-  if (metrics_ != nullptr) metrics_->Get(kQueueDepth, {options_.name}).Set(0);
+  if (metrics_ != nullptr) {
+    metrics_->Get(kQueueDepth, {options_.name}).Set(0);
+    // There from the start, so that a first refusal is seen as an increase.
+    for (const char* reason : {kFull, kExpired, kCancelled, kDraining}) {
+      metrics_->Get(kQueueUnserved, {options_.name, reason});
+    }
+  }
   for (int i = 0; i < options_.threads; ++i) threads_.emplace_back([this] { WorkerLoop(); });
 }
 
@@ -260,10 +272,10 @@ void WorkQueue::Tell(std::vector<Dropped> dropped) {
 
 void WorkQueue::CountUnserved(const absl::Status& status) {
   if (metrics_ == nullptr) return;
-  const char* reason = absl::IsResourceExhausted(status)  ? "full"
-                       : absl::IsDeadlineExceeded(status) ? "expired"
-                       : absl::IsCancelled(status)        ? "cancelled"
-                                                          : "draining";
+  const char* reason = absl::IsResourceExhausted(status)  ? kFull
+                       : absl::IsDeadlineExceeded(status) ? kExpired
+                       : absl::IsCancelled(status)        ? kCancelled
+                                                          : kDraining;
   metrics_->Get(kQueueUnserved, {options_.name, reason}).Increment();
 }
 

@@ -22,6 +22,25 @@ bool IsPolled(std::string_view route) {
   return route == "/health" || route == "/livez" || route == "/readyz" || route == "/metrics";
 }
 
+void OnFinished(Gateway& gateway, const http::Request& request, const http::Context& context,
+                const http::Outcome& outcome) {
+  const std::string_view route = context.route.empty() ? "none" : std::string_view(context.route);
+  const std::chrono::duration<double> elapsed = outcome.elapsed;
+  gateway.metrics.Get(kRequests, {route, std::to_string(outcome.status)}).Increment();
+  gateway.metrics.Get(kRequestSeconds, {route}).Observe(elapsed.count());
+  const auto method = boost::beast::http::to_string(request.method);
+  serving::LogLine("http.done", IsPolled(route) && outcome.status == 200 ? serving::LogLevel::kDebug
+                                                                         : serving::LogLevel::kInfo)
+      .Request(context.request)
+      .Str("method", {method.data(), method.size()})
+      .Str("route", route)
+      .Str("profile", ProfileName(context.prefix).value_or(""))
+      .Int("http", outcome.status)
+      .Num("elapsed_ms", elapsed.count() * 1000)
+      .Int("request_bytes", static_cast<std::int64_t>(outcome.request_bytes))
+      .Int("response_bytes", static_cast<std::int64_t>(outcome.response_bytes));
+}
+
 std::string UnknownProfile(const Profiles& profiles, std::string_view prefix) {
   std::vector<std::string> names;
   for (const auto& [name, profile] : profiles.all()) {
@@ -39,6 +58,7 @@ void AddRoutes(Gateway& gateway, http::Router& router) {
   AddSetup(gateway, router);
   AddWebhook(gateway, router);
   AddStatus(gateway, router);
+  AddTraining(gateway, router);
   // Label Studio keeps the path of the backend URL, so a proxy may put us anywhere; only the root
   // has to be exact.
   router.set_prefix_rule([](std::string_view prefix, const http::Route& route) {
@@ -62,23 +82,19 @@ void AddRoutes(Gateway& gateway, http::Router& router) {
   });
 }
 
-void OnFinished(Gateway& gateway, const http::Request& request, const http::Context& context,
-                const http::Outcome& outcome) {
-  const std::string_view route = context.route.empty() ? "none" : std::string_view(context.route);
-  const std::chrono::duration<double> elapsed = outcome.elapsed;
-  gateway.metrics.Get(kRequests, {route, std::to_string(outcome.status)}).Increment();
-  gateway.metrics.Get(kRequestSeconds, {route}).Observe(elapsed.count());
-  const auto method = boost::beast::http::to_string(request.method);
-  serving::LogLine("http.done", IsPolled(route) && outcome.status == 200 ? serving::LogLevel::kDebug
-                                                                         : serving::LogLevel::kInfo)
-      .Request(context.request)
-      .Str("method", {method.data(), method.size()})
-      .Str("route", route)
-      .Str("profile", ProfileName(context.prefix).value_or(""))
-      .Int("http", outcome.status)
-      .Num("elapsed_ms", elapsed.count() * 1000)
-      .Int("request_bytes", static_cast<std::int64_t>(outcome.request_bytes))
-      .Int("response_bytes", static_cast<std::int64_t>(outcome.response_bytes));
+void Observe(Gateway& gateway, http::ServerOptions& options) {
+  options.on_finished = [&gateway](const auto& request, const auto& context, const auto& outcome) {
+    OnFinished(gateway, request, context, outcome);
+  };
+  options.on_connection = [&connections = gateway.metrics.Get(kConnections)](int change) {
+    connections.Increment(change);
+  };
+  // There from the start, so that a first one is seen as an increase.
+  gateway.metrics.Get(kRegions);
+  gateway.metrics.Get(kDegraded);
+  for (const char* reason : {"degenerate", "unlabelled_class"}) {
+    gateway.metrics.Get(kDropped, {reason});
+  }
 }
 
 }  // namespace gateway::handlers

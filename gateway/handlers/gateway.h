@@ -1,16 +1,19 @@
 // What the endpoints share, and the routes that they add: the Label Studio ML backend as a router.
 //
 // Label Studio calls GET /health, POST /setup, POST /predict, GET /versions and POST /webhook, each
-// behind the backend URL's path. Any path is taken, and one that ends in /p/NAME chooses a profile.
-// The rest is for operators: GET /, /label-config, /livez, /readyz, /metrics.
+// behind the backend URL's path; older versions called some more. Any path is taken, and one that
+// ends in /p/NAME chooses a profile. The rest is for operators: GET /, /label-config, /livez,
+// /readyz, /metrics. openapi.json describes all of them and is served as GET /openapi.json.
 #ifndef DUET_GATEWAY_HANDLERS_GATEWAY_H_
 #define DUET_GATEWAY_HANDLERS_GATEWAY_H_
 
 #include <atomic>
 #include <boost/asio/thread_pool.hpp>
+#include <boost/json/object.hpp>
 #include <chrono>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "gateway/handlers/predictor.h"
 #include "gateway/handlers/profiles.h"
@@ -40,6 +43,7 @@ struct Gateway {
           boost::asio::thread_pool& pool, serving::Metrics& metrics)
       : options(std::move(options)),
         profiles(profiles),
+        fetcher(fetcher),
         pool(pool),
         metrics(metrics),
         predictor(fetcher, pool, metrics) {}
@@ -55,6 +59,7 @@ struct Gateway {
 
   const GatewayOptions options;
   Profiles& profiles;
+  media::ImageFetcher& fetcher;
   boost::asio::thread_pool& pool;  // for computing
   serving::Metrics& metrics;
   ProjectMemory memory;
@@ -67,15 +72,30 @@ struct Gateway {
 // router.
 void AddRoutes(Gateway& gateway, http::Router& router);
 
-// For http::ServerOptions::on_finished: one log line and the request metrics.
-void OnFinished(Gateway& gateway, const http::Request& request, const http::Context& context,
-                const http::Outcome& outcome);
+// Sets http::ServerOptions::on_finished and on_connection: one log line a request, and the metrics.
+// `gateway` outlives the server.
+void Observe(Gateway& gateway, http::ServerOptions& options);
 
 // One per file; AddRoutes calls them.
 void AddPredict(Gateway& gateway, http::Router& router);
 void AddSetup(Gateway& gateway, http::Router& router);
 void AddWebhook(Gateway& gateway, http::Router& router);
 void AddStatus(Gateway& gateway, http::Router& router);
+void AddTraining(Gateway& gateway, http::Router& router);
+
+// The answer to a wish to train: it won't happen.
+boost::json::object NotTrained();
+
+// openapi.json as it is in the repository.
+extern const std::string_view kOpenApi;
+
+// A route's handler out of one that takes the gateway, too.
+template <typename Handler>
+auto WithGateway(Gateway& gateway, Handler handler) {
+  return [&gateway, handler](const http::Request& request, http::Context& context) {
+    return handler(gateway, request, context);
+  };
+}
 
 }  // namespace gateway::handlers
 

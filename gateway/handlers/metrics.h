@@ -29,6 +29,16 @@ inline constexpr CounterSpec kDegraded{
     "duet_gateway_degraded_total", "Tasks answered with boxes alone, the segmenter being away."};
 inline constexpr CounterSpec kWebhooks{
     "duet_gateway_webhooks_total", "Webhook events; action: known ones, or \"other\".", "action"};
+inline constexpr CounterSpec kImages{
+    "duet_gateway_images_total",
+    "Images asked for; result: hit and failure_hit (both from the cache), miss, and those of the "
+    "misses that were unchanged (304).",
+    "result"};
+inline constexpr CounterSpec kImageTransfers{
+    "duet_gateway_image_transfers_total",
+    "HTTP exchanges for images, redirects and tokens among them."};
+inline constexpr GaugeSpec kImageCacheBytes{"duet_gateway_image_cache_bytes",
+                                            "Memory that fetched images take."};
 inline constexpr GaugeSpec kConnections{"duet_gateway_connections", "HTTP connections open."};
 
 }  // namespace gateway::handlers

@@ -81,9 +81,10 @@ absl::StatusOr<PredictJob> MakeJob(Gateway& gateway, const label_studio::Predict
   return job;
 }
 
-Response ResultsResponse(const std::vector<std::string>& predictions) {
+Response ResultsResponse(const std::vector<std::string>& predictions,
+                         const std::string& model_version) {
   Response response;
-  response.body = label_studio::PredictResponseJson(predictions);
+  response.body = label_studio::PredictResponseJson(predictions, model_version);
   return response;
 }
 
@@ -102,7 +103,7 @@ awaitable<Response> PredictOne(Gateway& gateway, const label_studio::PredictRequ
     co_return http::ErrorResponse(status);
   }
   const std::vector<std::string> predictions = {*prediction};
-  co_return ResultsResponse(predictions);
+  co_return ResultsResponse(predictions, job.model_version);
 }
 
 // As many items as tasks, in order. A task that failed is {}: Label Studio keeps the others and
@@ -139,7 +140,7 @@ awaitable<Response> PredictBatch(Gateway& gateway, const label_studio::PredictRe
     co_return http::ErrorResponse(absl::UnavailableError(
         StrCat("all ", failed, " tasks failed; the first one, ", first_failure.message())));
   }
-  co_return ResultsResponse(predictions);
+  co_return ResultsResponse(predictions, job.model_version);
 }
 
 awaitable<Response> Predict(Gateway& gateway, const Request& request, Context& context) {

@@ -57,6 +57,11 @@ std::optional<ProjectMemory::SetUp> ProjectMemory::Find(const std::string& key) 
   return found->second;
 }
 
+void ProjectMemory::Forget(const std::string& key) {
+  const std::lock_guard lock(mutex_);
+  set_ups_.erase(key);
+}
+
 absl::StatusOr<std::shared_ptr<Project>> ProjectMemory::Get(const std::string& label_config,
                                                             const Settings& settings) {
   const std::string key = StrCat(Fingerprint(settings), label_config);

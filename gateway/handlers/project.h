@@ -63,6 +63,7 @@ class ProjectMemory {
   // `key`: profile and project id.
   void Remember(const std::string& key, SetUp set_up);
   std::optional<SetUp> Find(const std::string& key) const;
+  void Forget(const std::string& key);
 
   // Parses, or finds what was parsed from the same text with the same settings.
   absl::StatusOr<std::shared_ptr<Project>> Get(const std::string& label_config,

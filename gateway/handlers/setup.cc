@@ -1,8 +1,10 @@
-// POST /setup and GET /versions: which model version a project gets. Never waits for a model.
+// What a project gets and keeps: POST /setup and /versions, which Label Studio calls; /validate,
+// /delete and /duplicate_model, which versions before 1.5 called. Never waits for a model.
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 
 #include "gateway/handlers/gateway.h"
+#include "gateway/label_studio/label_config.h"
 #include "gateway/label_studio/task.h"
 #include "gateway/text.h"
 
@@ -45,15 +47,90 @@ Response Versions(Gateway& gateway, const Request&, Context& context) {
   return http::JsonResponse(boost::json::object{{"versions", std::move(versions)}});
 }
 
+// The form before 1.5 named the project in the body, and insisted on it.
+Response VersionsOfProject(Gateway& gateway, const Request& request, Context& context) {
+  const auto parsed = label_studio::ParseOlderRequest(request.body);
+  if (!parsed.ok()) return http::ErrorResponse(parsed.status());
+  if (parsed->project_id.empty()) return http::ErrorResponse(400, "'project' is missing");
+  return Versions(gateway, request, context);
+}
+
+// As the tag is spelled: "BrushLabels", or "Brush" beside <Labels>.
+std::string TagType(const label_studio::Control& control) {
+  const char* const name = [&] {
+    switch (control.kind) {
+      case label_studio::ControlKind::kRectangle:
+        return "Rectangle";
+      case label_studio::ControlKind::kBrush:
+        return "Brush";
+      case label_studio::ControlKind::kPolygon:
+        return "Polygon";
+      case label_studio::ControlKind::kEllipse:
+        return "Ellipse";
+      case label_studio::ControlKind::kKeyPoint:
+        return "KeyPoint";
+    }
+    return "";
+  }();
+  return StrCat(name, control.labels_name.empty() ? "Labels" : "");
+}
+
+// The pairs of control and image in a label config that Duet serves, in the fields that
+// Label Studio's MLApiScheme names.
+Response Validate(Gateway&, const Request& request, Context&) {
+  const auto parsed = label_studio::ParseOlderRequest(request.body);
+  if (!parsed.ok()) return http::ErrorResponse(parsed.status());
+  const auto config = label_studio::ParseLabelConfig(parsed->label_config);
+  if (!config.ok()) {
+    return http::JsonResponse(
+        boost::json::object{{"status", "failed"},
+                            {"error", StrCat("config: ", config.status().message())}},
+        422);
+  }
+  boost::json::array served;
+  for (const label_studio::Control& control : config->controls) {
+    served.push_back(
+        boost::json::object{{"tag_name", control.name},
+                            {"tag_type", TagType(control)},
+                            {"source_name", control.to_name},
+                            {"source_type", "Image"},
+                            {"source_value", config->FindImage(control.to_name)->value}});
+  }
+  return http::JsonResponse(std::move(served));
+}
+
+// A deleted or copied project: there is no model of its own, but its extra_params are remembered.
+Response Delete(Gateway& gateway, const Request& request, Context& context) {
+  const auto parsed = label_studio::ParseOlderRequest(request.body);
+  if (!parsed.ok()) return http::ErrorResponse(parsed.status());
+  gateway.memory.Forget(Gateway::ProjectKey(gateway.ProfileOf(context), parsed->project_id));
+  return http::JsonResponse(boost::json::object());
+}
+
+Response DuplicateModel(Gateway& gateway, const Request& request, Context& context) {
+  const auto parsed = label_studio::ParseOlderRequest(request.body);
+  if (!parsed.ok()) return http::ErrorResponse(parsed.status());
+  if (parsed->project_id.empty() || parsed->destination_id.empty()) {
+    return http::ErrorResponse(400, "'project_src' or 'project_dst' is missing");
+  }
+  const Profile& profile = gateway.ProfileOf(context);
+  auto set_up = gateway.memory.Find(Gateway::ProjectKey(profile, parsed->project_id));
+  if (set_up) {
+    gateway.memory.Remember(Gateway::ProjectKey(profile, parsed->destination_id),
+                            *std::move(set_up));
+  }
+  return http::JsonResponse(boost::json::object());
+}
+
 }  // namespace
 
 void AddSetup(Gateway& gateway, http::Router& router) {
-  router.AddQuick(verb::post, "/setup", [&gateway](const Request& request, Context& context) {
-    return Setup(gateway, request, context);
-  });
-  router.AddQuick(verb::get, "/versions", [&gateway](const Request& request, Context& context) {
-    return Versions(gateway, request, context);
-  });
+  router.AddQuick(verb::post, "/setup", WithGateway(gateway, Setup));
+  router.AddQuick(verb::get, "/versions", WithGateway(gateway, Versions));
+  router.AddQuick(verb::post, "/versions", WithGateway(gateway, VersionsOfProject));
+  router.AddQuick(verb::post, "/validate", WithGateway(gateway, Validate));
+  router.AddQuick(verb::post, "/delete", WithGateway(gateway, Delete));
+  router.AddQuick(verb::post, "/duplicate_model", WithGateway(gateway, DuplicateModel));
 }
 
 }  // namespace gateway::handlers

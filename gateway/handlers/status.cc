@@ -1,9 +1,12 @@
 // What can be asked of the gateway itself: GET /health for Label Studio, the rest for operators.
 // None of it waits.
+#include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
+#include <mutex>
 
 #include "gateway/handlers/gateway.h"
+#include "gateway/handlers/metrics.h"
 #include "gateway/label_studio/generate.h"
 #include "gateway/text.h"
 
@@ -73,6 +76,22 @@ Response Ready(Gateway& gateway, const Request&, Context&) {
   return http::JsonResponse(json::object{{"status", "ready"}});
 }
 
+// The fetcher counts by itself.
+void CountImages(Gateway& gateway) {
+  static std::mutex mutex;  // of two scrapes at once, the second has nothing left to add
+  const std::lock_guard lock(mutex);
+  const media::ImageFetcher::Stats stats = gateway.fetcher.stats();
+  const auto raise = [](prometheus::Counter& counter, std::int64_t total) {
+    counter.Increment(std::max(0.0, static_cast<double>(total) - counter.Value()));
+  };
+  raise(gateway.metrics.Get(kImages, {"hit"}), stats.cache_hits);
+  raise(gateway.metrics.Get(kImages, {"failure_hit"}), stats.negative_hits);
+  raise(gateway.metrics.Get(kImages, {"unchanged"}), stats.revalidated);
+  raise(gateway.metrics.Get(kImages, {"miss"}), stats.cache_misses);
+  raise(gateway.metrics.Get(kImageTransfers), stats.transfers);
+  gateway.metrics.Get(kImageCacheBytes).Set(static_cast<double>(stats.cache_bytes));
+}
+
 Response LabelConfig(Gateway& gateway, const Request&, Context& context) {
   const Profile& profile = gateway.ProfileOf(context);
   if (!profile.detector)
@@ -90,19 +109,17 @@ Response LabelConfig(Gateway& gateway, const Request&, Context& context) {
 }  // namespace
 
 void AddStatus(Gateway& gateway, http::Router& router) {
-  const auto with_gateway = [&gateway](auto handler) {
-    return [&gateway, handler](const Request& request, Context& context) {
-      return handler(gateway, request, context);
-    };
-  };
   // What label-studio-ml-backend says; Label Studio only looks whether it is JSON.
   const Response up = http::JsonResponse(json::object{{"status", "UP"}, {"model_class", "Duet"}});
   router.AddQuick(verb::get, "/health", [up](const Request&, Context&) { return up; });
   router.AddQuick(verb::get, "/livez", [up](const Request&, Context&) { return up; });
-  router.AddQuick(verb::get, "/readyz", with_gateway(Ready));
-  router.AddQuick(verb::get, "/", with_gateway(Root));
-  router.AddQuick(verb::get, "/label-config", with_gateway(LabelConfig));
+  router.AddQuick(verb::get, "/readyz", WithGateway(gateway, Ready));
+  router.AddQuick(verb::get, "/", WithGateway(gateway, Root));
+  router.AddQuick(verb::get, "/label-config", WithGateway(gateway, LabelConfig));
+  router.AddQuick(verb::get, "/openapi.json",
+                  [](const Request&, Context&) { return Response{.body = std::string(kOpenApi)}; });
   router.AddQuick(verb::get, "/metrics", [&gateway](const Request&, Context&) {
+    CountImages(gateway);
     return Response{.body = gateway.metrics.Text(), .content_type = serving::Metrics::kTextType};
   });
 }

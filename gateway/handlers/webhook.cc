@@ -30,6 +30,7 @@ Response Webhook(Gateway& gateway, const Request& request, Context& context) {
   const std::string_view action = known ? std::string_view(event->action) : "other";
   gateway.metrics.Get(kWebhooks, {action}).Increment();
   context.request.NoteStr("action", action);
+  if (action == "START_TRAINING") return http::JsonResponse(NotTrained());
   return http::JsonResponse(boost::json::object{{"status", known ? "ok" : "Unknown event"}});
 }
 

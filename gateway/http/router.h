@@ -50,6 +50,9 @@ class Router {
   // Thread-safe once all routes are added; the route lives as long as the router.
   std::variant<const Route*, Response> Find(const Request& request, Context& context) const;
 
+  // In the order in which they were added.
+  const std::vector<Route>& routes() const { return routes_; }
+
  private:
   std::vector<Route> routes_;
   PrefixRule known_ = [](std::string_view prefix, const Route&) { return prefix.empty(); };

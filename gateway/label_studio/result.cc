@@ -376,8 +376,9 @@ std::string PredictionJson(const Regions& regions, std::string_view model_versio
   return json;
 }
 
-std::string PredictResponseJson(const std::vector<std::string>& predictions) {
-  std::size_t bytes = 16;
+std::string PredictResponseJson(const std::vector<std::string>& predictions,
+                                std::string_view model_version) {
+  std::size_t bytes = 64 + model_version.size();
   for (const std::string& prediction : predictions) bytes += prediction.size() + 1;
   std::string json;
   json.reserve(bytes);
@@ -386,7 +387,9 @@ std::string PredictResponseJson(const std::vector<std::string>& predictions) {
     if (i > 0) json.push_back(',');
     json.append(predictions[i]);
   }
-  json.append("]}");
+  json.append("],\"model_version\":");
+  AppendJsonString(model_version, &json);
+  json.push_back('}');
   return json;
 }
 

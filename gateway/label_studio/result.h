@@ -104,9 +104,10 @@ Regions MakeAnswer(const InteractivePrompt& prompt, const AnswerTarget& target,
 // `results`.
 std::string PredictionJson(const Regions& regions, std::string_view model_version);
 
-// {"results":[...]} from one item a task, in the tasks' order; "{}" stands for a task to be asked
-// again.
-std::string PredictResponseJson(const std::vector<std::string>& predictions);
+// {"results":[...],"model_version":"..."} from one item a task, in the tasks' order; "{}" stands
+// for a task to be asked again.
+std::string PredictResponseJson(const std::vector<std::string>& predictions,
+                                std::string_view model_version);
 
 }  // namespace gateway::label_studio
 

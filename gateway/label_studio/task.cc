@@ -87,15 +87,15 @@ std::optional<std::int64_t> Integer(const json::value& value) {
 
 // "1" of "1.1795395253" (Label Studio's form: id, dot, time of creation), of "1" or of 1; "" if
 // absent.
-absl::StatusOr<std::string> ProjectId(json::object& object) {
-  json::value* value = Find(object, "project");
+absl::StatusOr<std::string> ProjectId(json::object& object, std::string_view field = "project") {
+  json::value* value = Find(object, field);
   if (value == nullptr) return std::string();
   if (const auto* number = value->if_int64()) return StrCat(*number);
   if (const auto* text = value->if_string()) {
     const std::string_view whole = *text;
     return std::string(whole.substr(0, whole.find('.')));
   }
-  return WrongKind("project", *value, "a string like \"1.1795395253\"");
+  return WrongKind(field, *value, "a string like \"1.1795395253\"");
 }
 
 absl::StatusOr<Task> ParseTask(json::value& value, std::size_t index) {
@@ -240,6 +240,37 @@ absl::StatusOr<WebhookEvent> ParseWebhook(std::string_view body, const RequestLi
   AddIds(root, "task", "tasks", &event.task_ids);
   AddIds(root, "annotation", "annotations", &event.annotation_ids);
   return event;
+}
+
+absl::StatusOr<OlderRequest> ParseOlderRequest(std::string_view body, const RequestLimits& limits) {
+  absl::StatusOr<json::value> document = ParseObject(body, limits);
+  if (!document.ok()) return document.status();
+  json::object& root = document->get_object();
+
+  OlderRequest request;
+  // /train may come with the whole project, as webhooks do.
+  if (json::value* project = Find(root, "project"); project != nullptr && project->is_object()) {
+    if (json::value* id = Find(project->get_object(), "id")) root["project"] = json::value(*id);
+  }
+  const bool copies = Find(root, "project_src") != nullptr;
+  for (const auto& [field, target] :
+       {std::pair{copies ? "project_src" : "project", &request.project_id},
+        std::pair{"project_dst", &request.destination_id}}) {
+    absl::StatusOr<std::string> id = ProjectId(root, field);
+    if (!id.ok()) return id.status();
+    *target = *std::move(id);
+  }
+  for (const auto& [field, target] :
+       {std::pair{"config", &request.label_config}, std::pair{"job", &request.job}}) {
+    absl::StatusOr<std::string> text = Text(root, field);
+    if (!text.ok()) return text.status();
+    *target = *std::move(text);
+  }
+  if (json::value* annotations = Find(root, "annotations");
+      annotations != nullptr && annotations->is_array()) {
+    request.annotations = annotations->get_array().size();
+  }
+  return request;
 }
 
 }  // namespace gateway::label_studio

@@ -11,6 +11,7 @@
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -62,6 +63,18 @@ struct WebhookEvent {
   std::vector<std::int64_t> annotation_ids;
 };
 absl::StatusOr<WebhookEvent> ParseWebhook(std::string_view body, const RequestLimits& limits = {});
+
+// What Label Studio before 1.5 POSTs besides: /train, /job_status, /validate, /versions, /delete,
+// /duplicate_model. Each has a few of these fields; "" if absent.
+struct OlderRequest {
+  std::string project_id;      // `project` or `project_src`, without the time of creation
+  std::string destination_id;  // `project_dst`
+  std::string label_config;    // `config`
+  std::string job;
+  std::optional<std::size_t> annotations;  // how many; nothing if the field isn't a list
+};
+absl::StatusOr<OlderRequest> ParseOlderRequest(std::string_view body,
+                                               const RequestLimits& limits = {});
 
 }  // namespace gateway::label_studio
 

@@ -52,9 +52,7 @@ Harness::Harness(HarnessOptions options) {
                                                  metrics_);
   handlers::AddRoutes(*gateway_, router_);
   http::ServerOptions http;
-  http.on_finished = [this](const auto& request, const auto& context, const auto& outcome) {
-    handlers::OnFinished(*gateway_, request, context, outcome);
-  };
+  handlers::Observe(*gateway_, http);
   server_ = *http::Server::Start(io_, router_, http);
   for (int i = 0; i < 2; ++i) threads_.emplace_back([this] { io_.run(); });
 }

@@ -51,6 +51,7 @@ class Harness {
 
   std::uint16_t port() const { return server_->port(); }
   handlers::Gateway& gateway() { return *gateway_; }
+  const http::Router& router() const { return router_; }
   serving::Metrics& metrics() { return metrics_; }
 
  private:

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "tests/integration/gateway/fake_services.h"
 #include "tests/integration/gateway/harness.h"
 
@@ -11,6 +13,7 @@ namespace {
 
 namespace json = boost::json;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class StatusTest : public ::testing::Test {
  protected:
@@ -57,6 +60,46 @@ TEST_F(StatusTest, MetricsCountByPattern) {
 
   EXPECT_THAT(text, HasSubstr(R"(duet_gateway_requests_total{code="200",route="/health"} 1)"));
   EXPECT_THAT(text, HasSubstr(R"(duet_gateway_requests_total{code="404",route="none"} 1)"));
+}
+
+TEST_F(StatusTest, ConnectionsAreCountedWhileTheyAreOpen) {
+  Harness& gateway = Start();
+
+  // The one that asks; those before it may still be closing.
+  while (gateway.Get("/metrics").body.find("\nduet_gateway_connections 1\n") == std::string::npos) {
+    std::this_thread::yield();
+  }
+}
+
+TEST_F(StatusTest, ImagesAreCountedByWhereTheyCameFrom) {
+  Harness& gateway = Start();
+  constexpr char kConfig[] = R"(<View><Image name="image" value="$image"/>
+    <RectangleLabels name="rect" toName="image"><Label value="cat"/></RectangleLabels></View>)";
+
+  // Loopback is refused, which is not remembered: both are misses.
+  for (int i = 0; i < 2; ++i) {
+    gateway.Post("/predict", PredictBody(kConfig, {"http://127.0.0.1:1/a.jpg"}));
+  }
+
+  const std::string text = gateway.Get("/metrics").body;
+  EXPECT_THAT(text, HasSubstr("duet_gateway_images_total{result=\"miss\"} 2"));
+  EXPECT_THAT(text, HasSubstr("duet_gateway_images_total{result=\"hit\"} 0"));
+  EXPECT_THAT(text, HasSubstr("duet_gateway_image_cache_bytes 0"));
+}
+
+TEST_F(StatusTest, WhatACallerWritesNeverBecomesALabel) {
+  Harness& gateway = Start();
+
+  for (const char* path : {"/x", "/y/z", "/p/a/b", "/%41", "/health/x"}) gateway.Get(path);
+  gateway.Send("BREW", "/health");
+  gateway.Post("/webhook", {{"action", "SOMETHING_NEW"}});
+
+  const std::string text = gateway.Get("/metrics").body;
+  EXPECT_THAT(text, HasSubstr(R"(duet_gateway_requests_total{code="404",route="none"} 5)"));
+  EXPECT_THAT(text, HasSubstr(R"(duet_gateway_webhooks_total{action="other"} 1)"));
+  for (const char* theirs : {"BREW", "SOMETHING", "%41", "/y"}) {
+    EXPECT_THAT(text, Not(HasSubstr(theirs)));
+  }
 }
 
 TEST_F(StatusTest, TheLabelConfigHasTheModelsClasses) {

@@ -128,8 +128,8 @@ TEST(RegionsTest, ScoresAreClampedAndAveraged) {
   EXPECT_EQ(PredictionJson(regions, "v\"1").substr(PredictionJson(regions, "v\"1").rfind("],")),
             R"(],"score":0.875,"model_version":"v\"1"})");
   EXPECT_EQ(PredictionJson({}, "v1"), R"({"result":[],"score":0,"model_version":"v1"})");
-  EXPECT_EQ(PredictResponseJson({"{}", PredictionJson({}, "a")}),
-            R"({"results":[{},{"result":[],"score":0,"model_version":"a"}]})");
+  EXPECT_EQ(PredictResponseJson({"{}", PredictionJson({}, "a")}, "a"),
+            R"({"results":[{},{"result":[],"score":0,"model_version":"a"}],"model_version":"a"})");
 }
 
 TEST(RegionsTest, BoxesAreClampedAndDegenerateOnesDroppedAndCounted) {

@@ -1,0 +1,58 @@
+// What Label Studio before 1.5 asks about training, and its webhook START_TRAINING. Duet doesn't
+// train on request, and says so where a user or a script may see it.
+#include <boost/json/object.hpp>
+
+#include "gateway/handlers/gateway.h"
+#include "gateway/label_studio/task.h"
+#include "gateway/text.h"
+
+namespace gateway::handlers {
+namespace {
+
+namespace json = boost::json;
+using boost::beast::http::verb;
+using http::Context;
+using http::Request;
+using http::Response;
+
+// label-studio-ml without a job queue answers 201 without a job, too.
+Response Train(Gateway&, const Request& request, Context& context) {
+  const auto parsed = label_studio::ParseOlderRequest(request.body);
+  if (!parsed.ok()) return http::ErrorResponse(parsed.status());
+  if (parsed->annotations == 0) return http::ErrorResponse(400, "No annotations found.");
+  context.request.NoteStr("training", "not started");
+  return http::JsonResponse(NotTrained(), 201);
+}
+
+Response IsTraining(Gateway& gateway, const Request&, Context& context) {
+  const Profile& profile = gateway.ProfileOf(context);
+  const auto version = ModelVersion(profile, profile.settings);
+  return http::JsonResponse(
+      json::object{{"is_training", false},
+                   {"backend", "none"},
+                   {"model_version", version ? json::value(*version) : json::value(nullptr)}});
+}
+
+// 410 is what Label Studio takes for "removed", and stops asking.
+Response JobStatus(Gateway&, const Request& request, Context&) {
+  const auto parsed = label_studio::ParseOlderRequest(request.body);
+  if (!parsed.ok()) return http::ErrorResponse(parsed.status());
+  return http::ErrorResponse(410, StrCat("There is no training job \"", parsed->job.substr(0, 100),
+                                         "\": Duet does not train on request."));
+}
+
+}  // namespace
+
+json::object NotTrained() {
+  return {{"job", nullptr},
+          {"status", "not trained"},
+          {"detail", "Duet does not train on request. It goes on with the models that it loaded."}};
+}
+
+void AddTraining(Gateway& gateway, http::Router& router) {
+  router.AddQuick(verb::post, "/train", WithGateway(gateway, Train));
+  router.AddQuick(verb::get, "/is_training", WithGateway(gateway, IsTraining));
+  router.AddQuick(verb::post, "/job_status", WithGateway(gateway, JobStatus));
+}
+
+}  // namespace gateway::handlers

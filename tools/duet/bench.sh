@@ -12,7 +12,18 @@ cmd_bench() {
   local targets target
   mapfile -t targets < <(grep -oP "add_executable\(\Kbench_\w+" "tests/bench/$name/CMakeLists.txt")
   build release "${targets[@]}" >&2
+  ! declare -F "bench_arguments_$name" >/dev/null || "bench_arguments_$name"
   for target in "${targets[@]}"; do
-    "$(find build/release -type f -name "$target" -perm -u+x | head -n 1)" "$@"
+    "$(find build/release -type f -name "$target" -perm -u+x | head -n 1)" "${BENCH_ARGUMENTS[@]}" "$@"
   done
+}
+
+# What a benchmark needs besides itself; sets BENCH_ARGUMENTS.
+BENCH_ARGUMENTS=()
+bench_arguments_gateway() {
+  build release bin/duet-gateway >&2
+  local reference=$DUET_ROOT/tests/bench/gateway/reference venv
+  venv=$(ensure_venv bench-gateway "$reference/requirements.txt")
+  BENCH_ARGUMENTS=("--gateway=$BINARIES/duet-gateway" "--picture=tests/data/scenes/scene_0.jpg"
+    "--gunicorn=$venv/bin/gunicorn" "--reference=$reference")
 }

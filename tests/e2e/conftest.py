@@ -28,6 +28,10 @@ def free_ports(count):
     return ports
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: only in ./duet test --only=scale")
+
+
 def pytest_collection_modifyitems(items):
     """Without the weights of the demo there is nothing to run: ./duet test then says how much it skipped."""
     missing = [file for file in (DETECTOR, SEGMENTER) if not os.path.exists(file)]

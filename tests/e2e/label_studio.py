@@ -107,8 +107,9 @@ class Project:
         self.studio.call("DELETE", f"/api/projects/{self.id}")
 
 
-def data_uri(file):
-    return "data:image/jpeg;base64," + base64.b64encode(file.read_bytes()).decode()
+def data_uri(file, trailer=b""):
+    """`trailer`: bytes after the end of the picture, which make it another file that looks the same."""
+    return "data:image/jpeg;base64," + base64.b64encode(file.read_bytes() + trailer).decode()
 
 
 def image_size(data):

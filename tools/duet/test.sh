@@ -3,18 +3,19 @@
 
 readonly TEST_RESULTS=build/test-results
 readonly TEST_PARTS=(scripts unit tiers deploy e2e)
-readonly MORE_TEST_PARTS=(asan tsan images)
+readonly MORE_TEST_PARTS=(scale asan tsan images)
 
 test_help() {
   cat <<'TEXT'
 usage: ./duet test [--all] [--only=PART[,PART...]] [--skip=PART[,PART...]]
 
-Parts, in this order; the last three only with --all or --only:
+Parts, in this order; the last four only with --all or --only:
   scripts    shellcheck
   unit       release build, unit tests
   tiers      release build, every other ctest tier
   deploy     Dockerfile, Kubernetes, compose, monitoring: linters, schemas, agreement with the running binaries
   e2e        the real processes and commands with a real Label Studio, and its page in a browser
+  scale      several replicas of everything under load, also what takes longer: one that hangs
   asan       address and undefined-behaviour sanitizers, on the layers without LibTorch
   tsan       thread sanitizer, on the same
   images     builds the container images and starts them; needs root and about 20 minutes
@@ -43,7 +44,7 @@ cmd_test() {
   install_test_environments "${parts[@]}" &
   local environments=$!
   for part in "${parts[@]}"; do
-    [[ $part != @(deploy|e2e) ]] || wait "$environments" || true
+    [[ $part != @(deploy|e2e|scale) ]] || wait "$environments" || true
     timed_part "$part"
   done
   test_summary
@@ -62,7 +63,7 @@ install_test_environments() {
   for part in "$@"; do
     case $part in
       deploy) deploy_environment ;;
-      e2e) e2e_environment ;;
+      e2e | scale) e2e_environment ;;
     esac
   done >/dev/null
 }
@@ -73,7 +74,10 @@ deploy_environment() {
   ensure_unpacked tests/deploy/debian_tools.txt
 }
 
-e2e_environment() { ensure_venv label-studio deploy/label_studio/requirements.txt tests/e2e/requirements.txt; }
+e2e_environment() {
+  ensure_venv label-studio deploy/label_studio/requirements.txt tests/e2e/requirements.txt
+  ensure_unpacked tests/deploy/debian_tools.txt
+}
 
 timed_part() {
   local begin=$SECONDS
@@ -87,7 +91,8 @@ test_part_tiers() { run_ctest tiers release --label-exclude '^unit$'; }
 test_part_asan() { run_ctest asan asan; }
 test_part_tsan() { run_ctest tsan tsan; }
 test_part_deploy() { run_pytest deploy "$(deploy_environment)" tests/deploy; }
-test_part_e2e() { run_pytest e2e "$(e2e_environment)" tests/e2e; }
+test_part_e2e() { run_pytest e2e "$(e2e_environment)" tests/e2e -m 'not slow'; }
+test_part_scale() { run_pytest scale "$(e2e_environment)" tests/e2e/test_scale.py; }
 
 test_part_scripts() {
   step "scripts"
@@ -97,16 +102,17 @@ test_part_scripts() {
   record scripts $((1 - failed)) "$failed"
 }
 
-# run_pytest PART VENV FOLDER
+# run_pytest PART VENV PYTEST-ARGUMENT...
 run_pytest() {
-  local part=$1 venv=$2 folder=$3
+  local part=$1 venv=$2
+  shift 2
   step "$part"
   local report=$PWD/$TEST_RESULTS/$part.xml
   if ! build release; then
     record "$part" 0 1
     return
   fi
-  "$venv/bin/python" -B -m pytest -p no:cacheprovider "$folder" --durations=5 --junitxml "$report" || true
+  "$venv/bin/python" -B -m pytest -p no:cacheprovider "$@" --durations=5 --junitxml "$report" || true
   record_junit "$part" "$report"
 }
 

@@ -16,17 +16,19 @@ namespace {
 constexpr double kWiden = 0.25;
 constexpr double kDeepen = 0.167;
 constexpr int kDetectorSide = 256;
-constexpr int kFirstSegmenterSide = 256;
-constexpr int kSegmenterSide = 512;
+constexpr int kFirstSegmenterSide = 128;
+constexpr int kSegmenterSide = 256;
 
-// SAM's shape at an eighth of ViT-B's width. The window sizes take turns, so that their borders do
-// too and everything meets everything without many global blocks, which cost more than all the
-// rest.
+// SAM's shape at a sixth of ViT-B's width. Patches of 8 x 8 x 3 numbers fit into its channels, so
+// that nothing of the picture is lost, and masks have half of the input's resolution. The window
+// sizes take turns, so that their borders do too and everything meets everything without many
+// global blocks, which cost more than all the rest.
 segmenter::SamConfig SmallSam() {
   segmenter::SamConfig config;
   config.image_encoder.image_size = kFirstSegmenterSide;
+  config.image_encoder.patch_size = 8;
   config.image_encoder.embed_dim = 128;
-  config.image_encoder.num_heads = 2;
+  config.image_encoder.num_heads = 4;
   config.image_encoder.mlp_dim = 512;
   config.image_encoder.window_sizes = {8, 12, 8, 0, 8};
   config.embed_dim = 128;
@@ -75,26 +77,34 @@ absl::Status TrainDemoSegmenter(const DemoOptions& options, const std::string& p
     segmenter::Sam sam(SmallSam());
     InitializePositions(sam);
     TieCrossAttention(sam);
+    InitializePromptFrequencies(sam);
     SegmenterTraining training;
     training.replicas = 2;
-    training.images_per_replica = 2;
     training.seed = options.seed;
-    // What prompts and masks are is learned on pieces of scenes, a quarter as large: shapes of the
-    // same size in pixels, but fewer.
-    training.schedule = {.peak = 5e-4, .steps = 1000, .warmup_steps = 30, .final_share = 0.2};
+    // What prompts and masks are is learned on small scenes, which cost a quarter: shapes as large
+    // in pixels as later, in number fewer.
+    training.images_per_replica = 2;
+    training.boxes_per_image = 4;
+    training.clicks_per_image = 4;
+    training.last_balance = 0.05;
+    training.schedule = {.peak = 1e-3, .steps = 2000, .warmup_steps = 30, .final_share = 0.2};
     if (options.steps > 0) training.schedule.steps = options.steps;
-    const SceneOptions piece{
-        .min_objects = 1, .max_objects = 5, .min_radius = 0.08, .max_radius = 0.3};
+    training.first_correction = training.schedule.steps / 2;
+    const SceneOptions few{
+        .min_objects = 1, .max_objects = 6, .min_radius = 0.07, .max_radius = 0.3};
     TrainSegmenter(
         training,
-        [&](std::uint64_t n) { return DemoScene(options.seed, n, kFirstSegmenterSide, piece); },
-        sam);
+        [&](std::uint64_t n) { return DemoScene(options.seed, n, kFirstSegmenterSide, few); }, sam);
 
     sam = Enlarge(sam, kSegmenterSide);
     training.seed = ~options.seed;
-    training.first_balance = training.last_balance;
     training.images_per_replica = 1;
-    training.schedule = {.peak = 3e-4, .steps = 150, .warmup_steps = 10};
+    training.boxes_per_image = 5;
+    training.clicks_per_image = 7;  // the harder ones
+    training.first_balance = 0.1;
+    training.last_balance = 0.02;
+    training.first_correction = 0;
+    training.schedule = {.peak = 7e-4, .steps = 2000, .warmup_steps = 30, .final_share = 0.02};
     if (options.steps > 0) training.schedule.steps = options.steps;
     TrainSegmenter(
         training, [&](std::uint64_t n) { return DemoScene(~options.seed, n, kSegmenterSide); },

@@ -47,15 +47,15 @@ vision::Box Jittered(Random& random, const vision::Box& box) {
           moved(box.x_max, box.width()), moved(box.y_max, box.height())};
 }
 
-// [low, low], 0 or 1: the low-res pixels that are at least half covered.
-at::Tensor Target(const cv::Mat& mask, std::int64_t input_size, std::int64_t low_res_size) {
+// [low, low]: how much of each low-res pixel the mask covers, 0 to 1.
+at::Tensor Coverage(const cv::Mat& mask, std::int64_t input_size, std::int64_t low_res_size) {
   cv::Mat padded =
       cv::Mat::zeros(static_cast<int>(input_size), static_cast<int>(input_size), CV_8UC1);
   mask.copyTo(padded(cv::Rect({0, 0}, mask.size())));
   cv::Mat small;
   const int low = static_cast<int>(low_res_size);
   cv::resize(padded, small, {low, low}, 0, 0, cv::INTER_AREA);
-  return at::from_blob(small.data, {low, low}, at::kByte).ge(128).to(at::kFloat);
+  return at::from_blob(small.data, {low, low}, at::kByte).to(at::kFloat) / 255;
 }
 
 // [N, tokens, C]
@@ -103,78 +103,107 @@ void AddCorrection(Random& random, const at::Tensor& answer, const at::Tensor& t
           : 0);
 }
 
-struct MaskLoss {
-  at::Tensor mask;
-  at::Tensor iou;
-};
-
-// The single mask's loss and that of the best multimask, averaged over prompts; and how well IoUs
-// were predicted.
-MaskLoss LossOf(const segmenter::DecodedMasks& answer, const at::Tensor& targets, double balance) {
-  const at::Tensor target = targets.unsqueeze(1);
+// The single mask's loss and that of the best multimask, plus how wrong predicted IoUs are;
+// averaged over prompts. `target`, `weights`: [N, 1, low, low].
+at::Tensor LossOf(const segmenter::DecodedMasks& answer, const at::Tensor& target,
+                  const at::Tensor& weights) {
   const at::Tensor each =  // [N, 4]
-      balance * BalancedCrossEntropy(answer.logits, target) + DiceLoss(answer.logits, target);
+      WeightedCrossEntropy(answer.logits, target, weights) + DiceLoss(answer.logits, target);
   const at::Tensor single = each.select(1, 0);
   const at::Tensor best = std::get<0>(each.slice(1, 1).min(1));
   const at::Tensor iou_error = (answer.iou_predictions - MaskIou(answer.logits, target)).square();
-  return {(single + best).mean(), iou_error.mean()};
+  return (single + best).mean() + iou_error.mean();
 }
 
-// Of the first round.
-struct RoundResult {
-  double mask_loss = 0;
-  double iou_loss = 0;
-  double iou = 0;  // mean over prompts, single mask
+// Pictures, what is asked about each, and what should be answered.
+struct Batch {
+  at::Tensor inputs;            // [pictures, 3, size, size]
+  std::vector<Prompt> prompts;  // N, as many for each picture
+  at::Tensor target;            // [N, 1, low, low]: coverage by the object that is meant
+  at::Tensor others;            // likewise, by all other objects
 };
 
-// Leaves the gradients of one batch in `sam`.
-RoundResult BackwardBatch(const SegmenterTraining& training, const PictureSource& pictures,
-                          std::uint64_t batch, int rounds, double balance, segmenter::Sam& sam) {
-  const std::int64_t input_size = sam->config.image_encoder.image_size;
-  const std::int64_t low = sam->config.low_res_size();
-  Random random(SceneSeed(training.seed, "prompts", batch));
-  std::vector<at::Tensor> inputs;
-  std::vector<Prompt> prompts;
-  std::vector<at::Tensor> targets;
+Batch MakeBatch(const SegmenterTraining& training, const PictureSource& pictures,
+                std::uint64_t number, Random& random, const segmenter::SamConfig& config) {
+  const std::int64_t input_size = config.image_encoder.image_size;
+  std::vector<at::Tensor> inputs, targets, others;
+  Batch batch;
   for (int i = 0; i < training.images_per_replica; ++i) {
-    const Scene scene = pictures(batch * training.images_per_replica + i);
+    const Scene scene = pictures(number * training.images_per_replica + i);
     inputs.push_back(SegmenterInput(scene.image, input_size));
-    for (int p = 0; p < training.prompts_per_image; ++p) {
+    std::vector<at::Tensor> coverage;
+    for (const SceneObject& object : scene.objects)
+      coverage.push_back(Coverage(object.mask, input_size, config.low_res_size()));
+    const at::Tensor all = at::stack(coverage).sum(0);
+    const int count = static_cast<int>(scene.objects.size());
+    const int first = random.Integer(0, count - 1);
+    for (int p = 0; p < training.boxes_per_image + training.clicks_per_image; ++p) {
       // Every object in turn, then again with another prompt.
-      const SceneObject& object = scene.objects[p % scene.objects.size()];
-      Prompt& prompt = prompts.emplace_back();
-      prompt.use_box = random.Chance(0.5);
+      const int o = (first + p) % count;
+      const SceneObject& object = scene.objects[o];
+      Prompt& prompt = batch.prompts.emplace_back();
+      prompt.use_box = p < training.boxes_per_image;
       prompt.box = Jittered(random, object.box);
       if (!prompt.use_box) {
         prompt.clicks.push_back(RandomPixel(random, object.mask));
         prompt.click_labels.push_back(1);
       }
-      targets.push_back(Target(object.mask, input_size, low));
+      targets.push_back(coverage[o]);
+      others.push_back(all - coverage[o]);
     }
   }
-  const at::Tensor target = at::stack(targets);
+  batch.inputs = at::stack(inputs);
+  batch.target = at::stack(targets).unsqueeze(1);
+  batch.others = at::stack(others).unsqueeze(1);
+  return batch;
+}
+
+// Of the first round's single masks.
+struct RoundResult {
+  double loss = 0;
+  double iou_from_box = 0;
+  double iou_from_click = 0;
+};
+
+RoundResult ResultOf(const at::Tensor& loss, const segmenter::DecodedMasks& answer,
+                     const Batch& batch) {
+  const at::Tensor iou = MaskIou(answer.logits.slice(1, 0, 1), batch.target).flatten();
+  const auto prompts = static_cast<std::int64_t>(batch.prompts.size());
+  at::Tensor is_box = at::empty({prompts}, at::kBool);
+  for (std::int64_t i = 0; i < prompts; ++i) is_box[i] = batch.prompts[i].use_box;
+  return {loss.item<double>(), iou.masked_select(is_box).mean().item<double>(),
+          iou.masked_select(is_box.logical_not()).mean().item<double>()};
+}
+
+// Leaves the gradients of batch `number` in `sam`.
+RoundResult BackwardBatch(const SegmenterTraining& training, const PictureSource& pictures,
+                          std::uint64_t number, int rounds, double balance, segmenter::Sam& sam) {
+  Random random(SceneSeed(training.seed, "prompts", number));
+  Batch batch = MakeBatch(training, pictures, number, random, sam->config);
+  const at::Tensor weights = PixelWeights(batch.target, batch.others, balance);
   const at::Tensor embeddings =
-      sam->image_encoder(at::stack(inputs)).repeat_interleave(training.prompts_per_image, 0);
+      sam->image_encoder(batch.inputs)
+          .repeat_interleave(training.boxes_per_image + training.clicks_per_image, 0);
   const at::Tensor positions = sam->prompt_encoder->DensePositions();
 
-  const auto first =
-      sam->mask_decoder(embeddings, positions, Sparse(sam, prompts), sam->prompt_encoder->NoMask());
-  const MaskLoss loss = LossOf(first, target, balance);
-  at::Tensor total = loss.mask + loss.iou;
+  const auto first = sam->mask_decoder(embeddings, positions, Sparse(sam, batch.prompts),
+                                       sam->prompt_encoder->NoMask());
+  at::Tensor loss = LossOf(first, batch.target, weights);
+  const RoundResult result = ResultOf(loss, first, batch);
   if (rounds > 1) {
-    const at::Tensor earlier = first.logits.select(1, 0).detach();
-    for (std::size_t i = 0; i < prompts.size(); ++i) {
-      AddCorrection(random, earlier[i], target[i], static_cast<double>(input_size) / low,
-                    prompts[i]);
+    const at::Tensor earlier = first.logits.slice(1, 0, 1).detach();
+    const double pixels_per_cell = static_cast<double>(sam->config.image_encoder.image_size) /
+                                   static_cast<double>(sam->config.low_res_size());
+    for (std::size_t i = 0; i < batch.prompts.size(); ++i) {
+      const auto n = static_cast<std::int64_t>(i);
+      AddCorrection(random, earlier[n][0], batch.target[n][0], pixels_per_cell, batch.prompts[i]);
     }
-    const auto second = sam->mask_decoder(embeddings, positions, Sparse(sam, prompts),
-                                          sam->prompt_encoder->EmbedMasks(earlier.unsqueeze(1)));
-    const MaskLoss second_loss = LossOf(second, target, balance);
-    total = total + second_loss.mask + second_loss.iou;
+    const auto second = sam->mask_decoder(embeddings, positions, Sparse(sam, batch.prompts),
+                                          sam->prompt_encoder->EmbedMasks(earlier));
+    loss = loss + LossOf(second, batch.target, weights);
   }
-  total.backward();
-  return {loss.mask.item<double>(), loss.iou.item<double>(),
-          MaskIou(first.logits.select(1, 0), target).mean().item<double>()};
+  loss.backward();
+  return result;
 }
 
 }  // namespace
@@ -196,14 +225,15 @@ void TrainSegmenter(const SegmenterTraining& training, const PictureSource& pict
   Progress progress("segmenter", training.schedule.steps);
   std::vector<RoundResult> results(training.replicas);
   for (int step = 0; step < training.schedule.steps; ++step) {
-    // The second round costs as much as the first: every fourth step.
-    const int rounds = step % 4 == 3 ? 2 : 1;
+    // The second round costs as much as the first: every fourth step, once the first one's answers
+    // are worth correcting.
+    const bool corrects = step % 4 == 3 && step >= training.first_correction;
     const double done = static_cast<double>(step) / training.schedule.steps;
     const double balance =
         training.first_balance + done * (training.last_balance - training.first_balance);
     replicas.Backward([&](segmenter::Sam& replica, int r) {
       const std::uint64_t batch = static_cast<std::uint64_t>(step) * training.replicas + r;
-      results[r] = BackwardBatch(training, pictures, batch, rounds, balance, replica);
+      results[r] = BackwardBatch(training, pictures, batch, corrects ? 2 : 1, balance, replica);
     });
     const double norm = ClipGradients(*sam, training.max_gradient_norm);
     const double rate = training.schedule.LearningRate(step);
@@ -211,9 +241,9 @@ void TrainSegmenter(const SegmenterTraining& training, const PictureSource& pict
     optimizer.step();
     average.Update(*sam);
     progress.Step(step, rate,
-                  {{"mask", results[0].mask_loss},
-                   {"iou_error", results[0].iou_loss},
-                   {"iou", results[0].iou},
+                  {{"loss", results[0].loss},
+                   {"iou_from_box", results[0].iou_from_box},
+                   {"iou_from_click", results[0].iou_from_click},
                    {"norm", norm}});
   }
   average.CopyTo(*sam);
@@ -239,8 +269,18 @@ void InitializePositions(segmenter::Sam& sam) {
   table.slice(3, half, 2 * half).copy_(line.view({1, grid, 1, half}));
 }
 
+void InitializePromptFrequencies(segmenter::Sam& sam) {
+  constexpr double kLowest = 0.05;
+  constexpr double kHighest = 1;
+  at::Tensor& matrix = sam->prompt_encoder->pe_layer->positional_encoding_gaussian_matrix;
+  const std::int64_t count = matrix.size(1);
+  const at::Tensor share = at::arange(count, matrix.options()) /
+                           static_cast<double>(std::max<std::int64_t>(count - 1, 1));
+  matrix.mul_(kLowest * at::pow(kHighest / kLowest, share));
+}
+
 void TieCrossAttention(segmenter::Sam& sam) {
-  constexpr double kSpread = 2;
+  constexpr double kSpread = 1;
   constexpr double kEmbeddingScale = 0.1;
   constexpr double kImageScale = 0.3;
   const at::NoGradGuard no_grad;

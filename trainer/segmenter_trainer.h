@@ -12,7 +12,6 @@
 
 #include <cstdint>
 #include <opencv2/core/mat.hpp>
-#include <vector>
 
 #include "segmenter_service/modeling/sam.h"
 #include "trainer/optimization.h"
@@ -24,13 +23,13 @@ struct SegmenterTraining {
   FlatCosineSchedule schedule;
   int images_per_replica = 1;
   int replicas = 4;
-  int prompts_per_image = 6;
-  // Weight of BalancedCrossEntropy beside the dice loss, moved in a line over the steps. Against
-  // SAM's focal and dice loss, a network that knows nothing answers "nothing" for hundreds of steps
-  // before it finds out what prompts mean; balanced, it finds the place first and the outline
-  // later.
+  int boxes_per_image = 4;
+  int clicks_per_image = 4;
+  // The first step that has a second round.
+  int first_correction = 0;
+  // PixelWeights' `balance`, moved in a line over the steps: first the place, then the outline.
   double first_balance = 1;
-  double last_balance = 0.2;
+  double last_balance = 0.02;
   double weight_decay = 0.05;
   double max_gradient_norm = 1;
   double average_momentum = 0.005;
@@ -47,6 +46,12 @@ void TrainSegmenter(const SegmenterTraining& training, const PictureSource& pict
 // the picture, instead of zeros: the embedding then says from the first step on where its cells
 // are, which is what a prompt refers to.
 void InitializePositions(segmenter::Sam& sam);
+
+// Lowers the prompt encoder's frequencies, a buffer of the checkpoint, from SAM's N(0, 1) to N(0,
+// s) with s from 0.05 to 1, evenly in the logarithm. Two positions then look alike as far apart as
+// the middle of an object and the corners of its box are; with SAM's, a box says next to nothing
+// about its inside, and a network takes ages to learn what a prompt means.
+void InitializePromptFrequencies(segmenter::Sam& sam);
 
 // Starts the decoder's cross attentions with equal query and key projections, and embeddings that
 // don't drown positions: a prompt then attends to its own place from the first step on. From

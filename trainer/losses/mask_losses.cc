@@ -5,24 +5,21 @@
 
 namespace trainer {
 
-at::Tensor SigmoidFocalLoss(const at::Tensor& logits, const at::Tensor& target) {
-  constexpr double kAlpha = 0.25;
-  const at::Tensor p = logits.sigmoid();
-  const at::Tensor labels = target.expand_as(logits);
-  const at::Tensor entropy =
-      at::binary_cross_entropy_with_logits(logits, labels, {}, {}, at::Reduction::None);
-  const at::Tensor miss = (labels - p).square();
-  const at::Tensor weight = kAlpha * labels + (1 - kAlpha) * (1 - labels);
-  return (entropy * miss * weight).mean({-2, -1});
+at::Tensor PixelWeights(const at::Tensor& target, const at::Tensor& others, double balance) {
+  const auto area = [](const at::Tensor& coverage) {
+    return coverage.sum({-2, -1}, /*keepdim=*/true).clamp_min(1);
+  };
+  const at::Tensor background = 1 - target - others;
+  const at::Tensor own = 0.5 / area(target);
+  const at::Tensor balanced = 0.25 / area(others) * others + 0.25 / area(background) * background;
+  return own * target + balance * balanced + (1 - balance) * own * (1 - target);
 }
 
-at::Tensor BalancedCrossEntropy(const at::Tensor& logits, const at::Tensor& target) {
-  const at::Tensor others = 1 - target;
-  const at::Tensor weight = target / target.sum({-2, -1}, /*keepdim=*/true).clamp_min(1) +
-                            others / others.sum({-2, -1}, /*keepdim=*/true).clamp_min(1);
+at::Tensor WeightedCrossEntropy(const at::Tensor& logits, const at::Tensor& target,
+                                const at::Tensor& weights) {
   const at::Tensor entropy = at::binary_cross_entropy_with_logits(logits, target.expand_as(logits),
                                                                   {}, {}, at::Reduction::None);
-  return 0.5 * (entropy * weight).sum({-2, -1});
+  return (entropy * weights).sum({-2, -1});
 }
 
 at::Tensor DiceLoss(const at::Tensor& logits, const at::Tensor& target) {
@@ -33,8 +30,9 @@ at::Tensor DiceLoss(const at::Tensor& logits, const at::Tensor& target) {
 
 at::Tensor MaskIou(const at::Tensor& logits, const at::Tensor& target) {
   const at::Tensor mask = logits.detach().gt(0).to(target.scalar_type());
-  const at::Tensor overlap = (mask * target).sum({-2, -1});
-  const at::Tensor joined = mask.sum({-2, -1}) + target.sum({-2, -1}) - overlap;
+  const at::Tensor object = target.ge(0.5).to(target.scalar_type());
+  const at::Tensor overlap = (mask * object).sum({-2, -1});
+  const at::Tensor joined = mask.sum({-2, -1}) + object.sum({-2, -1}) - overlap;
   return at::where(joined > 0, overlap / joined.clamp_min(1), at::ones_like(joined));
 }
 

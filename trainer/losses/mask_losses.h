@@ -1,6 +1,8 @@
-// What SAM minimises for a mask (Kirillov et al. 2023, A "Training algorithm"): 20 · focal + 1 ·
-// dice, plus the squared error of the predicted IoU. All take mask logits [..., H, W] and a 0/1
-// target of a broadcastable shape, average over the pixels and return [...].
+// What the segmenter minimises for a mask: cross entropy, weighted so that a network that knows
+// nothing learns what a prompt is, plus dice. (SAM's own 20 · focal + dice rests on pre-trained
+// weights: from nothing it answers with empty masks and stays there.) All take mask logits
+// [..., H, W] and a target of a broadcastable shape, the share of each pixel that the object
+// covers, 0 to 1; they return [...].
 #ifndef DUET_TRAINER_LOSSES_MASK_LOSSES_H_
 #define DUET_TRAINER_LOSSES_MASK_LOSSES_H_
 
@@ -8,17 +10,23 @@
 
 namespace trainer {
 
-// Focal loss (Lin et al. 2017) with gamma 2 and alpha 0.25.
-at::Tensor SigmoidFocalLoss(const at::Tensor& logits, const at::Tensor& target);
+// How much each pixel counts in an object's cross entropy; [..., H, W] like `target`. `others` is
+// the coverage by objects that were not asked for.
+//
+// The object's pixels share a weight of 1/2. At `balance` 1 the other objects share 1/4 and the
+// background 1/4, however large each is: whoever answers "all objects" whatever the prompt loses as
+// much as by missing half of the object. At 0 every pixel counts as much as one of the object's,
+// which puts outlines where they belong. Between them: the blend.
+at::Tensor PixelWeights(const at::Tensor& target, const at::Tensor& others, double balance);
 
-// Cross entropy in which the object's pixels and all others have half of the weight each, however
-// small the object.
-at::Tensor BalancedCrossEntropy(const at::Tensor& logits, const at::Tensor& target);
+// Summed over the pixels.
+at::Tensor WeightedCrossEntropy(const at::Tensor& logits, const at::Tensor& target,
+                                const at::Tensor& weights);
 
 // 1 - (2 · overlap + 1) / (sum of both + 1), on probabilities.
 at::Tensor DiceLoss(const at::Tensor& logits, const at::Tensor& target);
 
-// IoU of the masks `logits > 0` and `target`; 1 if both are empty. No gradient.
+// IoU of the masks `logits > 0` and `target >= 1/2`; 1 if both are empty. No gradient.
 at::Tensor MaskIou(const at::Tensor& logits, const at::Tensor& target);
 
 }  // namespace trainer

@@ -5,12 +5,8 @@ import json
 import pathlib
 
 import numpy
-import pytest
 from label_studio_sdk.converter.brush import decode_rle
 from PIL import Image, ImageDraw
-
-# Goes as soon as models/demo/sam-demo.pth reaches its goal, a mean mask IoU of 0.85 (models/demo/README.md).
-WEAK_MASKS = pytest.mark.xfail(reason="models/demo/sam-demo.pth is a first, weak version", strict=False)
 
 
 @dataclasses.dataclass

@@ -26,7 +26,6 @@ def task(make_project, scenes, labels):
     return project, task, scenes[0], scenes[0].largest()
 
 
-@scene_files.WEAK_MASKS
 def test_a_click_gives_one_brush_region_in_the_prompts_label(task):
     project, task_id, scene, thing = task
     x, y = inside(thing.mask)
@@ -53,7 +52,6 @@ def test_points_of_both_signs_make_one_answer(task):
     assert mask[y, x] and not mask[outside_y, outside_x]
 
 
-@scene_files.WEAK_MASKS
 def test_a_dragged_rectangle_gives_the_object_in_it(task):
     project, task_id, scene, thing = task
 

@@ -83,7 +83,6 @@ def test_an_opened_task_brings_its_prediction(make_project, scenes, labels):
 
 
 @pytest.mark.parametrize("tag, at_least", [("BrushLabels", 0.7), ("PolygonLabels", 0.7)])
-@scene_files.WEAK_MASKS
 def test_masks_come_with_the_boxes_and_cover_what_was_drawn(make_project, scenes, labels, tag, at_least):
     label_config = config(labels, "RectangleLabels", tag)
     project = make_project(label_config)
@@ -102,7 +101,6 @@ def test_masks_come_with_the_boxes_and_cover_what_was_drawn(make_project, scenes
     assert sum(recalls) / len(recalls) >= ENOUGH, recalls
 
 
-@scene_files.WEAK_MASKS
 def test_ellipses_are_emitted_where_they_are_the_only_kind(make_project, scenes, labels):
     label_config = config(labels, "EllipseLabels")
     project = make_project(label_config)

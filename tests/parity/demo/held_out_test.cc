@@ -12,12 +12,23 @@ namespace {
 // rounding.
 constexpr int kScenes = 12;
 constexpr double kLeastBoxAp50 = 0.90;
+constexpr double kLeastMaskIouFromBox = 0.85;
+constexpr double kLeastMaskIouFromClick = 0.77;
 
 TEST(DemoModelsTest, TheDetectorFindsHeldOutShapes) {
   const auto score =
       ScoreDetector(DUET_SOURCE_DIR "/models/demo/rtmdet-demo.pth", HeldOutScenes(1, kScenes));
   ASSERT_TRUE(score.ok()) << score.status();
   EXPECT_GE(score->ap50.mean, kLeastBoxAp50);
+}
+
+TEST(DemoModelsTest, TheSegmenterCutsOutTheShapeThatIsMeant) {
+  const auto score =
+      ScoreSegmenter(DUET_SOURCE_DIR "/models/demo/sam-demo.pth", HeldOutScenes(1, kScenes));
+  ASSERT_TRUE(score.ok()) << score.status();
+  EXPECT_GE(score->box, kLeastMaskIouFromBox);
+  EXPECT_GE(score->click, kLeastMaskIouFromClick);
+  EXPECT_GE(score->second_click, score->click);  // a correction helps
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ from service import wait_until
 MONITORING = DEPLOY / "k8s/components/monitoring"
 # What is counted only once something went wrong; the rest must be there after ordinary work.
 ONLY_ON_TROUBLE = {"duet_queue_unserved_total", "duet_gateway_degraded_total", "duet_gateway_dropped_total"}
-RATE_INTERVAL = "30s"  # what Grafana puts for $__rate_interval, at the test's scrape interval
+RATE_INTERVAL = "5m"  # what Grafana would put for $__rate_interval; longer than this test takes on a busy machine
 
 
 def rules_as_prometheus_wants_them():
@@ -158,11 +158,12 @@ def watched(tmp_path_factory):
         try:
             prometheus.wait_for("count(duet_ready == 1) == 3")
             done = 0
-            for _ in range(3):  # with scrapes between, since a series' first value has no rate
+            for clicks in range(1, 4):  # with scrapes between, since a series' first value has no rate
                 done += duet.work()
                 prometheus.wait_for(f"sum(duet_gateway_tasks_total) == {done}")
-                prometheus.wait_for('duet_segmenter_prompts_total > 0')
+                prometheus.wait_for(f"duet_segmenter_prompts_total >= {clicks}")
             prometheus.wait_for(f'rate(duet_segmenter_prompts_total[{RATE_INTERVAL}]) > 0')
+            prometheus.wait_for(f'rate(duet_segmenter_embeddings_total{{result="hit"}}[{RATE_INTERVAL}]) > 0')
             texts = {job: requests.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text
                      for job, port in ports.items()}
             yield prometheus, texts

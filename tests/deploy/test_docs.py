@@ -1,0 +1,63 @@
+"""Pages and programs name the same flags, ports, variables and metrics."""
+
+import re
+import sys
+
+import pytest
+
+from conftest import BINARIES, DEPLOY, ROOT, run
+
+PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", DEPLOY / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+MANIFESTS = [DEPLOY / "compose.yaml", *sorted((DEPLOY / "k8s").rglob("*.yaml"))]
+# Of other programs: docker, kubectl, helm, cmake, ctest, redis, absl, our benchmarks.
+OTHERS_FLAGS = {
+    "bind", "build", "cert", "cpu_time", "file", "from-literal", "key", "no-browser", "out", "only", "output-on-failure",
+    "preset", "runs", "scale", "seed", "skip", "target", "test-dir", "values", "version", "count",
+    "undefok", "stderrthreshold", "dev", "all", "benchmark_filter", "json", "seconds"}
+# Label Studio, Grafana, Prometheus and PostgreSQL in compose.yaml.
+OTHERS_PORTS = {"8080", "3000", "9090", "5432", "6379"}
+
+
+@pytest.fixture(scope="module")
+def flags(help_of):
+    """Of the three binaries and of ./duet."""
+    text = "".join(help_of(name) for name in BINARIES)
+    text += "".join(run(ROOT / "duet", *command).stdout for command in (["up", "--help"], ["test", "--help"], ["models"]))
+    text += run(sys.executable, ROOT / "tools/capacity.py", "check", "--help").stdout
+    return set(re.findall(r"--([a-z][a-z_-]*[a-z])", text))
+
+
+@pytest.mark.parametrize("page", PAGES + MANIFESTS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_flags_in_a_page_exist(page, flags):
+    foreign = page.name == "compose.yaml" or "redis" in page.parts
+    named = set(re.findall(r"(?<![\w-])--([a-z][a-z_-]*[a-z])", page.read_text()))
+    unknown = named - flags - OTHERS_FLAGS
+    if foreign:  # arguments of other programs too; ours have underscores
+        unknown = {flag for flag in unknown if "_" in flag}
+    assert not unknown
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_ports_and_variables_in_a_page_are_the_programs(page, help_of):
+    text, helps = page.read_text(), "".join(help_of(name) for name in BINARIES)
+    ports = set(re.findall(r"(?:localhost|HOST|host|gateway|127\.0\.0\.1):(\d{4,5})\b", text))
+    assert ports <= set(re.findall(r"\(default: (\d+); env", helps)) | OTHERS_PORTS
+    variables = set(re.findall(r"\bDUET_[A-Z_]+[A-Z]\b", text)) - {"DUET_STATE", "DUET_UPDATE_PICTURES"}  # of ./duet and of a test
+    assert all(f"env: {variable})" in helps for variable in variables), variables
+
+
+@pytest.mark.parametrize("page", PAGES + MANIFESTS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_metrics_in_a_page_are_declared(page):
+    declared = set()
+    for header in [*ROOT.glob("serving/*.h"), *ROOT.glob("*_service/**/*.h"), *ROOT.glob("gateway/**/*.h")]:
+        declared |= set(re.findall(r'"(duet_[a-z_]+)"', header.read_text()))
+    named = set(re.findall(r"\b(duet_[a-z_]*(?:_total|_seconds|_bytes|_depth|_in_flight|_ready|_count|_sum|_bucket))\b",
+                           page.read_text()))
+    own = {"duet_queue_wait_seconds"}  # made by components/queue-time
+    assert {re.sub(r"_(count|sum|bucket)$", "", name) for name in named} - own <= declared
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in PAGES + [ROOT / "CONTRIBUTING.md"]:
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+            assert target.startswith("http") or (page.parent / target).exists(), f"{page.name}: {target}"

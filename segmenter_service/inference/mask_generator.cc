@@ -12,8 +12,6 @@
 #include <optional>
 #include <utility>
 
-#include "segmenter_service/inference/mask_renderer.h"
-
 namespace segmenter {
 namespace {
 
@@ -178,14 +176,14 @@ std::vector<Candidate> RemoveSmallRegions(std::vector<Candidate> candidates,
 
 // Appends the masks of one batch that pass the filters, in the crop's frame.
 void Collect(const LowResMasks& masks, absl::Span<const vision::Point> points,
-             const MaskRenderer& renderer, const vision::Box& crop, vision::Size image,
+             const vision::MaskRenderer& renderer, const vision::Box& crop, vision::Size image,
              const MaskGeneratorOptions& options, std::vector<Candidate>* candidates) {
   for (std::size_t i = 0; i < points.size(); ++i) {
     for (int m = 0; m < masks.masks_per_prompt; ++m) {
       const float iou = masks.IouScore(i, m);
       if (options.pred_iou_thresh > 0 && !(iou > options.pred_iou_thresh)) continue;
-      RenderedMask rendered = renderer.Render(masks.Logits(i, m), options.mask_threshold,
-                                              options.stability_score_offset);
+      vision::RenderedMask rendered = renderer.Render(masks.Logits(i, m), options.mask_threshold,
+                                                      options.stability_score_offset);
       if (options.stability_score_thresh > 0 &&
           !(rendered.stability_score >= options.stability_score_thresh)) {
         continue;
@@ -274,7 +272,7 @@ absl::StatusOr<std::vector<GeneratedMask>> GenerateMasks(vision::Size image,
     absl::StatusOr<std::shared_ptr<const ImageEmbedding>> embedding = steps.embed(crop.box);
     if (!embedding.ok()) return embedding.status();
     const InputGeometry& geometry = (*embedding)->geometry;
-    std::optional<MaskRenderer> renderer;  // the first answer says how large low-res masks are
+    std::optional<vision::MaskRenderer> renderer;  // the first answer says how large masks are
     const std::vector<vision::Point> grid = PointGrid(PointsPerSide(options, crop.layer), crop.box);
     std::vector<Candidate> candidates;
     for (std::size_t from = 0; from < grid.size(); from += options.points_per_batch) {
@@ -286,7 +284,7 @@ absl::StatusOr<std::vector<GeneratedMask>> GenerateMasks(vision::Size image,
       }
       const absl::StatusOr<LowResMasks> masks = steps.decode(*embedding, prompts);
       if (!masks.ok()) return masks.status();
-      if (!renderer) renderer.emplace(geometry, masks->size);
+      if (!renderer) renderer.emplace(MakeMaskRenderer(geometry, masks->size));
       Collect(*masks, points, *renderer, crop.box, image, options, &candidates);
       done += static_cast<int>(points.size());
       if (absl::Status status = steps.progress(done, total); !status.ok()) return status;

@@ -37,6 +37,18 @@ absl::StatusOr<InputGeometry> FitInput(vision::Size original, int image_size) {
   return InputGeometry{original, resized, image_size};
 }
 
+vision::MaskRenderer MakeMaskRenderer(const InputGeometry& geometry, int low_res_size) {
+  const auto axis = [&](int resized, int original) {
+    return vision::MaskAxis{.low_res = low_res_size,
+                            .input = geometry.image_size,
+                            .kept = resized,
+                            .scaled = original,
+                            .picture = original};
+  };
+  return {axis(geometry.resized.width, geometry.original.width),
+          axis(geometry.resized.height, geometry.original.height)};
+}
+
 cv::Mat ResizeToInput(const cv::Mat& image, const InputGeometry& geometry) {
   return vision::PilResizeBilinear(image, geometry.resized);
 }

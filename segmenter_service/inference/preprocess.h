@@ -10,6 +10,7 @@
 #include <opencv2/core/mat.hpp>
 
 #include "vision/geometry.h"
+#include "vision/mask_renderer.h"
 
 namespace segmenter {
 
@@ -25,6 +26,11 @@ struct InputGeometry {
 
 // InvalidArgument if a side would vanish (a picture 2000 times as wide as high).
 absl::StatusOr<InputGeometry> FitInput(vision::Size original, int image_size);
+
+// For masks of low_res_size x low_res_size logits, as Sam.postprocess_masks makes them: the padding
+// is cropped before the picture's size is restored. REQUIRES: `low_res_size` is at most
+// geometry.image_size (a quarter of it where patches have 16 pixels, half where they have 8).
+vision::MaskRenderer MakeMaskRenderer(const InputGeometry& geometry, int low_res_size);
 
 // Scales with Pillow's filter. REQUIRES: `image` is CV_8UC3 of size geometry.original.
 cv::Mat ResizeToInput(const cv::Mat& image, const InputGeometry& geometry);

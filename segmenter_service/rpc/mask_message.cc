@@ -106,7 +106,7 @@ absl::StatusOr<std::vector<Prompt>> ReadPrompts(const pb::SegmentRequest& reques
   return prompts;
 }
 
-absl::Status WriteMask(const RenderedMask& rendered, absl::Span<const float> low_res_logits,
+absl::Status WriteMask(const vision::RenderedMask& rendered, absl::Span<const float> low_res_logits,
                        const MaskFormats& formats, pb::Mask* message) {
   const vision::Mask& mask = rendered.mask;
   message->set_stability_score(static_cast<float>(rendered.stability_score));

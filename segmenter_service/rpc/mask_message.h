@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "duet/segmenter/v1/segmenter.pb.h"
-#include "segmenter_service/inference/mask_renderer.h"
 #include "segmenter_service/inference/prompt.h"
+#include "vision/mask_renderer.h"
 
 namespace segmenter {
 
@@ -36,7 +36,7 @@ absl::StatusOr<std::vector<Prompt>> ReadPrompts(const duet::segmenter::v1::Segme
 
 // Everything but `iou_score`. Only what `formats` asks for is computed. Internal if a PNG cannot be
 // written.
-absl::Status WriteMask(const RenderedMask& rendered, absl::Span<const float> low_res_logits,
+absl::Status WriteMask(const vision::RenderedMask& rendered, absl::Span<const float> low_res_logits,
                        const MaskFormats& formats, duet::segmenter::v1::Mask* message);
 
 }  // namespace segmenter

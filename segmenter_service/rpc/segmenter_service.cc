@@ -83,7 +83,8 @@ absl::StatusOr<std::string_view> ReadImageBytes(const duet::vision::v1::Image& i
 
 absl::Status WriteResults(const SegmentAnswer& answer, const MaskFormats& formats,
                           pb::SegmentResponse* response) {
-  const MaskRenderer renderer(answer.image.embedding->geometry, answer.masks.size);
+  const vision::MaskRenderer renderer =
+      MakeMaskRenderer(answer.image.embedding->geometry, answer.masks.size);
   const std::size_t prompts = answer.masks.iou_scores.size() / answer.masks.masks_per_prompt;
   for (std::size_t i = 0; i < prompts; ++i) {
     pb::PromptResult* result = response->add_results();

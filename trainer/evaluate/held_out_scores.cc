@@ -7,7 +7,6 @@
 
 #include "checkpoint/checkpoint.h"
 #include "detector_service/inference/detection_model.h"
-#include "segmenter_service/inference/mask_renderer.h"
 #include "segmenter_service/inference/sam_network.h"
 #include "trainer/evaluate/box_iou.h"
 #include "vision/mask.h"
@@ -85,12 +84,13 @@ class Session {
       : network_(&network),
         geometry_(geometry),
         embedding_(std::move(embedding)),
-        renderer_(geometry, static_cast<int>(network.config().low_res_size())) {}
+        renderer_(segmenter::MakeMaskRenderer(geometry,
+                                              static_cast<int>(network.config().low_res_size()))) {}
 
   segmenter::SamNetwork* network_;
   segmenter::InputGeometry geometry_;
   std::vector<float> embedding_;
-  segmenter::MaskRenderer renderer_;
+  vision::MaskRenderer renderer_;
 };
 
 absl::Status AddObject(Session& session, const SceneObject& object, SegmenterScore& score) {

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "nn/state_dict.h"
-#include "segmenter_service/inference/mask_renderer.h"
 #include "segmenter_service/inference/preprocess.h"
 #include "segmenter_service/inference/sam_network.h"
 #include "segmenter_service/modeling/sam.h"
@@ -60,7 +59,7 @@ BENCHMARK(DecodeBoxes)->Arg(1)->Arg(16)->Unit(benchmark::kMillisecond)->UseRealT
 
 void RenderMask(benchmark::State& state) {
   const vision::Size original{static_cast<int>(state.range(0)), static_cast<int>(state.range(1))};
-  const MaskRenderer renderer(FitInput(original, 1024).value(), 256);
+  const vision::MaskRenderer renderer = MakeMaskRenderer(FitInput(original, 1024).value(), 256);
   std::vector<float> logits;
   for (int y = 0; y < 256; ++y) {
     for (int x = 0; x < 256; ++x) {

@@ -14,7 +14,6 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
-#include "segmenter_service/inference/mask_renderer.h"
 #include "segmenter_service/inference/preprocess.h"
 #include "segmenter_service/inference/sam_network.h"
 #include "tests/parity/segmenter_service/golden_image.h"
@@ -92,7 +91,8 @@ TEST_P(SamParityTest, PictureToMaskEqualsTheReference) {
   }
   EXPECT_LE(worst, kEmbeddingTolerance);
 
-  const MaskRenderer renderer(geometry, static_cast<int>(network.config().low_res_size()));
+  const vision::MaskRenderer renderer =
+      MakeMaskRenderer(geometry, static_cast<int>(network.config().low_res_size()));
   for (const GoldenPrompts& expected : golden.prompts) {
     SCOPED_TRACE(expected.name);
     std::vector<Prompt> prompts;
@@ -120,7 +120,7 @@ TEST_P(SamParityTest, PictureToMaskEqualsTheReference) {
                                                    expected.logits.values[i]));
     }
     EXPECT_LE(worst_logit, kLogitTolerance);
-    const RenderedMask rendered = renderer.Render(masks.Logits(0, 0));
+    const vision::RenderedMask rendered = renderer.Render(masks.Logits(0, 0));
     EXPECT_GE(MaskIou(rendered.mask, expected.first_mask), kMaskIou);
   }
 }

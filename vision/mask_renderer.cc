@@ -1,7 +1,9 @@
-#include "segmenter_service/inference/mask_renderer.h"
+#include "vision/mask_renderer.h"
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <utility>
@@ -13,7 +15,7 @@
 #define DUET_CLONES
 #endif
 
-namespace segmenter {
+namespace vision {
 namespace {
 
 // Where bilinear interpolation (align_corners=False) of `in` samples to `out` reads for one output:
@@ -49,7 +51,7 @@ DUET_CLONES RowCounts ThresholdRow(const float* a, const float* b, const float* 
   return counts;
 }
 
-void AppendSpans(const std::vector<std::uint8_t>& inside, int y, std::vector<vision::Span>* spans) {
+void AppendSpans(const std::vector<std::uint8_t>& inside, int y, std::vector<Span>* spans) {
   const std::uint8_t* const begin = inside.data();
   const std::uint8_t* const end = begin + inside.size();
   const auto find = [end](const std::uint8_t* from, int value) {
@@ -65,28 +67,26 @@ void AppendSpans(const std::vector<std::uint8_t>& inside, int y, std::vector<vis
 
 }  // namespace
 
-MaskRenderer::MaskRenderer(const InputGeometry& geometry, int low_res_size)
-    : low_res_size_(low_res_size),
-      columns_(Blends(geometry.original.width, geometry.resized.width, geometry.image_size,
-                      low_res_size)),
-      rows_(Blends(geometry.original.height, geometry.resized.height, geometry.image_size,
-                   low_res_size)) {}
+MaskRenderer::MaskRenderer(const MaskAxis& columns, const MaskAxis& rows)
+    : picture_{columns.picture, rows.picture},
+      low_res_width_(columns.low_res),
+      columns_(Blends(columns)),
+      rows_(Blends(rows)) {}
 
-std::vector<MaskRenderer::Blend> MaskRenderer::Blends(int original, int resized, int image_size,
-                                                      int low_res_size) {
+std::vector<MaskRenderer::Blend> MaskRenderer::Blends(const MaskAxis& axis) {
+  const int rendered = std::min(axis.scaled, axis.picture);
   std::vector<Blend> blends;
-  blends.reserve(original);
-  for (int i = 0; i < original; ++i) {
-    const Sample outer = Bilinear(i, resized, original);
+  blends.reserve(rendered);
+  for (int i = 0; i < rendered; ++i) {
+    const Sample outer = Bilinear(i, axis.kept, axis.scaled);
     // Neighbours in the input are at most one low-res cell apart, so three cells hold all four
     // samples.
-    const int first =
-        std::min(Bilinear(outer.low, low_res_size, image_size).low, std::max(0, low_res_size - 3));
+    const int first = std::min(Bilinear(outer.low, axis.low_res, axis.input).low, axis.low_res - 3);
     Blend blend{first, {0, 0, 0}};
     const std::array<std::pair<int, float>, 2> parts = {
         {{outer.low, 1.0f - outer.fraction}, {outer.high, outer.fraction}}};
     for (const auto& [position, weight] : parts) {
-      const Sample inner = Bilinear(position, low_res_size, image_size);
+      const Sample inner = Bilinear(position, axis.low_res, axis.input);
       blend.weights[inner.low - first] += weight * (1.0f - inner.fraction);
       blend.weights[inner.high - first] += weight * inner.fraction;
     }
@@ -99,11 +99,19 @@ RenderedMask MaskRenderer::Render(absl::Span<const float> logits, float threshol
                                   float stability_offset) const {
   const int width = static_cast<int>(columns_.size()), height = static_cast<int>(rows_.size());
 
+  // A blend is no larger than what it is made of: rows that stay below both thresholds are skipped.
+  const float least = threshold - std::abs(stability_offset);
+  const auto is_background = [&](int first) {
+    const auto begin = logits.begin() + static_cast<std::ptrdiff_t>(first) * low_res_width_;
+    return std::none_of(begin, begin + 3 * low_res_width_,
+                        [&](float logit) { return logit > least; });
+  };
+
   // Low-res rows at full width. The last ones may lie in the padding, where nothing reads them.
   const int rows_needed = rows_.back().first + 3;
   std::vector<float> wide(static_cast<std::size_t>(rows_needed) * width);
   for (int y = 0; y < rows_needed; ++y) {
-    const float* in = logits.data() + static_cast<std::size_t>(y) * low_res_size_;
+    const float* in = logits.data() + static_cast<std::size_t>(y) * low_res_width_;
     float* out = wide.data() + static_cast<std::size_t>(y) * width;
     for (int x = 0; x < width; ++x) {
       const Blend& blend = columns_[x];
@@ -113,11 +121,18 @@ RenderedMask MaskRenderer::Render(absl::Span<const float> logits, float threshol
   }
 
   RenderedMask result;
-  result.mask.size = {width, height};
+  result.mask.size = picture_;
   std::vector<std::uint8_t> inside(width);
   std::int64_t above = 0, below = 0;
+  int checked = -1;  // the low-res row that the last output row began at
+  bool background = false;
   for (int y = 0; y < height; ++y) {
     const Blend& blend = rows_[y];
+    if (blend.first != checked) {
+      checked = blend.first;
+      background = is_background(checked);
+    }
+    if (background) continue;
     const float* row = wide.data() + static_cast<std::size_t>(blend.first) * width;
     const RowCounts counts = ThresholdRow(row, row + width, row + 2 * width, blend.weights, width,
                                           threshold, stability_offset, inside.data());
@@ -129,4 +144,4 @@ RenderedMask MaskRenderer::Render(absl::Span<const float> logits, float threshol
   return result;
 }
 
-}  // namespace segmenter
+}  // namespace vision

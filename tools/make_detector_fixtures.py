@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Makes tests/data/detector/ from a directory of goldens that the Python reference (mmdet, mmyolo) computed.
+"""Makes tests/data/detector/ from a directory of goldens that the Python reference (mmdet, mmrotate, mmyolo) computed.
 
 usage: make_detector_fixtures.py GOLDENS tests/data/detector      (needs numpy)
 
-Per model: NAME.pth as it is; NAME.json with, per picture, the input's SHA-256 and the final detections;
-NAME.safetensors with the maps of the first picture (backbone, neck, head), float32, for RTMDet; "layers" in
-NAME.json for the others: what each block of the network gave for the first picture, as a sum of absolute values and
-some of its values by index.
+Per model: NAME.pth as it is; NAME.json with, per picture, the input's SHA-256 and the final detections (masks as COCO
+run-length codes: all of small pictures, every fifth of large ones); NAME.safetensors with maps of the first picture
+(backbone, neck, head), float32, for RTMDet; "layers" in NAME.json for the others: what each block of the network gave for
+the first picture, as a sum of absolute values and some of its values by index.
 """
 import json
 import os
@@ -16,10 +16,22 @@ import sys
 
 import numpy as np
 
-# Which maps each model keeps; one full set is enough to find a wrong module, the heads cover the other variants.
-MODELS = {"tiny": ("backbone", "neck", "head"), "exp": ("head",), "mmyolo_rtmdet": ("head",)}
+# Which maps each model keeps, by how their names begin; one full set is enough to find a wrong module, the heads cover
+# the other variants.
+MODELS = {
+    "tiny": ("backbone", "neck", "head"),
+    "exp": ("head",),
+    "mmyolo_rtmdet": ("head",),
+    "ins": ("head_cls_2", "head_reg_2", "head_kernel", "mask_feat"),
+    "rtmr": ("head",),
+    "mmyolo_rtmr": ("head",),
+}
 # Where each is below GOLDENS, if not under rtmdet/NAME.
-FOLDERS = {"mmyolo_rtmdet": "rtmdet/yolo"}
+FOLDERS = {"mmyolo_rtmdet": "rtmdet/yolo", "rtmr": "yolo/rtmr", "mmyolo_rtmr": "yolo/rtmr_y"}
+# The two sets have pictures of the same names.
+PICTURES = {"rtmdet": "images", "yolo": "images_yolo"}
+LARGE_PIXELS = 100000
+MASKS_OF_LARGE = 5
 
 
 def write_safetensors(path, arrays):
@@ -45,31 +57,41 @@ def layers(trace):
             for name, entry in trace.items() if "#" not in name}
 
 
+def masks(image):
+    height, width = image["ori_shape"]
+    step = MASKS_OF_LARGE if height * width > LARGE_PIXELS else 1
+    return [mask["counts"] if i % step == 0 else None for i, mask in enumerate(image["result"]["masks"])]
+
+
 def main(goldens, out):
     for model, kept in MODELS.items():
-        folder = os.path.join(goldens, FOLDERS.get(model, "rtmdet/" + model))
+        place = FOLDERS.get(model, "rtmdet/" + model)
+        folder = os.path.join(goldens, place)
         with open(os.path.join(folder, "golden.json")) as file:
             golden = json.load(file)
         shutil.copyfile(os.path.join(folder, golden["checkpoint"]), os.path.join(out, model + ".pth"))
-        pictures = os.path.join(out, os.path.dirname(golden["images"][0]["file"]))
-        os.makedirs(pictures, exist_ok=True)
+        pictures = PICTURES[place.split("/")[0]]
+        os.makedirs(os.path.join(out, pictures), exist_ok=True)
         images = []
         for image in golden["images"]:
-            shutil.copyfile(os.path.join(folder, "..", image["file"]), os.path.join(out, image["file"]))
+            name = f"{pictures}/{os.path.basename(image['file'])}"
+            shutil.copyfile(os.path.join(folder, "..", image["file"]), os.path.join(out, name))
+            result = image["result"]
             images.append({
-                "file": image["file"],
+                "file": name,
                 "scale_factor": image["scale_factor"],
                 "input_sha256": image["input"]["sha256_f32_nchw"],
-                "bboxes": [[number(v) for v in box] for box in image["result"]["bboxes"]],
-                "scores": [number(v) for v in image["result"]["scores"]],
-                "labels": image["result"]["labels"],
+                "bboxes": [[number(v) for v in box] for box in result["bboxes"]],
+                "scores": [number(v) for v in result["scores"]],
+                "labels": result["labels"],
+                **({"masks": masks(image)} if "masks" in result else {}),
             })
         stem = os.path.splitext(os.path.basename(golden["images"][0]["file"]))[0]
         fixture = {"classes": golden["classes"], "images": images}
         if kept:
             maps = np.load(os.path.join(folder, stem + ".npz"))
             write_safetensors(os.path.join(out, model + ".safetensors"),
-                              {name: maps[name] for name in maps.files if name.split("_")[0] in kept})
+                              {name: maps[name] for name in maps.files if name.startswith(kept)})
         else:
             with open(os.path.join(folder, stem + "_trace.json")) as file:
                 fixture["layers"] = layers(json.load(file))

@@ -197,11 +197,11 @@ const PythonValue* FindPipeline(const PythonValue& config) {
 }  // namespace
 
 std::string DetectorSettings::Fingerprint() const {
-  return absl::StrFormat("%d,%dx%d,%d,%g,%g,%g,%g,%g,%g,%d,%d,%g,%d,%g,%g,%d,%d,%d",
+  return absl::StrFormat("%d,%dx%d,%d,%g,%g,%g,%g,%g,%g,%d,%d,%g,%d,%g,%g,%d,%d,%d,%g",
                          static_cast<int>(resize), input_size.width, input_size.height, pad_value,
                          mean[0], mean[1], mean[2], std[0], std[1], std[2], bgr_to_rgb,
                          static_cast<int>(rule), score_threshold, nms_pre, min_bbox_size,
-                         nms_iou_threshold, max_per_img, multi_label, yolox_style);
+                         nms_iou_threshold, max_per_img, multi_label, yolox_style, mask_threshold);
 }
 
 absl::StatusOr<DetectorSettings> ReadSettings(const PythonConfig& config,
@@ -228,8 +228,12 @@ absl::StatusOr<DetectorSettings> ReadSettings(const PythonConfig& config,
     reader.Bool(test->Find("multi_label"), "test_cfg multi_label", &settings.multi_label);
     reader.Bool(test->Find("yolox_style"), "test_cfg yolox_style", &settings.yolox_style);
     if (settings.yolox_style) settings.max_per_img = std::numeric_limits<int>::max();
+    reader.Number(test->Find("mask_thr_binary"), "test_cfg mask_thr_binary", 0, 1,
+                  &settings.mask_threshold);
     const PythonValue* nms = test->Find("nms");
-    if (nms != nullptr && TypeOf(*nms) != "nms" && !TypeOf(*nms).empty()) {
+    // Which of the two it is follows from the head.
+    if (nms != nullptr && TypeOf(*nms) != "nms" && TypeOf(*nms) != "nms_rotated" &&
+        !TypeOf(*nms).empty()) {
       reader.Fail(absl::StrCat("test_cfg nms type '", TypeOf(*nms), "' is not supported"));
     }
   }

@@ -50,6 +50,7 @@ struct DetectorSettings {
   bool multi_label = true;  // a box may be a candidate for several classes
   // mmyolo's name for: objectness is no filter of its own, and detections are not counted.
   bool yolox_style = false;
+  double mask_threshold = 0.5;  // probability from which on a pixel belongs to a mask
 
   // Every value that changes answers, as short text; part of the model's version.
   std::string Fingerprint() const;

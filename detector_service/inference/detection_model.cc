@@ -96,6 +96,8 @@ absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Load(const LoadO
   model->settings_ = *std::move(settings);
 
   model->name_ = ModelName(shape);
+  model->has_masks_ = shape.head == HeadKind::kInstances;
+  model->has_rotated_boxes_ = shape.head == HeadKind::kRotated;
   model->classes_ = ClassNames(file->meta, *config, shape.num_classes);
   if (model->classes_.size() != static_cast<std::size_t>(shape.num_classes)) {
     return absl::FailedPreconditionError(
@@ -126,7 +128,9 @@ absl::StatusOr<std::vector<Detection>> DetectionModel::Detect(const cv::Mat& pic
       .min_bbox_size = settings_.min_bbox_size,
       .nms_iou_threshold = options.nms_iou_threshold.value_or(settings_.nms_iou_threshold),
       .max_detections = options.max_detections.value_or(settings_.max_per_img),
-      .clip_to_image = options.clip_to_image};
+      .clip_to_image = options.clip_to_image,
+      .paint_masks = !options.omit_masks,
+      .mask_threshold = settings_.mask_threshold};
   if (!options.class_ids.empty()) {
     post.wanted_classes.resize(classes_.size(), false);
     for (int id : options.class_ids) post.wanted_classes[id] = true;

@@ -41,6 +41,7 @@ struct DetectOptions {
   std::optional<double> nms_iou_threshold;
   bool clip_to_image = true;
   std::vector<int> class_ids;  // empty: all
+  bool omit_masks = false;
 };
 
 class DetectionModel {
@@ -61,6 +62,9 @@ class DetectionModel {
   // Changes whenever answers may change: "rtmdet-m-1a2b3c4d-fp32-5e6f".
   const std::string& version() const { return version_; }
   const std::vector<std::string>& classes() const { return classes_; }
+  // What detections carry besides box, score and class.
+  bool has_masks() const { return has_masks_; }
+  bool has_rotated_boxes() const { return has_rotated_boxes_; }
   // The config's, with the overrides of LoadOptions.
   const DetectorSettings& settings() const { return settings_; }
   // The config's own score_thr, made for evaluation; settings() has what is served.
@@ -75,6 +79,8 @@ class DetectionModel {
   std::string name_;
   std::string version_;
   std::vector<std::string> classes_;
+  bool has_masks_ = false;
+  bool has_rotated_boxes_ = false;
   DetectorSettings settings_;
   double evaluation_score_threshold_ = 0;
   std::uint64_t parameter_count_ = 0;

@@ -3,6 +3,7 @@
 #include <absl/status/status.h>
 #include <absl/strings/str_format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <utility>
@@ -27,23 +28,39 @@ class PackedNetwork final : public Network {
                                                  size.height));
     }
     program_->Run(input);
-    output->num_classes = config_.num_classes;
+    *output = {.num_classes = config_.num_classes};
+    std::size_t index = 0;  // in the order of BuildGraph
+    const auto next = [&] { return Rows(program_->output(index++)); };
     for (int i = 0; i < kLevels; ++i) {
-      const auto logits = program_->output(2 * i);
-      const auto distances = program_->output(2 * i + 1);
-      distances_[i].assign(distances.data, distances.data + std::size_t{1} * distances.height *
-                                                                distances.width *
-                                                                distances.channels);
-      const auto stride = static_cast<float>(kStrides[i]);
-      for (float& d : distances_[i]) d = (config_.exp_on_reg ? std::exp(d) : d) * stride;
-      output->levels[i] = {.grid = {logits.width, logits.height},
-                           .logits = {logits.data, static_cast<std::size_t>(logits.channels)},
-                           .boxes = {distances_[i].data(), 4}};
+      RawLevel& level = output->levels[i];
+      level.grid = {program_->output(index).width, program_->output(index).height};
+      level.logits = next();
+      level.boxes = Distances(program_->output(index++), i);
+      if (config_.head == HeadKind::kRotated) level.angles = next();
+      if (config_.head == HeadKind::kInstances) level.kernels = next();
     }
+    if (config_.head == HeadKind::kInstances) output->mask_features = next();
     return absl::OkStatus();
   }
 
  private:
+  static RawRows Rows(const nn::onednn::Program::Output& map) {
+    return {map.data, static_cast<std::size_t>(map.channels)};
+  }
+
+  // What the head makes of rtm_reg's numbers.
+  RawRows Distances(const nn::onednn::Program::Output& raw, int level) {
+    const auto stride = static_cast<float>(kStrides[level]);
+    std::vector<float>& distances = distances_[level];
+    distances.assign(raw.data, raw.data + std::size_t{1} * raw.height * raw.width * raw.channels);
+    for (float& d : distances) {
+      if (config_.exp_on_reg) d = std::exp(d);
+      if (config_.head == HeadKind::kInstances) d = std::max(d, 0.0F);
+      d *= stride;
+    }
+    return {distances.data(), static_cast<std::size_t>(raw.channels)};
+  }
+
   const std::unique_ptr<nn::onednn::Program> program_;
   const RtmdetConfig config_;
   const vision::Size input_size_;

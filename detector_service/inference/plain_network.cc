@@ -4,6 +4,7 @@
 #include <c10/core/Device.h>
 
 #include <utility>
+#include <vector>
 
 #include "nn/torch_status.h"
 
@@ -13,10 +14,6 @@ namespace {
 // [1, C, H, W] on any device → [1, H, W, C] floats on the CPU.
 at::Tensor ChannelsLast(const at::Tensor& map) {
   return map.permute({0, 2, 3, 1}).to(at::kCPU, at::kFloat).contiguous();
-}
-
-RawRows Rows(const at::Tensor& map) {
-  return {map.data_ptr<float>(), static_cast<std::size_t>(map.size(3))};
 }
 
 class PlainNetwork final : public Network {
@@ -30,23 +27,32 @@ class PlainNetwork final : public Network {
           torch::from_blob(const_cast<float*>(input), {1, 3, size.height, size.width}, at::kFloat)
               .to(device_);
       const HeadOutput raw = model_(image);
-      output->num_classes = model_->config.num_classes;
+      *output = {.num_classes = model_->config.num_classes};
+      maps_.clear();
       for (int i = 0; i < kLevels; ++i) {
-        logits_[i] = ChannelsLast(raw.cls_logits[i]);
-        distances_[i] = ChannelsLast(raw.distances[i]);
+        const at::Tensor& logits = raw.cls_logits[i];
         output->levels[i] = {
-            .grid = {static_cast<int>(logits_[i].size(2)), static_cast<int>(logits_[i].size(1))},
-            .logits = Rows(logits_[i]),
-            .boxes = Rows(distances_[i])};
+            .grid = {static_cast<int>(logits.size(3)), static_cast<int>(logits.size(2))},
+            .logits = Keep(logits),
+            .boxes = Keep(raw.distances[i]),
+            .angles = Keep(raw.angles[i]),
+            .kernels = Keep(raw.kernels[i])};
       }
+      output->mask_features = Keep(raw.mask_features);
     });
   }
 
  private:
+  // Nothing for what the head doesn't predict.
+  RawRows Keep(const at::Tensor& map) {
+    if (!map.defined()) return {};
+    maps_.push_back(ChannelsLast(map));
+    return {maps_.back().data_ptr<float>(), static_cast<std::size_t>(maps_.back().size(3))};
+  }
+
   Rtmdet model_;
   const c10::Device device_;
-  Features logits_;  // what the last output points into
-  Features distances_;
+  std::vector<at::Tensor> maps_;  // what the last output points into
 };
 
 }  // namespace

@@ -4,6 +4,9 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <numbers>
+
+#include "detector_service/inference/instance_mask.h"
 
 namespace detector {
 namespace {
@@ -13,7 +16,11 @@ struct Candidate {
   int class_id;
   int level;
   int row;
+  vision::Box box;  // in the picture
+  vision::RotatedBox rotated;
 };
+
+bool BestFirst(const Candidate& a, const Candidate& b) { return a.score > b.score; }
 
 float Sigmoid(float x) { return 1.0F / (1.0F + std::exp(-x)); }
 
@@ -48,7 +55,7 @@ void SelectCandidates(const RawOutput& output, int level, const PostprocessOptio
       if (!options.multi_label && logits[c] < best) continue;
       if (options.wanted_classes.empty() || options.wanted_classes[c]) {
         const float score = Sigmoid(logits[c]) * objectness;
-        if (score > threshold) candidates->push_back({score, c, level, row});
+        if (score > threshold) candidates->push_back({score, c, level, row, {}, {}});
       }
       if (!options.multi_label) break;
     }
@@ -58,7 +65,7 @@ void SelectCandidates(const RawOutput& output, int level, const PostprocessOptio
 // Sorts candidates[from …], best first, and leaves at most `most` of them.
 void KeepBest(std::size_t from, int most, std::vector<Candidate>* candidates) {
   std::stable_sort(candidates->begin() + static_cast<std::ptrdiff_t>(from), candidates->end(),
-                   [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
+                   BestFirst);
   if (candidates->size() - from > static_cast<std::size_t>(most)) candidates->resize(from + most);
 }
 
@@ -89,6 +96,32 @@ vision::Box InPicture(vision::Box box, const Placement& placement, vision::Size 
           (box.y_max - top) / y};
 }
 
+// `box` turned about `pivot`; the angle is brought into [-π/2, π/2).
+vision::RotatedBox Turn(const vision::Box& box, vision::Point pivot, float angle) {
+  constexpr float kPi = std::numbers::pi_v<float>;
+  const float cos = std::cos(angle), sin = std::sin(angle);
+  const float dx = (box.x_min + box.x_max) / 2 - pivot.x;
+  const float dy = (box.y_min + box.y_max) / 2 - pivot.y;
+  const float turns = std::floor((angle + kPi / 2) / kPi);
+  return {.center = {pivot.x + cos * dx - sin * dy, pivot.y + sin * dx + cos * dy},
+          .width = box.width(),
+          .height = box.height(),
+          .angle = angle - turns * kPi};
+}
+
+// Where the two scales differ the sides would not stay at right angles; as upstream, each is scaled
+// along its own direction and the first gives the angle.
+vision::RotatedBox InPicture(const vision::RotatedBox& box, const Placement& placement) {
+  const float cos = std::cos(box.angle), sin = std::sin(box.angle);
+  const auto x = static_cast<float>(1 / placement.scale_x);
+  const auto y = static_cast<float>(1 / placement.scale_y);
+  return {.center = {(box.center.x - static_cast<float>(placement.left)) * x,
+                     (box.center.y - static_cast<float>(placement.top)) * y},
+          .width = box.width * std::hypot(x * cos, y * sin),
+          .height = box.height * std::hypot(x * sin, y * cos),
+          .angle = std::atan2(x * sin, y * cos)};
+}
+
 bool IsNumeric(const vision::Box& box) {
   return !std::isnan(box.width()) && !std::isnan(box.height());
 }
@@ -103,40 +136,87 @@ bool Overlap(const vision::Box& a, const vision::Box& b, float threshold) {
 // mmcv compares only within classes from so many boxes on.
 constexpr std::size_t kSplitNmsFrom = 10000;
 
-// Indices of what is kept, best first, at most `most`. `detections` are sorted, best first.
+vision::Box Shifted(const vision::Box& box, float by) {
+  return {box.x_min + by, box.y_min + by, box.x_max + by, box.y_max + by};
+}
+
+vision::RotatedBox Shifted(vision::RotatedBox box, float by) {
+  box.center = {box.center.x + by, box.center.y + by};
+  return box;
+}
+
+// The candidates that no better one suppresses, best first, at most `most`. `candidates` are
+// sorted, best first.
 //
-// The reference shifts each class by label * (largest coordinate + 1) and runs one NMS over all.
-// Boxes of different classes then do not meet, so comparing within classes gives the same; the
-// shift stays, because in float32 it changes the IoU's last digits. Only boxes with negative
-// coordinates may reach into the class before.
-std::vector<std::size_t> BatchedNms(const std::vector<Detection>& detections, double iou_threshold,
-                                    std::size_t most) {
-  float largest = -std::numeric_limits<float>::infinity();
-  float smallest = 0;
-  int classes = 0;
-  for (const Detection& d : detections) {
-    largest = std::max({largest, d.box.x_min, d.box.y_min, d.box.x_max, d.box.y_max});
-    smallest = std::min({smallest, d.box.x_min, d.box.y_min, d.box.x_max, d.box.y_max});
-    classes = std::max(classes, d.class_id + 1);
-  }
-  const bool within_classes = smallest >= 0 || detections.size() >= kSplitNmsFrom;
-  std::vector<std::vector<vision::Box>> kept_of_class(within_classes ? classes : 1);
-  std::vector<std::size_t> kept;
-  const float threshold = static_cast<float>(iou_threshold);
-  for (std::size_t i = 0; i < detections.size() && kept.size() < most; ++i) {
-    const Detection& d = detections[i];
-    const float shift = static_cast<float>(d.class_id) * (largest + 1);
-    const vision::Box box = {d.box.x_min + shift, d.box.y_min + shift, d.box.x_max + shift,
-                             d.box.y_max + shift};
-    std::vector<vision::Box>& rivals = kept_of_class[within_classes ? d.class_id : 0];
-    const bool suppressed =
-        std::any_of(rivals.begin(), rivals.end(),
-                    [&](const vision::Box& better) { return Overlap(better, box, threshold); });
+// The reference shifts each class by label * spread and runs one NMS over all. Boxes of different
+// classes then do not meet, so comparing within classes gives the same; the shift stays, because in
+// float32 it changes the IoU's last digits. Only boxes with negative coordinates may reach into the
+// class before.
+template <typename Shape, typename Suppresses>
+std::vector<Candidate> Nms(const std::vector<Candidate>& candidates, Shape Candidate::*shape,
+                           float spread, bool within_classes, std::size_t most,
+                           const Suppresses& suppresses) {
+  int classes = 1;
+  for (const Candidate& c : candidates) classes = std::max(classes, c.class_id + 1);
+  std::vector<std::vector<Shape>> kept_of_class(within_classes ? classes : 1);
+  std::vector<Candidate> kept;
+  for (const Candidate& c : candidates) {
+    if (kept.size() == most) break;
+    const Shape shifted = Shifted(c.*shape, static_cast<float>(c.class_id) * spread);
+    std::vector<Shape>& rivals = kept_of_class[within_classes ? c.class_id : 0];
+    const bool suppressed = std::any_of(rivals.begin(), rivals.end(), [&](const Shape& better) {
+      return suppresses(better, shifted);
+    });
     if (suppressed) continue;
-    rivals.push_back(box);
-    kept.push_back(i);
+    rivals.push_back(shifted);
+    kept.push_back(c);
   }
   return kept;
+}
+
+std::vector<Candidate> BatchedNms(const std::vector<Candidate>& candidates, double iou_threshold,
+                                  std::size_t most) {
+  float largest = -std::numeric_limits<float>::infinity();
+  float smallest = 0;
+  for (const Candidate& c : candidates) {
+    largest = std::max({largest, c.box.x_min, c.box.y_min, c.box.x_max, c.box.y_max});
+    smallest = std::min({smallest, c.box.x_min, c.box.y_min, c.box.x_max, c.box.y_max});
+  }
+  const auto threshold = static_cast<float>(iou_threshold);
+  return Nms(candidates, &Candidate::box, largest + 1,
+             smallest >= 0 || candidates.size() >= kSplitNmsFrom, most,
+             [&](const vision::Box& better, const vision::Box& box) {
+               return Overlap(better, box, threshold);
+             });
+}
+
+// Here the reference drops what overlaps by the very threshold too.
+std::vector<Candidate> BatchedRotatedNms(const std::vector<Candidate>& candidates,
+                                         double iou_threshold, std::size_t most) {
+  float furthest = -std::numeric_limits<float>::infinity();
+  float longest = furthest;
+  for (const Candidate& c : candidates) {
+    furthest = std::max({furthest, c.rotated.center.x, c.rotated.center.y});
+    longest = std::max({longest, c.rotated.width, c.rotated.height});
+  }
+  return Nms(candidates, &Candidate::rotated, furthest + longest + 1,
+             candidates.size() >= kSplitNmsFrom, most,
+             [&](const vision::RotatedBox& better, const vision::RotatedBox& box) {
+               return vision::RotatedIou(better, box) >= iou_threshold;
+             });
+}
+
+// Sets the masks of detections[i], which came from kept[i].
+void PaintMasks(const RawOutput& output, const Placement& placement, double threshold,
+                const std::vector<Candidate>& kept, std::vector<Detection>* detections) {
+  const InstanceMasks masks(output.mask_features.data, output.levels[0].grid, placement, threshold);
+#pragma omp parallel for schedule(dynamic)
+  for (std::size_t i = 0; i < kept.size(); ++i) {
+    const Candidate& c = kept[i];
+    const RawLevel& level = output.levels[c.level];
+    (*detections)[i].mask = masks.Paint(level.kernels[c.row], c.level, c.row % level.grid.width,
+                                        c.row / level.grid.width);
+  }
 }
 
 }  // namespace
@@ -151,29 +231,50 @@ std::vector<Detection> Postprocess(const RawOutput& output, const Placement& pla
   }
   if (options.rule == PostprocessRule::kMmyolo) KeepBest(0, options.nms_pre, &candidates);
 
-  std::vector<Detection> all;
-  for (const Candidate& c : candidates) {
+  const bool rotated = output.levels[0].angles.data != nullptr;
+  std::vector<Candidate> all;
+  for (Candidate& c : candidates) {
     const RawLevel& raw = output.levels[c.level];
     const int cell = c.row / output.coding.per_cell();
+    const int x = cell % raw.grid.width, y = cell / raw.grid.width;
     const vision::Box box =
-        InPicture(DecodeBox(output.coding, raw.boxes[c.row], c.level, cell % raw.grid.width,
-                            cell / raw.grid.width, c.row % output.coding.per_cell()),
-                  placement, input_size, options.rule);
-    const bool large = options.min_bbox_size < 0 || (box.width() > options.min_bbox_size &&
-                                                     box.height() > options.min_bbox_size);
-    if (large && IsNumeric(box)) all.push_back({box, c.score, c.class_id});
-  }
-  std::stable_sort(all.begin(), all.end(),
-                   [](const Detection& a, const Detection& b) { return a.score > b.score; });
-
-  std::vector<Detection> result;
-  for (std::size_t i : BatchedNms(all, options.nms_iou_threshold, options.max_detections)) {
-    Detection d = all[i];
-    if (options.clip_to_image || options.rule == PostprocessRule::kMmyolo) {
-      d.box = Clamp(d.box, placement.image);
+        DecodeBox(output.coding, raw.boxes[c.row], c.level, x, y, c.row % output.coding.per_cell());
+    vision::Box upright;  // of the box's size, wherever it is
+    if (rotated) {
+      const auto stride = static_cast<float>(kStrides[c.level]);
+      const vision::Point point = {(static_cast<float>(x) + output.coding.point) * stride,
+                                   (static_cast<float>(y) + output.coding.point) * stride};
+      c.rotated = InPicture(Turn(box, point, *raw.angles[c.row]), placement);
+      upright = {0, 0, c.rotated.width, c.rotated.height};
+    } else {
+      c.box = InPicture(box, placement, input_size, options.rule);
+      upright = c.box;
     }
-    if (options.clip_to_image && !(d.box.width() > 0 && d.box.height() > 0)) continue;
-    result.push_back(d);
+    const bool large = options.min_bbox_size < 0 || (upright.width() > options.min_bbox_size &&
+                                                     upright.height() > options.min_bbox_size);
+    if (large && IsNumeric(upright)) all.push_back(c);
+  }
+  std::stable_sort(all.begin(), all.end(), BestFirst);
+  const auto nms = rotated ? BatchedRotatedNms : BatchedNms;
+  std::vector<Candidate> kept = nms(all, options.nms_iou_threshold, options.max_detections);
+
+  for (Candidate& c : kept) {
+    if (rotated) c.box = vision::BoundingBox(c.rotated);
+    if (options.clip_to_image || (options.rule == PostprocessRule::kMmyolo && !rotated)) {
+      c.box = Clamp(c.box, placement.image);
+    }
+  }
+  if (options.clip_to_image) {
+    std::erase_if(kept,
+                  [](const Candidate& c) { return !(c.box.width() > 0 && c.box.height() > 0); });
+  }
+  std::vector<Detection> result;
+  for (const Candidate& c : kept) {
+    result.push_back({.box = c.box, .score = c.score, .class_id = c.class_id});
+    if (rotated) result.back().rotated_box = c.rotated;
+  }
+  if (options.paint_masks && output.mask_features.data != nullptr) {
+    PaintMasks(output, placement, options.mask_threshold, kept, &result);
   }
   return result;
 }

@@ -1,23 +1,29 @@
 // From the network's raw output to detections: every (box, class) pair above the threshold is a
-// candidate; overlapping ones of a class lose to the best. In the details the two projects differ:
+// candidate; overlapping ones of a class lose to the best. Masks are painted for what is left. In
+// the details the two projects differ:
 //
 //                      mmdet                                mmyolo
 //   nms_pre counts     the candidates of each level         those of all levels together
 //   boxes are clamped  before NMS, to the padded input      after NMS, to the picture
+//                      (rotated boxes: never, in both)
 //   to the picture     times the scale's reciprocal         minus the padding, over the scale
 //
 // Sources: mmdet/models/dense_heads/{base_dense_head,rtmdet_head}.py, mmcv/ops/nms.py,
-// mmyolo/models/dense_heads/yolov5_head.py.
+// mmrotate/models/dense_heads/rotated_rtmdet_head.py,
+// mmyolo/models/dense_heads/{yolov5_head,rtmdet_rotated_head}.py.
 #ifndef DUET_DETECTOR_SERVICE_INFERENCE_POSTPROCESS_H_
 #define DUET_DETECTOR_SERVICE_INFERENCE_POSTPROCESS_H_
 
 #include <array>
 #include <cstddef>
+#include <optional>
 #include <vector>
 
 #include "detector_service/inference/preprocess.h"
 #include "detector_service/model/box_coding.h"
 #include "vision/geometry.h"
+#include "vision/mask.h"
+#include "vision/rotated_box.h"
 
 namespace detector {
 
@@ -35,18 +41,26 @@ struct RawLevel {
   RawRows logits;      // num_classes each
   RawRows boxes;       // coding.numbers() each
   RawRows objectness;  // one each, a logit; no data: the head has none
+  // One each, radians, clockwise on screen: how far the box is turned about its cell's point. No
+  // data: boxes are upright.
+  RawRows angles;
+  RawRows kernels;  // kMaskKernelSize each; no data: no masks
 };
 // At kStrides.
 struct RawOutput {
   int num_classes = 0;
   BoxCoding coding;
   std::array<RawLevel, kLevels> levels;
+  RawRows mask_features;  // kMaskFeatures per cell of levels[0]; no data: no masks
 };
 
+// In pixels of the picture.
 struct Detection {
-  vision::Box box;  // pixels of the picture
+  vision::Box box;  // of a rotated detection: around rotated_box
   float score = 0;  // [0, 1]
   int class_id = 0;
+  std::optional<vision::RotatedBox> rotated_box;
+  std::optional<vision::Mask> mask;  // may be empty: then no pixel was sure enough
 };
 
 struct PostprocessOptions {
@@ -60,10 +74,12 @@ struct PostprocessOptions {
   double nms_iou_threshold = 0.65;
   int max_detections = 300;
   // True: boxes are clipped to the picture, and those that lie outside are dropped. False: as the
-  // rule leaves them.
+  // rule leaves them. Rotated boxes keep their shape, only the boxes around them are clipped.
   bool clip_to_image = true;
   // Classes to look for, indexed by class id; empty: all.
   std::vector<bool> wanted_classes;
+  bool paint_masks = true;      // where the output has what is needed
+  double mask_threshold = 0.5;  // probabilities must be greater
 };
 
 // Best score first; ties in the order of level, cell, class.

@@ -21,11 +21,13 @@ struct OfficialSize {
   double widen;
   double deepen;
 };
-constexpr OfficialSize kOfficialSizes[] = {{"rtmdet-tiny", 0.375, 0.167},
-                                           {"rtmdet-s", 0.5, 0.33},
-                                           {"rtmdet-m", 0.75, 0.67},
-                                           {"rtmdet-l", 1.0, 1.0},
-                                           {"rtmdet-x", 1.25, 1.33}};
+constexpr OfficialSize kOfficialSizes[] = {{"tiny", 0.375, 0.167},
+                                           {"s", 0.5, 0.33},
+                                           {"m", 0.75, 0.67},
+                                           {"l", 1.0, 1.0},
+                                           {"x", 1.25, 1.33}};
+
+constexpr int kOfficialMaskConvs = 4;
 
 // From this many neck channels on (m), the official heads predict the logarithm of distances.
 constexpr int kExpOnRegFromChannels = 192;
@@ -81,14 +83,17 @@ std::string Guess(const checkpoint::StateDict& state_dict, const Tensors& tensor
   if (has_prefix("image_encoder.") || has_prefix("mask_decoder.")) {
     return "it holds Segment Anything's weights, which duet-segmenter loads";
   }
-  for (const char* head : {"bbox_head.", "bbox_head.head_module."}) {
-    if (has_prefix(absl::StrCat(head, "rtm_kernel."))) {
-      return "it holds RTMDet-Ins, which is not supported yet";
+  for (const std::string head : {"bbox_head.", "bbox_head.head_module."}) {
+    if (tensors.OutChannels(head + "rtm_kernel.0") > 0) {
+      return absl::StrCat(
+          "it holds an RTMDet-Ins in MMYOLO's naming or with mask kernels of another "
+          "shape than ",
+          kMaskKernelSize, " weights over ", kMaskFeatures, " features");
     }
-    if (has_prefix(absl::StrCat(head, "rtm_ang."))) {
-      return "it holds RTMDet-R (rotated boxes), which is not supported yet";
+    if (tensors.OutChannels(head + "rtm_ang.0") > 1) {
+      return "it holds an RTMDet-R that codes angles in several channels, which is not supported";
     }
-    if (has_prefix(absl::StrCat(head, "rtm_obj."))) {
+    if (has_prefix(head + "rtm_obj.")) {
       return "it holds an RTMDet with objectness, which is not supported";
     }
   }
@@ -102,9 +107,31 @@ std::string Guess(const checkpoint::StateDict& state_dict, const Tensors& tensor
   return absl::StrCat("its first tensor is '", state_dict.front().first, "'");
 }
 
+// By what only that kind of head has. `head`: where its modules are.
+HeadKind KindOf(const Tensors& tensors, const std::string& head) {
+  if (tensors.OutChannels(head + "rtm_kernel.0") > 0) return HeadKind::kInstances;
+  if (tensors.OutChannels(head + "rtm_ang.0") > 0) return HeadKind::kRotated;
+  return HeadKind::kBoxes;
+}
+
+// Whether what the kind of head adds has the one shape that is implemented.
+bool IsSupported(const RtmdetConfig& config, const Tensors& tensors, const std::string& head) {
+  switch (config.head) {
+    case HeadKind::kBoxes:
+      return tensors.OutChannels(head + "rtm_obj.0") == 0;
+    case HeadKind::kInstances:
+      return config.naming == Naming::kMmdet &&
+             tensors.OutChannels(head + "rtm_kernel.0") == kMaskKernelSize &&
+             tensors.OutChannels(head + "mask_head.projection") == kMaskFeatures;
+    case HeadKind::kRotated:
+      return tensors.OutChannels(head + "rtm_ang.0") == 1;
+  }
+  return false;
+}
+
 }  // namespace
 
-RtmdetConfig ScaledRtmdet(double widen, double deepen, int num_classes) {
+RtmdetConfig ScaledRtmdet(double widen, double deepen, int num_classes, HeadKind head) {
   // int(): truncation, as in Python; the stem halves with //.
   const auto width = [&](int base) { return static_cast<int>(base * widen); };
   RtmdetConfig config;
@@ -117,7 +144,9 @@ RtmdetConfig ScaledRtmdet(double widen, double deepen, int num_classes) {
   config.neck_channels = width(256);
   config.head_channels = width(256);
   config.num_classes = num_classes;
-  config.exp_on_reg = config.neck_channels >= kExpOnRegFromChannels;
+  config.head = head;
+  config.exp_on_reg = head != HeadKind::kInstances && config.neck_channels >= kExpOnRegFromChannels;
+  config.mask_convs = head == HeadKind::kInstances ? kOfficialMaskConvs : 0;
   return config;
 }
 
@@ -140,8 +169,31 @@ const RtmdetNames& NamesOf(Naming naming) {
 }
 
 DetectorSettings DefaultSettings(const RtmdetConfig& config) {
-  if (config.naming == Naming::kMmdet) return {};
-  return {.resize = Resize::kLetterbox, .rule = PostprocessRule::kMmyolo, .min_bbox_size = -1};
+  const bool mmyolo = config.naming == Naming::kMmyolo;
+  DetectorSettings settings;
+  if (mmyolo) {
+    settings.rule = PostprocessRule::kMmyolo;
+    settings.min_bbox_size = -1;
+  }
+  switch (config.head) {
+    case HeadKind::kBoxes:
+      if (mmyolo) settings.resize = Resize::kLetterbox;
+      break;
+    case HeadKind::kInstances:
+      settings.score_threshold = 0.05;
+      settings.nms_pre = 1000;
+      settings.nms_iou_threshold = 0.6;
+      settings.max_per_img = 100;
+      break;
+    case HeadKind::kRotated:
+      settings.input_size = {1024, 1024};
+      settings.score_threshold = 0.05;
+      if (!mmyolo) settings.nms_pre = 2000;
+      settings.nms_iou_threshold = 0.1;
+      settings.max_per_img = 2000;
+      break;
+  }
+  return settings;
 }
 
 absl::StatusOr<RtmdetConfig> InferConfig(const checkpoint::StateDict& state_dict,
@@ -165,6 +217,8 @@ absl::StatusOr<RtmdetConfig> InferConfig(const checkpoint::StateDict& state_dict
   config.head_channels = tensors.OutChannels(head + "cls_convs.0.0.conv");
   config.stacked_convs = tensors.Count(head + "cls_convs.0.", ".conv.weight");
   config.num_classes = tensors.OutChannels(head + "rtm_cls.0");
+  config.head = KindOf(tensors, head);
+  config.mask_convs = tensors.Count(head + "mask_head.stacked_convs.", ".conv.weight");
 
   const checkpoint::TensorView* first = tensors.Find(head + "cls_convs.0.0.conv.weight");
   const checkpoint::TensorView* second = tensors.Find(head + "cls_convs.1.0.conv.weight");
@@ -176,14 +230,12 @@ absl::StatusOr<RtmdetConfig> InferConfig(const checkpoint::StateDict& state_dict
                         std::all_of(config.stage_blocks.begin(), config.stage_blocks.end(),
                                     [](int blocks) { return blocks > 0; }) &&
                         first != nullptr && second != nullptr;
-  const bool other_head = tensors.OutChannels(head + "rtm_obj.0") > 0 ||
-                          tensors.OutChannels(head + "rtm_ang.0") > 0 ||
-                          tensors.OutChannels(head + "rtm_kernel.0") > 0;
-  if (!complete || other_head) {
+  if (!complete || !IsSupported(config, tensors, head)) {
     return absl::FailedPreconditionError(absl::StrCat(
         "these are not the weights of an RTMDet detector: ", Guess(state_dict, tensors)));
   }
   config.share_conv = SameNumbers(*first, *second);
+  if (config.head == HeadKind::kInstances) return config;
   const PythonValue* exp_on_reg = training.values.Find({"model", "bbox_head", "exp_on_reg"});
   if (config.naming == Naming::kMmyolo) {
     config.exp_on_reg = false;
@@ -196,15 +248,18 @@ absl::StatusOr<RtmdetConfig> InferConfig(const checkpoint::StateDict& state_dict
 }
 
 std::string ModelName(const RtmdetConfig& config) {
+  const std::string family = config.head == HeadKind::kInstances ? "rtmdet-ins"
+                             : config.head == HeadKind::kRotated ? "rtmdet-r"
+                                                                 : "rtmdet";
   for (const OfficialSize& size : kOfficialSizes) {
     const RtmdetConfig official = ScaledRtmdet(size.widen, size.deepen, config.num_classes);
     if (official.stage_channels == config.stage_channels &&
         official.stage_blocks == config.stage_blocks &&
         official.neck_channels == config.neck_channels) {
-      return size.name;
+      return absl::StrCat(family, "-", size.name);
     }
   }
-  return "rtmdet";
+  return family;
 }
 
 }  // namespace detector

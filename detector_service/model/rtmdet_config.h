@@ -3,9 +3,10 @@
 //
 // The family is a backbone (CSPNeXt: stem and four stages, strides 2 to 32), a neck (PAFPN over
 // strides 8, 16 and 32) and a head that is repeated per stride. tiny, s, m, l and x differ in two
-// factors only, width and depth. Source: mmdet 3.3.0,
-// mmdet/models/{backbones/cspnext,necks/cspnext_pafpn,dense_heads/rtmdet_head}.py; mmyolo 0.6.0,
-// mmyolo/models/{necks/cspnext_pafpn,dense_heads/rtmdet_head}.py.
+// factors only, width and depth; RTMDet-Ins and RTMDet-R in the head alone. Source: mmdet 3.3.0,
+// mmdet/models/{backbones/cspnext,necks/cspnext_pafpn,dense_heads/rtmdet_{,ins_}head}.py; mmrotate
+// 1.x, mmrotate/models/dense_heads/rotated_rtmdet_head.py; mmyolo 0.6.0,
+// mmyolo/models/{necks/cspnext_pafpn,dense_heads/rtmdet_{,rotated_}head}.py.
 #ifndef DUET_DETECTOR_SERVICE_MODEL_RTMDET_CONFIG_H_
 #define DUET_DETECTOR_SERVICE_MODEL_RTMDET_CONFIG_H_
 
@@ -25,6 +26,23 @@ namespace detector {
 // and read outputs, see DefaultSettings).
 enum class Naming { kMmdet, kMmyolo };
 
+// RTMDet-Ins gives every picture mask features, and every cell the weights ("kernel") of a small
+// network over them that paints the mask of what is in the cell: three 1×1 convolutions, from the
+// features and the position relative to the cell (x, y) to one logit.
+inline constexpr int kMaskFeatures = 8;
+inline constexpr int kMaskHidden = 8;  // channels of the first two convolutions
+inline constexpr int kMaskKernelSize = (kMaskFeatures + 2) * kMaskHidden +
+                                       kMaskHidden * kMaskHidden + kMaskHidden +  // weights
+                                       2 * kMaskHidden + 1;                       // biases
+static_assert(kMaskKernelSize == 169);
+
+// What the head predicts besides a class.
+enum class HeadKind {
+  kBoxes,      // RTMDet
+  kInstances,  // RTMDet-Ins: boxes and masks
+  kRotated,    // RTMDet-R: boxes that are turned
+};
+
 struct RtmdetConfig {
   Naming naming = Naming::kMmdet;
   // Backbone. The stem's first two convolutions have stem_channels, its third stem_out_channels.
@@ -35,14 +53,18 @@ struct RtmdetConfig {
   // Neck: CSPNeXt blocks in each of its four CSP layers, and channels of each of its three outputs.
   int neck_blocks = 0;
   int neck_channels = 0;
+  HeadKind head = HeadKind::kBoxes;
   // Head: 3×3 convolutions before the prediction, and their channels.
   int stacked_convs = 2;
   int head_channels = 0;
   int num_classes = 0;
   // The head's convolutions are one set for all levels (batch norms are not).
   bool share_conv = true;
-  // Distances are exp(x) * stride, else x * stride (and may be negative). Never in mmyolo.
+  // Distances are exp(x) * stride, else x * stride (and may be negative; kInstances: max(x, 0)).
+  // Never in mmyolo.
   bool exp_on_reg = false;
+  // kInstances: 3×3 convolutions before the mask features.
+  int mask_convs = 0;
 
   friend bool operator==(const RtmdetConfig&, const RtmdetConfig&) = default;
 };
@@ -50,7 +72,8 @@ struct RtmdetConfig {
 // As mmdet's configs derive it: official are (widen, deepen) = tiny (0.375, 0.167), s (0.5, 0.33),
 // m (0.75, 0.67), l (1, 1), x (1.25, 1.33). Widths are multiples of nothing: any factor works as
 // long as no width falls to 0.
-RtmdetConfig ScaledRtmdet(double widen, double deepen, int num_classes);
+RtmdetConfig ScaledRtmdet(double widen, double deepen, int num_classes,
+                          HeadKind head = HeadKind::kBoxes);
 
 // Reads the shape from tensor names and sizes. exp_on_reg, which no tensor shows, comes from the
 // config of the `training` (may be empty), else from the width, as in the official files (m, l and
@@ -70,10 +93,12 @@ struct RtmdetNames {
 };
 const RtmdetNames& NamesOf(Naming naming);
 
-// What holds where the config of the training is silent: the values of the official configs.
+// What holds where the config of the training is silent: the values of the official configs, COCO's
+// for boxes and instances, DOTA's for rotated boxes.
 DetectorSettings DefaultSettings(const RtmdetConfig& config);
 
-// "rtmdet-m" if the widths and depths are an official size's, else "rtmdet".
+// "rtmdet-m", "rtmdet-ins-m" or "rtmdet-r-m" if the widths and depths are an official size's, else
+// without the size.
 std::string ModelName(const RtmdetConfig& config);
 
 }  // namespace detector

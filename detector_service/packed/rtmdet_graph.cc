@@ -103,12 +103,46 @@ std::array<Value, kLevels> Neck(Graph& graph, const CSPNeXtPAFPNImpl& neck,
   return {conv(neck.out_convs, 0, o3), conv(neck.out_convs, 1, o4), conv(neck.out_convs, 2, o5)};
 }
 
-void Branch(Graph& graph, const torch::nn::ModuleList& towers, const torch::nn::ModuleList& last,
-            int level, Value x) {
+Value Tower(Graph& graph, const torch::nn::ModuleList& towers, int level, Value x) {
   for (const auto& module : At<torch::nn::ModuleListImpl>(towers, level)) {
     x = Convolve(graph, *module->as<ConvModuleImpl>(), x);
   }
-  graph.Output(Convolve(graph, At<nn::Conv2dImpl>(last, level), x));
+  return x;
+}
+
+Value MaskFeatures(Graph& graph, const MaskFeatModuleImpl& module,
+                   const std::array<Value, kLevels>& features) {
+  std::vector<Value> maps(features.begin(), features.end());
+  for (int level = 1; level < kLevels; ++level) {
+    maps[level] = graph.UpsampleBilinear(maps[level], kStrides[level] / kStrides[0]);
+  }
+  Value x = Convolve(graph, *module.fusion_conv, graph.Concat(maps));
+  for (const auto& conv : *module.stacked_convs) {
+    x = Convolve(graph, *conv->as<ConvModuleImpl>(), x);
+  }
+  return Convolve(graph, *module.projection, x);
+}
+
+void Head(Graph& graph, const RTMDetSepBNHeadImpl& head,
+          const std::array<Value, kLevels>& features) {
+  for (int level = 0; level < kLevels; ++level) {
+    const auto predict = [&](const torch::nn::ModuleList& list, Value x) {
+      graph.Output(Convolve(graph, At<nn::Conv2dImpl>(list, level), x));
+    };
+    const Value cls_feature = Tower(graph, head.cls_convs, level, features[level]);
+    const Value reg_feature = head.reg_convs.ptr() == head.cls_convs.ptr()
+                                  ? cls_feature
+                                  : Tower(graph, head.reg_convs, level, features[level]);
+    predict(head.rtm_cls, cls_feature);
+    predict(head.rtm_reg, reg_feature);
+    if (head.kind == HeadKind::kRotated) predict(head.rtm_ang, reg_feature);
+    if (head.kind == HeadKind::kInstances) {
+      predict(head.rtm_kernel, Tower(graph, head.kernel_convs, level, features[level]));
+    }
+  }
+  if (head.kind == HeadKind::kInstances) {
+    graph.Output(MaskFeatures(graph, *head.mask_head, features));
+  }
 }
 
 }  // namespace
@@ -122,12 +156,7 @@ void BuildGraph(const RtmdetImpl& model, vision::Size input_size, Graph& graph) 
     x = Stage(graph, model.backbone->stages[level + 1], x);
     features[level] = x;
   }
-  features = Neck(graph, *model.neck, features);
-  const auto& head = *model.bbox_head;
-  for (int level = 0; level < kLevels; ++level) {
-    Branch(graph, head.cls_convs, head.rtm_cls, level, features[level]);
-    Branch(graph, head.reg_convs, head.rtm_reg, level, features[level]);
-  }
+  Head(graph, *model.bbox_head, Neck(graph, *model.neck, features));
 }
 
 }  // namespace detector

@@ -10,8 +10,9 @@
 
 namespace detector {
 
-// `input_size`: multiples of 32. Outputs per level, in turn: class logits, then what rtm_reg gives
-// (before exp and stride).
+// `input_size`: multiples of 32. Outputs per level, in turn: class logits; what rtm_reg gives
+// (before what the head does to it, and stride); what rtm_ang and rtm_kernel give, where they are.
+// Last, in RTMDet-Ins, the mask features.
 void BuildGraph(const RtmdetImpl& model, vision::Size input_size, nn::onednn::Graph& graph);
 
 }  // namespace detector

@@ -128,6 +128,8 @@ grpc::Status DetectorService::GetModel(grpc::ServerContext* /*call*/,
   const std::shared_ptr<DetectionModel> model = host_->Current();
   WriteModelInfo(*model, response->mutable_model());
   response->mutable_classes()->Add(model->classes().begin(), model->classes().end());
+  response->set_has_masks(model->has_masks());
+  response->set_has_rotated_boxes(model->has_rotated_boxes());
   response->set_score_threshold(static_cast<float>(model->settings().score_threshold));
   response->set_nms_iou_threshold(static_cast<float>(model->settings().nms_iou_threshold));
   response->set_max_detections(model->settings().max_per_img);

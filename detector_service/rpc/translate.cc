@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "vision/mask_rle.h"
+
 namespace detector {
 namespace {
 
@@ -22,6 +24,7 @@ absl::StatusOr<DetectOptions> ReadOptions(const duet::detector::v1::DetectReques
                                           const DetectionModel& model) {
   DetectOptions options;
   options.clip_to_image = !request.keep_unclipped();
+  options.omit_masks = request.omit_masks();
   if (request.has_score_threshold()) {
     options.score_threshold = request.score_threshold();
     if (auto status = CheckUnit("score_threshold", request.score_threshold()); !status.ok()) {
@@ -67,6 +70,20 @@ void WriteResponse(const std::vector<Detection>& detections, const DetectionMode
     out->set_score(detection.score);
     out->set_class_id(detection.class_id);
     out->set_label(model.classes()[detection.class_id]);
+    if (detection.rotated_box) {
+      duet::vision::v1::RotatedBox* rotated = out->mutable_rotated_box();
+      rotated->set_center_x(detection.rotated_box->center.x);
+      rotated->set_center_y(detection.rotated_box->center.y);
+      rotated->set_width(detection.rotated_box->width);
+      rotated->set_height(detection.rotated_box->height);
+      rotated->set_angle(detection.rotated_box->angle);
+    }
+    if (detection.mask) {
+      duet::vision::v1::CocoRle* mask = out->mutable_mask();
+      mask->set_width(detection.mask->size.width);
+      mask->set_height(detection.mask->size.height);
+      mask->set_counts(vision::EncodeCocoRle(*detection.mask));
+    }
   }
 }
 

@@ -213,6 +213,7 @@ class Compiler {
           [[fallthrough]];
         case Kind::kMaxPool:
         case Kind::kUpsample2x:
+        case Kind::kUpsampleBilinear:
         case Kind::kChannelGate:
           channels_[i] = channels_[node.inputs[0]];
           break;
@@ -336,6 +337,14 @@ class Compiler {
         EmitTyped([this, i, in = node.inputs[0]]<typename T>(T*) {
           Add([src = reinterpret_cast<const T*>(DataOf(in)), shape = ShapeOf(in),
                dst = reinterpret_cast<T*>(DataOf(i))] { Upsample2x(src, shape, dst); });
+        });
+        return absl::OkStatus();
+      case Kind::kUpsampleBilinear:
+        EmitTyped([this, i, &node, in = node.inputs[0]]<typename T>(T*) {
+          Add([src = reinterpret_cast<const T*>(DataOf(in)), shape = ShapeOf(in),
+               factor = node.factor, dst = reinterpret_cast<T*>(DataOf(i))] {
+            UpsampleBilinear(src, shape, factor, dst);
+          });
         });
         return absl::OkStatus();
       case Kind::kChannelGate:

@@ -1,6 +1,8 @@
 #include "nn/onednn/elementwise.h"
 
+#include <algorithm>
 #include <cstring>
+#include <vector>
 
 namespace nn::onednn {
 template <typename T>
@@ -17,6 +19,54 @@ void Upsample2x(const T* src, const BlockedShape& shape, T* dst) {
       std::memcpy(to + (2 * x + 1) * shape.block, from + x * shape.block, pixel_bytes);
     }
     std::memcpy(to + 2 * row, to, 2 * row * sizeof(T));
+  }
+}
+
+namespace {
+
+// An output coordinate is (1 - fraction) * in[low] + fraction * in[high].
+struct Sample {
+  int low, high;
+  float fraction;
+};
+
+std::vector<Sample> BilinearSamples(int in, int factor) {
+  std::vector<Sample> samples(static_cast<std::size_t>(in) * factor);
+  for (int i = 0; i < in * factor; ++i) {
+    const float source =
+        std::max(0.0F, (static_cast<float>(i) + 0.5F) / static_cast<float>(factor) - 0.5F);
+    const int low = static_cast<int>(source);
+    samples[i] = {low, std::min(low + 1, in - 1), source - static_cast<float>(low)};
+  }
+  return samples;
+}
+
+}  // namespace
+
+template <typename T>
+void UpsampleBilinear(const T* src, const BlockedShape& shape, int factor, T* dst) {
+  const std::vector<Sample> columns = BilinearSamples(shape.width, factor);
+  const std::vector<Sample> rows = BilinearSamples(shape.height, factor);
+  const int out_height = shape.height * factor;
+  const std::int64_t row = static_cast<std::int64_t>(shape.width) * shape.block;
+#pragma omp parallel for schedule(static)
+  for (int r = 0; r < shape.blocks * out_height; ++r) {
+    const Sample& y = rows[r % out_height];
+    const T* plane = src + r / out_height * shape.height * row;
+    const T* low = plane + y.low * row;
+    const T* high = plane + y.high * row;
+    T* to = dst + r * factor * row;
+    for (const Sample& x : columns) {
+      const T* corners[4] = {low + x.low * shape.block, low + x.high * shape.block,
+                             high + x.low * shape.block, high + x.high * shape.block};
+      for (int c = 0; c < shape.block; ++c, ++to) {
+        const float upper =
+            (1 - x.fraction) * ToFloat(corners[0][c]) + x.fraction * ToFloat(corners[1][c]);
+        const float lower =
+            (1 - x.fraction) * ToFloat(corners[2][c]) + x.fraction * ToFloat(corners[3][c]);
+        Store((1 - y.fraction) * upper + y.fraction * lower, to);
+      }
+    }
   }
 }
 
@@ -66,6 +116,8 @@ void ScaleChannels(const T* src, const BlockedShape& shape, const float* gate, T
 
 template void Upsample2x(const float*, const BlockedShape&, float*);
 template void Upsample2x(const BFloat16Bits*, const BlockedShape&, BFloat16Bits*);
+template void UpsampleBilinear(const float*, const BlockedShape&, int, float*);
+template void UpsampleBilinear(const BFloat16Bits*, const BlockedShape&, int, BFloat16Bits*);
 template void AddInPlace(const float*, std::int64_t, float*);
 template void AddInPlace(const BFloat16Bits*, std::int64_t, BFloat16Bits*);
 template void MeanOverPixels(const float*, const BlockedShape&, float*);

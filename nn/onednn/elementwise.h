@@ -23,6 +23,10 @@ struct BlockedShape {
 template <typename T>
 void Upsample2x(const T* src, const BlockedShape& shape, T* dst);
 
+// dst = src scaled up bilinearly (align_corners=False); `shape` is src's.
+template <typename T>
+void UpsampleBilinear(const T* src, const BlockedShape& shape, int factor, T* dst);
+
 // dst += src.
 template <typename T>
 void AddInPlace(const T* src, std::int64_t count, T* dst);

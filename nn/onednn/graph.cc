@@ -60,6 +60,17 @@ Value Graph::Upsample2x(Value x) {
   return {static_cast<int>(nodes_.size()) - 1};
 }
 
+Value Graph::UpsampleBilinear(Value x, int factor) {
+  const Node in = nodes_[x.index];
+  nodes_.push_back({.kind = Kind::kUpsampleBilinear,
+                    .inputs = {x.index},
+                    .channels = in.channels,
+                    .height = factor * in.height,
+                    .width = factor * in.width,
+                    .factor = factor});
+  return {static_cast<int>(nodes_.size()) - 1};
+}
+
 Value Graph::ChannelGate(Value x, const at::Tensor& weight, const at::Tensor& bias,
                          Activation act) {
   const Node in = nodes_[x.index];

@@ -67,6 +67,8 @@ class Graph {
   Value MaxPool(Value x, int kernel);
   // Nearest neighbour, both axes ×2.
   Value Upsample2x(Value x);
+  // Bilinear (align_corners=False), both axes × `factor`.
+  Value UpsampleBilinear(Value x, int factor);
   // x · act(fc(mean over pixels of x)), fc a 1×1 convolution [C, C, 1, 1] with bias:
   // squeeze-and-excitation.
   Value ChannelGate(Value x, const at::Tensor& weight, const at::Tensor& bias, Activation act);

@@ -10,7 +10,7 @@
 
 namespace nn::onednn {
 
-enum class Kind { kInput, kConv, kConcat, kMaxPool, kUpsample2x, kChannelGate };
+enum class Kind { kInput, kConv, kConcat, kMaxPool, kUpsample2x, kUpsampleBilinear, kChannelGate };
 
 struct Graph::Node {
   Kind kind;
@@ -22,6 +22,7 @@ struct Graph::Node {
   at::Tensor bias;
   ConvOptions conv;                         // kConv
   int kernel = 0;                           // kMaxPool
+  int factor = 0;                           // kUpsampleBilinear
   Activation gate_act = Activation::kNone;  // kChannelGate
 };
 

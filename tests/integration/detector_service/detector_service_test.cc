@@ -14,6 +14,7 @@
 #include "tests/parity/detector_service/golden.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
+#include "vision/mask_rle.h"
 
 namespace detector {
 namespace {
@@ -25,6 +26,29 @@ using testing::SizeIs;
 MATCHER_P2(IsGrpcError, code, message, "") {
   *result_listener << arg.error_code() << ": " << arg.error_message();
   return arg.error_code() == code && testing::Value(arg.error_message(), message);
+}
+
+std::vector<Detection> FromProto(const proto::DetectResponse& response) {
+  std::vector<Detection> detections;
+  for (const proto::Detection& d : response.detections()) {
+    detections.push_back(
+        {.box = {d.box().x_min(), d.box().y_min(), d.box().x_max(), d.box().y_max()},
+         .score = d.score(),
+         .class_id = static_cast<int>(d.class_id())});
+    if (d.has_rotated_box()) {
+      const auto& box = d.rotated_box();
+      detections.back().rotated_box = {
+          {box.center_x(), box.center_y()}, box.width(), box.height(), box.angle()};
+    }
+    if (d.has_mask()) {
+      const auto& mask = d.mask();
+      detections.back().mask =
+          vision::DecodeCocoRle({static_cast<int>(mask.width()), static_cast<int>(mask.height())},
+                                mask.counts())
+              .value();
+    }
+  }
+  return detections;
 }
 
 class DetectorServiceTest : public testing::Test {
@@ -51,8 +75,9 @@ class DetectorServiceTest : public testing::Test {
     return std::filesystem::copy_options::none;
   }
 
-  void Start(ReloadOptions reload = {}) {
-    host_ = std::make_unique<ModelHost>(*model_, reload);
+  void Start(ReloadOptions reload = {}) { Start(*model_, reload); }
+  void Start(std::shared_ptr<DetectionModel> model, ReloadOptions reload = {}) {
+    host_ = std::make_unique<ModelHost>(std::move(model), reload);
     pictures_ =
         std::make_unique<PictureSource>(files_->path() + "/pictures", vision::ImageLimits{});
     service_ = std::make_unique<DetectorService>(ServiceOptions{.queue_size = 4, .threads = 2},
@@ -108,13 +133,10 @@ TEST_F(DetectorServiceTest, DetectAnswersWhatTheReferenceFinds) {
   EXPECT_EQ(response.image_width(), 640U);
   EXPECT_EQ(response.image_height(), 480U);
   EXPECT_EQ(response.model_version(), (*model_)->version());
-  std::vector<Detection> found;
   for (const proto::Detection& d : response.detections()) {
     EXPECT_EQ(d.label(), golden_->classes[d.class_id()]);
-    found.push_back({{d.box().x_min(), d.box().y_min(), d.box().x_max(), d.box().y_max()},
-                     d.score(),
-                     static_cast<int>(d.class_id())});
   }
+  const std::vector<Detection> found = FromProto(response);
   const auto& expected = golden_->images[1].detections;
   EXPECT_GE(CountMatches(expected, found), 0.99 * expected.size());
 }
@@ -142,6 +164,56 @@ TEST_F(DetectorServiceTest, ARequestsSettingsHold) {
   EXPECT_GT(response.detections_size(), 0);
   EXPECT_LT(response.detections_size(), 100);
   for (const proto::Detection& d : response.detections()) EXPECT_GT(d.score(), 0.5F);
+}
+
+TEST_F(DetectorServiceTest, InstancesComeWithMasksUnlessOmitted) {
+  const Golden golden = ReadGolden("ins");
+  ASSERT_OK_AND_ASSIGN(auto model, DetectionModel::Load({.checkpoint = golden.checkpoint}));
+  Start(std::move(model));
+  const std::vector<Detection>& expected = golden.images[1].detections;
+  proto::DetectRequest request = AsTheReference();
+  request.mutable_image()->set_data(duet_testing::ReadFile(golden.images[1].path));
+  request.set_score_threshold(0.05F);
+  proto::DetectResponse response;
+
+  ASSERT_TRUE(Detect(request, &response).ok());
+  EXPECT_GE(CountMatches(expected, FromProto(response)), 0.99 * expected.size());
+
+  request.set_omit_masks(true);
+  ASSERT_TRUE(Detect(request, &response).ok());
+  EXPECT_EQ(response.detections_size(), static_cast<int>(expected.size()));
+  for (const proto::Detection& d : response.detections()) EXPECT_FALSE(d.has_mask());
+  grpc::ClientContext context;
+  proto::GetModelResponse info;
+  ASSERT_TRUE(stub_->GetModel(&context, {}, &info).ok());
+  EXPECT_TRUE(info.has_masks());
+  EXPECT_FALSE(info.has_rotated_boxes());
+}
+
+TEST_F(DetectorServiceTest, RotatedBoxesComeWithTheBoxesAroundThem) {
+  const Golden golden = ReadGolden("rtmr");
+  ASSERT_OK_AND_ASSIGN(auto model, DetectionModel::Load({.checkpoint = golden.checkpoint}));
+  Start(std::move(model));
+  const std::vector<Detection>& expected = golden.images[0].detections;
+  proto::DetectRequest request = AsTheReference();
+  request.mutable_image()->set_data(duet_testing::ReadFile(golden.images[0].path));
+  request.set_score_threshold(0.05F);
+  proto::DetectResponse response;
+
+  ASSERT_TRUE(Detect(request, &response).ok());
+
+  const std::vector<Detection> found = FromProto(response);
+  EXPECT_GE(CountMatches(expected, found), 0.99 * expected.size());
+  for (const Detection& d : found) {
+    const float half = std::hypot(d.rotated_box->width, d.rotated_box->height) / 2;
+    EXPECT_LE(std::abs(d.box.x_min - d.rotated_box->center.x), half + 1e-3F);
+    EXPECT_LE(std::abs(d.box.y_max - d.rotated_box->center.y), half + 1e-3F);
+  }
+  grpc::ClientContext context;
+  proto::GetModelResponse info;
+  ASSERT_TRUE(stub_->GetModel(&context, {}, &info).ok());
+  EXPECT_TRUE(info.has_rotated_boxes());
+  EXPECT_EQ(info.model().input_width(), 1024U);
 }
 
 TEST_F(DetectorServiceTest, FilesAreReadBelowTheImageRootOnly) {

@@ -8,21 +8,60 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <initializer_list>
 #include <iterator>
+#include <limits>
+#include <numbers>
+#include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
+
+#include "vision/mask_rle.h"
 
 namespace detector {
 namespace {
 
-float SideDistance(const vision::Box& a, const vision::Box& b) {
-  return std::max({std::abs(a.x_min - b.x_min), std::abs(a.y_min - b.y_min),
-                   std::abs(a.x_max - b.x_max), std::abs(a.y_max - b.y_max)});
+float Largest(std::initializer_list<float> differences) {
+  float largest = 0;
+  for (const float difference : differences) largest = std::max(largest, std::abs(difference));
+  return largest;
+}
+
+float Distance(const Detection& e, const Detection& f) {
+  if (!e.rotated_box) {
+    return Largest({e.box.x_min - f.box.x_min, e.box.y_min - f.box.y_min, e.box.x_max - f.box.x_max,
+                    e.box.y_max - f.box.y_max});
+  }
+  if (!f.rotated_box) return std::numeric_limits<float>::infinity();
+  constexpr float kRadians = 2e-3F;
+  const auto& a = *e.rotated_box;
+  const auto& b = *f.rotated_box;
+  if (std::abs(std::remainder(a.angle - b.angle, std::numbers::pi_v<float>)) > kRadians) {
+    return std::numeric_limits<float>::infinity();
+  }
+  return Largest(
+      {a.center.x - b.center.x, a.center.y - b.center.y, a.width - b.width, a.height - b.height});
+}
+
+bool MasksAgree(const Detection& expected, const Detection& found) {
+  constexpr double kIou = 0.99;
+  constexpr int kIouFromPixels = 200;
+  constexpr int kPixels = 5;
+  if (!expected.mask) return true;
+  if (!found.mask || !(expected.mask->size == found.mask->size)) return false;
+  const cv::Mat a = vision::ToPixels(*expected.mask), b = vision::ToPixels(*found.mask);
+  const int area = cv::countNonZero(a);
+  if (area < kIouFromPixels) return std::abs(area - cv::countNonZero(b)) <= kPixels;
+  return cv::countNonZero(a & b) >= kIou * cv::countNonZero(a | b);
 }
 
 }  // namespace
 
 Golden ReadGolden(const std::string& model) {
-  const std::string root = std::string(DUET_TEST_DATA) + "/detector/";
+  return ReadGoldenIn(std::string(DUET_TEST_DATA) + "/detector", model);
+}
+
+Golden ReadGoldenIn(const std::string& folder, const std::string& model) {
+  const std::string root = folder + "/";
   std::ifstream file(root + model + ".json");
   if (!file) {
     std::fprintf(stderr, "%s%s.json is missing\n", root.c_str(), model.c_str());
@@ -35,16 +74,29 @@ Golden ReadGolden(const std::string& model) {
                 .classes = boost::json::value_to<std::vector<std::string>>(json.at("classes"))};
   for (const boost::json::value& item : json.at("images").as_array()) {
     GoldenImage image;
-    image.path = root + std::string(item.at("file").as_string());
+    image.path =
+        std::string(DUET_TEST_DATA) + "/detector/" + std::string(item.at("file").as_string());
     image.scale_x = item.at("scale_factor").at(0).to_number<double>();
     image.scale_y = item.at("scale_factor").at(1).to_number<double>();
     image.input_sha256 = std::string(item.at("input_sha256").as_string());
     const auto& boxes = item.at("bboxes").as_array();
+    const auto* masks = item.as_object().if_contains("masks");
     for (std::size_t i = 0; i < boxes.size(); ++i) {
-      const auto side = [&](int k) { return boxes[i].at(k).to_number<float>(); };
-      image.detections.push_back({.box = {side(0), side(1), side(2), side(3)},
-                                  .score = item.at("scores").at(i).to_number<float>(),
-                                  .class_id = item.at("labels").at(i).to_number<int>()});
+      const auto at = [&](int k) { return boxes[i].at(k).to_number<float>(); };
+      Detection detection{.score = item.at("scores").at(i).to_number<float>(),
+                          .class_id = item.at("labels").at(i).to_number<int>()};
+      if (boxes[i].as_array().size() == 5) {
+        detection.rotated_box = {{at(0), at(1)}, at(2), at(3), at(4)};
+      } else {
+        detection.box = {at(0), at(1), at(2), at(3)};
+      }
+      if (masks != nullptr && !masks->at(i).is_null()) {
+        const cv::Mat picture = ReadPicture(image);
+        detection.mask = vision::DecodeCocoRle({picture.cols, picture.rows},
+                                               std::string(masks->at(i).as_string()))
+                             .value();
+      }
+      image.detections.push_back(std::move(detection));
     }
     golden.images.push_back(std::move(image));
   }
@@ -77,8 +129,8 @@ std::size_t CountMatches(const std::vector<Detection>& expected,
     for (std::size_t i = 0; i < found.size(); ++i) {
       if (taken[i] || found[i].class_id != e.class_id) continue;
       if (std::abs(found[i].score - e.score) > kScore) continue;
-      const float distance = SideDistance(found[i].box, e.box);
-      if (distance <= best_distance) {
+      const float distance = Distance(e, found[i]);
+      if (distance <= best_distance && MasksAgree(e, found[i])) {
         best_distance = distance;
         best = i;
       }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -17,10 +18,10 @@ namespace {
 using Winograd = nn::onednn::CompileOptions::Winograd;
 
 // Random weights that keep the values' size from layer to layer, and batch norms that do something.
-Rtmdet RandomModel(double widen, double deepen, int classes) {
+Rtmdet RandomModel(double widen, double deepen, int classes, HeadKind head = HeadKind::kBoxes) {
   torch::NoGradGuard no_grad;
   at::manual_seed(11);
-  RtmdetConfig config = ScaledRtmdet(widen, deepen, classes);
+  RtmdetConfig config = ScaledRtmdet(widen, deepen, classes, head);
   Rtmdet model(config);
   for (auto& p : model->named_parameters()) {
     at::Tensor t = p.value();
@@ -37,12 +38,18 @@ Rtmdet RandomModel(double widen, double deepen, int classes) {
 
 // The largest difference, relative to the largest value.
 double Error(std::span<const float> got, std::span<const float> want) {
+  if (got.size() != want.size()) return std::numeric_limits<double>::infinity();
+  if (want.empty()) return 0;
   double difference = 0, range = 0;
   for (std::size_t i = 0; i < want.size(); ++i) {
     difference = std::max<double>(difference, std::abs(got[i] - want[i]));
     range = std::max<double>(range, std::abs(want[i]));
   }
   return difference / range;
+}
+
+std::span<const float> All(const RawRows& rows, vision::Size grid) {
+  return {rows.data, static_cast<std::size_t>(grid.width) * grid.height * rows.step};
 }
 
 void ExpectEqual(Rtmdet& model, const nn::onednn::CompileOptions& options, double tolerance) {
@@ -61,11 +68,16 @@ void ExpectEqual(Rtmdet& model, const nn::onednn::CompileOptions& options, doubl
   for (int level = 0; level < kLevels; ++level) {
     ASSERT_EQ(got.levels[level].grid, want.levels[level].grid);
     const vision::Size grid = want.levels[level].grid;
-    const std::size_t cells = static_cast<std::size_t>(grid.width) * grid.height;
-    const auto all = [&](const RawRows& rows) { return std::span(rows.data, cells * rows.step); };
-    EXPECT_LT(Error(all(got.levels[level].logits), all(want.levels[level].logits)), tolerance);
-    EXPECT_LT(Error(all(got.levels[level].boxes), all(want.levels[level].boxes)), tolerance);
+    const auto error = [&](RawRows RawLevel::*rows) {
+      return Error(All(got.levels[level].*rows, grid), All(want.levels[level].*rows, grid));
+    };
+    EXPECT_LT(error(&RawLevel::logits), tolerance) << level;
+    EXPECT_LT(error(&RawLevel::boxes), tolerance) << level;
+    EXPECT_LT(error(&RawLevel::angles), tolerance) << level;
+    EXPECT_LT(error(&RawLevel::kernels), tolerance) << level;
   }
+  const vision::Size finest = want.levels[0].grid;
+  EXPECT_LT(Error(All(got.mask_features, finest), All(want.mask_features, finest)), tolerance);
 }
 
 // 1e-4 of the range: what another fp32 convolution algorithm may differ by (RTMDet's noise floor is
@@ -79,6 +91,13 @@ TEST(PackedNetworkTest, EqualsThePlainModules) {
 TEST(PackedNetworkTest, NarrowAndDeepEqualsThePlainModules) {
   Rtmdet model = RandomModel(0.2, 0.67, 3);
   ExpectEqual(model, {}, 1e-4);
+}
+
+TEST(PackedNetworkTest, HeadsForMasksAndAnglesEqualThePlainModules) {
+  Rtmdet instances = RandomModel(0.2, 0.33, 3, HeadKind::kInstances);
+  ExpectEqual(instances, {}, 1e-4);
+  Rtmdet rotated = RandomModel(0.2, 0.33, 3, HeadKind::kRotated);
+  ExpectEqual(rotated, {}, 1e-4);
 }
 
 }  // namespace

@@ -2,9 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <numbers>
+
+#include "detector_service/model/rtmdet_config.h"
 
 namespace detector {
 namespace {
@@ -42,6 +47,29 @@ class EmptyOutput {
         std::log(objectness / (1 - objectness));
   }
   float* distances(int level, int cell) { return &distances_[level][cell * 4]; }
+  // From now on it is a rotated detector's; turns what is at a cell.
+  EmptyOutput& Turn(int level, int x, int y, float angle) {
+    for (int i = 0; i < kLevels; ++i) {
+      angles_[i].resize(output_.levels[i].grid.width * output_.levels[i].grid.height);
+      output_.levels[i].angles = {angles_[i].data(), 1};
+    }
+    angles_[level][y * output_.levels[level].grid.width + x] = angle;
+    return *this;
+  }
+  // From now on it has masks; what is at a cell paints with this kernel.
+  EmptyOutput& Paint(int level, int x, int y, const std::array<float, kMaskKernelSize>& kernel) {
+    features_.resize(64 * kMaskFeatures);
+    output_.mask_features = {features_.data(), kMaskFeatures};
+    for (int i = 0; i < kLevels; ++i) {
+      const vision::Size grid = output_.levels[i].grid;
+      kernels_[i].resize(grid.width * grid.height * kMaskKernelSize);
+      output_.levels[i].kernels = {kernels_[i].data(), kMaskKernelSize};
+    }
+    const int cell = y * output_.levels[level].grid.width + x;
+    std::copy(kernel.begin(), kernel.end(), &kernels_[level][cell * kMaskKernelSize]);
+    return *this;
+  }
+  std::vector<float>& features() { return features_; }
 
   std::vector<Detection> Detect(const PostprocessOptions& options,
                                 Placement placement = {.image = {64, 64}}) const {
@@ -53,6 +81,9 @@ class EmptyOutput {
   std::vector<float> logits_[kLevels];
   std::vector<float> distances_[kLevels];
   std::vector<float> objectness_[kLevels];
+  std::vector<float> angles_[kLevels];
+  std::vector<float> kernels_[kLevels];
+  std::vector<float> features_;
 };
 
 TEST(PostprocessTest, BoxesAreMeasuredFromTheCellsTopLeftCorner) {
@@ -180,6 +211,93 @@ TEST(PostprocessTest, InvertedAndNonNumericBoxesAreDropped) {
 
   ASSERT_EQ(found.size(), 1U);  // infinite ones reach the border
   EXPECT_EQ(found[0].box, (vision::Box{0, 0, 64, 64}));
+}
+
+TEST(PostprocessTest, ARotatedBoxTurnsAboutItsCellsPoint) {
+  EmptyOutput output(1);
+  // At (24, 16): 20 to the right, 4 to all other sides; a quarter turn clockwise points it down.
+  output.Add(0, 3, 2, 0, 0.9F, 4).Turn(0, 3, 2, std::numbers::pi_v<float> / 2);
+  output.distances(0, 2 * 8 + 3)[2] = 20;
+
+  const auto found = output.Detect({});
+
+  ASSERT_EQ(found.size(), 1U);
+  ASSERT_TRUE(found[0].rotated_box.has_value());
+  const vision::RotatedBox& box = *found[0].rotated_box;
+  EXPECT_NEAR(box.center.x, 24, 1e-4);
+  EXPECT_NEAR(box.center.y, 24, 1e-4);
+  EXPECT_NEAR(box.width, 24, 1e-4);
+  EXPECT_NEAR(box.height, 8, 1e-4);
+  EXPECT_NEAR(std::abs(box.angle), std::numbers::pi / 2, 1e-4);  // either way the same rectangle
+  EXPECT_NEAR(found[0].box.x_min, 20, 1e-4);
+  EXPECT_NEAR(found[0].box.y_max, 36, 1e-4);
+}
+
+TEST(PostprocessTest, ARotatedBoxIsInPixelsOfThePictureAndNotClipped) {
+  EmptyOutput output(1);
+  output.Add(0, 7, 2, 0, 0.9F, 10).Turn(0, 7, 2, 0);  // from 46 to 66: past the input of 64
+
+  const auto found = output.Detect({}, {.image = {32, 16}, .scale_x = 2, .scale_y = 4});
+
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(*found[0].rotated_box, (vision::RotatedBox{{28, 4}, 10, 5, 0}));
+  EXPECT_EQ(found[0].box, (vision::Box{23, 1.5F, 32, 6.5F}));
+}
+
+TEST(PostprocessTest, RotatedBoxesCompeteByTheirOwnOverlap) {
+  EmptyOutput output(1);
+  // Two of 40 x 4 about (32, 32), crossing at right angles; the boxes around them are the same.
+  output.Add(0, 4, 4, 0, 0.9F, 2).Turn(0, 4, 4, 0.785F);
+  output.Add(1, 2, 2, 0, 0.8F, 2).Turn(1, 2, 2, -0.785F);
+  for (float* d : {output.distances(0, 4 * 8 + 4), output.distances(1, 2 * 4 + 2)}) {
+    d[0] = d[2] = 20;
+  }
+
+  // They share 4 x 4: 16 of 2 * 160 - 16, which is 0.053.
+  EXPECT_EQ(output.Detect({.nms_iou_threshold = 0.1}).size(), 2U);
+  EXPECT_EQ(output.Detect({.nms_iou_threshold = 0.04}).size(), 1U);
+}
+
+// Where the weights of a kernel begin: the layers' weights, then their biases.
+constexpr int kSecondLayer = 80, kThirdLayer = 144, kLastBias = 168;
+
+TEST(PostprocessTest, MasksArePaintedByTheCellsOwnNetwork) {
+  std::array<float, kMaskKernelSize> right_of_the_cell{};
+  right_of_the_cell[0] = -1;  // first layer: minus the relative x, which is cell minus point,
+  right_of_the_cell[10] = 1;  // and plus it
+  right_of_the_cell[kSecondLayer] = 1;  // both pass
+  right_of_the_cell[kSecondLayer + 9] = 1;
+  right_of_the_cell[kThirdLayer] = 64;
+  right_of_the_cell[kThirdLayer + 1] = -64;
+  EmptyOutput output(1);
+  output.Add(1, 1, 1, 0, 0.9F, 16).Paint(1, 1, 1, right_of_the_cell);  // its point: (16, 16)
+
+  const auto found = output.Detect({});
+
+  ASSERT_EQ(found.size(), 1U);
+  ASSERT_TRUE(found[0].mask.has_value());
+  EXPECT_EQ(found[0].mask->size, (vision::Size{64, 64}));
+  // The logit is 0 at x = 16 of the features' cells, whose centre is between pixels 19 and 20:
+  // upstream measures from the cells' corners but scales from their centres.
+  EXPECT_EQ(vision::TightBox(*found[0].mask), (vision::Box{20, 0, 64, 64}));
+  EXPECT_EQ(vision::Area(*found[0].mask), 44 * 64);
+  EXPECT_FALSE(output.Detect({.paint_masks = false})[0].mask.has_value());
+}
+
+TEST(PostprocessTest, MasksReadTheFeaturesAndTheThreshold) {
+  std::array<float, kMaskKernelSize> kernel{};
+  kernel[2 + 5] = 1;  // the sixth feature
+  kernel[kSecondLayer] = 1;
+  kernel[kThirdLayer] = 1;
+  kernel[kLastBias] = -1;
+  EmptyOutput output(1);
+  output.Add(0, 4, 4, 0, 0.9F, 16).Paint(0, 4, 4, kernel);
+  for (int cell = 0; cell < 64; ++cell) output.features()[cell * kMaskFeatures + 5] = 2;
+
+  // Everywhere a logit of 1, which is a probability of 0.731.
+  EXPECT_EQ(vision::Area(*output.Detect({})[0].mask), 64 * 64);
+  EXPECT_EQ(vision::Area(*output.Detect({.mask_threshold = 0.73})[0].mask), 64 * 64);
+  EXPECT_EQ(vision::Area(*output.Detect({.mask_threshold = 0.74})[0].mask), 0);
 }
 
 }  // namespace

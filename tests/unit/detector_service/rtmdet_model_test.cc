@@ -1,5 +1,9 @@
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <string>
+#include <utility>
+
 #include "detector_service/model/detector.h"
 #include "nn/layers.h"
 #include "tests/testing/status_matchers.h"
@@ -12,9 +16,12 @@ using duet_testing::StatusIs;
 using testing::AllOf;
 using testing::HasSubstr;
 
-Rtmdet Small(bool share_conv = true, Naming naming = Naming::kMmdet) {
+constexpr HeadKind kAllHeads[] = {HeadKind::kBoxes, HeadKind::kInstances, HeadKind::kRotated};
+
+Rtmdet Small(bool share_conv = true, HeadKind head = HeadKind::kBoxes,
+             Naming naming = Naming::kMmdet) {
   at::manual_seed(1);
-  RtmdetConfig config = ScaledRtmdet(0.125, 0.33, /*num_classes=*/3);
+  RtmdetConfig config = ScaledRtmdet(0.125, 0.33, /*num_classes=*/3, head);
   config.naming = naming;
   config.share_conv = share_conv;
   return Rtmdet(config);
@@ -23,26 +30,41 @@ Rtmdet Small(bool share_conv = true, Naming naming = Naming::kMmdet) {
 TEST(RtmdetModelTest, OfficialSizesHaveTheirNumberOfParameters) {
   // Millions, as mmdet counts them.
   const nn::SkipInitialization skip;
-  const auto millions = [](double widen, double deepen) {
+  const auto millions = [](double widen, double deepen, HeadKind head = HeadKind::kBoxes,
+                           int classes = 80) {
     double count = 0;
-    const Rtmdet model(ScaledRtmdet(widen, deepen, 80));
+    const Rtmdet model(ScaledRtmdet(widen, deepen, classes, head));
     for (const at::Tensor& p : nn::UniqueParameters(*model)) count += p.numel();
     return count / 1e6;
   };
   EXPECT_NEAR(millions(0.375, 0.167), 4.896, 0.0005);
   EXPECT_NEAR(millions(0.5, 0.33), 8.887, 0.0005);
   EXPECT_NEAR(millions(0.75, 0.67), 24.709, 0.0005);
+  EXPECT_NEAR(millions(0.75, 0.67, HeadKind::kInstances), 27.575, 0.0005);
+  EXPECT_NEAR(millions(0.375, 0.167, HeadKind::kRotated, 15), 4.878, 0.0005);
 }
 
 TEST(RtmdetModelTest, TheShapeIsReadBackFromTheState) {
-  for (const Naming naming : {Naming::kMmdet, Naming::kMmyolo}) {
+  const std::pair<Naming, HeadKind> families[] = {{Naming::kMmdet, HeadKind::kBoxes},
+                                                  {Naming::kMmdet, HeadKind::kInstances},
+                                                  {Naming::kMmdet, HeadKind::kRotated},
+                                                  {Naming::kMmyolo, HeadKind::kBoxes},
+                                                  {Naming::kMmyolo, HeadKind::kRotated}};
+  for (const auto& [naming, head] : families) {
     for (bool share_conv : {true, false}) {
-      Rtmdet model = Small(share_conv, naming);
+      Rtmdet model = Small(share_conv, head, naming);
       ASSERT_OK_AND_ASSIGN(const RtmdetConfig config,
                            InferConfig(nn::ToStateDict(*model), PythonConfig()));
       EXPECT_EQ(config, model->config);
     }
   }
+}
+
+TEST(RtmdetModelTest, NamesTellSizeAndHead) {
+  EXPECT_EQ(ModelName(ScaledRtmdet(0.375, 0.167, 80)), "rtmdet-tiny");
+  EXPECT_EQ(ModelName(ScaledRtmdet(0.5, 0.33, 3, HeadKind::kInstances)), "rtmdet-ins-s");
+  EXPECT_EQ(ModelName(ScaledRtmdet(1, 1, 15, HeadKind::kRotated)), "rtmdet-r-l");
+  EXPECT_EQ(ModelName(ScaledRtmdet(0.125, 0.33, 80)), "rtmdet");
 }
 
 TEST(RtmdetModelTest, TheConfigTextDecidesOnExpElseTheWidth) {
@@ -69,15 +91,52 @@ TEST(RtmdetModelTest, SavedAndLoadedItComputesTheSame) {
   EXPECT_TRUE(at::equal(loaded(image).distances[2], model(image).distances[2]));
 }
 
+// Anything that depends on all outputs.
+at::Tensor LossOf(const HeadOutput& output) {
+  at::Tensor loss = at::zeros({});
+  const auto add = [&](const at::Tensor& map) {
+    if (map.defined()) loss = loss + map.pow(2).mean();
+  };
+  for (int i = 0; i < kLevels; ++i) {
+    add(output.cls_logits[i]);
+    add(output.distances[i]);
+    add(output.angles[i]);
+    add(output.kernels[i]);
+  }
+  add(output.mask_features);
+  return loss;
+}
+
+TEST(RtmdetModelTest, TrainingMovesEveryParameterOfEveryHead) {
+  for (const HeadKind head : kAllHeads) {
+    Rtmdet model = Small(/*share_conv=*/true, head);
+    model->train();
+    LossOf(model(at::randn({2, 3, 64, 64}))).backward();
+    for (const at::Tensor& parameter : nn::UniqueParameters(*model)) {
+      EXPECT_TRUE(parameter.grad().defined());
+    }
+  }
+}
+
+TEST(RtmdetModelTest, InstancesRegressFromTheClassBranch) {
+  // As upstream, by a slip: both names, one set of tensors, computed once.
+  const Rtmdet model = Small(/*share_conv=*/true, HeadKind::kInstances);
+  const auto state = nn::NamedState(*model);
+  const auto find = [&](const std::string& name) {
+    return std::find_if(state.begin(), state.end(),
+                        [&](const auto& item) { return item.first == name; })
+        ->second;
+  };
+  EXPECT_TRUE(
+      find("bbox_head.reg_convs.1.0.bn.weight").is_same(find("bbox_head.cls_convs.1.0.bn.weight")));
+  EXPECT_FALSE(find("bbox_head.kernel_convs.1.0.conv.weight")
+                   .is_same(find("bbox_head.kernel_convs.0.0.conv.weight")));
+}
+
 TEST(RtmdetModelTest, TrainingMovesEveryParameterOnce) {
   Rtmdet model = Small();
   model->train();
-  const HeadOutput output = model(at::randn({2, 3, 64, 64}));
-  at::Tensor loss = at::zeros({});
-  for (int i = 0; i < kLevels; ++i) {
-    loss = loss + output.cls_logits[i].pow(2).mean() + output.distances[i].pow(2).mean();
-  }
-  loss.backward();
+  LossOf(model(at::randn({2, 3, 64, 64}))).backward();
 
   const auto parameters = nn::UniqueParameters(*model);
   EXPECT_LT(parameters.size(), model->parameters().size());  // the head's convolutions are shared
@@ -98,10 +157,18 @@ TEST(RtmdetModelTest, OtherModelsWeightsAreNamed) {
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("no tensors")));
 
   Rtmdet model = Small();
-  checkpoint::StateDict rotated = nn::ToStateDict(*model);
-  rotated.emplace_back("bbox_head.rtm_ang.0.weight", rotated[0].second);
-  EXPECT_THAT(InferConfig(rotated, PythonConfig()),
-              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("rotated")));
+  const auto with = [&](const char* name, std::int64_t channels) {
+    checkpoint::StateDict state = nn::ToStateDict(*model);
+    state.emplace_back(name, state[0].second);
+    state.back().second.shape = {channels, 8, 1, 1};
+    return InferConfig(state, PythonConfig());
+  };
+  EXPECT_THAT(with("bbox_head.rtm_ang.0.weight", 180),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("codes angles")));
+  EXPECT_THAT(with("bbox_head.rtm_kernel.0.weight", 153),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("169 weights")));
+  EXPECT_THAT(with("bbox_head.rtm_obj.0.weight", 1),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("objectness")));
 }
 
 TEST(RtmdetModelTest, WeightsThatDoNotFitAreListed) {

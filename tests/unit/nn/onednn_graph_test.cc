@@ -186,6 +186,25 @@ TEST_F(OneDnnGraphTest, BFloat16StaysWithinItsPrecision) {
   EXPECT_LT(Error(ResultOf(**program, block.image), block.Reference()), 3e-2);
 }
 
+TEST_F(OneDnnGraphTest, BilinearUpsamplingEqualsAtens) {
+  for (const int factor : {2, 4}) {
+    const at::Tensor image = at::rand({1, 3, 9, 14});
+    const at::Tensor weight = Weight(24, 3, 3);  // one and a half blocks
+    Graph graph;
+    const Value x = graph.Conv(graph.Input(3, 9, 14), weight, at::Tensor(), {});
+    graph.Output(graph.UpsampleBilinear(x, factor));
+    const auto program = graph.Compile({.winograd = Winograd::kNever});
+    ASSERT_TRUE(program.ok()) << program.status();
+
+    const at::Tensor got = ResultOf(**program, image);
+
+    const at::Tensor want = at::upsample_bilinear2d(at::conv2d(image, weight, {}, 1, 1),
+                                                    {9 * factor, 14 * factor}, false);
+    ASSERT_EQ(got.sizes(), want.sizes());
+    EXPECT_LT(Error(got, want), 1e-5) << factor;
+  }
+}
+
 TEST(ArenaTest, BuffersThatNeverLiveTogetherShareMemory) {
   const ArenaPlan plan = PlanArena({{100, 0, 1}, {100, 2, 3}, {64, 1, 2}});
 

@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""Makes checkpoints of official size with random weights, and what mmdet finds with them, for parity.detector_service.rtmdet.
+
+usage: make_full_size_goldens.py PICTURES OUT [MODEL...]      (MODEL: tiny, s, m, l, x, ins-tiny ... ins-x; default: m x ins-m)
+       DUET_FULL_SIZE_GOLDENS=OUT build/release/tests/parity_detector_service_rtmdet --gtest_filter='FullSize*'
+
+Needs mmdet 3.3.0, mmengine 0.10.7, mmcv-lite 2.1.0, torch and torchvision from PyPI. They are too large to keep: m has 100 MB.
+PICTURES is tests/data/detector/images.
+"""
+import importlib.machinery
+import json
+import os
+import sys
+import types
+
+import torch
+import torchvision
+
+DEFAULT_MODELS = ("m", "x", "ins-m")
+PICTURES = ("a1_640x480.png", "a4_1280x720.png")
+# So many of the (cell, class) pairs pass the config's score threshold.
+SHARE_OF_CANDIDATES = 0.001
+
+
+def import_mmdet():
+    """mmcv-lite comes without compiled operators; of these mmdet's RTMDet uses only nms."""
+    import mmcv
+    extension = types.ModuleType("mmcv._ext")
+    extension.__spec__ = importlib.machinery.ModuleSpec("mmcv._ext", loader=None)
+    extension.__getattr__ = lambda name: None
+    extension.nms = lambda boxes, scores, iou_threshold, offset: torchvision.ops.nms(boxes, scores, iou_threshold)
+    sys.modules["mmcv._ext"] = mmcv._ext = extension
+    import mmdet.apis
+    import mmdet.utils
+    mmdet.utils.register_all_modules(init_default_scope=False)
+    return mmdet
+
+
+def build(mmdet, name):
+    from mmengine.config import Config
+    configs = os.path.join(os.path.dirname(mmdet.__file__), ".mim/configs/rtmdet")
+    stock = f"rtmdet-ins_{name[4:]}" if name.startswith("ins-") else f"rtmdet_{name}"
+    config = Config.fromfile(os.path.join(configs, f"{stock}_8xb32-300e_coco.py"))
+    config.model.backbone.pop("init_cfg", None)
+    torch.manual_seed(0)
+    model = mmdet.apis.init_detector(config, None, device="cpu")
+    model.init_weights()
+    return model, config
+
+
+def maps(model, image):
+    return model.bbox_head(model.neck(model.backbone(image)))
+
+
+def settle(model, image, threshold):
+    """Batch norms that fit the data, scores that spread, boxes that have a size: a network that resembles a trained one."""
+    norms = [m for m in model.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.momentum = None  # the average of all batches, here of one
+    model.train()
+    maps(model, image)
+    model.eval()
+    for norm in norms:
+        norm.momentum = 0.1
+    head = model.bbox_head
+    logits = maps(model, image)[0]
+    for level, prediction in enumerate(head.rtm_cls):
+        centred = logits[level] - prediction.bias.view(1, -1, 1, 1)
+        factor = 1.5 / centred.std()
+        prediction.weight *= factor
+        values = (centred * factor).flatten().sort()[0]
+        passing = values[int(len(values) * (1 - SHARE_OF_CANDIDATES))]
+        prediction.bias.fill_(float(torch.logit(torch.tensor(threshold)) - passing))
+    for prediction in head.rtm_reg:
+        prediction.weight *= 20
+        prediction.bias.fill_(0.5 if getattr(head, "exp_on_reg", False) else 3)
+    if hasattr(head, "rtm_kernel"):
+        for prediction in head.rtm_kernel:
+            prediction.weight *= 30
+        head.mask_head.projection.weight *= 10
+
+
+def main(pictures, out, names):
+    mmdet = import_mmdet()
+    from pycocotools import mask as coco_mask
+    os.makedirs(out, exist_ok=True)
+    for name in names:
+        model, config = build(mmdet, name)
+        threshold = model.test_cfg.score_thr
+        with torch.no_grad():
+            picture = os.path.join(pictures, PICTURES[0])
+            data = {}
+
+            def remember(module, args, kwargs, data=data):
+                data["image"] = args[0]
+            hook = model.backbone.register_forward_pre_hook(remember, with_kwargs=True)
+            mmdet.apis.inference_detector(model, picture)
+            hook.remove()
+            settle(model, data["image"], threshold)
+            model.eval()
+            classes = [str(c) for c in model.dataset_meta.get("classes", ())] or [f"class {i}" for i in range(80)]
+            torch.save({"meta": {"cfg": config.pretty_text, "dataset_meta": {"classes": tuple(classes)}},
+                        "state_dict": model.state_dict()}, os.path.join(out, f"{name}.pth"))
+            images = []
+            for file in PICTURES:
+                result = mmdet.apis.inference_detector(model, os.path.join(pictures, file))
+                found = result.pred_instances
+                entry = {"file": f"images/{file}", "scale_factor": [float(v) for v in result.scale_factor], "input_sha256": "",
+                         "bboxes": found.bboxes.tolist(), "scores": found.scores.tolist(), "labels": found.labels.tolist()}
+                if "masks" in found:
+                    entry["masks"] = [coco_mask.encode(mask.numpy().astype("uint8", order="F"))["counts"].decode()
+                                      for mask in found.masks]
+                images.append(entry)
+                print(f"{name} {file}: {len(found)} detections", flush=True)
+        with open(os.path.join(out, f"{name}.json"), "w") as file:
+            json.dump({"classes": classes, "images": images}, file)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    main(sys.argv[1], sys.argv[2], sys.argv[3:] or DEFAULT_MODELS)

@@ -89,6 +89,8 @@ float Gate(Activation act, float x) {
       return x / (1.0F + std::exp(-x));
     case Activation::kRelu:
       return std::max(x, 0.0F);
+    case Activation::kLeakyRelu:
+      return x > 0 ? x : kLeakySlope * x;
     case Activation::kNone:
       return x;
   }
@@ -217,6 +219,9 @@ class Compiler {
         case Kind::kChannelGate:
           channels_[i] = channels_[node.inputs[0]];
           break;
+        case Kind::kInterleave2x:
+          channels_[i].parts = {channels_[node.inputs[0]].parts[0]};
+          break;
         case Kind::kConcat:
           for (const int input : node.inputs) {
             const auto& parts = channels_[input].parts;
@@ -339,6 +344,14 @@ class Compiler {
                dst = reinterpret_cast<T*>(DataOf(i))] { Upsample2x(src, shape, dst); });
         });
         return absl::OkStatus();
+      case Kind::kInterleave2x:
+        EmitTyped([this, i, in = node.inputs[0]]<typename T>(T*) {
+          BlockedShape shape = ShapeOf(in);
+          shape.blocks /= 4;
+          Add([src = reinterpret_cast<const T*>(DataOf(in)), shape,
+               dst = reinterpret_cast<T*>(DataOf(i))] { Interleave2x(src, shape, dst); });
+        });
+        return absl::OkStatus();
       case Kind::kUpsampleBilinear:
         EmitTyped([this, i, &node, in = node.inputs[0]]<typename T>(T*) {
           Add([src = reinterpret_cast<const T*>(DataOf(in)), shape = ShapeOf(in),
@@ -400,8 +413,11 @@ class Compiler {
         .in_format = from_picture ? memory::format_tag::nchw : blocked,
         .out_format = blocked,
     };
+    // oneDNN adds, but does not scale what it adds.
     const bool residual = node.conv.residual.has_value();
-    const auto direct = ChooseDirect(geometry, node.conv.activation, residual, Engine());
+    const bool fusible = residual && node.conv.residual_scale == 1;
+    auto direct = ChooseDirect(geometry, node.conv.activation, fusible, Engine());
+    if (direct.has_value()) direct->residual_left |= residual && !fusible;
     if (!direct.has_value()) {
       return absl::UnimplementedError(absl::StrCat("no fast ", geometry.kernel, "x",
                                                    geometry.kernel, " convolution for this CPU"));
@@ -499,9 +515,9 @@ class Compiler {
     });
     if (choice.activation_left) {
       const auto act = *EltwiseOf(node.conv.activation);
-      const dnnl::eltwise_forward::desc eltwise(
-          dnnl::prop_kind::forward_inference, act, desc.dst_desc(),
-          act == dnnl::algorithm::eltwise_relu ? 0.0F : 1.0F, 0.0F);
+      const dnnl::eltwise_forward::desc eltwise(dnnl::prop_kind::forward_inference, act,
+                                                desc.dst_desc(), AlphaOf(node.conv.activation),
+                                                0.0F);
       steps.push_back(
           [primitive = dnnl::eltwise_forward({eltwise, Engine()}),
            args = std::unordered_map<int, memory>{{DNNL_ARG_SRC, dst}, {DNNL_ARG_DST, dst}},
@@ -511,7 +527,9 @@ class Compiler {
       const auto count = static_cast<std::int64_t>(BytesOf(i) / element_bytes_);
       EmitTyped([&]<typename T>(T*) {
         steps.push_back([src = reinterpret_cast<const T*>(DataOf(node.inputs[1])), count,
-                         to = reinterpret_cast<T*>(DataOf(i))] { AddInPlace(src, count, to); });
+                         scale = node.conv.residual_scale, to = reinterpret_cast<T*>(DataOf(i))] {
+          AddInPlace(src, count, scale, to);
+        });
       });
     }
     return steps;
@@ -535,9 +553,14 @@ class Compiler {
   absl::Status EmitMaxPool(int i) {
     const int in = nodes_[i].inputs[0];
     const int kernel = nodes_[i].kernel;
+    const int stride = nodes_[i].stride;
+    const int pad = (kernel - 1) / 2;
+    // At the right and bottom as far as the last window reaches.
+    const auto end = [&](int size, int of) { return (size - 1) * stride + kernel - of - pad; };
     const dnnl::pooling_forward::desc desc(
         dnnl::prop_kind::forward_inference, dnnl::algorithm::pooling_max, DescOf(in), DescOf(i),
-        {1, 1}, {kernel, kernel}, {kernel / 2, kernel / 2}, {kernel / 2, kernel / 2});
+        {stride, stride}, {kernel, kernel}, {pad, pad},
+        {end(nodes_[i].height, nodes_[in].height), end(nodes_[i].width, nodes_[in].width)});
     const dnnl::pooling_forward::primitive_desc primitive(desc, Engine());
     AddPrimitive(dnnl::pooling_forward(primitive),
                  {{DNNL_ARG_SRC, memory(DescOf(in), Engine(), DataOf(in))},

@@ -12,9 +12,10 @@ bool IsReference(const char* implementation) {
   return std::string_view(implementation).find("ref") != std::string_view::npos;
 }
 
-std::optional<dnnl::convolution_forward::primitive_desc> Make(
-    const ConvGeometry& g, dnnl::algorithm algorithm, std::optional<dnnl::algorithm> eltwise,
-    bool residual, const dnnl::engine& engine) {
+std::optional<dnnl::convolution_forward::primitive_desc> Make(const ConvGeometry& g,
+                                                              dnnl::algorithm algorithm,
+                                                              Activation act, bool residual,
+                                                              const dnnl::engine& engine) {
   const memory::desc src({1, g.in_channels, g.in_height, g.in_width}, g.type, g.in_format);
   const memory::desc dst({1, g.out_channels, g.out_height, g.out_width}, g.type, g.out_format);
   const memory::dims weight_dims =
@@ -24,14 +25,14 @@ std::optional<dnnl::convolution_forward::primitive_desc> Make(
   const memory::desc weights(weight_dims, g.type, memory::format_tag::any);
   const memory::desc bias({g.out_channels}, memory::data_type::f32, memory::format_tag::x);
   // Left and top as torch pads; right and bottom as far as the last output reaches.
-  const int pad = g.kernel / 2;
+  const int pad = (g.kernel - 1) / 2;
   const int bottom = (g.out_height - 1) * g.stride + g.kernel - g.in_height - pad;
   const int right = (g.out_width - 1) * g.stride + g.kernel - g.in_width - pad;
 
   dnnl::post_ops post;
-  if (eltwise.has_value())
-    post.append_eltwise(1.0F, *eltwise, *eltwise == dnnl::algorithm::eltwise_relu ? 0.0F : 1.0F,
-                        0.0F);
+  if (const auto eltwise = EltwiseOf(act)) {
+    post.append_eltwise(1.0F, *eltwise, AlphaOf(act), 0.0F);
+  }
   if (residual) post.append_binary(dnnl::algorithm::binary_add, dst);
   dnnl::primitive_attr attr;
   attr.set_post_ops(post);
@@ -55,6 +56,7 @@ std::optional<dnnl::algorithm> EltwiseOf(Activation act) {
     case Activation::kSilu:
       return dnnl::algorithm::eltwise_swish;
     case Activation::kRelu:
+    case Activation::kLeakyRelu:
       return dnnl::algorithm::eltwise_relu;
     case Activation::kSigmoid:
       return dnnl::algorithm::eltwise_logistic;
@@ -65,19 +67,23 @@ std::optional<dnnl::algorithm> EltwiseOf(Activation act) {
   return std::nullopt;
 }
 
+float AlphaOf(Activation act) {
+  if (act == Activation::kLeakyRelu) return nn::kLeakySlope;
+  return act == Activation::kSilu ? 1.0F : 0.0F;
+}
+
 std::optional<ConvChoice> ChooseDirect(const ConvGeometry& geometry, Activation act, bool residual,
                                        const dnnl::engine& engine) {
-  const auto eltwise = EltwiseOf(act);
   const auto direct = dnnl::algorithm::convolution_direct;
   if (residual) {
-    if (auto all = Make(geometry, direct, eltwise, true, engine)) return ConvChoice{*all};
+    if (auto all = Make(geometry, direct, act, true, engine)) return ConvChoice{*all};
   }
-  if (auto fused = Make(geometry, direct, eltwise, false, engine)) {
+  if (auto fused = Make(geometry, direct, act, false, engine)) {
     return ConvChoice{.desc = *fused, .residual_left = residual};
   }
-  if (auto bare = Make(geometry, direct, std::nullopt, false, engine)) {
+  if (auto bare = Make(geometry, direct, Activation::kNone, false, engine)) {
     return ConvChoice{
-        .desc = *bare, .activation_left = eltwise.has_value(), .residual_left = residual};
+        .desc = *bare, .activation_left = EltwiseOf(act).has_value(), .residual_left = residual};
   }
   return std::nullopt;
 }
@@ -88,7 +94,8 @@ std::optional<ConvChoice> ChooseWinograd(const ConvGeometry& geometry, Activatio
       geometry.type != memory::data_type::f32) {
     return std::nullopt;
   }
-  auto desc = Make(geometry, dnnl::algorithm::convolution_winograd, std::nullopt, false, engine);
+  auto desc =
+      Make(geometry, dnnl::algorithm::convolution_winograd, Activation::kNone, false, engine);
   if (!desc.has_value()) return std::nullopt;
   return ConvChoice{.desc = *desc,
                     .winograd = true,

@@ -29,6 +29,9 @@ struct ConvChoice {
 // The activation as oneDNN names it; nothing for kNone or what it has no name for.
 std::optional<dnnl::algorithm> EltwiseOf(Activation act);
 
+// What oneDNN wants as the activation's alpha.
+float AlphaOf(Activation act);
+
 // The fastest form that oneDNN offers without falling back to its reference loops; nothing if there
 // is none.
 std::optional<ConvChoice> ChooseDirect(const ConvGeometry& geometry, Activation act, bool residual,

@@ -71,9 +71,28 @@ void UpsampleBilinear(const T* src, const BlockedShape& shape, int factor, T* ds
 }
 
 template <typename T>
-void AddInPlace(const T* src, std::int64_t count, T* dst) {
+void Interleave2x(const T* src, const BlockedShape& shape, T* dst) {
+  const int rows = shape.blocks * shape.height;
+  const std::int64_t row = static_cast<std::int64_t>(shape.width) * shape.block;
+  const std::size_t pixel_bytes = sizeof(T) * shape.block;
+#pragma omp parallel for schedule(static)
+  for (int r = 0; r < 2 * rows; ++r) {  // of dst
+    const T* left = src + (2 * (r % 2) * static_cast<std::int64_t>(rows) + r / 2) * row;
+    const T* right = left + rows * row;
+    T* to = dst + 2 * r * row;
+    for (int x = 0; x < shape.width; ++x) {
+      std::memcpy(to + (2 * x) * shape.block, left + x * shape.block, pixel_bytes);
+      std::memcpy(to + (2 * x + 1) * shape.block, right + x * shape.block, pixel_bytes);
+    }
+  }
+}
+
+template <typename T>
+void AddInPlace(const T* src, std::int64_t count, float scale, T* dst) {
 #pragma omp parallel for simd schedule(static)
-  for (std::int64_t i = 0; i < count; ++i) Store(ToFloat(dst[i]) + ToFloat(src[i]), &dst[i]);
+  for (std::int64_t i = 0; i < count; ++i) {
+    Store(ToFloat(dst[i]) + scale * ToFloat(src[i]), &dst[i]);
+  }
 }
 
 template <typename T>
@@ -116,10 +135,12 @@ void ScaleChannels(const T* src, const BlockedShape& shape, const float* gate, T
 
 template void Upsample2x(const float*, const BlockedShape&, float*);
 template void Upsample2x(const BFloat16Bits*, const BlockedShape&, BFloat16Bits*);
+template void Interleave2x(const float*, const BlockedShape&, float*);
+template void Interleave2x(const BFloat16Bits*, const BlockedShape&, BFloat16Bits*);
+template void AddInPlace(const float*, std::int64_t, float, float*);
+template void AddInPlace(const BFloat16Bits*, std::int64_t, float, BFloat16Bits*);
 template void UpsampleBilinear(const float*, const BlockedShape&, int, float*);
 template void UpsampleBilinear(const BFloat16Bits*, const BlockedShape&, int, BFloat16Bits*);
-template void AddInPlace(const float*, std::int64_t, float*);
-template void AddInPlace(const BFloat16Bits*, std::int64_t, BFloat16Bits*);
 template void MeanOverPixels(const float*, const BlockedShape&, float*);
 template void MeanOverPixels(const BFloat16Bits*, const BlockedShape&, float*);
 template void ScaleChannels(const float*, const BlockedShape&, const float*, float*);

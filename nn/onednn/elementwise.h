@@ -27,9 +27,14 @@ void Upsample2x(const T* src, const BlockedShape& shape, T* dst);
 template <typename T>
 void UpsampleBilinear(const T* src, const BlockedShape& shape, int factor, T* dst);
 
-// dst += src.
+// src is four tensors of `shape`, one after the other; dst, twice as high and wide, has their
+// pixels as 2×2 squares: the first's at the top left, then top right, bottom left, bottom right.
 template <typename T>
-void AddInPlace(const T* src, std::int64_t count, T* dst);
+void Interleave2x(const T* src, const BlockedShape& shape, T* dst);
+
+// dst += scale · src.
+template <typename T>
+void AddInPlace(const T* src, std::int64_t count, float scale, T* dst);
 
 // mean[c] over all pixels; `mean` holds blocks · block floats.
 template <typename T>

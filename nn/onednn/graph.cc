@@ -1,5 +1,7 @@
 #include "nn/onednn/graph.h"
 
+#include <ATen/TensorOperators.h>
+
 #include "nn/onednn/graph_node.h"
 
 namespace nn::onednn {
@@ -39,14 +41,15 @@ Value Graph::Concat(const std::vector<Value>& parts) {
   return {static_cast<int>(nodes_.size()) - 1};
 }
 
-Value Graph::MaxPool(Value x, int kernel) {
-  Node node = nodes_[x.index];
+Value Graph::MaxPool(Value x, int kernel, int stride) {
+  const Node in = nodes_[x.index];
   nodes_.push_back({.kind = Kind::kMaxPool,
                     .inputs = {x.index},
-                    .channels = node.channels,
-                    .height = node.height,
-                    .width = node.width,
-                    .kernel = kernel});
+                    .channels = in.channels,
+                    .height = (in.height + stride - 1) / stride,
+                    .width = (in.width + stride - 1) / stride,
+                    .kernel = kernel,
+                    .stride = stride});
   return {static_cast<int>(nodes_.size()) - 1};
 }
 
@@ -68,6 +71,24 @@ Value Graph::UpsampleBilinear(Value x, int factor) {
                     .height = factor * in.height,
                     .width = factor * in.width,
                     .factor = factor});
+  return {static_cast<int>(nodes_.size()) - 1};
+}
+
+// Where a stride equals the kernel no two taps meet: each of the four is a 1×1 of its own, and the
+// result has their pixels in turn.
+Value Graph::UpConv(Value x, const at::Tensor& weight, const at::Tensor& bias) {
+  std::vector<Value> taps;
+  for (int i = 0; i < 4; ++i) {
+    const at::Tensor tap = weight.select(3, i % 2).select(2, i / 2).t();  // [out, in]
+    taps.push_back(Conv(x, tap.reshape({weight.size(1), weight.size(0), 1, 1}), bias, {}));
+  }
+  const Value joined = Concat(taps);
+  const Node in = nodes_[x.index];
+  nodes_.push_back({.kind = Kind::kInterleave2x,
+                    .inputs = {joined.index},
+                    .channels = static_cast<int>(weight.size(1)),
+                    .height = 2 * in.height,
+                    .width = 2 * in.width});
   return {static_cast<int>(nodes_.size()) - 1};
 }
 

@@ -21,11 +21,12 @@
 #include <optional>
 #include <vector>
 
+#include "nn/activation.h"
 #include "nn/onednn/program.h"
 
 namespace nn::onednn {
 
-enum class Activation { kNone, kSilu, kRelu, kSigmoid, kHardSigmoid };
+using nn::Activation;
 
 // A tensor of the graph. Cheap handle; only meaningful for the Graph that made it.
 struct Value {
@@ -37,8 +38,9 @@ struct ConvOptions {
   // 1, or the number of channels (depthwise).
   int groups = 1;
   Activation activation = Activation::kNone;
-  // Added after the activation; of the result's shape.
+  // Added after the activation, times residual_scale; of the result's shape.
   std::optional<Value> residual;
+  float residual_scale = 1;
 };
 
 struct CompileOptions {
@@ -58,17 +60,19 @@ class Graph {
 
   // The picture, NCHW float32; just one per graph.
   Value Input(int channels, int height, int width);
-  // 2-D convolution with "same" padding k/2. `weight` [out, in / groups, k, k]; `bias` [out] or
-  // undefined.
+  // 2-D convolution with "same" padding (k - 1) / 2. `weight` [out, in / groups, k, k]; `bias`
+  // [out] or undefined.
   Value Conv(Value x, const at::Tensor& weight, const at::Tensor& bias, const ConvOptions& options);
   // Along channels.
   Value Concat(const std::vector<Value>& parts);
-  // Stride 1, "same" padding with -inf, odd kernel.
-  Value MaxPool(Value x, int kernel);
+  // "Same" padding with -inf: (k - 1) / 2.
+  Value MaxPool(Value x, int kernel, int stride = 1);
   // Nearest neighbour, both axes ×2.
   Value Upsample2x(Value x);
   // Bilinear (align_corners=False), both axes × `factor`.
   Value UpsampleBilinear(Value x, int factor);
+  // Transposed convolution, kernel 2×2, stride 2. `weight` [in, out, 2, 2], `bias` [out].
+  Value UpConv(Value x, const at::Tensor& weight, const at::Tensor& bias);
   // x · act(fc(mean over pixels of x)), fc a 1×1 convolution [C, C, 1, 1] with bias:
   // squeeze-and-excitation.
   Value ChannelGate(Value x, const at::Tensor& weight, const at::Tensor& bias, Activation act);

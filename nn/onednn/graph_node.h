@@ -10,7 +10,16 @@
 
 namespace nn::onednn {
 
-enum class Kind { kInput, kConv, kConcat, kMaxPool, kUpsample2x, kUpsampleBilinear, kChannelGate };
+enum class Kind {
+  kInput,
+  kConv,
+  kConcat,
+  kMaxPool,
+  kUpsample2x,
+  kUpsampleBilinear,
+  kInterleave2x,
+  kChannelGate
+};
 
 struct Graph::Node {
   Kind kind;
@@ -22,6 +31,7 @@ struct Graph::Node {
   at::Tensor bias;
   ConvOptions conv;                         // kConv
   int kernel = 0;                           // kMaxPool
+  int stride = 1;                           // kMaxPool
   int factor = 0;                           // kUpsampleBilinear
   Activation gate_act = Activation::kNone;  // kChannelGate
 };

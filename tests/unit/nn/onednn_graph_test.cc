@@ -61,6 +61,76 @@ TEST_F(OneDnnGraphTest, ConvolutionsOfOddSizesEqualAtens) {
   }
 }
 
+TEST_F(OneDnnGraphTest, AnEvenKernelIsPaddedByHalfOfOneLess) {
+  for (const int height : {24, 40}) {
+    const at::Tensor image = at::rand({1, 3, height, 32});
+    const at::Tensor weight = Weight(12, 3, 6);  // YOLOv5's stem
+    Graph graph;
+    graph.Output(graph.Conv(graph.Input(3, height, 32), weight, at::Tensor(),
+                            {.stride = 2, .activation = Activation::kLeakyRelu}));
+    const auto program = graph.Compile({});
+    ASSERT_TRUE(program.ok()) << program.status();
+
+    const at::Tensor got = ResultOf(**program, image);
+
+    const at::Tensor want = at::leaky_relu(at::conv2d(image, weight, {}, 2, 2), 0.1);
+    ASSERT_EQ(got.sizes(), want.sizes());
+    EXPECT_LT(Error(got, want), 1e-5);
+  }
+}
+
+TEST_F(OneDnnGraphTest, AResidualMayBeScaled) {
+  const at::Tensor image = at::rand({1, 3, 16, 16});
+  const at::Tensor first = Weight(20, 3, 3);
+  const at::Tensor second = Weight(20, 20, 3);
+  Graph graph;
+  const Value x = graph.Conv(graph.Input(3, 16, 16), first, at::Tensor(), {});
+  graph.Output(
+      graph.Conv(x, second, at::Tensor(),
+                 {.activation = Activation::kRelu, .residual = x, .residual_scale = 0.25F}));
+  const auto program = graph.Compile({});
+  ASSERT_TRUE(program.ok()) << program.status();
+
+  const at::Tensor got = ResultOf(**program, image);
+
+  const at::Tensor y = at::conv2d(image, first, {}, 1, 1);
+  EXPECT_LT(Error(got, at::relu(at::conv2d(y, second, {}, 1, 1)) + 0.25 * y), 1e-4);
+}
+
+TEST_F(OneDnnGraphTest, UpConvEqualsAtensTransposedConvolution) {
+  const at::Tensor image = at::rand({1, 3, 10, 14});
+  const at::Tensor first = Weight(20, 3, 3);
+  const at::Tensor weight = Weight(20, 12, 2);  // [in, out, 2, 2]
+  const at::Tensor bias = at::rand({12});
+  const at::Tensor last = Weight(5, 12, 1);
+  Graph graph;
+  const Value x = graph.Conv(graph.Input(3, 10, 14), first, at::Tensor(), {});
+  graph.Output(graph.Conv(graph.UpConv(x, weight, bias), last, at::Tensor(), {}));
+  const auto program = graph.Compile({});
+  ASSERT_TRUE(program.ok()) << program.status();
+
+  const at::Tensor got = ResultOf(**program, image);
+
+  const at::Tensor up =
+      at::conv_transpose2d(at::conv2d(image, first, {}, 1, 1), weight, bias, /*stride=*/2);
+  const at::Tensor want = at::conv2d(up, last);
+  ASSERT_EQ(got.sizes(), want.sizes());
+  EXPECT_LT(Error(got, want), 1e-5);
+}
+
+TEST_F(OneDnnGraphTest, APoolMayHalveTheSize) {
+  const at::Tensor image = at::rand({1, 3, 12, 20});
+  const at::Tensor first = Weight(20, 3, 3);
+  Graph graph;
+  const Value x = graph.Conv(graph.Input(3, 12, 20), first, at::Tensor(), {});
+  graph.Output(graph.MaxPool(x, /*kernel=*/2, /*stride=*/2));
+  const auto program = graph.Compile({});
+  ASSERT_TRUE(program.ok()) << program.status();
+
+  const at::Tensor want = at::max_pool2d(at::conv2d(image, first, {}, 1, 1), 2, 2);
+  EXPECT_LT(Error(ResultOf(**program, image), want), 1e-5);
+}
+
 TEST_F(OneDnnGraphTest, WinogradEqualsDirectWithinItsRounding) {
   const at::Tensor image = at::rand({1, 3, 40, 40});
   const at::Tensor first = Weight(32, 3, 3);

@@ -6,8 +6,11 @@ usage: make_detector_fixtures.py GOLDENS tests/data/detector      (needs numpy)
 Per model: NAME.pth as it is; NAME.json with, per picture, the input's SHA-256 and the final detections (masks as COCO
 run-length codes: all of small pictures, every fifth of large ones); NAME.safetensors with maps of the first picture
 (backbone, neck, head), float32, for RTMDet; "layers" in NAME.json for the others: what each block of the network gave for
-the first picture, as a sum of absolute values and some of its values by index.
+the first picture, as a sum of absolute values and some of its values by index. manifests.json: names and
+shapes of the states of official models at their real width, from GOLDENS/../reference; of a batch norm only the weight,
+the rest has its shape.
 """
+import glob
 import json
 import os
 import shutil
@@ -25,9 +28,12 @@ MODELS = {
     "ins": ("head_cls_2", "head_reg_2", "head_kernel", "mask_feat"),
     "rtmr": ("head",),
     "mmyolo_rtmr": ("head",),
+    **dict.fromkeys(("yolov5", "yolov6", "yolov6_v3_m", "yolov7", "yolov7_tiny", "yolov8", "yolox", "ppyoloe_plus"), ()),
 }
 # Where each is below GOLDENS, if not under rtmdet/NAME.
-FOLDERS = {"mmyolo_rtmdet": "rtmdet/yolo", "rtmr": "yolo/rtmr", "mmyolo_rtmr": "yolo/rtmr_y"}
+FOLDERS = {"mmyolo_rtmdet": "rtmdet/yolo", "rtmr": "yolo/rtmr", "mmyolo_rtmr": "yolo/rtmr_y",
+           "yolov5": "yolo/v5", "yolov6": "yolo/v6", "yolov6_v3_m": "yolo/v6v3m", "yolov7": "yolo/v7",
+           "yolov7_tiny": "yolo/v7tiny", "yolov8": "yolo/v8", "yolox": "yolo/yolox", "ppyoloe_plus": "yolo/ppyoloe"}
 # The two sets have pictures of the same names.
 PICTURES = {"rtmdet": "images", "yolo": "images_yolo"}
 LARGE_PIXELS = 100000
@@ -57,6 +63,18 @@ def layers(trace):
             for name, entry in trace.items() if "#" not in name}
 
 
+def manifests(folder):
+    models = {}
+    for path in sorted(glob.glob(os.path.join(folder, "manifest_*.json"))):
+        name = os.path.basename(path)[len("manifest_"):-len(".json")]
+        with open(path) as file:
+            state = json.load(file)["state_dict"]
+        if "rtmdet" not in name:
+            models[name] = {key: shape for key, shape in state.items()
+                            if key.rpartition(".")[0] + ".running_mean" not in state or key.endswith(".weight")}
+    return models
+
+
 def masks(image):
     height, width = image["ori_shape"]
     step = MASKS_OF_LARGE if height * width > LARGE_PIXELS else 1
@@ -64,6 +82,8 @@ def masks(image):
 
 
 def main(goldens, out):
+    with open(os.path.join(out, "manifests.json"), "w") as file:
+        json.dump(manifests(os.path.join(goldens, "..", "reference", "yolo")), file, separators=(",", ":"))
     for model, kept in MODELS.items():
         place = FOLDERS.get(model, "rtmdet/" + model)
         folder = os.path.join(goldens, place)

@@ -4,9 +4,12 @@
 #include <absl/strings/str_format.h>
 
 #include <utility>
+#include <variant>
 
 #include "checkpoint/checkpoint.h"
 #include "detector_service/config/config_file.h"
+#include "detector_service/families/family.h"
+#include "detector_service/inference/blueprint_network.h"
 #include "detector_service/inference/packed_network.h"
 #include "detector_service/inference/plain_network.h"
 #include "detector_service/inference/preprocess.h"
@@ -44,8 +47,35 @@ std::vector<std::string> ClassNames(const checkpoint::Meta& meta, const PythonCo
   return names;
 }
 
+// What a checkpoint holds.
+struct Contents {
+  std::string name;
+  int num_classes;
+  HeadKind head;
+  DetectorSettings defaults;
+  std::variant<Rtmdet, BlueprintModule> modules;
+};
+
+// The modules borrow the file's mapping.
+absl::StatusOr<Contents> LoadContents(const checkpoint::StateDict& state_dict,
+                                      const PythonConfig& config) {
+  if (IsOfFamily(state_dict)) {
+    absl::StatusOr<FamilyModel> model = LoadFamily(state_dict, config, nn::Memory::kBorrow);
+    if (!model.ok()) return model.status();
+    const int num_classes = model->module->blueprint.head.num_classes;
+    return Contents{std::move(model->name), num_classes, HeadKind::kBoxes,
+                    std::move(model->defaults), std::move(model->module)};
+  }
+  absl::StatusOr<Rtmdet> model = LoadRtmdet(state_dict, config, nn::Memory::kBorrow);
+  if (!model.ok()) return model.status();
+  const RtmdetConfig& shape = (*model)->config;
+  return Contents{ModelName(shape), shape.num_classes, shape.head, DefaultSettings(shape), *model};
+}
+
 // Packed on a CPU, plain elsewhere and on CPUs that oneDNN has no fast kernels for.
-absl::StatusOr<std::unique_ptr<Network>> MakeNetwork(Rtmdet modules, vision::Size input_size,
+template <typename Modules>
+absl::StatusOr<std::unique_ptr<Network>> MakeNetwork(const Modules& modules,
+                                                     vision::Size input_size,
                                                      const LoadOptions& options) {
   const bool bf16 = options.precision == "bf16";
   if (!bf16 && options.precision != "fp32") {
@@ -56,7 +86,7 @@ absl::StatusOr<std::unique_ptr<Network>> MakeNetwork(Rtmdet modules, vision::Siz
     if (bf16) {
       return absl::UnimplementedError("--precision=bf16 needs --device=cpu and no --plain");
     }
-    return MakePlainNetwork(std::move(modules), options.device);
+    return MakePlainNetwork(modules, options.device);
   }
   if (bf16 && !nn::onednn::CpuHasBFloat16()) {
     return absl::FailedPreconditionError(
@@ -66,7 +96,7 @@ absl::StatusOr<std::unique_ptr<Network>> MakeNetwork(Rtmdet modules, vision::Siz
   if (bf16) compile.precision = nn::onednn::Precision::kBFloat16;
   auto packed = MakePackedNetwork(*modules, input_size, compile);
   if (bf16 || !absl::IsUnimplemented(packed.status())) return packed;
-  return MakePlainNetwork(std::move(modules), options.device);
+  return MakePlainNetwork(modules, options.device);
 }
 
 }  // namespace
@@ -82,11 +112,9 @@ absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Load(const LoadO
 
   auto model = std::unique_ptr<DetectionModel>(new DetectionModel);
   model->options_ = options;
-  // The modules borrow the file's mapping.
-  absl::StatusOr<Rtmdet> modules = LoadRtmdet(file->state_dict, *config, nn::Memory::kBorrow);
-  if (!modules.ok()) return About(options.checkpoint, modules.status());
-  const RtmdetConfig& shape = (*modules)->config;
-  absl::StatusOr<DetectorSettings> settings = ReadSettings(*config, DefaultSettings(shape));
+  absl::StatusOr<Contents> contents = LoadContents(file->state_dict, *config);
+  if (!contents.ok()) return About(options.checkpoint, contents.status());
+  absl::StatusOr<DetectorSettings> settings = ReadSettings(*config, contents->defaults);
   if (!settings.ok()) return About(config_path, settings.status());
   model->evaluation_score_threshold_ = settings->score_threshold;
   settings->score_threshold = options.score_threshold;
@@ -95,21 +123,24 @@ absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Load(const LoadO
   if (options.input_side) settings->input_size = {*options.input_side, *options.input_side};
   model->settings_ = *std::move(settings);
 
-  model->name_ = ModelName(shape);
-  model->has_masks_ = shape.head == HeadKind::kInstances;
-  model->has_rotated_boxes_ = shape.head == HeadKind::kRotated;
-  model->classes_ = ClassNames(file->meta, *config, shape.num_classes);
-  if (model->classes_.size() != static_cast<std::size_t>(shape.num_classes)) {
+  model->name_ = contents->name;
+  model->has_masks_ = contents->head == HeadKind::kInstances;
+  model->has_rotated_boxes_ = contents->head == HeadKind::kRotated;
+  model->classes_ = ClassNames(file->meta, *config, contents->num_classes);
+  if (model->classes_.size() != static_cast<std::size_t>(contents->num_classes)) {
     return absl::FailedPreconditionError(
         absl::StrFormat("%s: %d class names are given but the head has %d classes", config_path,
-                        model->classes_.size(), shape.num_classes));
+                        model->classes_.size(), contents->num_classes));
   }
   for (const auto& [name, view] : file->state_dict) model->parameter_count_ += view.NumElements();
   model->version_ = absl::StrFormat("%s-%s-%s-%08x", model->name_, file->content_hash.substr(0, 12),
                                     options.precision, Hash32(model->settings_.Fingerprint()));
 
-  absl::StatusOr<std::unique_ptr<Network>> network =
-      MakeNetwork(*std::move(modules), model->settings_.input_size, options);
+  absl::StatusOr<std::unique_ptr<Network>> network = std::visit(
+      [&](const auto& modules) {
+        return MakeNetwork(modules, model->settings_.input_size, options);
+      },
+      contents->modules);
   if (!network.ok()) return network.status();
   model->network_ = *std::move(network);
   return model;

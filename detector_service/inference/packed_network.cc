@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "detector_service/packed/rtmdet_graph.h"
-#include "nn/torch_status.h"
 
 namespace detector {
 namespace {
@@ -22,11 +21,8 @@ class PackedNetwork final : public Network {
       : program_(std::move(program)), config_(config), input_size_(input_size) {}
 
   absl::Status Run(const float* input, vision::Size size, RawOutput* output) override {
-    if (size != input_size_) {
-      return absl::InternalError(absl::StrFormat("compiled for %dx%d, asked to run %dx%d",
-                                                 input_size_.width, input_size_.height, size.width,
-                                                 size.height));
-    }
+    const absl::Status fits = CheckCompiledSize(input_size_, size);
+    if (!fits.ok()) return fits;
     program_->Run(input);
     *output = {.num_classes = config_.num_classes};
     std::size_t index = 0;  // in the order of BuildGraph
@@ -71,15 +67,16 @@ class PackedNetwork final : public Network {
 
 absl::StatusOr<std::unique_ptr<Network>> MakePackedNetwork(
     const RtmdetImpl& model, vision::Size input_size, const nn::onednn::CompileOptions& options) {
-  absl::StatusOr<std::unique_ptr<nn::onednn::Program>> program = absl::InternalError("not built");
-  const absl::Status built = nn::CatchTorch("pack the detector", [&] {
-    nn::onednn::Graph graph;
-    BuildGraph(model, input_size, graph);
-    program = graph.Compile(options);
-  });
-  if (!built.ok()) return built;
+  auto program = CompileNetwork(model, input_size, options);
   if (!program.ok()) return program.status();
   return std::make_unique<PackedNetwork>(*std::move(program), model.config, input_size);
+}
+
+absl::Status CheckCompiledSize(vision::Size compiled, vision::Size asked) {
+  if (compiled == asked) return absl::OkStatus();
+  return absl::InternalError(absl::StrFormat("compiled for %dx%d, asked to run %dx%d",
+                                             compiled.width, compiled.height, asked.width,
+                                             asked.height));
 }
 
 }  // namespace detector

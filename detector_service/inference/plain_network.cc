@@ -11,11 +11,6 @@
 namespace detector {
 namespace {
 
-// [1, C, H, W] on any device → [1, H, W, C] floats on the CPU.
-at::Tensor ChannelsLast(const at::Tensor& map) {
-  return map.permute({0, 2, 3, 1}).to(at::kCPU, at::kFloat).contiguous();
-}
-
 class PlainNetwork final : public Network {
  public:
   PlainNetwork(Rtmdet model, c10::Device device) : model_(std::move(model)), device_(device) {}
@@ -23,10 +18,7 @@ class PlainNetwork final : public Network {
   absl::Status Run(const float* input, vision::Size size, RawOutput* output) override {
     return nn::CatchTorch("run the detector", [&] {
       c10::InferenceMode no_autograd;
-      const at::Tensor image =
-          torch::from_blob(const_cast<float*>(input), {1, 3, size.height, size.width}, at::kFloat)
-              .to(device_);
-      const HeadOutput raw = model_(image);
+      const HeadOutput raw = model_(PictureTensor(input, size, device_));
       *output = {.num_classes = model_->config.num_classes};
       maps_.clear();
       for (int i = 0; i < kLevels; ++i) {
@@ -58,16 +50,31 @@ class PlainNetwork final : public Network {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Network>> MakePlainNetwork(Rtmdet model, const std::string& device) {
+  const absl::StatusOr<c10::Device> target = MoveTo(device, *model);
+  if (!target.ok()) return target.status();
+  return std::make_unique<PlainNetwork>(std::move(model), *target);
+}
+
+absl::StatusOr<c10::Device> MoveTo(const std::string& device, torch::nn::Module& modules) {
   try {
     const c10::Device target(device);
-    model->to(target);
-    model->eval();
-    return std::make_unique<PlainNetwork>(std::move(model), target);
+    modules.to(target);
+    modules.eval();
+    return target;
   } catch (...) {
     return absl::FailedPreconditionError(absl::StrCat(
         "device '", device,
         "' cannot be used: ", std::string(nn::StatusOfCurrentException("LibTorch").message())));
   }
+}
+
+at::Tensor PictureTensor(const float* input, vision::Size size, c10::Device device) {
+  return torch::from_blob(const_cast<float*>(input), {1, 3, size.height, size.width}, at::kFloat)
+      .to(device);
+}
+
+at::Tensor ChannelsLast(const at::Tensor& map) {
+  return map.permute({0, 2, 3, 1}).to(at::kCPU, at::kFloat).contiguous();
 }
 
 }  // namespace detector

@@ -1,8 +1,6 @@
 #include "detector_service/model/rtmdet_config.h"
 
-#include <absl/container/flat_hash_map.h>
 #include <absl/status/status.h>
-#include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/string_view.h>
 
@@ -12,6 +10,8 @@
 #include <cstdint>
 #include <cstring>
 #include <vector>
+
+#include "detector_service/model/tensor_index.h"
 
 namespace detector {
 namespace {
@@ -31,42 +31,11 @@ constexpr int kOfficialMaskConvs = 4;
 
 // From this many neck channels on (m), the official heads predict the logarithm of distances.
 constexpr int kExpOnRegFromChannels = 192;
-constexpr int kMaxChannels = 1 << 14;
 
 // Python's round(): half to even, which is how std::nearbyint rounds by default.
 int Blocks(int base, double deepen) {
   return std::max(static_cast<int>(std::nearbyint(base * deepen)), 1);
 }
-
-class Tensors {
- public:
-  explicit Tensors(const checkpoint::StateDict& state_dict) {
-    for (const auto& [name, view] : state_dict) by_name_.emplace(name, &view);
-  }
-
-  const checkpoint::TensorView* Find(absl::string_view name) const {
-    const auto found = by_name_.find(name);
-    return found == by_name_.end() ? nullptr : found->second;
-  }
-
-  // Output channels of a convolution; 0 if it is not there or absurd.
-  int OutChannels(absl::string_view name) const {
-    const checkpoint::TensorView* view = Find(absl::StrCat(name, ".weight"));
-    if (view == nullptr || view->shape.size() != 4) return 0;
-    if (view->shape[0] < 1 || view->shape[0] > kMaxChannels) return 0;
-    return static_cast<int>(view->shape[0]);
-  }
-
-  // How many of prefix0suffix, prefix1suffix, ... there are.
-  int Count(absl::string_view prefix, absl::string_view suffix) const {
-    int count = 0;
-    while (Find(absl::StrCat(prefix, count, suffix)) != nullptr) ++count;
-    return count;
-  }
-
- private:
-  absl::flat_hash_map<absl::string_view, const checkpoint::TensorView*> by_name_;
-};
 
 bool SameNumbers(const checkpoint::TensorView& a, const checkpoint::TensorView& b) {
   if (a.data == b.data) return true;
@@ -75,12 +44,8 @@ bool SameNumbers(const checkpoint::TensorView& a, const checkpoint::TensorView& 
 }
 
 // What else the file may be, for the reader of the error.
-std::string Guess(const checkpoint::StateDict& state_dict, const Tensors& tensors) {
-  const auto has_prefix = [&](absl::string_view prefix) {
-    return std::any_of(state_dict.begin(), state_dict.end(),
-                       [&](const auto& item) { return absl::StartsWith(item.first, prefix); });
-  };
-  if (has_prefix("image_encoder.") || has_prefix("mask_decoder.")) {
+std::string Guess(const checkpoint::StateDict& state_dict, const TensorIndex& tensors) {
+  if (tensors.HasPrefix("image_encoder.") || tensors.HasPrefix("mask_decoder.")) {
     return "it holds Segment Anything's weights, which duet-segmenter loads";
   }
   for (const std::string head : {"bbox_head.", "bbox_head.head_module."}) {
@@ -93,14 +58,14 @@ std::string Guess(const checkpoint::StateDict& state_dict, const Tensors& tensor
     if (tensors.OutChannels(head + "rtm_ang.0") > 1) {
       return "it holds an RTMDet-R that codes angles in several channels, which is not supported";
     }
-    if (has_prefix(head + "rtm_obj.")) {
+    if (tensors.HasPrefix(head + "rtm_obj.")) {
       return "it holds an RTMDet with objectness, which is not supported";
     }
   }
-  if (has_prefix("bbox_head.head_module.")) {
-    return "it holds another model of MMYOLO, which is not supported yet";
+  if (tensors.HasPrefix("bbox_head.head_module.")) {
+    return "it holds another model of MMYOLO, which is not supported";
   }
-  if (has_prefix("backbone.") && tensors.Find("backbone.stem.0.conv.weight") != nullptr) {
+  if (tensors.HasPrefix("backbone.") && tensors.Has("backbone.stem.0.conv.weight")) {
     return "it holds CSPNeXt's backbone but not the whole detector";
   }
   if (state_dict.empty()) return "it holds no tensors";
@@ -108,14 +73,14 @@ std::string Guess(const checkpoint::StateDict& state_dict, const Tensors& tensor
 }
 
 // By what only that kind of head has. `head`: where its modules are.
-HeadKind KindOf(const Tensors& tensors, const std::string& head) {
+HeadKind KindOf(const TensorIndex& tensors, const std::string& head) {
   if (tensors.OutChannels(head + "rtm_kernel.0") > 0) return HeadKind::kInstances;
   if (tensors.OutChannels(head + "rtm_ang.0") > 0) return HeadKind::kRotated;
   return HeadKind::kBoxes;
 }
 
 // Whether what the kind of head adds has the one shape that is implemented.
-bool IsSupported(const RtmdetConfig& config, const Tensors& tensors, const std::string& head) {
+bool IsSupported(const RtmdetConfig& config, const TensorIndex& tensors, const std::string& head) {
   switch (config.head) {
     case HeadKind::kBoxes:
       return tensors.OutChannels(head + "rtm_obj.0") == 0;
@@ -198,7 +163,7 @@ DetectorSettings DefaultSettings(const RtmdetConfig& config) {
 
 absl::StatusOr<RtmdetConfig> InferConfig(const checkpoint::StateDict& state_dict,
                                          const PythonConfig& training) {
-  const Tensors tensors(state_dict);
+  const TensorIndex tensors(state_dict);
   RtmdetConfig config;
   if (tensors.OutChannels("bbox_head.head_module.rtm_cls.0") > 0) config.naming = Naming::kMmyolo;
   const RtmdetNames& names = NamesOf(config.naming);
@@ -232,7 +197,7 @@ absl::StatusOr<RtmdetConfig> InferConfig(const checkpoint::StateDict& state_dict
                         first != nullptr && second != nullptr;
   if (!complete || !IsSupported(config, tensors, head)) {
     return absl::FailedPreconditionError(absl::StrCat(
-        "these are not the weights of an RTMDet detector: ", Guess(state_dict, tensors)));
+        "these are not the weights of a supported detector: ", Guess(state_dict, tensors)));
   }
   config.share_conv = SameNumbers(*first, *second);
   if (config.head == HeadKind::kInstances) return config;

@@ -30,7 +30,7 @@ vision::ImageLimits Options::image_limits() const {
 
 void AddFlags(Options* options, serving::FlagTable* flags) {
   flags->Required("checkpoint", &options->checkpoint,
-                  "The weights: an RTMDet .pth (zip or legacy) or .safetensors.");
+                  "The weights: RTMDet's or MMYOLO's .pth (zip or legacy) or .safetensors.");
   flags->Add("config_file", &options->config_file,
              "An mmengine config (.py) to use instead of the one in the checkpoint.");
   flags->Add("device", &options->device, "Where to compute: cpu, cuda or cuda:N.");

@@ -54,21 +54,25 @@ bool MasksAgree(const Detection& expected, const Detection& found) {
   return cv::countNonZero(a & b) >= kIou * cv::countNonZero(a | b);
 }
 
-}  // namespace
+std::string Root() { return std::string(DUET_TEST_DATA) + "/detector/"; }
 
-Golden ReadGolden(const std::string& model) {
-  return ReadGoldenIn(std::string(DUET_TEST_DATA) + "/detector", model);
-}
-
-Golden ReadGoldenIn(const std::string& folder, const std::string& model) {
-  const std::string root = folder + "/";
-  std::ifstream file(root + model + ".json");
+boost::json::value ReadJson(const std::string& path) {
+  std::ifstream file(path);
   if (!file) {
-    std::fprintf(stderr, "%s%s.json is missing\n", root.c_str(), model.c_str());
+    std::fprintf(stderr, "%s is missing\n", path.c_str());
     std::abort();
   }
   const std::string text{std::istreambuf_iterator<char>(file), {}};
-  const boost::json::value json = boost::json::parse(text);
+  return boost::json::parse(text);
+}
+
+}  // namespace
+
+Golden ReadGolden(const std::string& model) { return ReadGoldenIn(Root(), model); }
+
+Golden ReadGoldenIn(const std::string& folder, const std::string& model) {
+  const std::string root = folder + "/";
+  const boost::json::value json = ReadJson(root + model + ".json");
   Golden golden{.checkpoint = root + model + ".pth",
                 .maps = root + model + ".safetensors",
                 .classes = boost::json::value_to<std::vector<std::string>>(json.at("classes"))};
@@ -101,6 +105,22 @@ Golden ReadGoldenIn(const std::string& folder, const std::string& model) {
     golden.images.push_back(std::move(image));
   }
   return golden;
+}
+
+std::map<std::string, GoldenLayer> ReadGoldenLayers(const std::string& model) {
+  std::map<std::string, GoldenLayer> layers;
+  const boost::json::value json = ReadJson(Root() + model + ".json");
+  const boost::json::value* kept = json.as_object().if_contains("layers");
+  if (kept == nullptr) return layers;
+  for (const auto& [name, value] : kept->as_object()) {
+    GoldenLayer& layer = layers[std::string(name)];
+    layer.abs_sum = value.at("abs_sum").to_number<double>();
+    for (const boost::json::value& pair : value.at("sample").as_array()) {
+      layer.sample.emplace_back(pair.at(0).to_number<std::int64_t>(),
+                                pair.at(1).to_number<float>());
+    }
+  }
+  return layers;
 }
 
 cv::Mat ReadPicture(const GoldenImage& image) { return cv::imread(image.path, cv::IMREAD_COLOR); }

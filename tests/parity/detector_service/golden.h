@@ -3,8 +3,11 @@
 #ifndef DUET_TESTS_PARITY_DETECTOR_SERVICE_GOLDEN_H_
 #define DUET_TESTS_PARITY_DETECTOR_SERVICE_GOLDEN_H_
 
+#include <cstdint>
+#include <map>
 #include <opencv2/core/mat.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "detector_service/inference/postprocess.h"
@@ -31,6 +34,14 @@ struct Golden {
 Golden ReadGolden(const std::string& model);
 // The same from another folder than tests/data/detector; pictures are still there.
 Golden ReadGoldenIn(const std::string& folder, const std::string& model);
+
+// What a block of the network gave for the first picture.
+struct GoldenLayer {
+  double abs_sum = 0;
+  std::vector<std::pair<std::int64_t, float>> sample;  // index in [1, C, H, W], value
+};
+// By the block's name in the state. Empty for models whose maps are kept instead.
+std::map<std::string, GoldenLayer> ReadGoldenLayers(const std::string& model);
 
 cv::Mat ReadPicture(const GoldenImage& image);
 

@@ -1,0 +1,214 @@
+#include "detector_service/families/family.h"
+
+#include <absl/status/status.h>
+#include <absl/strings/str_cat.h>
+
+#include <limits>
+#include <optional>
+#include <utility>
+
+#include "detector_service/families/networks.h"
+#include "nn/torch_status.h"
+
+namespace detector {
+namespace {
+
+constexpr int kUnlimited = std::numeric_limits<int>::max();
+
+// mmyolo's letterbox, x / 255, RGB.
+DetectorSettings Letterboxed(double nms_iou_threshold) {
+  return {.resize = Resize::kLetterbox,
+          .mean = {0, 0, 0},
+          .std = {255, 255, 255},
+          .bgr_to_rgb = true,
+          .rule = PostprocessRule::kMmyolo,
+          .min_bbox_size = -1,
+          .nms_iou_threshold = nms_iou_threshold};
+}
+
+DetectorSettings YoloDefaults(const TensorIndex& /*tensors*/) { return Letterboxed(0.65); }
+
+DetectorSettings Yolov8Defaults(const TensorIndex& /*tensors*/) { return Letterboxed(0.7); }
+
+// Pixels as they are.
+DetectorSettings YoloxDefaults(const TensorIndex& tensors) {
+  constexpr int kTinyChannels = 24;  // of the stem; nano has fewer
+  const bool small = tensors.OutChannels("backbone.stem.conv.conv") <= kTinyChannels;
+  const int side = small ? 416 : 640;
+  return {.resize = Resize::kFit,
+          .input_size = {side, side},
+          .mean = {0, 0, 0},
+          .std = {1, 1, 1},
+          .rule = PostprocessRule::kMmyolo,
+          .nms_pre = 100000,
+          .min_bbox_size = -1,
+          .max_per_img = kUnlimited,
+          .yolox_style = true};
+}
+
+// Only PPYOLOE+ has learnt weights in its RepVGG blocks, and does without ImageNet's mean.
+bool IsPlus(const TensorIndex& tensors) {
+  return tensors.Has("backbone.stage1.0.blocks.0.conv2.alpha");
+}
+
+DetectorSettings PpyoloeDefaults(const TensorIndex& tensors) {
+  DetectorSettings settings = Letterboxed(0.7);
+  settings.resize = Resize::kStretch;
+  settings.score_threshold = 0.01;
+  settings.nms_pre = 1000;
+  if (!IsPlus(tensors)) {
+    settings.mean = {123.675F, 116.28F, 103.53F};
+    settings.std = {58.395F, 57.12F, 57.375F};
+  }
+  return settings;
+}
+
+Activation Silu(const TensorIndex& /*tensors*/) { return Activation::kSilu; }
+
+// RepVGG models have ReLU, those of plain convolutions (the large ones) SiLU.
+Activation Yolov6Activation(const TensorIndex& tensors) {
+  return tensors.Has("backbone.stem.block.conv.weight") ? Activation::kSilu : Activation::kRelu;
+}
+
+Activation Yolov7Activation(const TensorIndex& tensors) {
+  const bool tiny = tensors.Has("backbone.stage1.0.short_conv.conv.weight");
+  return tiny ? Activation::kLeakyRelu : Activation::kSilu;
+}
+
+struct Family {
+  const char* mark;  // below bbox_head.head_module.; the first row whose mark is there wins
+  const char* name;
+  void (*draft)(Draft&, const PythonConfig&);
+  DetectorSettings (*defaults)(const TensorIndex&);
+  Activation (*activation)(const TensorIndex&);
+  double bn_eps;
+  // Whose output channels tell the size, and how many the size "l" has.
+  const char* width;
+  int large;
+};
+
+constexpr Family kFamilies[] = {
+    {"cls_stems.0.fc.weight", "ppyoloe", DraftPpyoloe, PpyoloeDefaults, Silu, 1e-5,
+     "backbone.stem.0.conv", 32},
+    {"stems.0.conv.weight", "yolov6", DraftYolov6, YoloDefaults, Yolov6Activation, 1e-3,
+     "neck.reduce_layers.2.conv", 256},
+    {"convs_pred.0.0.implicit", "yolov7", DraftYolov7, YoloDefaults, Yolov7Activation, 1e-3,
+     "backbone.stem.0.conv", 32},
+    {"convs_pred.0.weight", "yolov5", DraftYolov5, YoloDefaults, Silu, 1e-3, "backbone.stem.conv",
+     64},
+    {"multi_level_conv_obj.0.weight", "yolox", DraftYolox, YoloxDefaults, Silu, 1e-3,
+     "backbone.stem.conv.conv", 64},
+    {"cls_preds.0.2.weight", "yolov8", DraftYolov8, Yolov8Defaults, Silu, 1e-3,
+     "backbone.stem.conv", 64},
+};
+
+constexpr char kHead[] = "bbox_head.head_module.";
+
+const Family* FindFamily(const TensorIndex& tensors) {
+  for (const Family& family : kFamilies) {
+    if (tensors.Has(absl::StrCat(kHead, family.mark))) return &family;
+  }
+  return nullptr;
+}
+
+struct Unsupported {
+  const char* prefix;  // of a tensor's name
+  const char* what;
+};
+
+// More telling than what a family's mark tells; before it.
+constexpr Unsupported kUnsupported[] = {
+    {"backbone.stage5.", "a P6 model (four levels, 1280 pixels)"},
+    {"bbox_head.head_module.main_convs_pred.", "a P6 model of YOLOv7 (four levels, 1280 pixels)"},
+    {"bbox_head.head_module.proto_pred.", "YOLOv5-ins (instance masks)"},
+    {"bbox_head.head_module.multi_level_conv_vis.", "YOLOX-Pose"},
+    {"bbox_head.head_module.multi_level_pose_convs.", "YOLOX-Pose"},
+    {"bbox_head.multi_level_conv_obj.", "YOLOX in MMDetection's naming (MMYOLO's is supported)"},
+};
+
+const Unsupported* FindUnsupported(const TensorIndex& tensors) {
+  for (const Unsupported& row : kUnsupported) {
+    if (tensors.HasPrefix(row.prefix)) return &row;
+  }
+  return nullptr;
+}
+
+// "-s" of an official width.
+std::string SizeSuffix(int channels, int large) {
+  constexpr std::pair<const char*, double> kSizes[] = {{"-n", 0.25}, {"-t", 0.375}, {"-s", 0.5},
+                                                       {"-m", 0.75}, {"-l", 1},     {"-x", 1.25}};
+  for (const auto& [suffix, widen] : kSizes) {
+    if (channels == static_cast<int>(large * widen)) return suffix;
+  }
+  return "";
+}
+
+std::string NameOf(const Family& family, const TensorIndex& tensors) {
+  std::string name = family.name;
+  if (family.draft == DraftPpyoloe && IsPlus(tensors)) name += "-plus";
+  if (family.draft == DraftYolov8 && tensors.Has("backbone.stage1.1.short_conv.conv.weight")) {
+    name = "yolov5u";
+  }
+  if (family.draft == DraftYolov7 && family.activation(tensors) == Activation::kLeakyRelu) {
+    return name + "-tiny";
+  }
+  return name + SizeSuffix(tensors.OutChannels(family.width), family.large);
+}
+
+// Without an eps in its norm_cfg, a config has PyTorch's.
+double BatchNormEps(const PythonConfig& training, double fallback) {
+  const PythonValue* norm = training.values.Find({"model", "backbone", "norm_cfg"});
+  if (norm == nullptr || norm->dict() == nullptr) return fallback;
+  double eps = 1e-5;
+  if (const PythonValue* value = norm->Find("eps")) value->number(&eps);
+  return eps;
+}
+
+absl::StatusOr<Blueprint> DraftFamily(const Family& family, const TensorIndex& tensors,
+                                      const checkpoint::StateDict& state_dict,
+                                      const PythonConfig& training) {
+  Draft draft(tensors, family.activation(tensors));
+  family.draft(draft, training);
+  absl::StatusOr<Blueprint> blueprint = std::move(draft).Finish();
+  if (!blueprint.ok()) return blueprint;
+  blueprint->bn_eps = BatchNormEps(training, family.bn_eps);
+  for (const auto& [name, view] : state_dict) blueprint->state_names.push_back(name);
+  return blueprint;
+}
+
+}  // namespace
+
+bool IsOfFamily(const checkpoint::StateDict& state_dict) {
+  const TensorIndex tensors(state_dict);
+  return FindUnsupported(tensors) != nullptr || FindFamily(tensors) != nullptr;
+}
+
+absl::StatusOr<FamilyModel> LoadFamily(const checkpoint::StateDict& state_dict,
+                                       const PythonConfig& training, nn::Memory memory) {
+  const TensorIndex tensors(state_dict);
+  if (const Unsupported* row = FindUnsupported(tensors)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("it holds ", row->what, ", which is not supported"));
+  }
+  const Family* family = FindFamily(tensors);
+  if (family == nullptr) return absl::FailedPreconditionError("it holds no known family's head");
+  FamilyModel model{.name = NameOf(*family, tensors), .defaults = family->defaults(tensors)};
+  absl::StatusOr<Blueprint> blueprint = DraftFamily(*family, tensors, state_dict, training);
+  if (!blueprint.ok()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(model.name, ": ", blueprint.status().message()));
+  }
+  return nn::CatchTorch("build the detector", [&]() -> absl::StatusOr<FamilyModel> {
+    {
+      const nn::SkipInitialization skip;
+      model.module = BlueprintModule(*std::move(blueprint));
+    }
+    const absl::Status loaded = nn::LoadStateDict(
+        state_dict, *model.module, {.memory = memory, .ignored_prefixes = {"data_preprocessor."}});
+    if (!loaded.ok()) return loaded;
+    model.module->eval();
+    return std::move(model);
+  });
+}
+
+}  // namespace detector

@@ -1,0 +1,36 @@
+// The heads: from a neck's maps to the network's outputs, and what these mean.
+//
+// All of them sit at bbox_head.head_module. Sources: mmyolo/models/dense_heads/*_head.py.
+#ifndef DUET_DETECTOR_SERVICE_FAMILIES_HEADS_H_
+#define DUET_DETECTOR_SERVICE_FAMILIES_HEADS_H_
+
+#include <array>
+#include <vector>
+
+#include "detector_service/config/python_literal.h"
+#include "detector_service/families/blocks.h"
+
+namespace detector {
+
+using Anchors = std::array<std::vector<Anchor>, kLevels>;
+
+// YOLOv5, YOLOv7: one 1×1 (in v7 between implicit parameters) for x, y, w, h, objectness and
+// classes of each anchor. `standard` is what holds if the config names no anchors, which are in no
+// tensor.
+void AnchorHead(Draft& draft, const Maps& maps, const PythonConfig& config,
+                const Anchors& standard);
+
+// Two branches, `cls` for the classes and `reg` for the four sides: distances from the centre of
+// the cell, plain or as distributions, as the width of the prediction tells.
+struct Branches {
+  Value cls;
+  Value reg;
+};
+void DistanceHead(Draft& draft, const std::array<Branches, kLevels>& levels);
+
+// YOLOX: towers, then class, box and objectness; the latter two from the box's tower.
+void YoloxHead(Draft& draft, const Maps& maps);
+
+}  // namespace detector
+
+#endif  // DUET_DETECTOR_SERVICE_FAMILIES_HEADS_H_

@@ -1,0 +1,141 @@
+// MMYOLO's families against mmyolo, step by step: the input to the bit, what every block of the
+// network gives, the detections.
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "checkpoint/checkpoint.h"
+#include "detector_service/families/family.h"
+#include "detector_service/inference/detection_model.h"
+#include "detector_service/inference/preprocess.h"
+#include "nn/threads.h"
+#include "tests/parity/detector_service/golden.h"
+
+namespace detector {
+namespace {
+
+class FamilyParityTest : public testing::TestWithParam<std::string> {
+ protected:
+  FamilyParityTest() { nn::UseThreads(2); }
+
+  std::unique_ptr<DetectionModel> Load(bool plain) const {
+    auto model = DetectionModel::Load({.checkpoint = golden_.checkpoint, .plain = plain});
+    EXPECT_TRUE(model.ok()) << model.status();
+    return model.ok() ? *std::move(model) : nullptr;
+  }
+
+  void ExpectDetectionsOfTheReference(bool plain) const {
+    const auto model = Load(plain);
+    ASSERT_NE(model, nullptr);
+    EXPECT_EQ(model->classes(), golden_.classes);
+    const DetectOptions as_the_reference{.score_threshold = model->evaluation_score_threshold(),
+                                         .clip_to_image = false};
+    for (const GoldenImage& image : golden_.images) {
+      const auto found = model->Detect(ReadPicture(image), as_the_reference);
+      ASSERT_TRUE(found.ok()) << found.status();
+      // One in a hundred may be another where float32 and float64 already disagree.
+      EXPECT_NEAR(found->size(), image.detections.size(), 0.01 * image.detections.size())
+          << image.path;
+      EXPECT_GE(CountMatches(image.detections, *found), 0.99 * image.detections.size())
+          << image.path;
+    }
+  }
+
+  const Golden golden_ = ReadGolden(GetParam());
+};
+
+TEST_P(FamilyParityTest, InputEqualsTheReferenceToTheBit) {
+  const auto model = Load(/*plain=*/true);
+  ASSERT_NE(model, nullptr);
+  for (const GoldenImage& image : golden_.images) {
+    Placement placement;
+    const auto fitted = FitPicture(ReadPicture(image), model->settings(), &placement);
+    ASSERT_TRUE(fitted.ok()) << fitted.status();
+    std::vector<float> input(fitted->total() * 3);
+    Normalize(*fitted, model->settings(), input.data());
+
+    EXPECT_EQ(Sha256Hex(input.data(), input.size() * sizeof(float)), image.input_sha256)
+        << image.path;
+    EXPECT_EQ(placement.scale_x, image.scale_x);
+    EXPECT_EQ(placement.scale_y, image.scale_y);
+  }
+}
+
+// The module whose result a layer's is, in the reference: with its residual a convolution is the
+// block around it, and YOLOv7's predictions end in an ImplicitM.
+std::string NameInTheReference(const Layer& layer) {
+  if (layer.kind != Layer::Kind::kConv) return layer.name;
+  if (layer.inputs.size() > 1) return layer.name.substr(0, layer.name.rfind('.'));
+  return layer.branches[0].scale.path.find("implicit") != std::string::npos ? layer.name + ".2"
+                                                                            : layer.name;
+}
+
+TEST_P(FamilyParityTest, EveryBlockGivesWhatTheReferencesGives) {
+  const c10::InferenceMode no_autograd;
+  const auto file = checkpoint::ReadCheckpoint(golden_.checkpoint);
+  ASSERT_TRUE(file.ok()) << file.status();
+  auto model = LoadFamily(file->state_dict, ParsePythonConfig(file->meta.config_text));
+  ASSERT_TRUE(model.ok()) << model.status();
+  const auto settings = ReadSettings(ParsePythonConfig(file->meta.config_text), model->defaults);
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  Placement placement;
+  const auto fitted = FitPicture(ReadPicture(golden_.images[0]), *settings, &placement);
+  ASSERT_TRUE(fitted.ok()) << fitted.status();
+  at::Tensor input = at::empty({1, 3, fitted->rows, fitted->cols});
+  Normalize(*fitted, *settings, input.data_ptr<float>());
+  const std::map<std::string, GoldenLayer> reference = ReadGoldenLayers(GetParam());
+
+  int compared = 0;
+  model->module->forward(input, [&](const Layer& layer, const at::Tensor& value) {
+    const auto golden = reference.find(NameInTheReference(layer));
+    // PPYOLOE's head adds a residual outside of the module that it is of.
+    const bool beside = layer.name.find("_stems.") != std::string::npos && layer.inputs.size() > 1;
+    if (layer.name.empty() || beside) return;
+    ASSERT_NE(golden, reference.end()) << layer.name;
+    // Ten times what float32 and float64 of these networks differ by.
+    const double tolerance = 3e-4 * value.abs().max().item<double>();
+    const at::Tensor flat = value.flatten();
+    for (const auto& [index, expected] : golden->second.sample) {
+      EXPECT_NEAR(flat[index].item<float>(), expected, tolerance) << layer.name << " " << index;
+    }
+    const double abs_sum = value.to(at::kDouble).abs().sum().item<double>();
+    EXPECT_NEAR(abs_sum, golden->second.abs_sum, 3e-4 * golden->second.abs_sum) << layer.name;
+    ++compared;
+  });
+  EXPECT_GT(compared, 40);
+}
+
+TEST_P(FamilyParityTest, StateIsSavedInTheReferencesOrder) {
+  const auto file = checkpoint::ReadCheckpoint(golden_.checkpoint);
+  ASSERT_TRUE(file.ok()) << file.status();
+  const auto model = LoadFamily(file->state_dict, ParsePythonConfig(file->meta.config_text));
+  ASSERT_TRUE(model.ok()) << model.status();
+  const auto names = [](const checkpoint::StateDict& state) {
+    std::vector<std::string> names;
+    for (const auto& item : state) names.push_back(item.first);
+    return names;
+  };
+
+  EXPECT_EQ(names(nn::ToStateDict(*model->module)), names(file->state_dict));
+}
+
+TEST_P(FamilyParityTest, DetectionsOfThePlainModulesAreTheReferences) {
+  ExpectDetectionsOfTheReference(/*plain=*/true);
+}
+
+TEST_P(FamilyParityTest, DetectionsOfThePackedFormAreTheReferences) {
+  ExpectDetectionsOfTheReference(/*plain=*/false);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, FamilyParityTest,
+                         testing::Values("yolov5", "yolov6", "yolov6_v3_m", "yolov7", "yolov7_tiny",
+                                         "yolov8", "yolox", "ppyoloe_plus"),
+                         [](const auto& info) { return info.param; });
+
+}  // namespace
+}  // namespace detector

@@ -70,6 +70,7 @@ class FakeServices::Detector : public detector::Detector::Service {
     response->mutable_model()->set_name("rtmdet-t");
     response->mutable_model()->set_version("d1");
     for (const std::string& name : owner_.classes) response->add_classes(name);
+    response->set_has_masks(owner_.has_masks);
     return grpc::Status::OK;
   }
 

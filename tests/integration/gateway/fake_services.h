@@ -54,6 +54,7 @@ class FakeServices {
   Answer<duet::segmenter::v1::EmbedRequest, duet::segmenter::v1::EmbedResponse> on_embed;
   Answer<duet::segmenter::v1::SegmentRequest, duet::segmenter::v1::SegmentResponse> on_segment;
   std::vector<std::string> classes = {"cat", "dog"};
+  bool has_masks = false;  // what the detector's GetModel says
 
  private:
   class Detector;

@@ -2,7 +2,7 @@
 """Makes checkpoints of official size with random weights, and what mmdet finds with them, for parity.detector_service.rtmdet.
 
 usage: make_full_size_goldens.py PICTURES OUT [MODEL...]      (MODEL: tiny, s, m, l, x, ins-tiny ... ins-x; default: m x ins-m)
-       DUET_FULL_SIZE_GOLDENS=OUT build/release/tests/parity_detector_service_rtmdet --gtest_filter='FullSize*'
+       DUET_FULL_SIZE_GOLDENS=OUT build/release/tests/parity_detector_service_rtmdet --gtest_filter='*FullSize*'
 
 Needs mmdet 3.3.0, mmengine 0.10.7, mmcv-lite 2.1.0, torch and torchvision from PyPI. They are too large to keep: m has 100 MB.
 PICTURES is tests/data/detector/images.

@@ -1,0 +1,206 @@
+// Duet's side of the comparison in side_by_side.py: does one piece of work a line of its input and
+// answers with the milliseconds that it took, so that the peers can take turns on one machine.
+//   bench_detector_turns --save=SIZE:FILE              the state of a model with random weights
+//   bench_detector_turns CHECKPOINT PICTURE [--threads=2] [--input_size=640]
+//     input lines: network fp32|bf16|plain, request fp32|bf16 (the file's bytes → boxes over gRPC),
+//     gemm fp32|bf16 (GFLOP/s of a prepacked 2048³ product). Answers: a number, or "- reason".
+#include <ATen/Functions.h>
+#include <ATen/core/grad_mode.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <functional>
+#include <iostream>
+#include <iterator>
+#include <map>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "checkpoint/safetensors_writer.h"
+#include "detector_service/inference/packed_network.h"
+#include "detector_service/inference/plain_network.h"
+#include "detector_service/rpc/detector_service.h"
+#include "nn/onednn/matmul.h"
+#include "nn/state_dict.h"
+#include "nn/threads.h"
+#include "serving/clock.h"
+#include "serving/grpc_server.h"
+
+namespace {
+
+using Work = std::function<absl::Status()>;
+
+double Milliseconds(const std::function<void()>& work) {
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
+      .count();
+}
+
+// Runs the network alone, again and again on the same input.
+absl::StatusOr<Work> NetworkWork(const std::string& checkpoint, const std::string& form, int side) {
+  const auto file = checkpoint::ReadCheckpoint(checkpoint);
+  if (!file.ok()) return file.status();
+  auto model = detector::LoadRtmdet(file->state_dict, {});
+  if (!model.ok()) return model.status();
+  const vision::Size size = {side, side};
+  absl::StatusOr<std::unique_ptr<detector::Network>> network = absl::InternalError("not built");
+  if (form == "plain") {
+    network = detector::MakePlainNetwork(*model, "cpu");
+  } else {
+    nn::onednn::CompileOptions options;
+    if (form == "bf16") {
+      if (!nn::onednn::CpuHasBFloat16()) return absl::UnimplementedError("no bf16 on this CPU");
+      options.precision = nn::onednn::Precision::kBFloat16;
+    }
+    network = detector::MakePackedNetwork(**model, size, options);
+  }
+  if (!network.ok()) return network.status();
+  return [network = std::shared_ptr<detector::Network>(*std::move(network)), size,
+          input = at::randn({1, 3, side, side})] {
+    detector::RawOutput output;
+    return network->Run(input.data_ptr<float>(), size, &output);
+  };
+}
+
+// A whole service on a port of its own, and a client that sends the picture to it.
+class Service {
+ public:
+  static absl::StatusOr<std::shared_ptr<Service>> Start(const detector::LoadOptions& options,
+                                                        int threads) {
+    auto model = detector::DetectionModel::Load(options);
+    if (!model.ok()) return model.status();
+    auto service = std::make_shared<Service>(*std::move(model), threads);
+    auto server = serving::GrpcServer::Start({}, {&service->service_}, &service->metrics_);
+    if (!server.ok()) return server.status();
+    service->server_ = *std::move(server);
+    service->server_->SetReady(true);
+    service->stub_ = duet::detector::v1::Detector::NewStub(
+        grpc::CreateChannel("127.0.0.1:" + std::to_string(service->server_->port()),
+                            grpc::InsecureChannelCredentials()));
+    return service;
+  }
+
+  Service(std::shared_ptr<detector::DetectionModel> model, int threads)
+      : host_(std::move(model), {}),
+        service_({.threads = threads}, &host_, &pictures_, &serving::Clock::Real(), &metrics_) {}
+
+  absl::Status Detect(const std::string& picture) {
+    grpc::ClientContext context;
+    duet::detector::v1::DetectRequest request;
+    request.mutable_image()->set_data(picture);
+    duet::detector::v1::DetectResponse response;
+    const grpc::Status status = stub_->Detect(&context, request, &response);
+    return status.ok() ? absl::OkStatus() : absl::InternalError(status.error_message());
+  }
+
+ private:
+  serving::Metrics metrics_;
+  detector::ModelHost host_;
+  const detector::PictureSource pictures_{"", {}};
+  detector::DetectorService service_;
+  std::unique_ptr<serving::GrpcServer> server_;
+  std::unique_ptr<duet::detector::v1::Detector::Stub> stub_;
+};
+
+absl::StatusOr<Work> RequestWork(const std::string& checkpoint, const std::string& precision,
+                                 const std::string& picture, int threads) {
+  auto service = Service::Start({.checkpoint = checkpoint, .precision = precision}, threads);
+  if (!service.ok()) return service.status();
+  return [service = *std::move(service), picture] { return service->Detect(picture); };
+}
+
+double GemmGflops(const std::string& type, int threads) {
+  constexpr std::int64_t kSide = 2048;
+  const auto precision =
+      type == "bf16" ? nn::onednn::Precision::kBFloat16 : nn::onednn::Precision::kFloat32;
+  nn::onednn::PackedLinear linear(at::randn({kSide, kSide}), at::Tensor(), kSide, precision,
+                                  nn::onednn::Precision::kFloat32, nn::onednn::Epilogue::kNone,
+                                  threads);
+  const at::Tensor input =
+      at::randn({kSide, kSide}).to(type == "bf16" ? at::kBFloat16 : at::kFloat);
+  at::Tensor output = at::empty({kSide, kSide});
+  double best = 1e30;
+  for (int run = 0; run < 10; ++run) {
+    best = std::min(best, Milliseconds([&] { linear.Run(input.data_ptr(), output.data_ptr()); }));
+  }
+  return 2.0 * kSide * kSide * kSide / best / 1e6;
+}
+
+int Save(const std::string& size, const std::string& path) {
+  const std::map<std::string, std::pair<double, double>> sizes = {{"tiny", {0.375, 0.167}},
+                                                                  {"s", {0.5, 0.33}},
+                                                                  {"m", {0.75, 0.67}},
+                                                                  {"l", {1.0, 1.0}},
+                                                                  {"x", {1.25, 1.33}}};
+  const auto [widen, deepen] = sizes.at(size);
+  const detector::Rtmdet model(detector::ScaledRtmdet(widen, deepen, 80));
+  const absl::Status saved =
+      checkpoint::WriteSafetensors(path, nn::ToStateDict(*model), checkpoint::Meta());
+  if (!saved.ok()) std::fprintf(stderr, "%s\n", saved.ToString().c_str());
+  return saved.ok() ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::vector<std::string> files;
+  int threads = 2, side = 640;
+  for (int i = 1; i < argc; ++i) {
+    const std::string arg = argv[i];
+    if (arg.rfind("--save=", 0) == 0) {
+      const auto colon = arg.find(':');
+      return Save(arg.substr(7, colon - 7), arg.substr(colon + 1));
+    }
+    if (arg.rfind("--threads=", 0) == 0) {
+      threads = std::atoi(arg.c_str() + 10);
+    } else if (arg.rfind("--input_size=", 0) == 0) {
+      side = std::atoi(arg.c_str() + 13);
+    } else {
+      files.push_back(arg);
+    }
+  }
+  if (files.size() != 2) {
+    std::fprintf(stderr, "usage: bench_detector_turns CHECKPOINT PICTURE\n");
+    return 1;
+  }
+  nn::UseThreads(threads);
+  const at::NoGradGuard no_grad;
+  std::ifstream file(files[1], std::ios::binary);
+  const std::string picture{std::istreambuf_iterator<char>(file), {}};
+
+  std::map<std::string, Work> works;
+  std::string line;
+  while (std::getline(std::cin, line)) {
+    std::istringstream words(line);
+    std::string what, form;
+    words >> what >> form;
+    if (what == "gemm") {
+      std::printf("%.1f\n", GemmGflops(form, threads));
+      std::fflush(stdout);
+      continue;
+    }
+    absl::Status status;
+    if (!works.contains(line)) {
+      absl::StatusOr<Work> made = what == "network" ? NetworkWork(files[0], form, side)
+                                                    : RequestWork(files[0], form, picture, threads);
+      status = made.status();
+      if (made.ok()) works[line] = *std::move(made);
+    }
+    double ms = 0;
+    if (status.ok()) ms = Milliseconds([&] { status = works[line](); });
+    if (status.ok()) {
+      std::printf("%.3f\n", ms);
+    } else {
+      std::printf("- %s\n", std::string(status.message()).c_str());
+    }
+    std::fflush(stdout);
+  }
+}

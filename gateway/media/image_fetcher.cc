@@ -451,35 +451,21 @@ HttpRequest CurlImageFetcher::MakeRequest(const Flight& flight, const std::strin
 
 Awaitable<absl::StatusOr<Loaded>> CurlImageFetcher::Get(FlightPtr flight, std::string url) {
   const std::string label_studio = Origin(flight->request.label_studio.url);
-  std::string refused;  // the token that Label Studio has answered 401 to
-  for (int redirects = 0; redirects <= options_.max_redirects;) {
+  for (int redirects = 0; redirects <= options_.max_redirects; ++redirects) {
     if (flight->waiters.empty()) co_return absl::CancelledError("the fetch was cancelled");
     HttpRequest request = MakeRequest(*flight, url);
     const bool on_label_studio = !label_studio.empty() && Origin(url) == label_studio;
-    std::string header;
-    if (on_label_studio) {
-      request.trusted = true;
-      absl::StatusOr<std::string> made =
-          co_await tokens_.Header(flight->request.label_studio, refused, flight->deadline);
-      if (!made.ok()) co_return made.status();
-      header = *std::move(made);
-      if (!header.empty()) request.headers.push_back(header);
-    }
-    absl::StatusOr<HttpResponse> response =
-        co_await loop_.Perform(std::move(request), &flight->exchange);
+    auto exchange = on_label_studio ? tokens_.Perform(flight->request.label_studio,
+                                                      std::move(request), &flight->exchange)
+                                    : loop_.Perform(std::move(request), &flight->exchange);
+    absl::StatusOr<HttpResponse> response = co_await std::move(exchange);
     if (!response.ok()) co_return response.status();
-    if (response->status == 401 && on_label_studio && refused.empty() &&
-        ClassifyToken(flight->request.label_studio.api_key) == TokenKind::kPersonal) {
-      refused = header;  // expired early or revoked: once more with a new one
-      continue;
-    }
     if (IsRedirect(response->status) && !response->redirect_url.empty()) {
       if (on_label_studio && absl::StrContains(response->redirect_url, "/user/login")) {
         response->status = 401;
         co_return StatusOf(*flight, url, on_label_studio, *response);
       }
       url = response->redirect_url;
-      ++redirects;
       continue;
     }
     if (response->status != 200 && !(response->status == 304 && flight->stale)) {

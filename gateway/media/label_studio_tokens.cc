@@ -91,6 +91,22 @@ boost::asio::awaitable<absl::StatusOr<std::string>> LabelStudioTokens::Header(
   co_return session->header;
 }
 
+boost::asio::awaitable<absl::StatusOr<HttpResponse>> LabelStudioTokens::Perform(
+    LabelStudioAccess access, HttpRequest request, TransferLoop::TransferId* id) {
+  request.trusted = true;
+  std::string refused;
+  for (;;) {
+    absl::StatusOr<std::string> header = co_await Header(access, refused, request.deadline);
+    if (!header.ok()) co_return header.status();
+    HttpRequest authorized = request;
+    if (!header->empty()) authorized.headers.push_back(*header);
+    absl::StatusOr<HttpResponse> response = co_await loop_.Perform(std::move(authorized), id);
+    const bool may_help = refused.empty() && ClassifyToken(access.api_key) == TokenKind::kPersonal;
+    if (!response.ok() || response->status != 401 || !may_help) co_return response;
+    refused = *std::move(header);
+  }
+}
+
 boost::asio::awaitable<absl::StatusOr<std::string>> LabelStudioTokens::Exchange(
     LabelStudioAccess access, absl::Time deadline) {
   HttpRequest request;

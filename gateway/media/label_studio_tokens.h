@@ -37,12 +37,16 @@ class LabelStudioTokens {
       : loop_(loop), clock_(std::move(clock)) {}
 
   // "Authorization: ..." or "" if there is no token. `refused`: the header that Label Studio has
-  // just answered 401 to
-  // ("" if none); another one is made if that can help, else the same comes back. Errors:
-  // Unauthenticated (the personal token is refused), those of TransferLoop::Perform.
+  // just answered 401 to ("" if none); another one is made if that can help, else the same comes
+  // back. Errors: Unauthenticated (the personal token is refused), those of TransferLoop::Perform.
   boost::asio::awaitable<absl::StatusOr<std::string>> Header(LabelStudioAccess access,
                                                              std::string refused,
                                                              absl::Time deadline);
+
+  // One exchange with Label Studio, with its header; once more with a new one if Label Studio
+  // answers 401 to an exchanged token (expired early, or revoked). Errors: those of both.
+  boost::asio::awaitable<absl::StatusOr<HttpResponse>> Perform(
+      LabelStudioAccess access, HttpRequest request, TransferLoop::TransferId* id = nullptr);
 
  private:
   struct Session {

@@ -25,10 +25,14 @@ MAY_USE = {
 }
 # Inside the gateway: HTTP knows no Label Studio, the protocol is pure functions.
 MAY_NOT_USE = {
-    "gateway/http": {"gateway/label_studio", "gateway/backends", "gateway/media", "gateway/handlers"},
-    "gateway/label_studio": {"gateway/http", "gateway/backends", "gateway/media", "gateway/handlers"},
-    "gateway/backends": {"gateway/http", "gateway/label_studio", "gateway/media", "gateway/handlers"},
-    "gateway/media": {"gateway/label_studio", "gateway/backends", "gateway/handlers"},
+    "gateway/http": {"gateway/label_studio", "gateway/label_studio_api", "gateway/backends", "gateway/media",
+                     "gateway/handlers"},
+    "gateway/label_studio": {"gateway/http", "gateway/label_studio_api", "gateway/backends", "gateway/media",
+                             "gateway/handlers"},
+    "gateway/backends": {"gateway/http", "gateway/label_studio", "gateway/label_studio_api", "gateway/media",
+                         "gateway/handlers"},
+    "gateway/media": {"gateway/label_studio", "gateway/label_studio_api", "gateway/backends", "gateway/handlers"},
+    "gateway/label_studio_api": {"gateway/http", "gateway/backends", "gateway/handlers"},
 }
 MAY_SEE_TORCH = {"nn", "detector_service", "segmenter_service", "trainer"}
 # In the gateway, only the clients of the two services.

@@ -1,0 +1,65 @@
+// LabelStudioApi is the gateway as a client of Label Studio: what a background job stores, and
+// which tasks come next.
+//
+// Exchanges run on one thread of its own (media/transfer.h), apart from images, so that a call
+// never waits behind a picture. The token is the one that images are fetched with
+// (media/label_studio_tokens.h). Every call ends after kTimeout; none is repeated here, that is the
+// caller's choice.
+#ifndef DUET_GATEWAY_LABEL_STUDIO_API_LABEL_STUDIO_API_H_
+#define DUET_GATEWAY_LABEL_STUDIO_API_LABEL_STUDIO_API_H_
+
+#include <absl/status/statusor.h>
+#include <absl/time/time.h>
+
+#include <boost/asio/awaitable.hpp>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "gateway/label_studio_api/requests.h"
+#include "gateway/media/address_policy.h"
+#include "gateway/media/image_fetcher.h"
+#include "gateway/media/label_studio_tokens.h"
+#include "gateway/media/transfer.h"
+
+namespace gateway::label_studio_api {
+
+inline constexpr absl::Duration kTimeout = absl::Seconds(30);
+
+// The coroutines resume on their own executor. Cancelling one ends its exchange; it then gives
+// Cancelled like any other error. REQUIRES at destruction: nobody runs those executors any more, or
+// none of the coroutines is left. Thread-safe.
+//
+// Errors of all: those of requests.h (ErrorOf), DeadlineExceeded, Unavailable (no connection),
+// Unauthenticated (the token), Cancelled.
+class LabelStudioApi {
+ public:
+  LabelStudioApi();
+
+  boost::asio::awaitable<absl::StatusOr<ProjectInfo>> Project(media::LabelStudioAccess access,
+                                                              std::string project_id);
+  boost::asio::awaitable<absl::StatusOr<std::vector<label_studio::Task>>> UnlabelledTasks(
+      media::LabelStudioAccess access, std::string project_id, Sampling sampling,
+      std::int64_t after, int count);
+  // Stores a prediction unless the task has one of this version already (somebody else was faster,
+  // or an earlier try did arrive): AlreadyExists then.
+  boost::asio::awaitable<absl::Status> StorePrediction(media::LabelStudioAccess access,
+                                                       std::int64_t task_id, std::string prediction,
+                                                       std::string model_version);
+
+ private:
+  // The body of a 2xx answer. GET if `json_body` is "".
+  boost::asio::awaitable<absl::StatusOr<std::string>> Call(media::LabelStudioAccess access,
+                                                           std::string path,
+                                                           std::string json_body = "");
+  boost::asio::awaitable<absl::StatusOr<media::HttpResponse>> Send(media::LabelStudioAccess access,
+                                                                   media::HttpRequest request);
+
+  media::AddressPolicy policy_;
+  media::LabelStudioTokens tokens_;
+  media::TransferLoop loop_;  // last: its thread uses the others
+};
+
+}  // namespace gateway::label_studio_api
+
+#endif  // DUET_GATEWAY_LABEL_STUDIO_API_LABEL_STUDIO_API_H_

@@ -50,8 +50,11 @@ class HttpListener final : public serving::Listener {
 
   void SetReady(bool ready) override { gateway_.ready = ready; }
   void Drain(absl::Time deadline) override {
+    gateway_.jobs.Stop();
+    gateway_.prefetcher.Stop();
     server_.Drain(
         absl::ToChronoMilliseconds(std::max(absl::ZeroDuration(), deadline - absl::Now())));
+    gateway_.jobs.Drain(deadline);
   }
   serving::LogFields Describe() const override {
     serving::LogFields fields;
@@ -89,7 +92,8 @@ absl::StatusOr<gateway::handlers::Profiles> LoadProfiles(const Options& options,
        .segmenter = [&](const std::string& targets)
            -> absl::StatusOr<std::shared_ptr<gateway::backends::SegmenterClient>> {
          return gateway::backends::MakeGrpcSegmenter(io.get_executor(), targets, grpc);
-       }});
+       }},
+      {.background = options.background});
   if (!profiles.ok() && !options.profiles.empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat(options.profiles, ": ", std::string(profiles.status().message())));
@@ -110,7 +114,7 @@ absl::Status Run(Options& options, serving::Process& process) {
   if (!profiles.ok()) return profiles.status();
   boost::asio::thread_pool compute(static_cast<std::size_t>(options.compute_threads));
   gateway::handlers::Gateway gateway(options.gateway, *profiles, **fetcher, compute,
-                                     process.metrics());
+                                     io.get_executor(), process.metrics());
   gateway::http::Router router;
   gateway::handlers::AddRoutes(gateway, router);
   options.http.tls = *std::move(tls);

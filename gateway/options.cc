@@ -41,6 +41,17 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
              "What a batch hasn't done by then is left for the next time; Label Studio gives up "
              "after 100 s.",
              InRange(1, 86400));
+  flags->Add("background", &options->background,
+             "push: what a batch hasn't done by its deadline is finished in the background and "
+             "stored through Label Studio's API; needs --label_studio_api_key. none: left for the "
+             "next time. A profile or extra_params may say otherwise.",
+             serving::OneOf({"none", "push"}));
+  flags->Add("background_concurrency", &gateway.background.concurrency,
+             "Tasks of background jobs in work at once.", InRange(1, 1024));
+  flags->Add("prefetch_tasks", &gateway.prefetch.tasks,
+             "Tasks embedded ahead of the one that somebody labels with smart tools; needs "
+             "--label_studio_api_key. 0: none.",
+             InRange(0, 100));
   flags->Add("batch_concurrency", &gateway.batch_concurrency, "Tasks of one batch in work at once.",
              InRange(1, 1024));
   flags->Add("io_threads", &options->io_threads, "Threads for sockets.", InRange(1, 256));

@@ -53,12 +53,35 @@ std::string UnknownProfile(const Profiles& profiles, std::string_view prefix) {
 
 }  // namespace
 
+ProjectMemory::SetUp Gateway::SetUpOf(const Profile& profile, const std::string& project_id) const {
+  ProjectMemory::SetUp set_up =
+      memory.Find(ProjectKey(profile, project_id))
+          .value_or(ProjectMemory::SetUp{.settings = profile.settings, .label_studio = {}});
+  if (!options.label_studio.url.empty() || set_up.label_studio.url.empty()) {
+    set_up.label_studio = options.label_studio;
+  }
+  return set_up;
+}
+
+void Gateway::Follow(const Profile& profile, const std::string& project_id, std::int64_t task_id,
+                     const http::Context& context) {
+  ProjectMemory::SetUp set_up = SetUpOf(profile, project_id);
+  prefetcher.Follow({.profile = profile,
+                     .settings = std::move(set_up.settings),
+                     .label_studio = std::move(set_up.label_studio),
+                     .project_id = project_id,
+                     .task_id = task_id,
+                     .request_id = context.request.request_id(),
+                     .traceparent = context.request.traceparent()});
+}
+
 void AddRoutes(Gateway& gateway, http::Router& router) {
   AddPredict(gateway, router);
   AddSetup(gateway, router);
   AddWebhook(gateway, router);
   AddStatus(gateway, router);
   AddTraining(gateway, router);
+  AddJobs(gateway, router);
   // Label Studio keeps the path of the backend URL, so a proxy may put us anywhere; only the root
   // has to be exact.
   router.set_prefix_rule([](std::string_view prefix, const http::Route& route) {
@@ -92,6 +115,11 @@ void Observe(Gateway& gateway, http::ServerOptions& options) {
   // There from the start, so that a first one is seen as an increase.
   gateway.metrics.Get(kRegions);
   gateway.metrics.Get(kDegraded);
+  gateway.metrics.Get(kPushWaiting);
+  gateway.metrics.Get(kPrefetched, {"OK"});
+  for (const char* outcome : {"stored", "already_there", "failed", "tried_again"}) {
+    gateway.metrics.Get(kPushed, {outcome});
+  }
   for (const char* reason : {"degenerate", "unlabelled_class"}) {
     gateway.metrics.Get(kDropped, {reason});
   }

@@ -3,11 +3,13 @@
 // Label Studio calls GET /health, POST /setup, POST /predict, GET /versions and POST /webhook, each
 // behind the backend URL's path; older versions called some more. Any path is taken, and one that
 // ends in /p/NAME chooses a profile. The rest is for operators: GET /, /label-config, /livez,
-// /readyz, /metrics. openapi.json describes all of them and is served as GET /openapi.json.
+// /readyz, /metrics, /jobs, DELETE /jobs/{id}. openapi.json describes all of them and is served as
+// GET /openapi.json.
 #ifndef DUET_GATEWAY_HANDLERS_GATEWAY_H_
 #define DUET_GATEWAY_HANDLERS_GATEWAY_H_
 
 #include <atomic>
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/json/object.hpp>
 #include <chrono>
@@ -15,11 +17,14 @@
 #include <string>
 #include <string_view>
 
+#include "gateway/handlers/background_jobs.h"
 #include "gateway/handlers/predictor.h"
+#include "gateway/handlers/prefetcher.h"
 #include "gateway/handlers/profiles.h"
 #include "gateway/handlers/project.h"
 #include "gateway/http/router.h"
 #include "gateway/http/server.h"
+#include "gateway/label_studio_api/label_studio_api.h"
 #include "gateway/media/image_fetcher.h"
 #include "serving/metrics.h"
 
@@ -35,23 +40,36 @@ struct GatewayOptions {
   std::chrono::milliseconds predict_deadline = std::chrono::seconds(90);
   // Tasks of one request in work at once: some are fetched while others are computed.
   int batch_concurrency = 8;
+  BackgroundOptions background;
+  PrefetchOptions prefetch;
 };
 
-// Members that are references outlive it. Thread-safe.
+// Members that are references outlive it, and so does the context of `executor`, which runs what no
+// request waits for; at destruction nobody runs it any more. Thread-safe.
 struct Gateway {
   Gateway(GatewayOptions options, Profiles& profiles, media::ImageFetcher& fetcher,
-          boost::asio::thread_pool& pool, serving::Metrics& metrics)
+          boost::asio::thread_pool& pool, boost::asio::any_io_executor executor,
+          serving::Metrics& metrics)
       : options(std::move(options)),
         profiles(profiles),
         fetcher(fetcher),
         pool(pool),
         metrics(metrics),
-        predictor(fetcher, pool, metrics) {}
+        predictor(fetcher, pool, metrics),
+        jobs(executor, predictor, label_studio_api, metrics, this->options.background),
+        prefetcher(executor, predictor, label_studio_api, memory, metrics, this->options.prefetch) {
+  }
 
   // REQUIRES: the gate has let the request pass.
   const Profile& ProfileOf(const http::Context& context) const {
     return *profiles.ForPrefix(context.prefix);
   }
+  // What a project's requests are answered with: what /setup has said, else the profile's settings
+  // and the operator's Label Studio, whose address comes before what /setup says of itself.
+  ProjectMemory::SetUp SetUpOf(const Profile& profile, const std::string& project_id) const;
+  // Embeds what comes after this task.
+  void Follow(const Profile& profile, const std::string& project_id, std::int64_t task_id,
+              const http::Context& context);
   // For `memory`.
   static std::string ProjectKey(const Profile& profile, const std::string& project_id) {
     return profile.name + "/" + project_id;
@@ -64,6 +82,9 @@ struct Gateway {
   serving::Metrics& metrics;
   ProjectMemory memory;
   Predictor predictor;
+  label_studio_api::LabelStudioApi label_studio_api;
+  BackgroundJobs jobs;
+  Prefetcher prefetcher;
   std::atomic<bool> ready = false;
   const std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
 };
@@ -82,6 +103,7 @@ void AddSetup(Gateway& gateway, http::Router& router);
 void AddWebhook(Gateway& gateway, http::Router& router);
 void AddStatus(Gateway& gateway, http::Router& router);
 void AddTraining(Gateway& gateway, http::Router& router);
+void AddJobs(Gateway& gateway, http::Router& router);
 
 // The answer to a wish to train: it won't happen.
 boost::json::object NotTrained();

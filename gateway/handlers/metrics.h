@@ -39,6 +39,14 @@ inline constexpr CounterSpec kImageTransfers{
     "HTTP exchanges for images, redirects and tokens among them."};
 inline constexpr GaugeSpec kImageCacheBytes{"duet_gateway_image_cache_bytes",
                                             "Memory that fetched images take."};
+inline constexpr CounterSpec kPushed{
+    "duet_gateway_pushed_total",
+    "Tasks of background jobs; outcome: stored, already_there, failed, tried_again.", "outcome"};
+inline constexpr GaugeSpec kPushWaiting{"duet_gateway_push_waiting",
+                                        "Tasks of background jobs waiting for their turn."};
+inline constexpr CounterSpec kPrefetched{
+    "duet_gateway_prefetched_total",
+    "Tasks fetched and embedded ahead of the hand; code: OK or why not.", "code"};
 inline constexpr GaugeSpec kConnections{"duet_gateway_connections", "HTTP connections open."};
 
 }  // namespace gateway::handlers

@@ -2,8 +2,12 @@
 //
 // Label Studio doesn't say whether somebody looks at a task: a batch of one and an opened task are
 // the same request. One task is taken as opened (docs/adr/0501-one-task-is-opened.md).
+//
+// Of a batch, what isn't done by the deadline is {}; with background=push it goes on as a
+// background job, and so do tasks that failed because a service is away.
 #include <absl/status/statusor.h>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -57,8 +61,8 @@ awaitable<absl::StatusOr<label_studio::PredictRequest>> Parse(Gateway& gateway,
 absl::StatusOr<PredictJob> MakeJob(Gateway& gateway, const label_studio::PredictRequest& request,
                                    Context& context) {
   const Profile& profile = gateway.ProfileOf(context);
-  const auto set_up = gateway.memory.Find(Gateway::ProjectKey(profile, request.project_id));
-  const Settings& settings = set_up ? set_up->settings : profile.settings;
+  ProjectMemory::SetUp set_up = gateway.SetUpOf(profile, request.project_id);
+  const Settings& settings = set_up.settings;
   if (request.label_config.empty()) return absl::InvalidArgumentError("label_config is missing");
   auto project = gateway.memory.Get(request.label_config, settings);
   if (!project.ok()) {
@@ -67,17 +71,22 @@ absl::StatusOr<PredictJob> MakeJob(Gateway& gateway, const label_studio::Predict
   }
   const auto version = ModelVersion(profile, settings);
   if (!version) return absl::UnavailableError("the models have not been heard of yet");
+  const bool opened = request.tasks.size() == 1;
   PredictJob job{.profile = profile,
                  .project = *std::move(project),
                  .model_version = *version,
-                 .label_studio = gateway.options.label_studio,
+                 .label_studio = std::move(set_up.label_studio),
                  .call = {.deadline = system_clock::now() + gateway.options.predict_deadline,
                           .request_id = context.request.request_id(),
-                          .traceparent = context.request.traceparent()},
-                 .opened = request.tasks.size() == 1,
+                          .traceparent = context.request.traceparent(),
+                          .patient = !opened},
+                 .urgency = opened ? Urgency::kOpened : Urgency::kBatch,
                  .request = context.request};
-  job.call.patient = !job.opened;
-  if (set_up && job.label_studio.url.empty()) job.label_studio = set_up->label_studio;
+  job.push = !opened && settings.background == "push";
+  if (job.push && (job.label_studio.url.empty() || job.label_studio.api_key.empty())) {
+    job.push = false;
+    context.request.NoteStr("push", "there is no token of Label Studio");
+  }
   return job;
 }
 
@@ -91,6 +100,7 @@ Response ResultsResponse(const std::vector<std::string>& predictions,
 // An answer or an error, never {}: somebody is waiting.
 awaitable<Response> PredictOne(Gateway& gateway, const label_studio::PredictRequest& request,
                                PredictJob& job) {
+  const BackgroundJobs::Hand hand(gateway.jobs);
   const label_studio::Task& task = request.tasks.front();
   const bool interactive = request.interactive();
   auto work = interactive ? gateway.predictor.Answer(task, request.context, job)
@@ -102,22 +112,32 @@ awaitable<Response> PredictOne(Gateway& gateway, const label_studio::PredictRequ
     job.request.NoteStr("error", std::string(status.message()));
     co_return http::ErrorResponse(status);
   }
+  if (!interactive) gateway.jobs.AnsweredElsewhere(job, task.id);
   const std::vector<std::string> predictions = {*prediction};
   co_return ResultsResponse(predictions, job.model_version);
 }
 
-// As many items as tasks, in order. A task that failed is {}: Label Studio keeps the others and
-// asks again for it.
-awaitable<Response> PredictBatch(Gateway& gateway, const label_studio::PredictRequest& request,
-                                 PredictJob& job) {
+// As many items as tasks, in order. A task that failed, or that a background job does, is {}: Label
+// Studio keeps the others and asks again for it.
+awaitable<Response> PredictBatch(Gateway& gateway, label_studio::PredictRequest& request,
+                                 std::size_t request_bytes, PredictJob& job) {
   std::vector<std::string> predictions(request.tasks.size(), "{}");
   std::size_t failed = 0;
+  std::size_t late = 0;       // of `failed`, not begun at the deadline
+  std::size_t elsewhere = 0;  // in somebody else's hands, for this very version
   absl::Status first_failure;
+  std::vector<std::size_t> left;  // for the background
+  RequestClaims claims(gateway.jobs.claims());
   const std::function<awaitable<void>(std::size_t)> one = [&](std::size_t i) -> awaitable<void> {
     const label_studio::Task& task = request.tasks[i];
+    if (job.push && !claims.Take(BackgroundJobs::KeyOf(job, task.id))) {
+      ++elsewhere;
+      co_return;
+    }
     absl::StatusOr<std::string> prediction =
         absl::DeadlineExceededError("the batch ran out of time");
-    if (system_clock::now() < job.call.deadline) {
+    const bool begun = system_clock::now() < job.call.deadline;
+    if (begun) {
       auto work = gateway.predictor.Predict(task, job);
       prediction = co_await std::move(work);
     }
@@ -126,17 +146,36 @@ awaitable<Response> PredictBatch(Gateway& gateway, const label_studio::PredictRe
       predictions[i] = *std::move(prediction);
       co_return;
     }
+    if (failed++ == 0) first_failure = About(task, prediction.status());
+    if (job.push && IsAway(prediction.status())) left.push_back(i);
+    if (!begun) {
+      ++late;  // one number will do instead of thousands of lines
+      co_return;
+    }
     serving::LogLine("task.failed", serving::LogLevel::kWarning)
         .Request(job.request)
         .Int("task_id", task.id)
         .Status(prediction.status());
-    if (failed++ == 0) first_failure = About(task, prediction.status());
   };
   auto all = ForEachBounded(predictions.size(),
                             static_cast<std::size_t>(gateway.options.batch_concurrency), one);
   co_await std::move(all);
   job.request.NoteInt("failed", static_cast<std::int64_t>(failed));
-  if (failed == predictions.size()) {
+  if (late > 0) job.request.NoteInt("late", static_cast<std::int64_t>(late));
+
+  std::size_t pushed = 0;
+  if (!left.empty()) {
+    std::sort(left.begin(), left.end());
+    std::vector<label_studio::Task> tasks;
+    for (const std::size_t i : left) tasks.push_back(std::move(request.tasks[i]));
+    const std::size_t bytes = request_bytes / predictions.size() * tasks.size();
+    const auto added = gateway.jobs.Add(job, request.project_id, std::move(tasks), bytes, claims);
+    pushed = added.added;
+    job.request.NoteStr("job", added.job_id);
+    job.request.NoteInt("pushed", static_cast<std::int64_t>(pushed));
+  }
+  if (elsewhere > 0) job.request.NoteInt("elsewhere", static_cast<std::int64_t>(elsewhere));
+  if (failed == predictions.size() && pushed == 0) {
     co_return http::ErrorResponse(absl::UnavailableError(
         StrCat("all ", failed, " tasks failed; the first one, ", first_failure.message())));
   }
@@ -145,16 +184,20 @@ awaitable<Response> PredictBatch(Gateway& gateway, const label_studio::PredictRe
 
 awaitable<Response> Predict(Gateway& gateway, const Request& request, Context& context) {
   auto parsing = Parse(gateway, request);
-  const auto parsed = co_await std::move(parsing);
+  auto parsed = co_await std::move(parsing);
   if (!parsed.ok()) co_return http::ErrorResponse(parsed.status());
   auto job = MakeJob(gateway, *parsed, context);
   if (!job.ok()) co_return http::ErrorResponse(job.status());
   context.request.NoteInt("tasks", static_cast<std::int64_t>(parsed->tasks.size()));
+  const bool opened = job->urgency == Urgency::kOpened;
   context.request.NoteStr("kind", parsed->interactive() ? "interactive"
-                                  : job->opened         ? "opened"
+                                  : opened              ? "opened"
                                                         : "batch");
-  auto work =
-      job->opened ? PredictOne(gateway, *parsed, *job) : PredictBatch(gateway, *parsed, *job);
+  if (opened && job->project->config().has_smart_control()) {
+    gateway.Follow(job->profile, parsed->project_id, parsed->tasks.front().id, context);
+  }
+  auto work = opened ? PredictOne(gateway, *parsed, *job)
+                     : PredictBatch(gateway, *parsed, request.body.size(), *job);
   Response response = co_await std::move(work);
   NoteTimings(*job);
   co_return response;

@@ -103,9 +103,16 @@ absl::StatusOr<ScoredMask> BestMask(const segmenter::PromptResult& result) {
   return ScoredMask{*std::move(mask), best->iou_score()};
 }
 
-bool IsAway(const absl::Status& status) {
-  return absl::IsUnavailable(status) || absl::IsResourceExhausted(status) ||
-         absl::IsDeadlineExceeded(status);
+segmenter::EmbedRank RankOf(Urgency urgency) {
+  switch (urgency) {
+    case Urgency::kOpened:
+      return segmenter::EMBED_RANK_OPENED_TASK;
+    case Urgency::kBatch:
+      return segmenter::EMBED_RANK_BATCH;
+    case Urgency::kBackground:
+      return segmenter::EMBED_RANK_PREFETCH;
+  }
+  return segmenter::EMBED_RANK_UNSPECIFIED;
 }
 
 // The detector makes masks, and they are wanted.
@@ -120,6 +127,11 @@ absl::Status NoSegmenter() {
 }
 
 }  // namespace
+
+bool IsAway(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsResourceExhausted(status) ||
+         absl::IsDeadlineExceeded(status);
+}
 
 // One picture and what was found in it.
 struct Predictor::Picture {
@@ -142,11 +154,10 @@ awaitable<absl::StatusOr<Predictor::Image>> Predictor::Fetch(std::string uri, st
 }
 
 awaitable<absl::StatusOr<segmenter::EmbedResponse>> Predictor::Embed(
-    std::shared_ptr<backends::SegmenterClient> client, Image image, bool opened,
+    std::shared_ptr<backends::SegmenterClient> client, Image image, Urgency urgency,
     backends::CallOptions call, std::shared_ptr<Timings> timings) {
   const Stopwatch stopwatch(timings->embed_ms, metrics_.Get(kStageSeconds, {"embed"}));
-  const auto rank = opened ? segmenter::EMBED_RANK_OPENED_TASK : segmenter::EMBED_RANK_BATCH;
-  auto pending = client->Embed(RefOf(image), rank, std::move(call));
+  auto pending = client->Embed(RefOf(image), RankOf(urgency), std::move(call));
   co_return co_await std::move(pending);
 }
 
@@ -212,10 +223,10 @@ awaitable<absl::StatusOr<std::string>> Predictor::Predict(const label_studio::Ta
                                                           PredictJob& job) {
   const auto strand = co_await asio::this_coro::executor;
   const Settings& settings = job.project->settings();
-  const bool hand_expected =
-      job.opened && job.profile.segmenter && job.project->config().has_smart_control();
   Regions all;
   for (const label_studio::EmissionPlan& plan : job.project->plans()) {
+    const bool hand_expected = job.urgency == Urgency::kOpened && job.profile.segmenter &&
+                               job.project->config().has_smart_control(plan.image().name);
     if (plan.empty() && !hand_expected) continue;
     const auto uris = label_studio::ImageUris(plan.image(), task.data);
     if (!uris.ok()) co_return uris.status();
@@ -230,7 +241,7 @@ awaitable<absl::StatusOr<std::string>> Predictor::Predict(const label_studio::Ta
       std::optional<Beside<absl::StatusOr<segmenter::EmbedResponse>>> embedding;
       if (job.profile.segmenter && (sam_masks || hand_expected)) {
         embedding.emplace(strand,
-                          Embed(job.profile.segmenter, *image, job.opened, job.call, job.timings));
+                          Embed(job.profile.segmenter, *image, job.urgency, job.call, job.timings));
       }
 
       auto finding = FindObjects(plan, *image, job);
@@ -280,6 +291,24 @@ awaitable<absl::StatusOr<std::string>> Predictor::Predict(const label_studio::Ta
     }
   }
   co_return label_studio::PredictionJson(all, job.model_version);
+}
+
+awaitable<absl::Status> Predictor::EmbedAhead(const label_studio::Task& task, PredictJob& job) {
+  if (!job.profile.segmenter) co_return NoSegmenter();
+  for (const label_studio::ImageTag& tag : job.project->config().images) {
+    if (!job.project->config().has_smart_control(tag.name)) continue;
+    const auto uris = label_studio::ImageUris(tag, task.data);
+    if (!uris.ok()) co_return uris.status();
+    for (const std::string& uri : *uris) {
+      auto fetching = Fetch(uri, task.id, job);
+      auto image = co_await std::move(fetching);
+      if (!image.ok()) co_return image.status();
+      auto embedding = Embed(job.profile.segmenter, *image, job.urgency, job.call, job.timings);
+      const auto embedded = co_await std::move(embedding);
+      if (!embedded.ok()) co_return embedded.status();
+    }
+  }
+  co_return absl::OkStatus();
 }
 
 awaitable<absl::StatusOr<std::string>> Predictor::Answer(const label_studio::Task& task,

@@ -34,6 +34,13 @@ struct Timings {
   double encode_ms = 0;
 };
 
+// Who waits for a task's answer: the services rank the work by it.
+enum class Urgency {
+  kOpened,      // somebody looks at this task now
+  kBatch,       // somebody waits for all of them
+  kBackground,  // nobody
+};
+
 // What the tasks of one request have in common. Lives longer than their coroutines; used on one
 // strand.
 struct PredictJob {
@@ -42,11 +49,15 @@ struct PredictJob {
   std::string model_version;
   media::LabelStudioAccess label_studio;
   backends::CallOptions call;  // deadline, ids
-  bool opened = false;         // somebody looks at this task now
+  Urgency urgency = Urgency::kBatch;
+  bool push = false;  // what isn't done in time becomes a background job
   serving::RequestContext& request;
   // Shared with what may outlive the request: an embedding ahead of the hand.
   std::shared_ptr<Timings> timings = std::make_shared<Timings>();
 };
+
+// A failure that says nothing about the task: it may succeed another time.
+bool IsAway(const absl::Status& status);
 
 // Stateless; members outlive it. The coroutines resume on their own executor, which is one strand.
 class Predictor {
@@ -63,6 +74,10 @@ class Predictor {
                                                              const boost::json::value& context,
                                                              PredictJob& job);
 
+  // Encodes the pictures of a task that may be clicked into, ahead of that: those that a smart tool
+  // draws on.
+  boost::asio::awaitable<absl::Status> EmbedAhead(const label_studio::Task& task, PredictJob& job);
+
  private:
   struct Picture;
   using Image = std::shared_ptr<const media::FetchedImage>;
@@ -71,7 +86,7 @@ class Predictor {
                                                       PredictJob& job);
   // Refers to nothing of the job.
   boost::asio::awaitable<absl::StatusOr<duet::segmenter::v1::EmbedResponse>> Embed(
-      std::shared_ptr<backends::SegmenterClient> client, Image image, bool opened,
+      std::shared_ptr<backends::SegmenterClient> client, Image image, Urgency urgency,
       backends::CallOptions call, std::shared_ptr<Timings> timings);
   boost::asio::awaitable<absl::StatusOr<Picture>> FindObjects(
       const label_studio::EmissionPlan& plan, Image image, PredictJob& job);

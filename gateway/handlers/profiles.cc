@@ -61,7 +61,7 @@ class Clients {
 
 absl::StatusOr<Profile> MakeProfile(std::string_view name, const json::value& value,
                                     const std::string& detector, const std::string& segmenter,
-                                    Clients& clients) {
+                                    const Settings& base, Clients& clients) {
   if (!IsName(name)) {
     return absl::InvalidArgumentError(
         "a name has 1 to 64 characters: letters, digits, '-', '_' and '.'");
@@ -72,7 +72,7 @@ absl::StatusOr<Profile> MakeProfile(std::string_view name, const json::value& va
   if (!own_detector.ok()) return own_detector.status();
   auto own_segmenter = TakeText(object, "segmenter", segmenter);
   if (!own_segmenter.ok()) return own_segmenter.status();
-  auto settings = Refine(Settings(), object, /*strict=*/true);
+  auto settings = Refine(base, object, /*strict=*/true);
   if (!settings.ok()) return settings.status();
   Profile profile{.name = std::string(name), .settings = *std::move(settings)};
   if (absl::Status status = clients.Fill(*own_detector, *own_segmenter, &profile); !status.ok())
@@ -98,10 +98,12 @@ std::optional<std::string> ModelVersion(const Profile& profile, const Settings& 
 }
 
 absl::StatusOr<Profiles> Profiles::Create(const std::string& detector, const std::string& segmenter,
-                                          std::string_view text, const Connect& connect) {
+                                          std::string_view text, const Connect& connect,
+                                          const Settings& settings) {
   Profiles profiles;
   Clients clients(connect);
   Profile& fallback = profiles.profiles_[""];
+  fallback.settings = settings;
   if (absl::Status status = clients.Fill(detector, segmenter, &fallback); !status.ok())
     return status;
   if (text.empty()) return profiles;
@@ -113,7 +115,7 @@ absl::StatusOr<Profiles> Profiles::Create(const std::string& detector, const std
         StrCat("not a JSON object of profiles", error ? ": " + error.message() : std::string()));
   }
   for (const auto& [name, value] : file.get_object()) {
-    auto profile = MakeProfile(name, value, detector, segmenter, clients);
+    auto profile = MakeProfile(name, value, detector, segmenter, settings, clients);
     if (!profile.ok()) {
       return absl::InvalidArgumentError(
           StrCat("profile \"", std::string_view(name), "\": ", profile.status().message()));

@@ -44,10 +44,11 @@ class Profiles {
         segmenter;
   };
 
-  // `json`: the profiles file's content, "" for none. InvalidArgument names the profile and the
-  // key.
+  // `json`: the profiles file's content, "" for none. `settings`: the default profile's, which the
+  // others refine. InvalidArgument names the profile and the key.
   static absl::StatusOr<Profiles> Create(const std::string& detector, const std::string& segmenter,
-                                         std::string_view json, const Connect& connect);
+                                         std::string_view json, const Connect& connect,
+                                         const Settings& settings = {});
 
   // By the prefix of a path: ending in "/p/NAME", that profile or null; otherwise the default.
   const Profile* ForPrefix(std::string_view prefix) const;

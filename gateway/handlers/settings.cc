@@ -71,10 +71,13 @@ absl::Status Read(std::string_view key, const json::value& value, bool strict, S
     return ReadOneOf(key, value, "auto", "sam", &settings->mask_source);
   } else if (key == "degrade") {
     return ReadOneOf(key, value, "none", "boxes", &settings->degrade);
+  } else if (key == "background") {
+    return ReadOneOf(key, value, "none", "push", &settings->background);
   } else if (strict) {
     return absl::InvalidArgumentError(StrCat(
         "unknown key \"", key,
-        "\"; known: score_threshold, max_detections, outputs, label_map, mask_source, degrade"));
+        "\"; known: score_threshold, max_detections, outputs, label_map, mask_source, degrade, "
+        "background"));
   }
   return absl::OkStatus();
 }

@@ -2,12 +2,14 @@
 // /setup.
 //
 // Keys are the same in both places:
-//   score_threshold  number in [0, 1]; detections with a higher score are emitted
-//   max_detections   whole number, at least 1; the best ones of a picture
-//   outputs          text such as "rectangle,brush", or a list; "auto": what the label config
-//   suggests label_map        object: class of the model → label of the config mask_source "auto":
-//   the detector's own masks if it has any; "sam": always the segmenter's degrade          "none",
-//   or "boxes": boxes alone if the segmenter is away
+//   score_threshold: number in [0, 1]; detections with a higher score are emitted
+//   max_detections: whole number, at least 1; the best ones of a picture
+//   outputs: text such as "rectangle,brush", or a list; "auto": what the label config suggests
+//   label_map: object, class of the model → label of the config
+//   mask_source: "auto", the detector's own masks if it has any; "sam", always the segmenter's
+//   degrade: "none", or "boxes": boxes alone if the segmenter is away
+//   background: "none", or "push": what a batch hasn't done by its deadline is finished in the
+//     background and stored through Label Studio's API (background_jobs.h)
 #ifndef DUET_GATEWAY_HANDLERS_SETTINGS_H_
 #define DUET_GATEWAY_HANDLERS_SETTINGS_H_
 
@@ -28,6 +30,7 @@ struct Settings {
   std::map<std::string, std::string> label_map;
   std::string mask_source = "auto";
   std::string degrade = "none";
+  std::string background = "none";
 
   friend bool operator==(const Settings&, const Settings&) = default;
 };
@@ -37,7 +40,8 @@ struct Settings {
 // the key, what was found and what is needed.
 absl::StatusOr<Settings> Refine(const Settings& base, const boost::json::object& json, bool strict);
 
-// 8 hex digits, equal for equal settings, in every process.
+// 8 hex digits, equal for settings that give equal answers, in every process: `background` doesn't
+// count.
 std::string Fingerprint(const Settings& settings);
 
 }  // namespace gateway::handlers

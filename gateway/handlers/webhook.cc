@@ -1,5 +1,6 @@
 // POST /webhook: events of Label Studio. Its user waits for the answer, so there is one at once;
-// and since events come without credentials, nothing here does harm.
+// and since events come without credentials, nothing here does harm: an annotation makes the next
+// tasks of its project be embedded, whose list comes from Label Studio, not from the event.
 #include <absl/strings/match.h>
 
 #include <algorithm>
@@ -31,6 +32,9 @@ Response Webhook(Gateway& gateway, const Request& request, Context& context) {
   gateway.metrics.Get(kWebhooks, {action}).Increment();
   context.request.NoteStr("action", action);
   if (action == "START_TRAINING") return http::JsonResponse(NotTrained());
+  if (action == "ANNOTATION_CREATED" && event->task_ids.size() == 1) {
+    gateway.Follow(gateway.ProfileOf(context), event->project_id, event->task_ids.front(), context);
+  }
   return http::JsonResponse(boost::json::object{{"status", known ? "ok" : "Unknown event"}});
 }
 

@@ -305,6 +305,12 @@ bool LabelConfig::has_smart_control() const {
                      [](const Control& control) { return control.smart; });
 }
 
+bool LabelConfig::has_smart_control(std::string_view image) const {
+  return std::any_of(controls.begin(), controls.end(), [image](const Control& control) {
+    return control.smart && control.to_name == image;
+  });
+}
+
 absl::StatusOr<LabelConfig> ParseLabelConfig(std::string_view xml,
                                              const LabelConfigLimits& limits) {
   if (absl::StripAsciiWhitespace(View(xml)).empty()) {

@@ -56,8 +56,10 @@ struct LabelConfig {
 
   const ImageTag* FindImage(std::string_view name) const;
   const Control* FindControl(std::string_view name) const;
-  // True if somebody may click with a smart tool: then opening a task should embed its image.
+  // True if somebody may click with a smart tool (on this image): then opening a task should embed
+  // its image.
   bool has_smart_control() const;
+  bool has_smart_control(std::string_view image) const;
 };
 
 struct LabelConfigLimits {

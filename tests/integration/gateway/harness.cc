@@ -45,11 +45,12 @@ Harness::Harness(HarnessOptions options) {
        .segmenter = [this](const std::string& targets)
            -> absl::StatusOr<std::shared_ptr<backends::SegmenterClient>> {
          return backends::MakeGrpcSegmenter(io_.get_executor(), targets);
-       }});
+       }},
+      options.settings);
   if (!profiles.ok()) throw std::runtime_error(profiles.status().ToString());
   profiles_ = std::make_unique<handlers::Profiles>(*std::move(profiles));
   gateway_ = std::make_unique<handlers::Gateway>(options.gateway, *profiles_, *fetcher_, compute_,
-                                                 metrics_);
+                                                 io_.get_executor(), metrics_);
   handlers::AddRoutes(*gateway_, router_);
   http::ServerOptions http;
   handlers::Observe(*gateway_, http);
@@ -58,6 +59,8 @@ Harness::Harness(HarnessOptions options) {
 }
 
 Harness::~Harness() {
+  gateway_->jobs.Stop();
+  gateway_->prefetcher.Stop();
   server_->Drain(std::chrono::seconds(5));
   io_.stop();
   for (std::thread& thread : threads_) thread.join();
@@ -103,6 +106,12 @@ std::string PngDataUri(int width, int height, int shade) {
   cv::imencode(".png", picture, bytes);
   return "data:image/png;base64," + absl::Base64Escape(absl::string_view(
                                         reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+}
+
+std::string DecodedDataUri(const std::string& uri) {
+  std::string bytes;
+  EXPECT_TRUE(absl::Base64Unescape(uri.substr(uri.find(',') + 1), &bytes));
+  return bytes;
 }
 
 json::value PredictBody(const std::string& label_config, const std::vector<std::string>& image_uris,

@@ -33,6 +33,7 @@ struct HarnessOptions {
   std::string detector;   // host:port
   std::string segmenter;  // host:port
   std::string profiles = "";
+  handlers::Settings settings = {};  // of the default profile
   handlers::GatewayOptions gateway = {};
 };
 
@@ -71,6 +72,9 @@ class Harness {
 // A grey PNG of this size as a data URI; the last byte of its pixels is `shade`, so that pictures
 // can differ.
 std::string PngDataUri(int width, int height, int shade = 128);
+
+// The bytes behind a base64 data URI.
+std::string DecodedDataUri(const std::string& uri);
 
 // {"tasks": [...], "label_config": ..., ...} with one task a URI, ids from 1.
 boost::json::value PredictBody(const std::string& label_config,

@@ -1,0 +1,170 @@
+#include "gateway/handlers/prefetcher.h"
+
+#include <algorithm>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
+#include <exception>
+#include <utility>
+#include <vector>
+
+#include "gateway/handlers/metrics.h"
+#include "gateway/text.h"
+#include "serving/log.h"
+
+namespace gateway::handlers {
+namespace {
+
+namespace asio = boost::asio;
+using asio::awaitable;
+using label_studio::Task;
+using label_studio_api::Sampling;
+
+// Projects whose tasks are embedded at once; the encoder takes one picture at a time anyway.
+constexpr int kMaxRunning = 4;
+// A full table is emptied: it fills again by itself.
+constexpr std::size_t kMaxProjects = 1000;
+constexpr auto kInfoAge = absl::Minutes(1);
+
+}  // namespace
+
+Prefetcher::Prefetcher(asio::any_io_executor executor, Predictor& predictor,
+                       label_studio_api::LabelStudioApi& api, ProjectMemory& memory,
+                       serving::Metrics& metrics, const PrefetchOptions& options)
+    : strand_(asio::make_strand(std::move(executor))),
+      predictor_(predictor),
+      api_(api),
+      memory_(memory),
+      metrics_(metrics),
+      options_(options) {}
+
+void Prefetcher::Follow(Event event) {
+  if (options_.tasks == 0 || !event.profile.segmenter || event.label_studio.url.empty() ||
+      event.label_studio.api_key.empty() || !label_studio_api::IsProjectId(event.project_id)) {
+    return;
+  }
+  asio::post(strand_, [this, event = std::move(event)]() mutable {
+    if (stopping_) return;
+    if (projects_.size() >= kMaxProjects) {
+      absl::erase_if(projects_, [](const auto& entry) { return !entry.second->active; });
+    }
+    ProjectPtr& project = projects_[StrCat(event.profile.name, "/", event.project_id)];
+    if (project == nullptr) project = std::make_shared<Project>();
+    if (event.task_id != 0 && project->last_task == event.task_id) return;
+    project->last_task = event.task_id;
+    project->next.emplace(std::move(event));
+    if (std::exchange(project->active, true)) return;
+    queue_.push_back(project);
+    Start();
+  });
+}
+
+void Prefetcher::Stop() {
+  asio::post(strand_, [this] {
+    stopping_ = true;
+    queue_.clear();
+    for (const auto& [key, project] : projects_) {
+      project->cancel.emit(asio::cancellation_type::terminal);
+    }
+  });
+}
+
+void Prefetcher::Start() {
+  while (running_ < kMaxRunning && !queue_.empty()) {
+    const ProjectPtr project = queue_.front();
+    queue_.pop_front();
+    ++running_;
+    asio::co_spawn(
+        strand_, Run(project),
+        asio::bind_cancellation_slot(project->cancel.slot(), [this, project](std::exception_ptr) {
+          // An exception is a cancellation: we are stopping.
+          project->active = false;
+          --running_;
+          if (!stopping_) Start();
+        }));
+  }
+}
+
+awaitable<void> Prefetcher::Run(ProjectPtr project) {
+  while (project->next && !stopping_) {
+    Event event = *std::exchange(project->next, std::nullopt);
+    const std::string request_id = event.request_id;
+    const std::string project_id = event.project_id;
+    auto embedding = EmbedNext(project, std::move(event));
+    const absl::Status status = co_await std::move(embedding);
+    if (status.ok()) continue;
+    project->last_task = 0;  // the next event may be about the same task
+    serving::LogLine("prefetch.failed", serving::LogLevel::kWarning)
+        .Str("request_id", request_id)
+        .Str("project", project_id)
+        .Status(status);
+  }
+}
+
+awaitable<absl::Status> Prefetcher::EmbedNext(ProjectPtr project, Event event) {
+  if (absl::Now() >= project->info_until) {
+    auto asking = api_.Project(event.label_studio, event.project_id);
+    auto info = co_await std::move(asking);
+    if (!info.ok()) co_return info.status();
+    project->info = *std::move(info);
+    project->info_until = absl::Now() + kInfoAge;
+  }
+  const auto parsed = memory_.Get(project->info->label_config, event.settings);
+  if (!parsed.ok()) co_return parsed.status();
+  if (!(*parsed)->config().has_smart_control()) co_return absl::OkStatus();
+  const Sampling sampling = project->info->sampling;
+  if (sampling == Sampling::kUniform) co_return absl::OkStatus();
+
+  auto listing = NextTasks(event, sampling);
+  const auto tasks = co_await std::move(listing);
+  if (!tasks.ok()) co_return tasks.status();
+  serving::RequestContext request(event.request_id, event.traceparent);
+  for (const Task& task : *tasks) {
+    if (project->next || stopping_) co_return absl::OkStatus();
+    PredictJob job{.profile = event.profile,
+                   .project = *parsed,
+                   .model_version = "",
+                   .label_studio = event.label_studio,
+                   .call = {.deadline = absl::ToChronoTime(absl::Now() + options_.task_deadline),
+                            .request_id = request.request_id(),
+                            .traceparent = request.traceparent(),
+                            .patient = true},
+                   .urgency = Urgency::kBackground,
+                   .request = request};
+    auto embedding = predictor_.EmbedAhead(task, job);
+    const absl::Status status = co_await std::move(embedding);
+    const std::string code = absl::StatusCodeToString(status.code());
+    metrics_.Get(kPrefetched, {code}).Increment();
+    serving::LogLine("prefetch.done", serving::LogLevel::kDebug)
+        .Request(request)
+        .Str("project", event.project_id)
+        .Int("task_id", task.id)
+        .Num("embed_ms", job.timings->embed_ms)
+        .Status(status);
+  }
+  co_return absl::OkStatus();
+}
+
+// Those behind the task at hand; if there aren't enough, those at the beginning.
+awaitable<absl::StatusOr<std::vector<Task>>> Prefetcher::NextTasks(const Event& event,
+                                                                   Sampling sampling) {
+  const auto count = static_cast<std::size_t>(options_.tasks);
+  std::vector<Task> next;
+  const bool by_id = sampling == Sampling::kSequential && event.task_id > 0;
+  for (const std::int64_t after : {by_id ? event.task_id : 0, std::int64_t{0}}) {
+    auto listing = api_.UnlabelledTasks(event.label_studio, event.project_id, sampling, after,
+                                        options_.tasks + 1);
+    auto listed = co_await std::move(listing);
+    if (!listed.ok()) co_return listed.status();
+    for (Task& task : *listed) {
+      const bool known = task.id == event.task_id ||
+                         std::any_of(next.begin(), next.end(),
+                                     [&](const Task& other) { return other.id == task.id; });
+      if (!known && next.size() < count) next.push_back(std::move(task));
+    }
+    if (next.size() == count || after == 0) break;
+  }
+  co_return next;
+}
+
+}  // namespace gateway::handlers

@@ -1,0 +1,98 @@
+// Prefetcher is ahead of the hand: while somebody labels one task, it fetches and embeds the
+// pictures of the next ones, at the lowest rank, so that their first click is a cached one.
+//
+// Which tasks come next is asked of Label Studio, in label-stream order: the unlabelled ones behind
+// the task at hand, then from the beginning (docs/adr/0503-next-tasks-by-list.md). Bounded: one
+// project is served by one coroutine, which turns to the newest event before each task; a few
+// projects at once, the rest wait. Failures cost nothing but a count: nobody has asked.
+//
+// Thread-safe.
+#ifndef DUET_GATEWAY_HANDLERS_PREFETCHER_H_
+#define DUET_GATEWAY_HANDLERS_PREFETCHER_H_
+
+#include <absl/container/flat_hash_map.h>
+#include <absl/time/time.h>
+
+#include <atomic>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/strand.hpp>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "gateway/handlers/predictor.h"
+#include "gateway/handlers/project.h"
+#include "gateway/label_studio_api/label_studio_api.h"
+#include "serving/metrics.h"
+
+namespace gateway::handlers {
+
+struct PrefetchOptions {
+  int tasks = 2;  // ahead of the one at hand; 0: off
+  absl::Duration task_deadline = absl::Minutes(2);
+};
+
+class Prefetcher {
+ public:
+  // The executor's context must not be run any more at destruction; everything referred to outlives
+  // this.
+  Prefetcher(boost::asio::any_io_executor executor, Predictor& predictor,
+             label_studio_api::LabelStudioApi& api, ProjectMemory& memory,
+             serving::Metrics& metrics, const PrefetchOptions& options);
+
+  // A task that somebody is at, or has just finished.
+  struct Event {
+    const Profile& profile;
+    Settings settings;
+    media::LabelStudioAccess label_studio;
+    std::string project_id;
+    std::int64_t task_id = 0;
+    std::string request_id;
+    std::string traceparent;
+  };
+  // Returns at once. Nothing happens without a segmenter, a token, or a project's number, and if
+  // the project's last event was about the same task.
+  void Follow(Event event);
+
+  // Ends what runs; nothing begins any more.
+  void Stop();
+
+ private:
+  struct Project {
+    std::optional<Event> next;   // not begun
+    std::int64_t last_task = 0;  // of the last event
+    std::optional<label_studio_api::ProjectInfo> info;
+    absl::Time info_until = absl::InfinitePast();
+    bool active = false;  // runs, or waits in queue_
+    boost::asio::cancellation_signal cancel;
+  };
+  using ProjectPtr = std::shared_ptr<Project>;
+
+  // All on strand_.
+  void Start();
+  boost::asio::awaitable<void> Run(ProjectPtr project);
+  boost::asio::awaitable<absl::Status> EmbedNext(ProjectPtr project, Event event);
+  boost::asio::awaitable<absl::StatusOr<std::vector<label_studio::Task>>> NextTasks(
+      const Event& event, label_studio_api::Sampling sampling);
+
+  const boost::asio::strand<boost::asio::any_io_executor> strand_;
+  Predictor& predictor_;
+  label_studio_api::LabelStudioApi& api_;
+  ProjectMemory& memory_;
+  serving::Metrics& metrics_;
+  const PrefetchOptions options_;
+
+  // On strand_.
+  bool stopping_ = false;
+  absl::flat_hash_map<std::string, ProjectPtr> projects_;
+  std::deque<ProjectPtr> queue_;  // not running
+  int running_ = 0;
+};
+
+}  // namespace gateway::handlers
+
+#endif  // DUET_GATEWAY_HANDLERS_PREFETCHER_H_

@@ -1,0 +1,108 @@
+#include "tests/integration/gateway/fake_label_studio.h"
+
+#include <gtest/gtest.h>
+
+#include <boost/json/array.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <boost/url/parse.hpp>
+#include <boost/url/url_view.hpp>
+
+namespace gateway::testing {
+
+namespace json = boost::json;
+using duet_testing::TinyRequest;
+using duet_testing::TinyResponse;
+
+namespace {
+
+TinyResponse JsonResponse(const json::value& body, int status = 200) {
+  return {.status = status,
+          .headers = {"Content-Type: application/json"},
+          .body = json::serialize(body)};
+}
+
+std::string Parameter(const std::string& target, const std::string& name) {
+  const auto url = boost::urls::parse_origin_form(target);
+  for (const auto& parameter : url->params()) {
+    if (parameter.key == name) return parameter.value;
+  }
+  return "";
+}
+
+}  // namespace
+
+void FakeLabelStudio::AddTask(std::int64_t id, const std::string& image, bool labelled) {
+  const std::lock_guard lock(mutex_);
+  tasks_[id] = {image, labelled};
+}
+
+void FakeLabelStudio::AddPrediction(std::int64_t task, const std::string& model_version) {
+  const std::lock_guard lock(mutex_);
+  predictions_.push_back({{"task", task}, {"model_version", model_version}});
+}
+
+std::vector<json::object> FakeLabelStudio::predictions(std::int64_t task) const {
+  const std::lock_guard lock(mutex_);
+  std::vector<json::object> found;
+  for (const json::object& prediction : predictions_) {
+    if (prediction.at("task").as_int64() == task) found.push_back(prediction);
+  }
+  return found;
+}
+
+std::size_t FakeLabelStudio::prediction_count() const {
+  const std::lock_guard lock(mutex_);
+  return predictions_.size();
+}
+
+// GET /api/tasks: the data manager's list with its filters and ordering.
+json::value FakeLabelStudio::List(const std::string& target) const {
+  EXPECT_EQ(Parameter(target, "resolve_uri"), "false") << "image strings must come as imported";
+  const json::value query = json::parse(Parameter(target, "query"));
+  EXPECT_EQ(query.at("ordering").at(0),
+            sampling == "Sequential sampling" ? "tasks:id" : "tasks:predictions_score");
+  std::int64_t after = 0;
+  bool unlabelled_only = false;
+  for (const json::value& filter : query.at("filters").at("items").as_array()) {
+    if (filter.at("filter") == "filter:tasks:id") after = filter.at("value").as_int64();
+    if (filter.at("filter") == "filter:tasks:completed_at") unlabelled_only = true;
+  }
+  const std::size_t page_size = std::stoul(Parameter(target, "page_size"));
+  json::array tasks;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [id, task] : tasks_) {
+    if (id <= after || (task.labelled && unlabelled_only) || tasks.size() == page_size) continue;
+    tasks.push_back({{"id", id}, {"data", {{"image", task.image}}}});
+  }
+  return {{"total", tasks.size()}, {"tasks", std::move(tasks)}};
+}
+
+TinyResponse FakeLabelStudio::Answer(const TinyRequest& request) {
+  if (failures > 0 && failures-- > 0) return JsonResponse({{"detail", "away"}}, failure_status);
+  const auto token = request.headers.find("authorization");
+  if (token == request.headers.end() || token->second != std::string("Token ") + kToken) {
+    return JsonResponse({{"detail", "Authentication credentials were not provided."}}, 401);
+  }
+  const std::string path = request.target.substr(0, request.target.find('?'));
+  if (request.method == "GET" && path == "/api/projects/1/") {
+    return JsonResponse({{"id", 1}, {"label_config", label_config}, {"sampling", sampling}});
+  }
+  if (request.method == "GET" && path == "/api/tasks") return JsonResponse(List(request.target));
+  if (request.method == "GET" && path == "/api/predictions/") {
+    json::array stored;
+    for (json::object& one : predictions(std::stoll(Parameter(request.target, "task")))) {
+      stored.push_back(std::move(one));
+    }
+    return JsonResponse(std::move(stored));
+  }
+  if (request.method == "POST" && path == "/api/predictions/") {
+    json::object prediction = json::parse(request.body).as_object();
+    const std::lock_guard lock(mutex_);
+    predictions_.push_back(prediction);
+    return JsonResponse(prediction, 201);
+  }
+  return JsonResponse({{"detail", "Not found."}}, 404);
+}
+
+}  // namespace gateway::testing

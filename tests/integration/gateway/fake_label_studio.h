@@ -1,0 +1,58 @@
+// Label Studio's REST API in memory, over real HTTP: one project, its tasks and what is stored for
+// them. Answers what gateway/label_studio_api asks, as a real one does (tests/e2e asks a real one
+// the same).
+#ifndef DUET_TESTS_INTEGRATION_GATEWAY_FAKE_LABEL_STUDIO_H_
+#define DUET_TESTS_INTEGRATION_GATEWAY_FAKE_LABEL_STUDIO_H_
+
+#include <atomic>
+#include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "tests/integration/gateway/tiny_http_server.h"
+
+namespace gateway::testing {
+
+class FakeLabelStudio {
+ public:
+  static constexpr char kToken[] = "0123456789abcdef0123456789abcdef01234567";
+
+  FakeLabelStudio() : server_([this](const auto& request) { return Answer(request); }) {}
+
+  std::string url() const { return server_.url(); }
+
+  // Set before the first call.
+  std::string label_config;
+  std::string sampling = "Sequential sampling";
+  // Any time. As many calls as this are answered with this status first.
+  std::atomic<int> failures = 0;
+  std::atomic<int> failure_status = 503;
+
+  void AddTask(std::int64_t id, const std::string& image, bool labelled = false);
+  void AddPrediction(std::int64_t task, const std::string& model_version);
+  // Of one task, in the order they came.
+  std::vector<boost::json::object> predictions(std::int64_t task) const;
+  std::size_t prediction_count() const;
+  int requests() const { return server_.requests(); }
+
+ private:
+  struct Task {
+    std::string image;
+    bool labelled = false;
+  };
+  duet_testing::TinyResponse Answer(const duet_testing::TinyRequest& request);
+  boost::json::value List(const std::string& target) const;
+
+  mutable std::mutex mutex_;
+  std::map<std::int64_t, Task> tasks_;            // guarded by mutex_
+  std::vector<boost::json::object> predictions_;  // guarded by mutex_
+  duet_testing::TinyHttpServer server_;           // last: its threads use the others
+};
+
+}  // namespace gateway::testing
+
+#endif  // DUET_TESTS_INTEGRATION_GATEWAY_FAKE_LABEL_STUDIO_H_

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/json/object.hpp>
@@ -171,8 +172,11 @@ void BackgroundJobs::StartWorkers() {
                                                    waiting_tasks_ + in_work_);
   while (static_cast<std::size_t>(workers_) < wanted) {
     ++workers_;
-    asio::co_spawn(asio::make_strand(executor_), Work(), [](const std::exception_ptr& error) {
-      if (error) std::rethrow_exception(error);  // a bug: nothing in Work throws
+    // Posted, since co_spawn may begin at once, and a worker begins with taking mutex_.
+    asio::post(executor_, [this] {
+      asio::co_spawn(asio::make_strand(executor_), Work(), [](const std::exception_ptr& error) {
+        if (error) std::rethrow_exception(error);  // a bug: nothing in Work throws
+      });
     });
   }
 }

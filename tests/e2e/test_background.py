@@ -74,19 +74,20 @@ def project_for(studio, request):
 
 
 @pytest.fixture
-def stopped_detector(duet):
-    """Away as long as it isn't released: then a batch can't be done by its deadline."""
+def detector(duet):
+    """Away from `stop` to `release`: then a batch can't be done by its deadline."""
 
     class Detector:
         pid = duet.pid("duet-detector")
 
+        def stop(self):
+            os.kill(self.pid, signal.SIGSTOP)
+
         def release(self):
             os.kill(self.pid, signal.SIGCONT)
 
-    os.kill(Detector.pid, signal.SIGSTOP)
-    detector = Detector()
-    yield detector
-    detector.release()
+    yield Detector()
+    Detector().release()
 
 
 @pytest.fixture
@@ -97,11 +98,13 @@ def personal_token(studio):
 
 @pytest.mark.parametrize("kind", ["legacy", "personal"])
 def test_what_a_batch_leaves_undone_is_stored_through_the_api(
-        studio, start_gateway, project_for, stopped_detector, scenes, labels, kind, request):
+        studio, start_gateway, project_for, detector, scenes, labels, kind, request):
     token = studio.token if kind == "legacy" else request.getfixturevalue("personal_token")
     gateway = start_gateway(token, "--predict_deadline_s=1")
     project = project_for(gateway, config(labels, "RectangleLabels"), extra_params={"background": "push"})
     tasks = project.upload([scene.file for scene in scenes])
+
+    detector.stop()
 
     project.retrieve_predictions()
 
@@ -109,7 +112,7 @@ def test_what_a_batch_leaves_undone_is_stored_through_the_api(
     assert call.response["results"] == [{}] * len(tasks)
     project.retrieve_predictions()  # an impatient second click
     assert len(gateway.jobs()) == 1
-    stopped_detector.release()
+    detector.release()
     wait_until(lambda: gateway.jobs()[0]["state"] == "done")
     assert gateway.jobs()[0]["stored"] == len(tasks)
     version = project.backend()["model_version"]
@@ -123,31 +126,33 @@ def test_what_a_batch_leaves_undone_is_stored_through_the_api(
     assert not gateway.recorder.of("/predict"), "nothing is left to ask for"
 
 
-def test_a_cancelled_job_stores_nothing(start_gateway, project_for, stopped_detector, studio, scenes, labels):
+def test_a_cancelled_job_stores_nothing(start_gateway, project_for, detector, studio, scenes, labels):
     gateway = start_gateway(studio.token, "--predict_deadline_s=1", "--background=push")
     project = project_for(gateway, config(labels, "RectangleLabels"))
     project.upload([scene.file for scene in scenes])
+    detector.stop()
     project.retrieve_predictions()
     (job,) = gateway.jobs()
 
     answer = requests.delete(f"{gateway.direct}/jobs/{job['id']}", timeout=30)
-    stopped_detector.release()
+    detector.release()
     wait_until(lambda: gateway.jobs()[0]["in_work"] == 0)
 
     assert answer.ok and gateway.jobs()[0]["state"] == "cancelled"
     assert not any(project.predictions().values())
 
 
-def test_sigterm_ends_a_job_cleanly(start_gateway, project_for, stopped_detector, studio, scenes, labels):
+def test_sigterm_ends_a_job_cleanly(start_gateway, project_for, detector, studio, scenes, labels):
     gateway = start_gateway(studio.token, "--predict_deadline_s=1", "--background=push")
     project = project_for(gateway, config(labels, "RectangleLabels"))
     project.upload([scene.file for scene in scenes])
+    detector.stop()
     project.retrieve_predictions()
     wait_until(lambda: gateway.jobs()[0]["in_work"] > 0)
 
     gateway.service.process.send_signal(signal.SIGTERM)
     gateway.service.wait_for_event("draining")
-    stopped_detector.release()
+    detector.release()
 
     code, lines = gateway.service.last_words()
     assert code == 0

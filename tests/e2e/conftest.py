@@ -99,6 +99,14 @@ def studio(duet):
 
 
 @pytest.fixture
+def personal_token(studio):
+    """A personal access token, which has to be exchanged for short-lived ones. A user can have but one."""
+    token = studio.call("POST", "/api/token/", json={})["token"]
+    yield token
+    studio.call("POST", "/api/token/blacklist/", json={"refresh": token})
+
+
+@pytest.fixture
 def backend(duet):
     """Duet behind a proxy that records what Label Studio asks."""
     recorder = Recorder(duet.url)

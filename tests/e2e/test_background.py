@@ -90,12 +90,6 @@ def detector(duet):
     Detector().release()
 
 
-@pytest.fixture
-def personal_token(studio):
-    """A personal access token of Label Studio, which has to be exchanged for short-lived ones."""
-    return studio.call("POST", "/api/token/", json={})["token"]
-
-
 @pytest.mark.parametrize("kind", ["legacy", "personal"])
 def test_what_a_batch_leaves_undone_is_stored_through_the_api(
         studio, start_gateway, project_for, detector, scenes, labels, kind, request):

@@ -66,14 +66,10 @@ def sync(studio, kind, **settings):
     studio.call("POST", f"/api/storages/{kind}/{storage['id']}/sync", json={})
 
 
-def test_an_upload_comes_with_a_personal_access_token(gateway, studio, project, scenes):
-    token = studio.call("POST", "/api/token/", json={})["token"]
-    try:
-        project.upload([scenes[0].file, scenes[1].file])
+def test_an_upload_comes_with_a_personal_access_token(gateway, personal_token, project, scenes):
+    project.upload([scenes[0].file, scenes[1].file])
 
-        assert_all_found(predict(project, gateway(token=token)))
-    finally:
-        studio.call("POST", "/api/token/blacklist/", json={"refresh": token})
+    assert_all_found(predict(project, gateway(token=personal_token)))
 
 
 def test_an_upload_without_a_token_is_left_open(gateway, project, scenes):

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "detector_service/model/csp_layer.h"
+#include "nn/batch_norm_fold.h"
 
 namespace detector {
 namespace {
@@ -20,16 +21,8 @@ using nn::onednn::Value;
 
 Value Convolve(Graph& graph, const ConvModuleImpl& module, Value x,
                std::optional<Value> residual = std::nullopt) {
-  const auto& bn = *module.bn;
-  // y = (conv(x) - mean) · weight / sqrt(var + eps) + bias, in double: a fold is exact to the last
-  // float bit.
-  const at::Tensor scale =
-      bn.weight.to(at::kDouble) / at::sqrt(bn.running_var.to(at::kDouble) + bn.eps);
-  const at::Tensor weight =
-      (module.conv->weight.to(at::kDouble) * scale.reshape({-1, 1, 1, 1})).to(at::kFloat);
-  const at::Tensor bias =
-      (bn.bias.to(at::kDouble) - bn.running_mean.to(at::kDouble) * scale).to(at::kFloat);
-  return graph.Conv(x, weight, bias,
+  const nn::FoldedConv folded = nn::FoldBatchNorm(*module.conv, *module.bn);
+  return graph.Conv(x, folded.weight, folded.bias,
                     {.stride = static_cast<int>(module.conv->options.stride),
                      .groups = static_cast<int>(module.conv->options.groups),
                      .activation = Activation::kSilu,

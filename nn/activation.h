@@ -5,7 +5,8 @@
 
 namespace nn {
 
-enum class Activation { kNone, kSilu, kRelu, kLeakyRelu, kSigmoid, kHardSigmoid };
+// kGelu is by erf.
+enum class Activation { kNone, kSilu, kRelu, kLeakyRelu, kSigmoid, kHardSigmoid, kGelu };
 
 // What kLeakyRelu multiplies negative numbers by: YOLOv7's choice.
 inline constexpr float kLeakySlope = 0.1F;

@@ -91,6 +91,8 @@ float Gate(Activation act, float x) {
       return std::max(x, 0.0F);
     case Activation::kLeakyRelu:
       return x > 0 ? x : kLeakySlope * x;
+    case Activation::kGelu:
+      return 0.5F * x * (1.0F + std::erf(x * 0.70710678F));
     case Activation::kNone:
       return x;
   }

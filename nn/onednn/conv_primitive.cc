@@ -60,6 +60,8 @@ std::optional<dnnl::algorithm> EltwiseOf(Activation act) {
       return dnnl::algorithm::eltwise_relu;
     case Activation::kSigmoid:
       return dnnl::algorithm::eltwise_logistic;
+    case Activation::kGelu:
+      return dnnl::algorithm::eltwise_gelu_erf;
     case Activation::kNone:
     case Activation::kHardSigmoid:
       return std::nullopt;

@@ -1,4 +1,4 @@
-// The row-wise passes of a transformer: layer norm and softmax with decomposed relative positions.
+// The row-wise passes of a transformer: layer norm, softmax and GELU.
 // Compiled for several x86-64 levels; the best one for the CPU is chosen when the program loads.
 #ifndef DUET_NN_ONEDNN_ROWWISE_H_
 #define DUET_NN_ONEDNN_ROWWISE_H_
@@ -23,6 +23,14 @@ float SoftmaxRow(float* scores, std::int64_t side, float scale, const float* bia
                  const float* bias_x, float* output);
 float SoftmaxRow(float* scores, std::int64_t side, float scale, const float* bias_y,
                  const float* bias_x, BFloat16Bits* output);
+
+// The same over `count` keys in a row, z[i] = scores[i] · scale + bias[i]; no bias if it is null.
+float SoftmaxRow(float* scores, std::int64_t count, float scale, const float* bias, float* output);
+float SoftmaxRow(float* scores, std::int64_t count, float scale, const float* bias,
+                 BFloat16Bits* output);
+
+// x = gelu(x), the exact one, by erf.
+void GeluRow(std::int64_t count, float* x);
 
 }  // namespace nn::onednn
 

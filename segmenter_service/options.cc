@@ -15,15 +15,20 @@ SegmenterOptions Options::Engine() const {
 void AddFlags(Options* options, serving::FlagTable* flags) {
   using serving::InRange;
   flags->Required("checkpoint", &options->checkpoint,
-                  "The weights: an official Segment Anything .pth, or the same as .safetensors.");
+                  "The weights: an official SAM, MobileSAM, HQ-SAM or SAM 2 file, or the same as "
+                  ".safetensors; a FILE.json beside it tells what a custom one doesn't.");
   flags->Add("device", &options->network.device, "Where to compute: cpu, or cuda:N.");
   flags->Add("precision", &options->network.precision, "Arithmetic of the network: fp32 or bf16.",
              serving::OneOf({"fp32", "bf16"}));
+  flags->Add("hq_token_only", &options->network.hq_token_only,
+             "HQ-SAM: answer with its high-quality mask alone instead of its sum with SAM's.");
   flags->Add("threads", &options->network.threads,
              "Threads that compute; 0: as many as the process has CPUs.", InRange(0, 1024));
-  flags->Add("embedding_cache_mb", &options->embedding_cache_mb,
-             "Memory for embeddings of pictures seen, MiB; an official model needs 4 a picture.",
-             InRange(0, 1 << 20));
+  flags->Add(
+      "embedding_cache_mb", &options->embedding_cache_mb,
+      "Memory for embeddings of pictures seen, MiB; a picture needs 4 with SAM and MobileSAM, "
+      "12 with HQ-SAM, 16 with SAM 2.",
+      InRange(0, 1 << 20));
   flags->Add("queue_size", &options->queue_size,
              "Work that may wait; beyond it calls are refused with RESOURCE_EXHAUSTED.",
              InRange(1, 1 << 16));

@@ -28,6 +28,8 @@ at::Tensor Activate(Activation activation, const at::Tensor& x) {
       return at::sigmoid(x);
     case Activation::kHardSigmoid:
       return at::hardsigmoid(x);
+    case Activation::kGelu:
+      return at::gelu(x);
   }
   return x;
 }

@@ -142,7 +142,7 @@ void Embedder::Run(const std::shared_ptr<Flight>& flight, absl::Duration queued)
   image.resized.release();
 
   absl::Duration given_away;
-  absl::StatusOr<std::vector<float>> features =
+  absl::StatusOr<Embedding> features =
       flight->network->EncodeImage(input, [&] { return Yield(*flight, &given_away); });
   std::shared_ptr<const ImageEmbedding> embedding;
   if (features.ok()) {

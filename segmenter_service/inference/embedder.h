@@ -32,7 +32,7 @@ namespace segmenter {
 // Of the work queue: the smaller, the more urgent.
 enum WorkRank { kSegmentRank = 0, kOpenedTaskRank = 1, kBatchRank = 2, kPrefetchRank = 3 };
 
-// A picture decoded and scaled, ready to be normalised: at most 3 MB, where the input takes 12.
+// A picture decoded and scaled, ready to be normalised: at most 3 MB, where SAM's input takes 12.
 struct PreparedImage {
   InputGeometry geometry;
   cv::Mat resized;

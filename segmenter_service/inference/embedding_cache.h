@@ -12,19 +12,10 @@
 #include <mutex>
 #include <string>
 #include <unordered_map>
-#include <vector>
 
-#include "segmenter_service/inference/preprocess.h"
+#include "segmenter_service/inference/embedding.h"
 
 namespace segmenter {
-
-// All that is needed to answer prompts about a picture. Immutable once shared.
-struct ImageEmbedding {
-  InputGeometry geometry;
-  std::vector<float> features;  // SamNetwork::EncodeImage's
-
-  std::size_t bytes() const { return sizeof(*this) + features.size() * sizeof(float); }
-};
 
 class EmbeddingCache {
  public:

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 
+#include "vision/float_resize.h"
 #include "vision/pil_resize.h"
 
 namespace segmenter {
@@ -15,15 +16,43 @@ namespace {
 constexpr std::array<float, 3> kMean = {123.675f, 116.28f, 103.53f};  // R, G, B
 constexpr std::array<float, 3> kDeviation = {58.395f, 57.12f, 57.375f};
 
+// The same in 0..1, as SAM 2 writes them.
+constexpr std::array<float, 3> kUnitMean = {0.485f, 0.456f, 0.406f};
+constexpr std::array<float, 3> kUnitDeviation = {0.229f, 0.224f, 0.225f};
+
+// What each of a channel's values becomes. A true division for each, as upstream; multiplying by
+// the inverse changes last bits.
+const std::array<float, 256>& Normalized(int channel) {
+  static const auto* const tables = [] {
+    auto* made = new std::array<std::array<float, 256>, 3>;
+    for (int c = 0; c < 3; ++c) {
+      for (int value = 0; value < 256; ++value) {
+        (*made)[c][value] = (static_cast<float>(value) - kMean[c]) / kDeviation[c];
+      }
+    }
+    return made;
+  }();
+  return (*tables)[channel];
+}
+
 }  // namespace
 
 vision::Point InputGeometry::ToInput(vision::Point point) const {
+  if (framing == Framing::kStretch) {  // to 0..1 first, in single precision, as Torch does
+    const float side = static_cast<float>(image_size);
+    return {point.x / static_cast<float>(original.width) * side,
+            point.y / static_cast<float>(original.height) * side};
+  }
+  // The ratio first, in double, as numpy does.
   const double ratio_x = static_cast<double>(resized.width) / original.width;
   const double ratio_y = static_cast<double>(resized.height) / original.height;
   return {static_cast<float>(point.x * ratio_x), static_cast<float>(point.y * ratio_y)};
 }
 
-absl::StatusOr<InputGeometry> FitInput(vision::Size original, int image_size) {
+absl::StatusOr<InputGeometry> FitInput(vision::Size original, int image_size, Framing framing) {
+  if (framing == Framing::kStretch) {
+    return InputGeometry{original, {image_size, image_size}, image_size, framing};
+  }
   // ResizeLongestSide.get_preprocess_shape: scale first, then round half up.
   const double scale =
       static_cast<double>(image_size) / std::max({original.width, original.height, 1});
@@ -38,10 +67,12 @@ absl::StatusOr<InputGeometry> FitInput(vision::Size original, int image_size) {
 }
 
 vision::MaskRenderer MakeMaskRenderer(const InputGeometry& geometry, int low_res_size) {
+  // SAM 2's one step is SAM's two of which the first changes nothing.
+  const bool once = geometry.framing == Framing::kStretch;
   const auto axis = [&](int resized, int original) {
     return vision::MaskAxis{.low_res = low_res_size,
-                            .input = geometry.image_size,
-                            .kept = resized,
+                            .input = once ? low_res_size : geometry.image_size,
+                            .kept = once ? low_res_size : resized,
                             .scaled = original,
                             .picture = original};
   };
@@ -50,6 +81,9 @@ vision::MaskRenderer MakeMaskRenderer(const InputGeometry& geometry, int low_res
 }
 
 cv::Mat ResizeToInput(const cv::Mat& image, const InputGeometry& geometry) {
+  if (geometry.framing == Framing::kStretch) {
+    return vision::ResizeAntialiased(image, geometry.resized);
+  }
   return vision::PilResizeBilinear(image, geometry.resized);
 }
 
@@ -57,15 +91,18 @@ void NormalizeAndPad(const cv::Mat& resized, const InputGeometry& geometry, floa
   const std::size_t side = static_cast<std::size_t>(geometry.image_size);
   std::fill(planes, planes + 3 * side * side, 0.0f);
   for (int channel = 0; channel < 3; ++channel) {
-    // A true division for each value, as upstream; multiplying by the inverse changes last bits.
-    std::array<float, 256> normalized;
-    for (int value = 0; value < 256; ++value) {
-      normalized[value] = (static_cast<float>(value) - kMean[channel]) / kDeviation[channel];
-    }
     for (int y = 0; y < resized.rows; ++y) {
-      const std::uint8_t* in = resized.ptr<std::uint8_t>(y) + (2 - channel);
       float* out = planes + (channel * side + y) * side;
-      for (int x = 0; x < resized.cols; ++x) out[x] = normalized[in[3 * x]];
+      if (resized.depth() == CV_32F) {
+        const float* in = resized.ptr<float>(y) + (2 - channel);
+        for (int x = 0; x < resized.cols; ++x) {
+          out[x] = (in[3 * x] - kUnitMean[channel]) / kUnitDeviation[channel];
+        }
+      } else {
+        const std::uint8_t* in = resized.ptr<std::uint8_t>(y) + (2 - channel);
+        const std::array<float, 256>& normalized = Normalized(channel);
+        for (int x = 0; x < resized.cols; ++x) out[x] = normalized[in[3 * x]];
+      }
     }
   }
 }

@@ -1,7 +1,8 @@
 // From a decoded picture to the encoder's input, and from the picture's pixels to the input's.
 //
-// Segment Anything scales the longest side to the input's side, puts the result into the top-left
-// corner of a square and fills the rest with zeros. Prompts travel the same way. Knows no Torch.
+// The input is a square. SAM scales a picture's longest side to the input's side, puts the result
+// into the top-left corner and fills the rest with zeros; SAM 2 stretches the picture over all of
+// it. Prompts travel the same way. Knows no Torch.
 #ifndef DUET_SEGMENTER_SERVICE_INFERENCE_PREPROCESS_H_
 #define DUET_SEGMENTER_SERVICE_INFERENCE_PREPROCESS_H_
 
@@ -14,30 +15,36 @@
 
 namespace segmenter {
 
+enum class Framing { kLongestSide, kStretch };
+
 // Where a picture lies in the network's square input.
 struct InputGeometry {
   vision::Size original;  // of the upright picture, pixels
   vision::Size resized;   // the part of the input that it covers, pixels
   int image_size = 0;     // side of the input, pixels
+  Framing framing = Framing::kLongestSide;
 
-  // (x, y) in original pixels to input pixels: the ratio first, in double, as numpy does.
+  // (x, y) in original pixels to input pixels, rounded as upstream's arithmetic does.
   vision::Point ToInput(vision::Point point) const;
 };
 
 // InvalidArgument if a side would vanish (a picture 2000 times as wide as high).
-absl::StatusOr<InputGeometry> FitInput(vision::Size original, int image_size);
+absl::StatusOr<InputGeometry> FitInput(vision::Size original, int image_size,
+                                       Framing framing = Framing::kLongestSide);
 
 // For masks of low_res_size x low_res_size logits, as Sam.postprocess_masks makes them: the padding
-// is cropped before the picture's size is restored. REQUIRES: `low_res_size` is at most
-// geometry.image_size (a quarter of it where patches have 16 pixels, half where they have 8).
+// is cropped before the picture's size is restored. kStretch scales once. REQUIRES: `low_res_size`
+// is at most geometry.image_size (a quarter of it where patches have 16 pixels, half where they
+// have 8).
 vision::MaskRenderer MakeMaskRenderer(const InputGeometry& geometry, int low_res_size);
 
-// Scales with Pillow's filter. REQUIRES: `image` is CV_8UC3 of size geometry.original.
+// Scales, channels B, G, R: kLongestSide with Pillow's filter to CV_8UC3 in 0..255, kStretch with
+// Torch's antialiased one to CV_32FC3 in 0..1. REQUIRES: `image` is CV_8UC3 of size
+// geometry.original.
 cv::Mat ResizeToInput(const cv::Mat& image, const InputGeometry& geometry);
 
 // Normalises to ImageNet's mean and deviation, then pads with zeros: writes 3 * image_size^2
-// floats, planes R, G, B. REQUIRES: `resized` is CV_8UC3, channels B, G, R, of size
-// geometry.resized.
+// floats, planes R, G, B. REQUIRES: `resized` is ResizeToInput's.
 void NormalizeAndPad(const cv::Mat& resized, const InputGeometry& geometry, float* planes);
 
 }  // namespace segmenter

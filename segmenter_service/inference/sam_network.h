@@ -1,6 +1,6 @@
-// What serves a Segment Anything network: pictures to embeddings, embeddings and prompts to low-res
-// masks. Two kinds are behind it: the plain modules (any device) and the packed form for CPUs. No
-// Torch in this header: callers hand over plain memory, and Torch's exceptions end behind it.
+// What serves a network of the Segment Anything family: pictures to embeddings, embeddings and
+// prompts to low-res masks. No Torch in this header: callers hand over plain memory, and Torch's
+// exceptions end behind it.
 #ifndef DUET_SEGMENTER_SERVICE_INFERENCE_SAM_NETWORK_H_
 #define DUET_SEGMENTER_SERVICE_INFERENCE_SAM_NETWORK_H_
 
@@ -9,27 +9,41 @@
 #include <absl/types/span.h>
 
 #include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
+#include "segmenter_service/inference/embedding.h"
+#include "segmenter_service/inference/preprocess.h"
 #include "segmenter_service/inference/prompt.h"
-#include "segmenter_service/modeling/sam_config.h"
 
 namespace segmenter {
 
+// What users of a network need to know of it.
+struct NetworkSpec {
+  std::string name;      // "sam-vit-h", "mobile-sam", "sam-hq-vit-b", "sam2.1-hiera-tiny", ...
+  int image_size = 0;    // side of the input, pixels
+  int low_res_size = 0;  // side of the decoder's output and of mask prompts: 256 in official models
+  Framing framing = Framing::kLongestSide;
+};
+
 // Answers to a batch of prompts, all at once, in one row a prompt.
 struct LowResMasks {
-  int masks_per_prompt = 0;       // 1, or 3 for multimask_output
+  int masks_per_prompt = 0;       // 1, or 3 for multimask_output (HQ-SAM: always 1)
   int size = 0;                   // side of a mask
   std::vector<float> logits;      // [prompts, masks, size, size]; the mask is where > 0
   std::vector<float> iou_scores;  // [prompts, masks]; the model's own estimate, may exceed 1
+  // Logits that are handed out, or come back as a mask prompt, are clamped to ± this, as upstream
+  // does (SAM 2: 32); masks are made of the unclamped ones.
+  float logit_limit = std::numeric_limits<float>::infinity();
 
   absl::Span<const float> Logits(std::size_t prompt, int mask) const {
     const std::size_t area = static_cast<std::size_t>(size) * size;
     return absl::MakeConstSpan(logits).subspan((prompt * masks_per_prompt + mask) * area, area);
   }
+  std::vector<float> ClampedLogits(std::size_t prompt, int mask) const;
   float IouScore(std::size_t prompt, int mask) const {
     return iou_scores[prompt * masks_per_prompt + mask];
   }
@@ -44,14 +58,14 @@ class SamNetwork {
  public:
   virtual ~SamNetwork() = default;
 
-  virtual const SamConfig& config() const = 0;
+  virtual const NetworkSpec& spec() const = 0;
 
-  // `input` as NormalizeAndPad wrote it; returns the embedding, [C, grid, grid].
-  virtual absl::StatusOr<std::vector<float>> EncodeImage(absl::Span<const float> input,
-                                                         const Yield& yield) = 0;
+  // `input` as NormalizeAndPad wrote it.
+  virtual absl::StatusOr<Embedding> EncodeImage(absl::Span<const float> input,
+                                                const Yield& yield) = 0;
 
   // `prompts` in the input's frame (ToInput), not empty. `embedding` as EncodeImage returned it.
-  virtual absl::StatusOr<LowResMasks> DecodeMasks(absl::Span<const float> embedding,
+  virtual absl::StatusOr<LowResMasks> DecodeMasks(const Embedding& embedding,
                                                   absl::Span<const Prompt> prompts,
                                                   bool multimask_output) = 0;
 
@@ -64,13 +78,16 @@ class SamNetwork {
 struct NetworkOptions {
   std::string device = "cpu";      // or "cuda:N"
   std::string precision = "fp32";  // or "bf16": the encoder's products, on CPUs that have it
-  int threads = 0;  // that the network will compute with; 0: as many as there are cores
+  int threads = 0;             // that the network will compute with; 0: as many as there are cores
+  bool hq_token_only = false;  // HQ-SAM: its high-quality mask alone, not its sum with SAM's
 };
 
-// Takes the weights over. InvalidArgument or FailedPrecondition (of InferConfig and of loading),
-// the message saying what was found and what is needed, without the file's path.
+// Takes the weights over. `sidecar`: the JSON text beside the checkpoint (modeling/sidecar.h), or
+// empty. InvalidArgument or FailedPrecondition, the message saying what was found and what is
+// needed, without the file's path.
 absl::StatusOr<std::unique_ptr<SamNetwork>> LoadNetwork(const checkpoint::StateDict& state_dict,
-                                                        const NetworkOptions& options);
+                                                        const NetworkOptions& options,
+                                                        absl::string_view sidecar = "");
 
 }  // namespace segmenter
 

@@ -70,8 +70,9 @@ absl::StatusOr<PreparedImage> Segmenter::Prepare(std::string_view image, const S
   absl::StatusOr<cv::Mat> pixels = vision::DecodeImage(image, options_.image_limits);
   decoding_.release();
   if (!pixels.ok()) return pixels.status();
-  const int side = static_cast<int>(model.network->config().image_encoder.image_size);
-  absl::StatusOr<InputGeometry> geometry = FitInput({pixels->cols, pixels->rows}, side);
+  const NetworkSpec& spec = model.network->spec();
+  absl::StatusOr<InputGeometry> geometry =
+      FitInput({pixels->cols, pixels->rows}, spec.image_size, spec.framing);
   if (!geometry.ok()) return geometry.status();
   return PreparedImage{*geometry, ResizeToInput(*pixels, *geometry)};
 }
@@ -125,7 +126,7 @@ absl::Status Segmenter::CheckPrompts(const SegmentQuestion& question, vision::Si
 absl::StatusOr<EmbedAnswer> Segmenter::FindEmbedding(const SegmentQuestion& question,
                                                      const CallLimits& limits) {
   const std::shared_ptr<const ServedModel> current = model();
-  const int low_res_size = static_cast<int>(current->network->config().low_res_size());
+  const int low_res_size = current->network->spec().low_res_size;
   if (!question.image.empty()) {
     absl::StatusOr<vision::ImageHeader> header =
         vision::ReadImageHeader(question.image, options_.image_limits);
@@ -189,7 +190,7 @@ absl::StatusOr<SegmentAnswer> Segmenter::Segment(const SegmentQuestion& question
       for (int mask = 1; mask < answer.masks.masks_per_prompt; ++mask) {
         if (answer.masks.IouScore(i, mask) > answer.masks.IouScore(i, best)) best = mask;
       }
-      refinements_.Keep(key, question.prompts[i], answer.masks.Logits(i, best));
+      refinements_.Keep(key, question.prompts[i], answer.masks.ClampedLogits(i, best));
     }
   }
   return answer;
@@ -197,12 +198,13 @@ absl::StatusOr<SegmentAnswer> Segmenter::Segment(const SegmentQuestion& question
 
 absl::StatusOr<std::shared_ptr<const ImageEmbedding>> Segmenter::EmbedPixels(
     const ServedModel& model, const cv::Mat& pixels, const CallLimits& limits) {
-  const int side = static_cast<int>(model.network->config().image_encoder.image_size);
-  const absl::StatusOr<InputGeometry> geometry = FitInput({pixels.cols, pixels.rows}, side);
+  const NetworkSpec& spec = model.network->spec();
+  const absl::StatusOr<InputGeometry> geometry =
+      FitInput({pixels.cols, pixels.rows}, spec.image_size, spec.framing);
   if (!geometry.ok()) return geometry.status();
-  std::vector<float> input(std::size_t{3} * side * side);
+  std::vector<float> input(std::size_t{3} * spec.image_size * spec.image_size);
   NormalizeAndPad(ResizeToInput(pixels, *geometry), *geometry, input.data());
-  absl::StatusOr<std::vector<float>> features = absl::InternalError("not run");
+  absl::StatusOr<Embedding> features = absl::InternalError("not run");
   const absl::Status status =
       queue_.Run({.rank = kBatchRank,
                   .deadline = limits.deadline,
@@ -244,6 +246,7 @@ absl::StatusOr<LowResMasks> Segmenter::DecodeInPieces(const EmbedAnswer& image,
     if (!masks.ok()) return masks.status();
     all.masks_per_prompt = masks->masks_per_prompt;
     all.size = masks->size;
+    all.logit_limit = masks->logit_limit;
     all.logits.insert(all.logits.end(), masks->logits.begin(), masks->logits.end());
     all.iou_scores.insert(all.iou_scores.end(), masks->iou_scores.begin(), masks->iou_scores.end());
   }

@@ -1,28 +1,62 @@
 #include "segmenter_service/inference/served_model.h"
 
+#include <absl/strings/escaping.h>
 #include <absl/strings/str_cat.h>
+#include <openssl/sha.h>
 
+#include <fstream>
 #include <utility>
 
 #include "checkpoint/checkpoint.h"
 
 namespace segmenter {
+namespace {
+
+constexpr std::size_t kMaxSidecarBytes = 64 << 10;
+
+// The file's text; empty if there is no such file.
+absl::StatusOr<std::string> ReadSidecar(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return std::string();
+  std::string text(kMaxSidecarBytes + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  if (text.size() > kMaxSidecarBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " is larger than the ", kMaxSidecarBytes, " bytes that it may have"));
+  }
+  return text;
+}
+
+// A few hex digits.
+std::string HashOf(const std::string& text) {
+  unsigned char digest[SHA256_DIGEST_LENGTH];
+  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest);
+  return absl::BytesToHexString({reinterpret_cast<const char*>(digest), 3});
+}
+
+}  // namespace
 
 absl::StatusOr<std::shared_ptr<const ServedModel>> LoadModel(const std::string& path,
                                                              const NetworkOptions& options) {
   absl::StatusOr<checkpoint::Checkpoint> file = checkpoint::ReadCheckpoint(path);
   if (!file.ok()) return file.status();
-  absl::StatusOr<std::unique_ptr<SamNetwork>> network = LoadNetwork(file->state_dict, options);
+  const absl::StatusOr<std::string> sidecar = ReadSidecar(path + ".json");
+  if (!sidecar.ok()) return sidecar.status();
+  absl::StatusOr<std::unique_ptr<SamNetwork>> network =
+      LoadNetwork(file->state_dict, options, *sidecar);
   if (!network.ok()) {
     return absl::Status(network.status().code(),
                         absl::StrCat(path, ": ", network.status().message()));
   }
   auto model = std::make_shared<ServedModel>();
   model->path = path;
-  model->name = (*network)->config().Name();
+  model->name = (*network)->spec().name;
   model->version =
       absl::StrCat(model->name, "-", file->content_hash.substr(0, 12),
-                   options.precision == "fp32" ? "" : absl::StrCat("-", options.precision));
+                   sidecar->empty() ? "" : absl::StrCat("-", HashOf(*sidecar)),
+                   options.precision == "fp32" ? "" : absl::StrCat("-", options.precision),
+                   options.hq_token_only ? "-hq_token_only" : "");
   for (const auto& [name, view] : file->state_dict) {
     model->parameter_count += static_cast<std::uint64_t>(view.NumElements());
   }

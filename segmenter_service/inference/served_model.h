@@ -14,14 +14,17 @@ namespace segmenter {
 
 struct ServedModel {
   std::string path;
-  std::string name;     // "sam-vit-h"
-  std::string version;  // name, content hash and precision: changes whenever answers may
+  std::string name;  // "sam-vit-h"
+  // Name, content hashes of the checkpoint and its sidecar, options: changes whenever answers may.
+  std::string version;
   std::uint64_t parameter_count = 0;
   NetworkOptions options;
   std::shared_ptr<SamNetwork> network;
 };
 
-// Reads and loads; doesn't warm up. Errors name the path, what was found and what is needed.
+// Reads and loads; doesn't warm up. A file of the checkpoint's name with ".json" behind it says
+// what the checkpoint doesn't (modeling/sidecar.h). Errors name the path, what was found and what
+// is needed.
 absl::StatusOr<std::shared_ptr<const ServedModel>> LoadModel(const std::string& path,
                                                              const NetworkOptions& options);
 

@@ -5,6 +5,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
+
+#include "segmenter_service/modeling/windows.h"
 
 namespace segmenter {
 namespace {
@@ -13,9 +16,7 @@ namespace {
 // block would need 805 MB for all heads and rows at once.
 constexpr std::int64_t kMaxScores = std::int64_t{16} << 20;
 
-torch::nn::LayerNorm EncoderNorm(std::int64_t dim) {
-  return torch::nn::LayerNorm(torch::nn::LayerNormOptions({dim}).eps(1e-6));
-}
+nn::LayerNorm EncoderNorm(std::int64_t dim) { return nn::LayerNorm(dim, /*eps=*/1e-6); }
 
 // [2 * side - 1, d] to [side (query), side (key), d]: row (q, k) holds the table's entry for offset
 // q - k.
@@ -25,35 +26,12 @@ at::Tensor RelativeTable(const at::Tensor& rel_pos, std::int64_t side) {
   return rel_pos.index_select(0, index.flatten()).view({side, side, rel_pos.size(1)});
 }
 
-// [B, H, W, C] to [B * windows, window, window, C], zero-padded at the bottom and right. The pad
-// tokens take part in attention, as they do upstream.
-at::Tensor PartitionWindows(const at::Tensor& x, std::int64_t window) {
-  const std::int64_t batch = x.size(0), grid = x.size(1), channels = x.size(3);
-  const std::int64_t count = (grid + window - 1) / window;
-  const std::int64_t pad = count * window - grid;
-  const at::Tensor padded = pad == 0 ? x : at::constant_pad_nd(x, {0, 0, 0, pad, 0, pad});
-  return padded.view({batch, count, window, count, window, channels})
-      .permute({0, 1, 3, 2, 4, 5})
-      .reshape({batch * count * count, window, window, channels});
-}
-
-// Inverse of PartitionWindows.
-at::Tensor JoinWindows(const at::Tensor& windows, std::int64_t grid) {
-  const std::int64_t window = windows.size(1), channels = windows.size(3);
-  const std::int64_t count = (grid + window - 1) / window;
-  return windows.view({-1, count, count, window, window, channels})
-      .permute({0, 1, 3, 2, 4, 5})
-      .reshape({-1, count * window, count * window, channels})
-      .slice(1, 0, grid)
-      .slice(2, 0, grid);
-}
-
 }  // namespace
 
 ImageAttentionImpl::ImageAttentionImpl(std::int64_t dim, std::int64_t num_heads, std::int64_t side)
     : num_heads_(num_heads), side_(side) {
-  qkv = register_module("qkv", torch::nn::Linear(dim, 3 * dim));
-  proj = register_module("proj", torch::nn::Linear(dim, dim));
+  qkv = register_module("qkv", nn::Linear(dim, 3 * dim));
+  proj = register_module("proj", nn::Linear(dim, dim));
   const std::int64_t head_dim = dim / num_heads;
   rel_pos_h = register_parameter("rel_pos_h", at::zeros({2 * side - 1, head_dim}));
   rel_pos_w = register_parameter("rel_pos_w", at::zeros({2 * side - 1, head_dim}));
@@ -137,20 +115,24 @@ at::Tensor ImageBlockImpl::forward(const at::Tensor& x) {
 }
 
 PatchEmbedImpl::PatchEmbedImpl(std::int64_t patch_size, std::int64_t embed_dim) {
-  proj = register_module(
-      "proj",
-      torch::nn::Conv2d(torch::nn::Conv2dOptions(3, embed_dim, patch_size).stride(patch_size)));
+  proj = register_module("proj", nn::Conv2d(nn::Conv2dOptions{.in_channels = 3,
+                                                              .out_channels = embed_dim,
+                                                              .kernel_size = patch_size,
+                                                              .stride = patch_size}));
 }
 
 at::Tensor PatchEmbedImpl::forward(const at::Tensor& x) { return proj(x).permute({0, 2, 3, 1}); }
 
 NeckImpl::NeckImpl(std::int64_t in_channels, std::int64_t out_channels) {
-  using torch::nn::Conv2d;
-  using torch::nn::Conv2dOptions;
-  conv1 = register_module("0", Conv2d(Conv2dOptions(in_channels, out_channels, 1).bias(false)));
+  conv1 = register_module(
+      "0", nn::Conv2d(nn::Conv2dOptions{
+               .in_channels = in_channels, .out_channels = out_channels, .bias = false}));
   norm1 = register_module("1", LayerNorm2d(out_channels));
-  conv2 = register_module(
-      "2", Conv2d(Conv2dOptions(out_channels, out_channels, 3).padding(1).bias(false)));
+  conv2 = register_module("2", nn::Conv2d(nn::Conv2dOptions{.in_channels = out_channels,
+                                                            .out_channels = out_channels,
+                                                            .kernel_size = 3,
+                                                            .padding = 1,
+                                                            .bias = false}));
   norm2 = register_module("3", LayerNorm2d(out_channels));
 }
 
@@ -166,22 +148,39 @@ ImageEncoderViTImpl::ImageEncoderViTImpl(const ImageEncoderConfig& config,
     blocks->push_back(ImageBlock(dim, config.num_heads, config.mlp_dim, window, grid));
   }
   neck = register_module("neck", Neck(dim, out_channels));
+  const auto& windows = config.window_sizes;
+  first_global_ = std::find(windows.begin(), windows.end(), 0) - windows.begin();
 }
 
-at::Tensor ImageEncoderViTImpl::Begin(const at::Tensor& x) { return patch_embed(x) + pos_embed; }
-
-at::Tensor ImageEncoderViTImpl::Block(std::int64_t index, const at::Tensor& x) {
-  return blocks->at<ImageBlockImpl>(static_cast<std::size_t>(index)).forward(x);
+at::Tensor ImageEncoderViTImpl::Begin(const at::Tensor& input) {
+  return patch_embed(input) + pos_embed;
 }
 
-at::Tensor ImageEncoderViTImpl::Finish(const at::Tensor& x) {
-  return neck(x.permute({0, 3, 1, 2})).contiguous();
+at::Tensor ImageEncoderViTImpl::Step(std::int64_t index, const at::Tensor& tokens,
+                                     std::vector<at::Tensor>* levels) {
+  const at::Tensor out = Block(index, tokens);
+  KeepLevel(index, out, levels);
+  return out;
+}
+
+void ImageEncoderViTImpl::KeepLevel(std::int64_t index, const at::Tensor& tokens,
+                                    std::vector<at::Tensor>* levels) const {
+  if (levels == nullptr || index != first_global_) return;
+  levels->push_back(tokens.permute({0, 3, 1, 2}).contiguous());
+}
+
+EncodedImage ImageEncoderViTImpl::Finish(const at::Tensor& tokens, std::vector<at::Tensor> levels) {
+  return {neck(tokens.permute({0, 3, 1, 2})).contiguous(), std::move(levels)};
+}
+
+at::Tensor ImageEncoderViTImpl::Block(std::int64_t index, const at::Tensor& tokens) {
+  return blocks->at<ImageBlockImpl>(static_cast<std::size_t>(index)).forward(tokens);
 }
 
 at::Tensor ImageEncoderViTImpl::forward(const at::Tensor& x) {
   at::Tensor tokens = Begin(x);
-  for (std::int64_t i = 0; i < depth(); ++i) tokens = Block(i, tokens);
-  return Finish(tokens);
+  for (std::int64_t i = 0; i < step_count(); ++i) tokens = Block(i, tokens);
+  return Finish(tokens, {}).embedding;
 }
 
 }  // namespace segmenter

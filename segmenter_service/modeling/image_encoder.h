@@ -9,13 +9,13 @@
 
 #include <torch/nn/module.h>
 #include <torch/nn/modules/container/modulelist.h>
-#include <torch/nn/modules/conv.h>
-#include <torch/nn/modules/linear.h>
-#include <torch/nn/modules/normalization.h>
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
+#include <vector>
 
+#include "nn/layers.h"
+#include "segmenter_service/modeling/encoder_steps.h"
 #include "segmenter_service/modeling/layers.h"
 #include "segmenter_service/modeling/sam_config.h"
 
@@ -30,7 +30,7 @@ class ImageAttentionImpl : public torch::nn::Module {
   // time only.
   at::Tensor forward(const at::Tensor& x);
 
-  torch::nn::Linear qkv{nullptr}, proj{nullptr};
+  nn::Linear qkv{nullptr}, proj{nullptr};
   at::Tensor rel_pos_h, rel_pos_w;  // [2 * side - 1, C / num_heads]
 
  private:
@@ -46,7 +46,7 @@ class ImageBlockImpl : public torch::nn::Module {
                  std::int64_t window_size, std::int64_t grid);
   at::Tensor forward(const at::Tensor& x);  // [B, grid, grid, C]
 
-  torch::nn::LayerNorm norm1{nullptr}, norm2{nullptr};
+  nn::LayerNorm norm1{nullptr}, norm2{nullptr};
   ImageAttention attn{nullptr};
   MlpBlock mlp{nullptr};
 
@@ -61,7 +61,7 @@ class PatchEmbedImpl : public torch::nn::Module {
   PatchEmbedImpl(std::int64_t patch_size, std::int64_t embed_dim);
   at::Tensor forward(const at::Tensor& x);  // [B, 3, S, S] to [B, S / patch, S / patch, C]
 
-  torch::nn::Conv2d proj{nullptr};
+  nn::Conv2d proj{nullptr};
 };
 TORCH_MODULE(PatchEmbed);
 
@@ -72,28 +72,38 @@ class NeckImpl : public torch::nn::Module {
   NeckImpl(std::int64_t in_channels, std::int64_t out_channels);
   at::Tensor forward(const at::Tensor& x);  // [B, C, H, W] to [B, out_channels, H, W]
 
-  torch::nn::Conv2d conv1{nullptr}, conv2{nullptr};
+  nn::Conv2d conv1{nullptr}, conv2{nullptr};
   LayerNorm2d norm1{nullptr}, norm2{nullptr};
 };
 TORCH_MODULE(Neck);
 
-class ImageEncoderViTImpl : public torch::nn::Module {
+// Steps: one a block, on tokens [B, grid, grid, C]. Its one level is the output of the first block
+// that attends globally, which HQ-SAM's decoder reads.
+class ImageEncoderViTImpl : public torch::nn::Module, public EncoderSteps {
  public:
   ImageEncoderViTImpl(const ImageEncoderConfig& config, std::int64_t out_channels);
 
   // [B, 3, image_size, image_size], normalised and padded, to [B, out_channels, grid, grid].
   at::Tensor forward(const at::Tensor& x);
 
-  // forward's steps, for callers that do something between them (give way to a click, stop).
-  at::Tensor Begin(const at::Tensor& x);                      // to tokens [B, grid, grid, C]
-  at::Tensor Block(std::int64_t index, const at::Tensor& x);  // 0 <= index < depth()
-  at::Tensor Finish(const at::Tensor& x);                     // tokens to the embedding
-  std::int64_t depth() const { return static_cast<std::int64_t>(blocks->size()); }
+  std::int64_t step_count() const override { return static_cast<std::int64_t>(blocks->size()); }
+  at::Tensor Begin(const at::Tensor& input) override;
+  at::Tensor Step(std::int64_t index, const at::Tensor& tokens,
+                  std::vector<at::Tensor>* levels) override;
+  EncodedImage Finish(const at::Tensor& tokens, std::vector<at::Tensor> levels) override;
+
+  // Step's two parts, for who computes the blocks otherwise.
+  at::Tensor Block(std::int64_t index, const at::Tensor& tokens);
+  void KeepLevel(std::int64_t index, const at::Tensor& tokens,
+                 std::vector<at::Tensor>* levels) const;
 
   PatchEmbed patch_embed{nullptr};
   at::Tensor pos_embed;  // [1, grid, grid, C]
   torch::nn::ModuleList blocks{nullptr};
   Neck neck{nullptr};
+
+ private:
+  std::int64_t first_global_ = 0;
 };
 TORCH_MODULE(ImageEncoderViT);
 

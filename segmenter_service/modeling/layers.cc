@@ -1,6 +1,7 @@
 #include "segmenter_service/modeling/layers.h"
 
 #include <ATen/Functions.h>
+#include <torch/nn/modules/container/modulelist.h>
 
 namespace segmenter {
 
@@ -13,10 +14,14 @@ at::Tensor LayerNorm2dImpl::forward(const at::Tensor& x) {
       .permute({0, 3, 1, 2});
 }
 
-MlpBlockImpl::MlpBlockImpl(std::int64_t dim, std::int64_t mlp_dim, Activation activation)
-    : activation_(activation) {
-  lin1 = register_module("lin1", torch::nn::Linear(dim, mlp_dim));
-  lin2 = register_module("lin2", torch::nn::Linear(mlp_dim, dim));
+MlpBlockImpl::MlpBlockImpl(std::int64_t dim, std::int64_t mlp_dim, Activation activation, Keys keys)
+    : lin1(dim, mlp_dim), lin2(mlp_dim, dim), activation_(activation) {
+  if (keys == Keys::kLin) {
+    register_module("lin1", lin1);
+    register_module("lin2", lin2);
+  } else {
+    register_module("layers", torch::nn::ModuleList(lin1, lin2));
+  }
 }
 
 at::Tensor MlpBlockImpl::forward(const at::Tensor& x) {

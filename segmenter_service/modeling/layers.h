@@ -4,10 +4,11 @@
 #define DUET_SEGMENTER_SERVICE_MODELING_LAYERS_H_
 
 #include <torch/nn/module.h>
-#include <torch/nn/modules/linear.h>
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
+
+#include "nn/layers.h"
 
 namespace segmenter {
 
@@ -25,10 +26,13 @@ TORCH_MODULE(LayerNorm2d);
 class MlpBlockImpl : public torch::nn::Module {
  public:
   enum class Activation { kGelu, kRelu };  // GELU is the exact one, by erf
-  MlpBlockImpl(std::int64_t dim, std::int64_t mlp_dim, Activation activation);
+  // Keys "lin1", "lin2" as in SAM, or "layers.0", "layers.1" as in SAM 2.
+  enum class Keys { kLin, kLayers };
+  MlpBlockImpl(std::int64_t dim, std::int64_t mlp_dim, Activation activation,
+               Keys keys = Keys::kLin);
   at::Tensor forward(const at::Tensor& x);
 
-  torch::nn::Linear lin1{nullptr}, lin2{nullptr};
+  nn::Linear lin1{nullptr}, lin2{nullptr};
 
  private:
   const Activation activation_;

@@ -12,9 +12,11 @@
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
+#include <vector>
 
+#include "segmenter_service/modeling/encoder_steps.h"
 #include "segmenter_service/modeling/layers.h"
-#include "segmenter_service/modeling/sam_config.h"
+#include "segmenter_service/modeling/prompted_config.h"
 #include "segmenter_service/modeling/transformer.h"
 
 namespace segmenter {
@@ -33,39 +35,69 @@ TORCH_MODULE(Mlp);
 class OutputUpscalingImpl : public torch::nn::Module {
  public:
   explicit OutputUpscalingImpl(std::int64_t dim);
-  at::Tensor forward(const at::Tensor& x);
+  // `high_res`: maps to be added after the second and the first step, [1 or B, C / 8, 4 H, 4 W] and
+  // [1 or B, C / 4, 2 H, 2 W] (SAM 2), or none.
+  at::Tensor forward(const at::Tensor& x, const std::vector<at::Tensor>& high_res = {});
 
   torch::nn::ConvTranspose2d conv1{nullptr}, conv2{nullptr};
   LayerNorm2d norm{nullptr};
 };
 TORCH_MODULE(OutputUpscaling);
 
-// One row a prompt, one column a mask token: column 0 is the answer to an unambiguous prompt,
-// columns 1.. are the answers for `multimask_output`, from part to whole.
+// One row a prompt, one column a mask the network has made; MaskDecoder::Select picks answers.
+// Column 0 is the answer to an unambiguous prompt, the next ones are the answers for
+// `multimask_output`, from part to whole.
 struct DecodedMasks {
   at::Tensor logits;           // [B, masks, 4 * grid, 4 * grid]; the mask is where > 0
-  at::Tensor iou_predictions;  // [B, masks]; may exceed 1
-
-  // The columns that upstream returns.
-  DecodedMasks Select(bool multimask_output) const;
+  at::Tensor iou_predictions;  // [B, mask tokens]; may exceed 1
 };
 
+// SAM's decoder, and what the others change of it: mask_decoder_hq.h, sam2_mask_decoder.h.
 class MaskDecoderImpl : public torch::nn::Module {
  public:
   MaskDecoderImpl(const MaskDecoderConfig& config, std::int64_t dim);
 
   // image_embeddings [1 or B, C, grid, grid], image_positions [1, C, grid, grid],
-  // sparse [B, N, C] (N may be 0), dense [1 or B, C, 1 or grid, 1 or grid].
+  // sparse [B, N, C] (N may be 0), dense [1 or B, C, 1 or grid, 1 or grid]; `high_res` as
+  // HighResFeatures gave it.
   DecodedMasks forward(const at::Tensor& image_embeddings, const at::Tensor& image_positions,
-                       const at::Tensor& sparse, const at::Tensor& dense);
+                       const at::Tensor& sparse, const at::Tensor& dense,
+                       const std::vector<at::Tensor>& high_res = {});
+
+  // Maps that all prompts on an image share, to be computed once an image. SAM has none.
+  virtual std::vector<at::Tensor> HighResFeatures(const EncodedImage& image);
+  // Whether HighResFeatures looks at EncodedImage::levels.
+  virtual bool reads_levels() const { return false; }
+
+  // The answers that upstream returns, [B, answers, ...].
+  virtual DecodedMasks Select(const DecodedMasks& masks, bool multimask_output) const;
 
   TwoWayTransformer transformer{nullptr};
   torch::nn::Embedding iou_token{nullptr}, mask_tokens{nullptr};
   OutputUpscaling output_upscaling{nullptr};
   torch::nn::ModuleList output_hypernetworks_mlps{nullptr};
   Mlp iou_prediction_head{nullptr};
+
+ protected:
+  // The learned tokens, [n, C]: among them the IoU token, with the mask tokens right behind it.
+  virtual at::Tensor OwnTokens() const;
+  virtual std::int64_t iou_index() const { return 0; }
+  virtual at::Tensor Upscale(const at::Tensor& image, const std::vector<at::Tensor>& high_res);
+  // From the transformer's tokens [B, n + N, C], the upscaled image [B, C / 8, 4 grid, 4 grid] and
+  // what they gave so far.
+  virtual DecodedMasks Refine(const DecodedMasks& masks, const at::Tensor& tokens,
+                              const at::Tensor& upscaled, const std::vector<at::Tensor>& high_res);
+
+  const MaskDecoderConfig config_;
 };
 TORCH_MODULE(MaskDecoder);
+
+// The decoder of `config.kind`.
+MaskDecoder MakeMaskDecoder(const MaskDecoderConfig& config, std::int64_t dim);
+
+// Logits [B, n, H, W] of the masks that the vectors `weights` [B, n, C] make of `image` [B, C, H,
+// W].
+at::Tensor MasksOf(const at::Tensor& weights, const at::Tensor& image);
 
 }  // namespace segmenter
 

@@ -9,7 +9,7 @@ SamImpl::SamImpl(const SamConfig& sam_config) : config(sam_config) {
       "prompt_encoder",
       PromptEncoder(config.prompt_encoder, config.embed_dim, encoder.image_size, encoder.grid()));
   mask_decoder =
-      register_module("mask_decoder", MaskDecoder(config.mask_decoder, config.embed_dim));
+      register_module("mask_decoder", MakeMaskDecoder(config.mask_decoder, config.embed_dim));
 }
 
 }  // namespace segmenter

@@ -1,6 +1,6 @@
-// Every size of a Segment Anything network. None of them is in a config file: `InferConfig` reads
-// them from the names and shapes of a checkpoint, so that official, reduced and re-trained models
-// of any width load the same way. Knows no Torch.
+// Every size of SAM and HQ-SAM with a plain vision transformer. None of them is in a config file:
+// `InferConfig` reads them from the names and shapes of a checkpoint, so that official, reduced and
+// re-trained models of any width load the same way. Knows no Torch.
 #ifndef DUET_SEGMENTER_SERVICE_MODELING_SAM_CONFIG_H_
 #define DUET_SEGMENTER_SERVICE_MODELING_SAM_CONFIG_H_
 
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
+#include "segmenter_service/modeling/prompted_config.h"
 
 namespace segmenter {
 
@@ -29,39 +30,20 @@ struct ImageEncoderConfig {
   std::int64_t depth() const { return static_cast<std::int64_t>(window_sizes.size()); }
 };
 
-struct PromptEncoderConfig {
-  std::int64_t mask_in_chans = 16;
-};
-
-struct MaskDecoderConfig {
-  std::int64_t depth = 2;  // two-way layers
-  std::int64_t num_heads = 8;
-  std::int64_t mlp_dim = 2048;
-  std::int64_t attention_downsample = 2;  // of the two cross attentions
-  std::int64_t num_mask_tokens = 4;       // one for a single answer, the rest for multimask_output
-  std::int64_t iou_head_depth = 3;
-  std::int64_t iou_head_hidden = 256;
-};
-
-struct SamConfig {
+struct SamConfig : PromptedConfig {
   ImageEncoderConfig image_encoder;
-  // Channels of the embedding, of prompts and of the decoder's tokens.
-  std::int64_t embed_dim = 256;
-  PromptEncoderConfig prompt_encoder;
-  MaskDecoderConfig mask_decoder;
 
   // Side of the decoder's output and of mask prompts: 256 for official models.
   std::int64_t low_res_size() const { return 4 * image_encoder.grid(); }
   // "sam-vit-b", "sam-vit-l", "sam-vit-h", or "sam-vit-<embed_dim>x<depth>-<image_size>" for
-  // others.
+  // others; "sam-hq-…" with HQ-SAM's decoder.
   std::string Name() const;
 };
 
-// InvalidArgument, naming the tensor, what was found and what was needed, for another family (SAM
-// 2, MobileSAM, HQ-SAM, a detector), for a missing tensor and for shapes that fit no network.
+// InvalidArgument, naming the tensor, what was found and what was needed, for a missing tensor and
+// for shapes that fit no network.
 //
-// What shapes don't tell is as in the official models: 8 heads in the decoder, LayerNorm's
-// epsilons. The encoder's heads follow from the width of its relative-position tables.
+// The encoder's heads follow from the width of its relative-position tables.
 absl::StatusOr<SamConfig> InferConfig(const checkpoint::StateDict& state_dict);
 
 }  // namespace segmenter

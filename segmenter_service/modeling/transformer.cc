@@ -48,7 +48,10 @@ TwoWayAttentionBlockImpl::TwoWayAttentionBlockImpl(const MaskDecoderConfig& conf
       register_module("cross_attn_token_to_image",
                       TokenAttention(dim, config.num_heads, config.attention_downsample));
   norm2 = register_module("norm2", DecoderNorm(dim));
-  mlp = register_module("mlp", MlpBlock(dim, config.mlp_dim, MlpBlockImpl::Activation::kRelu));
+  mlp = register_module(
+      "mlp", MlpBlock(dim, config.mlp_dim, MlpBlockImpl::Activation::kRelu,
+                      config.kind == MaskDecoderConfig::Kind::kSam2 ? MlpBlockImpl::Keys::kLayers
+                                                                    : MlpBlockImpl::Keys::kLin));
   norm3 = register_module("norm3", DecoderNorm(dim));
   norm4 = register_module("norm4", DecoderNorm(dim));
   cross_attn_image_to_token =

@@ -5,50 +5,79 @@
 #include <type_traits>
 
 #include "nn/onednn/rowwise.h"
+#include "segmenter_service/packed/packed_layers.h"
 
 namespace segmenter {
 namespace {
 
 using nn::onednn::BFloat16Bits;
 using nn::onednn::Epilogue;
-using nn::onednn::MatmulShape;
-using nn::onednn::Precision;
-
-template <typename T>
-constexpr Precision kPrecisionOf =
-    std::is_same_v<T, float> ? Precision::kFloat32 : Precision::kBFloat16;
-
-template <typename T>
-T FromFloat(float value) {
-  T out;
-  nn::onednn::Store(value, &out);
-  return out;
-}
 
 }  // namespace
+
+template <typename T>
+HeadAttention<T>::HeadAttention(std::int64_t rows, std::int64_t keys, std::int64_t head_dim,
+                                std::int64_t input_stride, std::int64_t output_stride)
+    : rows_(rows),
+      keys_(keys),
+      head_dim_(head_dim),
+      output_stride_(output_stride),
+      scores_({.rows = rows,
+               .inner = head_dim,
+               .columns = keys,
+               .input_stride = input_stride,
+               .output_stride = keys,
+               .type = kPrecisionOf<T>},
+              Epilogue::kNone, /*with_bias=*/false, /*threads=*/1),
+      values_({.rows = rows,
+               .inner = keys,
+               .columns = head_dim,
+               .input_stride = keys,
+               .output_stride = output_stride,
+               .type = kPrecisionOf<T>,
+               .output_type = kPrecisionOf<T>},
+              Epilogue::kNone, /*with_bias=*/false, /*threads=*/1) {}
+
+template <typename T>
+void HeadAttention<T>::PackKeys(const T* k, const T* v, Keys* keys) const {
+  keys->k.resize(scores_.packed_bytes());
+  keys->v.resize(values_.packed_bytes());
+  scores_.Pack(k, 1, scores_.input_stride(), keys->k.data());
+  values_.Pack(v, scores_.input_stride(), 1, keys->v.data());
+}
+
+template <typename T>
+T* HeadAttention<T>::Scores(const T* q, const Keys& keys, Scratch* scratch) const {
+  scratch->scores.resize(rows_ * keys_);
+  scratch->product.resize(std::max(scores_.scratch_bytes(), values_.scratch_bytes()) + 1);
+  scores_.Run(q, keys.k.data(), nullptr, scratch->scores.data(), scratch->product.data());
+  if constexpr (std::is_same_v<T, float>) {
+    return scratch->scores.data();
+  } else {
+    scratch->weights.resize(rows_ * keys_);
+    return scratch->weights.data();
+  }
+}
+
+template <typename T>
+void HeadAttention<T>::Values(const T* weights, const float* sums, const Keys& keys,
+                              Scratch* scratch, T* output) const {
+  values_.Run(weights, keys.v.data(), nullptr, output, scratch->product.data());
+  for (std::int64_t r = 0; r < rows_; ++r) {
+    const float factor = 1.0F / sums[r];
+    for (std::int64_t c = 0; c < head_dim_; ++c) {
+      T& value = output[r * output_stride_ + c];
+      nn::onednn::Store(nn::onednn::ToFloat(value) * factor, &value);
+    }
+  }
+}
 
 template <typename T>
 GridAttention<T>::GridAttention(std::int64_t side, std::int64_t head_dim, std::int64_t rows,
                                 std::int64_t input_stride, std::int64_t output_stride)
     : side_(side),
       head_dim_(head_dim),
-      rows_(rows),
-      output_stride_(output_stride),
-      scores_({.rows = rows,
-               .inner = head_dim,
-               .columns = side * side,
-               .input_stride = input_stride,
-               .output_stride = side * side,
-               .type = kPrecisionOf<T>},
-              Epilogue::kNone, /*with_bias=*/false, /*threads=*/1),
-      values_({.rows = rows,
-               .inner = side * side,
-               .columns = head_dim,
-               .input_stride = side * side,
-               .output_stride = output_stride,
-               .type = kPrecisionOf<T>,
-               .output_type = kPrecisionOf<T>},
-              Epilogue::kNone, /*with_bias=*/false, /*threads=*/1),
+      products_(rows, side * side, head_dim, input_stride, output_stride),
       bias_({.rows = rows,
              .inner = head_dim,
              .columns = 2 * (2 * side - 1),
@@ -77,52 +106,25 @@ std::vector<std::byte> GridAttention<T>::PackTables(const float* rel_pos_h,
 }
 
 template <typename T>
-void GridAttention<T>::PackKeys(const T* k, const T* v, Keys* keys) const {
-  keys->k.resize(scores_.packed_bytes());
-  keys->v.resize(values_.packed_bytes());
-  scores_.Pack(k, 1, scores_.input_stride(), keys->k.data());
-  values_.Pack(v, scores_.input_stride(), 1, keys->v.data());
-}
-
-template <typename T>
 void GridAttention<T>::Attend(const T* q, std::int64_t first, const Keys& keys,
                               const std::byte* tables, Scratch* scratch, T* output) const {
-  const std::int64_t tokens = side_ * side_, table = 2 * side_ - 1;
-  scratch->scores.resize(rows_ * tokens);
-  scratch->bias.resize(rows_ * 2 * table);
-  scratch->product.resize(
-      std::max({scores_.scratch_bytes(), values_.scratch_bytes(), bias_.scratch_bytes()}) + 1);
-  std::byte* product = scratch->product.data();
-
-  bias_.Run(q, tables, nullptr, scratch->bias.data(), product);
-  scores_.Run(q, keys.k.data(), nullptr, scratch->scores.data(), product);
+  const std::int64_t table = 2 * side_ - 1;
+  scratch->bias.resize(rows() * 2 * table);
+  scratch->product.resize(bias_.scratch_bytes() + 1);
+  bias_.Run(q, tables, nullptr, scratch->bias.data(), scratch->product.data());
 
   const float scale = 1.0F / std::sqrt(static_cast<float>(head_dim_));
-  T* weights;
-  if constexpr (std::is_same_v<T, float>) {
-    weights = scratch->scores.data();
-  } else {
-    scratch->weights.resize(rows_ * tokens);
-    weights = scratch->weights.data();
-  }
-  float sums[kMaxRows];
-  for (std::int64_t r = 0; r < rows_; ++r) {
-    const std::int64_t y = (first + r) / side_, x = (first + r) % side_;
-    const float* entries = scratch->bias.data() + r * 2 * table;
-    sums[r] = nn::onednn::SoftmaxRow(scratch->scores.data() + r * tokens, side_, scale,
-                                     entries + (side_ - 1 - y), entries + table + (side_ - 1 - x),
-                                     weights + r * tokens);
-  }
-  values_.Run(weights, keys.v.data(), nullptr, output, product);
-  for (std::int64_t r = 0; r < rows_; ++r) {
-    const float factor = 1.0F / sums[r];
-    for (std::int64_t c = 0; c < head_dim_; ++c) {
-      T& value = output[r * output_stride_ + c];
-      nn::onednn::Store(nn::onednn::ToFloat(value) * factor, &value);
-    }
-  }
+  products_.Attend(q, keys, &scratch->products, output,
+                   [&](std::int64_t r, float* scores, T* weights) {
+                     const std::int64_t y = (first + r) / side_, x = (first + r) % side_;
+                     const float* entries = scratch->bias.data() + r * 2 * table;
+                     return nn::onednn::SoftmaxRow(scores, side_, scale, entries + (side_ - 1 - y),
+                                                   entries + table + (side_ - 1 - x), weights);
+                   });
 }
 
+template class HeadAttention<float>;
+template class HeadAttention<BFloat16Bits>;
 template class GridAttention<float>;
 template class GridAttention<BFloat16Bits>;
 

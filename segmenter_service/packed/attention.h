@@ -1,6 +1,5 @@
-// Multi-head attention over a square grid of tokens with decomposed relative positions, on packed
-// products. Source: segment_anything/modeling/image_encoder.py, Attention and
-// add_decomposed_rel_pos.
+// Attention on packed products, for all of the family's encoders: one head over one window (or the
+// whole grid), never all scores at once.
 #ifndef DUET_SEGMENTER_SERVICE_PACKED_ATTENTION_H_
 #define DUET_SEGMENTER_SERVICE_PACKED_ATTENTION_H_
 
@@ -13,19 +12,17 @@
 
 namespace segmenter {
 
-// The products of one head over one `side` × `side` grid, `rows` queries at a time. T: float or
-// BFloat16Bits. Immutable; scratch belongs to the calling thread.
+// The two products of one head, `rows` queries at a time against all `keys`, with a softmax between
+// them that the caller gives. T: float or BFloat16Bits. Immutable; scratch belongs to the calling
+// thread.
 template <typename T>
-class GridAttention {
+class HeadAttention {
  public:
-  // REQUIRES: rows <= kMaxRows and divides side * side.
+  // REQUIRES: rows <= kMaxRows.
   static constexpr std::int64_t kMaxRows = 256;
   // Strides: elements from one token to the next in q, k, v and in the output.
-  GridAttention(std::int64_t side, std::int64_t head_dim, std::int64_t rows,
+  HeadAttention(std::int64_t rows, std::int64_t keys, std::int64_t head_dim,
                 std::int64_t input_stride, std::int64_t output_stride);
-
-  // A block's tables rel_pos_h and rel_pos_w [2 * side - 1, head_dim], packed for Attend.
-  std::vector<std::byte> PackTables(const float* rel_pos_h, const float* rel_pos_w) const;
 
   struct Keys {
     std::vector<std::byte> k, v;
@@ -33,8 +30,56 @@ class GridAttention {
   void PackKeys(const T* k, const T* v, Keys* keys) const;
 
   struct Scratch {
-    std::vector<float> scores, bias;
+    std::vector<float> scores;
     std::vector<T> weights;
+    std::vector<std::byte> product;
+  };
+  // `softmax(row, scores, weights)` turns q · k of a row, overwriting it, into unnormalised
+  // weights, and returns their sum; the two may be the same memory. `q` and `output` point at the
+  // first row.
+  template <typename Softmax>
+  void Attend(const T* q, const Keys& keys, Scratch* scratch, T* output,
+              const Softmax& softmax) const {
+    T* weights = Scores(q, keys, scratch);
+    float sums[kMaxRows];
+    for (std::int64_t r = 0; r < rows_; ++r) {
+      sums[r] = softmax(r, scratch->scores.data() + r * keys_, weights + r * keys_);
+    }
+    Values(weights, sums, keys, scratch, output);
+  }
+
+  std::int64_t rows() const { return rows_; }
+  std::int64_t keys() const { return keys_; }
+
+ private:
+  // q · kᵀ to scratch->scores; returns where the weights go.
+  T* Scores(const T* q, const Keys& keys, Scratch* scratch) const;
+  // weights / sums · v
+  void Values(const T* weights, const float* sums, const Keys& keys, Scratch* scratch,
+              T* output) const;
+
+  const std::int64_t rows_, keys_, head_dim_, output_stride_;
+  const nn::onednn::Matmul scores_, values_;
+};
+
+// HeadAttention over a `side` × `side` grid of keys, with SAM's relative positions.
+template <typename T>
+class GridAttention {
+ public:
+  using Keys = typename HeadAttention<T>::Keys;
+  static constexpr std::int64_t kMaxRows = HeadAttention<T>::kMaxRows;
+  // As HeadAttention's. REQUIRES: rows divides side * side.
+  GridAttention(std::int64_t side, std::int64_t head_dim, std::int64_t rows,
+                std::int64_t input_stride, std::int64_t output_stride);
+
+  // A block's tables rel_pos_h and rel_pos_w [2 * side - 1, head_dim], packed for Attend.
+  std::vector<std::byte> PackTables(const float* rel_pos_h, const float* rel_pos_w) const;
+
+  void PackKeys(const T* k, const T* v, Keys* keys) const { products_.PackKeys(k, v, keys); }
+
+  struct Scratch {
+    typename HeadAttention<T>::Scratch products;
+    std::vector<float> bias;
     std::vector<std::byte> product;
   };
   // Queries [first, first + rows) of the grid, in row-major order; `q` and `output` point at the
@@ -42,11 +87,12 @@ class GridAttention {
   void Attend(const T* q, std::int64_t first, const Keys& keys, const std::byte* tables,
               Scratch* scratch, T* output) const;
 
-  std::int64_t rows() const { return rows_; }
+  std::int64_t rows() const { return products_.rows(); }
 
  private:
-  const std::int64_t side_, head_dim_, rows_, output_stride_;
-  const nn::onednn::Matmul scores_, values_, bias_;
+  const std::int64_t side_, head_dim_;
+  const HeadAttention<T> products_;
+  const nn::onednn::Matmul bias_;
 };
 
 }  // namespace segmenter

@@ -5,14 +5,13 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
-#include <numeric>
-#include <type_traits>
+#include <memory>
 #include <utility>
 #include <vector>
 
 #include "nn/onednn/matmul.h"
-#include "nn/onednn/rowwise.h"
 #include "segmenter_service/packed/attention.h"
+#include "segmenter_service/packed/packed_layers.h"
 
 namespace segmenter {
 namespace {
@@ -21,28 +20,6 @@ using nn::onednn::BFloat16Bits;
 using nn::onednn::Epilogue;
 using nn::onednn::PackedLinear;
 using nn::onednn::Precision;
-
-std::vector<float> ToVector(const at::Tensor& tensor) {
-  const at::Tensor t = tensor.detach().to(at::kFloat).contiguous();
-  return {t.data_ptr<float>(), t.data_ptr<float>() + t.numel()};
-}
-
-// The largest divisor of `count` that is at most `limit`.
-std::int64_t DivisorUpTo(std::int64_t count, std::int64_t limit) {
-  for (std::int64_t d = std::min(count, limit); d > 1; --d) {
-    if (count % d == 0) return d;
-  }
-  return 1;
-}
-
-struct Norm {
-  std::vector<float> weight, bias;
-  float eps;
-};
-
-Norm NormOf(const torch::nn::LayerNorm& norm) {
-  return {ToVector(norm->weight), ToVector(norm->bias), static_cast<float>(norm->options.eps())};
-}
 
 }  // namespace
 
@@ -74,32 +51,29 @@ class TypedBlocks final : public PackedBlocks::Impl {
         qkv_(tokens_ * 3 * dim_),
         attended_(tokens_ * dim_),
         hidden_(mlp_rows_ * config.mlp_dim) {
-    constexpr Precision kType =
-        std::is_same_v<T, float> ? Precision::kFloat32 : Precision::kBFloat16;
-    for (std::int64_t i = 0; i < encoder.depth(); ++i) {
+    for (std::int64_t i = 0; i < encoder.step_count(); ++i) {
       auto& block = *encoder.blocks->ptr(i)->as<ImageBlockImpl>();
       const std::int64_t window = config.window_sizes[i];
       const GridAttention<T>& attention = AttentionOf(window);
-      Block packed{.window = window, .norm1 = NormOf(block.norm1), .norm2 = NormOf(block.norm2)};
-      const auto linear = [&](const torch::nn::Linear& layer, std::int64_t rows, Precision output,
+      Block packed{.window = window, .norm1 = RowNorm(block.norm1), .norm2 = RowNorm(block.norm2)};
+      const auto linear = [&](const nn::Linear& layer, std::int64_t rows, Precision output,
                               Epilogue epilogue) {
-        return std::make_unique<PackedLinear>(layer->weight, layer->bias, rows, kType, output,
-                                              epilogue, threads);
+        return MakeLinear<T>(layer, rows, output, epilogue, threads);
       };
-      packed.qkv = linear(block.attn->qkv, tokens_, kType, Epilogue::kNone);
+      packed.qkv = linear(block.attn->qkv, tokens_, kPrecisionOf<T>, Epilogue::kNone);
       packed.proj = linear(block.attn->proj, tokens_, Precision::kFloat32, Epilogue::kAddToOutput);
-      packed.lin1 = linear(block.mlp->lin1, mlp_rows_, kType, Epilogue::kGelu);
+      packed.lin1 = linear(block.mlp->lin1, mlp_rows_, kPrecisionOf<T>, Epilogue::kGelu);
       packed.lin2 = linear(block.mlp->lin2, mlp_rows_, Precision::kFloat32, Epilogue::kAddToOutput);
       packed.tables = attention.PackTables(ToVector(block.attn->rel_pos_h).data(),
                                            ToVector(block.attn->rel_pos_w).data());
-      for (const float b : ToVector(block.attn->qkv->bias)) packed.qkv_bias.push_back(Convert(b));
+      packed.qkv_bias = FromFloats<T>(block.attn->qkv->bias);
       blocks_.push_back(std::move(packed));
     }
   }
 
   void Run(std::int64_t index, float* tokens) override {
     Block& block = blocks_[index];
-    Normalize(block.norm1, tokens, 0, tokens_);
+    block.norm1.Run(tokens, tokens_, normed_.data());
     block.qkv->Run(normed_.data(), qkv_.data());
     if (block.window == 0) {
       AttendGlobally(block);
@@ -109,8 +83,8 @@ class TypedBlocks final : public PackedBlocks::Impl {
     block.proj->Run(attended_.data(), tokens);
     for (std::int64_t row = 0; row < tokens_; row += mlp_rows_) {
       float* part = tokens + row * dim_;
-      Normalize(block.norm2, part, row, mlp_rows_);
-      block.lin1->Run(normed_.data() + row * dim_, hidden_.data());
+      block.norm2.Run(part, mlp_rows_, normed_.data());
+      block.lin1->Run(normed_.data(), hidden_.data());
       block.lin2->Run(hidden_.data(), part);
     }
   }
@@ -127,17 +101,11 @@ class TypedBlocks final : public PackedBlocks::Impl {
  private:
   struct Block {
     std::int64_t window;
-    Norm norm1, norm2;
+    RowNorm norm1, norm2;
     std::unique_ptr<PackedLinear> qkv, proj, lin1, lin2;
     std::vector<std::byte> tables;
     std::vector<T> qkv_bias;  // what a pad token's query, key and value are
   };
-
-  static T Convert(float value) {
-    T out;
-    nn::onednn::Store(value, &out);
-    return out;
-  }
 
   // One set of products for each size of window (0: the whole grid).
   const GridAttention<T>& AttentionOf(std::int64_t window) {
@@ -150,14 +118,6 @@ class TypedBlocks final : public PackedBlocks::Impl {
     const std::int64_t rows = DivisorUpTo(window * window, GridAttention<T>::kMaxRows);
     return attention_.try_emplace(window, window, head_dim_, rows, head_dim_, head_dim_)
         .first->second;
-  }
-
-  void Normalize(const Norm& norm, const float* x, std::int64_t first, std::int64_t rows) {
-#pragma omp parallel for schedule(static)
-    for (std::int64_t r = 0; r < rows; ++r) {
-      nn::onednn::LayerNormRow(x + r * dim_, norm.weight.data(), norm.bias.data(), norm.eps, dim_,
-                               normed_.data() + (first + r) * dim_);
-    }
   }
 
   void AttendGlobally(const Block& block) {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "segmenter_service/rpc/mask_message.h"
 #include "serving/file_access.h"
@@ -54,7 +55,7 @@ void NoteTimes(const pb::Timing& timing, bool cached, serving::RequestContext& r
 }
 
 void WriteModel(const ServedModel& model, duet::vision::v1::ModelInfo* info) {
-  const std::int64_t side = model.network->config().image_encoder.image_size;
+  const int side = model.network->spec().image_size;
   info->set_name(model.name);
   info->set_version(model.version);
   info->set_input_width(static_cast<std::uint32_t>(side));
@@ -92,7 +93,9 @@ absl::Status WriteResults(const SegmentAnswer& answer, const MaskFormats& format
       const absl::Span<const float> logits = answer.masks.Logits(i, mask);
       pb::Mask* message = result->add_masks();
       message->set_iou_score(answer.masks.IouScore(i, mask));
-      if (absl::Status status = WriteMask(renderer.Render(logits), logits, formats, message);
+      const std::vector<float> handed_out =
+          formats.low_res_logits ? answer.masks.ClampedLogits(i, mask) : std::vector<float>();
+      if (absl::Status status = WriteMask(renderer.Render(logits), handed_out, formats, message);
           !status.ok()) {
         return status;
       }
@@ -253,7 +256,7 @@ grpc::Status SegmenterService::GetModel(grpc::ServerContext*, const pb::GetModel
                                         pb::GetModelResponse* response) {
   const std::shared_ptr<const ServedModel> model = segmenter_.model();
   WriteModel(*model, response->mutable_model());
-  response->set_low_res_size(static_cast<std::uint32_t>(model->network->config().low_res_size()));
+  response->set_low_res_size(static_cast<std::uint32_t>(model->network->spec().low_res_size));
   return grpc::Status::OK;
 }
 

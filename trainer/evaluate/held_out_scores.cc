@@ -56,8 +56,9 @@ vision::Point InnermostPixel(const cv::Mat& region) {
 class Session {
  public:
   static absl::StatusOr<Session> Open(segmenter::SamNetwork& network, const cv::Mat& image) {
-    const int side = static_cast<int>(network.config().image_encoder.image_size);
-    const auto geometry = segmenter::FitInput({image.cols, image.rows}, side);
+    const int side = network.spec().image_size;
+    const auto geometry =
+        segmenter::FitInput({image.cols, image.rows}, side, network.spec().framing);
     if (!geometry.ok()) return geometry.status();
     std::vector<float> input(3 * static_cast<std::size_t>(side) * side);
     segmenter::NormalizeAndPad(segmenter::ResizeToInput(image, *geometry), *geometry, input.data());
@@ -80,16 +81,15 @@ class Session {
 
  private:
   Session(segmenter::SamNetwork& network, const segmenter::InputGeometry& geometry,
-          std::vector<float> embedding)
+          segmenter::Embedding embedding)
       : network_(&network),
         geometry_(geometry),
         embedding_(std::move(embedding)),
-        renderer_(segmenter::MakeMaskRenderer(geometry,
-                                              static_cast<int>(network.config().low_res_size()))) {}
+        renderer_(segmenter::MakeMaskRenderer(geometry, network.spec().low_res_size)) {}
 
   segmenter::SamNetwork* network_;
   segmenter::InputGeometry geometry_;
-  std::vector<float> embedding_;
+  segmenter::Embedding embedding_;
   vision::MaskRenderer renderer_;
 };
 

@@ -1,5 +1,5 @@
-// What a user of the segmenter waits for, at the official ViT-B's size with random weights: the
-// encoder, a click, 16 boxes, and the mask of a 12-megapixel picture.
+// What a user of the segmenter waits for, at official sizes with random weights: the encoders of
+// ViT-B, MobileSAM and SAM 2 tiny, a click, 16 boxes, and the mask of a 12-megapixel picture.
 #include <benchmark/benchmark.h>
 
 #include <cmath>
@@ -12,20 +12,53 @@
 #include "nn/state_dict.h"
 #include "segmenter_service/inference/preprocess.h"
 #include "segmenter_service/inference/sam_network.h"
+#include "segmenter_service/modeling/mobile_sam.h"
 #include "segmenter_service/modeling/sam.h"
+#include "segmenter_service/modeling/sam2.h"
 
 namespace segmenter {
 namespace {
 
-SamNetwork& VitB(const std::string& precision) {
-  static Sam* const sam = new Sam(SamConfig{});  // its weights are borrowed
+// The network's weights are borrowed from `module`, which must stay.
+template <typename Module>
+SamNetwork& Serve(const Module& module, const std::string& precision) {
   absl::StatusOr<std::unique_ptr<SamNetwork>> network =
-      LoadNetwork(nn::ToStateDict(**sam), {.precision = precision});
+      LoadNetwork(nn::ToStateDict(*module), {.precision = precision});
   if (!network.ok() || !(*network)->WarmUp(/*threads=*/0).ok()) {
     std::cerr << network.status() << "\n";
     std::exit(1);
   }
   return **new std::unique_ptr<SamNetwork>(*std::move(network));
+}
+
+SamNetwork& VitB(const std::string& precision) {
+  static Sam* const sam = new Sam(SamConfig{});
+  return Serve(*sam, precision);
+}
+
+SamNetwork& MobileSamNetwork(const std::string& precision) {
+  static MobileSam* const sam = [] {
+    MobileSamConfig config;
+    config.image_encoder.layers = {
+        {.dim = 64, .depth = 2, .hidden = 256},
+        {.dim = 128, .depth = 2, .hidden = 512, .num_heads = 4, .window = 7},
+        {.dim = 160, .depth = 6, .hidden = 640, .num_heads = 5, .window = 14, .stride = 1},
+        {.dim = 320, .depth = 2, .hidden = 1280, .num_heads = 10, .window = 7},
+    };
+    auto* made = new MobileSam(config);
+    (*made)->eval();
+    return made;
+  }();
+  return Serve(*sam, precision);
+}
+
+SamNetwork& HieraTiny(const std::string& precision) {
+  static Sam2* const sam = [] {
+    Sam2Config config;
+    config.mask_decoder.kind = MaskDecoderConfig::Kind::kSam2;
+    return new Sam2(config);
+  }();
+  return Serve(*sam, precision);
 }
 
 SamNetwork& Fp32() {
@@ -47,8 +80,29 @@ void EncodeBf16(benchmark::State& state) {
 }
 BENCHMARK(EncodeBf16)->Unit(benchmark::kMillisecond)->UseRealTime();
 
+void EncodeMobileSamFp32(benchmark::State& state) {
+  static SamNetwork& network = MobileSamNetwork("fp32");
+  Encode(state, network);
+}
+BENCHMARK(EncodeMobileSamFp32)->Unit(benchmark::kMillisecond)->UseRealTime();
+void EncodeMobileSamBf16(benchmark::State& state) {
+  static SamNetwork& network = MobileSamNetwork("bf16");
+  Encode(state, network);
+}
+BENCHMARK(EncodeMobileSamBf16)->Unit(benchmark::kMillisecond)->UseRealTime();
+void EncodeSam2TinyFp32(benchmark::State& state) {
+  static SamNetwork& network = HieraTiny("fp32");
+  Encode(state, network);
+}
+BENCHMARK(EncodeSam2TinyFp32)->Unit(benchmark::kMillisecond)->UseRealTime();
+void EncodeSam2TinyBf16(benchmark::State& state) {
+  static SamNetwork& network = HieraTiny("bf16");
+  Encode(state, network);
+}
+BENCHMARK(EncodeSam2TinyBf16)->Unit(benchmark::kMillisecond)->UseRealTime();
+
 void DecodeBoxes(benchmark::State& state) {
-  const std::vector<float> embedding(256 * 64 * 64, 0.1f);
+  const Embedding embedding{{{256, 64, 64, std::vector<float>(256 * 64 * 64, 0.1f)}}};
   std::vector<Prompt> prompts(state.range(0));
   for (Prompt& prompt : prompts) prompt.box = vision::Box{100, 100, 500, 400};
   for (auto _ : state) {

@@ -280,7 +280,8 @@ TEST(SegmenterEndToEndTest, AnswersAsTheReferenceThroughTheApi) {
   EXPECT_NEAR(mask.iou_score(), 0.9504441618919373, 1e-5);
   ASSERT_OK_AND_ASSIGN(const vision::Mask decoded,
                        vision::DecodeCocoRle({1200, 300}, mask.rle().counts()));
-  const cv::Mat golden = cv::imread(kData + "a2_masks.png", cv::IMREAD_GRAYSCALE).rowRange(0, 300);
+  const cv::Mat golden =
+      cv::imread(kData + "sam_a2_masks.png", cv::IMREAD_GRAYSCALE).rowRange(0, 300);
   const vision::Mask expected = vision::MaskFromPixels(golden);
   EXPECT_NEAR(static_cast<double>(mask.area()), static_cast<double>(vision::Area(expected)), 15);
 }

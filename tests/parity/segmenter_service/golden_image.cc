@@ -11,6 +11,7 @@
 #include <iostream>
 #include <iterator>
 #include <opencv2/imgcodecs.hpp>
+#include <utility>
 
 #include "checkpoint/checkpoint.h"
 
@@ -118,25 +119,45 @@ std::vector<Prompt> ReadPrompts(const Fixtures& fixtures, const std::string& nam
 }  // namespace
 
 GoldenImage ReadGoldenImage(const std::string& name) {
+  const std::size_t slash = name.find('/');
+  const std::string model = name.substr(0, slash), picture = name.substr(slash + 1);
   std::ifstream json_file(kFolder + "goldens.json");
   const std::string text{std::istreambuf_iterator<char>(json_file), {}};
-  const boost::json::value goldens = boost::json::parse(text);
-  const boost::json::object& entry = goldens.at(name).as_object();
+  const boost::json::value goldens = boost::json::parse(text).at(model);
+  const boost::json::object& entry = goldens.at("images").at(picture).as_object();
+  const std::string files = kFolder + model + "_" + picture;
 
-  const Fixtures fixtures(kFolder + name + ".safetensors");
+  const Fixtures fixtures(files + ".safetensors");
   GoldenImage image;
-  image.name = name;
-  image.bgr = cv::imread(kFolder + name + ".png", cv::IMREAD_COLOR);
+  image.checkpoint = kFolder + std::string(goldens.at("checkpoint").as_string());
+  image.bgr = cv::imread(kFolder + picture + ".png", cv::IMREAD_COLOR);
   const boost::json::array& resized = entry.at("resized_hw").as_array();
   image.resized = {resized[1].to_number<int>(), resized[0].to_number<int>()};
   image.input_sha256 = entry.at("sha256_preprocessed_chw_f32le").as_string();
-  image.embedding = fixtures.Get("embedding", "_s4", &image.embedding_stride);
+  for (const boost::json::value& sample : entry.at("preprocessed_samples").as_array()) {
+    const boost::json::array& numbers = sample.as_array();
+    image.input_samples.push_back({numbers[0].to_number<int>(), numbers[1].to_number<int>(),
+                                   numbers[2].to_number<int>(), numbers[3].to_number<double>()});
+  }
+  for (const auto& [tensor, map] :
+       std::vector<std::pair<const char*, GoldenMap>>{{"embedding", {0, 0, 0, 1, {}}},
+                                                      {"embedding_s4", {0, 0, 0, 4, {}}},
+                                                      {"image_embed_s4", {0, 1, 1, 4, {}}},
+                                                      {"high_res_s0_s16", {1, 3, 2, 16, {}}},
+                                                      {"high_res_s1_s4", {2, 1, 2, 4, {}}}}) {
+    if (std::optional<GoldenTensor> values = fixtures.Get(tensor)) {
+      image.maps.push_back(map);
+      image.maps.back().tensor = *std::move(values);
+    }
+  }
 
-  const cv::Mat masks = cv::imread(kFolder + name + "_masks.png", cv::IMREAD_GRAYSCALE);
+  const cv::Mat masks = cv::imread(files + "_masks.png", cv::IMREAD_GRAYSCALE);
   for (const boost::json::value& value : entry.at("prompts").as_array()) {
     GoldenPrompts prompts;
     prompts.name = value.at("name").as_string();
     prompts.multimask = value.at("multimask").as_bool();
+    prompts.hq_token_only = value.at("hq_token_only").as_bool();
+    prompts.no_dynamic = value.at("no_dynamic").as_bool();
     prompts.prompts = ReadPrompts(fixtures, prompts.name, value.at("mask").as_bool());
     prompts.iou = fixtures.Get(prompts.name + ".iou").value();
     prompts.logits = fixtures.Get(prompts.name, "_s4", &prompts.logits_stride);

@@ -18,9 +18,19 @@ struct GoldenTensor {
   std::vector<double> values;
 };
 
+// Values [1, C, rows, columns] of one of the embedding's maps: of each plane the rows from `row` on
+// and the columns from `column` on, every `stride`-th.
+struct GoldenMap {
+  std::size_t index = 0;  // in Embedding::maps
+  int row = 0, column = 0, stride = 1;
+  GoldenTensor tensor;
+};
+
 struct GoldenPrompts {
   std::string name;
   bool multimask = false;
+  bool hq_token_only = false;   // HQ-SAM, asked with this option
+  bool no_dynamic = false;      // SAM 2, without dynamic_multimask_via_stability
   std::vector<Prompt> prompts;  // original pixels; more than one are a batch
   GoldenTensor iou;             // [prompts, masks]
   GoldenTensor logits;          // [prompts, masks, 256 / stride, 256 / stride]
@@ -28,17 +38,24 @@ struct GoldenPrompts {
   cv::Mat first_mask;           // CV_8UC1, of the first prompt's first answer
 };
 
+// One value of the input's planes.
+struct GoldenSample {
+  int channel, y, x;
+  double value;
+};
+
 struct GoldenImage {
-  std::string name;
+  std::string checkpoint;  // path; a sidecar lies beside it if it needs one
   cv::Mat bgr;
   vision::Size resized;
   std::string input_sha256;  // of the float32 planes
-  GoldenTensor embedding;
-  int embedding_stride = 1;  // 4: every fourth row and column
+  std::vector<GoldenSample> input_samples;
+  std::vector<GoldenMap> maps;
   std::vector<GoldenPrompts> prompts;
 };
 
-// Dies if a file is missing: the fixtures are part of the repository.
+// `name`: "<model>/<picture>" as in goldens.json. Dies if a file is missing: the fixtures are part
+// of the repository.
 GoldenImage ReadGoldenImage(const std::string& name);
 
 }  // namespace segmenter

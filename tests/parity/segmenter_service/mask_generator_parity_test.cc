@@ -56,7 +56,7 @@ TEST_P(MaskGeneratorParityTest, FindsTheReferencesMasks) {
                        checkpoint::ReadCheckpoint(kData + "sam_a.pth"));
   ASSERT_OK_AND_ASSIGN(const std::unique_ptr<SamNetwork> network, LoadNetwork(file.state_dict, {}));
   const cv::Mat picture = cv::imread(kData + "a1.png", cv::IMREAD_COLOR);
-  const int side = static_cast<int>(network->config().image_encoder.image_size);
+  const int side = network->spec().image_size;
 
   const absl::StatusOr<std::vector<GeneratedMask>> masks = GenerateMasks(
       {picture.cols, picture.rows}, ReadOptions(golden),

@@ -7,17 +7,19 @@ namespace {
 
 constexpr std::size_t kFloats = 1000;
 
-std::shared_ptr<const ImageEmbedding> Embedding(std::size_t floats = kFloats) {
-  return std::make_shared<ImageEmbedding>(InputGeometry{}, std::vector<float>(floats));
+std::shared_ptr<const ImageEmbedding> EmbeddingOf(std::size_t floats = kFloats) {
+  const auto width = static_cast<std::int64_t>(floats);
+  return std::make_shared<ImageEmbedding>(InputGeometry{},
+                                          Embedding{{{1, 1, width, std::vector<float>(floats)}}});
 }
 
 TEST(EmbeddingCacheTest, OverBudgetDropsTheLeastRecentlyUsed) {
-  EmbeddingCache cache(2 * Embedding()->bytes());
-  cache.Insert("cat", Embedding());
-  cache.Insert("dog", Embedding());
+  EmbeddingCache cache(2 * EmbeddingOf()->bytes());
+  cache.Insert("cat", EmbeddingOf());
+  cache.Insert("dog", EmbeddingOf());
   ASSERT_NE(cache.Find("cat"), nullptr);  // a use, which leaves "dog" the oldest
 
-  cache.Insert("bus", Embedding());
+  cache.Insert("bus", EmbeddingOf());
 
   EXPECT_NE(cache.Find("cat"), nullptr);
   EXPECT_EQ(cache.Find("dog"), nullptr);
@@ -25,33 +27,33 @@ TEST(EmbeddingCacheTest, OverBudgetDropsTheLeastRecentlyUsed) {
 }
 
 TEST(EmbeddingCacheTest, WhatCannotFitIsNotKeptAndPushesNothingOut) {
-  EmbeddingCache cache(Embedding()->bytes());
-  cache.Insert("cat", Embedding());
+  EmbeddingCache cache(EmbeddingOf()->bytes());
+  cache.Insert("cat", EmbeddingOf());
 
-  cache.Insert("panorama", Embedding(2 * kFloats));
+  cache.Insert("panorama", EmbeddingOf(2 * kFloats));
 
   EXPECT_EQ(cache.Find("panorama"), nullptr);
   EXPECT_NE(cache.Find("cat"), nullptr);
 }
 
 TEST(EmbeddingCacheTest, ReplacingCountsBytesOnce) {
-  EmbeddingCache cache(2 * Embedding()->bytes());
+  EmbeddingCache cache(2 * EmbeddingOf()->bytes());
 
-  cache.Insert("cat", Embedding());
-  cache.Insert("cat", Embedding());
+  cache.Insert("cat", EmbeddingOf());
+  cache.Insert("cat", EmbeddingOf());
 
-  EXPECT_EQ(cache.held_bytes(), Embedding()->bytes());
+  EXPECT_EQ(cache.held_bytes(), EmbeddingOf()->bytes());
 }
 
 TEST(EmbeddingCacheTest, HeldByACallerSurvivesEviction) {
-  EmbeddingCache cache(Embedding()->bytes());
-  cache.Insert("cat", Embedding());
+  EmbeddingCache cache(EmbeddingOf()->bytes());
+  cache.Insert("cat", EmbeddingOf());
   const std::shared_ptr<const ImageEmbedding> held = cache.Find("cat");
 
-  cache.Insert("dog", Embedding());
+  cache.Insert("dog", EmbeddingOf());
 
   EXPECT_EQ(cache.Find("cat"), nullptr);
-  EXPECT_EQ(held->features.size(), kFloats);
+  EXPECT_EQ(held->features.maps[0].values.size(), kFloats);
 }
 
 }  // namespace

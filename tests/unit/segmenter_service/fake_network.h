@@ -15,24 +15,24 @@ namespace segmenter {
 class FakeNetwork : public SamNetwork {
  public:
   FakeNetwork() {
-    config_.image_encoder.image_size = 64;  // grid 4, low-res masks 16 x 16
-    config_.image_encoder.window_sizes = {0, 0, 0};
-    config_.embed_dim = 8;
+    spec_.name = "fake";
+    spec_.image_size = 64;
+    spec_.low_res_size = 16;
   }
 
-  const SamConfig& config() const override { return config_; }
+  const NetworkSpec& spec() const override { return spec_; }
 
-  absl::StatusOr<std::vector<float>> EncodeImage(absl::Span<const float> input,
-                                                 const Yield& yield) override {
+  absl::StatusOr<Embedding> EncodeImage(absl::Span<const float> input,
+                                        const Yield& yield) override {
     ++encodes;
     for (int block = 0; block < 3; ++block) {
       if (on_block) on_block(block);
       if (absl::Status status = yield(); !status.ok()) return status;
     }
-    return std::vector<float>(8 * 4 * 4, input[0]);
+    return Embedding{{{8, 4, 4, std::vector<float>(8 * 4 * 4, input[0])}}};
   }
 
-  absl::StatusOr<LowResMasks> DecodeMasks(absl::Span<const float>, absl::Span<const Prompt> prompts,
+  absl::StatusOr<LowResMasks> DecodeMasks(const Embedding&, absl::Span<const Prompt> prompts,
                                           bool multimask_output) override {
     ++decodes;
     last_prompts.assign(prompts.begin(), prompts.end());
@@ -59,7 +59,7 @@ class FakeNetwork : public SamNetwork {
   absl::Status warm_up_status;
 
  private:
-  SamConfig config_;
+  NetworkSpec spec_;
 };
 
 }  // namespace segmenter

@@ -47,7 +47,7 @@ void ExpectBlocksEqualThePlainOnes(nn::onednn::Precision precision, double toler
   PackedBlocks packed(*encoder, config, precision, threads);
   const at::Tensor start = at::randn({1, 12, 12, 48});
 
-  for (std::int64_t i = 0; i < encoder->depth(); ++i) {
+  for (std::int64_t i = 0; i < encoder->step_count(); ++i) {
     at::Tensor got = start.clone();
     packed.Run(i, got.data_ptr<float>());
     EXPECT_LT(Error(got, encoder->Block(i, start)), tolerance) << "block " << i;

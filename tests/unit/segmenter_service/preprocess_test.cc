@@ -24,6 +24,29 @@ TEST(FitInputTest, RefusesAPictureThatWouldVanish) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("5000x2")));
 }
 
+TEST(FitInputTest, StretchesOverAllOfTheInput) {
+  const absl::StatusOr<InputGeometry> geometry = FitInput({2000, 500}, 1024, Framing::kStretch);
+  ASSERT_THAT(geometry, duet_testing::IsOk());
+  EXPECT_EQ(geometry->resized, (vision::Size{1024, 1024}));
+  const vision::Point corner = geometry->ToInput({2000, 250});
+  EXPECT_EQ(corner.x, 1024);
+  EXPECT_EQ(corner.y, 512);
+}
+
+TEST(ResizeToInputTest, StretchingRoundsNothing) {
+  cv::Mat two(1, 2, CV_8UC3, cv::Scalar(0, 0, 0));
+  two.at<cv::Vec3b>(0, 1) = {255, 255, 255};
+  const InputGeometry geometry = FitInput({2, 1}, 4, Framing::kStretch).value();
+
+  const cv::Mat resized = ResizeToInput(two, geometry);
+
+  ASSERT_EQ(resized.type(), CV_32FC3);
+  for (int y = 0; y < 4; ++y) {
+    const float want[4] = {0.0f, 0.25f, 0.75f, 1.0f};
+    for (int x = 0; x < 4; ++x) EXPECT_FLOAT_EQ(resized.at<cv::Vec3f>(y, x)[1], want[x]);
+  }
+}
+
 TEST(NormalizeAndPadTest, WritesPlanesOfRedGreenBlueAndExactZerosBeside) {
   const InputGeometry geometry{{1, 1}, {1, 1}, 2};
   cv::Mat pixel(1, 1, CV_8UC3, cv::Scalar(/*blue=*/255, /*green=*/0, /*red=*/100));

@@ -5,13 +5,14 @@
 #include <string>
 #include <vector>
 
+#include "segmenter_service/modeling/sam2_config.h"
+#include "segmenter_service/modeling/tiny_vit_config.h"
 #include "tests/testing/status_matchers.h"
 
 namespace segmenter {
 namespace {
 
 using duet_testing::StatusIs;
-using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -84,16 +85,78 @@ TEST(InferConfigTest, RefusesShapesThatTheFileCannotHold) {
   ExpectRefused(state_dict, "more than the file's");
 }
 
-TEST(InferConfigTest, TellsOtherFamiliesApart) {
-  const checkpoint::TensorView any = Golden().front().second;
-  ExpectRefused({{"image_encoder.trunk.pos_embed", any}}, "SAM 2");
-  ExpectRefused({{"image_encoder.patch_embed.seq.0.c.weight", any}}, "MobileSAM");
-  ExpectRefused({{"image_encoder.pos_embed", any}, {"mask_decoder.hf_token.weight", any}},
-                "HQ-SAM");
-  ExpectRefused({{"backbone.stem.0.conv.weight", any}, {"bbox_head.rtm_cls.0.weight", any}},
-                "duet-detector");
-  ExpectRefused({{"conv1.weight", any}}, "the first of its 1 is 'conv1.weight'");
-  ExpectRefused({}, "the file holds no tensors");
+// Of the reduced SAM 2, which is none of the official ones.
+checkpoint::StateDict ReducedSam2() {
+  return checkpoint::ReadCheckpoint(std::string(DUET_TEST_DATA) + "/segmenter/sam2.1_a.pth")
+      ->state_dict;
+}
+
+absl::StatusOr<Sam2Config> InferWith(const std::string& sidecar_text) {
+  Sidecar sidecar(sidecar_text);
+  return InferSam2Config(ReducedSam2(), sidecar);
+}
+
+TEST(InferSam2ConfigTest, TheSidecarTellsWhatTheFileDoesNot) {
+  ASSERT_OK_AND_ASSIGN(const Sam2Config config, InferWith(R"({
+      "num_heads": 1, "global_att_blocks": [4], "window_spec": [8, 4, 14, 7],
+      "dynamic_multimask_via_stability": false, "q_pool": 3})"));
+
+  const HieraConfig& trunk = config.image_encoder;
+  EXPECT_EQ(trunk.embed_dim, 12);
+  EXPECT_THAT(trunk.stages, ElementsAre(1, 2, 3, 2));
+  EXPECT_THAT(trunk.window_pos_embed_bkg_spatial_size, ElementsAre(7, 7));
+  EXPECT_EQ(config.embed_dim, 64);
+  EXPECT_TRUE(config.is_2_1);
+  EXPECT_FALSE(config.mask_decoder.dynamic_multimask_via_stability);
+  EXPECT_EQ(config.Name(), "sam2.1-hiera-12x8");
+  std::vector<std::int64_t> windows, grids, heads;
+  for (const HieraConfig::Block& block : trunk.Blocks()) {
+    windows.push_back(block.window);
+    grids.push_back(block.grid);
+    heads.push_back(block.num_heads);
+  }
+  // The first block of a stage has the windows, and the grid, of the stage before.
+  EXPECT_THAT(windows, ElementsAre(8, 8, 4, 4, 0, 14, 14, 7));
+  EXPECT_THAT(grids, ElementsAre(256, 256, 128, 128, 64, 64, 64, 32));
+  EXPECT_THAT(heads, ElementsAre(1, 2, 2, 4, 4, 4, 8, 8));
+}
+
+TEST(InferSam2ConfigTest, SaysWhatIsMissingOrWrong) {
+  const auto expect = [](const std::string& sidecar, const std::string& text) {
+    EXPECT_THAT(InferWith(sidecar), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(text)));
+  };
+  expect("", "width 12 with stages of 1,2,3,2 blocks is none of the official ones");
+  expect("[1]", "must be a JSON object");
+  expect("{", "no JSON");
+  const std::string rest = R"("global_att_blocks": [4], "window_spec": [8, 4, 14, 7]})";
+  expect(R"({"num_heads": "two", )" + rest, R"("num_heads" is "two"; it must be a whole number)");
+  expect(R"({"num_heads": 5, )" + rest, "num_heads is 5; it must divide 12");
+  expect(R"({"num_heads": 1, "embed_dim": 96, )" + rest, "but the checkpoint's tensors say 12");
+  expect(R"({"num_heads": 1, "global_att_blocks": [3], "window_spec": [8, 4, 14, 7]})",
+         "opens a stage and can't be global");
+  expect(R"({"num_heads": 1, "global_att_blocks": [4], "window_spec": [8, 4, 14]})",
+         "must be a list of 4 whole numbers");
+}
+
+TEST(InferMobileSamConfigTest, ReadsEverySizeOfAReducedModel) {
+  Sidecar none("");
+  ASSERT_OK_AND_ASSIGN(
+      const MobileSamConfig config,
+      InferMobileSamConfig(
+          checkpoint::ReadCheckpoint(std::string(DUET_TEST_DATA) + "/segmenter/mobile_sam_a.pth")
+              ->state_dict,
+          none));
+
+  const auto& layers = config.image_encoder.layers;
+  ASSERT_EQ(layers.size(), 4);
+  EXPECT_EQ(layers[0].dim, 16);
+  EXPECT_EQ(layers[0].hidden, 64);
+  EXPECT_EQ(layers[2].dim, 40);
+  EXPECT_EQ(layers[2].depth, 2);
+  EXPECT_EQ(layers[2].num_heads, 2);
+  EXPECT_EQ(layers[2].window, 14);
+  EXPECT_EQ(config.image_encoder.grid(), 64);
+  EXPECT_EQ(config.Name(), "mobile-sam-80x1-1-2-1");
 }
 
 }  // namespace

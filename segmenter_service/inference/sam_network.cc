@@ -1,4 +1,5 @@
-// SamNetwork on the plain modules; on a CPU, the encoder's blocks in their packed form.
+#include "segmenter_service/inference/sam_network.h"
+
 #include <ATen/Functions.h>
 #include <ATen/core/grad_mode.h>
 #include <absl/strings/str_cat.h>
@@ -8,12 +9,11 @@
 #include <memory>
 #include <utility>
 
+#include "nn/layers.h"
 #include "nn/state_dict.h"
 #include "nn/threads.h"
 #include "nn/torch_status.h"
-#include "segmenter_service/inference/sam_network.h"
-#include "segmenter_service/modeling/sam.h"
-#include "segmenter_service/packed/packed_blocks.h"
+#include "segmenter_service/inference/family.h"
 
 namespace segmenter {
 namespace {
@@ -21,6 +21,11 @@ namespace {
 std::vector<float> ToVector(const at::Tensor& tensor) {
   const at::Tensor host = tensor.to(at::kCPU, at::kFloat).contiguous();
   return {host.data_ptr<float>(), host.data_ptr<float>() + host.numel()};
+}
+
+// [1, C, H, W]
+FeatureMap ToMap(const at::Tensor& tensor) {
+  return {tensor.size(1), tensor.size(2), tensor.size(3), ToVector(tensor)};
 }
 
 // Prompts decoded at once: each takes some 60 MB in an official network.
@@ -43,46 +48,55 @@ std::vector<std::vector<std::size_t>> Batches(absl::Span<const Prompt> prompts) 
   return batches;
 }
 
-class PlainNetwork final : public SamNetwork {
+class FamilyNetwork final : public SamNetwork {
  public:
-  // `blocks`: the encoder's, or null to run the plain ones.
-  PlainNetwork(Sam sam, at::Device device, std::unique_ptr<PackedBlocks> blocks)
-      : sam_(std::move(sam)), device_(device), packed_blocks_(std::move(blocks)) {
-    sam_->eval();
-    sam_->to(device_);
+  // `encoder`: the model's own or its packed form.
+  FamilyNetwork(FamilyModel model, at::Device device, std::shared_ptr<EncoderSteps> encoder)
+      : model_(std::move(model)), device_(device), encoder_(std::move(encoder)) {
+    model_.weights->eval();
+    model_.weights->to(device_);
     at::NoGradGuard no_grad;
-    positions_ = sam_->prompt_encoder->DensePositions();
+    positions_ = model_.prompt_encoder->DensePositions();
   }
 
-  const SamConfig& config() const override { return sam_->config; }
+  const NetworkSpec& spec() const override { return model_.spec; }
 
-  absl::StatusOr<std::vector<float>> EncodeImage(absl::Span<const float> input,
-                                                 const Yield& yield) override {
-    return nn::CatchTorch("encode", [&]() -> absl::StatusOr<std::vector<float>> {
+  absl::StatusOr<Embedding> EncodeImage(absl::Span<const float> input,
+                                        const Yield& yield) override {
+    return nn::CatchTorch("encode", [&]() -> absl::StatusOr<Embedding> {
       at::NoGradGuard no_grad;
-      const std::int64_t side = config().image_encoder.image_size;
-      ImageEncoderViT& encoder = sam_->image_encoder;
-      at::Tensor tokens = encoder->Begin(FromHost(input, {1, 3, side, side}));
-      for (std::int64_t i = 0; i < encoder->depth(); ++i) {
+      MaskDecoder& decoder = model_.mask_decoder;
+      std::vector<at::Tensor> levels;
+      at::Tensor tokens = encoder_->Begin(FromHost(input, {1, 3, side(), side()}));
+      for (std::int64_t i = 0; i < encoder_->step_count(); ++i) {
         if (absl::Status status = yield(); !status.ok()) return status;
-        tokens = RunBlock(i, tokens);
+        tokens = encoder_->Step(i, tokens, decoder->reads_levels() ? &levels : nullptr);
       }
       if (absl::Status status = yield(); !status.ok()) return status;
-      return ToVector(encoder->Finish(tokens));
+      const EncodedImage image = encoder_->Finish(tokens, std::move(levels));
+      Embedding embedding;
+      embedding.maps.push_back(ToMap(image.embedding));
+      for (const at::Tensor& map : decoder->HighResFeatures(image)) {
+        embedding.maps.push_back(ToMap(map));
+      }
+      return embedding;
     });
   }
 
-  absl::StatusOr<LowResMasks> DecodeMasks(absl::Span<const float> embedding,
+  absl::StatusOr<LowResMasks> DecodeMasks(const Embedding& embedding,
                                           absl::Span<const Prompt> prompts,
                                           bool multimask_output) override {
     return nn::CatchTorch("decode", [&] {
       at::NoGradGuard no_grad;
-      const std::int64_t grid = config().image_encoder.grid();
-      const at::Tensor image = FromHost(embedding, {1, config().embed_dim, grid, grid});
+      std::vector<at::Tensor> maps;
+      for (const FeatureMap& map : embedding.maps) {
+        maps.push_back(FromHost(map.values, {1, map.channels, map.height, map.width}));
+      }
       const std::int64_t count = static_cast<std::int64_t>(prompts.size());
       at::Tensor logits, ious;
       for (const std::vector<std::size_t>& members : Batches(prompts)) {
-        const DecodedMasks decoded = DecodeBatch(image, prompts, members).Select(multimask_output);
+        const DecodedMasks decoded =
+            model_.mask_decoder->Select(DecodeBatch(maps, prompts, members), multimask_output);
         if (!logits.defined()) {
           const std::int64_t masks = decoded.logits.size(1), low = decoded.logits.size(2);
           logits = at::empty({count, masks, low, low}, decoded.logits.options());
@@ -95,7 +109,7 @@ class PlainNetwork final : public SamNetwork {
         }
       }
       return LowResMasks{static_cast<int>(logits.size(1)), static_cast<int>(logits.size(2)),
-                         ToVector(logits), ToVector(ious)};
+                         ToVector(logits), ToVector(ious), model_.logit_limit};
     });
   }
 
@@ -103,9 +117,13 @@ class PlainNetwork final : public SamNetwork {
     nn::UseThreads(threads);
     return nn::CatchTorch("warm up", [&]() -> absl::Status {
       at::NoGradGuard no_grad;
-      const ImageEncoderConfig& encoder = config().image_encoder;
-      RunBlock(0, at::zeros({1, encoder.grid(), encoder.grid(), encoder.embed_dim}, device_));
-      const std::vector<float> embedding(config().embed_dim * encoder.grid() * encoder.grid());
+      std::vector<at::Tensor> levels;
+      encoder_->Step(0, encoder_->Begin(at::zeros({1, 3, side(), side()}, device_)), &levels);
+      Embedding embedding;
+      for (const FeatureMap& map : model_.embedding_shapes) {
+        embedding.maps.push_back(map);
+        embedding.maps.back().values.resize(map.channels * map.height * map.width);
+      }
       Prompt prompt;
       prompt.points.push_back({{0, 0}, 1});
       return DecodeMasks(embedding, {&prompt, 1}, /*multimask_output=*/false).status();
@@ -113,13 +131,7 @@ class PlainNetwork final : public SamNetwork {
   }
 
  private:
-  // Tokens [1, grid, grid, C]; may work in place.
-  at::Tensor RunBlock(std::int64_t index, const at::Tensor& tokens) {
-    if (packed_blocks_ == nullptr) return sam_->image_encoder->Block(index, tokens);
-    const at::Tensor dense = tokens.contiguous();
-    packed_blocks_->Run(index, dense.data_ptr<float>());
-    return dense;
-  }
+  std::int64_t side() const { return model_.spec.image_size; }
 
   at::Tensor FromHost(absl::Span<const float> values, at::IntArrayRef shape) const {
     // Only read from; Torch has no const tensors.
@@ -127,15 +139,15 @@ class PlainNetwork final : public SamNetwork {
   }
 
   // All `members` have as many points and a box or none.
-  DecodedMasks DecodeBatch(const at::Tensor& image, absl::Span<const Prompt> prompts,
+  DecodedMasks DecodeBatch(const std::vector<at::Tensor>& maps, absl::Span<const Prompt> prompts,
                            const std::vector<std::size_t>& members) {
     const std::int64_t count = static_cast<std::int64_t>(members.size());
     const Prompt& first = prompts[members.front()];
-    PromptEncoder& encoder = sam_->prompt_encoder;
+    PromptEncoder& encoder = model_.prompt_encoder;
 
-    at::Tensor sparse =
-        at::empty({count, 0, config().embed_dim}, at::TensorOptions().device(device_));
-    if (!first.points.empty()) {
+    at::Tensor sparse = at::empty({count, 0, maps[0].size(1)}, at::TensorOptions().device(device_));
+    const bool pad = first.box ? model_.pads_boxes : !first.points.empty();
+    if (!first.points.empty() || pad) {
       std::vector<float> coords;
       std::vector<std::int64_t> labels;
       for (const std::size_t member : members) {
@@ -145,10 +157,9 @@ class PlainNetwork final : public SamNetwork {
         }
       }
       const std::int64_t points = static_cast<std::int64_t>(first.points.size());
-      sparse =
-          encoder->EmbedPoints(FromHost(coords, {count, points, 2}),
-                               at::from_blob(labels.data(), {count, points}, at::kLong).to(device_),
-                               /*pad=*/!first.box.has_value());
+      sparse = encoder->EmbedPoints(
+          FromHost(coords, {count, points, 2}),
+          at::from_blob(labels.data(), {count, points}, at::kLong).to(device_), pad);
     }
     if (first.box) {
       std::vector<float> corners;
@@ -158,15 +169,16 @@ class PlainNetwork final : public SamNetwork {
       }
       sparse = at::cat({sparse, encoder->EmbedBoxes(FromHost(corners, {count, 4}))}, 1);
     }
-    return sam_->mask_decoder->forward(image, positions_, sparse, DenseOf(prompts, members));
+    return model_.mask_decoder->forward(maps[0], positions_, sparse, DenseOf(prompts, members),
+                                        {maps.begin() + 1, maps.end()});
   }
 
   at::Tensor DenseOf(absl::Span<const Prompt> prompts, const std::vector<std::size_t>& members) {
-    PromptEncoder& encoder = sam_->prompt_encoder;
+    PromptEncoder& encoder = model_.prompt_encoder;
     const bool any = std::any_of(members.begin(), members.end(),
                                  [&](std::size_t i) { return !prompts[i].mask_logits.empty(); });
     if (!any) return encoder->NoMask();
-    const std::int64_t grid = config().image_encoder.grid(), low = config().low_res_size();
+    const std::int64_t low = model_.spec.low_res_size, grid = positions_.size(2);
     std::vector<at::Tensor> rows;
     for (const std::size_t member : members) {
       const std::vector<float>& mask = prompts[member].mask_logits;
@@ -176,16 +188,24 @@ class PlainNetwork final : public SamNetwork {
     return at::cat(rows);
   }
 
-  Sam sam_;
+  FamilyModel model_;
   const at::Device device_;
-  const std::unique_ptr<PackedBlocks> packed_blocks_;
+  const std::shared_ptr<EncoderSteps> encoder_;
   at::Tensor positions_;  // of the embedding's cells; constant, so computed once
 };
 
 }  // namespace
 
+std::vector<float> LowResMasks::ClampedLogits(std::size_t prompt, int mask) const {
+  const absl::Span<const float> logits = Logits(prompt, mask);
+  std::vector<float> clamped(logits.begin(), logits.end());
+  for (float& value : clamped) value = std::clamp(value, -logit_limit, logit_limit);
+  return clamped;
+}
+
 absl::StatusOr<std::unique_ptr<SamNetwork>> LoadNetwork(const checkpoint::StateDict& state_dict,
-                                                        const NetworkOptions& options) {
+                                                        const NetworkOptions& options,
+                                                        absl::string_view sidecar) {
   const bool bf16 = options.precision == "bf16";
   if (!bf16 && options.precision != "fp32") {
     return absl::InvalidArgumentError(
@@ -196,23 +216,35 @@ absl::StatusOr<std::unique_ptr<SamNetwork>> LoadNetwork(const checkpoint::StateD
         "--precision=bf16 needs --device=cpu and a CPU with bf16 arithmetic (AVX512_BF16); use "
         "fp32");
   }
-  const absl::StatusOr<SamConfig> config = InferConfig(state_dict);
-  if (!config.ok()) return config.status();
   return nn::CatchTorch("load", [&]() -> absl::StatusOr<std::unique_ptr<SamNetwork>> {
-    Sam sam(*config);
-    if (absl::Status status = nn::LoadStateDict(state_dict, *sam, {.memory = nn::Memory::kBorrow});
+    const nn::SkipInitialization loaded_below;
+    absl::StatusOr<FamilyModel> model =
+        MakeModel(state_dict, {.hq_token_only = options.hq_token_only, .sidecar = sidecar});
+    if (!model.ok()) return model.status();
+    if (bf16 && !model->pack) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "--precision=bf16: ", model->spec.name, " is served in fp32 only; leave the flag out"));
+    }
+    if (absl::Status status = nn::LoadStateDict(
+            state_dict, *model->weights,
+            {.memory = nn::Memory::kBorrow, .ignored_prefixes = model->unused_prefixes});
         !status.ok()) {
       return status;
     }
-    std::unique_ptr<PackedBlocks> blocks;
-    if (options.device == "cpu") {
-      blocks = std::make_unique<PackedBlocks>(
-          *sam->image_encoder, config->image_encoder,
-          bf16 ? nn::onednn::Precision::kBFloat16 : nn::onednn::Precision::kFloat32,
-          options.threads > 0 ? options.threads : nn::AvailableCores());
+    model->weights->eval();
+    std::shared_ptr<EncoderSteps> encoder = model->encoder;
+    if (options.device == "cpu" && model->pack) {
+      absl::StatusOr<std::shared_ptr<EncoderSteps>> packed =
+          model->pack(bf16 ? nn::onednn::Precision::kBFloat16 : nn::onednn::Precision::kFloat32,
+                      options.threads > 0 ? options.threads : nn::AvailableCores());
+      if (packed.ok()) {
+        encoder = *std::move(packed);
+      } else if (bf16 || !absl::IsUnimplemented(packed.status())) {
+        return packed.status();
+      }
     }
-    return std::make_unique<PlainNetwork>(std::move(sam), at::Device(options.device),
-                                          std::move(blocks));
+    return std::make_unique<FamilyNetwork>(*std::move(model), at::Device(options.device),
+                                           std::move(encoder));
   });
 }
 

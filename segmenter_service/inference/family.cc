@@ -1,0 +1,141 @@
+#include "segmenter_service/inference/family.h"
+
+#include <absl/strings/str_cat.h>
+
+#include <utility>
+
+#include "segmenter_service/modeling/mobile_sam.h"
+#include "segmenter_service/modeling/sam.h"
+#include "segmenter_service/modeling/sam2.h"
+#include "segmenter_service/modeling/sam2_config.h"
+#include "segmenter_service/modeling/shape_reader.h"
+#include "segmenter_service/modeling/sidecar.h"
+#include "segmenter_service/modeling/tiny_vit_config.h"
+#include "segmenter_service/packed/packed_hiera.h"
+#include "segmenter_service/packed/packed_tiny_vit.h"
+#include "segmenter_service/packed/packed_vit.h"
+
+namespace segmenter {
+namespace {
+
+using Kind = MaskDecoderConfig::Kind;
+
+// What all families' modules and configs have under the same names.
+template <typename Module>
+FamilyModel Describe(const Module& module, std::int64_t image_size, std::int64_t grid) {
+  const auto& config = module->config;
+  FamilyModel model;
+  model.spec.name = config.Name();
+  model.spec.image_size = static_cast<int>(image_size);
+  model.spec.low_res_size = static_cast<int>(4 * grid);
+  model.weights = module.ptr();
+  model.prompt_encoder = module->prompt_encoder;
+  model.mask_decoder = module->mask_decoder;
+  const std::int64_t dim = config.embed_dim;
+  model.embedding_shapes.push_back({dim, grid, grid, {}});
+  if (config.mask_decoder.kind != Kind::kSam) {
+    model.embedding_shapes.push_back({dim / 8, 4 * grid, 4 * grid, {}});
+  }
+  if (config.mask_decoder.kind == Kind::kSam2) {
+    model.embedding_shapes.push_back({dim / 4, 2 * grid, 2 * grid, {}});
+  }
+  return model;
+}
+
+absl::Status SetOptions(const FamilyOptions& options, absl::string_view name,
+                        MaskDecoderConfig* config) {
+  if (options.hq_token_only && config->kind != Kind::kHq) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--hq_token_only needs an HQ-SAM checkpoint; this is ", name));
+  }
+  config->hq_token_only = options.hq_token_only;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<FamilyModel> MakeSam(const checkpoint::StateDict& state_dict,
+                                    const FamilyOptions& options) {
+  absl::StatusOr<SamConfig> config = InferConfig(state_dict);
+  if (!config.ok()) return config.status();
+  absl::Status status = SetOptions(options, config->Name(), &config->mask_decoder);
+  if (!status.ok()) return status;
+  Sam sam(*config);
+  const ImageEncoderConfig& encoder = config->image_encoder;
+  FamilyModel model = Describe(sam, encoder.image_size, encoder.grid());
+  model.encoder = sam->image_encoder.ptr();
+  model.pack = [sam, encoder](nn::onednn::Precision precision,
+                              int threads) -> absl::StatusOr<std::shared_ptr<EncoderSteps>> {
+    return std::make_shared<PackedViT>(sam->image_encoder, encoder, precision, threads);
+  };
+  return model;
+}
+
+absl::StatusOr<FamilyModel> MakeMobileSam(const checkpoint::StateDict& state_dict,
+                                          const FamilyOptions& options) {
+  Sidecar sidecar(options.sidecar);
+  absl::StatusOr<MobileSamConfig> config = InferMobileSamConfig(state_dict, sidecar);
+  if (!config.ok()) return config.status();
+  absl::Status status = SetOptions(options, config->Name(), &config->mask_decoder);
+  if (!status.ok()) return status;
+  MobileSam sam(*config);
+  const TinyViTConfig& encoder = config->image_encoder;
+  FamilyModel model = Describe(sam, encoder.image_size, encoder.grid());
+  model.encoder = sam->image_encoder.ptr();
+  model.unused_prefixes = MobileSamImpl::UnusedPrefixes();
+  model.pack = [sam, encoder](nn::onednn::Precision precision, int threads) {
+    return PackTinyViT(sam->image_encoder, encoder, precision, threads);
+  };
+  return model;
+}
+
+absl::StatusOr<FamilyModel> MakeSam2(const checkpoint::StateDict& state_dict,
+                                     const FamilyOptions& options) {
+  Sidecar sidecar(options.sidecar);
+  absl::StatusOr<Sam2Config> config = InferSam2Config(state_dict, sidecar);
+  if (!config.ok()) return config.status();
+  absl::Status status = SetOptions(options, config->Name(), &config->mask_decoder);
+  if (!status.ok()) return status;
+  Sam2 sam(*config);
+  FamilyModel model = Describe(sam, config->image_encoder.image_size, config->grid());
+  model.encoder = sam.ptr();
+  model.unused_prefixes = Sam2Impl::UnusedPrefixes();
+  model.pack = [sam](nn::onednn::Precision precision,
+                     int threads) -> absl::StatusOr<std::shared_ptr<EncoderSteps>> {
+    return PackHiera(sam, precision, threads);
+  };
+  model.spec.framing = Framing::kStretch;
+  model.pads_boxes = true;
+  model.logit_limit = 32;
+  return model;
+}
+
+// By the first tensor name that only this kind of encoder has.
+struct Family {
+  const char* sign;
+  absl::StatusOr<FamilyModel> (*make)(const checkpoint::StateDict&, const FamilyOptions&);
+};
+constexpr Family kFamilies[] = {
+    {"image_encoder.trunk.", MakeSam2},
+    {"image_encoder.patch_embed.seq.", MakeMobileSam},
+    {"image_encoder.", MakeSam},
+};
+
+}  // namespace
+
+absl::StatusOr<FamilyModel> MakeModel(const checkpoint::StateDict& state_dict,
+                                      const FamilyOptions& options) {
+  for (const Family& family : kFamilies) {
+    if (AnyNameStartsWith(state_dict, family.sign)) return family.make(state_dict, options);
+  }
+  if (AnyNameStartsWith(state_dict, "backbone.") && AnyNameStartsWith(state_dict, "bbox_head.")) {
+    return absl::InvalidArgumentError(
+        "this is a detector's checkpoint; a Segment Anything checkpoint is needed "
+        "(the detector's goes to duet-detector)");
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "no tensor is named 'image_encoder.…', so this is no Segment Anything checkpoint; ",
+      state_dict.empty() ? "the file holds no tensors"
+                         : absl::StrCat("the first of its ", state_dict.size(), " is '",
+                                        state_dict.front().first, "'")));
+}
+
+}  // namespace segmenter

@@ -1,0 +1,46 @@
+// An image encoder as a row of steps, so that a server can do something between them: answer a
+// click, or stop. The plain encoders and their packed forms look the same from here.
+#ifndef DUET_SEGMENTER_SERVICE_MODELING_ENCODER_STEPS_H_
+#define DUET_SEGMENTER_SERVICE_MODELING_ENCODER_STEPS_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+namespace segmenter {
+
+struct EncodedImage {
+  at::Tensor embedding;  // [B, C, grid, grid]
+  // What some mask decoders read besides (MaskDecoder::HighResFeatures), finest first, [B, C', H,
+  // W]. HQ-SAM: one early feature map. SAM 2: the two finest levels of its pyramid.
+  std::vector<at::Tensor> levels;
+};
+
+// Between two calls anything may happen, another picture's calls too: all state is in the tensors.
+class EncoderSteps {
+ public:
+  virtual ~EncoderSteps() = default;
+
+  virtual std::int64_t step_count() const = 0;
+  // [B, 3, S, S], normalised, to what the steps work on (their own business).
+  virtual at::Tensor Begin(const at::Tensor& input) = 0;
+  // 0 <= index < step_count(), in order; may work in place. Appends to `levels`, which is null if
+  // nobody will read them and the embedding doesn't need them.
+  virtual at::Tensor Step(std::int64_t index, const at::Tensor& tokens,
+                          std::vector<at::Tensor>* levels) = 0;
+  virtual EncodedImage Finish(const at::Tensor& tokens, std::vector<at::Tensor> levels) = 0;
+
+  // All of it, without anything between.
+  EncodedImage Encode(const at::Tensor& input) {
+    std::vector<at::Tensor> levels;
+    at::Tensor tokens = Begin(input);
+    for (std::int64_t i = 0; i < step_count(); ++i) tokens = Step(i, tokens, &levels);
+    return Finish(tokens, std::move(levels));
+  }
+};
+
+}  // namespace segmenter
+
+#endif  // DUET_SEGMENTER_SERVICE_MODELING_ENCODER_STEPS_H_

@@ -1,0 +1,51 @@
+// Reads the sizes of a network from the names and shapes of a checkpoint's tensors. Knows no Torch.
+#ifndef DUET_SEGMENTER_SERVICE_MODELING_SHAPE_READER_H_
+#define DUET_SEGMENTER_SERVICE_MODELING_SHAPE_READER_H_
+
+#include <absl/container/flat_hash_map.h>
+#include <absl/status/status.h>
+#include <absl/strings/string_view.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "checkpoint/checkpoint.h"
+
+namespace segmenter {
+
+using Shape = std::vector<std::int64_t>;
+
+// Remembers the first complaint, after which everything reads as 1. `state_dict` must outlive it.
+class ShapeReader {
+ public:
+  explicit ShapeReader(const checkpoint::StateDict& state_dict);
+
+  bool Has(absl::string_view name) const { return shapes_.contains(name); }
+  // 1 + the largest N of names "<prefix>N.…", 0 if there are none.
+  std::int64_t CountIndexed(absl::string_view prefix) const;
+
+  // `dims` says in words what the shape means, one entry a dimension.
+  Shape Read(const std::string& name, const std::vector<absl::string_view>& dims);
+  // Complains that `name` is such and such "but " `needed`.
+  void Require(bool condition, absl::string_view name, absl::string_view needed);
+  // Shapes may claim any size, memory is allocated for what they claim: `weights` (a lower bound of
+  // the network's) must not be more than the file can hold.
+  void RequireBacked(std::int64_t weights);
+
+  const absl::Status& status() const { return status_; }
+
+ private:
+  void Complain(std::string message);
+
+  const checkpoint::StateDict& state_dict_;
+  absl::flat_hash_map<absl::string_view, const Shape*> shapes_;
+  absl::Status status_;
+};
+
+// True if a name begins with `prefix`.
+bool AnyNameStartsWith(const checkpoint::StateDict& state_dict, absl::string_view prefix);
+
+}  // namespace segmenter
+
+#endif  // DUET_SEGMENTER_SERVICE_MODELING_SHAPE_READER_H_

@@ -1,0 +1,96 @@
+// What the packed encoders share: layer norms over rows of tokens, and the numbers of parts that
+// work is cut into.
+#ifndef DUET_SEGMENTER_SERVICE_PACKED_PACKED_LAYERS_H_
+#define DUET_SEGMENTER_SERVICE_PACKED_PACKED_LAYERS_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <type_traits>
+#include <vector>
+
+#include "nn/layers.h"
+#include "nn/onednn/bfloat16.h"
+#include "nn/onednn/matmul.h"
+#include "nn/onednn/rowwise.h"
+
+namespace segmenter {
+
+inline std::vector<float> ToVector(const at::Tensor& tensor) {
+  const at::Tensor t = tensor.detach().to(at::kFloat).contiguous();
+  return {t.data_ptr<float>(), t.data_ptr<float>() + t.numel()};
+}
+
+template <typename T>
+T FromFloat(float value) {
+  T out;
+  nn::onednn::Store(value, &out);
+  return out;
+}
+
+template <typename T>
+std::vector<T> FromFloats(const at::Tensor& tensor) {
+  std::vector<T> out;
+  for (const float value : ToVector(tensor)) out.push_back(FromFloat<T>(value));
+  return out;
+}
+
+template <typename T>
+constexpr nn::onednn::Precision kPrecisionOf =
+    std::is_same_v<T, float> ? nn::onednn::Precision::kFloat32 : nn::onednn::Precision::kBFloat16;
+
+// A linear layer whose factors are of type T; see PackedLinear.
+template <typename T>
+std::unique_ptr<nn::onednn::PackedLinear> MakeLinear(const at::Tensor& weight,
+                                                     const at::Tensor& bias, std::int64_t rows,
+                                                     nn::onednn::Precision output,
+                                                     nn::onednn::Epilogue epilogue, int threads) {
+  return std::make_unique<nn::onednn::PackedLinear>(weight, bias, rows, kPrecisionOf<T>, output,
+                                                    epilogue, threads);
+}
+template <typename T>
+std::unique_ptr<nn::onednn::PackedLinear> MakeLinear(const nn::Linear& layer, std::int64_t rows,
+                                                     nn::onednn::Precision output,
+                                                     nn::onednn::Epilogue epilogue, int threads) {
+  return MakeLinear<T>(layer->weight, layer->bias, rows, output, epilogue, threads);
+}
+
+// Tokens that go through wide layers together, a thread: what they become there (a few hundred
+// channels of float32) stays in its L2 cache.
+constexpr std::int64_t kTokensPerThread = 512;
+
+// The largest divisor of `count` that is at most `limit`.
+inline std::int64_t DivisorUpTo(std::int64_t count, std::int64_t limit) {
+  for (std::int64_t d = count < limit ? count : limit; d > 1; --d) {
+    if (count % d == 0) return d;
+  }
+  return 1;
+}
+
+// A layer norm over the rows of a map. Immutable.
+class RowNorm {
+ public:
+  RowNorm(const at::Tensor& weight, const at::Tensor& bias, double eps)
+      : weight_(ToVector(weight)), bias_(ToVector(bias)), eps_(static_cast<float>(eps)) {}
+  explicit RowNorm(const nn::LayerNorm& norm) : RowNorm(norm->weight, norm->bias, norm->eps) {}
+
+  // [rows, C] to the same. T: float or BFloat16Bits.
+  template <typename T>
+  void Run(const float* x, std::int64_t rows, T* output) const {
+    const std::int64_t width = static_cast<std::int64_t>(weight_.size());
+#pragma omp parallel for schedule(static)
+    for (std::int64_t r = 0; r < rows; ++r) {
+      nn::onednn::LayerNormRow(x + r * width, weight_.data(), bias_.data(), eps_, width,
+                               output + r * width);
+    }
+  }
+
+ private:
+  std::vector<float> weight_, bias_;
+  float eps_;
+};
+
+}  // namespace segmenter
+
+#endif  // DUET_SEGMENTER_SERVICE_PACKED_PACKED_LAYERS_H_

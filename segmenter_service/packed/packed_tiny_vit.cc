@@ -1,0 +1,300 @@
+#include "segmenter_service/packed/packed_tiny_vit.h"
+
+#include <ATen/Functions.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "nn/batch_norm_fold.h"
+#include "nn/onednn/depthwise.h"
+#include "nn/onednn/graph.h"
+#include "nn/onednn/matmul.h"
+#include "segmenter_service/packed/packed_layers.h"
+#include "segmenter_service/packed/window_attention.h"
+
+namespace segmenter {
+namespace {
+
+using nn::onednn::BFloat16Bits;
+using nn::onednn::Depthwise3x3;
+using nn::onednn::Epilogue;
+using nn::onednn::PackedLinear;
+using nn::onednn::Precision;
+
+nn::FoldedConv Fold(const ConvNorm& module) { return nn::FoldBatchNorm(*module->c, *module->bn); }
+
+// [1, height + 1, width, channels], unset but for the last row.
+at::Tensor NewMap(std::int64_t height, std::int64_t width, std::int64_t channels) {
+  at::Tensor map = at::empty({1, height + 1, width, channels});
+  map.select(1, height).zero_();
+  return map;
+}
+
+// What all layers are made with.
+struct Shape2d {
+  std::int64_t height, width;
+  int threads;
+};
+
+// Float32 tokens as a product wants them; `scratch` is for what has to be converted.
+template <typename T>
+const T* Converted(const float* x, std::int64_t count, std::vector<T>* scratch) {
+  if constexpr (std::is_same_v<T, float>) {
+    return x;
+  } else {
+    scratch->resize(count);
+    T* out = scratch->data();
+#pragma omp parallel for simd schedule(static)
+    for (std::int64_t i = 0; i < count; ++i) nn::onednn::Store(x[i], &out[i]);
+    return out;
+  }
+}
+
+// 1x1, depthwise 3x3, 1x1, with GELU after the first two: MbConv, which adds its input and applies
+// GELU once more, and PatchMerging.
+//
+// Rows of the input pass in strips. The first convolution runs one row ahead of the others, and the
+// last two rows that it made move to the front for the next strip.
+template <typename T>
+class ConvTriple {
+ public:
+  ConvTriple(const ConvNorm& conv1, const ConvNorm& conv2, const ConvNorm& conv3, bool residual,
+             const Shape2d& shape)
+      : height_(shape.height),
+        width_(shape.width),
+        in_(conv1->c->options.in_channels),
+        hidden_(conv1->c->options.out_channels),
+        out_(conv3->c->options.out_channels),
+        residual_(residual),
+        strip_(DivisorUpTo(height_ / 2, std::max<std::int64_t>(
+                                            1, kTokensPerThread * shape.threads / width_ / 2)) *
+               2),
+        depthwise_(Fold(conv2).weight, Fold(conv2).bias, conv2->c->options.stride, /*gelu=*/true),
+        rows_((strip_ + 2) * width_ * hidden_),
+        filtered_(strip_ * width_ * hidden_) {
+    const nn::FoldedConv wide = Fold(conv1), narrow = Fold(conv3);
+    const auto widen = [&](std::int64_t rows) {
+      return MakeLinear<T>(wide.weight.flatten(1), wide.bias, rows * width_, kPrecisionOf<T>,
+                           Epilogue::kGelu, shape.threads);
+    };
+    first_ = widen(1);
+    widen_ = widen(strip_);
+    const std::int64_t stride = depthwise_.stride();
+    narrow_ = MakeLinear<T>(narrow.weight.flatten(1), narrow.bias,
+                            strip_ / stride * (width_ / stride), Precision::kFloat32,
+                            residual ? Epilogue::kAddToOutput : Epilogue::kNone, shape.threads);
+  }
+
+  at::Tensor Run(const at::Tensor& tokens) {
+    const std::int64_t stride = depthwise_.stride();
+    const std::int64_t out_width = width_ / stride, row = width_ * hidden_;
+    const float* in = tokens.data_ptr<float>();
+    at::Tensor result = NewMap(height_ / stride, out_width, out_);
+    float* out = result.data_ptr<float>();
+    // rows_[i] is row `start - 1 + i` of the first convolution's output.
+    Widen(*first_, in, 1, rows_.data() + row);
+    for (std::int64_t start = 0; start < height_; start += strip_) {
+      if (start > 0) std::memmove(rows_.data(), rows_.data() + strip_ * row, 2 * row * sizeof(T));
+      Widen(*widen_, in + (start + 1) * width_ * in_, strip_, rows_.data() + 2 * row);
+      const std::int64_t out_rows = strip_ / stride;
+#pragma omp parallel for schedule(static)
+      for (std::int64_t r = 0; r < out_rows; ++r) {
+        const std::int64_t y = start + r * stride;
+        const T* here = rows_.data() + (r * stride + 1) * row;
+        depthwise_.Row(y > 0 ? here - row : nullptr, here, y + 1 < height_ ? here + row : nullptr,
+                       width_, filtered_.data() + r * out_width * hidden_);
+      }
+      const std::int64_t count = out_rows * out_width * out_;
+      float* part = out + start / stride * out_width * out_;
+      if (residual_) std::memcpy(part, in + start * width_ * in_, count * sizeof(float));
+      narrow_->Run(filtered_.data(), part);
+      if (!residual_) continue;
+#pragma omp parallel for schedule(static)
+      for (std::int64_t r = 0; r < out_rows; ++r) {
+        nn::onednn::GeluRow(out_width * out_, part + r * out_width * out_);
+      }
+    }
+    return result;
+  }
+
+ private:
+  void Widen(PackedLinear& layer, const float* in, std::int64_t rows, T* out) {
+    layer.Run(Converted(in, rows * width_ * in_, &converted_), out);
+  }
+
+  const std::int64_t height_, width_, in_, hidden_, out_;
+  const bool residual_;
+  const std::int64_t strip_;  // rows of the input at a time; even, divides the height
+  const Depthwise3x3 depthwise_;
+  std::unique_ptr<PackedLinear> first_, widen_, narrow_;
+  std::vector<T> rows_, filtered_, converted_;
+};
+
+// TinyViTBlock.
+template <typename T>
+class AttentionBlock {
+ public:
+  AttentionBlock(TinyViTBlock block, const TinyViTConfig::Layer& layer, const Shape2d& shape)
+      : height_(shape.height),
+        width_(shape.width),
+        dim_(layer.dim),
+        mlp_rows_(DivisorUpTo(height_ * width_, kTokensPerThread * shape.threads)),
+        attention_({.grid = height_,
+                    .window = layer.window,
+                    .heads = layer.num_heads,
+                    .head_dim = layer.dim / layer.num_heads,
+                    .order = WindowAttentionShape::Order::kByHead},
+                   PadToken(*block->attn), ToVector(block->attn->BiasTable())),
+        norm1_(block->attn->norm),
+        norm2_(block->mlp->norm),
+        local_conv_(Fold(block->local_conv).weight, Fold(block->local_conv).bias, /*stride=*/1,
+                    /*gelu=*/false),
+        normed_(height_ * width_ * dim_),
+        qkv_(height_ * width_ * 3 * dim_),
+        hidden_(mlp_rows_ * layer.hidden) {
+    const auto linear = [&](const nn::Linear& module, std::int64_t rows, Precision output,
+                            Epilogue epilogue) {
+      return MakeLinear<T>(module, rows, output, epilogue, shape.threads);
+    };
+    const std::int64_t tokens = height_ * width_;
+    qkv_layer_ = linear(block->attn->qkv, tokens, kPrecisionOf<T>, Epilogue::kNone);
+    proj_ = linear(block->attn->proj, tokens, Precision::kFloat32, Epilogue::kAddToOutput);
+    fc1_ = linear(block->mlp->fc1, mlp_rows_, kPrecisionOf<T>, Epilogue::kGelu);
+    fc2_ = linear(block->mlp->fc2, mlp_rows_, Precision::kFloat32, Epilogue::kAddToOutput);
+  }
+
+  at::Tensor Run(const at::Tensor& tokens) {
+    const std::int64_t count = height_ * width_, row = width_ * dim_;
+    float* x = tokens.data_ptr<float>();
+    norm1_.Run(x, count, normed_.data());
+    qkv_layer_->Run(normed_.data(), qkv_.data());
+    attention_.Run(qkv_.data(), normed_.data());
+    proj_->Run(normed_.data(), x);
+
+    at::Tensor result = NewMap(height_, width_, dim_);
+    float* y = result.data_ptr<float>();
+#pragma omp parallel for schedule(static)
+    for (std::int64_t r = 0; r < height_; ++r) {
+      local_conv_.Row<float>(r > 0 ? x + (r - 1) * row : nullptr, x + r * row,
+                             r + 1 < height_ ? x + (r + 1) * row : nullptr, width_, y + r * row);
+    }
+    for (std::int64_t first = 0; first < count; first += mlp_rows_) {
+      float* part = y + first * dim_;
+      norm2_.Run(part, mlp_rows_, normed_.data());
+      fc1_->Run(normed_.data(), hidden_.data());
+      fc2_->Run(hidden_.data(), part);
+    }
+    return result;
+  }
+
+ private:
+  // A pad token is zero before the norm, so its query, key and value are constant.
+  static std::vector<T> PadToken(const TinyAttentionImpl& attention) {
+    const nn::Linear& qkv = attention.qkv;
+    return FromFloats<T>(at::mv(qkv->weight, attention.norm->bias) + qkv->bias);
+  }
+
+  const std::int64_t height_, width_, dim_, mlp_rows_;
+  WindowAttention<T> attention_;
+  const RowNorm norm1_, norm2_;
+  const Depthwise3x3 local_conv_;
+  std::unique_ptr<PackedLinear> qkv_layer_, proj_, fc1_, fc2_;
+  std::vector<T> normed_, qkv_, hidden_;
+};
+
+// Two convolutions of stride 2.
+absl::StatusOr<std::unique_ptr<nn::onednn::Program>> CompilePatches(
+    const TinyPatchEmbed& patches, int image_size, const nn::onednn::CompileOptions& options) {
+  nn::onednn::Graph graph;
+  const nn::FoldedConv conv1 = Fold(patches->conv1), conv2 = Fold(patches->conv2);
+  nn::onednn::Value x = graph.Input(3, image_size, image_size);
+  x = graph.Conv(x, conv1.weight, conv1.bias,
+                 {.stride = 2, .activation = nn::onednn::Activation::kGelu});
+  x = graph.Conv(x, conv2.weight, conv2.bias, {.stride = 2});
+  graph.Output(x);
+  return graph.Compile(options);
+}
+
+template <typename T>
+class PackedTinyViT final : public EncoderSteps {
+ public:
+  PackedTinyViT(TinyViT encoder, const TinyViTConfig& config, int threads,
+                std::unique_ptr<nn::onednn::Program> patches)
+      : encoder_(std::move(encoder)), patches_(std::move(patches)) {
+    std::int64_t side = config.image_size / 4;
+    std::int64_t layer = 0;
+    for (std::int64_t i = 0; i < encoder_->step_count(); ++i) {
+      const Shape2d shape{side, side, threads};
+      const TinyViTImpl::Part& part = encoder_->part(i);
+      if (const auto* conv = std::get_if<MbConv>(&part)) {
+        steps_.push_back(std::make_unique<ConvTriple<T>>((*conv)->conv1, (*conv)->conv2,
+                                                         (*conv)->conv3, /*residual=*/true, shape));
+      } else if (const auto* merging = std::get_if<PatchMerging>(&part)) {
+        steps_.push_back(std::make_unique<ConvTriple<T>>(
+            (*merging)->conv1, (*merging)->conv2, (*merging)->conv3, /*residual=*/false, shape));
+        side /= config.layers[layer++].stride;
+      } else {
+        steps_.push_back(std::make_unique<AttentionBlock<T>>(std::get<TinyViTBlock>(part),
+                                                             config.layers[layer], shape));
+      }
+    }
+  }
+
+  std::int64_t step_count() const override { return static_cast<std::int64_t>(steps_.size()); }
+
+  at::Tensor Begin(const at::Tensor& input) override {
+    patches_->Run(input.data_ptr<float>());
+    const nn::onednn::Program::Output patches = patches_->output(0);
+    at::Tensor tokens = NewMap(patches.height, patches.width, patches.channels);
+    std::memcpy(tokens.data_ptr<float>(), patches.data,
+                sizeof(float) * patches.height * patches.width * patches.channels);
+    return tokens;
+  }
+
+  at::Tensor Step(std::int64_t index, const at::Tensor& tokens,
+                  std::vector<at::Tensor>* levels) override {
+    at::Tensor out = std::visit([&](auto& step) { return step->Run(tokens); },
+                                steps_[static_cast<std::size_t>(index)]);
+    if (levels != nullptr && encoder_->IsLevel(index)) levels->push_back(ToMap(out));
+    return out;
+  }
+
+  EncodedImage Finish(const at::Tensor& tokens, std::vector<at::Tensor> levels) override {
+    return encoder_->Finish(ToMap(tokens), std::move(levels));
+  }
+
+ private:
+  // As the plain encoder's, without the row that is there to be read past the end.
+  static at::Tensor ToMap(const at::Tensor& tokens) {
+    return tokens.slice(1, 0, tokens.size(1) - 1).permute({0, 3, 1, 2}).contiguous();
+  }
+
+  using AnyStep = std::variant<std::unique_ptr<ConvTriple<T>>, std::unique_ptr<AttentionBlock<T>>>;
+
+  TinyViT encoder_;
+  const std::unique_ptr<nn::onednn::Program> patches_;
+  std::vector<AnyStep> steps_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<EncoderSteps>> PackTinyViT(TinyViT encoder,
+                                                          const TinyViTConfig& config,
+                                                          Precision precision, int threads) {
+  auto patches = CompilePatches(encoder->patch_embed, static_cast<int>(config.image_size),
+                                {.precision = precision});
+  if (!patches.ok()) return patches.status();
+  if (precision == Precision::kFloat32) {
+    return std::make_shared<PackedTinyViT<float>>(std::move(encoder), config, threads,
+                                                  *std::move(patches));
+  }
+  return std::make_shared<PackedTinyViT<BFloat16Bits>>(std::move(encoder), config, threads,
+                                                       *std::move(patches));
+}
+
+}  // namespace segmenter

@@ -1,0 +1,59 @@
+// All heads of one attention layer over a square map of tokens, within windows or over all of it.
+#ifndef DUET_SEGMENTER_SERVICE_PACKED_WINDOW_ATTENTION_H_
+#define DUET_SEGMENTER_SERVICE_PACKED_WINDOW_ATTENTION_H_
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "segmenter_service/packed/attention.h"
+
+namespace segmenter {
+
+struct WindowAttentionShape {
+  std::int64_t grid = 0;    // side of the map
+  std::int64_t window = 0;  // side; 0: the whole map
+  std::int64_t heads = 0, head_dim = 0;
+  // In a token of qkv: [q | k | v], each with all heads, or [q k v] of each head in turn.
+  enum class Order { kByPart, kByHead } order = Order::kByPart;
+  // Queries are the largest of each 2x2, and so is the output.
+  bool pool = false;
+};
+
+// T: float or BFloat16Bits. One Run at a time.
+template <typename T>
+class WindowAttention {
+ public:
+  // `pad`: qkv of the tokens that fill up the last windows, [3 * heads * head_dim]. `biases`: added
+  // to the scores, [heads, window^2, window^2], or empty.
+  WindowAttention(const WindowAttentionShape& shape, std::vector<T> pad, std::vector<float> biases);
+
+  // qkv [grid^2, 3 * heads * head_dim] to [grid^2 (or a quarter), heads * head_dim].
+  void Run(const T* qkv, T* output);
+
+ private:
+  std::int64_t Offset(std::int64_t part, std::int64_t head) const {
+    const auto& s = shape_;
+    return (s.order == WindowAttentionShape::Order::kByPart ? part * s.heads + head
+                                                            : 3 * head + part) *
+           s.head_dim;
+  }
+  void RunInWindows(const T* qkv, T* output);
+  void RunOverAll(const T* qkv, T* output);
+  // visit(index in the window, the token of qkv), row by row.
+  template <typename Visit>
+  void ForEachToken(const T* qkv, std::int64_t top, std::int64_t left, const Visit& visit) const;
+  // The largest of each 2x2 of [side, side, head_dim], in place.
+  void Pool(std::int64_t side, float* queries) const;
+
+  const WindowAttentionShape shape_;
+  const std::int64_t width_;  // of the output
+  const std::vector<T> pad_;
+  const std::vector<float> biases_;
+  const std::optional<HeadAttention<T>> over_all_;     // if there are no windows
+  std::vector<typename HeadAttention<T>::Keys> keys_;  // of each head, over all of the map
+};
+
+}  // namespace segmenter
+
+#endif  // DUET_SEGMENTER_SERVICE_PACKED_WINDOW_ATTENTION_H_

@@ -1,0 +1,101 @@
+#include "segmenter_service/inference/family.h"
+
+#include <absl/strings/numbers.h>
+#include <absl/strings/str_split.h>
+#include <gmock/gmock.h>
+#include <sys/mman.h>
+
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "nn/layers.h"
+#include "nn/state_dict.h"
+#include "tests/testing/status_matchers.h"
+
+namespace segmenter {
+namespace {
+
+using duet_testing::IsOk;
+using duet_testing::StatusIs;
+using testing::HasSubstr;
+
+const std::string kData = std::string(DUET_TEST_DATA) + "/segmenter/";
+
+// The tensors of an official file, from a list of its names and shapes. They share memory that is
+// never touched.
+checkpoint::StateDict ReadManifest(const std::string& name) {
+  constexpr std::size_t kBytes = std::size_t{1} << 30;  // more than any of the lists
+  static void* const memory =
+      mmap(nullptr, kBytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  checkpoint::StateDict state_dict;
+  std::ifstream file(kData + "manifests/" + name + ".txt");
+  std::size_t offset = 0;
+  for (std::string line; std::getline(file, line);) {
+    const std::vector<std::string> words = absl::StrSplit(line, ' ');
+    checkpoint::TensorView view;
+    for (std::size_t i = 1; i < words.size(); ++i) {
+      EXPECT_TRUE(absl::SimpleAtoi(words[i], &view.shape.emplace_back()));
+    }
+    if (words.size() == 1) view.dtype = checkpoint::DType::kInt64;  // a count of batches
+    view.strides = checkpoint::ContiguousStrides(view.shape);
+    view.data = static_cast<const std::byte*>(memory) + offset;
+    offset += (view.NumElements() * SizeOf(view.dtype) + 63) / 64 * 64;
+    EXPECT_LE(offset, kBytes);
+    state_dict.emplace_back(words[0], view);
+  }
+  EXPECT_FALSE(state_dict.empty()) << name;
+  return state_dict;
+}
+
+class OfficialFilesTest : public testing::TestWithParam<const char*> {};
+
+TEST_P(OfficialFilesTest, AreRecognisedAndHaveAllNamesAndShapes) {
+  const checkpoint::StateDict file = ReadManifest(GetParam());
+  const nn::SkipInitialization loaded_below;
+
+  ASSERT_OK_AND_ASSIGN(const FamilyModel model, MakeModel(file, {}));
+
+  EXPECT_EQ(model.spec.name, GetParam());
+  EXPECT_EQ(model.spec.image_size, 1024);
+  EXPECT_EQ(model.spec.low_res_size, 256);
+  EXPECT_THAT(
+      nn::LoadStateDict(file, *model.weights,
+                        {.memory = nn::Memory::kBorrow, .ignored_prefixes = model.unused_prefixes}),
+      IsOk());
+}
+
+INSTANTIATE_TEST_SUITE_P(Manifests, OfficialFilesTest,
+                         testing::Values("mobile-sam", "sam-hq-vit-b", "sam-hq-vit-tiny",
+                                         "sam2.1-hiera-tiny", "sam2.1-hiera-small",
+                                         "sam2.1-hiera-base-plus", "sam2.1-hiera-large"));
+
+void ExpectRefused(const checkpoint::StateDict& state_dict, const FamilyOptions& options,
+                   const std::string& text) {
+  EXPECT_THAT(MakeModel(state_dict, options),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(text)));
+}
+
+TEST(MakeModelTest, SaysWhatAForeignFileIs) {
+  const checkpoint::TensorView any = ReadManifest("mobile-sam").front().second;
+  ExpectRefused({{"backbone.stem.0.conv.weight", any}, {"bbox_head.rtm_cls.0.weight", any}}, {},
+                "duet-detector");
+  ExpectRefused({{"conv1.weight", any}}, {}, "the first of its 1 is 'conv1.weight'");
+  ExpectRefused({}, {}, "the file holds no tensors");
+}
+
+TEST(MakeModelTest, HqTokenOnlyNeedsAnHqDecoder) {
+  ExpectRefused(ReadManifest("mobile-sam"), {.hq_token_only = true},
+                "--hq_token_only needs an HQ-SAM checkpoint; this is mobile-sam");
+}
+
+TEST(MakeModelTest, AnHqDecoderMustFitItsEncoder) {
+  checkpoint::StateDict file = ReadManifest("sam-hq-vit-tiny");
+  for (auto& [name, view] : file) {
+    if (name == "mask_decoder.compress_vit_feat.0.weight") view.shape[0] = 128;
+  }
+  ExpectRefused(file, {}, "the encoder's second stage gives 160 channels");
+}
+
+}  // namespace
+}  // namespace segmenter

@@ -1,0 +1,80 @@
+#include "segmenter_service/packed/packed_hiera.h"
+
+#include <ATen/Functions.h>
+#include <gtest/gtest.h>
+#include <torch/types.h>
+
+#include "nn/threads.h"
+
+namespace segmenter {
+namespace {
+
+// Grids of 32, 16, 8 and 4; windows of 6, of 3 and of 5 are padded. Block 5 attends globally.
+Sam2Config SmallModel() {
+  Sam2Config config;
+  config.embed_dim = 32;
+  config.mask_decoder.kind = MaskDecoderConfig::Kind::kSam2;
+  config.mask_decoder.mlp_dim = 32;
+  HieraConfig& trunk = config.image_encoder;
+  trunk.image_size = 128;
+  trunk.embed_dim = 16;
+  trunk.num_heads = 1;
+  trunk.stages = {1, 2, 3, 1};
+  trunk.global_att_blocks = {5};
+  trunk.window_spec = {8, 6, 6, 3};
+  trunk.mlp_ratio = 2;
+  return config;
+}
+
+Sam2 RandomModel() {
+  torch::NoGradGuard no_grad;
+  at::manual_seed(5);
+  Sam2 model(SmallModel());
+  for (auto& p : model->named_parameters()) {
+    if (p.value().dim() == 1) p.value().uniform_(-0.5, 1.5);
+    if (p.value().dim() == 2) p.value().normal_(0, 0.3);
+  }
+  model->eval();
+  return model;
+}
+
+double Error(const at::Tensor& got, const at::Tensor& want) {
+  EXPECT_EQ(got.sizes(), want.sizes());
+  return ((got - want).abs().max() / want.abs().max()).item<double>();
+}
+
+void ExpectStepsEqualThePlainOnes(nn::onednn::Precision precision, double tolerance) {
+  torch::NoGradGuard no_grad;
+  const int threads = nn::UseThreads(2);
+  Sam2 model = RandomModel();
+  const std::shared_ptr<EncoderSteps> packed = PackHiera(model, precision, threads);
+  ASSERT_EQ(packed->step_count(), 7);
+
+  at::Tensor tokens = model->Begin(at::randn({1, 3, 128, 128})).contiguous();
+  std::vector<at::Tensor> levels, packed_levels;
+  for (std::int64_t i = 0; i < packed->step_count(); ++i) {
+    // A copy, since the packed block may work in place.
+    const at::Tensor got = packed->Step(i, tokens.clone(), &packed_levels);
+    tokens = model->Step(i, tokens, &levels).contiguous();
+    EXPECT_LT(Error(got, tokens), tolerance) << "block " << i;
+  }
+  ASSERT_EQ(levels.size(), 4);
+  ASSERT_EQ(packed_levels.size(), 4);
+  for (std::size_t i = 0; i < levels.size(); ++i) {
+    EXPECT_LT(Error(packed_levels[i], levels[i]), tolerance) << "level " << i;
+  }
+}
+
+// A few dozen fp32 roundings of values of one size.
+TEST(PackedHieraTest, StepsEqualThePlainOnes) {
+  ExpectStepsEqualThePlainOnes(nn::onednn::Precision::kFloat32, 1e-5);
+}
+
+TEST(PackedHieraTest, BFloat16StaysWithinItsPrecision) {
+  if (!nn::onednn::CpuHasBFloat16()) GTEST_SKIP() << "no bf16 on this CPU";
+  // 8 bits: 0.4 % a rounding, some of them before an exponential.
+  ExpectStepsEqualThePlainOnes(nn::onednn::Precision::kBFloat16, 3e-2);
+}
+
+}  // namespace
+}  // namespace segmenter

@@ -82,7 +82,8 @@ absl::Status DetectorService::Answer(grpc::ServerContext* call, int rank,
 
 grpc::Status DetectorService::Detect(grpc::ServerContext* call, const proto::DetectRequest* request,
                                      proto::DetectResponse* response) {
-  const absl::Status status = Answer(call, kDetectRank, *request, response);
+  const int rank = request->background() ? kBatchRank : kDetectRank;
+  const absl::Status status = Answer(call, rank, *request, response);
   if (status.ok()) {
     const auto context = serving::RequestContextOf(*call);
     context->NoteNum("queue_ms", response->timing().queue_ms());

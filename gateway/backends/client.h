@@ -27,8 +27,8 @@ struct CallOptions {
   // Sent along as x-request-id and traceparent; "" sends none.
   std::string request_id;
   std::string traceparent;
-  // Nobody waits for this one call (a batch): a full queue is tried again until the deadline,
-  // instead of failing at once.
+  // Nobody waits for this one call (a batch): it gives way to others in the services' queues, and a
+  // full queue is tried again until the deadline, instead of failing at once.
   bool patient = false;
 };
 

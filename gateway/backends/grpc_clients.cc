@@ -57,6 +57,7 @@ class GrpcDetector final : public DetectorClient {
                                                              detector::DetectRequest request,
                                                              CallOptions options) override {
     request.mutable_image()->set_data(*image.bytes);
+    request.set_background(options.patient);
     return upstream_.Call<detector::DetectResponse>("/duet.detector.v1.Detector/Detect",
                                                     std::move(request), "", std::move(options));
   }
@@ -108,6 +109,7 @@ class GrpcSegmenter final : public SegmenterClient {
                                                                 CallOptions options) override {
     const std::string method = "/duet.segmenter.v1.Segmenter/Segment";
     request.set_image_id(image.id);
+    request.set_background(options.patient);
     auto by_id = upstream_.Call<segmenter::SegmentResponse>(method, request, image.id, options);
     auto answer = co_await std::move(by_id);
     if (answer.status().code() != absl::StatusCode::kNotFound) co_return answer;

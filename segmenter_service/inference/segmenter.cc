@@ -134,7 +134,8 @@ absl::StatusOr<EmbedAnswer> Segmenter::FindEmbedding(const SegmentQuestion& ques
     if (absl::Status status = CheckPrompts(question, header->size, low_res_size); !status.ok()) {
       return status;
     }
-    return EmbedFor(current, question.image, kOpenedTaskRank, limits);
+    return EmbedFor(current, question.image, question.background ? kBatchRank : kOpenedTaskRank,
+                    limits);
   }
   absl::StatusOr<EmbedAnswer> answer = FindCached(current, question.image_id);
   if (!answer.ok()) return answer;
@@ -176,9 +177,9 @@ absl::StatusOr<SegmentAnswer> Segmenter::Segment(const SegmentQuestion& question
   }
 
   CallTimes& times = answer.image.times;
-  absl::StatusOr<LowResMasks> masks =
-      DecodeInPieces(answer.image, prompts, question.multimask_output, kSegmentRank, kSegmentPiece,
-                     limits, &times);
+  absl::StatusOr<LowResMasks> masks = DecodeInPieces(
+      answer.image, prompts, question.multimask_output,
+      question.background ? kBatchRank : kSegmentRank, kSegmentPiece, limits, &times);
   if (!masks.ok()) return masks.status();
   answer.masks = *std::move(masks);
   metrics_.Get(kDecodeSeconds).Observe(absl::ToDoubleSeconds(times.decode_masks));

@@ -79,6 +79,7 @@ struct SegmentQuestion {
   std::vector<Prompt> prompts;  // original pixels
   bool multimask_output = false;
   bool refine = false;
+  bool background = false;  // nobody waits: a batch's rank instead of a hand's
 };
 
 struct SegmentAnswer {

@@ -181,6 +181,7 @@ grpc::Status SegmenterService::Segment(grpc::ServerContext* call, const pb::Segm
   question.image_id = request->image_id();
   question.multimask_output = request->multimask_output();
   question.refine = request->refine();
+  question.background = request->background();
   absl::StatusOr<std::vector<Prompt>> prompts = ReadPrompts(*request);
   if (!prompts.ok()) return serving::ToGrpc(prompts.status());
   question.prompts = *std::move(prompts);

@@ -21,6 +21,7 @@ namespace {
 
 namespace proto = duet::detector::v1;
 using testing::HasSubstr;
+using testing::Not;
 using testing::SizeIs;
 
 MATCHER_P2(IsGrpcError, code, message, "") {
@@ -122,6 +123,21 @@ class DetectorServiceTest : public testing::Test {
 Golden* DetectorServiceTest::golden_ = nullptr;
 std::shared_ptr<DetectionModel>* DetectorServiceTest::model_ = nullptr;
 duet_testing::TempDir* DetectorServiceTest::files_ = nullptr;
+
+TEST_F(DetectorServiceTest, APictureThatNobodyWaitsForHasTheRankOfABatch) {
+  Start();
+  proto::DetectRequest request = AsTheReference();
+
+  request.set_background(true);
+  EXPECT_TRUE(Detect(request).ok());
+  EXPECT_THAT(metrics_.Text(),
+              HasSubstr("duet_queue_seconds_count{queue=\"detect\",rank=\"1\"} 1"));
+  EXPECT_THAT(metrics_.Text(), Not(HasSubstr("queue=\"detect\",rank=\"0\"")));
+  request.set_background(false);
+  EXPECT_TRUE(Detect(request).ok());
+  EXPECT_THAT(metrics_.Text(),
+              HasSubstr("duet_queue_seconds_count{queue=\"detect\",rank=\"0\"} 1"));
+}
 
 TEST_F(DetectorServiceTest, DetectAnswersWhatTheReferenceFinds) {
   Start();

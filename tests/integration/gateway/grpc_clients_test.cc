@@ -80,6 +80,28 @@ TEST_F(GrpcClientsTest, CarriesRequestIdAndTrace) {
   EXPECT_EQ(services.seen()[0].traceparent, trace);
 }
 
+TEST_F(GrpcClientsTest, CallsThatNobodyWaitsForSaySo) {
+  FakeServices services;
+  std::vector<bool> background;
+  services.on_detect = [&](auto&, const auto& request, auto*) {
+    background.push_back(request.background());
+    return grpc::Status::OK;
+  };
+  services.on_segment = [&](auto&, const auto& request, auto*) {
+    background.push_back(request.background());
+    return grpc::Status::OK;
+  };
+  Connect(services.address());
+
+  for (const bool patient : {false, true}) {
+    const CallOptions options{.deadline = system_clock::now() + seconds(20), .patient = patient};
+    ASSERT_TRUE(Detect(options).ok());
+    ASSERT_TRUE(Run(segmenter_->Segment(image_, {}, options)).ok());
+  }
+
+  EXPECT_EQ(background, (std::vector<bool>{false, false, true, true}));
+}
+
 TEST_F(GrpcClientsTest, AForgottenImageIsSentAgain) {
   FakeServices services;
   Connect(services.address());

@@ -2,6 +2,7 @@
 // for the whole way from picture to mask.
 #include "segmenter_service/rpc/segmenter_service.h"
 
+#include <absl/strings/str_cat.h>
 #include <gmock/gmock.h>
 #include <grpcpp/create_channel.h>
 
@@ -51,6 +52,7 @@ class Server {
 
   pb::Segmenter::Stub& stub() { return *stub_; }
   Segmenter& engine() { return engine_; }
+  serving::Metrics& metrics() { return metrics_; }
 
   absl::StatusOr<pb::EmbedResponse> Embed(const std::string& image) {
     pb::EmbedRequest request;
@@ -131,6 +133,23 @@ TEST_F(SegmenterServiceTest, SegmentWithAPictureEncodesItFirst) {
 
   EXPECT_FALSE(response.embedding_cached());
   EXPECT_EQ(response.results(0).masks_size(), 3);
+}
+
+TEST_F(SegmenterServiceTest, AnAnswerThatNobodyWaitsForHasTheRankOfABatch) {
+  const auto waited = [&](int rank, int count) {
+    return HasSubstr(absl::StrCat("duet_queue_seconds_count{queue=\"segmenter\",rank=\"", rank,
+                                  "\"} ", count, "\n"));
+  };
+  pb::SegmentRequest request;
+  request.mutable_image()->set_data(PngOf(20, 10));
+  AddPoint(&request, 5, 5);
+  request.set_background(true);
+
+  ASSERT_THAT(server_.Segment(request), IsOk());
+  EXPECT_THAT(server_.metrics().Text(), waited(kBatchRank, 2)) << "the encoder and the decoder";
+  request.set_background(false);
+  ASSERT_THAT(server_.Segment(request), IsOk());
+  EXPECT_THAT(server_.metrics().Text(), waited(kSegmentRank, 1));
 }
 
 TEST_F(SegmenterServiceTest, AnUnknownImageIdIsNotFound) {

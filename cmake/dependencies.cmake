@@ -13,6 +13,13 @@ find_package(CURL REQUIRED)
 find_package(pugixml REQUIRED)
 find_package(spdlog REQUIRED)
 find_package(prometheus-cpp CONFIG REQUIRED)
+# hiredis has no CMake config in Debian.
+find_path(HIREDIS_INCLUDE_DIR hiredis/hiredis.h REQUIRED)
+find_library(HIREDIS_LIBRARY hiredis REQUIRED)
+add_library(duet_hiredis INTERFACE)
+add_library(duet::hiredis ALIAS duet_hiredis)
+target_include_directories(duet_hiredis SYSTEM INTERFACE ${HIREDIS_INCLUDE_DIR})
+target_link_libraries(duet_hiredis INTERFACE ${HIREDIS_LIBRARY})
 
 if(DUET_WITH_TORCH)
   find_package(OpenMP REQUIRED COMPONENTS CXX)

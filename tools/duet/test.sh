@@ -41,6 +41,7 @@ cmd_test() {
   rm -rf "$TEST_RESULTS"
   mkdir -p "$TEST_RESULTS"
   install_test_packages
+  ensure_unpacked tests/deploy/debian_tools.txt  # redis-server, for ctest
   install_test_environments "${parts[@]}" &
   local environments=$!
   for part in "${parts[@]}"; do

@@ -29,6 +29,10 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
       "Memory for embeddings of pictures seen, MiB; a picture needs 4 with SAM and MobileSAM, "
       "12 with HQ-SAM, 16 with SAM 2.",
       InRange(0, 1 << 20));
+  flags->Add("embedding_precision", &options->network.embedding_precision,
+             "What embeddings are kept in: fp32, or bf16 for half the memory and slightly other "
+             "masks.",
+             serving::OneOf({"fp32", "bf16"}));
   flags->Add("queue_size", &options->queue_size,
              "Work that may wait; beyond it calls are refused with RESOURCE_EXHAUSTED.",
              InRange(1, 1 << 16));

@@ -32,12 +32,12 @@ FamilyModel Describe(const Module& module, std::int64_t image_size, std::int64_t
   model.prompt_encoder = module->prompt_encoder;
   model.mask_decoder = module->mask_decoder;
   const std::int64_t dim = config.embed_dim;
-  model.embedding_shapes.push_back({dim, grid, grid, {}});
+  model.spec.embedding.push_back({dim, grid, grid});
   if (config.mask_decoder.kind != Kind::kSam) {
-    model.embedding_shapes.push_back({dim / 8, 4 * grid, 4 * grid, {}});
+    model.spec.embedding.push_back({dim / 8, 4 * grid, 4 * grid});
   }
   if (config.mask_decoder.kind == Kind::kSam2) {
-    model.embedding_shapes.push_back({dim / 4, 2 * grid, 2 * grid, {}});
+    model.spec.embedding.push_back({dim / 4, 2 * grid, 2 * grid});
   }
   return model;
 }

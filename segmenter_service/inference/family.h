@@ -41,8 +41,6 @@ struct FamilyModel {
   std::function<absl::StatusOr<std::shared_ptr<EncoderSteps>>(nn::onednn::Precision, int threads)>
       pack;
 
-  // Of SamNetwork::EncodeImage's maps; their values are empty.
-  std::vector<FeatureMap> embedding_shapes;
   bool pads_boxes = false;  // a padding token follows every prompt, not only those without a box
   float logit_limit = std::numeric_limits<float>::infinity();  // LowResMasks'
 };

@@ -18,14 +18,21 @@
 namespace segmenter {
 namespace {
 
+at::ScalarType TypeOf(const FeatureShape& shape) {
+  return shape.precision == FeaturePrecision::kFloat32 ? at::kFloat : at::kBFloat16;
+}
+
 std::vector<float> ToVector(const at::Tensor& tensor) {
   const at::Tensor host = tensor.to(at::kCPU, at::kFloat).contiguous();
   return {host.data_ptr<float>(), host.data_ptr<float>() + host.numel()};
 }
 
-// [1, C, H, W]
-FeatureMap ToMap(const at::Tensor& tensor) {
-  return {tensor.size(1), tensor.size(2), tensor.size(3), ToVector(tensor)};
+// Of [1, C, H, W].
+FeatureMap ToMap(const at::Tensor& tensor, const FeatureShape& shape) {
+  const at::Tensor host = tensor.to(at::kCPU, TypeOf(shape)).contiguous();
+  TORCH_CHECK(host.nbytes() == shape.bytes(), "a feature map of another shape than announced");
+  const auto* data = static_cast<const std::byte*>(host.data_ptr());
+  return {shape, {data, data + shape.bytes()}};
 }
 
 // Prompts decoded at once: each takes some 60 MB in an official network.
@@ -74,10 +81,11 @@ class FamilyNetwork final : public SamNetwork {
       }
       if (absl::Status status = yield(); !status.ok()) return status;
       const EncodedImage image = encoder_->Finish(tokens, std::move(levels));
+      std::vector<at::Tensor> maps = decoder->HighResFeatures(image);
+      maps.insert(maps.begin(), image.embedding);
       Embedding embedding;
-      embedding.maps.push_back(ToMap(image.embedding));
-      for (const at::Tensor& map : decoder->HighResFeatures(image)) {
-        embedding.maps.push_back(ToMap(map));
+      for (std::size_t i = 0; i < maps.size(); ++i) {
+        embedding.maps.push_back(ToMap(maps[i], spec().embedding[i]));
       }
       return embedding;
     });
@@ -90,7 +98,7 @@ class FamilyNetwork final : public SamNetwork {
       at::NoGradGuard no_grad;
       std::vector<at::Tensor> maps;
       for (const FeatureMap& map : embedding.maps) {
-        maps.push_back(FromHost(map.values, {1, map.channels, map.height, map.width}));
+        maps.push_back(FromHost(map));
       }
       const std::int64_t count = static_cast<std::int64_t>(prompts.size());
       at::Tensor logits, ious;
@@ -120,9 +128,8 @@ class FamilyNetwork final : public SamNetwork {
       std::vector<at::Tensor> levels;
       encoder_->Step(0, encoder_->Begin(at::zeros({1, 3, side(), side()}, device_)), &levels);
       Embedding embedding;
-      for (const FeatureMap& map : model_.embedding_shapes) {
-        embedding.maps.push_back(map);
-        embedding.maps.back().values.resize(map.channels * map.height * map.width);
+      for (const FeatureShape& shape : spec().embedding) {
+        embedding.maps.push_back({shape, std::vector<std::byte>(shape.bytes())});
       }
       Prompt prompt;
       prompt.points.push_back({{0, 0}, 1});
@@ -136,6 +143,12 @@ class FamilyNetwork final : public SamNetwork {
   at::Tensor FromHost(absl::Span<const float> values, at::IntArrayRef shape) const {
     // Only read from; Torch has no const tensors.
     return at::from_blob(const_cast<float*>(values.data()), shape, at::kFloat).to(device_);
+  }
+  at::Tensor FromHost(const FeatureMap& map) const {
+    const FeatureShape& shape = map.shape;
+    return at::from_blob(const_cast<std::byte*>(map.data.data()),
+                         {1, shape.channels, shape.height, shape.width}, TypeOf(shape))
+        .to(device_, at::kFloat);
   }
 
   // All `members` have as many points and a box or none.
@@ -221,6 +234,11 @@ absl::StatusOr<std::unique_ptr<SamNetwork>> LoadNetwork(const checkpoint::StateD
     absl::StatusOr<FamilyModel> model =
         MakeModel(state_dict, {.hq_token_only = options.hq_token_only, .sidecar = sidecar});
     if (!model.ok()) return model.status();
+    if (options.embedding_precision == "bf16") {
+      for (FeatureShape& shape : model->spec.embedding) {
+        shape.precision = FeaturePrecision::kBFloat16;
+      }
+    }
     if (bf16 && !model->pack) {
       return absl::FailedPreconditionError(absl::StrCat(
           "--precision=bf16: ", model->spec.name, " is served in fp32 only; leave the flag out"));

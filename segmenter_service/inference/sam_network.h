@@ -27,6 +27,7 @@ struct NetworkSpec {
   int image_size = 0;    // side of the input, pixels
   int low_res_size = 0;  // side of the decoder's output and of mask prompts: 256 in official models
   Framing framing = Framing::kLongestSide;
+  std::vector<FeatureShape> embedding;  // of the maps that EncodeImage returns
 };
 
 // Answers to a batch of prompts, all at once, in one row a prompt.
@@ -78,6 +79,7 @@ class SamNetwork {
 struct NetworkOptions {
   std::string device = "cpu";      // or "cuda:N"
   std::string precision = "fp32";  // or "bf16": the encoder's products, on CPUs that have it
+  std::string embedding_precision = "fp32";  // or "bf16": what embeddings are kept in, on any CPU
   int threads = 0;             // that the network will compute with; 0: as many as there are cores
   bool hq_token_only = false;  // HQ-SAM: its high-quality mask alone, not its sum with SAM's
 };

@@ -56,6 +56,9 @@ absl::StatusOr<std::shared_ptr<const ServedModel>> LoadModel(const std::string& 
       absl::StrCat(model->name, "-", file->content_hash.substr(0, 12),
                    sidecar->empty() ? "" : absl::StrCat("-", HashOf(*sidecar)),
                    options.precision == "fp32" ? "" : absl::StrCat("-", options.precision),
+                   options.embedding_precision == "fp32"
+                       ? ""
+                       : absl::StrCat("-", options.embedding_precision, "_embeddings"),
                    options.hq_token_only ? "-hq_token_only" : "");
   for (const auto& [name, view] : file->state_dict) {
     model->parameter_count += static_cast<std::uint64_t>(view.NumElements());

@@ -8,9 +8,9 @@ namespace {
 constexpr std::size_t kFloats = 1000;
 
 std::shared_ptr<const ImageEmbedding> EmbeddingOf(std::size_t floats = kFloats) {
-  const auto width = static_cast<std::int64_t>(floats);
-  return std::make_shared<ImageEmbedding>(InputGeometry{},
-                                          Embedding{{{1, 1, width, std::vector<float>(floats)}}});
+  const FeatureShape shape{1, 1, static_cast<std::int64_t>(floats)};
+  return std::make_shared<ImageEmbedding>(
+      InputGeometry{}, Embedding{{{shape, std::vector<std::byte>(shape.bytes())}}});
 }
 
 TEST(EmbeddingCacheTest, OverBudgetDropsTheLeastRecentlyUsed) {
@@ -53,7 +53,7 @@ TEST(EmbeddingCacheTest, HeldByACallerSurvivesEviction) {
   cache.Insert("dog", EmbeddingOf());
 
   EXPECT_EQ(cache.Find("cat"), nullptr);
-  EXPECT_EQ(held->features.maps[0].values.size(), kFloats);
+  EXPECT_EQ(held->features.maps[0].floats().size(), kFloats);
 }
 
 }  // namespace

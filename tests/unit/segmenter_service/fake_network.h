@@ -4,6 +4,7 @@
 #define DUET_TESTS_UNIT_SEGMENTER_SERVICE_FAKE_NETWORK_H_
 
 #include <atomic>
+#include <cstring>
 #include <functional>
 #include <utility>
 #include <vector>
@@ -18,6 +19,7 @@ class FakeNetwork : public SamNetwork {
     spec_.name = "fake";
     spec_.image_size = 64;
     spec_.low_res_size = 16;
+    spec_.embedding = {{8, 4, 4}};
   }
 
   const NetworkSpec& spec() const override { return spec_; }
@@ -29,7 +31,12 @@ class FakeNetwork : public SamNetwork {
       if (on_block) on_block(block);
       if (absl::Status status = yield(); !status.ok()) return status;
     }
-    return Embedding{{{8, 4, 4, std::vector<float>(8 * 4 * 4, input[0])}}};
+    const FeatureShape& shape = spec_.embedding[0];
+    std::vector<std::byte> data(shape.bytes());
+    for (std::size_t at = 0; at < data.size(); at += sizeof(float)) {
+      std::memcpy(&data[at], input.data(), sizeof(float));
+    }
+    return Embedding{{{shape, std::move(data)}}};
   }
 
   absl::StatusOr<LowResMasks> DecodeMasks(const Embedding&, absl::Span<const Prompt> prompts,

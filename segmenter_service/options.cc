@@ -33,6 +33,12 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
              "What embeddings are kept in: fp32, or bf16 for half the memory and slightly other "
              "masks.",
              serving::OneOf({"fp32", "bf16"}));
+  flags->Add("embedding_store", &options->embedding_store,
+             "redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE] where replicas share embeddings; a "
+             "password is better given by the variable. Empty: each has its own.");
+  flags->Add("embedding_store_ttl_s", &options->embedding_store_ttl_s,
+             "How long a shared embedding is kept, unless Redis runs out of memory before.",
+             InRange(1, 365 * 24 * 60 * 60));
   flags->Add("queue_size", &options->queue_size,
              "Work that may wait; beyond it calls are refused with RESOURCE_EXHAUSTED.",
              InRange(1, 1 << 16));

@@ -21,6 +21,8 @@ struct Options {
   std::string checkpoint;
   NetworkOptions network;
   int embedding_cache_mb = 512;
+  std::string embedding_store;
+  int embedding_store_ttl_s = 24 * 60 * 60;
   int queue_size = 64;
   int max_image_mb = 64;
   int max_image_megapixels = 100;

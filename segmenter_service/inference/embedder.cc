@@ -34,8 +34,22 @@ struct Embedder::Flight {
   PreparedImage image;
   absl::Status status;
   std::shared_ptr<const ImageEmbedding> embedding;
+  bool found = false;   // by Find: nothing was encoded
+  bool shared = false;  // `found`, in the store
   absl::Duration queue_time, encode_time;
 };
+
+EmbedOutcome Embedder::Find(const std::string& key, const NetworkSpec& spec) {
+  EmbedOutcome outcome;
+  outcome.embedding = cache_.Find(key);
+  if (outcome.embedding == nullptr && store_ != nullptr) {
+    outcome.embedding = store_->Find(key, spec);
+    outcome.shared = outcome.embedding != nullptr;
+    if (outcome.shared) cache_.Insert(key, outcome.embedding);
+  }
+  outcome.cached = outcome.embedding != nullptr;
+  return outcome;
+}
 
 absl::StatusOr<EmbedOutcome> Embedder::Embed(
     const std::string& key, std::shared_ptr<SamNetwork> network,
@@ -49,16 +63,24 @@ absl::StatusOr<EmbedOutcome> Embedder::Embed(
   bool created = false;
   const std::shared_ptr<Flight> flight = Join(key, std::move(network), waiter, &created);
   if (created) {
-    const absl::Time begin = clock_.Now();
-    absl::StatusOr<PreparedImage> image = prepare();
-    outcome.prepare_time = clock_.Now() - begin;
+    // In the cache, too: another flight may have ended since we looked.
+    const EmbedOutcome found = Find(key, flight->network->spec());
+    absl::StatusOr<PreparedImage> image = PreparedImage();
+    if (!found.cached) {
+      const absl::Time begin = clock_.Now();
+      image = prepare();
+      outcome.prepare_time = clock_.Now() - begin;
+    }
     std::lock_guard lock(mutex_);
-    if (image.ok()) {
+    if (found.cached || !image.ok()) {
+      flight->embedding = found.embedding;
+      flight->found = found.cached;
+      flight->shared = found.shared;
+      Finish(*flight, image.status());
+    } else {
       flight->image = *std::move(image);
       flight->state = Flight::State::kWaiting;
       changed_.notify_all();
-    } else {
-      Finish(*flight, image.status());
     }
   }
 
@@ -91,6 +113,8 @@ absl::StatusOr<EmbedOutcome> Embedder::Embed(
   if (status.ok())
     status = flight->state == Flight::State::kDone ? flight->status : waiter->dropped;
   outcome.embedding = flight->embedding;
+  outcome.cached = flight->found;
+  outcome.shared = flight->shared;
   outcome.queue_time = flight->queue_time;
   outcome.encode_time = flight->encode_time;
   Leave(*flight, waiter);
@@ -149,11 +173,15 @@ void Embedder::Run(const std::shared_ptr<Flight>& flight, absl::Duration queued)
     embedding = std::make_shared<ImageEmbedding>(image.geometry, *std::move(features));
     cache_.Insert(flight->key, embedding);
   }
-  std::lock_guard lock(mutex_);
-  flight->encode_time = clock_.Now() - begin - given_away;
-  flight->embedding = std::move(embedding);
-  // Yield has finished one that was given up; a new flight may be under its key.
-  if (flight->state != Flight::State::kDone) Finish(*flight, features.status());
+  {
+    std::lock_guard lock(mutex_);
+    flight->encode_time = clock_.Now() - begin - given_away;
+    flight->embedding = embedding;
+    // Yield has finished one that was given up; a new flight may be under its key.
+    if (flight->state != Flight::State::kDone) Finish(*flight, features.status());
+  }
+  // After those who wait have been told.
+  if (embedding != nullptr && store_ != nullptr) store_->Insert(flight->key, *embedding);
 }
 
 absl::Status Embedder::Yield(Flight& flight, absl::Duration* given_away) {

@@ -6,6 +6,8 @@
 // own rank into the queue, the first of these that gets its turn encodes, the others find it done
 // or running. While it runs it gives way between the network's steps to work that is more urgent.
 // It stops at the next step when nobody waits for it any more.
+//
+// Before a flight prepares anything it looks into the store that replicas share, if there is one.
 #ifndef DUET_SEGMENTER_SERVICE_INFERENCE_EMBEDDER_H_
 #define DUET_SEGMENTER_SERVICE_INFERENCE_EMBEDDER_H_
 
@@ -22,6 +24,7 @@
 #include <vector>
 
 #include "segmenter_service/inference/embedding_cache.h"
+#include "segmenter_service/inference/embedding_store.h"
 #include "segmenter_service/inference/preprocess.h"
 #include "segmenter_service/inference/sam_network.h"
 #include "serving/clock.h"
@@ -47,6 +50,7 @@ struct EmbedCall {
 struct EmbedOutcome {
   std::shared_ptr<const ImageEmbedding> embedding;
   bool cached = false;          // no encoder pass was needed, not even somebody else's
+  bool shared = false;          // `cached`, by another replica
   absl::Duration prepare_time;  // of this call; zero if another one prepared the picture
   absl::Duration queue_time;    // from prepared to the pass's begin
   absl::Duration encode_time;   // of the pass, without what it gave way to
@@ -55,11 +59,15 @@ struct EmbedOutcome {
 // Thread-safe; called from threads that may block, not from the queue's.
 class Embedder {
  public:
-  // All must outlive the embedder.
-  Embedder(EmbeddingCache& cache, serving::WorkQueue& queue, serving::Clock& clock)
-      : cache_(cache), queue_(queue), clock_(clock) {}
+  // All must outlive the embedder. `store` may be null.
+  Embedder(EmbeddingCache& cache, EmbeddingStore* store, serving::WorkQueue& queue,
+           serving::Clock& clock)
+      : cache_(cache), store_(store), queue_(queue), clock_(clock) {}
 
-  // From the cache, or by joining or starting a flight. `key` names network and picture: model
+  // From the cache or the store; null if neither has it.
+  EmbedOutcome Find(const std::string& key, const NetworkSpec& spec);
+
+  // As Find, or by joining or starting a flight. `key` names network and picture: model
   // version and image id. `prepare` is called on this thread if nobody has prepared the picture.
   // Fails as `prepare`, the queue and the network do; DeadlineExceeded or Cancelled for this caller
   // alone.
@@ -84,6 +92,7 @@ class Embedder {
                        const std::function<bool()>& done);
 
   EmbeddingCache& cache_;
+  EmbeddingStore* const store_;
   serving::WorkQueue& queue_;
   serving::Clock& clock_;
 

@@ -30,7 +30,7 @@ std::string ImageIdOf(std::string_view bytes) {
 }
 
 Segmenter::Segmenter(const SegmenterOptions& options, std::shared_ptr<const ServedModel> model,
-                     serving::Clock& clock, serving::Metrics& metrics)
+                     serving::Clock& clock, serving::Metrics& metrics, EmbeddingStore* store)
     : options_(options),
       clock_(clock),
       metrics_(metrics),
@@ -38,7 +38,7 @@ Segmenter::Segmenter(const SegmenterOptions& options, std::shared_ptr<const Serv
       cache_(options.embedding_cache_bytes),
       refinements_(options.refinements),
       decoding_(kPicturesDecodedAtOnce),
-      embedder_(cache_, queue_, clock),
+      embedder_(cache_, store, queue_, clock),
       queue_({.name = "segmenter", .capacity = options.queue_capacity, .threads = 1}, clock,
              &metrics) {}
 
@@ -93,10 +93,9 @@ absl::StatusOr<EmbedAnswer> Segmenter::EmbedFor(std::shared_ptr<const ServedMode
       [&] { return Prepare(image, *answer.model); },
       {.rank = rank, .deadline = limits.deadline, .is_cancelled = limits.is_cancelled});
   if (!outcome.ok()) return outcome.status();
-  metrics_.Get(kEmbeddings, {outcome->cached ? "hit" : "miss"}).Increment();
+  Count(*outcome);
   if (!outcome->cached) {
     metrics_.Get(kEncodeSeconds).Observe(absl::ToDoubleSeconds(outcome->encode_time));
-    metrics_.Get(kCacheBytes).Set(static_cast<double>(cache_.held_bytes()));
   }
   answer.embedding = std::move(outcome->embedding);
   answer.cached = outcome->cached;
@@ -104,6 +103,12 @@ absl::StatusOr<EmbedAnswer> Segmenter::EmbedFor(std::shared_ptr<const ServedMode
   answer.times.queue = outcome->queue_time;
   answer.times.encode = outcome->encode_time;
   return answer;
+}
+
+void Segmenter::Count(const EmbedOutcome& outcome) {
+  const char* const result = outcome.shared ? "shared" : outcome.cached ? "hit" : "miss";
+  metrics_.Get(kEmbeddings, {result}).Increment();
+  metrics_.Get(kCacheBytes).Set(static_cast<double>(cache_.held_bytes()));
 }
 
 absl::Status Segmenter::CheckPrompts(const SegmentQuestion& question, vision::Size image,
@@ -147,12 +152,13 @@ absl::StatusOr<EmbedAnswer> Segmenter::FindEmbedding(const SegmentQuestion& ques
 absl::StatusOr<EmbedAnswer> Segmenter::FindCached(std::shared_ptr<const ServedModel> model,
                                                   const std::string& image_id) {
   EmbedAnswer answer;
-  answer.embedding = cache_.Find(KeyOf(*model, image_id));
-  if (answer.embedding == nullptr) {
+  EmbedOutcome outcome = embedder_.Find(KeyOf(*model, image_id), model->network->spec());
+  if (!outcome.cached) {
     return absl::NotFoundError(
         absl::StrCat("image_id '", image_id, "' is unknown or was evicted: send the image"));
   }
-  metrics_.Get(kEmbeddings, {"hit"}).Increment();
+  Count(outcome);
+  answer.embedding = std::move(outcome.embedding);
   answer.model = std::move(model);
   answer.image_id = image_id;
   answer.cached = true;

@@ -21,6 +21,7 @@
 
 #include "segmenter_service/inference/embedder.h"
 #include "segmenter_service/inference/embedding_cache.h"
+#include "segmenter_service/inference/embedding_store.h"
 #include "segmenter_service/inference/mask_generator.h"
 #include "segmenter_service/inference/prompt.h"
 #include "segmenter_service/inference/refinement_memory.h"
@@ -34,7 +35,8 @@ namespace segmenter {
 
 inline constexpr serving::CounterSpec kEmbeddings{
     "duet_segmenter_embeddings_total",
-    "Embeddings asked for; result: hit (was there), miss (encoded, or joined to a running pass).",
+    "Embeddings asked for; result: hit (was there), shared (another replica had stored it), miss "
+    "(encoded, or joined to a running pass).",
     "result"};
 inline constexpr serving::CounterSpec kPrompts{"duet_segmenter_prompts_total", "Prompts answered."};
 inline constexpr serving::HistogramSpec kEncodeSeconds{
@@ -105,9 +107,9 @@ std::string ImageIdOf(std::string_view bytes);
 // Thread-safe.
 class Segmenter {
  public:
-  // `clock` and `metrics` must outlive it.
+  // `clock`, `metrics` and `store` must outlive it. `store` may be null: replicas share nothing.
   Segmenter(const SegmenterOptions& options, std::shared_ptr<const ServedModel> model,
-            serving::Clock& clock, serving::Metrics& metrics);
+            serving::Clock& clock, serving::Metrics& metrics, EmbeddingStore* store = nullptr);
 
   absl::StatusOr<EmbedAnswer> Embed(std::string_view image, int rank, const CallLimits& limits);
 
@@ -138,12 +140,14 @@ class Segmenter {
                                        std::string_view image, int rank, const CallLimits& limits);
   absl::StatusOr<EmbedAnswer> FindEmbedding(const SegmentQuestion& question,
                                             const CallLimits& limits);
+  // Of this replica or another one.
   absl::StatusOr<EmbedAnswer> FindCached(std::shared_ptr<const ServedModel> model,
                                          const std::string& image_id);
   // A crop's embedding; not kept.
   absl::StatusOr<std::shared_ptr<const ImageEmbedding>> EmbedPixels(const ServedModel& model,
                                                                     const cv::Mat& pixels,
                                                                     const CallLimits& limits);
+  void Count(const EmbedOutcome& outcome);
   // `piece` prompts at a time: other work of this rank waits for one piece only. Adds to `times`.
   absl::StatusOr<LowResMasks> DecodeInPieces(const EmbedAnswer& image,
                                              absl::Span<const Prompt> prompts,

@@ -38,7 +38,7 @@ class EmbedderTest : public testing::Test {
   std::shared_ptr<FakeNetwork> network_ = std::make_shared<FakeNetwork>();
   std::atomic<int> prepared_{0};
   EmbeddingCache cache_{1 << 20};
-  Embedder embedder_{cache_, queue_, serving::Clock::Real()};
+  Embedder embedder_{cache_, /*store=*/nullptr, queue_, serving::Clock::Real()};
   serving::WorkQueue queue_{{.name = "test", .capacity = 8}, serving::Clock::Real(), nullptr};
 };
 

@@ -1,0 +1,88 @@
+#include "segmenter_service/inference/embedding_codec.h"
+
+#include <absl/status/status.h>
+#include <absl/strings/str_cat.h>
+
+#include <bit>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+namespace segmenter {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "values are written as they are");
+
+constexpr std::string_view kMagic = "duetemb1";  // the last character is the form's version
+
+void Append(std::uint32_t number, std::string* bytes) {
+  char raw[sizeof number];
+  std::memcpy(raw, &number, sizeof number);
+  bytes->append(raw, sizeof raw);
+}
+
+// All before the values: it is the same for all embeddings of a network and a picture's size.
+std::string HeaderOf(vision::Size original, const std::vector<FeatureShape>& shapes) {
+  std::string header(kMagic);
+  Append(static_cast<std::uint32_t>(original.width), &header);
+  Append(static_cast<std::uint32_t>(original.height), &header);
+  Append(static_cast<std::uint32_t>(shapes.size()), &header);
+  for (const FeatureShape& shape : shapes) {
+    Append(shape.precision == FeaturePrecision::kFloat32 ? 32 : 16, &header);
+    Append(static_cast<std::uint32_t>(shape.channels), &header);
+    Append(static_cast<std::uint32_t>(shape.height), &header);
+    Append(static_cast<std::uint32_t>(shape.width), &header);
+  }
+  return header;
+}
+
+}  // namespace
+
+std::string EncodeEmbedding(const ImageEmbedding& embedding) {
+  std::vector<FeatureShape> shapes;
+  for (const FeatureMap& map : embedding.features.maps) shapes.push_back(map.shape);
+  std::string bytes = HeaderOf(embedding.geometry.original, shapes);
+  bytes.reserve(bytes.size() + embedding.features.bytes());
+  for (const FeatureMap& map : embedding.features.maps) {
+    bytes.append(reinterpret_cast<const char*>(map.data.data()), map.data.size());
+  }
+  return bytes;
+}
+
+absl::StatusOr<ImageEmbedding> DecodeEmbedding(std::string_view bytes, const NetworkSpec& spec,
+                                               std::int64_t max_pixels) {
+  std::int32_t size[2] = {0, 0};
+  if (bytes.size() < kMagic.size() + sizeof size || bytes.substr(0, kMagic.size()) != kMagic) {
+    return absl::InvalidArgumentError("it is no embedding in this version's form");
+  }
+  std::memcpy(size, bytes.data() + kMagic.size(), sizeof size);
+  const vision::Size original{size[0], size[1]};
+  if (original.width < 1 || original.height < 1 ||
+      std::int64_t{original.width} * original.height > max_pixels) {
+    return absl::InvalidArgumentError(absl::StrCat("it is of a picture of ", original.width, "x",
+                                                   original.height, " pixels; at most ", max_pixels,
+                                                   " pixels are taken"));
+  }
+  const std::string header = HeaderOf(original, spec.embedding);
+  if (bytes.substr(0, header.size()) != header) {
+    return absl::InvalidArgumentError("its maps have other shapes than this model's");
+  }
+  std::size_t needed = header.size();
+  for (const FeatureShape& shape : spec.embedding) needed += shape.bytes();
+  if (bytes.size() != needed) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("it has ", bytes.size(), " bytes instead of ", needed));
+  }
+  absl::StatusOr<InputGeometry> geometry = FitInput(original, spec.image_size, spec.framing);
+  if (!geometry.ok()) return geometry.status();
+
+  ImageEmbedding embedding{*geometry, {}};
+  const auto* values = reinterpret_cast<const std::byte*>(bytes.data()) + header.size();
+  for (const FeatureShape& shape : spec.embedding) {
+    embedding.features.maps.push_back({shape, {values, values + shape.bytes()}});
+    values += shape.bytes();
+  }
+  return embedding;
+}
+
+}  // namespace segmenter

@@ -1,0 +1,26 @@
+// The form in which replicas share an embedding: a header that says what it is, then the maps'
+// values (docs/formats.md). What is read is untrusted.
+#ifndef DUET_SEGMENTER_SERVICE_INFERENCE_EMBEDDING_CODEC_H_
+#define DUET_SEGMENTER_SERVICE_INFERENCE_EMBEDDING_CODEC_H_
+
+#include <absl/status/statusor.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "segmenter_service/inference/embedding.h"
+#include "segmenter_service/inference/sam_network.h"
+
+namespace segmenter {
+
+std::string EncodeEmbedding(const ImageEmbedding& embedding);
+
+// InvalidArgument unless `bytes` is an embedding whose maps are of the very shapes that `spec`
+// says, of a picture of at most `max_pixels`. The values may be anything.
+absl::StatusOr<ImageEmbedding> DecodeEmbedding(std::string_view bytes, const NetworkSpec& spec,
+                                               std::int64_t max_pixels);
+
+}  // namespace segmenter
+
+#endif  // DUET_SEGMENTER_SERVICE_INFERENCE_EMBEDDING_CODEC_H_

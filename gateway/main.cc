@@ -6,6 +6,7 @@
 #include <boost/asio/thread_pool.hpp>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -19,6 +20,7 @@
 #include "gateway/media/image_fetcher.h"
 #include "gateway/options.h"
 #include "serving/process.h"
+#include "serving/redis/redis_client.h"
 
 namespace {
 
@@ -108,13 +110,24 @@ absl::Status Run(Options& options, serving::Process& process) {
   // From here on, what is declared later is destroyed earlier: threads first, then what their
   // coroutines use.
   boost::asio::io_context io(options.io_threads);
+  std::optional<serving::RedisClient> redis;
+  if (!options.settings_store.empty()) {
+    const auto url = serving::ParseRedisUrl(options.settings_store);
+    if (!url.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat("--settings_store: ", url.status().message()));
+    }
+    // Somebody waits for each answer, and values are small.
+    redis.emplace(*url, serving::RedisClient::Options{.timeout = absl::Milliseconds(250)},
+                  process.metrics());
+  }
   auto fetcher = gateway::media::ImageFetcher::Create(gateway::FetcherOptions(options));
   if (!fetcher.ok()) return fetcher.status();
   auto profiles = LoadProfiles(options, io);
   if (!profiles.ok()) return profiles.status();
   boost::asio::thread_pool compute(static_cast<std::size_t>(options.compute_threads));
   gateway::handlers::Gateway gateway(options.gateway, *profiles, **fetcher, compute,
-                                     io.get_executor(), process.metrics());
+                                     io.get_executor(), process.metrics(),
+                                     redis ? &*redis : nullptr);
   gateway::http::Router router;
   gateway::handlers::AddRoutes(gateway, router);
   options.http.tls = *std::move(tls);

@@ -17,6 +17,11 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
   flags->Add("segmenter", &options->segmenter, "The same for the segmenter.");
   flags->Add("profiles", &options->profiles,
              "A JSON file of profiles, each reached at http://HOST:PORT/p/NAME.");
+  flags->Add(
+      "settings_store", &options->settings_store,
+      "redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE] where several gateways remember what "
+      "/setup said of projects; a password is better given by the variable. Empty: each "
+      "remembers its own.");
   flags->Add("label_studio_url", &gateway.label_studio.url,
              "Where images of Label Studio are fetched. Empty: where /setup says it is.");
   flags->Add("label_studio_api_key", &gateway.label_studio.api_key,

@@ -31,6 +31,7 @@ struct Options {
   std::string detector = "127.0.0.1:50051";
   std::string segmenter = "127.0.0.1:50052";
   std::string profiles;
+  std::string settings_store;
   std::string tls_certificate;
   std::string tls_key;
   std::string local_files_root;

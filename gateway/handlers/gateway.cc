@@ -53,19 +53,28 @@ std::string UnknownProfile(const Profiles& profiles, std::string_view prefix) {
 
 }  // namespace
 
-ProjectMemory::SetUp Gateway::SetUpOf(const Profile& profile, const std::string& project_id) const {
-  ProjectMemory::SetUp set_up =
-      memory.Find(ProjectKey(profile, project_id))
-          .value_or(ProjectMemory::SetUp{.settings = profile.settings, .label_studio = {}});
+boost::asio::awaitable<ProjectMemory::SetUp> Gateway::SetUpOf(const Profile& profile,
+                                                              std::string project_id) {
+  const std::string key = ProjectKey(profile, project_id);
+  ProjectMemory::SetUp set_up = memory.Find(key).value_or(
+      ProjectMemory::SetUp{.settings = profile.settings, .label_studio = {}});
+  if (set_up.shared) {
+    auto finding = settings_store.Find(key, profile.settings);
+    const std::optional<Settings> shared = co_await std::move(finding);
+    if (shared && *shared != set_up.settings) {
+      set_up.settings = *shared;
+      memory.Remember(key, set_up);  // for when Redis is away
+    }
+  }
   if (!options.label_studio.url.empty() || set_up.label_studio.url.empty()) {
     set_up.label_studio = options.label_studio;
   }
-  return set_up;
+  co_return set_up;
 }
 
-void Gateway::Follow(const Profile& profile, const std::string& project_id, std::int64_t task_id,
+void Gateway::Follow(const Profile& profile, ProjectMemory::SetUp set_up,
+                     const std::string& project_id, std::int64_t task_id,
                      const http::Context& context) {
-  ProjectMemory::SetUp set_up = SetUpOf(profile, project_id);
   prefetcher.Follow({.profile = profile,
                      .settings = std::move(set_up.settings),
                      .label_studio = std::move(set_up.label_studio),

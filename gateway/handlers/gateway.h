@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/json/object.hpp>
 #include <chrono>
@@ -22,6 +23,7 @@
 #include "gateway/handlers/prefetcher.h"
 #include "gateway/handlers/profiles.h"
 #include "gateway/handlers/project.h"
+#include "gateway/handlers/settings_store.h"
 #include "gateway/http/router.h"
 #include "gateway/http/server.h"
 #include "gateway/label_studio_api/label_studio_api.h"
@@ -44,17 +46,19 @@ struct GatewayOptions {
   PrefetchOptions prefetch;
 };
 
-// Members that are references outlive it, and so does the context of `executor`, which runs what no
-// request waits for; at destruction nobody runs it any more. Thread-safe.
+// Members that are references outlive it, as does `redis` (null: nothing is shared with other
+// gateways), and so does the context of `executor`, which runs what no request waits for; at
+// destruction nobody runs it any more. Thread-safe.
 struct Gateway {
   Gateway(GatewayOptions options, Profiles& profiles, media::ImageFetcher& fetcher,
           boost::asio::thread_pool& pool, boost::asio::any_io_executor executor,
-          serving::Metrics& metrics)
+          serving::Metrics& metrics, serving::RedisClient* redis = nullptr)
       : options(std::move(options)),
         profiles(profiles),
         fetcher(fetcher),
         pool(pool),
         metrics(metrics),
+        settings_store(redis, metrics),
         predictor(fetcher, pool, metrics),
         jobs(executor, predictor, label_studio_api, metrics, this->options.background),
         prefetcher(executor, predictor, label_studio_api, memory, metrics, this->options.prefetch) {
@@ -64,12 +68,14 @@ struct Gateway {
   const Profile& ProfileOf(const http::Context& context) const {
     return *profiles.ForPrefix(context.prefix);
   }
-  // What a project's requests are answered with: what /setup has said, else the profile's settings
-  // and the operator's Label Studio, whose address comes before what /setup says of itself.
-  ProjectMemory::SetUp SetUpOf(const Profile& profile, const std::string& project_id) const;
+  // What a project's requests are answered with: what /setup has said (to any gateway), else the
+  // profile's settings and the operator's Label Studio, whose address comes before what /setup says
+  // of itself.
+  boost::asio::awaitable<ProjectMemory::SetUp> SetUpOf(const Profile& profile,
+                                                       std::string project_id);
   // Embeds what comes after this task.
-  void Follow(const Profile& profile, const std::string& project_id, std::int64_t task_id,
-              const http::Context& context);
+  void Follow(const Profile& profile, ProjectMemory::SetUp set_up, const std::string& project_id,
+              std::int64_t task_id, const http::Context& context);
   // For `memory`.
   static std::string ProjectKey(const Profile& profile, const std::string& project_id) {
     return profile.name + "/" + project_id;
@@ -81,6 +87,7 @@ struct Gateway {
   boost::asio::thread_pool& pool;  // for computing
   serving::Metrics& metrics;
   ProjectMemory memory;
+  SettingsStore settings_store;
   Predictor predictor;
   label_studio_api::LabelStudioApi label_studio_api;
   BackgroundJobs jobs;

@@ -59,9 +59,8 @@ awaitable<absl::StatusOr<label_studio::PredictRequest>> Parse(Gateway& gateway,
 }
 
 absl::StatusOr<PredictJob> MakeJob(Gateway& gateway, const label_studio::PredictRequest& request,
-                                   Context& context) {
+                                   const ProjectMemory::SetUp& set_up, Context& context) {
   const Profile& profile = gateway.ProfileOf(context);
-  ProjectMemory::SetUp set_up = gateway.SetUpOf(profile, request.project_id);
   const Settings& settings = set_up.settings;
   if (request.label_config.empty()) return absl::InvalidArgumentError("label_config is missing");
   auto project = gateway.memory.Get(request.label_config, settings);
@@ -75,7 +74,7 @@ absl::StatusOr<PredictJob> MakeJob(Gateway& gateway, const label_studio::Predict
   PredictJob job{.profile = profile,
                  .project = *std::move(project),
                  .model_version = *version,
-                 .label_studio = std::move(set_up.label_studio),
+                 .label_studio = set_up.label_studio,
                  .call = {.deadline = system_clock::now() + gateway.options.predict_deadline,
                           .request_id = context.request.request_id(),
                           .traceparent = context.request.traceparent(),
@@ -186,7 +185,9 @@ awaitable<Response> Predict(Gateway& gateway, const Request& request, Context& c
   auto parsing = Parse(gateway, request);
   auto parsed = co_await std::move(parsing);
   if (!parsed.ok()) co_return http::ErrorResponse(parsed.status());
-  auto job = MakeJob(gateway, *parsed, context);
+  auto looking = gateway.SetUpOf(gateway.ProfileOf(context), parsed->project_id);
+  ProjectMemory::SetUp set_up = co_await std::move(looking);
+  auto job = MakeJob(gateway, *parsed, set_up, context);
   if (!job.ok()) co_return http::ErrorResponse(job.status());
   context.request.NoteInt("tasks", static_cast<std::int64_t>(parsed->tasks.size()));
   const bool opened = job->urgency == Urgency::kOpened;
@@ -194,7 +195,8 @@ awaitable<Response> Predict(Gateway& gateway, const Request& request, Context& c
                                   : opened              ? "opened"
                                                         : "batch");
   if (opened && job->project->config().has_smart_control()) {
-    gateway.Follow(job->profile, parsed->project_id, parsed->tasks.front().id, context);
+    gateway.Follow(job->profile, std::move(set_up), parsed->project_id, parsed->tasks.front().id,
+                   context);
   }
   auto work = opened ? PredictOne(gateway, *parsed, *job)
                      : PredictBatch(gateway, *parsed, request.body.size(), *job);

@@ -3,6 +3,7 @@
 //
 // Nothing here is state that a restart loses for good: /setup, which carries extra_params and Label
 // Studio's address, comes before every batch anyway, and the label config comes with every request.
+// What several gateways remember together is in settings_store.h.
 #ifndef DUET_GATEWAY_HANDLERS_PROJECT_H_
 #define DUET_GATEWAY_HANDLERS_PROJECT_H_
 
@@ -58,6 +59,7 @@ class ProjectMemory {
   struct SetUp {
     Settings settings;                      // the profile's, refined
     media::LabelStudioAccess label_studio;  // as /setup names itself; often refused
+    bool shared = true;  // other gateways may know better; not if they could not be told of these
   };
 
   // `key`: profile and project id.

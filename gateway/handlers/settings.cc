@@ -2,6 +2,7 @@
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
 
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
@@ -14,6 +15,9 @@ namespace gateway::handlers {
 namespace {
 
 namespace json = boost::json;
+
+constexpr const char* kKeys[] = {"score_threshold", "max_detections", "outputs",   "label_map",
+                                 "mask_source",     "degrade",        "background"};
 
 absl::Status Wrong(std::string_view key, const json::value& found, std::string_view needed) {
   return absl::InvalidArgumentError(
@@ -74,10 +78,8 @@ absl::Status Read(std::string_view key, const json::value& value, bool strict, S
   } else if (key == "background") {
     return ReadOneOf(key, value, "none", "push", &settings->background);
   } else if (strict) {
-    return absl::InvalidArgumentError(StrCat(
-        "unknown key \"", key,
-        "\"; known: score_threshold, max_detections, outputs, label_map, mask_source, degrade, "
-        "background"));
+    return absl::InvalidArgumentError(
+        StrCat("unknown key \"", key, "\"; known: ", absl::StrJoin(kKeys, ", ")));
   }
   return absl::OkStatus();
 }
@@ -90,6 +92,14 @@ absl::StatusOr<Settings> Refine(const Settings& base, const json::object& object
     if (absl::Status status = Read(key, value, strict, &settings); !status.ok()) return status;
   }
   return settings;
+}
+
+json::object KnownKeys(const json::object& object) {
+  json::object known;
+  for (const char* key : kKeys) {
+    if (const json::value* value = object.if_contains(key)) known[key] = *value;
+  }
+  return known;
 }
 
 std::string Fingerprint(const Settings& settings) {

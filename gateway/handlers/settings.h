@@ -40,6 +40,9 @@ struct Settings {
 // the key, what was found and what is needed.
 absl::StatusOr<Settings> Refine(const Settings& base, const boost::json::object& json, bool strict);
 
+// Those of `json` that the list above names.
+boost::json::object KnownKeys(const boost::json::object& json);
+
 // 8 hex digits, equal for settings that give equal answers, in every process: `background` doesn't
 // count.
 std::string Fingerprint(const Settings& settings);

@@ -1,7 +1,11 @@
 // What a project gets and keeps: POST /setup and /versions, which Label Studio calls; /validate,
-// /delete and /duplicate_model, which versions before 1.5 called. Never waits for a model.
+// /delete and /duplicate_model, which versions before 1.5 called. Never waits for a model; what
+// several gateways remember together is stored before the answer, since /predict may follow at
+// once.
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
+#include <string>
+#include <utility>
 
 #include "gateway/handlers/gateway.h"
 #include "gateway/label_studio/label_config.h"
@@ -11,33 +15,38 @@
 namespace gateway::handlers {
 namespace {
 
+using boost::asio::awaitable;
 using boost::beast::http::verb;
 using http::Context;
 using http::Request;
 using http::Response;
 
-Response Setup(Gateway& gateway, const Request& request, Context& context) {
+awaitable<Response> Setup(Gateway& gateway, const Request& request, Context& context) {
   const Profile& profile = gateway.ProfileOf(context);
   const auto parsed = label_studio::ParseSetupRequest(request.body);
-  if (!parsed.ok()) return http::ErrorResponse(parsed.status());
+  if (!parsed.ok()) co_return http::ErrorResponse(parsed.status());
   auto settings = Refine(profile.settings, parsed->extra_params, /*strict=*/false);
   if (!settings.ok()) {
-    return http::ErrorResponse(400, StrCat("extra_params: ", settings.status().message()));
+    co_return http::ErrorResponse(400, StrCat("extra_params: ", settings.status().message()));
   }
   if (!parsed->label_config.empty()) {
     const auto project = gateway.memory.Get(parsed->label_config, *settings);
-    if (!project.ok())
-      return http::ErrorResponse(400, StrCat("schema: ", project.status().message()));
+    if (!project.ok()) {
+      co_return http::ErrorResponse(400, StrCat("schema: ", project.status().message()));
+    }
   }
   const auto version = ModelVersion(profile, *settings);
+  const std::string key = Gateway::ProjectKey(profile, parsed->project_id);
+  auto keeping = gateway.settings_store.Keep(key, parsed->extra_params);
+  const bool shared = co_await std::move(keeping);
   gateway.memory.Remember(
-      Gateway::ProjectKey(profile, parsed->project_id),
-      {.settings = *std::move(settings),
-       .label_studio = {.url = parsed->hostname, .api_key = parsed->access_token}});
+      key, {.settings = *std::move(settings),
+            .label_studio = {.url = parsed->hostname, .api_key = parsed->access_token},
+            .shared = shared});
   if (!version) {
-    return http::ErrorResponse(absl::UnavailableError("the models have not been heard of yet"));
+    co_return http::ErrorResponse(absl::UnavailableError("the models have not been heard of yet"));
   }
-  return http::JsonResponse(boost::json::object{{"model_version", *version}});
+  co_return http::JsonResponse(boost::json::object{{"model_version", *version}});
 }
 
 Response Versions(Gateway& gateway, const Request&, Context& context) {
@@ -100,37 +109,40 @@ Response Validate(Gateway&, const Request& request, Context&) {
 }
 
 // A deleted or copied project: there is no model of its own, but its extra_params are remembered.
-Response Delete(Gateway& gateway, const Request& request, Context& context) {
+awaitable<Response> Delete(Gateway& gateway, const Request& request, Context& context) {
   const auto parsed = label_studio::ParseOlderRequest(request.body);
-  if (!parsed.ok()) return http::ErrorResponse(parsed.status());
-  gateway.memory.Forget(Gateway::ProjectKey(gateway.ProfileOf(context), parsed->project_id));
-  return http::JsonResponse(boost::json::object());
+  if (!parsed.ok()) co_return http::ErrorResponse(parsed.status());
+  const std::string key = Gateway::ProjectKey(gateway.ProfileOf(context), parsed->project_id);
+  gateway.memory.Forget(key);
+  auto forgetting = gateway.settings_store.Forget(key);
+  co_await std::move(forgetting);
+  co_return http::JsonResponse(boost::json::object());
 }
 
-Response DuplicateModel(Gateway& gateway, const Request& request, Context& context) {
+awaitable<Response> DuplicateModel(Gateway& gateway, const Request& request, Context& context) {
   const auto parsed = label_studio::ParseOlderRequest(request.body);
-  if (!parsed.ok()) return http::ErrorResponse(parsed.status());
+  if (!parsed.ok()) co_return http::ErrorResponse(parsed.status());
   if (parsed->project_id.empty() || parsed->destination_id.empty()) {
-    return http::ErrorResponse(400, "'project_src' or 'project_dst' is missing");
+    co_return http::ErrorResponse(400, "'project_src' or 'project_dst' is missing");
   }
   const Profile& profile = gateway.ProfileOf(context);
-  auto set_up = gateway.memory.Find(Gateway::ProjectKey(profile, parsed->project_id));
-  if (set_up) {
-    gateway.memory.Remember(Gateway::ProjectKey(profile, parsed->destination_id),
-                            *std::move(set_up));
-  }
-  return http::JsonResponse(boost::json::object());
+  const std::string from = Gateway::ProjectKey(profile, parsed->project_id);
+  const std::string to = Gateway::ProjectKey(profile, parsed->destination_id);
+  if (auto set_up = gateway.memory.Find(from)) gateway.memory.Remember(to, *std::move(set_up));
+  auto copying = gateway.settings_store.Copy(from, to);
+  co_await std::move(copying);
+  co_return http::JsonResponse(boost::json::object());
 }
 
 }  // namespace
 
 void AddSetup(Gateway& gateway, http::Router& router) {
-  router.AddQuick(verb::post, "/setup", WithGateway(gateway, Setup));
+  router.Add(verb::post, "/setup", WithGateway(gateway, Setup));
   router.AddQuick(verb::get, "/versions", WithGateway(gateway, Versions));
   router.AddQuick(verb::post, "/versions", WithGateway(gateway, VersionsOfProject));
   router.AddQuick(verb::post, "/validate", WithGateway(gateway, Validate));
-  router.AddQuick(verb::post, "/delete", WithGateway(gateway, Delete));
-  router.AddQuick(verb::post, "/duplicate_model", WithGateway(gateway, DuplicateModel));
+  router.Add(verb::post, "/delete", WithGateway(gateway, Delete));
+  router.Add(verb::post, "/duplicate_model", WithGateway(gateway, DuplicateModel));
 }
 
 }  // namespace gateway::handlers

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <boost/json/object.hpp>
+#include <utility>
 
 #include "gateway/handlers/gateway.h"
 #include "gateway/handlers/metrics.h"
@@ -14,6 +15,7 @@
 namespace gateway::handlers {
 namespace {
 
+using boost::asio::awaitable;
 using http::Context;
 using http::Request;
 using http::Response;
@@ -24,27 +26,27 @@ constexpr std::array<std::string_view, 9> kKnown = {
     "ANNOTATIONS_DELETED", "TASKS_CREATED",       "TASKS_DELETED",
     "PROJECT_UPDATED",     "START_TRAINING",      "PROJECT_CREATED"};
 
-Response Webhook(Gateway& gateway, const Request& request, Context& context) {
+awaitable<Response> Webhook(Gateway& gateway, const Request& request, Context& context) {
   const auto event = label_studio::ParseWebhook(request.body);
-  if (!event.ok()) return http::ErrorResponse(event.status());
+  if (!event.ok()) co_return http::ErrorResponse(event.status());
   const bool known = std::find(kKnown.begin(), kKnown.end(), event->action) != kKnown.end();
   const std::string_view action = known ? std::string_view(event->action) : "other";
   gateway.metrics.Get(kWebhooks, {action}).Increment();
   context.request.NoteStr("action", action);
-  if (action == "START_TRAINING") return http::JsonResponse(NotTrained());
+  if (action == "START_TRAINING") co_return http::JsonResponse(NotTrained());
   if (action == "ANNOTATION_CREATED" && event->task_ids.size() == 1) {
-    gateway.Follow(gateway.ProfileOf(context), event->project_id, event->task_ids.front(), context);
+    const Profile& profile = gateway.ProfileOf(context);
+    auto looking = gateway.SetUpOf(profile, event->project_id);
+    ProjectMemory::SetUp set_up = co_await std::move(looking);
+    gateway.Follow(profile, std::move(set_up), event->project_id, event->task_ids.front(), context);
   }
-  return http::JsonResponse(boost::json::object{{"status", known ? "ok" : "Unknown event"}});
+  co_return http::JsonResponse(boost::json::object{{"status", known ? "ok" : "Unknown event"}});
 }
 
 }  // namespace
 
 void AddWebhook(Gateway& gateway, http::Router& router) {
-  router.AddQuick(boost::beast::http::verb::post, "/webhook",
-                  [&gateway](const Request& request, Context& context) {
-                    return Webhook(gateway, request, context);
-                  });
+  router.Add(boost::beast::http::verb::post, "/webhook", WithGateway(gateway, Webhook));
 }
 
 }  // namespace gateway::handlers

@@ -49,8 +49,15 @@ Harness::Harness(HarnessOptions options) {
       options.settings);
   if (!profiles.ok()) throw std::runtime_error(profiles.status().ToString());
   profiles_ = std::make_unique<handlers::Profiles>(*std::move(profiles));
+  if (!options.settings_store.empty()) {
+    redis_ = std::make_unique<serving::RedisClient>(
+        serving::ParseRedisUrl(options.settings_store).value(),
+        serving::RedisClient::Options{.timeout = options.settings_timeout,
+                                      .last_retry = absl::Milliseconds(200)},
+        metrics_);
+  }
   gateway_ = std::make_unique<handlers::Gateway>(options.gateway, *profiles_, *fetcher_, compute_,
-                                                 io_.get_executor(), metrics_);
+                                                 io_.get_executor(), metrics_, redis_.get());
   handlers::AddRoutes(*gateway_, router_);
   http::ServerOptions http;
   handlers::Observe(*gateway_, http);

@@ -35,6 +35,8 @@ struct HarnessOptions {
   std::string profiles = "";
   handlers::Settings settings = {};  // of the default profile
   handlers::GatewayOptions gateway = {};
+  std::string settings_store = "";  // redis://…
+  absl::Duration settings_timeout = absl::Seconds(30);
 };
 
 class Harness {
@@ -54,10 +56,12 @@ class Harness {
   handlers::Gateway& gateway() { return *gateway_; }
   const http::Router& router() const { return router_; }
   serving::Metrics& metrics() { return metrics_; }
+  serving::RedisClient& redis() { return *redis_; }  // REQUIRES: there is a settings_store
 
  private:
   serving::Metrics metrics_;
   boost::asio::io_context io_;
+  std::unique_ptr<serving::RedisClient> redis_;
   std::unique_ptr<media::ImageFetcher> fetcher_;
   std::unique_ptr<handlers::Profiles> profiles_;
   boost::asio::thread_pool compute_{2};

@@ -52,10 +52,10 @@ class Duet:
         self.options = [f"--{name}={port}" for name, port in zip(names, ports)]
         self.options += [f"--detector-checkpoint={DETECTOR}", f"--segmenter-checkpoint={SEGMENTER}"]
 
-    def run(self, *arguments, timeout=900, check=True):
+    def run(self, *arguments, timeout=900, check=True, cwd=None):
         environment = {**os.environ, "DUET_STATE": str(self.state)}
         result = subprocess.run([DUET, *arguments], env=environment, capture_output=True, text=True, timeout=timeout,
-                                stdin=subprocess.DEVNULL)
+                                stdin=subprocess.DEVNULL, cwd=cwd)
         assert not check or result.returncode == 0, f"./duet {' '.join(arguments)}:\n{result.stdout}{result.stderr}"
         return result
 

@@ -57,11 +57,40 @@ wait_for_label_studio() {
   done
 }
 
-# print_label_studio_login URL
-print_label_studio_login() {
-  cat <<TEXT
-1. Log in to Label Studio: $1
-     $LABEL_STUDIO_USER, password $(<"$LABEL_STUDIO_HOME/password")
-2. (Duet holds a token of this Label Studio already.)
-TEXT
+# Which Label Studio Duet was told of, and the token: the next `up` need not be told again. In OPTION, as `up` parsed it.
+readonly ACCESS_FILE=$DUET_STATE/label-studio-access
+
+remember_access() {
+  if [[ ${OPTION[label-studio-url]}${OPTION[label-studio-api-key]} ]]; then
+    (umask 077 && printf '%s\n' "${OPTION[label-studio-url]}" "${OPTION[label-studio-api-key]}" >"$ACCESS_FILE")
+  else
+    rm -f "$ACCESS_FILE"
+  fi
+}
+
+recall_access() {
+  [[ -s $ACCESS_FILE && ! ${OPTION[label-studio-url]}${OPTION[label-studio-api-key]} ]] || return 0
+  [[ ! ${GIVEN[label-studio-url]:-}${GIVEN[label-studio-api-key]:-} ]] || return 0
+  { read -r "OPTION[label-studio-url]" && read -r "OPTION[label-studio-api-key]"; } <"$ACCESS_FILE" || true
+}
+
+# Says so if Label Studio is away or refuses the token; that hinders nobody from starting it later.
+check_access() {
+  local url=${OPTION[label-studio-url]%/} token=${OPTION[label-studio-api-key]} status
+  status=$(
+    if [[ $token == *.*.* ]]; then  # a personal access token: has to be exchanged
+      curl_setting url "$url/api/token/refresh"
+      curl_setting header "Content-Type: application/json"
+      curl_setting data "{\"refresh\": \"$token\"}"
+    else
+      curl_setting url "$url/api/current-user/whoami"
+      curl_setting header "Authorization: Token $token"
+    fi | curl --config - --silent --insecure --max-time 10 --output /dev/null --write-out '%{http_code}'
+  ) || true
+  case $status in
+    200) ;;
+    401 | 403) warn "Label Studio at $url refuses that token: tasks will fail until Duet is given another" ;;
+    000) warn "nothing answers at $url: tasks will fail until Label Studio runs there" ;;
+    *) warn "$url answers $status to a question that Label Studio would answer; is the URL right?" ;;
+  esac
 }

@@ -13,6 +13,9 @@ die() {
   exit 1
 }
 
+# take_no_arguments COMMAND [ARGUMENT...]
+take_no_arguments() { (($# == 1)) || die "./duet $1 takes no arguments, but was given '${*:2}'"; }
+
 cmd_help() {
   cat <<'TEXT'
 usage: ./duet COMMAND [ARGUMENT...]
@@ -25,6 +28,6 @@ usage: ./duet COMMAND [ARGUMENT...]
   models list|fetch     official weights, from their publishers
   bench NAME            runs the benchmarks of a layer
 
-It runs on Debian 12 (bookworm), as root or with sudo.
+up, test and models say more with --help. Duet runs on Debian 12 (bookworm), as root or with sudo.
 TEXT
 }

@@ -6,7 +6,7 @@ readonly MODELS_DIRECTORY=models/official
 # Attempts in a row that may bring not a single byte before a download counts as failed.
 readonly FETCH_IDLE_ATTEMPTS=3
 
-models_help() {
+help_models() {
   cat <<TEXT
 usage: ./duet models list
        ./duet models fetch NAME... [--base_url=URL] [--dir=DIRECTORY] [--table=FILE]
@@ -23,7 +23,8 @@ cmd_models() {
   case ${1:-} in
     list) cut -f 1,2 "$MODELS_TABLE" | column -t -s $'\t' ;;
     fetch) models_fetch "${@:2}" ;;
-    *) models_help ;;
+    '') help_models ;;
+    *) die "unknown command 'models $1'; ./duet models shows the usage" ;;
   esac
 }
 

@@ -29,7 +29,7 @@ running() {
   [[ $birth && $birth == "$(record_of "$1" birth)" ]] && ! grep -q '^State:.Z' "/proc/$pid/status" 2>/dev/null
 }
 
-# signature FILE... -- ARGUMENT...: changes when a file is replaced, an argument differs, or a DUET_ variable does.
+# signature FILE... -- TEXT...: changes when a file is replaced or a text differs.
 signature() {
   local file
   {
@@ -39,29 +39,35 @@ signature() {
       shift
     done
     printf '%s\n' "$@"
-    env | grep '^DUET_' | sort
   } | sha256sum | cut -c 1-32
 }
 
-# start NAME SIGNATURE WHERE COMMAND...: in a session of its own, so that it outlives this shell.
+# start NAME SIGNATURE WHERE COMMAND...: in a session of its own, so that it outlives this shell. The log of the run
+# before stays as NAME.log.1.
 start() {
   local name=$1 signature=$2 where=$3
   shift 3
   mkdir -p "$RUN_DIRECTORY" "$LOG_DIRECTORY"
+  [[ ! -s $LOG_DIRECTORY/$name.log ]] || mv -f "$LOG_DIRECTORY/$name.log" "$LOG_DIRECTORY/$name.log.1"
   setsid "$@" >"$LOG_DIRECTORY/$name.log" 2>&1 </dev/null 9>&- &
   local pid=$!
   printf 'pid=%s\nbirth=%s\nsignature=%s\nwhere=%s\n' "$pid" "$(birth_of "$pid")" "$signature" "$where" \
     >"$RUN_DIRECTORY/$name"
 }
 
-# ensure_running NAME HOST:PORT SIGNATURE COMMAND...: keeps a process that was started just so, replaces any other.
+# ensure_running NAME [SCHEME://]HOST:PORT SIGNATURE COMMAND...: keeps a process that was started just so, replaces any
+# other.
 ensure_running() {
   local name=$1 where=$2 signature=$3
   shift 3
   if running "$name" && [[ $(record_of "$name" signature) == "$signature" ]]; then
     return
   fi
+  local deadline=$SECONDS
+  ! running "$name" || deadline=$((SECONDS + STOP_SECONDS))
   stop "$name"
+  # Its children may hold the port for a moment longer.
+  until port_is_free "$where" || ((SECONDS >= deadline)); do sleep 0.05; done
   require_free_port "$name" "$where"
   say "starting $name"
   start "$name" "$signature" "$where" "$@"
@@ -84,20 +90,38 @@ stop() {
   rm -f "$RUN_DIRECTORY/$name"
 }
 
-# require_free_port NAME HOST:PORT
+# port_is_free [SCHEME://]HOST:PORT: nobody answers there.
+port_is_free() {
+  local where=${1##*//}
+  ! (exec 3<>"/dev/tcp/${where%:*}/${where##*:}") 2>/dev/null
+}
+
+# require_free_port WHO [SCHEME://]HOST:PORT
 require_free_port() {
-  local name=$1 host=${2%:*} port=${2##*:} owner=''
-  (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null || return 0
-  command -v ss >/dev/null && owner=$(ss -Hltnp "sport = :$port" | grep -oP 'users:\(\("\K[^"]+",pid=\d+' | head -n 1)
-  die "$name cannot listen on port $port: it is in use${owner:+ by ${owner/\",/, }}." \
+  local port=${2##*:} owner=''
+  port_is_free "$2" && return
+  # ss names only processes of this user's.
+  owner=$(ss -Hltnp "sport = :$port" 2>/dev/null | grep -oP -m 1 'users:\(\("\K[^"]+",pid=\d+') || true
+  die "$1: port $port is in use${owner:+ by ${owner/\",/, }}." \
     "Stop that program, or choose other ports (./duet up --help)."
+}
+
+# holds_port PORT: whether it belongs to one of the processes that run.
+holds_port() {
+  local name ports
+  for name in "${PROCESSES[@]}"; do
+    running "$name" || continue
+    ports=$(record_of "$name" where)
+    ports+=" $(tr '\0' ' ' <"/proc/$(record_of "$name" pid)/cmdline")"
+    [[ "$ports " != *[:=]"$1 "* ]] || return 0
+  done
+  return 1
 }
 
 # require_alive NAME: ends with the process's own last words if it died.
 require_alive() {
   running "$1" && return
   tail -n 3 "$LOG_DIRECTORY/$1.log" >&2
-  rm -f "$RUN_DIRECTORY/$1"
   die "$1 stopped by itself; its log is $LOG_DIRECTORY/$1.log"
 }
 
@@ -105,5 +129,7 @@ require_alive() {
 lock_processes() {
   mkdir -p "$DUET_STATE"
   exec 9>"$DUET_STATE/lock"
+  flock --nonblock 9 && return
+  say "waiting for another ./duet to finish"
   flock 9
 }

@@ -5,7 +5,7 @@ readonly TEST_RESULTS=build/test-results
 readonly TEST_PARTS=(scripts unit tiers deploy e2e)
 readonly MORE_TEST_PARTS=(scale asan tsan images)
 
-test_help() {
+help_test() {
   cat <<'TEXT'
 usage: ./duet test [--all] [--only=PART[,PART...]] [--skip=PART[,PART...]]
 
@@ -30,7 +30,6 @@ cmd_test() {
       --all) parts+=("${MORE_TEST_PARTS[@]}") ;;
       --only=*) IFS=, read -ra parts <<<"${1#*=}" ;;
       --skip=*) skipped=${1#*=}; mapfile -t parts < <(printf '%s\n' "${parts[@]}" | grep -vxF "${skipped//,/$'\n'}") ;;
-      --help) test_help; return ;;
       *) die "unknown argument '$1'; ./duet test --help" ;;
     esac
     shift

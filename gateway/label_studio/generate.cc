@@ -14,15 +14,16 @@ struct Tag {
   const char* tag;
   const char* name;
   bool smart;
+  const char* heading;  // above its labels, which are the same for all
 };
 
 // Batches write into the first two; the annotator prompts with the others. smart="false" keeps the
 // editor from adding a smart brush, which sends nothing.
 constexpr std::array<Tag, 4> kTags = {{
-    {"RectangleLabels", "rectangle", false},
-    {"BrushLabels", "brush", false},
-    {"RectangleLabels", "smart_rectangle", true},
-    {"KeyPointLabels", "smart_point", true},
+    {"RectangleLabels", "rectangle", false, "Boxes"},
+    {"BrushLabels", "brush", false, "Masks"},
+    {"RectangleLabels", "smart_rectangle", true, "Smart box: drag one around an object"},
+    {"KeyPointLabels", "smart_point", true, "Smart point: click into an object"},
 }};
 
 // Hues a golden angle apart: neighbours in the list look different, and a class has one colour in
@@ -51,6 +52,9 @@ std::string GenerateLabelConfig(const std::vector<std::string>& class_names) {
   image.append_attribute("zoom") = "true";
   image.append_attribute("zoomControl") = "true";
   for (const Tag& tag : kTags) {
+    pugi::xml_node header = view.append_child("Header");
+    header.append_attribute("value") = tag.heading;
+    header.append_attribute("size") = "6";
     pugi::xml_node control = view.append_child(tag.tag);
     control.append_attribute("name") = tag.name;
     control.append_attribute("toName") = "image";

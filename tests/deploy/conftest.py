@@ -14,8 +14,6 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 OVERLAYS = sorted(path.name for path in (DEPLOY / "k8s" / "overlays").iterdir())
 BINARIES = ["duet-detector", "duet-segmenter", "duet-gateway"]
-# Set for the day when the segmenter has --embedding_store; until then it ignores it.
-AHEAD = {"DUET_EMBEDDING_STORE"}
 
 sys.path.append(str(ROOT / "tests/e2e"))  # service.py: the binaries as processes
 

@@ -4,11 +4,14 @@ import base64
 import concurrent.futures
 import contextlib
 import json
+import signal
 import socket
+import subprocess
+import tempfile
 
 import requests
 
-import conftest  # noqa: F401  puts tests/e2e on the path
+import conftest  # puts tests/e2e on the path
 from label_configs import config, keypoint_prompt
 from service import Service, predict, wait_until
 
@@ -28,13 +31,49 @@ def data_uri(file):
     return "data:image/jpeg;base64," + base64.b64encode(file.read_bytes()).decode()
 
 
+class Redis:
+    """A real one on a port of its own, empty, and keeping nothing."""
+
+    def __init__(self, *arguments):
+        self.arguments, self.folder, self.port = arguments, tempfile.TemporaryDirectory(), free_port()
+        self.url = f"redis://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [conftest.tool("redis-server"), f"--port {self.port}", "--bind 127.0.0.1", "--save", "", "--dir",
+             self.folder.name, *self.arguments],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+        wait_until(self._accepts)
+
+    def _accepts(self):
+        assert self.process.poll() is None, "redis-server has ended"
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def freeze(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+        self.folder.cleanup()
+
+
 class Trio:
     """Detector, segmenter and gateway, ready."""
 
-    def __init__(self, stack, detector_flags=(), gateway_flags=()):
+    def __init__(self, stack, detector_flags=(), segmenter_flags=(), gateway_flags=()):
         self.stack = stack
         self.detector = self._start("duet-detector", f"--checkpoint={CHECKPOINT['duet-detector']}", *detector_flags)
-        self.segmenter = self._start("duet-segmenter", f"--checkpoint={CHECKPOINT['duet-segmenter']}")
+        self.segmenter = self._start("duet-segmenter", f"--checkpoint={CHECKPOINT['duet-segmenter']}",
+                                     *segmenter_flags)
         self.detector.ready()
         self.segmenter.ready()
         self.gateway = self._start("duet-gateway", f"--detector=127.0.0.1:{self.detector.port}",

@@ -10,8 +10,8 @@ import requests
 
 from conftest import DEPLOY, ROOT, run
 from label_configs import config
-from processes import CHECKPOINT, LABELS, free_port, trio
-from service import PATIENCE_S, Service, predict
+from processes import CHECKPOINT, LABELS, Redis, free_port, trio
+from service import PATIENCE_S, Service, predict, wait_until
 
 WEIGHTS = b"weights" * 1000
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
@@ -172,3 +172,49 @@ class TestLabelStudio:
         assert answer.status_code >= 400 and said in answer.json()["error"]
         assert "wrong" not in answer.text
         assert ready.ok
+
+
+STORE = {"duet-segmenter": "embedding_store", "duet-gateway": "settings_store"}
+
+
+class TestRedis:
+    @staticmethod
+    def start(name, url):
+        models = ["--detector=127.0.0.1:1", "--segmenter=127.0.0.1:1"]
+        flags = models if name == "duet-gateway" else [f"--checkpoint={CHECKPOINT[name]}", "--metrics_port=0", "--threads=1"]
+        return Service(name, "--port=0", f"--{STORE[name]}={url}", *flags)
+
+    @pytest.mark.parametrize("name", STORE)
+    @pytest.mark.parametrize("url, said", [("duet-redis:6379", "scheme"), ("rediss://:secret@duet-redis", "TLS")])
+    def test_a_bad_url_is_one_line_that_names_the_flag_and_not_the_password(self, name, url, said):
+        code, lines = self.start(name, url).last_words()
+
+        assert code == 1
+        (error,) = [line for line in lines if "startup.failed" in line]
+        assert f"--{STORE[name]}: " in error and said in error and "secret" not in error
+
+    @pytest.mark.parametrize("name", STORE)
+    def test_unreachable_is_one_line_and_the_process_serves(self, name):
+        service = self.start(name, f"redis://:secret@127.0.0.1:{free_port()}")
+        try:
+            down = service.wait_for_event("redis.down")
+            service.ready()
+
+            assert "refused" in down["error"] and "secret" not in str(down)
+            assert service.metrics()["duet_redis_up"] == 0
+        finally:
+            service.kill()
+
+    @pytest.mark.parametrize("how", ["kill", "freeze"])
+    def test_gone_while_at_work_costs_no_answer_and_no_readiness(self, how):
+        with Redis() as redis, trio(segmenter_flags=[f"--embedding_store={redis.url}"],
+                                    gateway_flags=[f"--settings_store={redis.url}"]) as duet:
+            duet.work()
+            getattr(redis, how)()
+
+            duet.work()
+            assert duet.predict("RectangleLabels", "BrushLabels", count=8).ok
+            assert requests.get(f"{duet.url}/readyz", timeout=5).ok
+            assert duet.segmenter.metrics()["duet_ready"] == 1
+            # Only who asks finds out about one that is frozen; the segmenter has had nothing to ask.
+            wait_until(lambda: duet.gateway.metrics()["duet_redis_up"] == 0)

@@ -11,7 +11,7 @@ PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", DEPLOY / "README.md", *so
 MANIFESTS = [DEPLOY / "compose.yaml", *sorted((DEPLOY / "k8s").rglob("*.yaml"))]
 # Of other programs: docker, kubectl, helm, cmake, ctest, redis, absl, our benchmarks.
 OTHERS_FLAGS = {
-    "bind", "build", "cert", "cpu_time", "file", "from-literal", "key", "no-browser", "out", "only", "output-on-failure",
+    "bind", "build", "build-arg", "cert", "cpu_time", "file", "from-literal", "key", "no-browser", "out", "only", "output-on-failure",
     "preset", "runs", "scale", "seed", "skip", "target", "test-dir", "values", "version", "count",
     "undefok", "stderrthreshold", "dev", "all", "benchmark_filter", "json", "seconds"}
 # Label Studio, Grafana, Prometheus and PostgreSQL in compose.yaml.

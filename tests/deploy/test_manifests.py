@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from conftest import AHEAD, BINARIES, OVERLAYS, render, run, tool
+from conftest import BINARIES, OVERLAYS, render, run, tool
 
 KUBERNETES_VERSIONS = ["1.28", "1.33"]
 MODELS = ["duet-detector", "duet-segmenter"]
@@ -149,7 +149,7 @@ def test_flags_exist_and_ports_are_the_binarys_defaults(name, help_of, default_o
         flag = argument.split("=", 1)[0]
         assert f"{flag}=VALUE" in text, f"{name} has no {flag}"
     for variable in container.get("env", []):
-        assert variable["name"] in AHEAD or f"env: {variable['name']})" in text, f"{name} does not read {variable['name']}"
+        assert f"env: {variable['name']})" in text, f"{name} does not read {variable['name']}"
     flags = {"grpc": "port", "http": "port", "metrics": "metrics_port"}
     for port in container["ports"]:
         assert default_of(name, flags[port["name"]]) == str(port["containerPort"])
@@ -238,9 +238,10 @@ class TestClusters:
         container = main_of(pods(manifests)["duet-redis"])
         arguments = dict(zip(container["args"][::2], container["args"][1::2]))
         assert arguments["--maxmemory-policy"] == "allkeys-lru" and arguments["--save"] == ""
-        store = [each for each in main_of(pods(manifests)["duet-segmenter"])["env"] if each["name"] in AHEAD]
         (port,) = of_kind(manifests, "Service")["duet-redis"]["spec"]["ports"]
-        assert store[0]["value"] == f"redis://duet-redis:{port['port']}"
+        for name, variable in (("duet-segmenter", "DUET_EMBEDDING_STORE"), ("duet-gateway", "DUET_SETTINGS_STORE")):
+            stores = [each["value"] for each in main_of(pods(manifests)[name])["env"] if each["name"] == variable]
+            assert stores == [f"redis://duet-redis:{port['port']}"]
         limit = int(container["resources"]["limits"]["memory"].removesuffix("Gi"))
         assert int(arguments["--maxmemory"].removesuffix("gb")) < limit
 

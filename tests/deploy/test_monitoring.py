@@ -9,7 +9,7 @@ import requests
 import yaml
 
 from conftest import DEPLOY, ROOT, render, run, tool
-from processes import free_port, profiles, trio
+from processes import Redis, free_port, profiles, trio
 from service import wait_until
 
 MONITORING = DEPLOY / "k8s/components/monitoring"
@@ -151,7 +151,8 @@ class Prometheus:
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory):
     """(prometheus, what each job exports): the three processes after some work of every kind, scraped."""
-    with trio() as duet:
+    with Redis() as redis, trio(segmenter_flags=[f"--embedding_store={redis.url}"],
+                                gateway_flags=[f"--settings_store={redis.url}"]) as duet:
         ports = {"duet-gateway": duet.gateway.port, "duet-detector": duet.detector.metrics_port,
                  "duet-segmenter": duet.segmenter.metrics_port}
         prometheus = Prometheus(tmp_path_factory.mktemp("prometheus"), ports)

@@ -3,17 +3,35 @@
 
 readonly TOOLS_DIRECTORY=.duet/tools
 
+# What is built here needs Go 1.21 or later, and Debian 12 has 1.19, which can fetch a later one: as a Go module, whose
+# checksum it checks.
+readonly GO_MODULE=golang.org/toolchain@v0.0.1-go1.22.12.linux
+
+# new_enough_go: prints the path of a go command.
+new_enough_go() {
+  command -v go >/dev/null || install_packages golang-go >&2
+  if [[ ! $(go version) =~ go1\.(1[0-9]|20)([. ]|$) ]]; then
+    command -v go
+    return
+  fi
+  local folder
+  folder=$(GOFLAGS='' go mod download -json "$GO_MODULE-$(go env GOARCH)" | sed -n 's/^\s*"Dir": "\(.*\)",$/\1/p')
+  [[ -d $folder ]] || die "go could not fetch $GO_MODULE"
+  chmod -R +x "$folder/bin" "$folder/pkg/tool"  # modules have no executable files
+  echo "$folder/bin/go"
+}
+
 # ensure_go_tools LIST-FILE: lines of "NAME PACKAGE@VERSION"; builds those that are not there in that version.
 ensure_go_tools() {
-  local bin=$DUET_ROOT/$TOOLS_DIRECTORY/bin log=$DUET_STATE/logs/go.log name package scratch
+  local bin=$DUET_ROOT/$TOOLS_DIRECTORY/bin log=$DUET_STATE/logs/go.log name package scratch go
   mkdir -p "$bin" "$DUET_STATE/logs"
   while read -r name package; do
     [[ -x $bin/$name && $(cat "$bin/.$name.version" 2>/dev/null) == "$package" ]] && continue
-    command -v go >/dev/null || install_packages golang-go >&2
+    go=${go:-$(new_enough_go)}
     step "building $name (${package##*@}) with go" >&2
     scratch=$(mktemp -d)
     if ! GOBIN=$scratch CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS='' \
-      go install -trimpath -ldflags '-s -w' "$package" >"$log" 2>&1; then
+      "$go" install -trimpath -ldflags '-s -w' "$package" >"$log" 2>&1; then
       tail -n 20 "$log" >&2
       rm -rf "$scratch"
       die "go could not build $package; the whole log is $log"

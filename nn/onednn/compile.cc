@@ -3,6 +3,7 @@
 #include <ATen/Functions.h>
 #include <absl/status/status.h>
 #include <absl/strings/str_cat.h>
+#include <omp.h>
 
 #include <algorithm>
 #include <cmath>
@@ -25,6 +26,7 @@
 #include "nn/onednn/elementwise.h"
 #include "nn/onednn/graph.h"
 #include "nn/onednn/graph_node.h"
+#include "nn/onednn/winograd.h"
 
 namespace nn::onednn {
 namespace {
@@ -190,8 +192,8 @@ class Compiler {
     for (const int i : outputs_) {
       if (auto status = EmitOutput(i); !status.ok()) return status;
     }
-    program_->scratchpad = Allocate(scratchpad_bytes_);
-    for (auto& memory : scratchpads_) memory->set_data_handle(program_->scratchpad.get());
+    program_->scratchpad = Allocate(scratch_bytes_);
+    for (auto& memory : scratchpads_) memory.set_data_handle(program_->scratchpad.get());
     return std::unique_ptr<Program>(std::move(program_));
   }
 
@@ -321,12 +323,6 @@ class Compiler {
     Add([primitive, args = std::move(args), &stream] { primitive.execute(stream, args); });
   }
 
-  memory Scratchpad(const memory::desc& desc) {
-    scratchpad_bytes_ = std::max(scratchpad_bytes_, desc.get_size());
-    scratchpads_.push_back(std::make_unique<memory>(desc, Engine(), static_cast<void*>(nullptr)));
-    return *scratchpads_.back();  // a handle: set_data_handle on one is seen by all
-  }
-
   absl::Status Emit(int i) {
     const auto& node = nodes_[i];
     switch (node.kind) {
@@ -431,53 +427,90 @@ class Compiler {
         Widen(node.bias.defined() ? node.bias.to(at::kFloat) : at::zeros({node.channels}), 0,
               channels_[i]);
 
-    ConvChoice choice = *direct;
-    if (options_.winograd != CompileOptions::Winograd::kNever) {
-      const auto winograd = ChooseWinograd(geometry, node.conv.activation, residual, Engine());
-      if (winograd.has_value() && (options_.winograd == CompileOptions::Winograd::kAlways ||
-                                   WinogradRecord::Instance().Decide(ShapeKey(geometry), [&] {
-                                     return Measure(i, *winograd) < Measure(i, *direct);
-                                   }))) {
-        choice = *winograd;
-      }
+    const bool winograd_fits =
+        geometry.kernel == 3 && geometry.stride == 1 && !depthwise && !from_picture;
+    const auto wins = [&] {
+      return WinogradRecord::Instance().Decide(ShapeKey(geometry), [&] {
+        return Measure(WinogradForm(i, weight, bias)) <
+               Measure(DirectForm(i, *direct, weight, bias));
+      });
+    };
+    if (winograd_fits && options_.winograd != CompileOptions::Winograd::kNever &&
+        (options_.winograd == CompileOptions::Winograd::kAlways || wins())) {
+      ++program_->winograd;
+      Keep(WinogradForm(i, weight, bias));
+    } else {
+      Keep(DirectForm(i, *direct, weight, bias));
     }
-    program_->winograd += choice.winograd ? 1 : 0;
-    for (auto& step : ConvSteps(i, choice, weight, bias)) Add(std::move(step));
     return absl::OkStatus();
   }
 
   std::string ShapeKey(const ConvGeometry& g) const {
-    return absl::StrCat(g.in_channels, ",", g.out_channels, ",", g.in_height, ",", g.in_width);
+    return absl::StrCat(element_bytes_, ",", g.in_channels, ",", g.out_channels, ",", g.in_height,
+                        ",", g.in_width);
+  }
+
+  // One way to compute a layer.
+  struct ConvForm {
+    std::vector<std::function<void()>> steps;
+    std::size_t weight_bytes = 0;
+    std::size_t scratch_bytes = 0;
+    std::vector<memory> scratchpads;  // handles that want the scratchpad's address
+  };
+
+  void Keep(ConvForm form) {
+    for (auto& step : form.steps) Add(std::move(step));
+    program_->packed_weight_bytes += form.weight_bytes;
+    scratch_bytes_ = std::max(scratch_bytes_, form.scratch_bytes);
+    scratchpads_.insert(scratchpads_.end(), form.scratchpads.begin(), form.scratchpads.end());
   }
 
   // CPU milliseconds of the layer in this form, all threads together: the best of a few runs. Over
   // zeros, since the time doesn't depend on values; CPU time, since a busy machine at start-up must
   // not decide.
-  double Measure(int i, const ConvChoice& choice) {
-    const auto& node = nodes_[i];
-    at::Tensor weight = at::zeros({channels_[i].padded(), channels_[node.inputs[0]].padded(),
-                                   node.weight.size(2), node.weight.size(3)});
-    const std::size_t kept = scratchpads_.size();
-    const std::size_t counted = program_->packed_weight_bytes;
-    const auto steps = ConvSteps(i, choice, weight, at::zeros({channels_[i].padded()}));
-    const AlignedBytes scratch = Allocate(choice.desc.scratchpad_desc().get_size());
-    for (std::size_t k = kept; k < scratchpads_.size(); ++k) {
-      scratchpads_[k]->set_data_handle(scratch.get());
-    }
+  double Measure(ConvForm form) {
+    program_->scratchpad = Allocate(form.scratch_bytes);
+    for (auto& pad : form.scratchpads) pad.set_data_handle(program_->scratchpad.get());
     double best = 1e9;
     for (int run = 0; run < 5; ++run) {
       const double start = CpuMilliseconds();
-      for (const auto& step : steps) step();
+      for (const auto& step : form.steps) step();
       program_->stream.wait();
       best = std::min(best, CpuMilliseconds() - start);
     }
-    scratchpads_.resize(kept);
-    program_->packed_weight_bytes = counted;
     return best;
   }
 
-  std::vector<std::function<void()>> ConvSteps(int i, const ConvChoice& choice,
-                                               const at::Tensor& weight, const at::Tensor& bias) {
+  ConvForm WinogradForm(int i, const at::Tensor& weight, const at::Tensor& bias) {
+    const auto& node = nodes_[i];
+    const int in = node.inputs[0];
+    const auto& last = channels_[in].parts.back();
+    const auto conv = std::make_shared<const WinogradConv>(
+        WinogradShape{.in_channels = channels_[in].padded(),
+                      .used_channels = channels_[in].padded() - (last.padded - last.count),
+                      .out_channels = channels_[i].padded(),
+                      .height = node.height,
+                      .width = node.width,
+                      .block = block_,
+                      .activation = node.conv.activation,
+                      .residual_scale = node.conv.residual_scale},
+        weight.data_ptr<float>(), bias.data_ptr<float>(), omp_get_max_threads());
+    ConvForm form{.weight_bytes = conv->weight_bytes() + bias.nbytes(),
+                  .scratch_bytes = conv->scratch_bytes()};
+    EmitTyped([&]<typename T>(T*) {
+      const bool residual = node.conv.residual.has_value();
+      form.steps.push_back(
+          [conv, src = reinterpret_cast<const T*>(DataOf(in)),
+           add = residual ? reinterpret_cast<const T*>(DataOf(node.inputs[1])) : nullptr,
+           dst = reinterpret_cast<T*>(DataOf(i)), program = program_.get()] {
+            conv->Run(src, add, dst, reinterpret_cast<float*>(program->scratchpad.get()));
+          });
+    });
+    return form;
+  }
+
+  ConvForm DirectForm(int i, const ConvChoice& choice, const at::Tensor& weight,
+                      const at::Tensor& bias) {
     const auto& node = nodes_[i];
     const int in = node.inputs[0];
     auto& stream = program_->stream;
@@ -494,8 +527,11 @@ class Compiler {
     memory packed_bias(desc.bias_desc(), Engine());
     std::memcpy(packed_bias.get_data_handle(), bias.data_ptr<float>(), bias.nbytes());
     stream.wait();
-    program_->packed_weight_bytes += desc.weights_desc().get_size() + desc.bias_desc().get_size();
 
+    const memory scratchpad(desc.scratchpad_desc(), Engine(), nullptr);
+    ConvForm form{.weight_bytes = desc.weights_desc().get_size() + desc.bias_desc().get_size(),
+                  .scratch_bytes = desc.scratchpad_desc().get_size(),
+                  .scratchpads = {scratchpad}};
     const memory dst(desc.dst_desc(), Engine(), DataOf(i));
     std::unordered_map<int, memory> args = {
         {DNNL_ARG_SRC, nodes_[in].kind == Kind::kInput
@@ -504,23 +540,21 @@ class Compiler {
         {DNNL_ARG_WEIGHTS, packed},
         {DNNL_ARG_BIAS, packed_bias},
         {DNNL_ARG_DST, dst},
-        {DNNL_ARG_SCRATCHPAD, Scratchpad(desc.scratchpad_desc())}};
+        {DNNL_ARG_SCRATCHPAD, scratchpad}};
     const bool residual = node.conv.residual.has_value();
     if (residual && !choice.residual_left) {
       const int post_op = EltwiseOf(node.conv.activation).has_value() ? 1 : 0;
       args.emplace(DNNL_ARG_ATTR_MULTIPLE_POST_OP(post_op) | DNNL_ARG_SRC_1,
                    memory(desc.dst_desc(), Engine(), DataOf(node.inputs[1])));
     }
-    std::vector<std::function<void()>> steps;
-    steps.push_back([primitive = dnnl::convolution_forward(desc), args = std::move(args), &stream] {
-      primitive.execute(stream, args);
-    });
+    form.steps.push_back([primitive = dnnl::convolution_forward(desc), args = std::move(args),
+                          &stream] { primitive.execute(stream, args); });
     if (choice.activation_left) {
       const auto act = *EltwiseOf(node.conv.activation);
       const dnnl::eltwise_forward::desc eltwise(dnnl::prop_kind::forward_inference, act,
                                                 desc.dst_desc(), AlphaOf(node.conv.activation),
                                                 0.0F);
-      steps.push_back(
+      form.steps.push_back(
           [primitive = dnnl::eltwise_forward({eltwise, Engine()}),
            args = std::unordered_map<int, memory>{{DNNL_ARG_SRC, dst}, {DNNL_ARG_DST, dst}},
            &stream] { primitive.execute(stream, args); });
@@ -528,13 +562,13 @@ class Compiler {
     if (residual && choice.residual_left) {
       const auto count = static_cast<std::int64_t>(BytesOf(i) / element_bytes_);
       EmitTyped([&]<typename T>(T*) {
-        steps.push_back([src = reinterpret_cast<const T*>(DataOf(node.inputs[1])), count,
-                         scale = node.conv.residual_scale, to = reinterpret_cast<T*>(DataOf(i))] {
-          AddInPlace(src, count, scale, to);
-        });
+        form.steps.push_back(
+            [src = reinterpret_cast<const T*>(DataOf(node.inputs[1])), count,
+             scale = node.conv.residual_scale,
+             to = reinterpret_cast<T*>(DataOf(i))] { AddInPlace(src, count, scale, to); });
       });
     }
-    return steps;
+    return form;
   }
 
   // Parts that were written in place cost nothing; one that lives elsewhere (used by two Concats)
@@ -632,8 +666,8 @@ class Compiler {
   ArenaPlan plan_;
   int picture_buffer_ = -1;
   memory picture_;
-  std::vector<std::unique_ptr<memory>> scratchpads_;
-  std::size_t scratchpad_bytes_ = 0;
+  std::vector<memory> scratchpads_;  // handles: all copies of one see what is set
+  std::size_t scratch_bytes_ = 0;
   std::unique_ptr<CompiledProgram> program_;
 };
 

@@ -12,9 +12,8 @@ bool IsReference(const char* implementation) {
   return std::string_view(implementation).find("ref") != std::string_view::npos;
 }
 
-std::optional<dnnl::convolution_forward::primitive_desc> Make(const ConvGeometry& g,
-                                                              dnnl::algorithm algorithm,
-                                                              Activation act, bool residual,
+std::optional<dnnl::convolution_forward::primitive_desc> Make(const ConvGeometry& g, Activation act,
+                                                              bool residual,
                                                               const dnnl::engine& engine) {
   const memory::desc src({1, g.in_channels, g.in_height, g.in_width}, g.type, g.in_format);
   const memory::desc dst({1, g.out_channels, g.out_height, g.out_width}, g.type, g.out_format);
@@ -38,9 +37,9 @@ std::optional<dnnl::convolution_forward::primitive_desc> Make(const ConvGeometry
   attr.set_post_ops(post);
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   try {
-    const dnnl::convolution_forward::desc desc(dnnl::prop_kind::forward_inference, algorithm, src,
-                                               weights, bias, dst, {g.stride, g.stride}, {pad, pad},
-                                               {bottom, right});
+    const dnnl::convolution_forward::desc desc(
+        dnnl::prop_kind::forward_inference, dnnl::algorithm::convolution_direct, src, weights, bias,
+        dst, {g.stride, g.stride}, {pad, pad}, {bottom, right});
     dnnl::convolution_forward::primitive_desc primitive(desc, attr, engine);
     if (IsReference(primitive.impl_info_str())) return std::nullopt;
     return primitive;
@@ -76,33 +75,17 @@ float AlphaOf(Activation act) {
 
 std::optional<ConvChoice> ChooseDirect(const ConvGeometry& geometry, Activation act, bool residual,
                                        const dnnl::engine& engine) {
-  const auto direct = dnnl::algorithm::convolution_direct;
   if (residual) {
-    if (auto all = Make(geometry, direct, act, true, engine)) return ConvChoice{*all};
+    if (auto all = Make(geometry, act, true, engine)) return ConvChoice{*all};
   }
-  if (auto fused = Make(geometry, direct, act, false, engine)) {
+  if (auto fused = Make(geometry, act, false, engine)) {
     return ConvChoice{.desc = *fused, .residual_left = residual};
   }
-  if (auto bare = Make(geometry, direct, Activation::kNone, false, engine)) {
+  if (auto bare = Make(geometry, Activation::kNone, false, engine)) {
     return ConvChoice{
         .desc = *bare, .activation_left = EltwiseOf(act).has_value(), .residual_left = residual};
   }
   return std::nullopt;
-}
-
-std::optional<ConvChoice> ChooseWinograd(const ConvGeometry& geometry, Activation act,
-                                         bool residual, const dnnl::engine& engine) {
-  if (geometry.kernel != 3 || geometry.stride != 1 || geometry.groups != 1 ||
-      geometry.type != memory::data_type::f32) {
-    return std::nullopt;
-  }
-  auto desc =
-      Make(geometry, dnnl::algorithm::convolution_winograd, Activation::kNone, false, engine);
-  if (!desc.has_value()) return std::nullopt;
-  return ConvChoice{.desc = *desc,
-                    .winograd = true,
-                    .activation_left = act != Activation::kNone,
-                    .residual_left = residual};
 }
 
 }  // namespace nn::onednn

@@ -20,7 +20,6 @@ struct ConvGeometry {
 
 struct ConvChoice {
   dnnl::convolution_forward::primitive_desc desc;
-  bool winograd = false;
   // What the primitive could not take along and has to be done after it.
   bool activation_left = false;
   bool residual_left = false;
@@ -36,10 +35,6 @@ float AlphaOf(Activation act);
 // is none.
 std::optional<ConvChoice> ChooseDirect(const ConvGeometry& geometry, Activation act, bool residual,
                                        const dnnl::engine& engine);
-
-// Winograd F(4×4, 3×3), fp32, stride 1; nothing where oneDNN has none for this CPU.
-std::optional<ConvChoice> ChooseWinograd(const ConvGeometry& geometry, Activation act,
-                                         bool residual, const dnnl::engine& engine);
 
 }  // namespace nn::onednn
 

@@ -13,7 +13,7 @@ enum class Precision { kFloat32, kBFloat16 };
 bool CpuHasBFloat16();
 
 // Owns packed weights, the arena of intermediate tensors and the results. One Run at a time: not
-// thread-safe. Uses OpenMP's current number of threads.
+// thread-safe. Run it with the number of OpenMP threads that it was compiled with.
 class Program {
  public:
   // A result: float32, pixels row-major, channels innermost (HWC).

@@ -39,7 +39,7 @@ template <typename T>
   float sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (std::int64_t i = 0; i < count; ++i) {
-    const float e = ExpOfNonPositive(scores[i] - largest);
+    const float e = Exp(scores[i] - largest);
     sum += e;
     Store(e, &output[i]);
   }

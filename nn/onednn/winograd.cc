@@ -1,0 +1,437 @@
+#include "nn/onednn/winograd.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <new>
+
+#include "nn/onednn/vector_math.h"
+
+namespace nn::onednn {
+namespace {
+
+constexpr int kTile = 4;                  // output pixels a side
+constexpr int kPatch = kTile + 2;         // input pixels a side
+constexpr int kPlaces = kPatch * kPatch;  // where tile and weights are multiplied
+constexpr int kBlocksAtOnce = 2;          // output blocks that share one reading of the tiles
+constexpr int kGroup = 28;                // tiles: 36 · 28 · 192 floats are 0.8 MB, a small L2
+
+// The transforms interpolate at 0, ±kNear, ±kFar and infinity. These points round about three times
+// less than the usual 0, ±1, ±2 and are exact in binary.
+constexpr float kNear = 0.625F;
+constexpr float kFar = 1.5F;
+constexpr float kNear2 = kNear * kNear;
+constexpr float kFar2 = kFar * kFar;
+
+// One channel block of a pixel.
+template <int kBlock>
+struct Lanes {
+  // No alias declarations: gcc 12 drops attributes from those whose size depends on a parameter.
+  typedef float Float __attribute__((vector_size(4 * kBlock), aligned(4), may_alias));
+  typedef std::int32_t Int __attribute__((vector_size(4 * kBlock)));
+  typedef std::uint32_t Bits __attribute__((vector_size(4 * kBlock)));
+  typedef std::uint16_t Half __attribute__((vector_size(2 * kBlock), aligned(2), may_alias));
+};
+
+template <int kBlock>
+[[gnu::always_inline]] inline void Load(const float* p, typename Lanes<kBlock>::Float& x) {
+  x = *reinterpret_cast<const typename Lanes<kBlock>::Float*>(p);
+}
+
+template <int kBlock>
+[[gnu::always_inline]] inline void Load(const BFloat16Bits* p, typename Lanes<kBlock>::Float& x) {
+  using L = Lanes<kBlock>;
+  const auto half = *reinterpret_cast<const typename L::Half*>(p);
+  const auto bits = __builtin_convertvector(half, typename L::Bits) << 16;
+  x = reinterpret_cast<typename L::Float>(bits);
+}
+
+template <int kBlock>
+[[gnu::always_inline]] inline void Store(const typename Lanes<kBlock>::Float& x, float* p) {
+  *reinterpret_cast<typename Lanes<kBlock>::Float*>(p) = x;
+}
+
+// Rounds as bfloat16.h's does.
+template <int kBlock>
+[[gnu::always_inline]] inline void Store(const typename Lanes<kBlock>::Float& x, BFloat16Bits* p) {
+  using L = Lanes<kBlock>;
+  auto bits = reinterpret_cast<typename L::Bits>(x);
+  bits = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  *reinterpret_cast<typename L::Half*>(p) = __builtin_convertvector(bits, typename L::Half);
+}
+
+// Six numbers to the six places; out[i · step].
+template <typename F>
+[[gnu::always_inline]] inline void TransformInput(const F* d, F* out, int step) {
+  const F near_even = d[4] - kFar2 * d[2];
+  const F near_odd = kNear * d[3] - (kNear * kFar2) * d[1];
+  const F far_even = d[4] - kNear2 * d[2];
+  const F far_odd = kFar * d[3] - (kFar * kNear2) * d[1];
+  out[0] = d[4] + (kNear2 * kFar2) * d[0] - (kNear2 + kFar2) * d[2];
+  out[step] = near_even + near_odd;
+  out[2 * step] = near_even - near_odd;
+  out[3 * step] = far_even + far_odd;
+  out[4 * step] = far_even - far_odd;
+  out[5 * step] = d[5] + (kNear2 * kFar2) * d[1] - (kNear2 + kFar2) * d[3];
+}
+
+// The six places to four numbers; out[i · step].
+template <typename F>
+[[gnu::always_inline]] inline void TransformOutput(const F* m, F* out, int step) {
+  const F near_sum = m[1] + m[2];
+  const F near_difference = m[1] - m[2];
+  const F far_sum = m[3] + m[4];
+  const F far_difference = m[3] - m[4];
+  out[0] = m[0] + near_sum + far_sum;
+  out[step] = kNear * near_difference + kFar * far_difference;
+  out[2 * step] = kNear2 * near_sum + kFar2 * far_sum;
+  out[3 * step] = m[5] + (kNear2 * kNear) * near_difference + (kFar2 * kFar) * far_difference;
+}
+
+// g: three weights in a row; what stands at the six places.
+std::array<double, kPatch> TransformWeight(const std::array<double, 3>& g) {
+  constexpr double kNearScale = 1 / (2.0 * kNear2 * (kNear2 - kFar2));
+  constexpr double kFarScale = 1 / (2.0 * kFar2 * (kFar2 - kNear2));
+  const auto at = [&](double x) { return g[0] + x * g[1] + x * x * g[2]; };
+  return {g[0] / (double{kNear2} * kFar2), kNearScale * at(kNear),
+          kNearScale * at(-kNear),         kFarScale * at(kFar),
+          kFarScale * at(-kFar),           g[2]};
+}
+
+template <int kBlock>
+[[gnu::always_inline]] inline void Activate(Activation act, typename Lanes<kBlock>::Float& x) {
+  using F = typename Lanes<kBlock>::Float;
+  using I = typename Lanes<kBlock>::Int;
+  const F zero = {};
+  switch (act) {
+    case Activation::kSilu:
+    case Activation::kSigmoid: {
+      F e = -x;
+      Exp<F, I>(e);
+      x = (act == Activation::kSilu ? x : zero + 1.0F) / (1.0F + e);
+      break;
+    }
+    case Activation::kRelu:
+      x = x > zero ? x : zero;
+      break;
+    case Activation::kLeakyRelu:
+      x = x > zero ? x : x * kLeakySlope;
+      break;
+    case Activation::kGelu:
+      Gelu<F, I>(x);
+      break;
+    case Activation::kNone:
+    case Activation::kHardSigmoid:  // no convolution has it
+      break;
+  }
+}
+
+// A part of Run: tiles [tile, tile + tiles) to output blocks [out_block, out_block + out_blocks).
+template <typename T>
+struct Job {
+  const WinogradShape* shape;
+  const float* weight;
+  const float* bias;
+  const T* src;
+  const T* residual;
+  T* dst;
+  float* scratch;
+  int tile;
+  int tiles;
+  int out_block;
+  int out_blocks;
+
+  int row_of(int i) const { return (tile + i) / columns() * kTile; }
+  int column_of(int i) const { return (tile + i) % columns() * kTile; }
+  int columns() const { return (shape->width + kTile - 1) / kTile; }
+};
+
+// One block of one tile's input: place p goes to out[p · place_step].
+template <int kBlock, typename T>
+[[gnu::always_inline]] inline void TileToPlaces(const Job<T>& job, int i, int block, float* out,
+                                                std::size_t place_step) {
+  using F = typename Lanes<kBlock>::Float;
+  const int height = job.shape->height;
+  const int width = job.shape->width;
+  const int top = job.row_of(i) - 1;
+  const int left = job.column_of(i) - 1;
+  const T* plane = job.src + static_cast<std::size_t>(block) * height * width * kBlock;
+  alignas(64) T edge[kPlaces * kBlock];
+  const T* from = edge;
+  std::size_t row = kPatch * kBlock;
+  if (top >= 0 && left >= 0 && top + kPatch <= height && left + kPatch <= width) {
+    from = plane + (static_cast<std::size_t>(top) * width + left) * kBlock;
+    row = static_cast<std::size_t>(width) * kBlock;
+  } else {
+    std::memset(static_cast<void*>(edge), 0, sizeof(edge));
+    const int first = std::max(0, -left);
+    const int last = std::min(kPatch, width - left);
+    for (int y = std::max(0, -top); y < std::min(kPatch, height - top); ++y) {
+      std::memcpy(edge + (y * kPatch + first) * kBlock,
+                  plane + (static_cast<std::size_t>(top + y) * width + left + first) * kBlock,
+                  sizeof(T) * (last - first) * kBlock);
+    }
+  }
+  F columns_done[kPatch][kPatch];
+#pragma GCC unroll 6
+  for (int x = 0; x < kPatch; ++x) {
+    F d[kPatch];
+#pragma GCC unroll 6
+    for (int y = 0; y < kPatch; ++y) Load<kBlock>(from + y * row + x * kBlock, d[y]);
+    TransformInput<F>(d, &columns_done[0][x], kPatch);
+  }
+#pragma GCC unroll 6
+  for (int y = 0; y < kPatch; ++y) {
+    F places[kPatch];
+    TransformInput<F>(columns_done[y], places, 1);
+#pragma GCC unroll 6
+    for (int x = 0; x < kPatch; ++x) Store<kBlock>(places[x], out + (y * kPatch + x) * place_step);
+  }
+}
+
+// One block of one tile's output: place p stands at in[p · place_step].
+template <int kBlock, typename T>
+[[gnu::always_inline]] inline void PlacesToTile(const Job<T>& job, int i, int block,
+                                                const float* in, std::size_t place_step) {
+  using F = typename Lanes<kBlock>::Float;
+  F columns_done[kTile][kPatch];
+#pragma GCC unroll 6
+  for (int x = 0; x < kPatch; ++x) {
+    F places[kPatch];
+#pragma GCC unroll 6
+    for (int y = 0; y < kPatch; ++y) Load<kBlock>(in + (y * kPatch + x) * place_step, places[y]);
+    TransformOutput<F>(places, &columns_done[0][x], kPatch);
+  }
+  F bias;
+  Load<kBlock>(job.bias + block * kBlock, bias);
+  const int top = job.row_of(i);
+  const int left = job.column_of(i);
+  const int rows = std::min(kTile, job.shape->height - top);
+  const int columns = std::min(kTile, job.shape->width - left);
+  const std::size_t corner =
+      ((static_cast<std::size_t>(block) * job.shape->height + top) * job.shape->width + left) *
+      kBlock;
+#pragma GCC unroll 4
+  for (int y = 0; y < kTile; ++y) {
+    if (y >= rows) break;
+    F pixels[kTile];
+    TransformOutput<F>(columns_done[y], pixels, 1);
+    const std::size_t at = corner + static_cast<std::size_t>(y) * job.shape->width * kBlock;
+#pragma GCC unroll 4
+    for (int x = 0; x < kTile; ++x) {
+      if (x >= columns) break;
+      F value = pixels[x] + bias;
+      Activate<kBlock>(job.shape->activation, value);
+      if (job.residual != nullptr) {
+        F residual;
+        Load<kBlock>(job.residual + at + x * kBlock, residual);
+        value += job.shape->residual_scale * residual;
+      }
+      Store<kBlock>(value, job.dst + at + x * kBlock);
+    }
+  }
+}
+
+// out[j][row] = in[row] · weight[j] for kRows tiles and kBlocks output blocks, one sum a register:
+// 14 · 2 of AVX-512's 32, 6 · 2 of AVX2's 16.
+template <int kBlock, int kBlocks, int kRows>
+[[gnu::always_inline]] inline void MultiplyRows(const float* in, std::size_t in_step,
+                                                const float* weight, const float* next,
+                                                int channels, float* out, std::size_t out_step) {
+  using F = typename Lanes<kBlock>::Float;
+  F sums[kBlocks][kRows] = {};
+  for (int c = 0; c < channels; ++c) {
+    F w[kBlocks];
+#pragma GCC unroll 2
+    for (int j = 0; j < kBlocks; ++j) {
+      const std::size_t at = (static_cast<std::size_t>(j) * channels + c) * kBlock;
+      Load<kBlock>(weight + at, w[j]);
+      __builtin_prefetch(next + at);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+      const float x = in[i * in_step + c];
+#pragma GCC unroll 2
+      for (int j = 0; j < kBlocks; ++j) sums[j][i] += x * w[j];
+    }
+  }
+#pragma GCC unroll 2
+  for (int j = 0; j < kBlocks; ++j) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) Store<kBlock>(sums[j][i], out + j * out_step + i * kBlock);
+  }
+}
+
+// The same for `rows` tiles, at most kRows.
+template <int kBlock, int kBlocks, int kRows>
+[[gnu::always_inline]] inline void Multiply(int rows, const float* in, std::size_t in_step,
+                                            const float* weight, const float* next, int channels,
+                                            float* out, std::size_t out_step) {
+  if (rows == kRows) {
+    MultiplyRows<kBlock, kBlocks, kRows>(in, in_step, weight, next, channels, out, out_step);
+  } else if constexpr (kRows > 1) {
+    Multiply<kBlock, kBlocks, kRows - 1>(rows, in, in_step, weight, next, channels, out, out_step);
+  }
+}
+
+template <int kBlock, typename T>
+[[gnu::always_inline]] inline void Do(const Job<T>& job) {
+  constexpr int kRows = kBlock == 16 ? 14 : 6;
+  const WinogradShape& shape = *job.shape;
+  // Scratch: input places [36][tile][channel], then products [36][output block][tile][block].
+  const std::size_t in_step = shape.in_channels;
+  const std::size_t in_place = job.tiles * in_step;
+  const std::size_t out_block = static_cast<std::size_t>(job.tiles) * kBlock;
+  const std::size_t out_place = kBlocksAtOnce * out_block;
+  float* const in = job.scratch;
+  float* const out = in + kPlaces * in_place;
+  for (int i = 0; i < job.tiles; ++i) {
+    for (int block = 0; block * kBlock < shape.used_channels; ++block) {
+      TileToPlaces<kBlock>(job, i, block, in + i * in_step + block * kBlock, in_place);
+    }
+  }
+  const std::size_t weight_block = static_cast<std::size_t>(shape.used_channels) * kBlock;
+  const std::size_t weight_place = weight_block * (shape.out_channels / kBlock);
+  const int end = job.out_block + job.out_blocks;
+  for (int block = job.out_block; block < end; block += kBlocksAtOnce) {
+    const int blocks = std::min(kBlocksAtOnce, end - block);
+    for (int place = 0; place < kPlaces; ++place) {
+      const float* weight = job.weight + place * weight_place + block * weight_block;
+      // What comes after this place; it is fetched meanwhile, a row of weights at a time. Weights
+      // come from memory once per picture, in pieces too short for the processor to see it coming.
+      const int next_place = place + 1 < kPlaces ? place + 1 : 0;
+      const int next_block = next_place > 0 ? block : std::min(block + kBlocksAtOnce, end - 1);
+      const float* next = job.weight + next_place * weight_place + next_block * weight_block;
+      for (int i = 0; i < job.tiles; i += kRows) {
+        const int rows = std::min(kRows, job.tiles - i);
+        const float* x = in + place * in_place + i * in_step;
+        float* y = out + place * out_place + i * kBlock;
+        if (blocks == 2) {
+          Multiply<kBlock, 2, kRows>(rows, x, in_step, weight, next, shape.used_channels, y,
+                                     out_block);
+        } else {
+          Multiply<kBlock, 1, kRows>(rows, x, in_step, weight, next, shape.used_channels, y,
+                                     out_block);
+        }
+      }
+    }
+    for (int j = 0; j < blocks; ++j) {
+      for (int i = 0; i < job.tiles; ++i) {
+        PlacesToTile<kBlock>(job, i, block + j, out + j * out_block + i * kBlock, out_place);
+      }
+    }
+  }
+}
+
+// x86-64-v4 and -v3 are AVX-512 and AVX2; elsewhere the compiler makes of the vectors what it can.
+#if defined(__x86_64__)
+#define DUET_TARGET(level) [[gnu::target("arch=" level)]]
+#else
+#define DUET_TARGET(level)
+#endif
+
+DUET_TARGET("x86-64-v4") void DoBlocksOf16(const Job<float>& job) { Do<16>(job); }
+DUET_TARGET("x86-64-v4") void DoBlocksOf16(const Job<BFloat16Bits>& job) { Do<16>(job); }
+DUET_TARGET("x86-64-v3") void DoBlocksOf8(const Job<float>& job) { Do<8>(job); }
+DUET_TARGET("x86-64-v3") void DoBlocksOf8(const Job<BFloat16Bits>& job) { Do<8>(job); }
+
+float* AllocateFloats(std::size_t count) {
+  return static_cast<float*>(::operator new[](sizeof(float) * count, std::align_val_t{64}));
+}
+
+int DivideUp(int a, int b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+void WinogradConv::AlignedFree::operator()(float* p) const {
+  ::operator delete[](p, std::align_val_t{64});
+}
+
+WinogradConv::WinogradConv(const WinogradShape& shape, const float* weight, const float* bias,
+                           int threads)
+    : shape_(shape),
+      threads_(threads),
+      tile_count_(DivideUp(shape.height, kTile) * DivideUp(shape.width, kTile)),
+      group_count_(DivideUp(tile_count_, kGroup)),
+      parts_(1),
+      weight_(AllocateFloats(weight_bytes() / sizeof(float))),
+      bias_(AllocateFloats(shape.out_channels)) {
+  // Every thread gets the same number of groups, or of parts of the few that there are.
+  const int out_blocks = shape.out_channels / shape.block;
+  if (group_count_ >= threads) {
+    group_count_ = std::min(DivideUp(group_count_, threads) * threads, tile_count_);
+  } else {
+    parts_ = std::min(DivideUp(threads, group_count_), DivideUp(out_blocks, kBlocksAtOnce));
+  }
+  group_tiles_ = DivideUp(tile_count_, group_count_);
+
+  std::copy_n(bias, shape.out_channels, bias_.get());
+  const std::size_t place_step = static_cast<std::size_t>(shape.out_channels) * shape.used_channels;
+#pragma omp parallel for num_threads(threads)
+  for (int o = 0; o < shape.out_channels; ++o) {
+    for (int c = 0; c < shape.used_channels; ++c) {
+      const float* g = weight + (static_cast<std::size_t>(o) * shape.in_channels + c) * 9;
+      float* out =
+          weight_.get() +
+          (static_cast<std::size_t>(o / shape.block) * shape.used_channels + c) * shape.block +
+          o % shape.block;
+      std::array<std::array<double, kPatch>, 3> rows;
+      for (int y = 0; y < 3; ++y) rows[y] = TransformWeight({g[3 * y], g[3 * y + 1], g[3 * y + 2]});
+      for (int x = 0; x < kPatch; ++x) {
+        const auto column = TransformWeight({rows[0][x], rows[1][x], rows[2][x]});
+        for (int y = 0; y < kPatch; ++y) {
+          out[(y * kPatch + x) * place_step] = static_cast<float>(column[y]);
+        }
+      }
+    }
+  }
+}
+
+std::size_t WinogradConv::weight_bytes() const {
+  return sizeof(float) * kPlaces * shape_.out_channels * shape_.used_channels;
+}
+
+std::size_t WinogradConv::ScratchFloats() const {
+  return std::size_t{kPlaces} * group_tiles_ * (shape_.in_channels + kBlocksAtOnce * shape_.block);
+}
+
+std::size_t WinogradConv::scratch_bytes() const {
+  return sizeof(float) * ScratchFloats() * threads_;
+}
+
+template <typename T>
+void WinogradConv::Run(const T* src, const T* residual, T* dst, float* scratch) const {
+  const int out_blocks = shape_.out_channels / shape_.block;
+  const int part_blocks = DivideUp(DivideUp(out_blocks, parts_), kBlocksAtOnce) * kBlocksAtOnce;
+#pragma omp parallel for schedule(dynamic) num_threads(threads_)
+  for (int i = 0; i < group_count_ * parts_; ++i) {
+    const int tile = i / parts_ * group_tiles_;
+    const int block = i % parts_ * part_blocks;
+    if (tile >= tile_count_ || block >= out_blocks) continue;
+    const Job<T> job = {.shape = &shape_,
+                        .weight = weight_.get(),
+                        .bias = bias_.get(),
+                        .src = src,
+                        .residual = residual,
+                        .dst = dst,
+                        .scratch = scratch + omp_get_thread_num() * ScratchFloats(),
+                        .tile = tile,
+                        .tiles = std::min(group_tiles_, tile_count_ - tile),
+                        .out_block = block,
+                        .out_blocks = std::min(part_blocks, out_blocks - block)};
+    if (shape_.block == 16) {
+      DoBlocksOf16(job);
+    } else {
+      DoBlocksOf8(job);
+    }
+  }
+}
+
+template void WinogradConv::Run(const float*, const float*, float*, float*) const;
+template void WinogradConv::Run(const BFloat16Bits*, const BFloat16Bits*, BFloat16Bits*,
+                                float*) const;
+
+}  // namespace nn::onednn

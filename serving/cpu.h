@@ -28,9 +28,10 @@ struct CpuBudget {
 CpuBudget ReadCpuBudget(const std::string& root = "");
 
 // Makes OpenMP threads sleep while they wait (OMP_WAIT_POLICY=passive), unless the environment says
-// otherwise. libgomp reads its environment when it is loaded, before main, so this executes the
-// program once more with the variable set: same arguments, same process id. Call it first in main,
-// of programs that link LibTorch.
+// otherwise; between the layers of a network they spin for some 0.1 ms first (GOMP_SPINCOUNT).
+// libgomp reads its environment when it is loaded, before main, so this executes the program once
+// more with the variable set: same arguments, same process id. Call it first in main, of programs
+// that link LibTorch.
 void SetUpOpenMp(char** argv);
 
 }  // namespace serving

@@ -14,6 +14,7 @@
 #include "detector_service/inference/plain_network.h"
 #include "detector_service/inference/preprocess.h"
 #include "detector_service/model/detector.h"
+#include "nn/compute_thread.h"
 
 namespace detector {
 namespace {
@@ -102,6 +103,12 @@ absl::StatusOr<std::unique_ptr<Network>> MakeNetwork(const Modules& modules,
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Load(const LoadOptions& options) {
+  absl::StatusOr<std::unique_ptr<DetectionModel>> model = absl::InternalError("not built");
+  nn::RunOnTemporaryThread([&] { model = Build(options); });
+  return model;
+}
+
+absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Build(const LoadOptions& options) {
   absl::StatusOr<checkpoint::Checkpoint> file = checkpoint::ReadCheckpoint(options.checkpoint);
   if (!file.ok()) return file.status();
   const bool own_config = options.config_file.empty();
@@ -167,12 +174,18 @@ absl::StatusOr<std::vector<Detection>> DetectionModel::Detect(const cv::Mat& pic
     for (int id : options.class_ids) post.wanted_classes[id] = true;
   }
 
-  const std::lock_guard<std::mutex> lock(mutex_);
-  input_.resize(static_cast<std::size_t>(fitted->total()) * 3);
-  Normalize(*fitted, settings_, input_.data());
-  const absl::Status ran = network_->Run(input_.data(), settings_.input_size, &output_);
-  if (!ran.ok()) return ran;
-  return Postprocess(output_, placement, settings_.input_size, post);
+  absl::StatusOr<std::vector<Detection>> detections = absl::InternalError("not computed");
+  nn::RunOnComputeThread([&] {
+    input_.resize(static_cast<std::size_t>(fitted->total()) * 3);
+    Normalize(*fitted, settings_, input_.data());
+    const absl::Status ran = network_->Run(input_.data(), settings_.input_size, &output_);
+    if (ran.ok()) {
+      detections = Postprocess(output_, placement, settings_.input_size, post);
+    } else {
+      detections = ran;
+    }
+  });
+  return detections;
 }
 
 absl::Status DetectionModel::WarmUp() {

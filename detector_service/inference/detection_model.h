@@ -7,7 +7,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <opencv2/core/mat.hpp>
 #include <optional>
 #include <string>
@@ -46,11 +45,12 @@ struct DetectOptions {
 
 class DetectionModel {
  public:
-  // Reads, checks and builds. The message of a failure starts with the path it is about.
+  // Reads, checks and builds, with the caller's nn::UseThreads. The message of a failure starts
+  // with the path it is about.
   static absl::StatusOr<std::unique_ptr<DetectionModel>> Load(const LoadOptions& options);
 
-  // `picture`: CV_8UC3, BGR, upright. Thread-safe; callers take turns. Computes with the caller's
-  // nn::UseThreads.
+  // `picture`: CV_8UC3, BGR, upright. Thread-safe: each caller fits its picture, then all take
+  // turns on the computing thread, with the caller's nn::UseThreads.
   absl::StatusOr<std::vector<Detection>> Detect(const cv::Mat& picture,
                                                 const DetectOptions& options);
 
@@ -74,6 +74,7 @@ class DetectionModel {
 
  private:
   DetectionModel() = default;
+  static absl::StatusOr<std::unique_ptr<DetectionModel>> Build(const LoadOptions& options);
 
   LoadOptions options_;
   std::string name_;
@@ -85,7 +86,7 @@ class DetectionModel {
   double evaluation_score_threshold_ = 0;
   std::uint64_t parameter_count_ = 0;
 
-  std::mutex mutex_;  // guards what follows
+  // For the computing thread only.
   std::unique_ptr<Network> network_;
   std::vector<float> input_;
   RawOutput output_;

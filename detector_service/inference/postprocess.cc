@@ -43,7 +43,8 @@ void SelectCandidates(const RawOutput& output, int level, const PostprocessOptio
     // Nearly every row is empty; the maximum is one vectorised pass.
     const float* logits = raw.logits[row];
     float best = -std::numeric_limits<float>::infinity();
-    for (int c = 0; c < output.num_classes; ++c) best = std::max(best, logits[c]);
+#pragma omp simd reduction(max : best)
+    for (int c = 0; c < output.num_classes; ++c) best = logits[c] > best ? logits[c] : best;
     if (!(best > logit_below)) continue;
     float objectness = 1;
     if (raw.objectness.data != nullptr) {

@@ -77,6 +77,7 @@ void Normalize(const cv::Mat& fitted, const DetectorSettings& settings, float* i
   float* const planes[3] = {input, input + plane, input + 2 * plane};
   const int first = settings.bgr_to_rgb ? 2 : 0;
   const int last = 2 - first;
+#pragma omp parallel for schedule(static)
   for (int y = 0; y < fitted.rows; ++y) {
     const std::uint8_t* pixel = fitted.ptr<std::uint8_t>(y);
     const std::size_t row = static_cast<std::size_t>(y) * fitted.cols;

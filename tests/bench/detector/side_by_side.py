@@ -5,8 +5,8 @@ usage: side_by_side.py DUET_WORKER [--models=tiny,s,m] [--runs=20] [--threads=2]
 
 DUET_WORKER is build/release's bench_detector_turns. Weights are random, with scores spread so that some 30 boxes pass 0.5.
 Two things are measured, milliseconds, min and median: the network alone at 640x640; and the whole request, from the bytes
-of a 640x480 JPEG to boxes (Duet's over gRPC, the peers' as a Python program would). PyTorch and mmdet itself take part if
-they are installed (requirements-torch.txt). Every peer's maps are compared with ONNX Runtime's first.
+of a 640x480 JPEG to boxes (Duet's over gRPC, the peers' as a Python program would). Besides: Duet's resident memory after
+two requests. PyTorch and mmdet itself take part if they are installed (requirements-torch.txt). Every peer's maps are compared with ONNX Runtime's first.
 """
 import argparse
 import json
@@ -259,8 +259,18 @@ def compare(model_name, args, folder):
             return postprocess(run(array), scale, exp_on_reg)
         return lambda: timed(work)
 
-    result = {"gmacs": macs(state, SIDE) / 1e9, "max_error": errors}
-    result["gemm_gflops"] = {kind: duet.ask(f"gemm {kind}") for kind in ("fp32", "bf16")}
+    result = {"gmacs": macs(state, SIDE) / 1e9, "max_error": errors,
+              "file_mb": os.path.getsize(checkpoint) / 1e6, "memory_mb": {}}
+    for kind in ("fp32", "bf16"):
+        alone = Duet(args.worker, checkpoint, jpeg_path, args.threads)
+        try:
+            for _ in range(2):
+                alone.ask(f"request {kind}")
+            result["memory_mb"][kind] = alone.ask("memory")
+        except RuntimeError as error:
+            print(f"  Duet {kind}: {error}", file=sys.stderr)
+        alone.close()
+    result["gemm_gflops"] = {kind: duet.ask(f"gemm {kind}") for kind in result["memory_mb"]}
     result["network"] = measure({
         "Duet fp32": lambda: duet.ask("network fp32"), "Duet bf16": lambda: duet.ask("network bf16"),
         **{name: lambda run=run: timed(lambda: run(image)) for name, run in peers.items()}}, args.runs)
@@ -290,6 +300,8 @@ def macs(state, side):
 def report(name, result):
     print(f"\nrtmdet-{name}: {result['gmacs']:.2f} GMAC; prepacked GEMM "
           + ", ".join(f"{kind} {value:.0f} GFLOP/s" for kind, value in result["gemm_gflops"].items()))
+    print(f"weights file {result['file_mb']:.0f} MB; Duet's memory after two requests "
+          + ", ".join(f"{kind} {value:.0f} MB" for kind, value in result["memory_mb"].items()))
     print(f"{'':26}{'network min':>12}{'median':>9}{'GFLOP/s':>9}{'of GEMM':>9}{'request min':>13}{'median':>9}")
     for contender, request in result["request"].items():
         if contender not in result["network"]:
@@ -298,8 +310,8 @@ def report(name, result):
         low = min(times)
         speed = 2 * result["gmacs"] / low * 1e3
         request = result["request"].get(contender)
-        print(f"{contender:26}{low:12.1f}{statistics.median(times):9.1f}{speed:9.0f}"
-              f"{speed / result['gemm_gflops']['bf16' if 'bf16' in contender else 'fp32']:9.2f}"
+        gemm = result["gemm_gflops"].get("bf16" if "bf16" in contender else "fp32", float("nan"))
+        print(f"{contender:26}{low:12.1f}{statistics.median(times):9.1f}{speed:9.0f}{speed / gemm:9.2f}"
               + (f"{min(request):13.1f}{statistics.median(request):9.1f}" if request else ""))
     for kind in ("fp32", "bf16"):
         rivals = [(min(times), rival) for rival, times in result["network"].items()

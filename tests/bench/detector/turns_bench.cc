@@ -3,7 +3,8 @@
 //   bench_detector_turns --save=SIZE:FILE              the state of a model with random weights
 //   bench_detector_turns CHECKPOINT PICTURE [--threads=2] [--input_size=640]
 //     input lines: network fp32|bf16|plain, request fp32|bf16 (the file's bytes → boxes over gRPC),
-//     gemm fp32|bf16 (GFLOP/s of a prepacked 2048³ product). Answers: a number, or "- reason".
+//     gemm fp32|bf16 (GFLOP/s of a prepacked 2048³ product), memory (resident, MB). Answers: a
+//     number, or "- reason".
 #include <ATen/Functions.h>
 #include <ATen/core/grad_mode.h>
 #include <grpcpp/create_channel.h>
@@ -27,11 +28,14 @@
 #include "detector_service/inference/packed_network.h"
 #include "detector_service/inference/plain_network.h"
 #include "detector_service/rpc/detector_service.h"
+#include "nn/compute_thread.h"
 #include "nn/onednn/matmul.h"
 #include "nn/state_dict.h"
 #include "nn/threads.h"
 #include "serving/clock.h"
+#include "serving/cpu.h"
 #include "serving/grpc_server.h"
+#include "serving/process_metrics.h"
 
 namespace {
 
@@ -44,29 +48,34 @@ double Milliseconds(const std::function<void()>& work) {
       .count();
 }
 
-// Runs the network alone, again and again on the same input.
-absl::StatusOr<Work> NetworkWork(const std::string& checkpoint, const std::string& form, int side) {
+absl::StatusOr<std::unique_ptr<detector::Network>> LoadNetwork(const std::string& checkpoint,
+                                                               const std::string& form,
+                                                               vision::Size size) {
   const auto file = checkpoint::ReadCheckpoint(checkpoint);
   if (!file.ok()) return file.status();
   auto model = detector::LoadRtmdet(file->state_dict, {});
   if (!model.ok()) return model.status();
+  if (form == "plain") return detector::MakePlainNetwork(*model, "cpu");
+  nn::onednn::CompileOptions options;
+  if (form == "bf16") {
+    if (!nn::onednn::CpuHasBFloat16()) return absl::UnimplementedError("no bf16 on this CPU");
+    options.precision = nn::onednn::Precision::kBFloat16;
+  }
+  return detector::MakePackedNetwork(**model, size, options);
+}
+
+// Runs the network alone, again and again on the same input.
+absl::StatusOr<Work> NetworkWork(const std::string& checkpoint, const std::string& form, int side) {
   const vision::Size size = {side, side};
   absl::StatusOr<std::unique_ptr<detector::Network>> network = absl::InternalError("not built");
-  if (form == "plain") {
-    network = detector::MakePlainNetwork(*model, "cpu");
-  } else {
-    nn::onednn::CompileOptions options;
-    if (form == "bf16") {
-      if (!nn::onednn::CpuHasBFloat16()) return absl::UnimplementedError("no bf16 on this CPU");
-      options.precision = nn::onednn::Precision::kBFloat16;
-    }
-    network = detector::MakePackedNetwork(**model, size, options);
-  }
+  nn::RunOnTemporaryThread([&] { network = LoadNetwork(checkpoint, form, size); });
   if (!network.ok()) return network.status();
   return [network = std::shared_ptr<detector::Network>(*std::move(network)), size,
           input = at::randn({1, 3, side, side})] {
     detector::RawOutput output;
-    return network->Run(input.data_ptr<float>(), size, &output);
+    absl::Status status;
+    nn::RunOnComputeThread([&] { status = network->Run(input.data_ptr<float>(), size, &output); });
+    return status;
   };
 }
 
@@ -151,6 +160,7 @@ int Save(const std::string& size, const std::string& path) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  serving::SetUpOpenMp(argv);  // as the service itself does
   std::vector<std::string> files;
   int threads = 2, side = 640;
   for (int i = 1; i < argc; ++i) {
@@ -183,7 +193,14 @@ int main(int argc, char** argv) {
     std::string what, form;
     words >> what >> form;
     if (what == "gemm") {
-      std::printf("%.1f\n", GemmGflops(form, threads));
+      double gflops = 0;
+      nn::RunOnComputeThread([&] { gflops = GemmGflops(form, threads); });
+      std::printf("%.1f\n", gflops);
+      std::fflush(stdout);
+      continue;
+    }
+    if (what == "memory") {
+      std::printf("%.0f\n", static_cast<double>(serving::ResidentBytes()) / 1e6);
       std::fflush(stdout);
       continue;
     }

@@ -149,18 +149,22 @@ TEST(ProcessEndToEndTest, ASecondSignalCutsGraceAndDrainShort) {
 
 // libgomp reads its environment before main: it must have been there when the program was executed.
 TEST(ProcessEndToEndTest, OpenMpThreadsWaitPassively) {
-  const auto policy_at_exec = [](const std::map<std::string, std::string>& environment) {
+  const auto value_at_exec = [](const std::string& name,
+                                const std::map<std::string, std::string>& environment) {
     Subprocess probe(Command({}), environment);
     EXPECT_THAT(probe.WaitForLine("\"event\":\"serving\""), IsOk());
     const std::string variables =
         duet_testing::ReadFile("/proc/" + std::to_string(probe.pid()) + "/environ");
     for (const std::string& variable : std::vector<std::string>(absl::StrSplit(variables, '\0'))) {
-      if (variable.rfind("OMP_WAIT_POLICY=", 0) == 0) return variable;
+      if (variable.rfind(name + "=", 0) == 0) return variable.substr(name.size() + 1);
     }
     return std::string("unset");
   };
-  EXPECT_EQ(policy_at_exec({}), "OMP_WAIT_POLICY=passive");
-  EXPECT_EQ(policy_at_exec({{"OMP_WAIT_POLICY", "active"}}), "OMP_WAIT_POLICY=active");
+  EXPECT_EQ(value_at_exec("OMP_WAIT_POLICY", {}), "passive");
+  EXPECT_EQ(value_at_exec("GOMP_SPINCOUNT", {}), "5000");
+  EXPECT_EQ(value_at_exec("GOMP_SPINCOUNT", {{"GOMP_SPINCOUNT", "1"}}), "1");
+  EXPECT_EQ(value_at_exec("OMP_WAIT_POLICY", {{"OMP_WAIT_POLICY", "active"}}), "active");
+  EXPECT_EQ(value_at_exec("GOMP_SPINCOUNT", {{"OMP_WAIT_POLICY", "active"}}), "unset");
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "detector_service/rpc/answer_in_order.h"
 #include "detector_service/rpc/translate.h"
 #include "nn/threads.h"
 #include "serving/grpc_status.h"
@@ -99,24 +100,26 @@ grpc::Status DetectorService::DetectBatch(
     grpc::ServerReaderWriter<proto::DetectBatchResponse, proto::DetectBatchRequest>* stream) {
   int pictures = 0;
   int failed = 0;
-  proto::DetectBatchRequest request;
-  while (stream->Read(&request)) {
-    proto::DetectBatchResponse answer;
-    answer.set_id(request.id());
-    const absl::Status status =
-        Answer(call, kBatchRank, request.request(), answer.mutable_response());
-    // The caller is gone or out of time: nobody reads further answers.
-    if (absl::IsCancelled(status) || absl::IsDeadlineExceeded(status)) {
-      return serving::ToGrpc(status);
-    }
-    ++pictures;
-    if (!status.ok()) {
-      ++failed;
-      answer.mutable_error()->set_code(static_cast<int>(status.code()));
-      answer.mutable_error()->set_message(std::string(status.message()));
-    }
-    if (!stream->Write(answer)) break;
-  }
+  const absl::Status status = AnswerInOrder<proto::DetectBatchRequest, proto::DetectBatchResponse>(
+      kWorkers, [&](proto::DetectBatchRequest* request) { return stream->Read(request); },
+      [&](const proto::DetectBatchRequest& request, proto::DetectBatchResponse* answer) {
+        answer->set_id(request.id());
+        const absl::Status status =
+            Answer(call, kBatchRank, request.request(), answer->mutable_response());
+        // The caller is gone or out of time: nobody reads further answers.
+        if (absl::IsCancelled(status) || absl::IsDeadlineExceeded(status)) return status;
+        if (!status.ok()) {
+          answer->mutable_error()->set_code(static_cast<int>(status.code()));
+          answer->mutable_error()->set_message(std::string(status.message()));
+        }
+        return absl::OkStatus();
+      },
+      [&](const proto::DetectBatchResponse& answer) {
+        ++pictures;
+        if (answer.has_error()) ++failed;
+        return stream->Write(answer);
+      });
+  if (!status.ok()) return serving::ToGrpc(status);
   const auto context = serving::RequestContextOf(*call);
   context->NoteInt("pictures", pictures);
   context->NoteInt("failed", failed);

@@ -6,9 +6,16 @@
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 
+#include <atomic>
 #include <cmath>
+#include <condition_variable>
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
 
 #include "serving/grpc_server.h"
 #include "tests/parity/detector_service/golden.h"
@@ -63,6 +70,7 @@ class DetectorServiceTest : public testing::Test {
     files_ = new duet_testing::TempDir;
     std::filesystem::copy(golden_->checkpoint, files_->path() + "/models/tiny.pth",
                           MakeParents(files_->path() + "/models/tiny.pth"));
+    std::filesystem::copy(ReadGolden("exp").checkpoint, files_->path() + "/models/exp.pth");
     files_->Write("models/broken.pth", "PK\003\004 and then nothing");
     files_->Write("pictures/a 1.png", duet_testing::ReadFile(golden_->images[1].path));
   }
@@ -360,6 +368,115 @@ TEST_F(DetectorServiceTest, ReloadSwapsInAGoodFileAndABadOneChangesNothing) {
   EXPECT_GT(response.peak_memory_bytes(), 0U);
   EXPECT_NE(host_->Current(), *model_);
   EXPECT_TRUE(Detect(AsTheReference()).ok());
+}
+
+// One caller after another answer; what it has seen.
+class SteadyCaller {
+ public:
+  SteadyCaller(proto::Detector::Stub* stub, const proto::DetectRequest& request)
+      : thread_([this, stub, request] {
+          while (!stop_) {
+            grpc::ClientContext context;
+            proto::DetectResponse response;
+            const grpc::Status status = stub->Detect(&context, request, &response);
+            const std::lock_guard lock(mutex_);
+            if (!status.ok()) errors_.push_back(status.error_message());
+            answers_.push_back(std::move(response));
+            changed_.notify_all();
+          }
+        }) {}
+  ~SteadyCaller() { Stop(); }
+
+  void Stop() {
+    stop_ = true;
+    if (thread_.joinable()) thread_.join();
+  }
+
+  // Waits for an answer that was asked for after this call.
+  proto::DetectResponse Next() {
+    std::unique_lock lock(mutex_);
+    const std::size_t wanted = answers_.size() + 2;  // one may be on its way
+    changed_.wait(lock, [&] { return answers_.size() >= wanted; });
+    return answers_.back();
+  }
+
+  // After Stop.
+  const std::vector<std::string>& errors() const { return errors_; }
+  const std::vector<proto::DetectResponse>& answers() const { return answers_; }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::string> errors_;
+  std::vector<proto::DetectResponse> answers_;
+  std::atomic<bool> stop_ = false;
+  std::thread thread_;
+};
+
+TEST_F(DetectorServiceTest, ReloadsUnderLoadFailNoRequestAndMixNoModels) {
+  Start({.enabled = true, .model_root = files_->path() + "/models", .threads = 2});
+  const auto reload = [&](const char* file) {
+    grpc::ClientContext context;
+    duet::vision::v1::ReloadModelRequest request;
+    request.set_checkpoint(file);
+    duet::vision::v1::ReloadModelResponse response;
+    const grpc::Status status = stub_->ReloadModel(&context, request, &response);
+    return status.ok() ? response.model().version() : std::string();
+  };
+  proto::DetectRequest request = AsTheReference();
+  request.set_score_threshold(0.5F);  // so few that the models differ in their number
+  const auto first = std::make_unique<SteadyCaller>(stub_.get(), request);
+  const auto second = std::make_unique<SteadyCaller>(stub_.get(), request);
+  std::map<std::string, int> detections;  // by version
+  const auto expect_both_served_by = [&](const std::string& version) {
+    for (const auto& caller : {first.get(), second.get()}) {
+      const proto::DetectResponse answer = caller->Next();
+      EXPECT_EQ(answer.model_version(), version);
+      detections.emplace(version, answer.detections_size());
+    }
+  };
+
+  const std::string tiny = (*model_)->version();
+  expect_both_served_by(tiny);
+  const std::string exp = reload("exp.pth");
+  EXPECT_NE(exp, tiny);
+  expect_both_served_by(exp);
+  EXPECT_EQ(reload("broken.pth"), "");
+  expect_both_served_by(exp);
+  EXPECT_EQ(reload("tiny.pth"), tiny);
+  expect_both_served_by(tiny);
+
+  EXPECT_NE(detections[exp], detections[tiny]);  // else the check below says nothing
+  for (const auto& caller : {first.get(), second.get()}) {
+    caller->Stop();
+    EXPECT_THAT(caller->errors(), testing::IsEmpty());
+    std::vector<std::string> versions;
+    for (const proto::DetectResponse& answer : caller->answers()) {
+      // Version and detections are of one model.
+      EXPECT_EQ(answer.detections_size(), detections[answer.model_version()]);
+      if (versions.empty() || versions.back() != answer.model_version()) {
+        versions.push_back(answer.model_version());
+      }
+    }
+    EXPECT_THAT(versions, testing::ElementsAre(tiny, exp, tiny));
+  }
+}
+
+TEST_F(DetectorServiceTest, ABatchWhoseCallerHangsUpEnds) {
+  Start();
+  {
+    grpc::ClientContext context;
+    const auto stream = stub_->DetectBatch(&context);
+    proto::DetectBatchRequest request;
+    *request.mutable_request() = AsTheReference();
+    for (int i = 0; i < 3; ++i) ASSERT_TRUE(stream->Write(request));
+    proto::DetectBatchResponse answer;
+    ASSERT_TRUE(stream->Read(&answer));
+    context.TryCancel();
+    EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  }
+  EXPECT_TRUE(Detect(AsTheReference()).ok());
+  server_->Drain(absl::InfiniteFuture());  // returns when no handler runs any more
 }
 
 }  // namespace

@@ -1,0 +1,65 @@
+// A stream of requests, several in work at a time, answered in the order in which they came.
+#ifndef DUET_DETECTOR_SERVICE_RPC_ANSWER_IN_ORDER_H_
+#define DUET_DETECTOR_SERVICE_RPC_ANSWER_IN_ORDER_H_
+
+#include <absl/status/status.h>
+
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace detector {
+
+// `read(Request*)`: the next request, or false at the end; `answer(const Request&, Response*)`: a
+// status that is not OK ends the stream, no answer after it is written; `write(const Response&)`:
+// false if nobody reads any more. Returns when all of them have returned for good: OK, or the first
+// status that ended the stream.
+//
+// `width` threads, the caller's among them, each take a request from the reading to the writing. So
+// at most `width` requests exist at a time, and a caller that waits for each answer before it sends
+// the next request gets it. Only one thread at a time is in `read`, and one in `write`.
+template <typename Request, typename Response, typename Read, typename Answer, typename Write>
+absl::Status AnswerInOrder(int width, Read read, Answer answer, Write write) {
+  std::mutex reading;
+  std::uint64_t read_count = 0;  // guarded by `reading`
+  std::mutex writing;
+  std::condition_variable turn;
+  std::uint64_t written_count = 0;  // guarded by `writing`, as the next two are
+  bool ended = false;
+  absl::Status ending;
+
+  const auto take_turns = [&] {
+    while (true) {
+      Request request;
+      std::uint64_t place = 0;
+      {
+        const std::lock_guard lock(reading);
+        if (!read(&request)) return;
+        place = read_count++;
+      }
+      Response response;
+      absl::Status status = answer(request, &response);
+      std::unique_lock lock(writing);
+      turn.wait(lock, [&] { return written_count == place; });
+      if (!ended && !(status.ok() && write(response))) {
+        ended = true;
+        ending = std::move(status);
+      }
+      ++written_count;
+      turn.notify_all();
+      if (ended) return;
+    }
+  };
+  std::vector<std::thread> others;
+  for (int i = 1; i < width; ++i) others.emplace_back(take_turns);
+  take_turns();
+  for (std::thread& other : others) other.join();
+  return ending;
+}
+
+}  // namespace detector
+
+#endif  // DUET_DETECTOR_SERVICE_RPC_ANSWER_IN_ORDER_H_

@@ -22,6 +22,7 @@ ABSL_FLAG(std::string, out, "", "directory that the results are written to; made
 ABSL_FLAG(std::string, only, "", "demo, evaluate: only one of them, detector or segmenter");
 ABSL_FLAG(int, steps, 0, "demo: fewer training steps than the recipe's, to try it out");
 ABSL_FLAG(int, count, 4, "scenes, evaluate: how many held-out scenes");
+ABSL_FLAG(std::string, precision, "fp32", "evaluate: the detector's arithmetic, fp32 or bf16");
 
 namespace {
 
@@ -83,7 +84,8 @@ absl::Status Evaluate(const std::string& directory) {
   const std::string only = absl::GetFlag(FLAGS_only);
   boost::json::object report{{"scenes", absl::GetFlag(FLAGS_count)}};
   if (only != "segmenter") {
-    const auto score = trainer::ScoreDetector(directory + "/rtmdet-demo.pth", scenes);
+    const auto score = trainer::ScoreDetector(directory + "/rtmdet-demo.pth", scenes,
+                                              absl::GetFlag(FLAGS_precision));
     if (!score.ok()) return score.status();
     report["detector"] = ToJson(*score);
   }

@@ -125,9 +125,11 @@ absl::Status AddObject(Session& session, const SceneObject& object, SegmenterSco
 }  // namespace
 
 absl::StatusOr<DetectorScore> ScoreDetector(const std::string& checkpoint,
-                                            const std::vector<Scene>& scenes) {
+                                            const std::vector<Scene>& scenes,
+                                            const std::string& precision) {
   constexpr float kDefaultThreshold = 0.5f;
-  const auto model = detector::DetectionModel::Load({.checkpoint = checkpoint});
+  const auto model =
+      detector::DetectionModel::Load({.checkpoint = checkpoint, .precision = precision});
   if (!model.ok()) return model.status();
   std::vector<std::vector<ClassBox>> detections;
   std::vector<std::vector<ClassBox>> objects;

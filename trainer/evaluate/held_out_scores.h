@@ -23,9 +23,10 @@ struct DetectorScore {
   int objects = 0;
 };
 
-// Of an mmdet checkpoint.
+// Of an mmdet checkpoint; `precision` as the service's flag, fp32 or bf16.
 absl::StatusOr<DetectorScore> ScoreDetector(const std::string& checkpoint,
-                                            const std::vector<Scene>& scenes);
+                                            const std::vector<Scene>& scenes,
+                                            const std::string& precision = "fp32");
 
 // Mean mask IoU over all objects.
 struct SegmenterScore {

@@ -13,6 +13,7 @@
 #include "detector_service/families/family.h"
 #include "detector_service/inference/detection_model.h"
 #include "detector_service/inference/preprocess.h"
+#include "detector_service/packed/blueprint_graph.h"
 #include "nn/threads.h"
 #include "tests/parity/detector_service/golden.h"
 
@@ -130,6 +131,57 @@ TEST_P(FamilyParityTest, DetectionsOfThePlainModulesAreTheReferences) {
 
 TEST_P(FamilyParityTest, DetectionsOfThePackedFormAreTheReferences) {
   ExpectDetectionsOfTheReference(/*plain=*/false);
+}
+
+// Of `got`, relative to `want`; root mean square.
+double Error(const at::Tensor& got, const at::Tensor& want) {
+  return ((got.to(at::kFloat) - want).norm() / want.norm()).item<double>();
+}
+
+void RoundToBFloat16(at::Tensor x) { x.copy_(x.to(at::kBFloat16)); }
+
+// How far bf16 takes a network's numbers depends on the network: random weights as here amplify
+// each rounding, some up to a third of the numbers' size. So the yardstick is the plain modules
+// with just the roundings that bf16 must have, of weights and of what is stored between layers. The
+// packed form folds batch norms into the weights before it rounds them, and keeps some in float32.
+TEST_P(FamilyParityTest, BFloat16RoundsNoMoreThanItMust) {
+  if (!nn::onednn::CpuHasBFloat16()) GTEST_SKIP() << "no bf16 on this CPU";
+  const c10::InferenceMode no_autograd;
+  const auto file = checkpoint::ReadCheckpoint(golden_.checkpoint);
+  ASSERT_TRUE(file.ok()) << file.status();
+  const PythonConfig config = ParsePythonConfig(file->meta.config_text);
+  auto model = LoadFamily(file->state_dict, config);
+  ASSERT_TRUE(model.ok()) << model.status();
+  const auto settings = ReadSettings(config, model->defaults);
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  Placement placement;
+  const auto fitted = FitPicture(ReadPicture(golden_.images[0]), *settings, &placement);
+  ASSERT_TRUE(fitted.ok()) << fitted.status();
+  at::Tensor input = at::empty({1, 3, fitted->rows, fitted->cols});
+  Normalize(*fitted, *settings, input.data_ptr<float>());
+  nn::onednn::Graph graph;
+  BuildGraph(*model->module, settings->input_size, graph);
+  const auto program = graph.Compile({.precision = nn::onednn::Precision::kBFloat16});
+  ASSERT_TRUE(program.ok()) << program.status();
+
+  (*program)->Run(input.data_ptr<float>());
+
+  const auto want = model->module->forward(input);
+  for (at::Tensor& parameter : model->module->parameters()) {
+    if (parameter.dim() == 4) RoundToBFloat16(parameter);
+  }
+  const auto rounded = model->module->forward(
+      input, [](const Layer& /*layer*/, const at::Tensor& value) { RoundToBFloat16(value); });
+  ASSERT_EQ((*program)->output_count(), want.size());
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    const auto out = (*program)->output(i);
+    const at::Tensor got =
+        at::from_blob(const_cast<float*>(out.data), {1, out.height, out.width, out.channels});
+    const double error = Error(got.permute({0, 3, 1, 2}), want[i]);
+    // Which way each rounding goes is chance: two draws differ by a factor of up to two.
+    EXPECT_LT(error, 2.5 * Error(rounded[i], want[i])) << i;
+    EXPECT_GT(error, 1e-3) << i;  // it is in bf16 indeed
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, FamilyParityTest,

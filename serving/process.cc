@@ -1,5 +1,6 @@
 #include "serving/process.h"
 
+#include <absl/synchronization/mutex.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -158,6 +159,9 @@ int RunProcess(FlagTable& flags, int argc, char** argv, const ProcessOptions& op
     std::fputs(flags.Help().c_str(), stdout);
     return 0;
   }
+  // Debian's Abseil is built with its search for deadlocks, which takes a global lock for each of
+  // gRPC's.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   SetLogLevel(options.log_level);
   RouteCerrToLog();
   signal(SIGPIPE, SIG_IGN);

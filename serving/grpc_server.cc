@@ -83,6 +83,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
   // Clients may ping an idle connection every 10 s to see whether it still stands.
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
+  builder.AddChannelArgument(GRPC_ARG_ENABLE_CHANNELZ, 0);  // records that nobody asks for
   grpc::ResourceQuota quota("duet");
   quota.Resize(static_cast<std::size_t>(options.max_buffer_mb) << 20);
   quota.SetMaxThreads(options.max_handlers);

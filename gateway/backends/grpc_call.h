@@ -6,6 +6,7 @@
 
 #include <absl/container/flat_hash_set.h>
 #include <grpcpp/client_context.h>
+#include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/status.h>
 
 #include <boost/asio/associated_cancellation_slot.hpp>
@@ -58,10 +59,10 @@ class CallTracker {
 };
 
 // What a call needs for as long as gRPC works on it, which may be longer than its coroutine lives.
-template <typename Request, typename Response>
+template <typename Response>
 struct GrpcCall {
   grpc::ClientContext context;
-  std::shared_ptr<const Request> request;
+  grpc::ByteBuffer request;
   Response response;
 };
 

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "gateway/backends/upstream.h"
+#include "gateway/backends/wire.h"
 
 namespace gateway::backends {
 namespace {
@@ -56,10 +57,11 @@ class GrpcDetector final : public DetectorClient {
   awaitable<absl::StatusOr<detector::DetectResponse>> Detect(ImageRef image,
                                                              detector::DetectRequest request,
                                                              CallOptions options) override {
-    request.mutable_image()->set_data(*image.bytes);
     request.set_background(options.patient);
-    return upstream_.Call<detector::DetectResponse>("/duet.detector.v1.Detector/Detect",
-                                                    std::move(request), "", std::move(options));
+    return upstream_.Call<detector::DetectResponse>(
+        "/duet.detector.v1.Detector/Detect",
+        Serialize(request, detector::DetectRequest::kImageFieldNumber, image), "",
+        std::move(options));
   }
 
   std::shared_ptr<const DetectorModel> model() const override { return model_.Get(); }
@@ -67,9 +69,9 @@ class GrpcDetector final : public DetectorClient {
 
  private:
   awaitable<absl::Status> Look() {
-    auto pending = upstream_.Call<detector::GetModelResponse>("/duet.detector.v1.Detector/GetModel",
-                                                              detector::GetModelRequest(), "",
-                                                              LookOptions(), /*may_repeat=*/false);
+    auto pending = upstream_.Call<detector::GetModelResponse>(
+        "/duet.detector.v1.Detector/GetModel", Serialize(detector::GetModelRequest()), "",
+        LookOptions(), /*may_repeat=*/false);
     auto answer = co_await std::move(pending);
     if (!answer.ok()) co_return answer.status();
     DetectorModel model{.name = answer->model().name(),
@@ -97,11 +99,11 @@ class GrpcSegmenter final : public SegmenterClient {
                                                             segmenter::EmbedRank rank,
                                                             CallOptions options) override {
     segmenter::EmbedRequest request;
-    request.mutable_image()->set_data(*image.bytes);
     request.set_rank(rank);
-    return upstream_.Call<segmenter::EmbedResponse>("/duet.segmenter.v1.Segmenter/Embed",
-                                                    std::move(request), std::move(image.id),
-                                                    std::move(options));
+    return upstream_.Call<segmenter::EmbedResponse>(
+        "/duet.segmenter.v1.Segmenter/Embed",
+        Serialize(request, segmenter::EmbedRequest::kImageFieldNumber, image), image.id,
+        std::move(options));
   }
 
   awaitable<absl::StatusOr<segmenter::SegmentResponse>> Segment(ImageRef image,
@@ -110,12 +112,14 @@ class GrpcSegmenter final : public SegmenterClient {
     const std::string method = "/duet.segmenter.v1.Segmenter/Segment";
     request.set_image_id(image.id);
     request.set_background(options.patient);
-    auto by_id = upstream_.Call<segmenter::SegmentResponse>(method, request, image.id, options);
+    auto by_id =
+        upstream_.Call<segmenter::SegmentResponse>(method, Serialize(request), image.id, options);
     auto answer = co_await std::move(by_id);
     if (answer.status().code() != absl::StatusCode::kNotFound) co_return answer;
-    request.mutable_image()->set_data(*image.bytes);
-    auto with_image =
-        upstream_.Call<segmenter::SegmentResponse>(method, std::move(request), image.id, options);
+    request.clear_image_id();
+    auto with_image = upstream_.Call<segmenter::SegmentResponse>(
+        method, Serialize(request, segmenter::SegmentRequest::kImageFieldNumber, image), image.id,
+        options);
     co_return co_await std::move(with_image);
   }
 
@@ -125,7 +129,8 @@ class GrpcSegmenter final : public SegmenterClient {
  private:
   awaitable<absl::Status> Look() {
     auto pending = upstream_.Call<segmenter::GetModelResponse>(
-        "/duet.segmenter.v1.Segmenter/GetModel", segmenter::GetModelRequest(), "", LookOptions(),
+        "/duet.segmenter.v1.Segmenter/GetModel", Serialize(segmenter::GetModelRequest()), "",
+        LookOptions(),
         /*may_repeat=*/false);
     auto answer = co_await std::move(pending);
     if (!answer.ok()) co_return answer.status();

@@ -11,6 +11,7 @@
 #include <absl/status/statusor.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/impl/codegen/proto_utils.h>  // how gRPC reads and writes protobuf
+#include <grpcpp/support/async_unary_call.h>
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -21,6 +22,7 @@
 #include <utility>
 
 #include "gateway/backends/client.h"
+#include "gateway/backends/completion_thread.h"
 #include "gateway/backends/grpc_call.h"
 #include "gateway/backends/replica_set.h"
 
@@ -37,9 +39,10 @@ class Upstream {
 
   // `method`: "/duet.detector.v1.Detector/Detect". `key`: the image id that decides the replica;
   // "": by load. Background looks don't repeat: that would use up the budget of calls that matter.
-  template <typename Response, typename Request>
-  boost::asio::awaitable<absl::StatusOr<Response>> Call(std::string method, Request request,
-                                                        std::string key, CallOptions options,
+  template <typename Response>
+  boost::asio::awaitable<absl::StatusOr<Response>> Call(std::string method,
+                                                        grpc::ByteBuffer request, std::string key,
+                                                        CallOptions options,
                                                         bool may_repeat = true);
 
   // Resolves names and calls `look` (which asks for the model and says how that went) for ever:
@@ -55,23 +58,43 @@ class Upstream {
   absl::Status ToStatus(const grpc::Status& status, const std::string& address) const;
   static void Prepare(grpc::ClientContext& context, const CallOptions& options);
 
+  // The end of a call: what gRPC writes its outcome into, and who wants to know.
+  template <typename Response, typename Done>
+  struct Ending final : CompletionThread::Operation {
+    Ending(std::shared_ptr<Replica> replica, Done done)
+        : replica(std::move(replica)), done(std::move(done)) {}
+    void Complete() override {
+      const std::unique_ptr<Ending> self(this);
+      --replica->in_flight;
+      reader.reset();
+      replica.reset();  // `done` is the last that may keep the channel
+      done(std::move(status));
+    }
+
+    std::shared_ptr<Replica> replica;
+    Done done;
+    std::unique_ptr<grpc::ClientAsyncResponseReader<Response>> reader;
+    grpc::Status status;
+  };
+
   const std::string service_;
   const std::unique_ptr<ReplicaSet> replicas_;
   mutable std::mutex mutex_;
   double repeat_budget_ = 10;            // guarded by mutex_
   bool reachable_ = false;               // guarded by mutex_
   std::string error_ = "not asked yet";  // guarded by mutex_
-  CallTracker tracker_;                  // last: goes first
+  CompletionThread completions_;
+  CallTracker tracker_;  // last: goes first
 };
 
-template <typename Response, typename Request>
-boost::asio::awaitable<absl::StatusOr<Response>> Upstream::Call(std::string method, Request request,
+template <typename Response>
+boost::asio::awaitable<absl::StatusOr<Response>> Upstream::Call(std::string method,
+                                                                grpc::ByteBuffer request,
                                                                 std::string key,
                                                                 CallOptions options,
                                                                 bool may_repeat) {
   constexpr std::size_t kMaxCandidates = 3;
-  using OneCall = GrpcCall<Request, Response>;
-  const auto shared_request = std::make_shared<const Request>(std::move(request));
+  using OneCall = GrpcCall<Response>;
   for (int round = 0;; ++round) {
     grpc::Status status(grpc::StatusCode::UNAVAILABLE, "no address is known");
     std::string address = replicas_->targets();
@@ -79,18 +102,19 @@ boost::asio::awaitable<absl::StatusOr<Response>> Upstream::Call(std::string meth
     if (candidates.size() > kMaxCandidates) candidates.resize(kMaxCandidates);
     for (const auto& replica : candidates) {
       auto call = std::make_shared<OneCall>();
-      call->request = shared_request;
+      call->request = request;  // shares its slices
       Prepare(call->context, options);
       ++replica->in_flight;
       address = replica->address;
-      auto start = [method, replica](OneCall& one, auto done) {
-        grpc::TemplatedGenericStub<Request, Response> stub(replica->channel);
-        stub.UnaryCall(&one.context, method, {}, one.request.get(), &one.response,
-                       [replica = replica, done = std::move(done)](grpc::Status result) mutable {
-                         --replica->in_flight;
-                         replica.reset();  // `done` is the last that may keep the channel
-                         done(std::move(result));
-                       });
+      auto start = [this, method, replica](OneCall& one, auto done) {
+        using Done = decltype(done);
+        grpc::TemplatedGenericStub<grpc::ByteBuffer, Response> stub(replica->channel);
+        auto ending = std::make_unique<Ending<Response, Done>>(replica, std::move(done));
+        ending->reader =
+            stub.PrepareUnaryCall(&one.context, method, one.request, &completions_.queue());
+        ending->reader->StartCall();
+        auto* const tag = ending.release();
+        tag->reader->Finish(&one.response, &tag->status, tag);
       };
       auto pending = AwaitCall(tracker_, call, std::move(start));
       status = co_await std::move(pending);

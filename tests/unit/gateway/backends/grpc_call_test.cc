@@ -13,7 +13,7 @@
 namespace gateway::backends {
 namespace {
 
-using FakeCall = GrpcCall<int, int>;
+using FakeCall = GrpcCall<int>;
 
 TEST(CallTrackerTest, WhenItGoesNoCallbackHoldsItsCall) {
   boost::asio::io_context io;

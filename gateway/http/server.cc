@@ -53,8 +53,7 @@ asio::awaitable<void> Accept(tcp::acceptor& acceptor, std::shared_ptr<SessionHos
       TurnAway(std::move(socket));
       continue;
     }
-    const auto strand = socket.get_executor();
-    asio::co_spawn(strand, RunSession(std::move(socket), host), asio::detached);
+    StartSession(std::move(socket), host);
   }
 }
 

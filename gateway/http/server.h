@@ -49,7 +49,7 @@ struct ServerOptions {
   std::shared_ptr<boost::asio::ssl::context> tls;
   // Called once per request that had a readable header, on its strand.
   std::function<void(const Request&, const Context&, const Outcome&)> on_finished;
-  // Called with +1 and -1 as connections come and go, on their strands.
+  // Called with +1 and -1 as connections come and go, on any io thread.
   std::function<void(int change)> on_connection;
 };
 

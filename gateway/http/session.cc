@@ -7,12 +7,15 @@
 #include <algorithm>
 #include <array>
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
+#include <boost/beast/core/buffers_suffix.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/stream_traits.hpp>
 #include <boost/beast/http/parser.hpp>
@@ -20,7 +23,7 @@
 #include <boost/beast/http/status.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/ssl/ssl_stream.hpp>
-#include <cerrno>
+#include <exception>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -36,8 +39,8 @@ using asio::awaitable;
 using std::chrono::steady_clock;
 
 constexpr auto kAsTuple = asio::as_tuple(asio::use_awaitable);
-// How long, and how often at least, a connection is looked at for its client's hang-up.
-constexpr auto kHangUpPoll = std::chrono::milliseconds(500);
+// How often a connection is looked at for its client's hang-up while a handler runs.
+constexpr auto kHangUpPoll = std::chrono::milliseconds(250);
 constexpr auto kLinger = std::chrono::seconds(2);
 
 // The answer to a request that could not be read, or nothing if there is nobody to answer.
@@ -59,18 +62,10 @@ std::optional<Response> RefusalOf(const beast::error_code& failure, const Server
   return ErrorResponse(400, absl::StrCat("This is not an HTTP request: ", failure.message(), "."));
 }
 
-// Returns once the client has closed its side, or at cancellation. Data that arrives (a pipelined
-// request) is left alone, and then the connection is looked at from time to time.
-awaitable<void> ClientGone(asio::ip::tcp::socket& socket) {
-  auto [error] = co_await socket.async_wait(asio::socket_base::wait_read, kAsTuple);
-  if (error) co_return;
-  asio::steady_timer timer(co_await asio::this_coro::executor);
-  while (true) {
-    pollfd poll_fd{.fd = socket.native_handle(), .events = POLLRDHUP};
-    if (::poll(&poll_fd, 1, 0) != 0) co_return;
-    timer.expires_after(kHangUpPoll);
-    co_await timer.async_wait(asio::use_awaitable);
-  }
+// The client has closed its side. Data that has arrived (a pipelined request) is left alone.
+bool IsGone(asio::ip::tcp::socket& socket) {
+  pollfd poll_fd{.fd = socket.native_handle(), .events = POLLRDHUP};
+  return !socket.is_open() || ::poll(&poll_fd, 1, 0) != 0;
 }
 
 // Exceptions end here.
@@ -117,11 +112,18 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
         buffer_(host_->options.max_header_bytes + (64 << 10)),
         alarm_(stream_.get_executor(), kNever) {}
 
-  awaitable<void> Run() {
-    co_await Serve();
-    // The handler of a pending wait holds the connection.
-    ended_ = true;
-    alarm_.cancel();
+  // Serves the connection to its end; call once. `on_end` runs on the connection's strand.
+  template <typename OnEnd>
+  void Run(OnEnd on_end) {
+    auto end = [self = this->shared_from_this(), on_end](std::exception_ptr) {
+      // An exception (out of memory, a cancelled coroutine) ends this connection, nothing else.
+      // The handler of a pending wait holds the connection.
+      self->ended_ = true;
+      self->alarm_.cancel();
+      on_end();
+    };
+    asio::co_spawn(socket().get_executor(), Serve(),
+                   asio::bind_cancellation_slot(abandon_.slot(), std::move(end)));
   }
 
   void CloseIfIdle() override {
@@ -144,28 +146,25 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
   void CloseNow() {
     beast::error_code ignored;
     socket().close(ignored);
+    if (handling_) abandon_.emit(asio::cancellation_type::terminal);
   }
 
-  // The connection is closed `after` from now, unless this is called again before. Requests are far
-  // more frequent than timeouts, so the alarm is left alone as long as it rings early enough, and
-  // looks then.
+  // The connection is closed `after` from now, unless this is called again before; while a handler
+  // runs, only if the client is gone. Requests are far more frequent than timeouts, so the alarm is
+  // left alone as long as it rings early enough, and looks then.
   void CloseAfter(steady_clock::duration after) {
     deadline_ = steady_clock::now() + after;
     if (deadline_ < alarm_.expiry()) SetAlarm();
   }
-  void NeverClose() { deadline_ = kNever; }
 
   void SetAlarm() {
     alarm_.expires_at(deadline_);
     alarm_.async_wait([self = this->shared_from_this()](const beast::error_code& error) {
       if (error || self->ended_) return;
-      if (steady_clock::now() >= self->deadline_) {
-        self->CloseNow();
-      } else if (self->deadline_ != kNever) {
-        self->SetAlarm();
-      } else {
-        self->alarm_.expires_at(kNever);
-      }
+      const bool due = steady_clock::now() >= self->deadline_;
+      if (due && (!self->handling_ || IsGone(self->socket()))) return self->CloseNow();
+      if (due) self->deadline_ = steady_clock::now() + kHangUpPoll;
+      self->SetAlarm();
     });
   }
 
@@ -194,8 +193,11 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
     parser.header_limit(static_cast<std::uint32_t>(options().max_header_bytes));
     parser.body_limit(options().max_body_bytes);
     CloseAfter(options().header_timeout);
-    auto [error, header_bytes] =
-        co_await beast::http::async_read_header(stream_, buffer_, parser, kAsTuple);
+    beast::error_code error = TakeArrived(parser);
+    if (error == beast::http::error::need_more) {
+      std::tie(error, std::ignore) =
+          co_await beast::http::async_read_header(stream_, buffer_, parser, kAsTuple);
+    }
     const auto started = steady_clock::now();
     if (!error && beast::iequals(parser.get()[beast::http::field::expect], "100-continue")) {
       constexpr std::string_view kGoOn = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -203,6 +205,10 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
           co_await asio::async_write(stream_, asio::buffer(kGoOn), kAsTuple);
     }
     if (!error && !parser.is_done()) {
+      parser.eager(true);
+      error = TakeArrived(parser);
+    }
+    if (error == beast::http::error::need_more || (!error && !parser.is_done())) {
       CloseAfter(options().body_timeout);
       std::tie(error, std::ignore) =
           co_await beast::http::async_read(stream_, buffer_, parser, kAsTuple);
@@ -237,6 +243,15 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
     co_return written&& keep_alive && !host_->draining;
   }
 
+  // Parses what has arrived, without a turn through the scheduler as Beast's operations take it;
+  // need_more if that isn't all.
+  template <typename Parser>
+  beast::error_code TakeArrived(Parser& parser) {
+    beast::error_code error;
+    buffer_.consume(parser.put(buffer_.data(), error));
+    return error;
+  }
+
   // Between two requests.
   awaitable<bool> WaitForBytes() {
     idle_ = true;
@@ -261,17 +276,21 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
   }
 
   awaitable<Response> Answer(const Request& request, Context& context) {
-    using asio::experimental::awaitable_operators::operator||;
     auto found = host_->router.Find(request, context);
     if (Response* const refusal = std::get_if<Response>(&found)) co_return std::move(*refusal);
     const auto& handler = std::get<const Route*>(found)->handler;
     if (const auto* quick = std::get_if<QuickHandler>(&handler))
       co_return (*quick)(request, context);
-    NeverClose();
-    auto first =
-        co_await (Guarded(std::get<Handler>(handler), request, context) || ClientGone(socket()));
-    if (Response* const response = std::get_if<Response>(&first)) co_return std::move(*response);
-    co_return Response{.status = 499};
+    handling_ = true;
+    CloseAfter(kHangUpPoll);
+    auto work = Guarded(std::get<Handler>(handler), request, context);
+    Response response = co_await std::move(work);
+    handling_ = false;
+    const asio::cancellation_state state = co_await asio::this_coro::cancellation_state;
+    if (state.cancelled() != asio::cancellation_type::none) {
+      co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
+    }
+    co_return response;
   }
 
   // Not by Beast's serializer, which takes longer than everything else that a short answer needs.
@@ -283,7 +302,15 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
     const bool head_only = request.method == beast::http::verb::head;
     const std::array<asio::const_buffer, 2> parts = {
         asio::buffer(header), head_only ? asio::const_buffer() : asio::buffer(response.body)};
-    auto [error, count] = co_await asio::async_write(stream_, parts, kAsTuple);
+    beast::buffers_suffix<std::array<asio::const_buffer, 2>> rest(parts);
+    if constexpr (!kTls) {
+      // Nearly every answer fits into the socket's buffer, and then there is nothing to wait for.
+      beast::error_code error;
+      rest.consume(socket().write_some(rest, error));
+      if (error && error != asio::error::would_block) co_return false;
+      if (asio::buffer_size(rest) == 0) co_return true;
+    }
+    auto [error, count] = co_await asio::async_write(stream_, rest, kAsTuple);
     co_return !error;
   }
 
@@ -304,43 +331,42 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
 
   Stream stream_;
   const std::shared_ptr<SessionHost> host_;
-  beast::flat_buffer buffer_;  // holds at most one header and what was read beyond it
+  beast::flat_buffer buffer_;          // holds at most one header and what was read beyond it
+  asio::cancellation_signal abandon_;  // ends what the coroutine waits for
   // Used on the strand only, as all that follows.
-  bool idle_ = false;  // no byte of a request has arrived
+  bool idle_ = false;      // no byte of a request has arrived
+  bool handling_ = false;  // a handler runs that may wait
   bool ended_ = false;
   asio::steady_timer alarm_;
   steady_clock::time_point deadline_ = kNever;
 };
 
 template <typename Stream>
-awaitable<void> Serve(Stream stream, std::shared_ptr<SessionHost> host) {
+void Start(Stream stream, std::shared_ptr<SessionHost> host) {
   auto connection = std::make_shared<Connection<Stream>>(std::move(stream), host);
   if (host->options.on_connection) host->options.on_connection(+1);
   {
     const std::lock_guard lock(host->mutex);
     host->sessions.insert(connection);
   }
-  try {
-    co_await connection->Run();
-  } catch (const std::exception&) {
-    // An out-of-memory or a cancelled coroutine ends this connection, nothing else.
-  }
-  if (host->options.on_connection) host->options.on_connection(-1);
-  const std::lock_guard lock(host->mutex);
-  host->sessions.erase(connection);
-  host->session_ended.notify_all();
+  connection->Run([host, key = std::weak_ptr<Session>(connection)] {
+    if (host->options.on_connection) host->options.on_connection(-1);
+    const std::lock_guard lock(host->mutex);
+    host->sessions.erase(key.lock());
+    host->session_ended.notify_all();
+  });
 }
 
 }  // namespace
 
-awaitable<void> RunSession(asio::ip::tcp::socket socket, std::shared_ptr<SessionHost> host) {
+void StartSession(asio::ip::tcp::socket socket, std::shared_ptr<SessionHost> host) {
   beast::error_code ignored;
   socket.set_option(asio::ip::tcp::no_delay(true), ignored);
+  socket.non_blocking(true, ignored);
   if (host->options.tls) {
-    co_await Serve(beast::ssl_stream<asio::ip::tcp::socket>(std::move(socket), *host->options.tls),
-                   host);
+    Start(beast::ssl_stream<asio::ip::tcp::socket>(std::move(socket), *host->options.tls), host);
   } else {
-    co_await Serve(std::move(socket), host);
+    Start(std::move(socket), host);
   }
 }
 

@@ -6,8 +6,6 @@
 #include <absl/container/flat_hash_set.h>
 
 #include <atomic>
-#include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <condition_variable>
 #include <memory>
@@ -42,9 +40,9 @@ struct SessionHost {
   absl::flat_hash_set<std::shared_ptr<Session>> sessions;  // guarded by mutex
 };
 
-// Registers itself with `host` while it runs. `socket`'s executor is the connection's strand.
-boost::asio::awaitable<void> RunSession(boost::asio::ip::tcp::socket socket,
-                                        std::shared_ptr<SessionHost> host);
+// Serves the connection to its end, registered with `host` from now until then. `socket`'s executor
+// is the connection's strand. Returns at once.
+void StartSession(boost::asio::ip::tcp::socket socket, std::shared_ptr<SessionHost> host);
 
 }  // namespace gateway::http
 

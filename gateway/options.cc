@@ -1,8 +1,10 @@
 #include "gateway/options.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "gateway/text.h"
+#include "serving/cpu.h"
 
 namespace gateway {
 
@@ -59,7 +61,10 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
              InRange(0, 100));
   flags->Add("batch_concurrency", &gateway.batch_concurrency, "Tasks of one batch in work at once.",
              InRange(1, 1024));
-  flags->Add("io_threads", &options->io_threads, "Threads for sockets.", InRange(1, 256));
+  flags->Add("io_threads", &options->io_threads,
+             "Threads for sockets; 0: one for every two CPUs, since the services and Label Studio "
+             "want some, too.",
+             InRange(0, 256));
   flags->Add("compute_threads", &options->compute_threads, "Threads for masks and large JSON.",
              InRange(1, 256));
   flags->Add("max_connections", &options->http.max_connections, "HTTP connections open at once.",
@@ -73,6 +78,9 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
 absl::Status Check(Options& options) {
   options.http.port = static_cast<std::uint16_t>(options.port);
   options.http.max_body_bytes = static_cast<std::size_t>(options.max_body_mb) << 20;
+  if (options.io_threads == 0) {
+    options.io_threads = std::max(1, serving::ReadCpuBudget().threads() / 2);
+  }
   options.gateway.predict_deadline = std::chrono::seconds(options.predict_deadline_s);
   if (options.tls_certificate.empty() != options.tls_key.empty()) {
     return absl::InvalidArgumentError("--tls_certificate and --tls_key go together");

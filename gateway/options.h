@@ -22,7 +22,7 @@ struct Options {
   http::ServerOptions http;
   handlers::GatewayOptions gateway;
   int port = 8003;
-  int io_threads = 2;
+  int io_threads = 0;  // 0: what Check chooses
   int compute_threads = 2;
   int max_body_mb = 64;
   int max_message_mb = 64;

@@ -6,7 +6,8 @@
 #include <openssl/sha.h>
 
 #include <algorithm>
-#include <cmath>
+
+#include "tests/testing/service_answers.h"
 
 namespace gateway::testing {
 namespace {
@@ -22,17 +23,6 @@ std::string Metadata(const grpc::ServerContext& context, const char* key) {
   return found == context.client_metadata().end()
              ? ""
              : std::string(found->second.data(), found->second.size());
-}
-
-// Row-major runs of a filled rectangle.
-void FillRuns(int x0, int y0, int x1, int y1, duet::vision::v1::RowRuns* runs) {
-  runs->set_width(kWidth);
-  runs->set_height(kHeight);
-  runs->add_counts(y0 * kWidth + x0);
-  for (int y = y0; y < y1; ++y) {
-    runs->add_counts(x1 - x0);
-    runs->add_counts(y + 1 < y1 ? kWidth - (x1 - x0) : (kHeight - y) * kWidth - x1);
-  }
 }
 
 }  // namespace
@@ -55,13 +45,7 @@ class FakeServices::Detector : public detector::Detector::Service {
     response->set_image_width(kWidth);
     response->set_image_height(kHeight);
     response->set_model_version("d1");
-    auto* found = response->add_detections();
-    found->set_label("cat");
-    found->set_score(0.9f);
-    found->mutable_box()->set_x_min(10);
-    found->mutable_box()->set_y_min(20);
-    found->mutable_box()->set_x_max(110);
-    found->mutable_box()->set_y_max(120);
+    duet_testing::AddCat({10, 20, 110, 120}, response);
     return grpc::Status::OK;
   }
 
@@ -112,13 +96,16 @@ class FakeServices::Segmenter : public segmenter::Segmenter::Service {
       auto* mask = response->add_results()->add_masks();
       mask->set_iou_score(0.8f);
       if (prompt.has_box()) {
-        FillRuns(static_cast<int>(prompt.box().x_min()), static_cast<int>(prompt.box().y_min()),
-                 static_cast<int>(prompt.box().x_max()), static_cast<int>(prompt.box().y_max()),
-                 mask->mutable_row_runs());
+        duet_testing::FillBox(
+            kWidth, kHeight,
+            {static_cast<int>(prompt.box().x_min()), static_cast<int>(prompt.box().y_min()),
+             static_cast<int>(prompt.box().x_max()), static_cast<int>(prompt.box().y_max())},
+            mask->mutable_row_runs());
       } else {
         const int x = std::clamp(static_cast<int>(prompt.points(0).x()), 5, kWidth - 5);
         const int y = std::clamp(static_cast<int>(prompt.points(0).y()), 5, kHeight - 5);
-        FillRuns(x - 5, y - 5, x + 5, y + 5, mask->mutable_row_runs());
+        duet_testing::FillBox(kWidth, kHeight, {x - 5, y - 5, x + 5, y + 5},
+                              mask->mutable_row_runs());
       }
     }
     return grpc::Status::OK;

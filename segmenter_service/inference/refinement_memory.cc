@@ -5,11 +5,15 @@
 namespace segmenter {
 
 std::vector<float> RefinementMemory::FindEarlier(const std::string& key, const Prompt& prompt) {
-  // A first point extends a box, but nothing if there is none.
-  if (prompt.points.empty() || (prompt.points.size() == 1 && !prompt.box)) return {};
+  if (prompt.points.empty()) return {};
+  const auto points = absl::MakeConstSpan(prompt.points);
   std::lock_guard lock(mutex_);
-  const auto found =
-      Find(key, absl::MakeConstSpan(prompt.points).first(prompt.points.size() - 1), prompt.box);
+  auto found = by_recency_.end();
+  // A first point extends a box, but nothing if there is none.
+  if (points.size() > 1 || prompt.box) {
+    found = Find(key, points.first(points.size() - 1), prompt.box);
+  }
+  if (found == by_recency_.end() && prompt.box) found = Find(key, points, std::nullopt);
   return found == by_recency_.end() ? std::vector<float>{} : found->logits;
 }
 

@@ -24,8 +24,8 @@ class RefinementMemory {
   // An entry holds one low-res mask: 256 KiB for official models.
   explicit RefinementMemory(std::size_t capacity) : capacity_(capacity) {}
 
-  // The logits of the answer to `prompt` without its last point, or empty. `key`: model version and
-  // image id.
+  // The logits of the answer to `prompt` without its last point, else without its box, or empty: a
+  // box that takes the place of another one starts afresh. `key`: model version and image id.
   std::vector<float> FindEarlier(const std::string& key, const Prompt& prompt);
 
   // Keeps the logits that answered `prompt`, instead of an earlier answer to the same one.

@@ -44,6 +44,18 @@ TEST(RefinementMemoryTest, AFirstPointExtendsABox) {
   EXPECT_THAT(memory.FindEarlier("cat", box_and_point), ElementsAre(3.0f));
 }
 
+TEST(RefinementMemoryTest, ABoxExtendsPointsUnlessItTakesThePlaceOfAnother) {
+  RefinementMemory memory(8);
+  Prompt before = Clicks({kFirst, kSecond}), boxed = before, moved = before;
+  boxed.box = vision::Box{0, 0, 30, 30};
+  moved.box = vision::Box{5, 0, 30, 30};
+
+  memory.Keep("cat", boxed, {1.0f});
+  EXPECT_THAT(memory.FindEarlier("cat", moved), IsEmpty());
+  memory.Keep("dog", before, {2.0f});
+  EXPECT_THAT(memory.FindEarlier("dog", boxed), ElementsAre(2.0f));
+}
+
 TEST(RefinementMemoryTest, ForgetsTheOldestAndReplacesTheSame) {
   RefinementMemory memory(2);
   memory.Keep("cat", Clicks({kFirst}), {1.0f});

@@ -66,10 +66,10 @@ absl::StatusOr<Object> FromProto(const detector::Detection& detection) {
                 .box = FromProto(detection.box())};
   if (detection.has_rotated_box()) {
     const auto& box = detection.rotated_box();
-    object.rotated_box = label_studio::RotatedBox{.center = {box.center_x(), box.center_y()},
-                                                  .width = box.width(),
-                                                  .height = box.height(),
-                                                  .angle = box.angle()};
+    object.rotated_box = vision::RotatedBox{.center = {box.center_x(), box.center_y()},
+                                            .width = box.width(),
+                                            .height = box.height(),
+                                            .angle = box.angle()};
   }
   if (detection.has_mask()) {
     const auto& rle = detection.mask();

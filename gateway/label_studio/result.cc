@@ -145,29 +145,28 @@ Geometries BoxGeometry(const vision::Box& box, vision::Size size) {
 // Label Studio turns a rectangle about its first corner, so that corner must lie inside the
 // picture. Which of the four is called the first is free: turning the name by a quarter swaps the
 // sides. If none is inside, the upright box.
-Geometries RotatedGeometry(const RotatedBox& box, const vision::Box& upright, vision::Size size) {
-  constexpr double kQuarter = std::numbers::pi / 2;
+Geometries RotatedGeometry(const vision::RotatedBox& box, const vision::Box& upright,
+                           vision::Size size) {
   if (!(box.width > 0 && box.height > 0) || !std::isfinite(box.angle) ||
       !std::isfinite(box.center.x) || !std::isfinite(box.center.y)) {
     return {};
   }
-  for (int turn = 0; turn < 4; ++turn) {
-    const double angle = box.angle + turn * kQuarter;
+  const auto corners = vision::Corners(box);
+  for (std::size_t turn = 0; turn < corners.size(); ++turn) {
+    const vision::Point corner = corners[turn];
     const double width = turn % 2 == 0 ? box.width : box.height;
     const double height = turn % 2 == 0 ? box.height : box.width;
-    const double x = box.center.x - (width / 2 * std::cos(angle) - height / 2 * std::sin(angle));
-    const double y = box.center.y - (width / 2 * std::sin(angle) + height / 2 * std::cos(angle));
     const double percent_width = width / size.width * 100;
     const double percent_height = height / size.height * 100;
-    if (x < 0 || y < 0 || x > size.width || y > size.height || percent_width > 100 ||
-        percent_height > 100) {
+    if (corner.x < 0 || corner.y < 0 || corner.x > size.width || corner.y > size.height ||
+        percent_width > 100 || percent_height > 100) {
       continue;
     }
-    double degrees = std::fmod(angle * 180 / std::numbers::pi, 360);
+    double degrees = std::fmod(box.angle * 180 / std::numbers::pi + 90.0 * turn, 360);
     if (degrees < 0) degrees += 360;
     if (degrees > 360 - 1e-6) degrees = 0;
-    return {RectangleGeometry(Percent(x, size.width), Percent(y, size.height), percent_width,
-                              percent_height, degrees)};
+    return {RectangleGeometry(Percent(corner.x, size.width), Percent(corner.y, size.height),
+                              percent_width, percent_height, degrees)};
   }
   return BoxGeometry(upright, size);
 }

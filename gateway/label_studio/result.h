@@ -19,6 +19,7 @@
 #include "gateway/label_studio/label_matcher.h"
 #include "vision/geometry.h"
 #include "vision/mask.h"
+#include "vision/rotated_box.h"
 
 namespace gateway::label_studio {
 
@@ -59,21 +60,12 @@ class EmissionPlan {
   const ImageTag* image_ = nullptr;
 };
 
-// A rectangle turned about its centre: pixels, radians, clockwise on screen. As
-// duet.vision.v1.RotatedBox.
-struct RotatedBox {
-  vision::Point center;
-  float width = 0;
-  float height = 0;
-  float angle = 0;
-};
-
 // One object of one picture.
 struct Object {
   std::string class_name;
   float score = 0;  // the detector's
   vision::Box box;
-  std::optional<RotatedBox> rotated_box;
+  std::optional<vision::RotatedBox> rotated_box;
   std::optional<vision::Mask> mask;
   float mask_score = 0;  // the segmenter's estimate, or the detector's score for its own masks
 };

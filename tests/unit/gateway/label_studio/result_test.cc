@@ -184,7 +184,8 @@ TEST(RegionsTest, ATurnedBoxIsDrawnWhereItIsFromACornerInsideThePicture) {
   const LabelConfig config = Config(Control("RectangleLabels", "r"));
   // 40×10 about (20, 8), turned by 30°: two of its corners lie above the picture, one left of it.
   Object object = Cat();
-  object.rotated_box = RotatedBox{{20, 8}, 40, 10, static_cast<float>(std::numbers::pi / 6)};
+  object.rotated_box =
+      vision::RotatedBox{{20, 8}, 40, 10, static_cast<float>(std::numbers::pi / 6)};
   object.box = {0, 0, 40, 23};
 
   const Regions regions = MakeRegions(Plan(config), {100, 50}, {object});
@@ -210,7 +211,7 @@ TEST(RegionsTest, ATurnedBoxIsDrawnWhereItIsFromACornerInsideThePicture) {
 TEST(RegionsTest, ATurnedBoxWithAllCornersOutsideBecomesUpright) {
   const LabelConfig config = Config(Control("RectangleLabels", "r"));
   Object object = Cat();
-  object.rotated_box = RotatedBox{{50, 25}, 140, 120, 0.1f};
+  object.rotated_box = vision::RotatedBox{{50, 25}, 140, 120, 0.1f};
   object.box = {0, 0, 100, 50};
 
   const Regions regions = MakeRegions(Plan(config), {100, 50}, {object});

@@ -73,9 +73,10 @@ boost::asio::awaitable<ProjectMemory::SetUp> Gateway::SetUpOf(const Profile& pro
 }
 
 void Gateway::Follow(const Profile& profile, ProjectMemory::SetUp set_up,
-                     const std::string& project_id, std::int64_t task_id,
+                     const std::string& project_id, std::int64_t task_id, bool opened,
                      const http::Context& context) {
-  prefetcher.Follow({.profile = profile,
+  prefetcher.Follow({.opened = opened,
+                     .profile = profile,
                      .settings = std::move(set_up.settings),
                      .label_studio = std::move(set_up.label_studio),
                      .project_id = project_id,

@@ -73,9 +73,10 @@ struct Gateway {
   // of itself.
   boost::asio::awaitable<ProjectMemory::SetUp> SetUpOf(const Profile& profile,
                                                        std::string project_id);
-  // Embeds what comes after this task.
+  // Embeds what comes after this task. `opened`: it has just been opened, else clicked or
+  // annotated.
   void Follow(const Profile& profile, ProjectMemory::SetUp set_up, const std::string& project_id,
-              std::int64_t task_id, const http::Context& context);
+              std::int64_t task_id, bool opened, const http::Context& context);
   // For `memory`.
   static std::string ProjectKey(const Profile& profile, const std::string& project_id) {
     return profile.name + "/" + project_id;

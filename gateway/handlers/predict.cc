@@ -194,13 +194,16 @@ awaitable<Response> Predict(Gateway& gateway, const Request& request, Context& c
   context.request.NoteStr("kind", parsed->interactive() ? "interactive"
                                   : opened              ? "opened"
                                                         : "batch");
-  if (opened && job->project->config().has_smart_control()) {
+  const auto follow = [&] {
+    if (!opened || !job->project->config().has_smart_control()) return;
     gateway.Follow(job->profile, std::move(set_up), parsed->project_id, parsed->tasks.front().id,
-                   context);
-  }
+                   /*opened=*/!parsed->interactive(), context);
+  };
+  if (!parsed->interactive()) follow();
   auto work = opened ? PredictOne(gateway, *parsed, *job)
                      : PredictBatch(gateway, *parsed, request.body.size(), *job);
   Response response = co_await std::move(work);
+  if (parsed->interactive()) follow();  // not before its answer
   NoteTimings(*job);
   co_return response;
 }

@@ -19,6 +19,7 @@ namespace asio = boost::asio;
 using asio::awaitable;
 using label_studio::Task;
 using label_studio_api::Sampling;
+using std::chrono::steady_clock;
 
 // Projects whose tasks are embedded at once; the encoder takes one picture at a time anyway.
 constexpr int kMaxRunning = 4;
@@ -46,17 +47,38 @@ void Prefetcher::Follow(Event event) {
   asio::post(strand_, [this, event = std::move(event)]() mutable {
     if (stopping_) return;
     if (projects_.size() >= kMaxProjects) {
-      absl::erase_if(projects_, [](const auto& entry) { return !entry.second->active; });
+      absl::erase_if(projects_, [](const auto& entry) {
+        return !entry.second->active && !entry.second->next;
+      });
     }
     ProjectPtr& project = projects_[StrCat(event.profile.name, "/", event.project_id)];
-    if (project == nullptr) project = std::make_shared<Project>();
-    if (event.task_id != 0 && project->last_task == event.task_id) return;
-    project->last_task = event.task_id;
-    project->next.emplace(std::move(event));
-    if (std::exchange(project->active, true)) return;
-    queue_.push_back(project);
-    Start();
+    if (project == nullptr) project = std::make_shared<Project>(strand_);
+    const auto begin =
+        steady_clock::now() + (event.opened ? options_.look : std::chrono::milliseconds(0));
+    if (event.task_id != 0 && project->last_task == event.task_id) {
+      project->begin = std::min(project->begin, begin);
+    } else {
+      project->last_task = event.task_id;
+      project->begin = begin;
+      project->next.emplace(std::move(event));
+    }
+    Enqueue(project);
   });
+}
+
+void Prefetcher::Enqueue(const ProjectPtr& project) {
+  if (stopping_ || project->active || !project->next) return;
+  if (steady_clock::now() < project->begin) {
+    project->wait.expires_at(project->begin);
+    project->wait.async_wait([this, project](const boost::system::error_code& error) {
+      if (!error) Enqueue(project);
+    });
+    return;
+  }
+  project->wait.cancel();
+  project->active = true;
+  queue_.push_back(project);
+  Start();
 }
 
 void Prefetcher::Stop() {
@@ -64,6 +86,7 @@ void Prefetcher::Stop() {
     stopping_ = true;
     queue_.clear();
     for (const auto& [key, project] : projects_) {
+      project->wait.cancel();
       project->cancel.emit(asio::cancellation_type::terminal);
     }
   });
@@ -80,13 +103,15 @@ void Prefetcher::Start() {
           // An exception is a cancellation: we are stopping.
           project->active = false;
           --running_;
-          if (!stopping_) Start();
+          if (stopping_) return;
+          Enqueue(project);
+          Start();
         }));
   }
 }
 
 awaitable<void> Prefetcher::Run(ProjectPtr project) {
-  while (project->next && !stopping_) {
+  while (project->next && steady_clock::now() >= project->begin && !stopping_) {
     Event event = *std::exchange(project->next, std::nullopt);
     const std::string request_id = event.request_id;
     const std::string project_id = event.project_id;

@@ -1,6 +1,10 @@
 // Prefetcher is ahead of the hand: while somebody labels one task, it fetches and embeds the
 // pictures of the next ones, at the lowest rank, so that their first click is a cached one.
 //
+// The encoder keeps every core busy, and a click that falls into its work waits for it. So after a
+// task was opened nothing begins until its first click has been answered, or nobody has clicked for
+// a while.
+//
 // Which tasks come next is asked of Label Studio, in label-stream order: the unlabelled ones behind
 // the task at hand, then from the beginning (docs/adr/0503-next-tasks-by-list.md). Bounded: one
 // project is served by one coroutine, which turns to the newest event before each task; a few
@@ -17,7 +21,9 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -34,6 +40,8 @@ namespace gateway::handlers {
 struct PrefetchOptions {
   int tasks = 2;  // ahead of the one at hand; 0: off
   absl::Duration task_deadline = absl::Minutes(2);
+  // How long a first click is waited for.
+  std::chrono::milliseconds look = std::chrono::seconds(3);
 };
 
 class Prefetcher {
@@ -46,6 +54,8 @@ class Prefetcher {
 
   // A task that somebody is at, or has just finished.
   struct Event {
+    // The task has just been opened; else it was clicked into or annotated.
+    bool opened = false;
     const Profile& profile;
     Settings settings;
     media::LabelStudioAccess label_studio;
@@ -55,7 +65,7 @@ class Prefetcher {
     std::string traceparent;
   };
   // Returns at once. Nothing happens without a segmenter, a token, or a project's number, and if
-  // the project's last event was about the same task.
+  // the project's last event was about the same task, but for an end of the wait for a click.
   void Follow(Event event);
 
   // Ends what runs; nothing begins any more.
@@ -63,8 +73,12 @@ class Prefetcher {
 
  private:
   struct Project {
-    std::optional<Event> next;   // not begun
-    std::int64_t last_task = 0;  // of the last event
+    explicit Project(const boost::asio::any_io_executor& strand) : wait(strand) {}
+
+    std::optional<Event> next;                    // not begun
+    std::chrono::steady_clock::time_point begin;  // of `next`, not earlier
+    boost::asio::steady_timer wait;               // until then
+    std::int64_t last_task = 0;                   // of the last event
     std::optional<label_studio_api::ProjectInfo> info;
     absl::Time info_until = absl::InfinitePast();
     bool active = false;  // runs, or waits in queue_
@@ -73,6 +87,7 @@ class Prefetcher {
   using ProjectPtr = std::shared_ptr<Project>;
 
   // All on strand_.
+  void Enqueue(const ProjectPtr& project);
   void Start();
   boost::asio::awaitable<void> Run(ProjectPtr project);
   boost::asio::awaitable<absl::Status> EmbedNext(ProjectPtr project, Event event);

@@ -38,7 +38,8 @@ awaitable<Response> Webhook(Gateway& gateway, const Request& request, Context& c
     const Profile& profile = gateway.ProfileOf(context);
     auto looking = gateway.SetUpOf(profile, event->project_id);
     ProjectMemory::SetUp set_up = co_await std::move(looking);
-    gateway.Follow(profile, std::move(set_up), event->project_id, event->task_ids.front(), context);
+    gateway.Follow(profile, std::move(set_up), event->project_id, event->task_ids.front(),
+                   /*opened=*/false, context);
   }
   co_return http::JsonResponse(boost::json::object{{"status", known ? "ok" : "Unknown event"}});
 }

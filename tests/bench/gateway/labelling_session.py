@@ -1,18 +1,18 @@
-"""The first click of each task in a labelling session on a real Label Studio, with and without prefetching.
+"""What an annotator waits for in a labelling session on a real Label Studio, with and without prefetching.
 
-usage: labelling_session.py [--segmenter=FILE] [--tasks=8] [--look_s=2] [--correct_s=2] [--rounds=1]
+usage: labelling_session.py [--segmenter=FILE] [--tasks=8] [--look_s=2] [--correct_s=8] [--rounds=1]
 
-Starts Label Studio and Duet's three processes on free ports. An annotator opens a task, looks at it, clicks once with
-the smart keypoint, corrects, submits, and opens the next one. Timed is the click: from the browser's request to Label
-Studio until its answer. The sessions take turns: --prefetch_tasks=0, then 2. Without --segmenter a SAM ViT-B with
-random weights is made: what it answers is noise, how long it takes is not.
+Starts Label Studio and Duet on free ports, and a gateway a session. An annotator opens a task, looks at it, clicks once
+with the smart keypoint, corrects, submits, and opens the next one. Timed are the opening and the click, from the
+browser's request to Label Studio until its answer, and what of the click is Duet's. The sessions take turns:
+--prefetch_tasks=0, then 2. Without --segmenter a SAM ViT-B with random weights is made: what it answers is noise, how
+long it takes is not.
 
 Needs the Python environment of the end-to-end tests (./duet test --only=e2e makes it).
 """
 
 import argparse
 import json
-import os
 import pathlib
 import statistics
 import struct
@@ -22,6 +22,7 @@ import tempfile
 import time
 
 import numpy
+import requests
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
@@ -29,6 +30,7 @@ sys.path.insert(0, str(ROOT / "tests/e2e"))
 from conftest import Duet  # noqa: E402
 from label_configs import config, keypoint_prompt  # noqa: E402
 from label_studio import LabelStudio  # noqa: E402
+from service import Service, wait_until  # noqa: E402
 import scenes as scene_files  # noqa: E402
 
 LABELS = ["circle", "square", "triangle", "star", "ring", "cross", "hexagon", "heart", "crescent", "arrow"]
@@ -119,34 +121,40 @@ def write_random_vit_b(file):
 
 
 def session(duet, studio, files, arguments, prefetch):
-    """One annotator's seconds from each task's first click to its answer."""
+    """One annotator's seconds for each task, with a gateway that is so many tasks ahead."""
     scenes = scene_files.load(files)
+    ports = dict(option.lstrip("-").split("=") for option in duet.options if "port" in option)
+    gateway = Service(
+        "duet-gateway", "--port=0", f"--detector=127.0.0.1:{ports['detector-port']}",
+        f"--segmenter=127.0.0.1:{ports['segmenter-port']}", f"--label_studio_url={studio.url}",
+        f"--prefetch_tasks={prefetch}", environment={"DUET_LABEL_STUDIO_API_KEY": studio.token})
+    url = f"http://127.0.0.1:{gateway.ready()}"
+    wait_until(lambda: requests.get(url + "/readyz").ok)
     project = studio.create_project(f"prefetch {prefetch}", config(
         LABELS, "RectangleLabels", "BrushLabels", smart=("KeyPointLabels",)))
     try:
-        project.add_backend(duet.url)
+        # Without masks to wait for, the page opens with the detector's boxes.
+        project.add_backend(url, extra_params={"outputs": "rectangle"})
         tasks = project.upload([scene.file for scene in scenes])
-        seconds = []
+        waits = []
         for task, scene in zip(tasks, scenes):
+            begin = time.monotonic()
             project.open_task(task)
+            opened = time.monotonic() - begin
             time.sleep(arguments.look_s)
             prompt = keypoint_prompt(scene, scene.width // 2, scene.height // 2, LABELS[0])
             begin = time.monotonic()
             regions = project.interact(task, [prompt])
-            seconds.append(time.monotonic() - begin)
+            clicked = time.monotonic() - begin
+            while (done := gateway.wait_for_event("http.done")).get("kind") != "interactive":
+                pass
+            waits.append({"open_s": opened, "first_click_s": clicked, "of_that_duet_s": done["elapsed_ms"] / 1000})
             time.sleep(arguments.correct_s)
             project.annotate(task, regions)
-        return seconds
+        return waits
     finally:
         project.delete()
-
-
-class Session(Duet):
-    """Duet as ./duet up starts it, but for how many tasks it is ahead."""
-
-    def up_with(self, prefetch):
-        os.environ["DUET_PREFETCH_TASKS"] = str(prefetch)
-        self.up("--with-label-studio")
+        gateway.kill()
 
 
 def main():
@@ -154,7 +162,7 @@ def main():
     parser.add_argument("--segmenter")
     parser.add_argument("--tasks", type=int, default=8)
     parser.add_argument("--look_s", type=float, default=2)
-    parser.add_argument("--correct_s", type=float, default=2)
+    parser.add_argument("--correct_s", type=float, default=8)
     parser.add_argument("--rounds", type=int, default=1)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
@@ -163,26 +171,29 @@ def main():
         if not segmenter:
             segmenter = directory / "sam_vit_b_random.safetensors"
             write_random_vit_b(segmenter)
-        duet = Session(directory / "duet")
+        duet = Duet(directory / "duet")
         duet.options += [f"--segmenter-checkpoint={segmenter}"]
-        seconds = {0: [], 2: []}
+        waits = {0: [], 2: []}
         try:
+            duet.up("--with-label-studio")
+            studio = LabelStudio(f"http://127.0.0.1:{duet.label_studio_port}",
+                                 (duet.state / "label-studio" / "token").read_text())
             for turn in range(arguments.rounds):
-                for prefetch in seconds:
+                for prefetch in waits:
                     files = directory / f"scenes_{turn}_{prefetch}"  # never seen, hence never embedded
                     subprocess.run([ROOT / "build/release/bin/duet-train", "scenes", f"--count={arguments.tasks}",
                                     f"--seed={100 + 10 * turn + prefetch}", f"--out={files}"], check=True)
-                    duet.up_with(prefetch)
-                    studio = LabelStudio(f"http://127.0.0.1:{duet.label_studio_port}",
-                                         (duet.state / "label-studio" / "token").read_text())
-                    seconds[prefetch] += session(duet, studio, files, arguments, prefetch)
+                    waits[prefetch] += session(duet, studio, files, arguments, prefetch)
         finally:
             duet.run("down")
-    for prefetch, each in seconds.items():
-        print(json.dumps({"prefetch_tasks": prefetch, "clicks": len(each),
-                          "first_click_s": {"median": round(statistics.median(each), 3),
-                                            "p90": round(statistics.quantiles(each, n=10, method="inclusive")[-1], 3),
-                                            "all": [round(one, 3) for one in each]}}))
+    for prefetch, tasks in waits.items():
+        report = {"prefetch_tasks": prefetch, "tasks": len(tasks)}
+        for kind in tasks[0]:
+            each = [task[kind] for task in tasks]
+            report[kind] = {"median": round(statistics.median(each), 3),
+                            "p90": round(statistics.quantiles(each, n=10, method="inclusive")[-1], 3),
+                            "all": [round(one, 3) for one in each]}
+        print(json.dumps(report))
 
 
 if __name__ == "__main__":

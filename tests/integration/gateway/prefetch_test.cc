@@ -9,6 +9,7 @@
 #include "tests/integration/gateway/fake_label_studio.h"
 #include "tests/integration/gateway/fake_services.h"
 #include "tests/integration/gateway/harness.h"
+#include "tests/testing/service_answers.h"
 
 namespace gateway::testing {
 namespace {
@@ -47,6 +48,7 @@ class PrefetchTest : public ::testing::Test {
     options.segmenter = services_.address();
     options.gateway.label_studio = {.url = studio_.url(), .api_key = token};
     options.gateway.prefetch.tasks = tasks;
+    options.gateway.prefetch.look = look_;
     harness_ = std::make_unique<Harness>(std::move(options));
     harness_->AwaitModels();
     return *harness_;
@@ -59,6 +61,19 @@ class PrefetchTest : public ::testing::Test {
   Reply Open(int task, const char* label_config = kSmart) {
     json::value body = PredictBody(label_config, {Picture(task)});
     body.at("tasks").at(0).at("id") = task;
+    return harness_->Post("/predict", body);
+  }
+  Reply Click(int task) {
+    json::value body = PredictBody(kSmart, {Picture(task)});
+    body.at("tasks").at(0).at("id") = task;
+    body.at("params").at("context") = {
+        {"result",
+         json::array{{{"type", "keypointlabels"},
+                      {"from_name", "point"},
+                      {"to_name", "image"},
+                      {"original_width", 32},
+                      {"original_height", 24},
+                      {"value", {{"x", 50}, {"y", 50}, {"keypointlabels", json::array{"cat"}}}}}}}};
     return harness_->Post("/predict", body);
   }
   Reply Annotate(int task) {
@@ -76,6 +91,7 @@ class PrefetchTest : public ::testing::Test {
     return opened_;
   }
 
+  std::chrono::milliseconds look_{0};
   std::map<std::string, int> task_of_;  // by image id
   mutable std::mutex mutex_;
   std::vector<int> ahead_, opened_;  // tasks embedded; guarded by mutex_
@@ -92,6 +108,29 @@ TEST_F(PrefetchTest, AnOpenedTaskBringsTheNextUnlabelledOnes) {
 
   EXPECT_THAT(opened(), ElementsAre(2));
   EXPECT_THAT(ahead(), ElementsAre(4, 5));
+}
+
+TEST_F(PrefetchTest, NothingBeginsBeforeTheFirstClickIsAnswered) {
+  look_ = std::chrono::hours(1);
+  std::atomic<bool> too_early = false;
+  services_.on_segment = [&](auto&, const auto&, auto* response) {
+    too_early = too_early || !ahead().empty();
+    auto* const mask = response->add_results()->add_masks();
+    duet_testing::FillBox(320, 240, {10, 10, 20, 20}, mask->mutable_row_runs());
+    return grpc::Status::OK;
+  };
+  Start();
+
+  EXPECT_EQ(Open(1).status, 200);
+  Await([&] { return opened().size() == 1; });
+  EXPECT_EQ(Click(1).status, 200);
+  Await([&] { return ahead().size() == 2; });
+  EXPECT_FALSE(too_early);
+  EXPECT_EQ(Open(4).status, 200);
+  EXPECT_EQ(Annotate(4).status, 200);
+  Await([&] { return ahead().size() == 4; });
+
+  EXPECT_THAT(ahead(), ElementsAre(2, 4, 5, 6));
 }
 
 TEST_F(PrefetchTest, AnAnnotationBringsTheNextUnlabelledOnes) {

@@ -1,6 +1,7 @@
 """What an annotator waits for in a labelling session on a real Label Studio, with and without prefetching.
 
 usage: labelling_session.py [--segmenter=FILE] [--tasks=8] [--look_s=2] [--correct_s=8] [--rounds=1]
+       [--outputs=rectangle]
 
 Starts Label Studio and Duet on free ports, and a gateway a session. An annotator opens a task, looks at it, clicks once
 with the smart keypoint, corrects, submits, and opens the next one. Timed are the opening and the click, from the
@@ -133,8 +134,7 @@ def session(duet, studio, files, arguments, prefetch):
     project = studio.create_project(f"prefetch {prefetch}", config(
         LABELS, "RectangleLabels", "BrushLabels", smart=("KeyPointLabels",)))
     try:
-        # Without masks to wait for, the page opens with the detector's boxes.
-        project.add_backend(url, extra_params={"outputs": "rectangle"})
+        project.add_backend(url, extra_params={"outputs": arguments.outputs})
         tasks = project.upload([scene.file for scene in scenes])
         waits = []
         for task, scene in zip(tasks, scenes):
@@ -164,6 +164,8 @@ def main():
     parser.add_argument("--look_s", type=float, default=2)
     parser.add_argument("--correct_s", type=float, default=8)
     parser.add_argument("--rounds", type=int, default=1)
+    # Boxes alone: the page opens without waiting for masks, and the first click waits for the encoder.
+    parser.add_argument("--outputs", default="rectangle")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         directory = pathlib.Path(directory)

@@ -22,6 +22,12 @@ bool IsPolled(std::string_view route) {
   return route == "/health" || route == "/livez" || route == "/readyz" || route == "/metrics";
 }
 
+// What somebody who asked for something we have was denied is worth a warning.
+serving::LogLevel LevelOf(std::string_view route, int status) {
+  if (IsPolled(route)) return status == 200 ? serving::LogLevel::kDebug : serving::LogLevel::kInfo;
+  return status >= 400 && route != "none" ? serving::LogLevel::kWarning : serving::LogLevel::kInfo;
+}
+
 void OnFinished(Gateway& gateway, const http::Request& request, const http::Context& context,
                 const http::Outcome& outcome) {
   const std::string_view route = context.route.empty() ? "none" : std::string_view(context.route);
@@ -29,9 +35,8 @@ void OnFinished(Gateway& gateway, const http::Request& request, const http::Cont
   gateway.metrics.Get(kRequests, {route, std::to_string(outcome.status)}).Increment();
   gateway.metrics.Get(kRequestSeconds, {route}).Observe(elapsed.count());
   const auto method = boost::beast::http::to_string(request.method);
-  serving::LogLine("http.done", IsPolled(route) && outcome.status == 200 ? serving::LogLevel::kDebug
-                                                                         : serving::LogLevel::kInfo)
-      .Request(context.request)
+  serving::LogLine line("http.done", LevelOf(route, outcome.status));
+  line.Request(context.request)
       .Str("method", {method.data(), method.size()})
       .Str("route", route)
       .Str("profile", ProfileName(context.prefix).value_or(""))
@@ -39,6 +44,8 @@ void OnFinished(Gateway& gateway, const http::Request& request, const http::Cont
       .Num("elapsed_ms", elapsed.count() * 1000)
       .Int("request_bytes", static_cast<std::int64_t>(outcome.request_bytes))
       .Int("response_bytes", static_cast<std::int64_t>(outcome.response_bytes));
+  // Label Studio shows nobody what the body says.
+  if (!outcome.error.empty()) line.Str("error", outcome.error);
 }
 
 std::string UnknownProfile(const Profiles& profiles, std::string_view prefix) {

@@ -107,9 +107,7 @@ awaitable<Response> PredictOne(Gateway& gateway, const label_studio::PredictRequ
   const auto prediction = co_await std::move(work);
   CountTask(gateway, interactive ? "interactive" : "opened", prediction.status());
   if (!prediction.ok()) {
-    const absl::Status status = About(task, prediction.status());
-    job.request.NoteStr("error", std::string(status.message()));
-    co_return http::ErrorResponse(status);
+    co_return http::ErrorResponse(About(task, prediction.status()));
   }
   if (!interactive) gateway.jobs.AnsweredElsewhere(job, task.id);
   const std::vector<std::string> predictions = {*prediction};

@@ -15,7 +15,10 @@ Response JsonResponse(const boost::json::value& body, int status) {
 }
 
 Response ErrorResponse(int status, std::string_view sentence) {
-  return JsonResponse(boost::json::object{{"error", boost::json::string_view(sentence)}}, status);
+  Response response =
+      JsonResponse(boost::json::object{{"error", boost::json::string_view(sentence)}}, status);
+  response.error = std::string(sentence);
+  return response;
 }
 
 namespace {

@@ -39,6 +39,7 @@ struct Response {
   std::string body;
   std::string content_type = "application/json";
   std::vector<std::pair<std::string, std::string>> headers = {};
+  std::string error = {};  // what the body says went wrong, for the log
 };
 
 Response JsonResponse(const boost::json::value& body, int status = 200);

@@ -27,6 +27,7 @@ namespace gateway::http {
 struct Outcome {
   // Of the answer; 499 if the client went away before there was one.
   int status = 0;
+  std::string error;                              // Response's
   std::size_t request_bytes = 0;                  // of the body
   std::size_t response_bytes = 0;                 // of the body
   std::chrono::steady_clock::duration elapsed{};  // from the header's last byte to the answer's

@@ -232,6 +232,7 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
       response = co_await Answer(request, context);
     }
     Outcome outcome{.status = response.status,
+                    .error = response.error,
                     .request_bytes = request.body.size(),
                     .response_bytes = response.body.size()};
     bool written = false;

@@ -204,6 +204,18 @@ def test_a_drain_says_not_ready_first_and_goes_on_answering(start, trio, scenes,
     assert gateway.last_words()[0] == 0
 
 
+def test_the_log_says_why_label_studio_was_refused(start):
+    """Label Studio shows no more than that it was, and points to the log."""
+    gateway = start("duet-gateway", "--detector=127.0.0.1:1", "--segmenter=")
+    answer = requests.post(f"http://127.0.0.1:{gateway.ready()}/setup", timeout=5, json={
+        "project": "1.1", "schema": "", "hostname": "", "access_token": "", "extra_params": '{"score_threshold": 7}'})
+
+    line = gateway.wait_for_event("http.done")
+
+    assert answer.status_code == line["http"] == 400 and line["level"] == "warning"
+    assert line["error"] == answer.json()["error"] and "score_threshold is 7" in line["error"]
+
+
 def test_a_full_detector_says_so_at_once_and_to_every_caller(start, scenes, labels):
     detector = start("duet-detector", f"--checkpoint={DETECTOR}", "--queue_size=1")
     gateway = start("duet-gateway", f"--detector=127.0.0.1:{detector.ready()}", "--segmenter=")

@@ -2,6 +2,7 @@
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+#include <malloc.h>
 
 #include <utility>
 #include <variant>
@@ -105,6 +106,7 @@ absl::StatusOr<std::unique_ptr<Network>> MakeNetwork(const Modules& modules,
 absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Load(const LoadOptions& options) {
   absl::StatusOr<std::unique_ptr<DetectionModel>> model = absl::InternalError("not built");
   nn::RunOnTemporaryThread([&] { model = Build(options); });
+  malloc_trim(0);  // what building took, several times the weights, goes back to the system
   return model;
 }
 

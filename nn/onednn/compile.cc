@@ -1,6 +1,7 @@
 // Graph → Program: places every value in a buffer, plans the arena, then builds one step per
 // operation.
 #include <ATen/Functions.h>
+#include <ATen/core/grad_mode.h>
 #include <absl/status/status.h>
 #include <absl/strings/str_cat.h>
 #include <omp.h>
@@ -672,6 +673,8 @@ class Compiler {
 };
 
 absl::StatusOr<std::unique_ptr<Program>> Graph::Compile(const CompileOptions& options) const {
+  // Weights may be parameters, which anything computed from them would keep alive for its gradient.
+  const at::NoGradGuard no_grad;
   try {
     return Compiler(nodes_, outputs_, options).Compile();
   } catch (const dnnl::error& error) {

@@ -256,6 +256,24 @@ TEST_F(OneDnnGraphTest, BFloat16StaysWithinItsPrecision) {
   EXPECT_LT(Error(ResultOf(**program, block.image), block.Reference()), 3e-2);
 }
 
+TEST_F(OneDnnGraphTest, AProgramKeepsNoParameterAlive) {
+  std::vector<float> storage(24 * 24);
+  bool is_gone = false;
+  absl::StatusOr<std::unique_ptr<Program>> program = absl::InternalError("not compiled");
+  {
+    const at::Tensor fc = at::from_blob(
+        storage.data(), {24, 24, 1, 1}, [&](void*) { is_gone = true; }, at::kFloat);
+    fc.set_requires_grad(true);
+    Graph graph;
+    const Value x = graph.Conv(graph.Input(3, 16, 16), Weight(24, 3, 3), at::Tensor(), {});
+    graph.Output(graph.ChannelGate(x, fc, at::zeros({24}), Activation::kSigmoid));
+    program = graph.Compile({});
+    ASSERT_TRUE(program.ok()) << program.status();
+  }
+
+  EXPECT_TRUE(is_gone);
+}
+
 TEST_F(OneDnnGraphTest, BilinearUpsamplingEqualsAtens) {
   for (const int factor : {2, 4}) {
     const at::Tensor image = at::rand({1, 3, 9, 14});

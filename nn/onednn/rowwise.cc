@@ -115,6 +115,47 @@ DUET_CLONES float SoftmaxRow(float* scores, std::int64_t count, float scale, con
   return DenseSoftmax(scores, count, scale, bias, output);
 }
 
+DUET_CLONES void RunningSoftmax(std::int64_t rows, std::int64_t columns, float* scores,
+                                float* largest, float* sum, float* factor) {
+  for (std::int64_t c = 0; c < columns; ++c) factor[c] = largest[c];
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const float* row = scores + r * columns;
+#pragma omp simd
+    for (std::int64_t c = 0; c < columns; ++c)
+      largest[c] = row[c] > largest[c] ? row[c] : largest[c];
+  }
+#pragma omp simd
+  for (std::int64_t c = 0; c < columns; ++c) {
+    factor[c] = Exp(factor[c] - largest[c]);
+    sum[c] *= factor[c];
+  }
+  for (std::int64_t r = 0; r < rows; ++r) {
+    float* row = scores + r * columns;
+#pragma omp simd
+    for (std::int64_t c = 0; c < columns; ++c) {
+      row[c] = Exp(row[c] - largest[c]);
+      sum[c] += row[c];
+    }
+  }
+}
+
+DUET_CLONES void SoftmaxOverGroups(std::int64_t rows, std::int64_t groups, std::int64_t stride,
+                                   float* scores) {
+  using Lanes = float __attribute__((vector_size(4 * kSoftmaxLanes), aligned(4), may_alias));
+  for (std::int64_t r = 0; r < rows; ++r) {
+    float* row = scores + r * stride;
+    auto* group = reinterpret_cast<Lanes*>(row);
+    Lanes largest = group[0], sum = {};
+    for (std::int64_t g = 1; g < groups; ++g) largest = group[g] > largest ? group[g] : largest;
+    for (std::int64_t g = 0; g < groups; ++g) group[g] -= largest;
+#pragma omp simd
+    for (std::int64_t i = 0; i < groups * kSoftmaxLanes; ++i) row[i] = Exp(row[i]);
+    for (std::int64_t g = 0; g < groups; ++g) sum += group[g];
+    const Lanes inverse = 1.0F / sum;
+    for (std::int64_t g = 0; g < groups; ++g) group[g] *= inverse;
+  }
+}
+
 DUET_CLONES void GeluRow(std::int64_t count, float* x) {
 #pragma omp simd
   for (std::int64_t i = 0; i < count; ++i) x[i] = Gelu(x[i]);

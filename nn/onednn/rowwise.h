@@ -29,6 +29,17 @@ float SoftmaxRow(float* scores, std::int64_t count, float scale, const float* bi
 float SoftmaxRow(float* scores, std::int64_t count, float scale, const float* bias,
                  BFloat16Bits* output);
 
+// The same down the columns of [rows, columns], for any number of calls with more rows: `largest`
+// (at first -inf) and `sum` (at first 0) [columns] are of all rows so far, and what was weighted
+// with earlier exponentials is to be multiplied by `factor`. Scores become exp(score - largest).
+void RunningSoftmax(std::int64_t rows, std::int64_t columns, float* scores, float* largest,
+                    float* sum, float* factor);
+
+// Softmax, normalised, in place: a row holds `groups` vectors of kSoftmaxLanes scores, and each
+// lane is a softmax over the groups. Rows are `stride` apart.
+inline constexpr std::int64_t kSoftmaxLanes = 8;
+void SoftmaxOverGroups(std::int64_t rows, std::int64_t groups, std::int64_t stride, float* scores);
+
 // x = gelu(x), the exact one, by erf.
 void GeluRow(std::int64_t count, float* x);
 

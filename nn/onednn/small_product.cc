@@ -14,11 +14,15 @@ namespace {
 using Vector = float __attribute__((vector_size(64)));
 using Unaligned = float __attribute__((vector_size(64), aligned(4), may_alias));
 
+struct Left {
+  const float* data;
+  std::int64_t stride, inner_stride;
+};
+
 // kRows x (16 · kVectors) of the output, all of it in registers.
-template <int kRows, int kVectors>
-[[gnu::always_inline]] inline void Tile(const float* a, std::int64_t a_stride, std::int64_t inner,
-                                        const float* b, std::int64_t b_stride, float* c,
-                                        std::int64_t c_stride) {
+template <int kRows, int kVectors, bool kAdd>
+[[gnu::always_inline]] inline void Tile(const Left& a, std::int64_t inner, const float* b,
+                                        std::int64_t b_stride, float* c, std::int64_t c_stride) {
   Vector sums[kRows][kVectors] = {};
   for (std::int64_t i = 0; i < inner; ++i) {
     Vector row[kVectors];
@@ -26,27 +30,43 @@ template <int kRows, int kVectors>
       row[v] = *reinterpret_cast<const Unaligned*>(b + i * b_stride + 16 * v);
     }
     for (int r = 0; r < kRows; ++r) {
-      const float factor = a[r * a_stride + i];
+      const float factor = a.data[r * a.stride + i * a.inner_stride];
       for (int v = 0; v < kVectors; ++v) sums[r][v] += factor * row[v];
     }
   }
   for (int r = 0; r < kRows; ++r) {
     for (int v = 0; v < kVectors; ++v) {
-      *reinterpret_cast<Unaligned*>(c + r * c_stride + 16 * v) = sums[r][v];
+      auto* out = reinterpret_cast<Unaligned*>(c + r * c_stride + 16 * v);
+      *out = kAdd ? *out + sums[r][v] : sums[r][v];
     }
   }
 }
 
-template <int kVectors>
-[[gnu::always_inline]] inline void Columns(const float* a, std::int64_t a_stride, std::int64_t rows,
-                                           std::int64_t inner, const float* b,
-                                           std::int64_t b_stride, float* c, std::int64_t c_stride) {
-  std::int64_t r = 0;
-  for (; r + 4 <= rows; r += 4) {
-    Tile<4, kVectors>(a + r * a_stride, a_stride, inner, b, b_stride, c + r * c_stride, c_stride);
+template <int kVectors, bool kAdd>
+[[gnu::always_inline]] inline void Columns(Left a, std::int64_t rows, std::int64_t inner,
+                                           const float* b, std::int64_t b_stride, float* c,
+                                           std::int64_t c_stride) {
+  for (; rows >= 4; rows -= 4, a.data += 4 * a.stride, c += 4 * c_stride) {
+    Tile<4, kVectors, kAdd>(a, inner, b, b_stride, c, c_stride);
   }
-  for (; r < rows; ++r) {
-    Tile<1, kVectors>(a + r * a_stride, a_stride, inner, b, b_stride, c + r * c_stride, c_stride);
+  if (rows == 3) Tile<3, kVectors, kAdd>(a, inner, b, b_stride, c, c_stride);
+  if (rows == 2) Tile<2, kVectors, kAdd>(a, inner, b, b_stride, c, c_stride);
+  if (rows == 1) Tile<1, kVectors, kAdd>(a, inner, b, b_stride, c, c_stride);
+}
+
+template <bool kAdd>
+[[gnu::always_inline]] inline void Product(const Left& a, std::int64_t rows, std::int64_t inner,
+                                           const float* b, std::int64_t b_stride,
+                                           std::int64_t columns, float* c, std::int64_t c_stride) {
+  std::int64_t j = 0;
+  for (; j + 64 <= columns; j += 64) {
+    Columns<4, kAdd>(a, rows, inner, b + j, b_stride, c + j, c_stride);
+  }
+  for (; j + 32 <= columns; j += 32) {
+    Columns<2, kAdd>(a, rows, inner, b + j, b_stride, c + j, c_stride);
+  }
+  for (; j < columns; j += 16) {
+    Columns<1, kAdd>(a, rows, inner, b + j, b_stride, c + j, c_stride);
   }
 }
 
@@ -55,16 +75,14 @@ template <int kVectors>
 DUET_CLONES void SmallProduct(const float* a, std::int64_t a_stride, std::int64_t rows,
                               std::int64_t inner, const float* b, std::int64_t b_stride,
                               std::int64_t columns, float* c, std::int64_t c_stride) {
-  std::int64_t j = 0;
-  for (; j + 64 <= columns; j += 64) {
-    Columns<4>(a, a_stride, rows, inner, b + j, b_stride, c + j, c_stride);
-  }
-  for (; j + 32 <= columns; j += 32) {
-    Columns<2>(a, a_stride, rows, inner, b + j, b_stride, c + j, c_stride);
-  }
-  for (; j < columns; j += 16) {
-    Columns<1>(a, a_stride, rows, inner, b + j, b_stride, c + j, c_stride);
-  }
+  Product<false>({a, a_stride, 1}, rows, inner, b, b_stride, columns, c, c_stride);
+}
+
+DUET_CLONES void AddSmallProduct(const float* a, std::int64_t a_stride, std::int64_t a_inner_stride,
+                                 std::int64_t rows, std::int64_t inner, const float* b,
+                                 std::int64_t b_stride, std::int64_t columns, float* c,
+                                 std::int64_t c_stride) {
+  Product<true>({a, a_stride, a_inner_stride}, rows, inner, b, b_stride, columns, c, c_stride);
 }
 
 }  // namespace nn::onednn

@@ -18,11 +18,6 @@ constexpr std::int64_t kGlobalRows = 32;
 // Queries of a window at a time.
 constexpr std::int64_t kWindowRows = 32;
 
-std::int64_t RoundUp(std::int64_t columns) {
-  constexpr std::int64_t kUnit = nn::onednn::kSmallProductColumns;
-  return (columns + kUnit - 1) / kUnit * kUnit;
-}
-
 template <typename T>
 std::optional<HeadAttention<T>> GlobalProducts(const WindowAttentionShape& s) {
   if (s.window != 0) return std::nullopt;
@@ -57,7 +52,8 @@ void WindowAttention<T>::RunInWindows(const T* qkv, T* output) {
   const std::int64_t across = (shape_.grid + side - 1) / side, shrink = shape_.pool ? 2 : 1;
   const std::int64_t out_side = side / shrink, out_grid = shape_.grid / shrink;
   const std::int64_t queries = out_side * out_side;
-  const std::int64_t score_width = RoundUp(keys), value_width = RoundUp(d);
+  const std::int64_t score_width = nn::onednn::RoundUpColumns(keys);
+  const std::int64_t value_width = nn::onednn::RoundUpColumns(d);
   const float scale = 1.0F / std::sqrt(static_cast<float>(d));
 #pragma omp parallel
   {

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <random>
 #include <vector>
 
@@ -50,6 +51,58 @@ TEST(RowwiseTest, SoftmaxOfFarApartScoresIsZeroNotNan) {
   EXPECT_FLOAT_EQ(sum, 2);
   EXPECT_LT(scores[1], 1e-37F);
   EXPECT_LT(scores[2], 1e-37F);
+}
+
+// 40 rows in calls of 1, 23 and 16.
+TEST(RowwiseTest, RunningSoftmaxOfSomeCallsEqualsOneOfAll) {
+  constexpr std::int64_t kRows = 40, kColumns = 19;
+  const std::vector<float> scores = Random(kRows * kColumns, -30, 30);
+  std::vector<float> largest(kColumns, -std::numeric_limits<float>::infinity()), sum(kColumns),
+      factor(kColumns);
+  std::vector<double> weighted(kColumns);  // of the row's index
+
+  std::int64_t first = 0;
+  for (const std::int64_t rows : {1, 23, 16}) {
+    std::vector<float> part(scores.begin() + first * kColumns,
+                            scores.begin() + (first + rows) * kColumns);
+    RunningSoftmax(rows, kColumns, part.data(), largest.data(), sum.data(), factor.data());
+    for (std::int64_t i = 0; i < kColumns; ++i) weighted[i] *= factor[i];
+    for (std::int64_t i = 0; i < rows * kColumns; ++i) {
+      weighted[i % kColumns] += part[i] * static_cast<double>(first + i / kColumns);
+    }
+    first += rows;
+  }
+
+  for (std::int64_t c = 0; c < kColumns; ++c) {
+    double want = 0, want_sum = 0;
+    for (std::int64_t r = 0; r < kRows; ++r) {
+      const double e = std::exp(static_cast<double>(scores[r * kColumns + c]));
+      want_sum += e;
+      want += e * static_cast<double>(r);
+    }
+    // As in SoftmaxRowEqualsDoublePrecision.
+    EXPECT_NEAR(weighted[c] / sum[c], want / want_sum, 1e-5 * kRows) << c;
+  }
+}
+
+TEST(RowwiseTest, SoftmaxOverGroupsIsOnePerLane) {
+  for (const std::int64_t groups : {1, 2, 7, 33}) {
+    const std::int64_t stride = groups * kSoftmaxLanes + 3;
+    const std::vector<float> scores = Random(2 * stride, -30, 30);
+    std::vector<float> got = scores;
+
+    SoftmaxOverGroups(2, groups, stride, got.data());
+
+    for (std::int64_t i = 0; i < 2 * kSoftmaxLanes; ++i) {
+      const std::int64_t at = i / kSoftmaxLanes * stride + i % kSoftmaxLanes;
+      double sum = 0;
+      for (std::int64_t g = 0; g < groups; ++g) sum += std::exp(double{scores[at + g * 8]});
+      for (std::int64_t g = 0; g < groups; ++g) {
+        EXPECT_NEAR(got[at + g * 8], std::exp(double{scores[at + g * 8]}) / sum, 1e-5);
+      }
+    }
+    EXPECT_EQ(got[groups * kSoftmaxLanes], scores[groups * kSoftmaxLanes]) << "behind the row";
+  }
 }
 
 TEST(RowwiseTest, LayerNormRowEqualsDoublePrecision) {

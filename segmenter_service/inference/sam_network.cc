@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "nn/layers.h"
@@ -14,6 +15,7 @@
 #include "nn/threads.h"
 #include "nn/torch_status.h"
 #include "segmenter_service/inference/family.h"
+#include "segmenter_service/packed/packed_mask_decoder.h"
 
 namespace segmenter {
 namespace {
@@ -64,6 +66,10 @@ class FamilyNetwork final : public SamNetwork {
     model_.weights->to(device_);
     at::NoGradGuard no_grad;
     positions_ = model_.prompt_encoder->DensePositions();
+    if (device_.is_cpu() &&
+        PackedMaskDecoder::Supports(model_.mask_decoder->config, positions_.size(1))) {
+      packed_decoder_.emplace(model_.mask_decoder, positions_);
+    }
   }
 
   const NetworkSpec& spec() const override { return model_.spec; }
@@ -103,8 +109,7 @@ class FamilyNetwork final : public SamNetwork {
       const std::int64_t count = static_cast<std::int64_t>(prompts.size());
       at::Tensor logits, ious;
       for (const std::vector<std::size_t>& members : Batches(prompts)) {
-        const DecodedMasks decoded =
-            model_.mask_decoder->Select(DecodeBatch(maps, prompts, members), multimask_output);
+        const DecodedMasks decoded = DecodeBatch(maps, prompts, members, multimask_output);
         if (!logits.defined()) {
           const std::int64_t masks = decoded.logits.size(1), low = decoded.logits.size(2);
           logits = at::empty({count, masks, low, low}, decoded.logits.options());
@@ -153,7 +158,7 @@ class FamilyNetwork final : public SamNetwork {
 
   // All `members` have as many points and a box or none.
   DecodedMasks DecodeBatch(const std::vector<at::Tensor>& maps, absl::Span<const Prompt> prompts,
-                           const std::vector<std::size_t>& members) {
+                           const std::vector<std::size_t>& members, bool multimask_output) {
     const std::int64_t count = static_cast<std::int64_t>(members.size());
     const Prompt& first = prompts[members.front()];
     PromptEncoder& encoder = model_.prompt_encoder;
@@ -182,8 +187,14 @@ class FamilyNetwork final : public SamNetwork {
       }
       sparse = at::cat({sparse, encoder->EmbedBoxes(FromHost(corners, {count, 4}))}, 1);
     }
-    return model_.mask_decoder->forward(maps[0], positions_, sparse, DenseOf(prompts, members),
-                                        {maps.begin() + 1, maps.end()});
+    const at::Tensor dense = DenseOf(prompts, members);
+    const std::vector<at::Tensor> high_res(maps.begin() + 1, maps.end());
+    if (packed_decoder_.has_value()) {
+      return packed_decoder_->Run(maps[0], sparse, dense, high_res, multimask_output);
+    }
+    MaskDecoder& decoder = model_.mask_decoder;
+    return decoder->Select(decoder->forward(maps[0], positions_, sparse, dense, high_res),
+                           multimask_output);
   }
 
   at::Tensor DenseOf(absl::Span<const Prompt> prompts, const std::vector<std::size_t>& members) {
@@ -205,6 +216,7 @@ class FamilyNetwork final : public SamNetwork {
   const at::Device device_;
   const std::shared_ptr<EncoderSteps> encoder_;
   at::Tensor positions_;  // of the embedding's cells; constant, so computed once
+  std::optional<PackedMaskDecoder> packed_decoder_;  // on CPUs
 };
 
 }  // namespace

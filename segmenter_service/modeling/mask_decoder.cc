@@ -48,8 +48,8 @@ at::Tensor MasksOf(const at::Tensor& weights, const at::Tensor& image) {
       .view({weights.size(0), weights.size(1), image.size(2), image.size(3)});
 }
 
-MaskDecoderImpl::MaskDecoderImpl(const MaskDecoderConfig& config, std::int64_t dim)
-    : config_(config) {
+MaskDecoderImpl::MaskDecoderImpl(const MaskDecoderConfig& decoder_config, std::int64_t dim)
+    : config(decoder_config) {
   transformer = register_module("transformer", TwoWayTransformer(config, dim));
   iou_token = register_module("iou_token", torch::nn::Embedding(1, dim));
   mask_tokens = register_module("mask_tokens", torch::nn::Embedding(config.num_mask_tokens, dim));

@@ -55,7 +55,7 @@ struct DecodedMasks {
 // SAM's decoder, and what the others change of it: mask_decoder_hq.h, sam2_mask_decoder.h.
 class MaskDecoderImpl : public torch::nn::Module {
  public:
-  MaskDecoderImpl(const MaskDecoderConfig& config, std::int64_t dim);
+  MaskDecoderImpl(const MaskDecoderConfig& decoder_config, std::int64_t dim);
 
   // image_embeddings [1 or B, C, grid, grid], image_positions [1, C, grid, grid],
   // sparse [B, N, C] (N may be 0), dense [1 or B, C, 1 or grid, 1 or grid]; `high_res` as
@@ -72,6 +72,16 @@ class MaskDecoderImpl : public torch::nn::Module {
   // The answers that upstream returns, [B, answers, ...].
   virtual DecodedMasks Select(const DecodedMasks& masks, bool multimask_output) const;
 
+  // Steps of forward, for forms of it that are faster.
+  // The learned tokens, [n, C]: among them the IoU token, with the mask tokens right behind it.
+  virtual at::Tensor OwnTokens() const;
+  virtual std::int64_t iou_index() const { return 0; }
+  // From the transformer's tokens [B, n + N, C], the upscaled image [B, C / 8, 4 grid, 4 grid] and
+  // what they gave so far. SAM 2 looks at `masks` only, SAM at nothing.
+  virtual DecodedMasks Refine(const DecodedMasks& masks, const at::Tensor& tokens,
+                              const at::Tensor& upscaled, const std::vector<at::Tensor>& high_res);
+
+  const MaskDecoderConfig config;
   TwoWayTransformer transformer{nullptr};
   torch::nn::Embedding iou_token{nullptr}, mask_tokens{nullptr};
   OutputUpscaling output_upscaling{nullptr};
@@ -79,16 +89,7 @@ class MaskDecoderImpl : public torch::nn::Module {
   Mlp iou_prediction_head{nullptr};
 
  protected:
-  // The learned tokens, [n, C]: among them the IoU token, with the mask tokens right behind it.
-  virtual at::Tensor OwnTokens() const;
-  virtual std::int64_t iou_index() const { return 0; }
   virtual at::Tensor Upscale(const at::Tensor& image, const std::vector<at::Tensor>& high_res);
-  // From the transformer's tokens [B, n + N, C], the upscaled image [B, C / 8, 4 grid, 4 grid] and
-  // what they gave so far.
-  virtual DecodedMasks Refine(const DecodedMasks& masks, const at::Tensor& tokens,
-                              const at::Tensor& upscaled, const std::vector<at::Tensor>& high_res);
-
-  const MaskDecoderConfig config_;
 };
 TORCH_MODULE(MaskDecoder);
 

@@ -64,7 +64,7 @@ DecodedMasks MaskDecoderHqImpl::Select(const DecodedMasks& masks, bool multimask
     std::tie(iou, best) = masks.iou_predictions.slice(1, 1).max(1, /*keepdim=*/true);
     sam = at::take_along_dim(masks.logits, (best + 1).view({-1, 1, 1, 1}), 1);
   }
-  return {config_.hq_token_only ? fine : sam + fine, iou};
+  return {config.hq_token_only ? fine : sam + fine, iou};
 }
 
 }  // namespace segmenter

@@ -44,16 +44,14 @@ class MaskDecoderHqImpl : public MaskDecoderImpl {
   // One answer either way: for multimask_output SAM's part of it is the one of the best predicted
   // IoU.
   DecodedMasks Select(const DecodedMasks& masks, bool multimask_output) const override;
+  at::Tensor OwnTokens() const override;
+  DecodedMasks Refine(const DecodedMasks& masks, const at::Tensor& tokens,
+                      const at::Tensor& upscaled, const std::vector<at::Tensor>& high_res) override;
 
   torch::nn::Embedding hf_token{nullptr};
   Mlp hf_mlp{nullptr};
   FeatureUpscaling compress_vit_feat{nullptr}, embedding_encoder{nullptr};
   MaskFeature embedding_maskfeature{nullptr};
-
- protected:
-  at::Tensor OwnTokens() const override;
-  DecodedMasks Refine(const DecodedMasks& masks, const at::Tensor& tokens,
-                      const at::Tensor& upscaled, const std::vector<at::Tensor>& high_res) override;
 };
 
 }  // namespace segmenter

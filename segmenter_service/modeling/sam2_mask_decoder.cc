@@ -42,12 +42,12 @@ DecodedMasks Sam2MaskDecoderImpl::Refine(const DecodedMasks& masks, const at::Te
 }
 
 DecodedMasks Sam2MaskDecoderImpl::Select(const DecodedMasks& masks, bool multimask_output) const {
-  if (multimask_output || !config_.dynamic_multimask_via_stability) {
+  if (multimask_output || !config.dynamic_multimask_via_stability) {
     return MaskDecoderImpl::Select(masks, multimask_output);
   }
   const at::Tensor stable =
-      Stability(masks.logits.slice(1, 0, 1), config_.dynamic_multimask_stability_delta) >=
-      config_.dynamic_multimask_stability_thresh;
+      Stability(masks.logits.slice(1, 0, 1), config.dynamic_multimask_stability_delta) >=
+      config.dynamic_multimask_stability_thresh;
   const at::Tensor best = masks.iou_predictions.slice(1, 1).argmax(1, /*keepdim=*/true) + 1;
   const at::Tensor chosen = at::where(stable, at::zeros_like(best), best);  // [B, 1]
   return {at::take_along_dim(masks.logits, chosen.view({-1, 1, 1, 1}), 1),

@@ -20,16 +20,16 @@ class Sam2MaskDecoderImpl : public MaskDecoderImpl {
   // Without multimask_output, the single answer where it is stable, else the one of the others
   // whose predicted IoU is best.
   DecodedMasks Select(const DecodedMasks& masks, bool multimask_output) const override;
+  at::Tensor OwnTokens() const override;
+  std::int64_t iou_index() const override { return 1; }
+  DecodedMasks Refine(const DecodedMasks& masks, const at::Tensor& tokens,
+                      const at::Tensor& upscaled, const std::vector<at::Tensor>& high_res) override;
 
   torch::nn::Embedding obj_score_token{nullptr};
   nn::Conv2d conv_s0{nullptr}, conv_s1{nullptr};
 
  protected:
-  at::Tensor OwnTokens() const override;
-  std::int64_t iou_index() const override { return 1; }
   at::Tensor Upscale(const at::Tensor& image, const std::vector<at::Tensor>& high_res) override;
-  DecodedMasks Refine(const DecodedMasks& masks, const at::Tensor& tokens,
-                      const at::Tensor& upscaled, const std::vector<at::Tensor>& high_res) override;
 };
 
 }  // namespace segmenter

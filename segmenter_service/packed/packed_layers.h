@@ -80,6 +80,11 @@ class RowNorm {
   void Run(const float* x, std::int64_t rows, T* output) const {
     const std::int64_t width = static_cast<std::int64_t>(weight_.size());
 #pragma omp parallel for schedule(static)
+    for (std::int64_t r = 0; r < rows; ++r) RunOnThisThread(x + r * width, 1, output + r * width);
+  }
+  template <typename T>
+  void RunOnThisThread(const float* x, std::int64_t rows, T* output) const {
+    const std::int64_t width = static_cast<std::int64_t>(weight_.size());
     for (std::int64_t r = 0; r < rows; ++r) {
       nn::onednn::LayerNormRow(x + r * width, weight_.data(), bias_.data(), eps_, width,
                                output + r * width);

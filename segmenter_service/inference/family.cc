@@ -66,6 +66,7 @@ absl::StatusOr<FamilyModel> MakeSam(const checkpoint::StateDict& state_dict,
                               int threads) -> absl::StatusOr<std::shared_ptr<EncoderSteps>> {
     return std::make_shared<PackedViT>(sam->image_encoder, encoder, precision, threads);
   };
+  model.packed_prefixes = {"image_encoder.blocks."};
   return model;
 }
 
@@ -84,6 +85,7 @@ absl::StatusOr<FamilyModel> MakeMobileSam(const checkpoint::StateDict& state_dic
   model.pack = [sam, encoder](nn::onednn::Precision precision, int threads) {
     return PackTinyViT(sam->image_encoder, encoder, precision, threads);
   };
+  model.packed_prefixes = {"image_encoder.layers.", "image_encoder.patch_embed."};
   return model;
 }
 
@@ -102,6 +104,7 @@ absl::StatusOr<FamilyModel> MakeSam2(const checkpoint::StateDict& state_dict,
                      int threads) -> absl::StatusOr<std::shared_ptr<EncoderSteps>> {
     return PackHiera(sam, precision, threads);
   };
+  model.packed_prefixes = {"image_encoder.trunk.blocks."};
   model.spec.framing = Framing::kStretch;
   model.pads_boxes = true;
   model.logit_limit = 32;

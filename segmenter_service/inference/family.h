@@ -41,6 +41,8 @@ struct FamilyModel {
   std::function<absl::StatusOr<std::shared_ptr<EncoderSteps>>(nn::onednn::Precision, int threads)>
       pack;
 
+  std::vector<std::string> packed_prefixes;  // names that nobody reads once it is packed
+
   bool pads_boxes = false;  // a padding token follows every prompt, not only those without a box
   float logit_limit = std::numeric_limits<float>::infinity();  // LowResMasks'
 };

@@ -2,6 +2,7 @@
 
 #include <ATen/Functions.h>
 #include <ATen/core/grad_mode.h>
+#include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 
 #include <algorithm>
@@ -221,6 +222,23 @@ class FamilyNetwork final : public SamNetwork {
 
 }  // namespace
 
+namespace {
+
+// Lets go of what has been packed and of the file that holds it, which the rest is copied from.
+void ReleaseFile(const FamilyModel& model) {
+  const at::NoGradGuard no_grad;
+  for (auto& [name, tensor] : nn::NamedState(*model.weights)) {
+    const auto begins = [&name = name](const std::string& prefix) {
+      return absl::StartsWith(name, prefix);
+    };
+    const bool packed =
+        std::any_of(model.packed_prefixes.begin(), model.packed_prefixes.end(), begins);
+    tensor.set_data(packed ? at::empty({0}, tensor.options()) : tensor.clone());
+  }
+}
+
+}  // namespace
+
 std::vector<float> LowResMasks::ClampedLogits(std::size_t prompt, int mask) const {
   const absl::Span<const float> logits = Logits(prompt, mask);
   std::vector<float> clamped(logits.begin(), logits.end());
@@ -269,6 +287,7 @@ absl::StatusOr<std::unique_ptr<SamNetwork>> LoadNetwork(const checkpoint::StateD
                       options.threads > 0 ? options.threads : nn::AvailableCores());
       if (packed.ok()) {
         encoder = *std::move(packed);
+        ReleaseFile(*model);
       } else if (bf16 || !absl::IsUnimplemented(packed.status())) {
         return packed.status();
       }

@@ -84,9 +84,9 @@ struct NetworkOptions {
   bool hq_token_only = false;  // HQ-SAM: its high-quality mask alone, not its sum with SAM's
 };
 
-// Takes the weights over. `sidecar`: the JSON text beside the checkpoint (modeling/sidecar.h), or
-// empty. InvalidArgument or FailedPrecondition, the message saying what was found and what is
-// needed, without the file's path.
+// Takes the weights over; what runs packed keeps nothing of the file's memory. `sidecar`: the JSON
+// text beside the checkpoint (modeling/sidecar.h), or empty. InvalidArgument or FailedPrecondition,
+// the message saying what was found and what is needed, without the file's path.
 absl::StatusOr<std::unique_ptr<SamNetwork>> LoadNetwork(const checkpoint::StateDict& state_dict,
                                                         const NetworkOptions& options,
                                                         absl::string_view sidecar = "");

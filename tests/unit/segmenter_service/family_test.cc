@@ -6,6 +6,8 @@
 #include <sys/mman.h>
 
 #include <fstream>
+#include <iterator>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -69,6 +71,23 @@ INSTANTIATE_TEST_SUITE_P(Manifests, OfficialFilesTest,
                          testing::Values("mobile-sam", "sam-hq-vit-b", "sam-hq-vit-tiny",
                                          "sam2.1-hiera-tiny", "sam2.1-hiera-small",
                                          "sam2.1-hiera-base-plus", "sam2.1-hiera-large"));
+
+// Weights that are packed need no second copy of theirs, and what is left needs no file.
+TEST(LoadNetworkTest, LetsGoOfTheFile) {
+  for (const char* name : {"sam_a.pth", "mobile_sam_a.pth", "hq_a.pth", "sam2.1_a.pth"}) {
+    SCOPED_TRACE(name);
+    ASSERT_OK_AND_ASSIGN(checkpoint::Checkpoint file, checkpoint::ReadCheckpoint(kData + name));
+    const std::weak_ptr<const void> memory = file.state_dict.front().second.owner;
+    std::ifstream sidecar(kData + name + ".json");
+    const std::string text{std::istreambuf_iterator<char>(sidecar), {}};
+
+    const auto network = LoadNetwork(file.state_dict, {.threads = 2}, text);
+
+    ASSERT_THAT(network, IsOk());
+    file.state_dict.clear();
+    EXPECT_TRUE(memory.expired());
+  }
+}
 
 void ExpectRefused(const checkpoint::StateDict& state_dict, const FamilyOptions& options,
                    const std::string& text) {

@@ -46,6 +46,7 @@ class EmbedderTest : public testing::Test {
 struct Gate {
   explicit Gate(FakeNetwork& network) {
     network.on_block = [this, &network](int block) {
+      last_block = block;
       if (block == 2 && encodes_begun == 0) encodes_begun = network.encodes.load();
       if (block != 0 || passed.exchange(true)) return;
       reached.set_value();
@@ -53,6 +54,7 @@ struct Gate {
     };
   }
   std::atomic<bool> passed{false};
+  std::atomic<int> last_block{-1};
   std::atomic<int> encodes_begun{0};  // by the time that one of them reached its last block
   std::promise<void> reached, open;
 };
@@ -132,6 +134,7 @@ TEST_F(EmbedderTest, StopsAtTheNextBlockWhenNobodyWaits) {
 
   // The queue's only thread is free again, and nothing was kept.
   EXPECT_THAT(queue_.Run({.run = [](absl::Duration) {}}), IsOk());
+  EXPECT_EQ(gate.last_block, 0);
   EXPECT_EQ(cache_.Find("cat"), nullptr);
 }
 

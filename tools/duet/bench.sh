@@ -32,15 +32,30 @@ bench_arguments_gateway() {
     "--gunicorn=$venv/bin/gunicorn" "--reference=$reference")
 }
 
+# side_by_side NAME REQUIREMENTS... -- ARGUMENT...: a layer's script, in an environment that has its peers.
+side_by_side() {
+  local name=$1 here=tests/bench/$1 requirements=() venv
+  shift
+  while [[ $1 != -- ]]; do
+    requirements+=("$here/$1")
+    shift
+  done
+  venv=$(ensure_venv "bench-$name" "${requirements[@]}")
+  "$venv/bin/python" "$here/side_by_side.py" "$(find build/release -type f -name "bench_${name}_turns")" "${@:2}"
+}
+
 # Duet's detector beside ONNX Runtime and OpenVINO; with --torch also beside PyTorch and mmdet, which pip takes some
 # gigabytes for.
 bench_beside_peers_detector() {
-  local here=tests/bench/detector venv
-  local requirements=("$here/requirements.txt")
+  local requirements=(requirements.txt)
   if [[ ${1:-} == --torch ]]; then
-    requirements+=("$here/requirements-torch.txt")
+    requirements+=(requirements-torch.txt)
     shift
   fi
-  venv=$(ensure_venv bench-detector "${requirements[@]}")
-  "$venv/bin/python" "$here/side_by_side.py" "$(find build/release -type f -name bench_detector_turns)" "$@"
+  side_by_side detector "${requirements[@]}" -- "$@"
+}
+
+# Duet's segmenter beside the official code (which brings PyTorch along), ONNX Runtime and OpenVINO.
+bench_beside_peers_segmenter() {
+  side_by_side segmenter requirements.txt -- "$@"
 }

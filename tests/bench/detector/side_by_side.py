@@ -15,49 +15,24 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
 import cv2
 import numpy as np
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [HERE, os.path.join(HERE, "../../../tools")]
+sys.path[:0] = [HERE, os.path.join(HERE, ".."), os.path.join(HERE, "../../../tools")]
 import network  # noqa: E402
+from turns import (Duet, largest_error, measure, onnx_runtime, openvino, print_ratios,  # noqa: E402
+                   read_safetensors, timed, write_safetensors)
 
 SIDE = 640
 MEAN = np.array([103.53, 116.28, 123.675], np.float32)
 STD = np.array([57.375, 57.12, 58.395], np.float32)
 SCORE_THRESHOLD = 0.5
 IOU_THRESHOLD = 0.65
-# Threads of a peer may go on spinning for a while after its turn.
-PAUSE_S = 0.03
 
 
 # ---- Weights
-
-def read_safetensors(path):
-    with open(path, "rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(size))
-        data = file.read()
-    types = {"F32": "<f4", "I64": "<i8"}
-    return {name: np.frombuffer(data[slice(*entry["data_offsets"])], types[entry["dtype"]]).reshape(entry["shape"])
-            for name, entry in header.items() if name != "__metadata__"}
-
-
-def write_safetensors(path, state):
-    header, offset = {}, 0
-    for name, array in state.items():
-        kind = "F32" if array.dtype == np.float32 else "I64"
-        header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [offset, offset + array.nbytes]}
-        offset += array.nbytes
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for array in state.values():
-            file.write(np.ascontiguousarray(array).tobytes())
-
 
 def randomize(state):
     """Numbers that keep the values' size from layer to layer; the head's convolutions stay shared."""
@@ -130,28 +105,6 @@ def postprocess(maps, scale, exp_on_reg):
 
 # ---- The peers: each a function from an input to six maps
 
-def onnx_runtime(model, threads):
-    import onnxruntime
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return lambda image: session.run(None, {"input": image})
-
-
-def openvino(model, threads, precision):
-    import openvino
-    compiled = openvino.Core().compile_model(
-        openvino.Core().read_model(model), "CPU",
-        {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision})
-    request = compiled.create_infer_request()
-
-    def run(image):
-        request.infer({0: image}, share_inputs=True)
-        return [np.array(request.get_output_tensor(i).data) for i in range(6)]
-    return run
-
-
 def pytorch(state, threads, dtype):
     import torch
     torch.set_num_threads(threads)
@@ -174,53 +127,6 @@ def mmdet_request(name, state, jpeg_path, threads):
     model.eval()
     model.test_cfg.score_thr = SCORE_THRESHOLD
     return lambda: mmdet.apis.inference_detector(model, jpeg_path)
-
-
-class Duet:
-    """The worker's process; a turn is a line to it and its answer."""
-
-    def __init__(self, worker, checkpoint, picture, threads):
-        self.process = subprocess.Popen([worker, checkpoint, picture, f"--threads={threads}", f"--input_size={SIDE}"],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def ask(self, line):
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        if not answer or answer.startswith("-"):
-            raise RuntimeError(answer[2:].strip() or "the worker ended")
-        return float(answer)
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait()
-
-
-def timed(work):
-    start = time.perf_counter()
-    work()
-    return (time.perf_counter() - start) * 1e3
-
-
-def measure(contenders, runs, warmup=3):
-    """{name: function that returns milliseconds} → {name: [milliseconds]}; all take turns."""
-    times = {name: [] for name in contenders}
-    for run in range(-warmup, runs):
-        for name, turn in contenders.items():
-            time.sleep(PAUSE_S)
-            try:
-                elapsed = turn()
-            except Exception as error:  # one that is not to be had here, e.g. bf16
-                if run == -warmup:
-                    print(f"  {name}: {error}", file=sys.stderr)
-                continue
-            if run >= 0:
-                times[name].append(elapsed)
-    return {name: values for name, values in times.items() if values}
-
-
-def largest_error(maps, reference):
-    return max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in zip(maps, reference))
 
 
 def compare(model_name, args, folder):
@@ -251,7 +157,7 @@ def compare(model_name, args, folder):
     reference = peers["ONNX Runtime fp32"](image)
     errors = {name: largest_error(run(image), reference) for name, run in peers.items()}
 
-    duet = Duet(args.worker, checkpoint, jpeg_path, args.threads)
+    duet = Duet(args.worker, checkpoint, jpeg_path, f"--threads={args.threads}", f"--input_size={SIDE}")
 
     def whole(run):
         def work():
@@ -262,7 +168,7 @@ def compare(model_name, args, folder):
     result = {"gmacs": macs(state, SIDE) / 1e9, "max_error": errors,
               "file_mb": os.path.getsize(checkpoint) / 1e6, "memory_mb": {}}
     for kind in ("fp32", "bf16"):
-        alone = Duet(args.worker, checkpoint, jpeg_path, args.threads)
+        alone = Duet(args.worker, checkpoint, jpeg_path, f"--threads={args.threads}", f"--input_size={SIDE}")
         try:
             for _ in range(2):
                 alone.ask(f"request {kind}")
@@ -313,12 +219,7 @@ def report(name, result):
         gemm = result["gemm_gflops"].get("bf16" if "bf16" in contender else "fp32", float("nan"))
         print(f"{contender:26}{low:12.1f}{statistics.median(times):9.1f}{speed:9.0f}{speed / gemm:9.2f}"
               + (f"{min(request):13.1f}{statistics.median(request):9.1f}" if request else ""))
-    for kind in ("fp32", "bf16"):
-        rivals = [(min(times), rival) for rival, times in result["network"].items()
-                  if kind in rival and not rival.startswith("Duet")]
-        if rivals and f"Duet {kind}" in result["network"]:
-            best, rival = min(rivals)
-            print(f"Duet {kind} / {rival}: {min(result['network'][f'Duet {kind}']) / best:.2f}")
+    print_ratios(result["network"])
 
 
 def main():

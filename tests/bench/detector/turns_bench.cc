@@ -10,17 +10,12 @@
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 
-#include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <functional>
-#include <iostream>
 #include <iterator>
 #include <map>
 #include <memory>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -29,24 +24,16 @@
 #include "detector_service/inference/plain_network.h"
 #include "detector_service/rpc/detector_service.h"
 #include "nn/compute_thread.h"
-#include "nn/onednn/matmul.h"
 #include "nn/state_dict.h"
 #include "nn/threads.h"
 #include "serving/clock.h"
 #include "serving/cpu.h"
 #include "serving/grpc_server.h"
-#include "serving/process_metrics.h"
+#include "tests/bench/turns.h"
 
 namespace {
 
-using Work = std::function<absl::Status()>;
-
-double Milliseconds(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
-      .count();
-}
+using bench::Work;
 
 absl::StatusOr<std::unique_ptr<detector::Network>> LoadNetwork(const std::string& checkpoint,
                                                                const std::string& form,
@@ -70,13 +57,13 @@ absl::StatusOr<Work> NetworkWork(const std::string& checkpoint, const std::strin
   absl::StatusOr<std::unique_ptr<detector::Network>> network = absl::InternalError("not built");
   nn::RunOnTemporaryThread([&] { network = LoadNetwork(checkpoint, form, size); });
   if (!network.ok()) return network.status();
-  return [network = std::shared_ptr<detector::Network>(*std::move(network)), size,
-          input = at::randn({1, 3, side, side})] {
+  return bench::Timed([network = std::shared_ptr<detector::Network>(*std::move(network)), size,
+                       input = at::randn({1, 3, side, side})] {
     detector::RawOutput output;
     absl::Status status;
     nn::RunOnComputeThread([&] { status = network->Run(input.data_ptr<float>(), size, &output); });
     return status;
-  };
+  });
 }
 
 // A whole service on a port of its own, and a client that sends the picture to it.
@@ -123,24 +110,8 @@ absl::StatusOr<Work> RequestWork(const std::string& checkpoint, const std::strin
                                  const std::string& picture, int threads) {
   auto service = Service::Start({.checkpoint = checkpoint, .precision = precision}, threads);
   if (!service.ok()) return service.status();
-  return [service = *std::move(service), picture] { return service->Detect(picture); };
-}
-
-double GemmGflops(const std::string& type, int threads) {
-  constexpr std::int64_t kSide = 2048;
-  const auto precision =
-      type == "bf16" ? nn::onednn::Precision::kBFloat16 : nn::onednn::Precision::kFloat32;
-  nn::onednn::PackedLinear linear(at::randn({kSide, kSide}), at::Tensor(), kSide, precision,
-                                  nn::onednn::Precision::kFloat32, nn::onednn::Epilogue::kNone,
-                                  threads);
-  const at::Tensor input =
-      at::randn({kSide, kSide}).to(type == "bf16" ? at::kBFloat16 : at::kFloat);
-  at::Tensor output = at::empty({kSide, kSide});
-  double best = 1e30;
-  for (int run = 0; run < 10; ++run) {
-    best = std::min(best, Milliseconds([&] { linear.Run(input.data_ptr(), output.data_ptr()); }));
-  }
-  return 2.0 * kSide * kSide * kSide / best / 1e6;
+  return bench::Timed(
+      [service = *std::move(service), picture] { return service->Detect(picture); });
 }
 
 int Save(const std::string& size, const std::string& path) {
@@ -186,38 +157,10 @@ int main(int argc, char** argv) {
   std::ifstream file(files[1], std::ios::binary);
   const std::string picture{std::istreambuf_iterator<char>(file), {}};
 
-  std::map<std::string, Work> works;
-  std::string line;
-  while (std::getline(std::cin, line)) {
-    std::istringstream words(line);
-    std::string what, form;
-    words >> what >> form;
-    if (what == "gemm") {
-      double gflops = 0;
-      nn::RunOnComputeThread([&] { gflops = GemmGflops(form, threads); });
-      std::printf("%.1f\n", gflops);
-      std::fflush(stdout);
-      continue;
-    }
-    if (what == "memory") {
-      std::printf("%.0f\n", static_cast<double>(serving::ResidentBytes()) / 1e6);
-      std::fflush(stdout);
-      continue;
-    }
-    absl::Status status;
-    if (!works.contains(line)) {
-      absl::StatusOr<Work> made = what == "network" ? NetworkWork(files[0], form, side)
-                                                    : RequestWork(files[0], form, picture, threads);
-      status = made.status();
-      if (made.ok()) works[line] = *std::move(made);
-    }
-    double ms = 0;
-    if (status.ok()) ms = Milliseconds([&] { status = works[line](); });
-    if (status.ok()) {
-      std::printf("%.3f\n", ms);
-    } else {
-      std::printf("- %s\n", std::string(status.message()).c_str());
-    }
-    std::fflush(stdout);
-  }
+  return bench::TakeTurns(
+      [&](const std::string& what, const std::string& form) {
+        return what == "network" ? NetworkWork(files[0], form, side)
+                                 : RequestWork(files[0], form, picture, threads);
+      },
+      threads);
 }

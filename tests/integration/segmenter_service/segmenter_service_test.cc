@@ -4,14 +4,12 @@
 
 #include <absl/strings/str_cat.h>
 #include <gmock/gmock.h>
-#include <grpcpp/create_channel.h>
 
 #include <filesystem>
 #include <future>
 #include <opencv2/imgcodecs.hpp>
 
-#include "serving/grpc_server.h"
-#include "serving/grpc_status.h"
+#include "tests/testing/segmenter_server.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
 #include "tests/unit/segmenter_service/fake_network.h"
@@ -22,6 +20,7 @@ namespace {
 
 namespace pb = duet::segmenter::v1;
 using duet_testing::IsOk;
+using Server = duet_testing::SegmenterServer;
 using duet_testing::StatusIs;
 using testing::AllOf;
 using testing::HasSubstr;
@@ -39,46 +38,6 @@ std::shared_ptr<ServedModel> FakeModel(std::shared_ptr<FakeNetwork> network) {
   model->network = std::move(network);
   return model;
 }
-
-// A segmenter behind a socket.
-class Server {
- public:
-  Server(std::shared_ptr<const ServedModel> model, const ServiceOptions& options)
-      : engine_({}, std::move(model), serving::Clock::Real(), metrics_),
-        service_(options, engine_),
-        server_(serving::GrpcServer::Start({}, {&service_}, &metrics_).value()),
-        stub_(pb::Segmenter::NewStub(grpc::CreateChannel(
-            "127.0.0.1:" + std::to_string(server_->port()), grpc::InsecureChannelCredentials()))) {}
-
-  pb::Segmenter::Stub& stub() { return *stub_; }
-  Segmenter& engine() { return engine_; }
-  serving::Metrics& metrics() { return metrics_; }
-
-  absl::StatusOr<pb::EmbedResponse> Embed(const std::string& image) {
-    pb::EmbedRequest request;
-    request.mutable_image()->set_data(image);
-    grpc::ClientContext call;
-    pb::EmbedResponse response;
-    absl::Status status = serving::FromGrpc(stub_->Embed(&call, request, &response));
-    if (!status.ok()) return status;
-    return response;
-  }
-
-  absl::StatusOr<pb::SegmentResponse> Segment(const pb::SegmentRequest& request) {
-    grpc::ClientContext call;
-    pb::SegmentResponse response;
-    absl::Status status = serving::FromGrpc(stub_->Segment(&call, request, &response));
-    if (!status.ok()) return status;
-    return response;
-  }
-
- private:
-  serving::Metrics metrics_;
-  Segmenter engine_;
-  SegmenterService service_;
-  std::unique_ptr<serving::GrpcServer> server_;
-  std::unique_ptr<pb::Segmenter::Stub> stub_;
-};
 
 pb::Prompt* AddPoint(pb::SegmentRequest* request, float x, float y, int label = 1) {
   pb::Prompt* prompt = request->add_prompts();

@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+"""Duet's segmenter beside the official Python code, ONNX Runtime and OpenVINO: the same weights, picture and threads,
+taking turns.
+
+usage: side_by_side.py DUET_WORKER [--models=vit_b,mobile_sam] [--encodes=3] [--runs=20] [--threads=2] [--json=FILE]
+
+DUET_WORKER is build/release's bench_segmenter_turns. Weights are random, at official widths. Measured, milliseconds, min
+and median: the encoder alone; the prompt encoder and mask decoder for one point (three masks) and for 16 boxes; and a
+click on a 1280x960 picture whose embedding is there, Duet's from the gRPC call to three RLEs, the official predict() to
+three arrays. Before that the embeddings of one picture are compared.
+"""
+import argparse
+import contextlib
+import io
+import json
+import os
+import statistics
+import sys
+import tempfile
+import warnings
+
+import cv2
+import numpy as np
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, "..")]
+from turns import (Duet, largest_error, measure, onnx_runtime, openvino, print_ratios, print_table,  # noqa: E402
+                   read_safetensors, timed)
+
+WIDTH, HEIGHT = 1280, 960
+
+
+def official(name, state):
+    """Meta's or MobileSAM's own model and predictor."""
+    import torch
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if name == "mobile_sam":
+            import mobile_sam as package
+            model = package.sam_model_registry["vit_t"]()
+        else:
+            import segment_anything as package
+            model = package.sam_model_registry[name]()
+    found = model.load_state_dict({key: torch.from_numpy(array.copy()) for key, array in state.items()}, strict=False)
+    # TinyViT's classifier, which nobody asks, and what MobileSAM computes from other weights.
+    left = [key for key in found.missing_keys if "norm_head" not in key and ".head." not in key]
+    if left or found.unexpected_keys:
+        raise RuntimeError(f"{name}: {left} missing, {found.unexpected_keys} unexpected")
+    model.train()  # TinyViT keeps its biases as they were when it last went from here to eval()
+    model.eval()
+    return model, package.SamPredictor(model)
+
+
+def export(module, example, path):
+    import torch
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(module, (example,), path, input_names=["x"], output_names=["y"], opset_version=17,
+                          dynamo=False)
+
+
+def autocast(work):
+    import torch
+
+    def run():
+        with torch.autocast("cpu", torch.bfloat16):
+            return work()
+    return run
+
+
+def encoders(duet, model, folder, args):
+    import torch
+    x = torch.randn(1, 3, 1024, 1024)
+    array = x.numpy()
+    path = os.path.join(folder, "encoder.onnx")
+    export(model.image_encoder, x, path)
+    peers = {"ONNX Runtime fp32": onnx_runtime(path, args.threads),
+             "OpenVINO fp32": openvino(path, args.threads, "f32"),
+             "OpenVINO bf16": openvino(path, args.threads, "bf16")}
+    reference = [model.image_encoder(x).numpy()]
+    errors = {name: largest_error(run(array), reference) for name, run in peers.items()}
+    contenders = {"Duet fp32": lambda: duet("encode fp32"), "Duet bf16": lambda: duet("encode bf16"),
+                  **{name: lambda run=run: timed(lambda: run(array)) for name, run in peers.items()},
+                  "official fp32": lambda: timed(lambda: model.image_encoder(x)),
+                  "official bf16 (autocast)": lambda: timed(autocast(lambda: model.image_encoder(x)))}
+    return measure(contenders, args.encodes, warmup=1), errors
+
+
+def decoders(duet, model, predictor, args):
+    import torch
+    embedding = torch.randn(1, 256, 64, 64)
+
+    def decode(points, boxes, multimask):
+        sparse, dense = model.prompt_encoder(points=points, boxes=boxes, masks=None)
+        return model.mask_decoder(image_embeddings=embedding, image_pe=model.prompt_encoder.get_dense_pe(),
+                                  sparse_prompt_embeddings=sparse, dense_prompt_embeddings=dense,
+                                  multimask_output=multimask)
+    point = (torch.tensor([[[500.0, 375.0]]]), torch.ones(1, 1, dtype=torch.int))
+    boxes = torch.tensor([[20.0 * i, 20.0 * i, 20.0 * i + 400, 20.0 * i + 300] for i in range(16)])
+
+    def predict():
+        return predictor.predict(point_coords=np.array([[WIDTH // 2, HEIGHT // 2]]), point_labels=np.array([1]),
+                                 multimask_output=True)
+    return {
+        "one point": measure({"Duet fp32": lambda: duet("click fp32"),
+                              "official fp32": lambda: timed(lambda: decode(point, None, True))}, args.runs),
+        "16 boxes": measure({"Duet fp32": lambda: duet("boxes fp32"),
+                             "official fp32": lambda: timed(lambda: decode(None, boxes, False))},
+                            max(3, args.runs // 4), warmup=1),
+        "click to masks": measure({"Duet fp32": lambda: duet("answer fp32"),
+                                   "official fp32": lambda: timed(predict)}, args.runs),
+        "click during an encode": measure({"Duet fp32": lambda: duet("answer_busy fp32"),
+                                           "Duet bf16": lambda: duet("answer_busy bf16")}, 1, warmup=1),
+    }
+
+
+def compare(name, args, folder):
+    import torch
+    torch.set_num_threads(args.threads)
+    torch.set_grad_enabled(False)
+    checkpoint, picture = os.path.join(folder, f"{name}.safetensors"), os.path.join(folder, "picture.png")
+    Duet(args.worker, f"--save={name}:{checkpoint}").close()
+    noise = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    cv2.imwrite(picture, cv2.GaussianBlur(noise, (0, 0), 5))
+    model, predictor = official(name, read_safetensors(checkpoint))
+    predictor.set_image(cv2.cvtColor(cv2.imread(picture), cv2.COLOR_BGR2RGB))
+    workers = {kind: Duet(args.worker, checkpoint, picture, f"--threads={args.threads}") for kind in ("fp32", "bf16")}
+
+    def duet(line):
+        return workers[line.rpartition(" ")[2]].ask(line)
+
+    result = {"embedding_error": {}}
+    reference = predictor.features.numpy()
+    for kind in ("fp32", "bf16"):
+        try:
+            duet(f"embed:{folder}/embedding {kind}")
+            mine = np.fromfile(f"{folder}/embedding", np.float32).reshape(reference.shape)
+            result["embedding_error"][kind] = largest_error([mine], [reference])
+        except RuntimeError as error:
+            print(f"  Duet {kind}: {error}", file=sys.stderr)
+    result.update(decoders(duet, model, predictor, args))
+    result["encoder"], result["peers_error"] = encoders(duet, model, folder, args)
+    result["gemm_gflops"] = {kind: duet(f"gemm {kind}") for kind in ("fp32", "bf16")}
+    for worker in workers.values():
+        worker.close()
+    return result
+
+
+def report(name, result):
+    print(f"\n{name}: largest error of an embedding, of its largest value: "
+          + ", ".join(f"{kind} {error:.1e}" for kind, error in result["embedding_error"].items())
+          + "; prepacked GEMM " + ", ".join(f"{kind} {value:.0f} GFLOP/s"
+                                            for kind, value in result["gemm_gflops"].items()))
+    for what in ("encoder", "one point", "16 boxes", "click to masks", "click during an encode"):
+        print_table(f"{name}, {what}", result[what])
+        print_ratios(result[what])
+    busy, idle = result["click during an encode"], result["click to masks"]["Duet fp32"]
+    for kind, values in busy.items():
+        print(f"{kind}: {min(values) / statistics.median(idle):.2f} times an idle click")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("worker")
+    parser.add_argument("--models", default="vit_b,mobile_sam")
+    parser.add_argument("--encodes", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", dest="json_path")
+    args = parser.parse_args()
+    results = {}
+    for name in args.models.split(","):
+        with tempfile.TemporaryDirectory() as folder:
+            results[name] = compare(name, args, folder)
+            report(name, results[name])
+    if args.json_path:
+        with open(args.json_path, "w") as file:
+            json.dump({"threads": args.threads, "models": results}, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()

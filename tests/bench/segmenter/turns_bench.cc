@@ -1,0 +1,233 @@
+// Duet's side of the comparison in side_by_side.py (tests/bench/turns.h).
+//   bench_segmenter_turns --save=vit_b|vit_h|mobile_sam:FILE    a model with random weights, as
+//   .pth
+//                                                               or .safetensors
+//   bench_segmenter_turns CHECKPOINT PICTURE [--threads=2]
+//     input lines, each with fp32 or bf16 behind it; a process for each, since two networks' teams
+//     of threads hold each other up:
+//       encode          the encoder and what normalises its input, by the service's own clock
+//       click, boxes    the decoder, likewise: three masks for a point, one for each of 16 boxes
+//       answer          a click over gRPC, the picture embedded before: three masks as RLE
+//       answer_busy     the same while another picture is encoded: the median of such clicks
+//       embed:FILE      the picture's embedding to a file, float32
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <future>
+#include <iterator>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "checkpoint/pth_writer.h"
+#include "checkpoint/safetensors_writer.h"
+#include "nn/state_dict.h"
+#include "nn/threads.h"
+#include "segmenter_service/modeling/mobile_sam.h"
+#include "segmenter_service/modeling/sam.h"
+#include "serving/cpu.h"
+#include "tests/bench/turns.h"
+#include "tests/testing/segmenter_server.h"
+
+namespace segmenter {
+namespace {
+
+namespace pb = duet::segmenter::v1;
+
+// Answers `precision`'s questions about one picture.
+class Contender {
+ public:
+  static absl::StatusOr<std::shared_ptr<Contender>> Start(const std::string& checkpoint,
+                                                          const std::string& precision,
+                                                          const std::string& picture, int threads) {
+    absl::StatusOr<std::shared_ptr<const ServedModel>> model =
+        LoadModel(checkpoint, {.precision = precision, .threads = threads});
+    if (!model.ok()) return model.status();
+    auto contender = std::make_shared<Contender>(*std::move(model), picture, threads);
+    absl::Status status = contender->server_.engine().WarmUp();
+    if (!status.ok()) return status;
+    return contender;
+  }
+  Contender(std::shared_ptr<const ServedModel> model, const std::string& picture, int threads)
+      : picture_(picture), server_(std::move(model), {}, {.threads = threads}) {}
+
+  absl::StatusOr<bench::Work> Find(const std::string& what) {
+    if (what == "encode") {
+      return bench::Work([this]() -> absl::StatusOr<double> {
+        picture_ += '\0';  // another picture, by its id
+        const auto response = server_.Embed(picture_);
+        if (!response.ok()) return response.status();
+        return response->timing().encode_ms();
+      });
+    }
+    if (what.rfind("embed:", 0) == 0) {
+      return bench::Timed([this, path = what.substr(6)] { return WriteEmbedding(path); });
+    }
+    if (absl::Status status = EnsureEmbedded(); !status.ok()) return status;
+    if (what == "click" || what == "boxes") {
+      return bench::Work(
+          [this, request = what == "click" ? Click() : Boxes()] { return Decode(request); });
+    }
+    if (what == "answer") {
+      return bench::Timed([this] { return server_.Segment(Click()).status(); });
+    }
+    if (what == "answer_busy") return bench::Work([this] { return ClickWhileEncoding(); });
+    return absl::InvalidArgumentError("there is no work named " + what);
+  }
+
+ private:
+  absl::Status EnsureEmbedded() {
+    if (embedding_ != nullptr) return absl::OkStatus();
+    absl::StatusOr<EmbedAnswer> answer = server_.engine().Embed(picture_, kOpenedTaskRank, {});
+    if (!answer.ok()) return answer.status();
+    image_id_ = answer->image_id;
+    embedding_ = answer->embedding;
+    return absl::OkStatus();
+  }
+
+  absl::Status WriteEmbedding(const std::string& path) {
+    if (absl::Status status = EnsureEmbedded(); !status.ok()) return status;
+    const std::vector<std::byte>& data = embedding_->features.maps[0].data;
+    std::ofstream file(path, std::ios::binary);
+    file.write(reinterpret_cast<const char*>(data.data()),
+               static_cast<std::streamsize>(data.size()));
+    return file ? absl::OkStatus() : absl::InternalError(path + " could not be written");
+  }
+
+  pb::SegmentRequest Click() const {
+    pb::SegmentRequest request;
+    request.set_image_id(image_id_);
+    pb::Point* point = request.add_prompts()->add_points();
+    point->set_x(static_cast<float>(embedding_->geometry.original.width) / 2);
+    point->set_y(static_cast<float>(embedding_->geometry.original.height) / 2);
+    point->set_label(1);
+    request.set_multimask_output(true);
+    return request;
+  }
+
+  pb::SegmentRequest Boxes() const {
+    pb::SegmentRequest request;
+    request.set_image_id(image_id_);
+    for (int i = 0; i < 16; ++i) {
+      duet::vision::v1::Box* box = request.add_prompts()->mutable_box();
+      box->set_x_min(20.0F * static_cast<float>(i));
+      box->set_y_min(20.0F * static_cast<float>(i));
+      box->set_x_max(20.0F * static_cast<float>(i) + 400);
+      box->set_y_max(20.0F * static_cast<float>(i) + 300);
+    }
+    return request;
+  }
+
+  absl::StatusOr<double> Decode(const pb::SegmentRequest& request) {
+    const auto response = server_.Segment(request);
+    if (!response.ok()) return response.status();
+    return response->timing().decode_masks_ms();
+  }
+
+  absl::StatusOr<double> ClickWhileEncoding() {
+    picture_ += '\0';  // another picture, by its id
+    std::future<absl::Status> encoding =
+        std::async(std::launch::async, [this] { return server_.Embed(picture_).status(); });
+    std::vector<double> times;
+    while (encoding.wait_for(std::chrono::seconds(0)) == std::future_status::timeout) {
+      absl::Status status;
+      times.push_back(bench::Milliseconds([&] { status = server_.Segment(Click()).status(); }));
+      if (!status.ok()) return status;
+    }
+    if (absl::Status status = encoding.get(); !status.ok()) return status;
+    std::nth_element(times.begin(), times.begin() + times.size() / 2, times.end());
+    return times[times.size() / 2];
+  }
+
+  std::string picture_;
+  duet_testing::SegmenterServer server_;
+  std::string image_id_;
+  std::shared_ptr<const ImageEmbedding> embedding_;
+};
+
+template <typename Module>
+absl::Status Save(const Module& module, const std::string& path) {
+  const at::NoGradGuard no_grad;
+  // Torch makes these zero, which would leave them out of the comparison.
+  for (auto& parameter : module->named_parameters()) {
+    for (const char* part : {"rel_pos", "pos_embed", "attention_biases"}) {
+      if (parameter.key().find(part) != std::string::npos) parameter.value().normal_(0, 0.02);
+    }
+  }
+  const checkpoint::StateDict state_dict = nn::ToStateDict(*module);
+  return path.ends_with(".pth")
+             ? checkpoint::WritePth(path, state_dict, std::nullopt)
+             : checkpoint::WriteSafetensors(path, state_dict, checkpoint::Meta());
+}
+
+absl::Status Save(const std::string& name, const std::string& path) {
+  if (name == "mobile_sam") {
+    MobileSamConfig config;
+    config.image_encoder.layers = {
+        {.dim = 64, .depth = 2, .hidden = 256},
+        {.dim = 128, .depth = 2, .hidden = 512, .num_heads = 4, .window = 7},
+        {.dim = 160, .depth = 6, .hidden = 640, .num_heads = 5, .window = 14, .stride = 1},
+        {.dim = 320, .depth = 2, .hidden = 1280, .num_heads = 10, .window = 7},
+    };
+    return Save(MobileSam(config), path);
+  }
+  SamConfig config;
+  if (name == "vit_h") {
+    ImageEncoderConfig& encoder = config.image_encoder;
+    encoder.embed_dim = 1280;
+    encoder.num_heads = 16;
+    encoder.mlp_dim = 5120;
+    encoder.window_sizes.assign(32, 14);
+    for (std::size_t global = 7; global < 32; global += 8) encoder.window_sizes[global] = 0;
+  }
+  return Save(Sam(config), path);
+}
+
+}  // namespace
+}  // namespace segmenter
+
+int main(int argc, char** argv) {
+  serving::SetUpOpenMp(argv);  // as the service does
+  std::vector<std::string> files;
+  int threads = 2;
+  for (int i = 1; i < argc; ++i) {
+    const std::string arg = argv[i];
+    if (arg.rfind("--save=", 0) == 0) {
+      const auto colon = arg.find(':');
+      const absl::Status saved = segmenter::Save(arg.substr(7, colon - 7), arg.substr(colon + 1));
+      if (!saved.ok()) std::fprintf(stderr, "%s\n", saved.ToString().c_str());
+      return saved.ok() ? 0 : 1;
+    }
+    if (arg.rfind("--threads=", 0) == 0) {
+      threads = std::atoi(arg.c_str() + 10);
+    } else {
+      files.push_back(arg);
+    }
+  }
+  if (files.size() != 2) {
+    std::fprintf(stderr, "usage: bench_segmenter_turns CHECKPOINT PICTURE\n");
+    return 1;
+  }
+  nn::UseThreads(threads);
+  std::ifstream file(files[1], std::ios::binary);
+  const std::string picture{std::istreambuf_iterator<char>(file), {}};
+
+  std::map<std::string, std::shared_ptr<segmenter::Contender>> contenders;
+  return bench::TakeTurns(
+      [&](const std::string& what, const std::string& form) -> absl::StatusOr<bench::Work> {
+        if (!contenders.contains(form)) {
+          auto started = segmenter::Contender::Start(files[0], form, picture, threads);
+          if (!started.ok()) return started.status();
+          contenders[form] = *std::move(started);
+        }
+        return contenders[form]->Find(what);
+      },
+      threads);
+}

@@ -5,7 +5,11 @@
 #include <absl/time/clock.h>
 #include <absl/time/time.h>
 
+#include <algorithm>
+#include <atomic>
+#include <functional>
 #include <memory>
+#include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -82,24 +86,43 @@ absl::StatusOr<std::string_view> ReadImageBytes(const duet::vision::v1::Image& i
   return image.data();
 }
 
+// Calls work(i) for 0 <= i < count, on a few threads if there is more than one.
+void ForEach(std::size_t count, const std::function<void(std::size_t)>& work) {
+  constexpr std::size_t kMaxThreads = 4;
+  std::atomic<std::size_t> next = 0;
+  const auto run = [&] {
+    for (std::size_t i = next++; i < count; i = next++) work(i);
+  };
+  std::vector<std::jthread> helpers;
+  const std::size_t threads =
+      std::min({count, kMaxThreads, std::size_t{std::thread::hardware_concurrency()}});
+  for (std::size_t i = 1; i < threads; ++i) helpers.emplace_back(run);
+  run();
+}
+
+// Somebody waits for the masks: they are rendered at the same time.
 absl::Status WriteResults(const SegmentAnswer& answer, const MaskFormats& formats,
                           pb::SegmentResponse* response) {
   const vision::MaskRenderer renderer =
       MakeMaskRenderer(answer.image.embedding->geometry, answer.masks.size);
-  const std::size_t prompts = answer.masks.iou_scores.size() / answer.masks.masks_per_prompt;
-  for (std::size_t i = 0; i < prompts; ++i) {
-    pb::PromptResult* result = response->add_results();
-    for (int mask = 0; mask < answer.masks.masks_per_prompt; ++mask) {
-      const absl::Span<const float> logits = answer.masks.Logits(i, mask);
-      pb::Mask* message = result->add_masks();
-      message->set_iou_score(answer.masks.IouScore(i, mask));
-      const std::vector<float> handed_out =
-          formats.low_res_logits ? answer.masks.ClampedLogits(i, mask) : std::vector<float>();
-      if (absl::Status status = WriteMask(renderer.Render(logits), handed_out, formats, message);
-          !status.ok()) {
-        return status;
-      }
-    }
+  const std::size_t per_prompt = answer.masks.masks_per_prompt;
+  std::vector<pb::Mask*> messages;
+  for (std::size_t i = 0; i < answer.masks.iou_scores.size(); ++i) {
+    if (i % per_prompt == 0) response->add_results();
+    messages.push_back(response->mutable_results()->rbegin()->add_masks());
+  }
+  std::vector<absl::Status> statuses(messages.size());
+  ForEach(messages.size(), [&](std::size_t i) {
+    const std::size_t prompt = i / per_prompt;
+    const int mask = static_cast<int>(i % per_prompt);
+    messages[i]->set_iou_score(answer.masks.IouScore(prompt, mask));
+    const std::vector<float> handed_out =
+        formats.low_res_logits ? answer.masks.ClampedLogits(prompt, mask) : std::vector<float>();
+    statuses[i] = WriteMask(renderer.Render(answer.masks.Logits(prompt, mask)), handed_out, formats,
+                            messages[i]);
+  });
+  for (const absl::Status& status : statuses) {
+    if (!status.ok()) return status;
   }
   return absl::OkStatus();
 }

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <type_traits>
 
 #include "nn/onednn/vector_math.h"
 
@@ -39,9 +40,10 @@ template <typename T>
   float sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (std::int64_t i = 0; i < count; ++i) {
-    const float e = Exp(scores[i] - largest);
+    const float e = std::is_same_v<T, float> ? Exp(scores[i] - largest)
+                                             : RoughExpOfNonPositive(scores[i] - largest);
     sum += e;
-    Store(e, &output[i]);
+    StoreFast(e, &output[i]);
   }
   return sum;
 }

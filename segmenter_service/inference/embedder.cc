@@ -166,8 +166,9 @@ void Embedder::Run(const std::shared_ptr<Flight>& flight, absl::Duration queued)
   image.resized.release();
 
   absl::Duration given_away;
-  absl::StatusOr<Embedding> features =
-      flight->network->EncodeImage(input, [&] { return Yield(*flight, &given_away); });
+  absl::StatusOr<Embedding> features = flight->network->EncodeImage(
+      input, [&] { return Yield(*flight, &given_away); },
+      [&] { GiveWay(kOpenedTaskRank, &given_away); });
   std::shared_ptr<const ImageEmbedding> embedding;
   if (features.ok()) {
     embedding = std::make_shared<ImageEmbedding>(image.geometry, *std::move(features));
@@ -201,9 +202,13 @@ absl::Status Embedder::Yield(Flight& flight, absl::Duration* given_away) {
       return status;
     }
   }
+  GiveWay(rank, given_away);
+  return absl::OkStatus();
+}
+
+void Embedder::GiveWay(int rank, absl::Duration* given_away) {
   const absl::Time begin = clock_.Now();
   if (queue_.RunWaitingAbove(rank) > 0) *given_away += clock_.Now() - begin;
-  return absl::OkStatus();
 }
 
 void Embedder::Finish(Flight& flight, absl::Status status) {

@@ -4,7 +4,8 @@
 // and the page itself asks twice. All of them join one flight, whose encoder pass runs once. A
 // flight runs at the most urgent rank of those who wait for it: every one of them puts work of its
 // own rank into the queue, the first of these that gets its turn encodes, the others find it done
-// or running. While it runs it gives way between the network's steps to work that is more urgent.
+// or running. While it runs it gives way between the network's steps to work that is more urgent,
+// and within them to clicks.
 // It stops at the next step when nobody waits for it any more.
 //
 // Before a flight prepares anything it looks into the store that replicas share, if there is one.
@@ -85,6 +86,8 @@ class Embedder {
   void Run(const std::shared_ptr<Flight>& flight, absl::Duration queued);
   // Between two steps: gives way, or says why the pass should stop.
   absl::Status Yield(Flight& flight, absl::Duration* given_away);
+  // Runs what is more urgent than `rank`.
+  void GiveWay(int rank, absl::Duration* given_away);
   // Tells all who wait. REQUIRES: `mutex_` is held.
   void Finish(Flight& flight, absl::Status status);
   // Waits for `done` as long as this caller wants to. REQUIRES: `lock` is held.

@@ -75,8 +75,8 @@ class FamilyNetwork final : public SamNetwork {
 
   const NetworkSpec& spec() const override { return model_.spec; }
 
-  absl::StatusOr<Embedding> EncodeImage(absl::Span<const float> input,
-                                        const Yield& yield) override {
+  absl::StatusOr<Embedding> EncodeImage(absl::Span<const float> input, const Yield& yield,
+                                        const Pause& pause = nullptr) override {
     return nn::CatchTorch("encode", [&]() -> absl::StatusOr<Embedding> {
       at::NoGradGuard no_grad;
       MaskDecoder& decoder = model_.mask_decoder;
@@ -84,7 +84,7 @@ class FamilyNetwork final : public SamNetwork {
       at::Tensor tokens = encoder_->Begin(FromHost(input, {1, 3, side(), side()}));
       for (std::int64_t i = 0; i < encoder_->step_count(); ++i) {
         if (absl::Status status = yield(); !status.ok()) return status;
-        tokens = encoder_->Step(i, tokens, decoder->reads_levels() ? &levels : nullptr);
+        tokens = encoder_->Step(i, tokens, decoder->reads_levels() ? &levels : nullptr, pause);
       }
       if (absl::Status status = yield(); !status.ok()) return status;
       const EncodedImage image = encoder_->Finish(tokens, std::move(levels));

@@ -53,8 +53,10 @@ struct LowResMasks {
 // Called by long work between its steps, on the same thread. May run other, more urgent work on
 // this network. Anything but OK ends the work, which returns it.
 using Yield = std::function<absl::Status()>;
+// The same within a step, some 20 ms apart, but for DecodeMasks only.
+using Pause = std::function<void()>;
 
-// One thread computes at a time, apart from what Yield runs in between.
+// One thread computes at a time, apart from what Yield and Pause run in between.
 class SamNetwork {
  public:
   virtual ~SamNetwork() = default;
@@ -62,8 +64,8 @@ class SamNetwork {
   virtual const NetworkSpec& spec() const = 0;
 
   // `input` as NormalizeAndPad wrote it.
-  virtual absl::StatusOr<Embedding> EncodeImage(absl::Span<const float> input,
-                                                const Yield& yield) = 0;
+  virtual absl::StatusOr<Embedding> EncodeImage(absl::Span<const float> input, const Yield& yield,
+                                                const Pause& pause = nullptr) = 0;
 
   // `prompts` in the input's frame (ToInput), not empty. `embedding` as EncodeImage returned it.
   virtual absl::StatusOr<LowResMasks> DecodeMasks(const Embedding& embedding,

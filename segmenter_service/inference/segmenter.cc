@@ -217,13 +217,16 @@ absl::StatusOr<std::shared_ptr<const ImageEmbedding>> Segmenter::EmbedPixels(
                   .deadline = limits.deadline,
                   .is_cancelled = limits.is_cancelled,
                   .run = [&](absl::Duration) {
-                    features = model.network->EncodeImage(input, [&]() -> absl::Status {
-                      if (limits.is_cancelled && limits.is_cancelled()) {
-                        return absl::CancelledError("the caller hung up");
-                      }
-                      queue_.RunWaitingAbove(kBatchRank);
-                      return absl::OkStatus();
-                    });
+                    features = model.network->EncodeImage(
+                        input,
+                        [&]() -> absl::Status {
+                          if (limits.is_cancelled && limits.is_cancelled()) {
+                            return absl::CancelledError("the caller hung up");
+                          }
+                          queue_.RunWaitingAbove(kBatchRank);
+                          return absl::OkStatus();
+                        },
+                        [&] { queue_.RunWaitingAbove(kOpenedTaskRank); });
                   }});
   if (!status.ok()) return status;
   if (!features.ok()) return features.status();

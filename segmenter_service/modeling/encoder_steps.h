@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -18,6 +19,10 @@ struct EncodedImage {
   std::vector<at::Tensor> levels;
 };
 
+// Called within a step, between pieces of some 20 ms: a block may take half a second. Other work
+// may run there, but none of this encoder's.
+using Pause = std::function<void()>;
+
 // Between two calls anything may happen, another picture's calls too: all state is in the tensors.
 class EncoderSteps {
  public:
@@ -27,9 +32,10 @@ class EncoderSteps {
   // [B, 3, S, S], normalised, to what the steps work on (their own business).
   virtual at::Tensor Begin(const at::Tensor& input) = 0;
   // 0 <= index < step_count(), in order; may work in place. Appends to `levels`, which is null if
-  // nobody will read them and the embedding doesn't need them.
+  // nobody will read them and the embedding doesn't need them. `pause` may be null; plain encoders
+  // don't call it.
   virtual at::Tensor Step(std::int64_t index, const at::Tensor& tokens,
-                          std::vector<at::Tensor>* levels) = 0;
+                          std::vector<at::Tensor>* levels, const Pause& pause = nullptr) = 0;
   virtual EncodedImage Finish(const at::Tensor& tokens, std::vector<at::Tensor> levels) = 0;
 
   // All of it, without anything between.

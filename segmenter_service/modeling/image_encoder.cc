@@ -157,7 +157,7 @@ at::Tensor ImageEncoderViTImpl::Begin(const at::Tensor& input) {
 }
 
 at::Tensor ImageEncoderViTImpl::Step(std::int64_t index, const at::Tensor& tokens,
-                                     std::vector<at::Tensor>* levels) {
+                                     std::vector<at::Tensor>* levels, const Pause&) {
   const at::Tensor out = Block(index, tokens);
   KeepLevel(index, out, levels);
   return out;

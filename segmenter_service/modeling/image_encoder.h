@@ -88,8 +88,8 @@ class ImageEncoderViTImpl : public torch::nn::Module, public EncoderSteps {
 
   std::int64_t step_count() const override { return static_cast<std::int64_t>(blocks->size()); }
   at::Tensor Begin(const at::Tensor& input) override;
-  at::Tensor Step(std::int64_t index, const at::Tensor& tokens,
-                  std::vector<at::Tensor>* levels) override;
+  at::Tensor Step(std::int64_t index, const at::Tensor& tokens, std::vector<at::Tensor>* levels,
+                  const Pause& pause = nullptr) override;
   EncodedImage Finish(const at::Tensor& tokens, std::vector<at::Tensor> levels) override;
 
   // Step's two parts, for who computes the blocks otherwise.

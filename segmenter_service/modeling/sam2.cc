@@ -51,7 +51,7 @@ std::vector<std::string> Sam2Impl::UnusedPrefixes() {
 }
 
 at::Tensor Sam2Impl::Step(std::int64_t index, const at::Tensor& tokens,
-                          std::vector<at::Tensor>* levels) {
+                          std::vector<at::Tensor>* levels, const Pause&) {
   const at::Tensor out = trunk->Block(index, tokens);
   if (trunk->EndsStage(index)) levels->push_back(out.permute({0, 3, 1, 2}));
   return out;

@@ -40,8 +40,8 @@ class Sam2Impl : public torch::nn::Module, public EncoderSteps {
 
   std::int64_t step_count() const override { return trunk->depth(); }
   at::Tensor Begin(const at::Tensor& input) override { return trunk->Begin(input); }
-  at::Tensor Step(std::int64_t index, const at::Tensor& tokens,
-                  std::vector<at::Tensor>* levels) override;
+  at::Tensor Step(std::int64_t index, const at::Tensor& tokens, std::vector<at::Tensor>* levels,
+                  const Pause& pause = nullptr) override;
   EncodedImage Finish(const at::Tensor& tokens, std::vector<at::Tensor> levels) override;
 
   const Sam2Config config;

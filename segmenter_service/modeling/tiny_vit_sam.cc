@@ -148,7 +148,7 @@ TinyViTImpl::TinyViTImpl(const TinyViTConfig& config, std::int64_t out_channels)
 at::Tensor TinyViTImpl::Begin(const at::Tensor& input) { return patch_embed(input); }
 
 at::Tensor TinyViTImpl::Step(std::int64_t index, const at::Tensor& tokens,
-                             std::vector<at::Tensor>* levels) {
+                             std::vector<at::Tensor>* levels, const Pause&) {
   Part& part = steps_[static_cast<std::size_t>(index)];
   at::Tensor out = std::visit([&](auto& module) { return module(tokens); }, part);
   if (levels != nullptr && IsLevel(index)) levels->push_back(out);

@@ -125,8 +125,8 @@ class TinyViTImpl : public torch::nn::Module, public EncoderSteps {
 
   std::int64_t step_count() const override { return static_cast<std::int64_t>(steps_.size()); }
   at::Tensor Begin(const at::Tensor& input) override;
-  at::Tensor Step(std::int64_t index, const at::Tensor& tokens,
-                  std::vector<at::Tensor>* levels) override;
+  at::Tensor Step(std::int64_t index, const at::Tensor& tokens, std::vector<at::Tensor>* levels,
+                  const Pause& pause = nullptr) override;
   EncodedImage Finish(const at::Tensor& tokens, std::vector<at::Tensor> levels) override;
 
   // What runs as step `index`, and whether its output is the level that is kept.

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -26,14 +27,20 @@ using nn::onednn::Precision;
 class PackedBlocks::Impl {
  public:
   virtual ~Impl() = default;
-  virtual void Run(std::int64_t index, float* tokens) = 0;
+  virtual void Run(std::int64_t index, float* tokens, const Pause& pause) = 0;
   virtual std::size_t weight_bytes() const = 0;
 };
 
 namespace {
 
-// Tokens that pass through the MLP together: few enough that the hidden layer stays in the cache.
-constexpr std::int64_t kMlpRows = 512;
+// Tokens that pass through the MLP together: few enough that the hidden layer stays in the cache,
+// and that what they take is a piece between two pauses.
+template <typename T>
+constexpr std::int64_t kMlpRows = std::is_same_v<T, float> ? 256 : 512;
+// The same for the narrower layers around the attention.
+constexpr std::int64_t kLinearRows = 1024;
+// Pieces that a head's queries of a global block make.
+constexpr std::int64_t kGlobalPieces = 2;
 // Queries of a global block at a time: their scores fill half of a typical 1 MiB L2 cache.
 constexpr std::int64_t kGlobalRows = 32;
 
@@ -46,7 +53,8 @@ class TypedBlocks final : public PackedBlocks::Impl {
         dim_(config.embed_dim),
         heads_(config.num_heads),
         head_dim_(dim_ / heads_),
-        mlp_rows_(DivisorUpTo(tokens_, kMlpRows)),
+        mlp_rows_(DivisorUpTo(tokens_, kMlpRows<T>)),
+        linear_rows_(DivisorUpTo(tokens_, kLinearRows)),
         normed_(tokens_ * dim_),
         qkv_(tokens_ * 3 * dim_),
         attended_(tokens_ * dim_),
@@ -60,8 +68,9 @@ class TypedBlocks final : public PackedBlocks::Impl {
                               Epilogue epilogue) {
         return MakeLinear<T>(layer, rows, output, epilogue, threads);
       };
-      packed.qkv = linear(block.attn->qkv, tokens_, kPrecisionOf<T>, Epilogue::kNone);
-      packed.proj = linear(block.attn->proj, tokens_, Precision::kFloat32, Epilogue::kAddToOutput);
+      packed.qkv = linear(block.attn->qkv, linear_rows_, kPrecisionOf<T>, Epilogue::kNone);
+      packed.proj =
+          linear(block.attn->proj, linear_rows_, Precision::kFloat32, Epilogue::kAddToOutput);
       packed.lin1 = linear(block.mlp->lin1, mlp_rows_, kPrecisionOf<T>, Epilogue::kGelu);
       packed.lin2 = linear(block.mlp->lin2, mlp_rows_, Precision::kFloat32, Epilogue::kAddToOutput);
       packed.tables = attention.PackTables(ToVector(block.attn->rel_pos_h).data(),
@@ -71,17 +80,26 @@ class TypedBlocks final : public PackedBlocks::Impl {
     }
   }
 
-  void Run(std::int64_t index, float* tokens) override {
+  void Run(std::int64_t index, float* tokens, const Pause& may_pause) override {
     Block& block = blocks_[index];
-    block.norm1.Run(tokens, tokens_, normed_.data());
-    block.qkv->Run(normed_.data(), qkv_.data());
-    if (block.window == 0) {
-      AttendGlobally(block);
-    } else {
-      AttendInWindows(block);
+    const auto pause = [&] {
+      if (may_pause) may_pause();
+    };
+    for (std::int64_t row = 0; row < tokens_; row += linear_rows_) {
+      block.norm1.Run(tokens + row * dim_, linear_rows_, normed_.data());
+      block.qkv->Run(normed_.data(), qkv_.data() + row * 3 * dim_);
+      pause();
     }
-    block.proj->Run(attended_.data(), tokens);
+    if (block.window == 0) {
+      AttendGlobally(block, pause);
+    } else {
+      AttendInWindows(block, pause);
+    }
+    for (std::int64_t row = 0; row < tokens_; row += linear_rows_) {
+      block.proj->Run(attended_.data() + row * dim_, tokens + row * dim_);
+    }
     for (std::int64_t row = 0; row < tokens_; row += mlp_rows_) {
+      pause();
       float* part = tokens + row * dim_;
       block.norm2.Run(part, mlp_rows_, normed_.data());
       block.lin1->Run(normed_.data(), hidden_.data());
@@ -120,42 +138,52 @@ class TypedBlocks final : public PackedBlocks::Impl {
         .first->second;
   }
 
-  void AttendGlobally(const Block& block) {
+  void AttendGlobally(const Block& block, const Pause& pause) {
     const GridAttention<T>& attention = AttentionOf(0);
     keys_.resize(heads_);
+    scratch_.resize(omp_get_max_threads());
+#pragma omp parallel for schedule(dynamic)
+    for (std::int64_t h = 0; h < heads_; ++h) {
+      attention.PackKeys(qkv_.data() + dim_ + h * head_dim_, qkv_.data() + 2 * dim_ + h * head_dim_,
+                         &keys_[h]);
+    }
     const std::int64_t parts = tokens_ / attention.rows();
-#pragma omp parallel
-    {
-      typename GridAttention<T>::Scratch scratch;
-#pragma omp for schedule(dynamic)
-      for (std::int64_t h = 0; h < heads_; ++h) {
-        attention.PackKeys(qkv_.data() + dim_ + h * head_dim_,
-                           qkv_.data() + 2 * dim_ + h * head_dim_, &keys_[h]);
+    for (std::int64_t piece = 0; piece < heads_ * kGlobalPieces; ++piece) {
+      const std::int64_t h = piece / kGlobalPieces, share = piece % kGlobalPieces;
+#pragma omp parallel for schedule(dynamic)
+      for (std::int64_t part = parts * share / kGlobalPieces;
+           part < parts * (share + 1) / kGlobalPieces; ++part) {
+        const std::int64_t first = part * attention.rows();
+        attention.Attend(qkv_.data() + first * 3 * dim_ + h * head_dim_, first, keys_[h],
+                         block.tables.data(), &scratch_[omp_get_thread_num()],
+                         attended_.data() + first * dim_ + h * head_dim_);
       }
-#pragma omp for schedule(dynamic) collapse(2)
-      for (std::int64_t h = 0; h < heads_; ++h) {
-        for (std::int64_t part = 0; part < parts; ++part) {
-          const std::int64_t first = part * attention.rows();
-          attention.Attend(qkv_.data() + first * 3 * dim_ + h * head_dim_, first, keys_[h],
-                           block.tables.data(), &scratch,
-                           attended_.data() + first * dim_ + h * head_dim_);
-        }
-      }
+      pause();
     }
   }
 
-  void AttendInWindows(const Block& block) {
+  void AttendInWindows(const Block& block, const Pause& pause) {
+    const std::int64_t across = (grid_ + block.window - 1) / block.window;
+    scratch_.resize(omp_get_max_threads());
+    for (std::int64_t row = 0; row < across; ++row) {
+      AttendInRow(block, row, across);
+      pause();
+    }
+  }
+
+  // The windows of one row.
+  void AttendInRow(const Block& block, std::int64_t row, std::int64_t across) {
     const GridAttention<T>& attention = AttentionOf(block.window);
-    const std::int64_t side = block.window, across = (grid_ + side - 1) / side;
+    const std::int64_t side = block.window, top = row * side;
 #pragma omp parallel
     {
-      typename GridAttention<T>::Scratch scratch;
+      typename GridAttention<T>::Scratch& scratch = scratch_[omp_get_thread_num()];
       typename GridAttention<T>::Keys keys;
       std::vector<T> gathered(3 * side * side * head_dim_), out(side * side * head_dim_);
 #pragma omp for schedule(dynamic) collapse(2)
-      for (std::int64_t w = 0; w < across * across; ++w) {
+      for (std::int64_t w = 0; w < across; ++w) {
         for (std::int64_t h = 0; h < heads_; ++h) {
-          const std::int64_t top = w / across * side, left = w % across * side;
+          const std::int64_t left = w * side;
           Gather(block, top, left, h, gathered.data());
           const std::int64_t plane = side * side * head_dim_;
           attention.PackKeys(gathered.data() + plane, gathered.data() + 2 * plane, &keys);
@@ -192,11 +220,12 @@ class TypedBlocks final : public PackedBlocks::Impl {
     }
   }
 
-  const std::int64_t grid_, tokens_, dim_, heads_, head_dim_, mlp_rows_;
+  const std::int64_t grid_, tokens_, dim_, heads_, head_dim_, mlp_rows_, linear_rows_;
   std::vector<T> normed_, qkv_, attended_, hidden_;
   std::map<std::int64_t, GridAttention<T>> attention_;  // by window
   std::vector<Block> blocks_;
-  std::vector<typename GridAttention<T>::Keys> keys_;  // of each head
+  std::vector<typename GridAttention<T>::Keys> keys_;        // of each head
+  std::vector<typename GridAttention<T>::Scratch> scratch_;  // of each thread
 };
 
 }  // namespace
@@ -212,7 +241,9 @@ PackedBlocks::PackedBlocks(ImageEncoderViTImpl& encoder, const ImageEncoderConfi
 
 PackedBlocks::~PackedBlocks() = default;
 
-void PackedBlocks::Run(std::int64_t index, float* tokens) { impl_->Run(index, tokens); }
+void PackedBlocks::Run(std::int64_t index, float* tokens, const Pause& pause) {
+  impl_->Run(index, tokens, pause);
+}
 
 std::size_t PackedBlocks::weight_bytes() const { return impl_->weight_bytes(); }
 

@@ -13,6 +13,7 @@
 #include <memory>
 
 #include "nn/onednn/program.h"
+#include "segmenter_service/modeling/encoder_steps.h"
 #include "segmenter_service/modeling/image_encoder.h"
 #include "segmenter_service/modeling/sam_config.h"
 
@@ -28,7 +29,7 @@ class PackedBlocks {
   ~PackedBlocks();
 
   // Block `index`, in place, on tokens [grid * grid, C], float32, row-major.
-  void Run(std::int64_t index, float* tokens);
+  void Run(std::int64_t index, float* tokens, const Pause& pause = nullptr);
 
   std::size_t weight_bytes() const;
 

@@ -48,13 +48,14 @@ class HieraBlock {
     }
   }
 
-  at::Tensor Run(const at::Tensor& tokens) const {
+  at::Tensor Run(const at::Tensor& tokens, const Pause& pause) const {
     const std::int64_t dim = shape_.dim_out, side = shape_.pool ? shape_.grid / 2 : shape_.grid;
     const auto normed =
         std::make_unique_for_overwrite<T[]>(std::max(in_tokens_ * shape_.dim_in, tokens_ * dim));
     const auto qkv = std::make_unique_for_overwrite<T[]>(in_tokens_ * 3 * dim);
     norm1_.Run(tokens.data_ptr<float>(), in_tokens_, normed.get());
     qkv_->Run(normed.get(), qkv.get());
+    if (pause) pause();
 
     at::Tensor out = tokens;
     if (shape_.pool) {
@@ -66,10 +67,12 @@ class HieraBlock {
                 .contiguous();
     }
     attention_.Run(qkv.get(), normed.get());
+    if (pause) pause();
     float* x = out.data_ptr<float>();
     proj_->Run(normed.get(), x);
     const auto hidden = std::make_unique_for_overwrite<T[]>(mlp_rows_ * hidden_width_);
     for (std::int64_t first = 0; first < tokens_; first += mlp_rows_) {
+      if (pause) pause();
       float* part = x + first * dim;
       norm2_.Run(part, mlp_rows_, normed.get());
       lin1_->Run(normed.get(), hidden.get());
@@ -101,9 +104,9 @@ class PackedHiera final : public EncoderSteps {
 
   std::int64_t step_count() const override { return model_->step_count(); }
   at::Tensor Begin(const at::Tensor& input) override { return model_->Begin(input).contiguous(); }
-  at::Tensor Step(std::int64_t index, const at::Tensor& tokens,
-                  std::vector<at::Tensor>* levels) override {
-    at::Tensor out = blocks_[static_cast<std::size_t>(index)]->Run(tokens);
+  at::Tensor Step(std::int64_t index, const at::Tensor& tokens, std::vector<at::Tensor>* levels,
+                  const Pause& pause = nullptr) override {
+    at::Tensor out = blocks_[static_cast<std::size_t>(index)]->Run(tokens, pause);
     // The next block makes a new map, since it changes the width: this one stays as it is.
     if (model_->trunk->EndsStage(index)) levels->push_back(out.permute({0, 3, 1, 2}));
     return out;

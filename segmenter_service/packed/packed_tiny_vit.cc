@@ -28,17 +28,31 @@ using nn::onednn::Precision;
 
 nn::FoldedConv Fold(const ConvNorm& module) { return nn::FoldBatchNorm(*module->c, *module->bn); }
 
-// [1, height + 1, width, channels], unset but for the last row.
-at::Tensor NewMap(std::int64_t height, std::int64_t width, std::int64_t channels) {
-  at::Tensor map = at::empty({1, height + 1, width, channels});
-  map.select(1, height).zero_();
-  return map;
-}
+// Maps on their way through the encoder. Those that nobody holds any more are taken again: the
+// allocator would give their megabytes back to the kernel, which clears them page by page.
+class Maps {
+ public:
+  // [1, height + 1, width, channels], unset but for the last row.
+  at::Tensor New(std::int64_t height, std::int64_t width, std::int64_t channels) {
+    const std::int64_t shape[] = {1, height + 1, width, channels};
+    const auto unused = std::find_if(maps_.begin(), maps_.end(), [&](const at::Tensor& map) {
+      return map.use_count() == 1 && map.sizes() == at::IntArrayRef(shape);
+    });
+    if (unused != maps_.end()) return *unused;
+    maps_.push_back(at::empty(shape));
+    maps_.back().select(1, height).zero_();
+    return maps_.back();
+  }
+
+ private:
+  std::vector<at::Tensor> maps_;
+};
 
 // What all layers are made with.
 struct Shape2d {
   std::int64_t height, width;
   int threads;
+  std::shared_ptr<Maps> maps;
 };
 
 // Float32 tokens as a product wants them; `scratch` is for what has to be converted.
@@ -65,7 +79,8 @@ class ConvTriple {
  public:
   ConvTriple(const ConvNorm& conv1, const ConvNorm& conv2, const ConvNorm& conv3, bool residual,
              const Shape2d& shape)
-      : height_(shape.height),
+      : maps_(shape.maps),
+        height_(shape.height),
         width_(shape.width),
         in_(conv1->c->options.in_channels),
         hidden_(conv1->c->options.out_channels),
@@ -90,15 +105,16 @@ class ConvTriple {
                             residual ? Epilogue::kAddToOutput : Epilogue::kNone, shape.threads);
   }
 
-  at::Tensor Run(const at::Tensor& tokens) {
+  at::Tensor Run(const at::Tensor& tokens, const Pause& pause) {
     const std::int64_t stride = depthwise_.stride();
     const std::int64_t out_width = width_ / stride, row = width_ * hidden_;
     const float* in = tokens.data_ptr<float>();
-    at::Tensor result = NewMap(height_ / stride, out_width, out_);
+    at::Tensor result = maps_->New(height_ / stride, out_width, out_);
     float* out = result.data_ptr<float>();
     // rows_[i] is row `start - 1 + i` of the first convolution's output.
     Widen(*first_, in, 1, rows_.data() + row);
     for (std::int64_t start = 0; start < height_; start += strip_) {
+      if (pause) pause();
       if (start > 0) std::memmove(rows_.data(), rows_.data() + strip_ * row, 2 * row * sizeof(T));
       Widen(*widen_, in + (start + 1) * width_ * in_, strip_, rows_.data() + 2 * row);
       const std::int64_t out_rows = strip_ / stride;
@@ -127,6 +143,7 @@ class ConvTriple {
     layer.Run(Converted(in, rows * width_ * in_, &converted_), out);
   }
 
+  const std::shared_ptr<Maps> maps_;
   const std::int64_t height_, width_, in_, hidden_, out_;
   const bool residual_;
   const std::int64_t strip_;  // rows of the input at a time; even, divides the height
@@ -140,7 +157,8 @@ template <typename T>
 class AttentionBlock {
  public:
   AttentionBlock(TinyViTBlock block, const TinyViTConfig::Layer& layer, const Shape2d& shape)
-      : height_(shape.height),
+      : maps_(shape.maps),
+        height_(shape.height),
         width_(shape.width),
         dim_(layer.dim),
         mlp_rows_(DivisorUpTo(height_ * width_, kTokensPerThread * shape.threads)),
@@ -168,15 +186,17 @@ class AttentionBlock {
     fc2_ = linear(block->mlp->fc2, mlp_rows_, Precision::kFloat32, Epilogue::kAddToOutput);
   }
 
-  at::Tensor Run(const at::Tensor& tokens) {
+  at::Tensor Run(const at::Tensor& tokens, const Pause& pause) {
     const std::int64_t count = height_ * width_, row = width_ * dim_;
     float* x = tokens.data_ptr<float>();
     norm1_.Run(x, count, normed_.data());
     qkv_layer_->Run(normed_.data(), qkv_.data());
+    if (pause) pause();
     attention_.Run(qkv_.data(), normed_.data());
+    if (pause) pause();
     proj_->Run(normed_.data(), x);
 
-    at::Tensor result = NewMap(height_, width_, dim_);
+    at::Tensor result = maps_->New(height_, width_, dim_);
     float* y = result.data_ptr<float>();
 #pragma omp parallel for schedule(static)
     for (std::int64_t r = 0; r < height_; ++r) {
@@ -184,6 +204,7 @@ class AttentionBlock {
                              r + 1 < height_ ? x + (r + 1) * row : nullptr, width_, y + r * row);
     }
     for (std::int64_t first = 0; first < count; first += mlp_rows_) {
+      if (pause) pause();
       float* part = y + first * dim_;
       norm2_.Run(part, mlp_rows_, normed_.data());
       fc1_->Run(normed_.data(), hidden_.data());
@@ -199,6 +220,7 @@ class AttentionBlock {
     return FromFloats<T>(at::mv(qkv->weight, attention.norm->bias) + qkv->bias);
   }
 
+  const std::shared_ptr<Maps> maps_;
   const std::int64_t height_, width_, dim_, mlp_rows_;
   WindowAttention<T> attention_;
   const RowNorm norm1_, norm2_;
@@ -229,7 +251,7 @@ class PackedTinyViT final : public EncoderSteps {
     std::int64_t side = config.image_size / 4;
     std::int64_t layer = 0;
     for (std::int64_t i = 0; i < encoder_->step_count(); ++i) {
-      const Shape2d shape{side, side, threads};
+      const Shape2d shape{side, side, threads, maps_};
       const TinyViTImpl::Part& part = encoder_->part(i);
       if (const auto* conv = std::get_if<MbConv>(&part)) {
         steps_.push_back(std::make_unique<ConvTriple<T>>((*conv)->conv1, (*conv)->conv2,
@@ -250,15 +272,15 @@ class PackedTinyViT final : public EncoderSteps {
   at::Tensor Begin(const at::Tensor& input) override {
     patches_->Run(input.data_ptr<float>());
     const nn::onednn::Program::Output patches = patches_->output(0);
-    at::Tensor tokens = NewMap(patches.height, patches.width, patches.channels);
+    at::Tensor tokens = maps_->New(patches.height, patches.width, patches.channels);
     std::memcpy(tokens.data_ptr<float>(), patches.data,
                 sizeof(float) * patches.height * patches.width * patches.channels);
     return tokens;
   }
 
-  at::Tensor Step(std::int64_t index, const at::Tensor& tokens,
-                  std::vector<at::Tensor>* levels) override {
-    at::Tensor out = std::visit([&](auto& step) { return step->Run(tokens); },
+  at::Tensor Step(std::int64_t index, const at::Tensor& tokens, std::vector<at::Tensor>* levels,
+                  const Pause& pause = nullptr) override {
+    at::Tensor out = std::visit([&](auto& step) { return step->Run(tokens, pause); },
                                 steps_[static_cast<std::size_t>(index)]);
     if (levels != nullptr && encoder_->IsLevel(index)) levels->push_back(ToMap(out));
     return out;
@@ -278,6 +300,7 @@ class PackedTinyViT final : public EncoderSteps {
 
   TinyViT encoder_;
   const std::unique_ptr<nn::onednn::Program> patches_;
+  const std::shared_ptr<Maps> maps_ = std::make_shared<Maps>();
   std::vector<AnyStep> steps_;
 };
 

@@ -22,9 +22,9 @@ class PackedViT final : public EncoderSteps {
 
   std::int64_t step_count() const override { return encoder_->step_count(); }
   at::Tensor Begin(const at::Tensor& input) override { return encoder_->Begin(input).contiguous(); }
-  at::Tensor Step(std::int64_t index, const at::Tensor& tokens,
-                  std::vector<at::Tensor>* levels) override {
-    blocks_.Run(index, tokens.data_ptr<float>());
+  at::Tensor Step(std::int64_t index, const at::Tensor& tokens, std::vector<at::Tensor>* levels,
+                  const Pause& pause = nullptr) override {
+    blocks_.Run(index, tokens.data_ptr<float>(), pause);
     encoder_->KeepLevel(index, tokens, levels);
     return tokens;
   }

@@ -106,6 +106,31 @@ TEST_F(EmbedderTest, GivesWayToMoreUrgentWorkBetweenBlocks) {
   EXPECT_THAT(batch.get(), IsOk());
 }
 
+TEST_F(EmbedderTest, GivesWayToAClickWithinABlockButNotToAnotherEncode) {
+  Gate gate(*network_);
+  std::atomic<int> ran{0}, ran_within{-1};
+  network_->after_pause = [&] {
+    if (ran_within < 0) ran_within = ran.load();
+  };
+  auto batch = EmbedAsync("cat", {.rank = kBatchRank});
+  gate.reached.get_future().wait();
+  const auto add = [&](int rank, int value) {
+    return std::async(std::launch::async, [&, rank, value] {
+      return queue_.Run({.rank = rank, .run = [&, value](absl::Duration) { ran += value; }});
+    });
+  };
+  auto click = add(kSegmentRank, 1);
+  auto opened = add(kOpenedTaskRank, 10);
+  while (queue_.waiting() < 2) std::this_thread::yield();
+
+  gate.open.set_value();
+
+  EXPECT_THAT(click.get(), IsOk());
+  EXPECT_THAT(opened.get(), IsOk());
+  EXPECT_THAT(batch.get(), IsOk());
+  EXPECT_EQ(ran_within, 1);
+}
+
 TEST_F(EmbedderTest, SomebodyWhoLooksMakesARunningPrefetchUrgent) {
   Gate gate(*network_);
   auto prefetch = EmbedAsync("cat", {.rank = kPrefetchRank});

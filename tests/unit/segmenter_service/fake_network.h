@@ -24,11 +24,13 @@ class FakeNetwork : public SamNetwork {
 
   const NetworkSpec& spec() const override { return spec_; }
 
-  absl::StatusOr<Embedding> EncodeImage(absl::Span<const float> input,
-                                        const Yield& yield) override {
+  absl::StatusOr<Embedding> EncodeImage(absl::Span<const float> input, const Yield& yield,
+                                        const Pause& pause) override {
     ++encodes;
     for (int block = 0; block < 3; ++block) {
       if (on_block) on_block(block);
+      if (pause) pause();
+      if (after_pause) after_pause();
       if (absl::Status status = yield(); !status.ok()) return status;
     }
     const FeatureShape& shape = spec_.embedding[0];
@@ -61,6 +63,7 @@ class FakeNetwork : public SamNetwork {
   }
 
   std::function<void(int block)> on_block;
+  std::function<void()> after_pause;  // still within the block
   std::atomic<int> encodes{0}, decodes{0}, warm_ups{0};
   std::vector<Prompt> last_prompts;
   absl::Status warm_up_status;

@@ -89,6 +89,22 @@ TEST(LoadNetworkTest, LetsGoOfTheFile) {
   }
 }
 
+TEST(LoadNetworkTest, AnEncodeStopsAtTheBlockAfterItIsToldTo) {
+  ASSERT_OK_AND_ASSIGN(const auto file, checkpoint::ReadCheckpoint(kData + "sam_a.pth"));
+  ASSERT_OK_AND_ASSIGN(const auto network, LoadNetwork(file.state_dict, {.threads = 2}));
+  const std::size_t side = network->spec().image_size;
+  int yields = 0, pauses = 0;
+
+  const auto embedding = network->EncodeImage(
+      std::vector<float>(3 * side * side),
+      [&] { return ++yields == 2 ? absl::CancelledError("enough") : absl::OkStatus(); },
+      [&] { ++pauses; });
+
+  EXPECT_THAT(embedding, StatusIs(absl::StatusCode::kCancelled, "enough"));
+  EXPECT_EQ(yields, 2);
+  EXPECT_GT(pauses, 4) << "within the one block that ran";
+}
+
 void ExpectRefused(const checkpoint::StateDict& state_dict, const FamilyOptions& options,
                    const std::string& text) {
   EXPECT_THAT(MakeModel(state_dict, options),

@@ -11,6 +11,7 @@
 #include <optional>
 #include <utility>
 
+#include "nn/compute_thread.h"
 #include "nn/layers.h"
 #include "nn/state_dict.h"
 #include "nn/threads.h"
@@ -237,28 +238,10 @@ void ReleaseFile(const FamilyModel& model) {
   }
 }
 
-}  // namespace
-
-std::vector<float> LowResMasks::ClampedLogits(std::size_t prompt, int mask) const {
-  const absl::Span<const float> logits = Logits(prompt, mask);
-  std::vector<float> clamped(logits.begin(), logits.end());
-  for (float& value : clamped) value = std::clamp(value, -logit_limit, logit_limit);
-  return clamped;
-}
-
-absl::StatusOr<std::unique_ptr<SamNetwork>> LoadNetwork(const checkpoint::StateDict& state_dict,
-                                                        const NetworkOptions& options,
-                                                        absl::string_view sidecar) {
+absl::StatusOr<std::unique_ptr<SamNetwork>> Load(const checkpoint::StateDict& state_dict,
+                                                 const NetworkOptions& options,
+                                                 absl::string_view sidecar) {
   const bool bf16 = options.precision == "bf16";
-  if (!bf16 && options.precision != "fp32") {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--precision=", options.precision, ": must be fp32 or bf16"));
-  }
-  if (bf16 && (options.device != "cpu" || !nn::onednn::CpuHasBFloat16())) {
-    return absl::FailedPreconditionError(
-        "--precision=bf16 needs --device=cpu and a CPU with bf16 arithmetic (AVX512_BF16); use "
-        "fp32");
-  }
   return nn::CatchTorch("load", [&]() -> absl::StatusOr<std::unique_ptr<SamNetwork>> {
     const nn::SkipInitialization loaded_below;
     absl::StatusOr<FamilyModel> model =
@@ -295,6 +278,34 @@ absl::StatusOr<std::unique_ptr<SamNetwork>> LoadNetwork(const checkpoint::StateD
     return std::make_unique<FamilyNetwork>(*std::move(model), at::Device(options.device),
                                            std::move(encoder));
   });
+}
+
+}  // namespace
+
+std::vector<float> LowResMasks::ClampedLogits(std::size_t prompt, int mask) const {
+  const absl::Span<const float> logits = Logits(prompt, mask);
+  std::vector<float> clamped(logits.begin(), logits.end());
+  for (float& value : clamped) value = std::clamp(value, -logit_limit, logit_limit);
+  return clamped;
+}
+
+absl::StatusOr<std::unique_ptr<SamNetwork>> LoadNetwork(const checkpoint::StateDict& state_dict,
+                                                        const NetworkOptions& options,
+                                                        absl::string_view sidecar) {
+  const bool bf16 = options.precision == "bf16";
+  if (!bf16 && options.precision != "fp32") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--precision=", options.precision, ": must be fp32 or bf16"));
+  }
+  if (bf16 && (options.device != "cpu" || !nn::onednn::CpuHasBFloat16())) {
+    return absl::FailedPreconditionError(
+        "--precision=bf16 needs --device=cpu and a CPU with bf16 arithmetic (AVX512_BF16); use "
+        "fp32");
+  }
+  absl::StatusOr<std::unique_ptr<SamNetwork>> network = absl::InternalError("not loaded");
+  // Packing starts a team of threads, which shall not stay beside the one that computes.
+  nn::RunOnTemporaryThread([&] { network = Load(state_dict, options, sidecar); });
+  return network;
 }
 
 }  // namespace segmenter

@@ -28,6 +28,38 @@ def test_the_build_context_holds_every_folder_that_cmake_adds():
     assert added <= kept
 
 
+def libraries_of(binary):
+    """The shared libraries that a binary names itself."""
+    printed = run("readelf", "--dynamic", ROOT / "build/release/bin" / binary).stdout
+    return set(re.findall(r"\(NEEDED\).*\[(.+)\]", printed))
+
+
+def brought_by(names):
+    """The packages that come with these, by what the installed ones depend on."""
+    depends = {}
+    for line in run("dpkg-query", "-W", "-f", "${Package}\t${Pre-Depends}, ${Depends}\n").stdout.splitlines():
+        package, text = line.split("\t")
+        depends[package] = set(re.findall(r"(?:^|[,|] *)([a-z0-9][a-z0-9+.-]+)", text))
+    found, new = set(), set(names)
+    while new:
+        found |= new
+        new = set().union(*(depends.get(name, set()) for name in new)) - found
+    return found
+
+
+@pytest.mark.parametrize("binary, packages", [
+    ("duet-detector", "models"), ("duet-segmenter", "models"), ("duet-gateway", "gateway")])
+def test_an_image_holds_every_library_that_its_binary_names(binary, packages):
+    listed = (DEPLOY / f"packages/{packages}.txt").read_text()
+    there = brought_by(re.findall(r"^[a-z].*", listed, re.MULTILINE))
+
+    libraries = libraries_of(binary)
+    owners = run("dpkg-query", "-S", *(f"*/{library}" for library in libraries)).stdout.splitlines()
+    found = {path.rsplit("/", 1)[1] for package, path in (line.split(": ") for line in owners)
+             if package.split(":")[0] in there}
+    assert libraries <= found
+
+
 def compose():
     return yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 

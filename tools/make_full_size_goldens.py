@@ -19,7 +19,7 @@ import torchvision
 DEFAULT_MODELS = ("m", "x", "ins-m")
 PICTURES = ("a1_640x480.png", "a4_1280x720.png")
 # So many of the (cell, class) pairs pass the config's score threshold.
-SHARE_OF_CANDIDATES = 0.001
+SHARE_OF_CANDIDATES = 0.0001
 
 
 def import_mmdet():
@@ -52,28 +52,51 @@ def maps(model, image):
     return model.bbox_head(model.neck(model.backbone(image)))
 
 
-def settle(model, image, threshold):
-    """Batch norms that fit the data, scores that spread, boxes that have a size: a network that resembles a trained one."""
+def reg_features(model, image):
+    """What the last convolutions of the box branch read."""
+    head = model.bbox_head
+    features = []
+    for level, x in enumerate(model.neck(model.backbone(image))):
+        for conv in head.reg_convs[level]:
+            x = conv(x)
+        features.append(x)
+    return features
+
+
+def spread(prediction, values, deviation):
+    """Scales a last convolution so that its `values`, from all pictures, deviate so much; returns them without the bias."""
+    centred = torch.cat([value.flatten() for value in values]) - prediction.bias.mean()
+    factor = deviation / centred.std()
+    prediction.weight *= factor
+    return centred * factor
+
+
+def settle(model, images, threshold):
+    """Batch norms that fit the data, scores that spread, boxes that have a size: a network that resembles a trained one.
+
+    On all pictures: on one that it had not seen, scores would end at 1 and boxes outside, where nothing can be compared.
+    """
     norms = [m for m in model.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
     for norm in norms:
-        norm.momentum = None  # the average of all batches, here of one
+        norm.momentum = None  # the average of all batches, here of one picture each
     model.train()
-    maps(model, image)
+    for image in images:
+        maps(model, image)
     model.eval()
     for norm in norms:
         norm.momentum = 0.1
     head = model.bbox_head
-    logits = maps(model, image)[0]
+    results = [maps(model, image) for image in images]
     for level, prediction in enumerate(head.rtm_cls):
-        centred = logits[level] - prediction.bias.view(1, -1, 1, 1)
-        factor = 1.5 / centred.std()
-        prediction.weight *= factor
-        values = (centred * factor).flatten().sort()[0]
+        values = spread(prediction, [result[0][level] for result in results], 1.5).sort()[0]
         passing = values[int(len(values) * (1 - SHARE_OF_CANDIDATES))]
         prediction.bias.fill_(float(torch.logit(torch.tensor(threshold)) - passing))
-    for prediction in head.rtm_reg:
-        prediction.weight *= 20
-        prediction.bias.fill_(0.5 if getattr(head, "exp_on_reg", False) else 3)
+    # Before the head's exp or stride. An exp multiplies what went into it a hundredfold off by rounding, if it is large.
+    exp = getattr(head, "exp_on_reg", False)
+    raw = [[conv(feature) for conv, feature in zip(head.rtm_reg, reg_features(model, image))] for image in images]
+    for level, prediction in enumerate(head.rtm_reg):
+        spread(prediction, [values[level] for values in raw], 0.25 if exp else 1)
+        prediction.bias.fill_(0.5 if exp else 3)
     if hasattr(head, "rtm_kernel"):
         for prediction in head.rtm_kernel:
             prediction.weight *= 30
@@ -88,15 +111,12 @@ def main(pictures, out, names):
         model, config = build(mmdet, name)
         threshold = model.test_cfg.score_thr
         with torch.no_grad():
-            picture = os.path.join(pictures, PICTURES[0])
-            data = {}
-
-            def remember(module, args, kwargs, data=data):
-                data["image"] = args[0]
-            hook = model.backbone.register_forward_pre_hook(remember, with_kwargs=True)
-            mmdet.apis.inference_detector(model, picture)
+            inputs = []
+            hook = model.backbone.register_forward_pre_hook(lambda module, args: inputs.append(args[0]))
+            for file in PICTURES:
+                mmdet.apis.inference_detector(model, os.path.join(pictures, file))
             hook.remove()
-            settle(model, data["image"], threshold)
+            settle(model, inputs, threshold)
             model.eval()
             classes = [str(c) for c in model.dataset_meta.get("classes", ())] or [f"class {i}" for i in range(80)]
             torch.save({"meta": {"cfg": config.pretty_text, "dataset_meta": {"classes": tuple(classes)}},

@@ -13,7 +13,7 @@ def config(labels, *tags, smart=()):
     """One control per tag, named as the tag in lower case; smart ones come after, named smart_…"""
     controls = [_control(tag, tag.lower(), labels) for tag in tags]
     controls += [_control(tag, f"smart_{tag.lower()}", labels, smart="true", smartOnly="true") for tag in smart]
-    return f'<View><Image name="image" value="$image"/>{"".join(controls)}</View>'
+    return f'<View><Image name="image" value="$image" rotateControl="true"/>{"".join(controls)}</View>'
 
 
 def keypoint_prompt(scene, x, y, label, positive=True, name="smart_keypointlabels"):

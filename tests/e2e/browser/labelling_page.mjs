@@ -49,8 +49,15 @@ export async function picture(page, path) {
   await page.locator('.konvajs-content').first().screenshot({ path });
 }
 
+// Turns the view clockwise by so many quarters, with the tool bar's button.
+export async function turn(page, quarters) {
+  for (let i = 0; i < quarters; ++i) await page.locator('button[aria-label=rotate-right]').click();
+  await page.waitForFunction((angle) => [...window.Htx.annotationStore.selected.names.values()]
+    .some((tag) => tag.type === 'image' && tag.rotation === angle), 90 * quarters, WAIT);
+}
+
 // Draws a prompt with the mouse: {x, y, label} clicks with the smart keypoint, {x, y, to: {x, y}, label} drags with the
-// smart rectangle. Coordinates are percent of the image.
+// smart rectangle. Coordinates are percent of the image as it is shown.
 export async function prompt(page, { x, y, to, label }) {
   if (!(await page.evaluate(() => window.Htx.autoAnnotation))) await page.getByText('Auto-Annotation').click();
   await chooseSmartTool(page, to ? 'rectangle' : 'key-point');

@@ -17,8 +17,10 @@ function(duet_test name)
     set(ARG_TIMEOUT 120)
   endif()
   set_tests_properties(${name} PROPERTIES LABELS ${tier} TIMEOUT ${ARG_TIMEOUT})
+  # As the services wait (docs/adr/0204): spinning threads of two tests on two cores hold each other up.
+  set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT OMP_WAIT_POLICY=passive)
   if(DUET_SANITIZE MATCHES "thread")
-    set_tests_properties(${name} PROPERTIES
+    set_property(TEST ${name} APPEND PROPERTY
       ENVIRONMENT "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tsan_suppressions.txt")
   endif()
 endfunction()

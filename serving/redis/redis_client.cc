@@ -203,6 +203,7 @@ void RedisClient::SetUp(const absl::Status& status) {
           .Status(status);
     }
     up_ = status.ok();
+    metrics_.Get(kRedisUp).Set(status.ok() ? 1 : 0);  // never another answer than up()'s
     if (!status.ok()) {
       waiting.swap(reads_);
       std::move(writes_.begin(), writes_.end(), std::back_inserter(waiting));
@@ -210,7 +211,6 @@ void RedisClient::SetUp(const absl::Status& status) {
       queued_bytes_ = 0;
     }
   }
-  metrics_.Get(kRedisUp).Set(status.ok() ? 1 : 0);
   tried_.notify_all();
   for (Command& command : waiting) Finish(command, absl::UnavailableError("Redis is away"), "lost");
 }

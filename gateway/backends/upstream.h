@@ -4,7 +4,8 @@
 // Every call of ours may be repeated without harm, so UNAVAILABLE goes to the next replica, and
 // after the last one, with a pause, to the first again. A budget shared by all calls bounds that:
 // when most calls fail, repeating them only adds load. RESOURCE_EXHAUSTED goes to the next replica
-// too, and is repeated for patient calls only. Any other code is final.
+// too, and is repeated for patient calls only. CANCELLED, if it wasn't us, is what a call gets that
+// reaches a server while that begins to drain: as UNAVAILABLE. Any other code is final.
 #ifndef DUET_GATEWAY_BACKENDS_UPSTREAM_H_
 #define DUET_GATEWAY_BACKENDS_UPSTREAM_H_
 
@@ -15,6 +16,8 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_type.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -121,6 +124,11 @@ boost::asio::awaitable<absl::StatusOr<Response>> Upstream::Call(std::string meth
       if (status.ok()) {
         OnSuccess();
         co_return std::move(call->response);
+      }
+      const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
+      if (status.error_code() == grpc::StatusCode::CANCELLED &&
+          cancellation.cancelled() == boost::asio::cancellation_type::none) {
+        status = grpc::Status(grpc::StatusCode::UNAVAILABLE, "it ended the call");
       }
       if (status.error_code() != grpc::StatusCode::UNAVAILABLE &&
           status.error_code() != grpc::StatusCode::RESOURCE_EXHAUSTED) {

@@ -141,6 +141,19 @@ TEST_F(GrpcClientsTest, UnavailableIsTriedAgain) {
   EXPECT_EQ(calls, 3);
 }
 
+// What a call gets that reaches a server just when that begins to drain.
+TEST_F(GrpcClientsTest, WhatTheServerCancelledIsTriedAgain) {
+  FakeServices services;
+  std::atomic<int> calls = 0;
+  services.on_detect = [&](auto&, auto&, auto*) {
+    return ++calls < 2 ? grpc::Status::CANCELLED : grpc::Status::OK;
+  };
+  Connect(services.address());
+
+  EXPECT_TRUE(Detect().ok());
+  EXPECT_EQ(calls, 2);
+}
+
 TEST_F(GrpcClientsTest, InvalidArgumentIsNotTriedAgain) {
   FakeServices services;
   services.on_detect = [](auto&, auto&, auto*) {

@@ -201,8 +201,8 @@ class Goals:
 
 # Two cores a replica, RTMDet-m and SAM ViT-B. docs/capacity.md says how the CPU's times were measured. The GPU's are
 # assumptions, since none was at hand.
-CPU = Times(detect=0.21, embed=5.8, boxes=0.6, click=0.15)
-CPU_BF16 = Times(detect=0.15, embed=3.6, boxes=0.6, click=0.15)
+CPU = Times(detect=0.21, embed=4.9, boxes=0.12, click=0.03)
+CPU_BF16 = Times(detect=0.15, embed=3.0, boxes=0.12, click=0.03)
 GPU_ASSUMED = Times(detect=0.015, embed=0.120, boxes=0.030, click=0.015)
 IMAGES_A_DAY = 10_000_000
 CORES_A_REPLICA, CORES_A_MACHINE, BUSIEST = 2, 16, 0.9

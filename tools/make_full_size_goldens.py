@@ -72,24 +72,24 @@ def spread(prediction, values, deviation):
 
 
 def settle(model, images, threshold):
-    """Batch norms that fit the data, scores that spread, boxes that have a size: a network that resembles a trained one.
+    """Weights that keep the values' size from layer to layer, scores that spread, boxes that have a size.
 
-    On all pictures: on one that it had not seen, scores would end at 1 and boxes outside, where nothing can be compared.
+    So that rounding stays rounding: with batch norms fitted to one picture, mmdet in float32 and in float64 agreed on 14 of
+    x's 128 detections. On all pictures: on one that it had not seen, scores would end at 1 and boxes outside.
     """
-    norms = [m for m in model.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
-    for norm in norms:
-        norm.momentum = None  # the average of all batches, here of one picture each
-    model.train()
-    for image in images:
-        maps(model, image)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.normal_(module.weight, std=1.4 / module.weight[0].numel() ** 0.5)
+        elif isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            torch.nn.init.normal_(module.running_mean, std=0.1)
+            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
     model.eval()
-    for norm in norms:
-        norm.momentum = 0.1
     head = model.bbox_head
     results = [maps(model, image) for image in images]
     for level, prediction in enumerate(head.rtm_cls):
         values = spread(prediction, [result[0][level] for result in results], 1.5).sort()[0]
-        passing = values[int(len(values) * (1 - SHARE_OF_CANDIDATES))]
+        first = int(len(values) * (1 - SHARE_OF_CANDIDATES))
+        passing = values[first - 1:first + 1].mean()  # between two, so that none is at the threshold
         prediction.bias.fill_(float(torch.logit(torch.tensor(threshold)) - passing))
     # Before the head's exp or stride. An exp multiplies what went into it a hundredfold off by rounding, if it is large.
     exp = getattr(head, "exp_on_reg", False)

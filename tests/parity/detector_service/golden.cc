@@ -138,17 +138,17 @@ std::string Sha256Hex(const void* data, std::size_t bytes) {
 }
 
 std::size_t CountMatches(const std::vector<Detection>& expected,
-                         const std::vector<Detection>& found, float slack) {
-  const float score_tolerance = 1e-3F * slack;
-  const float pixels = 0.1F * slack;
+                         const std::vector<Detection>& found) {
+  constexpr float kScore = 1e-3F;
+  constexpr float kPixels = 0.1F;
   std::vector<bool> taken(found.size(), false);
   std::size_t matches = 0;
   for (const Detection& e : expected) {
     std::size_t best = found.size();
-    float best_distance = pixels;
+    float best_distance = kPixels;
     for (std::size_t i = 0; i < found.size(); ++i) {
       if (taken[i] || found[i].class_id != e.class_id) continue;
-      if (std::abs(found[i].score - e.score) > score_tolerance) continue;
+      if (std::abs(found[i].score - e.score) > kScore) continue;
       const float distance = Distance(e, found[i]);
       if (distance <= best_distance && MasksAgree(e, found[i])) {
         best_distance = distance;

@@ -51,9 +51,9 @@ std::string Sha256Hex(const void* data, std::size_t bytes);
 // every side (of rotated boxes: centre, width and height) within 0.1 px, the angle within 2e-3
 // modulo half a turn; where a mask is expected, of an IoU of 0.99 from 200 px on, else as large
 // within 5 px. That is ten times what float32 differs from float64 on these (random) weights; of
-// masks, four times. `slack` multiplies what score and sides may differ by.
+// masks, four times.
 std::size_t CountMatches(const std::vector<Detection>& expected,
-                         const std::vector<Detection>& found, float slack = 1);
+                         const std::vector<Detection>& found);
 
 }  // namespace detector
 

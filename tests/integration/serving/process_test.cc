@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <grpcpp/create_channel.h>
 #include <signal.h>
+#include <stdlib.h>
 
 #include <future>
 #include <string>
@@ -149,6 +150,8 @@ TEST(ProcessEndToEndTest, ASecondSignalCutsGraceAndDrainShort) {
 
 // libgomp reads its environment before main: it must have been there when the program was executed.
 TEST(ProcessEndToEndTest, OpenMpThreadsWaitPassively) {
+  unsetenv("OMP_WAIT_POLICY");  // ctest gives it to every test
+  unsetenv("GOMP_SPINCOUNT");
   const auto value_at_exec = [](const std::string& name,
                                 const std::map<std::string, std::string>& environment) {
     Subprocess probe(Command({}), environment);

@@ -1,13 +1,7 @@
 #include "nn/onednn/depthwise.h"
 
+#include "nn/onednn/target_clones.h"
 #include "nn/onednn/vector_math.h"
-
-// As in rowwise.cc.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define DUET_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define DUET_CLONES
-#endif
 
 namespace nn::onednn {
 namespace {

@@ -1,11 +1,6 @@
 #include "nn/onednn/small_product.h"
 
-// As in rowwise.cc.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define DUET_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define DUET_CLONES
-#endif
+#include "nn/onednn/target_clones.h"
 
 namespace nn::onednn {
 namespace {

@@ -3,6 +3,7 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -122,3 +123,21 @@ def print_ratios(times):
         if rivals and f"Duet {kind}" in times:
             best, rival = min(rivals)
             print(f"Duet {kind} / {rival}: {min(times[f'Duet {kind}']) / best:.3f}")
+
+
+def run_models(parser, models, compare, report):
+    """A script's main: `compare(name, args, folder)` gives a model's result, which `report` prints and --json keeps."""
+    parser.add_argument("worker")
+    parser.add_argument("--models", default=models)
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", dest="json_path")
+    args = parser.parse_args()
+    results = {}
+    for name in args.models.split(","):
+        with tempfile.TemporaryDirectory() as folder:
+            results[name] = compare(name, args, folder)
+            report(name, results[name])
+    if args.json_path:
+        with open(args.json_path, "w") as file:
+            json.dump({"threads": args.threads, "models": results}, file, indent=1)

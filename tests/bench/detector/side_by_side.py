@@ -9,12 +9,10 @@ of a 640x480 JPEG to boxes (Duet's over gRPC, the peers' as a Python program wou
 two requests. PyTorch and mmdet itself take part if they are installed (requirements-torch.txt). Every peer's maps are compared with ONNX Runtime's first.
 """
 import argparse
-import json
 import os
 import statistics
 import subprocess
 import sys
-import tempfile
 
 import cv2
 import numpy as np
@@ -22,7 +20,7 @@ import numpy as np
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, ".."), os.path.join(HERE, "../../../tools")]
 import network  # noqa: E402
-from turns import (Duet, largest_error, measure, onnx_runtime, openvino, print_ratios,  # noqa: E402
+from turns import (Duet, largest_error, measure, onnx_runtime, openvino, print_ratios, run_models,  # noqa: E402
                    read_safetensors, timed, write_safetensors)
 
 SIDE = 640
@@ -130,6 +128,7 @@ def mmdet_request(name, state, jpeg_path, threads):
 
 
 def compare(model_name, args, folder):
+    cv2.setNumThreads(args.threads)
     checkpoint = os.path.join(folder, f"{model_name}.safetensors")
     subprocess.run([args.worker, f"--save={model_name}:{checkpoint}"], check=True)
     state = randomize(read_safetensors(checkpoint))
@@ -224,21 +223,7 @@ def report(name, result):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("worker")
-    parser.add_argument("--models", default="tiny,s,m")
-    parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--json", dest="json_path")
-    args = parser.parse_args()
-    cv2.setNumThreads(args.threads)
-    results = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for name in args.models.split(","):
-            results[name] = compare(name, args, folder)
-            report(name, results[name])
-    if args.json_path:
-        with open(args.json_path, "w") as file:
-            json.dump({"threads": args.threads, "models": results}, file, indent=1)
+    run_models(parser, "tiny,s,m", compare, report)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,9 @@ three arrays. Before that the embeddings of one picture are compared.
 import argparse
 import contextlib
 import io
-import json
 import os
 import statistics
 import sys
-import tempfile
 import warnings
 
 import cv2
@@ -24,7 +22,7 @@ import numpy as np
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "..")]
-from turns import (Duet, largest_error, measure, onnx_runtime, openvino, print_ratios, print_table,  # noqa: E402
+from turns import (Duet, largest_error, measure, onnx_runtime, openvino, print_ratios, print_table, run_models,  # noqa: E402
                    read_safetensors, timed)
 
 WIDTH, HEIGHT = 1280, 960
@@ -161,21 +159,8 @@ def report(name, result):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("worker")
-    parser.add_argument("--models", default="vit_b,mobile_sam")
     parser.add_argument("--encodes", type=int, default=3)
-    parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--json", dest="json_path")
-    args = parser.parse_args()
-    results = {}
-    for name in args.models.split(","):
-        with tempfile.TemporaryDirectory() as folder:
-            results[name] = compare(name, args, folder)
-            report(name, results[name])
-    if args.json_path:
-        with open(args.json_path, "w") as file:
-            json.dump({"threads": args.threads, "models": results}, file, indent=1)
+    run_models(parser, "vit_b,mobile_sam", compare, report)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@
 #include "detector_service/inference/preprocess.h"
 #include "detector_service/model/detector.h"
 #include "nn/compute_thread.h"
+#include "nn/onednn/cpu.h"
 
 namespace detector {
 namespace {

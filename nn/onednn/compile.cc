@@ -24,6 +24,7 @@
 
 #include "nn/onednn/arena.h"
 #include "nn/onednn/conv_primitive.h"
+#include "nn/onednn/cpu.h"
 #include "nn/onednn/elementwise.h"
 #include "nn/onednn/graph.h"
 #include "nn/onednn/graph_node.h"
@@ -37,11 +38,6 @@ using dnnl::memory;
 const dnnl::engine& Engine() {
   static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
   return engine;
-}
-
-int BlockOfThisCpu() {
-  const auto isa = dnnl::get_effective_cpu_isa();
-  return isa >= dnnl::cpu_isa::avx512_core && isa != dnnl::cpu_isa::avx2_vnni ? 16 : 8;
 }
 
 memory::desc Blocked(int channels, int height, int width, memory::data_type type, int block) {
@@ -174,14 +170,14 @@ class Compiler {
       : nodes_(nodes),
         outputs_(outputs),
         options_(options),
-        block_(BlockOfThisCpu()),
+        block_(CpuChannelBlock()),
         type_(options.precision == Precision::kBFloat16 ? memory::data_type::bf16
                                                         : memory::data_type::f32),
         element_bytes_(options.precision == Precision::kBFloat16 ? 2 : 4),
         program_(std::make_unique<CompiledProgram>()) {}
 
   absl::StatusOr<std::unique_ptr<Program>> Compile() {
-    if (dnnl::get_effective_cpu_isa() < dnnl::cpu_isa::avx2) {
+    if (block_ == 0) {
       return absl::UnimplementedError("packed CPU inference needs AVX2");
     }
     LayOutChannels();
@@ -680,11 +676,6 @@ absl::StatusOr<std::unique_ptr<Program>> Graph::Compile(const CompileOptions& op
   } catch (const dnnl::error& error) {
     return absl::UnimplementedError(absl::StrCat("oneDNN: ", error.what()));
   }
-}
-
-bool CpuHasBFloat16() {
-  const auto isa = dnnl::get_effective_cpu_isa();
-  return isa == dnnl::cpu_isa::avx512_core_bf16 || isa == dnnl::cpu_isa::avx512_core_amx;
 }
 
 }  // namespace nn::onednn

@@ -3,7 +3,10 @@
 #include <omp.h>
 
 #include <cstring>
+#include <memory>
 #include <unordered_map>
+
+#include "nn/onednn/avx512_linear.h"
 
 namespace nn::onednn {
 namespace {
@@ -103,34 +106,49 @@ void Matmul::Run(const void* input, const void* packed, const float* bias, void*
 
 PackedLinear::PackedLinear(const at::Tensor& weight, const at::Tensor& bias, std::int64_t rows,
                            Precision type, Precision output_type, Epilogue epilogue, int threads)
-    : matmul_({.rows = rows,
-               .inner = weight.size(1),
-               .columns = weight.size(0),
-               .input_stride = weight.size(1),
-               .output_stride = weight.size(0),
-               .type = type,
-               .output_type = output_type},
-              epilogue, bias.defined(), threads),
-      packed_(new std::byte[matmul_.packed_bytes()]),
-      scratch_(new std::byte[matmul_.scratch_bytes() + 1]),
-      has_bias_(bias.defined()),
-      out_(weight.size(0)) {
-  const at::Tensor source =
+    : rows_(rows), out_(weight.size(0)), threads_(threads) {
+  const std::int64_t in = weight.size(1);
+  const at::Tensor factors =
       weight.detach().to(type == Precision::kBFloat16 ? at::kBFloat16 : at::kFloat).contiguous();
-  matmul_.Pack(source.data_ptr(), 1, weight.size(1), packed_.get());
-  if (has_bias_) {
-    const at::Tensor values = bias.detach().to(at::kFloat).contiguous();
+  const at::Tensor addends =
+      bias.defined() ? bias.detach().to(at::kFloat).contiguous() : at::Tensor();
+  const float* addend = bias.defined() ? addends.data_ptr<float>() : nullptr;
+  if (type == Precision::kFloat32 && output_type == Precision::kFloat32 &&
+      Avx512Linear::Supported()) {
+    avx512_ =
+        std::make_unique<const Avx512Linear>(factors.data_ptr<float>(), addend, in, out_, epilogue);
+    return;
+  }
+  matmul_.emplace(MatmulShape{.rows = rows,
+                              .inner = in,
+                              .columns = out_,
+                              .input_stride = in,
+                              .output_stride = out_,
+                              .type = type,
+                              .output_type = output_type},
+                  epilogue, bias.defined(), threads);
+  packed_.reset(new std::byte[matmul_->packed_bytes()]);
+  scratch_.reset(new std::byte[matmul_->scratch_bytes() + 1]);
+  matmul_->Pack(factors.data_ptr(), 1, in, packed_.get());
+  if (addend != nullptr) {
     bias_.reset(new float[out_]);
-    std::memcpy(bias_.get(), values.data_ptr<float>(), sizeof(float) * out_);
+    std::memcpy(bias_.get(), addend, sizeof(float) * out_);
   }
 }
 
+PackedLinear::~PackedLinear() = default;
+
 void PackedLinear::Run(const void* input, void* output) {
-  matmul_.Run(input, packed_.get(), bias_.get(), output, scratch_.get());
+  if (avx512_ != nullptr) {
+    avx512_->Run(static_cast<const float*>(input), rows_, static_cast<float*>(output), threads_);
+  } else {
+    matmul_->Run(input, packed_.get(), bias_.get(), output, scratch_.get());
+  }
 }
 
 std::size_t PackedLinear::weight_bytes() const {
-  return matmul_.packed_bytes() + (has_bias_ ? sizeof(float) * out_ : 0);
+  if (avx512_ != nullptr) return avx512_->weight_bytes();
+  return matmul_->packed_bytes() + (bias_ ? sizeof(float) * out_ : 0);
 }
 
 }  // namespace nn::onednn

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <oneapi/dnnl/dnnl.hpp>
+#include <optional>
 
 #include "nn/onednn/program.h"
 
@@ -52,6 +53,8 @@ class Matmul {
   bool with_bias_;
 };
 
+class Avx512Linear;
+
 // y = epilogue(x · weightᵀ + bias): torch.nn.Linear with its weights packed. One Run at a time.
 class PackedLinear {
  public:
@@ -59,17 +62,19 @@ class PackedLinear {
   // a time, dense.
   PackedLinear(const at::Tensor& weight, const at::Tensor& bias, std::int64_t rows, Precision type,
                Precision output_type, Epilogue epilogue, int threads);
+  ~PackedLinear();
 
   void Run(const void* input, void* output);
   std::size_t weight_bytes() const;
 
  private:
-  Matmul matmul_;
+  const std::int64_t rows_, out_;
+  const int threads_;
+  std::unique_ptr<const Avx512Linear> avx512_;  // float32 where there is AVX-512; else what follows
+  std::optional<Matmul> matmul_;
   std::unique_ptr<std::byte[]> packed_;
   std::unique_ptr<float[]> bias_;
   std::unique_ptr<std::byte[]> scratch_;
-  bool has_bias_;
-  std::int64_t out_;
 };
 
 }  // namespace nn::onednn

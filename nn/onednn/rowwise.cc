@@ -1,6 +1,8 @@
 #include "nn/onednn/rowwise.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <type_traits>
 
@@ -27,56 +29,144 @@ template <typename T>
   }
 }
 
-// output = exp(scores - largest); returns its sum.
-template <typename T>
-[[gnu::always_inline]] inline float Exponentials(const float* scores, std::int64_t count,
-                                                 float largest, T* output) {
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (std::int64_t i = 0; i < count; ++i) {
-    const float e = std::is_same_v<T, float> ? Exp(scores[i] - largest)
-                                             : RoughExpOfNonPositive(scores[i] - largest);
-    sum += e;
-    StoreFast(e, &output[i]);
+// One AVX-512 register; elsewhere the compiler makes two or four of it.
+constexpr std::int64_t kLanes = 16;
+using Lanes = float __attribute__((vector_size(4 * kLanes)));
+using LanesInMemory = float __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
+using IntLanes = std::int32_t __attribute__((vector_size(4 * kLanes)));
+using BitLanes = std::uint32_t __attribute__((vector_size(4 * kLanes)));
+using HalfLanesInMemory =
+    std::uint16_t __attribute__((vector_size(2 * kLanes), aligned(2), may_alias));
+
+constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
+
+// The last of a row may be fewer than a register holds; what lies behind them is read, and written
+// as it was.
+constexpr IntLanes kPlaces = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+
+[[gnu::always_inline]] inline void Load(const float* p, Lanes& x) {
+  x = *reinterpret_cast<const LanesInMemory*>(p);
+}
+
+// Lanes from `count` on become `rest`.
+[[gnu::always_inline]] inline void Limit(std::int64_t count, float rest, Lanes& x) {
+  if (count >= kLanes) return;
+  const Lanes others = Lanes{} + rest;
+  x = kPlaces < static_cast<std::int32_t>(count) ? x : others;
+}
+
+// `before`: what was loaded from there. Loading it again would wait for a store that covers a part.
+[[gnu::always_inline]] inline void StoreLanes(const Lanes& x, std::int64_t count,
+                                              const Lanes& before, float* p) {
+  auto* to = reinterpret_cast<LanesInMemory*>(p);
+  if (count >= kLanes) {
+    *to = x;
+  } else {
+    *to = kPlaces < static_cast<std::int32_t>(count) ? x : before;
   }
-  return sum;
+}
+
+// Rounds as StoreFast. Always all lanes.
+[[gnu::always_inline]] inline void StoreLanes(const Lanes& x, std::int64_t, const Lanes&,
+                                              BFloat16Bits* p) {
+  BitLanes bits;
+  std::memcpy(&bits, &x, sizeof(bits));
+  *reinterpret_cast<HalfLanesInMemory*>(p) =
+      __builtin_convertvector((bits + 0x8000) >> 16, HalfLanesInMemory);
+}
+
+[[gnu::always_inline]] inline void Max(const Lanes& x, Lanes& largest) {
+  largest = x > largest ? x : largest;
+}
+
+// Of all lanes: halves meet until one lane is left. Overwrites `x`.
+template <typename Combine>
+[[gnu::always_inline]] inline float Reduce(Lanes& x, const Combine& combine) {
+  combine(__builtin_shuffle(x, (kPlaces + 8) & 15), x);
+  combine(__builtin_shuffle(x, (kPlaces + 4) & 15), x);
+  combine(__builtin_shuffle(x, (kPlaces + 2) & 15), x);
+  combine(__builtin_shuffle(x, (kPlaces + 1) & 15), x);
+  return x[0];
+}
+
+struct Larger {
+  [[gnu::always_inline]] void operator()(const Lanes& x, Lanes& largest) const { Max(x, largest); }
+};
+struct Sum {
+  [[gnu::always_inline]] void operator()(const Lanes& x, Lanes& sum) const { sum += x; }
+};
+
+// output = exp(scores - largest), `largest` being of these scores; see SoftmaxRow. Registers are
+// filled as when scores were stored, and each before the one before it is stored: a load that
+// overlaps a part of a recent store waits for it.
+template <typename T>
+[[gnu::always_inline]] inline float Exponentials(const float* scores, std::int64_t height,
+                                                 std::int64_t width, float largest,
+                                                 SoftmaxState* state, T* output) {
+  largest = largest > state->largest ? largest : state->largest;
+  const float factor = state->sum == 0 ? 0 : Exp(state->largest - largest);
+  Lanes sums = {};
+  Lanes next;
+  Load(scores, next);
+  for (std::int64_t y = 0; y < height; ++y) {
+    for (std::int64_t x = 0; x < width; x += kLanes) {
+      const std::int64_t at = y * width + x;
+      const Lanes before = next;
+      Load(scores + at + std::min(kLanes, width - x), next);
+      Lanes e = before - largest;
+      Limit(width - x, kMinusInfinity, e);
+      if constexpr (std::is_same_v<T, float>) {
+        ExpOfNonPositive<Lanes, IntLanes>(e);
+      } else {
+        RoughExpOfNonPositive<Lanes, BitLanes>(e);
+      }
+      sums += e;
+      StoreLanes(e, width - x, before, output + at);
+    }
+  }
+  state->sum = state->sum * factor + Reduce(sums, Sum());
+  state->largest = largest;
+  return factor;
 }
 
 template <typename T>
-[[gnu::always_inline]] inline float Softmax(float* scores, std::int64_t side, float scale,
-                                            const float* bias_y, const float* bias_x, T* output) {
-  float largest = -std::numeric_limits<float>::infinity();
-  for (std::int64_t y = 0; y < side; ++y) {
-    float* row = scores + y * side;
-    const float by = bias_y[y];
-#pragma omp simd reduction(max : largest)
-    for (std::int64_t x = 0; x < side; ++x) {
-      const float z = row[x] * scale + (by + bias_x[x]);
-      row[x] = z;
-      largest = z > largest ? z : largest;
+[[gnu::always_inline]] inline float Softmax(float* scores, std::int64_t height, std::int64_t width,
+                                            float scale, const float* bias_y, const float* bias_x,
+                                            SoftmaxState* state, T* output) {
+  Lanes largest = Lanes{} + kMinusInfinity;
+  Lanes next;
+  Load(scores, next);
+  for (std::int64_t y = 0; y < height; ++y) {
+    for (std::int64_t x = 0; x < width; x += kLanes) {
+      float* part = scores + y * width + x;
+      const Lanes before = next;
+      Lanes bias;
+      Load(part + std::min(kLanes, width - x), next);
+      Load(bias_x + x, bias);
+      Lanes z = before * scale + (bias + bias_y[y]);
+      StoreLanes(z, width - x, before, part);
+      Limit(width - x, kMinusInfinity, z);
+      Max(z, largest);
     }
   }
-  return Exponentials(scores, side * side, largest, output);
+  return Exponentials(scores, height, width, Reduce(largest, Larger()), state, output);
 }
 
 template <typename T>
 [[gnu::always_inline]] inline float DenseSoftmax(float* scores, std::int64_t count, float scale,
-                                                 const float* bias, T* output) {
-  float largest = -std::numeric_limits<float>::infinity();
-  if (bias == nullptr) {
-#pragma omp simd reduction(max : largest)
-    for (std::int64_t i = 0; i < count; ++i) {
-      scores[i] *= scale;
-      largest = scores[i] > largest ? scores[i] : largest;
-    }
-  } else {
-#pragma omp simd reduction(max : largest)
-    for (std::int64_t i = 0; i < count; ++i) {
-      scores[i] = scores[i] * scale + bias[i];
-      largest = scores[i] > largest ? scores[i] : largest;
-    }
+                                                 const float* bias, SoftmaxState* state,
+                                                 T* output) {
+  Lanes largest = Lanes{} + kMinusInfinity;
+  for (std::int64_t i = 0; i < count; i += kLanes) {
+    Lanes before, addend = {};
+    Load(scores + i, before);
+    if (bias != nullptr) Load(bias + i, addend);
+    Lanes z = before * scale + addend;
+    StoreLanes(z, count - i, before, scores + i);
+    Limit(count - i, kMinusInfinity, z);
+    Max(z, largest);
   }
-  return Exponentials(scores, count, largest, output);
+  return Exponentials(scores, /*height=*/1, count, Reduce(largest, Larger()), state, output);
 }
 
 }  // namespace
@@ -91,24 +181,26 @@ DUET_CLONES void LayerNormRow(const float* x, const float* weight, const float* 
   LayerNorm(x, weight, bias, eps, count, output);
 }
 
-DUET_CLONES float SoftmaxRow(float* scores, std::int64_t side, float scale, const float* bias_y,
-                             const float* bias_x, float* output) {
-  return Softmax(scores, side, scale, bias_y, bias_x, output);
-}
-
-DUET_CLONES float SoftmaxRow(float* scores, std::int64_t side, float scale, const float* bias_y,
-                             const float* bias_x, BFloat16Bits* output) {
-  return Softmax(scores, side, scale, bias_y, bias_x, output);
-}
-
-DUET_CLONES float SoftmaxRow(float* scores, std::int64_t count, float scale, const float* bias,
+DUET_CLONES float SoftmaxRow(float* scores, std::int64_t height, std::int64_t width, float scale,
+                             const float* bias_y, const float* bias_x, SoftmaxState* state,
                              float* output) {
-  return DenseSoftmax(scores, count, scale, bias, output);
+  return Softmax(scores, height, width, scale, bias_y, bias_x, state, output);
+}
+
+DUET_CLONES float SoftmaxRow(float* scores, std::int64_t height, std::int64_t width, float scale,
+                             const float* bias_y, const float* bias_x, SoftmaxState* state,
+                             BFloat16Bits* output) {
+  return Softmax(scores, height, width, scale, bias_y, bias_x, state, output);
 }
 
 DUET_CLONES float SoftmaxRow(float* scores, std::int64_t count, float scale, const float* bias,
-                             BFloat16Bits* output) {
-  return DenseSoftmax(scores, count, scale, bias, output);
+                             SoftmaxState* state, float* output) {
+  return DenseSoftmax(scores, count, scale, bias, state, output);
+}
+
+DUET_CLONES float SoftmaxRow(float* scores, std::int64_t count, float scale, const float* bias,
+                             SoftmaxState* state, BFloat16Bits* output) {
+  return DenseSoftmax(scores, count, scale, bias, state, output);
 }
 
 DUET_CLONES void RunningSoftmax(std::int64_t rows, std::int64_t columns, float* scores,

@@ -4,6 +4,7 @@
 #define DUET_NN_ONEDNN_ROWWISE_H_
 
 #include <cstdint>
+#include <limits>
 
 #include "nn/onednn/bfloat16.h"
 
@@ -15,19 +16,30 @@ void LayerNormRow(const float* x, const float* weight, const float* bias, float 
 void LayerNormRow(const float* x, const float* weight, const float* bias, float eps,
                   std::int64_t count, BFloat16Bits* output);
 
-// Unnormalised softmax of one query over a side × side grid of keys:
-//   z[y, x] = scores[y, x] · scale + bias_y[y] + bias_x[x],   output[y, x] = exp(z - max z).
-// Returns the outputs' sum: dividing after the product with V is `side`² / d times cheaper.
-// `scores` is overwritten; `output` may be `scores`.
-float SoftmaxRow(float* scores, std::int64_t side, float scale, const float* bias_y,
-                 const float* bias_x, float* output);
-float SoftmaxRow(float* scores, std::int64_t side, float scale, const float* bias_y,
-                 const float* bias_x, BFloat16Bits* output);
+// A row's softmax that is computed in parts: of all parts so far.
+struct SoftmaxState {
+  float largest = -std::numeric_limits<float>::infinity();
+  float sum = 0;  // of exp(z - largest)
+};
+
+// Unnormalised softmax of one query over `height` rows of a grid of keys, `width` wide:
+//   z[y, x] = scores[y, x] · scale + bias_y[y] + bias_x[x],   output[y, x] = exp(z - largest).
+// Returns what was weighted with earlier parts' outputs is to be multiplied by. Dividing by the sum
+// after the product with V is keys / d times cheaper. `scores` is overwritten. REQUIRES: a float32
+// `output` is `scores`; kSoftmaxPadding floats behind `scores` and biases are there. They stay as
+// they are, but what lies behind a bf16 `output` is overwritten.
+inline constexpr std::int64_t kSoftmaxPadding = 16;
+float SoftmaxRow(float* scores, std::int64_t height, std::int64_t width, float scale,
+                 const float* bias_y, const float* bias_x, SoftmaxState* state, float* output);
+float SoftmaxRow(float* scores, std::int64_t height, std::int64_t width, float scale,
+                 const float* bias_y, const float* bias_x, SoftmaxState* state,
+                 BFloat16Bits* output);
 
 // The same over `count` keys in a row, z[i] = scores[i] · scale + bias[i]; no bias if it is null.
-float SoftmaxRow(float* scores, std::int64_t count, float scale, const float* bias, float* output);
 float SoftmaxRow(float* scores, std::int64_t count, float scale, const float* bias,
-                 BFloat16Bits* output);
+                 SoftmaxState* state, float* output);
+float SoftmaxRow(float* scores, std::int64_t count, float scale, const float* bias,
+                 SoftmaxState* state, BFloat16Bits* output);
 
 // The same down the columns of [rows, columns], for any number of calls with more rows: `largest`
 // (at first -inf) and `sum` (at first 0) [columns] are of all rows so far, and what was weighted

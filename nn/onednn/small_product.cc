@@ -41,6 +41,11 @@ template <int kVectors, bool kAdd>
 [[gnu::always_inline]] inline void Columns(Left a, std::int64_t rows, std::int64_t inner,
                                            const float* b, std::int64_t b_stride, float* c,
                                            std::int64_t c_stride) {
+  // Sixteen sums, more than a multiplication and addition takes to be done: narrow tiles are tall.
+  constexpr int kTall = 16 / kVectors;
+  for (; rows >= kTall; rows -= kTall, a.data += kTall * a.stride, c += kTall * c_stride) {
+    Tile<kTall, kVectors, kAdd>(a, inner, b, b_stride, c, c_stride);
+  }
   for (; rows >= 4; rows -= 4, a.data += 4 * a.stride, c += 4 * c_stride) {
     Tile<4, kVectors, kAdd>(a, inner, b, b_stride, c, c_stride);
   }
@@ -49,19 +54,60 @@ template <int kVectors, bool kAdd>
   if (rows == 1) Tile<1, kVectors, kAdd>(a, inner, b, b_stride, c, c_stride);
 }
 
+// Columns j of `b`, `width` of them, to `panel` one row after the other.
+[[gnu::always_inline]] inline void CopyPanel(const float* b, std::int64_t b_stride,
+                                             std::int64_t inner, std::int64_t width, float* panel) {
+  for (std::int64_t i = 0; i < inner; ++i) {
+    for (std::int64_t v = 0; v < width; v += 16) {
+      *reinterpret_cast<Unaligned*>(panel + i * width + v) =
+          *reinterpret_cast<const Unaligned*>(b + i * b_stride + v);
+    }
+  }
+}
+
+// A panel of `b`, 16 · kVectors columns wide, a piece at a time that stays in the first-level cache
+// for all rows. With a stride of a large power of two its lines would compete for few places there,
+// so it is copied if there are rows enough to pay for that.
+template <int kVectors, bool kAdd>
+[[gnu::always_inline]] inline void Panel(const Left& a, std::int64_t rows, std::int64_t inner,
+                                         const float* b, std::int64_t b_stride, float* c,
+                                         std::int64_t c_stride) {
+  constexpr std::int64_t kWidth = 16 * kVectors;
+  constexpr std::int64_t kInner = 4096 / kWidth;  // 16 KiB
+  constexpr std::int64_t kRowsToCopy = 16;
+  alignas(64) float copy[kInner * kWidth];
+  const bool copies = b_stride % 128 == 0 && rows >= kRowsToCopy;
+  for (std::int64_t i = 0; i < inner || i == 0; i += kInner) {
+    const std::int64_t count = inner - i < kInner ? inner - i : kInner;
+    const Left part = {a.data + i * a.inner_stride, a.stride, a.inner_stride};
+    const float* from = b + i * b_stride;
+    std::int64_t stride = b_stride;
+    if (copies) {
+      CopyPanel(from, b_stride, count, kWidth, copy);
+      from = copy;
+      stride = kWidth;
+    }
+    if (kAdd || i > 0) {
+      Columns<kVectors, true>(part, rows, count, from, stride, c, c_stride);
+    } else {
+      Columns<kVectors, false>(part, rows, count, from, stride, c, c_stride);
+    }
+  }
+}
+
 template <bool kAdd>
 [[gnu::always_inline]] inline void Product(const Left& a, std::int64_t rows, std::int64_t inner,
                                            const float* b, std::int64_t b_stride,
                                            std::int64_t columns, float* c, std::int64_t c_stride) {
   std::int64_t j = 0;
   for (; j + 64 <= columns; j += 64) {
-    Columns<4, kAdd>(a, rows, inner, b + j, b_stride, c + j, c_stride);
+    Panel<4, kAdd>(a, rows, inner, b + j, b_stride, c + j, c_stride);
   }
   for (; j + 32 <= columns; j += 32) {
-    Columns<2, kAdd>(a, rows, inner, b + j, b_stride, c + j, c_stride);
+    Panel<2, kAdd>(a, rows, inner, b + j, b_stride, c + j, c_stride);
   }
   for (; j < columns; j += 16) {
-    Columns<1, kAdd>(a, rows, inner, b + j, b_stride, c + j, c_stride);
+    Panel<1, kAdd>(a, rows, inner, b + j, b_stride, c + j, c_stride);
   }
 }
 

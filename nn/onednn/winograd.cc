@@ -121,7 +121,7 @@ template <int kBlock>
       x = x > zero ? x : x * kLeakySlope;
       break;
     case Activation::kGelu:
-      Gelu<F, I>(x);
+      Gelu<F>(x);
       break;
     case Activation::kNone:
     case Activation::kHardSigmoid:  // no convolution has it

@@ -13,6 +13,7 @@
 
 #include "nn/compute_thread.h"
 #include "nn/layers.h"
+#include "nn/onednn/cpu.h"
 #include "nn/state_dict.h"
 #include "nn/threads.h"
 #include "nn/torch_status.h"

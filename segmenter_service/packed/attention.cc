@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <type_traits>
 #include <utility>
 
@@ -19,8 +20,9 @@ using nn::onednn::RoundUpColumns;
 using nn::onednn::SmallProduct;
 
 constexpr std::int64_t kPanel = 64;  // keys that lie together, [head_dim, kPanel]
-// Keys whose values are read for all rows before the next ones.
-constexpr std::int64_t kValueRows = 512;
+// Keys at a time in float32: with 128 queries a quarter of a megabyte of scores, and as much of
+// keys and values.
+constexpr std::int64_t kKeys = 512;
 
 template <typename T>
 constexpr bool kFloat = std::is_same_v<T, float>;
@@ -32,17 +34,27 @@ std::optional<nn::onednn::Matmul> Product(const nn::onednn::MatmulShape& shape) 
                                            /*with_bias=*/false, /*threads=*/1);
 }
 
+// Whole panels, multiples of `unit`.
+template <typename T>
+std::int64_t KeysAtATime(std::int64_t keys, std::int64_t unit) {
+  if constexpr (!kFloat<T>) return keys;
+  const std::int64_t least = std::lcm(unit, kPanel);
+  return std::min(keys, std::max<std::int64_t>(1, kKeys / least) * least);
+}
+
 }  // namespace
 
 template <typename T>
 HeadAttention<T>::HeadAttention(std::int64_t rows, std::int64_t keys, std::int64_t head_dim,
-                                std::int64_t input_stride, std::int64_t output_stride)
+                                std::int64_t input_stride, std::int64_t output_stride,
+                                std::int64_t unit)
     : rows_(rows),
       keys_(keys),
       head_dim_(head_dim),
       input_stride_(input_stride),
       output_stride_(output_stride),
-      stride_(kFloat<T> ? RoundUpColumns(keys) : keys),
+      block_(KeysAtATime<T>(keys, unit)),
+      stride_(kFloat<T> ? RoundUpColumns(block_) : keys),
       scores_(Product<T>({.rows = rows,
                           .inner = head_dim,
                           .columns = keys,
@@ -61,12 +73,13 @@ template <typename T>
 void HeadAttention<T>::PackKeys(const T* k, const T* v, Keys* keys) const {
   if constexpr (kFloat<T>) {
     const std::int64_t width = RoundUpColumns(head_dim_);
-    keys->k.resize(sizeof(float) * stride_ * head_dim_);
+    const std::int64_t columns_in_all = RoundUpColumns(keys_);
+    keys->k.resize(sizeof(float) * columns_in_all * head_dim_);
     keys->v.resize(sizeof(float) * keys_ * width);
     auto* panels = reinterpret_cast<float*>(keys->k.data());
     auto* values = reinterpret_cast<float*>(keys->v.data());
-    for (std::int64_t first = 0; first < stride_; first += kPanel) {
-      const std::int64_t columns = std::min(kPanel, stride_ - first);
+    for (std::int64_t first = 0; first < columns_in_all; first += kPanel) {
+      const std::int64_t columns = std::min(kPanel, columns_in_all - first);
       float* panel = panels + first * head_dim_;
       for (std::int64_t i = 0; i < std::min(columns, keys_ - first); ++i) {
         const float* key = k + (first + i) * input_stride_;
@@ -85,46 +98,62 @@ void HeadAttention<T>::PackKeys(const T* k, const T* v, Keys* keys) const {
 }
 
 template <typename T>
-T* HeadAttention<T>::Scores(const T* q, const Keys& keys, Scratch* scratch) const {
-  scratch->scores.resize(rows_ * stride_);
+T* HeadAttention<T>::Scores(const T* q, const Keys& keys, std::int64_t first, std::int64_t count,
+                            Scratch* scratch) const {
+  scratch->scores.resize(rows_ * stride_ + nn::onednn::kSoftmaxPadding);
   if constexpr (kFloat<T>) {
-    const auto* panels = reinterpret_cast<const float*>(keys.k.data());
-    for (std::int64_t first = 0; first < stride_; first += kPanel) {
-      const std::int64_t columns = std::min(kPanel, stride_ - first);
-      SmallProduct(q, input_stride_, rows_, head_dim_, panels + first * head_dim_, columns, columns,
-                   scratch->scores.data() + first, stride_);
+    const auto* panels = reinterpret_cast<const float*>(keys.k.data()) + first * head_dim_;
+    const std::int64_t width = RoundUpColumns(count);
+    for (std::int64_t i = 0; i < width; i += kPanel) {
+      const std::int64_t columns = std::min(kPanel, width - i);
+      SmallProduct(q, input_stride_, rows_, head_dim_, panels + i * head_dim_, columns, columns,
+                   scratch->scores.data() + i, stride_);
     }
     return scratch->scores.data();
   } else {
     scratch->product.resize(std::max(scores_->scratch_bytes(), values_->scratch_bytes()) + 1);
     scores_->Run(q, keys.k.data(), nullptr, scratch->scores.data(), scratch->product.data());
-    scratch->weights.resize(rows_ * stride_);
+    scratch->weights.resize(rows_ * stride_ + nn::onednn::kSoftmaxPadding);
     return scratch->weights.data();
   }
 }
 
 template <typename T>
-void HeadAttention<T>::Values(const T* weights, const float* sums, const Keys& keys,
-                              Scratch* scratch, T* output) const {
-  const T* product = output;
-  std::int64_t product_stride = output_stride_;
+void HeadAttention<T>::AddValues(const T* weights, const float* factors, const Keys& keys,
+                                 std::int64_t first, std::int64_t count, Scratch* scratch,
+                                 T* output) const {
   if constexpr (kFloat<T>) {
-    product_stride = RoundUpColumns(head_dim_);
-    scratch->output.assign(rows_ * product_stride, 0.0F);
-    const auto* values = reinterpret_cast<const float*>(keys.v.data());
-    for (std::int64_t first = 0; first < keys_; first += kValueRows) {
-      AddSmallProduct(weights + first, stride_, 1, rows_, std::min(kValueRows, keys_ - first),
-                      values + first * product_stride, product_stride, product_stride,
-                      scratch->output.data(), product_stride);
+    const std::int64_t width = RoundUpColumns(head_dim_);
+    if (first == 0) {
+      scratch->output.assign(rows_ * width, 0.0F);
+    } else {
+      for (std::int64_t r = 0; r < rows_; ++r) {
+        if (factors[r] == 1) continue;
+        float* row = scratch->output.data() + r * width;
+        for (std::int64_t c = 0; c < head_dim_; ++c) row[c] *= factors[r];
+      }
     }
-    product = scratch->output.data();
+    AddSmallProduct(weights, stride_, 1, rows_, count,
+                    reinterpret_cast<const float*>(keys.v.data()) + first * width, width, width,
+                    scratch->output.data(), width);
   } else {
     values_->Run(weights, keys.v.data(), nullptr, output, scratch->product.data());
   }
+}
+
+template <typename T>
+void HeadAttention<T>::Divide(const nn::onednn::SoftmaxState* states, Scratch* scratch,
+                              T* output) const {
+  const T* product = output;
+  std::int64_t stride = output_stride_;
+  if constexpr (kFloat<T>) {
+    product = scratch->output.data();
+    stride = RoundUpColumns(head_dim_);
+  }
   for (std::int64_t r = 0; r < rows_; ++r) {
-    const float factor = 1.0F / sums[r];
+    const float factor = 1.0F / states[r].sum;
     for (std::int64_t c = 0; c < head_dim_; ++c) {
-      nn::onednn::Store(nn::onednn::ToFloat(product[r * product_stride + c]) * factor,
+      nn::onednn::Store(nn::onednn::ToFloat(product[r * stride + c]) * factor,
                         &output[r * output_stride_ + c]);
     }
   }
@@ -135,14 +164,15 @@ GridAttention<T>::GridAttention(std::int64_t side, std::int64_t head_dim, std::i
                                 std::int64_t input_stride, std::int64_t output_stride)
     : side_(side),
       head_dim_(head_dim),
-      products_(rows, side * side, head_dim, input_stride, output_stride),
-      bias_({.rows = rows,
-             .inner = head_dim,
-             .columns = 2 * (2 * side - 1),
-             .input_stride = input_stride,
-             .output_stride = 2 * (2 * side - 1),
-             .type = kPrecisionOf<T>},
-            Epilogue::kNone, /*with_bias=*/false, /*threads=*/1) {}
+      input_stride_(input_stride),
+      bias_width_(kFloat<T> ? RoundUpColumns(2 * (2 * side - 1)) : 2 * (2 * side - 1)),
+      products_(rows, side * side, head_dim, input_stride, output_stride, /*unit=*/side),
+      bias_(Product<T>({.rows = rows,
+                        .inner = head_dim,
+                        .columns = bias_width_,
+                        .input_stride = input_stride,
+                        .output_stride = bias_width_,
+                        .type = kPrecisionOf<T>})) {}
 
 template <typename T>
 std::vector<std::byte> GridAttention<T>::PackTables(const float* rel_pos_h,
@@ -150,34 +180,54 @@ std::vector<std::byte> GridAttention<T>::PackTables(const float* rel_pos_h,
   // Upstream reads entry query - key + side - 1. Reversed, the entries of one query are consecutive
   // and rise with the key: entry key - query + side - 1.
   const std::int64_t count = 2 * side_ - 1;
-  std::vector<T> reversed(2 * count * head_dim_);
-  for (std::int64_t i = 0; i < count; ++i) {
+  if constexpr (kFloat<T>) {  // [head_dim, bias_width_]
+    std::vector<std::byte> packed(sizeof(float) * head_dim_ * bias_width_);
+    auto* out = reinterpret_cast<float*>(packed.data());
     for (std::int64_t c = 0; c < head_dim_; ++c) {
-      reversed[i * head_dim_ + c] = FromFloat<T>(rel_pos_h[(count - 1 - i) * head_dim_ + c]);
-      reversed[(count + i) * head_dim_ + c] =
-          FromFloat<T>(rel_pos_w[(count - 1 - i) * head_dim_ + c]);
+      for (std::int64_t i = 0; i < count; ++i) {
+        out[c * bias_width_ + i] = rel_pos_h[(count - 1 - i) * head_dim_ + c];
+        out[c * bias_width_ + count + i] = rel_pos_w[(count - 1 - i) * head_dim_ + c];
+      }
     }
+    return packed;
+  } else {
+    std::vector<T> reversed(2 * count * head_dim_);
+    for (std::int64_t i = 0; i < count; ++i) {
+      for (std::int64_t c = 0; c < head_dim_; ++c) {
+        reversed[i * head_dim_ + c] = FromFloat<T>(rel_pos_h[(count - 1 - i) * head_dim_ + c]);
+        reversed[(count + i) * head_dim_ + c] =
+            FromFloat<T>(rel_pos_w[(count - 1 - i) * head_dim_ + c]);
+      }
+    }
+    std::vector<std::byte> packed(bias_->packed_bytes());
+    bias_->Pack(reversed.data(), 1, head_dim_, packed.data());
+    return packed;
   }
-  std::vector<std::byte> packed(bias_.packed_bytes());
-  bias_.Pack(reversed.data(), 1, head_dim_, packed.data());
-  return packed;
 }
 
 template <typename T>
 void GridAttention<T>::Attend(const T* q, std::int64_t first, const Keys& keys,
                               const std::byte* tables, Scratch* scratch, T* output) const {
   const std::int64_t table = 2 * side_ - 1;
-  scratch->bias.resize(rows() * 2 * table);
-  scratch->product.resize(bias_.scratch_bytes() + 1);
-  bias_.Run(q, tables, nullptr, scratch->bias.data(), scratch->product.data());
+  scratch->bias.resize(rows() * bias_width_ + nn::onednn::kSoftmaxPadding);
+  if constexpr (kFloat<T>) {
+    SmallProduct(q, input_stride_, rows(), head_dim_, reinterpret_cast<const float*>(tables),
+                 bias_width_, bias_width_, scratch->bias.data(), bias_width_);
+  } else {
+    scratch->product.resize(bias_->scratch_bytes() + 1);
+    bias_->Run(q, tables, nullptr, scratch->bias.data(), scratch->product.data());
+  }
 
   const float scale = 1.0F / std::sqrt(static_cast<float>(head_dim_));
   products_.Attend(q, keys, &scratch->products, output,
-                   [&](std::int64_t r, float* scores, T* weights) {
+                   [&](std::int64_t r, std::int64_t key, std::int64_t count, float* scores,
+                       nn::onednn::SoftmaxState* state, T* weights) {
                      const std::int64_t y = (first + r) / side_, x = (first + r) % side_;
-                     const float* entries = scratch->bias.data() + r * 2 * table;
-                     return nn::onednn::SoftmaxRow(scores, side_, scale, entries + (side_ - 1 - y),
-                                                   entries + table + (side_ - 1 - x), weights);
+                     const float* entries = scratch->bias.data() + r * bias_width_;
+                     return nn::onednn::SoftmaxRow(scores, count / side_, side_, scale,
+                                                   entries + (side_ - 1 - y) + key / side_,
+                                                   entries + table + (side_ - 1 - x), state,
+                                                   weights);
                    });
 }
 

@@ -41,8 +41,6 @@ constexpr std::int64_t kMlpRows = std::is_same_v<T, float> ? 256 : 512;
 constexpr std::int64_t kLinearRows = 1024;
 // Pieces that a head's queries of a global block make.
 constexpr std::int64_t kGlobalPieces = 2;
-// Queries of a global block at a time: their scores fill half of a typical 1 MiB L2 cache.
-constexpr std::int64_t kGlobalRows = 32;
 
 template <typename T>
 class TypedBlocks final : public PackedBlocks::Impl {
@@ -130,7 +128,7 @@ class TypedBlocks final : public PackedBlocks::Impl {
     if (const auto found = attention_.find(window); found != attention_.end()) return found->second;
     if (window == 0) {
       return attention_
-          .try_emplace(0, grid_, head_dim_, DivisorUpTo(tokens_, kGlobalRows), 3 * dim_, dim_)
+          .try_emplace(0, grid_, head_dim_, DivisorUpTo(tokens_, kGlobalRows<T>), 3 * dim_, dim_)
           .first->second;
     }
     const std::int64_t rows = DivisorUpTo(window * window, GridAttention<T>::kMaxRows);

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "nn/onednn/rowwise.h"
 #include "nn/onednn/small_product.h"
 #include "segmenter_service/packed/packed_layers.h"
 
@@ -13,8 +14,6 @@ namespace {
 
 using nn::onednn::BFloat16Bits;
 
-// Queries of a whole map at a time: their scores fill half of a typical 1 MiB L2 cache.
-constexpr std::int64_t kGlobalRows = 32;
 // Queries of a window at a time.
 constexpr std::int64_t kWindowRows = 32;
 
@@ -22,7 +21,7 @@ template <typename T>
 std::optional<HeadAttention<T>> GlobalProducts(const WindowAttentionShape& s) {
   if (s.window != 0) return std::nullopt;
   const std::int64_t tokens = s.grid * s.grid, width = s.heads * s.head_dim;
-  return std::optional<HeadAttention<T>>(std::in_place, DivisorUpTo(tokens, kGlobalRows), tokens,
+  return std::optional<HeadAttention<T>>(std::in_place, DivisorUpTo(tokens, kGlobalRows<T>), tokens,
                                          s.head_dim, 3 * width, width);
 }
 
@@ -35,7 +34,9 @@ WindowAttention<T>::WindowAttention(const WindowAttentionShape& shape, std::vect
       width_(shape.heads * shape.head_dim),
       pad_(std::move(pad)),
       biases_(std::move(biases)),
-      over_all_(GlobalProducts<T>(shape)) {}
+      over_all_(GlobalProducts<T>(shape)) {
+  if (!biases_.empty()) biases_.resize(biases_.size() + nn::onednn::kSoftmaxPadding);
+}
 
 template <typename T>
 void WindowAttention<T>::Run(const T* qkv, T* output) {
@@ -58,7 +59,8 @@ void WindowAttention<T>::RunInWindows(const T* qkv, T* output) {
 #pragma omp parallel
   {
     std::vector<float> q(keys * d), k(d * score_width), v(keys * value_width);
-    std::vector<float> scores(kWindowRows * score_width), out(kWindowRows * value_width);
+    std::vector<float> scores(kWindowRows * score_width + nn::onednn::kSoftmaxPadding);
+    std::vector<float> out(kWindowRows * value_width);
 #pragma omp for schedule(dynamic)
     for (std::int64_t w = 0; w < across * across; ++w) {
       const std::int64_t row = w / across, column = w % across;
@@ -82,7 +84,9 @@ void WindowAttention<T>::RunInWindows(const T* qkv, T* output) {
             const float* bias =
                 biases_.empty() ? nullptr : biases_.data() + (h * queries + first + r) * keys;
             float* weights = scores.data() + r * score_width;
-            sums[r] = nn::onednn::SoftmaxRow(weights, keys, scale, bias, weights);
+            nn::onednn::SoftmaxState state;
+            nn::onednn::SoftmaxRow(weights, keys, scale, bias, &state, weights);
+            sums[r] = state.sum;
           }
           nn::onednn::SmallProduct(scores.data(), score_width, rows, keys, v.data(), value_width,
                                    value_width, out.data(), value_width);
@@ -121,8 +125,10 @@ void WindowAttention<T>::RunOverAll(const T* qkv, T* output) {
         const std::int64_t first = part * over_all_->rows();
         over_all_->Attend(qkv + first * stride + Offset(0, h), keys_[h], &scratch,
                           output + first * width_ + h * shape_.head_dim,
-                          [&](std::int64_t, float* scores, T* weights) {
-                            return nn::onednn::SoftmaxRow(scores, tokens, scale, nullptr, weights);
+                          [&](std::int64_t, std::int64_t, std::int64_t count, float* scores,
+                              nn::onednn::SoftmaxState* state, T* weights) {
+                            return nn::onednn::SoftmaxRow(scores, count, scale, nullptr, state,
+                                                          weights);
                           });
       }
     }

@@ -49,7 +49,7 @@ class WindowAttention {
   const WindowAttentionShape shape_;
   const std::int64_t width_;  // of the output
   const std::vector<T> pad_;
-  const std::vector<float> biases_;
+  std::vector<float> biases_;
   const std::optional<HeadAttention<T>> over_all_;     // if there are no windows
   std::vector<typename HeadAttention<T>::Keys> keys_;  // of each head, over all of the map
 };

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "detector_service/packed/rtmdet_graph.h"
+#include "nn/onednn/cpu.h"
 #include "nn/threads.h"
 
 namespace {

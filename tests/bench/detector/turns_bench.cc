@@ -24,6 +24,7 @@
 #include "detector_service/inference/plain_network.h"
 #include "detector_service/rpc/detector_service.h"
 #include "nn/compute_thread.h"
+#include "nn/onednn/cpu.h"
 #include "nn/state_dict.h"
 #include "nn/threads.h"
 #include "serving/clock.h"

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "nn/onednn/program.h"
+#include "nn/onednn/cpu.h"
 #include "trainer/evaluate/held_out_scores.h"
 
 namespace trainer {

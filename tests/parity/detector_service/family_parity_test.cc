@@ -14,6 +14,7 @@
 #include "detector_service/inference/detection_model.h"
 #include "detector_service/inference/preprocess.h"
 #include "detector_service/packed/blueprint_graph.h"
+#include "nn/onednn/cpu.h"
 #include "nn/threads.h"
 #include "tests/parity/detector_service/golden.h"
 

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
-#include "nn/onednn/program.h"
+#include "nn/onednn/cpu.h"
 #include "segmenter_service/inference/preprocess.h"
 #include "segmenter_service/inference/sam_network.h"
 #include "tests/testing/status_matchers.h"

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "nn/onednn/arena.h"
+#include "nn/onednn/cpu.h"
 #include "nn/onednn/graph.h"
 
 namespace nn::onednn {

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "nn/onednn/rowwise.h"
@@ -21,9 +22,10 @@ std::vector<float> Random(std::size_t count, float from, float to) {
 // Sides around the vector widths of 4, 8 and 16 floats.
 TEST(RowwiseTest, SoftmaxRowEqualsDoublePrecision) {
   for (const std::int64_t side : {1, 3, 7, 8, 14, 15, 16, 17, 64}) {
-    std::vector<float> scores = Random(side * side, -30, 30);
-    const std::vector<float> by = Random(side, -5, 5), bx = Random(side + 1, -5, 5);
-    std::vector<double> want(scores.size());
+    std::vector<float> scores = Random(side * side + kSoftmaxPadding, -30, 30);
+    const std::vector<float> before = scores, by = Random(side, -5, 5),
+                             bx = Random(side + kSoftmaxPadding, -5, 5);
+    std::vector<double> want(side * side);
     double largest = -1e300, want_sum = 0;
     for (std::int64_t i = 0; i < side * side; ++i) {
       want[i] = scores[i] * 0.125 + by[i / side] + bx[i % side];
@@ -31,26 +33,71 @@ TEST(RowwiseTest, SoftmaxRowEqualsDoublePrecision) {
     }
     for (double& z : want) want_sum += z = std::exp(z - largest);
 
-    const float sum = SoftmaxRow(scores.data(), side, 0.125F, by.data(), bx.data(), scores.data());
+    SoftmaxState state;
+    SoftmaxRow(scores.data(), side, side, 0.125F, by.data(), bx.data(), &state, scores.data());
 
     // Arguments up to 40 in float32 are off by 2e-6, so their exponentials are by as much,
     // relatively.
-    EXPECT_NEAR(sum, want_sum, 1e-5 * want_sum) << side;
+    EXPECT_NEAR(state.sum, want_sum, 1e-5 * want_sum) << side;
     for (std::int64_t i = 0; i < side * side; ++i) {
       EXPECT_NEAR(scores[i], want[i], 1e-5 * want[i] + 1e-37) << side << " " << i;
     }
+    for (std::size_t i = side * side; i < scores.size(); ++i) EXPECT_EQ(scores[i], before[i]);
   }
 }
 
 TEST(RowwiseTest, SoftmaxOfFarApartScoresIsZeroNotNan) {
   std::vector<float> scores = {0, -1000, -1e30F, 0};
-  const std::vector<float> zero(2, 0.0F);
+  scores.resize(4 + kSoftmaxPadding);
+  const std::vector<float> zero(2 + kSoftmaxPadding, 0.0F);
 
-  const float sum = SoftmaxRow(scores.data(), 2, 1.0F, zero.data(), zero.data(), scores.data());
+  SoftmaxState state;
+  SoftmaxRow(scores.data(), 2, 2, 1.0F, zero.data(), zero.data(), &state, scores.data());
 
-  EXPECT_FLOAT_EQ(sum, 2);
+  EXPECT_FLOAT_EQ(state.sum, 2);
   EXPECT_LT(scores[1], 1e-37F);
   EXPECT_LT(scores[2], 1e-37F);
+}
+
+// Rows 0, 1 to 5 and 6 of a grid of 7, so that the largest score changes between parts.
+TEST(RowwiseTest, SoftmaxRowOfPartsEqualsThatOfAll) {
+  constexpr std::int64_t kSide = 7;
+  for (const float slope : {-10.0F, 0.0F, 10.0F}) {
+    std::vector<float> whole = Random(kSide * kSide + kSoftmaxPadding, -30, 30), by(kSide);
+    for (std::int64_t y = 0; y < kSide; ++y) by[y] = slope * static_cast<float>(y);
+    const std::vector<float> bx = Random(kSide + kSoftmaxPadding, -5, 5);
+    std::vector<float> parts = whole;
+    SoftmaxState all, so_far;
+    SoftmaxRow(whole.data(), kSide, kSide, 0.125F, by.data(), bx.data(), &all, whole.data());
+
+    for (const auto& [first, rows] :
+         std::vector<std::pair<std::int64_t, std::int64_t>>{{0, 1}, {1, 5}, {6, 1}}) {
+      float* part = parts.data() + first * kSide;
+      const float factor =
+          SoftmaxRow(part, rows, kSide, 0.125F, by.data() + first, bx.data(), &so_far, part);
+      for (std::int64_t i = 0; i < first * kSide; ++i) parts[i] *= factor;
+    }
+
+    EXPECT_EQ(so_far.largest, all.largest);
+    EXPECT_NEAR(so_far.sum, all.sum, 1e-5 * all.sum);
+    for (std::int64_t i = 0; i < kSide * kSide; ++i) {
+      EXPECT_NEAR(parts[i], whole[i], 1e-5 * whole[i] + 1e-37) << slope << " " << i;
+    }
+  }
+}
+
+// Beyond 5.2, where the polynomial ends, and around 0, where it is all.
+TEST(RowwiseTest, GeluIsWithinItsError) {
+  std::vector<float> x;
+  for (float v = -12; v <= 12; v += 1.0F / 512) x.push_back(v);
+  std::vector<float> y = x;
+
+  GeluRow(static_cast<std::int64_t>(y.size()), y.data());
+
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const double want = 0.5 * x[i] * std::erfc(-x[i] / std::sqrt(2.0));
+    EXPECT_NEAR(y[i], want, 3e-7 * std::abs(x[i])) << x[i];
+  }
 }
 
 // 40 rows in calls of 1, 23 and 16.

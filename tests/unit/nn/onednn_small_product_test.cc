@@ -16,37 +16,62 @@ std::vector<float> Random(std::size_t count) {
   return out;
 }
 
-// Rows around the tile's four, columns of one, two, four and seven vectors; a plain and transposed.
+struct Case {
+  std::int64_t rows, inner, columns, b_stride;
+  bool transposed;
+};
+
+void ExpectEqualsDoublePrecision(const Case& c) {
+  constexpr std::int64_t kGap = 5;
+  const std::int64_t stride = c.transposed ? 1 : c.inner + kGap;
+  const std::int64_t inner_stride = c.transposed ? c.rows + kGap : 1;
+  const std::int64_t width = c.columns + kGap;  // of the output
+  const std::vector<float> a = Random((c.rows + kGap) * (c.inner + kGap)),
+                           b = Random(c.inner * c.b_stride), before = Random(c.rows * width);
+  std::vector<float> sum = before, alone = before;
+
+  AddSmallProduct(a.data(), stride, inner_stride, c.rows, c.inner, b.data(), c.b_stride, c.columns,
+                  sum.data(), width);
+  if (!c.transposed) {
+    SmallProduct(a.data(), stride, c.rows, c.inner, b.data(), c.b_stride, c.columns, alone.data(),
+                 width);
+  }
+
+  // Each addition rounds by at most 6e-8 of a sum of at most `inner`, more like its root.
+  const double tolerance = 3e-7 * static_cast<double>(c.inner);
+  for (std::int64_t i = 0; i < c.rows * width; ++i) {
+    const std::int64_t r = i / width, column = i % width;
+    double product = 0;
+    for (std::int64_t k = 0; column < c.columns && k < c.inner; ++k) {
+      product += double{a[r * stride + k * inner_stride]} * b[k * c.b_stride + column];
+    }
+    ASSERT_NEAR(sum[i], before[i] + product, tolerance)
+        << c.rows << " " << c.columns << " " << c.b_stride << " " << i;
+    if (c.transposed) continue;
+    ASSERT_NEAR(alone[i], column < c.columns ? product : before[i], tolerance)
+        << c.rows << " " << c.columns << " " << c.b_stride << " " << i;
+  }
+}
+
+// Rows around the tiles' four, eight and sixteen, columns of one, two, four and seven vectors; the
+// left side plain and transposed.
 TEST(SmallProductTest, EqualsDoublePrecision) {
-  for (const std::int64_t rows : {1, 2, 3, 4, 5, 11}) {
+  for (const std::int64_t rows : {1, 2, 3, 4, 5, 11, 16, 27}) {
     for (const std::int64_t columns : {16, 32, 64, 112}) {
       for (const bool transposed : {false, true}) {
-        constexpr std::int64_t kInner = 37, kGap = 5;
-        const std::int64_t stride = transposed ? 1 : kInner + kGap;
-        const std::int64_t inner_stride = transposed ? rows + kGap : 1;
-        const std::vector<float> a = Random((rows + kGap) * (kInner + kGap)),
-                                 b = Random(kInner * (columns + kGap)),
-                                 before = Random(rows * (columns + kGap));
-        std::vector<float> sum = before, alone = before;
+        ExpectEqualsDoublePrecision({rows, 37, columns, columns + 5, transposed});
+      }
+    }
+  }
+}
 
-        AddSmallProduct(a.data(), stride, inner_stride, rows, kInner, b.data(), columns + kGap,
-                        columns, sum.data(), columns + kGap);
-        if (!transposed) {
-          SmallProduct(a.data(), stride, rows, kInner, b.data(), columns + kGap, columns,
-                       alone.data(), columns + kGap);
-        }
-
-        for (std::int64_t i = 0; i < rows * (columns + kGap); ++i) {
-          const std::int64_t r = i / (columns + kGap), c = i % (columns + kGap);
-          double product = 0;
-          for (std::int64_t k = 0; c < columns && k < kInner; ++k) {
-            product += double{a[r * stride + k * inner_stride]} * b[k * (columns + kGap) + c];
-          }
-          // 37 products of at most 1, in single precision.
-          EXPECT_NEAR(sum[i], before[i] + product, 1e-5) << rows << " " << columns << " " << i;
-          if (!transposed && c < columns) {
-            EXPECT_NEAR(alone[i], product, 1e-5);
-          }
+// Longer than the piece that stays in the cache (64, 128 or 256 rows), copied there or not.
+TEST(SmallProductTest, EqualsDoublePrecisionInPieces) {
+  for (const std::int64_t rows : {3, 19}) {
+    for (const std::int64_t columns : {16, 32, 64, 112}) {
+      for (const std::int64_t b_stride : {112, 128}) {
+        for (const bool transposed : {false, true}) {
+          ExpectEqualsDoublePrecision({rows, 300, columns, b_stride, transposed});
         }
       }
     }

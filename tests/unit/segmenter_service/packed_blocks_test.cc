@@ -7,6 +7,7 @@
 
 #include <string>
 
+#include "nn/onednn/cpu.h"
 #include "nn/threads.h"
 
 namespace segmenter {
@@ -39,13 +40,13 @@ double Error(const at::Tensor& got, const at::Tensor& want) {
   return ((got - want).abs().max() / want.abs().max()).item<double>();
 }
 
-void ExpectBlocksEqualThePlainOnes(nn::onednn::Precision precision, double tolerance) {
+void ExpectBlocksEqualThePlainOnes(const ImageEncoderConfig& config,
+                                   nn::onednn::Precision precision, double tolerance) {
   torch::NoGradGuard no_grad;
   const int threads = nn::UseThreads(2);
-  const ImageEncoderConfig config = SmallEncoder();
   ImageEncoderViT encoder = RandomEncoder(config);
   PackedBlocks packed(*encoder, config, precision, threads);
-  const at::Tensor start = at::randn({1, 12, 12, 48});
+  const at::Tensor start = at::randn({1, config.grid(), config.grid(), config.embed_dim});
 
   for (std::int64_t i = 0; i < encoder->step_count(); ++i) {
     at::Tensor got = start.clone();
@@ -56,13 +57,20 @@ void ExpectBlocksEqualThePlainOnes(nn::onednn::Precision precision, double toler
 
 // A few dozen fp32 roundings of values of one size.
 TEST(PackedBlocksTest, EqualThePlainOnes) {
-  ExpectBlocksEqualThePlainOnes(nn::onednn::Precision::kFloat32, 1e-5);
+  ExpectBlocksEqualThePlainOnes(SmallEncoder(), nn::onednn::Precision::kFloat32, 1e-5);
+}
+
+// 1024 keys, of which global attention takes 512 at a time.
+TEST(PackedBlocksTest, EqualThePlainOnesWithMoreKeysThanAreTakenAtATime) {
+  ImageEncoderConfig config = SmallEncoder();
+  config.image_size = 512;
+  ExpectBlocksEqualThePlainOnes(config, nn::onednn::Precision::kFloat32, 1e-5);
 }
 
 TEST(PackedBlocksTest, BFloat16StaysWithinItsPrecision) {
   if (!nn::onednn::CpuHasBFloat16()) GTEST_SKIP() << "no bf16 on this CPU";
   // 8 bits: 0.4 % a rounding, some of them before an exponential.
-  ExpectBlocksEqualThePlainOnes(nn::onednn::Precision::kBFloat16, 3e-2);
+  ExpectBlocksEqualThePlainOnes(SmallEncoder(), nn::onednn::Precision::kBFloat16, 3e-2);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <torch/types.h>
 
+#include "nn/onednn/cpu.h"
 #include "nn/threads.h"
 #include "tests/testing/status_matchers.h"
 

@@ -1,0 +1,75 @@
+#include "nn/onednn/cpu.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <oneapi/dnnl/dnnl.hpp>
+#include <vector>
+
+#include "nn/onednn/matmul.h"
+
+namespace nn::onednn {
+namespace {
+
+// A product as a transformer's layers have it, on the calling thread. Zeros are as fast as any
+// other numbers, whatever the type.
+class TimedProduct {
+ public:
+  explicit TimedProduct(Precision precision)
+      : product_({.rows = kRows,
+                  .inner = kInner,
+                  .columns = kColumns,
+                  .input_stride = kInner,
+                  .output_stride = kColumns,
+                  .type = precision},
+                 Epilogue::kNone, /*with_bias=*/false, /*threads=*/1),
+        input_(kRows * kInner),
+        output_(kRows * kColumns),
+        packed_(product_.packed_bytes()),
+        scratch_(product_.scratch_bytes() + 1) {}
+
+  double Seconds() {
+    const auto start = std::chrono::steady_clock::now();
+    product_.Run(input_.data(), packed_.data(), nullptr, output_.data(), scratch_.data());
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+
+ private:
+  static constexpr std::int64_t kRows = 256, kInner = 512, kColumns = 512;
+
+  const Matmul product_;
+  std::vector<float> input_, output_;
+  std::vector<std::byte> packed_, scratch_;
+};
+
+}  // namespace
+
+bool CpuHasBFloat16() {
+  const auto isa = dnnl::get_effective_cpu_isa();
+  return isa == dnnl::cpu_isa::avx512_core_bf16 || isa == dnnl::cpu_isa::avx512_core_amx;
+}
+
+bool CpuGainsFromBFloat16() {
+  static const bool gains = [] {
+    if (!CpuHasBFloat16()) return false;
+    TimedProduct fp32(Precision::kFloat32), bf16(Precision::kBFloat16);
+    double fp32_s = std::numeric_limits<double>::infinity(), bf16_s = fp32_s;
+    // The least of a few in turns: others may use this CPU too. The first warms up.
+    for (int i = 0; i < 8; ++i) {
+      fp32_s = std::min(fp32_s, fp32.Seconds());
+      bf16_s = std::min(bf16_s, bf16.Seconds());
+    }
+    return bf16_s < fp32_s;
+  }();
+  return gains;
+}
+
+int CpuChannelBlock() {
+  const auto isa = dnnl::get_effective_cpu_isa();
+  if (isa < dnnl::cpu_isa::avx2) return 0;
+  return isa >= dnnl::cpu_isa::avx512_core && isa != dnnl::cpu_isa::avx2_vnni ? 16 : 8;
+}
+
+}  // namespace nn::onednn

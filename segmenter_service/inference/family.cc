@@ -64,9 +64,10 @@ absl::StatusOr<FamilyModel> MakeSam(const checkpoint::StateDict& state_dict,
   model.encoder = sam->image_encoder.ptr();
   model.pack = [sam, encoder](nn::onednn::Precision precision,
                               int threads) -> absl::StatusOr<std::shared_ptr<EncoderSteps>> {
-    return std::make_shared<PackedViT>(sam->image_encoder, encoder, precision, threads);
+    return PackViT(sam->image_encoder, encoder, precision, threads);
   };
-  model.packed_prefixes = {"image_encoder.blocks."};
+  model.packed_prefixes = {"image_encoder.blocks.", "image_encoder.patch_embed.",
+                           "image_encoder.pos_embed"};
   return model;
 }
 

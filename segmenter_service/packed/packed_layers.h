@@ -56,6 +56,20 @@ std::unique_ptr<nn::onednn::PackedLinear> MakeLinear(const nn::Linear& layer, st
   return MakeLinear<T>(layer->weight, layer->bias, rows, output, epilogue, threads);
 }
 
+// Float32 tokens as a product wants them; `scratch` is for what has to be converted.
+template <typename T>
+const T* Converted(const float* x, std::int64_t count, std::vector<T>* scratch) {
+  if constexpr (std::is_same_v<T, float>) {
+    return x;
+  } else {
+    scratch->resize(count);
+    T* out = scratch->data();
+#pragma omp parallel for simd schedule(static)
+    for (std::int64_t i = 0; i < count; ++i) nn::onednn::Store(x[i], &out[i]);
+    return out;
+  }
+}
+
 // Tokens that go through wide layers together, a thread: what they become there (a few hundred
 // channels of float32) stays in its L2 cache.
 constexpr std::int64_t kTokensPerThread = 512;

@@ -15,6 +15,7 @@
 #include "nn/onednn/graph.h"
 #include "nn/onednn/matmul.h"
 #include "segmenter_service/packed/packed_layers.h"
+#include "segmenter_service/packed/packed_neck.h"
 #include "segmenter_service/packed/window_attention.h"
 
 namespace segmenter {
@@ -54,20 +55,6 @@ struct Shape2d {
   int threads;
   std::shared_ptr<Maps> maps;
 };
-
-// Float32 tokens as a product wants them; `scratch` is for what has to be converted.
-template <typename T>
-const T* Converted(const float* x, std::int64_t count, std::vector<T>* scratch) {
-  if constexpr (std::is_same_v<T, float>) {
-    return x;
-  } else {
-    scratch->resize(count);
-    T* out = scratch->data();
-#pragma omp parallel for simd schedule(static)
-    for (std::int64_t i = 0; i < count; ++i) nn::onednn::Store(x[i], &out[i]);
-    return out;
-  }
-}
 
 // 1x1, depthwise 3x3, 1x1, with GELU after the first two: MbConv, which adds its input and applies
 // GELU once more, and PatchMerging.
@@ -247,7 +234,9 @@ class PackedTinyViT final : public EncoderSteps {
  public:
   PackedTinyViT(TinyViT encoder, const TinyViTConfig& config, int threads,
                 std::unique_ptr<nn::onednn::Program> patches)
-      : encoder_(std::move(encoder)), patches_(std::move(patches)) {
+      : encoder_(std::move(encoder)),
+        patches_(std::move(patches)),
+        neck_(encoder_->neck, config.grid(), kPrecisionOf<T>, threads) {
     std::int64_t side = config.image_size / 4;
     std::int64_t layer = 0;
     for (std::int64_t i = 0; i < encoder_->step_count(); ++i) {
@@ -287,7 +276,7 @@ class PackedTinyViT final : public EncoderSteps {
   }
 
   EncodedImage Finish(const at::Tensor& tokens, std::vector<at::Tensor> levels) override {
-    return encoder_->Finish(ToMap(tokens), std::move(levels));
+    return {neck_.Run(tokens), std::move(levels)};
   }
 
  private:
@@ -302,6 +291,7 @@ class PackedTinyViT final : public EncoderSteps {
   const std::unique_ptr<nn::onednn::Program> patches_;
   const std::shared_ptr<Maps> maps_ = std::make_shared<Maps>();
   std::vector<AnyStep> steps_;
+  PackedNeck neck_;
 };
 
 }  // namespace

@@ -16,8 +16,8 @@
 namespace segmenter {
 
 // The steps are the plain encoder's, on tokens [1, H + 1, W, C]: the last row is there to be read
-// past the end; the neck is the plain one. `threads`: OpenMP threads that the steps will
-// have. Unimplemented if this CPU lacks fast convolutions; throws c10::Error or dnnl::error.
+// past the end. `threads`: OpenMP threads that the steps will have. Unimplemented if this CPU lacks
+// fast convolutions; throws c10::Error or dnnl::error.
 absl::StatusOr<std::shared_ptr<EncoderSteps>> PackTinyViT(TinyViT encoder,
                                                           const TinyViTConfig& config,
                                                           nn::onednn::Precision precision,

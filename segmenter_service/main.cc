@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "nn/blas_probe.h"
+#include "nn/onednn/cpu.h"
 #include "nn/threads.h"
 #include "segmenter_service/options.h"
 #include "serving/cpu.h"
@@ -19,6 +20,12 @@ absl::Status Serve(const Options& options, serving::Process& process) {
   nn::UseThreads(options.network.threads);
   if (const nn::BlasSpeed blas = nn::ProbeBlas(); !blas.warning.empty()) {
     serving::LogLine("blas.slow", serving::LogLevel::kWarning).Str("warning", blas.warning);
+  }
+
+  if (options.network.precision == "bf16" && nn::onednn::CpuHasBFloat16() &&
+      !nn::onednn::CpuGainsFromBFloat16()) {
+    serving::LogLine("bf16.slow", serving::LogLevel::kWarning)
+        .Str("warning", "this CPU multiplies bf16 slower than float32: computing in float32");
   }
 
   std::optional<serving::RedisClient> redis;

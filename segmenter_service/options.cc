@@ -18,7 +18,8 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
                   "The weights: an official SAM, MobileSAM, HQ-SAM or SAM 2 file, or the same as "
                   ".safetensors; a FILE.json beside it tells what a custom one doesn't.");
   flags->Add("device", &options->network.device, "Where to compute: cpu, or cuda:N.");
-  flags->Add("precision", &options->network.precision, "Arithmetic of the network: fp32 or bf16.",
+  flags->Add("precision", &options->network.precision,
+             "Arithmetic of the network: fp32; or bf16 allowed, used on CPUs where it is faster.",
              serving::OneOf({"fp32", "bf16"}));
   flags->Add("hq_token_only", &options->network.hq_token_only,
              "HQ-SAM: answer with its high-quality mask alone instead of its sum with SAM's.");

@@ -266,9 +266,11 @@ absl::StatusOr<std::unique_ptr<SamNetwork>> Load(const checkpoint::StateDict& st
     model->weights->eval();
     std::shared_ptr<EncoderSteps> encoder = model->encoder;
     if (options.device == "cpu" && model->pack) {
+      const auto precision = bf16 && nn::onednn::CpuGainsFromBFloat16()
+                                 ? nn::onednn::Precision::kBFloat16
+                                 : nn::onednn::Precision::kFloat32;
       absl::StatusOr<std::shared_ptr<EncoderSteps>> packed =
-          model->pack(bf16 ? nn::onednn::Precision::kBFloat16 : nn::onednn::Precision::kFloat32,
-                      options.threads > 0 ? options.threads : nn::AvailableCores());
+          model->pack(precision, options.threads > 0 ? options.threads : nn::AvailableCores());
       if (packed.ok()) {
         encoder = *std::move(packed);
         ReleaseFile(*model);

@@ -79,8 +79,10 @@ class SamNetwork {
 };
 
 struct NetworkOptions {
-  std::string device = "cpu";      // or "cuda:N"
-  std::string precision = "fp32";  // or "bf16": the encoder's products, on CPUs that have it
+  std::string device = "cpu";  // or "cuda:N"
+  // Or "bf16": the encoder's products may round to it, which they do on CPUs where that is faster
+  // (nn/onednn/cpu.h).
+  std::string precision = "fp32";
   std::string embedding_precision = "fp32";  // or "bf16": what embeddings are kept in, on any CPU
   int threads = 0;             // that the network will compute with; 0: as many as there are cores
   bool hq_token_only = false;  // HQ-SAM: its high-quality mask alone, not its sum with SAM's

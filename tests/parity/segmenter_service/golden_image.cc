@@ -2,6 +2,7 @@
 
 #include <absl/strings/str_cat.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <cmath>
 #include <cstdint>
@@ -10,6 +11,7 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <limits>
 #include <opencv2/imgcodecs.hpp>
 #include <utility>
 
@@ -130,7 +132,8 @@ GoldenImage ReadGoldenImage(const std::string& name) {
   const Fixtures fixtures(files + ".safetensors");
   GoldenImage image;
   image.checkpoint = kFolder + std::string(goldens.at("checkpoint").as_string());
-  image.bgr = cv::imread(kFolder + picture + ".png", cv::IMREAD_COLOR);
+  image.picture = kFolder + picture + ".png";
+  image.bgr = cv::imread(image.picture, cv::IMREAD_COLOR);
   const boost::json::array& resized = entry.at("resized_hw").as_array();
   image.resized = {resized[1].to_number<int>(), resized[0].to_number<int>()};
   image.input_sha256 = entry.at("sha256_preprocessed_chw_f32le").as_string();
@@ -166,6 +169,22 @@ GoldenImage ReadGoldenImage(const std::string& name) {
     image.prompts.push_back(std::move(prompts));
   }
   return image;
+}
+
+double LogitError(absl::Span<const float> logits, std::size_t size, const GoldenPrompts& golden) {
+  // The reference thinned its logits out as [1::4, 1::4].
+  const std::size_t step = golden.logits_stride, from = step == 1 ? 0 : 1, kept = size / step;
+  if (logits.size() != golden.logits.values.size() * step * step) {
+    return std::numeric_limits<double>::infinity();
+  }
+  double worst = 0;
+  for (std::size_t i = 0; i < golden.logits.values.size(); ++i) {
+    const std::size_t x = i % kept * step + from, y = i / kept % kept * step + from;
+    const std::size_t mask = i / (kept * kept);
+    worst =
+        std::max(worst, std::abs(logits[(mask * size + y) * size + x] - golden.logits.values[i]));
+  }
+  return worst;
 }
 
 }  // namespace segmenter

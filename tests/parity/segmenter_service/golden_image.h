@@ -3,6 +3,9 @@
 #ifndef DUET_TESTS_PARITY_SEGMENTER_SERVICE_GOLDEN_IMAGE_H_
 #define DUET_TESTS_PARITY_SEGMENTER_SERVICE_GOLDEN_IMAGE_H_
 
+#include <absl/types/span.h>
+
+#include <cstddef>
 #include <opencv2/core/mat.hpp>
 #include <optional>
 #include <string>
@@ -46,6 +49,7 @@ struct GoldenSample {
 
 struct GoldenImage {
   std::string checkpoint;  // path; a sidecar lies beside it if it needs one
+  std::string picture;     // path
   cv::Mat bgr;
   vision::Size resized;
   std::string input_sha256;  // of the float32 planes
@@ -57,6 +61,17 @@ struct GoldenImage {
 // `name`: "<model>/<picture>" as in goldens.json. Dies if a file is missing: the fixtures are part
 // of the repository.
 GoldenImage ReadGoldenImage(const std::string& name);
+
+// Tolerances: the same reference in float32 and in float64 differs by up to 2.2e-5 in embeddings,
+// 2.5e-4 in logits (whose deviation is about 6), 3e-7 in IoU scores and 19 mask pixels. About five
+// times that, rounded.
+inline constexpr double kEmbeddingTolerance = 1e-4;
+inline constexpr double kLogitTolerance = 1e-3;
+inline constexpr double kIouTolerance = 1e-5;
+inline constexpr double kMaskIou = 0.9999;
+
+// The largest difference to those that were recorded. `logits` [prompts, masks, size, size].
+double LogitError(absl::Span<const float> logits, std::size_t size, const GoldenPrompts& golden);
 
 }  // namespace segmenter
 

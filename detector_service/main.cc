@@ -1,7 +1,10 @@
 // duet-detector: flags, weights, warm-up, serve.
+#include <string>
+
 #include "detector_service/rpc/detector_service.h"
 #include "detector_service/rpc/options.h"
 #include "nn/blas_probe.h"
+#include "nn/onednn/cpu.h"
 #include "nn/threads.h"
 #include "serving/cpu.h"
 #include "serving/grpc_server.h"
@@ -17,6 +20,10 @@ absl::Status Serve(const detector::Options& options, serving::Process& process) 
     serving::LogLine("blas.slow", serving::LogLevel::kWarning)
         .Num("gflops_per_thread", speed.gflops_per_thread)
         .Str("warning", speed.warning);
+  }
+  if (const std::string warning = options.precision == "bf16" ? nn::onednn::BFloat16Warning() : "";
+      !warning.empty()) {
+    serving::LogLine("bf16.slow", serving::LogLevel::kWarning).Str("warning", warning);
   }
 
   const absl::Time start = process.clock().Now();

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "nn/blas_probe.h"
@@ -22,10 +23,10 @@ absl::Status Serve(const Options& options, serving::Process& process) {
     serving::LogLine("blas.slow", serving::LogLevel::kWarning).Str("warning", blas.warning);
   }
 
-  if (options.network.precision == "bf16" && nn::onednn::CpuHasBFloat16() &&
-      !nn::onednn::CpuGainsFromBFloat16()) {
-    serving::LogLine("bf16.slow", serving::LogLevel::kWarning)
-        .Str("warning", "this CPU multiplies bf16 slower than float32: computing in float32");
+  if (const std::string warning =
+          options.network.precision == "bf16" ? nn::onednn::BFloat16Warning() : "";
+      !warning.empty()) {
+    serving::LogLine("bf16.slow", serving::LogLevel::kWarning).Str("warning", warning);
   }
 
   std::optional<serving::RedisClient> redis;

@@ -96,7 +96,9 @@ absl::StatusOr<std::unique_ptr<Network>> MakeNetwork(const Modules& modules,
         "--precision=bf16: this CPU has no bf16 arithmetic (AVX512_BF16); use fp32");
   }
   nn::onednn::CompileOptions compile;
-  if (bf16) compile.precision = nn::onednn::Precision::kBFloat16;
+  if (bf16 && nn::onednn::CpuGainsFromBFloat16()) {
+    compile.precision = nn::onednn::Precision::kBFloat16;
+  }
   auto packed = MakePackedNetwork(*modules, input_size, compile);
   if (bf16 || !absl::IsUnimplemented(packed.status())) return packed;
   return MakePlainNetwork(modules, options.device);

@@ -35,7 +35,7 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
              "An mmengine config (.py) to use instead of the one in the checkpoint.");
   flags->Add("device", &options->device, "Where to compute: cpu, cuda or cuda:N.");
   flags->Add("precision", &options->precision,
-             "Arithmetic: fp32, or bf16 on CPUs that compute in it.",
+             "Arithmetic: fp32; or bf16 allowed, used on CPUs where it is faster.",
              serving::OneOf({"fp32", "bf16"}));
   flags->Add("plain", &options->plain,
              "Compute with LibTorch's operators on the CPU too, to compare with the packed form.");

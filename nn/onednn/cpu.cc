@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <limits>
 #include <oneapi/dnnl/dnnl.hpp>
+#include <string>
 #include <vector>
 
 #include "nn/onednn/matmul.h"
@@ -64,6 +65,12 @@ bool CpuGainsFromBFloat16() {
     return bf16_s < fp32_s;
   }();
   return gains;
+}
+
+std::string BFloat16Warning() {
+  return !CpuHasBFloat16() || CpuGainsFromBFloat16()
+             ? ""
+             : "this CPU multiplies bf16 slower than float32: computing in float32";
 }
 
 int CpuChannelBlock() {

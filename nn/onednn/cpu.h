@@ -2,6 +2,8 @@
 #ifndef DUET_NN_ONEDNN_CPU_H_
 #define DUET_NN_ONEDNN_CPU_H_
 
+#include <string>
+
 namespace nn::onednn {
 
 // True if it multiplies bf16 in hardware.
@@ -11,6 +13,9 @@ bool CpuHasBFloat16();
 // Intel Xeon whose AMX is hidden by its hypervisor, float32 is twice as fast. Measured at the first
 // call, some 30 ms on the calling thread; thread-safe.
 bool CpuGainsFromBFloat16();
+
+// For the log, if someone allowed bf16 and won't get it; else empty.
+std::string BFloat16Warning();
 
 // Channels that lie together in blocked tensors: 16 with AVX-512, 8 with AVX2, else 0: there are no
 // fast convolutions then.

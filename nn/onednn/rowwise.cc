@@ -244,6 +244,11 @@ DUET_CLONES void SoftmaxOverGroups(std::int64_t rows, std::int64_t groups, std::
   }
 }
 
+DUET_CLONES void AddRow(std::int64_t count, const float* a, const float* b, float* sum) {
+#pragma omp simd
+  for (std::int64_t i = 0; i < count; ++i) sum[i] = a[i] + b[i];
+}
+
 DUET_CLONES void GeluRow(std::int64_t count, float* x) {
 #pragma omp simd
   for (std::int64_t i = 0; i < count; ++i) x[i] = Gelu(x[i]);

@@ -1,4 +1,4 @@
-// The row-wise passes of a transformer: layer norm, softmax and GELU.
+// The row-wise passes of a transformer: layer norm, softmax, GELU, addition.
 // Compiled for several x86-64 levels; the best one for the CPU is chosen when the program loads.
 #ifndef DUET_NN_ONEDNN_ROWWISE_H_
 #define DUET_NN_ONEDNN_ROWWISE_H_
@@ -51,6 +51,9 @@ void RunningSoftmax(std::int64_t rows, std::int64_t columns, float* scores, floa
 // lane is a softmax over the groups. Rows are `stride` apart.
 inline constexpr std::int64_t kSoftmaxLanes = 8;
 void SoftmaxOverGroups(std::int64_t rows, std::int64_t groups, std::int64_t stride, float* scores);
+
+// sum = a + b; it may be one of them.
+void AddRow(std::int64_t count, const float* a, const float* b, float* sum);
 
 // x = gelu(x), the exact one, by erf.
 void GeluRow(std::int64_t count, float* x);

@@ -63,7 +63,8 @@ std::vector<std::vector<std::size_t>> Batches(absl::Span<const Prompt> prompts) 
 class FamilyNetwork final : public SamNetwork {
  public:
   // `encoder`: the model's own or its packed form.
-  FamilyNetwork(FamilyModel model, at::Device device, std::shared_ptr<EncoderSteps> encoder)
+  FamilyNetwork(FamilyModel model, at::Device device, std::shared_ptr<EncoderSteps> encoder,
+                int threads)
       : model_(std::move(model)), device_(device), encoder_(std::move(encoder)) {
     model_.weights->eval();
     model_.weights->to(device_);
@@ -71,7 +72,7 @@ class FamilyNetwork final : public SamNetwork {
     positions_ = model_.prompt_encoder->DensePositions();
     if (device_.is_cpu() &&
         PackedMaskDecoder::Supports(model_.mask_decoder->config, positions_.size(1))) {
-      packed_decoder_.emplace(model_.mask_decoder, positions_);
+      packed_decoder_.emplace(model_.mask_decoder, positions_, threads);
     }
   }
 
@@ -264,13 +265,13 @@ absl::StatusOr<std::unique_ptr<SamNetwork>> Load(const checkpoint::StateDict& st
       return status;
     }
     model->weights->eval();
+    const int threads = options.threads > 0 ? options.threads : nn::AvailableCores();
     std::shared_ptr<EncoderSteps> encoder = model->encoder;
     if (options.device == "cpu" && model->pack) {
       const auto precision = bf16 && nn::onednn::CpuGainsFromBFloat16()
                                  ? nn::onednn::Precision::kBFloat16
                                  : nn::onednn::Precision::kFloat32;
-      absl::StatusOr<std::shared_ptr<EncoderSteps>> packed =
-          model->pack(precision, options.threads > 0 ? options.threads : nn::AvailableCores());
+      absl::StatusOr<std::shared_ptr<EncoderSteps>> packed = model->pack(precision, threads);
       if (packed.ok()) {
         encoder = *std::move(packed);
         ReleaseFile(*model);
@@ -279,7 +280,7 @@ absl::StatusOr<std::unique_ptr<SamNetwork>> Load(const checkpoint::StateDict& st
       }
     }
     return std::make_unique<FamilyNetwork>(*std::move(model), at::Device(options.device),
-                                           std::move(encoder));
+                                           std::move(encoder), threads);
   });
 }
 

@@ -49,9 +49,15 @@ at::Tensor MaskDecoderHqImpl::OwnTokens() const {
 DecodedMasks MaskDecoderHqImpl::Refine(const DecodedMasks& masks, const at::Tensor& tokens,
                                        const at::Tensor& upscaled,
                                        const std::vector<at::Tensor>& high_res) {
+  return RefineWith(masks, tokens, embedding_maskfeature(upscaled), high_res);
+}
+
+DecodedMasks MaskDecoderHqImpl::RefineWith(const DecodedMasks& masks, const at::Tensor& tokens,
+                                           const at::Tensor& features,
+                                           const std::vector<at::Tensor>& high_res) {
   const std::int64_t hf_index = iou_index() + 1 + mask_tokens->weight.size(0);
   const at::Tensor weights = hf_mlp(tokens.select(1, hf_index)).unsqueeze(1);
-  const at::Tensor fine = MasksOf(weights, embedding_maskfeature(upscaled) + high_res.at(0));
+  const at::Tensor fine = MasksOf(weights, features + high_res.at(0));
   return {at::cat({masks.logits, fine}, 1), masks.iou_predictions};
 }
 

@@ -48,6 +48,10 @@ class MaskDecoderHqImpl : public MaskDecoderImpl {
   DecodedMasks Refine(const DecodedMasks& masks, const at::Tensor& tokens,
                       const at::Tensor& upscaled, const std::vector<at::Tensor>& high_res) override;
 
+  // Refine, with embedding_maskfeature(upscaled) computed before.
+  DecodedMasks RefineWith(const DecodedMasks& masks, const at::Tensor& tokens,
+                          const at::Tensor& features, const std::vector<at::Tensor>& high_res);
+
   torch::nn::Embedding hf_token{nullptr};
   Mlp hf_mlp{nullptr};
   FeatureUpscaling compress_vit_feat{nullptr}, embedding_encoder{nullptr};

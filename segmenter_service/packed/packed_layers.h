@@ -14,6 +14,7 @@
 #include "nn/onednn/bfloat16.h"
 #include "nn/onednn/matmul.h"
 #include "nn/onednn/rowwise.h"
+#include "segmenter_service/modeling/layers.h"
 
 namespace segmenter {
 
@@ -109,6 +110,8 @@ class RowNorm {
   std::vector<float> weight_, bias_;
   float eps_;
 };
+
+inline RowNorm NormOf(const LayerNorm2d& norm) { return {norm->weight, norm->bias, /*eps=*/1e-6}; }
 
 }  // namespace segmenter
 

@@ -7,11 +7,14 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "nn/onednn/rowwise.h"
 #include "nn/onednn/small_product.h"
+#include "segmenter_service/packed/packed_conv.h"
 #include "segmenter_service/packed/packed_layers.h"
+#include "segmenter_service/packed/packed_mask_feature.h"
 
 namespace segmenter {
 namespace {
@@ -342,9 +345,7 @@ class CellsToTokens {
     tokens.columns.Scores(with_positions, rows, dim_, scores);
     nn::onednn::SoftmaxOverGroups(rows, tokens.count, columns, scores);
     for (std::int64_t r = 0; r < rows; ++r) {
-      for (std::int64_t c = 0; c < dim_; ++c) {
-        result[r * dim_ + c] = cells[r * dim_ + c] + out_bias_[c];
-      }
+      nn::onednn::AddRow(dim_, cells + r * dim_, out_bias_.data(), result + r * dim_);
     }
     AddSmallProduct(scores, columns, 1, rows, tokens.count * kHeads, tokens.values.data(), dim_,
                     dim_, result, dim_);
@@ -397,7 +398,7 @@ struct Workspace {
 
 class PackedMaskDecoder::Impl {
  public:
-  Impl(MaskDecoder decoder, const at::Tensor& positions)
+  Impl(MaskDecoder decoder, const at::Tensor& positions, int threads)
       : decoder_(std::move(decoder)),
         dim_(positions.size(1)),
         grid_(positions.size(2)),
@@ -411,9 +412,13 @@ class PackedMaskDecoder::Impl {
         up1_(UpConv(decoder_->output_upscaling->conv1)),
         up2_(UpConv(decoder_->output_upscaling->conv2)),
         up_norm_(decoder_->output_upscaling->norm->weight, decoder_->output_upscaling->norm->bias,
-                 /*eps=*/1e-6) {
+                 /*eps=*/1e-6),
+        hq_(dynamic_cast<MaskDecoderHqImpl*>(decoder_.get())) {
     for (std::size_t i = 0; i < decoder_->transformer->layers->size(); ++i) {
       layers_.emplace_back(decoder_->transformer->layers->at<TwoWayAttentionBlockImpl>(i));
+    }
+    if (hq_ != nullptr && PackedConv3x3::Supported()) {
+      feature_.emplace(hq_->embedding_maskfeature, 4 * grid_, threads);
     }
     for (std::size_t i = 0; i < decoder_->output_hypernetworks_mlps->size(); ++i) {
       hypernetworks_.emplace_back(decoder_->output_hypernetworks_mlps->at<MlpImpl>(i));
@@ -470,8 +475,10 @@ class PackedMaskDecoder::Impl {
     for (std::int64_t i = apart; i < batch; ++i) decode(i, &workspaces_[0]);
 
     if (only_answers) return {decoded.logits, decoded.iou_predictions.slice(1, first, last)};
-    return decoder_->Select(decoder_->Refine(decoded, tokens, upscaled, high_res),
-                            multimask_output);
+    const DecodedMasks refined =
+        feature_.has_value() ? hq_->RefineWith(decoded, tokens, feature_->Run(upscaled), high_res)
+                             : decoder_->Refine(decoded, tokens, upscaled, high_res);
+    return decoder_->Select(refined, multimask_output);
   }
 
  private:
@@ -583,9 +590,7 @@ class PackedMaskDecoder::Impl {
         const std::int64_t rows = std::min(kCells, cells_ - first);
         const float* block = image + first * dim_;
         const auto add_positions = [&] {
-          const float* positions = positions_.data() + first * dim_;
-          for (std::int64_t i = 0; i < rows * dim_; ++i)
-            with_positions[i] = block[i] + positions[i];
+          nn::onednn::AddRow(rows * dim_, block, positions_.data() + first * dim_, with_positions);
         };
         add_positions();
         if (back != nullptr) {
@@ -672,6 +677,8 @@ class PackedMaskDecoder::Impl {
   std::vector<PackedMlp> hypernetworks_;
   const PackedColumns up1_, up2_;
   const RowNorm up_norm_;
+  MaskDecoderHqImpl* const hq_;  // decoder_, if it is HQ-SAM's
+  std::optional<PackedMaskFeature> feature_;
   std::vector<Workspace> workspaces_;  // of each thread
 };
 
@@ -682,8 +689,8 @@ bool PackedMaskDecoder::Supports(const MaskDecoderConfig& config, std::int64_t d
          internal % nn::onednn::kSmallProductColumns == 0;
 }
 
-PackedMaskDecoder::PackedMaskDecoder(MaskDecoder decoder, const at::Tensor& positions)
-    : impl_(std::make_unique<Impl>(std::move(decoder), positions)) {}
+PackedMaskDecoder::PackedMaskDecoder(MaskDecoder decoder, const at::Tensor& positions, int threads)
+    : impl_(std::make_unique<Impl>(std::move(decoder), positions, threads)) {}
 
 PackedMaskDecoder::~PackedMaskDecoder() = default;
 

@@ -27,14 +27,14 @@ class PackedMaskDecoder {
   // Whether the sizes are ones that it can do: the official ones are.
   static bool Supports(const MaskDecoderConfig& config, std::int64_t dim);
 
-  // Copies what it needs, but for what follows the masks (MaskDecoderImpl::Refine), which stays
-  // `decoder`'s. `positions` [1, C, grid, grid]. REQUIRES: Supports.
-  PackedMaskDecoder(MaskDecoder decoder, const at::Tensor& positions);
+  // Copies what it needs, but for most of what follows the masks (MaskDecoderImpl::Refine), which
+  // stays `decoder`'s. `positions` [1, C, grid, grid]. `threads`: OpenMP threads that Run will
+  // have. REQUIRES: Supports.
+  PackedMaskDecoder(MaskDecoder decoder, const at::Tensor& positions, int threads);
   ~PackedMaskDecoder();
 
   // What decoder->Select(decoder->forward(...), multimask_output) returns; arguments as forward's,
-  // on the CPU. Masks that are no answers are not made where the answers don't depend on them. Uses
-  // OpenMP's current number of threads.
+  // on the CPU. Masks that are no answers are not made where the answers don't depend on them.
   DecodedMasks Run(const at::Tensor& image_embeddings, const at::Tensor& sparse,
                    const at::Tensor& dense, const std::vector<at::Tensor>& high_res,
                    bool multimask_output);

@@ -51,7 +51,7 @@ class PackedMaskDecoderTest : public testing::TestWithParam<Case> {};
 TEST_P(PackedMaskDecoderTest, EqualsThePlainOne) {
   const Case& param = GetParam();
   torch::NoGradGuard no_grad;
-  nn::UseThreads(2);
+  const int threads = nn::UseThreads(2);
   MaskDecoder decoder = RandomDecoder(param.kind);
   const at::Tensor positions = at::randn({1, kDim, kGrid, kGrid});
   const at::Tensor image = at::randn({1, kDim, kGrid, kGrid});
@@ -65,7 +65,7 @@ TEST_P(PackedMaskDecoderTest, EqualsThePlainOne) {
   if (param.kind == Kind::kSam2) {
     high_res.push_back(at::randn({1, kDim / 4, 2 * kGrid, 2 * kGrid}));
   }
-  PackedMaskDecoder packed(decoder, positions);
+  PackedMaskDecoder packed(decoder, positions, threads);
 
   const DecodedMasks got = packed.Run(image, sparse, dense, high_res, param.multimask);
 

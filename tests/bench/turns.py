@@ -1,5 +1,6 @@
 """What the side_by_side.py of each layer share: weights in files, runtimes that are peers, and taking turns."""
 import json
+import random
 import statistics
 import subprocess
 import sys
@@ -89,10 +90,12 @@ def timed(work):
 
 
 def measure(contenders, runs, warmup=3):
-    """{name: function that returns milliseconds} → {name: [milliseconds]}; all take turns."""
+    """{name: function that returns milliseconds} → {name: [milliseconds]}; all take turns, each time in another order:
+    one that always follows the one that heats the processor most would pay for it."""
     times = {name: [] for name in contenders}
+    order = random.Random(1)
     for run in range(-warmup, runs):
-        for name, turn in contenders.items():
+        for name, turn in order.sample(sorted(contenders.items()), len(contenders)):
             time.sleep(PAUSE_S)
             try:
                 elapsed = turn()

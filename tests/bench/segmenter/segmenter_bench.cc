@@ -15,6 +15,7 @@
 #include "segmenter_service/modeling/mobile_sam.h"
 #include "segmenter_service/modeling/sam.h"
 #include "segmenter_service/modeling/sam2.h"
+#include "segmenter_service/rpc/mask_message.h"
 
 namespace segmenter {
 namespace {
@@ -113,18 +114,26 @@ void DecodeBoxes(benchmark::State& state) {
 }
 BENCHMARK(DecodeBoxes)->Arg(1)->Arg(16)->Unit(benchmark::kMillisecond)->UseRealTime();
 
-void RenderMask(benchmark::State& state) {
+// One object from its low-res logits to the message that holds it.
+void WriteMask(benchmark::State& state, const MaskFormats& formats) {
   const vision::Size original{static_cast<int>(state.range(0)), static_cast<int>(state.range(1))};
-  const vision::MaskRenderer renderer = MakeMaskRenderer(FitInput(original, 1024).value(), 256);
+  const InputGeometry geometry = FitInput(original, 1024).value();
   std::vector<float> logits;
   for (int y = 0; y < 256; ++y) {
     for (int x = 0; x < 256; ++x) {
       logits.push_back(static_cast<float>(10 - std::hypot(x - 128, y - 96) / 8));
     }
   }
-  for (auto _ : state) benchmark::DoNotOptimize(renderer.Render(logits));
+  for (auto _ : state) {
+    duet::segmenter::v1::Mask message;
+    const vision::MaskRenderer renderer = MakeMaskRenderer(geometry, 256);
+    benchmark::DoNotOptimize(WriteMask(renderer.Render(logits), {}, formats, &message));
+  }
 }
-BENCHMARK(RenderMask)->Args({1280, 960})->Args({4000, 3000})->Unit(benchmark::kMillisecond);
+void WriteMaskRle(benchmark::State& state) { WriteMask(state, {.coco_rle = true}); }
+BENCHMARK(WriteMaskRle)->Args({1280, 960})->Args({4000, 3000})->Unit(benchmark::kMillisecond);
+void WriteMaskPolygons(benchmark::State& state) { WriteMask(state, {.polygons = true}); }
+BENCHMARK(WriteMaskPolygons)->Args({1280, 960})->Args({4000, 3000})->Unit(benchmark::kMillisecond);
 
 void Preprocess(benchmark::State& state) {
   const cv::Mat picture(static_cast<int>(state.range(1)), static_cast<int>(state.range(0)), CV_8UC3,

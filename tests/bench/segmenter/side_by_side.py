@@ -2,12 +2,14 @@
 """Duet's segmenter beside the official Python code, ONNX Runtime and OpenVINO: the same weights, picture and threads,
 taking turns.
 
-usage: side_by_side.py DUET_WORKER [--models=vit_b,mobile_sam] [--encodes=3] [--runs=20] [--threads=2] [--json=FILE]
+usage: side_by_side.py DUET_WORKER [--models=vit_b,mobile_sam,hq_vit_tiny,sam2_hiera_tiny] [--encodes=3] [--runs=20]
+                       [--threads=2] [--skip=NAME,...] [--json=FILE]
 
 DUET_WORKER is build/release's bench_segmenter_turns. Weights are random, at official widths. Measured, milliseconds, min
 and median: the encoder alone; the prompt encoder and mask decoder for one point (three masks) and for 16 boxes; and a
-click on a 1280x960 picture whose embedding is there, Duet's from the gRPC call to three RLEs, the official predict() to
-three arrays. Before that the embeddings of one picture are compared.
+click on a 1280x960 picture whose embedding is there, Duet's from the gRPC call to RLEs, the official predict() to
+arrays. Of HQ-SAM and SAM 2 just the click. Before that the embeddings of one picture are compared. --skip leaves out
+slow encoders, as the table names them, for more turns of the others.
 """
 import argparse
 import contextlib
@@ -28,25 +30,41 @@ from turns import (Duet, largest_error, measure, onnx_runtime, openvino, print_r
 WIDTH, HEIGHT = 1280, 960
 
 
+# Whose predictor and embedding have other names, and whose encoders are those of the others.
+ONLY_CLICKS = ("hq_vit_tiny", "sam2_hiera_tiny")
+
+
+def official_model(name):
+    """The model that its authors' code makes, and a function from it to their predictor."""
+    if name == "sam2_hiera_tiny":
+        from sam2.build_sam import build_sam2
+        from sam2.sam2_image_predictor import SAM2ImagePredictor
+        return build_sam2("configs/sam2.1/sam2.1_hiera_t.yaml", None, device="cpu"), SAM2ImagePredictor
+    if name == "mobile_sam":
+        import mobile_sam as package
+    elif name == "hq_vit_tiny":
+        import segment_anything_hq as package
+    else:
+        import segment_anything as package
+    names = {"mobile_sam": "vit_t", "hq_vit_tiny": "vit_tiny"}
+    return package.sam_model_registry[names.get(name, name)](), package.SamPredictor
+
+
 def official(name, state):
-    """Meta's or MobileSAM's own model and predictor."""
+    """The authors' own model and predictor."""
     import torch
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if name == "mobile_sam":
-            import mobile_sam as package
-            model = package.sam_model_registry["vit_t"]()
-        else:
-            import segment_anything as package
-            model = package.sam_model_registry[name]()
+        model, predictor = official_model(name)
     found = model.load_state_dict({key: torch.from_numpy(array.copy()) for key, array in state.items()}, strict=False)
-    # TinyViT's classifier, which nobody asks, and what MobileSAM computes from other weights.
-    left = [key for key in found.missing_keys if "norm_head" not in key and ".head." not in key]
+    # What nobody asks about a picture: TinyViT's classifier, SAM 2's memory of a video's earlier ones.
+    unused = ("norm_head", ".head.", "mem", "obj_ptr", "no_obj", "mask_downsample", "obj_score")
+    left = [key for key in found.missing_keys if not any(part in key for part in unused)]
     if left or found.unexpected_keys:
         raise RuntimeError(f"{name}: {left} missing, {found.unexpected_keys} unexpected")
     model.train()  # TinyViT keeps its biases as they were when it last went from here to eval()
     model.eval()
-    return model, package.SamPredictor(model)
+    return model, predictor(model)
 
 
 def export(module, example, path):
@@ -81,10 +99,23 @@ def encoders(duet, model, folder, args):
                   **{name: lambda run=run: timed(lambda: run(array)) for name, run in peers.items()},
                   "official fp32": lambda: timed(lambda: model.image_encoder(x)),
                   "official bf16 (autocast)": lambda: timed(autocast(lambda: model.image_encoder(x)))}
-    return measure(contenders, args.encodes, warmup=1), errors
+    return measure({name: turn for name, turn in contenders.items() if name not in args.skip.split(",")},
+                   args.encodes, warmup=1), errors
 
 
-def decoders(duet, model, predictor, args):
+def clicks(duet, predictor, args):
+    def predict():
+        return predictor.predict(point_coords=np.array([[WIDTH // 2, HEIGHT // 2]]), point_labels=np.array([1]),
+                                 multimask_output=True)
+    return {
+        "click to masks": measure({"Duet fp32": lambda: duet("answer fp32"),
+                                   "official fp32": lambda: timed(predict)}, args.runs),
+        "click during an encode": measure({"Duet fp32": lambda: duet("answer_busy fp32"),
+                                           "Duet bf16": lambda: duet("answer_busy bf16")}, 1, warmup=1),
+    }
+
+
+def decoders(duet, model, args):
     import torch
     embedding = torch.randn(1, 256, 64, 64)
 
@@ -95,20 +126,12 @@ def decoders(duet, model, predictor, args):
                                   multimask_output=multimask)
     point = (torch.tensor([[[500.0, 375.0]]]), torch.ones(1, 1, dtype=torch.int))
     boxes = torch.tensor([[20.0 * i, 20.0 * i, 20.0 * i + 400, 20.0 * i + 300] for i in range(16)])
-
-    def predict():
-        return predictor.predict(point_coords=np.array([[WIDTH // 2, HEIGHT // 2]]), point_labels=np.array([1]),
-                                 multimask_output=True)
     return {
         "one point": measure({"Duet fp32": lambda: duet("click fp32"),
                               "official fp32": lambda: timed(lambda: decode(point, None, True))}, args.runs),
         "16 boxes": measure({"Duet fp32": lambda: duet("boxes fp32"),
                              "official fp32": lambda: timed(lambda: decode(None, boxes, False))},
                             max(3, args.runs // 4), warmup=1),
-        "click to masks": measure({"Duet fp32": lambda: duet("answer fp32"),
-                                   "official fp32": lambda: timed(predict)}, args.runs),
-        "click during an encode": measure({"Duet fp32": lambda: duet("answer_busy fp32"),
-                                           "Duet bf16": lambda: duet("answer_busy bf16")}, 1, warmup=1),
     }
 
 
@@ -128,7 +151,7 @@ def compare(name, args, folder):
         return workers[line.rpartition(" ")[2]].ask(line)
 
     result = {"embedding_error": {}}
-    reference = predictor.features.numpy()
+    reference = (predictor.features if hasattr(predictor, "features") else predictor._features["image_embed"]).numpy()
     for kind in ("fp32", "bf16"):
         try:
             duet(f"embed:{folder}/embedding {kind}")
@@ -136,8 +159,10 @@ def compare(name, args, folder):
             result["embedding_error"][kind] = largest_error([mine], [reference])
         except RuntimeError as error:
             print(f"  Duet {kind}: {error}", file=sys.stderr)
-    result.update(decoders(duet, model, predictor, args))
-    result["encoder"], result["peers_error"] = encoders(duet, model, folder, args)
+    result.update(clicks(duet, predictor, args))
+    if name not in ONLY_CLICKS:
+        result.update(decoders(duet, model, args))
+        result["encoder"], result["peers_error"] = encoders(duet, model, folder, args)
     result["gemm_gflops"] = {kind: duet(f"gemm {kind}") for kind in ("fp32", "bf16")}
     for worker in workers.values():
         worker.close()
@@ -150,6 +175,8 @@ def report(name, result):
           + "; prepacked GEMM " + ", ".join(f"{kind} {value:.0f} GFLOP/s"
                                             for kind, value in result["gemm_gflops"].items()))
     for what in ("encoder", "one point", "16 boxes", "click to masks", "click during an encode"):
+        if what not in result:
+            continue
         print_table(f"{name}, {what}", result[what])
         print_ratios(result[what])
     busy, idle = result["click during an encode"], result["click to masks"]["Duet fp32"]
@@ -160,7 +187,8 @@ def report(name, result):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encodes", type=int, default=3)
-    run_models(parser, "vit_b,mobile_sam", compare, report)
+    parser.add_argument("--skip", default="")
+    run_models(parser, "vit_b,mobile_sam,hq_vit_tiny,sam2_hiera_tiny", compare, report)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 // Duet's side of the comparison in side_by_side.py (tests/bench/turns.h).
-//   bench_segmenter_turns --save=vit_b|vit_h|mobile_sam:FILE    a model with random weights, as
-//   .pth
-//                                                               or .safetensors
+//   bench_segmenter_turns --save=NAME:FILE    a model with random weights, as .pth or .safetensors;
+//     NAME: vit_b, vit_h, mobile_sam, hq_vit_tiny, sam2_hiera_tiny
 //   bench_segmenter_turns CHECKPOINT PICTURE [--threads=2]
 //     input lines, each with fp32 or bf16 behind it; a process for each, since two networks' teams
 //     of threads hold each other up:
@@ -32,6 +31,7 @@
 #include "nn/threads.h"
 #include "segmenter_service/modeling/mobile_sam.h"
 #include "segmenter_service/modeling/sam.h"
+#include "segmenter_service/modeling/sam2.h"
 #include "serving/cpu.h"
 #include "tests/bench/turns.h"
 #include "tests/testing/segmenter_server.h"
@@ -161,6 +161,15 @@ absl::Status Save(const Module& module, const std::string& path) {
       if (parameter.key().find(part) != std::string::npos) parameter.value().normal_(0, 0.02);
     }
   }
+  // A trained decoder's masks are of a few pieces. Random kernels make noise, whose outline is most
+  // of the picture; with all taps alike a cell's pixels stay together.
+  for (auto& parameter : module->named_parameters()) {
+    if (parameter.key().find("output_upscaling") != std::string::npos &&
+        parameter.value().dim() == 4) {
+      parameter.value().copy_(
+          parameter.value().mean({2, 3}, /*keepdim=*/true).expand_as(parameter.value()));
+    }
+  }
   const checkpoint::StateDict state_dict = nn::ToStateDict(*module);
   return path.ends_with(".pth")
              ? checkpoint::WritePth(path, state_dict, std::nullopt)
@@ -168,7 +177,7 @@ absl::Status Save(const Module& module, const std::string& path) {
 }
 
 absl::Status Save(const std::string& name, const std::string& path) {
-  if (name == "mobile_sam") {
+  if (name == "mobile_sam" || name == "hq_vit_tiny") {
     MobileSamConfig config;
     config.image_encoder.layers = {
         {.dim = 64, .depth = 2, .hidden = 256},
@@ -176,7 +185,16 @@ absl::Status Save(const std::string& name, const std::string& path) {
         {.dim = 160, .depth = 6, .hidden = 640, .num_heads = 5, .window = 14, .stride = 1},
         {.dim = 320, .depth = 2, .hidden = 1280, .num_heads = 10, .window = 7},
     };
+    if (name == "hq_vit_tiny") {
+      config.mask_decoder.kind = MaskDecoderConfig::Kind::kHq;
+      config.mask_decoder.vit_dim = 160;
+    }
     return Save(MobileSam(config), path);
+  }
+  if (name == "sam2_hiera_tiny") {
+    Sam2Config config;
+    config.mask_decoder.kind = MaskDecoderConfig::Kind::kSam2;
+    return Save(Sam2(config), path);
   }
   SamConfig config;
   if (name == "vit_h") {

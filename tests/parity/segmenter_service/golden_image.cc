@@ -120,6 +120,13 @@ std::vector<Prompt> ReadPrompts(const Fixtures& fixtures, const std::string& nam
 
 }  // namespace
 
+std::string GoldenTestName(const testing::TestParamInfo<const char*>& info) {
+  std::string name = info.param;
+  std::replace_if(
+      name.begin(), name.end(), [](char c) { return c == '/' || c == '.'; }, '_');
+  return name;
+}
+
 GoldenImage ReadGoldenImage(const std::string& name) {
   const std::size_t slash = name.find('/');
   const std::string model = name.substr(0, slash), picture = name.substr(slash + 1);

@@ -4,6 +4,7 @@
 #define DUET_TESTS_PARITY_SEGMENTER_SERVICE_GOLDEN_IMAGE_H_
 
 #include <absl/types/span.h>
+#include <gtest/gtest.h>
 
 #include <cstddef>
 #include <opencv2/core/mat.hpp>
@@ -57,6 +58,13 @@ struct GoldenImage {
   std::vector<GoldenMap> maps;
   std::vector<GoldenPrompts> prompts;
 };
+
+// All of them, as ReadGoldenImage and a test's name want them. sam: a landscape, a portrait, a
+// strip.
+inline constexpr const char* kGoldenImages[] = {"sam/a0",        "sam/a1",        "sam/a2",
+                                                "mobile_sam/a0", "hq/a0",         "hq_tiny/a0",
+                                                "sam2.1_a/s2a0", "sam2.1_a/s2a1", "sam2.0_a/s2a0"};
+std::string GoldenTestName(const testing::TestParamInfo<const char*>& info);
 
 // `name`: "<model>/<picture>" as in goldens.json. Dies if a file is missing: the fixtures are part
 // of the repository.

@@ -143,17 +143,7 @@ TEST_P(RpcParityTest, AnswersEqualTheReference) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, RpcParityTest,
-                         testing::Values("sam/a0", "sam/a1", "sam/a2", "mobile_sam/a0", "hq/a0",
-                                         "hq_tiny/a0", "sam2.1_a/s2a0", "sam2.1_a/s2a1",
-                                         "sam2.0_a/s2a0"),
-                         [](const auto& info) {
-                           std::string name = info.param;
-                           std::replace_if(
-                               name.begin(), name.end(),
-                               [](char c) { return c == '/' || c == '.'; }, '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(Families, RpcParityTest, testing::ValuesIn(kGoldenImages), GoldenTestName);
 
 }  // namespace
 }  // namespace segmenter

@@ -181,18 +181,7 @@ TEST_P(SamParityTest, MasksOfBFloat16EmbeddingsAreNearlyTheSame) {
   EXPECT_GE(worst, kBFloat16MaskIou);
 }
 
-// sam: a landscape, a portrait and a strip.
-INSTANTIATE_TEST_SUITE_P(Families, SamParityTest,
-                         testing::Values("sam/a0", "sam/a1", "sam/a2", "mobile_sam/a0", "hq/a0",
-                                         "hq_tiny/a0", "sam2.1_a/s2a0", "sam2.1_a/s2a1",
-                                         "sam2.0_a/s2a0"),
-                         [](const auto& info) {
-                           std::string name = info.param;
-                           std::replace_if(
-                               name.begin(), name.end(),
-                               [](char c) { return c == '/' || c == '.'; }, '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(Families, SamParityTest, testing::ValuesIn(kGoldenImages), GoldenTestName);
 
 }  // namespace
 }  // namespace segmenter

@@ -21,7 +21,7 @@ absl::Status Serve(const detector::Options& options, serving::Process& process) 
         .Num("gflops_per_thread", speed.gflops_per_thread)
         .Str("warning", speed.warning);
   }
-  if (const std::string warning = options.precision == "bf16" ? nn::onednn::BFloat16Warning() : "";
+  if (const std::string warning = nn::onednn::BFloat16Warning(options.precision == "bf16");
       !warning.empty()) {
     serving::LogLine("bf16.slow", serving::LogLevel::kWarning).Str("warning", warning);
   }

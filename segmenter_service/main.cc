@@ -23,8 +23,7 @@ absl::Status Serve(const Options& options, serving::Process& process) {
     serving::LogLine("blas.slow", serving::LogLevel::kWarning).Str("warning", blas.warning);
   }
 
-  if (const std::string warning =
-          options.network.precision == "bf16" ? nn::onednn::BFloat16Warning() : "";
+  if (const std::string warning = nn::onednn::BFloat16Warning(options.network.precision == "bf16");
       !warning.empty()) {
     serving::LogLine("bf16.slow", serving::LogLevel::kWarning).Str("warning", warning);
   }

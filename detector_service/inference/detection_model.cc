@@ -95,11 +95,8 @@ absl::StatusOr<std::unique_ptr<Network>> MakeNetwork(const Modules& modules,
     return absl::FailedPreconditionError(
         "--precision=bf16: this CPU has no bf16 arithmetic (AVX512_BF16); use fp32");
   }
-  nn::onednn::CompileOptions compile;
-  if (bf16 && nn::onednn::CpuGainsFromBFloat16()) {
-    compile.precision = nn::onednn::Precision::kBFloat16;
-  }
-  auto packed = MakePackedNetwork(*modules, input_size, compile);
+  auto packed =
+      MakePackedNetwork(*modules, input_size, {.precision = nn::onednn::FasterPrecision(bf16)});
   if (bf16 || !absl::IsUnimplemented(packed.status())) return packed;
   return MakePlainNetwork(modules, options.device);
 }

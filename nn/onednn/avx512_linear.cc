@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
-#include <new>
 
 #include "nn/onednn/cpu.h"
+#include "nn/onednn/target_clones.h"
 #include "nn/onednn/vector_math.h"
 
 namespace nn::onednn {
@@ -111,30 +111,21 @@ template <int kHeight, int kVectors>
   }
 }
 
-#if defined(__x86_64__)
-#define DUET_AVX512 [[gnu::target("arch=x86-64-v4")]]
-#else
-#define DUET_AVX512
-#endif
-
 template <int kVectors>
-DUET_AVX512 void DoPiece(const Piece& piece, std::int64_t rows) {
+DUET_TARGET("x86-64-v4")
+void DoPiece(const Piece& piece, std::int64_t rows) {
   std::int64_t row = 0;
   for (; row + kRows <= rows; row += kRows) Tile<kRows, kVectors>(piece, row);
   if (row < rows) LastRows<kRows - 1, kVectors>(piece, row, rows - row);
 }
 
-float* AllocateFloats(std::int64_t count) {
-  auto* floats = static_cast<float*>(::operator new[](sizeof(float) * count, std::align_val_t{64}));
-  std::memset(floats, 0, sizeof(float) * count);
+AlignedArray<float> Zeros(std::int64_t count) {
+  AlignedArray<float> floats = AllocateAligned<float>(static_cast<std::size_t>(count));
+  std::fill_n(floats.get(), count, 0.0F);
   return floats;
 }
 
 }  // namespace
-
-void Avx512Linear::AlignedFree::operator()(float* p) const {
-  ::operator delete[](p, std::align_val_t{64});
-}
 
 bool Avx512Linear::Supported() { return CpuChannelBlock() == kVector; }
 
@@ -144,8 +135,8 @@ Avx512Linear::Avx512Linear(const float* weight, const float* bias, std::int64_t 
       out_(out),
       width_((out + kVector - 1) / kVector * kVector),
       epilogue_(epilogue),
-      panels_(AllocateFloats(in_ * width_)),
-      bias_(AllocateFloats(width_)) {
+      panels_(Zeros(in_ * width_)),
+      bias_(Zeros(width_)) {
   if (bias != nullptr) std::copy_n(bias, out, bias_.get());
 #pragma omp parallel for schedule(static)
   for (std::int64_t first = 0; first < width_; first += kPanel) {

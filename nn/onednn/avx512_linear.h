@@ -7,8 +7,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 
+#include "nn/onednn/aligned.h"
 #include "nn/onednn/matmul.h"
 
 namespace nn::onednn {
@@ -28,14 +28,10 @@ class Avx512Linear {
   std::size_t weight_bytes() const;
 
  private:
-  struct AlignedFree {
-    void operator()(float* p) const;
-  };
-
   const std::int64_t in_, out_, width_;  // width_: of all panels
   const Epilogue epilogue_;
-  std::unique_ptr<float[], AlignedFree> panels_;  // of 64 columns, the last narrower: [in, columns]
-  std::unique_ptr<float[], AlignedFree> bias_;    // [width_]
+  AlignedArray<float> panels_;  // of 64 columns, the last narrower: [in, columns]
+  AlignedArray<float> bias_;    // [width_]
 };
 
 }  // namespace nn::onednn

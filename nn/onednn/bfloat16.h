@@ -24,12 +24,6 @@ struct BFloat16Bits {
   out->bits = static_cast<std::uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
-// Rounds ties away from zero: three instructions less, for where softmax stores its weights.
-[[gnu::always_inline]] inline void StoreFast(float value, BFloat16Bits* out) {
-  out->bits = static_cast<std::uint16_t>((std::bit_cast<std::uint32_t>(value) + 0x8000) >> 16);
-}
-[[gnu::always_inline]] inline void StoreFast(float value, float* out) { *out = value; }
-
 }  // namespace nn::onednn
 
 #endif  // DUET_NN_ONEDNN_BFLOAT16_H_

@@ -15,13 +15,13 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <new>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <string>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "nn/onednn/aligned.h"
 #include "nn/onednn/arena.h"
 #include "nn/onednn/conv_primitive.h"
 #include "nn/onednn/cpu.h"
@@ -104,14 +104,8 @@ double CpuMilliseconds() {
   return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
 }
 
-struct AlignedFree {
-  void operator()(std::byte* p) const { ::operator delete[](p, std::align_val_t{64}); }
-};
-using AlignedBytes = std::unique_ptr<std::byte[], AlignedFree>;
-
-AlignedBytes Allocate(std::size_t bytes) {
-  AlignedBytes p(static_cast<std::byte*>(
-      ::operator new[](std::max<std::size_t>(bytes, 64), std::align_val_t{64})));
+AlignedArray<std::byte> Allocate(std::size_t bytes) {
+  AlignedArray<std::byte> p = AllocateAligned<std::byte>(bytes);
   std::memset(p.get(), 0, bytes);
   return p;
 }
@@ -133,11 +127,11 @@ class CompiledProgram final : public Program {
   std::vector<std::function<void()>> steps;
   std::vector<memory> inputs;  // those that read the caller's picture
   std::vector<Output> outputs;
-  std::vector<AlignedBytes> output_data;
+  std::vector<AlignedArray<std::byte>> output_data;
   std::size_t packed_weight_bytes = 0;
   std::size_t arena_size = 0;
-  AlignedBytes arena;
-  AlignedBytes scratchpad;
+  AlignedArray<std::byte> arena;
+  AlignedArray<std::byte> scratchpad;
   int winograd = 0;
 };
 

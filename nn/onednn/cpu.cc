@@ -67,10 +67,14 @@ bool CpuGainsFromBFloat16() {
   return gains;
 }
 
-std::string BFloat16Warning() {
-  return !CpuHasBFloat16() || CpuGainsFromBFloat16()
-             ? ""
-             : "this CPU multiplies bf16 slower than float32: computing in float32";
+Precision FasterPrecision(bool bf16_allowed) {
+  return bf16_allowed && CpuGainsFromBFloat16() ? Precision::kBFloat16 : Precision::kFloat32;
+}
+
+std::string BFloat16Warning(bool bf16_allowed) {
+  return bf16_allowed && CpuHasBFloat16() && !CpuGainsFromBFloat16()
+             ? "this CPU multiplies bf16 slower than float32: computing in float32"
+             : "";
 }
 
 int CpuChannelBlock() {

@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "nn/onednn/program.h"
+
 namespace nn::onednn {
 
 // True if it multiplies bf16 in hardware.
@@ -14,8 +16,11 @@ bool CpuHasBFloat16();
 // call, some 30 ms on the calling thread; thread-safe.
 bool CpuGainsFromBFloat16();
 
-// For the log, if someone allowed bf16 and won't get it; else empty.
-std::string BFloat16Warning();
+// What to compute in: bf16 if it is allowed and faster.
+Precision FasterPrecision(bool bf16_allowed);
+
+// For the log, if bf16 is allowed and won't be used; else empty.
+std::string BFloat16Warning(bool bf16_allowed);
 
 // Channels that lie together in blocked tensors: 16 with AVX-512, 8 with AVX2, else 0: there are no
 // fast convolutions then.

@@ -66,7 +66,7 @@ constexpr IntLanes kPlaces = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 
   }
 }
 
-// Rounds as StoreFast. Always all lanes.
+// Rounds ties away from zero: three instructions less than Store. Always all lanes.
 [[gnu::always_inline]] inline void StoreLanes(const Lanes& x, std::int64_t, const Lanes&,
                                               BFloat16Bits* p) {
   BitLanes bits;

@@ -22,13 +22,14 @@ struct SoftmaxState {
   float sum = 0;  // of exp(z - largest)
 };
 
+inline constexpr std::int64_t kSoftmaxPadding = 16;
+
 // Unnormalised softmax of one query over `height` rows of a grid of keys, `width` wide:
 //   z[y, x] = scores[y, x] · scale + bias_y[y] + bias_x[x],   output[y, x] = exp(z - largest).
-// Returns what was weighted with earlier parts' outputs is to be multiplied by. Dividing by the sum
-// after the product with V is keys / d times cheaper. `scores` is overwritten. REQUIRES: a float32
+// Returns the factor for what was weighted with earlier parts' outputs. Dividing by the sum after
+// the product with V is keys / d times cheaper. `scores` is overwritten. REQUIRES: a float32
 // `output` is `scores`; kSoftmaxPadding floats behind `scores` and biases are there. They stay as
 // they are, but what lies behind a bf16 `output` is overwritten.
-inline constexpr std::int64_t kSoftmaxPadding = 16;
 float SoftmaxRow(float* scores, std::int64_t height, std::int64_t width, float scale,
                  const float* bias_y, const float* bias_x, SoftmaxState* state, float* output);
 float SoftmaxRow(float* scores, std::int64_t height, std::int64_t width, float scale,
@@ -55,7 +56,7 @@ void SoftmaxOverGroups(std::int64_t rows, std::int64_t groups, std::int64_t stri
 // sum = a + b; it may be one of them.
 void AddRow(std::int64_t count, const float* a, const float* b, float* sum);
 
-// x = gelu(x), the exact one, by erf.
+// x = gelu(x), the exact one: not the approximation by tanh.
 void GeluRow(std::int64_t count, float* x);
 
 }  // namespace nn::onednn

@@ -9,4 +9,12 @@
 #define DUET_CLONES
 #endif
 
+// DUET_TARGET compiles a function for one level only: x86-64-v4 is AVX-512, -v3 AVX2. On other
+// processors the compiler makes of its vectors what it can.
+#if defined(__x86_64__)
+#define DUET_TARGET(level) [[gnu::target("arch=" level)]]
+#else
+#define DUET_TARGET(level)
+#endif
+
 #endif  // DUET_NN_ONEDNN_TARGET_CLONES_H_

@@ -6,8 +6,8 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
-#include <new>
 
+#include "nn/onednn/target_clones.h"
 #include "nn/onednn/vector_math.h"
 
 namespace nn::onednn {
@@ -326,29 +326,14 @@ template <int kBlock, typename T>
   }
 }
 
-// x86-64-v4 and -v3 are AVX-512 and AVX2; elsewhere the compiler makes of the vectors what it can.
-#if defined(__x86_64__)
-#define DUET_TARGET(level) [[gnu::target("arch=" level)]]
-#else
-#define DUET_TARGET(level)
-#endif
-
 DUET_TARGET("x86-64-v4") void DoBlocksOf16(const Job<float>& job) { Do<16>(job); }
 DUET_TARGET("x86-64-v4") void DoBlocksOf16(const Job<BFloat16Bits>& job) { Do<16>(job); }
 DUET_TARGET("x86-64-v3") void DoBlocksOf8(const Job<float>& job) { Do<8>(job); }
 DUET_TARGET("x86-64-v3") void DoBlocksOf8(const Job<BFloat16Bits>& job) { Do<8>(job); }
 
-float* AllocateFloats(std::size_t count) {
-  return static_cast<float*>(::operator new[](sizeof(float) * count, std::align_val_t{64}));
-}
-
 int DivideUp(int a, int b) { return (a + b - 1) / b; }
 
 }  // namespace
-
-void WinogradConv::AlignedFree::operator()(float* p) const {
-  ::operator delete[](p, std::align_val_t{64});
-}
 
 WinogradConv::WinogradConv(const WinogradShape& shape, const float* weight, const float* bias,
                            int threads)
@@ -357,8 +342,8 @@ WinogradConv::WinogradConv(const WinogradShape& shape, const float* weight, cons
       tile_count_(DivideUp(shape.height, kTile) * DivideUp(shape.width, kTile)),
       group_count_(DivideUp(tile_count_, kGroup)),
       parts_(1),
-      weight_(AllocateFloats(weight_bytes() / sizeof(float))),
-      bias_(AllocateFloats(shape.out_channels)) {
+      weight_(AllocateAligned<float>(weight_bytes() / sizeof(float))),
+      bias_(AllocateAligned<float>(shape.out_channels)) {
   // Every thread gets the same number of groups, or of parts of the few that there are.
   const int out_blocks = shape.out_channels / shape.block;
   if (group_count_ >= threads) {

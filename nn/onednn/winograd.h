@@ -13,9 +13,9 @@
 #define DUET_NN_ONEDNN_WINOGRAD_H_
 
 #include <cstddef>
-#include <memory>
 
 #include "nn/activation.h"
+#include "nn/onednn/aligned.h"
 #include "nn/onednn/bfloat16.h"
 
 namespace nn::onednn {
@@ -51,18 +51,14 @@ class WinogradConv {
  private:
   std::size_t ScratchFloats() const;  // of one thread
 
-  struct AlignedFree {
-    void operator()(float* p) const;
-  };
-
   const WinogradShape shape_;
   const int threads_;
   int tile_count_;
-  int group_count_;                               // of tiles
-  int group_tiles_;                               // in a group, but for the last
-  int parts_;                                     // that the output channels are done in
-  std::unique_ptr<float[], AlignedFree> weight_;  // [36][out / block][used_channels][block]
-  std::unique_ptr<float[], AlignedFree> bias_;
+  int group_count_;             // of tiles
+  int group_tiles_;             // in a group, but for the last
+  int parts_;                   // that the output channels are done in
+  AlignedArray<float> weight_;  // [36][out / block][used_channels][block]
+  AlignedArray<float> bias_;
 };
 
 }  // namespace nn::onednn

@@ -268,10 +268,8 @@ absl::StatusOr<std::unique_ptr<SamNetwork>> Load(const checkpoint::StateDict& st
     const int threads = options.threads > 0 ? options.threads : nn::AvailableCores();
     std::shared_ptr<EncoderSteps> encoder = model->encoder;
     if (options.device == "cpu" && model->pack) {
-      const auto precision = bf16 && nn::onednn::CpuGainsFromBFloat16()
-                                 ? nn::onednn::Precision::kBFloat16
-                                 : nn::onednn::Precision::kFloat32;
-      absl::StatusOr<std::shared_ptr<EncoderSteps>> packed = model->pack(precision, threads);
+      absl::StatusOr<std::shared_ptr<EncoderSteps>> packed =
+          model->pack(nn::onednn::FasterPrecision(bf16), threads);
       if (packed.ok()) {
         encoder = *std::move(packed);
         ReleaseFile(*model);

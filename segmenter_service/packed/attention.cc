@@ -180,24 +180,21 @@ std::vector<std::byte> GridAttention<T>::PackTables(const float* rel_pos_h,
   // Upstream reads entry query - key + side - 1. Reversed, the entries of one query are consecutive
   // and rise with the key: entry key - query + side - 1.
   const std::int64_t count = 2 * side_ - 1;
+  const auto entry = [&](std::int64_t i, std::int64_t c) {
+    const float* table = i < count ? rel_pos_h : rel_pos_w;
+    return table[(count - 1 - i % count) * head_dim_ + c];
+  };
   if constexpr (kFloat<T>) {  // [head_dim, bias_width_]
     std::vector<std::byte> packed(sizeof(float) * head_dim_ * bias_width_);
     auto* out = reinterpret_cast<float*>(packed.data());
     for (std::int64_t c = 0; c < head_dim_; ++c) {
-      for (std::int64_t i = 0; i < count; ++i) {
-        out[c * bias_width_ + i] = rel_pos_h[(count - 1 - i) * head_dim_ + c];
-        out[c * bias_width_ + count + i] = rel_pos_w[(count - 1 - i) * head_dim_ + c];
-      }
+      for (std::int64_t i = 0; i < 2 * count; ++i) out[c * bias_width_ + i] = entry(i, c);
     }
     return packed;
   } else {
-    std::vector<T> reversed(2 * count * head_dim_);
-    for (std::int64_t i = 0; i < count; ++i) {
-      for (std::int64_t c = 0; c < head_dim_; ++c) {
-        reversed[i * head_dim_ + c] = FromFloat<T>(rel_pos_h[(count - 1 - i) * head_dim_ + c]);
-        reversed[(count + i) * head_dim_ + c] =
-            FromFloat<T>(rel_pos_w[(count - 1 - i) * head_dim_ + c]);
-      }
+    std::vector<T> reversed;  // [2 * count, head_dim]
+    for (std::int64_t i = 0; i < 2 * count; ++i) {
+      for (std::int64_t c = 0; c < head_dim_; ++c) reversed.push_back(FromFloat<T>(entry(i, c)));
     }
     std::vector<std::byte> packed(bias_->packed_bytes());
     bias_->Pack(reversed.data(), 1, head_dim_, packed.data());

@@ -411,8 +411,7 @@ class PackedMaskDecoder::Impl {
         iou_head_(*decoder_->iou_prediction_head),
         up1_(UpConv(decoder_->output_upscaling->conv1)),
         up2_(UpConv(decoder_->output_upscaling->conv2)),
-        up_norm_(decoder_->output_upscaling->norm->weight, decoder_->output_upscaling->norm->bias,
-                 /*eps=*/1e-6),
+        up_norm_(NormOf(decoder_->output_upscaling->norm)),
         hq_(dynamic_cast<MaskDecoderHqImpl*>(decoder_.get())) {
     for (std::size_t i = 0; i < decoder_->transformer->layers->size(); ++i) {
       layers_.emplace_back(decoder_->transformer->layers->at<TwoWayAttentionBlockImpl>(i));

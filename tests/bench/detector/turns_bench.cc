@@ -47,7 +47,7 @@ absl::StatusOr<std::unique_ptr<detector::Network>> LoadNetwork(const std::string
   nn::onednn::CompileOptions options;
   if (form == "bf16") {
     if (!nn::onednn::CpuHasBFloat16()) return absl::UnimplementedError("no bf16 on this CPU");
-    if (nn::onednn::CpuGainsFromBFloat16()) options.precision = nn::onednn::Precision::kBFloat16;
+    options.precision = nn::onednn::FasterPrecision(/*bf16_allowed=*/true);
   }
   return detector::MakePackedNetwork(**model, size, options);
 }

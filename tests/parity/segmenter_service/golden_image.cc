@@ -12,6 +12,7 @@
 #include <iostream>
 #include <iterator>
 #include <limits>
+#include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <utility>
 
@@ -176,6 +177,20 @@ GoldenImage ReadGoldenImage(const std::string& name) {
     image.prompts.push_back(std::move(prompts));
   }
   return image;
+}
+
+std::string ReadSidecar(const GoldenImage& golden, bool dynamic_multimask) {
+  std::ifstream file(golden.checkpoint + ".json");
+  std::string text{std::istreambuf_iterator<char>(file), {}};
+  if (!dynamic_multimask) {
+    text.insert(text.find('{') + 1, "\"dynamic_multimask_via_stability\": false, ");
+  }
+  return text;
+}
+
+double MaskIou(const cv::Mat& a, const cv::Mat& b) {
+  const cv::Mat in_a = a != 0, in_b = b != 0;
+  return static_cast<double>(cv::countNonZero(in_a & in_b)) / cv::countNonZero(in_a | in_b);
 }
 
 double LogitError(absl::Span<const float> logits, std::size_t size, const GoldenPrompts& golden) {

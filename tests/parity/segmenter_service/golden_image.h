@@ -78,6 +78,13 @@ inline constexpr double kLogitTolerance = 1e-3;
 inline constexpr double kIouTolerance = 1e-5;
 inline constexpr double kMaskIou = 0.9999;
 
+// The text of the file beside the checkpoint, which may say otherwise that SAM 2 answers with its
+// best mask where the single one is unstable.
+std::string ReadSidecar(const GoldenImage& golden, bool dynamic_multimask);
+
+// Of what isn't 0.
+double MaskIou(const cv::Mat& a, const cv::Mat& b);
+
 // The largest difference to those that were recorded. `logits` [prompts, masks, size, size].
 double LogitError(absl::Span<const float> logits, std::size_t size, const GoldenPrompts& golden);
 

@@ -10,7 +10,6 @@
 #include <iterator>
 #include <map>
 #include <memory>
-#include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <string>
 #include <utility>
@@ -42,9 +41,7 @@ class Server {
       checkpoint = folder / std::filesystem::path(golden.checkpoint).filename();
       std::filesystem::copy_file(golden.checkpoint, checkpoint,
                                  std::filesystem::copy_options::overwrite_existing);
-      std::string sidecar = Read(golden.checkpoint + ".json");
-      sidecar.insert(sidecar.find('{') + 1, "\"dynamic_multimask_via_stability\": false, ");
-      std::ofstream(checkpoint + ".json") << sidecar;
+      std::ofstream(checkpoint + ".json") << ReadSidecar(golden, /*dynamic_multimask=*/false);
     }
     absl::StatusOr<std::shared_ptr<const ServedModel>> model =
         LoadModel(checkpoint, {.threads = 2, .hq_token_only = hq_token_only});
@@ -92,10 +89,6 @@ class Server {
 
 bool IsEmpty(const Prompt& prompt) {
   return prompt.points.empty() && !prompt.box && prompt.mask_logits.empty();
-}
-
-double MaskIou(const cv::Mat& a, const cv::Mat& b) {
-  return static_cast<double>(cv::countNonZero(a & b)) / cv::countNonZero(a | b);
 }
 
 class RpcParityTest : public testing::TestWithParam<const char*> {};

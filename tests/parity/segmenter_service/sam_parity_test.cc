@@ -6,8 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
@@ -31,13 +29,8 @@ std::unique_ptr<SamNetwork> Load(const GoldenImage& golden, const NetworkOptions
                                  bool dynamic_multimask) {
   absl::StatusOr<checkpoint::Checkpoint> file = checkpoint::ReadCheckpoint(golden.checkpoint);
   EXPECT_THAT(file, duet_testing::IsOk());
-  std::ifstream sidecar_file(golden.checkpoint + ".json");
-  std::string sidecar{std::istreambuf_iterator<char>(sidecar_file), {}};
-  if (!dynamic_multimask) {
-    sidecar.insert(sidecar.find('{') + 1, "\"dynamic_multimask_via_stability\": false, ");
-  }
   absl::StatusOr<std::unique_ptr<SamNetwork>> loaded =
-      LoadNetwork(file->state_dict, options, sidecar);
+      LoadNetwork(file->state_dict, options, ReadSidecar(golden, dynamic_multimask));
   EXPECT_THAT(loaded, duet_testing::IsOk());
   return *std::move(loaded);
 }
@@ -49,18 +42,6 @@ std::string Sha256(const std::vector<float>& values) {
   std::string hex;
   for (const unsigned char byte : digest) absl::StrAppend(&hex, absl::Hex(byte, absl::kZeroPad2));
   return hex;
-}
-
-double MaskIou(const vision::Mask& mask, const cv::Mat& golden) {
-  std::int64_t both = 0, total = 0, area = 0;
-  for (const vision::Span& span : mask.spans) {
-    for (int x = span.x_begin; x < span.x_end; ++x) both += golden.at<std::uint8_t>(span.y, x) != 0;
-    area += span.x_end - span.x_begin;
-  }
-  for (int y = 0; y < golden.rows; ++y) {
-    for (int x = 0; x < golden.cols; ++x) total += golden.at<std::uint8_t>(y, x) != 0;
-  }
-  return static_cast<double>(both) / static_cast<double>(area + total - both);
 }
 
 // The largest difference of the values that were recorded.
@@ -141,7 +122,7 @@ TEST_P(SamParityTest, PictureToMaskEqualsTheReference) {
     }
     EXPECT_LE(LogitError(logits, masks.size, expected), kLogitTolerance);
     const vision::RenderedMask rendered = renderer.Render(masks.Logits(0, 0));
-    EXPECT_GE(MaskIou(rendered.mask, expected.first_mask), kMaskIou);
+    EXPECT_GE(MaskIou(vision::ToPixels(rendered.mask), expected.first_mask), kMaskIou);
   }
 }
 
@@ -174,7 +155,7 @@ TEST_P(SamParityTest, MasksOfBFloat16EmbeddingsAreNearlyTheSame) {
       for (int mask = 0; mask < exact.masks_per_prompt; ++mask) {
         const vision::Mask one = renderer.Render(exact.Logits(i, mask)).mask;
         const vision::Mask other = renderer.Render(rounded.Logits(i, mask)).mask;
-        worst = std::min(worst, MaskIou(one, vision::ToPixels(other)));
+        worst = std::min(worst, MaskIou(vision::ToPixels(one), vision::ToPixels(other)));
       }
     }
   }

@@ -9,6 +9,7 @@
 
 #include "nn/onednn/cpu.h"
 #include "nn/threads.h"
+#include "tests/unit/segmenter_service/tensor_error.h"
 
 namespace segmenter {
 namespace {
@@ -34,10 +35,6 @@ ImageEncoderViT RandomEncoder(const ImageEncoderConfig& config) {
   }
   encoder->eval();
   return encoder;
-}
-
-double Error(const at::Tensor& got, const at::Tensor& want) {
-  return ((got - want).abs().max() / want.abs().max()).item<double>();
 }
 
 void ExpectBlocksEqualThePlainOnes(const ImageEncoderConfig& config,

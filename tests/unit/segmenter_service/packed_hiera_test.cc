@@ -6,6 +6,7 @@
 
 #include "nn/onednn/cpu.h"
 #include "nn/threads.h"
+#include "tests/unit/segmenter_service/tensor_error.h"
 
 namespace segmenter {
 namespace {
@@ -37,11 +38,6 @@ Sam2 RandomModel() {
   }
   model->eval();
   return model;
-}
-
-double Error(const at::Tensor& got, const at::Tensor& want) {
-  EXPECT_EQ(got.sizes(), want.sizes());
-  return ((got - want).abs().max() / want.abs().max()).item<double>();
 }
 
 void ExpectStepsEqualThePlainOnes(nn::onednn::Precision precision, double tolerance) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "nn/threads.h"
+#include "tests/unit/segmenter_service/tensor_error.h"
 
 namespace segmenter {
 namespace {
@@ -32,11 +33,6 @@ MaskDecoder RandomDecoder(Kind kind, bool hq_token_only = false) {
   }
   decoder->eval();
   return decoder;
-}
-
-double Error(const at::Tensor& got, const at::Tensor& want) {
-  EXPECT_EQ(got.sizes(), want.sizes());
-  return ((got - want).abs().max() / want.abs().max()).item<double>();
 }
 
 struct Case {

@@ -7,6 +7,7 @@
 #include "nn/onednn/cpu.h"
 #include "nn/threads.h"
 #include "tests/testing/status_matchers.h"
+#include "tests/unit/segmenter_service/tensor_error.h"
 
 namespace segmenter {
 namespace {
@@ -37,11 +38,6 @@ TinyViT RandomEncoder(const TinyViTConfig& config) {
   }
   encoder->eval();
   return encoder;
-}
-
-double Error(const at::Tensor& got, const at::Tensor& want) {
-  EXPECT_EQ(got.sizes(), want.sizes());
-  return ((got - want).abs().max() / want.abs().max()).item<double>();
 }
 
 // The plain encoder's map as the packed one's tokens.

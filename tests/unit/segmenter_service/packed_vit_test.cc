@@ -9,13 +9,10 @@
 
 #include "nn/onednn/cpu.h"
 #include "nn/threads.h"
+#include "tests/unit/segmenter_service/tensor_error.h"
 
 namespace segmenter {
 namespace {
-
-double Error(const at::Tensor& got, const at::Tensor& want) {
-  return ((got - want).abs().max() / want.abs().max()).item<double>();
-}
 
 // From pixels to the embedding. `out_channels`: whole channel blocks or not.
 void ExpectEncodesAsThePlainOne(std::int64_t out_channels, nn::onednn::Precision precision,

@@ -19,7 +19,8 @@ namespace {
 constexpr int kMaxScans = 100;
 
 // libjpeg reports through callbacks and leaves by longjmp; no object with a destructor lives in the
-// frames it skips.
+// frames it skips, and no callback throws. What our own calls throw passes through Decode only,
+// whose caller owns everything.
 struct ErrorState {
   jpeg_error_mgr manager;  // first: libjpeg hands back a pointer to it
   std::jmp_buf leave;
@@ -72,14 +73,30 @@ void CmykToBgr(const std::uint8_t* cmyk, int width, std::uint8_t* bgr) {
   }
 }
 
-// Fills `image` (created here) and returns whether libjpeg got to the end. `row`: scratch for CMYK.
-bool Decode(std::string_view bytes, jpeg_decompress_struct* info, ErrorState* state, cv::Mat* image,
-            std::vector<std::uint8_t>* row) {
-  if (setjmp(state->leave) != 0) return false;
-  jpeg_create_decompress(info);
+// libjpeg's state; released whichever way the frame ends.
+struct Decompressor {
+  jpeg_decompress_struct info{};
   jpeg_progress_mgr progress{};
-  progress.progress_monitor = &OnProgress;
-  info->progress = &progress;
+  ErrorState errors{};
+
+  Decompressor() {
+    info.err = jpeg_std_error(&errors.manager);
+    errors.manager.error_exit = &OnError;
+    errors.manager.emit_message = &OnMessage;
+    progress.progress_monitor = &OnProgress;
+  }
+  Decompressor(const Decompressor&) = delete;
+  Decompressor& operator=(const Decompressor&) = delete;
+  ~Decompressor() { jpeg_destroy_decompress(&info); }
+};
+
+// Fills `image` (created here) and returns whether libjpeg got to the end. `row`: scratch for CMYK.
+bool Decode(std::string_view bytes, Decompressor* decompressor, cv::Mat* image,
+            std::vector<std::uint8_t>* row) {
+  jpeg_decompress_struct* const info = &decompressor->info;
+  if (setjmp(decompressor->errors.leave) != 0) return false;
+  jpeg_create_decompress(info);
+  info->progress = &decompressor->progress;
   jpeg_mem_src(info, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
   jpeg_read_header(info, TRUE);
   const bool cmyk = info->num_components == 4;
@@ -100,17 +117,14 @@ bool Decode(std::string_view bytes, jpeg_decompress_struct* info, ErrorState* st
 }  // namespace
 
 absl::StatusOr<cv::Mat> DecodeJpeg(std::string_view bytes) {
-  jpeg_decompress_struct info{};
-  ErrorState state{};
-  info.err = jpeg_std_error(&state.manager);
-  state.manager.error_exit = &OnError;
-  state.manager.emit_message = &OnMessage;
+  Decompressor decompressor;
   cv::Mat image;
   std::vector<std::uint8_t> row;
-  const bool decoded = Decode(bytes, &info, &state, &image, &row);
-  const bool several_scans = decoded && jpeg_has_multiple_scans(&info);
-  jpeg_destroy_decompress(&info);
-  if (!decoded) {
+  const ErrorState& state = decompressor.errors;
+  if (!Decode(bytes, &decompressor, &image, &row)) {
+    if (state.manager.msg_code == JERR_OUT_OF_MEMORY) {
+      return absl::ResourceExhaustedError("no memory to decode the JPEG");
+    }
     return absl::InvalidArgumentError(absl::StrCat("the JPEG cannot be decoded: ", state.message));
   }
   if (state.damage[0] != '\0') {
@@ -119,7 +133,7 @@ absl::StatusOr<cv::Mat> DecodeJpeg(std::string_view bytes) {
   }
   // With one scan all pixels may be there though the end marker isn't; with several, the rest of
   // them is missing.
-  if (state.end_missing && several_scans) {
+  if (state.end_missing && jpeg_has_multiple_scans(&decompressor.info)) {
     return absl::InvalidArgumentError("the JPEG is cut off: its last scans are missing");
   }
   return image;

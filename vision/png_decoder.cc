@@ -4,16 +4,20 @@
 #include <png.h>
 
 #include <csetjmp>
+#include <cstdlib>
 #include <cstring>
 #include <vector>
 
 namespace vision {
 namespace {
 
-// libpng leaves by longjmp; no object with a destructor lives in the frames it skips.
+// libpng leaves by longjmp; no object with a destructor lives in the frames it skips, and no
+// callback throws. What our own calls throw passes through Decode only, whose caller owns
+// everything.
 struct ReadState {
   std::string_view rest;
   char message[160] = "";
+  bool no_memory = false;
 };
 
 [[noreturn]] void OnError(png_structp png, png_const_charp message) {
@@ -30,6 +34,28 @@ void Read(png_structp png, png_bytep to, std::size_t count) {
   std::memcpy(to, state->rest.data(), count);
   state->rest.remove_prefix(count);
 }
+
+png_voidp Allocate(png_structp png, png_alloc_size_t size) {
+  void* const memory = std::malloc(size);
+  if (memory == nullptr) static_cast<ReadState*>(png_get_mem_ptr(png))->no_memory = true;
+  return memory;
+}
+
+void Free(png_structp, png_voidp memory) { std::free(memory); }
+
+// libpng's state; released whichever way the frame ends.
+struct Reader {
+  png_structp png;
+  png_infop info;
+
+  explicit Reader(ReadState* state)
+      : png(png_create_read_struct_2(PNG_LIBPNG_VER_STRING, state, &OnError, &OnWarning, state,
+                                     &Allocate, &Free)),
+        info(png == nullptr ? nullptr : png_create_info_struct(png)) {}
+  Reader(const Reader&) = delete;
+  Reader& operator=(const Reader&) = delete;
+  ~Reader() { png_destroy_read_struct(&png, &info, nullptr); }
+};
 
 bool Decode(png_structp png, png_infop info, cv::Mat* image, std::vector<png_bytep>* rows) {
   if (setjmp(png_jmpbuf(png)) != 0) return false;
@@ -64,18 +90,15 @@ bool Decode(png_structp png, png_infop info, cv::Mat* image, std::vector<png_byt
 
 absl::StatusOr<cv::Mat> DecodePng(std::string_view bytes) {
   ReadState state{.rest = bytes};
-  png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &state, &OnError, &OnWarning);
-  png_infop info = png == nullptr ? nullptr : png_create_info_struct(png);
-  if (info == nullptr) {
-    png_destroy_read_struct(&png, nullptr, nullptr);
+  const Reader reader(&state);
+  if (reader.info == nullptr) {
     return absl::ResourceExhaustedError("no memory to decode the PNG");
   }
-  png_set_read_fn(png, &state, &Read);
+  png_set_read_fn(reader.png, &state, &Read);
   cv::Mat image;
   std::vector<png_bytep> rows;
-  const bool decoded = Decode(png, info, &image, &rows);
-  png_destroy_read_struct(&png, &info, nullptr);
-  if (!decoded) {
+  if (!Decode(reader.png, reader.info, &image, &rows)) {
+    if (state.no_memory) return absl::ResourceExhaustedError("no memory to decode the PNG");
     return absl::InvalidArgumentError(absl::StrCat("the PNG cannot be decoded: ", state.message));
   }
   return image;

@@ -1,4 +1,5 @@
-// absl::Status across the wire: the codes are the same numbers.
+// absl::Status across the wire: the codes are the same numbers. Messages are made valid UTF-8, as
+// clients of other languages decode them strictly.
 #ifndef DUET_SERVING_GRPC_STATUS_H_
 #define DUET_SERVING_GRPC_STATUS_H_
 

@@ -5,6 +5,7 @@
 #include "gateway/handlers/gateway.h"
 #include "gateway/label_studio/task.h"
 #include "gateway/text.h"
+#include "serving/utf8.h"
 
 namespace gateway::handlers {
 namespace {
@@ -37,8 +38,9 @@ Response IsTraining(Gateway& gateway, const Request&, Context& context) {
 Response JobStatus(Gateway&, const Request& request, Context&) {
   const auto parsed = label_studio::ParseOlderRequest(request.body);
   if (!parsed.ok()) return http::ErrorResponse(parsed.status());
-  return http::ErrorResponse(410, StrCat("There is no training job \"", parsed->job.substr(0, 100),
-                                         "\": Duet does not train on request."));
+  return http::ErrorResponse(
+      410, StrCat("There is no training job \"", serving::Utf8Prefix(parsed->job, 100),
+                  "\": Duet does not train on request."));
 }
 
 }  // namespace

@@ -2,6 +2,9 @@
 
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
+#include <utility>
+
+#include "serving/utf8.h"
 
 namespace gateway::http {
 
@@ -11,7 +14,10 @@ std::string_view Request::Header(std::string_view name) const {
 }
 
 Response JsonResponse(const boost::json::value& body, int status) {
-  return Response{.status = status, .body = boost::json::serialize(body)};
+  // Bytes that aren't UTF-8 can only stand inside strings, which end up here as they are.
+  std::string text = boost::json::serialize(body);
+  if (!serving::IsUtf8(text)) text = serving::ToUtf8(text);
+  return Response{.status = status, .body = std::move(text)};
 }
 
 Response ErrorResponse(int status, std::string_view sentence) {

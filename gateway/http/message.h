@@ -42,6 +42,7 @@ struct Response {
   std::string error = {};  // what the body says went wrong, for the log
 };
 
+// Valid UTF-8 whatever bytes the strings in `body` hold.
 Response JsonResponse(const boost::json::value& body, int status = 200);
 // `sentence` reaches the client: no paths, no stack traces.
 Response ErrorResponse(int status, std::string_view sentence);

@@ -4,38 +4,14 @@
 #include <charconv>
 #include <cmath>
 
-namespace gateway::label_studio {
+#include "serving/utf8.h"
 
-bool IsUtf8(std::string_view text) {
-  std::size_t at = 0;
-  while (at < text.size()) {
-    const auto lead = static_cast<unsigned char>(text[at++]);
-    if (lead < 0x80) continue;
-    int more;
-    std::uint32_t code;
-    std::uint32_t least;
-    if (lead >= 0xc2 && lead <= 0xdf) {
-      more = 1, code = lead & 0x1f, least = 0x80;
-    } else if (lead >= 0xe0 && lead <= 0xef) {
-      more = 2, code = lead & 0x0f, least = 0x800;
-    } else if (lead >= 0xf0 && lead <= 0xf4) {
-      more = 3, code = lead & 0x07, least = 0x10000;
-    } else {
-      return false;
-    }
-    for (; more > 0; --more) {
-      if (at == text.size()) return false;
-      const auto next = static_cast<unsigned char>(text[at++]);
-      if ((next & 0xc0) != 0x80) return false;
-      code = code << 6 | (next & 0x3f);
-    }
-    if (code < least || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff)) return false;
-  }
-  return true;
-}
+namespace gateway::label_studio {
 
 void AppendJsonString(std::string_view text, std::string* json) {
   static constexpr char kHex[] = "0123456789abcdef";
+  std::string replaced;
+  if (!serving::IsUtf8(text)) text = replaced = serving::ToUtf8(text);
   json->push_back('"');
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);

@@ -11,10 +11,7 @@
 
 namespace gateway::label_studio {
 
-// Strict: no overlong forms, no surrogates, nothing above U+10FFFF.
-bool IsUtf8(std::string_view text);
-
-// Quoted and escaped. REQUIRES: IsUtf8(text).
+// Quoted and escaped; bytes that are not UTF-8 become U+FFFD.
 void AppendJsonString(std::string_view text, std::string* json);
 
 // At most six decimals. REQUIRES: `value` is finite.

@@ -16,8 +16,8 @@
 #include <pugixml.hpp>
 #include <utility>
 
-#include "gateway/label_studio/json_text.h"
 #include "gateway/text.h"
+#include "serving/utf8.h"
 
 namespace gateway::label_studio {
 namespace {
@@ -321,7 +321,8 @@ absl::StatusOr<LabelConfig> ParseLabelConfig(std::string_view xml,
     return absl::InvalidArgumentError(StrCat("the label config has ", xml.size(),
                                              " bytes; at most ", limits.max_bytes, " are read"));
   }
-  if (!IsUtf8(xml)) return absl::InvalidArgumentError("the label config is not UTF-8 text");
+  if (!serving::IsUtf8(xml))
+    return absl::InvalidArgumentError("the label config is not UTF-8 text");
   pugi::xml_document document;
   // parse_doctype only to refuse it: pugixml never expands entities of a document type.
   const pugi::xml_parse_result parsed = document.load_buffer(
@@ -338,13 +339,13 @@ absl::StatusOr<LabelConfig> ParseLabelConfig(std::string_view xml,
   if (!config.ok()) return config;
   // Character references may spell what isn't text.
   const auto text_ok = [](const Control& control) {
-    return IsUtf8(control.name) && IsUtf8(control.labels_name) &&
+    return serving::IsUtf8(control.name) && serving::IsUtf8(control.labels_name) &&
            std::all_of(control.labels.begin(), control.labels.end(),
-                       [](const Label& label) { return IsUtf8(label.value); });
+                       [](const Label& label) { return serving::IsUtf8(label.value); });
   };
   if (!std::all_of(config->controls.begin(), config->controls.end(), text_ok) ||
       !std::all_of(config->images.begin(), config->images.end(),
-                   [](const ImageTag& image) { return IsUtf8(image.name); })) {
+                   [](const ImageTag& image) { return serving::IsUtf8(image.name); })) {
     return absl::InvalidArgumentError(
         "the label config has a name or label with a character reference that is no character");
   }

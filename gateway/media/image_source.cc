@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "gateway/text.h"
+#include "serving/utf8.h"
 
 namespace gateway::media {
 namespace {
@@ -161,7 +162,7 @@ std::string RedactUri(std::string_view uri) {
       shown = text;
     }
   }
-  std::string redacted(shown.substr(0, kRedactedLength));
+  std::string redacted = serving::ToUtf8(serving::Utf8Prefix(shown, kRedactedLength));
   if (shown.size() > kRedactedLength) redacted += "...";
   for (char& c : redacted) {
     if (absl::ascii_iscntrl(static_cast<unsigned char>(c))) c = '?';

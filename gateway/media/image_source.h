@@ -42,7 +42,7 @@ absl::StatusOr<ImageSource> ClassifyUri(std::string_view uri, const Sites& sites
 std::string Origin(std::string_view url);
 
 // For logs and errors: scheme, host and path without query, credentials or fragment; data URIs only
-// their type; at most 200 characters.
+// their type; about 200 bytes at most, and valid UTF-8.
 std::string RedactUri(std::string_view uri);
 
 // "a%20b" to "a b"; a % without two hexadecimal digits stays. `plus_is_space`: as in queries.

@@ -80,6 +80,11 @@ TEST(RouterTest, TheGateRefusesBeforeTheHandler) {
   EXPECT_EQ(Find(router, verb::post, "/predict"), "401");
 }
 
+TEST(ErrorResponseTest, IsJsonWhateverBytesAMessageHolds) {
+  EXPECT_EQ(ErrorResponse(400, "no 'caf\xe9'").body, "{\"error\":\"no 'caf\xEF\xBF\xBD'\"}");
+  EXPECT_EQ(ErrorResponse(400, "no 'é'").body, "{\"error\":\"no 'é'\"}");
+}
+
 TEST(ErrorResponseTest, TellsTheClientWhenToComeBack) {
   const Response away = ErrorResponse(absl::UnavailableError("the detector is away"));
 

@@ -69,6 +69,8 @@ TEST(ImageSourceTest, RedactedUrisHaveNoSecretsAndAnEnd) {
   EXPECT_EQ(RedactUri("data:image/png;base64,AAAA"), "data:image/png");
   EXPECT_EQ(RedactUri("http://h/\n" + std::string(300, 'x')).size(), 203u);
   EXPECT_EQ(RedactUri("a\nb"), "a?b");
+  EXPECT_EQ(RedactUri("http://h/caf\xe9"), "http://h/caf\xEF\xBF\xBD");
+  EXPECT_EQ(RedactUri(std::string(199, 'x') + "é"), std::string(199, 'x') + "...");
 }
 
 TEST(AddressPolicyTest, OnlyGloballyReachableAddressesArePublic) {

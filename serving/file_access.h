@@ -1,4 +1,9 @@
 // Files that clients may name: only below a directory that the operator gave.
+//
+// A name proves nothing: whoever may write below the directory can put a symbolic link in its
+// place between a check and an open. So a file is opened once, the open file is asked where it is
+// and what it is, and what is read comes from that one. Links are followed as long as they end
+// below the directory. Nothing here blocks on a pipe or wakes a device.
 #ifndef DUET_SERVING_FILE_ACCESS_H_
 #define DUET_SERVING_FILE_ACCESS_H_
 
@@ -9,13 +14,42 @@
 
 namespace serving {
 
-// `path`, absolute or relative to `root`, with all symbolic links resolved. InvalidArgument unless
-// it is then a regular file below `root`; whether something outside exists is not told.
-absl::StatusOr<std::string> ResolveBelow(const std::string& root, const std::string& path);
+// A regular file below a root, held open. Movable.
+class FileBelow {
+ public:
+  // `path`: absolute, or relative to `root`. FailedPrecondition: the root cannot be read;
+  // OutOfRange: the path leads out of it; NotFound; PermissionDenied: the system refuses it;
+  // InvalidArgument: not a regular file, or a zero byte in the name.
+  static absl::StatusOr<FileBelow> Open(const std::string& root, const std::string& path);
+
+  FileBelow(FileBelow&& other) noexcept;
+  FileBelow& operator=(FileBelow&& other) noexcept;
+  ~FileBelow();
+
+  // Where it was when it was opened, without symbolic links.
+  const std::string& path() const { return path_; }
+  // A name under which this very file can be opened again for as long as the object lives, whatever
+  // happens to path().
+  std::string handle() const;
+
+  // All of it. InvalidArgument if it has more than `max_bytes`, PermissionDenied, or Unavailable if
+  // reading fails. Messages don't name it.
+  absl::StatusOr<std::string> Read(std::int64_t max_bytes) const;
+
+ private:
+  FileBelow(int descriptor, std::string path);
+
+  int descriptor_ = -1;  // of O_PATH: it names the file and reads nothing
+  std::string path_;
+};
+
+// For callers that may not learn what is outside: InvalidArgument, in one sentence that is the same
+// for every reason, unless `path` is a regular file below `root`; FailedPrecondition for the root.
+absl::StatusOr<FileBelow> OpenForClient(const std::string& root, const std::string& path);
 
 // What the file of a request's image.uri holds. InvalidArgument, saying what is needed, unless it
 // is a file:// URI of a regular file below `root` (the flag --image_root; "" refuses all) of at
-// most `max_bytes`.
+// most `max_bytes`; whether something outside exists is not told.
 absl::StatusOr<std::string> ReadImageUri(const std::string& uri, const std::string& root,
                                          std::int64_t max_bytes);
 

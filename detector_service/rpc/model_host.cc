@@ -37,9 +37,10 @@ absl::StatusOr<Reloaded> ModelHost::Reload(const std::optional<std::string>& che
       return absl::PermissionDeniedError(
           "ReloadModel reads no other files; start with --model_root");
     }
-    absl::StatusOr<std::string> resolved = serving::ResolveBelow(options_.model_root, **path);
-    if (!resolved.ok()) return resolved.status();
-    *target = *std::move(resolved);
+    const absl::StatusOr<serving::FileBelow> file =
+        serving::OpenForClient(options_.model_root, **path);
+    if (!file.ok()) return file.status();
+    *target = file->path();
   }
 
   nn::UseThreads(options_.threads);

@@ -307,10 +307,10 @@ absl::Status SegmenterService::Reload(const duet::vision::v1::ReloadModelRequest
       return absl::PermissionDeniedError(
           "ReloadModel reads no other files; start with --model_root");
     }
-    absl::StatusOr<std::string> below =
-        serving::ResolveBelow(options_.model_root, request.checkpoint());
-    if (!below.ok()) return below.status();
-    path = *std::move(below);
+    const absl::StatusOr<serving::FileBelow> file =
+        serving::OpenForClient(options_.model_root, request.checkpoint());
+    if (!file.ok()) return file.status();
+    path = file->path();
   }
   absl::StatusOr<std::shared_ptr<const ServedModel>> model = LoadModel(path, old->options);
   if (!model.ok()) return model.status();

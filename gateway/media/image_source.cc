@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "gateway/media/url.h"
 #include "gateway/text.h"
 #include "serving/utf8.h"
 
@@ -18,22 +19,6 @@ namespace gateway::media {
 namespace {
 
 constexpr std::size_t kRedactedLength = 200;
-
-// Task data is typed by hand: spaces and letters beyond ASCII stand unescaped in it. What is
-// escaped stays so.
-std::string EscapeUrl(std::string_view url) {
-  std::string escaped;
-  for (const char c : url.substr(0, url.find('#'))) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte <= 0x20 || byte >= 0x7f ||
-        std::string_view("\"<>\\^`{|}").find(c) != std::string_view::npos) {
-      absl::StrAppend(&escaped, "%", absl::Hex(byte, absl::kZeroPad2));
-    } else {
-      escaped.push_back(c);
-    }
-  }
-  return escaped;
-}
 
 bool HasScheme(std::string_view uri, std::string_view scheme) {
   return absl::StartsWithIgnoreCase(View(uri), View(scheme));
@@ -103,7 +88,7 @@ absl::StatusOr<ImageSource> ClassifyUri(std::string_view raw, const Sites& sites
     if (HasScheme(uri, scheme)) return ImageSource{SourceKind::kObjectStore, std::string(uri)};
   }
   if (uri.front() == '/' && uri.substr(0, 2) != "//") {
-    const std::string path = EscapeUrl(uri);
+    const std::string path = EscapePath(uri.substr(0, uri.find('#')));
     std::string file;
     if (sites.label_studio_url.empty() &&
         !(sites.has_local_files_root && IsLocalFile(path, &file))) {
@@ -120,7 +105,8 @@ absl::StatusOr<ImageSource> ClassifyUri(std::string_view raw, const Sites& sites
                "' is not an address that can be fetched; known: http(s)://, /data/..., data:, "
                "s3://, gs://, azure-blob://"));
   }
-  const std::string url = EscapeUrl(uri);
+  const absl::StatusOr<std::string> normalized = NormalizeUrl(uri);
+  const std::string url = normalized.ok() ? *normalized : "";
   const boost::urls::result<boost::urls::url_view> parsed = boost::urls::parse_uri(url);
   if (!parsed || parsed->encoded_host().empty()) {
     return absl::InvalidArgumentError(StrCat("'", RedactUri(uri), "' is not a valid URL"));

@@ -57,11 +57,18 @@ TEST(ImageSourceTest, OtherSchemes) {
   EXPECT_EQ(Classify("azure-blob://c/a.jpg").kind, SourceKind::kObjectStore);
   EXPECT_EQ(Classify("data:image/png;base64,AAAA").kind, SourceKind::kData);
   for (const char* bad : {"", "file:///etc/passwd", "cat.jpg", "ftp://host/a", "http://",
-                          "http://us:pw@host/a", "//host/a"}) {
+                          "http://us:pw@host/a", "http://good\\@evil/", "//host/a"}) {
     EXPECT_THAT(ClassifyUri(bad, {"http://studio", "", false}),
                 StatusIs(absl::StatusCode::kInvalidArgument))
         << bad;
   }
+}
+
+TEST(ImageSourceTest, CharactersThatBrowsersAcceptAreEscapedOnTheWay) {
+  EXPECT_EQ(Classify("http://bücher.example/a [1]|ü%20%.jpg?x={1}").location,
+            "http://xn--bcher-kva.example/a%20%5B1%5D%7C%C3%BC%20%25.jpg?x=%7B1%7D");
+  EXPECT_EQ(Classify("/data/upload/1/a[1] 50%.jpg").location,
+            "http://studio:8080/data/upload/1/a%5B1%5D%2050%25.jpg");
 }
 
 TEST(ImageSourceTest, RedactedUrisHaveNoSecretsAndAnEnd) {

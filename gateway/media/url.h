@@ -1,0 +1,36 @@
+// URLs as they stand in tasks, made fit to be sent.
+//
+// libcurl opens the connections, so its reading of a URL is the one that counts: host and port come
+// from it, and what is decided about them is decided about the host that is asked.
+#ifndef DUET_GATEWAY_MEDIA_URL_H_
+#define DUET_GATEWAY_MEDIA_URL_H_
+
+#include <absl/status/statusor.h>
+
+#include <string>
+#include <string_view>
+
+namespace gateway::media {
+
+struct UrlParts {
+  std::string scheme;  // "http" or "https"
+  std::string host;    // in lower case, ASCII (an international name encoded), no brackets
+  int port = 0;        // the scheme's if the URL has none
+};
+
+// Of an absolute http(s) URL. InvalidArgument, without the URL in its message, for anything else.
+absl::StatusOr<UrlParts> ParseUrl(const std::string& url);
+
+// An http(s) URL with what people write unescaped, as python-requests sends it: spaces, letters
+// beyond ASCII, quotes, brackets, `|` and a `%` that escapes nothing are percent-encoded in path
+// and query, what is escaped already stays so; an international host name is encoded (IDNA); the
+// fragment goes. A URL that is fit already comes back as it is, but for its fragment.
+// InvalidArgument, without the URL in its message, if the host is not one.
+absl::StatusOr<std::string> NormalizeUrl(std::string_view url);
+
+// The same for a path and query ("/data/a b.jpg?x=[1]").
+std::string EscapePath(std::string_view path);
+
+}  // namespace gateway::media
+
+#endif  // DUET_GATEWAY_MEDIA_URL_H_

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "gateway/http/session.h"
+#include "serving/host_port.h"
 
 namespace gateway::http {
 namespace {
@@ -85,8 +86,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(asio::io_context& io, cons
   if (!error) acceptor.bind(endpoint, error);
   if (!error) acceptor.listen(tcp::acceptor::max_listen_connections, error);
   if (error) {
-    return absl::UnavailableError(
-        absl::StrCat("cannot listen on ", bind, ":", shared->options.port, ": ", error.message()));
+    return absl::UnavailableError(absl::StrCat("cannot listen on ",
+                                               serving::JoinHostPort(bind, shared->options.port),
+                                               ": ", error.message()));
   }
   shared->port = acceptor.local_endpoint().port();
   asio::co_spawn(

@@ -10,6 +10,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/use_future.hpp>
+#include <cstdlib>
 #include <future>
 #include <thread>
 
@@ -78,6 +79,19 @@ TEST_F(GrpcClientsTest, CarriesRequestIdAndTrace) {
   ASSERT_EQ(services.count("Detect"), 1);
   EXPECT_EQ(services.seen()[0].request_id, "r1");
   EXPECT_EQ(services.seen()[0].traceparent, trace);
+}
+
+TEST_F(GrpcClientsTest, AProxyOfTheEnvironmentIsNotTaken) {
+  FakeServices services;
+  setenv("http_proxy", "http://127.0.0.1:9", /*overwrite=*/1);
+  setenv("grpc_proxy", "http://127.0.0.1:9", /*overwrite=*/1);
+  Connect(services.address());
+
+  const auto answer = Detect();
+
+  unsetenv("http_proxy");
+  unsetenv("grpc_proxy");
+  EXPECT_TRUE(answer.ok()) << answer.status();
 }
 
 TEST_F(GrpcClientsTest, CallsThatNobodyWaitsForSaySo) {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "gateway/http/server.h"
+#include "serving/host_port.h"
 
 namespace gateway::http {
 namespace {
@@ -30,8 +31,8 @@ using testing::StartsWith;
 // A raw client, so that a test decides about every byte.
 class RawClient {
  public:
-  explicit RawClient(std::uint16_t port) : socket_(io_) {
-    socket_.connect({boost::asio::ip::make_address("127.0.0.1"), port});
+  explicit RawClient(std::uint16_t port, const char* address = "127.0.0.1") : socket_(io_) {
+    socket_.connect({boost::asio::ip::make_address(address), port});
     const timeval patience{.tv_sec = 20, .tv_usec = 0};
     setsockopt(socket_.native_handle(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   }
@@ -357,6 +358,18 @@ TEST_F(HttpServerTest, APortInUseIsNamed) {
 
   EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(second.status().message()), HasSubstr("Address already in use"));
+}
+
+TEST_F(HttpServerTest, AnIpv6AddressIsListenedOnAndNamedWithItsBrackets) {
+  if (!serving::CheckCanListen("::1", 0, "").ok()) GTEST_SKIP() << "this machine has no IPv6";
+  StartServer({.bind = "::1"});
+  RawClient client(server_->port(), "::1");
+  client.Send("GET /quick HTTP/1.1\r\nHost: [::1]\r\n\r\n");
+  EXPECT_THAT(client.Read(), StartsWith("HTTP/1.1 200"));
+
+  const auto second = Server::Start(io_, router_, {.bind = "::1", .port = server_->port()});
+  EXPECT_THAT(std::string(second.status().message()),
+              HasSubstr("[::1]:" + std::to_string(server_->port())));
 }
 
 TEST_F(HttpServerTest, EveryAnswerIsReportedOnce) {

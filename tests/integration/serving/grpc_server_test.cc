@@ -8,6 +8,8 @@
 #include <thread>
 
 #include "duet/detector/v1/detector.grpc.pb.h"
+#include "serving/grpc_status.h"
+#include "serving/host_port.h"
 #include "serving/rpc_interceptor.h"
 #include "tests/testing/log_capture.h"
 #include "tests/testing/status_matchers.h"
@@ -165,6 +167,33 @@ TEST_F(GrpcServerTest, ATakenPortIsOneClearError) {
   EXPECT_THAT(GrpcServer::Start({.metrics_port = server_->metrics_port()}, {&detector}, &metrics),
               StatusIs(absl::StatusCode::kUnavailable,
                        HasSubstr("Address already in use (--metrics_port)")));
+}
+
+TEST(GrpcServerAddressTest, AnIpv6AddressIsListenedOnAndNamedWithItsBrackets) {
+  if (!CheckCanListen("::1", 0, "").ok()) GTEST_SKIP() << "this machine has no IPv6";
+  Metrics metrics;
+  FakeDetector detector;
+  ASSERT_OK_AND_ASSIGN(const auto server,
+                       GrpcServer::Start({.bind = "::1"}, {&detector}, &metrics));
+  const auto stub = Detector::NewStub(grpc::CreateChannel("[::1]:" + std::to_string(server->port()),
+                                                          grpc::InsecureChannelCredentials()));
+  grpc::ClientContext call;
+  GetModelResponse response;
+  EXPECT_TRUE(stub->GetModel(&call, {}, &response).ok());
+
+  for (const auto& [options, address] :
+       {std::pair(GrpcServerOptions{.bind = "::1", .port = server->port()}, server->port()),
+        std::pair(GrpcServerOptions{.bind = "::1", .metrics_port = server->metrics_port()},
+                  server->metrics_port())}) {
+    EXPECT_THAT(GrpcServer::Start(options, {&detector}, &metrics).status(),
+                StatusIs(absl::StatusCode::kUnavailable,
+                         HasSubstr("cannot listen on [::1]:" + std::to_string(address) + ": ")));
+  }
+}
+
+TEST(GrpcStatusTest, MessagesAreUtf8OnTheWire) {
+  EXPECT_EQ(ToGrpc(absl::NotFoundError("no caf\xe9")).error_message(), "no caf\xEF\xBF\xBD");
+  EXPECT_EQ(FromGrpc({grpc::StatusCode::NOT_FOUND, "no caf\xe9"}).message(), "no caf\xEF\xBF\xBD");
 }
 
 TEST_F(GrpcServerTest, DrainLetsCallsInFlightFinish) {

@@ -4,6 +4,7 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <cstdlib>
 #include <fstream>
 #include <memory>
 #include <optional>
@@ -19,6 +20,7 @@
 #include "gateway/http/server.h"
 #include "gateway/media/image_fetcher.h"
 #include "gateway/options.h"
+#include "serving/log.h"
 #include "serving/process.h"
 #include "serving/redis/redis_client.h"
 
@@ -119,6 +121,14 @@ absl::Status Run(Options& options, serving::Process& process) {
     // Somebody waits for each answer, and values are small.
     redis.emplace(*url, serving::RedisClient::Options{.timeout = absl::Milliseconds(250)},
                   process.metrics());
+  }
+  auto network = gateway::MakeNetwork(options);
+  if (!network.ok()) return network.status();
+  options.gateway.network = *std::move(network);
+  if (options.image_proxy.empty() &&
+      (std::getenv("http_proxy") != nullptr || std::getenv("https_proxy") != nullptr)) {
+    serving::LogLine("proxy.unused")
+        .Str("hint", "images are fetched directly; --image_proxy=environment changes that");
   }
   auto fetcher = gateway::media::ImageFetcher::Create(gateway::FetcherOptions(options));
   if (!fetcher.ok()) return fetcher.status();

@@ -42,6 +42,16 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
              "are private.");
   flags->Add("allow_all_private", &options->allow_all_private,
              "Fetch images from private addresses, too.");
+  flags->Add(
+      "ca_certificates", &options->ca_certificates,
+      "PEM file of certificate authorities that are trusted besides the system's when images "
+      "and Label Studio are asked by https. The system's are SSL_CERT_FILE's and "
+      "SSL_CERT_DIR's, if these are set.");
+  flags->Add(
+      "image_proxy", &options->image_proxy,
+      "Fetch images and ask Label Studio through this HTTP proxy (http://HOST:PORT), but for "
+      "what no_proxy names; environment: through http_proxy and https_proxy. The proxy then "
+      "decides which private addresses a name may lead to. Empty: directly.");
   flags->Add("image_cache_mb", &options->image_cache_mb, "Memory for fetched images.",
              InRange(0, 1 << 20));
   flags->Add("predict_deadline_s", &options->predict_deadline_s,
@@ -111,8 +121,14 @@ absl::StatusOr<std::shared_ptr<boost::asio::ssl::context>> LoadTls(const Options
   return tls;
 }
 
+absl::StatusOr<std::shared_ptr<media::Network>> MakeNetwork(const Options& options) {
+  return media::Network::Make(
+      {.ca_certificates = options.ca_certificates, .proxy = options.image_proxy});
+}
+
 media::ImageFetcher::Options FetcherOptions(const Options& options) {
   media::ImageFetcher::Options fetcher;
+  fetcher.network = options.gateway.network;
   fetcher.local_files_root = options.local_files_root;
   fetcher.s3 = media::S3AccessFromEnvironment();
   fetcher.allowed_private = options.allowed_private;

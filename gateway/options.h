@@ -12,6 +12,7 @@
 #include "gateway/handlers/gateway.h"
 #include "gateway/http/server.h"
 #include "gateway/media/image_fetcher.h"
+#include "gateway/media/network.h"
 #include "serving/flags.h"
 #include "serving/process.h"
 
@@ -37,6 +38,8 @@ struct Options {
   std::string local_files_root;
   std::vector<std::string> allowed_private;
   bool allow_all_private = false;
+  std::string ca_certificates;
+  std::string image_proxy;
   int image_cache_mb = 256;
 };
 
@@ -48,6 +51,10 @@ absl::Status Check(Options& options);
 // Null without --tls_certificate. InvalidArgument names the file that can't be used.
 absl::StatusOr<std::shared_ptr<boost::asio::ssl::context>> LoadTls(const Options& options);
 
+// For images and for Label Studio's API. InvalidArgument names the flag or the variable.
+absl::StatusOr<std::shared_ptr<media::Network>> MakeNetwork(const Options& options);
+
+// REQUIRES: options.gateway.network is the one that MakeNetwork gave.
 media::ImageFetcher::Options FetcherOptions(const Options& options);
 
 }  // namespace gateway

@@ -84,7 +84,7 @@ FileBelow::~FileBelow() {
 std::string FileBelow::handle() const { return HandleOf(descriptor_); }
 
 absl::StatusOr<std::string> FileBelow::Read(std::int64_t max_bytes) const {
-  const int file = open(handle().c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  const int file = open(handle().c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) return ReadError(errno);
   const absl::Cleanup close_file = [file] { close(file); };
   struct stat info;

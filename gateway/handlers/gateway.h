@@ -28,6 +28,7 @@
 #include "gateway/http/server.h"
 #include "gateway/label_studio_api/label_studio_api.h"
 #include "gateway/media/image_fetcher.h"
+#include "gateway/media/network.h"
 #include "serving/metrics.h"
 
 namespace gateway::handlers {
@@ -35,6 +36,8 @@ namespace gateway::handlers {
 struct GatewayOptions {
   // Label Studio, for images; an empty URL is replaced by what /setup says of itself.
   media::LabelStudioAccess label_studio;
+  // How Label Studio's API is reached; null: media::Network::Default().
+  std::shared_ptr<media::Network> network;
   // Basic auth; an empty user asks for none.
   std::string basic_auth_user;
   std::string basic_auth_password;
@@ -60,6 +63,7 @@ struct Gateway {
         metrics(metrics),
         settings_store(redis, metrics),
         predictor(fetcher, pool, metrics),
+        label_studio_api(this->options.network),
         jobs(executor, predictor, label_studio_api, metrics, this->options.background),
         prefetcher(executor, predictor, label_studio_api, memory, metrics, this->options.prefetch) {
   }

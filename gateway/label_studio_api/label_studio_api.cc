@@ -30,10 +30,10 @@ struct Exchange {
 
 }  // namespace
 
-LabelStudioApi::LabelStudioApi()
+LabelStudioApi::LabelStudioApi(std::shared_ptr<media::Network> network)
     : policy_(*media::AddressPolicy::Make({}, /*allow_all_private=*/false)),
       tokens_(loop_, absl::Now),
-      loop_(policy_) {}
+      loop_(policy_, std::move(network)) {}
 
 // Not a coroutine itself (docs/adr/0502-gcc12-coroutines.md).
 awaitable<absl::StatusOr<media::HttpResponse>> LabelStudioApi::Send(media::LabelStudioAccess access,

@@ -13,6 +13,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@
 #include "gateway/media/address_policy.h"
 #include "gateway/media/image_fetcher.h"
 #include "gateway/media/label_studio_tokens.h"
+#include "gateway/media/network.h"
 #include "gateway/media/transfer.h"
 
 namespace gateway::label_studio_api {
@@ -34,7 +36,7 @@ inline constexpr absl::Duration kTimeout = absl::Seconds(30);
 // Unauthenticated (the token), Cancelled.
 class LabelStudioApi {
  public:
-  LabelStudioApi();
+  explicit LabelStudioApi(std::shared_ptr<media::Network> network);
 
   boost::asio::awaitable<absl::StatusOr<ProjectInfo>> Project(media::LabelStudioAccess access,
                                                               std::string project_id);

@@ -1,22 +1,17 @@
 #include "gateway/media/image_fetcher.h"
 
-#include <absl/cleanup/cleanup.h>
 #include <absl/status/status.h>
 #include <absl/strings/ascii.h>
 #include <absl/strings/escaping.h>
 #include <absl/strings/match.h>
-#include <fcntl.h>
 #include <openssl/sha.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <boost/asio/co_spawn.hpp>
-#include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <deque>
 #include <exception>
 #include <optional>
@@ -25,11 +20,15 @@
 #include <utility>
 
 #include "gateway/media/address_policy.h"
+#include "gateway/media/detached_threads.h"
 #include "gateway/media/image_cache.h"
 #include "gateway/media/image_source.h"
 #include "gateway/media/label_studio_tokens.h"
+#include "gateway/media/network.h"
 #include "gateway/media/transfer.h"
+#include "gateway/media/url.h"
 #include "gateway/text.h"
+#include "serving/file_access.h"
 #include "vision/image_codec.h"
 
 namespace gateway::media {
@@ -68,41 +67,39 @@ absl::StatusOr<std::string> ReadLocalFile(const std::string& root, const std::st
     if (path.substr(at, end - at) == "..") return outside;
     at = end + 1;
   }
-  // Not blocking: it might be a pipe.
-  const int file = open(StrCat(root, "/", path).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (file < 0) {
-    const int error = errno;
-    if (error == ENOENT || error == ENOTDIR) {
+  // Also a name with a slash in front is one below the root.
+  const std::size_t start = std::min(path.find_first_not_of('/'), path.size());
+  const absl::StatusOr<serving::FileBelow> file =
+      serving::FileBelow::Open(root, path.substr(start));
+  const absl::StatusOr<std::string> bytes =
+      file.ok() ? file->Read(max_bytes) : absl::StatusOr<std::string>(file.status());
+  switch (bytes.status().code()) {
+    case absl::StatusCode::kOk:
+      return bytes;
+    case absl::StatusCode::kOutOfRange:
+      return outside;
+    case absl::StatusCode::kNotFound:
       return absl::NotFoundError(StrCat(shown, " is not below --local_files_root"));
-    }
-    return absl::PermissionDeniedError(StrCat(shown, ": ", std::strerror(error)));
+    default:
+      return absl::Status(bytes.status().code(),
+                          StrCat(shown, ": ", StdView(bytes.status().message())));
   }
-  const absl::Cleanup close_file = [file] { close(file); };
-  // Where symbolic links have led: asked of the open file, so nobody can swap a link in between.
-  std::array<char, PATH_MAX> real;
-  const ssize_t length = readlink(StrCat("/proc/self/fd/", file).c_str(), real.data(), real.size());
-  const std::string_view real_path(real.data(), length < 0 ? 0 : static_cast<std::size_t>(length));
-  const std::string prefix = root == "/" ? root : root + "/";
-  if (real_path.substr(0, prefix.size()) != prefix) return outside;
-  struct stat info;
-  if (fstat(file, &info) != 0 || !S_ISREG(info.st_mode)) {
-    return absl::InvalidArgumentError(StrCat(shown, " is not a regular file"));
+}
+
+// `uri`: whose bytes these are, for errors.
+absl::StatusOr<std::shared_ptr<const FetchedImage>> MakeImage(const std::string& uri,
+                                                              std::string bytes,
+                                                              const vision::ImageLimits& limits) {
+  const absl::StatusOr<vision::ImageHeader> header = vision::ReadImageHeader(bytes, limits);
+  if (!header.ok()) {
+    return absl::Status(header.status().code(),
+                        StrCat(RedactUri(uri), ": ", StdView(header.status().message())));
   }
-  if (info.st_size > max_bytes) {
-    return absl::InvalidArgumentError(
-        StrCat(shown, " has ", info.st_size, " bytes; the limit is ", max_bytes));
-  }
-  std::string bytes(static_cast<std::size_t>(info.st_size), '\0');
-  std::size_t got = 0;
-  while (got < bytes.size()) {
-    const ssize_t read_now = read(file, bytes.data() + got, bytes.size() - got);
-    if (read_now < 0 && errno == EINTR) continue;
-    if (read_now < 0) return absl::UnavailableError(StrCat(shown, ": ", std::strerror(errno)));
-    if (read_now == 0) break;
-    got += static_cast<std::size_t>(read_now);
-  }
-  bytes.resize(got);
-  return bytes;
+  auto image = std::make_shared<FetchedImage>();
+  image->bytes = std::move(bytes);
+  image->image_id = Sha256Hex(image->bytes);
+  image->size = header->size;
+  return std::shared_ptr<const FetchedImage>(std::move(image));
 }
 
 // "https://bucket.s3.region.amazonaws.com/a%20b.jpg", or below the custom endpoint.
@@ -150,14 +147,16 @@ struct Flight {
   std::optional<ImageCache::Entry> stale;  // what the cache has, to be asked about
   std::unordered_map<ImageFetcher::FetchId, Waiter> waiters;  // none left: the fetch is given up
   bool started = false;
+  std::string lane;                       // whose delay it shares: the host's that is asked
   absl::Time deadline;                    // set at the start
   TransferLoop::TransferId exchange = 0;  // the one that runs just now
 };
 using FlightPtr = std::shared_ptr<Flight>;
 
-// What a server gave. `not_modified`: the cached one still holds.
+// What a server or a file gave. `not_modified`: the cached one still holds.
 struct Loaded {
   std::string bytes;
+  std::shared_ptr<const FetchedImage> image;  // null: yet to be made of `bytes`
   Validators validators;
   bool not_modified = false;
 };
@@ -168,8 +167,12 @@ class CurlImageFetcher : public ImageFetcher {
       : options_(std::move(options)),
         policy_(std::move(policy)),
         cache_(options_.cache_bytes, options_.fresh_for, options_.negative_ttl),
+        reading_(2 * options_.max_concurrent),
+        hashing_(2 * options_.max_concurrent),
         tokens_(loop_, options_.clock),
-        loop_(policy_) {
+        loop_(policy_, options_.network) {
+    limits_.max_bytes = options_.max_bytes;
+    limits_.max_pixels = options_.max_pixels;
     loop_.Post([this] { loop_.SetTick([this] { return ExpireWaiters(); }); });
   }
 
@@ -218,9 +221,10 @@ class CurlImageFetcher : public ImageFetcher {
   }
 
  private:
-  // These two on any thread.
+  // These three on any thread.
   absl::StatusOr<ImageSource> Classify(const ImageRequest& request) const;
   static std::string KeyOf(const ImageRequest& request, const ImageSource& source);
+  std::string LaneOf(const ImageRequest& request, const ImageSource& source) const;
 
   // All of these run on the loop's thread.
 
@@ -233,6 +237,9 @@ class CurlImageFetcher : public ImageFetcher {
 
   Awaitable<void> Run(FlightPtr flight);
   Awaitable<absl::StatusOr<Loaded>> Load(FlightPtr flight);
+  // Makes the image of what `read` returns, on one of `threads`. `read` owns what it uses.
+  Awaitable<Result> MakeElsewhere(FlightPtr flight, DetachedThreads& threads,
+                                  absl::AnyInvocable<absl::StatusOr<std::string>() &&> read);
   // From `url`, through redirects; with Label Studio's token wherever the URL is on Label Studio.
   Awaitable<absl::StatusOr<Loaded>> Get(FlightPtr flight, std::string url);
   Awaitable<absl::StatusOr<Loaded>> GetSigned(FlightPtr flight);
@@ -241,8 +248,6 @@ class CurlImageFetcher : public ImageFetcher {
   absl::StatusOr<std::string> PresignUrl(const ImageRequest& request) const;
   absl::Status StatusOf(const Flight& flight, const std::string& url, bool on_label_studio,
                         const HttpResponse& response) const;
-  absl::StatusOr<std::shared_ptr<const FetchedImage>> MakeImage(const std::string& uri,
-                                                                std::string bytes) const;
 
   const Options options_;
   const AddressPolicy policy_;
@@ -257,6 +262,10 @@ class CurlImageFetcher : public ImageFetcher {
   std::set<std::pair<absl::Time, FetchId>> deadlines_;  // of all in waiting_
   std::deque<FlightPtr> queue_;                         // not started
   int running_ = 0;                                     // started flights
+  std::unordered_map<std::string, int> lanes_;          // how many of these are in each lane
+  vision::ImageLimits limits_;
+  DetachedThreads reading_;  // local files; some of them may hang
+  DetachedThreads hashing_;  // and decoding of data URIs
   LabelStudioTokens tokens_;
   TransferLoop loop_;  // last: its thread uses all the others
 };
@@ -278,17 +287,30 @@ std::string CurlImageFetcher::KeyOf(const ImageRequest& request, const ImageSour
   return source.location;
 }
 
+std::string CurlImageFetcher::LaneOf(const ImageRequest& request, const ImageSource& source) const {
+  switch (source.kind) {
+    case SourceKind::kData:
+      return "data";
+    case SourceKind::kLocalFile:
+      return "file";
+    case SourceKind::kObjectStore:
+      return options_.s3.enabled() && absl::StartsWithIgnoreCase(source.location, "s3:")
+                 ? "s3"
+                 : Origin(request.label_studio.url);
+    case SourceKind::kHttp:
+    case SourceKind::kLabelStudio:
+      break;
+  }
+  return Origin(source.location);
+}
+
 void CurlImageFetcher::Start(FetchId id, ImageRequest request, Callback done) {
   if (closed_) return std::move(done)(absl::CancelledError("the gateway is stopping"));
   absl::StatusOr<ImageSource> source = Classify(request);
   if (!source.ok()) return std::move(done)(source.status());
-  if (source->kind == SourceKind::kData) {
-    absl::StatusOr<std::string> bytes = DecodeDataUri(source->location, options_.max_bytes);
-    if (!bytes.ok()) return std::move(done)(bytes.status());
-    return std::move(done)(MakeImage(request.uri, *std::move(bytes)));
-  }
-
-  const std::string key = KeyOf(request, *source);
+  // The image in a data URI is as close as a cache's, and comes once.
+  const bool is_data = source->kind == SourceKind::kData;
+  const std::string key = is_data ? StrCat("data\n", id) : KeyOf(request, *source);
   const absl::Time now = options_.clock();
   if (const std::optional<absl::Status> failure = cache_.FindFailure(key, now)) {
     ++negative_hits_;
@@ -303,9 +325,10 @@ void CurlImageFetcher::Start(FetchId id, ImageRequest request, Callback done) {
   FlightPtr& slot = flights_[key];
   const bool is_new = slot == nullptr;
   if (is_new) {
-    ++cache_misses_;
+    if (!is_data) ++cache_misses_;
     slot = std::make_shared<Flight>();
     slot->key = key;
+    slot->lane = LaneOf(request, *source);
     slot->source = *std::move(source);
     slot->request = request;
     slot->stale = std::move(cached);
@@ -324,10 +347,21 @@ void CurlImageFetcher::Start(FetchId id, ImageRequest request, Callback done) {
 }
 
 void CurlImageFetcher::StartNext() {
-  while (!queue_.empty() && running_ < options_.max_concurrent) {
-    const FlightPtr flight = queue_.front();
-    queue_.pop_front();
+  // A lane takes no more places than it leaves free, so that however many hosts hang, the next one
+  // finds a place.
+  const auto has_room = [this](const FlightPtr& flight) {
+    const auto lane = lanes_.find(flight->lane);
+    return (lane == lanes_.end() ? 0 : lane->second) < options_.max_concurrent - running_;
+  };
+  for (;;) {
+    const auto next = running_ < options_.max_concurrent
+                          ? std::find_if(queue_.begin(), queue_.end(), has_room)
+                          : queue_.end();
+    if (next == queue_.end()) return;
+    const FlightPtr flight = *next;
+    queue_.erase(next);
     flight->started = true;
+    ++lanes_[flight->lane];
     flight->deadline = absl::Now() + options_.timeout;
     ++running_;
     in_flight_ = running_;
@@ -366,7 +400,20 @@ absl::Time CurlImageFetcher::ExpireWaiters() {
 
 Awaitable<void> CurlImageFetcher::Run(FlightPtr flight) {
   absl::StatusOr<Loaded> loaded = co_await Load(flight);
+  if (loaded.ok() && !loaded->not_modified && loaded->image == nullptr) {
+    absl::AnyInvocable<absl::StatusOr<std::string>()&&> read =
+        [bytes = std::move(loaded->bytes)]() mutable -> absl::StatusOr<std::string> {
+      return std::move(bytes);
+    };
+    Result image = co_await MakeElsewhere(flight, hashing_, std::move(read));
+    if (image.ok()) {
+      loaded->image = *std::move(image);
+    } else {
+      loaded = image.status();
+    }
+  }
   Land(flight, std::move(loaded));
+  if (--lanes_[flight->lane] == 0) lanes_.erase(flight->lane);
   --running_;
   in_flight_ = running_;
   StartNext();
@@ -381,13 +428,14 @@ void CurlImageFetcher::Land(const FlightPtr& flight, absl::StatusOr<Loaded> load
     cache_.Refresh(flight->key, options_.clock());
     result = flight->stale->image;
   } else {
-    result = MakeImage(flight->request.uri, std::move(loaded->bytes));
-    if (result.ok()) {
+    result = std::move(loaded->image);
+    if (flight->source.kind != SourceKind::kData) {
       cache_.Insert(flight->key, *result, std::move(loaded->validators), options_.clock());
     }
   }
   // A local file can be put right at any moment, and costs nothing to look for.
-  if (IsLasting(result.status()) && flight->source.kind != SourceKind::kLocalFile) {
+  if (IsLasting(result.status()) && flight->source.kind != SourceKind::kLocalFile &&
+      flight->source.kind != SourceKind::kData) {
     cache_.InsertFailure(flight->key, result.status(), options_.clock());
   }
   cache_bytes_ = cache_.bytes();
@@ -403,12 +451,19 @@ void CurlImageFetcher::Land(const FlightPtr& flight, absl::StatusOr<Loaded> load
 
 Awaitable<absl::StatusOr<Loaded>> CurlImageFetcher::Load(FlightPtr flight) {
   switch (flight->source.kind) {
-    case SourceKind::kLocalFile: {
-      absl::StatusOr<std::string> bytes =
-          ReadLocalFile(options_.local_files_root, flight->source.location, options_.max_bytes);
-      if (!bytes.ok()) co_return bytes.status();
+    case SourceKind::kLocalFile:
+    case SourceKind::kData: {
+      const bool is_file = flight->source.kind == SourceKind::kLocalFile;
+      absl::AnyInvocable<absl::StatusOr<std::string>()&&> read =
+          [is_file, root = options_.local_files_root, location = flight->source.location,
+           max_bytes = options_.max_bytes]() -> absl::StatusOr<std::string> {
+        return is_file ? ReadLocalFile(root, location, max_bytes)
+                       : DecodeDataUri(location, max_bytes);
+      };
+      Result image = co_await MakeElsewhere(flight, is_file ? reading_ : hashing_, std::move(read));
+      if (!image.ok()) co_return image.status();
       Loaded loaded;
-      loaded.bytes = *std::move(bytes);
+      loaded.image = *std::move(image);
       co_return loaded;
     }
     case SourceKind::kObjectStore: {
@@ -426,10 +481,31 @@ Awaitable<absl::StatusOr<Loaded>> CurlImageFetcher::Load(FlightPtr flight) {
       absl::StatusOr<Loaded> loaded = co_await Get(flight, flight->source.location);
       co_return loaded;
     }
-    case SourceKind::kData:
-      break;  // answered at once, in Start
   }
   co_return absl::InternalError("unreachable");
+}
+
+Awaitable<ImageFetcher::Result> CurlImageFetcher::MakeElsewhere(
+    FlightPtr flight, DetachedThreads& threads,
+    absl::AnyInvocable<absl::StatusOr<std::string>() &&> read) {
+  const auto made = std::make_shared<Result>(absl::InternalError("not made"));
+  absl::AnyInvocable<void()&&> work = [made, uri = flight->request.uri, limits = limits_,
+                                       read = std::move(read)]() mutable {
+    absl::StatusOr<std::string> bytes = std::move(read)();
+    *made = bytes.ok() ? MakeImage(uri, *std::move(bytes), limits) : bytes.status();
+  };
+  absl::Status ran =
+      co_await loop_.Offload(threads, std::move(work), flight->deadline, &flight->exchange);
+  const std::string shown = RedactUri(flight->request.uri);
+  if (absl::IsDeadlineExceeded(ran)) {
+    co_return absl::DeadlineExceededError(StrCat(shown, " was not read in time"));
+  }
+  if (absl::IsResourceExhausted(ran)) {
+    co_return absl::UnavailableError(
+        StrCat(shown, " is not read now: too many reads have not come back"));
+  }
+  if (!ran.ok()) co_return ran;
+  co_return *made;
 }
 
 HttpRequest CurlImageFetcher::MakeRequest(const Flight& flight, const std::string& url) const {
@@ -465,7 +541,13 @@ Awaitable<absl::StatusOr<Loaded>> CurlImageFetcher::Get(FlightPtr flight, std::s
         response->status = 401;
         co_return StatusOf(*flight, url, on_label_studio, *response);
       }
-      url = response->redirect_url;
+      absl::StatusOr<std::string> next = NormalizeUrl(response->redirect_url);
+      if (!next.ok()) {
+        co_return absl::InvalidArgumentError(
+            StrCat(RedactUri(flight->request.uri), " redirects to '",
+                   RedactUri(response->redirect_url), "', which is not a valid URL"));
+      }
+      url = *std::move(next);
       continue;
     }
     if (response->status != 200 && !(response->status == 304 && flight->stale)) {
@@ -575,23 +657,6 @@ absl::Status CurlImageFetcher::StatusOf(const Flight& flight, const std::string&
         on_label_studio && status == 500 ? "; Label Studio says so for a missing upload too" : ""));
   }
   return absl::InvalidArgumentError(StrCat(shown, " can't be fetched: ", status, where));
-}
-
-absl::StatusOr<std::shared_ptr<const FetchedImage>> CurlImageFetcher::MakeImage(
-    const std::string& uri, std::string bytes) const {
-  vision::ImageLimits limits;
-  limits.max_bytes = options_.max_bytes;
-  limits.max_pixels = options_.max_pixels;
-  const absl::StatusOr<vision::ImageHeader> header = vision::ReadImageHeader(bytes, limits);
-  if (!header.ok()) {
-    return absl::Status(header.status().code(),
-                        StrCat(RedactUri(uri), ": ", StdView(header.status().message())));
-  }
-  auto image = std::make_shared<FetchedImage>();
-  image->bytes = std::move(bytes);
-  image->image_id = Sha256Hex(image->bytes);
-  image->size = header->size;
-  return std::shared_ptr<const FetchedImage>(std::move(image));
 }
 
 }  // namespace

@@ -2,8 +2,9 @@
 // uploads and local files, http(s), data URIs, S3, Google and Azure storage through Label Studio.
 //
 // All transfers run on one thread of the fetcher's own (libcurl's multi interface): callers never
-// block, and connections are reused. Fetched images are kept in a byte-budgeted cache, known
-// failures for ten minutes.
+// block, and connections are reused. What can block or takes long (look-ups of names, local files,
+// hashing) runs on other threads, so that one host or file system that hangs delays only those who
+// ask for it. Fetched images are kept in a byte-budgeted cache, known failures for ten minutes.
 //
 // Untrusted URIs: addresses are checked after resolution, at connect. Private, loopback and
 // link-local ones are refused unless allowed, or the host is Label Studio's. Redirects are followed
@@ -64,10 +65,13 @@ struct FetchedImage {
   vision::Size size;     // upright, from the header
 };
 
+class Network;
+
 class ImageFetcher {
  public:
   struct Options {
-    std::string local_files_root;  // "": local files come through Label Studio
+    std::shared_ptr<Network> network;  // null: Network::Default()
+    std::string local_files_root;      // "": local files come through Label Studio
     S3Access s3;
     // Hosts ("host" or "host:port") or networks ("10.0.0.0/8") that may be asked although their
     // addresses are private.
@@ -78,7 +82,7 @@ class ImageFetcher {
     absl::Duration timeout = absl::Seconds(30);  // of one image, redirects and token included
     absl::Duration connect_timeout = absl::Seconds(5);
     int max_redirects = 5;
-    int max_concurrent = 64;  // transfers; further ones wait
+    int max_concurrent = 64;  // transfers; further ones wait. One host never takes all of them.
     std::int64_t cache_bytes = 256 << 20;
     absl::Duration fresh_for =
         absl::Seconds(60);  // then asked again, with validators if the server gave any

@@ -1,9 +1,6 @@
 // HTTPS over a real socket with a certificate of the test's own, loaded as the flags load it.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509v3.h>
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/read.hpp>
@@ -23,6 +20,7 @@
 
 #include "gateway/http/server.h"
 #include "gateway/options.h"
+#include "tests/integration/gateway/tls_identity.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
 
@@ -35,44 +33,6 @@ namespace ssl = boost::asio::ssl;
 using asio::ip::tcp;
 using duet_testing::StatusIs;
 using ::testing::HasSubstr;
-
-struct Identity {
-  std::string certificate;  // PEM
-  std::string key;          // PEM
-};
-
-std::string Drain(BIO* bio) {
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(bio, &data);
-  std::string text(data, static_cast<std::size_t>(size));
-  BIO_free(bio);
-  return text;
-}
-
-// Self-signed for 127.0.0.1, valid for an hour.
-Identity MakeIdentity() {
-  const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(EVP_EC_gen("P-256"), EVP_PKEY_free);
-  const std::unique_ptr<X509, decltype(&X509_free)> certificate(X509_new(), X509_free);
-  X509_set_version(certificate.get(), 2);
-  ASN1_INTEGER_set(X509_get_serialNumber(certificate.get()), 1);
-  X509_gmtime_adj(X509_getm_notBefore(certificate.get()), -60);
-  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), 3600);
-  X509_set_pubkey(certificate.get(), key.get());
-  X509_NAME* const name = X509_get_subject_name(certificate.get());
-  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
-                             reinterpret_cast<const unsigned char*>("duet"), -1, -1, 0);
-  X509_set_issuer_name(certificate.get(), name);
-  X509_EXTENSION* const address =
-      X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, "IP:127.0.0.1");
-  X509_add_ext(certificate.get(), address, -1);
-  X509_EXTENSION_free(address);
-  X509_sign(certificate.get(), key.get(), EVP_sha256());
-  BIO* const certificate_pem = BIO_new(BIO_s_mem());
-  PEM_write_bio_X509(certificate_pem, certificate.get());
-  BIO* const key_pem = BIO_new(BIO_s_mem());
-  PEM_write_bio_PrivateKey(key_pem, key.get(), nullptr, nullptr, 0, nullptr, nullptr);
-  return {Drain(certificate_pem), Drain(key_pem)};
-}
 
 class TlsTest : public ::testing::Test {
  protected:
@@ -130,7 +90,7 @@ class TlsTest : public ::testing::Test {
     return response.body();
   }
 
-  const Identity identity_ = MakeIdentity();
+  const duet_testing::TlsIdentity identity_ = duet_testing::MakeTlsIdentity();
   const duet_testing::TempDir directory_;
   Options options_;
   http::Router router_;
@@ -153,7 +113,8 @@ TEST_F(TlsTest, RequestsOfOneConnectionAreAnsweredToWhoeverTrustsTheCertificate)
 TEST_F(TlsTest, StrangersAndPlainTextEndTheirOwnConnectionOnly) {
   Start();
   asio::io_context io;
-  EXPECT_THROW(Connect(io, MakeIdentity().certificate), boost::system::system_error);
+  EXPECT_THROW(Connect(io, duet_testing::MakeTlsIdentity().certificate),
+               boost::system::system_error);
   {
     tcp::socket plain(io);
     plain.connect({asio::ip::make_address("127.0.0.1"), server_->port()});
@@ -203,7 +164,7 @@ TEST_F(TlsTest, FilesThatCannotBeUsedAreNamed) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("none.pem")));
 
   options_.tls_certificate = directory_.Write("certificate.pem", identity_.certificate);
-  options_.tls_key = directory_.Write("other.pem", MakeIdentity().key);
+  options_.tls_key = directory_.Write("other.pem", duet_testing::MakeTlsIdentity().key);
   EXPECT_THAT(LoadTls(options_),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("other.pem")));
 

@@ -77,7 +77,11 @@ absl::StatusOr<Checkpoint> ParseCheckpoint(std::string_view bytes,
 }
 
 absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path) {
-  absl::StatusOr<std::shared_ptr<const MappedFile>> file = MappedFile::Open(path);
+  return ReadCheckpoint(path, path);
+}
+
+absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path, const std::string& handle) {
+  absl::StatusOr<std::shared_ptr<const MappedFile>> file = MappedFile::Open(handle, path);
   if (!file.ok()) return file.status();
   absl::StatusOr<Checkpoint> checkpoint = ParseCheckpoint((*file)->bytes(), *file);
   if (!checkpoint.ok()) {

@@ -48,6 +48,9 @@ struct Checkpoint {
 // the message starts with the path and says what was found and needed. Maps the file: it may be
 // deleted or replaced by renaming afterwards, not truncated in place. Thread-safe.
 absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path);
+// The same of a file that is open already: `handle`, such as /proc/self/fd/7, is what is opened,
+// `path` what messages call it.
+absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path, const std::string& handle);
 
 // The same from memory, which `owner` keeps valid; messages have no path.
 absl::StatusOr<Checkpoint> ParseCheckpoint(std::string_view bytes,

@@ -14,8 +14,12 @@ namespace checkpoint {
 class MappedFile {
  public:
   // NotFound, PermissionDenied or InvalidArgument (empty, not a regular file); the message starts
-  // with the path.
-  static absl::StatusOr<std::shared_ptr<const MappedFile>> Open(const std::string& path);
+  // with the path, or with `name` if the path is not one that people know the file by.
+  static absl::StatusOr<std::shared_ptr<const MappedFile>> Open(const std::string& path) {
+    return Open(path, path);
+  }
+  static absl::StatusOr<std::shared_ptr<const MappedFile>> Open(const std::string& path,
+                                                                const std::string& name);
 
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;

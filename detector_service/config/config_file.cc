@@ -8,13 +8,22 @@
 #include <utility>
 #include <vector>
 
+#include "serving/file_access.h"
+
 namespace detector {
 namespace {
 
 constexpr std::streamsize kMaxBytes = 1 << 20;
 constexpr int kMaxBases = 16;  // in a chain; mmdet's own configs have three
 
-absl::StatusOr<std::string> ReadText(const std::string& path) {
+absl::StatusOr<std::string> ReadText(const std::string& path, const std::string& root) {
+  if (!root.empty()) {
+    const absl::StatusOr<serving::FileBelow> file = serving::OpenForClient(root, path);
+    if (!file.ok()) return file.status();
+    absl::StatusOr<std::string> text = file->Read(kMaxBytes);
+    if (text.ok()) return text;
+    return absl::Status(text.status().code(), absl::StrCat(path, ": ", text.status().message()));
+  }
   std::ifstream file(path, std::ios::binary);
   if (!file) return absl::NotFoundError(absl::StrCat(path, ": cannot be opened"));
   std::string text(kMaxBytes + 1, '\0');
@@ -53,11 +62,11 @@ void Merge(const PythonValue& upper, PythonValue* lower) {
   }
 }
 
-absl::StatusOr<PythonConfig> Read(const std::string& path, int depth) {
+absl::StatusOr<PythonConfig> Read(const std::string& path, const std::string& root, int depth) {
   if (depth > kMaxBases) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": _base_ leads in a circle"));
   }
-  const absl::StatusOr<std::string> text = ReadText(path);
+  const absl::StatusOr<std::string> text = ReadText(path, root);
   if (!text.ok()) return text.status();
   PythonConfig config = ParsePythonConfig(*text);
   if (config.unreadable.count("_base_") > 0) {
@@ -77,7 +86,7 @@ absl::StatusOr<PythonConfig> Read(const std::string& path, int depth) {
   merged.values = PythonValue(PythonValue::Dict());
   for (const std::string& base : bases) {
     const auto base_path = std::filesystem::path(path).parent_path() / base;
-    absl::StatusOr<PythonConfig> lower = Read(base_path.string(), depth + 1);
+    absl::StatusOr<PythonConfig> lower = Read(base_path.string(), root, depth + 1);
     if (!lower.ok()) return lower.status();
     Merge(lower->values, &merged.values);
     merged.unreadable.merge(std::move(lower->unreadable));
@@ -89,6 +98,8 @@ absl::StatusOr<PythonConfig> Read(const std::string& path, int depth) {
 
 }  // namespace
 
-absl::StatusOr<PythonConfig> ReadConfigFile(const std::string& path) { return Read(path, 0); }
+absl::StatusOr<PythonConfig> ReadConfigFile(const std::string& path, const std::string& root) {
+  return Read(path, root, 0);
+}
 
 }  // namespace detector

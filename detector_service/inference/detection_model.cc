@@ -17,6 +17,7 @@
 #include "detector_service/model/detector.h"
 #include "nn/compute_thread.h"
 #include "nn/onednn/cpu.h"
+#include "serving/file_access.h"
 
 namespace detector {
 namespace {
@@ -101,6 +102,14 @@ absl::StatusOr<std::unique_ptr<Network>> MakeNetwork(const Modules& modules,
   return MakePlainNetwork(modules, options.device);
 }
 
+absl::StatusOr<checkpoint::Checkpoint> ReadCheckpoint(const std::string& path,
+                                                      const std::string& root) {
+  if (root.empty()) return checkpoint::ReadCheckpoint(path);
+  const absl::StatusOr<serving::FileBelow> file = serving::OpenForClient(root, path);
+  if (!file.ok()) return file.status();
+  return checkpoint::ReadCheckpoint(path, file->handle());
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Load(const LoadOptions& options) {
@@ -111,12 +120,14 @@ absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Load(const LoadO
 }
 
 absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Build(const LoadOptions& options) {
-  absl::StatusOr<checkpoint::Checkpoint> file = checkpoint::ReadCheckpoint(options.checkpoint);
+  absl::StatusOr<checkpoint::Checkpoint> file =
+      ReadCheckpoint(options.checkpoint, options.checkpoint_root);
   if (!file.ok()) return file.status();
   const bool own_config = options.config_file.empty();
   const std::string& config_path = own_config ? options.checkpoint : options.config_file;
   const absl::StatusOr<PythonConfig> config =
-      own_config ? ParsePythonConfig(file->meta.config_text) : ReadConfigFile(options.config_file);
+      own_config ? ParsePythonConfig(file->meta.config_text)
+                 : ReadConfigFile(options.config_file, options.config_root);
   if (!config.ok()) return config.status();
 
   auto model = std::unique_ptr<DetectionModel>(new DetectionModel);

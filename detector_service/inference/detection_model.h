@@ -21,6 +21,10 @@ namespace detector {
 struct LoadOptions {
   std::string checkpoint;   // path
   std::string config_file;  // path; replaces the config in the checkpoint. May be empty.
+  // Where a file that a client named must lie when it is opened, whatever is put in its place
+  // meanwhile (serving/file_access.h); "": anywhere.
+  std::string checkpoint_root;
+  std::string config_root;
   std::string device = "cpu";
   std::string precision = "fp32";  // or "bf16"
   // The plain modules even on a CPU: the yardstick for the packed form.

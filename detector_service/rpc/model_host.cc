@@ -2,6 +2,7 @@
 
 #include <absl/status/status.h>
 
+#include <tuple>
 #include <utility>
 
 #include "nn/threads.h"
@@ -30,8 +31,9 @@ absl::StatusOr<Reloaded> ModelHost::Reload(const std::optional<std::string>& che
   LoadOptions load = previous->options();
   // A checkpoint brings its own config, so a config given earlier belongs to the earlier one.
   if (checkpoint) load.config_file.clear();
-  for (const auto& [path, target] :
-       {std::pair(&checkpoint, &load.checkpoint), std::pair(&config_file, &load.config_file)}) {
+  for (const auto& [path, target, root] :
+       {std::tuple(&checkpoint, &load.checkpoint, &load.checkpoint_root),
+        std::tuple(&config_file, &load.config_file, &load.config_root)}) {
     if (!path->has_value()) continue;
     if (options_.model_root.empty()) {
       return absl::PermissionDeniedError(
@@ -41,6 +43,7 @@ absl::StatusOr<Reloaded> ModelHost::Reload(const std::optional<std::string>& che
         serving::OpenForClient(options_.model_root, **path);
     if (!file.ok()) return file.status();
     *target = file->path();
+    *root = options_.model_root;
   }
 
   nn::UseThreads(options_.threads);

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "checkpoint/checkpoint.h"
+#include "serving/file_access.h"
 
 namespace segmenter {
 namespace {
@@ -15,7 +16,15 @@ namespace {
 constexpr std::size_t kMaxSidecarBytes = 64 << 10;
 
 // The file's text; empty if there is no such file.
-absl::StatusOr<std::string> ReadSidecar(const std::string& path) {
+absl::StatusOr<std::string> ReadSidecar(const std::string& path, const std::string& root) {
+  if (!root.empty()) {
+    const absl::StatusOr<serving::FileBelow> file = serving::FileBelow::Open(root, path);
+    if (absl::IsNotFound(file.status())) return std::string();
+    absl::StatusOr<std::string> text =
+        file.ok() ? file->Read(kMaxSidecarBytes) : absl::StatusOr<std::string>(file.status());
+    if (text.ok()) return text;
+    return absl::InvalidArgumentError(absl::StrCat(path, ": ", text.status().message()));
+  }
   std::ifstream file(path, std::ios::binary);
   if (!file) return std::string();
   std::string text(kMaxSidecarBytes + 1, '\0');
@@ -28,6 +37,14 @@ absl::StatusOr<std::string> ReadSidecar(const std::string& path) {
   return text;
 }
 
+absl::StatusOr<checkpoint::Checkpoint> ReadCheckpoint(const std::string& path,
+                                                      const std::string& root) {
+  if (root.empty()) return checkpoint::ReadCheckpoint(path);
+  const absl::StatusOr<serving::FileBelow> file = serving::OpenForClient(root, path);
+  if (!file.ok()) return file.status();
+  return checkpoint::ReadCheckpoint(path, file->handle());
+}
+
 // A few hex digits.
 std::string HashOf(const std::string& text) {
   unsigned char digest[SHA256_DIGEST_LENGTH];
@@ -38,10 +55,11 @@ std::string HashOf(const std::string& text) {
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const ServedModel>> LoadModel(const std::string& path,
-                                                             const NetworkOptions& options) {
-  absl::StatusOr<checkpoint::Checkpoint> file = checkpoint::ReadCheckpoint(path);
+                                                             const NetworkOptions& options,
+                                                             const std::string& root) {
+  absl::StatusOr<checkpoint::Checkpoint> file = ReadCheckpoint(path, root);
   if (!file.ok()) return file.status();
-  const absl::StatusOr<std::string> sidecar = ReadSidecar(path + ".json");
+  const absl::StatusOr<std::string> sidecar = ReadSidecar(path + ".json", root);
   if (!sidecar.ok()) return sidecar.status();
   absl::StatusOr<std::unique_ptr<SamNetwork>> network =
       LoadNetwork(file->state_dict, options, *sidecar);
@@ -51,6 +69,7 @@ absl::StatusOr<std::shared_ptr<const ServedModel>> LoadModel(const std::string& 
   }
   auto model = std::make_shared<ServedModel>();
   model->path = path;
+  model->root = root;
   model->name = (*network)->spec().name;
   model->version =
       absl::StrCat(model->name, "-", file->content_hash.substr(0, 12),

@@ -14,6 +14,7 @@ namespace segmenter {
 
 struct ServedModel {
   std::string path;
+  std::string root;  // as LoadModel was given it
   std::string name;  // "sam-vit-h"
   // Name, content hashes of the checkpoint and its sidecar, options: changes whenever answers may.
   std::string version;
@@ -24,9 +25,11 @@ struct ServedModel {
 
 // Reads and loads; doesn't warm up. A file of the checkpoint's name with ".json" behind it says
 // what the checkpoint doesn't (modeling/sidecar.h). Errors name the path, what was found and what
-// is needed.
+// is needed. `root`: where both must lie when they are opened, for a path that a client named
+// (serving/file_access.h); "": anywhere.
 absl::StatusOr<std::shared_ptr<const ServedModel>> LoadModel(const std::string& path,
-                                                             const NetworkOptions& options);
+                                                             const NetworkOptions& options,
+                                                             const std::string& root = "");
 
 }  // namespace segmenter
 

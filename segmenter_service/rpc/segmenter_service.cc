@@ -302,6 +302,7 @@ absl::Status SegmenterService::Reload(const duet::vision::v1::ReloadModelRequest
   std::lock_guard lock(reload_mutex_);
   const std::shared_ptr<const ServedModel> old = segmenter_.model();
   std::string path = old->path;
+  std::string root = old->root;
   if (request.has_checkpoint()) {
     if (options_.model_root.empty()) {
       return absl::PermissionDeniedError(
@@ -311,8 +312,9 @@ absl::Status SegmenterService::Reload(const duet::vision::v1::ReloadModelRequest
         serving::OpenForClient(options_.model_root, request.checkpoint());
     if (!file.ok()) return file.status();
     path = file->path();
+    root = options_.model_root;
   }
-  absl::StatusOr<std::shared_ptr<const ServedModel>> model = LoadModel(path, old->options);
+  absl::StatusOr<std::shared_ptr<const ServedModel>> model = LoadModel(path, old->options, root);
   if (!model.ok()) return model.status();
   if (absl::Status status = segmenter_.Swap(*model); !status.ok()) return status;
   WriteModel(**model, response->mutable_model());

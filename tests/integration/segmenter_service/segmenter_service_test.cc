@@ -282,6 +282,14 @@ TEST(SegmenterEndToEndTest, ReloadsWithinModelRootAndKeepsTheOldModelOnErrors) {
   EXPECT_THAT(reload("bad.pth", &response), StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_THAT(reload("../good.pth", &response),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("../good.pth")));
+  // What lies beside it is read as well, and must not lead out either.
+  duet_testing::TempDir outside;
+  std::filesystem::create_symlink(outside.Write("side.json", "{}"),
+                                  folder.path() + "/good.pth.json");
+  EXPECT_THAT(reload("good.pth", &response),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("good.pth.json"), HasSubstr("leads out"))));
+  std::filesystem::remove(folder.path() + "/good.pth.json");
   EXPECT_EQ(server.engine().model()->version, "fake-1");
   ASSERT_THAT(reload("good.pth", &response), IsOk());
 

@@ -1,5 +1,6 @@
 #include "checkpoint/checkpoint.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -91,6 +92,19 @@ TEST_F(CheckpointTest, ErrorsBeginWithThePath) {
   EXPECT_THAT(std::string(missing.message()), StartsWith(path_ + ": "));
   EXPECT_THAT(std::string(ReadCheckpoint(::testing::TempDir()).status().message()),
               HasSubstr("not a regular file"));
+}
+
+TEST_F(CheckpointTest, AFileThatIsOpenIsReadThroughItsHandleAndNamedAsBefore) {
+  Write(ZipPth(kTensors, {{"0", "1234"}}));
+  const int file = open(path_.c_str(), O_PATH | O_CLOEXEC);
+  const std::string handle = "/proc/self/fd/" + std::to_string(file);
+  std::filesystem::remove(path_);
+  Write("hello");  // another file
+
+  EXPECT_TRUE(ReadCheckpoint(path_, handle).ok());
+  close(file);
+  const absl::Status gone = ReadCheckpoint(path_, handle).status();
+  EXPECT_THAT(std::string(gone.message()), StartsWith(path_ + ": "));
 }
 
 TEST_F(CheckpointTest, TheHashFollowsTheContentNotTheArchivesName) {

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <filesystem>
+
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
 
@@ -50,6 +52,26 @@ TEST(ConfigFileTest, WhatCannotBeReadIsNamed) {
       dir.Write("upper.py", "_base_ = '" + dir.Write("lower.py", "model = build()") + "'");
   ASSERT_OK_AND_ASSIGN(const PythonConfig config, ReadConfigFile(hidden));
   EXPECT_EQ(config.unreadable.count("model"), 1U);
+}
+
+TEST(ConfigFileTest, BelowARootNothingElseIsRead) {
+  const duet_testing::TempDir dir;
+  const std::string root = dir.path() + "/root";
+  dir.Write("outside.py", "secret = 1");
+  dir.Write("root/base.py", "level = 1");
+  const std::string inside = dir.Write("root/sub/inside.py", "_base_ = '../base.py'");
+  const std::string above = dir.Write("root/above.py", "_base_ = '../outside.py'");
+  const std::string absolute =
+      dir.Write("root/absolute.py", "_base_ = '" + dir.path() + "/outside.py'");
+  std::filesystem::create_symlink(dir.path() + "/outside.py", root + "/link.py");
+
+  ASSERT_OK_AND_ASSIGN(const PythonConfig config, ReadConfigFile(inside, root));
+  EXPECT_NE(config.values.Find("level"), nullptr);
+  for (const std::string& path : {above, absolute, root + "/link.py", dir.path() + "/outside.py"}) {
+    EXPECT_THAT(ReadConfigFile(path, root),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("not a file below")))
+        << path;
+  }
 }
 
 }  // namespace

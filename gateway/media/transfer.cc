@@ -184,6 +184,8 @@ struct TransferLoop::Transfer {
   // What libcurl would otherwise ask the system for, and wait.
   void UseAddresses(const Addresses& addresses);
   absl::Status ErrorOf(CURLcode code) const;
+  // What the proxy itself answers instead of the host; OK if it doesn't.
+  absl::Status ProxyRefusal() const;
 };
 
 absl::Status TransferLoop::Transfer::SetUp() {
@@ -285,6 +287,21 @@ void TransferLoop::Transfer::UseAddresses(const Addresses& addresses) {
   curl_easy_setopt(easy, CURLOPT_RESOLVE, resolved);
 }
 
+absl::Status TransferLoop::Transfer::ProxyRefusal() const {
+  if (proxy == nullptr) return absl::OkStatus();
+  long tunnel = 0;  // 200 for one that stands, 0 if none was asked for
+  long status = 0;
+  curl_easy_getinfo(easy, CURLINFO_HTTP_CONNECTCODE, &tunnel);
+  curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+  const long answer = tunnel >= 300 ? tunnel : status == 407 ? status : 0;
+  if (answer == 0) return absl::OkStatus();
+  return absl::UnavailableError(
+      StrCat(RedactUri(request.url), ": the proxy ", RedactUri(proxy->url),
+             answer == 407 ? " wants another user and password than those in --image_proxy: "
+                           : " refuses: ",
+             answer));
+}
+
 absl::Status TransferLoop::Transfer::ErrorOf(CURLcode code) const {
   const std::string where = RedactUri(request.url);
   if (!refused_address.empty() && code != CURLE_OK) {
@@ -297,6 +314,7 @@ absl::Status TransferLoop::Transfer::ErrorOf(CURLcode code) const {
         StrCat(where, " is larger than the limit of ", request.max_bytes, " bytes"));
   }
   if (no_memory) return absl::ResourceExhaustedError(StrCat(where, ": no memory to receive it"));
+  if (absl::Status refusal = ProxyRefusal(); !refusal.ok()) return refusal;
   const std::string through =
       proxy == nullptr ? "" : StrCat(" (through the proxy ", RedactUri(proxy->url), ")");
   switch (code) {
@@ -416,7 +434,11 @@ void TransferLoop::Finish(TransferId id, int curl_code) {
     char* redirect = nullptr;
     curl_easy_getinfo(transfer->easy, CURLINFO_REDIRECT_URL, &redirect);
     if (redirect != nullptr) transfer->response.redirect_url = redirect;
-    result = std::move(transfer->response);
+    if (absl::Status refusal = transfer->ProxyRefusal(); !refusal.ok()) {
+      result = std::move(refusal);
+    } else {
+      result = std::move(transfer->response);
+    }
   } else if (code != CURLE_ABORTED_BY_CALLBACK || !transfer->refused_address.empty()) {
     result = transfer->ErrorOf(code);
   }

@@ -101,6 +101,9 @@ const Addresses kLoopback = {ip::make_address("127.0.0.1")};
 TEST_F(ImageNetworkTest, WhileOneNameHangsOthersAreFetched) {
   TinyHttpServer server(Picture);
   hosts_["pictures.test"] = kLoopback;
+  network_options_.resolver.patience = absl::InfiniteDuration();
+  options_.connect_timeout = absl::InfiniteDuration();
+  options_.timeout = absl::InfiniteDuration();
   const std::string port = ":" + std::to_string(server.port());
   // More than there are places for transfers.
   std::vector<std::future<ImageFetcher::Result>> hanging;
@@ -281,6 +284,22 @@ TEST_F(ImageNetworkTest, AProxyThatIsAwayIsNamedWithoutItsPassword) {
   EXPECT_THAT(Get("http://pictures.test/a.jpg"),
               StatusIs(Code::kUnavailable, AllOf(HasSubstr("through the proxy http://127.0.0.1"),
                                                  Not(HasSubstr("secret")))));
+}
+
+TEST_F(ImageNetworkTest, AProxyThatRefusesIsNamed) {
+  TinyHttpServer proxy([](const TinyRequest& request) {
+    if (request.method == "CONNECT" && request.target == "pictures.test:443") {
+      return TinyResponse{403, {}, ""};
+    }
+    return TinyResponse{407, {"Proxy-Authenticate: Basic realm=\"x\""}, ""};
+  });
+  network_options_.proxy = "http://user:secret@127.0.0.1:" + std::to_string(proxy.port());
+  const std::string shown = "the proxy http://127.0.0.1:" + std::to_string(proxy.port());
+  EXPECT_THAT(Get("https://pictures.test/a.jpg"),
+              StatusIs(Code::kUnavailable, AllOf(HasSubstr(shown), HasSubstr("refuses: 403"))));
+  EXPECT_THAT(Get("http://pictures.test/a.jpg"),
+              StatusIs(Code::kUnavailable,
+                       AllOf(HasSubstr(shown), HasSubstr("407"), Not(HasSubstr("secret")))));
 }
 
 TEST_F(ImageNetworkTest, AVariableAloneMakesNoProxy) {

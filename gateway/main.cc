@@ -97,7 +97,7 @@ absl::StatusOr<gateway::handlers::Profiles> LoadProfiles(const Options& options,
            -> absl::StatusOr<std::shared_ptr<gateway::backends::SegmenterClient>> {
          return gateway::backends::MakeGrpcSegmenter(io.get_executor(), targets, grpc);
        }},
-      {.background = options.background});
+      {.score_threshold = options.score_threshold, .background = options.background});
   if (!profiles.ok() && !options.profiles.empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat(options.profiles, ": ", std::string(profiles.status().message())));

@@ -19,6 +19,10 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
   flags->Add("segmenter", &options->segmenter, "The same for the segmenter.");
   flags->Add("profiles", &options->profiles,
              "A JSON file of profiles, each reached at http://HOST:PORT/p/NAME.");
+  flags->Add("score_threshold", &options->score_threshold,
+             "Detections that score more than this become predictions. A profile or extra_params "
+             "may say otherwise.",
+             [](double value) { return value >= 0 && value <= 1 ? "" : "must be from 0 to 1"; });
   flags->Add(
       "settings_store", &options->settings_store,
       "redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE] where several gateways remember what "

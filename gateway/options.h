@@ -28,6 +28,7 @@ struct Options {
   int max_body_mb = 64;
   int max_message_mb = 64;
   int predict_deadline_s = 90;
+  double score_threshold = 0.5;
   std::string background = "none";
   std::string detector = "127.0.0.1:50051";
   std::string segmenter = "127.0.0.1:50052";

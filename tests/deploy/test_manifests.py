@@ -3,14 +3,18 @@
 import re
 import sys
 
+import jsonschema
 import pytest
+import yaml
 
-from conftest import BINARIES, OVERLAYS, render, run, tool
+from conftest import BINARIES, OVERLAYS, ROOT, render, run, tool
 
 KUBERNETES_VERSIONS = ["1.28", "1.33"]
 MODELS = ["duet-detector", "duet-segmenter"]
 # Operators' own kinds, which Kubernetes' schemas don't know; test_monitoring.py looks into them.
 OPERATOR_KINDS = {"PrometheusRule", "ServiceMonitor"}
+# Kinds of the Gateway API, validated below.
+GATEWAY_API_KINDS = {"Gateway": "gateways", "HTTPRoute": "httproutes"}
 # A cluster's overlays; `local` is one small machine.
 CLUSTERS = [overlay for overlay in OVERLAYS if overlay != "local"]
 
@@ -52,7 +56,7 @@ def test_every_manifest_is_valid(overlay, version, tmp_path):
 
     assert result.returncode == 0, result.stdout + result.stderr
     unknown = set(re.findall(r"Couldn't find schema for kind (\w+)", result.stdout + result.stderr))
-    assert unknown <= OPERATOR_KINDS
+    assert unknown <= OPERATOR_KINDS | GATEWAY_API_KINDS.keys()
 
 
 def test_a_misspelt_field_is_noticed(tmp_path):
@@ -63,6 +67,50 @@ def test_a_misspelt_field_is_noticed(tmp_path):
     result = run(sys.executable, "-m", "kubernetes_validate", "-k", KUBERNETES_VERSIONS[0], "--strict", rendered)
 
     assert result.returncode != 0
+
+
+def gateway_api_schema(kind):
+    """The CRD's own, and strict: what an object's properties don't name is an error."""
+    file = ROOT / f".duet/tools/modules/gateway-api/config/crd/standard/gateway.networking.k8s.io_{GATEWAY_API_KINDS[kind]}.yaml"
+    assert file.exists(), f"{file} is missing: run ./duet test --only=deploy"
+    (version,) = [each for each in yaml.safe_load(file.read_text())["spec"]["versions"] if each["name"] == "v1"]
+
+    def close(schema):
+        if isinstance(schema, dict):
+            if "properties" in schema and schema.get("type") == "object":
+                schema.setdefault("additionalProperties", False)
+            for each in schema.values():
+                close(each)
+        elif isinstance(schema, list):
+            for each in schema:
+                close(each)
+    schema = version["schema"]["openAPIV3Schema"]
+    close(schema)
+    return schema
+
+
+def gateway_api_faults(manifests):
+    return [error.message for each in manifests if each["kind"] in GATEWAY_API_KINDS
+            for error in jsonschema.Draft7Validator(gateway_api_schema(each["kind"])).iter_errors(each)]
+
+
+def test_gateway_api_objects_are_valid_by_their_crds(manifests, overlay):
+    kinds = {each["kind"] for each in manifests}
+    assert (overlay == "local") != (GATEWAY_API_KINDS.keys() <= kinds)
+    assert not gateway_api_faults(manifests)
+
+
+@pytest.mark.parametrize("right, wrong, said", [
+    ("backendRequest: ", "backendrequest: ", "'backendrequest' was unexpected"),
+    ("request: 120s", "request: 2 minutes", "2 minutes"),
+    ("type: PathPrefix", "type: Prefix", "'Prefix' is not one of"),
+    ("sectionName: ", "section: ", "'section' was unexpected"),
+])
+def test_a_fault_in_a_route_is_noticed(right, wrong, said):
+    text = render("cpu")
+    assert right in text
+
+    assert any(said in fault for fault in gateway_api_faults(list(yaml.safe_load_all(text.replace(right, wrong)))))
 
 
 def test_kube_score_finds_nothing_critical(overlay, tmp_path):
@@ -148,8 +196,10 @@ def test_flags_exist_and_ports_are_the_binarys_defaults(name, help_of, default_o
     for argument in container["args"]:
         flag = argument.split("=", 1)[0]
         assert f"{flag}=VALUE" in text, f"{name} has no {flag}"
-    for variable in container.get("env", []):
-        assert f"env: {variable['name']})" in text, f"{name} does not read {variable['name']}"
+    variables = container.get("env", [])
+    for variable in variables:
+        part = any(f"$({variable['name']})" in each.get("value", "") for each in variables)  # of another one's value
+        assert part or f"env: {variable['name']})" in text, f"{name} does not read {variable['name']}"
     flags = {"grpc": "port", "http": "port", "metrics": "metrics_port"}
     for port in container["ports"]:
         assert default_of(name, flags[port["name"]]) == str(port["containerPort"])
@@ -222,28 +272,41 @@ class TestClusters:
             labels = of_kind(manifests, "Deployment")[name]["spec"]["template"]["metadata"]["labels"]
             assert selects(budgets[name]["spec"]["selector"], labels)
 
-    def test_the_ingress_takes_as_much_and_waits_as_long_as_the_gateway(self, manifests, default_of):
-        (ingress,) = of_kind(manifests, "Ingress").values()
-        annotations = ingress["metadata"]["annotations"]
-        prefix = "nginx.ingress.kubernetes.io/"
-        assert annotations[prefix + "proxy-body-size"] == default_of("duet-gateway", "max_body_mb") + "m"
-        assert int(annotations[prefix + "proxy-read-timeout"]) > int(default_of("duet-gateway", "predict_deadline_s"))
-        hosts = {rule["host"] for rule in ingress["spec"]["rules"]}
-        assert {host for each in ingress["spec"]["tls"] for host in each["hosts"]} == hosts
-        backend = ingress["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
-        ports = {each["name"] for each in of_kind(manifests, "Service")[backend["name"]]["spec"]["ports"]}
-        assert backend["port"]["name"] in ports
+    def test_the_route_waits_longer_than_the_gateway_and_label_studio(self, manifests, default_of):
+        (route,) = of_kind(manifests, "HTTPRoute").values()
+        (rule,) = route["spec"]["rules"]
+        request, backend = (int(rule["timeouts"][name].removesuffix("s")) for name in ("request", "backendRequest"))
+        assert backend <= request  # else the API server refuses it
+        assert backend > 100 and backend > int(default_of("duet-gateway", "predict_deadline_s"))
+
+    def test_the_route_leads_from_the_gateways_tls_to_the_service(self, manifests):
+        (gateway,) = of_kind(manifests, "Gateway").values()
+        (listener,) = gateway["spec"]["listeners"]
+        assert listener["protocol"] == "HTTPS" and listener["tls"]["certificateRefs"]
+        (route,) = of_kind(manifests, "HTTPRoute").values()
+        assert route["spec"]["parentRefs"] == [{"name": gateway["metadata"]["name"], "sectionName": listener["name"]}]
+        assert route["spec"]["hostnames"] == [listener["hostname"]]
+        (backend,) = route["spec"]["rules"][0]["backendRefs"]
+        assert backend["port"] in {each["port"] for each in of_kind(manifests, "Service")[backend["name"]]["spec"]["ports"]}
 
     def test_redis_keeps_a_cache_within_its_memory(self, manifests):
         container = main_of(pods(manifests)["duet-redis"])
-        arguments = dict(zip(container["args"][::2], container["args"][1::2]))
-        assert arguments["--maxmemory-policy"] == "allkeys-lru" and arguments["--save"] == ""
-        (port,) = of_kind(manifests, "Service")["duet-redis"]["spec"]["ports"]
-        for name, variable in (("duet-segmenter", "DUET_EMBEDDING_STORE"), ("duet-gateway", "DUET_SETTINGS_STORE")):
-            stores = [each["value"] for each in main_of(pods(manifests)[name])["env"] if each["name"] == variable]
-            assert stores == [f"redis://duet-redis:{port['port']}"]
+        options = dict(re.findall(r"--([a-z-]+) (\S+)", container["args"][0]))
+        assert options["maxmemory-policy"] == "allkeys-lru" and options["save"] == "''"
         limit = int(container["resources"]["limits"]["memory"].removesuffix("Gi"))
-        assert int(arguments["--maxmemory"].removesuffix("gb")) < limit
+        assert int(options["maxmemory"].removesuffix("gb")) < limit
+
+    def test_redis_has_a_password_from_a_secret_and_its_users_know_it(self, manifests):
+        secret = {"secretKeyRef": {"name": "duet-redis", "key": "password"}}
+        (port,) = of_kind(manifests, "Service")["duet-redis"]["spec"]["ports"]
+        server = main_of(pods(manifests)["duet-redis"])
+        assert [each["valueFrom"] for each in server["env"] if each["name"] == "REDISCLI_AUTH"] == [secret]
+        for name, variable in (("duet-segmenter", "DUET_EMBEDDING_STORE"), ("duet-gateway", "DUET_SETTINGS_STORE")):
+            variables = {each["name"]: each for each in main_of(pods(manifests)[name])["env"]}
+            assert variables["REDIS_PASSWORD"]["valueFrom"] == secret
+            assert variables[variable]["value"] == f"redis://:$(REDIS_PASSWORD)@duet-redis:{port['port']}"
+            # Kubernetes puts in only what stands before.
+            assert list(variables).index("REDIS_PASSWORD") < list(variables).index(variable)
 
     def test_a_gpu_is_asked_for_by_the_models_alone(self, manifests, overlay):
         for name, pod in pods(manifests).items():

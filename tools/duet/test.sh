@@ -71,6 +71,7 @@ install_test_environments() {
 deploy_environment() {
   ensure_venv deploy tests/deploy/requirements.txt
   ensure_go_tools tests/deploy/go_tools.txt
+  ensure_go_modules tests/deploy/go_modules.txt
   ensure_unpacked tests/deploy/debian_tools.txt
 }
 

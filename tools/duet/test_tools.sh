@@ -9,16 +9,37 @@ readonly GO_MODULE=golang.org/toolchain@v0.0.1-go1.22.12.linux
 
 # new_enough_go: prints the path of a go command.
 new_enough_go() {
-  command -v go >/dev/null || install_packages golang-go >&2
+  ensure_go
   if [[ ! $(go version) =~ go1\.(1[0-9]|20)([. ]|$) ]]; then
     command -v go
     return
   fi
   local folder
-  folder=$(GOFLAGS='' go mod download -json "$GO_MODULE-$(go env GOARCH)" | sed -n 's/^\s*"Dir": "\(.*\)",$/\1/p')
-  [[ -d $folder ]] || die "go could not fetch $GO_MODULE"
+  folder=$(go_module "$GO_MODULE-$(go env GOARCH)")
   chmod -R +x "$folder/bin" "$folder/pkg/tool"  # modules have no executable files
   echo "$folder/bin/go"
+}
+
+ensure_go() { command -v go >/dev/null || install_packages golang-go >&2; }
+
+# go_module MODULE@VERSION: fetches it, which needs no compiler, and prints its folder.
+go_module() {
+  local folder
+  folder=$(GOFLAGS='' GOTOOLCHAIN=local go mod download -json "$1" | sed -n 's/^\s*"Dir": "\(.*\)",$/\1/p')
+  [[ -d $folder ]] || die "go could not fetch $1"
+  echo "$folder"
+}
+
+# ensure_go_modules LIST-FILE: lines of "NAME MODULE@VERSION"; modules/NAME leads to the module's files.
+ensure_go_modules() {
+  local modules=$DUET_ROOT/$TOOLS_DIRECTORY/modules name module
+  mkdir -p "$modules"
+  while read -r name module; do
+    [[ -d $modules/$name && $(cat "$modules/.$name.version" 2>/dev/null) == "$module" ]] && continue
+    ensure_go
+    ln -sfn "$(go_module "$module")" "$modules/$name"
+    echo "$module" >"$modules/.$name.version"
+  done < <(sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$1")
 }
 
 # ensure_go_tools LIST-FILE: lines of "NAME PACKAGE@VERSION"; builds those that are not there in that version.

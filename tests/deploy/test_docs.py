@@ -25,7 +25,11 @@ def flags(help_of):
     text = "".join(help_of(name) for name in BINARIES)
     text += "".join(run(ROOT / "duet", *command).stdout for command in (["up", "--help"], ["test", "--help"], ["models"]))
     text += run(sys.executable, ROOT / "tools/capacity.py", "check", "--help").stdout
-    return set(re.findall(r"--([a-z][a-z_-]*[a-z])", text))
+    named = set(re.findall(r"--([a-z][a-z_-]*[a-z])", text))
+    named |= {flag.replace("_", "-") for flag in named}  # to ./duet up both are the same
+    for model in ("detector", "segmenter"):  # ./duet up takes each for one of them alone
+        named |= {f"{model}_{flag}" for flag in re.findall(r"^  --(\w+)", help_of(f"duet-{model}"), re.MULTILINE)}
+    return named
 
 
 @pytest.mark.parametrize("page", PAGES + MANIFESTS, ids=lambda page: str(page.relative_to(ROOT)))

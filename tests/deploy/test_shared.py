@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import json
+import urllib.parse
 
 import pytest
 import requests
@@ -72,3 +73,16 @@ def test_a_gateway_uses_what_setup_told_another(redis, start):
     answer = predict(gateways[1].port, [data_uri(PICTURE)], label_config)
 
     assert answer.json()["results"][0]["model_version"] == setup.json()["model_version"]
+
+
+def test_a_password_of_special_characters_is_percent_encoded_in_the_variable():
+    password = "p@ss/w:r%d #1"
+    with Redis("--requirepass", password) as redis:
+        url = f"redis://:{urllib.parse.quote(password, safe='')}@127.0.0.1:{redis.port}"
+        gateway = Service("duet-gateway", "--port=0", "--detector=127.0.0.1:1", "--segmenter=",
+                          environment={"DUET_SETTINGS_STORE": url})
+        try:
+            gateway.ready()
+            wait_until(lambda: gateway.metrics()["duet_redis_up"] == 1)
+        finally:
+            gateway.kill()

@@ -52,15 +52,15 @@ class Duet:
         self.options = [f"--{name}={port}" for name, port in zip(names, ports)]
         self.options += [f"--detector-checkpoint={DETECTOR}", f"--segmenter-checkpoint={SEGMENTER}"]
 
-    def run(self, *arguments, timeout=900, check=True, cwd=None):
-        environment = {**os.environ, "DUET_STATE": str(self.state)}
+    def run(self, *arguments, timeout=900, check=True, cwd=None, **variables):
+        environment = {**os.environ, **variables, "DUET_STATE": str(self.state)}
         result = subprocess.run([DUET, *arguments], env=environment, capture_output=True, text=True, timeout=timeout,
                                 stdin=subprocess.DEVNULL, cwd=cwd)
         assert not check or result.returncode == 0, f"./duet {' '.join(arguments)}:\n{result.stdout}{result.stderr}"
         return result
 
-    def up(self, *more):
-        return self.run("up", *self.options, *more)
+    def up(self, *more, **variables):
+        return self.run("up", *self.options, *more, **variables)
 
     def pid(self, name):
         fields = dict(line.split("=", 1) for line in (self.state / "run" / name).read_text().splitlines())

@@ -1,16 +1,14 @@
 """Starting badly, dying and draining: the three binaries by themselves."""
 
 import http.server
-import pathlib
 import signal
 import socket
-import subprocess
 import threading
 
 import pytest
 import requests
 
-from conftest import DETECTOR, SEGMENTER, Duet
+from conftest import DETECTOR, SEGMENTER
 from label_configs import config
 from label_studio import data_uri
 from service import PATIENCE_S, Service, predict, wait_until
@@ -294,154 +292,3 @@ def test_kill_9_under_load_leaves_no_request_without_an_answer_or_an_error(start
     else:
         assert not broken, broken[:3]
         assert crowd.count(503) > 0
-
-
-class TestDuetCommand:
-    """./duet up and down, on an installation of their own."""
-
-    @pytest.fixture
-    def own(self, tmp_path):
-        duet = Duet(tmp_path)
-        yield duet
-        duet.run("down")
-
-    def test_a_second_up_keeps_what_runs(self, own):
-        own.up()
-        first = [own.pid(name) for name in ("duet-detector", "duet-segmenter", "duet-gateway")]
-
-        own.up()
-
-        assert [own.pid(name) for name in ("duet-detector", "duet-segmenter", "duet-gateway")] == first
-
-    def test_other_options_restart_only_whom_they_concern(self, own):
-        own.up()
-        detector, gateway = own.pid("duet-detector"), own.pid("duet-gateway")
-
-        own.up("--label_studio_url=http://127.0.0.1:1")
-
-        assert own.pid("duet-detector") == detector
-        assert own.pid("duet-gateway") != gateway
-
-    def test_a_variable_restarts_only_whom_it_concerns(self, own, monkeypatch):
-        own.up()
-        before = [own.pid(name) for name in ("duet-detector", "duet-segmenter", "duet-gateway")]
-
-        monkeypatch.setenv("DUET_PREFETCH_TASKS", "0")  # a flag of the gateway alone
-        monkeypatch.setenv("DUET_NOBODYS_FLAG", "1")
-        own.up()
-
-        after = [own.pid(name) for name in ("duet-detector", "duet-segmenter", "duet-gateway")]
-        assert after[:2] == before[:2] and after[2] != before[2]
-
-    def test_flags_of_the_processes_reach_those_that_have_them(self, own):
-        own.up("--prefetch-tasks=0", "--allow_all_private")
-
-        gateway = pathlib.Path(f"/proc/{own.pid('duet-gateway')}/cmdline").read_text().split("\0")
-        detector = pathlib.Path(f"/proc/{own.pid('duet-detector')}/cmdline").read_text().split("\0")
-        assert {"--prefetch_tasks=0", "--allow_all_private=true"} <= set(gateway)
-        assert not any("prefetch" in argument for argument in detector)
-        unknown = own.run("up", *own.options, "--score_treshold=1", check=False)
-        assert unknown.returncode != 0 and "--score_treshold" in unknown.stderr
-
-    def test_a_bad_model_given_to_a_running_duet_is_told(self, own):
-        own.up()
-
-        result = own.run("up", *own.options, f"--detector-checkpoint={SEGMENTER}", check=False)
-
-        assert result.returncode != 0
-        assert "duet-detector stopped by itself" in result.stderr
-        assert "stopped by itself" in own.run("status", check=False).stdout
-
-    def test_what_was_told_of_label_studio_is_kept_until_it_is_forgotten(self, own):
-        def environment():
-            return pathlib.Path(f"/proc/{own.pid('duet-gateway')}/environ").read_text().split("\0")
-
-        told = own.up("--label_studio_url=http://127.0.0.1:1", "--label_studio_api_key=secret")
-        assert "nothing answers at http://127.0.0.1:1" in told.stderr
-        own.run("down")
-        own.up()
-        assert "DUET_LABEL_STUDIO_API_KEY=secret" in environment()
-        assert (own.state / "label-studio-access").stat().st_mode & 0o077 == 0
-
-        own.up("--label_studio_url=", "--label_studio_api_key=")
-        own.up()
-        assert "DUET_LABEL_STUDIO_API_KEY=secret" not in environment()
-
-    def test_processes_are_called_by_their_names(self, own):
-        own.up()
-        for name in ("duet-detector", "duet-segmenter", "duet-gateway"):
-            assert pathlib.Path(f"/proc/{own.pid(name)}/comm").read_text().strip() == name
-
-    @pytest.mark.parametrize("arguments, part", [
-        (("--port=none",), "--port=none is no port"),
-        (("--port=50051", "--detector-port=50051"), "--detector-port and --port are both 50051"),
-        (("--checkpoint=a.pth",), "--detector-checkpoint or --segmenter-checkpoint"), (("up",), "unknown option 'up'"),
-    ])
-    def test_an_option_that_cannot_be_is_refused_at_once(self, own, arguments, part):
-        result = own.run("up", *own.options, *arguments, check=False)
-
-        assert result.returncode != 0 and part in result.stderr
-        assert not (own.state / "run").exists()
-
-    def test_help_starts_and_stops_nothing(self, own):
-        own.up()
-        pid = own.pid("duet-gateway")
-
-        assert own.run("down", "--help").stdout.startswith("usage: ./duet")
-        assert "takes no arguments" in own.run("down", "now", check=False).stderr
-        assert own.run("--help").stdout == own.run("help").stdout
-
-        assert own.pid("duet-gateway") == pid and own.run("status").returncode == 0
-
-    def test_files_are_looked_for_where_the_caller_stands(self, own, tmp_path):
-        result = own.run("up", *own.options, "--profiles=mine.json", check=False, cwd=tmp_path)
-
-        assert result.returncode != 0 and f"there is no file {tmp_path}/mine.json" in result.stderr
-
-    def test_it_serves_https_when_it_is_told_to(self, own, tmp_path):
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=duet",
-                        "-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"], check=True, capture_output=True)
-
-        told = own.up(f"--tls_certificate={tmp_path}/cert.pem", f"--tls_key={tmp_path}/key.pem")
-
-        assert f"https://127.0.0.1:{own.port}" in told.stdout
-        assert "<View>" in own.run("label-config").stdout
-
-    def test_down_stops_what_up_started_and_nothing_else(self, own, start):
-        stranger = start("duet-detector", f"--checkpoint={DETECTOR}")
-        stranger.ready()
-        own.up()
-        pid = own.pid("duet-detector")
-        record = (own.state / "run" / "duet-segmenter").read_text()
-        own.run("down")
-
-        assert stranger.process.poll() is None
-        assert own.run("status", check=False).stdout.count("stopped") == 3
-        # A record whose pid now belongs to somebody else is not believed.
-        stale = record.replace(record.splitlines()[0], f"pid={stranger.process.pid}")
-        (own.state / "run" / "duet-segmenter").write_text(stale)
-        own.run("down")
-        assert stranger.process.poll() is None
-        assert pid != stranger.process.pid
-
-    def test_a_port_in_use_is_named(self, own):
-        with socket.create_server(("127.0.0.1", own.port)):
-            result = own.run("up", *own.options, check=False)
-
-        assert result.returncode != 0
-        assert f"port {own.port}" in result.stderr and "in use" in result.stderr
-
-    def test_a_missing_checkpoint_is_named(self, own):
-        result = own.run("up", "--detector-checkpoint=/no/such.pth", check=False)
-
-        assert result.returncode != 0
-        assert "/no/such.pth" in result.stderr
-
-    def test_a_service_that_cannot_start_ends_up_with_its_own_words(self, own, tmp_path):
-        broken = tmp_path / "broken.pth"
-        broken.write_bytes(b"no checkpoint")
-
-        result = own.run("up", *own.options, f"--detector-checkpoint={broken}", check=False)
-
-        assert result.returncode != 0
-        assert str(broken) in result.stderr

@@ -16,23 +16,26 @@ start_label_studio() {
   token=$(label_studio_token)
   # The two switches let it call Duet and webhooks on this machine; legacy tokens let the token be known
   # before the first login.
+  # shellcheck disable=SC2034 # `launch` exports them
+  VARIABLES=(
+    [PATH]="$venv/bin:$PATH" [HOME]=$LABEL_STUDIO_HOME
+    [DJANGO_DB]=sqlite
+    [LABEL_STUDIO_BASE_DATA_DIR]=$LABEL_STUDIO_HOME/data
+    [LABEL_STUDIO_HOST]=http://127.0.0.1:$port
+    [LABEL_STUDIO_USERNAME]=$LABEL_STUDIO_USER
+    [LABEL_STUDIO_PASSWORD]=$password
+    [LABEL_STUDIO_USER_TOKEN]=$token
+    [LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN]=true
+    [LABEL_STUDIO_ML_BLOCK_LOCAL_IP]=false
+    [LABEL_STUDIO_SSRF_PROTECTION_ENABLED]=false
+    [LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED]=true
+    [LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT]=$LABEL_STUDIO_HOME/files
+    [LABEL_STUDIO_COLLECT_ANALYTICS]=false
+    [LABEL_STUDIO_LATEST_VERSION_CHECK]=false
+    [LABEL_STUDIO_SENTRY_DSN]='' [LABEL_STUDIO_FRONTEND_SENTRY_DSN]=''
+  )
   ensure_running label-studio "127.0.0.1:$port" "$(signature "$venv/bin/label-studio" -- "$port")" \
-    env PATH="$venv/bin:$PATH" HOME="$LABEL_STUDIO_HOME" \
-    DJANGO_DB=sqlite \
-    LABEL_STUDIO_BASE_DATA_DIR="$LABEL_STUDIO_HOME/data" \
-    LABEL_STUDIO_HOST="http://127.0.0.1:$port" \
-    LABEL_STUDIO_USERNAME="$LABEL_STUDIO_USER" \
-    LABEL_STUDIO_PASSWORD="$password" \
-    LABEL_STUDIO_USER_TOKEN="$token" \
-    LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN=true \
-    LABEL_STUDIO_ML_BLOCK_LOCAL_IP=false \
-    LABEL_STUDIO_SSRF_PROTECTION_ENABLED=false \
-    LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true \
-    LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT="$LABEL_STUDIO_HOME/files" \
-    LABEL_STUDIO_COLLECT_ANALYTICS=false \
-    LABEL_STUDIO_LATEST_VERSION_CHECK=false \
-    LABEL_STUDIO_SENTRY_DSN='' LABEL_STUDIO_FRONTEND_SENTRY_DSN='' \
-    label-studio start --no-browser --internal-host 127.0.0.1 --port "$port"
+    "$venv/bin/label-studio" start --no-browser --internal-host 127.0.0.1 --port "$port"
   wait_for_label_studio "$port"
 }
 
@@ -40,7 +43,7 @@ label_studio_token() { cat "$LABEL_STUDIO_HOME/token"; }
 
 # Password and token are made once, for this installation alone.
 label_studio_secrets() {
-  mkdir -p "$LABEL_STUDIO_HOME/data" "$LABEL_STUDIO_HOME/files"
+  private_folder "$LABEL_STUDIO_HOME" "$LABEL_STUDIO_HOME/data" "$LABEL_STUDIO_HOME/files"
   local secret
   for secret in password token; do
     [[ -s $LABEL_STUDIO_HOME/$secret ]] ||
@@ -50,34 +53,61 @@ label_studio_secrets() {
 
 wait_for_label_studio() {
   local deadline=$((SECONDS + LABEL_STUDIO_READY_SECONDS))
-  until curl --fail --silent --output /dev/null --max-time 2 "http://127.0.0.1:$1/health"; do
+  until ask_own "http://127.0.0.1:$1/health" --fail --output /dev/null --max-time 2; do
     require_alive label-studio
     ((SECONDS < deadline)) || die "Label Studio is not healthy within $LABEL_STUDIO_READY_SECONDS s"
     sleep 0.2
   done
 }
 
-# Which Label Studio Duet was told of, and the token: the next `up` need not be told again. In OPTION, as `up` parsed it.
-readonly ACCESS_FILE=$DUET_STATE/label-studio-access
-
-remember_access() {
-  if [[ ${OPTION[label-studio-url]}${OPTION[label-studio-api-key]} ]]; then
-    (umask 077 && printf '%s\n' "${OPTION[label-studio-url]}" "${OPTION[label-studio-api-key]}" >"$ACCESS_FILE")
-  else
-    rm -f "$ACCESS_FILE"
-  fi
+# The token that `up` was told, by itself or by a file.
+label_studio_key() {
+  local key=${OPTION[label_studio_api_key]:-}
+  [[ $key || ! ${OPTION[label_studio_api_key_file]:-} ]] || key=$(<"${OPTION[label_studio_api_key_file]}")
+  trimmed "$key"
 }
 
-recall_access() {
-  [[ -s $ACCESS_FILE && ! ${OPTION[label-studio-url]}${OPTION[label-studio-api-key]} ]] || return 0
-  [[ ! ${GIVEN[label-studio-url]:-}${GIVEN[label-studio-api-key]:-} ]] || return 0
-  { read -r "OPTION[label-studio-url]" && read -r "OPTION[label-studio-api-key]"; } <"$ACCESS_FILE" || true
+trimmed() {
+  local text=${1#"${1%%[![:space:]]*}"}
+  printf '%s\n' "${text%"${text##*[![:space:]]}"}"
+}
+
+# ask_for_token ARGUMENT...: if a Label Studio is named this time and no token, and there is somebody to ask.
+ask_for_token() {
+  [[ ${ORIGIN[label_studio_url]:-} == said && ! $(label_studio_key) && -t 0 && -t 2 ]] || return 0
+  local argument key
+  # To be without one was said.
+  for argument; do [[ $argument != --label?studio?api?key?(?file)= ]] || return 0; done
+  read -rsp "Token of ${OPTION[label_studio_url]} (Account & Settings → Personal Access Token; nothing: none): " key
+  say >&2
+  [[ ! $key ]] || tell_option label_studio_api_key "$key" said
+}
+
+# A token goes to one Label Studio, so it is useless without.
+check_token() {
+  local key
+  key=$(label_studio_key)
+  [[ $key != *[[:space:]]* ]] || die "--label_studio_api_key_file=${OPTION[label_studio_api_key_file]:-} holds no token," \
+    "which is one word"
+  [[ ! $key || ${OPTION[label_studio_url]:-} ]] ||
+    die "a token was given, but not of which Label Studio: --label_studio_url=URL"
 }
 
 # Says so if Label Studio is away or refuses the token; that hinders nobody from starting it later.
 check_access() {
-  local url=${OPTION[label-studio-url]%/} token=${OPTION[label-studio-api-key]} status
-  status=$(
+  local access
+  access=$(access_to "${OPTION[label_studio_url]}" "$(label_studio_key)" \
+    "${OPTION[ca_certificates]:-${SSL_CERT_FILE:-}}")
+  [[ $access == *accepts* ]] || warn "Label Studio at ${OPTION[label_studio_url]}: $access"
+}
+
+# access_to URL TOKEN CA-FILE: what Label Studio says of it, as a sentence. Like the gateway without a proxy, and
+# the token goes to nobody whose certificate is not trusted.
+access_to() {
+  local url=${1%/} token=$2 status=0 code trusted=()
+  [[ ! $3 ]] || trusted=(--cacert "$3")
+  [[ $token ]] || { say "no token was given: tasks whose images need one will fail"; return; }
+  code=$(
     if [[ $token == *.*.* ]]; then  # a personal access token: has to be exchanged
       curl_setting url "$url/api/token/refresh"
       curl_setting header "Content-Type: application/json"
@@ -85,12 +115,14 @@ check_access() {
     else
       curl_setting url "$url/api/current-user/whoami"
       curl_setting header "Authorization: Token $token"
-    fi | curl --config - --silent --insecure --max-time 10 --output /dev/null --write-out '%{http_code}'
-  ) || true
-  case $status in
-    200) ;;
-    401 | 403) warn "Label Studio at $url refuses that token: tasks will fail until Duet is given another" ;;
-    000) warn "nothing answers at $url: tasks will fail until Label Studio runs there" ;;
-    *) warn "$url answers $status to a question that Label Studio would answer; is the URL right?" ;;
+    fi | curl --config - --noproxy '*' "${trusted[@]}" --silent --max-time 10 --output /dev/null --write-out '%{http_code}'
+  ) || status=$?
+  case $status:$code in
+    0:200) say "accepts the token" ;;
+    0:401 | 0:403) say "refuses that token: tasks will fail until Duet is given another" ;;
+    35:* | 51:* | 58:* | 60:*)
+      say "its certificate is not trusted, so the token was not sent: name its CA by --ca_certificates" ;;
+    0:*) say "answers $code to a question that Label Studio would answer; is the URL right?" ;;
+    *) say "nothing answers at $url: tasks will fail until Label Studio runs there" ;;
   esac
 }

@@ -22,7 +22,7 @@ usage: ./duet COMMAND [ARGUMENT...]
 
   up                    install what is missing, build, and start Duet; ./duet up --help lists its options
   down                  stop what up started
-  status                what runs
+  status                what runs, with which models and options, and what went wrong last
   label-config          a label config for Label Studio, from the loaded model's classes
   test                  install, build, and run the tests; ./duet test --help lists its parts
   models list|fetch     official weights, from their publishers

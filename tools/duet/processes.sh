@@ -20,13 +20,16 @@ birth_of() {
 # record_of NAME FIELD: pid, birth, signature or where; empty if there is no record.
 record_of() { sed -n "s/^$2=//p" "$RUN_DIRECTORY/$1" 2>/dev/null || true; }
 
-# running NAME: whether the recorded process is alive (a zombie is not).
+# alive PID: a zombie is not.
+alive() { grep -q '^State:.[^ZX]' "/proc/$1/status" 2>/dev/null; }
+
+# running NAME: whether the recorded process is alive.
 running() {
   local pid birth
   pid=$(record_of "$1" pid)
   [[ $pid ]] || return 1
   birth=$(birth_of "$pid")
-  [[ $birth && $birth == "$(record_of "$1" birth)" ]] && ! grep -q '^State:.Z' "/proc/$pid/status" 2>/dev/null
+  [[ $birth && $birth == "$(record_of "$1" birth)" ]] && alive "$pid"
 }
 
 # signature FILE... -- TEXT...: changes when a file is replaced or a text differs.
@@ -42,17 +45,35 @@ signature() {
   } | sha256sum | cut -c 1-32
 }
 
-# start NAME SIGNATURE WHERE COMMAND...: in a session of its own, so that it outlives this shell. The log of the run
-# before stays as NAME.log.1.
+# private_folder FOLDER...: nobody else reads what is in them.
+private_folder() {
+  mkdir -p "$@"
+  chmod 700 "$@"
+}
+
+# launch LOG COMMAND...: in a session of its own, so that it outlives this shell, with the variables that the table
+# VARIABLES holds (a command line is there for everyone to read). Sets LAUNCHED to its pid.
+launch() {
+  local log=$1 name
+  shift
+  private_folder "$LOG_DIRECTORY"
+  (
+    umask 077
+    for name in "${!VARIABLES[@]}"; do export "$name=${VARIABLES[$name]}"; done
+    exec setsid "$@" >"$log" 2>&1 </dev/null 9>&-
+  ) &
+  LAUNCHED=$!
+}
+
+# start NAME SIGNATURE WHERE COMMAND...: launches it and records that. The log of the run before stays as NAME.log.1.
 start() {
-  local name=$1 signature=$2 where=$3
+  local name=$1 signature=$2 where=$3 log=$LOG_DIRECTORY/$1.log
   shift 3
-  mkdir -p "$RUN_DIRECTORY" "$LOG_DIRECTORY"
-  [[ ! -s $LOG_DIRECTORY/$name.log ]] || mv -f "$LOG_DIRECTORY/$name.log" "$LOG_DIRECTORY/$name.log.1"
-  setsid "$@" >"$LOG_DIRECTORY/$name.log" 2>&1 </dev/null 9>&- &
-  local pid=$!
-  printf 'pid=%s\nbirth=%s\nsignature=%s\nwhere=%s\n' "$pid" "$(birth_of "$pid")" "$signature" "$where" \
-    >"$RUN_DIRECTORY/$name"
+  private_folder "$RUN_DIRECTORY"
+  [[ ! -s $log ]] || mv -f "$log" "$log.1"
+  launch "$log" "$@"
+  (umask 077 && printf 'pid=%s\nbirth=%s\nsignature=%s\nwhere=%s\n' \
+    "$LAUNCHED" "$(birth_of "$LAUNCHED")" "$signature" "$where" >"$RUN_DIRECTORY/$name")
 }
 
 # ensure_running NAME [SCHEME://]HOST:PORT SIGNATURE COMMAND...: keeps a process that was started just so, replaces any
@@ -93,7 +114,9 @@ stop() {
 # port_is_free [SCHEME://]HOST:PORT: nobody answers there.
 port_is_free() {
   local where=${1##*//}
-  ! (exec 3<>"/dev/tcp/${where%:*}/${where##*:}") 2>/dev/null
+  local host=${where%:*}
+  host=${host#[}  # of an IPv6 address
+  ! (exec 3<>"/dev/tcp/${host%]}/${where##*:}") 2>/dev/null
 }
 
 # require_free_port WHO [SCHEME://]HOST:PORT

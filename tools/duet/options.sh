@@ -1,0 +1,309 @@
+# shellcheck shell=bash
+# What ./duet up is told, and which process each word of it is for.
+#
+# An option has one name, in which - and _ are the same, and one meaning in each of three places: --name=value,
+# DUET_NAME=value, and what the last `up` that succeeded was told, .duet/options. The first place that has it counts,
+# then the default. --name= (nothing) stands for the default and forgets the rest.
+#
+# Every flag of the three processes is an option. A name that several of them have is for all of them, but for those
+# that only make sense for one: bind, port, score_threshold and tls_… are the gateway's. detector_FLAG and
+# segmenter_FLAG are for one model alone. The processes themselves see no DUET_ variable but those of their secrets.
+
+readonly OPTIONS_FILE=$DUET_STATE/options
+# Go to a process by its environment, since a command line is there for everyone on this machine to read.
+readonly SECRETS=(label_studio_api_key basic_auth_password settings_store embedding_store)
+# `up`'s own, of no process.
+readonly OWN_OPTIONS=(with_label_studio label_studio_port)
+# DUET_ variables that are no options: of ./duet itself, its init container and its tests.
+readonly OTHER_VARIABLES='DUET_@(STATE|ROOT|LIBRARY|UPDATE_*|BUILD_*|TEST_*|BENCH_*)'
+
+# The options by their names, with defaults; and where each was told: said, variable or remembered. A default has no
+# origin.
+declare -A OPTION=() ORIGIN=()
+
+# resolve_options [ARGUMENT...]: sets OPTION and ORIGIN from `up`'s arguments, the environment and what is remembered.
+# Takes the variables out of the environment: what is started from here sees none of them.
+resolve_options() {
+  OPTION=(
+    [bind]=127.0.0.1 [port]=8003 [detector_bind]=127.0.0.1 [segmenter_bind]=127.0.0.1
+    [detector_port]=50051 [segmenter_port]=50052 [detector_metrics_port]=9101 [segmenter_metrics_port]=9102
+    [label_studio_port]=8080
+    [detector_checkpoint]=$DUET_ROOT/models/demo/rtmdet-demo.pth
+    [segmenter_checkpoint]=$DUET_ROOT/models/demo/sam-demo.pth
+  )
+  ORIGIN=()
+  local -A default=()
+  local name
+  for name in "${!OPTION[@]}"; do default[$name]=${OPTION[$name]}; done
+  recall_options "$@"
+  local known_url=${OPTION[label_studio_url]:-}
+  take_variables
+  local argument
+  for argument; do
+    name=$(option_name "$argument")
+    case $argument in
+      --reset) continue ;;
+      --*=) forget_option "$name" "${default[$name]:-}" ;;
+      --*=*) tell_option "$name" "${argument#*=}" said ;;
+      *)
+        [[ ! -v default[$name] ]] || die "$argument needs a value: $argument=…"
+        tell_option "$name" true said
+        ;;
+    esac
+  done
+  # Of two that say one thing, what was said in the stronger way counts.
+  exclude label_studio_api_key label_studio_api_key_file
+  exclude basic_auth_password basic_auth_password_file
+  exclude with_label_studio label_studio_url
+  exclude with_label_studio label_studio_api_key
+  exclude with_label_studio label_studio_api_key_file
+  # A token was given for one Label Studio, and no other gets it.
+  if [[ ${OPTION[label_studio_url]:-} != "$known_url" ]]; then
+    for name in label_studio_api_key label_studio_api_key_file; do
+      [[ ${ORIGIN[$name]:-} != remembered ]] || forget_option "$name"
+    done
+  fi
+}
+
+# option_name ARGUMENT: --label-studio-url=… is label_studio_url.
+option_name() {
+  local name=${1%%=*}
+  [[ $name == --?* ]] || die "unknown option '$name' (options are written --name=value); ./duet up --help"
+  name=${name#--}
+  printf '%s\n' "${name//-/_}"
+}
+
+# tell_option NAME VALUE ORIGIN
+tell_option() {
+  [[ $2 != *$'\n'* ]] || die "--$1 has a line break in its value"
+  OPTION[$1]=$2
+  ORIGIN[$1]=$3
+}
+
+# forget_option NAME [DEFAULT]
+forget_option() {
+  unset "ORIGIN[$1]"
+  if [[ ${2:-} ]]; then OPTION[$1]=$2; else unset "OPTION[$1]"; fi
+}
+
+# recall_options [ARGUMENT...]: nothing with --reset.
+recall_options() {
+  local name value
+  [[ " $* " != *' --reset '* && -s $OPTIONS_FILE ]] || return 0
+  while IFS='=' read -r name value; do
+    tell_option "$name" "$value" remembered
+  done <"$OPTIONS_FILE"
+}
+
+take_variables() {
+  local variable name
+  for variable in "${!DUET_@}"; do
+    # shellcheck disable=SC2053 # a pattern
+    [[ ${!variable@a} == *x* && $variable != $OTHER_VARIABLES ]] || continue
+    name=${variable#DUET_}
+    [[ ! ${!variable} ]] || tell_option "${name,,}" "${!variable}" variable
+    unset "$variable"
+  done
+  export -n DUET_STATE
+}
+
+# exclude NAME OTHER
+exclude() {
+  [[ -v OPTION[$1] && -v OPTION[$2] ]] || return 0
+  local first second
+  first=$(strength_of "$1")
+  second=$(strength_of "$2")
+  ((first != second)) || die "--$1 and --$2 exclude each other"
+  if ((first > second)); then forget_option "$2"; else forget_option "$1"; fi
+}
+
+strength_of() {
+  case ${ORIGIN[$1]:-} in
+    said) echo 3 ;;
+    variable) echo 2 ;;
+    *) echo 1 ;;
+  esac
+}
+
+# remember_options: all that was told, for the next `up`.
+remember_options() {
+  local name new
+  new=$(umask 077 && mktemp "$OPTIONS_FILE.XXXXXX")
+  for name in $(sorted "${!ORIGIN[@]}"); do printf '%s=%s\n' "$name" "${OPTION[$name]}"; done >"$new"
+  mv -f "$new" "$OPTIONS_FILE"
+}
+
+sorted() { (($# == 0)) || printf '%s\n' "$@" | sort; }
+
+# One line of what the user did not say this time.
+say_what_is_remembered() {
+  local name line=''
+  for name in $(sorted "${!ORIGIN[@]}"); do
+    [[ ${ORIGIN[$name]} == remembered ]] || continue
+    if is_secret "$name"; then line+=" --$name=(kept)"; else line+=" --$name=${OPTION[$name]}"; fi
+  done
+  [[ ! $line ]] || say "as the last time:$line (--OPTION= forgets one, --reset all)"
+}
+
+is_secret() { [[ " ${SECRETS[*]} " == *" ${1#segmenter_} "* ]]; }
+
+# hide_secrets ARGUMENT...: starts `up` anew with the secrets of its command line in its environment instead.
+hide_secrets() {
+  local argument name value rest=() hidden=()
+  for argument; do
+    name=$(option_name "$argument")
+    value=${argument#*=}
+    # The stores are URLs, which have a secret only if they have a password.
+    if [[ $argument == *=?* ]] && is_secret "$name" && [[ $name != *_store || $value == *@* ]]; then
+      export "DUET_${name^^}=$value"
+      hidden+=("--$name")
+    else
+      rest+=("$argument")
+    fi
+  done
+  ((${#hidden[@]})) || return 0
+  warn "others on this machine can read command lines, and shells keep them: give ${hidden[*]} by a file" \
+    "(--label_studio_api_key_file, --basic_auth_password_file) or by a DUET_ variable"
+  cd "$CALLER_DIRECTORY" || exit
+  exec "$DUET_ROOT/duet" up "${rest[@]}"
+}
+
+# Names that can be no option whatever the processes' flags are.
+check_own_names() {
+  local name
+  for name in "${!ORIGIN[@]}"; do
+    case $name in
+      checkpoint | metrics_port) die "$(called "$name"): of which model? --detector_$name or --segmenter_$name" ;;
+      detector | segmenter)
+        die "$(called "$name"): up starts the $name itself; others are named in a profile (--profiles)" ;;
+      detector_score_threshold)
+        die "$(called "$name") would change no prediction, since the gateway asks with a threshold of its own:" \
+          "--score_threshold" ;;
+    esac
+  done
+}
+
+# called NAME: as it was told.
+called() {
+  case ${ORIGIN[$1]:-} in
+    variable) printf 'DUET_%s\n' "${1^^}" ;;
+    remembered) printf -- '--%s (as the last time)\n' "$1" ;;
+    *) printf -- '--%s\n' "$1" ;;
+  esac
+}
+
+# Every option has somebody to take it. A variable may be somebody else's, and an update may take a flag away.
+check_names() {
+  local name why
+  for name in "${!ORIGIN[@]}"; do
+    ! is_option "$name" || continue
+    why="is no option; ./duet up --help"
+    [[ $name != tls_* ]] || ! is_option "detector_$name" ||
+      why="is no flag of the gateway's; of which model? --detector_$name or --segmenter_$name"
+    case ${ORIGIN[$name]} in
+      said) die "unknown option '--$name': it $why" ;;
+      variable) warn "DUET_${name^^} $why" ;;
+      remembered) warn "--$name, given the last time, $why" ;;
+    esac
+    forget_option "$name"
+  done
+}
+
+# is_option NAME
+is_option() {
+  [[ " ${OWN_OPTIONS[*]} " != *" $1 "* ]] || return 0
+  ! has_flag gateway "$1" || return 0
+  local process
+  for process in detector segmenter; do
+    if [[ $1 == "${process}"_* ]] && has_flag "$process" "${1#"${process}"_}"; then return 0; fi
+    if ! is_of_one_process "$1" && has_flag "$process" "$1"; then return 0; fi
+  done
+  return 1
+}
+
+# is_of_one_process FLAG: told without detector_ or segmenter_ it is none of the models'.
+is_of_one_process() { [[ $1 == @(bind|port|score_threshold|checkpoint|metrics_port|tls_*) ]]; }
+
+# Files and folders get their full path, for the processes run elsewhere.
+check_files() {
+  local name path
+  for name in "${!OPTION[@]}"; do
+    names_a_path "$name" || continue
+    path=$(cd "$CALLER_DIRECTORY" && realpath -m -- "${OPTION[$name]}")
+    [[ -f $path || -d $path ]] || die "$(called "$name")=${OPTION[$name]}: there is no file $path"
+    OPTION[$name]=$path
+  done
+}
+
+names_a_path() { [[ $1 == @(profiles|*checkpoint|*_file|*_root|*_ca|*_certificate|ca_certificates|*tls_key|*backend_key) ]]; }
+
+# Before anything is built or stopped: are the ports numbers, different, and free, or ours?
+check_ports() {
+  local name port
+  local -A owner
+  for name in port detector_port segmenter_port detector_metrics_port segmenter_metrics_port label_studio_port; do
+    port=${OPTION[$name]}
+    [[ $name != label_studio_port || ${OPTION[with_label_studio]:-} ]] || continue
+    [[ $port =~ ^[1-9][0-9]{0,4}$ && $port -lt 65536 ]] || die "--$name=$port is no port: 1 to 65535 is needed"
+    [[ ! -v owner[$port] ]] || die "--$name and --${owner[$port]} are both $port"
+    owner[$port]=$name
+  done
+  local bind
+  for port in "${!owner[@]}"; do
+    name=${owner[$port]}
+    bind=${name%port}bind  # detector_port's is detector_bind
+    bind=${bind/metrics_/}
+    holds_port "$port" || require_free_port "--$name" "$(reachable "${OPTION[$bind]:-127.0.0.1}" "$port")"
+  done
+}
+
+# reachable BIND-ADDRESS PORT: HOST:PORT at which this machine reaches what listens there.
+reachable() {
+  local host=$1
+  case $host in
+    0.0.0.0) host=127.0.0.1 ;;
+    ::) host=::1 ;;
+  esac
+  [[ $host != *:* ]] || host="[$host]"
+  printf '%s:%s\n' "$host" "$2"
+}
+
+# help_of PROCESS: what the binary's --help says. Kept until it is built anew, since LibTorch takes a second to load.
+help_of() {
+  local binary=$BINARIES/duet-$1 kept=$DUET_STATE/flags/duet-$1
+  if [[ ! $kept -nt $binary ]]; then
+    mkdir -p "${kept%/*}"
+    "$binary" --help >"$kept"
+  fi
+  cat "$kept"
+}
+
+# flags_of PROCESS: their names.
+flags_of() { help_of "$1" | sed -n 's/^  --\([a-z0-9_]*\).*/\1/p'; }
+
+# has_flag PROCESS FLAG
+has_flag() { [[ $2 != help ]] && flags_of "$1" | grep -x -- "$2" >/dev/null; }
+
+# arguments_for PROCESS: sets ARGUMENTS and VARIABLES to what was told of its flags.
+declare -a ARGUMENTS=()
+# `launch` exports them.
+declare -A VARIABLES=()
+arguments_for() {
+  local process=$1 flag name
+  ARGUMENTS=()
+  VARIABLES=()
+  for flag in $(flags_of "$process"); do
+    name=${process}_$flag
+    if [[ ! -v OPTION[$name] ]]; then
+      [[ $process == gateway ]] || ! is_of_one_process "$flag" || continue
+      name=$flag
+    fi
+    [[ -v OPTION[$name] ]] || continue
+    if is_secret "$flag"; then
+      # shellcheck disable=SC2034
+      VARIABLES[DUET_${flag^^}]=${OPTION[$name]}
+    else
+      ARGUMENTS+=("--$flag=${OPTION[$name]}")
+    fi
+  done
+}

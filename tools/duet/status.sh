@@ -1,0 +1,160 @@
+# shellcheck shell=bash
+# ./duet status and label-config: what is asked of the processes that run.
+
+cmd_status() {
+  take_no_arguments status "$@"
+  local name status=0
+  for name in "${PROCESSES[@]}"; do
+    if running "$name"; then
+      printf '%-15s running  %-22s pid %s\n' "$name" "$(record_of "$name" where)" "$(record_of "$name" pid)"
+      describe_running "$name"
+    elif [[ $(record_of "$name" pid) ]]; then
+      printf '%-15s stopped by itself: %s\n' "$name" "$(last_words_in "$LOG_DIRECTORY/$name.log")"
+      detail "its log is $LOG_DIRECTORY/$name.log"
+      status=1
+    elif [[ $name != label-studio ]]; then
+      printf '%-15s stopped\n' "$name"
+      status=1
+    fi
+  done
+  return "$status"
+}
+
+# detail TEXT: a line below a process's own.
+detail() { printf '%-15s %s\n' '' "$1"; }
+
+describe_running() {
+  local process=${1#duet-} error
+  case $process in
+    label-studio) detail "$LABEL_STUDIO_USER, password in $LABEL_STUDIO_HOME/password" ;;
+    gateway) describe_gateway ;;
+    *) describe_model "$process" ;;
+  esac
+  error=$(last_error_in "$LOG_DIRECTORY/$1.log")
+  [[ ! $error ]] || detail "last error: $error"
+}
+
+# describe_model detector|segmenter: the model by the gateway's word, which asks it all the time; the rest as it was
+# started.
+describe_model() {
+  local known
+  known=$(ask_gateway / --max-time 2 | grep -oP "\"$1\":\\K\\{[^{}]*\\}" | head -n 1) || true
+  if [[ $known == *'"version"'* ]]; then
+    detail "model $(field_of "$known" name), version $(field_of "$known" version)"
+  else
+    detail "model unknown: the gateway has not heard of it"
+  fi
+  detail "$(flag_of "duet-$1" checkpoint), $(flag_of "duet-$1" device), $(flag_of "duet-$1" precision)"
+}
+
+describe_gateway() {
+  local answer url trusted
+  if answer=$(ask_gateway /readyz --max-time 2); then
+    detail "ready; score threshold $(flag_of duet-gateway score_threshold)"
+  else
+    detail "not ready: $(field_of "$answer" error); score threshold $(flag_of duet-gateway score_threshold)"
+  fi
+  url=$(flag_of duet-gateway label_studio_url)
+  if [[ ! $url ]]; then
+    detail "Label Studio: none given, so only images that need no token are fetched"
+  else
+    trusted=$(flag_of duet-gateway ca_certificates)
+    [[ $trusted ]] || trusted=$(of_process duet-gateway environ | sed -n 's/^SSL_CERT_FILE=//p')
+    detail "Label Studio $url: $(access_to "$url" "$(secret_of duet-gateway label_studio_api_key)" "$trusted")"
+  fi
+}
+
+# flag_of NAME FLAG: of a running process, by its command line or its default.
+flag_of() {
+  local value
+  value=$(of_process "$1" cmdline | sed -n "s/^--$2=//p" | tail -n 1)
+  [[ $value ]] || value=$(help_of "${1#duet-}" | sed -n "s/^  --$2\(=VALUE\)\?  (default: \(.*\); env: .*/\2/p")
+  [[ $value == none ]] || printf '%s\n' "$value"
+}
+
+# secret_of NAME FLAG: likewise, by its environment or the file that it was given.
+secret_of() {
+  local secret file
+  secret=$(of_process "$1" environ | sed -n "s/^DUET_${2^^}=//p")
+  file=$(flag_of "$1" "$2_file")
+  [[ $secret || ! $file ]] || secret=$(<"$file")
+  trimmed "$secret"
+}
+
+# of_process NAME cmdline|environ: line by line; nothing if it does not run.
+of_process() { { tr '\0' '\n' <"/proc/$(record_of "$1" pid)/$2"; } 2>/dev/null || true; }
+
+# field_of JSON NAME: a text or number of a flat object, without escapes.
+field_of() { grep -oP "\"$2\":(\"\\K[^\"]*|\\K[^,\"}]+)" <<<"$1" | head -n 1; }
+
+# last_error_in LOG: time and sentence of its last line of that level.
+last_error_in() {
+  local line
+  line=$(grep -a '"level":"error"' "$1" 2>/dev/null | tail -n 1) || return 0
+  printf '%s %s %s\n' "$(field_of "$line" ts)" "$(field_of "$line" event)" "$(field_of "$line" error)"
+}
+
+# last_words_in LOG: why a process ended.
+last_words_in() {
+  local line
+  line=$(grep -a '"level":"error"' "$1" 2>/dev/null | tail -n 1) || line=''
+  line=$(field_of "$line" error) || line=$(tail -n 1 "$1" 2>/dev/null)
+  printf '%s\n' "${line:-it said nothing}"
+}
+
+cmd_label_config() {
+  take_no_arguments label-config "$@"
+  local answer status=0
+  answer=$(ask_gateway /label-config --max-time 10) || status=$?
+  case $status in
+    0) say "$answer" ;;
+    22) die "$(gateway_url)/label-config says: $answer" ;;
+    *) die "no answer from $(gateway_url)/label-config; does Duet run? (./duet status)" ;;
+  esac
+}
+
+# ask_own URL [CURL-ARGUMENT...]: of a process of this machine's, never through a proxy.
+ask_own() {
+  local url=$1
+  shift
+  curl --noproxy '*' --silent "$@" "$url"
+}
+
+# ask_gateway PATH [CURL-ARGUMENT...]. Its certificate is for the name that Label Studio knows it by, not for this
+# machine's inside, so what is checked is that it has the very key of the certificate that it was started with. User and
+# password go by a pipe, since a command line is there for everyone to read.
+ask_gateway() {
+  local path=$1 url key user options=(--config - --fail-with-body)
+  shift
+  url=$(gateway_url)
+  if [[ $url == https://* ]]; then
+    key=$(key_of_certificate "$(flag_of duet-gateway tls_certificate)") || return 1
+    options+=(--insecure --pinnedpubkey "sha256//$key")
+  fi
+  ask_own "$url$path" "${options[@]}" "$@" < <(
+    running duet-gateway || exit 0
+    user=$(flag_of duet-gateway basic_auth_user)
+    [[ ! $user ]] || curl_setting user "$user:$(secret_of duet-gateway basic_auth_password)"
+  )
+}
+
+# key_of_certificate FILE: the SHA-256 of its public key, in base64.
+key_of_certificate() {
+  openssl x509 -in "$1" -noout -pubkey 2>/dev/null | openssl pkey -pubin -outform der 2>/dev/null |
+    openssl dgst -sha256 -binary | base64
+}
+
+# curl_setting NAME VALUE: a line of a configuration for curl.
+curl_setting() {
+  local value=${2//\\/\\\\}
+  printf '%s = "%s"\n' "$1" "${value//\"/\\\"}"
+}
+
+# Where the gateway answers: that of the last `up`, else the default.
+gateway_url() {
+  local where
+  where=$(record_of duet-gateway where)
+  where=${where:-127.0.0.1:8003}
+  [[ $where == *://* ]] || where=http://$where
+  echo "$where"
+}

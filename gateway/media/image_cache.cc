@@ -24,11 +24,10 @@ std::optional<ImageCache::Entry> ImageCache::Find(const std::string& key, absl::
 
 std::optional<absl::Status> ImageCache::FindFailure(const std::string& key, absl::Time now) {
   const std::lock_guard lock(mutex_);
-  const auto it = failures_.find(key);
-  if (it == failures_.end()) return std::nullopt;
-  if (now - it->second->at < negative_ttl_) return it->second->status;
-  by_age_.erase(it->second);
-  failures_.erase(it);
+  const Failure* const failure = failures_.Find(key);
+  if (failure == nullptr) return std::nullopt;
+  if (now - failure->at < negative_ttl_) return failure->status;
+  failures_.Erase(key);
   return std::nullopt;
 }
 
@@ -55,12 +54,8 @@ void ImageCache::Refresh(const std::string& key, absl::Time now) {
 void ImageCache::InsertFailure(const std::string& key, absl::Status status, absl::Time now) {
   const std::lock_guard lock(mutex_);
   Erase(key);
-  by_age_.push_front({key, std::move(status), now});
-  failures_[key] = by_age_.begin();
-  while (failures_.size() > kMaxFailures) {
-    failures_.erase(by_age_.back().key);
-    by_age_.pop_back();
-  }
+  const std::size_t bytes = status.message().size();
+  failures_.Insert(key, {std::move(status), now}, bytes);
 }
 
 std::int64_t ImageCache::bytes() const {
@@ -74,10 +69,7 @@ void ImageCache::Erase(const std::string& key) {
     by_recency_.erase(it->second);
     held_.erase(it);
   }
-  if (const auto it = failures_.find(key); it != failures_.end()) {
-    by_age_.erase(it->second);
-    failures_.erase(it);
-  }
+  failures_.Erase(key);
 }
 
 }  // namespace gateway::media

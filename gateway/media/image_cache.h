@@ -2,9 +2,9 @@
 // second project on the same pictures, costs no transfer.
 //
 // Pictures: the least recently used are dropped once their bytes exceed the budget. A picture older
-// than `fresh_for` is still held, but should be asked for again with its validators. Failures have
-// no bytes to speak of; they are forgotten after `negative_ttl`, and the oldest once there are more
-// than kMaxFailures.
+// than `fresh_for` is still held, but should be asked for again with its validators. Failures are
+// forgotten after `negative_ttl`, and the least recently used once there are more than kMaxFailures
+// or kMaxFailureBytes.
 #ifndef DUET_GATEWAY_MEDIA_IMAGE_CACHE_H_
 #define DUET_GATEWAY_MEDIA_IMAGE_CACHE_H_
 
@@ -19,6 +19,7 @@
 #include <optional>
 #include <string>
 
+#include "gateway/lru.h"
 #include "gateway/media/image_fetcher.h"
 
 namespace gateway::media {
@@ -33,6 +34,7 @@ struct Validators {
 class ImageCache {
  public:
   static constexpr std::size_t kMaxFailures = 100'000;
+  static constexpr std::size_t kMaxFailureBytes = 64 << 20;
 
   ImageCache(std::int64_t budget_bytes, absl::Duration fresh_for, absl::Duration negative_ttl);
 
@@ -63,7 +65,6 @@ class ImageCache {
     absl::Time checked;
   };
   struct Failure {
-    std::string key;
     absl::Status status;
     absl::Time at;
   };
@@ -77,8 +78,7 @@ class ImageCache {
   std::int64_t bytes_ = 0;
   std::list<Held> by_recency_;  // front: most recently used
   absl::flat_hash_map<std::string, std::list<Held>::iterator> held_;
-  std::list<Failure> by_age_;  // front: newest
-  absl::flat_hash_map<std::string, std::list<Failure>::iterator> failures_;
+  Lru<Failure> failures_{kMaxFailures, kMaxFailureBytes};
 };
 
 }  // namespace gateway::media

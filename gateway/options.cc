@@ -29,13 +29,23 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
       "/setup said of projects; a password is better given by the variable. Empty: each "
       "remembers its own.");
   flags->Add("label_studio_url", &gateway.label_studio.url,
-             "Where images of Label Studio are fetched. Empty: where /setup says it is.");
-  flags->Add("label_studio_api_key", &gateway.label_studio.api_key,
-             "A personal access token (or a legacy token) of Label Studio, for its images.");
+             "Where images of Label Studio are fetched, at whatever address. Empty: where /setup "
+             "says it is, if that is a public address or one of --allowed_private.");
+  flags->Add("label_studio_alias", &gateway.label_studio.aliases,
+             "What Label Studio calls itself, if that differs: images that tasks have below it "
+             "(http://localhost:8080/data/...) are fetched at --label_studio_url. What /setup says "
+             "is taken, too; this is for clicks that come before the first one.");
+  flags->Add("label_studio_api_key", &options->label_studio_api_key,
+             "A personal access token (or a legacy token) of Label Studio, for its images; better "
+             "given by the file or the variable. It goes to --label_studio_url alone.");
+  flags->Add("label_studio_api_key_file", &options->label_studio_api_key_file,
+             "The file that holds the token; read again when it changes.");
   flags->Add("basic_auth_user", &gateway.basic_auth_user,
              "Ask for basic authentication with this user. Empty: don't.");
-  flags->Add("basic_auth_password", &gateway.basic_auth_password,
-             "The user's password; better given by DUET_BASIC_AUTH_PASSWORD.");
+  flags->Add("basic_auth_password", &options->basic_auth_password,
+             "The user's password; better given by the file or the variable.");
+  flags->Add("basic_auth_password_file", &options->basic_auth_password_file,
+             "The file that holds the password; read again when it changes.");
   flags->Add("tls_certificate", &options->tls_certificate,
              "Serve HTTPS with this certificate chain (PEM). Empty: HTTP.");
   flags->Add("tls_key", &options->tls_key, "The certificate's private key (PEM).");
@@ -89,6 +99,64 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
   serving::AddFlags(&options->process, flags);
 }
 
+namespace {
+
+// Null if neither the value nor the file is given.
+absl::StatusOr<std::shared_ptr<const serving::Secret>> ReadSecret(std::string_view flag,
+                                                                  const std::string& value,
+                                                                  const std::string& file) {
+  if (!value.empty() && !file.empty()) {
+    return absl::InvalidArgumentError(
+        StrCat("--", flag, " and --", flag, "_file are both given; needed: one of them"));
+  }
+  if (!value.empty()) return std::make_shared<const serving::Secret>(value);
+  if (file.empty()) return nullptr;
+  auto secret = serving::Secret::FromFile(file);
+  if (!secret.ok()) {
+    return absl::InvalidArgumentError(
+        StrCat("--", flag, "_file: ", std::string(secret.status().message())));
+  }
+  return secret;
+}
+
+absl::Status CheckLabelStudio(Options& options) {
+  handlers::OperatorSite& site = options.gateway.label_studio;
+  auto token = ReadSecret("label_studio_api_key", options.label_studio_api_key,
+                          options.label_studio_api_key_file);
+  if (!token.ok()) return token.status();
+  site.token = *std::move(token);
+  if (site.url.empty()) {
+    // It would go nowhere: to an address that only /setup names it must not go.
+    if (site.token != nullptr) {
+      return absl::InvalidArgumentError(
+          "--label_studio_api_key is given without --label_studio_url, the only address that it "
+          "goes to");
+    }
+    if (!site.aliases.empty()) {
+      return absl::InvalidArgumentError(
+          "--label_studio_alias is given without --label_studio_url, where its images would be "
+          "fetched");
+    }
+    return absl::OkStatus();
+  }
+  const auto canonical = [](std::string_view flag, std::string& url) -> absl::Status {
+    auto parsed = media::ParseSiteUrl(url);
+    if (!parsed.ok()) {
+      return absl::InvalidArgumentError(
+          StrCat("--", flag, ": ", std::string(parsed.status().message())));
+    }
+    url = *std::move(parsed);
+    return absl::OkStatus();
+  };
+  if (absl::Status status = canonical("label_studio_url", site.url); !status.ok()) return status;
+  for (std::string& alias : site.aliases) {
+    if (absl::Status status = canonical("label_studio_alias", alias); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::Status Check(Options& options) {
   options.http.port = static_cast<std::uint16_t>(options.port);
   options.http.max_body_bytes = static_cast<std::size_t>(options.max_body_mb) << 20;
@@ -99,10 +167,20 @@ absl::Status Check(Options& options) {
   if (options.tls_certificate.empty() != options.tls_key.empty()) {
     return absl::InvalidArgumentError("--tls_certificate and --tls_key go together");
   }
-  if (options.gateway.basic_auth_user.empty() != options.gateway.basic_auth_password.empty()) {
+  auto password = ReadSecret("basic_auth_password", options.basic_auth_password,
+                             options.basic_auth_password_file);
+  if (!password.ok()) return password.status();
+  options.gateway.basic_auth_password = *std::move(password);
+  if (options.gateway.basic_auth_user.empty() != (options.gateway.basic_auth_password == nullptr)) {
     return absl::InvalidArgumentError("--basic_auth_user and --basic_auth_password go together");
   }
-  return absl::OkStatus();
+  auto policy = media::AddressPolicy::Make(options.allowed_private, options.allow_all_private);
+  if (!policy.ok()) {
+    return absl::InvalidArgumentError(
+        StrCat("--allowed_private: ", std::string(policy.status().message())));
+  }
+  options.gateway.address_policy = *std::move(policy);
+  return CheckLabelStudio(options);
 }
 
 absl::StatusOr<std::shared_ptr<boost::asio::ssl::context>> LoadTls(const Options& options) {

@@ -34,6 +34,10 @@ struct Options {
   std::string segmenter = "127.0.0.1:50052";
   std::string profiles;
   std::string settings_store;
+  std::string label_studio_api_key;
+  std::string label_studio_api_key_file;
+  std::string basic_auth_password;
+  std::string basic_auth_password_file;
   std::string tls_certificate;
   std::string tls_key;
   std::string local_files_root;
@@ -46,7 +50,8 @@ struct Options {
 
 void AddFlags(Options* options, serving::FlagTable* flags);
 
-// Carries parsed values over into the parts. InvalidArgument names the flag that lacks its partner.
+// Carries parsed values over into the parts, and reads the files of secrets. InvalidArgument names
+// the flag that lacks its partner or has an unusable value; never a secret.
 absl::Status Check(Options& options);
 
 // Null without --tls_certificate. InvalidArgument names the file that can't be used.

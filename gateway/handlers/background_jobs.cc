@@ -43,9 +43,9 @@ BackgroundJobs::Job::Job(const PredictJob& job, std::string_view project_id,
       project_id(project_id),
       owner(owner),
       profile(job.profile),
-      project(job.project),
       model_version(job.model_version),
-      label_studio(job.label_studio) {}
+      label_studio(job.label_studio),
+      project(job.project) {}
 
 BackgroundJobs::BackgroundJobs(asio::any_io_executor executor, Predictor& predictor,
                                label_studio_api::LabelStudioApi& api, serving::Metrics& metrics,
@@ -192,7 +192,7 @@ awaitable<void> BackgroundJobs::Work() {
         co_return;
       }
     }
-    auto trying = Try(*assignment->job, assignment->item);
+    auto trying = Try(*assignment->job, assignment->project, assignment->item);
     const Outcome outcome = co_await std::move(trying);
     const std::lock_guard lock(mutex_);
     Settle(*std::move(assignment), outcome);
@@ -224,7 +224,7 @@ std::optional<BackgroundJobs::Assignment> BackgroundJobs::Take() {
       next = std::min(next, job->resume_at);
       continue;
     }
-    Assignment assignment{job, std::move(job->waiting.front())};
+    Assignment assignment{job, job->project, std::move(job->waiting.front())};
     job->waiting.pop_front();
     --waiting_tasks_;
     waiting_bytes_ -= assignment.item.bytes;
@@ -253,21 +253,23 @@ bool BackgroundJobs::IsWanted(const Job& job, const Item& item) const {
   return job.state == State::kRunning && claims_->Has(item.key, job.owner);
 }
 
-awaitable<BackgroundJobs::Outcome> BackgroundJobs::Try(const Job& job, Item& item) {
+awaitable<BackgroundJobs::Outcome> BackgroundJobs::Try(const Job& job,
+                                                       std::shared_ptr<Project> project,
+                                                       Item& item) {
   ++item.tries;
   const bool last_try = item.tries >= options_.max_tries;
   const auto failed = [last_try](const absl::Status& status) {
     return Outcome{IsAway(status) && !last_try ? Ending::kTryAgain : Ending::kFailed, status};
   };
   if (item.prediction.empty()) {
-    if (ModelVersion(job.profile, job.project->settings()) != job.model_version) {
+    if (ModelVersion(job.profile, project->settings()) != job.model_version) {
       co_return Outcome{Ending::kEndsJob,
                         absl::FailedPreconditionError(
                             "another model is loaded now; Label Studio will ask for its answers")};
     }
     serving::RequestContext request(job.request_id, job.traceparent);
     PredictJob work{.profile = job.profile,
-                    .project = job.project,
+                    .project = project,
                     .model_version = job.model_version,
                     .label_studio = job.label_studio,
                     .call = {.deadline = absl::ToChronoTime(absl::Now() + options_.task_deadline),
@@ -372,6 +374,7 @@ void BackgroundJobs::LetGo(const Job& job, const Item& item) {
 
 void BackgroundJobs::End(const JobPtr& ended, State state) {
   const JobPtr job = ended;  // outlives the erasure
+  job->project = nullptr;
   job->state = state;
   job->finished = absl::Now();
   const std::size_t left = job->waiting.size();

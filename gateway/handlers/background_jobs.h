@@ -120,13 +120,13 @@ class BackgroundJobs {
     const std::string project_id;
     const TaskClaims::Owner owner;  // later jobs have higher ones
     const Profile& profile;
-    const std::shared_ptr<Project> project;
     const std::string model_version;
-    const media::LabelStudioAccess label_studio;
+    const media::LabelStudioSite label_studio;
     const absl::Time created = absl::Now();
 
     // Guarded by mutex_.
     State state = State::kRunning;
+    std::shared_ptr<Project> project;  // null once nothing more is computed: it may be large
     std::deque<Item> waiting;
     std::size_t total = 0, in_work = 0, stored = 0, already_there = 0, failed = 0;
     int pauses = 0;  // since the last success
@@ -138,6 +138,7 @@ class BackgroundJobs {
   using JobPtr = std::shared_ptr<Job>;
   struct Assignment {
     JobPtr job;
+    std::shared_ptr<Project> project;
     Item item;
   };
   // How a try at a task ended.
@@ -148,7 +149,7 @@ class BackgroundJobs {
   };
 
   boost::asio::awaitable<void> Work();
-  boost::asio::awaitable<Outcome> Try(const Job& job, Item& item);
+  boost::asio::awaitable<Outcome> Try(const Job& job, std::shared_ptr<Project> project, Item& item);
   bool IsWanted(const Job& job, const Item& item) const;
 
   // REQUIRES of all below: mutex_ is held.

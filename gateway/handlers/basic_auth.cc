@@ -6,6 +6,7 @@
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
 
+#include <array>
 #include <string>
 
 #include "gateway/text.h"
@@ -23,18 +24,17 @@ std::array<unsigned char, 32> Digest(const std::string& text) {
 
 }  // namespace
 
-BasicAuth::BasicAuth(std::string_view user, std::string_view password)
-    : digest_(Digest(StrCat(user, ":", password))) {}
-
-bool BasicAuth::Accepts(std::string_view authorization) const {
+bool AcceptsBasicAuth(std::string_view authorization, std::string_view user,
+                      std::string_view password) {
   constexpr std::string_view kScheme = "Basic ";
   if (!absl::StartsWithIgnoreCase(View(authorization), View(kScheme))) return false;
   std::string credentials;
   const absl::string_view encoded =
       absl::StripAsciiWhitespace(View(authorization.substr(kScheme.size())));
   if (!absl::Base64Unescape(encoded, &credentials)) return false;
-  const auto digest = Digest(credentials);
-  return CRYPTO_memcmp(digest.data(), digest_.data(), digest.size()) == 0;
+  const auto given = Digest(credentials);
+  const auto wanted = Digest(StrCat(user, ":", password));
+  return CRYPTO_memcmp(given.data(), wanted.data(), wanted.size()) == 0;
 }
 
 }  // namespace gateway::handlers

@@ -60,8 +60,8 @@ std::string UnknownProfile(const Profiles& profiles, std::string_view prefix) {
 
 }  // namespace
 
-boost::asio::awaitable<ProjectMemory::SetUp> Gateway::SetUpOf(const Profile& profile,
-                                                              std::string project_id) {
+boost::asio::awaitable<Gateway::SetUp> Gateway::SetUpOf(const Profile& profile,
+                                                        std::string project_id) {
   const std::string key = ProjectKey(profile, project_id);
   ProjectMemory::SetUp set_up = memory.Find(key).value_or(
       ProjectMemory::SetUp{.settings = profile.settings, .label_studio = {}});
@@ -73,15 +73,12 @@ boost::asio::awaitable<ProjectMemory::SetUp> Gateway::SetUpOf(const Profile& pro
       memory.Remember(key, set_up);  // for when Redis is away
     }
   }
-  if (!options.label_studio.url.empty() || set_up.label_studio.url.empty()) {
-    set_up.label_studio = options.label_studio;
-  }
-  co_return set_up;
+  media::LabelStudioSite site = ChooseSite(options.label_studio, set_up.label_studio);
+  co_return SetUp{.settings = std::move(set_up.settings), .label_studio = std::move(site)};
 }
 
-void Gateway::Follow(const Profile& profile, ProjectMemory::SetUp set_up,
-                     const std::string& project_id, std::int64_t task_id, bool opened,
-                     const http::Context& context) {
+void Gateway::Follow(const Profile& profile, SetUp set_up, const std::string& project_id,
+                     std::int64_t task_id, bool opened, const http::Context& context) {
   prefetcher.Follow({.opened = opened,
                      .profile = profile,
                      .settings = std::move(set_up.settings),
@@ -105,11 +102,14 @@ void AddRoutes(Gateway& gateway, http::Router& router) {
     return prefix.empty() || route.pattern != "/" || ProfileName(prefix).has_value();
   });
   const std::string& user = gateway.options.basic_auth_user;
-  router.set_gate([&gateway, auth = BasicAuth(user, gateway.options.basic_auth_password),
-                   wanted = !user.empty()](
+  router.set_gate([&gateway, wanted = !user.empty()](
                       const http::Request& request,
                       const http::Context& context) -> std::optional<http::Response> {
-    if (wanted && !NeedsNoAuth(context.route) && !auth.Accepts(request.Header("Authorization"))) {
+    const auto accepts = [&] {
+      return AcceptsBasicAuth(request.Header("Authorization"), gateway.options.basic_auth_user,
+                              gateway.options.basic_auth_password->value());
+    };
+    if (wanted && !NeedsNoAuth(context.route) && !accepts()) {
       http::Response refusal =
           http::ErrorResponse(401, "User name and password are missing or wrong.");
       refusal.headers.emplace_back("WWW-Authenticate", "Basic realm=\"duet\", charset=\"UTF-8\"");

@@ -19,6 +19,7 @@
 #include <string_view>
 
 #include "gateway/handlers/background_jobs.h"
+#include "gateway/handlers/label_studio_choice.h"
 #include "gateway/handlers/predictor.h"
 #include "gateway/handlers/prefetcher.h"
 #include "gateway/handlers/profiles.h"
@@ -34,13 +35,14 @@
 namespace gateway::handlers {
 
 struct GatewayOptions {
-  // Label Studio, for images; an empty URL is replaced by what /setup says of itself.
-  media::LabelStudioAccess label_studio;
+  OperatorSite label_studio;
+  // For what the operator didn't name.
+  media::AddressPolicy address_policy = {};
   // How Label Studio's API is reached; null: media::Network::Default().
   std::shared_ptr<media::Network> network;
-  // Basic auth; an empty user asks for none.
+  // Basic auth; an empty user asks for none. REQUIRES: there is a password then.
   std::string basic_auth_user;
-  std::string basic_auth_password;
+  std::shared_ptr<const serving::Secret> basic_auth_password;
   // Label Studio gives up after 100 s.
   std::chrono::milliseconds predict_deadline = std::chrono::seconds(90);
   // Tasks of one request in work at once: some are fetched while others are computed.
@@ -63,7 +65,7 @@ struct Gateway {
         metrics(metrics),
         settings_store(redis, metrics),
         predictor(fetcher, pool, metrics),
-        label_studio_api(this->options.network),
+        label_studio_api(this->options.network, this->options.address_policy),
         jobs(executor, predictor, label_studio_api, metrics, this->options.background),
         prefetcher(executor, predictor, label_studio_api, memory, metrics, this->options.prefetch) {
   }
@@ -72,16 +74,19 @@ struct Gateway {
   const Profile& ProfileOf(const http::Context& context) const {
     return *profiles.ForPrefix(context.prefix);
   }
-  // What a project's requests are answered with: what /setup has said (to any gateway), else the
-  // profile's settings and the operator's Label Studio, whose address comes before what /setup says
-  // of itself.
-  boost::asio::awaitable<ProjectMemory::SetUp> SetUpOf(const Profile& profile,
-                                                       std::string project_id);
-  // Embeds what comes after this task. `opened`: it has just been opened, else clicked or
-  // annotated.
-  void Follow(const Profile& profile, ProjectMemory::SetUp set_up, const std::string& project_id,
+  // What a project's requests are answered with.
+  struct SetUp {
+    Settings settings;
+    media::LabelStudioSite label_studio;
+  };
+  // By what /setup has said (to any gateway), else the profile's settings; the site is
+  // ChooseSite's.
+  boost::asio::awaitable<SetUp> SetUpOf(const Profile& profile, std::string project_id);
+  // Embeds what comes after this task of a /predict. `opened`: it has just been opened, else
+  // clicked.
+  void Follow(const Profile& profile, SetUp set_up, const std::string& project_id,
               std::int64_t task_id, bool opened, const http::Context& context);
-  // For `memory`.
+  // For `memory` and `prefetcher`.
   static std::string ProjectKey(const Profile& profile, const std::string& project_id) {
     return profile.name + "/" + project_id;
   }

@@ -59,7 +59,7 @@ awaitable<absl::StatusOr<label_studio::PredictRequest>> Parse(Gateway& gateway,
 }
 
 absl::StatusOr<PredictJob> MakeJob(Gateway& gateway, const label_studio::PredictRequest& request,
-                                   const ProjectMemory::SetUp& set_up, Context& context) {
+                                   const Gateway::SetUp& set_up, Context& context) {
   const Profile& profile = gateway.ProfileOf(context);
   const Settings& settings = set_up.settings;
   if (request.label_config.empty()) return absl::InvalidArgumentError("label_config is missing");
@@ -82,7 +82,7 @@ absl::StatusOr<PredictJob> MakeJob(Gateway& gateway, const label_studio::Predict
                  .urgency = opened ? Urgency::kOpened : Urgency::kBatch,
                  .request = context.request};
   job.push = !opened && settings.background == "push";
-  if (job.push && (job.label_studio.url.empty() || job.label_studio.api_key.empty())) {
+  if (job.push && (job.label_studio.url.empty() || job.label_studio.Token().empty())) {
     job.push = false;
     context.request.NoteStr("push", "there is no token of Label Studio");
   }
@@ -184,7 +184,7 @@ awaitable<Response> Predict(Gateway& gateway, const Request& request, Context& c
   auto parsed = co_await std::move(parsing);
   if (!parsed.ok()) co_return http::ErrorResponse(parsed.status());
   auto looking = gateway.SetUpOf(gateway.ProfileOf(context), parsed->project_id);
-  ProjectMemory::SetUp set_up = co_await std::move(looking);
+  Gateway::SetUp set_up = co_await std::move(looking);
   auto job = MakeJob(gateway, *parsed, set_up, context);
   if (!job.ok()) co_return http::ErrorResponse(job.status());
   context.request.NoteInt("tasks", static_cast<std::int64_t>(parsed->tasks.size()));

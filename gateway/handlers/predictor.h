@@ -47,7 +47,7 @@ struct PredictJob {
   const Profile& profile;
   std::shared_ptr<Project> project;
   std::string model_version;
-  media::LabelStudioAccess label_studio;
+  media::LabelStudioSite label_studio;
   backends::CallOptions call;  // deadline, ids
   Urgency urgency = Urgency::kBatch;
   bool push = false;  // what isn't done in time becomes a background job

@@ -22,9 +22,9 @@ using label_studio_api::Sampling;
 using std::chrono::steady_clock;
 
 // Projects whose tasks are embedded at once; the encoder takes one picture at a time anyway.
-constexpr int kMaxRunning = 4;
-// A full table is emptied: it fills again by itself.
-constexpr std::size_t kMaxProjects = 1000;
+constexpr std::size_t kMaxRunning = 4;
+// Further ones are left alone until their next event.
+constexpr std::size_t kMaxQueued = 1000;
 constexpr auto kInfoAge = absl::Minutes(1);
 
 }  // namespace
@@ -41,41 +41,78 @@ Prefetcher::Prefetcher(asio::any_io_executor executor, Predictor& predictor,
 
 void Prefetcher::Follow(Event event) {
   if (options_.tasks == 0 || !event.profile.segmenter || event.label_studio.url.empty() ||
-      event.label_studio.api_key.empty() || !label_studio_api::IsProjectId(event.project_id)) {
+      event.label_studio.Token().empty() || !label_studio_api::IsProjectId(event.project_id)) {
     return;
   }
   asio::post(strand_, [this, event = std::move(event)]() mutable {
     if (stopping_) return;
-    if (projects_.size() >= kMaxProjects) {
-      absl::erase_if(projects_, [](const auto& entry) {
-        return !entry.second->active && !entry.second->next;
-      });
-    }
-    ProjectPtr& project = projects_[StrCat(event.profile.name, "/", event.project_id)];
-    if (project == nullptr) project = std::make_shared<Project>(strand_);
-    const auto begin =
-        steady_clock::now() + (event.opened ? options_.look : std::chrono::milliseconds(0));
-    if (event.task_id != 0 && project->last_task == event.task_id) {
-      project->begin = std::min(project->begin, begin);
-    } else {
-      project->last_task = event.task_id;
-      project->begin = begin;
-      project->next.emplace(std::move(event));
-    }
-    Enqueue(project);
+    std::string key = StrCat(event.profile.name, "/", event.project_id);
+    const ProjectPtr* const known = projects_.Find(key);
+    const ProjectPtr project = known ? *known : std::make_shared<Project>(std::move(key), strand_);
+    project->last.emplace(event);
+    project->annotations_left = kAnnotationsPaid;
+    Keep(project);
+    Turn(project, std::move(event));
   });
+}
+
+void Prefetcher::Annotated(std::string key, std::int64_t task_id, std::string request_id,
+                           std::string traceparent) {
+  if (options_.tasks == 0 || task_id == 0) return;
+  asio::post(strand_, [this, key = std::move(key), task_id, request_id = std::move(request_id),
+                       traceparent = std::move(traceparent)] {
+    const ProjectPtr* const known = projects_.Find(key);
+    if (stopping_ || known == nullptr) return;
+    const ProjectPtr project = *known;
+    if (project->last_task != task_id && project->annotations_left-- <= 0) return;
+    Event event = *project->last;
+    event.opened = false;
+    event.task_id = task_id;
+    event.request_id = request_id;
+    event.traceparent = traceparent;
+    Turn(project, std::move(event));
+  });
+}
+
+// Counts anew what it takes.
+void Prefetcher::Keep(const ProjectPtr& project) {
+  std::size_t bytes = sizeof(Project);
+  if (project->last) bytes += 2 * BytesOf(project->last->settings) + 4096;
+  if (project->info) bytes += project->info->label_config.size();
+  projects_.Insert(project->key, project, bytes);
+}
+
+void Prefetcher::Turn(const ProjectPtr& project, Event event) {
+  const auto begin =
+      steady_clock::now() + (event.opened ? options_.look : std::chrono::milliseconds(0));
+  if (event.task_id != 0 && project->last_task == event.task_id) {
+    project->begin = std::min(project->begin, begin);
+  } else {
+    project->last_task = event.task_id;
+    project->begin = begin;
+    project->next.emplace(std::move(event));
+  }
+  Enqueue(project);
 }
 
 void Prefetcher::Enqueue(const ProjectPtr& project) {
   if (stopping_ || project->active || !project->next) return;
   if (steady_clock::now() < project->begin) {
     project->wait.expires_at(project->begin);
-    project->wait.async_wait([this, project](const boost::system::error_code& error) {
-      if (!error) Enqueue(project);
-    });
+    // Not kept by its timer: a project that is dropped waits no longer.
+    project->wait.async_wait(
+        [this, waiting = std::weak_ptr(project)](const boost::system::error_code& error) {
+          const ProjectPtr still_there = error ? nullptr : waiting.lock();
+          if (still_there) Enqueue(still_there);
+        });
     return;
   }
   project->wait.cancel();
+  if (queue_.size() >= kMaxQueued) {
+    project->next.reset();
+    project->last_task = 0;
+    return;
+  }
   project->active = true;
   queue_.push_back(project);
   Start();
@@ -85,24 +122,24 @@ void Prefetcher::Stop() {
   asio::post(strand_, [this] {
     stopping_ = true;
     queue_.clear();
-    for (const auto& [key, project] : projects_) {
-      project->wait.cancel();
+    projects_.ForEach([](const ProjectPtr& project) { project->wait.cancel(); });
+    for (const ProjectPtr& project : running_) {
       project->cancel.emit(asio::cancellation_type::terminal);
     }
   });
 }
 
 void Prefetcher::Start() {
-  while (running_ < kMaxRunning && !queue_.empty()) {
+  while (running_.size() < kMaxRunning && !queue_.empty()) {
     const ProjectPtr project = queue_.front();
     queue_.pop_front();
-    ++running_;
+    running_.insert(project);
     asio::co_spawn(
         strand_, Run(project),
         asio::bind_cancellation_slot(project->cancel.slot(), [this, project](std::exception_ptr) {
           // An exception is a cancellation: we are stopping.
           project->active = false;
-          --running_;
+          running_.erase(project);
           if (stopping_) return;
           Enqueue(project);
           Start();
@@ -133,6 +170,7 @@ awaitable<absl::Status> Prefetcher::EmbedNext(ProjectPtr project, Event event) {
     if (!info.ok()) co_return info.status();
     project->info = *std::move(info);
     project->info_until = absl::Now() + kInfoAge;
+    if (projects_.Find(project->key) != nullptr) Keep(project);
   }
   const auto parsed = memory_.Get(project->info->label_config, event.settings);
   if (!parsed.ok()) co_return parsed.status();

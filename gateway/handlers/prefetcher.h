@@ -10,11 +10,15 @@
 // project is served by one coroutine, which turns to the newest event before each task; a few
 // projects at once, the rest wait. Failures cost nothing but a count: nobody has asked.
 //
+// Only a task of a /predict begins anything, for the gate stands before it. Annotations are told by
+// an endpoint that is open to everybody, so they can but bring forward what was begun, and go on
+// from there for kAnnotationsPaid tasks until the next /predict; about a project that no /predict
+// has shown they cost a look into a table.
+//
 // Thread-safe.
 #ifndef DUET_GATEWAY_HANDLERS_PREFETCHER_H_
 #define DUET_GATEWAY_HANDLERS_PREFETCHER_H_
 
-#include <absl/container/flat_hash_map.h>
 #include <absl/time/time.h>
 
 #include <atomic>
@@ -28,11 +32,13 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "gateway/handlers/predictor.h"
 #include "gateway/handlers/project.h"
 #include "gateway/label_studio_api/label_studio_api.h"
+#include "gateway/lru.h"
 #include "serving/metrics.h"
 
 namespace gateway::handlers {
@@ -52,13 +58,16 @@ class Prefetcher {
              label_studio_api::LabelStudioApi& api, ProjectMemory& memory,
              serving::Metrics& metrics, const PrefetchOptions& options);
 
-  // A task that somebody is at, or has just finished.
+  // How many annotations after an opened or clicked task are followed without another such task.
+  static constexpr int kAnnotationsPaid = 5;
+
+  // A task of a /predict, that somebody is at.
   struct Event {
-    // The task has just been opened; else it was clicked into or annotated.
+    // The task has just been opened; else it was clicked into.
     bool opened = false;
     const Profile& profile;
     Settings settings;
-    media::LabelStudioAccess label_studio;
+    media::LabelStudioSite label_studio;
     std::string project_id;
     std::int64_t task_id = 0;
     std::string request_id;
@@ -67,14 +76,21 @@ class Prefetcher {
   // Returns at once. Nothing happens without a segmenter, a token, or a project's number, and if
   // the project's last event was about the same task, but for an end of the wait for a click.
   void Follow(Event event);
+  // The task has been annotated, as anybody may say. `key`: of the project, Gateway::ProjectKey.
+  void Annotated(std::string key, std::int64_t task_id, std::string request_id,
+                 std::string traceparent);
 
   // Ends what runs; nothing begins any more.
   void Stop();
 
  private:
   struct Project {
-    explicit Project(const boost::asio::any_io_executor& strand) : wait(strand) {}
+    Project(std::string key, const boost::asio::any_io_executor& strand)
+        : key(std::move(key)), wait(strand) {}
 
+    const std::string key;
+    std::optional<Event> last;                    // of /predict; of annotations, its task
+    int annotations_left = 0;                     // that may be followed
     std::optional<Event> next;                    // not begun
     std::chrono::steady_clock::time_point begin;  // of `next`, not earlier
     boost::asio::steady_timer wait;               // until then
@@ -87,6 +103,8 @@ class Prefetcher {
   using ProjectPtr = std::shared_ptr<Project>;
 
   // All on strand_.
+  void Keep(const ProjectPtr& project);
+  void Turn(const ProjectPtr& project, Event event);
   void Enqueue(const ProjectPtr& project);
   void Start();
   boost::asio::awaitable<void> Run(ProjectPtr project);
@@ -103,9 +121,10 @@ class Prefetcher {
 
   // On strand_.
   bool stopping_ = false;
-  absl::flat_hash_map<std::string, ProjectPtr> projects_;
-  std::deque<ProjectPtr> queue_;  // not running
-  int running_ = 0;
+  // Who is dropped begins nothing any more, unless it runs or waits in queue_.
+  Lru<ProjectPtr> projects_{/*max_entries=*/1000, /*max_bytes=*/64 << 20};
+  std::deque<ProjectPtr> queue_;  // not running; bounded
+  std::set<ProjectPtr> running_;
 };
 
 }  // namespace gateway::handlers

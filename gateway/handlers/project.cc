@@ -8,10 +8,9 @@
 namespace gateway::handlers {
 namespace {
 
-// More projects than one gateway sees at a time. A full table is emptied: it fills again by itself.
-constexpr std::size_t kMaxSetUps = 10'000;
-constexpr std::size_t kMaxProjects = 200;
 constexpr std::size_t kMaxReported = 1000;
+// What a parsed label config takes for each byte of its text: measured, 28 MB for 2 MB.
+constexpr std::size_t kParsedBytes = 14;
 
 }  // namespace
 
@@ -46,20 +45,20 @@ std::vector<std::string> Project::TakeNews(const std::vector<std::string>& class
 
 void ProjectMemory::Remember(const std::string& key, SetUp set_up) {
   const std::lock_guard lock(mutex_);
-  if (set_ups_.size() >= kMaxSetUps && !set_ups_.contains(key)) set_ups_.clear();
-  set_ups_.insert_or_assign(key, std::move(set_up));
+  const std::size_t bytes = BytesOf(set_up.settings) + set_up.label_studio.bytes();
+  set_ups_.Insert(key, std::move(set_up), bytes);
 }
 
-std::optional<ProjectMemory::SetUp> ProjectMemory::Find(const std::string& key) const {
+std::optional<ProjectMemory::SetUp> ProjectMemory::Find(const std::string& key) {
   const std::lock_guard lock(mutex_);
-  const auto found = set_ups_.find(key);
-  if (found == set_ups_.end()) return std::nullopt;
-  return found->second;
+  const SetUp* const found = set_ups_.Find(key);
+  if (found == nullptr) return std::nullopt;
+  return *found;
 }
 
 void ProjectMemory::Forget(const std::string& key) {
   const std::lock_guard lock(mutex_);
-  set_ups_.erase(key);
+  set_ups_.Erase(key);
 }
 
 absl::StatusOr<std::shared_ptr<Project>> ProjectMemory::Get(const std::string& label_config,
@@ -67,13 +66,12 @@ absl::StatusOr<std::shared_ptr<Project>> ProjectMemory::Get(const std::string& l
   const std::string key = StrCat(Fingerprint(settings), label_config);
   {
     const std::lock_guard lock(mutex_);
-    if (const auto found = projects_.find(key); found != projects_.end()) return found->second;
+    if (const auto* const found = projects_.Find(key)) return *found;
   }
   auto project = Project::Create(label_config, settings);
   if (!project.ok()) return project.status();
   const std::lock_guard lock(mutex_);
-  if (projects_.size() >= kMaxProjects) projects_.clear();
-  projects_.insert_or_assign(key, *project);
+  projects_.Insert(key, *project, kParsedBytes * label_config.size() + BytesOf(settings));
   return project;
 }
 

@@ -7,7 +7,6 @@
 #ifndef DUET_GATEWAY_HANDLERS_PROJECT_H_
 #define DUET_GATEWAY_HANDLERS_PROJECT_H_
 
-#include <absl/container/flat_hash_map.h>
 #include <absl/status/statusor.h>
 
 #include <memory>
@@ -17,10 +16,11 @@
 #include <string>
 #include <vector>
 
+#include "gateway/handlers/label_studio_choice.h"
 #include "gateway/handlers/settings.h"
 #include "gateway/label_studio/label_config.h"
 #include "gateway/label_studio/result.h"
-#include "gateway/media/image_fetcher.h"
+#include "gateway/lru.h"
 
 namespace gateway::handlers {
 
@@ -52,19 +52,19 @@ class Project {
   std::set<std::string> reported_;  // guarded by mutex_
 };
 
-// What /setup said about a project, and projects that were parsed before. Both bounded.
-// Thread-safe.
+// What /setup said about a project, and projects that were parsed before: those used last, within
+// bounds on number and bytes, since anybody may name new ones. Thread-safe.
 class ProjectMemory {
  public:
   struct SetUp {
-    Settings settings;                      // the profile's, refined
-    media::LabelStudioAccess label_studio;  // as /setup names itself; often refused
+    Settings settings;  // the profile's, refined
+    TaughtSite label_studio = {};
     bool shared = true;  // other gateways may know better; not if they could not be told of these
   };
 
   // `key`: profile and project id.
   void Remember(const std::string& key, SetUp set_up);
-  std::optional<SetUp> Find(const std::string& key) const;
+  std::optional<SetUp> Find(const std::string& key);
   void Forget(const std::string& key);
 
   // Parses, or finds what was parsed from the same text with the same settings.
@@ -72,9 +72,10 @@ class ProjectMemory {
                                                const Settings& settings);
 
  private:
-  mutable std::mutex mutex_;
-  absl::flat_hash_map<std::string, SetUp> set_ups_;                      // guarded by mutex_
-  absl::flat_hash_map<std::string, std::shared_ptr<Project>> projects_;  // guarded by mutex_
+  std::mutex mutex_;
+  // Guarded by mutex_.
+  Lru<SetUp> set_ups_{/*max_entries=*/10'000, /*max_bytes=*/64 << 20};
+  Lru<std::shared_ptr<Project>> projects_{/*max_entries=*/200, /*max_bytes=*/256 << 20};
 };
 
 }  // namespace gateway::handlers

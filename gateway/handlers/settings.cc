@@ -103,6 +103,12 @@ json::object KnownKeys(const json::object& object) {
   return known;
 }
 
+std::size_t BytesOf(const Settings& settings) {
+  std::size_t bytes = sizeof(Settings) + settings.outputs.size();
+  for (const auto& [from, to] : settings.label_map) bytes += from.size() + to.size() + 128;
+  return bytes;
+}
+
 std::string Fingerprint(const Settings& settings) {
   // FNV-1a over a text in which no two settings look alike.
   json::object label_map;

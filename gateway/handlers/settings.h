@@ -43,6 +43,9 @@ absl::StatusOr<Settings> Refine(const Settings& base, const boost::json::object&
 // Those of `json` that the list above names.
 boost::json::object KnownKeys(const boost::json::object& json);
 
+// What they take in memory, about.
+std::size_t BytesOf(const Settings& settings);
+
 // 8 hex digits, equal for settings that give equal answers, in every process: `background` doesn't
 // count.
 std::string Fingerprint(const Settings& settings);

@@ -21,6 +21,9 @@ using http::Context;
 using http::Request;
 using http::Response;
 
+// A label map of ten thousand classes takes two thirds of it.
+constexpr std::size_t kMaxSettingsBytes = 2 << 20;
+
 awaitable<Response> Setup(Gateway& gateway, const Request& request, Context& context) {
   const Profile& profile = gateway.ProfileOf(context);
   const auto parsed = label_studio::ParseSetupRequest(request.body);
@@ -35,14 +38,20 @@ awaitable<Response> Setup(Gateway& gateway, const Request& request, Context& con
       co_return http::ErrorResponse(400, StrCat("schema: ", project.status().message()));
     }
   }
+  if (const std::size_t bytes = BytesOf(*settings); bytes > kMaxSettingsBytes) {
+    co_return http::ErrorResponse(400, StrCat("extra_params: the settings take ", bytes,
+                                              " bytes; at most ", kMaxSettingsBytes));
+  }
+  std::string unusable;
+  TaughtSite taught =
+      Learn(gateway.options.label_studio, parsed->hostname, parsed->access_token, &unusable);
+  if (!unusable.empty()) context.request.NoteStr("not_used", unusable);
   const auto version = ModelVersion(profile, *settings);
   const std::string key = Gateway::ProjectKey(profile, parsed->project_id);
   auto keeping = gateway.settings_store.Keep(key, parsed->extra_params);
   const bool shared = co_await std::move(keeping);
   gateway.memory.Remember(
-      key, {.settings = *std::move(settings),
-            .label_studio = {.url = parsed->hostname, .api_key = parsed->access_token},
-            .shared = shared});
+      key, {.settings = *std::move(settings), .label_studio = std::move(taught), .shared = shared});
   if (!version) {
     co_return http::ErrorResponse(absl::UnavailableError("the models have not been heard of yet"));
   }

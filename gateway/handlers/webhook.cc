@@ -1,6 +1,7 @@
 // POST /webhook: events of Label Studio. Its user waits for the answer, so there is one at once;
-// and since events come without credentials, nothing here does harm: an annotation makes the next
-// tasks of its project be embedded, whose list comes from Label Studio, not from the event.
+// and since events come without credentials, anybody may send them: an event costs its parsing and
+// a look into a table. An annotation brings forward what a /predict has begun or paid for
+// (prefetcher.h); of a project that no /predict has shown, nothing happens and nothing is kept.
 #include <absl/strings/match.h>
 
 #include <algorithm>
@@ -35,11 +36,9 @@ awaitable<Response> Webhook(Gateway& gateway, const Request& request, Context& c
   context.request.NoteStr("action", action);
   if (action == "START_TRAINING") co_return http::JsonResponse(NotTrained());
   if (action == "ANNOTATION_CREATED" && event->task_ids.size() == 1) {
-    const Profile& profile = gateway.ProfileOf(context);
-    auto looking = gateway.SetUpOf(profile, event->project_id);
-    ProjectMemory::SetUp set_up = co_await std::move(looking);
-    gateway.Follow(profile, std::move(set_up), event->project_id, event->task_ids.front(),
-                   /*opened=*/false, context);
+    gateway.prefetcher.Annotated(Gateway::ProjectKey(gateway.ProfileOf(context), event->project_id),
+                                 event->task_ids.front(), context.request.request_id(),
+                                 context.request.traceparent());
   }
   co_return http::JsonResponse(boost::json::object{{"status", known ? "ok" : "Unknown event"}});
 }

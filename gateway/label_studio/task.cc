@@ -17,6 +17,9 @@ namespace {
 
 namespace json = boost::json;
 
+// It is kept by whoever remembers something about a project.
+constexpr std::size_t kMaxProjectId = 64;
+
 std::string_view KindName(const json::value& value) {
   switch (value.kind()) {
     case json::kind::null:
@@ -93,7 +96,12 @@ absl::StatusOr<std::string> ProjectId(json::object& object, std::string_view fie
   if (const auto* number = value->if_int64()) return StrCat(*number);
   if (const auto* text = value->if_string()) {
     const std::string_view whole = *text;
-    return std::string(whole.substr(0, whole.find('.')));
+    const std::string_view id = whole.substr(0, whole.find('.'));
+    if (id.size() > kMaxProjectId) {
+      return absl::InvalidArgumentError(StrCat(
+          "'", field, "' has ", id.size(), " characters before its dot; at most ", kMaxProjectId));
+    }
+    return std::string(id);
   }
   return WrongKind(field, *value, "a string like \"1.1795395253\"");
 }

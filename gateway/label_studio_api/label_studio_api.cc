@@ -30,16 +30,17 @@ struct Exchange {
 
 }  // namespace
 
-LabelStudioApi::LabelStudioApi(std::shared_ptr<media::Network> network)
-    : policy_(*media::AddressPolicy::Make({}, /*allow_all_private=*/false)),
+LabelStudioApi::LabelStudioApi(std::shared_ptr<media::Network> network,
+                               media::AddressPolicy policy)
+    : policy_(std::move(policy)),
       tokens_(loop_, absl::Now),
       loop_(policy_, std::move(network)) {}
 
 // Not a coroutine itself (docs/adr/0502-gcc12-coroutines.md).
-awaitable<absl::StatusOr<media::HttpResponse>> LabelStudioApi::Send(media::LabelStudioAccess access,
+awaitable<absl::StatusOr<media::HttpResponse>> LabelStudioApi::Send(media::LabelStudioSite site,
                                                                     media::HttpRequest request) {
   using Result = absl::StatusOr<media::HttpResponse>;
-  auto initiate = [this, access = std::move(access),
+  auto initiate = [this, site = std::move(site),
                    request = std::move(request)](auto handler) mutable {
     auto exchange = std::make_shared<Exchange>();
     auto slot = asio::get_associated_cancellation_slot(handler);
@@ -60,11 +61,11 @@ awaitable<absl::StatusOr<media::HttpResponse>> LabelStudioApi::Send(media::Label
                    std::move(handler)(std::move(result));
                  });
     };
-    loop_.Post([this, exchange, access = std::move(access), request = std::move(request),
+    loop_.Post([this, exchange, site = std::move(site), request = std::move(request),
                 resume = std::move(resume)]() mutable {
       if (exchange->cancelled) return resume(absl::CancelledError("the call was cancelled"));
       asio::co_spawn(
-          loop_.context(), tokens_.Perform(std::move(access), std::move(request), &exchange->id),
+          loop_.context(), tokens_.Perform(std::move(site), std::move(request), &exchange->id),
           [exchange, resume = std::move(resume)](std::exception_ptr error, Result result) mutable {
             if (error) std::rethrow_exception(error);  // a bug: nothing in Perform throws
             resume(std::move(result));
@@ -75,17 +76,15 @@ awaitable<absl::StatusOr<media::HttpResponse>> LabelStudioApi::Send(media::Label
                                                                             asio::use_awaitable);
 }
 
-awaitable<absl::StatusOr<std::string>> LabelStudioApi::Call(media::LabelStudioAccess access,
+awaitable<absl::StatusOr<std::string>> LabelStudioApi::Call(media::LabelStudioSite site,
                                                             std::string path,
                                                             std::string json_body) {
   media::HttpRequest request;
-  request.url = access.url;
-  while (!request.url.empty() && request.url.back() == '/') request.url.pop_back();
-  request.url += path;
+  request.url = site.url + path;
   request.json_body = std::move(json_body);
   request.deadline = absl::Now() + kTimeout;
   request.max_bytes = kMaxAnswerBytes;
-  auto sending = Send(std::move(access), std::move(request));
+  auto sending = Send(std::move(site), std::move(request));
   auto response = co_await std::move(sending);
   if (!response.ok()) co_return response.status();
   if (response->status < 200 || response->status > 299) {
@@ -94,28 +93,28 @@ awaitable<absl::StatusOr<std::string>> LabelStudioApi::Call(media::LabelStudioAc
   co_return std::move(response->body);
 }
 
-awaitable<absl::StatusOr<ProjectInfo>> LabelStudioApi::Project(media::LabelStudioAccess access,
+awaitable<absl::StatusOr<ProjectInfo>> LabelStudioApi::Project(media::LabelStudioSite site,
                                                                std::string project_id) {
-  auto calling = Call(std::move(access), ProjectPath(project_id));
+  auto calling = Call(std::move(site), ProjectPath(project_id));
   const auto body = co_await std::move(calling);
   if (!body.ok()) co_return body.status();
   co_return ParseProject(*body);
 }
 
 awaitable<absl::StatusOr<std::vector<label_studio::Task>>> LabelStudioApi::UnlabelledTasks(
-    media::LabelStudioAccess access, std::string project_id, Sampling sampling, std::int64_t after,
+    media::LabelStudioSite site, std::string project_id, Sampling sampling, std::int64_t after,
     int count) {
-  auto calling = Call(std::move(access), UnlabelledTasksPath(project_id, sampling, after, count));
+  auto calling = Call(std::move(site), UnlabelledTasksPath(project_id, sampling, after, count));
   const auto body = co_await std::move(calling);
   if (!body.ok()) co_return body.status();
   co_return ParseTasks(*body);
 }
 
-awaitable<absl::Status> LabelStudioApi::StorePrediction(media::LabelStudioAccess access,
+awaitable<absl::Status> LabelStudioApi::StorePrediction(media::LabelStudioSite site,
                                                         std::int64_t task_id,
                                                         std::string prediction,
                                                         std::string model_version) {
-  auto asking = Call(access, StoredPredictionsPath(task_id));
+  auto asking = Call(site, StoredPredictionsPath(task_id));
   const auto stored = co_await std::move(asking);
   if (!stored.ok()) co_return stored.status();
   const auto has_one = HasPrediction(*stored, model_version);
@@ -124,7 +123,7 @@ awaitable<absl::Status> LabelStudioApi::StorePrediction(media::LabelStudioAccess
     co_return absl::AlreadyExistsError(
         StrCat("task ", task_id, " has a prediction of this version already"));
   }
-  auto storing = Call(std::move(access), kPredictionsPath, PredictionBody(task_id, prediction));
+  auto storing = Call(std::move(site), kPredictionsPath, PredictionBody(task_id, prediction));
   const auto answer = co_await std::move(storing);
   co_return answer.status();
 }

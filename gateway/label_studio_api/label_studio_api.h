@@ -19,7 +19,7 @@
 
 #include "gateway/label_studio_api/requests.h"
 #include "gateway/media/address_policy.h"
-#include "gateway/media/image_fetcher.h"
+#include "gateway/media/label_studio_site.h"
 #include "gateway/media/label_studio_tokens.h"
 #include "gateway/media/network.h"
 #include "gateway/media/transfer.h"
@@ -33,31 +33,33 @@ inline constexpr absl::Duration kTimeout = absl::Seconds(30);
 // none of the coroutines is left. Thread-safe.
 //
 // Errors of all: those of requests.h (ErrorOf), DeadlineExceeded, Unavailable (no connection),
-// Unauthenticated (the token), Cancelled.
+// Unauthenticated (the token), PermissionDenied (also of a private address that the operator didn't
+// name), Cancelled.
 class LabelStudioApi {
  public:
-  explicit LabelStudioApi(std::shared_ptr<media::Network> network);
+  // `policy`: for sites that the operator didn't name.
+  LabelStudioApi(std::shared_ptr<media::Network> network, media::AddressPolicy policy);
 
-  boost::asio::awaitable<absl::StatusOr<ProjectInfo>> Project(media::LabelStudioAccess access,
+  boost::asio::awaitable<absl::StatusOr<ProjectInfo>> Project(media::LabelStudioSite site,
                                                               std::string project_id);
   boost::asio::awaitable<absl::StatusOr<std::vector<label_studio::Task>>> UnlabelledTasks(
-      media::LabelStudioAccess access, std::string project_id, Sampling sampling,
-      std::int64_t after, int count);
+      media::LabelStudioSite site, std::string project_id, Sampling sampling, std::int64_t after,
+      int count);
   // Stores a prediction unless the task has one of this version already (somebody else was faster,
   // or an earlier try did arrive): AlreadyExists then.
-  boost::asio::awaitable<absl::Status> StorePrediction(media::LabelStudioAccess access,
+  boost::asio::awaitable<absl::Status> StorePrediction(media::LabelStudioSite site,
                                                        std::int64_t task_id, std::string prediction,
                                                        std::string model_version);
 
  private:
   // The body of a 2xx answer. GET if `json_body` is "".
-  boost::asio::awaitable<absl::StatusOr<std::string>> Call(media::LabelStudioAccess access,
+  boost::asio::awaitable<absl::StatusOr<std::string>> Call(media::LabelStudioSite site,
                                                            std::string path,
                                                            std::string json_body = "");
-  boost::asio::awaitable<absl::StatusOr<media::HttpResponse>> Send(media::LabelStudioAccess access,
+  boost::asio::awaitable<absl::StatusOr<media::HttpResponse>> Send(media::LabelStudioSite site,
                                                                    media::HttpRequest request);
 
-  media::AddressPolicy policy_;
+  const media::AddressPolicy policy_;
   media::LabelStudioTokens tokens_;
   media::TransferLoop loop_;  // last: its thread uses the others
 };

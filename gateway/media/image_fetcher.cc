@@ -130,9 +130,12 @@ absl::StatusOr<std::string> S3Url(const S3Access& s3, std::string_view uri) {
   return StrCat("https://s3.", s3.region, ".amazonaws.com/", bucket, "/", escaped);
 }
 
-std::string WithoutTrailingSlashes(std::string url) {
-  while (!url.empty() && url.back() == '/') url.pop_back();
-  return url;
+// Why the address of a Label Studio is refused that only /setup speaks of.
+absl::Status NotNamed(const LabelStudioSite& site, const std::string& url) {
+  return absl::PermissionDeniedError(StrCat(
+      RedactUri(url), " is at a private address, and only /setup says that ", RedactUri(site.url),
+      " is a Label Studio; if it is, start the gateway with --label_studio_url=",
+      RedactUri(site.url)));
 }
 
 // One image on its way; everybody who asked for it meanwhile waits for it.
@@ -221,9 +224,12 @@ class CurlImageFetcher : public ImageFetcher {
   }
 
  private:
-  // These three on any thread.
+  // These four on any thread.
   absl::StatusOr<ImageSource> Classify(const ImageRequest& request) const;
-  static std::string KeyOf(const ImageRequest& request, const ImageSource& source);
+  // Label Studio is asked where it is, not the store.
+  bool IsPresigned(const ImageSource& source) const;
+  // Of all that the answer depends on; a digest, so that it is short and no token lies about.
+  std::string KeyOf(const ImageRequest& request, const ImageSource& source) const;
   std::string LaneOf(const ImageRequest& request, const ImageSource& source) const;
 
   // All of these run on the loop's thread.
@@ -240,13 +246,13 @@ class CurlImageFetcher : public ImageFetcher {
   // Makes the image of what `read` returns, on one of `threads`. `read` owns what it uses.
   Awaitable<Result> MakeElsewhere(FlightPtr flight, DetachedThreads& threads,
                                   absl::AnyInvocable<absl::StatusOr<std::string>() &&> read);
-  // From `url`, through redirects; with Label Studio's token wherever the URL is on Label Studio.
+  // From `url`, through redirects; with Label Studio's trust and token as long as they stay there.
   Awaitable<absl::StatusOr<Loaded>> Get(FlightPtr flight, std::string url);
   Awaitable<absl::StatusOr<Loaded>> GetSigned(FlightPtr flight);
 
   HttpRequest MakeRequest(const Flight& flight, const std::string& url) const;
   absl::StatusOr<std::string> PresignUrl(const ImageRequest& request) const;
-  absl::Status StatusOf(const Flight& flight, const std::string& url, bool on_label_studio,
+  absl::Status StatusOf(const Flight& flight, const std::string& url, bool with_token,
                         const HttpResponse& response) const;
 
   const Options options_;
@@ -271,20 +277,26 @@ class CurlImageFetcher : public ImageFetcher {
 };
 
 absl::StatusOr<ImageSource> CurlImageFetcher::Classify(const ImageRequest& request) const {
-  Sites sites;
-  sites.label_studio_url = request.label_studio.url;
-  sites.label_studio_alias = request.label_studio.alias_url;
-  sites.has_local_files_root = !options_.local_files_root.empty();
-  return ClassifyUri(request.uri, sites);
+  return ClassifyUri(request.uri, request.label_studio, !options_.local_files_root.empty());
 }
 
-std::string CurlImageFetcher::KeyOf(const ImageRequest& request, const ImageSource& source) {
-  // What one token may see, another may not.
-  if (source.kind == SourceKind::kLabelStudio || source.kind == SourceKind::kObjectStore) {
-    return StrCat(source.location, "\n", request.label_studio.url, "\n",
-                  request.label_studio.api_key);
+bool CurlImageFetcher::IsPresigned(const ImageSource& source) const {
+  return source.kind == SourceKind::kObjectStore &&
+         !(options_.s3.enabled() && absl::StartsWithIgnoreCase(source.location, "s3:"));
+}
+
+std::string CurlImageFetcher::KeyOf(const ImageRequest& request, const ImageSource& source) const {
+  std::string all = StrCat(static_cast<int>(source.kind), "\n", source.location);
+  const bool presigned = IsPresigned(source);
+  // What one token may see, another may not, and a site that the operator didn't name may not be at
+  // every address. URLs are escaped, so that no part has a line break in it but for a store's,
+  // whose length tells where it ends.
+  if (presigned || source.kind == SourceKind::kLabelStudio) {
+    const LabelStudioSite& site = request.label_studio;
+    StrAppend(&all, "\n", source.location.size(), "\n", site.url, "\n", site.trusted ? "1" : "0",
+              "\n", presigned ? request.task_id : 0, "\n", site.Token());
   }
-  return source.location;
+  return Sha256Hex(all);
 }
 
 std::string CurlImageFetcher::LaneOf(const ImageRequest& request, const ImageSource& source) const {
@@ -294,9 +306,7 @@ std::string CurlImageFetcher::LaneOf(const ImageRequest& request, const ImageSou
     case SourceKind::kLocalFile:
       return "file";
     case SourceKind::kObjectStore:
-      return options_.s3.enabled() && absl::StartsWithIgnoreCase(source.location, "s3:")
-                 ? "s3"
-                 : Origin(request.label_studio.url);
+      return IsPresigned(source) ? Origin(request.label_studio.url) : "s3";
     case SourceKind::kHttp:
     case SourceKind::kLabelStudio:
       break;
@@ -467,7 +477,7 @@ Awaitable<absl::StatusOr<Loaded>> CurlImageFetcher::Load(FlightPtr flight) {
       co_return loaded;
     }
     case SourceKind::kObjectStore: {
-      if (options_.s3.enabled() && absl::StartsWithIgnoreCase(flight->source.location, "s3:")) {
+      if (!IsPresigned(flight->source)) {
         absl::StatusOr<Loaded> loaded = co_await GetSigned(flight);
         co_return loaded;
       }
@@ -526,20 +536,23 @@ HttpRequest CurlImageFetcher::MakeRequest(const Flight& flight, const std::strin
 }
 
 Awaitable<absl::StatusOr<Loaded>> CurlImageFetcher::Get(FlightPtr flight, std::string url) {
-  const std::string label_studio = Origin(flight->request.label_studio.url);
+  const LabelStudioSite& site = flight->request.label_studio;
+  bool at_home = flight->source.kind != SourceKind::kHttp;
   for (int redirects = 0; redirects <= options_.max_redirects; ++redirects) {
     if (flight->waiters.empty()) co_return absl::CancelledError("the fetch was cancelled");
     HttpRequest request = MakeRequest(*flight, url);
-    const bool on_label_studio = !label_studio.empty() && Origin(url) == label_studio;
-    auto exchange = on_label_studio ? tokens_.Perform(flight->request.label_studio,
-                                                      std::move(request), &flight->exchange)
-                                    : loop_.Perform(std::move(request), &flight->exchange);
+    const Permit permit = at_home ? PermitFor(site, url) : Permit{};
+    at_home = permit.on_site;
+    request.trusted = permit.trusted;
+    auto exchange = permit.token ? tokens_.Perform(site, std::move(request), &flight->exchange)
+                                 : loop_.Perform(std::move(request), &flight->exchange);
     absl::StatusOr<HttpResponse> response = co_await std::move(exchange);
+    if (absl::IsPermissionDenied(response.status()) && at_home) co_return NotNamed(site, url);
     if (!response.ok()) co_return response.status();
     if (IsRedirect(response->status) && !response->redirect_url.empty()) {
-      if (on_label_studio && absl::StrContains(response->redirect_url, "/user/login")) {
+      if (permit.token && absl::StrContains(response->redirect_url, "/user/login")) {
         response->status = 401;
-        co_return StatusOf(*flight, url, on_label_studio, *response);
+        co_return StatusOf(*flight, url, permit.token, *response);
       }
       absl::StatusOr<std::string> next = NormalizeUrl(response->redirect_url);
       if (!next.ok()) {
@@ -548,10 +561,13 @@ Awaitable<absl::StatusOr<Loaded>> CurlImageFetcher::Get(FlightPtr flight, std::s
                    RedactUri(response->redirect_url), "', which is not a valid URL"));
       }
       url = *std::move(next);
+      if (const std::optional<std::string> path = PathOnSite(site, url); at_home && path) {
+        url = StrCat(site.url, *path);  // Label Studio may redirect to an alias of its own
+      }
       continue;
     }
     if (response->status != 200 && !(response->status == 304 && flight->stale)) {
-      co_return StatusOf(*flight, url, on_label_studio, *response);
+      co_return StatusOf(*flight, url, permit.token, *response);
     }
     Loaded loaded;
     loaded.not_modified = response->status == 304;
@@ -586,7 +602,7 @@ Awaitable<absl::StatusOr<Loaded>> CurlImageFetcher::GetSigned(FlightPtr flight) 
                "; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy"));
   }
   if (response->status != 200 && !(response->status == 304 && flight->stale)) {
-    co_return StatusOf(*flight, flight->request.uri, /*on_label_studio=*/false, *response);
+    co_return StatusOf(*flight, flight->request.uri, /*with_token=*/false, *response);
   }
   Loaded loaded;
   loaded.not_modified = response->status == 304;
@@ -611,12 +627,12 @@ absl::StatusOr<std::string> CurlImageFetcher::PresignUrl(const ImageRequest& req
   std::string encoded = absl::Base64Escape(absl::StripAsciiWhitespace(request.uri));
   std::replace(encoded.begin(), encoded.end(), '+', '-');
   std::replace(encoded.begin(), encoded.end(), '/', '_');
-  return StrCat(WithoutTrailingSlashes(request.label_studio.url), "/tasks/", request.task_id,
+  return StrCat(request.label_studio.url, "/tasks/", request.task_id,
                 "/presign/?fileuri=", PercentEncode(encoded, ""));
 }
 
 absl::Status CurlImageFetcher::StatusOf(const Flight& flight, const std::string& url,
-                                        bool on_label_studio, const HttpResponse& response) const {
+                                        bool with_token, const HttpResponse& response) const {
   const int status = response.status;
   const std::string shown = RedactUri(flight.request.uri);
   // Where the answer came from, if that isn't where the task pointed.
@@ -624,21 +640,25 @@ absl::Status CurlImageFetcher::StatusOf(const Flight& flight, const std::string&
                                 ? ""
                                 : StrCat(" (asked at ", Origin(url), ")");
   const bool object_store = flight.source.kind == SourceKind::kObjectStore;
-  if (on_label_studio && status == 401) {
-    switch (ClassifyToken(flight.request.label_studio.api_key)) {
+  if (with_token && status == 401) {
+    const LabelStudioSite& site = flight.request.label_studio;
+    // A token needs the address of which the operator says that it may go there.
+    const std::string_view flags =
+        site.trusted ? "--label_studio_api_key" : "--label_studio_url and --label_studio_api_key";
+    switch (ClassifyToken(site.Token())) {
       case TokenKind::kNone:
-        return absl::UnauthenticatedError(
-            StrCat(shown, ": Label Studio wants a token", where,
-                   "; start the gateway with --label_studio_api_key"));
+        return absl::UnauthenticatedError(StrCat(shown, ": Label Studio wants a token", where,
+                                                 "; start the gateway with ", flags));
       case TokenKind::kLegacy:
         return absl::UnauthenticatedError(
             StrCat(shown, ": Label Studio refused the legacy token", where,
                    "; these are off by default: make a personal access token under Account & "
-                   "Settings and set --label_studio_api_key"));
+                   "Settings and set ",
+                   flags));
       default:
         return absl::UnauthenticatedError(
             StrCat(shown, ": Label Studio refused the token", where,
-                   "; make a new one under Account & Settings and set --label_studio_api_key"));
+                   "; make a new one under Account & Settings and set ", flags));
     }
   }
   if (status == 401 || status == 403) {
@@ -647,14 +667,14 @@ absl::Status CurlImageFetcher::StatusOf(const Flight& flight, const std::string&
   if (status == 404 || status == 410) {
     return absl::NotFoundError(
         StrCat(shown, " was not found: ", status, where,
-               on_label_studio && object_store
+               with_token && object_store
                    ? "; connect a storage that has it to the project in Label Studio"
                    : ""));
   }
   if (status == 408 || status == 425 || status == 429 || status >= 500) {
     return absl::UnavailableError(StrCat(
         shown, " can't be had now: ", status, where,
-        on_label_studio && status == 500 ? "; Label Studio says so for a missing upload too" : ""));
+        with_token && status == 500 ? "; Label Studio says so for a missing upload too" : ""));
   }
   return absl::InvalidArgumentError(StrCat(shown, " can't be fetched: ", status, where));
 }

@@ -7,8 +7,13 @@
 // ask for it. Fetched images are kept in a byte-budgeted cache, known failures for ten minutes.
 //
 // Untrusted URIs: addresses are checked after resolution, at connect. Private, loopback and
-// link-local ones are refused unless allowed, or the host is Label Studio's. Redirects are followed
-// one by one and checked again. A token goes to Label Studio's own scheme, host and port only.
+// link-local ones are refused unless allowed, or the host is that of a Label Studio that the
+// operator named. Redirects are followed one by one and checked again; what has left Label Studio
+// once has no part in its trust or token any more. label_studio_site.h says where a token goes.
+//
+// Cached is an answer for those who would get the same one: of elsewhere by its URL, of Label
+// Studio by URL, site and token, and what its presign gives by task too, since the task's project
+// decides which storage is asked.
 #ifndef DUET_GATEWAY_MEDIA_IMAGE_FETCHER_H_
 #define DUET_GATEWAY_MEDIA_IMAGE_FETCHER_H_
 
@@ -22,19 +27,10 @@
 #include <string>
 #include <vector>
 
+#include "gateway/media/label_studio_site.h"
 #include "vision/geometry.h"
 
 namespace gateway::media {
-
-// How to reach a Label Studio. `api_key`: legacy token, or JWT personal access token (exchanged and
-// refreshed).
-struct LabelStudioAccess {
-  std::string url;  // "http://host:8080", may have a path; "" if there is none
-  std::string api_key;
-  // What Label Studio calls itself (/setup's hostname): it writes that into some URLs, which are
-  // asked at `url`.
-  std::string alias_url;
-};
 
 // S3 with keys of our own; without, s3:// goes through Label Studio.
 struct S3Access {
@@ -53,7 +49,7 @@ S3Access S3AccessFromEnvironment();
 struct ImageRequest {
   std::string uri;           // from the task's data
   std::int64_t task_id = 0;  // for storages that Label Studio signs; 0: unknown
-  LabelStudioAccess label_studio;
+  LabelStudioSite label_studio;
   absl::Time deadline = absl::InfiniteFuture();
   bool urgent = false;  // somebody is waiting: goes before queued ones
 };

@@ -9,6 +9,7 @@
 #include <boost/url/parse.hpp>
 #include <boost/url/url_view.hpp>
 #include <cstdint>
+#include <optional>
 #include <utility>
 
 #include "gateway/media/url.h"
@@ -22,25 +23,6 @@ constexpr std::size_t kRedactedLength = 200;
 
 bool HasScheme(std::string_view uri, std::string_view scheme) {
   return absl::StartsWithIgnoreCase(View(uri), View(scheme));
-}
-
-std::string WithoutSlashes(std::string_view url) {
-  while (!url.empty() && url.back() == '/') url.remove_suffix(1);
-  return std::string(url);
-}
-
-// The path below `base` ("/data/..."), if `url` is there.
-bool IsBelow(std::string_view url, std::string_view base, std::string_view* path) {
-  const std::string origin = Origin(base);
-  if (origin.empty() || Origin(url) != origin) return false;
-  const boost::urls::result<boost::urls::url_view> parsed = boost::urls::parse_uri(url);
-  const boost::urls::result<boost::urls::url_view> parsed_base = boost::urls::parse_uri(base);
-  if (!parsed || !parsed_base) return false;
-  const std::string prefix = WithoutSlashes(parsed_base->encoded_path());
-  const std::string_view target = parsed->encoded_target();
-  if (target.substr(0, prefix.size()) != prefix) return false;
-  *path = target.substr(prefix.size());
-  return path->empty() || path->front() == '/' || path->front() == '?';
 }
 
 // "imgs/a.jpg" of "/data/local-files/?d=imgs/a.jpg"; false for any other path.
@@ -62,25 +44,19 @@ bool IsLocalFile(std::string_view path, std::string* file) {
 
 // A path of Label Studio's ("/data/upload/1/x.jpg", escaped): read from the root or asked from
 // Label Studio.
-ImageSource OnLabelStudio(std::string_view path, const Sites& sites) {
+ImageSource OnLabelStudio(std::string_view path, const LabelStudioSite& site,
+                          bool has_local_files_root) {
   std::string file;
-  if (sites.has_local_files_root && IsLocalFile(path, &file)) {
+  if (has_local_files_root && IsLocalFile(path, &file)) {
     return {SourceKind::kLocalFile, std::move(file)};
   }
-  std::string base = WithoutSlashes(sites.label_studio_url);
-  // Label Studio below a path writes that path into some of its URLs.
-  if (const auto parsed = boost::urls::parse_uri(base)) {
-    const std::string prefix = WithoutSlashes(parsed->encoded_path());
-    if (!prefix.empty() && path.substr(0, prefix.size() + 1) == prefix + "/") {
-      path.remove_prefix(prefix.size());
-    }
-  }
-  return {SourceKind::kLabelStudio, StrCat(base, path)};
+  return {SourceKind::kLabelStudio, StrCat(site.url, path)};
 }
 
 }  // namespace
 
-absl::StatusOr<ImageSource> ClassifyUri(std::string_view raw, const Sites& sites) {
+absl::StatusOr<ImageSource> ClassifyUri(std::string_view raw, const LabelStudioSite& site,
+                                        bool has_local_files_root) {
   const std::string_view uri = StdView(absl::StripAsciiWhitespace(View(raw)));
   if (uri.empty()) return absl::InvalidArgumentError("the image's address is empty");
   if (HasScheme(uri, "data:")) return ImageSource{SourceKind::kData, std::string(uri)};
@@ -88,16 +64,16 @@ absl::StatusOr<ImageSource> ClassifyUri(std::string_view raw, const Sites& sites
     if (HasScheme(uri, scheme)) return ImageSource{SourceKind::kObjectStore, std::string(uri)};
   }
   if (uri.front() == '/' && uri.substr(0, 2) != "//") {
-    const std::string path = EscapePath(uri.substr(0, uri.find('#')));
-    std::string file;
-    if (sites.label_studio_url.empty() &&
-        !(sites.has_local_files_root && IsLocalFile(path, &file))) {
+    const std::string escaped = EscapePath(uri.substr(0, uri.find('#')));
+    const std::string_view path = WithoutSitePath(site, escaped);
+    ImageSource source = OnLabelStudio(path, site, has_local_files_root);
+    if (site.url.empty() && source.kind != SourceKind::kLocalFile) {
       return absl::FailedPreconditionError(
           StrCat(RedactUri(uri),
                  " is on Label Studio, whose address is not known; start the "
                  "gateway with --label_studio_url"));
     }
-    return OnLabelStudio(path, sites);
+    return source;
   }
   if (!HasScheme(uri, "http://") && !HasScheme(uri, "https://")) {
     return absl::InvalidArgumentError(
@@ -115,10 +91,8 @@ absl::StatusOr<ImageSource> ClassifyUri(std::string_view raw, const Sites& sites
     return absl::InvalidArgumentError(
         StrCat("'", RedactUri(uri), "' has a user name or password in it, which is not accepted"));
   }
-  std::string_view path;
-  if (IsBelow(url, sites.label_studio_url, &path)) return OnLabelStudio(path, sites);
-  if (!sites.label_studio_url.empty() && IsBelow(url, sites.label_studio_alias, &path)) {
-    return OnLabelStudio(path, sites);
+  if (const std::optional<std::string> path = PathOnSite(site, url)) {
+    return OnLabelStudio(*path, site, has_local_files_root);
   }
   return ImageSource{SourceKind::kHttp, url};
 }

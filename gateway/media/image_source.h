@@ -5,15 +5,18 @@
 
 #include <absl/status/statusor.h>
 
+#include <cstdint>
 #include <string>
 #include <string_view>
+
+#include "gateway/media/label_studio_site.h"
 
 namespace gateway::media {
 
 enum class SourceKind {
   kData,         // data:image/jpeg;base64,...
-  kHttp,         // http(s) on another host than Label Studio's: no token goes there
-  kLabelStudio,  // below Label Studio's URL (uploads, /data/local-files/, ...): with token
+  kHttp,         // http(s) elsewhere: no token goes there, nor anywhere that it leads to
+  kLabelStudio,  // below Label Studio's URL (uploads, /data/local-files/, ...): PermitFor says how
   kLocalFile,    // /data/local-files/?d=... read from --local_files_root
   kObjectStore,  // s3://, gs://, azure-blob://: through Label Studio's presign, or s3 with our own
                  // keys
@@ -26,16 +29,10 @@ struct ImageSource {
   std::string location;
 };
 
-struct Sites {
-  std::string label_studio_url;    // "" if there is none: relative URIs are then FailedPrecondition
-  std::string label_studio_alias;  // what Label Studio calls itself; URLs below it are asked at
-                                   // label_studio_url
-  bool has_local_files_root = false;
-};
-
 // InvalidArgument for an empty string, an unknown scheme, a URL that isn't one or has credentials
-// in it.
-absl::StatusOr<ImageSource> ClassifyUri(std::string_view uri, const Sites& sites);
+// in it. FailedPrecondition for a relative URI without a site.
+absl::StatusOr<ImageSource> ClassifyUri(std::string_view uri, const LabelStudioSite& site,
+                                        bool has_local_files_root);
 
 // "http://host:80" of a URL: scheme, host in lower case, port always there. "" if it isn't an
 // http(s) URL.

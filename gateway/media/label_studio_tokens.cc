@@ -24,6 +24,7 @@ namespace json = boost::json;
 constexpr auto kAccessTokenAge = absl::Seconds(240);
 // An exchange answers a few hundred bytes.
 constexpr std::int64_t kMaxExchangeBytes = 1 << 20;
+constexpr std::size_t kMaxAccessToken = 8 << 10;
 
 // "" if absent.
 std::string Field(const json::value& value, std::string_view name) {
@@ -47,28 +48,31 @@ TokenKind ClassifyToken(std::string_view token) {
   return Field(claims, "token_type") == "access" ? TokenKind::kAccess : TokenKind::kPersonal;
 }
 
-boost::asio::awaitable<absl::StatusOr<std::string>> LabelStudioTokens::Header(
-    LabelStudioAccess access, std::string refused, absl::Time deadline) {
+boost::asio::awaitable<absl::StatusOr<std::string>> LabelStudioTokens::Header(LabelStudioSite site,
+                                                                              std::string refused,
+                                                                              absl::Time deadline) {
+  const std::string api_key = site.Token();
   // A control character would let the token write headers of its own.
-  for (const char c : access.api_key) {
+  for (const char c : api_key) {
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
       co_return absl::UnauthenticatedError(
           "the Label Studio token has a control character in it; copy it again");
     }
   }
-  switch (ClassifyToken(access.api_key)) {
+  switch (ClassifyToken(api_key)) {
     case TokenKind::kNone:
       co_return "";
     case TokenKind::kLegacy:
-      co_return StrCat("Authorization: Token ", access.api_key);
+      co_return StrCat("Authorization: Token ", api_key);
     case TokenKind::kAccess:
-      co_return StrCat("Authorization: Bearer ", access.api_key);
+      co_return StrCat("Authorization: Bearer ", api_key);
     case TokenKind::kPersonal:
       break;
   }
-  std::shared_ptr<Session>& slot = sessions_[StrCat(access.url, "\n", access.api_key)];
-  if (slot == nullptr) slot = std::make_shared<Session>();
-  const std::shared_ptr<Session> session = slot;
+  const std::string key = StrCat(site.url, "\n", api_key);
+  const std::shared_ptr<Session>* const known = sessions_.Find(key);
+  const std::shared_ptr<Session> session = known ? *known : std::make_shared<Session>();
+  if (known == nullptr) sessions_.Insert(key, session, kMaxAccessToken);
   while (session->renewal != nullptr) {
     const std::shared_ptr<boost::asio::steady_timer> renewal = session->renewal;
     boost::system::error_code ignored;  // always "cancelled": the renewal has ended
@@ -79,7 +83,7 @@ boost::asio::awaitable<absl::StatusOr<std::string>> LabelStudioTokens::Header(
   }
   session->renewal = std::make_shared<boost::asio::steady_timer>(
       loop_.context(), boost::asio::steady_timer::time_point::max());
-  absl::StatusOr<std::string> token = co_await Exchange(std::move(access), deadline);
+  absl::StatusOr<std::string> token = co_await Exchange(std::move(site), api_key, deadline);
   session->renewal->cancel();
   session->renewal = nullptr;
   if (!token.ok()) {
@@ -92,29 +96,27 @@ boost::asio::awaitable<absl::StatusOr<std::string>> LabelStudioTokens::Header(
 }
 
 boost::asio::awaitable<absl::StatusOr<HttpResponse>> LabelStudioTokens::Perform(
-    LabelStudioAccess access, HttpRequest request, TransferLoop::TransferId* id) {
-  request.trusted = true;
+    LabelStudioSite site, HttpRequest request, TransferLoop::TransferId* id) {
+  request.trusted = site.trusted;
   std::string refused;
   for (;;) {
-    absl::StatusOr<std::string> header = co_await Header(access, refused, request.deadline);
+    absl::StatusOr<std::string> header = co_await Header(site, refused, request.deadline);
     if (!header.ok()) co_return header.status();
     HttpRequest authorized = request;
     if (!header->empty()) authorized.headers.push_back(*header);
     absl::StatusOr<HttpResponse> response = co_await loop_.Perform(std::move(authorized), id);
-    const bool may_help = refused.empty() && ClassifyToken(access.api_key) == TokenKind::kPersonal;
+    const bool may_help = refused.empty() && ClassifyToken(site.Token()) == TokenKind::kPersonal;
     if (!response.ok() || response->status != 401 || !may_help) co_return response;
     refused = *std::move(header);
   }
 }
 
 boost::asio::awaitable<absl::StatusOr<std::string>> LabelStudioTokens::Exchange(
-    LabelStudioAccess access, absl::Time deadline) {
+    LabelStudioSite site, std::string api_key, absl::Time deadline) {
   HttpRequest request;
-  std::string base = access.url;
-  while (!base.empty() && base.back() == '/') base.pop_back();
-  request.url = base + "/api/token/refresh/";
-  request.json_body = json::serialize(json::object{{"refresh", access.api_key}});
-  request.trusted = true;
+  request.url = site.url + "/api/token/refresh/";
+  request.json_body = json::serialize(json::object{{"refresh", api_key}});
+  request.trusted = site.trusted;
   request.deadline = deadline;
   request.max_bytes = kMaxExchangeBytes;
   absl::StatusOr<HttpResponse> response = co_await loop_.Perform(std::move(request));
@@ -132,9 +134,10 @@ boost::asio::awaitable<absl::StatusOr<std::string>> LabelStudioTokens::Exchange(
   const json::value body = json::parse(response->body, error);
   std::string token = error ? "" : Field(body, "access");
   // A line break would end the header.
-  if (token.empty() || token.find_first_of("\r\n") != std::string::npos) {
+  if (token.empty() || token.size() > kMaxAccessToken ||
+      token.find_first_of("\r\n") != std::string::npos) {
     co_return absl::UnavailableError(
-        StrCat(RedactUri(base),
+        StrCat(RedactUri(site.url),
                " answered the token exchange without an access token; is "
                "--label_studio_url a Label Studio?"));
   }

@@ -7,7 +7,6 @@
 #ifndef DUET_GATEWAY_MEDIA_LABEL_STUDIO_TOKENS_H_
 #define DUET_GATEWAY_MEDIA_LABEL_STUDIO_TOKENS_H_
 
-#include <absl/container/flat_hash_map.h>
 #include <absl/status/statusor.h>
 #include <absl/time/time.h>
 
@@ -17,7 +16,8 @@
 #include <memory>
 #include <string>
 
-#include "gateway/media/image_fetcher.h"
+#include "gateway/lru.h"
+#include "gateway/media/label_studio_site.h"
 #include "gateway/media/transfer.h"
 
 namespace gateway::media {
@@ -39,14 +39,15 @@ class LabelStudioTokens {
   // "Authorization: ..." or "" if there is no token. `refused`: the header that Label Studio has
   // just answered 401 to ("" if none); another one is made if that can help, else the same comes
   // back. Errors: Unauthenticated (the personal token is refused), those of TransferLoop::Perform.
-  boost::asio::awaitable<absl::StatusOr<std::string>> Header(LabelStudioAccess access,
+  boost::asio::awaitable<absl::StatusOr<std::string>> Header(LabelStudioSite site,
                                                              std::string refused,
                                                              absl::Time deadline);
 
-  // One exchange with Label Studio, with its header; once more with a new one if Label Studio
+  // One exchange with Label Studio, with its header, at any address if the operator named the site;
+  // once more with a new one if Label Studio
   // answers 401 to an exchanged token (expired early, or revoked). Errors: those of both.
   boost::asio::awaitable<absl::StatusOr<HttpResponse>> Perform(
-      LabelStudioAccess access, HttpRequest request, TransferLoop::TransferId* id = nullptr);
+      LabelStudioSite site, HttpRequest request, TransferLoop::TransferId* id = nullptr);
 
  private:
   struct Session {
@@ -56,12 +57,14 @@ class LabelStudioTokens {
     std::shared_ptr<boost::asio::steady_timer> renewal;
   };
 
-  boost::asio::awaitable<absl::StatusOr<std::string>> Exchange(LabelStudioAccess access,
+  boost::asio::awaitable<absl::StatusOr<std::string>> Exchange(LabelStudioSite site,
+                                                               std::string api_key,
                                                                absl::Time deadline);
 
   TransferLoop& loop_;
   const std::function<absl::Time()> clock_;
-  absl::flat_hash_map<std::string, std::shared_ptr<Session>> sessions_;  // by URL and token
+  // By URL and token, which anybody may have taught: bounded. One that is dropped is made again.
+  Lru<std::shared_ptr<Session>> sessions_{/*max_entries=*/256, /*max_bytes=*/4 << 20};
 };
 
 }  // namespace gateway::media

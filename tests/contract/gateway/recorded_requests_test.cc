@@ -63,9 +63,9 @@ class RecordedRequestsTest : public ::testing::Test {
   RecordedRequestsTest()
       : gateway_({.detector = services_.address(),
                   .segmenter = services_.address(),
-                  .gateway = {
-                      .label_studio = {.url = label_studio_.url(),
-                                       .api_key = "0123456789abcdef0123456789abcdef01234567"}}}) {
+                  .gateway = {.label_studio = {.url = label_studio_.url(),
+                                               .token = std::make_shared<serving::Secret>(
+                                                   "0123456789abcdef0123456789abcdef01234567")}}}) {
     gateway_.AwaitModels();
   }
 

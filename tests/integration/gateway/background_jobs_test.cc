@@ -51,7 +51,8 @@ class BackgroundJobsTest : public ::testing::Test {
   Harness& Start(HarnessOptions options = {}) {
     options.detector = services_.address();
     options.segmenter = services_.address();
-    options.gateway.label_studio = {.url = studio_.url(), .api_key = token_};
+    options.gateway.label_studio = {.url = studio_.url(),
+                                    .token = std::make_shared<serving::Secret>(token_)};
     if (options.gateway.predict_deadline == handlers::GatewayOptions().predict_deadline) {
       options.gateway.predict_deadline = std::chrono::milliseconds(500);
     }

@@ -35,7 +35,9 @@ json::value Reply::json() const {
 }
 
 Harness::Harness(HarnessOptions options) {
-  fetcher_ = *media::ImageFetcher::Create({});
+  fetcher_ = *media::ImageFetcher::Create({.allowed_private = options.allowed_private});
+  options.gateway.address_policy =
+      *media::AddressPolicy::Make(options.allowed_private, /*allow_all_private=*/false);
   auto profiles = handlers::Profiles::Create(
       options.detector, options.segmenter, options.profiles,
       {.detector = [this](const std::string& targets)

@@ -35,6 +35,7 @@ struct HarnessOptions {
   std::string profiles = "";
   handlers::Settings settings = {};  // of the default profile
   handlers::GatewayOptions gateway = {};
+  std::vector<std::string> allowed_private = {};
   std::string settings_store = "";  // redis://…
   absl::Duration settings_timeout = absl::Seconds(30);
 };

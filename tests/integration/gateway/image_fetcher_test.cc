@@ -72,7 +72,8 @@ ImageRequest OnLabelStudio(const TinyHttpServer& server, const std::string& uri,
   ImageRequest request;
   request.uri = uri;
   request.task_id = 25;
-  request.label_studio = {server.url(), api_key, ""};
+  request.label_studio = {
+      .url = server.url(), .token = std::make_shared<serving::Secret>(api_key), .trusted = true};
   return request;
 }
 
@@ -205,6 +206,156 @@ TEST_F(ImageFetcherTest, TokensNeverGoToAnotherHost) {
                         "", ""));
 }
 
+// What servers were asked, with which credentials: "TARGET AUTHORIZATION".
+class Seen {
+ public:
+  void Add(const TinyRequest& request) {
+    const std::lock_guard lock(mutex_);
+    const auto found = request.headers.find("authorization");
+    all_.push_back(request.target + " " + (found == request.headers.end() ? "-" : found->second));
+  }
+  std::vector<std::string> all() const {
+    const std::lock_guard lock(mutex_);
+    return all_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<std::string> all_;
+};
+
+TEST_F(ImageFetcherTest, TheTokenGoesToImagePathsAndNotToTheApi) {
+  Seen seen;
+  TinyHttpServer label_studio([&](const TinyRequest& request) {
+    seen.Add(request);
+    return TinyResponse{200, {}, Jpeg()};
+  });
+  Start(/*allow_private=*/false);
+
+  for (const char* uri : {"/data/upload/1/a.jpg", "/api/users/1/", "/data/../api/users/",
+                          "/data/%2e%2e/api/users/", "/pictures/a.jpg"}) {
+    EXPECT_THAT(Get(OnLabelStudio(label_studio, uri, "key")), IsOk()) << uri;
+  }
+  EXPECT_THAT(Get(OnLabelStudio(label_studio, label_studio.url() + "/api/tasks/1", "key")), IsOk());
+
+  EXPECT_THAT(seen.all(), testing::ElementsAre("/data/upload/1/a.jpg Token key", "/api/users/1/ -",
+                                               "/data/../api/users/ -", "/data/%2e%2e/api/users/ -",
+                                               "/pictures/a.jpg -", "/api/tasks/1 -"));
+}
+
+TEST_F(ImageFetcherTest, WhatLeftLabelStudioComesBackAsAStranger) {
+  Seen seen;
+  std::string studio_url;
+  TinyHttpServer elsewhere([&](const TinyRequest& request) {
+    seen.Add(request);
+    return TinyResponse{302, {"Location: " + studio_url + "/data/upload/1/a.jpg"}, ""};
+  });
+  TinyHttpServer label_studio([&](const TinyRequest& request) {
+    seen.Add(request);
+    if (request.target == "/data/upload/1/away.jpg") {
+      return TinyResponse{302, {"Location: " + elsewhere.url() + "/b"}, ""};
+    }
+    return TinyResponse{200, {}, Jpeg()};
+  });
+  studio_url = label_studio.url();
+  options_.allowed_private = {"127.0.0.1:" + std::to_string(elsewhere.port())};
+  Start(/*allow_private=*/false);
+
+  EXPECT_THAT(Get(OnLabelStudio(label_studio, elsewhere.url() + "/a", "key")),
+              StatusIs(Code::kPermissionDenied, HasSubstr("--allowed_private")));
+  EXPECT_THAT(Get(OnLabelStudio(label_studio, "/data/upload/1/away.jpg", "key")),
+              StatusIs(Code::kPermissionDenied));
+
+  EXPECT_THAT(seen.all(),
+              testing::ElementsAre("/a -", "/data/upload/1/away.jpg Token key", "/b -"));
+}
+
+TEST_F(ImageFetcherTest, ARedirectToAnotherNameOfLabelStudioStaysThere) {
+  Seen seen;
+  TinyHttpServer label_studio([&](const TinyRequest& request) {
+    seen.Add(request);
+    if (request.target == "/data/a") {
+      return TinyResponse{302, {"Location: http://labels.invalid/ls/data/b"}, ""};
+    }
+    return TinyResponse{200, {}, Jpeg()};
+  });
+  Start(/*allow_private=*/false);
+  ImageRequest request = OnLabelStudio(label_studio, "/data/a", "key");
+  request.label_studio.aliases = {"http://labels.invalid/ls"};
+
+  EXPECT_THAT(Get(request), IsOk());
+
+  EXPECT_THAT(seen.all(), testing::ElementsAre("/data/a Token key", "/data/b Token key"));
+}
+
+TEST_F(ImageFetcherTest, ASiteThatTheOperatorDidNotNameIsHeldToTheAddressPolicy) {
+  TinyHttpServer server([](const TinyRequest&) { return TinyResponse{200, {}, Jpeg()}; });
+  Start(/*allow_private=*/false);
+
+  for (const char* uri : {"/data/upload/1/a.jpg", "/a.jpg", "s3://bucket/a.jpg", "gs://bucket/a"}) {
+    ImageRequest request = OnLabelStudio(server, uri, Jwt("refresh"));
+    request.label_studio.trusted = false;
+    EXPECT_THAT(Get(request),
+                StatusIs(Code::kPermissionDenied, HasSubstr("--label_studio_url=" + server.url())))
+        << uri;
+  }
+  EXPECT_EQ(server.connections(), 0);
+}
+
+TEST_F(ImageFetcherTest, WhatLabelStudioSignsIsRememberedByTask) {
+  TinyHttpServer store([](const TinyRequest& request) {
+    return TinyResponse{200, {}, Jpeg() + request.target};  // behind the end marker
+  });
+  TinyHttpServer label_studio([&](const TinyRequest& request) {
+    if (request.target.starts_with("/tasks/1/")) return TinyResponse{404, {}, ""};
+    return TinyResponse{303, {"Location: " + store.url() + request.target.substr(0, 9)}, ""};
+  });
+  const auto of_task = [&](std::int64_t task) {
+    ImageRequest request = OnLabelStudio(label_studio, "s3://bucket/a.jpg", "key");
+    request.task_id = task;
+    return Get(request);
+  };
+
+  EXPECT_THAT(of_task(1), StatusIs(Code::kNotFound, HasSubstr("connect a storage")));
+  ASSERT_OK_AND_ASSIGN(const auto second, of_task(2));
+  ASSERT_OK_AND_ASSIGN(const auto third, of_task(3));
+
+  EXPECT_NE(second->image_id, third->image_id) << "two stores may have buckets of one name";
+  ASSERT_OK_AND_ASSIGN(const auto again, of_task(2));
+  EXPECT_EQ(again, second);
+  EXPECT_THAT(of_task(1), StatusIs(Code::kNotFound));
+  EXPECT_EQ(fetcher_->stats().negative_hits, 1);
+}
+
+TEST_F(ImageFetcherTest, WhatOneTokenMaySeeAnotherIsNotServed) {
+  TinyHttpServer label_studio([](const TinyRequest& request) {
+    const auto token = request.headers.find("authorization");
+    if (token == request.headers.end() || token->second != "Token good") {
+      return TinyResponse{404, {}, ""};
+    }
+    return TinyResponse{200, {}, Jpeg()};
+  });
+  const std::string uri = "/data/upload/1/a.jpg";
+  EXPECT_THAT(Get(OnLabelStudio(label_studio, uri, "bad")), StatusIs(Code::kNotFound));
+  EXPECT_THAT(Get(OnLabelStudio(label_studio, uri, "good")), IsOk());
+  EXPECT_THAT(Get(OnLabelStudio(label_studio, uri, "bad")), StatusIs(Code::kNotFound));
+  EXPECT_THAT(Get(OnLabelStudio(label_studio, uri, "")), StatusIs(Code::kNotFound));
+  // Nor somebody for whom the same address isn't trusted, without a connection.
+  ImageRequest request = OnLabelStudio(label_studio, uri, "good");
+  request.label_studio.trusted = false;
+  EXPECT_EQ(fetcher_->Find(request), nullptr);
+}
+
+TEST_F(ImageFetcherTest, APersonalTokenIsExchangedWhereItsSiteIsAndUnderThePolicy) {
+  TinyHttpServer server([](const TinyRequest&) { return TinyResponse{200, {}, "{}"}; });
+  Start(/*allow_private=*/false);
+  ImageRequest request = OnLabelStudio(server, "/data/upload/1/a.jpg", Jwt("refresh"));
+  request.label_studio.trusted = false;
+
+  EXPECT_THAT(Get(request), StatusIs(Code::kPermissionDenied));
+  EXPECT_EQ(server.connections(), 0);
+}
+
 TEST_F(ImageFetcherTest, EveryObjectStoreWithoutKeysGoesThroughLabelStudio) {
   std::mutex mutex;
   std::vector<std::string> asked;
@@ -289,8 +440,8 @@ TEST_F(ImageFetcherTest, APersonalTokenIsExchangedOnceAndRenewedByAgeAndOn401) {
 
 TEST_F(ImageFetcherTest, ARefusedTokenIsSaidToBeSo) {
   TinyHttpServer server([](const TinyRequest& request) {
-    if (request.target == "/login-page") {
-      return TinyResponse{302, {"Location: /user/login/?next=/login-page"}, ""};
+    if (request.target == "/data/login-page") {
+      return TinyResponse{302, {"Location: /user/login/?next=/data/login-page"}, ""};
     }
     return TinyResponse{401, {}, ""};
   });
@@ -301,7 +452,8 @@ TEST_F(ImageFetcherTest, ARefusedTokenIsSaidToBeSo) {
                        AllOf(HasSubstr("legacy token"), Not(HasSubstr("0123456789")))));
   EXPECT_THAT(Get(OnLabelStudio(server, "/data/upload/1/a", Jwt("refresh"))),
               StatusIs(Code::kUnauthenticated, HasSubstr("personal access token")));
-  EXPECT_THAT(Get(OnLabelStudio(server, "/login-page", "k")), StatusIs(Code::kUnauthenticated));
+  EXPECT_THAT(Get(OnLabelStudio(server, "/data/login-page", "k")),
+              StatusIs(Code::kUnauthenticated));
 }
 
 TEST_F(ImageFetcherTest, LimitsOnBytesAndRedirectsHold) {

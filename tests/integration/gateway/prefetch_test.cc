@@ -46,7 +46,8 @@ class PrefetchTest : public ::testing::Test {
     HarnessOptions options;
     options.detector = services_.address();
     options.segmenter = services_.address();
-    options.gateway.label_studio = {.url = studio_.url(), .api_key = token};
+    options.gateway.label_studio = {.url = studio_.url(),
+                                    .token = std::make_shared<serving::Secret>(token)};
     options.gateway.prefetch.tasks = tasks;
     options.gateway.prefetch.look = look_;
     harness_ = std::make_unique<Harness>(std::move(options));
@@ -133,9 +134,11 @@ TEST_F(PrefetchTest, NothingBeginsBeforeTheFirstClickIsAnswered) {
   EXPECT_THAT(ahead(), ElementsAre(2, 4, 5, 6));
 }
 
-TEST_F(PrefetchTest, AnAnnotationBringsTheNextUnlabelledOnes) {
+TEST_F(PrefetchTest, AnAnnotationOfAnOpenedTaskBringsTheNextUnlabelledOnes) {
+  look_ = std::chrono::hours(1);
   Harness& gateway = Start();
 
+  EXPECT_EQ(Open(4).status, 200);
   EXPECT_EQ(Annotate(4).status, 200);
   Await([&] { return ahead().size() == 2; });
 
@@ -149,7 +152,7 @@ TEST_F(PrefetchTest, AnAnnotationBringsTheNextUnlabelledOnes) {
 TEST_F(PrefetchTest, BehindTheLastTaskComesTheFirst) {
   Start();
 
-  Annotate(5);
+  Open(5);
   Await([&] { return ahead().size() == 2; });
 
   EXPECT_THAT(ahead(), ElementsAre(6, 1));
@@ -174,7 +177,7 @@ TEST_F(PrefetchTest, UncertaintySamplingHasItsOwnOrder) {
   studio_.sampling = "Uncertainty sampling";
   Start();
 
-  Annotate(2);
+  Open(2);
   Await([&] { return ahead().size() == 2; });
 
   EXPECT_THAT(ahead(), ElementsAre(1, 4)) << "as listed, but for the task at hand";
@@ -184,14 +187,14 @@ TEST_F(PrefetchTest, NobodyIsAheadOfChanceOrNeededWithoutSmartTools) {
   studio_.sampling = "Uniform sampling";
   {
     Start();
-    Annotate(1);
+    Open(1);
     Await([&] { return studio_.requests() == 1; });
     harness_.reset();
   }
   studio_.sampling = "Sequential sampling";
   studio_.label_config = kNotSmart;
   Start();
-  Annotate(1);
+  Open(1);
   Await([&] { return studio_.requests() == 2; });
   harness_.reset();
 
@@ -217,12 +220,68 @@ TEST_F(PrefetchTest, LabelStudioAwayCostsTheAnnotatorNothing) {
   studio_.failures = 1;
   Start();
 
-  EXPECT_EQ(Annotate(1).status, 200);
+  EXPECT_EQ(Open(1).status, 200);
   Await([&] { return studio_.requests() == 1; });
   Await([&] {
     Annotate(1);  // not taken as followed already
     return ahead().size() >= 2;
   });
+}
+
+// /webhook is open to everybody: what it is told costs nothing that a /predict hasn't paid for.
+
+TEST_F(PrefetchTest, AnnotationsOfProjectsThatNoPredictHasShownAreNothing) {
+  Harness& gateway = Start();
+  const auto annotate = [&](int project) {
+    return gateway.Post(
+        "/webhook",
+        {{"action", "ANNOTATION_CREATED"}, {"project", {{"id", project}}}, {"task", {{"id", 1}}}});
+  };
+
+  for (int project = 1; project <= 2000; ++project) ASSERT_EQ(annotate(project).status, 200);
+  // What is behind them in the queue has been served.
+  Open(1);
+  Await([&] { return ahead().size() == 2; });
+
+  EXPECT_EQ(studio_.requests(), 2) << "the project and its tasks, for the opened one";
+}
+
+TEST_F(PrefetchTest, AnOpenedTaskPaysForAFewAnnotations) {
+  Start();
+  Open(1);
+  Await([&] { return ahead().size() == 2; });
+  const int asked = studio_.requests();
+
+  for (int task = 100; task < 150; ++task) {
+    Annotate(task);
+    if (task < 100 + handlers::Prefetcher::kAnnotationsPaid) {
+      Await([&] { return studio_.requests() >= asked + task - 99; });
+    }
+  }
+  Open(2);
+  Await([&] { return ahead().size() >= 4; });
+  harness_.reset();
+
+  EXPECT_LE(studio_.requests(), asked + 2 * handlers::Prefetcher::kAnnotationsPaid + 2);
+}
+
+TEST_F(PrefetchTest, ManyProjectsAreFollowedWithinBounds) {
+  look_ = std::chrono::hours(1);
+  Harness& gateway = Start();
+  for (int project = 1; project <= 1500; ++project) {
+    json::value body = PredictBody(kSmart, {Picture(1)});
+    body.at("project") = std::to_string(project);
+    ASSERT_EQ(gateway.Post("/predict", body).status, 200);
+  }
+  // The first project has been forgotten, with its pending wait, for a newer one; the last not.
+  Annotate(1);
+  harness_->Post(
+      "/webhook",
+      {{"action", "ANNOTATION_CREATED"}, {"project", {{"id", 1500}}}, {"task", {{"id", 1}}}});
+  Await([&] { return studio_.requests() == 1; });
+  harness_.reset();
+
+  EXPECT_EQ(studio_.requests(), 1);
 }
 
 TEST_F(PrefetchTest, AStopCancelsWhatRuns) {
@@ -236,7 +295,7 @@ TEST_F(PrefetchTest, AStopCancelsWhatRuns) {
   };
   Start(/*tasks=*/1);
 
-  Annotate(1);
+  Click(1);
   entered.get_future().wait();
   harness_->gateway().prefetcher.Stop();
 

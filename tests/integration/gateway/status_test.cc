@@ -124,7 +124,8 @@ TEST_F(StatusTest, AProfileHasItsOwnVersionAndAnUnknownOneIsNamed) {
 
 TEST_F(StatusTest, BasicAuthGuardsAllButProbesMetricsAndWebhooks) {
   Harness& gateway =
-      Start({.gateway = {.basic_auth_user = "ann", .basic_auth_password = "s3cret:x"}});
+      Start({.gateway = {.basic_auth_user = "ann",
+                         .basic_auth_password = std::make_shared<serving::Secret>("s3cret:x")}});
   const auto with = [&](const std::string& credentials) {
     return gateway
         .Send("GET", "/health", "", {{"Authorization", "Basic " + absl::Base64Escape(credentials)}})

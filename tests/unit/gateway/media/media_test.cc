@@ -19,8 +19,9 @@ using testing::HasSubstr;
 namespace ip = boost::asio::ip;
 
 ImageSource Classify(const std::string& uri,
-                     const Sites& sites = {"http://studio:8080", "", false}) {
-  const absl::StatusOr<ImageSource> source = ClassifyUri(uri, sites);
+                     const LabelStudioSite& site = {.url = "http://studio:8080"},
+                     bool has_local_files_root = false) {
+  const absl::StatusOr<ImageSource> source = ClassifyUri(uri, site, has_local_files_root);
   EXPECT_TRUE(source.ok()) << source.status();
   return source.ok() ? *source : ImageSource{};
 }
@@ -29,25 +30,25 @@ TEST(ImageSourceTest, RelativePathsAreOnLabelStudio) {
   const ImageSource upload = Classify("/data/upload/1/a b.jpg");
   EXPECT_EQ(upload.kind, SourceKind::kLabelStudio);
   EXPECT_EQ(upload.location, "http://studio:8080/data/upload/1/a%20b.jpg");
-  EXPECT_EQ(Classify("/ls/data/upload/1/a.jpg", {"http://studio/ls/", "", false}).location,
+  EXPECT_EQ(Classify("/ls/data/upload/1/a.jpg", {.url = "http://studio/ls"}).location,
             "http://studio/ls/data/upload/1/a.jpg");
-  EXPECT_EQ(Classify("/data/upload/1/a.jpg", {"http://studio/ls", "", false}).location,
+  EXPECT_EQ(Classify("/data/upload/1/a.jpg", {.url = "http://studio/ls"}).location,
             "http://studio/ls/data/upload/1/a.jpg");
-  EXPECT_THAT(ClassifyUri("/data/upload/1/a.jpg", {}),
+  EXPECT_THAT(ClassifyUri("/data/upload/1/a.jpg", {}, false),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("--label_studio_url")));
 }
 
 TEST(ImageSourceTest, LabelStudiosOwnAndAliasUrlsAreToldFromOthers) {
-  const Sites sites = {"http://studio:8080", "http://localhost:9000", true};
-  EXPECT_EQ(Classify("http://STUDIO:8080/data/upload/1/a.jpg", sites).kind,
+  const LabelStudioSite site = {.url = "http://studio:8080", .aliases = {"http://localhost:9000"}};
+  EXPECT_EQ(Classify("http://STUDIO:8080/data/upload/1/a.jpg", site).kind,
             SourceKind::kLabelStudio);
-  EXPECT_EQ(Classify("http://localhost:9000/data/upload/1/a.jpg", sites).location,
+  EXPECT_EQ(Classify("http://localhost:9000/data/upload/1/a.jpg", site).location,
             "http://studio:8080/data/upload/1/a.jpg");
-  EXPECT_EQ(Classify("http://studio:8081/a.jpg", sites).kind, SourceKind::kHttp);
-  EXPECT_EQ(Classify("http://studio.evil.org:8080/a.jpg", sites).kind, SourceKind::kHttp);
-  EXPECT_EQ(Classify("https://studio:8080/a.jpg", sites).kind, SourceKind::kHttp);
-  const ImageSource local =
-      Classify("http://localhost:9000/data/local-files/?x=1&d=a%2Fb+c.jpg", sites);
+  EXPECT_EQ(Classify("http://studio:8081/a.jpg", site).kind, SourceKind::kHttp);
+  EXPECT_EQ(Classify("http://studio.evil.org:8080/a.jpg", site).kind, SourceKind::kHttp);
+  EXPECT_EQ(Classify("https://studio:8080/a.jpg", site).kind, SourceKind::kHttp);
+  const ImageSource local = Classify("http://localhost:9000/data/local-files/?x=1&d=a%2Fb+c.jpg",
+                                     site, /*has_local_files_root=*/true);
   EXPECT_EQ(local.kind, SourceKind::kLocalFile);
   EXPECT_EQ(local.location, "a/b c.jpg");
 }
@@ -58,7 +59,7 @@ TEST(ImageSourceTest, OtherSchemes) {
   EXPECT_EQ(Classify("data:image/png;base64,AAAA").kind, SourceKind::kData);
   for (const char* bad : {"", "file:///etc/passwd", "cat.jpg", "ftp://host/a", "http://",
                           "http://us:pw@host/a", "http://good\\@evil/", "//host/a"}) {
-    EXPECT_THAT(ClassifyUri(bad, {"http://studio", "", false}),
+    EXPECT_THAT(ClassifyUri(bad, {.url = "http://studio"}, false),
                 StatusIs(absl::StatusCode::kInvalidArgument))
         << bad;
   }

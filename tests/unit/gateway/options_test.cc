@@ -1,0 +1,87 @@
+#include "gateway/options.h"
+
+#include <gmock/gmock.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/testing/status_matchers.h"
+#include "tests/testing/temp_dir.h"
+
+namespace gateway {
+namespace {
+
+using duet_testing::IsOk;
+using duet_testing::StatusIs;
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+
+// The options that these flags give.
+absl::StatusOr<Options> Parse(std::vector<const char*> flags) {
+  Options options;
+  serving::FlagTable table("duet-gateway", "");
+  AddFlags(&options, &table);
+  flags.insert(flags.begin(), "duet-gateway");
+  absl::Status status = table.Parse(static_cast<int>(flags.size()), flags.data(),
+                                    [](const char*) -> const char* { return nullptr; });
+  if (status.ok()) status = Check(options);
+  if (!status.ok()) return status;
+  return options;
+}
+
+TEST(OptionsTest, LabelStudiosAddressesAreBroughtIntoOneForm) {
+  ASSERT_OK_AND_ASSIGN(const Options options,
+                       Parse({"--label_studio_url=HTTP://Studio:80/ls/",
+                              "--label_studio_alias=http://localhost:8080/,https://public:443/x"}));
+
+  EXPECT_EQ(options.gateway.label_studio.url, "http://studio/ls");
+  EXPECT_THAT(options.gateway.label_studio.aliases,
+              ElementsAre("http://localhost:8080", "https://public/x"));
+}
+
+TEST(OptionsTest, ATokenWithoutAnAddressIsRefusedAloud) {
+  EXPECT_THAT(Parse({"--label_studio_api_key=s3cret"}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("--label_studio_url"), Not(HasSubstr("s3cret")))));
+  EXPECT_THAT(Parse({"--label_studio_alias=http://localhost"}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--label_studio_url")));
+  EXPECT_THAT(Parse({"--label_studio_url=http://studio"}), IsOk());
+}
+
+TEST(OptionsTest, AnAddressThatIsNoneIsNamedWithoutItsPassword) {
+  for (const char* flag : {"--label_studio_url=localhost:8080", "--label_studio_url=ftp://studio",
+                           "--label_studio_url=http://ann:s3cret@studio",
+                           "--label_studio_url=http://studio/?x=1", "--label_studio_url=http://"}) {
+    EXPECT_THAT(Parse({flag}), StatusIs(absl::StatusCode::kInvalidArgument,
+                                        AllOf(HasSubstr("--label_studio_url"), HasSubstr("needed"),
+                                              Not(HasSubstr("s3cret")))))
+        << flag;
+  }
+}
+
+TEST(OptionsTest, SecretsComeFromFlagsOrFilesNotFromBoth) {
+  const duet_testing::TempDir dir;
+  const std::string token = "--label_studio_api_key_file=" + dir.Write("token", "from-a-file\n");
+  const std::string password = "--basic_auth_password_file=" + dir.Write("password", "pa ss\n");
+
+  ASSERT_OK_AND_ASSIGN(const Options options,
+                       Parse({"--label_studio_url=http://studio", token.c_str(),
+                              "--basic_auth_user=ann", password.c_str()}));
+
+  EXPECT_EQ(options.gateway.label_studio.token->value(), "from-a-file");
+  EXPECT_EQ(options.gateway.basic_auth_password->value(), "pa ss");
+  EXPECT_THAT(
+      Parse({"--label_studio_url=http://studio", token.c_str(), "--label_studio_api_key=other"}),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("one of them")));
+  EXPECT_THAT(Parse({"--basic_auth_user=ann", "--basic_auth_password_file=/nonexistent"}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("--basic_auth_password_file"), HasSubstr("/nonexistent"))));
+  EXPECT_THAT(Parse({"--basic_auth_user=ann"}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("go together")));
+}
+
+}  // namespace
+}  // namespace gateway

@@ -68,6 +68,11 @@ absl::Status FlagTable::Parse(int argc, const char* const* argv, const Environme
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     if (argument.size() < 3 || argument.compare(0, 2, "--") != 0) {
+      const std::string_view before = argv[i - 1];
+      if (i > 1 && before.ends_with('=')) {  // what follows may be a secret
+        return absl::InvalidArgumentError(absl::StrCat(
+            "unexpected argument after '", std::string(before), "': no space follows the '='"));
+      }
       return absl::InvalidArgumentError(
           absl::StrCat("unexpected argument '", argument, "': flags look like --name=value"));
     }

@@ -88,6 +88,8 @@ TEST_F(FlagTableTest, WhatIsWrongIsNamed) {
   EXPECT_THAT(Parse({"--port"}), invalid("--port needs a value"));
   EXPECT_THAT(Parse({"--reload=maybe"}), invalid("--reload=maybe: must be true or false"));
   EXPECT_THAT(Parse({"--precision=int8"}), invalid("--precision=int8: must be one of fp32, bf16"));
+  EXPECT_THAT(Parse({"--checkpoint=", "s3cret"}),
+              invalid("unexpected argument after '--checkpoint=': no space follows the '='"));
   EXPECT_THAT(Parse({"model.pth"}), invalid("unexpected argument 'model.pth': flags look like "
                                             "--name=value"));
   environment_ = {{"DUET_PORT", "x"}};

@@ -84,8 +84,10 @@ awaitable<absl::StatusOr<std::string>> LabelStudioApi::Call(media::LabelStudioSi
   request.json_body = std::move(json_body);
   request.deadline = absl::Now() + kTimeout;
   request.max_bytes = kMaxAnswerBytes;
-  auto sending = Send(std::move(site), std::move(request));
+  auto sending = Send(site, std::move(request));
   auto response = co_await std::move(sending);
+  // Nothing but an address is refused before there is an answer.
+  if (absl::IsPermissionDenied(response.status())) co_return NotNamed(site);
   if (!response.ok()) co_return response.status();
   if (response->status < 200 || response->status > 299) {
     co_return ErrorOf(response->status, path, response->body);

@@ -130,14 +130,6 @@ absl::StatusOr<std::string> S3Url(const S3Access& s3, std::string_view uri) {
   return StrCat("https://s3.", s3.region, ".amazonaws.com/", bucket, "/", escaped);
 }
 
-// Why the address of a Label Studio is refused that only /setup speaks of.
-absl::Status NotNamed(const LabelStudioSite& site, const std::string& url) {
-  return absl::PermissionDeniedError(StrCat(
-      RedactUri(url), " is at a private address, and only /setup says that ", RedactUri(site.url),
-      " is a Label Studio; if it is, start the gateway with --label_studio_url=",
-      RedactUri(site.url)));
-}
-
 // One image on its way; everybody who asked for it meanwhile waits for it.
 struct Flight {
   struct Waiter {
@@ -547,7 +539,7 @@ Awaitable<absl::StatusOr<Loaded>> CurlImageFetcher::Get(FlightPtr flight, std::s
     auto exchange = permit.token ? tokens_.Perform(site, std::move(request), &flight->exchange)
                                  : loop_.Perform(std::move(request), &flight->exchange);
     absl::StatusOr<HttpResponse> response = co_await std::move(exchange);
-    if (absl::IsPermissionDenied(response.status()) && at_home) co_return NotNamed(site, url);
+    if (absl::IsPermissionDenied(response.status()) && at_home) co_return NotNamed(site);
     if (!response.ok()) co_return response.status();
     if (IsRedirect(response->status) && !response->redirect_url.empty()) {
       if (permit.token && absl::StrContains(response->redirect_url, "/user/login")) {

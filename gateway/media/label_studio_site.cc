@@ -114,6 +114,14 @@ Permit PermitFor(const LabelStudioSite& site, std::string_view url) {
   return permit;
 }
 
+absl::Status NotNamed(const LabelStudioSite& site) {
+  return absl::PermissionDeniedError(StrCat(
+      RedactUri(site.url),
+      " is at a private address, and only /setup says that it is a Label Studio; if so, start "
+      "the gateway with --label_studio_url=",
+      RedactUri(site.url)));
+}
+
 std::optional<std::string> PathOnSite(const LabelStudioSite& site, std::string_view url) {
   if (site.url.empty()) return std::nullopt;
   if (std::optional<std::string> path = Below(url, site.url)) return path;

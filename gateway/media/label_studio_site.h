@@ -49,6 +49,10 @@ struct Permit {
 // something, and not to whatever else is on the same host. A URL with a user name gets nothing.
 Permit PermitFor(const LabelStudioSite& site, std::string_view url);
 
+// Why an address of a site is refused that the operator didn't name: PermissionDenied, with the
+// flag that would help.
+absl::Status NotNamed(const LabelStudioSite& site);
+
 // The path of an escaped `url` below the site ("/data/…", with its query), if it is below the
 // site's URL, or one of the own paths below an alias.
 std::optional<std::string> PathOnSite(const LabelStudioSite& site, std::string_view url);

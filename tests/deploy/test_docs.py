@@ -66,3 +66,18 @@ def test_links_between_pages_lead_somewhere():
     for page in PAGES + [ROOT / "CONTRIBUTING.md"]:
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
             assert target.startswith("http") or (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_tests_that_the_security_page_names_exist():
+    page = (ROOT / "docs/security.md").read_text().replace("\\*", "*")
+    sources = "".join(path.read_text() for path in sorted((ROOT / "tests").rglob("*")) if path.suffix in {".cc", ".py"})
+    cases = set(re.findall(r"\bTEST(?:_F|_P)?\((\w+),\s*(\w+)\)", sources))
+    suites, names = {suite for suite, _ in cases}, {name for _, name in cases}
+
+    named = re.findall(r"\b([A-Z]\w+Test)\.(\w+|\*)", page)
+    assert named and not [pair for pair in named if pair not in cases and (pair[1] != "*" or pair[0] not in suites)]
+    # Further ones of a suite that stands before them.
+    missing = set(re.findall(r"\b(?:[A-Z][a-z]*){5,}\b", page)) - names
+    assert not missing
+    functions = set(re.findall(r"\bdef (test_\w+)", sources))
+    assert set(re.findall(r"\btest_[a-z_]{12,}\b", page)) <= functions

@@ -356,6 +356,25 @@ TEST_F(ImageFetcherTest, APersonalTokenIsExchangedWhereItsSiteIsAndUnderThePolic
   EXPECT_EQ(server.connections(), 0);
 }
 
+// Anybody may teach tokens by /setup.
+TEST_F(ImageFetcherTest, SessionsOfTokensAreBounded) {
+  std::atomic<int> exchanges{0};
+  TinyHttpServer server([&](const TinyRequest& request) {
+    if (request.target != "/api/token/refresh/") return TinyResponse{200, {}, Jpeg()};
+    return TinyResponse{200, {}, "{\"access\":\"a" + std::to_string(++exchanges) + "\"}"};
+  });
+  const auto get = [&](int token, const std::string& name) {
+    return Get(OnLabelStudio(server, "/data/" + name, Jwt("refresh") + std::to_string(token)));
+  };
+  for (int token = 0; token < 300; ++token) EXPECT_THAT(get(token, "a"), IsOk());
+  EXPECT_EQ(exchanges, 300);
+
+  EXPECT_THAT(get(299, "b"), IsOk());
+  EXPECT_EQ(exchanges, 300) << "remembered";
+  EXPECT_THAT(get(0, "b"), IsOk());
+  EXPECT_EQ(exchanges, 301) << "dropped, and made again";
+}
+
 TEST_F(ImageFetcherTest, EveryObjectStoreWithoutKeysGoesThroughLabelStudio) {
   std::mutex mutex;
   std::vector<std::string> asked;

@@ -317,7 +317,8 @@ TEST_F(TrustTest, NothingIsPushedToAPrivateHostOfSetup) {
   const auto job = [&] { return gateway.Get("/jobs").json().at("jobs").at(0); };
   Await([&] { return job().at("state") == "failed"; });
 
-  EXPECT_THAT(std::string(job().at("error").as_string()), HasSubstr("private address"));
+  EXPECT_THAT(std::string(job().at("error").as_string()),
+              HasSubstr("--label_studio_url=" + studio.url()));
   EXPECT_EQ(studio.requests(), 0);
 }
 

@@ -9,6 +9,7 @@
 #include <boost/url/url_view.hpp>
 
 #include "gateway/media/image_source.h"
+#include "gateway/media/url.h"
 #include "gateway/text.h"
 
 namespace gateway::media {
@@ -80,13 +81,17 @@ absl::StatusOr<std::string> ParseSiteUrl(std::string_view text) {
         StrCat("'", RedactUri(text), "' ", why, "; needed: http(s)://HOST[:PORT][/PATH]"));
   };
   if (text.size() > kMaxUrl) return wrong("has more than 1024 characters");
-  const std::string stripped(absl::StripAsciiWhitespace(View(text)));
+  const std::string_view bare = StdView(absl::StripAsciiWhitespace(View(text)));
+  if (bare.find('#') != std::string_view::npos) return wrong("has a query or fragment");
+  // As the URLs of tasks are, which are compared with it.
+  const absl::StatusOr<std::string> normalized = NormalizeUrl(bare);
+  const std::string stripped = normalized.ok() ? *normalized : "";
   const boost::urls::result<boost::urls::url_view> parsed = boost::urls::parse_uri(stripped);
   if (!parsed) return wrong("is not a URL");
   if (Origin(stripped).empty()) return wrong("is neither http:// nor https://");
   if (parsed->encoded_host().empty()) return wrong("has no host");
   if (parsed->has_userinfo()) return wrong("has a user name or password in it");
-  if (parsed->has_query() || parsed->has_fragment()) return wrong("has a query or fragment");
+  if (parsed->has_query()) return wrong("has a query or fragment");
   const std::string port(parsed->port());
   int port_number = 0;
   if (!port.empty() &&

@@ -30,11 +30,8 @@ struct Exchange {
 
 }  // namespace
 
-LabelStudioApi::LabelStudioApi(std::shared_ptr<media::Network> network,
-                               media::AddressPolicy policy)
-    : policy_(std::move(policy)),
-      tokens_(loop_, absl::Now),
-      loop_(policy_, std::move(network)) {}
+LabelStudioApi::LabelStudioApi(std::shared_ptr<media::Network> network, media::AddressPolicy policy)
+    : policy_(std::move(policy)), tokens_(loop_, absl::Now), loop_(policy_, std::move(network)) {}
 
 // Not a coroutine itself (docs/adr/0502-gcc12-coroutines.md).
 awaitable<absl::StatusOr<media::HttpResponse>> LabelStudioApi::Send(media::LabelStudioSite site,

@@ -156,7 +156,7 @@ TEST_F(TrustTest, AHostnameThatIsNoneIsLeftOutAndSaid) {
   Start();
   for (const std::string& hostname :
        {std::string("studio:8080"), std::string("file:///etc/passwd"), std::string("ftp://studio"),
-        std::string("http://ann:pass@studio"), "http://" + std::string(100'000, 'x')}) {
+        std::string("http://ann:pass@studio"), "http://" + std::string(5'000, 'x')}) {
     EXPECT_EQ(SetUpProject(hostname), 200) << hostname.substr(0, 40);
     const Reply reply = Predict("/data/upload/1/a.jpg");
     EXPECT_THAT(reply.body, HasSubstr("start the gateway with --label_studio_url"));

@@ -289,6 +289,17 @@ class TestClusters:
         (backend,) = route["spec"]["rules"][0]["backendRefs"]
         assert backend["port"] in {each["port"] for each in of_kind(manifests, "Service")[backend["name"]]["spec"]["ports"]}
 
+    def test_the_token_is_a_file_that_is_read_again(self, manifests):
+        pod = pods(manifests)["duet-gateway"]
+        container = main_of(pod)
+        assert not any(each["name"] == "DUET_LABEL_STUDIO_API_KEY" for each in container["env"])
+        (file,) = [each["value"] for each in container["env"] if each["name"] == "DUET_LABEL_STUDIO_API_KEY_FILE"]
+        (mount,) = [each for each in container["volumeMounts"] if each["name"] == "label-studio"]
+        folder, name = file.rsplit("/", 1)
+        assert mount["mountPath"] == folder and mount["readOnly"] and "subPath" not in mount  # which would never change
+        (volume,) = [each["secret"] for each in pod["volumes"] if each["name"] == "label-studio"]
+        assert name in {each["path"] for each in volume["items"]} and volume["defaultMode"] & 0o007 == 0
+
     def test_redis_keeps_a_cache_within_its_memory(self, manifests):
         container = main_of(pods(manifests)["duet-redis"])
         options = dict(re.findall(r"--([a-z-]+) (\S+)", container["args"][0]))

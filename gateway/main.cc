@@ -20,6 +20,7 @@
 #include "gateway/http/server.h"
 #include "gateway/media/image_fetcher.h"
 #include "gateway/options.h"
+#include "serving/host_port.h"
 #include "serving/log.h"
 #include "serving/process.h"
 #include "serving/redis/redis_client.h"
@@ -76,6 +77,7 @@ class HttpListener final : public serving::Listener {
 };
 
 absl::StatusOr<gateway::handlers::Profiles> LoadProfiles(const Options& options,
+                                                         const gateway::backends::GrpcOptions& grpc,
                                                          boost::asio::io_context& io) {
   std::string text;
   if (!options.profiles.empty()) {
@@ -86,7 +88,6 @@ absl::StatusOr<gateway::handlers::Profiles> LoadProfiles(const Options& options,
       return absl::NotFoundError(absl::StrCat("--profiles: cannot read ", options.profiles));
     text = content.str();
   }
-  const gateway::backends::GrpcOptions grpc{.max_message_bytes = options.max_message_mb << 20};
   auto profiles = gateway::handlers::Profiles::Create(
       options.detector, options.segmenter, text,
       {.detector = [&](const std::string& targets)
@@ -109,6 +110,8 @@ absl::Status Run(Options& options, serving::Process& process) {
   if (absl::Status status = gateway::Check(options); !status.ok()) return status;
   auto tls = gateway::LoadTls(options);
   if (!tls.ok()) return tls.status();
+  const auto grpc = gateway::LoadGrpcOptions(options);
+  if (!grpc.ok()) return grpc.status();
   // From here on, what is declared later is destroyed earlier: threads first, then what their
   // coroutines use.
   boost::asio::io_context io(options.io_threads);
@@ -132,7 +135,7 @@ absl::Status Run(Options& options, serving::Process& process) {
   }
   auto fetcher = gateway::media::ImageFetcher::Create(gateway::FetcherOptions(options));
   if (!fetcher.ok()) return fetcher.status();
-  auto profiles = LoadProfiles(options, io);
+  auto profiles = LoadProfiles(options, *grpc, io);
   if (!profiles.ok()) return profiles.status();
   boost::asio::thread_pool compute(static_cast<std::size_t>(options.compute_threads));
   gateway::handlers::Gateway gateway(options.gateway, *profiles, **fetcher, compute,
@@ -144,6 +147,9 @@ absl::Status Run(Options& options, serving::Process& process) {
   gateway::handlers::Observe(gateway, options.http);
   auto server = gateway::http::Server::Start(io, router, options.http);
   if (!server.ok()) return server.status();
+  serving::WarnIfOpenPlaintext(
+      options.http.bind, !options.tls_certificate.empty(),
+      "--tls_certificate and --tls_key, or a proxy in front that has them");
   const IoThreads threads(io, options.io_threads);
   HttpListener listener(**server, gateway, options);
   return process.Serve(listener);

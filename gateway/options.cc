@@ -1,12 +1,48 @@
 #include "gateway/options.h"
 
 #include <algorithm>
+#include <boost/asio/buffer.hpp>
 #include <chrono>
+#include <mutex>
+#include <utility>
 
 #include "gateway/text.h"
 #include "serving/cpu.h"
+#include "serving/tls_files.h"
 
 namespace gateway {
+namespace {
+
+// Makes a context of the files, and another one when they have changed. Thread-safe.
+class HttpsContext {
+ public:
+  explicit HttpsContext(std::shared_ptr<serving::TlsFiles> files) : files_(std::move(files)) {}
+
+  std::shared_ptr<boost::asio::ssl::context> Current() {
+    namespace ssl = boost::asio::ssl;
+    auto identity = files_->Current();
+    const std::lock_guard lock(mutex_);
+    if (identity != identity_) {
+      auto context = std::make_shared<ssl::context>(ssl::context::tls_server);
+      context->set_options(ssl::context::default_workarounds | ssl::context::no_sslv2 |
+                           ssl::context::no_sslv3 | ssl::context::no_tlsv1 |
+                           ssl::context::no_tlsv1_1);
+      context->use_certificate_chain(boost::asio::buffer(identity->certificate));
+      context->use_private_key(boost::asio::buffer(identity->key), ssl::context::pem);
+      context_ = std::move(context);
+      identity_ = std::move(identity);
+    }
+    return context_;
+  }
+
+ private:
+  const std::shared_ptr<serving::TlsFiles> files_;
+  std::mutex mutex_;
+  std::shared_ptr<const serving::TlsIdentity> identity_;  // guarded by mutex_; what context_ is of
+  std::shared_ptr<boost::asio::ssl::context> context_;    // guarded by mutex_
+};
+
+}  // namespace
 
 void AddFlags(Options* options, serving::FlagTable* flags) {
   using serving::InRange;
@@ -47,8 +83,20 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
   flags->Add("basic_auth_password_file", &options->basic_auth_password_file,
              "The file that holds the password; read again when it changes.");
   flags->Add("tls_certificate", &options->tls_certificate,
-             "Serve HTTPS with this certificate chain (PEM). Empty: HTTP.");
+             "Serve HTTPS with this certificate chain (PEM); read again when it changes. Empty: "
+             "HTTP.");
   flags->Add("tls_key", &options->tls_key, "The certificate's private key (PEM).");
+  flags->Add(
+      "backend_ca", &options->backend_ca,
+      "Call the detector and the segmenter over TLS; one of these authorities (PEM) must have "
+      "signed their certificates. Read again when it changes. Empty: plaintext.");
+  flags->Add("backend_certificate", &options->backend_certificate,
+             "The certificate chain (PEM) to show services that ask for one (--tls_client_ca).");
+  flags->Add("backend_key", &options->backend_key, "That certificate's private key (PEM).");
+  flags->Add(
+      "backend_server_name", &options->backend_server_name,
+      "The name that the services' certificates must hold. Empty: the host in --detector and "
+      "--segmenter.");
   flags->Add("local_files_root", &options->local_files_root,
              "Read /data/local-files/ images below this folder. Empty: through Label Studio.");
   flags->Add("allowed_private", &options->allowed_private,
@@ -183,24 +231,36 @@ absl::Status Check(Options& options) {
   return CheckLabelStudio(options);
 }
 
-absl::StatusOr<std::shared_ptr<boost::asio::ssl::context>> LoadTls(const Options& options) {
-  namespace ssl = boost::asio::ssl;
+absl::StatusOr<std::function<std::shared_ptr<boost::asio::ssl::context>()>> LoadTls(
+    const Options& options) {
   if (options.tls_certificate.empty()) return nullptr;
-  auto tls = std::make_shared<ssl::context>(ssl::context::tls_server);
-  boost::system::error_code error;
-  tls->set_options(ssl::context::default_workarounds | ssl::context::no_sslv2 |
-                       ssl::context::no_sslv3 | ssl::context::no_tlsv1 | ssl::context::no_tlsv1_1,
-                   error);
-  if (!error) tls->use_certificate_chain_file(options.tls_certificate, error);
-  if (error) {
-    return absl::InvalidArgumentError(
-        StrCat("--tls_certificate: ", options.tls_certificate, ": ", error.message()));
+  auto files =
+      serving::TlsFiles::Open({.certificate = {"--tls_certificate", options.tls_certificate},
+                               .key = {"--tls_key", options.tls_key},
+                               .authorities = {}});
+  if (!files.ok()) return files.status();
+  return [source = std::make_shared<HttpsContext>(*std::move(files))] { return source->Current(); };
+}
+
+absl::StatusOr<backends::GrpcOptions> LoadGrpcOptions(const Options& options) {
+  backends::GrpcOptions grpc{.max_message_bytes = options.max_message_mb << 20};
+  if (options.backend_ca.empty()) {
+    if (!options.backend_certificate.empty() || !options.backend_key.empty() ||
+        !options.backend_server_name.empty()) {
+      return absl::InvalidArgumentError(
+          "--backend_certificate, --backend_key and --backend_server_name need --backend_ca, which "
+          "switches TLS on");
+    }
+    return grpc;
   }
-  tls->use_private_key_file(options.tls_key, ssl::context::pem, error);
-  if (error)
-    return absl::InvalidArgumentError(
-        StrCat("--tls_key: ", options.tls_key, ": ", error.message()));
-  return tls;
+  auto files = serving::TlsFiles::Open(
+      {.certificate = {"--backend_certificate", options.backend_certificate},
+       .key = {"--backend_key", options.backend_key},
+       .authorities = {"--backend_ca", options.backend_ca}});
+  if (!files.ok()) return files.status();
+  grpc.tls = *std::move(files);
+  grpc.tls_server_name = options.backend_server_name;
+  return grpc;
 }
 
 absl::StatusOr<std::shared_ptr<media::Network>> MakeNetwork(const Options& options) {

@@ -5,10 +5,12 @@
 #include <absl/status/statusor.h>
 
 #include <boost/asio/ssl/context.hpp>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "gateway/backends/grpc_clients.h"
 #include "gateway/handlers/gateway.h"
 #include "gateway/http/server.h"
 #include "gateway/media/image_fetcher.h"
@@ -40,6 +42,10 @@ struct Options {
   std::string basic_auth_password_file;
   std::string tls_certificate;
   std::string tls_key;
+  std::string backend_ca;
+  std::string backend_certificate;
+  std::string backend_key;
+  std::string backend_server_name;
   std::string local_files_root;
   std::vector<std::string> allowed_private;
   bool allow_all_private = false;
@@ -54,8 +60,13 @@ void AddFlags(Options* options, serving::FlagTable* flags);
 // the flag that lacks its partner or has an unusable value; never a secret.
 absl::Status Check(Options& options);
 
-// Null without --tls_certificate. InvalidArgument names the file that can't be used.
-absl::StatusOr<std::shared_ptr<boost::asio::ssl::context>> LoadTls(const Options& options);
+// The context of the next HTTPS connection, from what the files hold then (serving/tls_files.h);
+// null without --tls_certificate. InvalidArgument names the file that can't be used.
+absl::StatusOr<std::function<std::shared_ptr<boost::asio::ssl::context>()>> LoadTls(
+    const Options& options);
+
+// How to reach the services. InvalidArgument names the file that can't be used.
+absl::StatusOr<backends::GrpcOptions> LoadGrpcOptions(const Options& options);
 
 // For images and for Label Studio's API. InvalidArgument names the flag or the variable.
 absl::StatusOr<std::shared_ptr<media::Network>> MakeNetwork(const Options& options);

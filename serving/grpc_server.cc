@@ -13,8 +13,10 @@
 #include <utility>
 
 #include "grpc/health/v1/health.pb.h"
+#include "serving/grpc_credentials.h"
 #include "serving/host_port.h"
 #include "serving/rpc_interceptor.h"
+#include "serving/tls_files.h"
 
 namespace serving {
 namespace {
@@ -41,6 +43,19 @@ void SetUpGrpcOnce() {
   });
 }
 
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> CredentialsOf(
+    const GrpcServerOptions& options) {
+  if (options.tls_certificate.empty() && options.tls_key.empty()) {
+    if (options.tls_client_ca.empty()) return grpc::InsecureServerCredentials();
+    return absl::InvalidArgumentError("--tls_client_ca needs --tls_certificate and --tls_key");
+  }
+  auto files = TlsFiles::Open({.certificate = {"--tls_certificate", options.tls_certificate},
+                               .key = {"--tls_key", options.tls_key},
+                               .authorities = {"--tls_client_ca", options.tls_client_ca}});
+  if (!files.ok()) return files.status();
+  return ReloadingServerCredentials(*std::move(files));
+}
+
 }  // namespace
 
 void AddFlags(GrpcServerOptions* options, FlagTable* flags) {
@@ -50,6 +65,13 @@ void AddFlags(GrpcServerOptions* options, FlagTable* flags) {
   flags->Add("metrics_port", &options->metrics_port,
              "HTTP port of GET /metrics; 0: any free one, named in the \"serving\" log line.",
              InRange(0, 65535));
+  flags->Add("tls_certificate", &options->tls_certificate,
+             "Serve gRPC over TLS with this certificate chain (PEM); read again when it changes. "
+             "Empty: plaintext.");
+  flags->Add("tls_key", &options->tls_key, "The certificate's private key (PEM).");
+  flags->Add("tls_client_ca", &options->tls_client_ca,
+             "Take calls only from clients with a certificate that one of these authorities (PEM) "
+             "has signed. Empty: from any.");
   flags->Add("max_message_mb", &options->max_message_mb,
              "Largest message to take or send, MiB; holds the encoded picture.", InRange(1, 1024));
   flags->Add("max_handlers", &options->max_handlers,
@@ -64,6 +86,8 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
     const GrpcServerOptions& options, const std::vector<grpc::Service*>& services,
     Metrics* metrics) {
   SetUpGrpcOnce();
+  auto credentials = CredentialsOf(options);
+  if (!credentials.ok()) return credentials.status();
   if (absl::Status free = CheckCanListen(options.bind, options.port, "--port"); !free.ok()) {
     return free;
   }
@@ -72,10 +96,11 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
 
   auto started = std::unique_ptr<GrpcServer>(new GrpcServer);
   started->metrics_server_ = *std::move(metrics_server);
+  started->credentials_ = *std::move(credentials);
 
   grpc::ServerBuilder builder;
   const std::string address = JoinHostPort(options.bind, options.port);
-  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &started->port_);
+  builder.AddListeningPort(address, started->credentials_, &started->port_);
   // Otherwise two servers could share a port in silence.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.SetMaxReceiveMessageSize(options.max_message_mb << 20);
@@ -102,6 +127,9 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
   started->SetReady(false);
   started->server_->GetHealthCheckService()->SetServingStatus(kLiveness, true);
   LogLine("listening").Append(started->Describe());
+  WarnIfOpenPlaintext(options.bind, !options.tls_certificate.empty(),
+                      "--tls_certificate, --tls_key and --tls_client_ca, or a network where only "
+                      "the gateway reaches this port");
   return started;
 }
 

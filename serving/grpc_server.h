@@ -11,6 +11,7 @@
 #include <absl/status/statusor.h>
 #include <absl/time/time.h>
 #include <grpcpp/channel.h>
+#include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 
 #include <atomic>
@@ -29,6 +30,10 @@ struct GrpcServerOptions {
   std::string bind = "127.0.0.1";
   int port = 0;          // 0: any free one
   int metrics_port = 0;  // likewise
+  // PEM files; "": no TLS, and no certificates asked of clients.
+  std::string tls_certificate;
+  std::string tls_key;
+  std::string tls_client_ca;
   int max_message_mb = 64;
   // Handlers that run or wait at once; calls beyond it get RESOURCE_EXHAUSTED. More than the work
   // queue holds, so that it is the queue which refuses.
@@ -42,8 +47,9 @@ void AddFlags(GrpcServerOptions* options, FlagTable* flags);
 // Thread-safe.
 class GrpcServer final : public Listener {
  public:
-  // Opens both ports. Unavailable, naming host:port, if one is taken. `services` and `metrics` must
-  // outlive the server.
+  // Opens both ports. InvalidArgument, naming the flag, if the TLS files can't be used;
+  // Unavailable, naming host:port, if a port is taken. `services` and `metrics` must outlive the
+  // server.
   static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(
       const GrpcServerOptions& options, const std::vector<grpc::Service*>& services,
       Metrics* metrics);
@@ -64,6 +70,7 @@ class GrpcServer final : public Listener {
   GrpcServer() = default;
 
   std::unique_ptr<MetricsServer> metrics_server_;
+  std::shared_ptr<grpc::ServerCredentials> credentials_;  // outlives server_
   std::unique_ptr<grpc::Server> server_;
   int port_ = 0;
   std::atomic<bool> draining_{false};

@@ -2,12 +2,15 @@
 
 #include <absl/strings/str_cat.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <memory>
+
+#include "serving/log.h"
 
 namespace serving {
 namespace {
@@ -48,6 +51,31 @@ absl::Status CheckCanListen(const std::string& host, int port, std::string_view 
   close(fd);
   if (!listens) return error(std::strerror(code));
   return absl::OkStatus();
+}
+
+bool IsLoopback(const std::string& host) {
+  addrinfo* found = nullptr;
+  if (Resolve(host, 0, &found) != 0) return false;
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found, &freeaddrinfo);
+  for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
+    if (one->ai_family == AF_INET) {
+      const auto& address = reinterpret_cast<const sockaddr_in*>(one->ai_addr)->sin_addr;
+      if (ntohl(address.s_addr) >> 24 != 127) return false;
+    } else if (one->ai_family == AF_INET6) {
+      const auto& address = reinterpret_cast<const sockaddr_in6*>(one->ai_addr)->sin6_addr;
+      const bool mapped = IN6_IS_ADDR_V4MAPPED(&address) && address.s6_addr[12] == 127;
+      if (!IN6_IS_ADDR_LOOPBACK(&address) && !mapped) return false;
+    }
+  }
+  return true;
+}
+
+void WarnIfOpenPlaintext(const std::string& host, bool tls, std::string_view remedy) {
+  if (tls || IsLoopback(host)) return;
+  LogLine("listening.plaintext", LogLevel::kWarning)
+      .Str("bind", host)
+      .Str("risk", "others on the network can read and change what is sent here")
+      .Str("remedy", remedy);
 }
 
 }  // namespace serving

@@ -17,6 +17,13 @@ std::string JoinHostPort(const std::string& host, int port);
 // still take the port before its user does. `flag`: what to name as the setting to change.
 absl::Status CheckCanListen(const std::string& host, int port, std::string_view flag);
 
+// Whether only this machine reaches a listener at `host`: all of its addresses are loopback.
+bool IsLoopback(const std::string& host);
+
+// Writes one warning if `host` is reached from elsewhere and what is sent there isn't encrypted.
+// `remedy`: which flags to set.
+void WarnIfOpenPlaintext(const std::string& host, bool tls, std::string_view remedy);
+
 }  // namespace serving
 
 #endif  // DUET_SERVING_HOST_PORT_H_

@@ -148,7 +148,7 @@ template <typename Client, typename Interface>
 absl::StatusOr<std::unique_ptr<Interface>> Make(asio::any_io_executor executor,
                                                 std::string_view service, std::string_view targets,
                                                 const GrpcOptions& options) {
-  auto replicas = ReplicaSet::Create(targets, options.max_message_bytes);
+  auto replicas = ReplicaSet::Create(targets, options);
   if (!replicas.ok()) {
     return absl::InvalidArgumentError(
         absl::StrCat("--", std::string(service), ": ", std::string(replicas.status().message())));

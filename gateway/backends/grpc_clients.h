@@ -11,13 +11,10 @@
 #include <memory>
 #include <string_view>
 
+#include "gateway/backends/channel.h"
 #include "gateway/backends/client.h"
 
 namespace gateway::backends {
-
-struct GrpcOptions {
-  int max_message_bytes = 64 << 20;
-};
 
 // `targets`: host:port, several separated by commas; a name may resolve to several replicas.
 // InvalidArgument if it is malformed; a service that is away is no error. A background task on

@@ -4,9 +4,6 @@
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_split.h>
-#include <grpcpp/create_channel.h>
-#include <grpcpp/security/credentials.h>
-#include <grpcpp/support/channel_arguments.h>
 
 #include <algorithm>
 #include <boost/asio/as_tuple.hpp>
@@ -20,35 +17,6 @@ namespace {
 
 namespace asio = boost::asio;
 using asio::ip::tcp;
-
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address, int max_message_bytes) {
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(max_message_bytes);
-  arguments.SetMaxSendMessageSize(max_message_bytes);
-  // A service that restarts is back in seconds; gRPC's default would look again after up to two
-  // minutes. Half a second is less than a call that somebody waits for is repeated (upstream.cc):
-  // when the next replica restarts right after, this one is known to be back.
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
-  // A machine that lost its network leaves connections open and says nothing. Pings find out, also
-  // while nothing is asked, so that a click need not; the services allow one every 10 s. The
-  // patience is for replicas whose model keeps every core busy.
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 15'000);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  // Repeating calls is our own business (upstream.h), and nobody asks for gRPC's own records. Both
-  // cost as much as the rest of a short call.
-  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-  arguments.SetInt(GRPC_ARG_ENABLE_CHANNELZ, 0);
-  // Connections of one gateway to one replica are its own, also in tests that restart a server on
-  // the same port.
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  // No proxy between cluster members, whatever http_proxy says.
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
-}
 
 // FNV-1a with a strong finish (MurmurHash3's). Not absl::Hash: that is seeded per process, and all
 // gateways must agree.
@@ -70,15 +38,15 @@ std::string AddressOf(const tcp::endpoint& endpoint) {
 
 }  // namespace
 
-Replica::Replica(std::string address, int max_message_bytes)
-    : address(std::move(address)), channel(MakeChannel(this->address, max_message_bytes)) {}
+Replica::Replica(std::string address, std::string host, std::shared_ptr<grpc::Channel> channel)
+    : address(std::move(address)), host(std::move(host)), channel(std::move(channel)) {}
 
 bool Replica::IsDown() const {
   return channel->GetState(/*try_to_connect=*/true) == GRPC_CHANNEL_TRANSIENT_FAILURE;
 }
 
 absl::StatusOr<std::unique_ptr<ReplicaSet>> ReplicaSet::Create(std::string_view targets,
-                                                               int max_message_bytes) {
+                                                               const GrpcOptions& options) {
   std::vector<Name> names;
   const std::string text(targets);
   for (const absl::string_view entry : absl::StrSplit(text, ',', absl::SkipWhitespace())) {
@@ -96,13 +64,11 @@ absl::StatusOr<std::unique_ptr<ReplicaSet>> ReplicaSet::Create(std::string_view 
     names.push_back({std::string(host), absl::StrCat(port), {}});
   }
   if (names.empty()) return absl::InvalidArgumentError("no host:port is given");
-  return std::unique_ptr<ReplicaSet>(new ReplicaSet(text, std::move(names), max_message_bytes));
+  return std::unique_ptr<ReplicaSet>(new ReplicaSet(text, std::move(names), options));
 }
 
-ReplicaSet::ReplicaSet(std::string targets, std::vector<Name> names, int max_message_bytes)
-    : targets_(std::move(targets)),
-      max_message_bytes_(max_message_bytes),
-      names_(std::move(names)) {
+ReplicaSet::ReplicaSet(std::string targets, std::vector<Name> names, const GrpcOptions& options)
+    : targets_(std::move(targets)), options_(options), names_(std::move(names)) {
   // Addresses need no look-up: they are there from the start.
   for (Name& name : names_) {
     boost::system::error_code error;
@@ -132,6 +98,10 @@ asio::awaitable<void> ReplicaSet::Resolve() {
 }
 
 void ReplicaSet::Update() {
+  auto identity = options_.tls ? options_.tls->Current() : nullptr;
+  // Calls in flight keep the old replicas, and so their connections.
+  const bool renewed = identity != identity_;
+  identity_ = std::move(identity);
   const std::lock_guard lock(mutex_);
   Replicas next;
   for (const Name& name : names_) {
@@ -139,8 +109,12 @@ void ReplicaSet::Update() {
       const auto is_it = [&](const auto& replica) { return replica->address == address; };
       if (std::any_of(next.begin(), next.end(), is_it)) continue;
       const auto old = std::find_if(replicas_.begin(), replicas_.end(), is_it);
-      next.push_back(
-          old != replicas_.end() ? *old : std::make_shared<Replica>(address, max_message_bytes_));
+      if (old != replicas_.end() && !renewed) {
+        next.push_back(*old);
+      } else {
+        next.push_back(std::make_shared<Replica>(
+            address, name.host, MakeChannel(address, name.host, options_, identity_.get())));
+      }
     }
   }
   replicas_ = std::move(next);

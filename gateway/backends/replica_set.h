@@ -18,12 +18,15 @@
 #include <utility>
 #include <vector>
 
+#include "gateway/backends/channel.h"
+
 namespace gateway::backends {
 
 struct Replica {
-  explicit Replica(std::string address, int max_message_bytes);
+  Replica(std::string address, std::string host, std::shared_ptr<grpc::Channel> channel);
 
   const std::string address;  // "10.0.0.7:50052"
+  const std::string host;     // the name that it stands for, as given: "segmenter"
   const std::shared_ptr<grpc::Channel> channel;
   std::atomic<int> in_flight = 0;
 
@@ -37,10 +40,11 @@ class ReplicaSet {
 
   // InvalidArgument if `targets` is empty or an entry is not host:port.
   static absl::StatusOr<std::unique_ptr<ReplicaSet>> Create(std::string_view targets,
-                                                            int max_message_bytes);
+                                                            const GrpcOptions& options);
 
-  // Looks the names up and adjusts the set; addresses that stay keep their connections. If a name
-  // can't be resolved, the addresses it had stay.
+  // Looks the names up and adjusts the set; addresses that stay keep their connections, unless the
+  // files of options.tls have changed: then new calls use new ones. If a name can't be resolved,
+  // the addresses it had stay.
   boost::asio::awaitable<void> Resolve();
 
   // All replicas, best first: the reachable ones with the fewest calls in flight, in turn if equal;
@@ -52,6 +56,7 @@ class ReplicaSet {
   int size() const;
 
   const std::string& targets() const { return targets_; }
+  const GrpcOptions& options() const { return options_; }
 
  private:
   struct Name {
@@ -59,13 +64,14 @@ class ReplicaSet {
     std::string port;
     std::vector<std::string> addresses;  // as last resolved
   };
-  ReplicaSet(std::string targets, std::vector<Name> names, int max_message_bytes);
+  ReplicaSet(std::string targets, std::vector<Name> names, const GrpcOptions& options);
   Replicas Snapshot() const;
   void Update();
 
   const std::string targets_;
-  const int max_message_bytes_;
-  std::vector<Name> names_;  // used by Resolve only
+  const GrpcOptions options_;
+  std::vector<Name> names_;                               // used by Resolve only
+  std::shared_ptr<const serving::TlsIdentity> identity_;  // likewise; what replicas_ use
   mutable std::mutex mutex_;
   Replicas replicas_;  // guarded by mutex_
   std::atomic<unsigned> turn_ = 0;

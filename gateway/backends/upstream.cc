@@ -7,6 +7,11 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <chrono>
+#include <exception>
+#include <utility>
+
+#include "gateway/backends/tls_diagnosis.h"
+#include "serving/log.h"
 
 namespace gateway::backends {
 namespace {
@@ -59,10 +64,15 @@ void Upstream::OnSuccess() {
 
 absl::Status Upstream::ToStatus(const grpc::Status& status, const std::string& address) const {
   const auto code = static_cast<absl::StatusCode>(status.error_code());
+  std::string tls_error;
+  {
+    const std::lock_guard lock(mutex_);
+    tls_error = tls_error_;
+  }
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:
-      return {code, absl::StrCat("the ", service_, " at ", address,
-                                 " is away: ", status.error_message())};
+      return {code, absl::StrCat("the ", service_, " at ", address, " is away: ",
+                                 tls_error.empty() ? status.error_message() : tls_error)};
     case grpc::StatusCode::RESOURCE_EXHAUSTED:
       return {code, absl::StrCat("the ", service_, " is busy: ", status.error_message())};
     case grpc::StatusCode::DEADLINE_EXCEEDED:
@@ -78,17 +88,48 @@ void Upstream::Prepare(grpc::ClientContext& context, const CallOptions& options)
   if (!options.traceparent.empty()) context.AddMetadata("traceparent", options.traceparent);
 }
 
+asio::awaitable<absl::Status> Upstream::Diagnose(absl::Status status) {
+  std::string found;
+  for (const auto& replica : replicas_->ByLoad()) {
+    if (replica->channel->GetState(/*try_to_connect=*/false) == GRPC_CHANNEL_READY) continue;
+    try {
+      auto pending = DiagnoseTls(replica->address, replica->host, replicas_->options());
+      found = co_await std::move(pending);
+    } catch (const std::exception&) {
+      // It is only to say more: what gRPC said stays.
+    }
+    if (!found.empty()) {
+      status = absl::UnavailableError(
+          absl::StrCat("the ", service_, " at ", replica->address, " is away: ", found));
+    }
+    break;
+  }
+  const std::lock_guard lock(mutex_);
+  tls_error_ = std::move(found);
+  co_return status;
+}
+
+void Upstream::Note(const absl::Status& status) {
+  const std::lock_guard lock(mutex_);
+  const bool news = reachable_ != status.ok() || error_ != status.message();
+  reachable_ = status.ok();
+  error_ = std::string(status.message());
+  if (status.ok()) tls_error_.clear();
+  if (!news) return;
+  serving::LogLine line(status.ok() ? "backend.found" : "backend.away",
+                        status.ok() ? serving::LogLevel::kInfo : serving::LogLevel::kWarning);
+  line.Str("service", service_).Str("targets", replicas_->targets());
+  if (!status.ok()) line.Status(status);
+}
+
 asio::awaitable<void> Upstream::KeepFresh(std::function<asio::awaitable<absl::Status>()> look) {
   asio::steady_timer timer(co_await asio::this_coro::executor);
   milliseconds retry(100);
   while (true) {
     co_await replicas_->Resolve();
-    const absl::Status status = co_await look();
-    {
-      const std::lock_guard lock(mutex_);
-      reachable_ = status.ok();
-      error_ = std::string(status.message());
-    }
+    absl::Status status = co_await look();
+    if (absl::IsUnavailable(status)) status = co_await Diagnose(std::move(status));
+    Note(status);
     retry = status.ok() ? milliseconds(100)
                         : std::min<milliseconds>(retry * 2, std::chrono::seconds(2));
     timer.expires_after(status.ok() ? milliseconds(kRefresh) : retry);

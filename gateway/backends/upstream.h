@@ -60,6 +60,10 @@ class Upstream {
   void OnSuccess();
   absl::Status ToStatus(const grpc::Status& status, const std::string& address) const;
   static void Prepare(grpc::ClientContext& context, const CallOptions& options);
+  // `status`, or what is wrong with TLS if that is why a replica isn't connected.
+  boost::asio::awaitable<absl::Status> Diagnose(absl::Status status);
+  // Takes down the outcome of a look, and logs it if it is news.
+  void Note(const absl::Status& status);
 
   // The end of a call: what gRPC writes its outcome into, and who wants to know.
   template <typename Response, typename Done>
@@ -86,6 +90,7 @@ class Upstream {
   double repeat_budget_ = 10;            // guarded by mutex_
   bool reachable_ = false;               // guarded by mutex_
   std::string error_ = "not asked yet";  // guarded by mutex_
+  std::string tls_error_;                // guarded by mutex_; why TLS fails; "": it doesn't
   CompletionThread completions_;
   CallTracker tracker_;  // last: goes first
 };

@@ -46,8 +46,8 @@ struct ServerOptions {
   std::chrono::milliseconds header_timeout = std::chrono::seconds(10);
   std::chrono::milliseconds body_timeout = std::chrono::seconds(60);
   std::chrono::milliseconds write_timeout = std::chrono::seconds(60);
-  // Null: no TLS. Shared by all sessions.
-  std::shared_ptr<boost::asio::ssl::context> tls;
+  // Null: no TLS. Called for each connection, on any io thread; never returns null.
+  std::function<std::shared_ptr<boost::asio::ssl::context>()> tls;
   // Called once per request that had a readable header, on its strand.
   std::function<void(const Request&, const Context&, const Outcome&)> on_finished;
   // Called with +1 and -1 as connections come and go, on any io thread.

@@ -365,7 +365,8 @@ void StartSession(asio::ip::tcp::socket socket, std::shared_ptr<SessionHost> hos
   socket.set_option(asio::ip::tcp::no_delay(true), ignored);
   socket.non_blocking(true, ignored);
   if (host->options.tls) {
-    Start(beast::ssl_stream<asio::ip::tcp::socket>(std::move(socket), *host->options.tls), host);
+    // The stream keeps what it needs of the context.
+    Start(beast::ssl_stream<asio::ip::tcp::socket>(std::move(socket), *host->options.tls()), host);
   } else {
     Start(std::move(socket), host);
   }

@@ -24,7 +24,7 @@
 #include "gateway/media/transfer.h"
 #include "gateway/options.h"
 #include "tests/integration/gateway/tiny_http_server.h"
-#include "tests/integration/gateway/tls_identity.h"
+#include "tests/testing/certificates.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
 
@@ -313,7 +313,7 @@ TEST_F(ImageNetworkTest, AVariableAloneMakesNoProxy) {
 // An HTTPS server with a picture, and a certificate that nobody knows.
 class HttpsServer {
  public:
-  explicit HttpsServer(const duet_testing::TlsIdentity& identity) {
+  explicit HttpsServer(const duet_testing::Identity& identity) {
     Options options;
     options.tls_certificate = dir_.Write("certificate.pem", identity.certificate);
     options.tls_key = dir_.Write("key.pem", identity.key);
@@ -342,10 +342,10 @@ class HttpsServer {
 };
 
 TEST_F(ImageNetworkTest, AnAuthorityOfOnesOwnIsTrustedOnceItIsGiven) {
-  const duet_testing::TlsIdentity identity = duet_testing::MakeTlsIdentity();
+  const duet_testing::Authority authority;
   const duet_testing::TempDir dir;
-  const std::string file = dir.Write("ca.pem", identity.certificate);
-  HttpsServer server(identity);
+  const std::string file = dir.Write("ca.pem", authority.certificate());
+  HttpsServer server(authority.Issue());
   EXPECT_THAT(Get(server.url() + "/a.jpg"),
               StatusIs(Code::kUnavailable, HasSubstr("--ca_certificates")));
 
@@ -358,7 +358,7 @@ TEST_F(ImageNetworkTest, AnAuthorityOfOnesOwnIsTrustedOnceItIsGiven) {
   Start();
   EXPECT_THAT(Get(server.url() + "/a.jpg"), IsOk());
   network_options_.ca_certificates =
-      dir.Write("other.pem", duet_testing::MakeTlsIdentity().certificate);
+      dir.Write("other.pem", duet_testing::Authority().certificate());
   Start();
   EXPECT_THAT(Get(server.url() + "/a.jpg"), IsOk()) << "both are trusted";
   unsetenv("SSL_CERT_FILE");

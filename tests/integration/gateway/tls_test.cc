@@ -20,7 +20,7 @@
 
 #include "gateway/http/server.h"
 #include "gateway/options.h"
-#include "tests/integration/gateway/tls_identity.h"
+#include "tests/testing/certificates.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
 
@@ -31,6 +31,8 @@ namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace ssl = boost::asio::ssl;
 using asio::ip::tcp;
+using duet_testing::Authority;
+using duet_testing::Identity;
 using duet_testing::StatusIs;
 using ::testing::HasSubstr;
 
@@ -70,7 +72,7 @@ class TlsTest : public ::testing::Test {
   }
 
   using Stream = ssl::stream<tcp::socket>;
-  // Connected and shaken hands, trusting `certificate` alone. Throws if that fails.
+  // Connected and shaken hands, trusting the authority `certificate` alone. Throws if that fails.
   Stream Connect(asio::io_context& io, const std::string& certificate) {
     ssl::context context(ssl::context::tls_client);
     context.add_certificate_authority(asio::buffer(certificate));
@@ -90,7 +92,8 @@ class TlsTest : public ::testing::Test {
     return response.body();
   }
 
-  const duet_testing::TlsIdentity identity_ = duet_testing::MakeTlsIdentity();
+  const Authority authority_;
+  const Identity identity_ = authority_.Issue();
   const duet_testing::TempDir directory_;
   Options options_;
   http::Router router_;
@@ -104,7 +107,7 @@ class TlsTest : public ::testing::Test {
 TEST_F(TlsTest, RequestsOfOneConnectionAreAnsweredToWhoeverTrustsTheCertificate) {
   Start();
   asio::io_context io;
-  Stream stream = Connect(io, identity_.certificate);
+  Stream stream = Connect(io, authority_.certificate());
 
   EXPECT_EQ(Get(stream, "/health"), "\"up\"");
   EXPECT_EQ(Get(stream, "/health"), "\"up\"");
@@ -113,8 +116,7 @@ TEST_F(TlsTest, RequestsOfOneConnectionAreAnsweredToWhoeverTrustsTheCertificate)
 TEST_F(TlsTest, StrangersAndPlainTextEndTheirOwnConnectionOnly) {
   Start();
   asio::io_context io;
-  EXPECT_THROW(Connect(io, duet_testing::MakeTlsIdentity().certificate),
-               boost::system::system_error);
+  EXPECT_THROW(Connect(io, Authority().certificate()), boost::system::system_error);
   {
     tcp::socket plain(io);
     plain.connect({asio::ip::make_address("127.0.0.1"), server_->port()});
@@ -126,7 +128,7 @@ TEST_F(TlsTest, StrangersAndPlainTextEndTheirOwnConnectionOnly) {
     EXPECT_EQ(answer.find("up"), std::string::npos);
   }
 
-  Stream stream = Connect(io, identity_.certificate);
+  Stream stream = Connect(io, authority_.certificate());
   EXPECT_EQ(Get(stream, "/health"), "\"up\"");
 }
 
@@ -148,13 +150,36 @@ TEST_F(TlsTest, AHangUpCancelsTheHandler) {
   Start();
   {
     asio::io_context io;
-    Stream stream = Connect(io, identity_.certificate);
+    Stream stream = Connect(io, authority_.certificate());
     beast::http::request<beast::http::empty_body> request(beast::http::verb::get, "/wait", 11);
     beast::http::write(stream, request);
     entered_.get_future().wait();
   }
 
   EXPECT_EQ(cancelled_.get_future().wait_for(std::chrono::seconds(20)), std::future_status::ready);
+}
+
+TEST_F(TlsTest, ARenewedCertificateIsShownToNewConnections) {
+  const auto serial = [](Stream& stream) {
+    X509* const shown = SSL_get1_peer_certificate(stream.native_handle());
+    const long number = ASN1_INTEGER_get(X509_get_serialNumber(shown));
+    X509_free(shown);
+    return number;
+  };
+  Start();
+  asio::io_context io;
+  Stream before = Connect(io, authority_.certificate());
+
+  const Identity renewed = authority_.Issue();
+  directory_.Write("certificate.pem", renewed.certificate);
+  Stream meanwhile = Connect(io, authority_.certificate());
+  directory_.Write("key.pem", renewed.key);
+  Stream after = Connect(io, authority_.certificate());
+
+  EXPECT_EQ(serial(meanwhile), serial(before)) << "half of a renewal changes nothing";
+  EXPECT_NE(serial(after), serial(before));
+  EXPECT_EQ(Get(before, "/health"), "\"up\"");
+  EXPECT_EQ(Get(after, "/health"), "\"up\"");
 }
 
 TEST_F(TlsTest, FilesThatCannotBeUsedAreNamed) {
@@ -164,7 +189,7 @@ TEST_F(TlsTest, FilesThatCannotBeUsedAreNamed) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("none.pem")));
 
   options_.tls_certificate = directory_.Write("certificate.pem", identity_.certificate);
-  options_.tls_key = directory_.Write("other.pem", duet_testing::MakeTlsIdentity().key);
+  options_.tls_key = directory_.Write("other.pem", authority_.Issue().key);
   EXPECT_THAT(LoadTls(options_),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("other.pem")));
 

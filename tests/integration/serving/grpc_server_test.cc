@@ -196,6 +196,21 @@ TEST(GrpcStatusTest, MessagesAreUtf8OnTheWire) {
   EXPECT_EQ(FromGrpc({grpc::StatusCode::NOT_FOUND, "no caf\xe9"}).message(), "no caf\xEF\xBF\xBD");
 }
 
+TEST_F(GrpcServerTest, TlsFlagsThatCannotBeUsedAreOneClearError) {
+  Metrics metrics;
+  FakeDetector detector;
+  const auto start = [&](GrpcServerOptions options) {
+    return GrpcServer::Start(options, {&detector}, &metrics).status();
+  };
+  EXPECT_THAT(start({.tls_client_ca = "ca.crt"}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--tls_client_ca needs")));
+  EXPECT_THAT(start({.tls_key = "tls.key"}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("go together")));
+  EXPECT_THAT(start({.tls_certificate = "/no/tls.crt", .tls_key = "/no/tls.key"}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       "--tls_certificate: /no/tls.crt: No such file or directory"));
+}
+
 TEST_F(GrpcServerTest, DrainLetsCallsInFlightFinish) {
   grpc::ClientContext call;
   DetectResponse response;

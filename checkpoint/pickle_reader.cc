@@ -1,11 +1,11 @@
 #include "checkpoint/pickle_reader.h"
 
-#include <absl/container/flat_hash_map.h>
 #include <absl/status/status.h>
 
 #include <algorithm>
 #include <bit>
-#include <optional>
+#include <cstring>
+#include <memory>
 #include <utility>
 
 #include "checkpoint/byte_order.h"
@@ -17,7 +17,9 @@ namespace {
 using Kind = PickleValue::Kind;
 
 constexpr std::size_t kMaxNameLength = 256;  // of a module, or of a name in it
-constexpr std::size_t kMaxNames = 1 << 16;
+// Different ones; a checkpoint has some tens. Two references of two bytes can make one of 512.
+constexpr std::size_t kMaxNames = 1 << 12;
+constexpr std::size_t kItemBlock = 1 << 12;  // pointers
 
 // The values of Python's pickle.py (and of the pickletools documentation).
 enum Opcode : unsigned char {
@@ -151,15 +153,33 @@ class Machine {
 
   // ---- stack
 
+  void PushReference(PickleValue* value) {
+    if (stack_.size() >= limits_.max_elements) {
+      return Fail(StrCat("more than ", limits_.max_elements, " values on the stack"));
+    }
+    stack_.push_back(value);
+  }
+
   PickleValue& Push(Kind kind) {
     if (pickle_.values.size() >= limits_.max_values) {
       Fail(StrCat("more than ", limits_.max_values, " values"));
       return scratch_;
     }
-    PickleValue& value = pickle_.values.emplace_back();
-    value.kind = kind;
-    stack_.push_back(&value);
+    PickleValue& value = pickle_.values.emplace_back(kind);
+    PushReference(&value);
     return value;
+  }
+
+  // None, True, False and () are one object each in Python, too. Nothing writes to them: only lists
+  // and dictionaries grow.
+  void PushConstant(Kind kind, std::int64_t integer = 0) {
+    static const PickleValue kNone;
+    static const PickleValue kBools[] = {{Kind::kBool, 0}, {Kind::kBool, 1}};
+    static const PickleValue kEmptyTuple(Kind::kTuple);
+    const PickleValue& constant = kind == Kind::kTuple  ? kEmptyTuple
+                                  : kind == Kind::kBool ? kBools[integer]
+                                                        : kNone;
+    PushReference(const_cast<PickleValue*>(&constant));
   }
 
   void PushText(Kind kind, std::string_view text) { Push(kind).text = text; }
@@ -182,28 +202,77 @@ class Machine {
     return top;
   }
 
-  // Takes the last `count` values off the stack.
-  std::vector<const PickleValue*> PopItems(std::size_t count) {
-    if (!error_.ok()) return {};
+  // Removes the innermost mark and returns how many values were above it; 0 on failure.
+  std::size_t TakeMark() {
+    if (marks_.empty()) {
+      Fail("no mark");
+      return 0;
+    }
+    const std::size_t count = stack_.size() - marks_.back();
+    marks_.pop_back();
+    return count;
+  }
+
+  // Where the last `count` values begin on the stack.
+  PickleValue* const* Last(std::size_t count) {
     if (stack_.size() - Base() < count) {
       Fail("the stack is empty");
-      return {};
+      return nullptr;
     }
-    std::vector<const PickleValue*> items(stack_.end() - static_cast<std::ptrdiff_t>(count),
-                                          stack_.end());
-    stack_.resize(stack_.size() - count);
+    return stack_.data() + (stack_.size() - count);
+  }
+
+  // ---- items
+
+  const PickleValue** NewBlock(std::size_t count) {
+    pickle_.item_blocks.push_back(std::make_unique<const PickleValue*[]>(count));
+    return pickle_.item_blocks.back().get();
+  }
+
+  // Memory that lives as long as the pickle. Null on failure.
+  const PickleValue** NewItems(std::size_t count) {
+    elements_ += count;
+    if (elements_ > limits_.max_elements) {
+      Fail(StrCat("more than ", limits_.max_elements, " items in containers"));
+      return nullptr;
+    }
+    if (count > kItemBlock / 8) return NewBlock(count);  // so that no more of a block is wasted
+    if (count > block_left_) {
+      block_ = NewBlock(kItemBlock);
+      block_left_ = kItemBlock;
+    }
+    const PickleValue** items = block_;
+    block_ += count;
+    block_left_ -= count;
     return items;
   }
 
-  // Takes the values above the innermost mark off the stack, and the mark.
-  std::vector<const PickleValue*> PopToMark() {
-    if (marks_.empty()) {
-      Fail("no mark");
-      return {};
+  // Adds `added` to the items of `value`, which are followed by room up to the next power of two.
+  void AppendItems(PickleValue& value, const PickleValue* const* added, std::size_t count) {
+    if (!error_.ok() || count == 0) return;
+    const std::size_t old_size = value.items.size();
+    const std::size_t size = old_size + count;
+    const std::size_t room = old_size == 0 ? 0 : std::bit_ceil(old_size);
+    auto* items = const_cast<const PickleValue**>(value.items.data());
+    if (size > room) {
+      const PickleValue** moved = NewItems(std::bit_ceil(size));
+      if (moved == nullptr) return;
+      std::copy_n(items, old_size, moved);
+      items = moved;
     }
-    std::vector<const PickleValue*> items = PopItems(stack_.size() - marks_.back());
-    marks_.pop_back();
-    return items;
+    std::copy_n(added, count, items + old_size);
+    value.items = {items, size};
+  }
+
+  // Replaces the last `count` values of the stack by one of `kind` that holds them.
+  void Collect(Kind kind, std::size_t count) {
+    PickleValue* const* added = Last(count);
+    if (!error_.ok()) return;
+    PickleValue made(kind);
+    AppendItems(made, added, count);
+    if (!error_.ok()) return;
+    stack_.resize(stack_.size() - count);
+    Push(kind).items = made.items;
   }
 
   // ---- opcodes
@@ -239,68 +308,80 @@ class Machine {
     PushText(Kind::kGlobal, *found);
   }
 
+  // Python numbers the values that it remembers from 0 or 1, and remembers each once. Other writers
+  // may leave gaps.
   void Put(std::uint64_t index) {
     PickleValue* top = Top();
-    if (error_.ok()) memo_[index] = top;
+    if (!error_.ok()) return;
+    if (index > 2 * pickle_.values.size() + 255) return Fail("more memo entries than values");
+    if (index >= memo_.size()) memo_.resize(index + 1);
+    if (memo_[index] == nullptr) ++memo_count_;
+    memo_[index] = top;
   }
 
   void Get(std::uint64_t index) {
-    const auto found = memo_.find(index);
-    if (found == memo_.end()) return Fail("an unknown memo entry");
-    stack_.push_back(found->second);
+    if (index >= memo_.size() || memo_[index] == nullptr) return Fail("an unknown memo entry");
+    PushReference(memo_[index]);
   }
 
-  void AddItems(std::vector<const PickleValue*> added) {
-    PickleValue* target = Top();
+  // Moves the last `count` values into the container of `kind` below them.
+  void Extend(Kind kind, std::size_t count) {
+    PickleValue* const* values = Last(count + 1);
     if (!error_.ok()) return;
-    // A list of an unknown class keeps nothing: nobody reads it.
-    if (target->Is(Kind::kObject)) return;
-    if (!target->Is(Kind::kList)) return Fail("items added to something that isn't a list");
-    target->items.insert(target->items.end(), added.begin(), added.end());
+    PickleValue& target = *values[0];
+    if (target.Is(kind)) {
+      if (kind == Kind::kDict && count % 2 != 0) return Fail("a key without a value");
+      AppendItems(target, values + 1, count);
+      // A container of an unknown class keeps nothing: nobody reads it.
+    } else if (!target.Is(Kind::kObject)) {
+      return Fail(kind == Kind::kList ? "items added to something that isn't a list"
+                                      : "entries added to something that isn't a dictionary");
+    }
+    if (error_.ok()) stack_.resize(stack_.size() - count);
   }
 
-  void SetItems(std::vector<const PickleValue*> added) {
-    PickleValue* target = Top();
-    if (!error_.ok()) return;
-    if (added.size() % 2 != 0) return Fail("a key without a value");
-    if (target->Is(Kind::kObject)) return;
-    if (!target->Is(Kind::kDict)) return Fail("entries added to something that isn't a dictionary");
-    target->items.insert(target->items.end(), added.begin(), added.end());
-  }
-
-  // The dictionary that `called`(`arguments`) makes, if it makes one: no items, an iterable of
-  // pairs, or a dictionary.
-  std::optional<std::vector<const PickleValue*>> DictItems(const PickleValue& called,
-                                                           const PickleValue& arguments) {
-    if (!called.Is(Kind::kGlobal)) return std::nullopt;
+  // Fills `dict` with what `called`(`arguments`) has, if that makes a dictionary: no items, an
+  // iterable of pairs, or a dictionary. Returns whether it does.
+  bool MakeDict(const PickleValue& called, const PickleValue& arguments, PickleValue& dict) {
+    if (!called.Is(Kind::kGlobal)) return false;
     if (called.text != "collections.OrderedDict" && called.text != "builtins.dict" &&
         called.text != "__builtin__.dict" && called.text != "mmengine.config.config.ConfigDict" &&
         called.text != "addict.addict.Dict") {
-      return std::nullopt;
+      return false;
     }
-    if (!arguments.Is(Kind::kTuple) || arguments.items.size() > 1) return std::nullopt;
-    if (arguments.items.empty()) return std::vector<const PickleValue*>();
+    if (!arguments.Is(Kind::kTuple) || arguments.items.size() > 1) return false;
+    dict.kind = Kind::kDict;
+    if (arguments.items.empty()) return true;
     const PickleValue& source = *arguments.items[0];
-    Charge(source.items.size());
-    if (source.Is(Kind::kDict)) return source.items;
-    if (!source.IsSequence()) return std::nullopt;
-    std::vector<const PickleValue*> items;
-    for (const PickleValue* pair : source.items) {
-      if (!pair->IsSequence() || pair->items.size() != 2) return std::nullopt;
-      items.insert(items.end(), pair->items.begin(), pair->items.end());
+    if (!source.Is(Kind::kDict) && !source.IsSequence()) return false;
+    const auto add = [&](std::span<const PickleValue* const> items) {
+      copied_ += items.size();
+      Charge(items.size());
+      // Each item took a byte at least, and Python makes a dictionary of it once.
+      if (copied_ > position_) Fail("dictionaries copied over and over");
+      AppendItems(dict, items.data(), items.size());
+    };
+    if (source.Is(Kind::kDict)) {
+      add(source.items);
+      return true;
     }
-    return items;
+    for (const PickleValue* pair : source.items) {
+      if (!pair->IsSequence() || pair->items.size() != 2) return false;
+    }
+    for (const PickleValue* pair : source.items) {
+      add(pair->items);
+      if (!error_.ok()) break;
+    }
+    return true;
   }
 
   void Call() {
-    const PickleValue* arguments = Pop();
-    const PickleValue* called = Pop();
+    PickleValue* const* call = Last(2);
     if (!error_.ok()) return;
-    if (auto items = DictItems(*called, *arguments); items.has_value()) {
-      Push(Kind::kDict).items = *std::move(items);
-    } else {
-      Push(Kind::kObject).items = {called, arguments};
-    }
+    PickleValue dict;
+    if (!MakeDict(*call[0], *call[1], dict)) return Collect(Kind::kObject, 2);
+    stack_.resize(stack_.size() - 2);
+    if (error_.ok()) Push(Kind::kDict).items = dict.items;
   }
 
   void Execute(unsigned char opcode) {
@@ -319,6 +400,9 @@ class Machine {
         return;
 
       case kMark:
+        if (marks_.size() >= limits_.max_elements) {
+          return Fail(StrCat("more than ", limits_.max_elements, " marks"));
+        }
         marks_.push_back(stack_.size());
         return;
       case kPop:
@@ -330,21 +414,16 @@ class Machine {
         }
         return;
       case kPopMark:
-        PopToMark();
+        stack_.resize(stack_.size() - TakeMark());
         return;
-      case kDup: {
-        PickleValue* top = Top();
-        stack_.push_back(top);
-        return;
-      }
+      case kDup:
+        return PushReference(Top());
 
       case kNone:
-        Push(Kind::kNone);
-        return;
+        return PushConstant(Kind::kNone);
       case kNewTrue:
       case kNewFalse:
-        Push(Kind::kBool).integer = opcode == kNewTrue;
-        return;
+        return PushConstant(Kind::kBool, opcode == kNewTrue);
       case kBinInt:
         return PushInt(TakeNumber<std::int32_t>());
       case kBinInt1:
@@ -378,8 +457,7 @@ class Machine {
         return PushText(Kind::kBytes, TakeCounted<std::uint64_t>());
 
       case kEmptyTuple:
-        Push(Kind::kTuple);
-        return;
+        return PushConstant(Kind::kTuple);
       case kEmptyList:
       case kEmptySet:
         Push(Kind::kList);
@@ -389,37 +467,27 @@ class Machine {
         return;
       case kTuple1:
       case kTuple2:
-      case kTuple3: {
-        auto items = PopItems(opcode - kTuple1 + 1u);
-        Push(Kind::kTuple).items = std::move(items);
-        return;
-      }
-      case kTuple: {
-        auto items = PopToMark();
-        Push(Kind::kTuple).items = std::move(items);
-        return;
-      }
+      case kTuple3:
+        return Collect(Kind::kTuple, static_cast<std::size_t>(opcode - kTuple1 + 1));
+      case kTuple:
+        return Collect(Kind::kTuple, TakeMark());
       case kList:
-      case kFrozenSet: {
-        auto items = PopToMark();
-        Push(Kind::kList).items = std::move(items);
-        return;
-      }
+      case kFrozenSet:
+        return Collect(Kind::kList, TakeMark());
       case kDict: {
-        auto items = PopToMark();
-        if (items.size() % 2 != 0) return Fail("a key without a value");
-        Push(Kind::kDict).items = std::move(items);
-        return;
+        const std::size_t count = TakeMark();
+        if (count % 2 != 0) return Fail("a key without a value");
+        return Collect(Kind::kDict, count);
       }
       case kAppend:
-        return AddItems(PopItems(1));
+        return Extend(Kind::kList, 1);
       case kAppends:
       case kAddItems:
-        return AddItems(PopToMark());
+        return Extend(Kind::kList, TakeMark());
       case kSetItem:
-        return SetItems(PopItems(2));
+        return Extend(Kind::kDict, 2);
       case kSetItems:
-        return SetItems(PopToMark());
+        return Extend(Kind::kDict, TakeMark());
 
       case kGlobal: {
         const std::string_view module = TakeLine();
@@ -446,18 +514,15 @@ class Machine {
         Pop();
         Top();
         return;
-      case kBinPersId: {
-        auto items = PopItems(1);
-        Push(Kind::kPersistentId).items = std::move(items);
-        return;
-      }
+      case kBinPersId:
+        return Collect(Kind::kPersistentId, 1);
 
       case kBinPut:
         return Put(TakeNumber<std::uint8_t>());
       case kLongBinPut:
         return Put(TakeNumber<std::uint32_t>());
       case kMemoize:
-        return Put(memo_.size());
+        return Put(memo_count_);
       case kBinGet:
         return Get(TakeNumber<std::uint8_t>());
       case kLongBinGet:
@@ -479,8 +544,13 @@ class Machine {
   // Not const like the values' own items: a container grows after it was put on the stack.
   std::vector<PickleValue*> stack_;
   std::vector<std::size_t> marks_;  // stack sizes
-  absl::flat_hash_map<std::uint64_t, PickleValue*> memo_;
-  PickleValue scratch_;  // what failing operations return
+  std::vector<PickleValue*> memo_;
+  std::size_t memo_count_ = 0;           // entries that are there
+  const PickleValue** block_ = nullptr;  // the room that is left in the last block of items
+  std::size_t block_left_ = 0;
+  std::size_t elements_ = 0;  // in all blocks
+  std::size_t copied_ = 0;    // items, from dictionary to dictionary
+  PickleValue scratch_;       // what failing operations return
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,6 +30,13 @@ constexpr std::string_view kLegacyMagic("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x2
 constexpr std::int64_t kLegacyProtocol = 1001;
 
 constexpr std::size_t kMaxRank = 64;  // PyTorch's own limit
+
+// A tensor of one element takes five bytes of a file to name again and a kilobyte here, if it has
+// kMaxRank dimensions. SAM ViT-H has 594 tensors.
+constexpr std::size_t kMaxTensors = 1 << 16;
+constexpr std::size_t kMaxClasses = 1 << 16;
+// The first three pickles of a legacy file are a number, a number and a few sizes.
+constexpr PickleLimits kSmallPickle = {.max_steps = 1000, .max_values = 100, .max_elements = 1000};
 
 // State dictionaries share weights between names, and a consumer may unpack each name on its own.
 // What that could take is bounded by the file's size times this, and a little for small files.
@@ -191,12 +199,15 @@ class TensorBuilder {
   struct Unwrapped {
     PickleValue value;
     void Set(const PickleValue* function, const PickleValue* arguments) {
+      items[0] = function;
+      items[1] = arguments;
       value.kind = Kind::kObject;
-      value.items = {function, arguments};
+      value.items = items;
     }
+    const PickleValue* items[2];
   };
 
-  absl::StatusOr<std::optional<TensorView>> BuildView(const std::vector<const PickleValue*>& items,
+  absl::StatusOr<std::optional<TensorView>> BuildView(std::span<const PickleValue* const> items,
                                                       const PickleValue* dtype_name) {
     absl::StatusOr<StorageRef> ref = ParseStorageRef(*items[0]);
     if (!ref.ok()) return ref.status();
@@ -269,19 +280,27 @@ class TensorBuilder {
   Unwrapped unwrapped_;
 };
 
-// Of strings only, else empty.
-absl::StatusOr<std::vector<std::string>> ReadClasses(const PickleValue* value) {
+// Of strings only, else empty. Two bytes of a file can name a long text again; names of classes are
+// all different, so there are at most as many bytes as in the file.
+absl::StatusOr<std::vector<std::string>> ReadClasses(const PickleValue* value,
+                                                     std::size_t file_size) {
   std::vector<std::string> classes;
   if (value == nullptr || !value->IsSequence()) return classes;
+  if (value->items.size() > kMaxClasses) {
+    return Invalid(StrCat(value->items.size(), " classes, more than ", kMaxClasses));
+  }
+  std::size_t bytes = 0;
   for (const PickleValue* item : value->items) {
     if (!item->Is(Kind::kString)) return std::vector<std::string>();
+    bytes += item->text.size();
+    if (bytes > file_size) return Invalid("class names that take more bytes than the file");
     if (!IsUtf8(item->text)) return Invalid("a class name that isn't UTF-8");
     classes.emplace_back(item->text);
   }
   return classes;
 }
 
-absl::StatusOr<Meta> ReadMeta(const PickleValue& root) {
+absl::StatusOr<Meta> ReadMeta(const PickleValue& root, std::size_t file_size) {
   Meta result;
   const PickleValue* meta = FindKey(root, "meta");
   if (meta == nullptr) return result;
@@ -292,7 +311,7 @@ absl::StatusOr<Meta> ReadMeta(const PickleValue& root) {
       if (const PickleValue* found = FindKey(*dataset, key); found != nullptr) classes = found;
     }
   }
-  absl::StatusOr<std::vector<std::string>> names = ReadClasses(classes);
+  absl::StatusOr<std::vector<std::string>> names = ReadClasses(classes, file_size);
   if (!names.ok()) return names.status();
   result.classes = *std::move(names);
 
@@ -365,6 +384,9 @@ absl::StatusOr<StateDict> ReadStateDict(const PickleValue& dict, TensorBuilder& 
       return Invalid(StrCat("tensor '", key.text, "' ", tensor.status().message()));
     }
     if (!tensor->has_value()) continue;  // a counter, a version
+    if (state_dict.size() == kMaxTensors) {
+      return Invalid(StrCat("more than ", kMaxTensors, " tensors"));
+    }
     if (!IsUtf8(key.text)) return Invalid("a tensor whose name isn't UTF-8");
     // DistributedDataParallel's wrapper.
     std::string_view short_name = key.text;
@@ -382,12 +404,14 @@ absl::StatusOr<StateDict> ReadStateDict(const PickleValue& dict, TensorBuilder& 
   return state_dict;
 }
 
-absl::StatusOr<Checkpoint> ReadObject(const PickleValue& root, TensorBuilder builder) {
+absl::StatusOr<Checkpoint> ReadObject(const PickleValue& root, const Storages& storages,
+                                      std::size_t file_size, std::shared_ptr<const void> owner) {
+  TensorBuilder builder(storages, file_size, std::move(owner));
   auto found = FindStateDict(root);
   if (!found.ok()) return found.status();
   absl::StatusOr<StateDict> state_dict = ReadStateDict(*found->first, builder);
   if (!state_dict.ok()) return state_dict.status();
-  absl::StatusOr<Meta> meta = ReadMeta(root);
+  absl::StatusOr<Meta> meta = ReadMeta(root, file_size);
   if (!meta.ok()) return meta.status();
   return Checkpoint{.state_dict = *std::move(state_dict),
                     .wrapper_key = std::move(found->second),
@@ -443,27 +467,28 @@ absl::StatusOr<Checkpoint> ReadZipPth(std::string_view file, std::shared_ptr<con
 
   absl::StatusOr<Pickle> pickle = ReadPickle(pickled->payload);
   if (!pickle.ok()) return Invalid(StrCat("data.pkl: ", pickle.status().message()));
-  return ReadObject(*pickle->root, TensorBuilder(storages, file.size(), std::move(owner)));
+  return ReadObject(*pickle->root, storages, file.size(), std::move(owner));
 }
 
 absl::StatusOr<Checkpoint> ReadLegacyPth(std::string_view file, std::shared_ptr<const void> owner) {
   std::string_view rest = file;
   // Four more pickles than the object itself; see the layout in docs/formats.md.
-  const auto next = [&rest](std::string_view what) -> absl::StatusOr<Pickle> {
-    absl::StatusOr<Pickle> pickle = ReadPickle(rest);
+  const auto next = [&rest](std::string_view what,
+                            const PickleLimits& limits = {}) -> absl::StatusOr<Pickle> {
+    absl::StatusOr<Pickle> pickle = ReadPickle(rest, limits);
     if (!pickle.ok()) return Invalid(StrCat(what, ": ", pickle.status().message()));
     rest.remove_prefix(pickle->length);
     return pickle;
   };
 
-  absl::StatusOr<Pickle> magic = next("magic number");
+  absl::StatusOr<Pickle> magic = next("magic number", kSmallPickle);
   if (!magic.ok()) return magic.status();
-  absl::StatusOr<Pickle> protocol = next("protocol version");
+  absl::StatusOr<Pickle> protocol = next("protocol version", kSmallPickle);
   if (!protocol.ok()) return protocol.status();
   if (!protocol->root->Is(Kind::kInt) || protocol->root->integer != kLegacyProtocol) {
     return Invalid(StrCat("not protocol ", kLegacyProtocol, " of torch.save"));
   }
-  absl::StatusOr<Pickle> system = next("system information");
+  absl::StatusOr<Pickle> system = next("system information", kSmallPickle);
   if (!system.ok()) return system.status();
   if (const PickleValue* little = FindKey(*system->root, "little_endian");
       little != nullptr && little->Is(Kind::kBool) && little->integer == 0) {
@@ -506,7 +531,7 @@ absl::StatusOr<Checkpoint> ReadLegacyPth(std::string_view file, std::shared_ptr<
     }
     rest.remove_prefix(8 + numel * element_size);
   }
-  return ReadObject(*object->root, TensorBuilder(storages, file.size(), std::move(owner)));
+  return ReadObject(*object->root, storages, file.size(), std::move(owner));
 }
 
 }  // namespace checkpoint

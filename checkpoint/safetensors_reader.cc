@@ -21,8 +21,8 @@ namespace {
 namespace json = boost::json;
 
 // Far above any real header (600 tensors make 60 kB), and it bounds what a hostile one can make of
-// itself.
-constexpr std::uint64_t kMaxHeaderSize = std::uint64_t{16} << 20;
+// itself: two bytes of JSON ("0,") become a value of 24.
+constexpr std::uint64_t kMaxHeaderSize = std::uint64_t{4} << 20;
 constexpr std::size_t kMaxRank = 64;
 
 absl::Status Invalid(std::string_view what) {

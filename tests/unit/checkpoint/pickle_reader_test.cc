@@ -165,20 +165,54 @@ TEST(PickleReaderTest, DeepNestingIsNotRecursion) {
 
 TEST(PickleReaderTest, CopiesThatGrowQuadraticallyAreStopped) {
   // An OrderedDict of a dictionary of 200 entries, 100 times: 5 bytes each, 400 elements.
-  std::string body =
+  const std::string once =
       Global("collections", "OrderedDict") + "q\x02" + "0}(" + std::string(400, 'N') + "u\x85q\x01";
-  for (int i = 0; i < 100; ++i) body += "0h\x02h\x01R";
+  std::string often = once;
+  for (int i = 0; i < 100; ++i) often += "0h\x02h\x01R";
 
-  EXPECT_TRUE(Read(Program(body), {.max_steps = 50'000}).ok());
-  EXPECT_THAT(ErrorOf(Program(body), {.max_steps = 30'000}), HasSubstr("more than 30000 steps"));
+  EXPECT_TRUE(Read(Program(once + "0h\x02h\x01R")).ok());
+  EXPECT_THAT(ErrorOf(Program(often)), HasSubstr("copied over and over"));
 }
 
-TEST(PickleReaderTest, StepsAndValuesAreBounded) {
-  const std::string nine = Program("NNNNNNNNN00000000");  // of which 8 are removed
+TEST(PickleReaderTest, StepsValuesAndElementsAreBounded) {
+  const std::string nine = Program("]]]]]]]]]00000000");  // of which 8 are removed
 
-  EXPECT_TRUE(Read(nine, {.max_steps = 19, .max_values = 9}).ok());
+  EXPECT_TRUE(Read(nine, {.max_steps = 19, .max_values = 9, .max_elements = 9}).ok());
   EXPECT_THAT(ErrorOf(nine, {.max_steps = 18}), HasSubstr("more than 18 steps"));
   EXPECT_THAT(ErrorOf(nine, {.max_values = 8}), HasSubstr("more than 8 values"));
+  EXPECT_THAT(ErrorOf(nine, {.max_elements = 8}), HasSubstr("more than 8 values on the stack"));
+  const std::string four = Program("](NNNNe");
+  EXPECT_TRUE(Read(four, {.max_elements = 5}).ok());
+  EXPECT_THAT(ErrorOf(Program("](NNNNe(NNe"), {.max_elements = 6}), HasSubstr("more than 6 items"));
+}
+
+TEST(PickleReaderTest, AContainerGrowsAcrossBatchesAndBesideOthers) {
+  // As Python writes more than 1000 items: APPENDS again and again. Lists inside grow meanwhile.
+  std::string body = "]q\x01";
+  for (int i = 0; i < 2000; ++i)
+    body +=
+        "(K\x01](K\x02K\x03"
+        "e]K\x04"
+        "ae";
+
+  const auto pickle = Read(Program(body));
+
+  ASSERT_TRUE(pickle.ok()) << pickle.status();
+  ASSERT_THAT(pickle->root->items, SizeIs(6000));
+  for (std::size_t i = 0; i < 6000; i += 3) {
+    ASSERT_EQ(pickle->root->items[i]->integer, 1);
+    ASSERT_EQ(pickle->root->items[i + 1]->items[1]->integer, 3);
+    ASSERT_EQ(pickle->root->items[i + 2]->items[0]->integer, 4);
+  }
+}
+
+TEST(PickleReaderTest, TheMemoIsNoLargerThanTheValuesJustify) {
+  EXPECT_TRUE(Read(Program("]q\xff")).ok());
+  EXPECT_TRUE(Read(Program("]" + std::string(200, '\x94'))).ok());
+  for (const std::string& bad :
+       {"]" + std::string(300, '\x94'), "]r\x00\x02\x00\x00"s, "]r\xff\xff\xff\xff"s}) {
+    EXPECT_THAT(ErrorOf(Program(bad)), HasSubstr("more memo entries than values"));
+  }
 }
 
 TEST(PickleReaderTest, TruncatedAnywhereIsAnError) {

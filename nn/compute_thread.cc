@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <condition_variable>
+#include <exception>
 #include <mutex>
 #include <thread>
 
@@ -11,9 +12,15 @@
 namespace nn {
 namespace {
 
-void RunWith(int threads, const std::function<void()>& work) {
-  UseThreads(threads);
-  work();
+// Returns what `work` threw, or null: an exception that leaves a thread ends the process.
+std::exception_ptr RunWith(int threads, const std::function<void()>& work) {
+  try {
+    UseThreads(threads);
+    work();
+  } catch (...) {
+    return std::current_exception();
+  }
+  return nullptr;
 }
 
 class ComputeThread {
@@ -28,9 +35,11 @@ class ComputeThread {
     const int threads = omp_get_max_threads();
     const std::lock_guard turn(turn_);
     std::unique_lock lock(mutex_);
-    work_ = [&work, threads] { RunWith(threads, work); };
+    std::exception_ptr thrown;
+    work_ = [&] { thrown = RunWith(threads, work); };
     changed_.notify_all();
     changed_.wait(lock, [&] { return work_ == nullptr; });
+    if (thrown) std::rethrow_exception(thrown);
   }
 
  private:
@@ -58,7 +67,10 @@ class ComputeThread {
 void RunOnComputeThread(const std::function<void()>& work) { ComputeThread::Instance().Run(work); }
 
 void RunOnTemporaryThread(const std::function<void()>& work) {
-  std::thread(RunWith, omp_get_max_threads(), std::cref(work)).join();
+  std::exception_ptr thrown;
+  const int threads = omp_get_max_threads();
+  std::thread([&] { thrown = RunWith(threads, work); }).join();
+  if (thrown) std::rethrow_exception(thrown);
 }
 
 }  // namespace nn

@@ -13,7 +13,7 @@ namespace nn {
 
 // Runs `work` on the computing thread, with the number of threads that UseThreads gave the caller,
 // and returns when it is done. Callers wait for each other; from within `work` it is run at once.
-// `work` must not throw. Thread-safe.
+// What `work` throws is thrown to the caller. Thread-safe.
 void RunOnComputeThread(const std::function<void()>& work);
 
 // The same on a new thread, whose team ends with it: for long work beside the computing thread's,

@@ -9,8 +9,9 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <exception>
 #include <thread>
+
+#include "serving/exceptions.h"
 
 namespace serving {
 namespace {
@@ -174,12 +175,7 @@ int RunProcess(FlagTable& flags, int argc, char** argv, const ProcessOptions& op
     }
     process.Stop();
   });
-  absl::Status status;
-  try {
-    status = body(process);
-  } catch (const std::exception& e) {
-    status = absl::InternalError(e.what());
-  }
+  const absl::Status status = CatchAll("start", [&] { return body(process); });
   if (absl::IsCancelled(status)) return 0;
   if (!status.ok()) {
     LogLine("startup.failed", LogLevel::kError).Status(status);

@@ -6,6 +6,9 @@
 #include <memory>
 #include <utility>
 
+#include "serving/exceptions.h"
+#include "serving/log.h"
+
 namespace serving {
 namespace {
 
@@ -256,7 +259,11 @@ void WorkQueue::RunItem(Item item) {
     metrics_->Get(kQueueSeconds, {options_.name, std::to_string(item.work.rank)})
         .Observe(absl::ToDoubleSeconds(queued));
   }
-  item.work.run(queued);
+  absl::Status thrown = CatchAll("the request's work", [&] { item.work.run(queued); });
+  if (!thrown.ok()) {
+    LogLine("work.threw", LogLevel::kError).Str("queue", options_.name).Status(thrown);
+    if (item.work.dropped) item.work.dropped(std::move(thrown));
+  }
   item = {};  // what it captured goes before anybody is told that nothing runs
   std::lock_guard lock(mutex_);
   --running_count_;

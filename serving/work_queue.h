@@ -45,11 +45,11 @@ struct Work {
   absl::Time deadline = absl::InfiniteFuture();
   // Polled, from any thread; null: never. Must not block or call the queue.
   std::function<bool()> is_cancelled;
-  // Runs on a thread of the queue. `queued` is how long it waited. Must not throw.
+  // Runs on a thread of the queue. `queued` is how long it waited. What it throws ends there.
   std::function<void(absl::Duration queued)> run;
   // Called instead of `run` if the work leaves unserved, on some thread that holds no lock of the
   // queue: DeadlineExceeded, Cancelled, ResourceExhausted (displaced) or Unavailable (the queue
-  // shuts down).
+  // shuts down). And after a `run` that threw: ResourceExhausted (out of memory) or Internal.
   std::function<void(absl::Status)> dropped;
 };
 
@@ -61,15 +61,16 @@ class WorkQueue {
   // Shuts down; what is waiting is dropped, what runs is waited for.
   ~WorkQueue();
 
-  // OK: exactly one of run and dropped will be called. Otherwise neither: ResourceExhausted (full),
-  // DeadlineExceeded, Cancelled, Unavailable (draining). Never waits. Expired and cancelled work is
-  // looked for here and when a thread takes the next one, so `dropped` may come later than the
-  // deadline.
+  // OK: exactly one of run and dropped will be called, both if run throws. Otherwise neither:
+  // ResourceExhausted (full), DeadlineExceeded, Cancelled, Unavailable (draining). Never waits.
+  // Expired and cancelled work is looked for here and when a thread takes the next one, so
+  // `dropped` may come later than the deadline.
   absl::Status Submit(Work work);
 
   // For threads that may block, such as a synchronous gRPC handler's: submits and waits until `run`
   // has returned, or until the work left unserved, which here happens within 20 ms of its deadline
-  // or cancellation. Must not be called from a thread of the queue. `work.dropped` is not used.
+  // or cancellation. What `run` throws is returned as a Status. Must not be called from a thread of
+  // the queue. `work.dropped` is not used.
   absl::Status Run(Work work);
 
   // Runs all waiting work more urgent than `rank` on this thread and returns how many ran. To be

@@ -17,6 +17,7 @@
 #include "detector_service/model/detector.h"
 #include "nn/compute_thread.h"
 #include "nn/onednn/cpu.h"
+#include "nn/torch_status.h"
 #include "serving/file_access.h"
 
 namespace detector {
@@ -114,8 +115,10 @@ absl::StatusOr<checkpoint::Checkpoint> ReadCheckpoint(const std::string& path,
 
 absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Load(const LoadOptions& options) {
   absl::StatusOr<std::unique_ptr<DetectionModel>> model = absl::InternalError("not built");
-  nn::RunOnTemporaryThread([&] { model = Build(options); });
+  const absl::Status thrown = nn::CatchTorch(
+      "load the detector", [&] { nn::RunOnTemporaryThread([&] { model = Build(options); }); });
   malloc_trim(0);  // what building took, several times the weights, goes back to the system
+  if (!thrown.ok()) return About(options.checkpoint, thrown);
   return model;
 }
 
@@ -168,6 +171,12 @@ absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Build(const Load
 
 absl::StatusOr<std::vector<Detection>> DetectionModel::Detect(const cv::Mat& picture,
                                                               const DetectOptions& options) {
+  // Whatever is below may throw: the allocator, OpenCV, oneDNN.
+  return nn::CatchTorch("detect", [&] { return FitAndDetect(picture, options); });
+}
+
+absl::StatusOr<std::vector<Detection>> DetectionModel::FitAndDetect(const cv::Mat& picture,
+                                                                    const DetectOptions& options) {
   Placement placement;
   const absl::StatusOr<cv::Mat> fitted = FitPicture(picture, settings_, &placement);
   if (!fitted.ok()) return fitted.status();

@@ -58,6 +58,9 @@ class DetectionModel {
   absl::StatusOr<std::vector<Detection>> Detect(const cv::Mat& picture,
                                                 const DetectOptions& options);
 
+  // For tests: what computes from now on. REQUIRES: no Detect is running.
+  void ReplaceNetwork(std::unique_ptr<Network> network) { network_ = std::move(network); }
+
   // One pass over an empty picture: allocates, compiles kernels, touches the weights.
   absl::Status WarmUp();
 
@@ -79,6 +82,8 @@ class DetectionModel {
  private:
   DetectionModel() = default;
   static absl::StatusOr<std::unique_ptr<DetectionModel>> Build(const LoadOptions& options);
+  absl::StatusOr<std::vector<Detection>> FitAndDetect(const cv::Mat& picture,
+                                                      const DetectOptions& options);
 
   LoadOptions options_;
   std::string name_;

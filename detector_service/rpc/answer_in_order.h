@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "serving/exceptions.h"
+
 namespace detector {
 
 // `read(Request*)`: the next request, or false at the end; `answer(const Request&, Response*)`: a
@@ -31,7 +33,7 @@ absl::Status AnswerInOrder(int width, Read read, Answer answer, Write write) {
   bool ended = false;
   absl::Status ending;
 
-  const auto take_turns = [&] {
+  const auto answer_all = [&] {
     while (true) {
       Request request;
       std::uint64_t place = 0;
@@ -43,7 +45,7 @@ absl::Status AnswerInOrder(int width, Read read, Answer answer, Write write) {
       Response response;
       absl::Status status = answer(request, &response);
       std::unique_lock lock(writing);
-      turn.wait(lock, [&] { return written_count == place; });
+      turn.wait(lock, [&] { return ended || written_count == place; });
       if (!ended && !(status.ok() && write(response))) {
         ended = true;
         ending = std::move(status);
@@ -53,8 +55,21 @@ absl::Status AnswerInOrder(int width, Read read, Answer answer, Write write) {
       if (ended) return;
     }
   };
+  // An exception that left a thread would end the process.
+  const auto take_turns = [&] {
+    absl::Status thrown = serving::CatchAll("answer a stream", answer_all);
+    if (thrown.ok()) return;
+    const std::lock_guard lock(writing);
+    if (!ended) ending = std::move(thrown);
+    ended = true;
+    turn.notify_all();
+  };
   std::vector<std::thread> others;
-  for (int i = 1; i < width; ++i) others.emplace_back(take_turns);
+  others.reserve(static_cast<std::size_t>(width));
+  // Without another thread this one does the work.
+  (void)serving::CatchAll("start a thread", [&] {
+    for (int i = 1; i < width; ++i) others.emplace_back(take_turns);
+  });
   take_turns();
   for (std::thread& other : others) other.join();
   return ending;

@@ -6,6 +6,8 @@
 #include <limits>
 #include <utility>
 
+#include "serving/exceptions.h"
+
 namespace segmenter {
 
 // One caller of Embed. The queue may look at it after the caller is gone, hence its own mutex.
@@ -63,14 +65,18 @@ absl::StatusOr<EmbedOutcome> Embedder::Embed(
   bool created = false;
   const std::shared_ptr<Flight> flight = Join(key, std::move(network), waiter, &created);
   if (created) {
-    // In the cache, too: another flight may have ended since we looked.
-    const EmbedOutcome found = Find(key, flight->network->spec());
-    absl::StatusOr<PreparedImage> image = PreparedImage();
-    if (!found.cached) {
-      const absl::Time begin = clock_.Now();
-      image = prepare();
-      outcome.prepare_time = clock_.Now() - begin;
-    }
+    EmbedOutcome found;
+    // Others wait for this flight: it must come down even if memory runs out.
+    absl::StatusOr<PreparedImage> image =
+        serving::CatchAll("prepare the picture", [&]() -> absl::StatusOr<PreparedImage> {
+          // In the cache, too: another flight may have ended since we looked.
+          found = Find(key, flight->network->spec());
+          if (found.cached) return PreparedImage();
+          const absl::Time begin = clock_.Now();
+          absl::StatusOr<PreparedImage> prepared = prepare();
+          outcome.prepare_time = clock_.Now() - begin;
+          return prepared;
+        });
     std::lock_guard lock(mutex_);
     if (found.cached || !image.ok()) {
       flight->embedding = found.embedding;
@@ -160,29 +166,34 @@ void Embedder::Run(const std::shared_ptr<Flight>& flight, absl::Duration queued)
     image = std::move(flight->image);
   }
   const absl::Time begin = clock_.Now();
+  absl::Duration given_away;
+  const auto embedding = serving::CatchAll(
+      "encode the picture", [&] { return Encode(*flight, std::move(image), &given_away); });
+  {
+    std::lock_guard lock(mutex_);
+    flight->encode_time = clock_.Now() - begin - given_away;
+    if (embedding.ok()) flight->embedding = *embedding;
+    // Yield has finished one that was given up; a new flight may be under its key.
+    if (flight->state != Flight::State::kDone) Finish(*flight, embedding.status());
+  }
+  // After those who wait have been told.
+  if (embedding.ok() && store_ != nullptr) store_->Insert(flight->key, **embedding);
+}
+
+absl::StatusOr<std::shared_ptr<const ImageEmbedding>> Embedder::Encode(Flight& flight,
+                                                                       PreparedImage image,
+                                                                       absl::Duration* given_away) {
   const std::size_t side = static_cast<std::size_t>(image.geometry.image_size);
   std::vector<float> input(3 * side * side);
   NormalizeAndPad(image.resized, image.geometry, input.data());
   image.resized.release();
-
-  absl::Duration given_away;
-  absl::StatusOr<Embedding> features = flight->network->EncodeImage(
-      input, [&] { return Yield(*flight, &given_away); },
-      [&] { GiveWay(kOpenedTaskRank, &given_away); });
-  std::shared_ptr<const ImageEmbedding> embedding;
-  if (features.ok()) {
-    embedding = std::make_shared<ImageEmbedding>(image.geometry, *std::move(features));
-    cache_.Insert(flight->key, embedding);
-  }
-  {
-    std::lock_guard lock(mutex_);
-    flight->encode_time = clock_.Now() - begin - given_away;
-    flight->embedding = embedding;
-    // Yield has finished one that was given up; a new flight may be under its key.
-    if (flight->state != Flight::State::kDone) Finish(*flight, features.status());
-  }
-  // After those who wait have been told.
-  if (embedding != nullptr && store_ != nullptr) store_->Insert(flight->key, *embedding);
+  absl::StatusOr<Embedding> features = flight.network->EncodeImage(
+      input, [&] { return Yield(flight, given_away); },
+      [&] { GiveWay(kOpenedTaskRank, given_away); });
+  if (!features.ok()) return features.status();
+  auto embedding = std::make_shared<const ImageEmbedding>(image.geometry, *std::move(features));
+  cache_.Insert(flight.key, embedding);
+  return embedding;
 }
 
 absl::Status Embedder::Yield(Flight& flight, absl::Duration* given_away) {

@@ -84,6 +84,8 @@ class Embedder {
                                const std::shared_ptr<Waiter>& waiter, bool* created);
   void Leave(Flight& flight, const std::shared_ptr<Waiter>& waiter);
   void Run(const std::shared_ptr<Flight>& flight, absl::Duration queued);
+  absl::StatusOr<std::shared_ptr<const ImageEmbedding>> Encode(Flight& flight, PreparedImage image,
+                                                               absl::Duration* given_away);
   // Between two steps: gives way, or says why the pass should stop.
   absl::Status Yield(Flight& flight, absl::Duration* given_away);
   // Runs what is more urgent than `rank`.

@@ -306,7 +306,10 @@ absl::StatusOr<std::unique_ptr<SamNetwork>> LoadNetwork(const checkpoint::StateD
   }
   absl::StatusOr<std::unique_ptr<SamNetwork>> network = absl::InternalError("not loaded");
   // Packing starts a team of threads, which shall not stay beside the one that computes.
-  nn::RunOnTemporaryThread([&] { network = Load(state_dict, options, sidecar); });
+  const absl::Status thrown = nn::CatchTorch("load", [&] {
+    nn::RunOnTemporaryThread([&] { network = Load(state_dict, options, sidecar); });
+  });
+  if (!thrown.ok()) return thrown;
   return network;
 }
 

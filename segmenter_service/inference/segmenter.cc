@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "serving/exceptions.h"
+
 namespace segmenter {
 namespace {
 
@@ -67,7 +69,8 @@ absl::Status Segmenter::Swap(std::shared_ptr<const ServedModel> model) {
 
 absl::StatusOr<PreparedImage> Segmenter::Prepare(std::string_view image, const ServedModel& model) {
   decoding_.acquire();
-  absl::StatusOr<cv::Mat> pixels = vision::DecodeImage(image, options_.image_limits);
+  absl::StatusOr<cv::Mat> pixels = serving::CatchAll(
+      "decode the picture", [&] { return vision::DecodeImage(image, options_.image_limits); });
   decoding_.release();
   if (!pixels.ok()) return pixels.status();
   const NetworkSpec& spec = model.network->spec();

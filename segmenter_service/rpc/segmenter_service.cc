@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "segmenter_service/rpc/mask_message.h"
+#include "serving/exceptions.h"
 #include "serving/file_access.h"
 #include "serving/grpc_status.h"
 #include "serving/process_metrics.h"
@@ -86,7 +87,8 @@ absl::StatusOr<std::string_view> ReadImageBytes(const duet::vision::v1::Image& i
   return image.data();
 }
 
-// Calls work(i) for 0 <= i < count, on a few threads if there is more than one.
+// Calls work(i) for 0 <= i < count, on a few threads if there is more than one. `work` must not
+// throw.
 void ForEach(std::size_t count, const std::function<void(std::size_t)>& work) {
   constexpr std::size_t kMaxThreads = 4;
   std::atomic<std::size_t> next = 0;
@@ -112,14 +114,17 @@ absl::Status WriteResults(const SegmentAnswer& answer, const MaskFormats& format
     messages.push_back(response->mutable_results()->rbegin()->add_masks());
   }
   std::vector<absl::Status> statuses(messages.size());
-  ForEach(messages.size(), [&](std::size_t i) {
+  const auto write = [&](std::size_t i) {
     const std::size_t prompt = i / per_prompt;
     const int mask = static_cast<int>(i % per_prompt);
     messages[i]->set_iou_score(answer.masks.IouScore(prompt, mask));
     const std::vector<float> handed_out =
         formats.low_res_logits ? answer.masks.ClampedLogits(prompt, mask) : std::vector<float>();
-    statuses[i] = WriteMask(renderer.Render(answer.masks.Logits(prompt, mask)), handed_out, formats,
-                            messages[i]);
+    return WriteMask(renderer.Render(answer.masks.Logits(prompt, mask)), handed_out, formats,
+                     messages[i]);
+  };
+  ForEach(messages.size(), [&](std::size_t i) {
+    statuses[i] = serving::CatchAll("render a mask", [&] { return write(i); });
   });
   for (const absl::Status& status : statuses) {
     if (!status.ok()) return status;

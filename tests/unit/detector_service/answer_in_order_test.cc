@@ -7,6 +7,7 @@
 #include <atomic>
 #include <functional>
 #include <future>
+#include <new>
 #include <thread>
 #include <vector>
 
@@ -44,6 +45,18 @@ class AnswerInOrderTest : public testing::Test {
   int read_ = 0;
   std::vector<int> written_;
 };
+
+TEST_F(AnswerInOrderTest, WhatAnAnswerThrowsEndsTheStreamNotTheProcess) {
+  for (const int width : {1, 2, 4}) {
+    read_ = 0;
+    EXPECT_THAT(Run(width, 100,
+                    [](int request) {
+                      if (request == 5) throw std::bad_alloc();
+                      return absl::OkStatus();
+                    }),
+                StatusIs(absl::StatusCode::kResourceExhausted));
+  }
+}
 
 TEST_F(AnswerInOrderTest, ALaterAnswerThatIsReadyEarlierWaits) {
   std::promise<void> second_done;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <omp.h>
 
+#include <new>
 #include <set>
 #include <thread>
 #include <vector>
@@ -34,6 +35,15 @@ TEST(ComputeThreadTest, WorkHasItsCallersNumberOfThreads) {
       run([&] { seen = omp_get_max_threads(); });
       EXPECT_EQ(seen, threads);
     }
+  }
+}
+
+TEST(ComputeThreadTest, WhatWorkThrowsIsThrownToItsCaller) {
+  for (const auto run : {RunOnComputeThread, RunOnTemporaryThread}) {
+    EXPECT_THROW(run([] { throw std::bad_alloc(); }), std::bad_alloc);
+    bool ran = false;
+    run([&] { ran = true; });
+    EXPECT_TRUE(ran);
   }
 }
 

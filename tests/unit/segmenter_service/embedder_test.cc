@@ -4,6 +4,8 @@
 
 #include <atomic>
 #include <future>
+#include <new>
+#include <stdexcept>
 #include <thread>
 
 #include "tests/testing/status_matchers.h"
@@ -14,6 +16,7 @@ namespace {
 
 using duet_testing::IsOk;
 using duet_testing::StatusIs;
+using testing::HasSubstr;
 
 PreparedImage Picture() {
   return {{{64, 64}, {64, 64}, 64}, cv::Mat(64, 64, CV_8UC3, cv::Scalar(1, 2, 3))};
@@ -85,6 +88,38 @@ TEST_F(EmbedderTest, ConcurrentCallsForOnePictureEncodeOnce) {
   EXPECT_THAT(third.get(), IsOk());
   EXPECT_EQ(network_->encodes, 1);
   EXPECT_EQ(prepared_, 1);
+}
+
+TEST_F(EmbedderTest, WhatThePassThrowsIsToldToAllWhoWait) {
+  Gate gate(*network_);
+  const auto first_blocks = network_->on_block;
+  network_->on_block = [&](int block) {
+    first_blocks(block);
+    if (block == 1) throw std::bad_alloc();
+  };
+  auto first = EmbedAsync("cat");
+  gate.reached.get_future().wait();
+  auto second = EmbedAsync("cat");
+  while (queue_.waiting() < 1) std::this_thread::yield();
+  gate.open.set_value();
+
+  EXPECT_THAT(first.get(), StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_THAT(second.get(), StatusIs(absl::StatusCode::kResourceExhausted));
+  network_->on_block = nullptr;
+  EXPECT_THAT(Embed("cat"), IsOk());
+}
+
+TEST_F(EmbedderTest, WhatPreparingThrowsIsToldAndTriedAgain) {
+  const auto embed = [&](bool broken) {
+    return embedder_.Embed("cat", network_,
+                           [&]() -> absl::StatusOr<PreparedImage> {
+                             if (broken) throw std::runtime_error("no pixels");
+                             return Picture();
+                           },
+                           {.deadline = absl::Now() + absl::Seconds(60)});
+  };
+  EXPECT_THAT(embed(true), StatusIs(absl::StatusCode::kInternal, HasSubstr("no pixels")));
+  EXPECT_THAT(embed(false), IsOk());
 }
 
 TEST_F(EmbedderTest, GivesWayToMoreUrgentWorkBetweenBlocks) {

@@ -5,11 +5,14 @@
 #include <atomic>
 #include <future>
 #include <memory>
+#include <new>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "tests/testing/fake_clock.h"
+#include "tests/testing/log_capture.h"
 #include "tests/testing/status_matchers.h"
 
 namespace serving {
@@ -75,6 +78,41 @@ class WorkQueueTest : public testing::Test {
   Metrics metrics_;
   Journal journal_;
 };
+
+TEST(WorkQueueThrowingTest, WhatAJobThrowsIsItsStatusAndTheQueueGoesOn) {
+  const duet_testing::LogCapture log;
+  WorkQueue queue({}, Clock::Real(), nullptr);
+  const auto run = [&](const std::function<void()>& job) {
+    return queue.Run({.run = [&](absl::Duration) { job(); }});
+  };
+
+  EXPECT_THAT(
+      run([] { throw std::runtime_error("could not execute a primitive\nat x.cc:1"); }),
+      StatusIs(absl::StatusCode::kInternal, "the request's work: could not execute a primitive"));
+  EXPECT_THAT(run([] { throw std::bad_alloc(); }), StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_THAT(run([] { throw 7; }), StatusIs(absl::StatusCode::kInternal));
+  EXPECT_THAT(run([] {}), IsOk());
+  EXPECT_THAT(log.lines("work.threw"), testing::SizeIs(3));
+}
+
+TEST(WorkQueueThrowingTest, SubmittedAndNestedJobsEndWhereTheyThrow) {
+  WorkQueue queue({}, Clock::Real(), nullptr);
+  std::promise<absl::Status> dropped;
+  int ran = 0;
+
+  const absl::Status outer = queue.Run(
+      {.rank = 1, .run = [&](absl::Duration) {
+         ASSERT_THAT(queue.Submit({.rank = 0,
+                                   .run = [](absl::Duration) { throw std::bad_alloc(); },
+                                   .dropped = [&](absl::Status why) { dropped.set_value(why); }}),
+                     IsOk());
+         ran = queue.RunWaitingAbove(1);
+       }});
+
+  EXPECT_THAT(outer, IsOk());
+  EXPECT_EQ(ran, 1);
+  EXPECT_THAT(dropped.get_future().get(), StatusIs(absl::StatusCode::kResourceExhausted));
+}
 
 TEST_F(WorkQueueTest, UrgentRanksGoFirstAndEqualOnesInOrderOfArrival) {
   WorkQueue queue({}, clock_, &metrics_);

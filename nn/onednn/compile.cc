@@ -10,7 +10,6 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <ctime>
 #include <functional>
 #include <map>
 #include <memory>
@@ -28,6 +27,7 @@
 #include "nn/onednn/elementwise.h"
 #include "nn/onednn/graph.h"
 #include "nn/onednn/graph_node.h"
+#include "nn/onednn/kernel_time.h"
 #include "nn/onednn/winograd.h"
 
 namespace nn::onednn {
@@ -96,12 +96,6 @@ float Gate(Activation act, float x) {
       return x;
   }
   return x;
-}
-
-double CpuMilliseconds() {
-  timespec now{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
 }
 
 AlignedArray<std::byte> Allocate(std::size_t bytes) {
@@ -421,17 +415,15 @@ class Compiler {
     const bool winograd_fits =
         geometry.kernel == 3 && geometry.stride == 1 && !depthwise && !from_picture;
     const auto wins = [&] {
-      return WinogradRecord::Instance().Decide(ShapeKey(geometry), [&] {
-        return Measure(WinogradForm(i, weight, bias)) <
-               Measure(DirectForm(i, *direct, weight, bias));
-      });
+      return WinogradRecord::Instance().Decide(
+          ShapeKey(geometry), [&] { return WinogradWins(i, geometry, fusible, weight, bias); });
     };
     if (winograd_fits && options_.winograd != CompileOptions::Winograd::kNever &&
         (options_.winograd == CompileOptions::Winograd::kAlways || wins())) {
       ++program_->winograd;
-      Keep(WinogradForm(i, weight, bias));
+      Keep(WinogradForm(i, node.height, weight, bias));
     } else {
-      Keep(DirectForm(i, *direct, weight, bias));
+      Keep(DirectForm(i, node.height, *direct, weight, bias));
     }
     return absl::OkStatus();
   }
@@ -456,23 +448,35 @@ class Compiler {
     scratchpads_.insert(scratchpads_.end(), form.scratchpads.begin(), form.scratchpads.end());
   }
 
-  // CPU milliseconds of the layer in this form, all threads together: the best of a few runs. Over
-  // zeros, since the time doesn't depend on values; CPU time, since a busy machine at start-up must
-  // not decide.
-  double Measure(ConvForm form) {
-    program_->scratchpad = Allocate(form.scratch_bytes);
-    for (auto& pad : form.scratchpads) pad.set_data_handle(program_->scratchpad.get());
-    double best = 1e9;
-    for (int run = 0; run < 5; ++run) {
-      const double start = CpuMilliseconds();
-      for (const auto& step : form.steps) step();
-      program_->stream.wait();
-      best = std::min(best, CpuMilliseconds() - start);
-    }
-    return best;
+  // One thread's share of the rows, by one thread: it takes as long as the layer does, and what
+  // other threads of the process do doesn't decide (kernel_time.h).
+  bool WinogradWins(int i, ConvGeometry geometry, bool fusible, const at::Tensor& weight,
+                    const at::Tensor& bias) {
+    constexpr int kTileRows = 4;  // a share is of whole tiles, except for the last
+    const int threads = omp_get_max_threads();
+    const int share = (nodes_[i].height + threads - 1) / threads;
+    const int rows = std::min((share + kTileRows - 1) / kTileRows * kTileRows, nodes_[i].height);
+    const AloneOnOneThread alone;
+    geometry.in_height = geometry.out_height = rows;
+    auto direct = ChooseDirect(geometry, nodes_[i].conv.activation, fusible, Engine());
+    if (!direct.has_value()) return true;
+    direct->residual_left |= nodes_[i].conv.residual.has_value() && !fusible;
+    return Seconds(WinogradForm(i, rows, weight, bias)) <
+           Seconds(DirectForm(i, rows, *direct, weight, bias));
   }
 
-  ConvForm WinogradForm(int i, const at::Tensor& weight, const at::Tensor& bias) {
+  // Over zeros, since the time doesn't depend on values.
+  double Seconds(ConvForm form) {
+    program_->scratchpad = Allocate(form.scratch_bytes);
+    for (auto& pad : form.scratchpads) pad.set_data_handle(program_->scratchpad.get());
+    return LeastSeconds(5, [&] {
+      for (const auto& step : form.steps) step();
+      program_->stream.wait();
+    });
+  }
+
+  // For the first `rows` rows of the layer.
+  ConvForm WinogradForm(int i, int rows, const at::Tensor& weight, const at::Tensor& bias) {
     const auto& node = nodes_[i];
     const int in = node.inputs[0];
     const auto& last = channels_[in].parts.back();
@@ -480,7 +484,7 @@ class Compiler {
         WinogradShape{.in_channels = channels_[in].padded(),
                       .used_channels = channels_[in].padded() - (last.padded - last.count),
                       .out_channels = channels_[i].padded(),
-                      .height = node.height,
+                      .height = rows,
                       .width = node.width,
                       .block = block_,
                       .activation = node.conv.activation,
@@ -500,7 +504,8 @@ class Compiler {
     return form;
   }
 
-  ConvForm DirectForm(int i, const ConvChoice& choice, const at::Tensor& weight,
+  // `choice` is for as many rows.
+  ConvForm DirectForm(int i, int rows, const ConvChoice& choice, const at::Tensor& weight,
                       const at::Tensor& bias) {
     const auto& node = nodes_[i];
     const int in = node.inputs[0];
@@ -551,7 +556,8 @@ class Compiler {
            &stream] { primitive.execute(stream, args); });
     }
     if (residual && choice.residual_left) {
-      const auto count = static_cast<std::int64_t>(BytesOf(i) / element_bytes_);
+      const auto count =
+          static_cast<std::int64_t>(BytesOf(i) / element_bytes_) / node.height * rows;
       EmitTyped([&]<typename T>(T*) {
         form.steps.push_back(
             [src = reinterpret_cast<const T*>(DataOf(node.inputs[1])), count,

@@ -1,7 +1,6 @@
 #include "nn/onednn/cpu.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -9,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "nn/onednn/kernel_time.h"
 #include "nn/onednn/matmul.h"
 
 namespace nn::onednn {
@@ -32,9 +32,9 @@ class TimedProduct {
         scratch_(product_.scratch_bytes() + 1) {}
 
   double Seconds() {
-    const auto start = std::chrono::steady_clock::now();
-    product_.Run(input_.data(), packed_.data(), nullptr, output_.data(), scratch_.data());
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return LeastSeconds(1, [this] {
+      product_.Run(input_.data(), packed_.data(), nullptr, output_.data(), scratch_.data());
+    });
   }
 
  private:
@@ -57,7 +57,7 @@ bool CpuGainsFromBFloat16() {
     if (!CpuHasBFloat16()) return false;
     TimedProduct fp32(Precision::kFloat32), bf16(Precision::kBFloat16);
     double fp32_s = std::numeric_limits<double>::infinity(), bf16_s = fp32_s;
-    // The least of a few in turns: others may use this CPU too. The first warms up.
+    // In turns, since others may use this CPU too. The first warms up.
     for (int i = 0; i < 8; ++i) {
       fp32_s = std::min(fp32_s, fp32.Seconds());
       bf16_s = std::min(bf16_s, bf16.Seconds());

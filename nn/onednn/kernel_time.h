@@ -1,0 +1,33 @@
+// How long a kernel takes, so that the faster of two can be chosen while other threads of the
+// process serve: by the CPU time of the calling thread, with which the kernel runs alone. The
+// process's CPU time would count what the others do meanwhile. So would, with several threads, the
+// wall clock: a team waits for its slowest.
+#ifndef DUET_NN_ONEDNN_KERNEL_TIME_H_
+#define DUET_NN_ONEDNN_KERNEL_TIME_H_
+
+#include <functional>
+
+namespace nn::onednn {
+
+// Seconds of CPU that the calling thread has used.
+double ThreadSeconds();
+
+// The least that one of `runs` calls of `kernel` takes by `clock`: interrupts only add.
+double LeastSeconds(int runs, const std::function<void()>& kernel,
+                    const std::function<double()>& clock = ThreadSeconds);
+
+// While it lives, OpenMP has one thread in parallel regions of the calling thread.
+class AloneOnOneThread {
+ public:
+  AloneOnOneThread();
+  ~AloneOnOneThread();
+  AloneOnOneThread(const AloneOnOneThread&) = delete;
+  AloneOnOneThread& operator=(const AloneOnOneThread&) = delete;
+
+ private:
+  const int threads_before_;
+};
+
+}  // namespace nn::onednn
+
+#endif  // DUET_NN_ONEDNN_KERNEL_TIME_H_

@@ -72,6 +72,9 @@ awaitable<absl::Status> Delete(RedisClient& redis, std::string key) {
 }
 
 absl::StatusOr<Settings> Read(const std::string& text, const Settings& base) {
+  if (text.size() > kMaxBytes) {
+    return absl::InvalidArgumentError("it is larger than anything that a gateway keeps");
+  }
   json::error_code error;
   const json::value value = json::parse(text, error);
   if (error || !value.is_object()) return absl::InvalidArgumentError("it is no JSON object");

@@ -36,6 +36,24 @@ std::string HeaderOf(vision::Size original, const std::vector<FeatureShape>& sha
   return header;
 }
 
+// Whether all values are finite numbers: those of IEEE 754 whose exponent isn't all ones.
+template <typename Bits>
+bool AllFinite(const std::vector<std::byte>& data, Bits exponent) {
+  bool finite = true;
+  for (std::size_t at = 0; at + sizeof(Bits) <= data.size(); at += sizeof(Bits)) {
+    Bits bits;
+    std::memcpy(&bits, data.data() + at, sizeof bits);
+    finite &= (bits & exponent) != exponent;
+  }
+  return finite;
+}
+
+bool AllFinite(const FeatureMap& map) {
+  return map.shape.precision == FeaturePrecision::kFloat32
+             ? AllFinite<std::uint32_t>(map.data, 0x7f800000)
+             : AllFinite<std::uint16_t>(map.data, 0x7f80);
+}
+
 }  // namespace
 
 std::string EncodeEmbedding(const ImageEmbedding& embedding) {
@@ -81,6 +99,9 @@ absl::StatusOr<ImageEmbedding> DecodeEmbedding(std::string_view bytes, const Net
   for (const FeatureShape& shape : spec.embedding) {
     embedding.features.maps.push_back({shape, {values, values + shape.bytes()}});
     values += shape.bytes();
+    if (!AllFinite(embedding.features.maps.back())) {
+      return absl::InvalidArgumentError("it has numbers that are not finite");
+    }
   }
   return embedding;
 }

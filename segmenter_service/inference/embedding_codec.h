@@ -17,7 +17,7 @@ namespace segmenter {
 std::string EncodeEmbedding(const ImageEmbedding& embedding);
 
 // InvalidArgument unless `bytes` is an embedding whose maps are of the very shapes that `spec`
-// says, of a picture of at most `max_pixels`. The values may be anything.
+// says, of a picture of at most `max_pixels`, and whose values are finite numbers.
 absl::StatusOr<ImageEmbedding> DecodeEmbedding(std::string_view bytes, const NetworkSpec& spec,
                                                std::int64_t max_pixels);
 

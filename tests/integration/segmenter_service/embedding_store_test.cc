@@ -205,16 +205,20 @@ TEST_F(EmbeddingStoreTest, WhatIsDamagedIsAMissThatIsCountedAndReplaced) {
   const FeatureShape shape{8, 4, 5};  // the network's are 8x4x4
   const std::string misshapen = EncodeEmbedding(
       {FitInput({20, 10}, 64).value(), {{{shape, std::vector<std::byte>(shape.bytes())}}}});
+  const FeatureShape right{8, 4, 4};
+  std::string poisoned = EncodeEmbedding(
+      {FitInput({20, 10}, 64).value(), {{{right, std::vector<std::byte>(right.bytes())}}}});
+  poisoned.replace(poisoned.size() - 2, 2, "\xc0\x7f");  // the upper half of a NaN
   duet_testing::LogCapture log;
-  for (const std::string& value : {std::string(), std::string("rubbish"), misshapen}) {
+  for (const std::string& value : {std::string(), std::string("rubbish"), misshapen, poisoned}) {
     put(value);
     EXPECT_THAT(b.Click(image_id_), StatusIs(absl::StatusCode::kNotFound));
   }
-  EXPECT_EQ(b.metrics().Get(serving::kRedisRefusedValues).Value(), 3);
-  EXPECT_THAT(log.lines("redis.refused"), testing::SizeIs(3));
+  EXPECT_EQ(b.metrics().Get(serving::kRedisRefusedValues).Value(), 4);
+  EXPECT_THAT(log.lines("redis.refused"), testing::SizeIs(4));
 
   ASSERT_THAT(a.Embed(picture_), IsOk());
-  a.AwaitStored(4);
+  a.AwaitStored(5);
   EXPECT_THAT(b.Click(image_id_), IsOk());
 }
 

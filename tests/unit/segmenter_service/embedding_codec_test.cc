@@ -2,7 +2,9 @@
 
 #include <gmock/gmock.h>
 
+#include <cstdint>
 #include <cstring>
+#include <vector>
 
 #include "tests/testing/status_matchers.h"
 
@@ -26,7 +28,8 @@ ImageEmbedding EmbeddingOf(const NetworkSpec& spec, vision::Size size = {200, 10
   ImageEmbedding embedding{FitInput(size, spec.image_size, spec.framing).value(), {}};
   for (const FeatureShape& shape : spec.embedding) {
     std::vector<std::byte> data(shape.bytes());
-    for (std::size_t i = 0; i < data.size(); ++i) data[i] = static_cast<std::byte>(i * 7);
+    // Finite numbers of either precision: no exponent of all ones.
+    for (std::size_t i = 0; i < data.size(); ++i) data[i] = static_cast<std::byte>(i * 7 & 0x3f);
     embedding.features.maps.push_back({shape, std::move(data)});
   }
   return embedding;
@@ -62,6 +65,22 @@ TEST_P(EmbeddingCodecTest, NoOtherLengthIsTaken) {
   }
   EXPECT_THAT(DecodeEmbedding(bytes + 'x', spec, kMaxPixels),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("bytes instead of")));
+}
+
+TEST_P(EmbeddingCodecTest, NumbersThatAreNotFiniteAreNotTaken) {
+  const NetworkSpec spec = SpecOf(GetParam());
+  const std::size_t size = GetParam() == FeaturePrecision::kFloat32 ? 4 : 2;
+  // The upper bytes of infinity, minus infinity and two kinds of NaN.
+  for (const std::uint16_t upper : {0x7f80, 0xff80, 0x7fc0, 0xff81}) {
+    for (const std::size_t map : {0, 1}) {
+      ImageEmbedding embedding = EmbeddingOf(spec);
+      std::vector<std::byte>& data = embedding.features.maps[map].data;
+      std::memcpy(&data[data.size() - 3 * size - 2], &upper, sizeof upper);
+
+      EXPECT_THAT(DecodeEmbedding(EncodeEmbedding(embedding), spec, kMaxPixels),
+                  StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("not finite")));
+    }
+  }
 }
 
 TEST_P(EmbeddingCodecTest, NoOtherShapeOrFormIsTaken) {

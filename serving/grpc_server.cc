@@ -62,8 +62,11 @@ void AddFlags(GrpcServerOptions* options, FlagTable* flags) {
   flags->Add("bind", &options->bind, "Address to listen on; 0.0.0.0 for all of the machine's.");
   flags->Add("port", &options->port,
              "gRPC port; 0: any free one, named in the \"serving\" log line.", InRange(0, 65535));
+  flags->Add("metrics_bind", &options->metrics_bind,
+             "Address to serve metrics and probes on, which is never by TLS. Empty: as --bind.");
   flags->Add("metrics_port", &options->metrics_port,
-             "HTTP port of GET /metrics; 0: any free one, named in the \"serving\" log line.",
+             "HTTP port of GET /metrics, /livez and /readyz; 0: any free one, named in the "
+             "\"serving\" log line.",
              InRange(0, 65535));
   flags->Add("tls_certificate", &options->tls_certificate,
              "Serve gRPC over TLS with this certificate chain (PEM); read again when it changes. "
@@ -91,10 +94,11 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
   if (absl::Status free = CheckCanListen(options.bind, options.port, "--port"); !free.ok()) {
     return free;
   }
-  auto metrics_server = MetricsServer::Start(options.bind, options.metrics_port, *metrics);
-  if (!metrics_server.ok()) return metrics_server.status();
-
   auto started = std::unique_ptr<GrpcServer>(new GrpcServer);
+  auto metrics_server = MetricsServer::Start(
+      options.metrics_bind.empty() ? options.bind : options.metrics_bind, options.metrics_port,
+      *metrics, [&ready = started->ready_] { return ready.load(); });
+  if (!metrics_server.ok()) return metrics_server.status();
   started->metrics_server_ = *std::move(metrics_server);
   started->credentials_ = *std::move(credentials);
 
@@ -138,6 +142,7 @@ GrpcServer::~GrpcServer() {
 }
 
 void GrpcServer::SetReady(bool ready) {
+  ready_ = ready;
   server_->GetHealthCheckService()->SetServingStatus(kReadiness, ready);
   server_->GetHealthCheckService()->SetServingStatus("", ready);
 }

@@ -28,8 +28,9 @@ namespace serving {
 
 struct GrpcServerOptions {
   std::string bind = "127.0.0.1";
-  int port = 0;          // 0: any free one
-  int metrics_port = 0;  // likewise
+  int port = 0;              // 0: any free one
+  std::string metrics_bind;  // "": as `bind`
+  int metrics_port = 0;      // as `port`
   // PEM files; "": no TLS, and no certificates asked of clients.
   std::string tls_certificate;
   std::string tls_key;
@@ -69,6 +70,7 @@ class GrpcServer final : public Listener {
  private:
   GrpcServer() = default;
 
+  std::atomic<bool> ready_{false};
   std::unique_ptr<MetricsServer> metrics_server_;
   std::shared_ptr<grpc::ServerCredentials> credentials_;  // outlives server_
   std::unique_ptr<grpc::Server> server_;

@@ -14,7 +14,9 @@
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http.hpp>
 #include <chrono>
+#include <functional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 
@@ -33,16 +35,23 @@ constexpr std::chrono::seconds kPatience(10);
 constexpr int kMaxConnections = 16;  // scrapers are one or two
 
 http::response<http::string_body> Respond(const http::request<http::empty_body>& request,
-                                          const Metrics& metrics) {
+                                          const Metrics& metrics,
+                                          const std::function<bool()>& ready) {
   http::response<http::string_body> response(http::status::ok, request.version());
   response.keep_alive(false);
   response.set(http::field::content_type, "text/plain");
-  if (request.target().substr(0, request.target().find('?')) != "/metrics") {
+  const std::string_view path = request.target().substr(0, request.target().find('?'));
+  if (path != "/metrics" && path != "/livez" && path != "/readyz") {
     response.result(http::status::not_found);
-    response.body() = "only /metrics is here\n";
+    response.body() = "only /metrics, /livez and /readyz are here\n";
   } else if (request.method() != http::verb::get && request.method() != http::verb::head) {
     response.result(http::status::method_not_allowed);
     response.set(http::field::allow, "GET, HEAD");
+  } else if (path == "/livez" || (path == "/readyz" && ready())) {
+    response.body() = "ok\n";
+  } else if (path == "/readyz") {
+    response.result(http::status::service_unavailable);
+    response.body() = "starting or draining\n";
   } else {
     response.set(http::field::content_type, Metrics::kTextType);
     response.body() = metrics.Text();
@@ -56,7 +65,8 @@ http::response<http::string_body> Respond(const http::request<http::empty_body>&
 
 class MetricsServer::Impl {
  public:
-  explicit Impl(const Metrics& metrics) : metrics_(metrics), acceptor_(io_), pause_(io_) {}
+  Impl(const Metrics& metrics, std::function<bool()> ready)
+      : metrics_(metrics), ready_(std::move(ready)), acceptor_(io_), pause_(io_) {}
 
   ~Impl() {
     io_.stop();
@@ -102,7 +112,7 @@ class MetricsServer::Impl {
     http::request<http::empty_body> request;
     if (const auto [error, bytes] = co_await http::async_read(stream, buffer, request, kAwait);
         !error) {
-      const auto response = Respond(request, metrics_);
+      const auto response = Respond(request, metrics_, ready_);
       co_await http::async_write(stream, response, kAwait);
       boost::system::error_code ignored;
       stream.socket().shutdown(tcp::socket::shutdown_send, ignored);
@@ -111,6 +121,7 @@ class MetricsServer::Impl {
   }
 
   const Metrics& metrics_;
+  const std::function<bool()> ready_;
   asio::io_context io_;
   tcp::acceptor acceptor_;
   asio::steady_timer pause_;
@@ -126,8 +137,9 @@ int MetricsServer::port() const { return impl_->port(); }
 
 absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(const std::string& bind,
                                                                     int port,
-                                                                    const Metrics& metrics) {
-  auto impl = std::make_unique<Impl>(metrics);
+                                                                    const Metrics& metrics,
+                                                                    std::function<bool()> ready) {
+  auto impl = std::make_unique<Impl>(metrics, std::move(ready));
   if (const auto error = impl->Listen(bind, port)) {
     return absl::UnavailableError("cannot listen on " + JoinHostPort(bind, port) + ": " +
                                   error.message() + " (--metrics_port)");

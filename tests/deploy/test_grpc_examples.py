@@ -1,5 +1,6 @@
 """docs/grpc.md: every command in it, run by the real grpcurl against the real services."""
 
+import functools
 import os
 import re
 import shutil
@@ -7,10 +8,12 @@ import shutil
 import pytest
 
 from conftest import ROOT, run, tool
-from processes import trio
-from service import PATIENCE_S
+from processes import CHECKPOINT, trio
+from service import PATIENCE_S, Service
 
 PAGE = (ROOT / "docs/grpc.md").read_text()
+# Makes the files of the TLS examples.
+CERTIFICATES = re.search(r"```sh\n(openssl req.*?)```", PAGE, re.DOTALL).group(1)
 # (command, what it must print)
 EXAMPLES = re.findall(r"```sh\n(.*?)```\n(?:```text\n(.*?)```)?", PAGE, re.DOTALL)
 
@@ -30,8 +33,20 @@ def shell(duet, tmp_path_factory):
     log.parent.mkdir(parents=True)
     environment = {**os.environ, "PATH": f"{tool('grpcurl').parent}:{os.environ['PATH']}"}
 
+    @functools.cache
+    def detector_with_tls():
+        if not (folder / "tls.crt").exists():
+            run("bash", "-c", CERTIFICATES, cwd=folder)
+        service = Service("duet-detector", "--port=0", "--metrics_port=0", "--threads=1",
+                          f"--checkpoint={CHECKPOINT['duet-detector']}", f"--tls_certificate={folder}/tls.crt",
+                          f"--tls_key={folder}/tls.key", f"--tls_client_ca={folder}/ca.crt")
+        duet.stack.callback(service.kill)
+        service.ready()
+        return service
+
     def execute(command):
-        for port, service in (("50051", duet.detector), ("50052", duet.segmenter)):
+        detector = detector_with_tls() if "grpcurl -cacert" in command else duet.detector
+        for port, service in (("50051", detector), ("50052", duet.segmenter)):
             command = command.replace(f"localhost:{port}", f"127.0.0.1:{service.port}")
         call, look, rest = command.partition("grep ")
         result = run("bash", "-c", call, env=environment, cwd=folder)

@@ -4,6 +4,11 @@
 #include <grpcpp/create_channel.h>
 #include <grpcpp/impl/codegen/client_unary_call.h>
 
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/tcp_stream.hpp>
+#include <boost/beast/http.hpp>
 #include <future>
 #include <thread>
 
@@ -112,6 +117,33 @@ TEST_F(GrpcServerTest, LivenessIsThereFromTheStartReadinessOnlyInBetween) {
   EXPECT_EQ(Health("readiness"), "NOT_SERVING");
   EXPECT_EQ(Health(""), "NOT_SERVING");
   EXPECT_EQ(Health("no such name"), "NOT_FOUND");
+}
+
+TEST_F(GrpcServerTest, ProbesThatSpeakHttpAreAnsweredBesideTheMetrics) {
+  const auto status_of = [this](const std::string& path) {
+    namespace http = boost::beast::http;
+    boost::asio::io_context io;
+    boost::beast::tcp_stream stream(io);
+    stream.connect(
+        boost::asio::ip::tcp::endpoint(boost::asio::ip::make_address("127.0.0.1"),
+                                       static_cast<unsigned short>(server_->metrics_port())));
+    http::write(stream, http::request<http::empty_body>(http::verb::get, path, 11));
+    boost::beast::flat_buffer buffer;
+    http::response<http::string_body> response;
+    http::read(stream, buffer, response);
+    return response.result_int();
+  };
+  EXPECT_EQ(status_of("/livez"), 200);
+  EXPECT_EQ(status_of("/readyz"), 503);
+
+  server_->SetReady(true);
+  EXPECT_EQ(status_of("/readyz"), 200);
+  EXPECT_EQ(status_of("/metrics"), 200);
+  EXPECT_EQ(status_of("/other"), 404);
+
+  server_->SetReady(false);
+  EXPECT_EQ(status_of("/readyz"), 503);
+  EXPECT_EQ(status_of("/livez"), 200);
 }
 
 TEST_F(GrpcServerTest, TheCallersIdsReachTheHandlerTheLogAndTheAnswer) {

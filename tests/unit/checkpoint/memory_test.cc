@@ -83,7 +83,7 @@ TEST(CheckpointMemoryTest, APicklesBytesJustifyWhatItTakes) {
       {"values in a tuple", "(" + Repeated("]", kFile) + "t"},
       {"numbers in lists", "](" + Repeated("K\x07", kFile) + "e"},
       {"references on the stack", "]" + Repeated("2", kFile)},
-      {"references in a tuple", "](" + Repeated("2", kFile) + "t"},
+      {"references in a tuple", "(]" + Repeated("2", kFile) + "t"},
       {"references from the memo", "]q\x01](" + Repeated("h\x01", kFile) + "e"},
       {"a list that holds itself, often", "]" + Repeated("2a", kFile)},
       {"marks", Repeated("(", kFile)},
@@ -101,9 +101,12 @@ TEST(CheckpointMemoryTest, APicklesBytesJustifyWhatItTakes) {
 // However long the file, which may be a few gigabytes of storages.
 TEST(CheckpointMemoryTest, APickleHasALimitOfItsOwn) {
   constexpr std::size_t kMost = std::size_t{400} << 20;  // PickleLimits' three, grown and copied
-  for (const char* what : {"]", "]\x94", "](2222222222222222t", "("}) {
-    const std::string bytes = Program(Repeated(what, std::size_t{20} << 20));
-    EXPECT_LT(PeakOf([&] { (void)ReadPickle(bytes); }), kMost) << what;
+  constexpr std::size_t kLong = std::size_t{32} << 20;
+  for (const std::string& program :
+       {Repeated("]", kLong), Repeated("]\x94", kLong), "]" + Repeated("\x94", kLong),
+        "(]" + Repeated("2", kLong) + "t", Repeated("(", kLong)}) {
+    const std::string bytes = Program(program);
+    EXPECT_LT(PeakOf([&] { (void)ReadPickle(bytes); }), kMost) << program.substr(0, 3);
   }
 }
 

@@ -40,8 +40,8 @@ absl::StatusOr<ImageHeader> ReadImageHeader(std::string_view bytes, const ImageL
 
 // Decodes to 8-bit BGR (CV_8UC3), upright, as cv2.imread(IMREAD_COLOR) does: grey is replicated,
 // alpha dropped, 16 bits reduced to 8. InvalidArgument for what ReadImageHeader refuses and for
-// damaged data; a cut-off file is damaged, though OpenCV and browsers would show it with a grey
-// bottom. Thread-safe.
+// damaged data, ResourceExhausted without memory; a cut-off file is damaged, though OpenCV and
+// browsers would show it with a grey bottom. Thread-safe.
 absl::StatusOr<cv::Mat> DecodeImage(std::string_view bytes, const ImageLimits& limits);
 
 }  // namespace vision

@@ -47,8 +47,8 @@ bool IsHashed(const std::string& directory) {
   return false;
 }
 
-// As OpenSSL finds them; but a whole bundle, which takes a tenth of a second, is read only if there
-// is no directory.
+// As OpenSSL finds them; but a whole bundle, which takes tens of milliseconds, is read only if
+// there is no directory.
 absl::Status AddSystemAuthorities(X509_STORE* store) {
   const std::string file = Variable("SSL_CERT_FILE");
   const std::string directories = Variable("SSL_CERT_DIR");

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <thread>
 
+#include "serving/descriptors.h"
 #include "serving/exceptions.h"
 
 namespace serving {
@@ -166,6 +167,7 @@ int RunProcess(FlagTable& flags, int argc, char** argv, const ProcessOptions& op
   SetLogLevel(options.log_level);
   RouteCerrToLog();
   signal(SIGPIPE, SIG_IGN);
+  RaiseDescriptorLimit();
   Process process(options, Clock::Real());
   StopSignals signals([&process](int signal) {
     LogLine("signal").Str("name", signal == SIGTERM ? "SIGTERM" : "SIGINT");

@@ -108,6 +108,7 @@ class Collector : public pugi::xml_tree_walker {
  private:
   struct ParsedControl {
     Control control;
+    std::vector<Label> labels;
     std::vector<std::string> to_names;
     bool has_labels;
   };
@@ -179,7 +180,7 @@ class Collector : public pugi::xml_tree_walker {
       for (pugi::xml_node at = node.parent(); at; at = at.parent()) {
         if (at != owner.node) continue;
         return owner.where == &labels_tags_ ? &labels_tags_[owner.index].labels
-                                            : &controls_[owner.index].control.labels;
+                                            : &controls_[owner.index].labels;
       }
     }
     return nullptr;
@@ -204,20 +205,28 @@ absl::StatusOr<LabelConfig> Collector::Finish() {
   config.images = std::move(images_);
   absl::flat_hash_set<std::string> image_names;
   for (const ImageTag& image : config.images) image_names.insert(image.name);
-  std::size_t labels = 0;  // copies included
+  std::vector<LabelList> shared;  // of labels_tags_
+  for (LabelsTag& tag : labels_tags_) {
+    tag.labels.shrink_to_fit();
+    shared.emplace_back(std::move(tag.labels));
+  }
+  std::size_t labels = 0;  // those that are shared count as often as they are
   for (ParsedControl& parsed : controls_) {
     if (parsed.control.name.empty()) continue;
+    parsed.labels.shrink_to_fit();
+    parsed.control.labels = std::move(parsed.labels);
     for (const std::string& to_name : parsed.to_names) {
       if (!image_names.contains(to_name)) continue;
       Control control = parsed.control;
       control.to_name = to_name;
       if (!parsed.has_labels) {
-        for (const LabelsTag& tag : labels_tags_) {
+        for (std::size_t i = 0; i < labels_tags_.size(); ++i) {
+          const LabelsTag& tag = labels_tags_[i];
           if (tag.name.empty() ||
               std::find(tag.to_names.begin(), tag.to_names.end(), to_name) == tag.to_names.end()) {
             continue;
           }
-          control.labels = tag.labels;
+          control.labels = shared[i];
           control.labels_name = tag.name;
           break;
         }
@@ -309,6 +318,24 @@ bool LabelConfig::has_smart_control(std::string_view image) const {
   return std::any_of(controls.begin(), controls.end(), [image](const Control& control) {
     return control.smart && control.to_name == image;
   });
+}
+
+std::size_t LabelConfig::memory_bytes() const {
+  std::size_t bytes = images.capacity() * sizeof(ImageTag) + controls.capacity() * sizeof(Control);
+  for (const ImageTag& image : images) bytes += image.name.capacity() + image.value.capacity();
+  absl::flat_hash_set<const Label*> counted;
+  for (const Control& control : controls) {
+    bytes += control.name.capacity() + control.to_name.capacity() + control.type.capacity() +
+             control.labels_name.capacity();
+    if (!counted.insert(control.labels.begin()).second) continue;
+    for (const Label& label : control.labels) {
+      bytes += sizeof(Label) + label.value.capacity() + label.alias.capacity();
+      for (const std::string& text : label.predicted_values) {
+        bytes += sizeof(std::string) + text.capacity();
+      }
+    }
+  }
+  return bytes;
 }
 
 absl::StatusOr<LabelConfig> ParseLabelConfig(std::string_view xml,

@@ -9,8 +9,11 @@
 #include <absl/status/statusor.h>
 
 #include <boost/json/object.hpp>
+#include <cstddef>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace gateway::label_studio {
@@ -27,6 +30,23 @@ struct Label {
   std::vector<std::string> predicted_values;  // attribute predicted_values="a,b"
 };
 
+// Labels that several controls may have in common; copies share them.
+class LabelList {
+ public:
+  LabelList() = default;
+  LabelList(std::vector<Label> labels)  // NOLINT: a vector is a list
+      : labels_(std::make_shared<const std::vector<Label>>(std::move(labels))) {}
+
+  const Label* begin() const { return labels_ == nullptr ? nullptr : labels_->data(); }
+  const Label* end() const { return begin() + size(); }
+  std::size_t size() const { return labels_ == nullptr ? 0 : labels_->size(); }
+  bool empty() const { return size() == 0; }
+  const Label& operator[](std::size_t i) const { return (*labels_)[i]; }
+
+ private:
+  std::shared_ptr<const std::vector<Label>> labels_;
+};
+
 // One control tag that draws regions on an image, e.g. <BrushLabels name="brush" toName="image">.
 struct Control {
   ControlKind kind = ControlKind::kRectangle;
@@ -37,7 +57,7 @@ struct Control {
   bool smart_only = false;
   // Of the control itself, or of the <Labels> beside it if the tag is a plain <Rectangle>, <Brush>,
   // ...
-  std::vector<Label> labels;
+  LabelList labels;
   // Plain tags only: the name of the <Labels> tag of the same image. Their regions are written as
   // two results of one id: the shape, and the labels.
   std::string labels_name;
@@ -60,9 +80,13 @@ struct LabelConfig {
   // its image.
   bool has_smart_control() const;
   bool has_smart_control(std::string_view image) const;
+
+  // Bytes that it takes, about.
+  std::size_t memory_bytes() const;
 };
 
 struct LabelConfigLimits {
+  // The largest that one meets: two controls with the 21,841 classes of ImageNet-21k have 2.6 MB.
   std::size_t max_bytes = 4 << 20;
   int max_depth = 64;
   std::size_t max_controls = 1000;  // images and controls

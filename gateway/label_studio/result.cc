@@ -366,6 +366,12 @@ Regions MakeAnswer(const InteractivePrompt& prompt, const AnswerTarget& target,
   return regions;
 }
 
+std::size_t EmissionPlan::memory_bytes() const {
+  std::size_t bytes = targets_.capacity() * sizeof(Target);
+  for (const Target& target : targets_) bytes += target.labels.memory_bytes();
+  return bytes;
+}
+
 std::string PredictionJson(const Regions& regions, std::string_view model_version) {
   std::string json = StrCat("{\"result\":[", regions.json, "],\"score\":");
   AppendJsonNumber(regions.count == 0 ? 0 : regions.score_sum / regions.count, &json);
@@ -375,7 +381,7 @@ std::string PredictionJson(const Regions& regions, std::string_view model_versio
   return json;
 }
 
-std::string PredictResponseJson(const std::vector<std::string>& predictions,
+std::string PredictResponseJson(std::vector<std::string> predictions,
                                 std::string_view model_version) {
   std::size_t bytes = 64 + model_version.size();
   for (const std::string& prediction : predictions) bytes += prediction.size() + 1;
@@ -384,7 +390,7 @@ std::string PredictResponseJson(const std::vector<std::string>& predictions,
   json.append("{\"results\":[");
   for (std::size_t i = 0; i < predictions.size(); ++i) {
     if (i > 0) json.push_back(',');
-    json.append(predictions[i]);
+    json.append(std::exchange(predictions[i], {}));  // not both for long
   }
   json.append("],\"model_version\":");
   AppendJsonString(model_version, &json);

@@ -54,6 +54,8 @@ class EmissionPlan {
   };
   const std::vector<Target>& targets() const { return targets_; }
   const ImageTag& image() const { return *image_; }
+  // Without the config, about.
+  std::size_t memory_bytes() const;
 
  private:
   std::vector<Target> targets_;
@@ -98,7 +100,7 @@ std::string PredictionJson(const Regions& regions, std::string_view model_versio
 
 // {"results":[...],"model_version":"..."} from one item a task, in the tasks' order; "{}" stands
 // for a task to be asked again.
-std::string PredictResponseJson(const std::vector<std::string>& predictions,
+std::string PredictResponseJson(std::vector<std::string> predictions,
                                 std::string_view model_version);
 
 }  // namespace gateway::label_studio

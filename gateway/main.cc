@@ -20,6 +20,7 @@
 #include "gateway/http/server.h"
 #include "gateway/media/image_fetcher.h"
 #include "gateway/options.h"
+#include "serving/descriptors.h"
 #include "serving/host_port.h"
 #include "serving/log.h"
 #include "serving/process.h"
@@ -145,6 +146,7 @@ absl::Status Run(Options& options, serving::Process& process) {
   gateway::handlers::AddRoutes(gateway, router);
   options.http.tls = *std::move(tls);
   gateway::handlers::Observe(gateway, options.http);
+  gateway::FitConnections(serving::DescriptorLimit(), &options.http);
   auto server = gateway::http::Server::Start(io, router, options.http);
   if (!server.ok()) return server.status();
   serving::WarnIfOpenPlaintext(

@@ -1,5 +1,7 @@
 #include "gateway/options.h"
 
+#include <absl/strings/str_join.h>
+
 #include <algorithm>
 #include <boost/asio/buffer.hpp>
 #include <chrono>
@@ -8,6 +10,7 @@
 
 #include "gateway/text.h"
 #include "serving/cpu.h"
+#include "serving/log.h"
 #include "serving/tls_files.h"
 
 namespace gateway {
@@ -141,7 +144,18 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
              InRange(1, 256));
   flags->Add("max_connections", &options->http.max_connections, "HTTP connections open at once.",
              InRange(1, 1 << 20));
-  flags->Add("max_body_mb", &options->max_body_mb, "Largest HTTP request.", InRange(1, 1024));
+  flags->Add("max_body_mb", &options->max_body_mb,
+             "Largest HTTP request; most kinds may only be smaller.", InRange(1, 1024));
+  flags->Add("request_memory_mb", &options->request_memory_mb,
+             "Memory for the HTTP requests that are read and answered at once, and for what is "
+             "parsed of them; beyond it: 503.",
+             InRange(1, 1 << 20));
+  flags->Add("max_answer_mb", &options->max_answer_mb,
+             "Largest answer to a batch; the tasks beyond it are left for the next time.",
+             InRange(1, 1024));
+  flags->Add("allowed_hosts", &options->allowed_hosts,
+             "Names by which browsers may address this server besides IP addresses and localhost. "
+             "Empty: any, or none if it listens on loopback only. Programs may use any name.");
   flags->Add("max_message_mb", &options->max_message_mb, "Largest gRPC message, hence image.",
              InRange(2, 1024));
   serving::AddFlags(&options->process, flags);
@@ -208,6 +222,19 @@ absl::Status CheckLabelStudio(Options& options) {
 absl::Status Check(Options& options) {
   options.http.port = static_cast<std::uint16_t>(options.port);
   options.http.max_body_bytes = static_cast<std::size_t>(options.max_body_mb) << 20;
+  options.http.request_memory_bytes = static_cast<std::size_t>(options.request_memory_mb) << 20;
+  if (options.request_memory_mb < options.max_body_mb) {
+    return absl::InvalidArgumentError(StrCat("--request_memory_mb is ", options.request_memory_mb,
+                                             ", less than --max_body_mb, which is ",
+                                             options.max_body_mb));
+  }
+  options.gateway.max_answer_bytes = static_cast<std::size_t>(options.max_answer_mb) << 20;
+  options.gateway.own_names = http::OwnNamesOf(options.allowed_hosts, options.http.bind);
+  if (options.gateway.own_names.names.size() != options.allowed_hosts.size()) {
+    return absl::InvalidArgumentError(StrCat("--allowed_hosts is ",
+                                             absl::StrJoin(options.allowed_hosts, ","),
+                                             "; needed: host names, separated by commas"));
+  }
   if (options.io_threads == 0) {
     options.io_threads = std::max(1, serving::ReadCpuBudget().threads() / 2);
   }
@@ -229,6 +256,19 @@ absl::Status Check(Options& options) {
   }
   options.gateway.address_policy = *std::move(policy);
   return CheckLabelStudio(options);
+}
+
+void FitConnections(int descriptor_limit, http::ServerOptions* http) {
+  // Transfers of images, channels to services, Redis, libraries and files.
+  constexpr int kOthers = 256;
+  const int room = std::max(descriptor_limit / 2, descriptor_limit - kOthers);
+  if (http->max_connections <= room) return;
+  serving::LogLine("connections.limited", serving::LogLevel::kWarning)
+      .Int("max_connections", http->max_connections)
+      .Int("descriptors", descriptor_limit)
+      .Int("connections", room)
+      .Str("remedy", "Raise the process's limit of open files (ulimit -n).");
+  http->max_connections = room;
 }
 
 absl::StatusOr<std::function<std::shared_ptr<boost::asio::ssl::context>()>> LoadTls(

@@ -28,6 +28,9 @@ struct Options {
   int io_threads = 0;  // 0: what Check chooses
   int compute_threads = 2;
   int max_body_mb = 64;
+  int request_memory_mb = 256;
+  int max_answer_mb = 128;
+  std::vector<std::string> allowed_hosts;
   int max_message_mb = 64;
   int predict_deadline_s = 90;
   double score_threshold = 0.5;
@@ -59,6 +62,9 @@ void AddFlags(Options* options, serving::FlagTable* flags);
 // Carries parsed values over into the parts, and reads the files of secrets. InvalidArgument names
 // the flag that lacks its partner or has an unusable value; never a secret.
 absl::Status Check(Options& options);
+
+// Lowers max_connections to what file descriptors allow beside images, services and files; logs it.
+void FitConnections(int descriptor_limit, http::ServerOptions* http);
 
 // The context of the next HTTPS connection, from what the files hold then (serving/tls_files.h);
 // null without --tls_certificate. InvalidArgument names the file that can't be used.

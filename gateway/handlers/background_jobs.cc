@@ -1,5 +1,7 @@
 #include "gateway/handlers/background_jobs.h"
 
+#include <absl/container/flat_hash_set.h>
+
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
@@ -54,30 +56,36 @@ BackgroundJobs::BackgroundJobs(asio::any_io_executor executor, Predictor& predic
       predictor_(predictor),
       api_(api),
       metrics_(metrics),
-      options_(options) {}
+      options_(options),
+      wake_(executor_) {}
 
 std::string BackgroundJobs::KeyOf(const PredictJob& job, std::int64_t task_id) {
   return StrCat(task_id, "\n", job.model_version, "\n", job.label_studio.url);
 }
 
 BackgroundJobs::Added BackgroundJobs::Add(const PredictJob& job, std::string_view project_id,
-                                          std::vector<label_studio::Task> tasks, std::size_t bytes,
+                                          const std::vector<const label_studio::Task*>& tasks,
                                           const RequestClaims& claims) {
-  if (tasks.empty()) return {};
-  const std::size_t bytes_each = bytes / tasks.size();
   const auto added = std::make_shared<Job>(job, project_id, claims_->NewOwner());
   const std::lock_guard lock(mutex_);
   if (stopping_) return {};
-  for (label_studio::Task& task : tasks) {
-    if (waiting_tasks_ >= options_.max_tasks || waiting_bytes_ + bytes_each > options_.max_bytes) {
+  std::size_t project_bytes = ProjectBytes();
+  const bool has_company = std::any_of(running_.begin(), running_.end(), [&](const JobPtr& other) {
+    return other->project == job.project;
+  });
+  if (!has_company) project_bytes += job.project->memory_bytes();
+  for (const label_studio::Task* task : tasks) {
+    std::string key = KeyOf(job, task->id);
+    const std::size_t bytes = MemoryOf(*task) + sizeof(Item) + 2 * key.size();
+    if (waiting_tasks_ >= options_.max_tasks ||
+        waiting_bytes_ + project_bytes + bytes > options_.max_bytes) {
       break;
     }
-    std::string key = KeyOf(job, task.id);
     // Otherwise it was answered elsewhere meanwhile.
     if (!claims_->HandOver(key, claims.owner(), added->owner)) continue;
     ++waiting_tasks_;
-    waiting_bytes_ += bytes_each;
-    added->waiting.push_back({.task = std::move(task), .key = std::move(key), .bytes = bytes_each});
+    waiting_bytes_ += bytes;
+    added->waiting.push_back({.task = Detached(*task), .key = std::move(key), .bytes = bytes});
   }
   added->total = added->waiting.size();
   if (added->total == 0) return {};
@@ -227,7 +235,7 @@ std::optional<BackgroundJobs::Assignment> BackgroundJobs::Take() {
     Assignment assignment{job, job->project, std::move(job->waiting.front())};
     job->waiting.pop_front();
     --waiting_tasks_;
-    waiting_bytes_ -= assignment.item.bytes;
+    waiting_bytes_ -= assignment.item.waiting_bytes();
     ++job->in_work;
     ++in_work_;
     last_begun_ = now;
@@ -238,14 +246,29 @@ std::optional<BackgroundJobs::Assignment> BackgroundJobs::Take() {
   return std::nullopt;
 }
 
-// Whoever is idle until then is no worker: the timer hires new ones.
+// Whoever is idle until then is no worker: the timer hires new ones. Several that find nothing to
+// do ask for the same timer; with one each they would double in number with every turn.
 void BackgroundJobs::StartWorkersAt(absl::Time time) {
-  const auto timer = std::make_shared<asio::steady_timer>(
-      executor_, absl::ToChronoMilliseconds(time - absl::Now()) + std::chrono::milliseconds(1));
-  timer->async_wait([this, timer](const boost::system::error_code&) {
+  if (time >= wakes_at_) return;
+  wakes_at_ = time;
+  wake_.expires_after(absl::ToChronoMilliseconds(time - absl::Now()) +
+                      std::chrono::milliseconds(1));
+  wake_.async_wait([this, time](const boost::system::error_code&) {
     const std::lock_guard lock(mutex_);
+    if (wakes_at_ != time) return;  // an earlier one took its place
+    ++wakeups_;
+    wakes_at_ = absl::InfiniteFuture();
     StartWorkers();
   });
+}
+
+std::size_t BackgroundJobs::ProjectBytes() const {
+  absl::flat_hash_set<const Project*> counted;
+  std::size_t bytes = 0;
+  for (const JobPtr& job : running_) {
+    if (counted.insert(job->project.get()).second) bytes += job->project->memory_bytes();
+  }
+  return bytes;
 }
 
 bool BackgroundJobs::IsWanted(const Job& job, const Item& item) const {
@@ -340,7 +363,9 @@ void BackgroundJobs::Settle(Assignment assignment, const Outcome& outcome) {
   if (outcome.ending == Ending::kTryAgain && job.state == State::kRunning) {
     // Behind the others: what fails for a reason of its own doesn't hold them up.
     ++waiting_tasks_;
-    waiting_bytes_ += item.bytes;
+    // What can't be stored is computed again rather than kept if there is too much of it.
+    if (waiting_bytes_ + item.waiting_bytes() > options_.max_bytes) item.prediction = std::string();
+    waiting_bytes_ += item.waiting_bytes();
     job.waiting.push_back(std::move(item));
     Pause(job);
   } else {
@@ -368,7 +393,7 @@ void BackgroundJobs::Pause(Job& job) {
 
 void BackgroundJobs::LetGo(const Job& job, const Item& item) {
   --waiting_tasks_;
-  waiting_bytes_ -= item.bytes;
+  waiting_bytes_ -= item.waiting_bytes();
   claims_->Release(item.key, job.owner);
 }
 

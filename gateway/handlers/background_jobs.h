@@ -22,6 +22,7 @@
 #include <atomic>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/json/array.hpp>
 #include <condition_variable>
 #include <cstdint>
@@ -42,9 +43,10 @@
 namespace gateway::handlers {
 
 struct BackgroundOptions {
-  int concurrency = 2;                // tasks in work at once, of all jobs
-  std::size_t max_tasks = 100'000;    // waiting, in all jobs; further ones are refused
-  std::size_t max_bytes = 256 << 20;  // of the waiting tasks' JSON, about
+  int concurrency = 2;              // tasks in work at once, of all jobs
+  std::size_t max_tasks = 100'000;  // waiting, in all jobs; further ones are refused
+  // Of memory for the waiting tasks and their label configs, about; likewise.
+  std::size_t max_bytes = 256 << 20;
   absl::Duration task_deadline = absl::Seconds(90);  // of one try at a task
   int max_tries = 20;                                // at one task
   absl::Duration first_pause = absl::Seconds(1);
@@ -82,9 +84,9 @@ class BackgroundJobs {
     std::string job_id;     // "" if nothing was added
     std::size_t added = 0;  // the first ones; the others found no room
   };
-  // Takes over the claims of those that are added. `bytes`: size of the tasks' JSON, about.
+  // Takes over the claims of those that are added, which are copied: their memory is the request's.
   Added Add(const PredictJob& job, std::string_view project_id,
-            std::vector<label_studio::Task> tasks, std::size_t bytes, const RequestClaims& claims);
+            const std::vector<const label_studio::Task*>& tasks, const RequestClaims& claims);
 
   // The task has got its prediction in another way: whoever works on it need not store another.
   void AnsweredElsewhere(const PredictJob& job, std::int64_t task_id);
@@ -93,6 +95,9 @@ class BackgroundJobs {
   boost::json::array Describe() const;
   // Nothing of the job is stored from now on. False if there is no such job that waits or runs.
   bool Cancel(std::string_view job_id);
+
+  // How often the clock has made idle workers look for work.
+  std::int64_t wakeups() const { return wakeups_; }
 
   // No task is begun any more.
   void Stop();
@@ -106,9 +111,11 @@ class BackgroundJobs {
   struct Item {
     label_studio::Task task;
     std::string key;
-    std::size_t bytes = 0;
+    std::size_t bytes = 0;  // without the prediction
     int tries = 0;
     std::string prediction = "";  // computed and not stored yet; "": not computed
+
+    std::size_t waiting_bytes() const { return bytes + prediction.capacity(); }
   };
   struct Job {
     Job(const PredictJob& job, std::string_view project_id, TaskClaims::Owner owner);
@@ -156,6 +163,7 @@ class BackgroundJobs {
   void StartWorkers();
   std::optional<Assignment> Take();
   void StartWorkersAt(absl::Time time);
+  std::size_t ProjectBytes() const;
   void Settle(Assignment assignment, const Outcome& outcome);
   void Pause(Job& job);
   void LetGo(const Job& job, const Item& item);  // one that waits
@@ -177,6 +185,9 @@ class BackgroundJobs {
   std::deque<JobPtr> running_;  // in the order of their turns
   std::deque<JobPtr> ended_;    // newest first
   int workers_ = 0;
+  boost::asio::steady_timer wake_;  // the only one: idle workers end, and it starts others
+  absl::Time wakes_at_ = absl::InfiniteFuture();
+  std::atomic<std::int64_t> wakeups_ = 0;
   absl::Time last_begun_ = absl::InfinitePast();  // when a task was, or a first job came
   std::size_t waiting_tasks_ = 0, waiting_bytes_ = 0, in_work_ = 0;
 };

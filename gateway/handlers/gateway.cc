@@ -2,20 +2,17 @@
 
 #include <absl/strings/str_join.h>
 
+#include <stdexcept>
 #include <vector>
 
 #include "gateway/handlers/basic_auth.h"
 #include "gateway/handlers/metrics.h"
+#include "gateway/handlers/route_policy.h"
 #include "gateway/text.h"
 #include "serving/log.h"
 
 namespace gateway::handlers {
 namespace {
-
-// Probes and scrapers carry no credentials, and Label Studio sends event webhooks without any.
-bool NeedsNoAuth(std::string_view route) {
-  return route == "/livez" || route == "/readyz" || route == "/metrics" || route == "/webhook";
-}
 
 // Too frequent to be worth a line each.
 bool IsPolled(std::string_view route) {
@@ -101,15 +98,23 @@ void AddRoutes(Gateway& gateway, http::Router& router) {
   router.set_prefix_rule([](std::string_view prefix, const http::Route& route) {
     return prefix.empty() || route.pattern != "/" || ProfileName(prefix).has_value();
   });
+  router.LimitBodies([](const http::Route& route) {
+    const RoutePolicy* const policy = PolicyOf(route.method, route.pattern);
+    if (policy == nullptr) throw std::logic_error(route.pattern + " is not in route_policy.cc");
+    return policy->max_body_bytes;
+  });
   const std::string& user = gateway.options.basic_auth_user;
   router.set_gate([&gateway, wanted = !user.empty()](
-                      const http::Request& request,
-                      const http::Context& context) -> std::optional<http::Response> {
+                      const http::Request& request, const http::Context& context,
+                      const http::Route& route) -> std::optional<http::Response> {
+    const RoutePolicy& policy = *PolicyOf(route.method, route.pattern);
+    auto refused = Refuse(policy, request, gateway.options.own_names);
+    if (refused && refused->status == 403) return refused;
     const auto accepts = [&] {
       return AcceptsBasicAuth(request.Header("Authorization"), gateway.options.basic_auth_user,
                               gateway.options.basic_auth_password->value());
     };
-    if (wanted && !NeedsNoAuth(context.route) && !accepts()) {
+    if (wanted && policy.needs_credentials && !accepts()) {
       http::Response refusal =
           http::ErrorResponse(401, "User name and password are missing or wrong.");
       refusal.headers.emplace_back("WWW-Authenticate", "Basic realm=\"duet\", charset=\"UTF-8\"");
@@ -118,7 +123,7 @@ void AddRoutes(Gateway& gateway, http::Router& router) {
     if (gateway.profiles.ForPrefix(context.prefix) == nullptr) {
       return http::ErrorResponse(404, UnknownProfile(gateway.profiles, context.prefix));
     }
-    return std::nullopt;
+    return refused;
   });
 }
 

@@ -24,7 +24,9 @@
 #include "gateway/handlers/prefetcher.h"
 #include "gateway/handlers/profiles.h"
 #include "gateway/handlers/project.h"
+#include "gateway/handlers/project_cache.h"
 #include "gateway/handlers/settings_store.h"
+#include "gateway/http/cross_site.h"
 #include "gateway/http/router.h"
 #include "gateway/http/server.h"
 #include "gateway/label_studio_api/label_studio_api.h"
@@ -45,8 +47,12 @@ struct GatewayOptions {
   std::shared_ptr<const serving::Secret> basic_auth_password;
   // Label Studio gives up after 100 s.
   std::chrono::milliseconds predict_deadline = std::chrono::seconds(90);
+  // Of this server, as browsers may address it (http/cross_site.h).
+  http::OwnNames own_names;
   // Tasks of one request in work at once: some are fetched while others are computed.
   int batch_concurrency = 8;
+  // Of a batch's predictions; what comes beyond is left for the next time.
+  std::size_t max_answer_bytes = 128 << 20;
   BackgroundOptions background;
   PrefetchOptions prefetch;
 };
@@ -67,8 +73,8 @@ struct Gateway {
         predictor(fetcher, pool, metrics),
         label_studio_api(this->options.network, this->options.address_policy),
         jobs(executor, predictor, label_studio_api, metrics, this->options.background),
-        prefetcher(executor, predictor, label_studio_api, memory, metrics, this->options.prefetch) {
-  }
+        prefetcher(executor, predictor, label_studio_api, projects, pool, metrics,
+                   this->options.prefetch) {}
 
   // REQUIRES: the gate has let the request pass.
   const Profile& ProfileOf(const http::Context& context) const {
@@ -97,6 +103,7 @@ struct Gateway {
   boost::asio::thread_pool& pool;  // for computing
   serving::Metrics& metrics;
   ProjectMemory memory;
+  ProjectCache projects;
   SettingsStore settings_store;
   Predictor predictor;
   label_studio_api::LabelStudioApi label_studio_api;
@@ -106,7 +113,7 @@ struct Gateway {
   const std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
 };
 
-// All routes, the prefix rule, and the gate (profile known, basic auth). `gateway` outlives the
+// All routes, the prefix rule, and the gate (route_policy.h, profile known). `gateway` outlives the
 // router.
 void AddRoutes(Gateway& gateway, http::Router& router);
 
@@ -129,9 +136,9 @@ boost::json::object NotTrained();
 extern const std::string_view kOpenApi;
 
 // A route's handler out of one that takes the gateway, too.
-template <typename Handler>
-auto WithGateway(Gateway& gateway, Handler handler) {
-  return [&gateway, handler](const http::Request& request, http::Context& context) {
+template <typename Request>
+auto WithGateway(Gateway& gateway, auto(*handler)(Gateway&, Request&, http::Context&)) {
+  return [&gateway, handler](Request& request, http::Context& context) {
     return handler(gateway, request, context);
   };
 }

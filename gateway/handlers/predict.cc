@@ -3,15 +3,18 @@
 // Label Studio doesn't say whether somebody looks at a task: a batch of one and an opened task are
 // the same request. One task is taken as opened (docs/adr/0501-one-task-is-opened.md).
 //
-// Of a batch, what isn't done by the deadline is {}; with background=push it goes on as a
-// background job, and so do tasks that failed because a service is away.
+// Of a batch, what isn't done by the deadline, or would make the answer too large, is {}; with
+// background=push it goes on as a background job, and so do tasks that failed because a service is
+// away.
 #include <absl/status/statusor.h>
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "gateway/handlers/body.h"
 #include "gateway/handlers/concurrency.h"
 #include "gateway/handlers/gateway.h"
 #include "gateway/handlers/metrics.h"
@@ -30,9 +33,6 @@ using http::Request;
 using http::Response;
 using std::chrono::system_clock;
 
-// Parsing takes longer than a switch of threads from here on.
-constexpr std::size_t kLargeBody = 64 << 10;
-
 absl::Status About(const label_studio::Task& task, const absl::Status& status) {
   return {status.code(), StrCat("task ", task.id, ": ", status.message())};
 }
@@ -50,20 +50,12 @@ void NoteTimings(const PredictJob& job) {
   job.request.NoteNum("encode_ms", job.timings->encode_ms);
 }
 
-awaitable<absl::StatusOr<label_studio::PredictRequest>> Parse(Gateway& gateway,
-                                                              const Request& request) {
-  const auto parse = [&request] { return label_studio::ParsePredictRequest(request.body); };
-  if (request.body.size() < kLargeBody) co_return parse();
-  auto parsing = OnPool(gateway.pool, parse);
-  co_return co_await std::move(parsing);
-}
-
 absl::StatusOr<PredictJob> MakeJob(Gateway& gateway, const label_studio::PredictRequest& request,
+                                   absl::StatusOr<std::shared_ptr<Project>> project,
                                    const Gateway::SetUp& set_up, Context& context) {
   const Profile& profile = gateway.ProfileOf(context);
   const Settings& settings = set_up.settings;
   if (request.label_config.empty()) return absl::InvalidArgumentError("label_config is missing");
-  auto project = gateway.memory.Get(request.label_config, settings);
   if (!project.ok()) {
     return absl::Status(project.status().code(),
                         StrCat("label_config: ", project.status().message()));
@@ -89,10 +81,9 @@ absl::StatusOr<PredictJob> MakeJob(Gateway& gateway, const label_studio::Predict
   return job;
 }
 
-Response ResultsResponse(const std::vector<std::string>& predictions,
-                         const std::string& model_version) {
+Response ResultsResponse(std::vector<std::string> predictions, const std::string& model_version) {
   Response response;
-  response.body = label_studio::PredictResponseJson(predictions, model_version);
+  response.body = label_studio::PredictResponseJson(std::move(predictions), model_version);
   return response;
 }
 
@@ -104,25 +95,54 @@ awaitable<Response> PredictOne(Gateway& gateway, const label_studio::PredictRequ
   const bool interactive = request.interactive();
   auto work = interactive ? gateway.predictor.Answer(task, request.context, job)
                           : gateway.predictor.Predict(task, job);
-  const auto prediction = co_await std::move(work);
+  auto prediction = co_await std::move(work);
   CountTask(gateway, interactive ? "interactive" : "opened", prediction.status());
   if (!prediction.ok()) {
     co_return http::ErrorResponse(About(task, prediction.status()));
   }
   if (!interactive) gateway.jobs.AnsweredElsewhere(job, task.id);
-  const std::vector<std::string> predictions = {*prediction};
-  co_return ResultsResponse(predictions, job.model_version);
+  std::vector<std::string> predictions = {*std::move(prediction)};
+  co_return ResultsResponse(std::move(predictions), job.model_version);
 }
+
+// What a batch was left without, by what another try promises.
+struct Failures {
+  std::array<std::size_t, 3> count = {};   // by Outlook
+  std::array<absl::Status, 3> first = {};  // likewise
+
+  void Add(const label_studio::Task& task, const absl::Status& status) {
+    const auto outlook = static_cast<std::size_t>(OutlookOf(status));
+    if (count[outlook]++ == 0) first[outlook] = About(task, status);
+  }
+  std::size_t total() const { return count[0] + count[1] + count[2]; }
+
+  // REQUIRES: all tasks of the batch failed. 503 if waiting may help one of them; 500 if Duet is at
+  // fault; else 422, since each has a reason of its own and none goes away by asking again.
+  Response ToResponse() const {
+    const auto sentence = [this](std::string_view what, Outlook outlook) {
+      return StrCat("all ", total(), " tasks failed", what, "; the first one, ",
+                    first[static_cast<std::size_t>(outlook)].message());
+    };
+    if (count[static_cast<std::size_t>(Outlook::kLater)] > 0) {
+      return http::ErrorResponse(absl::UnavailableError(sentence("", Outlook::kLater)));
+    }
+    if (count[static_cast<std::size_t>(Outlook::kDefect)] > 0) {
+      return http::ErrorResponse(500, sentence(" by a fault of Duet's", Outlook::kDefect));
+    }
+    return http::ErrorResponse(422, sentence(" for good", Outlook::kNever));
+  }
+};
 
 // As many items as tasks, in order. A task that failed, or that a background job does, is {}: Label
 // Studio keeps the others and asks again for it.
-awaitable<Response> PredictBatch(Gateway& gateway, label_studio::PredictRequest& request,
-                                 std::size_t request_bytes, PredictJob& job) {
+awaitable<Response> PredictBatch(Gateway& gateway, const label_studio::PredictRequest& request,
+                                 PredictJob& job) {
   std::vector<std::string> predictions(request.tasks.size(), "{}");
-  std::size_t failed = 0;
-  std::size_t late = 0;       // of `failed`, not begun at the deadline
-  std::size_t elsewhere = 0;  // in somebody else's hands, for this very version
-  absl::Status first_failure;
+  Failures failures;
+  std::size_t late = 0;          // of them, not begun at the deadline
+  std::size_t elsewhere = 0;     // in somebody else's hands, for this very version
+  std::size_t answer_bytes = 0;  // of `predictions`
+  bool full = false;
   std::vector<std::size_t> left;  // for the background
   RequestClaims claims(gateway.jobs.claims());
   const std::function<awaitable<void>(std::size_t)> one = [&](std::size_t i) -> awaitable<void> {
@@ -131,19 +151,27 @@ awaitable<Response> PredictBatch(Gateway& gateway, label_studio::PredictRequest&
       ++elsewhere;
       co_return;
     }
+    const absl::Status no_room =
+        absl::ResourceExhaustedError("the batch's answer is as large as it may be");
     absl::StatusOr<std::string> prediction =
-        absl::DeadlineExceededError("the batch ran out of time");
-    const bool begun = system_clock::now() < job.call.deadline;
+        full ? no_room : absl::DeadlineExceededError("the batch ran out of time");
+    const bool begun = !full && system_clock::now() < job.call.deadline;
     if (begun) {
       auto work = gateway.predictor.Predict(task, job);
       prediction = co_await std::move(work);
     }
+    if (prediction.ok() && answer_bytes > 0 &&
+        answer_bytes + prediction->size() > gateway.options.max_answer_bytes) {
+      full = true;  // nothing more is begun
+      prediction = no_room;
+    }
     CountTask(gateway, "batch", prediction.status());
     if (prediction.ok()) {
+      answer_bytes += prediction->size();
       predictions[i] = *std::move(prediction);
       co_return;
     }
-    if (failed++ == 0) first_failure = About(task, prediction.status());
+    failures.Add(task, prediction.status());
     if (job.push && IsAway(prediction.status())) left.push_back(i);
     if (!begun) {
       ++late;  // one number will do instead of thousands of lines
@@ -157,35 +185,34 @@ awaitable<Response> PredictBatch(Gateway& gateway, label_studio::PredictRequest&
   auto all = ForEachBounded(predictions.size(),
                             static_cast<std::size_t>(gateway.options.batch_concurrency), one);
   co_await std::move(all);
-  job.request.NoteInt("failed", static_cast<std::int64_t>(failed));
+  job.request.NoteInt("failed", static_cast<std::int64_t>(failures.total()));
+  if (full) job.request.NoteInt("answer_full_at", static_cast<std::int64_t>(answer_bytes));
   if (late > 0) job.request.NoteInt("late", static_cast<std::int64_t>(late));
 
   std::size_t pushed = 0;
   if (!left.empty()) {
     std::sort(left.begin(), left.end());
-    std::vector<label_studio::Task> tasks;
-    for (const std::size_t i : left) tasks.push_back(std::move(request.tasks[i]));
-    const std::size_t bytes = request_bytes / predictions.size() * tasks.size();
-    const auto added = gateway.jobs.Add(job, request.project_id, std::move(tasks), bytes, claims);
+    std::vector<const label_studio::Task*> tasks;
+    for (const std::size_t i : left) tasks.push_back(&request.tasks[i]);
+    const auto added = gateway.jobs.Add(job, request.project_id, tasks, claims);
     pushed = added.added;
     job.request.NoteStr("job", added.job_id);
     job.request.NoteInt("pushed", static_cast<std::int64_t>(pushed));
   }
   if (elsewhere > 0) job.request.NoteInt("elsewhere", static_cast<std::int64_t>(elsewhere));
-  if (failed == predictions.size() && pushed == 0) {
-    co_return http::ErrorResponse(absl::UnavailableError(
-        StrCat("all ", failed, " tasks failed; the first one, ", first_failure.message())));
-  }
-  co_return ResultsResponse(predictions, job.model_version);
+  if (failures.total() == predictions.size() && pushed == 0) co_return failures.ToResponse();
+  co_return ResultsResponse(std::move(predictions), job.model_version);
 }
 
-awaitable<Response> Predict(Gateway& gateway, const Request& request, Context& context) {
-  auto parsing = Parse(gateway, request);
+awaitable<Response> Predict(Gateway& gateway, Request& request, Context& context) {
+  auto parsing = ParseBody(gateway.pool, request, label_studio::ParsePredictRequest);
   auto parsed = co_await std::move(parsing);
   if (!parsed.ok()) co_return http::ErrorResponse(parsed.status());
   auto looking = gateway.SetUpOf(gateway.ProfileOf(context), parsed->project_id);
   Gateway::SetUp set_up = co_await std::move(looking);
-  auto job = MakeJob(gateway, *parsed, set_up, context);
+  auto finding = gateway.projects.Get(gateway.pool, parsed->label_config, set_up.settings);
+  auto project = co_await std::move(finding);
+  auto job = MakeJob(gateway, *parsed, std::move(project), set_up, context);
   if (!job.ok()) co_return http::ErrorResponse(job.status());
   context.request.NoteInt("tasks", static_cast<std::int64_t>(parsed->tasks.size()));
   const bool opened = job->urgency == Urgency::kOpened;
@@ -198,8 +225,7 @@ awaitable<Response> Predict(Gateway& gateway, const Request& request, Context& c
                    /*opened=*/!parsed->interactive(), context);
   };
   if (!parsed->interactive()) follow();
-  auto work = opened ? PredictOne(gateway, *parsed, *job)
-                     : PredictBatch(gateway, *parsed, request.body.size(), *job);
+  auto work = opened ? PredictOne(gateway, *parsed, *job) : PredictBatch(gateway, *parsed, *job);
   Response response = co_await std::move(work);
   if (parsed->interactive()) follow();  // not before its answer
   NoteTimings(*job);
@@ -210,7 +236,7 @@ awaitable<Response> Predict(Gateway& gateway, const Request& request, Context& c
 
 void AddPredict(Gateway& gateway, http::Router& router) {
   router.Add(boost::beast::http::verb::post, "/predict",
-             [&gateway](const Request& request, Context& context) {
+             [&gateway](Request& request, Context& context) {
                return Predict(gateway, request, context);
              });
 }

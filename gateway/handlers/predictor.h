@@ -56,8 +56,15 @@ struct PredictJob {
   std::shared_ptr<Timings> timings = std::make_shared<Timings>();
 };
 
-// A failure that says nothing about the task: it may succeed another time.
-bool IsAway(const absl::Status& status);
+// What a failure says of another try at the same task.
+enum class Outlook {
+  kLater,   // something was away, full or late
+  kNever,   // the task, its picture, the label config or the set-up must change first
+  kDefect,  // Duet is at fault, and waiting doesn't mend that; its log has the reason
+};
+// The one place that decides it. REQUIRES: !status.ok().
+Outlook OutlookOf(const absl::Status& status);
+inline bool IsAway(const absl::Status& status) { return OutlookOf(status) == Outlook::kLater; }
 
 // Stateless; members outlive it. The coroutines resume on their own executor, which is one strand.
 class Predictor {

@@ -30,12 +30,14 @@ constexpr auto kInfoAge = absl::Minutes(1);
 }  // namespace
 
 Prefetcher::Prefetcher(asio::any_io_executor executor, Predictor& predictor,
-                       label_studio_api::LabelStudioApi& api, ProjectMemory& memory,
-                       serving::Metrics& metrics, const PrefetchOptions& options)
+                       label_studio_api::LabelStudioApi& api, ProjectCache& projects,
+                       asio::thread_pool& pool, serving::Metrics& metrics,
+                       const PrefetchOptions& options)
     : strand_(asio::make_strand(std::move(executor))),
       predictor_(predictor),
       api_(api),
-      memory_(memory),
+      project_cache_(projects),
+      pool_(pool),
       metrics_(metrics),
       options_(options) {}
 
@@ -155,7 +157,7 @@ awaitable<void> Prefetcher::Run(ProjectPtr project) {
     auto embedding = EmbedNext(project, std::move(event));
     const absl::Status status = co_await std::move(embedding);
     if (status.ok()) continue;
-    project->last_task = 0;  // the next event may be about the same task
+    if (OutlookOf(status) == Outlook::kLater) project->last_task = 0;  // may be tried again
     serving::LogLine("prefetch.failed", serving::LogLevel::kWarning)
         .Str("request_id", request_id)
         .Str("project", project_id)
@@ -172,7 +174,8 @@ awaitable<absl::Status> Prefetcher::EmbedNext(ProjectPtr project, Event event) {
     project->info_until = absl::Now() + kInfoAge;
     if (projects_.Find(project->key) != nullptr) Keep(project);
   }
-  const auto parsed = memory_.Get(project->info->label_config, event.settings);
+  auto finding = project_cache_.Get(pool_, project->info->label_config, event.settings);
+  const auto parsed = co_await std::move(finding);
   if (!parsed.ok()) co_return parsed.status();
   if (!(*parsed)->config().has_smart_control()) co_return absl::OkStatus();
   const Sampling sampling = project->info->sampling;

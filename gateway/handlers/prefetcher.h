@@ -36,7 +36,7 @@
 #include <string>
 
 #include "gateway/handlers/predictor.h"
-#include "gateway/handlers/project.h"
+#include "gateway/handlers/project_cache.h"
 #include "gateway/label_studio_api/label_studio_api.h"
 #include "gateway/lru.h"
 #include "serving/metrics.h"
@@ -55,8 +55,9 @@ class Prefetcher {
   // The executor's context must not be run any more at destruction; everything referred to outlives
   // this.
   Prefetcher(boost::asio::any_io_executor executor, Predictor& predictor,
-             label_studio_api::LabelStudioApi& api, ProjectMemory& memory,
-             serving::Metrics& metrics, const PrefetchOptions& options);
+             label_studio_api::LabelStudioApi& api, ProjectCache& projects,
+             boost::asio::thread_pool& pool, serving::Metrics& metrics,
+             const PrefetchOptions& options);
 
   // How many annotations after an opened or clicked task are followed without another such task.
   static constexpr int kAnnotationsPaid = 5;
@@ -115,7 +116,8 @@ class Prefetcher {
   const boost::asio::strand<boost::asio::any_io_executor> strand_;
   Predictor& predictor_;
   label_studio_api::LabelStudioApi& api_;
-  ProjectMemory& memory_;
+  ProjectCache& project_cache_;
+  boost::asio::thread_pool& pool_;
   serving::Metrics& metrics_;
   const PrefetchOptions options_;
 

@@ -36,6 +36,8 @@ class Project {
   // One an image tag; may be empty.
   const std::vector<label_studio::EmissionPlan>& plans() const { return plans_; }
   bool needs_masks() const;
+  // Bytes that it takes, about.
+  std::size_t memory_bytes() const;
 
   // Those of `classes` that are news to this project: a class without a label is reported once.
   // Thread-safe.
@@ -52,8 +54,8 @@ class Project {
   std::set<std::string> reported_;  // guarded by mutex_
 };
 
-// What /setup said about a project, and projects that were parsed before: those used last, within
-// bounds on number and bytes, since anybody may name new ones. Thread-safe.
+// What /setup said about a project: the last used ones, within bounds on number and bytes, since
+// anybody may name new ones. Thread-safe.
 class ProjectMemory {
  public:
   struct SetUp {
@@ -67,15 +69,9 @@ class ProjectMemory {
   std::optional<SetUp> Find(const std::string& key);
   void Forget(const std::string& key);
 
-  // Parses, or finds what was parsed from the same text with the same settings.
-  absl::StatusOr<std::shared_ptr<Project>> Get(const std::string& label_config,
-                                               const Settings& settings);
-
  private:
   std::mutex mutex_;
-  // Guarded by mutex_.
-  Lru<SetUp> set_ups_{/*max_entries=*/10'000, /*max_bytes=*/64 << 20};
-  Lru<std::shared_ptr<Project>> projects_{/*max_entries=*/200, /*max_bytes=*/256 << 20};
+  Lru<SetUp> set_ups_{/*max_entries=*/10'000, /*max_bytes=*/64 << 20};  // guarded by mutex_
 };
 
 }  // namespace gateway::handlers

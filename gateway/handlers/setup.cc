@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "gateway/handlers/body.h"
 #include "gateway/handlers/gateway.h"
 #include "gateway/label_studio/label_config.h"
 #include "gateway/label_studio/task.h"
@@ -24,16 +25,18 @@ using http::Response;
 // A label map of ten thousand classes takes two thirds of it.
 constexpr std::size_t kMaxSettingsBytes = 2 << 20;
 
-awaitable<Response> Setup(Gateway& gateway, const Request& request, Context& context) {
+awaitable<Response> Setup(Gateway& gateway, Request& request, Context& context) {
   const Profile& profile = gateway.ProfileOf(context);
-  const auto parsed = label_studio::ParseSetupRequest(request.body);
+  auto parsing = ParseBody(gateway.pool, request, label_studio::ParseSetupRequest);
+  const auto parsed = co_await std::move(parsing);
   if (!parsed.ok()) co_return http::ErrorResponse(parsed.status());
   auto settings = Refine(profile.settings, parsed->extra_params, /*strict=*/false);
   if (!settings.ok()) {
     co_return http::ErrorResponse(400, StrCat("extra_params: ", settings.status().message()));
   }
   if (!parsed->label_config.empty()) {
-    const auto project = gateway.memory.Get(parsed->label_config, *settings);
+    auto finding = gateway.projects.Get(gateway.pool, parsed->label_config, *settings);
+    const auto project = co_await std::move(finding);
     if (!project.ok()) {
       co_return http::ErrorResponse(400, StrCat("schema: ", project.status().message()));
     }
@@ -95,12 +98,15 @@ std::string TagType(const label_studio::Control& control) {
 
 // The pairs of control and image in a label config that Duet serves, in the fields that
 // Label Studio's MLApiScheme names.
-Response Validate(Gateway&, const Request& request, Context&) {
-  const auto parsed = label_studio::ParseOlderRequest(request.body);
-  if (!parsed.ok()) return http::ErrorResponse(parsed.status());
-  const auto config = label_studio::ParseLabelConfig(parsed->label_config);
+awaitable<Response> Validate(Gateway& gateway, Request& request, Context&) {
+  auto parsing = ParseBody(gateway.pool, request, label_studio::ParseOlderRequest);
+  const auto parsed = co_await std::move(parsing);
+  if (!parsed.ok()) co_return http::ErrorResponse(parsed.status());
+  auto reading =
+      OnPool(gateway.pool, [&] { return label_studio::ParseLabelConfig(parsed->label_config); });
+  const auto config = co_await std::move(reading);
   if (!config.ok()) {
-    return http::JsonResponse(
+    co_return http::JsonResponse(
         boost::json::object{{"status", "failed"},
                             {"error", StrCat("config: ", config.status().message())}},
         422);
@@ -114,7 +120,7 @@ Response Validate(Gateway&, const Request& request, Context&) {
                             {"source_type", "Image"},
                             {"source_value", config->FindImage(control.to_name)->value}});
   }
-  return http::JsonResponse(std::move(served));
+  co_return http::JsonResponse(std::move(served));
 }
 
 // A deleted or copied project: there is no model of its own, but its extra_params are remembered.
@@ -149,7 +155,7 @@ void AddSetup(Gateway& gateway, http::Router& router) {
   router.Add(verb::post, "/setup", WithGateway(gateway, Setup));
   router.AddQuick(verb::get, "/versions", WithGateway(gateway, Versions));
   router.AddQuick(verb::post, "/versions", WithGateway(gateway, VersionsOfProject));
-  router.AddQuick(verb::post, "/validate", WithGateway(gateway, Validate));
+  router.Add(verb::post, "/validate", WithGateway(gateway, Validate));
   router.Add(verb::post, "/delete", WithGateway(gateway, Delete));
   router.Add(verb::post, "/duplicate_model", WithGateway(gateway, DuplicateModel));
 }

@@ -2,6 +2,7 @@
 // train on request, and says so where a user or a script may see it.
 #include <boost/json/object.hpp>
 
+#include "gateway/handlers/body.h"
 #include "gateway/handlers/gateway.h"
 #include "gateway/label_studio/task.h"
 #include "gateway/text.h"
@@ -11,18 +12,22 @@ namespace gateway::handlers {
 namespace {
 
 namespace json = boost::json;
+using boost::asio::awaitable;
 using boost::beast::http::verb;
 using http::Context;
 using http::Request;
 using http::Response;
 
 // label-studio-ml without a job queue answers 201 without a job, too.
-Response Train(Gateway&, const Request& request, Context& context) {
-  const auto parsed = label_studio::ParseOlderRequest(request.body);
-  if (!parsed.ok()) return http::ErrorResponse(parsed.status());
-  if (parsed->annotations == 0) return http::ErrorResponse(400, "No annotations found.");
+awaitable<Response> Train(Gateway& gateway, Request& request, Context& context) {
+  auto parsing = ParseBody(gateway.pool, request, label_studio::ParseOlderRequest);
+  const auto parsed = co_await std::move(parsing);
+  if (!parsed.ok()) co_return http::ErrorResponse(parsed.status());
+  if (parsed->has_annotations == false) {
+    co_return http::ErrorResponse(400, "No annotations found.");
+  }
   context.request.NoteStr("training", "not started");
-  return http::JsonResponse(NotTrained(), 201);
+  co_return http::JsonResponse(NotTrained(), 201);
 }
 
 Response IsTraining(Gateway& gateway, const Request&, Context& context) {
@@ -52,7 +57,7 @@ json::object NotTrained() {
 }
 
 void AddTraining(Gateway& gateway, http::Router& router) {
-  router.AddQuick(verb::post, "/train", WithGateway(gateway, Train));
+  router.Add(verb::post, "/train", WithGateway(gateway, Train));
   router.AddQuick(verb::get, "/is_training", WithGateway(gateway, IsTraining));
   router.AddQuick(verb::post, "/job_status", WithGateway(gateway, JobStatus));
 }

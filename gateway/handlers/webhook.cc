@@ -9,6 +9,7 @@
 #include <boost/json/object.hpp>
 #include <utility>
 
+#include "gateway/handlers/body.h"
 #include "gateway/handlers/gateway.h"
 #include "gateway/handlers/metrics.h"
 #include "gateway/label_studio/task.h"
@@ -27,8 +28,9 @@ constexpr std::array<std::string_view, 9> kKnown = {
     "ANNOTATIONS_DELETED", "TASKS_CREATED",       "TASKS_DELETED",
     "PROJECT_UPDATED",     "START_TRAINING",      "PROJECT_CREATED"};
 
-awaitable<Response> Webhook(Gateway& gateway, const Request& request, Context& context) {
-  const auto event = label_studio::ParseWebhook(request.body);
+awaitable<Response> Webhook(Gateway& gateway, Request& request, Context& context) {
+  auto parsing = ParseBody(gateway.pool, request, label_studio::ParseWebhook);
+  const auto event = co_await std::move(parsing);
   if (!event.ok()) co_return http::ErrorResponse(event.status());
   const bool known = std::find(kKnown.begin(), kKnown.end(), event->action) != kKnown.end();
   const std::string_view action = known ? std::string_view(event->action) : "other";

@@ -13,6 +13,11 @@ std::string_view Request::Header(std::string_view name) const {
   return {value.data(), value.size()};
 }
 
+void Request::DropBody() {
+  body = std::string();
+  memory.Shrink(memory.bytes());
+}
+
 Response JsonResponse(const boost::json::value& body, int status) {
   // Bytes that aren't UTF-8 can only stand inside strings, which end up here as they are.
   std::string text = boost::json::serialize(body);

@@ -1,7 +1,8 @@
 // One HTTP request and its answer as plain values, so that a handler can be called without a
 // socket.
 //
-// Bodies are whole: the session has read and bounded a request's body before a handler sees it.
+// Bodies are whole: the session has read and bounded a request's body before a handler sees it. The
+// router and its gate decide before that, from the header alone.
 // Errors are JSON objects with one key, {"error": "one sentence"}.
 #ifndef DUET_GATEWAY_HTTP_MESSAGE_H_
 #define DUET_GATEWAY_HTTP_MESSAGE_H_
@@ -17,21 +18,26 @@
 #include <utility>
 #include <vector>
 
+#include "gateway/http/byte_budget.h"
 #include "serving/request_context.h"
 
 namespace gateway::http {
 
+// Movable, not copyable.
 struct Request {
   boost::beast::http::verb method = boost::beast::http::verb::get;
   // As sent, still percent-encoded, without the query: "/p/street/health".
   std::string path;
   // Behind the '?', still percent-encoded; empty if there is none.
   std::string query;
-  boost::beast::http::fields headers;
-  std::string body;
+  boost::beast::http::fields headers = {};
+  std::string body = {};
+  ByteLease memory = {};  // what `body` takes of the server's budget
 
   // The header's value, or "".
   std::string_view Header(std::string_view name) const;
+  // A body that was parsed need not stay while its request is worked at.
+  void DropBody();
 };
 
 struct Response {

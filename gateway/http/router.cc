@@ -44,6 +44,10 @@ void Router::AddQuick(verb method, std::string_view pattern, QuickHandler handle
   routes_.push_back({method, std::string(pattern), std::move(handler), Segments(pattern)});
 }
 
+void Router::LimitBodies(const std::function<std::size_t(const Route&)>& max_body_bytes) {
+  for (Route& route : routes_) route.max_body_bytes = max_body_bytes(route);
+}
+
 std::variant<const Route*, Response> Router::Find(const Request& request, Context& context) const {
   const verb method = request.method == verb::head ? verb::get : request.method;
   const std::string_view path = request.path;
@@ -59,7 +63,7 @@ std::variant<const Route*, Response> Router::Find(const Request& request, Contex
       continue;
     }
     if (gate_) {
-      if (auto refusal = gate_(request, context)) return *std::move(refusal);
+      if (auto refusal = gate_(request, context, route)) return *std::move(refusal);
     }
     return &route;
   }

@@ -3,11 +3,15 @@
 // A pattern matches the end of a path: with a pattern "/health", both "/health" and
 // "/p/street/health" match, and what came before is the request's prefix. The router's owner says
 // which prefixes mean something. A segment "{name}" of a pattern matches any one segment.
+//
+// Nothing here looks at a body: a request finds its route, or is refused, before one is read.
 #ifndef DUET_GATEWAY_HTTP_ROUTER_H_
 #define DUET_GATEWAY_HTTP_ROUTER_H_
 
 #include <boost/asio/awaitable.hpp>
+#include <cstddef>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,9 +23,9 @@
 namespace gateway::http {
 
 // Runs on the session's strand; may suspend, may not block. The references live until it has
-// finished. If the client hangs up, the coroutine is cancelled (terminal): its next co_await throws
-// and the answer is dropped.
-using Handler = std::function<boost::asio::awaitable<Response>(const Request&, Context&)>;
+// finished; the request is the handler's to change. If the client hangs up, the coroutine is
+// cancelled (terminal): its next co_await throws and the answer is dropped.
+using Handler = std::function<boost::asio::awaitable<Response>(Request&, Context&)>;
 // For answers that are at hand: can't suspend, hence never waits for anything.
 using QuickHandler = std::function<Response(const Request&, Context&)>;
 
@@ -30,12 +34,14 @@ struct Route {
   std::string pattern;
   std::variant<Handler, QuickHandler> handler;
   std::vector<std::string> segments;  // of `pattern`
+  // Of a body; beyond: 413.
+  std::size_t max_body_bytes = std::numeric_limits<std::size_t>::max();
 };
 
 class Router {
  public:
-  // Called before a handler; an answer refuses the request.
-  using Gate = std::function<std::optional<Response>(const Request&, const Context&)>;
+  // Called before the body is read; an answer refuses the request.
+  using Gate = std::function<std::optional<Response>(const Request&, const Context&, const Route&)>;
 
   // REQUIRES: `pattern` starts with '/'. HEAD is answered as GET without a body.
   void Add(boost::beast::http::verb method, std::string_view pattern, Handler handler);
@@ -44,9 +50,12 @@ class Router {
   using PrefixRule = std::function<bool(std::string_view prefix, const Route& route)>;
   void set_prefix_rule(PrefixRule rule) { known_ = std::move(rule); }
   void set_gate(Gate gate) { gate_ = std::move(gate); }
+  // For all routes added so far.
+  void LimitBodies(const std::function<std::size_t(const Route&)>& max_body_bytes);
 
   // Fills in `context.route` and `context.prefix`, asks the gate, and returns the handler, or else
-  // the answer: 404 for an unknown path, 405 with Allow for a known one, the gate's refusal.
+  // the answer: 404 for an unknown path, 405 with Allow for a known one, the gate's refusal. The
+  // request's body isn't looked at.
   // Thread-safe once all routes are added; the route lives as long as the router.
   std::variant<const Route*, Response> Find(const Request& request, Context& context) const;
 

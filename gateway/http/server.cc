@@ -1,6 +1,10 @@
 #include "gateway/http/server.h"
 
 #include <absl/strings/str_cat.h>
+#include <absl/time/clock.h>
+#include <absl/time/time.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -14,6 +18,7 @@
 
 #include "gateway/http/session.h"
 #include "serving/host_port.h"
+#include "serving/log.h"
 
 namespace gateway::http {
 namespace {
@@ -40,12 +45,56 @@ void TurnAway(tcp::socket socket) {
   socket.shutdown(tcp::socket::shutdown_send, ignored);
 }
 
+// A descriptor kept in hand: given up for a moment, it lets a connection that finds none left be
+// accepted and turned away, which otherwise would wait without an answer.
+class SpareDescriptor {
+ public:
+  SpareDescriptor() { Keep(); }
+  ~SpareDescriptor() { GiveUp(); }
+  SpareDescriptor(const SpareDescriptor&) = delete;
+  SpareDescriptor& operator=(const SpareDescriptor&) = delete;
+
+  void Keep() {
+    if (descriptor_ < 0) descriptor_ = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  }
+  void GiveUp() {
+    if (descriptor_ >= 0) ::close(std::exchange(descriptor_, -1));
+  }
+
+ private:
+  int descriptor_ = -1;
+};
+
+// False if nobody could be told. The acceptor doesn't block.
+bool TurnAwayWithoutDescriptors(tcp::acceptor& acceptor, SpareDescriptor& spare) {
+  spare.GiveUp();
+  tcp::socket socket(acceptor.get_executor());
+  boost::system::error_code error;
+  acceptor.accept(socket, error);
+  if (!error) TurnAway(std::move(socket));  // closes it
+  spare.Keep();
+  return !error;
+}
+
 asio::awaitable<void> Accept(tcp::acceptor& acceptor, std::shared_ptr<SessionHost> host,
                              asio::io_context& io) {
+  SpareDescriptor spare;
+  absl::Time quiet_until = absl::InfinitePast();
   while (!host->draining) {
     auto [error, socket] = co_await acceptor.async_accept(asio::make_strand(io), kAsTuple);
     if (error == asio::error::operation_aborted) co_return;
     if (error) {  // out of descriptors, or the client left before it was accepted
+      if (error == boost::system::errc::too_many_files_open ||
+          error == boost::system::errc::too_many_files_open_in_system) {
+        const absl::Time now = absl::Now();
+        if (now >= quiet_until) {
+          serving::LogLine("http.no_descriptors", serving::LogLevel::kWarning)
+              .Int("connections", Count(*host))
+              .Str("error", error.message());
+          quiet_until = now + absl::Minutes(1);
+        }
+        if (TurnAwayWithoutDescriptors(acceptor, spare)) continue;
+      }
       asio::steady_timer pause(io, std::chrono::milliseconds(50));
       co_await pause.async_wait(kAsTuple);
       continue;
@@ -85,6 +134,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(asio::io_context& io, cons
   if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
   if (!error) acceptor.bind(endpoint, error);
   if (!error) acceptor.listen(tcp::acceptor::max_listen_connections, error);
+  if (!error) acceptor.non_blocking(true, error);
   if (error) {
     return absl::UnavailableError(absl::StrCat("cannot listen on ",
                                                serving::JoinHostPort(bind, shared->options.port),

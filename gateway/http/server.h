@@ -3,7 +3,9 @@
 // Each connection has a strand; requests on it are answered one after the other. No thread belongs
 // to a connection or a request: whoever runs the io_context lends its threads. Against clients that
 // are slow, large or many there are limits, all in ServerOptions; what exceeds one gets an answer
-// (400, 413, 431, 503) where that is possible, and is cut off where it isn't.
+// (400, 413, 431, 503) where that is possible, and is cut off where it isn't. What a request's
+// header decides (its route, the gate's refusal, a body too large) is answered before its body is
+// read, and before a client that asks (Expect: 100-continue) is told to send it.
 #ifndef DUET_GATEWAY_HTTP_SERVER_H_
 #define DUET_GATEWAY_HTTP_SERVER_H_
 
@@ -39,7 +41,9 @@ struct ServerOptions {
   // Connections open at once; further ones get 503 and are closed.
   int max_connections = 1024;
   std::size_t max_header_bytes = 16 << 10;  // beyond: 431
-  std::size_t max_body_bytes = 64 << 20;    // beyond: 413
+  std::size_t max_body_bytes = 64 << 20;    // beyond, or beyond the route's own limit: 413
+  // Of the bodies of all connections and what is parsed of them (byte_budget.h); beyond: 503.
+  std::size_t request_memory_bytes = 256 << 20;
   // A connection without a request is closed after this.
   std::chrono::milliseconds idle_timeout = std::chrono::seconds(75);
   // For all of a header, for all of a body, for all of an answer.

@@ -21,14 +21,17 @@
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/status.hpp>
-#include <boost/beast/http/string_body.hpp>
 #include <boost/beast/ssl/ssl_stream.hpp>
+#include <boost/system/errc.hpp>
 #include <exception>
+#include <limits>
 #include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
 #include <variant>
+
+#include "gateway/http/framing.h"
 
 namespace gateway::http {
 namespace {
@@ -43,16 +46,86 @@ constexpr auto kAsTuple = asio::as_tuple(asio::use_awaitable);
 constexpr auto kHangUpPoll = std::chrono::milliseconds(250);
 constexpr auto kLinger = std::chrono::seconds(2);
 
+// A refused body up to this is read and forgotten, so that its connection can be kept.
+constexpr std::uint64_t kForgettableBytes = 64 << 10;
+
+// A body whose memory is taken from a budget as its bytes arrive. What a Content-Length announces
+// is reserved at once, which takes addresses and no memory.
+struct BudgetedBody {
+  struct value_type {
+    std::string text;
+    ByteLease memory;
+    bool forget = false;  // nothing is kept
+  };
+
+  class reader {
+   public:
+    template <bool isRequest, typename Fields>
+    reader(beast::http::header<isRequest, Fields>&, value_type& body) : body_(body) {}
+
+    void init(const boost::optional<std::uint64_t>& length, beast::error_code& error) {
+      announced_ = length.has_value();
+      if (announced_ && !body_.forget) body_.text.reserve(static_cast<std::size_t>(*length));
+      error = {};
+    }
+
+    template <typename Buffers>
+    std::size_t put(const Buffers& buffers, beast::error_code& error) {
+      const std::size_t count = asio::buffer_size(buffers);
+      if (body_.forget) return count;
+      if (!MakeRoom(count)) {
+        error = make_error_code(boost::system::errc::not_enough_memory);
+        return 0;
+      }
+      for (auto at = asio::buffer_sequence_begin(buffers); at != asio::buffer_sequence_end(buffers);
+           ++at) {
+        const asio::const_buffer part(*at);
+        body_.text.append(static_cast<const char*>(part.data()), part.size());
+      }
+      error = {};
+      return count;
+    }
+
+    void finish(beast::error_code& error) { error = {}; }
+
+   private:
+    bool MakeRoom(std::size_t count) {
+      if (announced_) return body_.memory.Grow(count);
+      if (body_.text.size() + count <= body_.text.capacity()) return true;
+      // For a moment there are two.
+      const std::size_t room = std::max(body_.text.size() + count, 2 * body_.text.capacity());
+      if (!body_.memory.Grow(room)) return false;
+      std::string larger;
+      larger.reserve(room);
+      larger.append(body_.text);
+      body_.text.swap(larger);
+      body_.memory.Shrink(body_.memory.bytes() - room);
+      return true;
+    }
+
+    value_type& body_;
+    bool announced_ = false;
+  };
+};
+
+Response TooLarge(const Context& context, std::size_t max_bytes) {
+  if (max_bytes == 0) return ErrorResponse(413, absl::StrCat(context.route, " takes no body."));
+  return ErrorResponse(413,
+                       absl::StrCat("The request's body is larger than ", max_bytes, " bytes."));
+}
+
 // The answer to a request that could not be read, or nothing if there is nobody to answer.
-std::optional<Response> RefusalOf(const beast::error_code& failure, const ServerOptions& options) {
+std::optional<Response> RefusalOf(const beast::error_code& failure, const Context& context,
+                                  std::size_t max_header_bytes, std::size_t max_body_bytes) {
   using beast::http::error;
   if (failure == error::header_limit) {
-    return ErrorResponse(431, absl::StrCat("The request's header is larger than ",
-                                           options.max_header_bytes, " bytes."));
-  }
-  if (failure == error::body_limit) {
     return ErrorResponse(
-        413, absl::StrCat("The request's body is larger than ", options.max_body_bytes, " bytes."));
+        431, absl::StrCat("The request's header is larger than ", max_header_bytes, " bytes."));
+  }
+  if (failure == error::body_limit) return TooLarge(context, max_body_bytes);
+  if (failure == boost::system::errc::not_enough_memory) {
+    return ErrorResponse(absl::UnavailableError(
+        "The requests that are being answered take all the memory that there is for requests."));
   }
   // Timeouts, resets and ends of the stream, also in the middle of a message.
   if (failure.category() != beast::http::make_error_code(error::bad_method).category() ||
@@ -69,7 +142,7 @@ bool IsGone(asio::ip::tcp::socket& socket) {
 }
 
 // Exceptions end here.
-awaitable<Response> Guarded(const Handler& handler, const Request& request, Context& context) {
+awaitable<Response> Guarded(const Handler& handler, Request& request, Context& context) {
   try {
     co_return co_await handler(request, context);
   } catch (const boost::system::system_error& error) {
@@ -137,6 +210,8 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
   }
 
  private:
+  using Parser = beast::http::request_parser<BudgetedBody>;
+  using AnyHandler = decltype(Route::handler);
   static constexpr bool kTls = !std::is_same_v<Stream, asio::ip::tcp::socket>;
   static constexpr auto kNever = steady_clock::time_point::max();
 
@@ -189,9 +264,9 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
   awaitable<bool> ServeOne() {
     if (buffer_.size() == 0 && !co_await WaitForBytes()) co_return false;
 
-    beast::http::request_parser<beast::http::string_body> parser;
+    Parser parser;
     parser.header_limit(static_cast<std::uint32_t>(options().max_header_bytes));
-    parser.body_limit(options().max_body_bytes);
+    parser.body_limit(boost::none);  // depends on the route
     CloseAfter(options().header_timeout);
     beast::error_code error = TakeArrived(parser);
     if (error == beast::http::error::need_more) {
@@ -199,54 +274,110 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
           co_await beast::http::async_read_header(stream_, buffer_, parser, kAsTuple);
     }
     const auto started = steady_clock::now();
-    if (!error && beast::iequals(parser.get()[beast::http::field::expect], "100-continue")) {
-      constexpr std::string_view kGoOn = "HTTP/1.1 100 Continue\r\n\r\n";
-      std::tie(error, std::ignore) =
-          co_await asio::async_write(stream_, asio::buffer(kGoOn), kAsTuple);
-    }
-    if (!error && !parser.is_done()) {
-      parser.eager(true);
-      error = TakeArrived(parser);
-    }
-    if (error == beast::http::error::need_more || (!error && !parser.is_done())) {
-      CloseAfter(options().body_timeout);
-      std::tie(error, std::ignore) =
-          co_await beast::http::async_read(stream_, buffer_, parser, kAsTuple);
-    }
-    const std::optional<Response> refusal = error ? RefusalOf(error, options()) : std::nullopt;
-    if (error && !refusal) co_return false;
-
-    auto message = parser.release();
-    const bool keep_alive = message.keep_alive() && !refusal;
-    const unsigned version = message.version() == 10 ? 10 : 11;
-    const Request request = TakeRequest(std::move(message));
+    const unsigned version = !error && parser.get().version() == 10 ? 10 : 11;
+    Request request = error ? Request() : TakeRequest(parser.get());
     Context context(request.Header(serving::kRequestIdHeader),
                     request.Header(serving::kTraceparentHeader));
     context.started = started;
 
+    // All that the header decides is decided before a byte of the body is read.
+    const AnyHandler* handler = nullptr;
+    std::size_t max_body_bytes = 0;
+    std::optional<Response> refusal;
+    bool keep_alive = !error && parser.keep_alive();
+    bool rest_is_unread = false;  // and nobody knows where it ends, or it is too much
+    if (error) {
+      rest_is_unread = true;
+      refusal = RefusalOf(error, context, options().max_header_bytes, max_body_bytes);
+      if (!refusal) co_return false;
+    } else if (auto fault = FramingFault(request.headers, version)) {
+      refusal = ErrorResponse(400, absl::StrCat("This is not an HTTP request: ", *fault, "."));
+      rest_is_unread = true;
+    } else {
+      auto found = host_->router.Find(request, context);
+      if (Response* const refused = std::get_if<Response>(&found)) {
+        refusal = std::move(*refused);
+      } else {
+        const Route& route = *std::get<const Route*>(found);
+        handler = &route.handler;
+        max_body_bytes = std::min(route.max_body_bytes, options().max_body_bytes);
+        if (parser.content_length().value_or(0) > max_body_bytes) {
+          refusal = TooLarge(context, max_body_bytes);
+        }
+      }
+    }
+    const bool waits =
+        version == 11 && !error && beast::iequals(request.Header("Expect"), "100-continue");
+    bool forget = false;  // the body comes after the answer, and nobody wants it
+    if (!refusal && !parser.is_done()) {
+      parser.body_limit(max_body_bytes);
+      parser.get().body().memory = ByteLease(host_->memory);
+      auto reading = ReadBody(parser, waits);
+      error = co_await std::move(reading);
+      if (error) {
+        refusal = RefusalOf(error, context, options().max_header_bytes, max_body_bytes);
+        if (!refusal) co_return false;
+        rest_is_unread = true;
+      }
+      request.body = std::move(parser.get().body().text);
+      request.memory = std::move(parser.get().body().memory);
+      if (refusal) request.DropBody();
+    } else if (refusal && !rest_is_unread && !parser.is_done()) {
+      const auto length = parser.content_length();
+      forget = keep_alive && !waits && length && *length <= kForgettableBytes;
+      rest_is_unread = !forget;
+    }
+    if (rest_is_unread) keep_alive = false;
+    const std::size_t request_bytes = request.body.size();
+
     // Not a conditional expression: gcc 12 destroys the awaited operand twice.
     Response response;
     if (refusal) {
-      response = *refusal;
+      response = *std::move(refusal);
     } else {
-      response = co_await Answer(request, context);
+      response = co_await Answer(*handler, request, context);
     }
+    request.DropBody();
     Outcome outcome{.status = response.status,
                     .error = response.error,
-                    .request_bytes = request.body.size(),
+                    .request_bytes = request_bytes,
                     .response_bytes = response.body.size()};
     bool written = false;
     if (response.status != 499)
       written = co_await Write(request, context, response, version, keep_alive);
     outcome.elapsed = steady_clock::now() - context.started;
     if (options().on_finished) options().on_finished(request, context, outcome);
-    if (refusal && written) co_await DiscardRest();
+    if (written && forget) {
+      parser.get().body().forget = true;
+      auto reading = ReadBody(parser, /*waits=*/false);
+      error = co_await std::move(reading);
+      co_return !error && !host_->draining;
+    }
+    if (written && rest_is_unread) co_await DiscardRest();
     co_return written&& keep_alive && !host_->draining;
+  }
+
+  // Into the parser's body; first tells a client that waits for it to go on.
+  awaitable<beast::error_code> ReadBody(Parser& parser, bool waits) {
+    beast::error_code error;
+    if (waits) {
+      constexpr std::string_view kGoOn = "HTTP/1.1 100 Continue\r\n\r\n";
+      std::tie(error, std::ignore) =
+          co_await asio::async_write(stream_, asio::buffer(kGoOn), kAsTuple);
+      if (error) co_return error;
+    }
+    parser.eager(true);
+    error = TakeArrived(parser);
+    if (error == beast::http::error::need_more || (!error && !parser.is_done())) {
+      CloseAfter(options().body_timeout);
+      std::tie(error, std::ignore) =
+          co_await beast::http::async_read(stream_, buffer_, parser, kAsTuple);
+    }
+    co_return error;
   }
 
   // Parses what has arrived, without a turn through the scheduler as Beast's operations take it;
   // need_more if that isn't all.
-  template <typename Parser>
   beast::error_code TakeArrived(Parser& parser) {
     beast::error_code error;
     buffer_.consume(parser.put(buffer_.data(), error));
@@ -265,21 +396,19 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
     co_return true;
   }
 
-  static Request TakeRequest(beast::http::request<beast::http::string_body> message) {
+  // The header's; the body is read later.
+  static Request TakeRequest(beast::http::request<BudgetedBody>& message) {
     const std::string_view target(message.target().data(), message.target().size());
     const std::size_t mark = target.find('?');
     Request request{.method = message.method(),
                     .path = std::string(target.substr(0, mark)),
                     .query = mark == target.npos ? "" : std::string(target.substr(mark + 1))};
-    request.body = std::move(message.body());
-    request.headers = std::move(message.base());
+    // Fields behind a chunked body go where nobody looks.
+    request.headers = std::move(static_cast<beast::http::fields&>(message));
     return request;
   }
 
-  awaitable<Response> Answer(const Request& request, Context& context) {
-    auto found = host_->router.Find(request, context);
-    if (Response* const refusal = std::get_if<Response>(&found)) co_return std::move(*refusal);
-    const auto& handler = std::get<const Route*>(found)->handler;
+  awaitable<Response> Answer(const AnyHandler& handler, Request& request, Context& context) {
     if (const auto* quick = std::get_if<QuickHandler>(&handler))
       co_return (*quick)(request, context);
     handling_ = true;

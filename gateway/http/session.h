@@ -12,6 +12,7 @@
 #include <mutex>
 #include <utility>
 
+#include "gateway/http/byte_budget.h"
 #include "gateway/http/server.h"
 
 namespace gateway::http {
@@ -28,10 +29,13 @@ class Session {
 // What the listener and all sessions share.
 struct SessionHost {
   SessionHost(const Router& router, ServerOptions options)
-      : router(router), options(std::move(options)) {}
+      : router(router),
+        options(std::move(options)),
+        memory(std::make_shared<ByteBudget>(this->options.request_memory_bytes)) {}
 
   const Router& router;
   const ServerOptions options;
+  const std::shared_ptr<ByteBudget> memory;  // for bodies and what is parsed of them
   std::atomic<bool> draining = false;
 
   // Standard, not Abseil's: Debian's Abseil is not instrumented for TSan.

@@ -6,10 +6,13 @@
 #include <boost/json/array.hpp>
 #include <boost/json/kind.hpp>
 #include <boost/json/parse.hpp>
-#include <boost/json/stream_parser.hpp>
+#include <new>
 #include <optional>
+#include <span>
 #include <utility>
 
+#include "gateway/label_studio/json_parts.h"
+#include "gateway/label_studio/label_config.h"
 #include "gateway/text.h"
 
 namespace gateway::label_studio {
@@ -45,23 +48,26 @@ absl::Status WrongKind(std::string_view field, const json::value& found, std::st
       StrCat("'", field, "' is ", KindName(found), "; needed: ", needed));
 }
 
-absl::StatusOr<json::value> ParseObject(std::string_view body, const RequestLimits& limits) {
-  json::parse_options options;
-  options.max_depth = static_cast<std::size_t>(limits.max_depth);
-  json::error_code error;
-  json::stream_parser parser({}, options);
-  const std::size_t read = parser.write(body.data(), body.size(), error);
-  if (!error) parser.finish(error);
-  if (error) {
-    return absl::InvalidArgumentError(StrCat("the body is not JSON: ", error.message(),
-                                             " near byte ", error ? read : body.size()));
-  }
-  json::value value = parser.release();
+// A longer name, address or token is none.
+constexpr std::size_t kMaxText = 8 << 10;
+// Of an event about many tasks.
+constexpr std::size_t kMaxEventTasks = 1000;
+
+constexpr JsonPart Whole(std::string_view name) { return {.name = name, .whole = true}; }
+constexpr JsonPart kId[] = {Whole("id")};
+constexpr JsonPart kEventTask[] = {{.inside = kId}};
+
+absl::StatusOr<json::value> ParseObject(std::string_view body, std::span<const JsonPart> fields,
+                                        const RequestLimits& limits) {
+  absl::StatusOr<json::value> parsed =
+      ParseJsonParts(body, {.inside = fields}, limits.max_depth, limits.memory);
+  if (!parsed.ok()) return parsed.status();
+  const json::value& value = *parsed;
   if (!value.is_object()) {
     return absl::InvalidArgumentError(
         StrCat("the body is ", KindName(value), "; needed: an object"));
   }
-  return value;
+  return parsed;
 }
 
 // Null if the field is absent or null.
@@ -71,11 +77,21 @@ json::value* Find(json::object& object, std::string_view field) {
 }
 
 // "" if absent.
-absl::StatusOr<std::string> Text(json::object& object, std::string_view field) {
+absl::StatusOr<std::string> Text(json::object& object, std::string_view field,
+                                 std::size_t max_bytes) {
   json::value* value = Find(object, field);
   if (value == nullptr) return std::string();
   if (!value->is_string()) return WrongKind(field, *value, "a string");
-  return std::string(value->get_string());
+  const json::string& text = value->get_string();
+  if (text.size() > max_bytes) {
+    return absl::InvalidArgumentError(
+        StrCat("'", field, "' has ", text.size(), " bytes; at most ", max_bytes, " are read"));
+  }
+  return std::string(text);
+}
+
+absl::StatusOr<std::string> ConfigText(json::object& object, std::string_view field) {
+  return Text(object, field, LabelConfigLimits().max_bytes);
 }
 
 std::optional<std::int64_t> Integer(const json::value& value) {
@@ -110,19 +126,19 @@ absl::StatusOr<Task> ParseTask(json::value& value, std::size_t index) {
   const std::string name = StrCat("tasks[", index, "]");
   auto* object = value.if_object();
   if (object == nullptr) return WrongKind(name, value, "an object with `id` and `data`");
-  Task task;
+  std::int64_t task_id = 0;
   if (json::value* id = Find(*object, "id")) {
     const std::optional<std::int64_t> number = Integer(*id);
     if (!number) return WrongKind(StrCat(name, ".id"), *id, "an integer");
-    task.id = *number;
+    task_id = *number;
   }
   json::value* data = Find(*object, "data");
   if (data == nullptr) {
     return absl::InvalidArgumentError(StrCat("'", name, ".data' is missing"));
   }
   if (!data->is_object()) return WrongKind(StrCat(name, ".data"), *data, "an object");
-  task.data = std::move(data->get_object());
-  return task;
+  // Constructed, not assigned: an assignment would copy it into other memory.
+  return Task{.id = task_id, .data = json::object(std::move(data->get_object()))};
 }
 
 void AddId(const json::value& value, std::vector<std::int64_t>* ids) {
@@ -132,20 +148,32 @@ void AddId(const json::value& value, std::vector<std::int64_t>* ids) {
   if (const std::optional<std::int64_t> number = Integer(*id)) ids->push_back(*number);
 }
 
-// Of a field that holds one object (`task`) or several (`tasks`).
-void AddIds(json::object& object, std::string_view one, std::string_view several,
-            std::vector<std::int64_t>* ids) {
-  if (json::value* value = Find(object, one)) AddId(*value, ids);
-  json::value* value = Find(object, several);
-  if (value == nullptr || !value->is_array()) return;
-  for (const json::value& element : value->get_array()) AddId(element, ids);
+}  // namespace
+
+Task Detached(const Task& task) {
+  return {.id = task.id, .data = json::object(task.data, json::storage_ptr())};
 }
 
-}  // namespace
+std::size_t MemoryOf(const Task& task) {
+  std::size_t bytes = sizeof(Task);
+  for (const auto& [key, value] : task.data) {
+    bytes += sizeof(json::key_value_pair) + 2 * sizeof(std::uint32_t) + key.size() + 32 +
+             MemoryOf(value);
+  }
+  return bytes;
+}
 
 absl::StatusOr<PredictRequest> ParsePredictRequest(std::string_view body,
                                                    const RequestLimits& limits) {
-  absl::StatusOr<json::value> document = ParseObject(body, limits);
+  static constexpr JsonPart kTask[] = {Whole("id"), Whole("data")};
+  static constexpr JsonPart kTasks[] = {{.inside = kTask}};
+  static constexpr JsonPart kParams[] = {Whole("context")};
+  const JsonPart fields[] = {
+      {.name = "tasks", .inside = kTasks, .max_elements = limits.max_tasks + 1},
+      Whole("project"),
+      Whole("label_config"),
+      {.name = "params", .inside = kParams}};
+  absl::StatusOr<json::value> document = ParseObject(body, fields, limits);
   if (!document.ok()) return document.status();
   json::object& root = document->get_object();
 
@@ -156,8 +184,8 @@ absl::StatusOr<PredictRequest> ParsePredictRequest(std::string_view body,
   json::array& list = tasks->get_array();
   if (list.empty()) return absl::InvalidArgumentError("'tasks' is empty; needed: at least one");
   if (list.size() > limits.max_tasks) {
-    return absl::InvalidArgumentError(
-        StrCat("'tasks' has ", list.size(), " entries; at most ", limits.max_tasks));
+    return absl::InvalidArgumentError(StrCat("'tasks' has more than ", limits.max_tasks,
+                                             " entries; at most ", limits.max_tasks, " are taken"));
   }
   request.tasks.reserve(list.size());
   for (std::size_t i = 0; i < list.size(); ++i) {
@@ -169,7 +197,7 @@ absl::StatusOr<PredictRequest> ParsePredictRequest(std::string_view body,
   absl::StatusOr<std::string> project = ProjectId(root);
   if (!project.ok()) return project.status();
   request.project_id = *std::move(project);
-  absl::StatusOr<std::string> label_config = Text(root, "label_config");
+  absl::StatusOr<std::string> label_config = ConfigText(root, "label_config");
   if (!label_config.ok()) return label_config.status();
   request.label_config = *std::move(label_config);
 
@@ -177,19 +205,25 @@ absl::StatusOr<PredictRequest> ParsePredictRequest(std::string_view body,
     if (!params->is_object()) return WrongKind("params", *params, "an object");
     if (json::value* context = Find(params->get_object(), "context")) {
       if (!context->is_object()) return WrongKind("params.context", *context, "an object or null");
-      request.context = std::move(*context);
       if (request.tasks.size() != 1) {
         return absl::InvalidArgumentError(StrCat("'params.context' is given for ",
                                                  request.tasks.size(),
                                                  " tasks; an interactive request has one"));
       }
+      // As with a task's data.
+      return PredictRequest{.tasks = std::move(request.tasks),
+                            .project_id = std::move(request.project_id),
+                            .label_config = std::move(request.label_config),
+                            .context = json::value(std::move(*context))};
     }
   }
   return request;
 }
 
 absl::StatusOr<SetupRequest> ParseSetupRequest(std::string_view body, const RequestLimits& limits) {
-  absl::StatusOr<json::value> document = ParseObject(body, limits);
+  static constexpr JsonPart kFields[] = {Whole("project"), Whole("schema"), Whole("hostname"),
+                                         Whole("access_token"), Whole("extra_params")};
+  absl::StatusOr<json::value> document = ParseObject(body, kFields, limits);
   if (!document.ok()) return document.status();
   json::object& root = document->get_object();
 
@@ -197,10 +231,12 @@ absl::StatusOr<SetupRequest> ParseSetupRequest(std::string_view body, const Requ
   absl::StatusOr<std::string> project = ProjectId(root);
   if (!project.ok()) return project.status();
   request.project_id = *std::move(project);
-  for (const auto& [field, target] :
-       {std::pair{"schema", &request.label_config}, std::pair{"hostname", &request.hostname},
-        std::pair{"access_token", &request.access_token}}) {
-    absl::StatusOr<std::string> text = Text(root, field);
+  absl::StatusOr<std::string> schema = ConfigText(root, "schema");
+  if (!schema.ok()) return schema.status();
+  request.label_config = *std::move(schema);
+  for (const auto& [field, target] : {std::pair{"hostname", &request.hostname},
+                                      std::pair{"access_token", &request.access_token}}) {
+    absl::StatusOr<std::string> text = Text(root, field, kMaxText);
     if (!text.ok()) return text.status();
     *target = *std::move(text);
   }
@@ -212,7 +248,12 @@ absl::StatusOr<SetupRequest> ParseSetupRequest(std::string_view body, const Requ
     json::parse_options options;
     options.max_depth = static_cast<std::size_t>(limits.max_depth);
     json::error_code error;
-    json::value inner = json::parse(*text, error, {}, options);
+    json::value inner;
+    try {
+      inner = json::parse(*text, error, limits.memory, options);
+    } catch (const std::bad_alloc&) {
+      return absl::ResourceExhaustedError("there is no memory for 'extra_params'");
+    }
     if (error) {
       return absl::InvalidArgumentError(StrCat("'extra_params' is a string that is not JSON (",
                                                error.message(), "); needed: an object"));
@@ -220,17 +261,25 @@ absl::StatusOr<SetupRequest> ParseSetupRequest(std::string_view body, const Requ
     *extra = std::move(inner);
   }
   if (!extra->is_object()) return WrongKind("extra_params", *extra, "an object");
-  request.extra_params = std::move(extra->get_object());
-  return request;
+  return SetupRequest{.project_id = std::move(request.project_id),
+                      .label_config = std::move(request.label_config),
+                      .hostname = std::move(request.hostname),
+                      .access_token = std::move(request.access_token),
+                      .extra_params = json::object(std::move(extra->get_object()))};
 }
 
 absl::StatusOr<WebhookEvent> ParseWebhook(std::string_view body, const RequestLimits& limits) {
-  absl::StatusOr<json::value> document = ParseObject(body, limits);
+  static constexpr JsonPart kFields[] = {
+      Whole("action"),
+      {.name = "project", .inside = kId},
+      {.name = "task", .inside = kId},
+      {.name = "tasks", .inside = kEventTask, .max_elements = kMaxEventTasks}};
+  absl::StatusOr<json::value> document = ParseObject(body, kFields, limits);
   if (!document.ok()) return document.status();
   json::object& root = document->get_object();
 
   WebhookEvent event;
-  absl::StatusOr<std::string> action = Text(root, "action");
+  absl::StatusOr<std::string> action = Text(root, "action", kMaxText);
   if (!action.ok()) return action.status();
   if (action->empty()) return absl::InvalidArgumentError("'action' is missing");
   event.action = *std::move(action);
@@ -241,22 +290,27 @@ absl::StatusOr<WebhookEvent> ParseWebhook(std::string_view body, const RequestLi
         event.project_id = StrCat(*number);
       }
     }
-    if (absl::StatusOr<std::string> config = Text(object, "label_config"); config.ok()) {
-      event.label_config = *std::move(config);
-    }
   }
-  AddIds(root, "task", "tasks", &event.task_ids);
-  AddIds(root, "annotation", "annotations", &event.annotation_ids);
+  if (json::value* task = Find(root, "task")) AddId(*task, &event.task_ids);
+  if (json::value* tasks = Find(root, "tasks"); tasks != nullptr && tasks->is_array()) {
+    for (const json::value& task : tasks->get_array()) AddId(task, &event.task_ids);
+  }
   return event;
 }
 
 absl::StatusOr<OlderRequest> ParseOlderRequest(std::string_view body, const RequestLimits& limits) {
-  absl::StatusOr<json::value> document = ParseObject(body, limits);
+  // /train may come with the whole project, as webhooks do.
+  static constexpr JsonPart kFields[] = {{.name = "project", .inside = kId},
+                                         Whole("project_src"),
+                                         Whole("project_dst"),
+                                         Whole("config"),
+                                         Whole("job"),
+                                         {.name = "annotations"}};
+  absl::StatusOr<json::value> document = ParseObject(body, kFields, limits);
   if (!document.ok()) return document.status();
   json::object& root = document->get_object();
 
   OlderRequest request;
-  // /train may come with the whole project, as webhooks do.
   if (json::value* project = Find(root, "project"); project != nullptr && project->is_object()) {
     if (json::value* id = Find(project->get_object(), "id")) root["project"] = json::value(*id);
   }
@@ -268,15 +322,15 @@ absl::StatusOr<OlderRequest> ParseOlderRequest(std::string_view body, const Requ
     if (!id.ok()) return id.status();
     *target = *std::move(id);
   }
-  for (const auto& [field, target] :
-       {std::pair{"config", &request.label_config}, std::pair{"job", &request.job}}) {
-    absl::StatusOr<std::string> text = Text(root, field);
-    if (!text.ok()) return text.status();
-    *target = *std::move(text);
-  }
+  absl::StatusOr<std::string> config = ConfigText(root, "config");
+  if (!config.ok()) return config.status();
+  request.label_config = *std::move(config);
+  absl::StatusOr<std::string> job = Text(root, "job", kMaxText);
+  if (!job.ok()) return job.status();
+  request.job = *std::move(job);
   if (json::value* annotations = Find(root, "annotations");
       annotations != nullptr && annotations->is_array()) {
-    request.annotations = annotations->get_array().size();
+    request.has_annotations = !annotations->get_array().empty();
   }
   return request;
 }

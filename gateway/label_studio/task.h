@@ -1,14 +1,16 @@
 // The bodies of Label Studio's POST requests, checked and typed.
 //
 // Every parser returns InvalidArgument with one sentence that names the field or the task if the
-// body isn't JSON, has the wrong shape or exceeds a limit. Unknown fields are ignored; of a task
-// only `id` and `data` are relied on.
+// body isn't JSON, has the wrong shape or exceeds a limit, ResourceExhausted if there is no memory
+// for it. Unknown fields are ignored and take no memory; of a task only `id` and `data` are relied
+// on.
 #ifndef DUET_GATEWAY_LABEL_STUDIO_TASK_H_
 #define DUET_GATEWAY_LABEL_STUDIO_TASK_H_
 
 #include <absl/status/statusor.h>
 
 #include <boost/json/object.hpp>
+#include <boost/json/storage_ptr.hpp>
 #include <boost/json/value.hpp>
 #include <cstdint>
 #include <optional>
@@ -21,12 +23,17 @@ namespace gateway::label_studio {
 struct RequestLimits {
   std::size_t max_tasks = 100'000;
   int max_depth = 64;  // nesting of the JSON
+  // For the values that are kept. May throw std::bad_alloc.
+  boost::json::storage_ptr memory = {};
 };
 
 struct Task {
   std::int64_t id = 0;  // 0: none was given
   boost::json::object data;
 };
+// A copy in the default memory, for what outlives the request, and the bytes that it takes, about.
+Task Detached(const Task& task);
+std::size_t MemoryOf(const Task& task);
 
 // POST /predict.
 struct PredictRequest {
@@ -58,9 +65,7 @@ absl::StatusOr<SetupRequest> ParseSetupRequest(std::string_view body,
 struct WebhookEvent {
   std::string action;
   std::string project_id;              // "" if absent
-  std::string label_config;            // of the project; "" if absent
-  std::vector<std::int64_t> task_ids;  // of `task` or `tasks`
-  std::vector<std::int64_t> annotation_ids;
+  std::vector<std::int64_t> task_ids;  // of `task`, or the first thousand of `tasks`
 };
 absl::StatusOr<WebhookEvent> ParseWebhook(std::string_view body, const RequestLimits& limits = {});
 
@@ -71,7 +76,7 @@ struct OlderRequest {
   std::string destination_id;  // `project_dst`
   std::string label_config;    // `config`
   std::string job;
-  std::optional<std::size_t> annotations;  // how many; nothing if the field isn't a list
+  std::optional<bool> has_annotations;  // nothing if the field isn't a list
 };
 absl::StatusOr<OlderRequest> ParseOlderRequest(std::string_view body,
                                                const RequestLimits& limits = {});

@@ -416,5 +416,39 @@ TEST_F(BackgroundJobsTest, FiveThousandTasksInOneRequest) {
   EXPECT_EQ(answered + studio_.prediction_count(), kTasks);
 }
 
+TEST_F(BackgroundJobsTest, IdleWorkersHaveOneTimerTogether) {
+  HoldDetections(/*free=*/1);
+  Harness& gateway = Start({.gateway = {.background = {.longest_yield = absl::Hours(1)}}});
+  const handlers::BackgroundJobs& jobs = gateway.gateway().jobs;
+  const handlers::BackgroundJobs::Hand somebody_waits(jobs);
+  const absl::Time begin = absl::Now();
+
+  ASSERT_EQ(gateway.Post("/predict", PredictBody(kRectangles, Pictures(5))).status, 200);
+  Await([&] { return jobs.wakeups() >= 25; });
+
+  const std::int64_t wakeups = jobs.wakeups();
+  EXPECT_LE(wakeups, (absl::Now() - begin) / absl::Milliseconds(20));
+}
+
+TEST_F(BackgroundJobsTest, TasksThatWaitHaveABoundInBytes) {
+  HoldDetections(/*free=*/1);
+  // A task's numbers take five times their text.
+  json::value body = PredictBody(kRectangles, Pictures(6));
+  for (json::value& task : body.at("tasks").as_array()) {
+    json::array numbers;
+    for (int i = 0; i < 10'000; ++i) numbers.push_back(i % 10);
+    task.at("data").as_object()["numbers"] = std::move(numbers);
+  }
+  Harness& gateway = Start({.gateway = {.background = {.max_bytes = 600'000}}});
+  const handlers::BackgroundJobs::Hand somebody_waits(gateway.gateway().jobs);
+
+  const Reply reply = gateway.Post("/predict", body);
+
+  ASSERT_EQ(reply.status, 200) << reply.body;
+  const json::value jobs = Jobs();
+  ASSERT_THAT(jobs.as_array(), SizeIs(1));
+  EXPECT_EQ(jobs.at(0).at("tasks").to_number<int>(), 2) << "of 240 KB each";
+}
+
 }  // namespace
 }  // namespace gateway::testing

@@ -62,6 +62,7 @@ Harness::Harness(HarnessOptions options) {
                                                  io_.get_executor(), metrics_, redis_.get());
   handlers::AddRoutes(*gateway_, router_);
   http::ServerOptions http;
+  http.request_memory_bytes = options.request_memory_bytes;
   handlers::Observe(*gateway_, http);
   server_ = *http::Server::Start(io_, router_, http);
   for (int i = 0; i < 2; ++i) threads_.emplace_back([this] { io_.run(); });
@@ -90,6 +91,7 @@ Reply Harness::Send(const std::string& method, const std::string& path, const st
   request.method_string(method);
   request.target(path);
   request.set("Host", "duet");
+  if (!body.empty()) request.set("Content-Type", "application/json");
   for (const auto& [name, value] : headers) request.set(name, value);
   request.body() = body;
   request.prepare_payload();

@@ -38,6 +38,7 @@ struct HarnessOptions {
   std::vector<std::string> allowed_private = {};
   std::string settings_store = "";  // redis://…
   absl::Duration settings_timeout = absl::Seconds(30);
+  std::size_t request_memory_bytes = http::ServerOptions().request_memory_bytes;
 };
 
 class Harness {
@@ -47,7 +48,7 @@ class Harness {
 
   // Waits until the models of the default profile are known.
   void AwaitModels();
-  // One request on a connection of its own.
+  // One request on a connection of its own; a body is JSON unless the headers say otherwise.
   Reply Send(const std::string& method, const std::string& path, const std::string& body = "",
              const std::vector<std::pair<std::string, std::string>>& headers = {});
   Reply Get(const std::string& path) { return Send("GET", path); }

@@ -230,6 +230,68 @@ TEST_F(PredictTest, DetectorAway) {
   EXPECT_EQ(gateway.Get("/health").status, 200);
 }
 
+TEST_F(PredictTest, ABatchThatFailedForGoodIsNotToldToComeBack) {
+  Harness& gateway = Start();
+  const std::string no_picture = "data:image/png;base64,AAAA";
+
+  const Reply bad = gateway.Post("/predict", PredictBody(kRectangles, {no_picture, no_picture}));
+
+  EXPECT_EQ(bad.status, 422) << bad.body;
+  EXPECT_EQ(bad.Header("Retry-After"), "");
+  EXPECT_THAT(Text(bad.json().at("error")),
+              ::testing::StartsWith("all 2 tasks failed for good; the first one, task 1: "));
+}
+
+TEST_F(PredictTest, ABatchOfWhichATaskMaySucceedLaterIsToldToComeBack) {
+  services_.on_detect = [](auto&, const auto&, auto*) { return kAway; };
+  Harness& gateway = Start({.gateway = {.predict_deadline = std::chrono::seconds(1)}});
+
+  const Reply mixed =
+      gateway.Post("/predict", PredictBody(kRectangles, {"data:image/png;base64,AAAA", picture_}));
+
+  EXPECT_EQ(mixed.status, 503) << mixed.body;
+  EXPECT_EQ(mixed.Header("Retry-After"), "2");
+  EXPECT_THAT(Text(mixed.json().at("error")), HasSubstr("task 2: ")) << "the one that may";
+}
+
+TEST_F(PredictTest, ABatchThatAServiceFailedByAFaultIsOurFault) {
+  services_.on_detect = [](auto&, const auto&, auto*) {
+    return grpc::Status(grpc::StatusCode::INTERNAL, "a fault");
+  };
+  Harness& gateway = Start();
+
+  const Reply reply =
+      gateway.Post("/predict", PredictBody(kRectangles, {picture_, "data:image/png;base64,AAAA"}));
+
+  EXPECT_EQ(reply.status, 500) << reply.body;
+  EXPECT_EQ(reply.Header("Retry-After"), "");
+}
+
+TEST_F(PredictTest, ABatchsAnswerIsBoundedAndTheRestIsLeft) {
+  Harness& gateway = Start({.gateway = {.batch_concurrency = 1, .max_answer_bytes = 700}});
+  std::vector<std::string> pictures;
+  for (int i = 0; i < 6; ++i) pictures.push_back(PngDataUri(320, 240, i));
+
+  const Reply reply = gateway.Post("/predict", PredictBody(kRectangles, pictures));
+
+  ASSERT_EQ(reply.status, 200) << reply.body;
+  EXPECT_LT(reply.body.size(), 1000u);
+  EXPECT_TRUE(reply.result(0).as_object().contains("result"));
+  for (std::size_t i = 3; i < 6; ++i) EXPECT_THAT(reply.result(i).as_object(), IsEmpty());
+  EXPECT_LT(services_.count("Detect"), 5) << "nothing is begun that has no room";
+}
+
+TEST_F(PredictTest, APredictionLargerThanTheBoundIsAnsweredAlone) {
+  Harness& gateway = Start({.gateway = {.batch_concurrency = 1, .max_answer_bytes = 1}});
+
+  const Reply reply =
+      gateway.Post("/predict", PredictBody(kRectangles, {picture_, PngDataUri(320, 240, 7)}));
+
+  ASSERT_EQ(reply.status, 200) << reply.body;
+  EXPECT_TRUE(reply.result(0).as_object().contains("result"));
+  EXPECT_THAT(reply.result(1).as_object(), IsEmpty());
+}
+
 TEST_F(PredictTest, SegmenterAway) {
   services_.on_embed = [](auto&, const auto&, auto*) { return kAway; };
   services_.on_segment = [](auto&, const auto&, auto*) { return kAway; };
@@ -345,7 +407,8 @@ TEST_F(PredictTest, ClientHangsUp) {
     boost::asio::ip::tcp::socket socket(io);
     socket.connect({boost::asio::ip::make_address("127.0.0.1"), gateway.port()});
     boost::asio::write(socket,
-                       boost::asio::buffer("POST /predict HTTP/1.1\r\nContent-Length: " +
+                       boost::asio::buffer("POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: "
+                                           "application/json\r\nContent-Length: " +
                                            std::to_string(body.size()) + "\r\n\r\n" + body));
     entered.get_future().wait();
   }

@@ -101,21 +101,5 @@ TEST(ProjectMemoryTest, LargeSettingsAreBoundedByTheirBytes) {
   EXPECT_TRUE(memory.Find("/99").has_value());
 }
 
-TEST(ProjectMemoryTest, ParsedConfigsAreBoundedByTheirBytesOneByOne) {
-  constexpr char kConfig[] = R"(<View><Image name="i" value="$i"/>
-    <RectangleLabels name="r" toName="i"><Label value="cat"/></RectangleLabels><!--)";
-  ProjectMemory memory;
-  const auto config = [&](int i, std::size_t size) {
-    return kConfig + std::to_string(i) + std::string(size, ' ') + "--></View>";
-  };
-  const auto first = *memory.Get(config(0, 2 << 20), {});
-  EXPECT_EQ(*memory.Get(config(0, 2 << 20), {}), first);
-  for (int i = 1; i < 20; ++i) ASSERT_TRUE(memory.Get(config(i, 2 << 20), {}).ok());
-
-  EXPECT_EQ(first.use_count(), 1) << "the memory has let it go";
-  const auto last = *memory.Get(config(19, 2 << 20), {});
-  EXPECT_EQ(last.use_count(), 2);
-}
-
 }  // namespace
 }  // namespace gateway::handlers

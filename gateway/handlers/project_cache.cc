@@ -1,0 +1,72 @@
+#include "gateway/handlers/project_cache.h"
+
+#include <openssl/sha.h>
+
+#include <iterator>
+#include <utility>
+
+#include "gateway/handlers/body.h"
+#include "gateway/handlers/concurrency.h"
+#include "gateway/text.h"
+
+namespace gateway::handlers {
+namespace {
+
+// Texts come from outside, so nothing that somebody could make collide.
+std::string KeyOf(const std::string& label_config, const Settings& settings) {
+  std::string digest(SHA256_DIGEST_LENGTH, '\0');
+  SHA256(reinterpret_cast<const unsigned char*>(label_config.data()), label_config.size(),
+         reinterpret_cast<unsigned char*>(digest.data()));
+  return digest + Fingerprint(settings);
+}
+
+}  // namespace
+
+boost::asio::awaitable<absl::StatusOr<std::shared_ptr<Project>>> ProjectCache::Get(
+    boost::asio::thread_pool& pool, const std::string& label_config, const Settings& settings) {
+  const auto work = [&] { return FindOrParse(label_config, settings); };
+  if (label_config.size() < kLargeText) co_return work();
+  auto working = OnPool(pool, work);
+  co_return co_await std::move(working);
+}
+
+absl::StatusOr<std::shared_ptr<Project>> ProjectCache::FindOrParse(const std::string& label_config,
+                                                                   const Settings& settings) {
+  // Who finishes a batch makes no difference to its answers.
+  Settings answering = settings;
+  answering.background = Settings().background;
+  std::string key = KeyOf(label_config, answering);
+  {
+    const std::lock_guard lock(mutex_);
+    // The key's part of the settings is too short to be relied on.
+    if (const auto found = by_key_.find(key);
+        found != by_key_.end() && found->second->project->settings() == answering) {
+      by_recency_.splice(by_recency_.begin(), by_recency_, found->second);
+      return found->second->project;
+    }
+  }
+  auto project = Project::Create(label_config, answering);
+  if (!project.ok()) return project.status();
+  const std::size_t bytes = (*project)->memory_bytes();
+  const std::lock_guard lock(mutex_);
+  if (const auto found = by_key_.find(key); found != by_key_.end()) Drop(found->second);
+  if (bytes > budget_bytes_) return project;
+  by_recency_.push_front({.key = key, .project = *project, .bytes = bytes});
+  by_key_[std::move(key)] = by_recency_.begin();
+  bytes_ += bytes;
+  while (bytes_ > budget_bytes_) Drop(std::prev(by_recency_.end()));
+  return project;
+}
+
+void ProjectCache::Drop(Entries::iterator entry) {
+  bytes_ -= entry->bytes;
+  by_key_.erase(entry->key);
+  by_recency_.erase(entry);
+}
+
+std::size_t ProjectCache::bytes() const {
+  const std::lock_guard lock(mutex_);
+  return bytes_;
+}
+
+}  // namespace gateway::handlers

@@ -210,7 +210,7 @@ awaitable<void> BackgroundJobs::Work() {
 std::optional<BackgroundJobs::Assignment> BackgroundJobs::Take() {
   if (stopping_) return std::nullopt;
   const absl::Time now = absl::Now();
-  if (*hands_ > 0 && !running_.empty() && now - last_begun_ < options_.longest_yield) {
+  if (YieldsToHands(now)) {
     StartWorkersAt(now + kYield);
     return std::nullopt;
   }
@@ -246,6 +246,10 @@ std::optional<BackgroundJobs::Assignment> BackgroundJobs::Take() {
   return std::nullopt;
 }
 
+bool BackgroundJobs::YieldsToHands(absl::Time now) const {
+  return *hands_ > 0 && !running_.empty() && now - last_begun_ < options_.longest_yield;
+}
+
 // Whoever is idle until then is no worker: the timer hires new ones. Several that find nothing to
 // do ask for the same timer; with one each they would double in number with every turn.
 void BackgroundJobs::StartWorkersAt(absl::Time time) {
@@ -258,7 +262,10 @@ void BackgroundJobs::StartWorkersAt(absl::Time time) {
     if (wakes_at_ != time) return;  // an earlier one took its place
     ++wakeups_;
     wakes_at_ = absl::InfiniteFuture();
-    StartWorkers();
+    if (stopping_) return;
+    const absl::Time now = absl::Now();
+    if (!YieldsToHands(now)) return StartWorkers();
+    StartWorkersAt(now + kYield);
   });
 }
 

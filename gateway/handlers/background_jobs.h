@@ -162,6 +162,7 @@ class BackgroundJobs {
   // REQUIRES of all below: mutex_ is held.
   void StartWorkers();
   std::optional<Assignment> Take();
+  bool YieldsToHands(absl::Time now) const;
   void StartWorkersAt(absl::Time time);
   std::size_t ProjectBytes() const;
   void Settle(Assignment assignment, const Outcome& outcome);

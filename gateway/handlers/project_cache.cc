@@ -2,7 +2,6 @@
 
 #include <openssl/sha.h>
 
-#include <iterator>
 #include <utility>
 
 #include "gateway/handlers/body.h"
@@ -35,38 +34,26 @@ absl::StatusOr<std::shared_ptr<Project>> ProjectCache::FindOrParse(const std::st
   // Who finishes a batch makes no difference to its answers.
   Settings answering = settings;
   answering.background = Settings().background;
-  std::string key = KeyOf(label_config, answering);
+  const std::string key = KeyOf(label_config, answering);
   {
     const std::lock_guard lock(mutex_);
     // The key's part of the settings is too short to be relied on.
-    if (const auto found = by_key_.find(key);
-        found != by_key_.end() && found->second->project->settings() == answering) {
-      by_recency_.splice(by_recency_.begin(), by_recency_, found->second);
-      return found->second->project;
+    if (const auto* found = projects_.Find(key);
+        found != nullptr && (*found)->settings() == answering) {
+      return *found;
     }
   }
   auto project = Project::Create(label_config, answering);
   if (!project.ok()) return project.status();
   const std::size_t bytes = (*project)->memory_bytes();
   const std::lock_guard lock(mutex_);
-  if (const auto found = by_key_.find(key); found != by_key_.end()) Drop(found->second);
-  if (bytes > budget_bytes_) return project;
-  by_recency_.push_front({.key = key, .project = *project, .bytes = bytes});
-  by_key_[std::move(key)] = by_recency_.begin();
-  bytes_ += bytes;
-  while (bytes_ > budget_bytes_) Drop(std::prev(by_recency_.end()));
+  projects_.Insert(key, *project, bytes);
   return project;
-}
-
-void ProjectCache::Drop(Entries::iterator entry) {
-  bytes_ -= entry->bytes;
-  by_key_.erase(entry->key);
-  by_recency_.erase(entry);
 }
 
 std::size_t ProjectCache::bytes() const {
   const std::lock_guard lock(mutex_);
-  return bytes_;
+  return projects_.bytes();
 }
 
 }  // namespace gateway::handlers

@@ -2,19 +2,18 @@
 #ifndef DUET_GATEWAY_HANDLERS_PROJECT_CACHE_H_
 #define DUET_GATEWAY_HANDLERS_PROJECT_CACHE_H_
 
-#include <absl/container/flat_hash_map.h>
 #include <absl/status/statusor.h>
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <cstddef>
-#include <list>
 #include <memory>
 #include <mutex>
 #include <string>
 
 #include "gateway/handlers/project.h"
 #include "gateway/handlers/settings.h"
+#include "gateway/lru.h"
 
 namespace gateway::handlers {
 
@@ -22,7 +21,10 @@ namespace gateway::handlers {
 // Thread-safe.
 class ProjectCache {
  public:
-  explicit ProjectCache(std::size_t budget_bytes = 64 << 20) : budget_bytes_(budget_bytes) {}
+  static constexpr std::size_t kMaxProjects = 10'000;
+
+  explicit ProjectCache(std::size_t budget_bytes = 64 << 20)
+      : projects_(kMaxProjects, budget_bytes) {}
 
   // Parses, or finds what was parsed from the same text with settings that give the same answers. A
   // long text is looked at on `pool`. Both arguments are used until the end. Errors are
@@ -34,24 +36,11 @@ class ProjectCache {
   std::size_t bytes() const;
 
  private:
-  struct Entry {
-    std::string key;
-    std::shared_ptr<Project> project;
-    std::size_t bytes = 0;
-  };
-  using Entries = std::list<Entry>;
-
   absl::StatusOr<std::shared_ptr<Project>> FindOrParse(const std::string& label_config,
                                                        const Settings& settings);
-  // REQUIRES: mutex_ is held.
-  void Drop(Entries::iterator entry);
 
-  const std::size_t budget_bytes_;
   mutable std::mutex mutex_;
-  // Guarded by mutex_.
-  Entries by_recency_;  // front: most recently used
-  absl::flat_hash_map<std::string, Entries::iterator> by_key_;
-  std::size_t bytes_ = 0;
+  Lru<std::shared_ptr<Project>> projects_;  // guarded by mutex_
 };
 
 }  // namespace gateway::handlers

@@ -265,14 +265,8 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
     if (buffer_.size() == 0 && !co_await WaitForBytes()) co_return false;
 
     Parser parser;
-    parser.header_limit(static_cast<std::uint32_t>(options().max_header_bytes));
-    parser.body_limit(boost::none);  // depends on the route
-    CloseAfter(options().header_timeout);
-    beast::error_code error = TakeArrived(parser);
-    if (error == beast::http::error::need_more) {
-      std::tie(error, std::ignore) =
-          co_await beast::http::async_read_header(stream_, buffer_, parser, kAsTuple);
-    }
+    auto reading_header = ReadHeader(parser);
+    beast::error_code error = co_await std::move(reading_header);
     const auto started = steady_clock::now();
     const unsigned version = !error && parser.get().version() == 10 ? 10 : 11;
     Request request = error ? Request() : TakeRequest(parser.get());
@@ -280,54 +274,37 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
                     request.Header(serving::kTraceparentHeader));
     context.started = started;
 
-    // All that the header decides is decided before a byte of the body is read.
-    const AnyHandler* handler = nullptr;
-    std::size_t max_body_bytes = 0;
-    std::optional<Response> refusal;
-    bool keep_alive = !error && parser.keep_alive();
-    bool rest_is_unread = false;  // and nobody knows where it ends, or it is too much
+    Admission admission;
     if (error) {
-      rest_is_unread = true;
-      refusal = RefusalOf(error, context, options().max_header_bytes, max_body_bytes);
-      if (!refusal) co_return false;
-    } else if (auto fault = FramingFault(request.headers, version)) {
-      refusal = ErrorResponse(400, absl::StrCat("This is not an HTTP request: ", *fault, "."));
-      rest_is_unread = true;
+      admission.is_framed = false;
+      admission.refusal = RefusalOf(error, context, options().max_header_bytes, 0);
+      if (!admission.refusal) co_return false;
     } else {
-      auto found = host_->router.Find(request, context);
-      if (Response* const refused = std::get_if<Response>(&found)) {
-        refusal = std::move(*refused);
-      } else {
-        const Route& route = *std::get<const Route*>(found);
-        handler = &route.handler;
-        max_body_bytes = std::min(route.max_body_bytes, options().max_body_bytes);
-        if (parser.content_length().value_or(0) > max_body_bytes) {
-          refusal = TooLarge(context, max_body_bytes);
-        }
-      }
+      admission = Admit(parser, request, context, version);
     }
+    std::optional<Response>& refusal = admission.refusal;
     const bool waits =
         version == 11 && !error && beast::iequals(request.Header("Expect"), "100-continue");
     bool forget = false;  // the body comes after the answer, and nobody wants it
     if (!refusal && !parser.is_done()) {
-      parser.body_limit(max_body_bytes);
+      parser.body_limit(admission.max_body_bytes);
       parser.get().body().memory = ByteLease(host_->memory);
       auto reading = ReadBody(parser, waits);
       error = co_await std::move(reading);
-      if (error) {
-        refusal = RefusalOf(error, context, options().max_header_bytes, max_body_bytes);
-        if (!refusal) co_return false;
-        rest_is_unread = true;
-      }
       request.body = std::move(parser.get().body().text);
       request.memory = std::move(parser.get().body().memory);
-      if (refusal) request.DropBody();
-    } else if (refusal && !rest_is_unread && !parser.is_done()) {
+      if (error) {
+        request.DropBody();
+        admission.is_framed = false;
+        refusal = RefusalOf(error, context, options().max_header_bytes, admission.max_body_bytes);
+        if (!refusal) co_return false;
+      }
+    } else if (refusal && admission.is_framed && !parser.is_done()) {
       const auto length = parser.content_length();
-      forget = keep_alive && !waits && length && *length <= kForgettableBytes;
-      rest_is_unread = !forget;
+      forget = parser.keep_alive() && !waits && length && *length <= kForgettableBytes;
     }
-    if (rest_is_unread) keep_alive = false;
+    const bool rest_is_unread = !admission.is_framed || (!forget && !parser.is_done());
+    const bool keep_alive = !error && parser.keep_alive() && !rest_is_unread;
     const std::size_t request_bytes = request.body.size();
 
     // Not a conditional expression: gcc 12 destroys the awaited operand twice.
@@ -335,7 +312,7 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
     if (refusal) {
       response = *std::move(refusal);
     } else {
-      response = co_await Answer(*handler, request, context);
+      response = co_await Answer(*admission.handler, request, context);
     }
     request.DropBody();
     Outcome outcome{.status = response.status,
@@ -355,6 +332,47 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
     }
     if (written && rest_is_unread) co_await DiscardRest();
     co_return written&& keep_alive && !host_->draining;
+  }
+
+  awaitable<beast::error_code> ReadHeader(Parser& parser) {
+    parser.header_limit(static_cast<std::uint32_t>(options().max_header_bytes));
+    parser.body_limit(boost::none);  // depends on the route
+    CloseAfter(options().header_timeout);
+    beast::error_code error = TakeArrived(parser);
+    if (error == beast::http::error::need_more) {
+      std::tie(error, std::ignore) =
+          co_await beast::http::async_read_header(stream_, buffer_, parser, kAsTuple);
+    }
+    co_return error;
+  }
+
+  // What a header decides.
+  struct Admission {
+    const AnyHandler* handler = nullptr;  // unless it is refused
+    std::size_t max_body_bytes = 0;
+    std::optional<Response> refusal = {};
+    bool is_framed = true;  // it is known where the request ends
+  };
+
+  // Decides all that the header decides, before a byte of the body is read.
+  Admission Admit(const Parser& parser, const Request& request, Context& context,
+                  unsigned version) const {
+    if (const auto fault = FramingFault(request.headers, version)) {
+      return {
+          .refusal = ErrorResponse(400, absl::StrCat("This is not an HTTP request: ", *fault, ".")),
+          .is_framed = false};
+    }
+    auto found = host_->router.Find(request, context);
+    if (Response* const refused = std::get_if<Response>(&found)) {
+      return {.refusal = std::move(*refused)};
+    }
+    const Route& route = *std::get<const Route*>(found);
+    Admission admission{.handler = &route.handler,
+                        .max_body_bytes = std::min(route.max_body_bytes, options().max_body_bytes)};
+    if (parser.content_length().value_or(0) > admission.max_body_bytes) {
+      admission.refusal = TooLarge(context, admission.max_body_bytes);
+    }
+    return admission;
   }
 
   // Into the parser's body; first tells a client that waits for it to go on.

@@ -185,8 +185,9 @@ TEST_F(FaultsTest, SlowClientsHugeHeadersAndHugeBodies) {
   auto slow = connect();
   boost::asio::write(slow, boost::asio::buffer(std::string("POST /predict HTTP/1.1\r\nContent-")));
 
-  EXPECT_THAT(answer("GET /health HTTP/1.1\r\nHost: x\r\nX: " + std::string(20'000, 'x') + "\r\n\r\n"),
-              HasSubstr(" 431 "));
+  EXPECT_THAT(
+      answer("GET /health HTTP/1.1\r\nHost: x\r\nX: " + std::string(20'000, 'x') + "\r\n\r\n"),
+      HasSubstr(" 431 "));
   EXPECT_THAT(answer("POST /predict HTTP/1.1\r\nHost: x\r\n"
                      "Content-Type: application/json\r\nContent-Length: 999999999999\r\n\r\n"),
               HasSubstr(" 413 "));

@@ -91,7 +91,7 @@ Reply Harness::Send(const std::string& method, const std::string& path, const st
   request.method_string(method);
   request.target(path);
   request.set("Host", "duet");
-  if (!body.empty()) request.set("Content-Type", "application/json");
+  if (method == "POST") request.set("Content-Type", "application/json");
   for (const auto& [name, value] : headers) request.set(name, value);
   request.body() = body;
   request.prepare_payload();

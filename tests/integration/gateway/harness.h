@@ -48,7 +48,8 @@ class Harness {
 
   // Waits until the models of the default profile are known.
   void AwaitModels();
-  // One request on a connection of its own; a body is JSON unless the headers say otherwise.
+  // One request on a connection of its own; a POST says that it is JSON unless the headers say
+  // otherwise.
   Reply Send(const std::string& method, const std::string& path, const std::string& body = "",
              const std::vector<std::pair<std::string, std::string>>& headers = {});
   Reply Get(const std::string& path) { return Send("GET", path); }

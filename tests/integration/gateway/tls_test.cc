@@ -152,6 +152,7 @@ TEST_F(TlsTest, AHangUpCancelsTheHandler) {
     asio::io_context io;
     Stream stream = Connect(io, authority_.certificate());
     beast::http::request<beast::http::empty_body> request(beast::http::verb::get, "/wait", 11);
+    request.set(beast::http::field::host, "127.0.0.1");
     beast::http::write(stream, request);
     entered_.get_future().wait();
   }

@@ -85,6 +85,7 @@ class TlsTest : public ::testing::Test {
   }
   static std::string Get(Stream& stream, const std::string& path) {
     beast::http::request<beast::http::empty_body> request(beast::http::verb::get, path, 11);
+    request.set(beast::http::field::host, "127.0.0.1");
     beast::http::write(stream, request);
     beast::flat_buffer buffer;
     beast::http::response<beast::http::string_body> response;

@@ -2,7 +2,7 @@
 //
 // The gate that gateway.h sets up refuses by this table and by the header alone: 403 for a change
 // that a web page elsewhere has caused, 401 for missing credentials (if the operator wants any),
-// 415 for what isn't JSON; the session refuses a larger body with 413. docs/security.md explains
+// 415 for what says that it isn't JSON; the session refuses a larger body with 413. docs/security.md explains
 // the table to operators.
 #ifndef DUET_GATEWAY_HANDLERS_ROUTE_POLICY_H_
 #define DUET_GATEWAY_HANDLERS_ROUTE_POLICY_H_
@@ -27,8 +27,8 @@ struct RoutePolicy {
   bool needs_credentials = true;
   // Changes something or makes the models work: no web page of another site may cause it.
   bool changes_state = false;
-  // Its body is JSON and says so. A page elsewhere can't send this without asking first (CORS),
-  // which is never granted.
+  // Its body is JSON, and another Content-Type is refused: what a page elsewhere can send without
+  // asking first (CORS, which is never granted) has one, or an Origin.
   bool takes_json = false;
   std::size_t max_body_bytes = 0;
 };

@@ -3,10 +3,12 @@
 #ifndef DUET_CHECKPOINT_CONTENT_HASH_H_
 #define DUET_CHECKPOINT_CONTENT_HASH_H_
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "checkpoint/checkpoint.h"
 #include "checkpoint/zip_reader.h"
 
 namespace checkpoint {
@@ -18,6 +20,11 @@ std::string HashBytes(std::string_view bytes);
 // Of a zip file with this directory: of the names (without their common folder, which is the file's
 // name), sizes and CRCs, without reading the payloads; of all bytes if the writer left CRCs out.
 std::string HashZip(std::string_view file, const std::vector<ZipEntry>& entries);
+
+// Of the tensors whose names `counts` is true for: names, types, shapes and values, whatever the
+// file's order and format. Reads all their bytes, on several threads.
+std::string HashTensors(const StateDict& state_dict,
+                        const std::function<bool(std::string_view name)>& counts);
 
 }  // namespace checkpoint
 

@@ -197,11 +197,11 @@ const PythonValue* FindPipeline(const PythonValue& config) {
 }  // namespace
 
 std::string DetectorSettings::Fingerprint() const {
-  return absl::StrFormat("%d,%dx%d,%d,%g,%g,%g,%g,%g,%g,%d,%d,%g,%d,%g,%g,%d,%d,%d,%g",
-                         static_cast<int>(resize), input_size.width, input_size.height, pad_value,
-                         mean[0], mean[1], mean[2], std[0], std[1], std[2], bgr_to_rgb,
-                         static_cast<int>(rule), score_threshold, nms_pre, min_bbox_size,
-                         nms_iou_threshold, max_per_img, multi_label, yolox_style, mask_threshold);
+  return absl::StrFormat(
+      "%d,%dx%d,%d,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%d,%d,%.17g,%d,%.17g,%.17g,%d,%d,%d,%.17g",
+      static_cast<int>(resize), input_size.width, input_size.height, pad_value, mean[0], mean[1],
+      mean[2], std[0], std[1], std[2], bgr_to_rgb, static_cast<int>(rule), score_threshold, nms_pre,
+      min_bbox_size, nms_iou_threshold, max_per_img, multi_label, yolox_style, mask_threshold);
 }
 
 absl::StatusOr<DetectorSettings> ReadSettings(const PythonConfig& config,

@@ -1,7 +1,11 @@
 #include "detector_service/config/python_literal.h"
 
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+
 #include <cctype>
 #include <cstdlib>
+#include <map>
 #include <optional>
 
 namespace detector {
@@ -349,6 +353,31 @@ const PythonValue* PythonValue::Find(std::initializer_list<std::string_view> pat
     value = value->Find(key);
   }
   return value;
+}
+
+std::string Canonical(const PythonValue& value) {
+  if (value.is_none()) return "None";
+  if (const bool* flag = value.boolean()) return *flag ? "True" : "False";
+  if (const std::int64_t* integer = value.integer()) return std::to_string(*integer);
+  if (const auto* number = std::get_if<double>(&value.value_)) {
+    return absl::StrFormat("%.17g.", *number);  // the point tells it from a whole number
+  }
+  // The length in front: a text may hold anything.
+  const auto quoted = [](const std::string& text) {
+    return absl::StrCat(text.size(), "'", text, "'");
+  };
+  if (const std::string* text = value.string()) return quoted(*text);
+  std::string all;
+  if (const PythonValue::List* list = value.list()) {
+    for (const PythonValue& item : *list) all += Canonical(item) + ",";
+    return "[" + all + "]";
+  }
+  std::map<std::string_view, const PythonValue*> by_key;
+  for (const auto& [key, item] : *value.dict()) by_key[key] = &item;  // the last one counts
+  for (const auto& [key, item] : by_key) {
+    all += quoted(std::string(key)) + ":" + Canonical(*item) + ",";
+  }
+  return "{" + all + "}";
 }
 
 PythonConfig ParsePythonConfig(std::string_view text) { return Parser(text).Parse(); }

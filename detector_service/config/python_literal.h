@@ -47,8 +47,13 @@ class PythonValue {
   const PythonValue* Find(std::initializer_list<std::string_view> path) const;
 
  private:
+  friend std::string Canonical(const PythonValue& value);
   std::variant<std::monostate, bool, std::int64_t, double, std::string, List, Dict> value_;
 };
+
+// A text of the value, the same whatever the order of keys, the layout and the comments it was read
+// from; of other values, another one.
+std::string Canonical(const PythonValue& value);
 
 struct PythonConfig {
   PythonValue values;  // a dict: one key per assigned name, the last assignment wins

@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/content_hash.h"
 #include "detector_service/config/config_file.h"
 #include "detector_service/families/family.h"
 #include "detector_service/inference/blueprint_network.h"
@@ -16,6 +17,7 @@
 #include "detector_service/inference/preprocess.h"
 #include "detector_service/model/detector.h"
 #include "nn/compute_thread.h"
+#include "nn/onednn/arithmetic_class.h"
 #include "nn/onednn/cpu.h"
 #include "nn/torch_status.h"
 #include "serving/file_access.h"
@@ -25,13 +27,6 @@ namespace {
 
 absl::Status About(const std::string& path, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(path, ": ", status.message()));
-}
-
-// FNV-1a: a short fingerprint, not a secret.
-std::uint32_t Hash32(const std::string& text) {
-  std::uint32_t hash = 2166136261U;
-  for (unsigned char c : text) hash = (hash ^ c) * 16777619U;
-  return hash;
 }
 
 // The names in the checkpoint, else in the config, else "class 0", "class 1", ….
@@ -156,8 +151,17 @@ absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Build(const Load
                         model->classes_.size(), contents->num_classes));
   }
   for (const auto& [name, view] : file->state_dict) model->parameter_count_ += view.NumElements();
-  model->version_ = absl::StrFormat("%s-%s-%s-%08x", model->name_, file->content_hash.substr(0, 12),
-                                    options.precision, Hash32(model->settings_.Fingerprint()));
+  // MakeNetwork packs for a CPU in just this precision, or fails.
+  const bool may_be_bf16 = options.precision == "bf16" && options.device == "cpu" && !options.plain;
+  const nn::onednn::Precision precision = nn::onednn::FasterPrecision(may_be_bf16);
+  model->bf16_ = precision == nn::onednn::Precision::kBFloat16;
+  // All of the config: what reads it, and may read more of it some day, need not be known here.
+  model->version_ =
+      absl::StrCat(model->name_, "-", file->content_hash.substr(0, 12), "-",
+                   nn::onednn::ArithmeticClass(options.device, precision), "-",
+                   checkpoint::HashBytes(absl::StrCat(model->settings_.Fingerprint(), "\n",
+                                                      Canonical(config->values)))
+                       .substr(0, 8));
 
   absl::StatusOr<std::unique_ptr<Network>> network = std::visit(
       [&](const auto& modules) {

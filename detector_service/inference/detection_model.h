@@ -66,8 +66,11 @@ class DetectionModel {
 
   // Constant after loading.
   const std::string& name() const { return name_; }
-  // Changes whenever answers may change: "rtmdet-m-1a2b3c4d-fp32-5e6f".
+  // Changes whenever answers may change: "rtmdet-m-1a2b3c4d5e6f-fp32-7a8b9c0d", of the weights, the
+  // arithmetic, and all settings with the config that they were read from.
   const std::string& version() const { return version_; }
+  // "fp32" or "bf16": what is computed.
+  const char* precision() const { return bf16_ ? "bf16" : "fp32"; }
   const std::vector<std::string>& classes() const { return classes_; }
   // What detections carry besides box, score and class.
   bool has_masks() const { return has_masks_; }
@@ -94,6 +97,7 @@ class DetectionModel {
   DetectorSettings settings_;
   double evaluation_score_threshold_ = 0;
   std::uint64_t parameter_count_ = 0;
+  bool bf16_ = false;
 
   // For the computing thread only.
   std::unique_ptr<Network> network_;

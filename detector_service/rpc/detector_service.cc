@@ -39,6 +39,8 @@ absl::Status DetectorService::Compute(const proto::DetectRequest& request,
                                       proto::DetectResponse* response) {
   nn::UseThreads(options_.threads);
   const std::shared_ptr<DetectionModel> model = host_->Current();
+  // Again: a reload may have come between.
+  if (const absl::Status meant = CheckSpec(request.model(), *model); !meant.ok()) return meant;
   const absl::StatusOr<DetectOptions> options = ReadOptions(request, *model);
   if (!options.ok()) return options.status();
 
@@ -63,8 +65,10 @@ absl::Status DetectorService::Answer(grpc::ServerContext* call, int rank,
                                      const proto::DetectRequest& request,
                                      proto::DetectResponse* response) {
   // What is wrong with the request itself is told before it takes a place in the queue.
-  if (const auto options = ReadOptions(request, *host_->Current()); !options.ok()) {
-    return options.status();
+  {
+    const std::shared_ptr<DetectionModel> model = host_->Current();
+    if (const absl::Status meant = CheckSpec(request.model(), *model); !meant.ok()) return meant;
+    if (const auto options = ReadOptions(request, *model); !options.ok()) return options.status();
   }
   absl::Status computed;
   absl::Duration queued;
@@ -127,9 +131,12 @@ grpc::Status DetectorService::DetectBatch(
 }
 
 grpc::Status DetectorService::GetModel(grpc::ServerContext* /*call*/,
-                                       const proto::GetModelRequest* /*request*/,
+                                       const proto::GetModelRequest* request,
                                        proto::GetModelResponse* response) {
   const std::shared_ptr<DetectionModel> model = host_->Current();
+  if (const absl::Status meant = CheckSpec(request->model(), *model); !meant.ok()) {
+    return serving::ToGrpc(meant);
+  }
   WriteModelInfo(*model, response->mutable_model());
   response->mutable_classes()->Add(model->classes().begin(), model->classes().end());
   response->set_has_masks(model->has_masks());

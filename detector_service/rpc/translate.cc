@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "serving/model_spec.h"
 #include "vision/mask_rle.h"
 
 namespace detector {
@@ -60,6 +61,8 @@ void WriteResponse(const std::vector<Detection>& detections, const DetectionMode
   response->set_image_width(image.width);
   response->set_image_height(image.height);
   response->set_model_version(model.version());
+  response->mutable_model()->set_name(std::string(serving::kDefaultModel));
+  response->mutable_model()->set_version(model.version());
   for (const Detection& detection : detections) {
     duet::detector::v1::Detection* out = response->add_detections();
     duet::vision::v1::Box* box = out->mutable_box();
@@ -87,14 +90,19 @@ void WriteResponse(const std::vector<Detection>& detections, const DetectionMode
   }
 }
 
+absl::Status CheckSpec(const duet::vision::v1::ModelSpec& spec, const DetectionModel& model) {
+  return serving::CheckServes(spec.name(), spec.version(), model.version());
+}
+
 void WriteModelInfo(const DetectionModel& model, duet::vision::v1::ModelInfo* info) {
   info->set_name(model.name());
   info->set_version(model.version());
   info->set_input_width(model.settings().input_size.width);
   info->set_input_height(model.settings().input_size.height);
-  info->set_precision(model.options().precision);
+  info->set_precision(model.precision());
   info->set_device(model.options().device);
   info->set_parameter_count(model.parameter_count());
+  info->set_served_as(std::string(serving::kDefaultModel));
 }
 
 }  // namespace detector

@@ -31,6 +31,17 @@ FamilyModel Describe(const Module& module, std::int64_t image_size, std::int64_t
   model.weights = module.ptr();
   model.prompt_encoder = module->prompt_encoder;
   model.mask_decoder = module->mask_decoder;
+  const std::string sam2 = config.mask_decoder.kind == Kind::kSam2 ? "sam_" : "";
+  model.decoder_prefixes = {sam2 + "prompt_encoder."};
+  if (config.mask_decoder.kind == Kind::kSam) {
+    model.decoder_prefixes.push_back("mask_decoder.");
+  } else {  // the rest of it makes maps of the picture (HighResFeatures)
+    for (const char* part : {"transformer.", "iou_token.", "mask_tokens.", "output_upscaling.",
+                             "output_hypernetworks_mlps.", "iou_prediction_head.", "hf_token.",
+                             "hf_mlp.", "embedding_maskfeature.", "obj_score_token."}) {
+      model.decoder_prefixes.push_back(absl::StrCat(sam2, "mask_decoder.", part));
+    }
+  }
   const std::int64_t dim = config.embed_dim;
   model.spec.embedding.push_back({dim, grid, grid});
   if (config.mask_decoder.kind != Kind::kSam) {

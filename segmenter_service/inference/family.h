@@ -42,6 +42,9 @@ struct FamilyModel {
       pack;
 
   std::vector<std::string> packed_prefixes;  // names that nobody reads once it is packed
+  // Names that no embedding depends on. One that is missing here only makes embeddings be shared by
+  // fewer models than they could.
+  std::vector<std::string> decoder_prefixes;
 
   bool pads_boxes = false;  // a padding token follows every prompt, not only those without a box
   float logit_limit = std::numeric_limits<float>::infinity();  // LowResMasks'

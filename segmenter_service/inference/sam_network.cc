@@ -11,8 +11,10 @@
 #include <optional>
 #include <utility>
 
+#include "checkpoint/content_hash.h"
 #include "nn/compute_thread.h"
 #include "nn/layers.h"
+#include "nn/onednn/arithmetic_class.h"
 #include "nn/onednn/cpu.h"
 #include "nn/state_dict.h"
 #include "nn/threads.h"
@@ -264,6 +266,12 @@ absl::StatusOr<std::unique_ptr<SamNetwork>> Load(const checkpoint::StateDict& st
         !status.ok()) {
       return status;
     }
+    model->spec.encoder_hash = checkpoint::HashTensors(state_dict, [&](std::string_view name) {
+      const auto begins = [&](const std::string& prefix) { return name.starts_with(prefix); };
+      return std::none_of(model->unused_prefixes.begin(), model->unused_prefixes.end(), begins) &&
+             std::none_of(model->decoder_prefixes.begin(), model->decoder_prefixes.end(), begins);
+    });
+    nn::onednn::Precision computed = nn::onednn::Precision::kFloat32;
     model->weights->eval();
     const int threads = options.threads > 0 ? options.threads : nn::AvailableCores();
     std::shared_ptr<EncoderSteps> encoder = model->encoder;
@@ -271,12 +279,14 @@ absl::StatusOr<std::unique_ptr<SamNetwork>> Load(const checkpoint::StateDict& st
       absl::StatusOr<std::shared_ptr<EncoderSteps>> packed =
           model->pack(nn::onednn::FasterPrecision(bf16), threads);
       if (packed.ok()) {
+        computed = nn::onednn::FasterPrecision(bf16);
         encoder = *std::move(packed);
         ReleaseFile(*model);
       } else if (bf16 || !absl::IsUnimplemented(packed.status())) {
         return packed.status();
       }
     }
+    model->spec.arithmetic = nn::onednn::ArithmeticClass(options.device, computed);
     return std::make_unique<FamilyNetwork>(*std::move(model), at::Device(options.device),
                                            std::move(encoder), threads);
   });

@@ -28,6 +28,8 @@ struct NetworkSpec {
   int low_res_size = 0;  // side of the decoder's output and of mask prompts: 256 in official models
   Framing framing = Framing::kLongestSide;
   std::vector<FeatureShape> embedding;  // of the maps that EncodeImage returns
+  std::string arithmetic = "fp32";  // of the encoder: nn::onednn::ArithmeticClass, what is computed
+  std::string encoder_hash;         // hex, of all weights that EncodeImage's answer is made from
 };
 
 // Answers to a batch of prompts, all at once, in one row a prompt.

@@ -19,7 +19,13 @@ constexpr std::ptrdiff_t kPicturesDecodedAtOnce = 2;
 constexpr std::size_t kSegmentPiece = 16;
 constexpr std::size_t kGeneratorPiece = 4;
 
+// Of an embedding: models that differ in their decoders only share it.
 std::string KeyOf(const ServedModel& model, const std::string& image_id) {
+  return absl::StrCat(model.encoder, "/", image_id);
+}
+
+// Of masks: nothing of another model's.
+std::string RefinementKeyOf(const ServedModel& model, const std::string& image_id) {
   return absl::StrCat(model.version, "/", image_id);
 }
 
@@ -81,8 +87,9 @@ absl::StatusOr<PreparedImage> Segmenter::Prepare(std::string_view image, const S
 }
 
 absl::StatusOr<EmbedAnswer> Segmenter::Embed(std::string_view image, int rank,
-                                             const CallLimits& limits) {
-  return EmbedFor(model(), image, rank, limits);
+                                             const CallLimits& limits,
+                                             std::shared_ptr<const ServedModel> model) {
+  return EmbedFor(model ? std::move(model) : this->model(), image, rank, limits);
 }
 
 absl::StatusOr<EmbedAnswer> Segmenter::EmbedFor(std::shared_ptr<const ServedModel> model,
@@ -133,7 +140,7 @@ absl::Status Segmenter::CheckPrompts(const SegmentQuestion& question, vision::Si
 // Prompts are checked before a picture is encoded for them.
 absl::StatusOr<EmbedAnswer> Segmenter::FindEmbedding(const SegmentQuestion& question,
                                                      const CallLimits& limits) {
-  const std::shared_ptr<const ServedModel> current = model();
+  const std::shared_ptr<const ServedModel> current = question.model ? question.model : model();
   const int low_res_size = current->network->spec().low_res_size;
   if (!question.image.empty()) {
     absl::StatusOr<vision::ImageHeader> header =
@@ -174,7 +181,7 @@ absl::StatusOr<SegmentAnswer> Segmenter::Segment(const SegmentQuestion& question
   if (!image.ok()) return image.status();
   SegmentAnswer answer;
   answer.image = *std::move(image);
-  const std::string key = KeyOf(*answer.image.model, answer.image.image_id);
+  const std::string key = RefinementKeyOf(*answer.image.model, answer.image.image_id);
   const ImageEmbedding& embedding = *answer.image.embedding;
 
   std::vector<Prompt> prompts;
@@ -274,7 +281,7 @@ absl::StatusOr<GenerateAnswer> Segmenter::Generate(
   if (question.image.empty() && question.options.crop_n_layers > 0) {
     return absl::InvalidArgumentError("crop_n_layers needs the image's pixels: send the image");
   }
-  const std::shared_ptr<const ServedModel> current = model();
+  const std::shared_ptr<const ServedModel> current = question.model ? question.model : model();
   absl::StatusOr<EmbedAnswer> image = question.image.empty()
                                           ? FindCached(current, question.image_id)
                                           : EmbedFor(current, question.image, kBatchRank, limits);

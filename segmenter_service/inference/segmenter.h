@@ -82,6 +82,7 @@ struct SegmentQuestion {
   bool multimask_output = false;
   bool refine = false;
   bool background = false;  // nobody waits: a batch's rank instead of a hand's
+  std::shared_ptr<const ServedModel> model = nullptr;
 };
 
 struct SegmentAnswer {
@@ -94,6 +95,7 @@ struct GenerateQuestion {
   std::string_view image;
   std::string image_id;
   MaskGeneratorOptions options;
+  std::shared_ptr<const ServedModel> model = nullptr;
 };
 
 struct GenerateAnswer {
@@ -111,7 +113,9 @@ class Segmenter {
   Segmenter(const SegmenterOptions& options, std::shared_ptr<const ServedModel> model,
             serving::Clock& clock, serving::Metrics& metrics, EmbeddingStore* store = nullptr);
 
-  absl::StatusOr<EmbedAnswer> Embed(std::string_view image, int rank, const CallLimits& limits);
+  // `model`: the one to use; null: the one that serves. So are the questions' below.
+  absl::StatusOr<EmbedAnswer> Embed(std::string_view image, int rank, const CallLimits& limits,
+                                    std::shared_ptr<const ServedModel> model = nullptr);
 
   // InvalidArgument names the prompt ("prompts[3]: …"), NotFound an unknown image_id.
   absl::StatusOr<SegmentAnswer> Segment(const SegmentQuestion& question, const CallLimits& limits);

@@ -49,7 +49,7 @@ absl::StatusOr<checkpoint::Checkpoint> ReadCheckpoint(const std::string& path,
 std::string HashOf(const std::string& text) {
   unsigned char digest[SHA256_DIGEST_LENGTH];
   SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest);
-  return absl::BytesToHexString({reinterpret_cast<const char*>(digest), 3});
+  return absl::BytesToHexString({reinterpret_cast<const char*>(digest), 4});
 }
 
 }  // namespace
@@ -70,15 +70,19 @@ absl::StatusOr<std::shared_ptr<const ServedModel>> LoadModel(const std::string& 
   auto model = std::make_shared<ServedModel>();
   model->path = path;
   model->root = root;
-  model->name = (*network)->spec().name;
-  model->version =
-      absl::StrCat(model->name, "-", file->content_hash.substr(0, 12),
-                   sidecar->empty() ? "" : absl::StrCat("-", HashOf(*sidecar)),
-                   options.precision == "fp32" ? "" : absl::StrCat("-", options.precision),
+  const NetworkSpec& spec = (*network)->spec();
+  model->name = spec.name;
+  // What is kept in bf16 is other numbers for both.
+  const std::string both =
+      absl::StrCat(sidecar->empty() ? "" : absl::StrCat("-", HashOf(*sidecar)),
+                   spec.arithmetic == "fp32" ? "" : absl::StrCat("-", spec.arithmetic),
                    options.embedding_precision == "fp32"
                        ? ""
-                       : absl::StrCat("-", options.embedding_precision, "_embeddings"),
-                   options.hq_token_only ? "-hq_token_only" : "");
+                       : absl::StrCat("-", options.embedding_precision, "_embeddings"));
+  model->version = absl::StrCat(model->name, "-", file->content_hash.substr(0, 12), both,
+                                options.hq_token_only ? "-hq_token_only" : "");
+  model->encoder = absl::StrCat(spec.encoder_hash.substr(0, 24), "-", spec.image_size,
+                                spec.framing == Framing::kLongestSide ? "" : "-stretched", both);
   for (const auto& [name, view] : file->state_dict) {
     model->parameter_count += static_cast<std::uint64_t>(view.NumElements());
   }

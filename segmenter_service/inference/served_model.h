@@ -16,8 +16,12 @@ struct ServedModel {
   std::string path;
   std::string root;  // as LoadModel was given it
   std::string name;  // "sam-vit-h"
-  // Name, content hashes of the checkpoint and its sidecar, options: changes whenever answers may.
+  // Name, content hashes of the checkpoint and its sidecar, arithmetic, options: changes whenever
+  // answers may.
   std::string version;
+  // What embeddings are kept under: changes whenever an embedding may. Hash of the weights that it
+  // is made from, input, arithmetic, sidecar; nothing that only the decoder reads.
+  std::string encoder;
   std::uint64_t parameter_count = 0;
   NetworkOptions options;
   std::shared_ptr<SamNetwork> network;

@@ -1,6 +1,7 @@
 #include "segmenter_service/rpc/segmenter_service.h"
 
 #include <absl/status/status.h>
+#include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 #include <absl/time/clock.h>
 #include <absl/time/time.h>
@@ -18,6 +19,7 @@
 #include "serving/exceptions.h"
 #include "serving/file_access.h"
 #include "serving/grpc_status.h"
+#include "serving/model_spec.h"
 #include "serving/process_metrics.h"
 #include "serving/rpc_interceptor.h"
 
@@ -65,9 +67,15 @@ void WriteModel(const ServedModel& model, duet::vision::v1::ModelInfo* info) {
   info->set_version(model.version);
   info->set_input_width(static_cast<std::uint32_t>(side));
   info->set_input_height(static_cast<std::uint32_t>(side));
-  info->set_precision(model.options.precision);
+  info->set_precision(absl::EndsWith(model.network->spec().arithmetic, "bf16") ? "bf16" : "fp32");
   info->set_device(model.options.device);
   info->set_parameter_count(model.parameter_count);
+  info->set_served_as(std::string(serving::kDefaultModel));
+}
+
+void WriteSpec(const ServedModel& model, duet::vision::v1::ModelSpec* spec) {
+  spec->set_name(std::string(serving::kDefaultModel));
+  spec->set_version(model.version);
 }
 
 // `image.data`, as a view into the message, or what the file behind `image.uri` holds, as a view
@@ -172,14 +180,24 @@ absl::Status WriteGenerated(const GeneratedMask& generated, const MaskFormats& f
 
 }  // namespace
 
+absl::StatusOr<std::shared_ptr<const ServedModel>> SegmenterService::Choose(
+    const duet::vision::v1::ModelSpec& spec) const {
+  std::shared_ptr<const ServedModel> model = segmenter_.model();
+  absl::Status meant = serving::CheckServes(spec.name(), spec.version(), model->version);
+  if (!meant.ok()) return meant;
+  return model;
+}
+
 grpc::Status SegmenterService::Embed(grpc::ServerContext* call, const pb::EmbedRequest* request,
                                      pb::EmbedResponse* response) {
+  const auto model = Choose(request->model());
+  if (!model.ok()) return serving::ToGrpc(model.status());
   std::string storage;
   const absl::StatusOr<std::string_view> image = ReadImageBytes(
       request->image(), options_.image_root, segmenter_.image_limits().max_bytes, &storage);
   if (!image.ok()) return serving::ToGrpc(image.status());
   const absl::StatusOr<EmbedAnswer> answer =
-      segmenter_.Embed(*image, RankOf(request->rank()), LimitsOf(call));
+      segmenter_.Embed(*image, RankOf(request->rank()), LimitsOf(call), *model);
   if (!answer.ok()) return serving::ToGrpc(answer.status());
   const vision::Size size = answer->embedding->geometry.original;
   response->set_image_id(answer->image_id);
@@ -187,6 +205,7 @@ grpc::Status SegmenterService::Embed(grpc::ServerContext* call, const pb::EmbedR
   response->set_height(static_cast<std::uint32_t>(size.height));
   response->set_cached(answer->cached);
   response->set_model_version(answer->model->version);
+  WriteSpec(*answer->model, response->mutable_model());
   WriteTimes(answer->times, response->mutable_timing());
   NoteTimes(response->timing(), answer->cached, *serving::RequestContextOf(*call));
   return grpc::Status::OK;
@@ -194,9 +213,12 @@ grpc::Status SegmenterService::Embed(grpc::ServerContext* call, const pb::EmbedR
 
 grpc::Status SegmenterService::Segment(grpc::ServerContext* call, const pb::SegmentRequest* request,
                                        pb::SegmentResponse* response) {
+  const auto model = Choose(request->model());
+  if (!model.ok()) return serving::ToGrpc(model.status());
   const absl::StatusOr<MaskFormats> formats = ReadFormats(*request);
   if (!formats.ok()) return serving::ToGrpc(formats.status());
   SegmentQuestion question;
+  question.model = *model;
   std::string storage;
   if (request->has_image()) {
     const absl::StatusOr<std::string_view> image = ReadImageBytes(
@@ -226,6 +248,7 @@ grpc::Status SegmenterService::Segment(grpc::ServerContext* call, const pb::Segm
   response->set_image_height(static_cast<std::uint32_t>(image.embedding->geometry.original.height));
   response->set_image_id(image.image_id);
   response->set_model_version(image.model->version);
+  WriteSpec(*image.model, response->mutable_model());
   response->set_embedding_cached(image.cached);
   WriteTimes(image.times, response->mutable_timing());
   response->mutable_timing()->set_format_ms(Milliseconds(absl::Now() - begin));
@@ -241,13 +264,16 @@ grpc::Status SegmenterService::Segment(grpc::ServerContext* call, const pb::Segm
 grpc::Status SegmenterService::SegmentEverything(
     grpc::ServerContext* call, const pb::SegmentEverythingRequest* request,
     grpc::ServerWriter<pb::SegmentEverythingResponse>* writer) {
+  const auto model = Choose(request->model());
+  if (!model.ok()) return serving::ToGrpc(model.status());
   const absl::StatusOr<MaskFormats> formats = ReadFormats(*request);
   if (!formats.ok()) return serving::ToGrpc(formats.status());
   if (formats->low_res_logits) {
     return serving::ToGrpc(
         absl::InvalidArgumentError("LOW_RES_LOGITS are not kept by SegmentEverything"));
   }
-  GenerateQuestion question{.image_id = request->image_id(), .options = ReadOptions(*request)};
+  GenerateQuestion question{
+      .image_id = request->image_id(), .options = ReadOptions(*request), .model = *model};
   std::string storage;
   if (request->has_image()) {
     const absl::StatusOr<std::string_view> image = ReadImageBytes(
@@ -257,7 +283,8 @@ grpc::Status SegmenterService::SegmentEverything(
   } else if (request->image_id().empty()) {
     return serving::ToGrpc(absl::InvalidArgumentError("neither image nor image_id is set"));
   }
-  const auto write = [writer](const pb::SegmentEverythingResponse& response) {
+  const auto write = [&](pb::SegmentEverythingResponse& response) {
+    WriteSpec(**model, response.mutable_model());
     return writer->Write(response) ? absl::OkStatus() : absl::CancelledError("the caller hung up");
   };
   const absl::StatusOr<GenerateAnswer> answer = segmenter_.Generate(
@@ -281,11 +308,12 @@ grpc::Status SegmenterService::SegmentEverything(
   return grpc::Status::OK;
 }
 
-grpc::Status SegmenterService::GetModel(grpc::ServerContext*, const pb::GetModelRequest*,
+grpc::Status SegmenterService::GetModel(grpc::ServerContext*, const pb::GetModelRequest* request,
                                         pb::GetModelResponse* response) {
-  const std::shared_ptr<const ServedModel> model = segmenter_.model();
-  WriteModel(*model, response->mutable_model());
-  response->set_low_res_size(static_cast<std::uint32_t>(model->network->spec().low_res_size));
+  const auto model = Choose(request->model());
+  if (!model.ok()) return serving::ToGrpc(model.status());
+  WriteModel(**model, response->mutable_model());
+  response->set_low_res_size(static_cast<std::uint32_t>((*model)->network->spec().low_res_size));
   return grpc::Status::OK;
 }
 

@@ -40,6 +40,9 @@ class SegmenterService final : public duet::segmenter::v1::Segmenter::Service {
                            duet::vision::v1::ReloadModelResponse* response) override;
 
  private:
+  // The model that serves, or FailedPrecondition unless it is what `spec` asks for.
+  absl::StatusOr<std::shared_ptr<const ServedModel>> Choose(
+      const duet::vision::v1::ModelSpec& spec) const;
   absl::Status Reload(const duet::vision::v1::ReloadModelRequest& request,
                       duet::vision::v1::ReloadModelResponse* response);
 

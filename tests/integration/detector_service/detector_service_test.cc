@@ -336,6 +336,53 @@ TEST_F(DetectorServiceTest, GetModelTellsWhatIsLoaded) {
   EXPECT_EQ(response.max_detections(), 300U);
 }
 
+TEST_F(DetectorServiceTest, AnswersTellWhichModelMadeThem) {
+  Start();
+  proto::DetectResponse response;
+  ASSERT_TRUE(Detect(AsTheReference(), &response).ok());
+  EXPECT_EQ(response.model().name(), "default");
+  EXPECT_EQ(response.model().version(), (*model_)->version());
+
+  grpc::ClientContext context;
+  proto::GetModelResponse model;
+  ASSERT_TRUE(stub_->GetModel(&context, {}, &model).ok());
+  EXPECT_EQ(model.model().served_as(), "default");
+}
+
+TEST_F(DetectorServiceTest, TheModelThatIsAskedForAnswersOrNone) {
+  Start();
+  const auto ask = [&](const char* name, const std::string& version) {
+    proto::DetectRequest request = AsTheReference();
+    request.mutable_model()->set_name(name);
+    request.mutable_model()->set_version(version);
+    return Detect(request);
+  };
+  const std::string& version = (*model_)->version();
+
+  EXPECT_TRUE(ask("", "").ok());
+  EXPECT_TRUE(ask("default", "").ok());
+  EXPECT_TRUE(ask("", version).ok());
+  EXPECT_TRUE(ask("default", version).ok());
+  EXPECT_THAT(ask("default", "older"),
+              IsGrpcError(grpc::StatusCode::FAILED_PRECONDITION,
+                          testing::AllOf(HasSubstr("'older'"), HasSubstr(version))));
+  EXPECT_THAT(ask("project-7", version),
+              IsGrpcError(grpc::StatusCode::FAILED_PRECONDITION, HasSubstr("'project-7'")));
+
+  // Before the classes, which are another model's.
+  proto::DetectRequest request = AsTheReference();
+  request.add_classes("unheard of");
+  request.mutable_model()->set_version("older");
+  EXPECT_EQ(Detect(request).error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+
+  grpc::ClientContext context;
+  proto::GetModelRequest get_model;
+  get_model.mutable_model()->set_name("project-7");
+  proto::GetModelResponse ignored;
+  EXPECT_EQ(stub_->GetModel(&context, get_model, &ignored).error_code(),
+            grpc::StatusCode::FAILED_PRECONDITION);
+}
+
 TEST_F(DetectorServiceTest, ReloadIsOffByDefault) {
   Start();
   grpc::ClientContext context;
@@ -460,6 +507,46 @@ TEST_F(DetectorServiceTest, ReloadsUnderLoadFailNoRequestAndMixNoModels) {
     }
     EXPECT_THAT(versions, testing::ElementsAre(tiny, exp, tiny));
   }
+}
+
+TEST_F(DetectorServiceTest, UnderReloadsNoAnswerIsOfAnotherVersionThanAskedFor) {
+  Start({.enabled = true, .model_root = files_->path() + "/models", .threads = 2});
+  const std::string tiny = (*model_)->version();
+  std::atomic<bool> over = false;
+  std::map<std::string, std::size_t> answered;
+  int refused = 0;
+  std::thread caller([&] {
+    proto::DetectRequest request = AsTheReference();
+    while (!over) {
+      // Whatever serves, then that one again: by then a reload may have come between.
+      request.clear_model();
+      proto::DetectResponse first;
+      EXPECT_TRUE(Detect(request, &first).ok());
+      for (int i = 0; i < 3; ++i) {
+        *request.mutable_model() = first.model();
+        proto::DetectResponse again;
+        const grpc::Status status = Detect(request, &again);
+        if (status.ok()) {
+          EXPECT_EQ(again.model().version(), first.model().version());
+          EXPECT_EQ(again.detections_size(), first.detections_size());
+          ++answered[again.model().version()];
+        } else {
+          EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+          ++refused;
+        }
+      }
+    }
+  });
+  for (const char* file : {"exp.pth", "tiny.pth", "exp.pth", "tiny.pth"}) {
+    grpc::ClientContext context;
+    duet::vision::v1::ReloadModelRequest request;
+    request.set_checkpoint(file);
+    duet::vision::v1::ReloadModelResponse response;
+    EXPECT_TRUE(stub_->ReloadModel(&context, request, &response).ok());
+  }
+  over = true;
+  caller.join();
+  EXPECT_GT(answered[tiny], 0U);
 }
 
 TEST_F(DetectorServiceTest, ABatchWhoseCallerHangsUpEnds) {

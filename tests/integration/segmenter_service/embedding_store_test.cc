@@ -40,6 +40,7 @@ class Replica {
       : redis_(serving::ParseRedisUrl(url).value(), WithTimeout(timeout), metrics_) {
     auto model = std::make_shared<ServedModel>();
     model->version = version;
+    model->encoder = version;
     model->network = network_;
     segmenter_.emplace(SegmenterOptions(), std::move(model), serving::Clock::Real(), metrics_,
                        &store_);

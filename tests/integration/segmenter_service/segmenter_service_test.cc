@@ -8,7 +8,10 @@
 #include <filesystem>
 #include <future>
 #include <opencv2/imgcodecs.hpp>
+#include <tuple>
 
+#include "checkpoint/safetensors_writer.h"
+#include "nn/onednn/cpu.h"
 #include "tests/testing/segmenter_server.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
@@ -31,10 +34,13 @@ std::string PngOf(int width, int height) {
   return {bytes.begin(), bytes.end()};
 }
 
-std::shared_ptr<ServedModel> FakeModel(std::shared_ptr<FakeNetwork> network) {
+std::shared_ptr<ServedModel> FakeModel(std::shared_ptr<FakeNetwork> network,
+                                       const char* version = "fake-1",
+                                       const char* encoder = "encoder-1") {
   auto model = std::make_shared<ServedModel>();
   model->name = "fake";
-  model->version = "fake-1";
+  model->version = version;
+  model->encoder = encoder;
   model->network = std::move(network);
   return model;
 }
@@ -232,6 +238,85 @@ TEST_F(SegmenterServiceTest, ACancelledCallLeavesAndTheNextOneIsServed) {
   EXPECT_EQ(network_->encodes, 2);
 }
 
+TEST_F(SegmenterServiceTest, AnswersTellWhichModelMadeThem) {
+  ASSERT_OK_AND_ASSIGN(const pb::EmbedResponse embedded, server_.Embed(PngOf(20, 10)));
+  EXPECT_EQ(embedded.model().name(), "default");
+  EXPECT_EQ(embedded.model().version(), "fake-1");
+
+  pb::SegmentRequest request;
+  request.set_image_id(embedded.image_id());
+  AddPoint(&request, 5, 5);
+  ASSERT_OK_AND_ASSIGN(const pb::SegmentResponse answer, server_.Segment(request));
+  EXPECT_EQ(answer.model().name(), "default");
+  EXPECT_EQ(answer.model().version(), "fake-1");
+
+  grpc::ClientContext call;
+  pb::SegmentEverythingRequest everything;
+  everything.set_image_id(embedded.image_id());
+  everything.set_points_per_side(2);
+  everything.set_pred_iou_thresh(0);
+  everything.set_stability_score_thresh(0);
+  const auto stream = server_.stub().SegmentEverything(&call, everything);
+  pb::SegmentEverythingResponse event;
+  int events = 0;
+  for (; stream->Read(&event); ++events) EXPECT_EQ(event.model().version(), "fake-1");
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_GT(events, 1);
+}
+
+TEST_F(SegmenterServiceTest, TheModelThatIsAskedForAnswersOrNone) {
+  const std::string picture = PngOf(20, 10);
+  ASSERT_THAT(server_.Embed(picture), IsOk());
+  for (const auto& [name, version, served] : {std::tuple("", "", true),
+                                              {"default", "fake-1", true},
+                                              {"", "fake-2", false},
+                                              {"project-7", "fake-1", false}}) {
+    SCOPED_TRACE(absl::StrCat(name, " ", version));
+    const auto wanted = served ? grpc::StatusCode::OK : grpc::StatusCode::FAILED_PRECONDITION;
+    const auto code = [&](auto method, auto request, auto response) {
+      request.mutable_model()->set_name(name);
+      request.mutable_model()->set_version(version);
+      grpc::ClientContext call;
+      return (server_.stub().*method)(&call, request, &response).error_code();
+    };
+    pb::EmbedRequest embed;
+    embed.mutable_image()->set_data(picture);
+    EXPECT_EQ(code(&pb::Segmenter::Stub::Embed, embed, pb::EmbedResponse()), wanted);
+    // An unknown picture says NOT_FOUND, but not before the model is the right one.
+    pb::SegmentRequest segment;
+    segment.set_image_id(served ? ImageIdOf(picture) : "unknown");
+    AddPoint(&segment, 5, 5);
+    EXPECT_EQ(code(&pb::Segmenter::Stub::Segment, segment, pb::SegmentResponse()), wanted);
+    EXPECT_EQ(code(&pb::Segmenter::Stub::GetModel, pb::GetModelRequest(), pb::GetModelResponse()),
+              wanted);
+  }
+}
+
+TEST_F(SegmenterServiceTest, AnotherDecoderUsesTheEmbeddingsAndNoneOfTheMasks) {
+  const std::string picture = PngOf(20, 10);
+  ASSERT_THAT(server_.Embed(picture), IsOk());
+  pb::SegmentRequest request;
+  request.set_image_id(ImageIdOf(picture));
+  request.set_refine(true);
+  AddPoint(&request, 5, 5);
+  ASSERT_THAT(server_.Segment(request), IsOk());
+  const auto fine_tuned = std::make_shared<FakeNetwork>();
+  ASSERT_THAT(server_.engine().Swap(FakeModel(fine_tuned, "fake-2", "encoder-1")), IsOk());
+
+  pb::Point* second = request.mutable_prompts(0)->add_points();
+  second->set_x(6);
+  second->set_label(1);
+  ASSERT_OK_AND_ASSIGN(const pb::SegmentResponse answer, server_.Segment(request));
+
+  EXPECT_EQ(answer.model().version(), "fake-2");
+  EXPECT_EQ(fine_tuned->encodes, 0);
+  EXPECT_THAT(fine_tuned->last_prompts.at(0).mask_logits, testing::IsEmpty());
+
+  // Another encoder's embeddings are none of ours.
+  ASSERT_THAT(server_.engine().Swap(FakeModel(network_, "fake-3", "encoder-1-bf16")), IsOk());
+  EXPECT_THAT(server_.Segment(request), StatusIs(absl::StatusCode::kNotFound));
+}
+
 TEST_F(SegmenterServiceTest, ReloadNeedsTheFlag) {
   grpc::ClientContext call;
   duet::vision::v1::ReloadModelResponse response;
@@ -262,6 +347,70 @@ TEST(SegmenterEndToEndTest, AnswersAsTheReferenceThroughTheApi) {
       cv::imread(kData + "sam_a2_masks.png", cv::IMREAD_GRAYSCALE).rowRange(0, 300);
   const vision::Mask expected = vision::MaskFromPixels(golden);
   EXPECT_NEAR(static_cast<double>(mask.area()), static_cast<double>(vision::Area(expected)), 15);
+}
+
+// A copy of `file` in which every value of the tensors with this prefix is `value`.
+std::string WithConstant(const std::string& file, const std::string& prefix, float value,
+                         const std::string& path) {
+  const checkpoint::Checkpoint read = checkpoint::ReadCheckpoint(file).value();
+  std::vector<std::vector<float>> storage;
+  checkpoint::StateDict changed = read.state_dict;
+  for (auto& [name, view] : changed) {
+    if (name.rfind(prefix, 0) != 0) continue;
+    storage.emplace_back(view.NumElements(), value);
+    view.data = reinterpret_cast<const std::byte*>(storage.back().data());
+    view.strides = checkpoint::ContiguousStrides(view.shape);
+  }
+  EXPECT_FALSE(storage.empty()) << prefix;
+  EXPECT_TRUE(checkpoint::WriteSafetensors(path, changed, {}).ok());
+  return path;
+}
+
+TEST(SegmenterVersionTest, WeightsOfTheDecoderAreNotInTheNameOfItsEmbeddings) {
+  duet_testing::TempDir folder;
+  struct Row {
+    const char* file;
+    const char* decoder;  // prefixes
+    const char* encoder;
+  };
+  for (const Row& row : {
+           Row{"sam_a.pth", "mask_decoder.iou_prediction_head.", "image_encoder.neck."},
+           Row{"sam_a.pth", "prompt_encoder.not_a_point_embed.", "image_encoder.pos_embed"},
+           Row{"hq_a.pth", "mask_decoder.hf_mlp.", "mask_decoder.compress_vit_feat."},
+           Row{"mobile_sam_a.pth", "mask_decoder.transformer.", "image_encoder.neck."},
+       }) {
+    SCOPED_TRACE(absl::StrCat(row.file, " ", row.decoder));
+    const auto load = [&](const std::string& path) { return LoadModel(path, {}).value(); };
+    const std::string copy = folder.path() + "/copy.safetensors";
+    // The same weights in another format, first.
+    const auto plain = load(kData + row.file);
+    const auto other_decoder = load(WithConstant(kData + row.file, row.decoder, 0.25, copy));
+    const auto other_encoder = load(WithConstant(kData + row.file, row.encoder, 0.25, copy));
+
+    EXPECT_NE(plain->version, other_decoder->version);
+    EXPECT_EQ(plain->encoder, other_decoder->encoder);
+    EXPECT_NE(plain->encoder, other_encoder->encoder);
+    EXPECT_NE(other_decoder->version, other_encoder->version);
+  }
+}
+
+TEST(SegmenterVersionTest, FlagsAreInTheVersionAndTheEncodersAlsoInEmbeddings) {
+  const auto load = [](const NetworkOptions& options) {
+    return LoadModel(kData + "hq_a.pth", options).value();
+  };
+  const auto plain = load({}), half = load({.embedding_precision = "bf16"});
+  const auto token_only = load({.hq_token_only = true}), threads = load({.threads = 1});
+
+  EXPECT_NE(plain->version, half->version);
+  EXPECT_NE(plain->encoder, half->encoder);
+  EXPECT_NE(plain->version, token_only->version);
+  EXPECT_EQ(plain->encoder, token_only->encoder) << "only the decoder reads it";
+  EXPECT_EQ(plain->version, threads->version);
+
+  if (!nn::onednn::CpuHasBFloat16()) GTEST_SKIP() << "this CPU has no bf16";
+  const auto bf16 = load({.precision = "bf16"});
+  EXPECT_EQ(bf16->version != plain->version, nn::onednn::CpuGainsFromBFloat16());
+  EXPECT_EQ(bf16->encoder != plain->encoder, nn::onednn::CpuGainsFromBFloat16());
 }
 
 TEST(SegmenterEndToEndTest, ReloadsWithinModelRootAndKeepsTheOldModelOnErrors) {

@@ -5,6 +5,11 @@
 // then ends as Cancelled. Messages are those of the wire contract (proto/); errors are the
 // services' own codes, with a sentence that names the service. `model()` and `health()` never wait:
 // a background task keeps them fresh.
+//
+// The replicas of a service need not serve the same version: one is rolled after another, and
+// reloads. `model()` is the one to ask for. It stays the same while any replica serves it. A call
+// names the version that must answer; Aborted means that no replica has it any more, and that
+// `model()` tells another one now or soon.
 #ifndef DUET_GATEWAY_BACKENDS_CLIENT_H_
 #define DUET_GATEWAY_BACKENDS_CLIENT_H_
 
@@ -13,6 +18,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,6 +36,8 @@ struct CallOptions {
   // Nobody waits for this one call (a batch): it gives way to others in the services' queues, and a
   // full queue is tried again until the deadline, instead of failing at once.
   bool patient = false;
+  // Of the model that must answer: `model()->version`. "": whichever serves.
+  std::string version;
 };
 
 // An encoded picture. `bytes` is shared with the image cache.
@@ -56,6 +64,8 @@ struct BackendHealth {
   int replicas = 0;        // known addresses
   bool reachable = false;  // the last look at the model succeeded
   std::string error;       // why not
+  // What they serve, as last heard: version → replicas.
+  std::map<std::string, int> versions;
 };
 
 class DetectorClient {

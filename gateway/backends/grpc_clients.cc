@@ -5,7 +5,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/strand.hpp>
-#include <chrono>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -22,9 +22,15 @@ namespace detector = duet::detector::v1;
 namespace segmenter = duet::segmenter::v1;
 using asio::awaitable;
 
-constexpr auto kModelTimeout = std::chrono::seconds(2);
+constexpr char kDefaultModel[] = "default";
 
-CallOptions LookOptions() { return {.deadline = std::chrono::system_clock::now() + kModelTimeout}; }
+// Says in a request which model must answer.
+template <typename Request>
+void SetModel(const CallOptions& options, Request& request) {
+  if (options.version.empty()) return;
+  request.mutable_model()->set_name(kDefaultModel);
+  request.mutable_model()->set_version(options.version);
+}
 
 // A value that one task replaces and many read.
 template <typename T>
@@ -45,44 +51,77 @@ class Latest {
   std::shared_ptr<const T> value_;  // guarded by mutex_
 };
 
+// The model to ask for, out of those that replicas have told of.
+template <typename Model>
+class Models {
+ public:
+  std::shared_ptr<const Model> announced() const { return announced_.Get(); }
+
+  // The rest is called on one strand.
+  std::string Heard(Model model) {
+    std::string version = model.version;
+    heard_.insert_or_assign(version, std::move(model));
+    return version;
+  }
+  void Announce(const std::string& version) {
+    // Of one that only a busy replica serves, what was announced before is still known.
+    if (const auto found = heard_.find(version); found != heard_.end()) {
+      announced_.Set(std::move(found->second));
+    }
+    heard_.clear();
+  }
+
+ private:
+  Latest<Model> announced_;
+  std::map<std::string, Model> heard_;  // since the last announcement, by version
+};
+
 class GrpcDetector final : public DetectorClient {
  public:
   explicit GrpcDetector(std::unique_ptr<ReplicaSet> replicas)
       : upstream_("detector", std::move(replicas)) {}
 
-  void Start(asio::any_io_executor executor) {
-    asio::co_spawn(executor, upstream_.KeepFresh([this] { return Look(); }), asio::detached);
+  void Start(asio::any_io_executor strand) {
+    asio::co_spawn(strand,
+                   upstream_.KeepFresh(
+                       strand,
+                       [this](std::shared_ptr<Replica> replica, CallOptions options) {
+                         return Ask(std::move(replica), std::move(options));
+                       },
+                       [this](const std::string& version) { models_.Announce(version); }),
+                   asio::detached);
   }
 
   awaitable<absl::StatusOr<detector::DetectResponse>> Detect(ImageRef image,
                                                              detector::DetectRequest request,
                                                              CallOptions options) override {
     request.set_background(options.patient);
+    SetModel(options, request);
     return upstream_.Call<detector::DetectResponse>(
         "/duet.detector.v1.Detector/Detect",
-        Serialize(request, detector::DetectRequest::kImageFieldNumber, image), "",
-        std::move(options));
+        Serialize(request, detector::DetectRequest::kImageFieldNumber, image), /*key=*/"",
+        /*has_image=*/false, std::move(options));
   }
 
-  std::shared_ptr<const DetectorModel> model() const override { return model_.Get(); }
+  std::shared_ptr<const DetectorModel> model() const override { return models_.announced(); }
   BackendHealth health() const override { return upstream_.health(); }
 
  private:
-  awaitable<absl::Status> Look() {
-    auto pending = upstream_.Call<detector::GetModelResponse>(
-        "/duet.detector.v1.Detector/GetModel", Serialize(detector::GetModelRequest()), "",
-        LookOptions(), /*may_repeat=*/false);
+  awaitable<absl::StatusOr<std::string>> Ask(std::shared_ptr<Replica> replica,
+                                             CallOptions options) {
+    auto pending = upstream_.CallOne<detector::GetModelResponse>(
+        std::move(replica), "/duet.detector.v1.Detector/GetModel",
+        Serialize(detector::GetModelRequest()), std::move(options));
     auto answer = co_await std::move(pending);
     if (!answer.ok()) co_return answer.status();
     DetectorModel model{.name = answer->model().name(),
                         .version = answer->model().version(),
                         .has_masks = answer->has_masks()};
     model.classes.assign(answer->classes().begin(), answer->classes().end());
-    model_.Set(std::move(model));
-    co_return absl::OkStatus();
+    co_return models_.Heard(std::move(model));
   }
 
-  Latest<DetectorModel> model_;
+  Models<DetectorModel> models_;
   Upstream upstream_;  // last: its calls end before the rest goes
 };
 
@@ -91,8 +130,15 @@ class GrpcSegmenter final : public SegmenterClient {
   explicit GrpcSegmenter(std::unique_ptr<ReplicaSet> replicas)
       : upstream_("segmenter", std::move(replicas)) {}
 
-  void Start(asio::any_io_executor executor) {
-    asio::co_spawn(executor, upstream_.KeepFresh([this] { return Look(); }), asio::detached);
+  void Start(asio::any_io_executor strand) {
+    asio::co_spawn(strand,
+                   upstream_.KeepFresh(
+                       strand,
+                       [this](std::shared_ptr<Replica> replica, CallOptions options) {
+                         return Ask(std::move(replica), std::move(options));
+                       },
+                       [this](const std::string& version) { models_.Announce(version); }),
+                   asio::detached);
   }
 
   awaitable<absl::StatusOr<segmenter::EmbedResponse>> Embed(ImageRef image,
@@ -100,10 +146,11 @@ class GrpcSegmenter final : public SegmenterClient {
                                                             CallOptions options) override {
     segmenter::EmbedRequest request;
     request.set_rank(rank);
+    SetModel(options, request);
     return upstream_.Call<segmenter::EmbedResponse>(
         "/duet.segmenter.v1.Segmenter/Embed",
         Serialize(request, segmenter::EmbedRequest::kImageFieldNumber, image), image.id,
-        std::move(options));
+        /*has_image=*/true, std::move(options));
   }
 
   awaitable<absl::StatusOr<segmenter::SegmentResponse>> Segment(ImageRef image,
@@ -112,35 +159,35 @@ class GrpcSegmenter final : public SegmenterClient {
     const std::string method = "/duet.segmenter.v1.Segmenter/Segment";
     request.set_image_id(image.id);
     request.set_background(options.patient);
-    auto by_id =
-        upstream_.Call<segmenter::SegmentResponse>(method, Serialize(request), image.id, options);
+    SetModel(options, request);
+    auto by_id = upstream_.Call<segmenter::SegmentResponse>(method, Serialize(request), image.id,
+                                                            /*has_image=*/false, options);
     auto answer = co_await std::move(by_id);
     if (answer.status().code() != absl::StatusCode::kNotFound) co_return answer;
     request.clear_image_id();
     auto with_image = upstream_.Call<segmenter::SegmentResponse>(
         method, Serialize(request, segmenter::SegmentRequest::kImageFieldNumber, image), image.id,
-        options);
+        /*has_image=*/true, options);
     co_return co_await std::move(with_image);
   }
 
-  std::shared_ptr<const SegmenterModel> model() const override { return model_.Get(); }
+  std::shared_ptr<const SegmenterModel> model() const override { return models_.announced(); }
   BackendHealth health() const override { return upstream_.health(); }
 
  private:
-  awaitable<absl::Status> Look() {
-    auto pending = upstream_.Call<segmenter::GetModelResponse>(
-        "/duet.segmenter.v1.Segmenter/GetModel", Serialize(segmenter::GetModelRequest()), "",
-        LookOptions(),
-        /*may_repeat=*/false);
+  awaitable<absl::StatusOr<std::string>> Ask(std::shared_ptr<Replica> replica,
+                                             CallOptions options) {
+    auto pending = upstream_.CallOne<segmenter::GetModelResponse>(
+        std::move(replica), "/duet.segmenter.v1.Segmenter/GetModel",
+        Serialize(segmenter::GetModelRequest()), std::move(options));
     auto answer = co_await std::move(pending);
     if (!answer.ok()) co_return answer.status();
-    model_.Set({.name = answer->model().name(),
-                .version = answer->model().version(),
-                .low_res_size = static_cast<int>(answer->low_res_size())});
-    co_return absl::OkStatus();
+    co_return models_.Heard({.name = answer->model().name(),
+                             .version = answer->model().version(),
+                             .low_res_size = static_cast<int>(answer->low_res_size())});
   }
 
-  Latest<SegmenterModel> model_;
+  Models<SegmenterModel> models_;
   Upstream upstream_;  // last: its calls end before the rest goes
 };
 

@@ -45,6 +45,28 @@ bool Replica::IsDown() const {
   return channel->GetState(/*try_to_connect=*/true) == GRPC_CHANNEL_TRANSIENT_FAILURE;
 }
 
+std::string Replica::version() const {
+  const std::lock_guard lock(mutex_);
+  return version_;
+}
+
+void Replica::set_version(std::string version) {
+  const std::lock_guard lock(mutex_);
+  version_ = std::move(version);
+  lacks_.clear();
+}
+
+bool Replica::ServesOther(const std::string& wanted) const {
+  const std::lock_guard lock(mutex_);
+  return !wanted.empty() && (lacks_ == wanted || (!version_.empty() && version_ != wanted));
+}
+
+void Replica::Lacks(const std::string& version) {
+  const std::lock_guard lock(mutex_);
+  if (version_ == version) version_.clear();
+  lacks_ = version;
+}
+
 absl::StatusOr<std::unique_ptr<ReplicaSet>> ReplicaSet::Create(std::string_view targets,
                                                                const GrpcOptions& options) {
   std::vector<Name> names;
@@ -120,7 +142,7 @@ void ReplicaSet::Update() {
   replicas_ = std::move(next);
 }
 
-ReplicaSet::Replicas ReplicaSet::Snapshot() const {
+ReplicaSet::Replicas ReplicaSet::All() const {
   const std::lock_guard lock(mutex_);
   return replicas_;
 }
@@ -130,29 +152,55 @@ int ReplicaSet::size() const {
   return static_cast<int>(replicas_.size());
 }
 
-ReplicaSet::Replicas ReplicaSet::ByLoad() {
-  Replicas replicas = Snapshot();
+namespace {
+
+// What comes first when replicas are ranked: it may have the model, and it can be reached.
+std::pair<bool, bool> Reluctance(const Replica& replica, const std::string& version) {
+  return {replica.ServesOther(version), replica.IsDown()};
+}
+
+template <typename Rank>
+void SortBy(ReplicaSet::Replicas& replicas, const Rank& rank) {
+  using Ranked = std::pair<decltype(rank(*replicas.front())), std::shared_ptr<Replica>>;
+  std::vector<Ranked> ranked;
+  // Once each: what a rank is made of changes all the time.
+  for (auto& replica : replicas) ranked.push_back({rank(*replica), replica});
+  std::stable_sort(ranked.begin(), ranked.end(),
+                   [](const Ranked& a, const Ranked& b) { return a.first < b.first; });
+  for (std::size_t i = 0; i < ranked.size(); ++i) replicas[i] = std::move(ranked[i].second);
+}
+
+}  // namespace
+
+ReplicaSet::Replicas ReplicaSet::ByLoad(const std::string& version) {
+  Replicas replicas = All();
   if (replicas.size() < 2) return replicas;
   std::rotate(replicas.begin(), replicas.begin() + turn_++ % replicas.size(), replicas.end());
-  std::vector<std::pair<std::pair<bool, int>, std::shared_ptr<Replica>>> ranked;
-  for (auto& replica : replicas)
-    ranked.push_back({{replica->IsDown(), replica->in_flight}, replica});
-  std::stable_sort(ranked.begin(), ranked.end(),
-                   [](const auto& a, const auto& b) { return a.first < b.first; });
-  for (std::size_t i = 0; i < ranked.size(); ++i) replicas[i] = std::move(ranked[i].second);
+  SortBy(replicas, [&](const Replica& replica) {
+    return std::pair(Reluctance(replica, version), replica.in_flight.load());
+  });
   return replicas;
 }
 
-ReplicaSet::Replicas ReplicaSet::ByKey(std::string_view key) const {
-  Replicas replicas = Snapshot();
+ReplicaSet::Replicas ReplicaSet::ByKey(std::string_view key, const std::string& version) const {
+  Replicas replicas = All();
   if (replicas.size() < 2) return replicas;
-  std::vector<std::pair<std::pair<bool, std::uint64_t>, std::shared_ptr<Replica>>> ranked;
-  for (auto& replica : replicas)
-    ranked.push_back({{replica->IsDown(), ~StableHash(key, replica->address)}, replica});
-  std::sort(ranked.begin(), ranked.end(),
-            [](const auto& a, const auto& b) { return a.first < b.first; });
-  for (std::size_t i = 0; i < ranked.size(); ++i) replicas[i] = std::move(ranked[i].second);
+  SortBy(replicas, [&](const Replica& replica) {
+    return std::pair(Reluctance(replica, version), ~StableHash(key, replica.address));
+  });
   return replicas;
+}
+
+std::string ReplicaSet::HomeOf(std::string_view key) const {
+  std::string home;
+  std::uint64_t highest = 0;
+  for (const auto& replica : All()) {
+    const std::uint64_t hash = StableHash(key, replica->address);
+    if (!home.empty() && hash <= highest) continue;
+    home = replica->address;
+    highest = hash;
+  }
+  return home;
 }
 
 }  // namespace gateway::backends

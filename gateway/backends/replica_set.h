@@ -32,6 +32,19 @@ struct Replica {
 
   // The last attempt to connect failed and the next one isn't due.
   bool IsDown() const;
+
+  // The version of the model that it serves, as last heard; "" if it isn't known. Any thread.
+  std::string version() const;
+  void set_version(std::string version);
+  // It is known to serve another version than `wanted`; never for "".
+  bool ServesOther(const std::string& wanted) const;
+  // It has just said that it doesn't serve this one.
+  void Lacks(const std::string& version);
+
+ private:
+  mutable std::mutex mutex_;
+  std::string version_;  // guarded by mutex_
+  std::string lacks_;    // since the last set_version; guarded by mutex_
 };
 
 class ReplicaSet {
@@ -48,11 +61,15 @@ class ReplicaSet {
   boost::asio::awaitable<void> Resolve();
 
   // All replicas, best first: the reachable ones with the fewest calls in flight, in turn if equal;
-  // then the rest.
-  Replicas ByLoad();
+  // then the rest. Those that are known to serve another `version` (unless "") come last.
+  Replicas ByLoad(const std::string& version = "");
   // All replicas by rendezvous hashing of `key`, the reachable ones first: the same key goes to the
-  // same replica from every gateway, and when one goes, only its keys move.
-  Replicas ByKey(std::string_view key) const;
+  // same replica from every gateway, and when one goes, only its keys move. `version` as above.
+  Replicas ByKey(std::string_view key, const std::string& version = "") const;
+  // The address of the replica that `key` leads to, reachable or not; "" if there is none.
+  std::string HomeOf(std::string_view key) const;
+  // In no order.
+  Replicas All() const;
   int size() const;
 
   const std::string& targets() const { return targets_; }
@@ -65,7 +82,6 @@ class ReplicaSet {
     std::vector<std::string> addresses;  // as last resolved
   };
   ReplicaSet(std::string targets, std::vector<Name> names, const GrpcOptions& options);
-  Replicas Snapshot() const;
   void Update();
 
   const std::string targets_;

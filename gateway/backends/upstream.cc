@@ -4,12 +4,17 @@
 #include <absl/strings/str_cat.h>
 
 #include <algorithm>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <chrono>
 #include <exception>
 #include <utility>
+#include <vector>
 
+#include "gateway/backends/served_version.h"
 #include "gateway/backends/tls_diagnosis.h"
 #include "serving/log.h"
 
@@ -27,6 +32,9 @@ constexpr double kEarned = 0.1;
 constexpr int kRounds = 4;
 constexpr int kPatientRounds = 10;
 constexpr auto kRefresh = std::chrono::seconds(5);
+// Between two looks, however many calls want one.
+constexpr auto kLeastPause = milliseconds(20);
+constexpr auto kModelTimeout = std::chrono::seconds(2);
 
 milliseconds PauseLength(int round) {
   return milliseconds(std::min(1000, 100 << std::min(round, 4)));
@@ -36,12 +44,16 @@ milliseconds PauseLength(int round) {
 
 BackendHealth Upstream::health() const {
   const std::lock_guard lock(mutex_);
-  return {.replicas = replicas_->size(), .reachable = reachable_, .error = error_};
+  BackendHealth health{.replicas = replicas_->size(), .reachable = reachable_, .error = error_};
+  for (const auto& replica : replicas_->All()) {
+    if (std::string version = replica->version(); !version.empty()) ++health.versions[version];
+  }
+  return health;
 }
 
-bool Upstream::MayRepeat(const grpc::Status& status, int round, const CallOptions& options) {
+bool Upstream::MayRepeat(const absl::Status& status, int round, const CallOptions& options) {
   if (system_clock::now() + PauseLength(round) >= options.deadline) return false;
-  if (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED) return options.patient;
+  if (absl::IsResourceExhausted(status)) return options.patient;
   if (round + 1 >= (options.patient ? kPatientRounds : kRounds)) return false;
   const std::lock_guard lock(mutex_);
   if (repeat_budget_ < 1) return false;
@@ -62,24 +74,46 @@ void Upstream::OnSuccess() {
   repeat_budget_ = std::min(kFullBudget, repeat_budget_ + kEarned);
 }
 
-absl::Status Upstream::ToStatus(const grpc::Status& status, const std::string& address) const {
-  const auto code = static_cast<absl::StatusCode>(status.error_code());
+absl::Status Upstream::ToStatus(const absl::Status& status, const std::string& address) const {
   std::string tls_error;
   {
     const std::lock_guard lock(mutex_);
     tls_error = tls_error_;
   }
-  switch (status.error_code()) {
-    case grpc::StatusCode::UNAVAILABLE:
-      return {code, absl::StrCat("the ", service_, " at ", address, " is away: ",
-                                 tls_error.empty() ? status.error_message() : tls_error)};
-    case grpc::StatusCode::RESOURCE_EXHAUSTED:
-      return {code, absl::StrCat("the ", service_, " is busy: ", status.error_message())};
-    case grpc::StatusCode::DEADLINE_EXCEEDED:
-      return {code, absl::StrCat("the ", service_, " did not answer in time")};
+  switch (status.code()) {
+    case absl::StatusCode::kUnavailable:
+      return {status.code(),
+              absl::StrCat("the ", service_, " at ", address, " is away: ",
+                           tls_error.empty() ? status.message() : absl::string_view(tls_error))};
+    case absl::StatusCode::kResourceExhausted:
+      return {status.code(), absl::StrCat("the ", service_, " is busy: ", status.message())};
+    case absl::StatusCode::kDeadlineExceeded:
+      return {status.code(), absl::StrCat("the ", service_, " did not answer in time")};
     default:
-      return {code, absl::StrCat("the ", service_, " says: ", status.error_message())};
+      return {status.code(), absl::StrCat("the ", service_, " says: ", status.message())};
   }
+}
+
+absl::Status Upstream::VersionIsGone(const std::string& version) const {
+  return absl::AbortedError(
+      absl::StrCat("no ", service_, " serves version ", version, " any more"));
+}
+
+bool Upstream::HasMovedFrom(const std::string& version) const {
+  const std::lock_guard lock(mutex_);
+  return announced_ != version;
+}
+
+ReplicaSet::Replicas Upstream::Candidates(const std::string& key, const CallOptions& options) {
+  if (key.empty()) return replicas_->ByLoad(options.version);
+  ReplicaSet::Replicas candidates = replicas_->ByKey(key, options.version);
+  const std::string address = detours_.Find(key);
+  const auto detour = std::find_if(candidates.begin(), candidates.end(), [&](const auto& replica) {
+    return replica->address == address && !replica->IsDown() &&
+           !replica->ServesOther(options.version);
+  });
+  if (detour != candidates.end()) std::rotate(candidates.begin(), detour, detour + 1);
+  return candidates;
 }
 
 void Upstream::Prepare(grpc::ClientContext& context, const CallOptions& options) {
@@ -122,18 +156,91 @@ void Upstream::Note(const absl::Status& status) {
   if (!status.ok()) line.Status(status);
 }
 
-asio::awaitable<void> Upstream::KeepFresh(std::function<asio::awaitable<absl::Status>()> look) {
-  asio::steady_timer timer(co_await asio::this_coro::executor);
+void Upstream::LookAgain() {
+  const std::lock_guard lock(mutex_);
+  look_again_ = true;
+  if (until_next_look_ == nullptr) return;
+  // A timer is no thread's but its strand's.
+  asio::post(until_next_look_->get_executor(),
+             [timer = until_next_look_] { timer->expires_at(timer->expiry().min()); });
+}
+
+asio::awaitable<absl::Status> Upstream::Look(
+    const Ask& ask, const std::function<void(const std::string& version)>& announce) {
+  const auto strand = co_await asio::this_coro::executor;
+  const CallOptions options{.deadline = system_clock::now() + kModelTimeout};
+  const ReplicaSet::Replicas replicas = replicas_->All();
+  absl::Status error = absl::UnavailableError("no address is known");
+  bool heard = false;
+  std::vector<std::string> served;
+  std::size_t asked = replicas.size();
+  asio::steady_timer all_have_answered(strand, asio::steady_timer::time_point::max());
+  for (const auto& replica : replicas) {
+    asio::co_spawn(strand, ask(replica, options),
+                   [&, replica](std::exception_ptr, absl::StatusOr<std::string> version) {
+                     if (version.ok()) {
+                       heard = true;
+                       replica->set_version(*version);
+                     } else {
+                       error = ToStatus(version.status(), replica->address);
+                     }
+                     // One that is too busy to say serves what it did before.
+                     if (version.ok() || absl::IsDeadlineExceeded(version.status())) {
+                       std::string known = replica->version();
+                       if (!known.empty()) served.push_back(std::move(known));
+                     }
+                     if (--asked == 0) all_have_answered.cancel();
+                   });
+  }
+  // On one strand: nothing can have come in between.
+  if (asked > 0) co_await all_have_answered.async_wait(asio::as_tuple(asio::use_awaitable));
+  if (heard) {
+    std::string version;
+    {
+      const std::lock_guard lock(mutex_);
+      version = ChooseVersion(announced_, served);
+    }
+    announce(version);  // before calls can find out that it has moved
+    const std::lock_guard lock(mutex_);
+    announced_ = version;
+  }
+  co_return heard ? absl::OkStatus() : error;
+}
+
+asio::awaitable<void> Upstream::KeepFresh(
+    asio::any_io_executor strand, Ask ask,
+    std::function<void(const std::string& version)> announce) {
+  asio::steady_timer least_pause(strand);
+  const auto timer = std::make_shared<asio::steady_timer>(strand);
+  {
+    const std::lock_guard lock(mutex_);
+    until_next_look_ = timer;
+  }
   milliseconds retry(100);
   while (true) {
+    {
+      const std::lock_guard lock(mutex_);
+      look_again_ = false;  // what is found out from now on is news
+    }
     co_await replicas_->Resolve();
-    absl::Status status = co_await look();
-    if (absl::IsUnavailable(status)) status = co_await Diagnose(std::move(status));
+    auto looking = Look(ask, announce);
+    absl::Status status = co_await std::move(looking);
+    if (absl::IsUnavailable(status)) {
+      auto diagnosing = Diagnose(std::move(status));
+      status = co_await std::move(diagnosing);
+    }
     Note(status);
     retry = status.ok() ? milliseconds(100)
                         : std::min<milliseconds>(retry * 2, std::chrono::seconds(2));
-    timer.expires_after(status.ok() ? milliseconds(kRefresh) : retry);
-    co_await timer.async_wait(asio::use_awaitable);
+    least_pause.expires_after(kLeastPause);
+    co_await least_pause.async_wait(asio::use_awaitable);
+    bool at_once = false;
+    {
+      const std::lock_guard lock(mutex_);
+      at_once = look_again_;
+      if (!at_once) timer->expires_after(status.ok() ? milliseconds(kRefresh) : retry);
+    }
+    if (!at_once) co_await timer->async_wait(asio::as_tuple(asio::use_awaitable));
   }
 }
 

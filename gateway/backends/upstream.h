@@ -5,7 +5,11 @@
 // after the last one, with a pause, to the first again. A budget shared by all calls bounds that:
 // when most calls fail, repeating them only adds load. RESOURCE_EXHAUSTED goes to the next replica
 // too, and is repeated for patient calls only. CANCELLED, if it wasn't us, is what a call gets that
-// reaches a server while that begins to drain: as UNAVAILABLE. Any other code is final.
+// reaches a server while that begins to drain: as UNAVAILABLE. FAILED_PRECONDITION says that the
+// replica serves another version than the call asks for, and goes to the next; services of older
+// releases don't read what is asked for, so their answers' versions are looked at. If all serve
+// others, or are away, the call is Aborted, and the replicas are asked at once which model they
+// have. Any other code is final.
 #ifndef DUET_GATEWAY_BACKENDS_UPSTREAM_H_
 #define DUET_GATEWAY_BACKENDS_UPSTREAM_H_
 
@@ -17,6 +21,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_type.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <functional>
 #include <memory>
@@ -26,6 +31,7 @@
 
 #include "gateway/backends/client.h"
 #include "gateway/backends/completion_thread.h"
+#include "gateway/backends/detours.h"
 #include "gateway/backends/grpc_call.h"
 #include "gateway/backends/replica_set.h"
 
@@ -41,24 +47,45 @@ class Upstream {
   BackendHealth health() const;
 
   // `method`: "/duet.detector.v1.Detector/Detect". `key`: the image id that decides the replica;
-  // "": by load. Background looks don't repeat: that would use up the budget of calls that matter.
+  // "": by load. `has_image`: whoever answers has the picture from then on.
   template <typename Response>
   boost::asio::awaitable<absl::StatusOr<Response>> Call(std::string method,
                                                         grpc::ByteBuffer request, std::string key,
-                                                        CallOptions options,
-                                                        bool may_repeat = true);
+                                                        bool has_image, CallOptions options);
 
-  // Resolves names and calls `look` (which asks for the model and says how that went) for ever:
-  // every few seconds, and soon after a failure.
-  boost::asio::awaitable<void> KeepFresh(
-      std::function<boost::asio::awaitable<absl::Status>()> look);
+  // One call to one replica, and no other. Errors are the service's, but for CANCELLED (above).
+  template <typename Response>
+  boost::asio::awaitable<absl::StatusOr<Response>> CallOne(std::shared_ptr<Replica> replica,
+                                                           std::string method,
+                                                           grpc::ByteBuffer request,
+                                                           CallOptions options);
+
+  // Asks a replica for its model and says the version. Those that are asked at once run on one
+  // strand.
+  using Ask = std::function<boost::asio::awaitable<absl::StatusOr<std::string>>(
+      std::shared_ptr<Replica>, CallOptions)>;
+  // For ever: resolves names, asks all replicas, and calls `announce` with the version to ask for
+  // (ChooseVersion). Every few seconds, soon after a failure, and at once when a call found another
+  // version than it asked for. `strand`: where it runs.
+  boost::asio::awaitable<void> KeepFresh(boost::asio::any_io_executor strand, Ask ask,
+                                         std::function<void(const std::string& version)> announce);
 
  private:
+  // All replicas, in the order in which to ask them.
+  ReplicaSet::Replicas Candidates(const std::string& key, const CallOptions& options);
   // What to do after a round in which every candidate refused.
-  bool MayRepeat(const grpc::Status& status, int round, const CallOptions& options);
+  bool MayRepeat(const absl::Status& status, int round, const CallOptions& options);
   boost::asio::awaitable<void> Pause(int round, const CallOptions& options);
   void OnSuccess();
-  absl::Status ToStatus(const grpc::Status& status, const std::string& address) const;
+  absl::Status ToStatus(const absl::Status& status, const std::string& address) const;
+  absl::Status VersionIsGone(const std::string& version) const;
+  // The version to ask for isn't this one any more.
+  bool HasMovedFrom(const std::string& version) const;
+  // Wakes KeepFresh. Any thread.
+  void LookAgain();
+  // Asks all replicas, sets their versions, and chooses.
+  boost::asio::awaitable<absl::Status> Look(
+      const Ask& ask, const std::function<void(const std::string& version)>& announce);
   static void Prepare(grpc::ClientContext& context, const CallOptions& options);
   // `status`, or what is wrong with TLS if that is why a replica isn't connected.
   boost::asio::awaitable<absl::Status> Diagnose(absl::Status status);
@@ -91,57 +118,98 @@ class Upstream {
   bool reachable_ = false;               // guarded by mutex_
   std::string error_ = "not asked yet";  // guarded by mutex_
   std::string tls_error_;                // guarded by mutex_; why TLS fails; "": it doesn't
+  std::string announced_;                // the version; guarded by mutex_
+  // Of KeepFresh; guarded by mutex_, which is not held while it waits.
+  std::shared_ptr<boost::asio::steady_timer> until_next_look_;
+  bool look_again_ = false;  // guarded by mutex_
+  Detours detours_;
   CompletionThread completions_;
   CallTracker tracker_;  // last: goes first
 };
 
 template <typename Response>
+boost::asio::awaitable<absl::StatusOr<Response>> Upstream::CallOne(std::shared_ptr<Replica> replica,
+                                                                   std::string method,
+                                                                   grpc::ByteBuffer request,
+                                                                   CallOptions options) {
+  using OneCall = GrpcCall<Response>;
+  auto call = std::make_shared<OneCall>();
+  call->request = std::move(request);
+  Prepare(call->context, options);
+  ++replica->in_flight;
+  auto start = [this, method, replica](OneCall& one, auto done) {
+    using Done = decltype(done);
+    grpc::TemplatedGenericStub<grpc::ByteBuffer, Response> stub(replica->channel);
+    auto ending = std::make_unique<Ending<Response, Done>>(replica, std::move(done));
+    ending->reader =
+        stub.PrepareUnaryCall(&one.context, method, one.request, &completions_.queue());
+    ending->reader->StartCall();
+    auto* const tag = ending.release();
+    tag->reader->Finish(&one.response, &tag->status, tag);
+  };
+  auto pending = AwaitCall(tracker_, call, std::move(start));
+  const grpc::Status status = co_await std::move(pending);
+  if (status.ok()) co_return std::move(call->response);
+  const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
+  if (status.error_code() == grpc::StatusCode::CANCELLED &&
+      cancellation.cancelled() == boost::asio::cancellation_type::none) {
+    co_return absl::UnavailableError("it ended the call");
+  }
+  co_return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
+                         status.error_message());
+}
+
+template <typename Response>
 boost::asio::awaitable<absl::StatusOr<Response>> Upstream::Call(std::string method,
                                                                 grpc::ByteBuffer request,
-                                                                std::string key,
-                                                                CallOptions options,
-                                                                bool may_repeat) {
-  constexpr std::size_t kMaxCandidates = 3;
-  using OneCall = GrpcCall<Response>;
+                                                                std::string key, bool has_image,
+                                                                CallOptions options) {
+  constexpr int kMaxAway = 3;
+  const std::string& version = options.version;
   for (int round = 0;; ++round) {
-    grpc::Status status(grpc::StatusCode::UNAVAILABLE, "no address is known");
+    absl::Status status = absl::UnavailableError("no address is known");
     std::string address = replicas_->targets();
-    ReplicaSet::Replicas candidates = key.empty() ? replicas_->ByLoad() : replicas_->ByKey(key);
-    if (candidates.size() > kMaxCandidates) candidates.resize(kMaxCandidates);
+    const std::string home = has_image ? replicas_->HomeOf(key) : "";
+    int away = 0;
+    bool other_version = false;
+    const ReplicaSet::Replicas candidates = Candidates(key, options);
     for (const auto& replica : candidates) {
-      auto call = std::make_shared<OneCall>();
-      call->request = request;  // shares its slices
-      Prepare(call->context, options);
-      ++replica->in_flight;
+      const bool detour = has_image && replica->address != home;
+      // From now on, since others may ask about the picture while it is encoded.
+      if (detour) detours_.Put(key, replica->address);
+      auto calling = CallOne<Response>(replica, method, request, options);  // shares the slices
+      auto answer = co_await std::move(calling);
+      if (answer.ok()) {
+        replica->set_version(answer->model_version());
+        if (version.empty() || answer->model_version() == version) {
+          if (has_image && !detour) detours_.Erase(key);
+          OnSuccess();
+          co_return answer;
+        }
+        other_version = true;
+        continue;
+      }
+      if (!version.empty() && absl::IsFailedPrecondition(answer.status())) {
+        replica->Lacks(version);
+        other_version = true;
+        continue;
+      }
+      status = answer.status();
       address = replica->address;
-      auto start = [this, method, replica](OneCall& one, auto done) {
-        using Done = decltype(done);
-        grpc::TemplatedGenericStub<grpc::ByteBuffer, Response> stub(replica->channel);
-        auto ending = std::make_unique<Ending<Response, Done>>(replica, std::move(done));
-        ending->reader =
-            stub.PrepareUnaryCall(&one.context, method, one.request, &completions_.queue());
-        ending->reader->StartCall();
-        auto* const tag = ending.release();
-        tag->reader->Finish(&one.response, &tag->status, tag);
-      };
-      auto pending = AwaitCall(tracker_, call, std::move(start));
-      status = co_await std::move(pending);
-      if (status.ok()) {
-        OnSuccess();
-        co_return std::move(call->response);
-      }
-      const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
-      if (status.error_code() == grpc::StatusCode::CANCELLED &&
-          cancellation.cancelled() == boost::asio::cancellation_type::none) {
-        status = grpc::Status(grpc::StatusCode::UNAVAILABLE, "it ended the call");
-      }
-      if (status.error_code() != grpc::StatusCode::UNAVAILABLE &&
-          status.error_code() != grpc::StatusCode::RESOURCE_EXHAUSTED) {
+      if (!absl::IsUnavailable(status) && !absl::IsResourceExhausted(status)) {
         co_return ToStatus(status, address);
       }
+      if (++away == kMaxAway) break;
     }
-    if (!may_repeat || !MayRepeat(status, round, options)) co_return ToStatus(status, address);
+    if (other_version) LookAgain();
+    if (has_image) detours_.Erase(key);  // nobody took it
+    // Those that are away may have been the last ones that had it: no reason to wait for them.
+    if (other_version && (away == 0 || absl::IsUnavailable(status))) {
+      co_return VersionIsGone(version);
+    }
+    if (!MayRepeat(status, round, options)) co_return ToStatus(status, address);
     co_await Pause(round, options);
+    if (other_version && HasMovedFrom(version)) co_return VersionIsGone(version);
   }
 }
 

@@ -291,8 +291,9 @@ awaitable<BackgroundJobs::Outcome> BackgroundJobs::Try(const Job& job,
   const auto failed = [last_try](const absl::Status& status) {
     return Outcome{IsAway(status) && !last_try ? Ending::kTryAgain : Ending::kFailed, status};
   };
-  if (item.prediction.empty()) {
-    if (ModelVersion(job.profile, project->settings()) != job.model_version) {
+  if (item.prediction.json.empty()) {
+    const auto models = Serving(job.profile);
+    if (!models || project->ModelVersion(*models) != job.model_version) {
       co_return Outcome{Ending::kEndsJob,
                         absl::FailedPreconditionError(
                             "another model is loaded now; Label Studio will ask for its answers")};
@@ -314,8 +315,8 @@ awaitable<BackgroundJobs::Outcome> BackgroundJobs::Try(const Job& job,
     item.prediction = *std::move(prediction);
   }
   if (!IsWanted(job, item)) co_return Outcome{Ending::kNotWanted, absl::OkStatus()};
-  auto storing =
-      api_.StorePrediction(job.label_studio, item.task.id, item.prediction, job.model_version);
+  auto storing = api_.StorePrediction(job.label_studio, item.task.id, item.prediction.json,
+                                      item.prediction.model_version);
   const absl::Status stored = co_await std::move(storing);
   if (stored.ok()) co_return Outcome{Ending::kStored, stored};
   if (absl::IsAlreadyExists(stored)) co_return Outcome{Ending::kAlreadyThere, stored};
@@ -371,7 +372,7 @@ void BackgroundJobs::Settle(Assignment assignment, const Outcome& outcome) {
     // Behind the others: what fails for a reason of its own doesn't hold them up.
     ++waiting_tasks_;
     // What can't be stored is computed again rather than kept if there is too much of it.
-    if (waiting_bytes_ + item.waiting_bytes() > options_.max_bytes) item.prediction = std::string();
+    if (waiting_bytes_ + item.waiting_bytes() > options_.max_bytes) item.prediction = Prediction();
     waiting_bytes_ += item.waiting_bytes();
     job.waiting.push_back(std::move(item));
     Pause(job);

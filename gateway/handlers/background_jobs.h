@@ -113,9 +113,9 @@ class BackgroundJobs {
     std::string key;
     std::size_t bytes = 0;  // without the prediction
     int tries = 0;
-    std::string prediction = "";  // computed and not stored yet; "": not computed
+    Prediction prediction = {};  // computed and not stored yet; empty: not computed
 
-    std::size_t waiting_bytes() const { return bytes + prediction.capacity(); }
+    std::size_t waiting_bytes() const { return bytes + prediction.json.capacity(); }
   };
   struct Job {
     Job(const PredictJob& job, std::string_view project_id, TaskClaims::Owner owner);

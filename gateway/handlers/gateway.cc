@@ -74,6 +74,17 @@ boost::asio::awaitable<Gateway::SetUp> Gateway::SetUpOf(const Profile& profile,
   co_return SetUp{.settings = std::move(set_up.settings), .label_studio = std::move(site)};
 }
 
+std::vector<std::string> Gateway::VersionsOf(const Profile& profile) const {
+  const auto models = Serving(profile);
+  if (!models) return {};
+  std::vector<std::string> versions = memory.Announced(profile.name);
+  std::erase_if(versions, [serving = models->versions()](const std::string& version) {
+    return !version.starts_with(serving);
+  });
+  if (versions.empty()) versions.push_back(models->versions() + Fingerprint(profile.settings));
+  return versions;
+}
+
 void Gateway::Follow(const Profile& profile, SetUp set_up, const std::string& project_id,
                      std::int64_t task_id, bool opened, const http::Context& context) {
   prefetcher.Follow({.opened = opened,

@@ -17,6 +17,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "gateway/handlers/background_jobs.h"
 #include "gateway/handlers/label_studio_choice.h"
@@ -88,6 +89,9 @@ struct Gateway {
   // By what /setup has said (to any gateway), else the profile's settings; the site is
   // ChooseSite's.
   boost::asio::awaitable<SetUp> SetUpOf(const Profile& profile, std::string project_id);
+  // The versions that predictions may carry now, the one that /setup announced last first; before
+  // any /setup, that of the profile's settings. Empty as long as a model hasn't been heard of.
+  std::vector<std::string> VersionsOf(const Profile& profile) const;
   // Embeds what comes after this task of a /predict. `opened`: it has just been opened, else
   // clicked.
   void Follow(const Profile& profile, SetUp set_up, const std::string& project_id,

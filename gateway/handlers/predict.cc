@@ -60,12 +60,13 @@ absl::StatusOr<PredictJob> MakeJob(Gateway& gateway, const label_studio::Predict
     return absl::Status(project.status().code(),
                         StrCat("label_config: ", project.status().message()));
   }
-  const auto version = ModelVersion(profile, settings);
-  if (!version) return absl::UnavailableError("the models have not been heard of yet");
+  const auto models = Serving(profile);
+  if (!models) return absl::UnavailableError("the models have not been heard of yet");
   const bool opened = request.tasks.size() == 1;
+  std::string version = (*project)->ModelVersion(*models);
   PredictJob job{.profile = profile,
                  .project = *std::move(project),
-                 .model_version = *version,
+                 .model_version = std::move(version),
                  .label_studio = set_up.label_studio,
                  .call = {.deadline = system_clock::now() + gateway.options.predict_deadline,
                           .request_id = context.request.request_id(),
@@ -101,8 +102,9 @@ awaitable<Response> PredictOne(Gateway& gateway, const label_studio::PredictRequ
     co_return http::ErrorResponse(About(task, prediction.status()));
   }
   if (!interactive) gateway.jobs.AnsweredElsewhere(job, task.id);
-  std::vector<std::string> predictions = {*std::move(prediction)};
-  co_return ResultsResponse(std::move(predictions), job.model_version);
+  const std::string model_version = std::move(prediction->model_version);
+  std::vector<std::string> predictions = {std::move(prediction->json)};
+  co_return ResultsResponse(std::move(predictions), model_version);
 }
 
 // What a batch was left without, by what another try promises.
@@ -153,7 +155,7 @@ awaitable<Response> PredictBatch(Gateway& gateway, const label_studio::PredictRe
     }
     const absl::Status no_room =
         absl::ResourceExhaustedError("the batch's answer is as large as it may be");
-    absl::StatusOr<std::string> prediction =
+    absl::StatusOr<Prediction> prediction =
         full ? no_room : absl::DeadlineExceededError("the batch ran out of time");
     const bool begun = !full && system_clock::now() < job.call.deadline;
     if (begun) {
@@ -161,14 +163,14 @@ awaitable<Response> PredictBatch(Gateway& gateway, const label_studio::PredictRe
       prediction = co_await std::move(work);
     }
     if (prediction.ok() && answer_bytes > 0 &&
-        answer_bytes + prediction->size() > gateway.options.max_answer_bytes) {
+        answer_bytes + prediction->json.size() > gateway.options.max_answer_bytes) {
       full = true;  // nothing more is begun
       prediction = no_room;
     }
     CountTask(gateway, "batch", prediction.status());
     if (prediction.ok()) {
-      answer_bytes += prediction->size();
-      predictions[i] = *std::move(prediction);
+      answer_bytes += prediction->json.size();
+      predictions[i] = std::move(prediction->json);
       co_return;
     }
     failures.Add(task, prediction.status());

@@ -3,6 +3,7 @@
 #include <absl/strings/str_cat.h>
 
 #include <algorithm>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <chrono>
 #include <optional>
@@ -116,10 +117,25 @@ segmenter::EmbedRank RankOf(Urgency urgency) {
 }
 
 // The detector makes masks, and they are wanted.
-bool UsesOwnMasks(const PredictJob& job) {
-  const auto model = job.profile.detector->model();
-  return model && model->has_masks && job.project->settings().mask_source != "sam";
+bool UsesOwnMasks(const PredictJob& job, const ServedModels& models) {
+  return models.detector->has_masks && job.project->settings().mask_source != "sam";
 }
+
+// `job.call` for the service of this model; null: of any version.
+template <typename Model>
+backends::CallOptions CallOf(const PredictJob& job, const std::shared_ptr<const Model>& model) {
+  backends::CallOptions call = job.call;
+  if (model) call.version = model->version;
+  return call;
+}
+
+// At one task, while models are replaced all the time.
+constexpr int kAttempts = 6;
+constexpr int kPatientAttempts = 30;
+// Before the second attempt; then twice as long each time. The backends look at once which models
+// there are.
+constexpr auto kFirstPause = std::chrono::milliseconds(25);
+constexpr auto kLongestPause = std::chrono::milliseconds(1000);
 
 absl::Status NoSegmenter() {
   return absl::FailedPreconditionError(
@@ -179,7 +195,8 @@ awaitable<absl::StatusOr<segmenter::EmbedResponse>> Predictor::Embed(
 }
 
 awaitable<absl::StatusOr<Predictor::Picture>> Predictor::FindObjects(
-    const label_studio::EmissionPlan& plan, Image image, PredictJob& job) {
+    const label_studio::EmissionPlan& plan, Image image, PredictJob& job,
+    const ServedModels& models) {
   Picture picture{.size = image->size};
   if (!job.profile.detector) co_return picture;
   const Stopwatch stopwatch(job.timings->detect_ms, metrics_.Get(kStageSeconds, {"detect"}));
@@ -189,7 +206,8 @@ awaitable<absl::StatusOr<Predictor::Picture>> Predictor::FindObjects(
   if (settings.max_detections)
     request.set_max_detections(static_cast<std::uint32_t>(*settings.max_detections));
   request.set_omit_masks(!plan.needs_masks() || settings.mask_source == "sam");
-  auto pending = job.profile.detector->Detect(RefOf(image), std::move(request), job.call);
+  auto pending =
+      job.profile.detector->Detect(RefOf(image), std::move(request), CallOf(job, models.detector));
   auto answer = co_await std::move(pending);
   if (!answer.ok()) co_return answer.status();
   picture.size = {static_cast<int>(answer->image_width()),
@@ -202,7 +220,8 @@ awaitable<absl::StatusOr<Predictor::Picture>> Predictor::FindObjects(
   co_return picture;
 }
 
-awaitable<absl::Status> Predictor::CutOut(Image image, Picture& picture, PredictJob& job) {
+awaitable<absl::Status> Predictor::CutOut(Image image, Picture& picture, PredictJob& job,
+                                          const ServedModels& models) {
   const Stopwatch stopwatch(job.timings->segment_ms, metrics_.Get(kStageSeconds, {"segment"}));
   segmenter::SegmentRequest request;
   request.add_formats(segmenter::MASK_FORMAT_ROW_RUNS);
@@ -212,7 +231,8 @@ awaitable<absl::Status> Predictor::CutOut(Image image, Picture& picture, Predict
     ToProto(object.box, request.add_prompts()->mutable_box());
     prompted.push_back(&object);
   }
-  auto pending = job.profile.segmenter->Segment(RefOf(image), std::move(request), job.call);
+  auto pending = job.profile.segmenter->Segment(RefOf(image), std::move(request),
+                                                CallOf(job, models.segmenter));
   const auto answer = co_await std::move(pending);
   if (!answer.ok()) co_return answer.status();
   if (static_cast<std::size_t>(answer->results_size()) != prompted.size()) {
@@ -236,8 +256,50 @@ void Predictor::Count(const PredictJob& job, const Regions& regions) {
   }
 }
 
-awaitable<absl::StatusOr<std::string>> Predictor::Predict(const label_studio::Task& task,
-                                                          PredictJob& job) {
+awaitable<absl::StatusOr<Prediction>> Predictor::WithModels(PredictJob& job, Attempt attempt) {
+  const int most = job.call.patient ? kPatientAttempts : kAttempts;
+  auto pause = kFirstPause;
+  for (int attempts = 1;; ++attempts) {
+    const auto models = Serving(job.profile);
+    if (!models) co_return absl::UnavailableError("the models have not been heard of yet");
+    auto trying = attempt(*models);
+    const auto regions = co_await std::move(trying);
+    if (regions.ok()) {
+      Count(job, *regions);
+      Prediction prediction{.model_version = job.project->ModelVersion(*models)};
+      prediction.json = label_studio::PredictionJson(*regions, prediction.model_version);
+      co_return prediction;
+    }
+    if (!absl::IsAborted(regions.status())) co_return regions.status();
+    if (attempts == most || std::chrono::system_clock::now() + pause >= job.call.deadline) {
+      co_return absl::UnavailableError(regions.status().message());
+    }
+    asio::steady_timer timer(co_await asio::this_coro::executor, pause);
+    co_await timer.async_wait(asio::use_awaitable);
+    pause = std::min(2 * pause, kLongestPause);
+  }
+}
+
+awaitable<absl::StatusOr<Prediction>> Predictor::Predict(const label_studio::Task& task,
+                                                         PredictJob& job) {
+  return WithModels(job, [this, &task, &job](const ServedModels& models) {
+    return TryPredict(task, job, models);
+  });
+}
+
+awaitable<absl::StatusOr<Prediction>> Predictor::Answer(const label_studio::Task& task,
+                                                        const boost::json::value& context,
+                                                        PredictJob& job) {
+  if (!job.profile.segmenter) co_return NoSegmenter();
+  auto answering = WithModels(job, [this, &task, &context, &job](const ServedModels& models) {
+    return TryAnswer(task, context, job, models);
+  });
+  co_return co_await std::move(answering);
+}
+
+awaitable<absl::StatusOr<Regions>> Predictor::TryPredict(const label_studio::Task& task,
+                                                         PredictJob& job,
+                                                         const ServedModels& models) {
   const auto strand = co_await asio::this_coro::executor;
   const Settings& settings = job.project->settings();
   Regions all;
@@ -252,16 +314,17 @@ awaitable<absl::StatusOr<std::string>> Predictor::Predict(const label_studio::Ta
       auto image = co_await std::move(fetching);
       if (!image.ok()) co_return image.status();
 
-      const bool sam_masks = plan.needs_masks() && job.profile.detector && !UsesOwnMasks(job);
+      const bool sam_masks =
+          plan.needs_masks() && job.profile.detector && !UsesOwnMasks(job, models);
       if (sam_masks && !job.profile.segmenter && settings.degrade != "boxes")
         co_return NoSegmenter();
       std::optional<Beside<absl::StatusOr<segmenter::EmbedResponse>>> embedding;
       if (job.profile.segmenter && (sam_masks || hand_expected)) {
-        embedding.emplace(strand,
-                          Embed(job.profile.segmenter, *image, job.urgency, job.call, job.timings));
+        embedding.emplace(strand, Embed(job.profile.segmenter, *image, job.urgency,
+                                        CallOf(job, models.segmenter), job.timings));
       }
 
-      auto finding = FindObjects(plan, *image, job);
+      auto finding = FindObjects(plan, *image, job, models);
       auto picture = co_await std::move(finding);
       if (!picture.ok()) co_return picture.status();
       std::vector<std::string> dropped;
@@ -278,7 +341,7 @@ awaitable<absl::StatusOr<std::string>> Predictor::Predict(const label_studio::Ta
         auto embedded = co_await std::move(waiting);
         absl::Status status = embedded.status();
         if (status.ok()) {
-          auto cutting = CutOut(*image, *picture, job);
+          auto cutting = CutOut(*image, *picture, job, models);
           status = co_await std::move(cutting);
         }
         if (!status.ok()) {
@@ -303,11 +366,10 @@ awaitable<absl::StatusOr<std::string>> Predictor::Predict(const label_studio::Ta
       }
       regions.unmatched_classes.insert(regions.unmatched_classes.end(), dropped.begin(),
                                        dropped.end());
-      Count(job, regions);
       all.Append(std::move(regions));
     }
   }
-  co_return label_studio::PredictionJson(all, job.model_version);
+  co_return all;
 }
 
 awaitable<absl::Status> Predictor::EmbedAhead(const label_studio::Task& task, PredictJob& job) {
@@ -320,7 +382,8 @@ awaitable<absl::Status> Predictor::EmbedAhead(const label_studio::Task& task, Pr
       auto fetching = Fetch(uri, task.id, job);
       auto image = co_await std::move(fetching);
       if (!image.ok()) co_return image.status();
-      auto embedding = Embed(job.profile.segmenter, *image, job.urgency, job.call, job.timings);
+      auto embedding = Embed(job.profile.segmenter, *image, job.urgency,
+                             CallOf(job, job.profile.segmenter->model()), job.timings);
       const auto embedded = co_await std::move(embedding);
       if (!embedded.ok()) co_return embedded.status();
     }
@@ -328,10 +391,10 @@ awaitable<absl::Status> Predictor::EmbedAhead(const label_studio::Task& task, Pr
   co_return absl::OkStatus();
 }
 
-awaitable<absl::StatusOr<std::string>> Predictor::Answer(const label_studio::Task& task,
-                                                         const boost::json::value& context,
-                                                         PredictJob& job) {
-  if (!job.profile.segmenter) co_return NoSegmenter();
+awaitable<absl::StatusOr<Regions>> Predictor::TryAnswer(const label_studio::Task& task,
+                                                        const boost::json::value& context,
+                                                        PredictJob& job,
+                                                        const ServedModels& models) {
   const label_studio::LabelConfig& config = job.project->config();
   auto prompt = label_studio::ParseContext(context, config);
   if (!prompt.ok()) co_return prompt.status();
@@ -366,15 +429,16 @@ awaitable<absl::StatusOr<std::string>> Predictor::Answer(const label_studio::Tas
   }
   if (scaled.box) ToProto(*scaled.box, one.mutable_box());
   if (scaled.mask) {
-    const auto model = job.profile.segmenter->model();
-    const auto logits = label_studio::MaskPromptLogits(
-        *scaled.mask, model && model->low_res_size > 0 ? model->low_res_size : 256);
+    const int low_res_size = models.segmenter->low_res_size;
+    const auto logits =
+        label_studio::MaskPromptLogits(*scaled.mask, low_res_size > 0 ? low_res_size : 256);
     one.set_mask_logits(logits.data(), logits.size() * sizeof(float));
   }
   std::optional<ScoredMask> mask;
   {
     const Stopwatch stopwatch(job.timings->segment_ms, metrics_.Get(kStageSeconds, {"segment"}));
-    auto pending = job.profile.segmenter->Segment(RefOf(*image), std::move(request), job.call);
+    auto pending = job.profile.segmenter->Segment(RefOf(*image), std::move(request),
+                                                  CallOf(job, models.segmenter));
     const auto answer = co_await std::move(pending);
     if (!answer.ok()) co_return answer.status();
     job.request.NoteStr("embedding", answer->embedding_cached() ? "hit" : "miss");
@@ -387,9 +451,7 @@ awaitable<absl::StatusOr<std::string>> Predictor::Answer(const label_studio::Tas
   const Stopwatch stopwatch(job.timings->encode_ms, metrics_.Get(kStageSeconds, {"encode"}));
   auto encoding = OnPool(
       pool_, [&] { return label_studio::MakeAnswer(scaled, *target, mask->mask, mask->score); });
-  Regions regions = co_await std::move(encoding);
-  Count(job, regions);
-  co_return label_studio::PredictionJson(regions, job.model_version);
+  co_return co_await std::move(encoding);
 }
 
 }  // namespace gateway::handlers

@@ -4,6 +4,11 @@
 // all boxes in one call. A rectangle-only batch never embeds: a ViT-B embedding costs seventy
 // detections. An opened task of a project with smart tools is embedded ahead of the first click,
 // and its answer doesn't wait for that.
+//
+// A task is answered by the two models that are asked for when it begins, in just these versions,
+// and its prediction says so. If no replica serves one of them any more before it is done, it
+// begins again with those that are served now. So each prediction of a batch has a version of its
+// own: Label Studio asks again for those whose version isn't the one that it hears from /setup.
 #ifndef DUET_GATEWAY_HANDLERS_PREDICTOR_H_
 #define DUET_GATEWAY_HANDLERS_PREDICTOR_H_
 
@@ -12,12 +17,14 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "gateway/backends/client.h"
 #include "gateway/handlers/profiles.h"
 #include "gateway/handlers/project.h"
+#include "gateway/label_studio/result.h"
 #include "gateway/label_studio/task.h"
 #include "gateway/media/image_fetcher.h"
 #include "serving/metrics.h"
@@ -46,7 +53,7 @@ enum class Urgency {
 struct PredictJob {
   const Profile& profile;
   std::shared_ptr<Project> project;
-  std::string model_version;
+  std::string model_version;  // when the request came; its tasks are claimed under it
   media::LabelStudioSite label_studio;
   backends::CallOptions call;  // deadline, ids
   Urgency urgency = Urgency::kBatch;
@@ -54,6 +61,12 @@ struct PredictJob {
   serving::RequestContext& request;
   // Shared with what may outlive the request: an embedding ahead of the hand.
   std::shared_ptr<Timings> timings = std::make_shared<Timings>();
+};
+
+// One item of `results`.
+struct Prediction {
+  std::string json = "";
+  std::string model_version = "";  // which it carries, too
 };
 
 // What a failure says of another try at the same task.
@@ -72,14 +85,14 @@ class Predictor {
   Predictor(media::ImageFetcher& fetcher, boost::asio::thread_pool& pool, serving::Metrics& metrics)
       : fetcher_(fetcher), pool_(pool), metrics_(metrics) {}
 
-  // One item of `results` for a batch's or opened task.
-  boost::asio::awaitable<absl::StatusOr<std::string>> Predict(const label_studio::Task& task,
-                                                              PredictJob& job);
-
-  // The same for a prompt drawn with a smart tool.
-  boost::asio::awaitable<absl::StatusOr<std::string>> Answer(const label_studio::Task& task,
-                                                             const boost::json::value& context,
+  // For a batch's or opened task.
+  boost::asio::awaitable<absl::StatusOr<Prediction>> Predict(const label_studio::Task& task,
                                                              PredictJob& job);
+
+  // For a prompt drawn with a smart tool.
+  boost::asio::awaitable<absl::StatusOr<Prediction>> Answer(const label_studio::Task& task,
+                                                            const boost::json::value& context,
+                                                            PredictJob& job);
 
   // Encodes the pictures of a task that may be clicked into, ahead of that: those that a smart tool
   // draws on.
@@ -88,6 +101,16 @@ class Predictor {
  private:
   struct Picture;
   using Image = std::shared_ptr<const media::FetchedImage>;
+  using Attempt = std::function<boost::asio::awaitable<absl::StatusOr<label_studio::Regions>>(
+      const ServedModels&)>;
+
+  // `attempt` with the models that are asked for now, again if they were replaced meanwhile.
+  boost::asio::awaitable<absl::StatusOr<Prediction>> WithModels(PredictJob& job, Attempt attempt);
+  boost::asio::awaitable<absl::StatusOr<label_studio::Regions>> TryPredict(
+      const label_studio::Task& task, PredictJob& job, const ServedModels& models);
+  boost::asio::awaitable<absl::StatusOr<label_studio::Regions>> TryAnswer(
+      const label_studio::Task& task, const boost::json::value& context, PredictJob& job,
+      const ServedModels& models);
 
   boost::asio::awaitable<absl::StatusOr<Image>> Fetch(std::string uri, std::int64_t task_id,
                                                       PredictJob& job);
@@ -96,8 +119,10 @@ class Predictor {
       std::shared_ptr<backends::SegmenterClient> client, Image image, Urgency urgency,
       backends::CallOptions call, std::shared_ptr<Timings> timings);
   boost::asio::awaitable<absl::StatusOr<Picture>> FindObjects(
-      const label_studio::EmissionPlan& plan, Image image, PredictJob& job);
-  boost::asio::awaitable<absl::Status> CutOut(Image image, Picture& picture, PredictJob& job);
+      const label_studio::EmissionPlan& plan, Image image, PredictJob& job,
+      const ServedModels& models);
+  boost::asio::awaitable<absl::Status> CutOut(Image image, Picture& picture, PredictJob& job,
+                                              const ServedModels& models);
   void Count(const PredictJob& job, const label_studio::Regions& regions);
 
   media::ImageFetcher& fetcher_;

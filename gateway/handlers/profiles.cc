@@ -82,19 +82,21 @@ absl::StatusOr<Profile> MakeProfile(std::string_view name, const json::value& va
 
 }  // namespace
 
+std::string ServedModels::versions() const {
+  return StrCat(detector ? detector->version + "+" : "", segmenter ? segmenter->version + "+" : "");
+}
+
+std::optional<ServedModels> Serving(const Profile& profile) {
+  ServedModels models;
+  if (profile.detector && !(models.detector = profile.detector->model())) return std::nullopt;
+  if (profile.segmenter && !(models.segmenter = profile.segmenter->model())) return std::nullopt;
+  return models;
+}
+
 std::optional<std::string> ModelVersion(const Profile& profile, const Settings& settings) {
-  std::string version;
-  if (profile.detector) {
-    const auto model = profile.detector->model();
-    if (!model) return std::nullopt;
-    version = StrCat(model->version, "+");
-  }
-  if (profile.segmenter) {
-    const auto model = profile.segmenter->model();
-    if (!model) return std::nullopt;
-    StrAppend(&version, model->version, "+");
-  }
-  return version + Fingerprint(settings);
+  const auto models = Serving(profile);
+  if (!models) return std::nullopt;
+  return models->versions() + Fingerprint(settings);
 }
 
 absl::StatusOr<Profiles> Profiles::Create(const std::string& detector, const std::string& segmenter,

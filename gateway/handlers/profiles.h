@@ -30,8 +30,21 @@ struct Profile {
   Settings settings;
 };
 
-// The string that /setup and predictions carry: both models' versions (which name them) and the
-// settings' fingerprint. Nothing as long as a model of the profile hasn't been heard of.
+// The models of a profile that are asked for (backends/client.h) at one moment. Null where the
+// profile has none.
+struct ServedModels {
+  std::shared_ptr<const backends::DetectorModel> detector;
+  std::shared_ptr<const backends::SegmenterModel> segmenter;
+
+  // Both versions, each with a "+" behind it.
+  std::string versions() const;
+};
+
+// Nothing as long as a model of the profile hasn't been heard of.
+std::optional<ServedModels> Serving(const Profile& profile);
+
+// Of a project whose label config isn't known: both models' versions (which name them) and the
+// settings' fingerprint. Project::ModelVersion is what /setup and predictions carry.
 std::optional<std::string> ModelVersion(const Profile& profile, const Settings& settings);
 
 class Profiles {

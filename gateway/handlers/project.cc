@@ -1,6 +1,8 @@
 #include "gateway/handlers/project.h"
 
 #include <algorithm>
+#include <boost/json/array.hpp>
+#include <boost/json/serialize.hpp>
 #include <utility>
 
 #include "gateway/text.h"
@@ -9,6 +11,7 @@ namespace gateway::handlers {
 namespace {
 
 constexpr std::size_t kMaxReported = 1000;
+constexpr std::size_t kMaxAnnounced = 20;  // of one profile
 
 }  // namespace
 
@@ -30,6 +33,29 @@ absl::StatusOr<std::shared_ptr<Project>> Project::Create(const std::string& labe
 bool Project::needs_masks() const {
   return std::any_of(plans_.begin(), plans_.end(),
                      [](const auto& plan) { return plan.needs_masks(); });
+}
+
+std::string Project::ModelVersion(const ServedModels& models) {
+  const std::lock_guard lock(mutex_);
+  if (answers_hash_.empty() || hashed_for_ != models.detector) {
+    static const std::vector<std::string> kNoClasses;
+    // Only a detector's objects are written without somebody's drawing a prompt.
+    const auto& classes = models.detector ? models.detector->classes : kNoClasses;
+    boost::json::array answers = {settings_.score_threshold, settings_.max_detections.value_or(0)};
+    bool masks = false;
+    for (const label_studio::EmissionPlan& plan : plans_) {
+      answers.emplace_back(plan.Describe(classes));
+      masks = masks || plan.needs_masks();
+    }
+    if (masks) {
+      const bool own =
+          models.detector && models.detector->has_masks && settings_.mask_source != "sam";
+      answers.emplace_back(own ? "own" : settings_.degrade);
+    }
+    answers_hash_ = ShortHash(boost::json::serialize(answers));
+    hashed_for_ = models.detector;
+  }
+  return models.versions() + answers_hash_;
 }
 
 std::size_t Project::memory_bytes() const {
@@ -66,6 +92,20 @@ std::optional<ProjectMemory::SetUp> ProjectMemory::Find(const std::string& key) 
 void ProjectMemory::Forget(const std::string& key) {
   const std::lock_guard lock(mutex_);
   set_ups_.Erase(key);
+}
+
+void ProjectMemory::Announced(const std::string& profile, const std::string& version) {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::string>& versions = announced_[profile];
+  std::erase(versions, version);
+  versions.insert(versions.begin(), version);
+  if (versions.size() > kMaxAnnounced) versions.pop_back();
+}
+
+std::vector<std::string> ProjectMemory::Announced(const std::string& profile) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = announced_.find(profile);
+  return found == announced_.end() ? std::vector<std::string>() : found->second;
 }
 
 }  // namespace gateway::handlers

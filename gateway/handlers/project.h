@@ -7,6 +7,7 @@
 #ifndef DUET_GATEWAY_HANDLERS_PROJECT_H_
 #define DUET_GATEWAY_HANDLERS_PROJECT_H_
 
+#include <absl/container/flat_hash_map.h>
 #include <absl/status/statusor.h>
 
 #include <memory>
@@ -17,6 +18,7 @@
 #include <vector>
 
 #include "gateway/handlers/label_studio_choice.h"
+#include "gateway/handlers/profiles.h"
 #include "gateway/handlers/settings.h"
 #include "gateway/label_studio/label_config.h"
 #include "gateway/label_studio/result.h"
@@ -39,6 +41,11 @@ class Project {
   // Bytes that it takes, about.
   std::size_t memory_bytes() const;
 
+  // The string that /setup, predictions and background jobs carry: both models' versions and a hash
+  // of what of the settings and of the label config decides about answers. Label Studio asks again
+  // for tasks whose predictions carry another one. Thread-safe.
+  std::string ModelVersion(const ServedModels& models);
+
   // Those of `classes` that are news to this project: a class without a label is reported once.
   // Thread-safe.
   std::vector<std::string> TakeNews(const std::vector<std::string>& classes);
@@ -52,6 +59,9 @@ class Project {
   std::vector<label_studio::EmissionPlan> plans_;  // point into config_
   std::mutex mutex_;
   std::set<std::string> reported_;  // guarded by mutex_
+  // Of the models that it was last asked for; guarded by mutex_.
+  std::shared_ptr<const backends::DetectorModel> hashed_for_;
+  std::string answers_hash_;  // "": not made yet; guarded by mutex_
 };
 
 // What /setup said about a project: the last used ones, within bounds on number and bytes, since
@@ -69,9 +79,15 @@ class ProjectMemory {
   std::optional<SetUp> Find(const std::string& key);
   void Forget(const std::string& key);
 
+  // The versions that /setup has announced to projects of this profile, the latest first; a few.
+  void Announced(const std::string& profile, const std::string& version);
+  std::vector<std::string> Announced(const std::string& profile) const;
+
  private:
-  std::mutex mutex_;
-  Lru<SetUp> set_ups_{/*max_entries=*/10'000, /*max_bytes=*/64 << 20};  // guarded by mutex_
+  mutable std::mutex mutex_;
+  // Guarded by mutex_.
+  Lru<SetUp> set_ups_{/*max_entries=*/10'000, /*max_bytes=*/64 << 20};
+  absl::flat_hash_map<std::string, std::vector<std::string>> announced_;  // one entry a profile
 };
 
 }  // namespace gateway::handlers

@@ -110,15 +110,18 @@ std::size_t BytesOf(const Settings& settings) {
 }
 
 std::string Fingerprint(const Settings& settings) {
-  // FNV-1a over a text in which no two settings look alike.
+  // A text in which no two settings look alike.
   json::object label_map;
   for (const auto& [from, to] : settings.label_map) label_map[from] = to;
   const json::array all = {settings.score_threshold, settings.max_detections.value_or(0),
                            settings.outputs,         std::move(label_map),
                            settings.mask_source,     settings.degrade};
-  std::uint64_t hash = 0xcbf29ce484222325;
-  for (const char c : json::serialize(all))
-    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  return ShortHash(json::serialize(all));
+}
+
+std::string ShortHash(std::string_view text) {
+  std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
   return absl::StrFormat("%08x", static_cast<std::uint32_t>(hash ^ (hash >> 32)));
 }
 

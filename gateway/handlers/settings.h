@@ -50,6 +50,9 @@ std::size_t BytesOf(const Settings& settings);
 // count.
 std::string Fingerprint(const Settings& settings);
 
+// 8 hex digits of a text, the same in every process. Not for secrets.
+std::string ShortHash(std::string_view text);
+
 }  // namespace gateway::handlers
 
 #endif  // DUET_GATEWAY_HANDLERS_SETTINGS_H_

@@ -34,12 +34,16 @@ awaitable<Response> Setup(Gateway& gateway, Request& request, Context& context) 
   if (!settings.ok()) {
     co_return http::ErrorResponse(400, StrCat("extra_params: ", settings.status().message()));
   }
+  const auto models = Serving(profile);
+  std::optional<std::string> version;
+  if (models) version = models->versions() + Fingerprint(*settings);
   if (!parsed->label_config.empty()) {
     auto finding = gateway.projects.Get(gateway.pool, parsed->label_config, *settings);
     const auto project = co_await std::move(finding);
     if (!project.ok()) {
       co_return http::ErrorResponse(400, StrCat("schema: ", project.status().message()));
     }
+    if (models) version = (*project)->ModelVersion(*models);
   }
   if (const std::size_t bytes = BytesOf(*settings); bytes > kMaxSettingsBytes) {
     co_return http::ErrorResponse(400, StrCat("extra_params: the settings take ", bytes,
@@ -49,7 +53,6 @@ awaitable<Response> Setup(Gateway& gateway, Request& request, Context& context) 
   TaughtSite taught =
       Learn(gateway.options.label_studio, parsed->hostname, parsed->access_token, &unusable);
   if (!unusable.empty()) context.request.NoteStr("not_used", unusable);
-  const auto version = ModelVersion(profile, *settings);
   const std::string key = Gateway::ProjectKey(profile, parsed->project_id);
   auto keeping = gateway.settings_store.Keep(key, parsed->extra_params);
   const bool shared = co_await std::move(keeping);
@@ -58,13 +61,14 @@ awaitable<Response> Setup(Gateway& gateway, Request& request, Context& context) 
   if (!version) {
     co_return http::ErrorResponse(absl::UnavailableError("the models have not been heard of yet"));
   }
+  gateway.memory.Announced(profile.name, *version);
   co_return http::JsonResponse(boost::json::object{{"model_version", *version}});
 }
 
 Response Versions(Gateway& gateway, const Request&, Context& context) {
   const Profile& profile = gateway.ProfileOf(context);
   boost::json::array versions;
-  if (const auto version = ModelVersion(profile, profile.settings)) versions.emplace_back(*version);
+  for (const std::string& version : gateway.VersionsOf(profile)) versions.emplace_back(version);
   return http::JsonResponse(boost::json::object{{"versions", std::move(versions)}});
 }
 

@@ -24,6 +24,9 @@ constexpr char kVersion[] = "0.1.0";
 json::object ToJson(const backends::BackendHealth& health) {
   json::object object = {{"replicas", health.replicas}, {"reachable", health.reachable}};
   if (!health.reachable) object["error"] = health.error;
+  // More than one: they are being rolled.
+  json::object& versions = object["versions"].emplace_object();
+  for (const auto& [version, replicas] : health.versions) versions[version] = replicas;
   return object;
 }
 
@@ -38,18 +41,18 @@ json::value Describe(const Client* client) {
   return object;
 }
 
-json::object Describe(const Profile& profile) {
+json::object Describe(const Gateway& gateway, const Profile& profile) {
   json::object object = {{"detector", Describe(profile.detector.get())},
                          {"segmenter", Describe(profile.segmenter.get())}};
-  const auto version = ModelVersion(profile, profile.settings);
-  object["model_version"] = version ? json::value(*version) : json::value(nullptr);
+  const std::vector<std::string> versions = gateway.VersionsOf(profile);
+  object["model_version"] = versions.empty() ? json::value(nullptr) : json::value(versions.front());
   object["score_threshold"] = profile.settings.score_threshold;
   return object;
 }
 
 Response Root(Gateway& gateway, const Request&, Context& context) {
   const Profile& asked = gateway.ProfileOf(context);
-  json::object body = Describe(asked);
+  json::object body = Describe(gateway, asked);
   const std::chrono::duration<double> uptime = std::chrono::steady_clock::now() - gateway.started;
   body["service"] = "duet-gateway";
   body["version"] = kVersion;
@@ -58,7 +61,7 @@ Response Root(Gateway& gateway, const Request&, Context& context) {
   if (asked.name.empty()) {
     json::object& profiles = body["profiles"].emplace_object();
     for (const auto& [name, profile] : gateway.profiles.all()) {
-      if (!name.empty()) profiles[name] = Describe(profile);
+      if (!name.empty()) profiles[name] = Describe(gateway, profile);
     }
   }
   return http::JsonResponse(body);
@@ -67,7 +70,7 @@ Response Root(Gateway& gateway, const Request&, Context& context) {
 Response Ready(Gateway& gateway, const Request&, Context&) {
   const Profile& profile = gateway.profiles.default_profile();
   if (!gateway.ready) return http::ErrorResponse(503, "The gateway is starting or draining.");
-  if (!ModelVersion(profile, profile.settings)) {
+  if (!Serving(profile)) {
     const bool detector = profile.detector && !profile.detector->model();
     const auto health = detector ? profile.detector->health() : profile.segmenter->health();
     return http::ErrorResponse(

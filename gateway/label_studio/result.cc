@@ -300,6 +300,37 @@ bool EmissionPlan::needs_masks() const {
   });
 }
 
+std::string EmissionPlan::Describe(const std::vector<std::string>& classes) const {
+  // JSON, so that names can't run into each other.
+  std::string text = "[";
+  const auto add = [&text](std::string_view part) {
+    AppendJsonString(part, &text);
+    text.push_back(',');
+  };
+  add(image_->name);
+  add(image_->value);
+  add(image_->is_list ? "list" : "one");
+  for (const Target& target : targets_) {
+    std::string labels;
+    for (const std::string& name : classes) {
+      const auto label = target.labels.Match(name);
+      if (!label) continue;
+      AppendJsonString(name, &labels);
+      labels.push_back(':');
+      AppendJsonString(*label, &labels);
+      labels.push_back(',');
+    }
+    if (labels.empty()) continue;  // it writes nothing
+    const Control& control = *target.control;
+    add(ControlKindName(control.kind));
+    add(control.name);
+    add(control.type);
+    add(control.labels_name);
+    StrAppend(&text, "{", labels, "},");
+  }
+  return text + "]";
+}
+
 bool EmissionPlan::Emits(std::string_view class_name) const {
   return std::any_of(targets_.begin(), targets_.end(), [&](const Target& target) {
     return target.labels.Match(class_name).has_value();

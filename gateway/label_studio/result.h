@@ -48,6 +48,11 @@ class EmissionPlan {
   // False if no target has a label for this class: such detections need no mask.
   bool Emits(std::string_view class_name) const;
 
+  // A text that differs for two plans if they read other images, or may write other regions for
+  // objects of these classes. What else a label config holds, its layout, and labels that no class
+  // has, change nothing.
+  std::string Describe(const std::vector<std::string>& classes) const;
+
   struct Target {
     const Control* control;
     LabelMatcher labels;

@@ -63,6 +63,7 @@ class StubServices::Segmenter final : public segmenter::Segmenter::CallbackServi
   grpc::ServerUnaryReactor* Embed(grpc::CallbackServerContext* call, const segmenter::EmbedRequest*,
                                   segmenter::EmbedResponse* response) override {
     response->set_cached(true);
+    response->set_model_version("stub");
     return owner_.FinishLater(call);
   }
   // A filled rectangle for every prompt.

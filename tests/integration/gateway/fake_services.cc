@@ -34,25 +34,66 @@ std::string ImageId(const std::string& bytes) {
       absl::string_view(reinterpret_cast<const char*>(digest), sizeof digest));
 }
 
+void FakeServices::Serve(std::string detector_version, std::string segmenter_version) {
+  const std::lock_guard lock(mutex_);
+  detector_version_ = std::move(detector_version);
+  segmenter_version_ = std::move(segmenter_version);
+}
+
+std::string FakeServices::detector_version() const {
+  const std::lock_guard lock(mutex_);
+  return detector_version_;
+}
+
+std::string FakeServices::segmenter_version() const {
+  const std::lock_guard lock(mutex_);
+  return segmenter_version_;
+}
+
+template <typename Request>
+grpc::Status FakeServices::CheckSpec(const Request& request, const std::string& version) const {
+  const std::string& wanted = request.model().version();
+  if (!knows_model_spec || wanted.empty() || wanted == version) return grpc::Status::OK;
+  return {grpc::StatusCode::FAILED_PRECONDITION, "this is " + version + ", not " + wanted};
+}
+
+template <typename Response>
+grpc::Status FakeServices::Sign(const grpc::Status& status, const std::string& version,
+                                Response* response) const {
+  if (response->model_version().empty()) response->set_model_version(version);
+  if (knows_model_spec) {
+    response->mutable_model()->set_name("default");
+    response->mutable_model()->set_version(response->model_version());
+  }
+  return status;
+}
+
 class FakeServices::Detector : public detector::Detector::Service {
  public:
   explicit Detector(FakeServices& owner) : owner_(owner) {}
 
   grpc::Status Detect(grpc::ServerContext* context, const detector::DetectRequest* request,
                       detector::DetectResponse* response) override {
+    const std::string version = owner_.detector_version();
     owner_.Note(*context, "Detect", request->image().has_data());
-    if (owner_.on_detect) return owner_.on_detect(*context, *request, response);
+    if (const auto meant = owner_.CheckSpec(*request, version); !meant.ok()) return meant;
+    if (owner_.on_detect) {
+      return owner_.Sign(owner_.on_detect(*context, *request, response), version, response);
+    }
     response->set_image_width(kWidth);
     response->set_image_height(kHeight);
-    response->set_model_version("d1");
     duet_testing::AddCat({10, 20, 110, 120}, response);
-    return grpc::Status::OK;
+    if (const auto found = owner_.class_found_by.find(version);
+        found != owner_.class_found_by.end()) {
+      response->mutable_detections(0)->set_label(found->second);
+    }
+    return owner_.Sign(grpc::Status::OK, version, response);
   }
 
   grpc::Status GetModel(grpc::ServerContext*, const detector::GetModelRequest*,
                         detector::GetModelResponse* response) override {
     response->mutable_model()->set_name("rtmdet-t");
-    response->mutable_model()->set_version("d1");
+    response->mutable_model()->set_version(owner_.detector_version());
     for (const std::string& name : owner_.classes) response->add_classes(name);
     response->set_has_masks(owner_.has_masks);
     return grpc::Status::OK;
@@ -68,19 +109,30 @@ class FakeServices::Segmenter : public segmenter::Segmenter::Service {
 
   grpc::Status Embed(grpc::ServerContext* context, const segmenter::EmbedRequest* request,
                      segmenter::EmbedResponse* response) override {
+    const std::string version = owner_.segmenter_version();
     owner_.Note(*context, "Embed", true);
-    if (owner_.on_embed) return owner_.on_embed(*context, *request, response);
+    if (const auto meant = owner_.CheckSpec(*request, version); !meant.ok()) return meant;
+    if (owner_.embeds_to_refuse && (*owner_.embeds_to_refuse)-- > 0) {
+      return {grpc::StatusCode::RESOURCE_EXHAUSTED, "full"};
+    }
+    if (owner_.on_embed) {
+      return owner_.Sign(owner_.on_embed(*context, *request, response), version, response);
+    }
     const std::string id = ImageId(request->image().data());
     response->set_image_id(id);
     const std::lock_guard lock(owner_.mutex_);
     response->set_cached(!owner_.embedded_.insert(id).second);
-    return grpc::Status::OK;
+    return owner_.Sign(grpc::Status::OK, version, response);
   }
 
   grpc::Status Segment(grpc::ServerContext* context, const segmenter::SegmentRequest* request,
                        segmenter::SegmentResponse* response) override {
+    const std::string version = owner_.segmenter_version();
     owner_.Note(*context, "Segment", request->has_image());
-    if (owner_.on_segment) return owner_.on_segment(*context, *request, response);
+    if (const auto meant = owner_.CheckSpec(*request, version); !meant.ok()) return meant;
+    if (owner_.on_segment) {
+      return owner_.Sign(owner_.on_segment(*context, *request, response), version, response);
+    }
     {
       const std::lock_guard lock(owner_.mutex_);
       if (request->has_image()) {
@@ -91,7 +143,6 @@ class FakeServices::Segmenter : public segmenter::Segmenter::Service {
     }
     response->set_image_width(kWidth);
     response->set_image_height(kHeight);
-    response->set_model_version("s1");
     for (const auto& prompt : request->prompts()) {
       auto* mask = response->add_results()->add_masks();
       mask->set_iou_score(0.8f);
@@ -108,13 +159,13 @@ class FakeServices::Segmenter : public segmenter::Segmenter::Service {
                               mask->mutable_row_runs());
       }
     }
-    return grpc::Status::OK;
+    return owner_.Sign(grpc::Status::OK, version, response);
   }
 
   grpc::Status GetModel(grpc::ServerContext*, const segmenter::GetModelRequest*,
                         segmenter::GetModelResponse* response) override {
     response->mutable_model()->set_name("sam-vit-b");
-    response->mutable_model()->set_version("s1");
+    response->mutable_model()->set_version(owner_.segmenter_version());
     return grpc::Status::OK;
   }
 

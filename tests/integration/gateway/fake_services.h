@@ -53,17 +53,36 @@ class FakeServices {
   Answer<duet::detector::v1::DetectRequest, duet::detector::v1::DetectResponse> on_detect;
   Answer<duet::segmenter::v1::EmbedRequest, duet::segmenter::v1::EmbedResponse> on_embed;
   Answer<duet::segmenter::v1::SegmentRequest, duet::segmenter::v1::SegmentResponse> on_segment;
+  // Both say which model made an answer that doesn't say so itself, and refuse a call for another
+  // one before any of the above.
+  void Serve(std::string detector_version, std::string segmenter_version);
+  // By version, the class of what Detect finds by default, instead of "cat". Before the first call.
+  std::map<std::string, std::string> class_found_by;
+  // False: as before there was a ModelSpec, in requests and answers.
+  bool knows_model_spec = true;
+  // While it is above 0, an Embed lowers it and is refused, as a full queue does.
+  std::atomic<int>* embeds_to_refuse = nullptr;
   std::vector<std::string> classes = {"cat", "dog"};
   bool has_masks = false;  // what the detector's GetModel says
 
  private:
   class Detector;
   class Segmenter;
+  std::string detector_version() const;
+  std::string segmenter_version() const;
+  // OK if `request` asks for `version` or doesn't mind.
+  template <typename Request>
+  grpc::Status CheckSpec(const Request& request, const std::string& version) const;
+  template <typename Response>
+  grpc::Status Sign(const grpc::Status& status, const std::string& version,
+                    Response* response) const;
   void Note(const grpc::ServerContext& context, std::string method, bool with_image = false);
 
   mutable std::mutex mutex_;
-  std::vector<SeenCall> seen_;      // guarded by mutex_
-  std::set<std::string> embedded_;  // image ids; guarded by mutex_
+  std::vector<SeenCall> seen_;            // guarded by mutex_
+  std::set<std::string> embedded_;        // image ids; guarded by mutex_
+  std::string detector_version_ = "d1";   // guarded by mutex_
+  std::string segmenter_version_ = "s1";  // guarded by mutex_
   std::unique_ptr<Detector> detector_;
   std::unique_ptr<Segmenter> segmenter_;
   std::unique_ptr<grpc::Server> server_;

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/io_context.hpp>
@@ -249,6 +250,64 @@ TEST_F(GrpcClientsTest, ASegmenterThatIsGoneOrFullHandsOverToTheNext) {
 
   EXPECT_TRUE(SegmentBox().ok());
   EXPECT_GT(second.count("Segment"), 0);
+}
+
+// Otherwise the replica that was too busy to encode the picture would encode it, too.
+TEST_F(GrpcClientsTest, WhatIsAskedAboutAPictureGoesWhereItWasEncoded) {
+  FakeServices one;
+  FakeServices two;
+  std::atomic<int> refusals = 1;  // of whichever is asked first
+  one.embeds_to_refuse = two.embeds_to_refuse = &refusals;
+  Connect(one.address() + "," + two.address());
+
+  ASSERT_TRUE(Run(segmenter_->Embed(image_, {}, {system_clock::now() + seconds(20)})).ok());
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(SegmentBox().ok());
+
+  EXPECT_EQ(one.count("Embed") + two.count("Embed"), 2) << "one of them was refused";
+  int encoded_by_segment = 0;
+  for (const FakeServices* services : {&one, &two}) {
+    for (const auto& call : services->seen()) {
+      encoded_by_segment += call.method == "Segment" && call.with_image;
+    }
+  }
+  EXPECT_EQ(encoded_by_segment, 0);
+  EXPECT_EQ(std::max(one.count("Segment"), two.count("Segment")), 3);
+  EXPECT_EQ(std::min(one.count("Segment"), two.count("Segment")), 0)
+      << "the full one is left alone";
+
+  // Once it has the picture after all, it is asked again.
+  ASSERT_TRUE(Run(segmenter_->Embed(image_, {}, {system_clock::now() + seconds(20)})).ok());
+  EXPECT_EQ(one.count("Embed") + two.count("Embed"), 3);
+}
+
+// The click comes while the picture is still being encoded.
+TEST_F(GrpcClientsTest, WhatIsAskedWhileAPictureIsEncodedElsewhereGoesThereToo) {
+  FakeServices one;
+  FakeServices two;
+  std::atomic<int> refusals = 1;
+  one.embeds_to_refuse = two.embeds_to_refuse = &refusals;
+  std::promise<void> encoding;
+  std::promise<void> clicked;
+  const auto encode = [&](auto&, auto&, auto*) {
+    encoding.set_value();
+    clicked.get_future().wait();
+    return grpc::Status::OK;
+  };
+  one.on_embed = two.on_embed = encode;
+  Connect(one.address() + "," + two.address());
+  auto embedding =
+      boost::asio::co_spawn(io_, segmenter_->Embed(image_, {}, {system_clock::now() + seconds(60)}),
+                            boost::asio::use_future);
+  encoding.get_future().wait();
+
+  ASSERT_TRUE(SegmentBox().ok());
+  clicked.set_value();
+  ASSERT_TRUE(embedding.get().ok());
+
+  FakeServices& encoder = one.count("Segment") > 0 ? one : two;
+  FakeServices& full = &encoder == &one ? two : one;
+  EXPECT_EQ(full.count("Segment"), 0);
+  EXPECT_EQ(encoder.count("Embed"), 1);
 }
 
 TEST_F(GrpcClientsTest, ImagesSpreadOverTheSegmenters) {

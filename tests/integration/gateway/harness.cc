@@ -78,7 +78,7 @@ Harness::~Harness() {
 
 void Harness::AwaitModels() {
   const handlers::Profile& profile = profiles_->default_profile();
-  while (!handlers::ModelVersion(profile, profile.settings)) std::this_thread::yield();
+  while (!handlers::Serving(profile)) std::this_thread::yield();
 }
 
 Reply Harness::Send(const std::string& method, const std::string& path, const std::string& body,

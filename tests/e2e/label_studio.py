@@ -42,6 +42,10 @@ class Project:
         """Its state, as Settings → Model shows it; asking makes Label Studio look at the backend again."""
         return self.studio.call("GET", f"/api/ml/{self.backend_id}")
 
+    def set_label_config(self, label_config):
+        """Settings → Labeling Interface → Save."""
+        self.studio.call("PATCH", f"/api/projects/{self.id}", json={"label_config": label_config})
+
     def upload(self, files):
         """As the import dialog does it: each file by itself, then one task per file. Returns task ids in order."""
         uploads = []

@@ -72,6 +72,26 @@ def test_a_second_retrieval_asks_nothing_and_stores_nothing(make_project, backen
     assert [len(each) for each in project.predictions().values()] == [1, 1]
 
 
+def test_labels_are_corrected_and_predictions_are_asked_for_again(make_project, backend, scenes, labels):
+    """README's advice for a project whose labels the model doesn't have."""
+    project = make_project(config(["thing"], "RectangleLabels"))
+    tasks = project.upload([scene.file for scene in scenes[:2]])
+    project.retrieve_predictions()
+    assert [each[0]["result"] for each in project.predictions().values()] == [[], []]
+
+    project.set_label_config(config(labels, "RectangleLabels"))
+    project.retrieve_predictions()
+
+    version = project.backend()["model_version"]
+    for task in tasks:
+        (found,) = [each for each in project.predictions()[task] if each["model_version"] == version]
+        assert found["result"]
+    backend.clear()
+    project.set_label_config(config(labels, "RectangleLabels").replace("<Image", "\n  <Header value='Scenes'/><Image"))
+    project.retrieve_predictions()
+    assert not backend.of("/predict"), "what changes no answer asks for none"
+
+
 def test_an_opened_task_brings_its_prediction(make_project, scenes, labels):
     project = make_project(config(labels, "RectangleLabels"))
     (task,) = project.upload([scenes[0].file])

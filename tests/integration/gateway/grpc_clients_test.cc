@@ -286,28 +286,28 @@ TEST_F(GrpcClientsTest, WhatIsAskedWhileAPictureIsEncodedElsewhereGoesThereToo) 
   FakeServices two;
   std::atomic<int> refusals = 1;
   one.embeds_to_refuse = two.embeds_to_refuse = &refusals;
-  std::promise<void> encoding;
+  std::promise<FakeServices*> encoding;
   std::promise<void> clicked;
-  const auto encode = [&](auto&, auto&, auto*) {
-    encoding.set_value();
-    clicked.get_future().wait();
-    return grpc::Status::OK;
-  };
-  one.on_embed = two.on_embed = encode;
+  for (FakeServices* services : {&one, &two}) {
+    services->on_embed = [&, services](auto&, auto&, auto*) {
+      encoding.set_value(services);
+      clicked.get_future().wait();
+      return grpc::Status::OK;
+    };
+  }
   Connect(one.address() + "," + two.address());
   auto embedding =
       boost::asio::co_spawn(io_, segmenter_->Embed(image_, {}, {system_clock::now() + seconds(60)}),
                             boost::asio::use_future);
-  encoding.get_future().wait();
+  const FakeServices* const encoder = encoding.get_future().get();
 
-  ASSERT_TRUE(SegmentBox().ok());
+  EXPECT_TRUE(SegmentBox().ok());
   clicked.set_value();
-  ASSERT_TRUE(embedding.get().ok());
+  EXPECT_TRUE(embedding.get().ok());
 
-  FakeServices& encoder = one.count("Segment") > 0 ? one : two;
-  FakeServices& full = &encoder == &one ? two : one;
-  EXPECT_EQ(full.count("Segment"), 0);
-  EXPECT_EQ(encoder.count("Embed"), 1);
+  EXPECT_GT(encoder->count("Segment"), 0);
+  EXPECT_EQ((encoder == &one ? two : one).count("Segment"), 0)
+      << "it would encode the picture, too";
 }
 
 TEST_F(GrpcClientsTest, ImagesSpreadOverTheSegmenters) {

@@ -2,8 +2,8 @@
 //
 // The gate that gateway.h sets up refuses by this table and by the header alone: 403 for a change
 // that a web page elsewhere has caused, 401 for missing credentials (if the operator wants any),
-// 415 for what says that it isn't JSON; the session refuses a larger body with 413. docs/security.md explains
-// the table to operators.
+// 415 for what says that it isn't JSON; the session refuses a larger body with 413.
+// docs/security.md explains the table to operators.
 #ifndef DUET_GATEWAY_HANDLERS_ROUTE_POLICY_H_
 #define DUET_GATEWAY_HANDLERS_ROUTE_POLICY_H_
 

@@ -174,7 +174,7 @@ TEST(RequestLimitsTest, LongTextsAreNotTaken) {
   EXPECT_THAT(ParseSetupRequest("{\"hostname\": " + long_text + "}"),
               StatusIs(kInvalid, HasSubstr("'hostname' has 9000 bytes")));
   EXPECT_THAT(ParseSetupRequest("{\"project\": " + long_text + "}"),
-              StatusIs(kInvalid, HasSubstr("'project' has 9000 bytes")));
+              StatusIs(kInvalid, HasSubstr("'project' has 9000 characters")));
   EXPECT_THAT(ParseSetupRequest("{\"schema\": \"" + std::string(5 << 20, 'x') + "\"}"),
               StatusIs(kInvalid, HasSubstr("'schema' has 5242880 bytes")));
 }

@@ -109,10 +109,10 @@ void AddRoutes(Gateway& gateway, http::Router& router) {
   router.set_prefix_rule([](std::string_view prefix, const http::Route& route) {
     return prefix.empty() || route.pattern != "/" || ProfileName(prefix).has_value();
   });
-  router.LimitBodies([](const http::Route& route) {
+  router.LimitBodies([](const http::Route& route) -> http::BodyLimits {
     const RoutePolicy* const policy = PolicyOf(route.method, route.pattern);
     if (policy == nullptr) throw std::logic_error(route.pattern + " is not in route_policy.cc");
-    return policy->max_body_bytes;
+    return {.max_bytes = policy->max_body_bytes, .from_anybody = !policy->needs_credentials};
   });
   const std::string& user = gateway.options.basic_auth_user;
   router.set_gate([&gateway, wanted = !user.empty()](

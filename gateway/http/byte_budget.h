@@ -14,7 +14,9 @@ namespace gateway::http {
 // Thread-safe.
 class ByteBudget {
  public:
-  explicit ByteBudget(std::size_t limit_bytes) : limit_(limit_bytes) {}
+  // `whole`: what is taken here is taken of it, too; null if this is no part of another one.
+  explicit ByteBudget(std::size_t limit_bytes, std::shared_ptr<ByteBudget> whole = nullptr)
+      : limit_(limit_bytes), whole_(std::move(whole)) {}
 
   // False if that many bytes aren't left; then nothing is taken.
   bool TryTake(std::size_t bytes) {
@@ -22,15 +24,21 @@ class ByteBudget {
     do {
       if (bytes > limit_ - taken) return false;
     } while (!taken_.compare_exchange_weak(taken, taken + bytes, std::memory_order_relaxed));
-    return true;
+    if (whole_ == nullptr || whole_->TryTake(bytes)) return true;
+    taken_.fetch_sub(bytes, std::memory_order_relaxed);
+    return false;
   }
   // REQUIRES: they were taken.
-  void GiveBack(std::size_t bytes) { taken_.fetch_sub(bytes, std::memory_order_relaxed); }
+  void GiveBack(std::size_t bytes) {
+    taken_.fetch_sub(bytes, std::memory_order_relaxed);
+    if (whole_ != nullptr) whole_->GiveBack(bytes);
+  }
 
   std::size_t taken() const { return taken_.load(std::memory_order_relaxed); }
 
  private:
   const std::size_t limit_;
+  const std::shared_ptr<ByteBudget> whole_;
   std::atomic<std::size_t> taken_ = 0;  // never more than limit_
 };
 

@@ -44,8 +44,8 @@ void Router::AddQuick(verb method, std::string_view pattern, QuickHandler handle
   routes_.push_back({method, std::string(pattern), std::move(handler), Segments(pattern)});
 }
 
-void Router::LimitBodies(const std::function<std::size_t(const Route&)>& max_body_bytes) {
-  for (Route& route : routes_) route.max_body_bytes = max_body_bytes(route);
+void Router::LimitBodies(const std::function<BodyLimits(const Route&)>& limits) {
+  for (Route& route : routes_) route.body = limits(route);
 }
 
 std::variant<const Route*, Response> Router::Find(const Request& request, Context& context) const {

@@ -29,13 +29,20 @@ using Handler = std::function<boost::asio::awaitable<Response>(Request&, Context
 // For answers that are at hand: can't suspend, hence never waits for anything.
 using QuickHandler = std::function<Response(const Request&, Context&)>;
 
+struct BodyLimits {
+  // Of one body; beyond: 413.
+  std::size_t max_bytes = std::numeric_limits<std::size_t>::max();
+  // Anybody may send one, so all of them together have a part of the memory for requests, and what
+  // others need is left.
+  bool from_anybody = false;
+};
+
 struct Route {
   boost::beast::http::verb method;
   std::string pattern;
   std::variant<Handler, QuickHandler> handler;
   std::vector<std::string> segments;  // of `pattern`
-  // Of a body; beyond: 413.
-  std::size_t max_body_bytes = std::numeric_limits<std::size_t>::max();
+  BodyLimits body = {};
 };
 
 class Router {
@@ -51,7 +58,7 @@ class Router {
   void set_prefix_rule(PrefixRule rule) { known_ = std::move(rule); }
   void set_gate(Gate gate) { gate_ = std::move(gate); }
   // For all routes added so far.
-  void LimitBodies(const std::function<std::size_t(const Route&)>& max_body_bytes);
+  void LimitBodies(const std::function<BodyLimits(const Route&)>& limits);
 
   // Fills in `context.route` and `context.prefix`, asks the gate, and returns the handler, or else
   // the answer: 404 for an unknown path, 405 with Allow for a known one, the gate's refusal. The

@@ -42,7 +42,8 @@ struct ServerOptions {
   int max_connections = 1024;
   std::size_t max_header_bytes = 16 << 10;  // beyond: 431
   std::size_t max_body_bytes = 64 << 20;    // beyond, or beyond the route's own limit: 413
-  // Of the bodies of all connections and what is parsed of them (byte_budget.h); beyond: 503.
+  // Of the bodies of all connections and what is parsed of them (byte_budget.h); beyond: 503. A
+  // quarter of it is there for bodies that anybody may send (BodyLimits).
   std::size_t request_memory_bytes = 256 << 20;
   // A connection without a request is closed after this.
   std::chrono::milliseconds idle_timeout = std::chrono::seconds(75);

@@ -288,7 +288,8 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
     bool forget = false;  // the body comes after the answer, and nobody wants it
     if (!refusal && !parser.is_done()) {
       parser.body_limit(admission.max_body_bytes);
-      parser.get().body().memory = ByteLease(host_->memory);
+      parser.get().body().memory =
+          ByteLease(admission.from_anybody ? host_->memory_for_anybody : host_->memory);
       auto reading = ReadBody(parser, waits);
       error = co_await std::move(reading);
       request.body = std::move(parser.get().body().text);
@@ -350,6 +351,7 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
   struct Admission {
     const AnyHandler* handler = nullptr;  // unless it is refused
     std::size_t max_body_bytes = 0;
+    bool from_anybody = false;  // BodyLimits::from_anybody
     std::optional<Response> refusal = {};
     bool is_framed = true;  // it is known where the request ends
   };
@@ -368,7 +370,8 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
     }
     const Route& route = *std::get<const Route*>(found);
     Admission admission{.handler = &route.handler,
-                        .max_body_bytes = std::min(route.max_body_bytes, options().max_body_bytes)};
+                        .max_body_bytes = std::min(route.body.max_bytes, options().max_body_bytes),
+                        .from_anybody = route.body.from_anybody};
     if (parser.content_length().value_or(0) > admission.max_body_bytes) {
       admission.refusal = TooLarge(context, admission.max_body_bytes);
     }

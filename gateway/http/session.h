@@ -31,11 +31,14 @@ struct SessionHost {
   SessionHost(const Router& router, ServerOptions options)
       : router(router),
         options(std::move(options)),
-        memory(std::make_shared<ByteBudget>(this->options.request_memory_bytes)) {}
+        memory(std::make_shared<ByteBudget>(this->options.request_memory_bytes)),
+        memory_for_anybody(
+            std::make_shared<ByteBudget>(this->options.request_memory_bytes / 4, memory)) {}
 
   const Router& router;
   const ServerOptions options;
-  const std::shared_ptr<ByteBudget> memory;  // for bodies and what is parsed of them
+  const std::shared_ptr<ByteBudget> memory;              // for bodies and what is parsed of them
+  const std::shared_ptr<ByteBudget> memory_for_anybody;  // of it, BodyLimits::from_anybody
   std::atomic<bool> draining = false;
 
   // Standard, not Abseil's: Debian's Abseil is not instrumented for TSan.

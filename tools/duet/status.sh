@@ -38,7 +38,7 @@ describe_running() {
 # started.
 describe_model() {
   local known
-  known=$(ask_gateway / --max-time 2 | grep -oP "\"$1\":\\K\\{[^{}]*\\}" | head -n 1) || true
+  known=$(ask_gateway / --max-time 2 | grep -oP "\"$1\":\\K\\{([^{}]|\\{[^{}]*\\})*\\}" | head -n 1) || true
   if [[ $known == *'"version"'* ]]; then
     detail "model $(field_of "$known" name), version $(field_of "$known" version)"
   else

@@ -77,7 +77,8 @@ TEST_F(AdmissionTest, EveryRouteHasOneRow) {
   for (const http::Route& route : router.routes()) {
     const RoutePolicy* const policy = handlers::PolicyOf(route.method, route.pattern);
     ASSERT_NE(policy, nullptr) << route.pattern;
-    EXPECT_EQ(route.max_body_bytes, policy->max_body_bytes) << Name(*policy);
+    EXPECT_EQ(route.body.max_bytes, policy->max_body_bytes) << Name(*policy);
+    EXPECT_NE(route.body.from_anybody, policy->needs_credentials) << Name(*policy);
     EXPECT_EQ(policy->changes_state, route.method != verb::get) << Name(*policy);
     EXPECT_EQ(policy->takes_json, route.method == verb::post) << Name(*policy);
   }

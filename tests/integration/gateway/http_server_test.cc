@@ -107,15 +107,13 @@ class HttpServerTest : public testing::Test {
     });
     router_.AddQuick(verb::get, "/secret",
                      [](const Request&, Context&) { return Response{.body = "secret"}; });
-    router_.LimitBodies(
-        [](const Route& route) { return route.pattern == "/small" ? 10 : std::size_t{1} << 30; });
     router_.set_gate(
         [](const Request& request, const Context&, const Route&) -> std::optional<Response> {
           if (request.Header("X-Refuse").empty()) return std::nullopt;
           return ErrorResponse(401, "No.");
         });
     // Suspends until the test lets it go on, or it is cancelled.
-    router_.Add(verb::get, "/wait", [this](const Request&, Context&) -> awaitable<Response> {
+    const auto wait = [this](const Request&, Context&) -> awaitable<Response> {
       boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor);
       entered_.set_value();
       try {
@@ -128,6 +126,12 @@ class HttpServerTest : public testing::Test {
         throw;
       }
       co_return Response{.body = "\"waited\""};
+    };
+    router_.Add(verb::get, "/wait", wait);
+    router_.Add(verb::post, "/open", wait);
+    router_.LimitBodies([](const Route& route) {
+      return BodyLimits{.max_bytes = route.pattern == "/small" ? 10 : std::size_t{1} << 30,
+                        .from_anybody = route.pattern == "/open"};
     });
   }
 
@@ -573,6 +577,25 @@ TEST_F(HttpServerTest, BodiesTogetherTakeNoMoreThanTheirBudget) {
   EXPECT_THAT(first.Read(), StartsWith("HTTP/1.1 200"));
   second.Send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n" + half);
   EXPECT_THAT(second.Read(), StartsWith("HTTP/1.1 200"));
+}
+
+TEST_F(HttpServerTest, WhatAnybodyMaySendLeavesMemoryToOthers) {
+  StartServer({.max_body_bytes = 1 << 20, .request_memory_bytes = 100'000});
+  const std::string open =
+      "POST /open HTTP/1.1\r\nHost: x\r\nContent-Length: 20000\r\n\r\n" + std::string(20'000, 'x');
+  RawClient holds_most = Connect();
+  holds_most.Send(open);
+  entered_.get_future().wait();
+
+  RawClient one_more = Connect();
+  one_more.TrySend(open);
+  EXPECT_THAT(one_more.ReadToEnd(), StartsWith("HTTP/1.1 503"));
+  RawClient other = Connect();
+  other.Send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\n" +
+             std::string(70'000, 'x'));
+  EXPECT_THAT(other.Read(), StartsWith("HTTP/1.1 200"));
+  released_ = true;
+  EXPECT_THAT(holds_most.Read(), StartsWith("HTTP/1.1 200"));
 }
 
 // So that the next open() fails in this process, until it is destroyed.

@@ -128,6 +128,7 @@ class HttpServerTest : public testing::Test {
       co_return Response{.body = "\"waited\""};
     };
     router_.Add(verb::get, "/wait", wait);
+    router_.Add(verb::post, "/hold", wait);
     router_.Add(verb::post, "/open", wait);
     router_.LimitBodies([](const Route& route) {
       return BodyLimits{.max_bytes = route.pattern == "/small" ? 10 : std::size_t{1} << 30,
@@ -551,32 +552,35 @@ TEST_F(HttpServerTest, ARoutesOwnLimitHoldsForChunksToo) {
 
 TEST_F(HttpServerTest, BodiesTogetherTakeNoMoreThanTheirBudget) {
   StartServer({.max_body_bytes = 1 << 20, .request_memory_bytes = 100'000});
+  const auto post = [](const std::string& path) {
+    return "POST " + path + " HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n";
+  };
   const std::string half(60'000, 'x');
   // Announced bytes take nothing before they arrive.
-  RawClient first = Connect();
-  first.Send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 60001\r\n\r\n");
-  RawClient second = Connect();
-  second.Send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n" + half);
-  EXPECT_THAT(second.Read(), StartsWith("HTTP/1.1 200"));
+  RawClient announces = Connect();
+  announces.Send(post("/echo"));
+  RawClient holds = Connect();
+  holds.Send(post("/hold") + half);
+  entered_.get_future().wait();
 
-  first.Send(half);
-  std::string third;
-  do {  // until the first one's bytes have been read
-    RawClient client = Connect();
-    client.TrySend("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n" + half);
-    third = client.Read();
-  } while (third.starts_with("HTTP/1.1 200"));
-
-  EXPECT_THAT(third, StartsWith("HTTP/1.1 503"));
-  EXPECT_THAT(third, HasSubstr("Retry-After: "));
+  RawClient one_more = Connect();
+  one_more.TrySend(post("/echo") + half);
+  const std::string refusal = one_more.ReadToEnd();
+  EXPECT_THAT(refusal, StartsWith("HTTP/1.1 503"));
+  EXPECT_THAT(refusal, HasSubstr("Retry-After: "));
   RawClient chunked = Connect();
   chunked.TrySend("POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nea60\r\n" +
                   half + "\r\n0\r\n\r\n");
   EXPECT_THAT(chunked.ReadToEnd(), StartsWith("HTTP/1.1 503"));
-  first.Send("x");
-  EXPECT_THAT(first.Read(), StartsWith("HTTP/1.1 200"));
-  second.Send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n" + half);
-  EXPECT_THAT(second.Read(), StartsWith("HTTP/1.1 200"));
+  released_ = true;
+  EXPECT_THAT(holds.Read(), StartsWith("HTTP/1.1 200"));
+  std::string answer;
+  do {  // until its memory, which goes after its answer, is given back
+    RawClient again = Connect();
+    again.TrySend(post("/echo") + half);
+    answer = again.Read();
+  } while (answer.starts_with("HTTP/1.1 503"));
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 200"));
 }
 
 TEST_F(HttpServerTest, WhatAnybodyMaySendLeavesMemoryToOthers) {

@@ -29,9 +29,8 @@ enum class Memory {
   // The module owns its numbers: they can be trained, and the file can go.
   kCopy,
   // Float32 tensors that lie contiguous and aligned in the file stay there, read-only (writing to
-  // them, e.g. by
-  // training, kills the process); the others are copied. For inference: costs neither time nor
-  // private memory.
+  // them, e.g. by training, kills the process); the others are copied. For inference: costs neither
+  // time nor private memory.
   kBorrow,
 };
 

@@ -1,15 +1,14 @@
 // The command line of a process: one table that parses `--name=value`, falls back to the
-// environment and prints
-// `--help`, over the plain struct that holds the options.
+// environment and prints `--help`, over the plain struct that holds the options.
 //
 // A default is what the struct's field holds when it is added, so it is written once:
 //
 //   struct DetectorOptions { std::string checkpoint; int threads = 0; };
 //   DetectorOptions options;
-//   serving::FlagTable flags("duet-detector", "Finds objects in pictures with an RTMDet
-//   checkpoint."); flags.Required("checkpoint", &options.checkpoint, "The weights: .pth or
-//   .safetensors."); flags.Add("threads", &options.threads, "Compute threads; 0: as many as the
-//   process has CPUs.", InRange(0, 1024));
+//   serving::FlagTable flags("duet-detector", "Finds objects in pictures.");
+//   flags.Required("checkpoint", &options.checkpoint, "The weights: .pth or .safetensors.");
+//   flags.Add("threads", &options.threads, "Compute threads; 0: as many as the process has CPUs.",
+//             InRange(0, 1024));
 //
 // Priority: command line, then DUET_<NAME> in the environment (upper case; an empty variable counts
 // as unset), then the default. Parsing of values is Abseil's (absl/flags/marshalling.h): bool, int,

@@ -1,8 +1,9 @@
 // Metrics in Prometheus' terms. Every layer declares its metrics in one list, as constants like
 // those below, and asks for them by that constant; a name that isn't declared cannot be counted.
 //
-//   inline constexpr CounterSpec kDetections{"duet_detector_detections_total", "Detections
-//   returned.", "class"}; metrics.Get(kDetections, {"person"}).Increment();
+//   inline constexpr CounterSpec kDetections{"duet_detector_detections_total",
+//                                            "Detections returned.", "class"};
+//   metrics.Get(kDetections, {"person"}).Increment();
 //
 // Label values come from small closed sets of our own (methods, codes, ranks), never from a
 // request's text. References stay valid for as long as the Metrics. Thread-safe.

@@ -1,31 +1,33 @@
 // The life of a process, the same for all three: starting → serving → draining → stopped.
 //
 //   starting → serving    the model is warm: readiness goes on
-//   starting → stopped    start-up failed (exit 1), or a stop signal came before it was done (exit
-//   0) serving → draining    SIGTERM or SIGINT: readiness goes off and, for --drain_grace_ms, all
-//   work is still
-//                         taken, so that load balancers can look away first; then the listener
-//                         stops accepting and finishes what is in flight, for at most
+//   starting → stopped    start-up failed (exit 1), or a stop signal came first (exit 0)
+//   serving → draining    SIGTERM or SIGINT: readiness goes off and, for --drain_grace_ms, all work
+//                         is still taken, so that load balancers can look away first; then the
+//                         listener stops accepting and finishes what is in flight, for at most
 //                         --drain_timeout_s
 //   draining → stopped    exit 0. A second signal cuts the grace and the waiting short.
 //
 // A service's main is flags, model, server (this one is whole but for its types):
 //
 //   int main(int argc, char** argv) {
-//     serving::SetUpOpenMp(argv);                      // serving/cpu.h; only where LibTorch is
-//     used detector::Options options;                       // holds ProcessOptions and
-//     GrpcServerOptions serving::FlagTable flags("duet-detector", "Finds objects in pictures.");
-//     detector::AddFlags(&options, &flags);            // ends with
-//     serving::AddFlags(&options.process, &flags) … return serving::RunProcess(flags, argc, argv,
-//     options.process, [&](serving::Process& process) -> absl::Status {
-//       auto model = detector::LoadModel(options);     // a damaged file fails here, before the
-//       port opens if (!model.ok()) return model.status(); detector::DetectorService
-//       service(*model, process.metrics()); auto server =
-//       serving::GrpcServer::Start(options.server, {&service}, &process.metrics()); if
-//       (!server.ok()) return server.status();      // the port is open: liveness is SERVING if
-//       (auto warm = (*model)->WarmUp(); !warm.ok()) return warm; return process.Serve(**server);
-//       // readiness is SERVING; returns when drained
-//     });
+//     serving::SetUpOpenMp(argv);  // serving/cpu.h; only where LibTorch is used
+//     detector::Options options;   // holds ProcessOptions and GrpcServerOptions
+//     serving::FlagTable flags("duet-detector", "Finds objects in pictures.");
+//     detector::AddFlags(&options, &flags);  // ends with serving::AddFlags(&options.process, &flags)
+//     return serving::RunProcess(
+//         flags, argc, argv, options.process, [&](serving::Process& process) -> absl::Status {
+//           // A damaged file fails here, before the port opens.
+//           auto model = detector::LoadModel(options);
+//           if (!model.ok()) return model.status();
+//           detector::DetectorService service(*model, process.metrics());
+//           auto server =
+//               serving::GrpcServer::Start(options.server, {&service}, &process.metrics());
+//           if (!server.ok()) return server.status();
+//           // The port is open: liveness is SERVING.
+//           if (auto warm = (*model)->WarmUp(); !warm.ok()) return warm;
+//           return process.Serve(**server);  // readiness is SERVING; returns when drained
+//         });
 //   }
 #ifndef DUET_SERVING_PROCESS_H_
 #define DUET_SERVING_PROCESS_H_

@@ -1,7 +1,6 @@
-// What surrounds every RPC of ours, on the server's side: it gets a RequestContext, and when it is
-// over one log line
-// ("rpc.done": method, code, ms, request_id, the handler's notes) and its metrics (kRpc… in
-// serving/metrics.h). Health checks and reflection get neither.
+// What surrounds every RPC of ours, on the server's side. It gets a RequestContext, and when it is
+// over one log line ("rpc.done": method, code, ms, request_id, the handler's notes) and its metrics
+// (kRpc… in serving/metrics.h). Health checks and reflection get neither.
 #ifndef DUET_SERVING_RPC_INTERCEPTOR_H_
 #define DUET_SERVING_RPC_INTERCEPTOR_H_
 

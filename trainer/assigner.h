@@ -4,8 +4,9 @@
 // A prior may answer for an object if it lies inside the object's box. Among those, each object
 // takes the k cheapest, k being the sum of its 13 best IoUs with what the network predicts now (at
 // least 1): objects that are predicted well are taught by more priors. The cost of a pair is
-//   quality focal loss of the class against the IoU  +  3 · -ln IoU  +  10^(distance to the centre
-//   / stride - 3).
+//   quality focal loss of the class against the IoU
+//   + 3 · -ln IoU
+//   + 10^(distance to the centre / stride - 3).
 // A prior that several objects chose goes to the cheapest.
 //
 // Matches mmdet/models/task_modules/assigners/dynamic_soft_label_assigner.py (topk 13,

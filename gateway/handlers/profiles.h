@@ -2,8 +2,8 @@
 //
 // http://host:8003 is the default profile, made from flags; http://host:8003/p/NAME is NAME of the
 // profiles file:
-//   {"street": {"detector": "10.0.0.7:50051", "segmenter": "10.0.0.8:50052", "score_threshold":
-//   0.3}}
+//   {"street": {"detector": "10.0.0.7:50051", "segmenter": "10.0.0.8:50052",
+//               "score_threshold": 0.3}}
 // A service that a profile doesn't name is the default's; "" is none. Further keys: settings.h.
 #ifndef DUET_GATEWAY_HANDLERS_PROFILES_H_
 #define DUET_GATEWAY_HANDLERS_PROFILES_H_

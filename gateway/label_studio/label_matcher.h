@@ -1,10 +1,15 @@
 // LabelMatcher says which label of a control stands for a class of the model.
 //
-// In this order: the label's value exactly; the value with case, spaces, underscores and hyphens
-// folded
-// ("baseball bat" is "baseball_bat", "Airplane" is "airplane" if no exact one exists); the label's
-// alias; its predicted_values; the profile's label map (class name → label value). The first label
-// in document order wins. A class that nothing matches is dropped by the caller.
+// In this order:
+//
+//   1. the label's value exactly
+//   2. the value with case, spaces, underscores and hyphens folded ("baseball bat" is
+//      "baseball_bat"; "Airplane" is "airplane" if no exact one exists)
+//   3. the label's alias
+//   4. its predicted_values
+//   5. the profile's label map (class name → label value)
+//
+// The first label in document order wins. A class that nothing matches is dropped by the caller.
 #ifndef DUET_GATEWAY_LABEL_STUDIO_LABEL_MATCHER_H_
 #define DUET_GATEWAY_LABEL_STUDIO_LABEL_MATCHER_H_
 

@@ -3,7 +3,9 @@
 // A prompt is some ten tokens, the picture 4096 cells. Upstream projects all cells to queries, keys
 // and values in each of its five cross attentions, and keeps what every step makes of them. Here
 // cells are never projected: a score is
+//
 //   (W_q token) · (W_k cell) = (W_kᵀ W_q token) · cell,
+//
 // and a weighted sum of projected cells is the projection of the weighted sum, so projections move
 // to the tokens' side (the keys' bias adds the same to all scores of a token and drops out of the
 // softmax). And the cells pass few at a time, so that what they become lies in a core's cache:

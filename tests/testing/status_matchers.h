@@ -1,6 +1,7 @@
 // EXPECT_THAT(ReadCheckpoint(path), IsOk());
-// EXPECT_THAT(ReadCheckpoint(path), StatusIs(absl::StatusCode::kInvalidArgument,
-// HasSubstr("truncated"))); ASSERT_OK_AND_ASSIGN(Checkpoint checkpoint, ReadCheckpoint(path));
+// EXPECT_THAT(ReadCheckpoint(path),
+//             StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("truncated")));
+// ASSERT_OK_AND_ASSIGN(Checkpoint checkpoint, ReadCheckpoint(path));
 #ifndef DUET_TESTS_TESTING_STATUS_MATCHERS_H_
 #define DUET_TESTS_TESTING_STATUS_MATCHERS_H_
 

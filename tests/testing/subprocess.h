@@ -1,8 +1,9 @@
 // Runs a program of ours, watches its output, sends it signals.
 //
 //   Subprocess detector({DUET_BIN_DIR "/duet-detector", "--checkpoint=" + path, "--port=0",
-//   "--metrics_port=0"}); ASSERT_OK_AND_ASSIGN(std::string line,
-//   detector.WaitForLine("\"event\":\"serving\"")); const int port = IntField(line, "port");
+//                        "--metrics_port=0"});
+//   ASSERT_OK_AND_ASSIGN(std::string line, detector.WaitForLine("\"event\":\"serving\""));
+//   const int port = IntField(line, "port");
 //   detector.Signal(SIGTERM);
 //   EXPECT_EQ(detector.Wait(), 0);
 #ifndef DUET_TESTS_TESTING_SUBPROCESS_H_

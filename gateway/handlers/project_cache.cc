@@ -24,7 +24,7 @@ std::string KeyOf(const std::string& label_config, const Settings& settings) {
 boost::asio::awaitable<absl::StatusOr<std::shared_ptr<Project>>> ProjectCache::Get(
     boost::asio::thread_pool& pool, const std::string& label_config, const Settings& settings) {
   const auto work = [&] { return FindOrParse(label_config, settings); };
-  if (label_config.size() < kLargeText) co_return work();
+  if (label_config.size() + BytesOf(settings) < kLargeText) co_return work();
   auto working = OnPool(pool, work);
   co_return co_await std::move(working);
 }

@@ -25,39 +25,61 @@ using http::Response;
 // A label map of ten thousand classes takes two thirds of it.
 constexpr std::size_t kMaxSettingsBytes = 2 << 20;
 
+// What a /setup says, with the settings that its extra_params make of the profile's. Of these it
+// keeps the keys that Duet knows.
+struct Said {
+  label_studio::SetupRequest request;
+  Settings settings;
+};
+
+// Whatever grows with the body, for the pool.
+absl::StatusOr<Said> Read(const Settings& profile, std::string_view body,
+                          const label_studio::RequestLimits& limits) {
+  auto request = label_studio::ParseSetupRequest(body, limits);
+  if (!request.ok()) return request.status();
+  auto settings = Refine(profile, request->extra_params, /*strict=*/false);
+  if (!settings.ok()) {
+    return absl::InvalidArgumentError(StrCat("extra_params: ", settings.status().message()));
+  }
+  if (const std::size_t bytes = BytesOf(*settings); bytes > kMaxSettingsBytes) {
+    return absl::InvalidArgumentError(
+        StrCat("extra_params: the settings take ", bytes, " bytes; at most ", kMaxSettingsBytes));
+  }
+  request->extra_params = KnownKeys(request->extra_params);
+  return Said{.request = *std::move(request), .settings = *std::move(settings)};
+}
+
 awaitable<Response> Setup(Gateway& gateway, Request& request, Context& context) {
   const Profile& profile = gateway.ProfileOf(context);
-  auto parsing = ParseBody(gateway.pool, request, label_studio::ParseSetupRequest);
-  const auto parsed = co_await std::move(parsing);
-  if (!parsed.ok()) co_return http::ErrorResponse(parsed.status());
-  auto settings = Refine(profile.settings, parsed->extra_params, /*strict=*/false);
-  if (!settings.ok()) {
-    co_return http::ErrorResponse(400, StrCat("extra_params: ", settings.status().message()));
-  }
+  const auto read = [&profile](std::string_view body, const label_studio::RequestLimits& limits) {
+    return Read(profile.settings, body, limits);
+  };
+  auto reading = ParseBody(gateway.pool, request, read);
+  auto said = co_await std::move(reading);
+  if (!said.ok()) co_return http::ErrorResponse(said.status());
+  const label_studio::SetupRequest& parsed = said->request;
   const auto models = Serving(profile);
   std::optional<std::string> version;
-  if (models) version = models->versions() + Fingerprint(*settings);
-  if (!parsed->label_config.empty()) {
-    auto finding = gateway.projects.Get(gateway.pool, parsed->label_config, *settings);
+  if (!parsed.label_config.empty()) {
+    auto finding = gateway.projects.Get(gateway.pool, parsed.label_config, said->settings);
     const auto project = co_await std::move(finding);
     if (!project.ok()) {
       co_return http::ErrorResponse(400, StrCat("schema: ", project.status().message()));
     }
     if (models) version = (*project)->ModelVersion(*models);
-  }
-  if (const std::size_t bytes = BytesOf(*settings); bytes > kMaxSettingsBytes) {
-    co_return http::ErrorResponse(400, StrCat("extra_params: the settings take ", bytes,
-                                              " bytes; at most ", kMaxSettingsBytes));
+  } else if (models) {
+    version = models->versions() + Fingerprint(said->settings);
   }
   std::string unusable;
   TaughtSite taught =
-      Learn(gateway.options.label_studio, parsed->hostname, parsed->access_token, &unusable);
+      Learn(gateway.options.label_studio, parsed.hostname, parsed.access_token, &unusable);
   if (!unusable.empty()) context.request.NoteStr("not_used", unusable);
-  const std::string key = Gateway::ProjectKey(profile, parsed->project_id);
-  auto keeping = gateway.settings_store.Keep(key, parsed->extra_params);
+  const std::string key = Gateway::ProjectKey(profile, parsed.project_id);
+  auto keeping = gateway.settings_store.Keep(key, parsed.extra_params);
   const bool shared = co_await std::move(keeping);
   gateway.memory.Remember(
-      key, {.settings = *std::move(settings), .label_studio = std::move(taught), .shared = shared});
+      key,
+      {.settings = std::move(said->settings), .label_studio = std::move(taught), .shared = shared});
   if (!version) {
     co_return http::ErrorResponse(absl::UnavailableError("the models have not been heard of yet"));
   }

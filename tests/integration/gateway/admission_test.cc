@@ -3,7 +3,9 @@
 #include <absl/strings/escaping.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <time.h>
 
+#include <barrier>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
@@ -11,6 +13,7 @@
 #include <boost/asio/write.hpp>
 #include <future>
 #include <latch>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -218,6 +221,49 @@ TEST_F(AdmissionTest, NoLargeBodyIsParsedOnAnIoThread) {
 
   go.count_down();
   for (std::future<Reply>& reply : replies) EXPECT_LT(reply.get().status, 500);
+}
+
+TEST_F(AdmissionTest, NoLargeSettingsAreReadOnAnIoThread) {
+  Harness& gateway = Start();
+  std::string label_map;
+  for (int i = 0; i < 200'000; ++i) {
+    label_map += (i == 0 ? "\"" : ",\"") + std::to_string(i) + R"(":"cat")";
+  }
+  const std::string body =
+      R"({"project": "1", "extra_params": {"label_map": {)" + label_map + "}}}";
+  const auto seconds = [](const timespec& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
+  };
+  // The CPU time of the pool's threads, and of the process.
+  const auto used = [&] {
+    std::barrier both(2);
+    std::vector<std::future<double>> threads;
+    for (int i = 0; i < 2; ++i) {
+      auto task = std::make_shared<std::packaged_task<double()>>([&] {
+        both.arrive_and_wait();
+        timespec time;
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+        return seconds(time);
+      });
+      threads.push_back(task->get_future());
+      boost::asio::post(gateway.gateway().pool, [task] { (*task)(); });
+    }
+    double pool = 0;
+    for (std::future<double>& thread : threads) pool += thread.get();
+    timespec time;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return std::pair(pool, seconds(time));
+  };
+
+  const auto [pool_before, all_before] = used();
+  for (int i = 0; i < 3; ++i) {
+    const Reply reply = gateway.Send("POST", "/setup", body);
+    EXPECT_EQ(reply.status, 400);
+    EXPECT_THAT(reply.body, HasSubstr("at most 2097152"));
+  }
+  const auto [pool_after, all_after] = used();
+
+  EXPECT_GT(pool_after - pool_before, 0.7 * (all_after - all_before));
 }
 
 TEST_F(AdmissionTest, WhatAParsedBodyTakesIsOfTheBudgetToo) {

@@ -14,7 +14,7 @@ std::string_view Request::Header(std::string_view name) const {
 }
 
 void Request::DropBody() {
-  body = std::string();
+  std::string().swap(body);  // an assignment of an empty string keeps the memory
   memory.Shrink(memory.bytes());
 }
 

@@ -7,36 +7,31 @@
 
 #include <algorithm>
 #include <boost/asio/ip/address.hpp>
-#include <boost/url/parse.hpp>
-#include <boost/url/url_view.hpp>
+
+#include "gateway/authority.h"
 
 namespace gateway::http {
 namespace {
 
 // "name:port" in lower case, without a scheme's own port.
-struct Authority {
+struct Name {
   std::string name;
   std::string port;
   bool is_address = false;
-  friend bool operator==(const Authority& a, const Authority& b) {
+  friend bool operator==(const Name& a, const Name& b) {
     return a.name == b.name && a.port == b.port;
   }
 };
 
-std::optional<Authority> ParseAuthority(std::string_view text, std::string_view own_port) {
-  const auto parsed = boost::urls::parse_authority({text.data(), text.size()});
-  if (!parsed || parsed->has_userinfo() || parsed->encoded_host().empty()) return std::nullopt;
-  const auto host = parsed->encoded_host();
-  const auto port = parsed->port();
-  Authority authority{.name = absl::AsciiStrToLower({host.data(), host.size()}),
-                      .port = std::string(port.data(), port.size()),
-                      .is_address = parsed->host_type() == boost::urls::host_type::ipv4 ||
-                                    parsed->host_type() == boost::urls::host_type::ipv6};
-  if (authority.port == own_port) authority.port.clear();
-  return authority;
+std::optional<Name> ParseName(std::string_view text, std::string_view own_port) {
+  const auto parsed = ParseAuthority(text);
+  if (!parsed || parsed->has_userinfo || parsed->host.empty()) return std::nullopt;
+  return Name{.name = absl::AsciiStrToLower({parsed->host.data(), parsed->host.size()}),
+              .port = parsed->port == own_port ? "" : std::string(parsed->port),
+              .is_address = parsed->is_address};
 }
 
-bool IsKnown(const Authority& host, const OwnNames& own) {
+bool IsKnown(const Name& host, const OwnNames& own) {
   return host.is_address || own.any || host.name == "localhost" ||
          absl::EndsWith(host.name, ".localhost") ||
          std::find(own.names.begin(), own.names.end(), host.name) != own.names.end();
@@ -47,7 +42,7 @@ bool IsKnown(const Authority& host, const OwnNames& own) {
 OwnNames OwnNamesOf(const std::vector<std::string>& names, const std::string& bind) {
   OwnNames own;
   for (const std::string& name : names) {
-    if (const auto authority = ParseAuthority(name, "")) own.names.push_back(authority->name);
+    if (const auto authority = ParseName(name, "")) own.names.push_back(authority->name);
   }
   boost::system::error_code error;
   const auto address = boost::asio::ip::make_address(bind, error);
@@ -68,8 +63,8 @@ std::optional<std::string> CrossSiteFault(const Request& request, const OwnNames
   const std::string_view scheme = origin.substr(0, colon);
   if (colon != origin.npos && (scheme == "http" || scheme == "https")) {
     const std::string_view own_port = scheme == "http" ? "80" : "443";
-    const auto from = ParseAuthority(origin.substr(colon + 3), own_port);
-    const auto host = ParseAuthority(request.Header("Host"), own_port);
+    const auto from = ParseName(origin.substr(colon + 3), own_port);
+    const auto host = ParseName(request.Header("Host"), own_port);
     if (from && host && *from == *host) {
       if (IsKnown(*host, own)) return std::nullopt;
       return absl::StrCat("This server does not know itself as \"",

@@ -6,7 +6,8 @@
 #include <absl/strings/str_cat.h>
 
 #include <algorithm>
-#include <boost/url/parse.hpp>
+
+#include "gateway/authority.h"
 
 namespace gateway::http {
 namespace {
@@ -27,10 +28,11 @@ std::optional<std::string> FramingFault(const boost::beast::http::fields& fields
   const std::size_t hosts = fields.count(field::host);
   if (hosts > 1) return "the request has several Host fields";
   if (hosts == 0 && version == 11) return "the request has no Host field";
-  const auto host = fields[field::host];
+  const absl::string_view host = Text(fields[field::host]);
   // Empty is legal. A field that was continued on a second line is not.
-  if (!host.empty() && !boost::urls::parse_authority({host.data(), host.size()})) {
-    return absl::StrCat("its Host is ", Quoted(Text(host)), "; needed: a host's name or address");
+  const auto authority = ParseAuthority({host.data(), host.size()});
+  if (!authority || authority->has_userinfo) {
+    return absl::StrCat("its Host is ", Quoted(host), "; needed: a host's name or address");
   }
 
   const std::size_t lengths = fields.count(field::content_length);

@@ -6,8 +6,6 @@
 #include <absl/strings/match.h>
 #include <absl/strings/strip.h>
 
-#include <boost/url/parse.hpp>
-#include <boost/url/url_view.hpp>
 #include <cstdint>
 #include <optional>
 #include <utility>
@@ -83,11 +81,11 @@ absl::StatusOr<ImageSource> ClassifyUri(std::string_view raw, const LabelStudioS
   }
   const absl::StatusOr<std::string> normalized = NormalizeUrl(uri);
   const std::string url = normalized.ok() ? *normalized : "";
-  const boost::urls::result<boost::urls::url_view> parsed = boost::urls::parse_uri(url);
-  if (!parsed || parsed->encoded_host().empty()) {
+  const std::optional<SplitUrl> parsed = Split(url);
+  if (!parsed) {
     return absl::InvalidArgumentError(StrCat("'", RedactUri(uri), "' is not a valid URL"));
   }
-  if (parsed->has_userinfo()) {
+  if (parsed->authority.has_userinfo) {
     return absl::InvalidArgumentError(
         StrCat("'", RedactUri(uri), "' has a user name or password in it, which is not accepted"));
   }
@@ -98,14 +96,12 @@ absl::StatusOr<ImageSource> ClassifyUri(std::string_view raw, const LabelStudioS
 }
 
 std::string Origin(std::string_view url) {
-  const boost::urls::result<boost::urls::url_view> parsed = boost::urls::parse_uri(url);
+  const std::optional<SplitUrl> parsed = Split(url);
   if (!parsed) return "";
-  const bool https = parsed->scheme_id() == boost::urls::scheme::https;
-  if (!https && parsed->scheme_id() != boost::urls::scheme::http) return "";
-  const std::string host(parsed->encoded_host());
-  std::string port(parsed->port());
-  if (port.empty()) port = https ? "443" : "80";
-  return absl::StrCat(https ? "https" : "http", "://", absl::AsciiStrToLower(host), ":", port);
+  std::string_view port = parsed->authority.port;
+  if (port.empty()) port = parsed->https ? "443" : "80";
+  return StrCat(parsed->https ? "https" : "http", "://",
+                absl::AsciiStrToLower(View(parsed->authority.host)), ":", port);
 }
 
 std::string RedactUri(std::string_view uri) {

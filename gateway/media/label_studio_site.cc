@@ -5,8 +5,7 @@
 #include <absl/strings/numbers.h>
 
 #include <algorithm>
-#include <boost/url/parse.hpp>
-#include <boost/url/url_view.hpp>
+#include <optional>
 
 #include "gateway/media/image_source.h"
 #include "gateway/media/url.h"
@@ -64,9 +63,9 @@ bool StartsWithPath(std::string_view target, std::string_view path) {
 std::optional<std::string> Below(std::string_view url, std::string_view base) {
   const std::string origin = Origin(base);
   if (origin.empty() || Origin(url) != origin) return std::nullopt;
-  const boost::urls::result<boost::urls::url_view> parsed = boost::urls::parse_uri(url);
-  if (!parsed || parsed->has_userinfo()) return std::nullopt;
-  const std::string_view target = parsed->encoded_target();
+  const std::optional<SplitUrl> parsed = Split(url);
+  if (!parsed || parsed->authority.has_userinfo) return std::nullopt;
+  const std::string_view target = parsed->target;
   const std::string_view path = PathOf(base);
   if (!StartsWithPath(target, path)) return std::nullopt;
   if (!path.empty() && HasDotSegments(target)) return std::nullopt;
@@ -86,23 +85,20 @@ absl::StatusOr<std::string> ParseSiteUrl(std::string_view text) {
   // As the URLs of tasks are, which are compared with it.
   const absl::StatusOr<std::string> normalized = NormalizeUrl(bare);
   const std::string stripped = normalized.ok() ? *normalized : "";
-  const boost::urls::result<boost::urls::url_view> parsed = boost::urls::parse_uri(stripped);
+  const std::optional<SplitUrl> parsed = Split(stripped);
   if (!parsed) return wrong("is not a URL");
-  if (Origin(stripped).empty()) return wrong("is neither http:// nor https://");
-  if (parsed->encoded_host().empty()) return wrong("has no host");
-  if (parsed->has_userinfo()) return wrong("has a user name or password in it");
-  if (parsed->has_query()) return wrong("has a query or fragment");
-  const std::string port(parsed->port());
+  if (parsed->authority.has_userinfo) return wrong("has a user name or password in it");
+  if (parsed->target.find('?') != std::string_view::npos) return wrong("has a query or fragment");
+  const std::string_view port = parsed->authority.port;
   int port_number = 0;
   if (!port.empty() &&
-      (!absl::SimpleAtoi(port, &port_number) || port_number < 1 || port_number > 65535)) {
+      (!absl::SimpleAtoi(View(port), &port_number) || port_number < 1 || port_number > 65535)) {
     return wrong("has no port from 1 to 65535");
   }
-  if (HasDotSegments(parsed->encoded_path())) return wrong("has '.' or '..' in its path");
-  const std::string scheme = absl::AsciiStrToLower(View(parsed->scheme()));
-  std::string url =
-      StrCat(scheme, "://", absl::AsciiStrToLower(View(std::string_view(parsed->encoded_host()))));
-  if (!port.empty() && port != (scheme == "https" ? "443" : "80")) StrAppend(&url, ":", port);
+  if (HasDotSegments(parsed->target)) return wrong("has '.' or '..' in its path");
+  std::string url = StrCat(parsed->https ? "https" : "http", "://",
+                           absl::AsciiStrToLower(View(parsed->authority.host)));
+  if (!port.empty() && port != (parsed->https ? "443" : "80")) StrAppend(&url, ":", port);
   StrAppend(&url, PathOf(stripped));
   return url;
 }
@@ -110,8 +106,8 @@ absl::StatusOr<std::string> ParseSiteUrl(std::string_view text) {
 Permit PermitFor(const LabelStudioSite& site, std::string_view url) {
   Permit permit;
   if (site.url.empty() || Origin(url) != Origin(site.url)) return permit;
-  const boost::urls::result<boost::urls::url_view> parsed = boost::urls::parse_uri(url);
-  if (!parsed || parsed->has_userinfo()) return permit;
+  const std::optional<SplitUrl> parsed = Split(url);
+  if (!parsed || parsed->authority.has_userinfo) return permit;
   permit.on_site = true;
   permit.trusted = site.trusted;
   const std::optional<std::string> path = Below(url, site.url);

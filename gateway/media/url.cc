@@ -2,6 +2,7 @@
 
 #include <absl/status/status.h>
 #include <absl/strings/ascii.h>
+#include <absl/strings/match.h>
 #include <absl/strings/numbers.h>
 #include <curl/curl.h>
 #include <locale.h>
@@ -82,6 +83,25 @@ absl::StatusOr<UrlParts> ParseUrl(const std::string& url) {
     return invalid;
   }
   return parts;
+}
+
+std::optional<SplitUrl> Split(std::string_view url) {
+  SplitUrl split;
+  const std::size_t colon = std::min(url.find("://"), url.size());
+  split.https = absl::EqualsIgnoreCase(View(url.substr(0, colon)), "https");
+  if (!split.https && !absl::EqualsIgnoreCase(View(url.substr(0, colon)), "http")) {
+    return std::nullopt;
+  }
+  if (colon == url.size()) return std::nullopt;
+  url = url.substr(0, url.find('#'));
+  const std::string_view rest = url.substr(colon + 3);
+  const std::size_t end = std::min(rest.find_first_of("/?"), rest.size());
+  const auto authority = ParseAuthority(rest.substr(0, end));
+  if (!authority || authority->host.empty()) return std::nullopt;
+  split.authority = *authority;
+  split.target = rest.substr(end);
+  if (EscapePath(split.target) != split.target) return std::nullopt;
+  return split;
 }
 
 absl::StatusOr<std::string> NormalizeUrl(std::string_view url) {

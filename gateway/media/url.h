@@ -7,8 +7,11 @@
 
 #include <absl/status/statusor.h>
 
+#include <optional>
 #include <string>
 #include <string_view>
+
+#include "gateway/authority.h"
 
 namespace gateway::media {
 
@@ -20,6 +23,16 @@ struct UrlParts {
 
 // Of an absolute http(s) URL. InvalidArgument, without the URL in its message, for anything else.
 absl::StatusOr<UrlParts> ParseUrl(const std::string& url);
+
+// An absolute http(s) URL as it is written, in parts of its text.
+struct SplitUrl {
+  bool https = false;
+  Authority authority;      // its host is not empty
+  std::string_view target;  // path and query; "", or begins with '/' or '?'
+};
+
+// Nothing for anything else, and for what NormalizeUrl would escape.
+std::optional<SplitUrl> Split(std::string_view url);
 
 // An http(s) URL with what people write unescaped, as python-requests sends it: spaces, letters
 // beyond ASCII, quotes, brackets, `|` and a `%` that escapes nothing are percent-encoded in path

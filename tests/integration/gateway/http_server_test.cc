@@ -511,6 +511,17 @@ TEST_F(HttpServerTest, ChunksInEveryCaseWithExtensionsAndTrailersAreOneBody) {
   EXPECT_THAT(client.ReadToEnd(), testing::EndsWith("\r\n\r\n{}"));
 }
 
+TEST_F(HttpServerTest, EveryFormOfAHostIsServed) {
+  StartServer();
+  for (const std::string host :
+       {"", "x", "x:80", "duet_gateway:8003", "127.0.0.1:8003", "[::1]:8003",
+        "10.0.0.5.nip.io:8003", "10.0.0.5-duet.example.org"}) {
+    RawClient client = Connect();
+    client.Send("GET /quick HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n");
+    EXPECT_THAT(client.ReadToEnd(), StartsWith("HTTP/1.1 200 ")) << host;
+  }
+}
+
 TEST_F(HttpServerTest, WhatTheHeaderDecidesIsAnsweredWithoutTheBody) {
   StartServer();
   for (const auto& [header, status] : std::vector<std::pair<std::string, std::string>>{

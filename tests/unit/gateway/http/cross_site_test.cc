@@ -34,6 +34,7 @@ TEST(CrossSiteTest, APageOfTheServersOwnMaySendRequests) {
   EXPECT_FALSE(Refuses("http://127.0.0.1:8003", "127.0.0.1:8003", kLoopback));
   EXPECT_FALSE(Refuses("http://[::1]:8003", "[::1]:8003", kLoopback));
   EXPECT_FALSE(Refuses("http://10.0.0.7", "10.0.0.7:80", kLoopback));
+  EXPECT_FALSE(Refuses("http://10.0.0.7.nip.io", "10.0.0.7.nip.io", OwnNamesOf({}, "0.0.0.0")));
   EXPECT_FALSE(Refuses("https://LocalHost", "localhost:443", kLoopback));
   EXPECT_FALSE(Refuses("http://duet.localhost:8003", "duet.localhost:8003", kLoopback));
 }
@@ -56,6 +57,7 @@ TEST(CrossSiteTest, APageElsewhereMayNot) {
 
 TEST(CrossSiteTest, ANameThatWasMadeToResolveToThisMachineIsNotItsOwn) {
   EXPECT_TRUE(Refuses("http://evil.example:8003", "evil.example:8003", kLoopback));
+  EXPECT_TRUE(Refuses("http://127.0.0.1.evil.example", "127.0.0.1.evil.example", kLoopback));
   EXPECT_TRUE(Refuses("http://localhost.evil.example", "localhost.evil.example", kLoopback));
   EXPECT_THAT(CrossSiteFault(With({{"Host", "evil.example"}, {"Origin", "http://evil.example"}}),
                              kLoopback),

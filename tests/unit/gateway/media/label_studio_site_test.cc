@@ -84,6 +84,22 @@ TEST(PermitTest, AnotherSpellingIsTheSameSiteOrNone) {
   EXPECT_FALSE(PermitFor({}, "http://studio/data/x").on_site);
 }
 
+TEST(PermitTest, ANameThatBeginsWithAnAddressIsNotThatAddress) {
+  const LabelStudioSite site = Operators("http://10.0.0.5");
+  for (const char* other :
+       {"http://10.0.0.5.evil.example/data/x", "http://10.0.0.5evil.example/data/x",
+        "http://10.0.0.5-evil.example/data/x", "http://10.0.0.5.:80/data/x"}) {
+    EXPECT_FALSE(PermitFor(site, other).on_site) << other;
+    EXPECT_EQ(PathOnSite(site, other), std::nullopt) << other;
+    ASSERT_OK_AND_ASSIGN(const ImageSource source, ClassifyUri(other, site, false));
+    EXPECT_EQ(source.kind, SourceKind::kHttp) << other;
+  }
+  EXPECT_EQ(*ParseSiteUrl("http://10.0.0.5.nip.io:8080/ls"), "http://10.0.0.5.nip.io:8080/ls");
+  EXPECT_TRUE(
+      PermitFor(Operators("http://10.0.0.5.nip.io:8080"), "http://10.0.0.5.nip.io:8080/data/x")
+          .token);
+}
+
 TEST(PermitTest, BelowAPathTheTokenStaysThere) {
   const LabelStudioSite site = Operators("http://intranet/ls");
   EXPECT_TRUE(PermitFor(site, "http://intranet/ls/data/x").token);

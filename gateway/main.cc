@@ -1,5 +1,6 @@
 // duet-gateway: flags → clients, fetcher, routes → serve.
 #include <absl/strings/str_cat.h>
+#include <malloc.h>
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
@@ -160,6 +161,10 @@ absl::Status Run(Options& options, serving::Process& process) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // Bodies and pictures go back to the system when they are freed. Otherwise the first large ones
+  // teach malloc to keep the next ones in its heaps, which then stay at a multiple of what
+  // --request_memory_mb allows at once.
+  mallopt(M_MMAP_THRESHOLD, 1 << 20);
   Options options;
   serving::FlagTable flags(
       "duet-gateway",

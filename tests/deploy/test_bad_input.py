@@ -1,8 +1,10 @@
 """What operators get wrong: one line says so, and probes tell the truth."""
 
+import concurrent.futures
 import hashlib
 import http.server
 import os
+import socket
 import threading
 
 import pytest
@@ -218,3 +220,36 @@ class TestRedis:
             assert duet.segmenter.metrics()["duet_ready"] == 1
             # Only who asks finds out about one that is frozen; the segmenter has had nothing to ask.
             wait_until(lambda: duet.gateway.metrics()["duet_redis_up"] == 0)
+
+
+def _resident_mb(process):
+    with open(f"/proc/{process.pid}/status", encoding="ascii") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:")) // 1024
+
+
+def _send_chunks(port):
+    """What is refused on the way: more than there is room for."""
+    chunk = b"400000\r\n" + b"a" * 0x400000 + b"\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
+        try:
+            connection.sendall(b"POST /predict HTTP/1.1\r\nHost: duet\r\nTransfer-Encoding: chunked\r\n\r\n")
+            for _ in range(10):
+                connection.sendall(chunk)
+        except ConnectionError:
+            pass
+
+
+def test_the_memory_of_many_large_bodies_goes_back_to_the_system():
+    gateway = Service("duet-gateway", "--port=0", "--detector=127.0.0.1:1", "--segmenter=127.0.0.1:1")
+    try:
+        port = gateway.ready()
+        before = _resident_mb(gateway.process)
+
+        with concurrent.futures.ThreadPoolExecutor(30) as pool:
+            list(pool.map(lambda _: _send_chunks(port), range(120)))
+
+        wait_until(lambda: requests.get(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S).text.count(
+            "\nduet_gateway_connections 1\n"))
+        assert _resident_mb(gateway.process) < before + 100
+    finally:
+        gateway.kill()

@@ -42,6 +42,11 @@ absl::StatusOr<RedisUrl> ParseRedisUrl(std::string_view url) {
   if (!result.user.empty() && result.password.empty()) return Wrong("a user is given, no password");
 
   const std::string path = parsed->path();
+  // Boost.URL 1.81 reads "10.0.0.5.example.org" as an address with a path behind it.
+  if (!path.empty() && path.front() != '/') {
+    return Wrong(absl::StrCat("the host is the address ", result.host,
+                              " with more behind it; give the address or another name"));
+  }
   if (path.size() > 1) {
     const std::string database = path.substr(1);
     if (!absl::SimpleAtoi(database, &result.database) || result.database < 0) {

@@ -54,6 +54,8 @@ TEST(RedisUrlTest, WhatCannotBeUsedIsSaidWithoutThePassword) {
            std::pair{"redis://:secret@redis/-1", "'-1'"},
            std::pair{"redis://:secret@redis?db=1", "query"},
            std::pair{"redis://:sec ret@redis", "percent-encoding"},
+           std::pair{"redis://:secret@10.0.0.5x", "the address 10.0.0.5 with more behind it"},
+           std::pair{"redis://:secret@10.0.0.5.example.org:6379/0", "with more behind it"},
        }) {
     EXPECT_THAT(ParseRedisUrl(url),
                 StatusIs(absl::StatusCode::kInvalidArgument,

@@ -110,11 +110,15 @@ awaitable<Response> PredictOne(Gateway& gateway, const label_studio::PredictRequ
 // What a batch was left without, by what another try promises.
 struct Failures {
   std::array<std::size_t, 3> count = {};   // by Outlook
-  std::array<absl::Status, 3> first = {};  // likewise
+  std::array<absl::Status, 3> first = {};  // likewise; in the batch's order, not in time
+  std::array<std::size_t, 3> first_at = {};
 
-  void Add(const label_studio::Task& task, const absl::Status& status) {
+  // `i`: the task's place in the batch.
+  void Add(std::size_t i, const label_studio::Task& task, const absl::Status& status) {
     const auto outlook = static_cast<std::size_t>(OutlookOf(status));
-    if (count[outlook]++ == 0) first[outlook] = About(task, status);
+    if (count[outlook]++ > 0 && i > first_at[outlook]) return;
+    first[outlook] = About(task, status);
+    first_at[outlook] = i;
   }
   std::size_t total() const { return count[0] + count[1] + count[2]; }
 
@@ -173,7 +177,7 @@ awaitable<Response> PredictBatch(Gateway& gateway, const label_studio::PredictRe
       predictions[i] = std::move(prediction->json);
       co_return;
     }
-    failures.Add(task, prediction.status());
+    failures.Add(i, task, prediction.status());
     if (job.push && IsAway(prediction.status())) left.push_back(i);
     if (!begun) {
       ++late;  // one number will do instead of thousands of lines

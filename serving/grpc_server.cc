@@ -2,7 +2,6 @@
 
 #include <absl/strings/str_cat.h>
 #include <grpc/grpc.h>
-#include <grpc/support/log.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/resource_quota.h>
@@ -14,6 +13,7 @@
 
 #include "grpc/health/v1/health.pb.h"
 #include "serving/grpc_credentials.h"
+#include "serving/grpc_log.h"
 #include "serving/host_port.h"
 #include "serving/rpc_interceptor.h"
 #include "serving/tls_files.h"
@@ -29,13 +29,7 @@ constexpr char kReadiness[] = "readiness";
 void SetUpGrpcOnce() {
   static std::once_flag once;
   std::call_once(once, [] {
-    gpr_set_log_function([](gpr_log_func_args* args) {
-      // Its errors are often about one connection of a client; those about ours come back as a
-      // Status.
-      const LogLevel level =
-          args->severity == GPR_LOG_SEVERITY_ERROR ? LogLevel::kWarning : LogLevel::kDebug;
-      LogLine("grpc.message", level).Str("text", args->message);
-    });
+    RouteGrpcLog(LogLevel::kWarning);  // errors about our own port come back as a Status
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     // Else the linker leaves out the description, and reflection doesn't know the service.

@@ -13,6 +13,8 @@
 
 #include "gateway/backends/upstream.h"
 #include "gateway/backends/wire.h"
+#include "serving/grpc_log.h"
+#include "serving/log.h"
 
 namespace gateway::backends {
 namespace {
@@ -200,6 +202,9 @@ absl::StatusOr<std::unique_ptr<Interface>> Make(asio::any_io_executor executor,
     return absl::InvalidArgumentError(
         absl::StrCat("--", std::string(service), ": ", std::string(replicas.status().message())));
   }
+  // Each attempt to connect to a replica that is away is an error to gRPC; "backend.away" says it
+  // once, and why.
+  serving::RouteGrpcLog(serving::LogLevel::kDebug);
   auto client = std::make_unique<Client>(*std::move(replicas));
   client->Start(asio::make_strand(executor));
   return client;

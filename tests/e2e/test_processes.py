@@ -3,6 +3,7 @@
 import http.server
 import signal
 import socket
+import subprocess
 import threading
 
 import pytest
@@ -292,3 +293,24 @@ def test_kill_9_under_load_leaves_no_request_without_an_answer_or_an_error(start
     else:
         assert not broken, broken[:3]
         assert crowd.count(503) > 0
+
+
+def test_a_failed_tls_handshake_is_said_in_the_gateways_own_log_alone(start, tmp_path):
+    for name in ("service", "other"):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-days", "2", "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1",
+                        "-keyout", tmp_path / f"{name}.key", "-out", tmp_path / f"{name}.crt"],
+                       check=True, capture_output=True)
+    detector = start("duet-detector", f"--checkpoint={DETECTOR}", f"--tls_certificate={tmp_path}/service.crt",
+                     f"--tls_key={tmp_path}/service.key")
+    gateway = start("duet-gateway", f"--detector=127.0.0.1:{detector.ready()}", "--segmenter=",
+                    f"--backend_ca={tmp_path}/other.crt")
+
+    lines = []
+    while not any('"backend.away"' in line for line in lines):
+        lines.append(gateway.lines.get(timeout=PATIENCE_S))
+    gateway.process.send_signal(signal.SIGTERM)
+    code, rest = gateway.last_words()
+
+    assert code == 0
+    assert not [line for line in lines + rest if not line.startswith("{")]

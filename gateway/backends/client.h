@@ -62,9 +62,9 @@ struct SegmenterModel {
 // For GET / and readiness.
 struct BackendHealth {
   int replicas = 0;        // known addresses
-  bool reachable = false;  // the last look at the model succeeded
-  std::string error;       // why not
-  // What they serve, as last heard: version → replicas.
+  bool reachable = false;  // one replica at least told of its model at the last look
+  std::string error;       // which replica is away, and why; "": none
+  // What those that aren't away serve: version → replicas.
   std::map<std::string, int> versions;
 };
 

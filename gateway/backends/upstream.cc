@@ -78,7 +78,7 @@ absl::Status Upstream::ToStatus(const absl::Status& status, const std::string& a
   std::string tls_error;
   {
     const std::lock_guard lock(mutex_);
-    tls_error = tls_error_;
+    if (address == tls_error_at_) tls_error = tls_error_;
   }
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:
@@ -122,38 +122,39 @@ void Upstream::Prepare(grpc::ClientContext& context, const CallOptions& options)
   if (!options.traceparent.empty()) context.AddMetadata("traceparent", options.traceparent);
 }
 
-asio::awaitable<absl::Status> Upstream::Diagnose(absl::Status status) {
+asio::awaitable<void> Upstream::Diagnose(Looked& looked) {
+  const Replica& replica = *looked.away;
   std::string found;
-  for (const auto& replica : replicas_->ByLoad()) {
-    if (replica->channel->GetState(/*try_to_connect=*/false) == GRPC_CHANNEL_READY) continue;
+  if (replica.channel->GetState(/*try_to_connect=*/false) != GRPC_CHANNEL_READY) {
     try {
-      auto pending = DiagnoseTls(replica->address, replica->host, replicas_->options());
+      auto pending = DiagnoseTls(replica.address, replica.host, replicas_->options());
       found = co_await std::move(pending);
     } catch (const std::exception&) {
       // It is only to say more: what gRPC said stays.
     }
-    if (!found.empty()) {
-      status = absl::UnavailableError(
-          absl::StrCat("the ", service_, " at ", replica->address, " is away: ", found));
-    }
-    break;
+  }
+  if (!found.empty()) {
+    looked.error = absl::UnavailableError(
+        absl::StrCat("the ", service_, " at ", replica.address, " is away: ", found));
   }
   const std::lock_guard lock(mutex_);
   tls_error_ = std::move(found);
-  co_return status;
+  tls_error_at_ = replica.address;
 }
 
-void Upstream::Note(const absl::Status& status) {
+void Upstream::Note(const Looked& looked) {
   const std::lock_guard lock(mutex_);
-  const bool news = reachable_ != status.ok() || error_ != status.message();
-  reachable_ = status.ok();
-  error_ = std::string(status.message());
-  if (status.ok()) tls_error_.clear();
+  const bool news = reachable_ != looked.heard || error_ != looked.error.message();
+  reachable_ = looked.heard;
+  error_ = std::string(looked.error.message());
+  if (looked.error.ok()) tls_error_.clear();
   if (!news) return;
-  serving::LogLine line(status.ok() ? "backend.found" : "backend.away",
-                        status.ok() ? serving::LogLevel::kInfo : serving::LogLevel::kWarning);
+  serving::LogLine line(looked.error.ok() ? "backend.found" : "backend.away",
+                        looked.error.ok() ? serving::LogLevel::kInfo : serving::LogLevel::kWarning);
   line.Str("service", service_).Str("targets", replicas_->targets());
-  if (!status.ok()) line.Status(status);
+  if (looked.error.ok()) return;
+  line.Status(looked.error);
+  if (looked.heard) line.Str("instead", "other replicas answer");
 }
 
 void Upstream::LookAgain() {
@@ -165,36 +166,43 @@ void Upstream::LookAgain() {
              [timer = until_next_look_] { timer->expires_at(timer->expiry().min()); });
 }
 
-asio::awaitable<absl::Status> Upstream::Look(
+asio::awaitable<Upstream::Looked> Upstream::Look(
     const Ask& ask, const std::function<void(const std::string& version)>& announce) {
   const auto strand = co_await asio::this_coro::executor;
   const CallOptions options{.deadline = system_clock::now() + kModelTimeout};
   const ReplicaSet::Replicas replicas = replicas_->All();
-  absl::Status error = absl::UnavailableError("no address is known");
-  bool heard = false;
-  std::vector<std::string> served;
+  std::vector<absl::Status> statuses(replicas.size());
   std::size_t asked = replicas.size();
   asio::steady_timer all_have_answered(strand, asio::steady_timer::time_point::max());
-  for (const auto& replica : replicas) {
-    asio::co_spawn(strand, ask(replica, options),
-                   [&, replica](std::exception_ptr, absl::StatusOr<std::string> version) {
-                     if (version.ok()) {
-                       heard = true;
-                       replica->set_version(*version);
-                     } else {
-                       error = ToStatus(version.status(), replica->address);
-                     }
+  for (std::size_t i = 0; i < replicas.size(); ++i) {
+    asio::co_spawn(strand, ask(replicas[i], options),
+                   [&, i](std::exception_ptr, absl::StatusOr<std::string> version) {
+                     statuses[i] = version.status();
                      // One that is too busy to say serves what it did before.
-                     if (version.ok() || absl::IsDeadlineExceeded(version.status())) {
-                       std::string known = replica->version();
-                       if (!known.empty()) served.push_back(std::move(known));
+                     if (!absl::IsDeadlineExceeded(version.status())) {
+                       replicas[i]->set_version(version.value_or(""));
                      }
                      if (--asked == 0) all_have_answered.cancel();
                    });
   }
   // On one strand: nothing can have come in between.
   if (asked > 0) co_await all_have_answered.async_wait(asio::as_tuple(asio::use_awaitable));
-  if (heard) {
+  Looked looked;
+  std::vector<std::string> served;
+  for (std::size_t i = 0; i < replicas.size(); ++i) {
+    looked.heard = looked.heard || statuses[i].ok();
+    if (std::string version = replicas[i]->version(); !version.empty()) {
+      served.push_back(std::move(version));
+    }
+  }
+  for (std::size_t i = 0; i < replicas.size() && !looked.away; ++i) {
+    const bool busy = absl::IsDeadlineExceeded(statuses[i]);
+    if (statuses[i].ok() || (busy && looked.heard)) continue;
+    looked.error = ToStatus(statuses[i], replicas[i]->address);
+    looked.away = replicas[i];
+  }
+  if (replicas.empty()) looked.error = absl::UnavailableError("no address is known");
+  if (looked.heard) {
     std::string version;
     {
       const std::lock_guard lock(mutex_);
@@ -204,7 +212,7 @@ asio::awaitable<absl::Status> Upstream::Look(
     const std::lock_guard lock(mutex_);
     announced_ = version;
   }
-  co_return heard ? absl::OkStatus() : error;
+  co_return looked;
 }
 
 asio::awaitable<void> Upstream::KeepFresh(
@@ -224,21 +232,23 @@ asio::awaitable<void> Upstream::KeepFresh(
     }
     co_await replicas_->Resolve();
     auto looking = Look(ask, announce);
-    absl::Status status = co_await std::move(looking);
-    if (absl::IsUnavailable(status)) {
-      auto diagnosing = Diagnose(std::move(status));
-      status = co_await std::move(diagnosing);
+    Looked looked = co_await std::move(looking);
+    // While others answer, the next look isn't kept waiting for what plaintext has no need of.
+    if (looked.away && absl::IsUnavailable(looked.error) &&
+        (!looked.heard || replicas_->options().tls)) {
+      auto diagnosing = Diagnose(looked);
+      co_await std::move(diagnosing);
     }
-    Note(status);
-    retry = status.ok() ? milliseconds(100)
-                        : std::min<milliseconds>(retry * 2, std::chrono::seconds(2));
+    Note(looked);
+    retry = looked.heard ? milliseconds(100)
+                         : std::min<milliseconds>(retry * 2, std::chrono::seconds(2));
     least_pause.expires_after(kLeastPause);
     co_await least_pause.async_wait(asio::use_awaitable);
     bool at_once = false;
     {
       const std::lock_guard lock(mutex_);
       at_once = look_again_;
-      if (!at_once) timer->expires_after(status.ok() ? milliseconds(kRefresh) : retry);
+      if (!at_once) timer->expires_after(looked.heard ? milliseconds(kRefresh) : retry);
     }
     if (!at_once) co_await timer->async_wait(asio::as_tuple(asio::use_awaitable));
   }

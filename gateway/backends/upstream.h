@@ -83,14 +83,19 @@ class Upstream {
   bool HasMovedFrom(const std::string& version) const;
   // Wakes KeepFresh. Any thread.
   void LookAgain();
+  struct Looked {
+    bool heard = false;             // of one replica at least
+    absl::Status error;             // why `away` isn't; OK: all are there
+    std::shared_ptr<Replica> away;  // the first that didn't answer; busy ones, if none was heard of
+  };
   // Asks all replicas, sets their versions, and chooses.
-  boost::asio::awaitable<absl::Status> Look(
+  boost::asio::awaitable<Looked> Look(
       const Ask& ask, const std::function<void(const std::string& version)>& announce);
   static void Prepare(grpc::ClientContext& context, const CallOptions& options);
-  // `status`, or what is wrong with TLS if that is why a replica isn't connected.
-  boost::asio::awaitable<absl::Status> Diagnose(absl::Status status);
+  // Says what is wrong with TLS instead, if that is why the replica isn't connected.
+  boost::asio::awaitable<void> Diagnose(Looked& looked);
   // Takes down the outcome of a look, and logs it if it is news.
-  void Note(const absl::Status& status);
+  void Note(const Looked& looked);
 
   // The end of a call: what gRPC writes its outcome into, and who wants to know.
   template <typename Response, typename Done>
@@ -118,6 +123,7 @@ class Upstream {
   bool reachable_ = false;               // guarded by mutex_
   std::string error_ = "not asked yet";  // guarded by mutex_
   std::string tls_error_;                // guarded by mutex_; why TLS fails; "": it doesn't
+  std::string tls_error_at_;             // guarded by mutex_; the address where it does
   std::string announced_;                // the version; guarded by mutex_
   // Of KeepFresh; guarded by mutex_, which is not held while it waits.
   std::shared_ptr<boost::asio::steady_timer> until_next_look_;

@@ -23,7 +23,7 @@ constexpr char kVersion[] = "0.1.0";
 
 json::object ToJson(const backends::BackendHealth& health) {
   json::object object = {{"replicas", health.replicas}, {"reachable", health.reachable}};
-  if (!health.reachable) object["error"] = health.error;
+  if (!health.error.empty()) object["error"] = health.error;
   // More than one: they are being rolled.
   json::object& versions = object["versions"].emplace_object();
   for (const auto& [version, replicas] : health.versions) versions[version] = replicas;

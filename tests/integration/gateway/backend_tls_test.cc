@@ -87,12 +87,13 @@ class BackendTlsTest : public ::testing::Test {
     return text.empty() ? "" : directory_.Write(name, text);
   }
 
-  void Serve(const Side& side) {
+  // `files`: the beginning of their names.
+  void Serve(const Side& side, const std::string& files = "server") {
     serving::GrpcServerOptions options;
-    options.tls_certificate = Write("server.crt", side.own.certificate);
-    options.tls_key = Write("server.key", side.own.key);
+    options.tls_certificate = Write(files + ".crt", side.own.certificate);
+    options.tls_key = Write(files + ".key", side.own.key);
     if (side.trusts != nullptr) {
-      options.tls_client_ca = Write("server-ca.crt", side.trusts->certificate());
+      options.tls_client_ca = Write(files + "-ca.crt", side.trusts->certificate());
     }
     auto started = serving::GrpcServer::Start(options, {&detector_}, &metrics_);
     ASSERT_TRUE(started.ok()) << started.status();
@@ -206,6 +207,21 @@ TEST_F(BackendTlsTest, WhatKeepsThemApartIsSaidInOneSentence) {
   expect("a stranger", {good, us}, {unknown, us}, "service's --tls_client_ca?");
   expect("an expired gateway", {good, us}, {expired, us},
          "--backend_certificate: that has expired");
+}
+
+// Half of the replicas lost would else be seen in nothing but the load of the others.
+TEST_F(BackendTlsTest, OneReplicaOfSeveralThatCannotBeReachedIsSaidToo) {
+  Serve({stranger_.Issue(), nullptr}, "strange");
+  const std::string bad = Target();
+  const auto bad_server = std::move(server_);
+  Serve({authority_.Issue(), nullptr});
+  gateway_ = std::make_unique<Gateway>(Target() + "," + bad, ClientOptions({{}, &authority_}));
+
+  const std::string said = HealthWith("unable to get local issuer certificate");
+  EXPECT_THAT(said, HasSubstr("the detector at " + bad + " is away: its certificate"));
+  EXPECT_TRUE(gateway_->client().health().reachable);
+  EXPECT_THAT(log_.lines("backend.away").back(), HasSubstr(bad));
+  EXPECT_THAT(Detect(), StatusIs(absl::StatusCode::kOk));
 }
 
 TEST_F(BackendTlsTest, AServiceThatIsOnlyAwayIsNotSaidToLackTls) {

@@ -13,6 +13,8 @@
 #include <boost/asio/use_future.hpp>
 #include <cstdlib>
 #include <future>
+#include <map>
+#include <memory>
 #include <thread>
 
 #include "tests/integration/gateway/fake_services.h"
@@ -115,6 +117,27 @@ TEST_F(GrpcClientsTest, CallsThatNobodyWaitsForSaySo) {
   }
 
   EXPECT_EQ(background, (std::vector<bool>{false, false, true, true}));
+}
+
+TEST_F(GrpcClientsTest, AVersionIsServedByReplicasThatAreThere) {
+  FakeServices lasting;
+  lasting.Serve("d1", "s1");
+  auto leaving = std::make_unique<FakeServices>();
+  leaving->Serve("d2", "s2");
+  Connect(lasting.address() + "," + leaving->address());
+  const auto served = [this](const std::map<std::string, int>& expected) {
+    const auto end = std::chrono::steady_clock::now() + seconds(20);
+    while (detector_->health().versions != expected && std::chrono::steady_clock::now() < end) {
+      std::this_thread::yield();
+    }
+    return detector_->health().versions;
+  };
+  ASSERT_EQ(served({{"d1", 1}, {"d2", 1}}), (std::map<std::string, int>{{"d1", 1}, {"d2", 1}}));
+
+  leaving.reset();
+
+  EXPECT_EQ(served({{"d1", 1}}), (std::map<std::string, int>{{"d1", 1}}));
+  EXPECT_TRUE(detector_->health().reachable);
 }
 
 TEST_F(GrpcClientsTest, AForgottenImageIsSentAgain) {

@@ -35,6 +35,8 @@ constexpr auto kRefresh = std::chrono::seconds(5);
 // Between two looks, however many calls want one.
 constexpr auto kLeastPause = milliseconds(20);
 constexpr auto kModelTimeout = std::chrono::seconds(2);
+// For names to be looked up before replicas are asked.
+constexpr auto kResolvePatience = milliseconds(200);
 
 milliseconds PauseLength(int round) {
   return milliseconds(std::min(1000, 100 << std::min(round, 4)));
@@ -225,12 +227,28 @@ asio::awaitable<void> Upstream::KeepFresh(
     until_next_look_ = timer;
   }
   milliseconds retry(100);
+  bool resolving = false;
+  bool late = false;
+  asio::steady_timer until_resolved(strand);
   while (true) {
     {
       const std::lock_guard lock(mutex_);
       look_again_ = false;  // what is found out from now on is news
     }
-    co_await replicas_->Resolve();
+    // A name server may hang for longer than a call can wait, and the known replicas don't need it.
+    if (!resolving) {
+      resolving = true;
+      late = false;
+      until_resolved.expires_after(kResolvePatience);
+      asio::co_spawn(strand, replicas_->Resolve(),
+                     [&, known = replicas_->All()](std::exception_ptr) {
+                       resolving = false;
+                       until_resolved.cancel();
+                       if (late && replicas_->All() != known) LookAgain();
+                     });
+      if (resolving) co_await until_resolved.async_wait(asio::as_tuple(asio::use_awaitable));
+      late = resolving;
+    }
     auto looking = Look(ask, announce);
     Looked looked = co_await std::move(looking);
     // While others answer, the next look isn't kept waiting for what plaintext has no need of.

@@ -64,9 +64,9 @@ class Upstream {
   // strand.
   using Ask = std::function<boost::asio::awaitable<absl::StatusOr<std::string>>(
       std::shared_ptr<Replica>, CallOptions)>;
-  // For ever: resolves names, asks all replicas, and calls `announce` with the version to ask for
-  // (ChooseVersion). Every few seconds, soon after a failure, and at once when a call found another
-  // version than it asked for. `strand`: where it runs.
+  // For ever: resolves names, asks all replicas that are known then, and calls `announce` with the
+  // version to ask for (ChooseVersion). Every few seconds, soon after a failure, and at once when a
+  // call found another version than it asked for. `strand`: where it runs.
   boost::asio::awaitable<void> KeepFresh(boost::asio::any_io_executor strand, Ask ask,
                                          std::function<void(const std::string& version)> announce);
 

@@ -1,8 +1,10 @@
 // The gRPC clients against fake services on real sockets: faults by name.
 #include "gateway/backends/grpc_clients.h"
 
+#include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netdb.h>
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
@@ -11,13 +13,40 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/use_future.hpp>
+#include <chrono>
+#include <condition_variable>
 #include <cstdlib>
 #include <future>
 #include <map>
 #include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
 #include <thread>
 
 #include "tests/integration/gateway/fake_services.h"
+
+namespace {
+
+// What the name server of "hangs.test" waits for.
+std::mutex name_server_mutex;
+std::condition_variable name_server_changed;
+bool name_server_hangs = false;  // guarded by name_server_mutex
+
+}  // namespace
+
+// In the place of libc's, for this binary: one name has a server that says nothing for a while.
+extern "C" int getaddrinfo(const char* host, const char* service, const addrinfo* hints,
+                           addrinfo** found) {
+  static const auto libc =
+      reinterpret_cast<decltype(&getaddrinfo)>(dlsym(RTLD_NEXT, "getaddrinfo"));
+  if (host == nullptr || std::string_view(host) != "hangs.test") {
+    return libc(host, service, hints, found);
+  }
+  std::unique_lock lock(name_server_mutex);
+  name_server_changed.wait_for(lock, std::chrono::seconds(60), [] { return !name_server_hangs; });
+  return EAI_AGAIN;
+}
 
 namespace gateway::backends {
 namespace {
@@ -138,6 +167,43 @@ TEST_F(GrpcClientsTest, AVersionIsServedByReplicasThatAreThere) {
 
   EXPECT_EQ(served({{"d1", 1}}), (std::map<std::string, int>{{"d1", 1}}));
   EXPECT_TRUE(detector_->health().reachable);
+}
+
+// One at a time.
+class HangingNameServer {
+ public:
+  HangingNameServer() { Set(true); }
+  ~HangingNameServer() { Set(false); }
+
+ private:
+  static void Set(bool hangs) {
+    const std::lock_guard lock(name_server_mutex);
+    name_server_hangs = hangs;
+    name_server_changed.notify_all();
+  }
+};
+
+TEST_F(GrpcClientsTest, ReplicasThatAreKnownAreAskedWhileANameServerHangs) {
+  FakeServices services;
+  services.Serve("d1", "s1");
+  const HangingNameServer hanging;
+  Connect(services.address() + ",hangs.test:50051");
+  const auto announced = [this](const std::string& expected) {
+    const auto end = std::chrono::steady_clock::now() + seconds(20);
+    std::string version;
+    while (version != expected && std::chrono::steady_clock::now() < end) {
+      if (const auto model = detector_->model()) version = model->version;
+      std::this_thread::yield();
+    }
+    return version;
+  };
+  ASSERT_EQ(announced("d1"), "d1");
+
+  services.Serve("d2", "s2");
+  const auto answer = Detect({.deadline = system_clock::now() + seconds(20), .version = "d1"});
+
+  EXPECT_EQ(answer.status().code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(announced("d2"), "d2");
 }
 
 TEST_F(GrpcClientsTest, AForgottenImageIsSentAgain) {

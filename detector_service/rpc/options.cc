@@ -52,7 +52,10 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
       "nms_iou_threshold", &options->nms_iou_threshold,
       "Overlap (IoU) above which the weaker of two boxes of a class is dropped; -1: the model "
       "config's.",
-      [](double v) { return CheckNumber(v, -1, 1, "must be from 0 to 1, or -1"); });
+      [](double v) {
+        constexpr char kNeeded[] = "must be from 0 to 1, or -1";
+        return v < 0 && v != -1 ? std::string(kNeeded) : CheckNumber(v, -1, 1, kNeeded);
+      });
   flags->Add(
       "input_size", &options->input_size,
       "Side of the network's square input in pixels, a multiple of 32; 0: the model config's.",

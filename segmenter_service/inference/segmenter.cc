@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "serving/exceptions.h"
+#include "serving/utf8.h"
 
 namespace segmenter {
 namespace {
@@ -164,8 +165,9 @@ absl::StatusOr<EmbedAnswer> Segmenter::FindCached(std::shared_ptr<const ServedMo
   EmbedAnswer answer;
   EmbedOutcome outcome = embedder_.Find(KeyOf(*model, image_id), model->network->spec());
   if (!outcome.cached) {
-    return absl::NotFoundError(
-        absl::StrCat("image_id '", image_id, "' is unknown or was evicted: send the image"));
+    return absl::NotFoundError(absl::StrCat("image_id '",
+                                            std::string(serving::Utf8Prefix(image_id, 100)),
+                                            "' is unknown or was evicted: send the image"));
   }
   Count(outcome);
   answer.embedding = std::move(outcome.embedding);

@@ -100,6 +100,16 @@ def test_a_model_service_without_its_volume_says_so_and_never_opens_its_ports(na
     assert not any("listening" in line for line in lines)
 
 
+@pytest.mark.parametrize("flag", ["--nms_iou_threshold=-0.5", "--nms_iou_threshold=nan", "--score_threshold=1.5",
+                                  "--input_size=33", "--max_detections=-1"])
+def test_a_detectors_number_out_of_its_range_is_refused_by_name(flag):
+    code, lines = Service("duet-detector", "--port=0", "--metrics_port=0", f"--checkpoint={CHECKPOINT['duet-detector']}",
+                          flag).last_words()
+
+    assert code == 2
+    assert flag.split("=")[0] in lines[-1] and "must be" in lines[-1]
+
+
 @pytest.mark.parametrize("flags, named", [
     (["--tls_certificate=/etc/tls/tls.crt", "--tls_key=/etc/tls/tls.key"], "/etc/tls/tls.crt"),
     (["--tls_certificate=/etc/tls/tls.crt"], "--tls_key"),

@@ -45,6 +45,10 @@ bool Replica::IsDown() const {
   return channel->GetState(/*try_to_connect=*/true) == GRPC_CHANNEL_TRANSIENT_FAILURE;
 }
 
+void Replica::ConnectSoon() const {
+  grpc::experimental::ChannelResetConnectionBackoff(channel.get());
+}
+
 std::string Replica::version() const {
   const std::lock_guard lock(mutex_);
   return version_;

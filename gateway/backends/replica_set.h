@@ -32,6 +32,8 @@ struct Replica {
 
   // The last attempt to connect failed and the next one isn't due.
   bool IsDown() const;
+  // Makes the next attempt to connect due now.
+  void ConnectSoon() const;
 
   // The version of the model that it serves, as last heard; "" if it isn't known. Any thread.
   std::string version() const;

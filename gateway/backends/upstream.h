@@ -214,6 +214,11 @@ boost::asio::awaitable<absl::StatusOr<Response>> Upstream::Call(std::string meth
       co_return VersionIsGone(version);
     }
     if (!MayRepeat(status, round, options)) co_return ToStatus(status, address);
+    // A replica that has just come back is found out during the pause; by itself the channel may
+    // wait for longer than all the rounds take.
+    for (const auto& replica : candidates) {
+      if (replica->IsDown()) replica->ConnectSoon();
+    }
     co_await Pause(round, options);
     if (other_version && HasMovedFrom(version)) co_return VersionIsGone(version);
   }

@@ -78,40 +78,67 @@ class Models {
   std::map<std::string, Model> heard_;  // since the last announcement, by version
 };
 
-class GrpcDetector final : public DetectorClient {
+// What both clients have in common: the replicas, and the model to ask them for.
+template <typename Interface, typename Model>
+class GrpcClient : public Interface {
  public:
-  explicit GrpcDetector(std::unique_ptr<ReplicaSet> replicas)
-      : upstream_("detector", std::move(replicas)) {}
+  GrpcClient(std::string service, std::unique_ptr<ReplicaSet> replicas)
+      : upstream_(std::move(service), std::move(replicas)) {}
 
   void Start(asio::any_io_executor strand) {
     asio::co_spawn(strand,
                    upstream_.KeepFresh(
                        strand,
                        [this](std::shared_ptr<Replica> replica, CallOptions options) {
-                         return Ask(std::move(replica), std::move(options));
+                         return Hear(std::move(replica), std::move(options));
                        },
                        [this](const std::string& version) { models_.Announce(version); }),
                    asio::detached);
   }
+
+  std::shared_ptr<const Model> model() const final { return models_.announced(); }
+  BackendHealth health() const final { return upstream_.health(); }
+
+ protected:
+  // Asks the replica for its model.
+  virtual awaitable<absl::StatusOr<Model>> Ask(std::shared_ptr<Replica> replica,
+                                               CallOptions options) = 0;
+
+  Upstream& upstream() { return upstream_; }
+
+ private:
+  awaitable<absl::StatusOr<std::string>> Hear(std::shared_ptr<Replica> replica,
+                                              CallOptions options) {
+    auto asking = Ask(std::move(replica), std::move(options));
+    auto model = co_await std::move(asking);
+    if (!model.ok()) co_return model.status();
+    co_return models_.Heard(*std::move(model));
+  }
+
+  Models<Model> models_;
+  Upstream upstream_;  // last: its calls end before the rest goes
+};
+
+class GrpcDetector final : public GrpcClient<DetectorClient, DetectorModel> {
+ public:
+  explicit GrpcDetector(std::unique_ptr<ReplicaSet> replicas)
+      : GrpcClient("detector", std::move(replicas)) {}
 
   awaitable<absl::StatusOr<detector::DetectResponse>> Detect(ImageRef image,
                                                              detector::DetectRequest request,
                                                              CallOptions options) override {
     request.set_background(options.patient);
     SetModel(options, request);
-    return upstream_.Call<detector::DetectResponse>(
+    return upstream().Call<detector::DetectResponse>(
         "/duet.detector.v1.Detector/Detect",
         Serialize(request, detector::DetectRequest::kImageFieldNumber, image), /*key=*/"",
         /*has_image=*/false, std::move(options));
   }
 
-  std::shared_ptr<const DetectorModel> model() const override { return models_.announced(); }
-  BackendHealth health() const override { return upstream_.health(); }
-
  private:
-  awaitable<absl::StatusOr<std::string>> Ask(std::shared_ptr<Replica> replica,
-                                             CallOptions options) {
-    auto pending = upstream_.CallOne<detector::GetModelResponse>(
+  awaitable<absl::StatusOr<DetectorModel>> Ask(std::shared_ptr<Replica> replica,
+                                               CallOptions options) override {
+    auto pending = upstream().caller().Call<detector::GetModelResponse>(
         std::move(replica), "/duet.detector.v1.Detector/GetModel",
         Serialize(detector::GetModelRequest()), std::move(options));
     auto answer = co_await std::move(pending);
@@ -120,28 +147,14 @@ class GrpcDetector final : public DetectorClient {
                         .version = answer->model().version(),
                         .has_masks = answer->has_masks()};
     model.classes.assign(answer->classes().begin(), answer->classes().end());
-    co_return models_.Heard(std::move(model));
+    co_return model;
   }
-
-  Models<DetectorModel> models_;
-  Upstream upstream_;  // last: its calls end before the rest goes
 };
 
-class GrpcSegmenter final : public SegmenterClient {
+class GrpcSegmenter final : public GrpcClient<SegmenterClient, SegmenterModel> {
  public:
   explicit GrpcSegmenter(std::unique_ptr<ReplicaSet> replicas)
-      : upstream_("segmenter", std::move(replicas)) {}
-
-  void Start(asio::any_io_executor strand) {
-    asio::co_spawn(strand,
-                   upstream_.KeepFresh(
-                       strand,
-                       [this](std::shared_ptr<Replica> replica, CallOptions options) {
-                         return Ask(std::move(replica), std::move(options));
-                       },
-                       [this](const std::string& version) { models_.Announce(version); }),
-                   asio::detached);
-  }
+      : GrpcClient("segmenter", std::move(replicas)) {}
 
   awaitable<absl::StatusOr<segmenter::EmbedResponse>> Embed(ImageRef image,
                                                             segmenter::EmbedRank rank,
@@ -149,7 +162,7 @@ class GrpcSegmenter final : public SegmenterClient {
     segmenter::EmbedRequest request;
     request.set_rank(rank);
     SetModel(options, request);
-    return upstream_.Call<segmenter::EmbedResponse>(
+    return upstream().Call<segmenter::EmbedResponse>(
         "/duet.segmenter.v1.Segmenter/Embed",
         Serialize(request, segmenter::EmbedRequest::kImageFieldNumber, image), image.id,
         /*has_image=*/true, std::move(options));
@@ -162,35 +175,29 @@ class GrpcSegmenter final : public SegmenterClient {
     request.set_image_id(image.id);
     request.set_background(options.patient);
     SetModel(options, request);
-    auto by_id = upstream_.Call<segmenter::SegmentResponse>(method, Serialize(request), image.id,
-                                                            /*has_image=*/false, options);
+    auto by_id = upstream().Call<segmenter::SegmentResponse>(method, Serialize(request), image.id,
+                                                             /*has_image=*/false, options);
     auto answer = co_await std::move(by_id);
     if (answer.status().code() != absl::StatusCode::kNotFound) co_return answer;
     request.clear_image_id();
-    auto with_image = upstream_.Call<segmenter::SegmentResponse>(
+    auto with_image = upstream().Call<segmenter::SegmentResponse>(
         method, Serialize(request, segmenter::SegmentRequest::kImageFieldNumber, image), image.id,
         /*has_image=*/true, options);
     co_return co_await std::move(with_image);
   }
 
-  std::shared_ptr<const SegmenterModel> model() const override { return models_.announced(); }
-  BackendHealth health() const override { return upstream_.health(); }
-
  private:
-  awaitable<absl::StatusOr<std::string>> Ask(std::shared_ptr<Replica> replica,
-                                             CallOptions options) {
-    auto pending = upstream_.CallOne<segmenter::GetModelResponse>(
+  awaitable<absl::StatusOr<SegmenterModel>> Ask(std::shared_ptr<Replica> replica,
+                                                CallOptions options) override {
+    auto pending = upstream().caller().Call<segmenter::GetModelResponse>(
         std::move(replica), "/duet.segmenter.v1.Segmenter/GetModel",
         Serialize(segmenter::GetModelRequest()), std::move(options));
     auto answer = co_await std::move(pending);
     if (!answer.ok()) co_return answer.status();
-    co_return models_.Heard({.name = answer->model().name(),
+    co_return SegmenterModel{.name = answer->model().name(),
                              .version = answer->model().version(),
-                             .low_res_size = static_cast<int>(answer->low_res_size())});
+                             .low_res_size = static_cast<int>(answer->low_res_size())};
   }
-
-  Models<SegmenterModel> models_;
-  Upstream upstream_;  // last: its calls end before the rest goes
 };
 
 template <typename Client, typename Interface>

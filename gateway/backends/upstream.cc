@@ -118,12 +118,6 @@ ReplicaSet::Replicas Upstream::Candidates(const std::string& key, const CallOpti
   return candidates;
 }
 
-void Upstream::Prepare(grpc::ClientContext& context, const CallOptions& options) {
-  context.set_deadline(options.deadline);
-  if (!options.request_id.empty()) context.AddMetadata("x-request-id", options.request_id);
-  if (!options.traceparent.empty()) context.AddMetadata("traceparent", options.traceparent);
-}
-
 asio::awaitable<void> Upstream::Diagnose(Looked& looked) {
   const Replica& replica = *looked.away;
   std::string found;

@@ -14,15 +14,11 @@
 #define DUET_GATEWAY_BACKENDS_UPSTREAM_H_
 
 #include <absl/status/statusor.h>
-#include <grpcpp/generic/generic_stub.h>
-#include <grpcpp/impl/codegen/proto_utils.h>  // how gRPC reads and writes protobuf
-#include <grpcpp/support/async_unary_call.h>
+#include <grpcpp/support/byte_buffer.h>
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/this_coro.hpp>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -30,10 +26,9 @@
 #include <utility>
 
 #include "gateway/backends/client.h"
-#include "gateway/backends/completion_thread.h"
 #include "gateway/backends/detours.h"
-#include "gateway/backends/grpc_call.h"
 #include "gateway/backends/replica_set.h"
+#include "gateway/backends/unary_caller.h"
 
 namespace gateway::backends {
 
@@ -53,12 +48,8 @@ class Upstream {
                                                         grpc::ByteBuffer request, std::string key,
                                                         bool has_image, CallOptions options);
 
-  // One call to one replica, and no other. Errors are the service's, but for CANCELLED (above).
-  template <typename Response>
-  boost::asio::awaitable<absl::StatusOr<Response>> CallOne(std::shared_ptr<Replica> replica,
-                                                           std::string method,
-                                                           grpc::ByteBuffer request,
-                                                           CallOptions options);
+  // For a call to one replica, and no other.
+  UnaryCaller& caller() { return caller_; }
 
   // Asks a replica for its model and says the version. Those that are asked at once run on one
   // strand.
@@ -91,30 +82,10 @@ class Upstream {
   // Asks all replicas, sets their versions, and chooses.
   boost::asio::awaitable<Looked> Look(
       const Ask& ask, const std::function<void(const std::string& version)>& announce);
-  static void Prepare(grpc::ClientContext& context, const CallOptions& options);
   // Says what is wrong with TLS instead, if that is why the replica isn't connected.
   boost::asio::awaitable<void> Diagnose(Looked& looked);
   // Takes down the outcome of a look, and logs it if it is news.
   void Note(const Looked& looked);
-
-  // The end of a call: what gRPC writes its outcome into, and who wants to know.
-  template <typename Response, typename Done>
-  struct Ending final : CompletionThread::Operation {
-    Ending(std::shared_ptr<Replica> replica, Done done)
-        : replica(std::move(replica)), done(std::move(done)) {}
-    void Complete() override {
-      const std::unique_ptr<Ending> self(this);
-      --replica->in_flight;
-      reader.reset();
-      replica.reset();  // `done` is the last that may keep the channel
-      done(std::move(status));
-    }
-
-    std::shared_ptr<Replica> replica;
-    Done done;
-    std::unique_ptr<grpc::ClientAsyncResponseReader<Response>> reader;
-    grpc::Status status;
-  };
 
   const std::string service_;
   const std::unique_ptr<ReplicaSet> replicas_;
@@ -129,41 +100,8 @@ class Upstream {
   std::shared_ptr<boost::asio::steady_timer> until_next_look_;
   bool look_again_ = false;  // guarded by mutex_
   Detours detours_;
-  CompletionThread completions_;
-  CallTracker tracker_;  // last: goes first
+  UnaryCaller caller_;  // last: goes first
 };
-
-template <typename Response>
-boost::asio::awaitable<absl::StatusOr<Response>> Upstream::CallOne(std::shared_ptr<Replica> replica,
-                                                                   std::string method,
-                                                                   grpc::ByteBuffer request,
-                                                                   CallOptions options) {
-  using OneCall = GrpcCall<Response>;
-  auto call = std::make_shared<OneCall>();
-  call->request = std::move(request);
-  Prepare(call->context, options);
-  ++replica->in_flight;
-  auto start = [this, method, replica](OneCall& one, auto done) {
-    using Done = decltype(done);
-    grpc::TemplatedGenericStub<grpc::ByteBuffer, Response> stub(replica->channel);
-    auto ending = std::make_unique<Ending<Response, Done>>(replica, std::move(done));
-    ending->reader =
-        stub.PrepareUnaryCall(&one.context, method, one.request, &completions_.queue());
-    ending->reader->StartCall();
-    auto* const tag = ending.release();
-    tag->reader->Finish(&one.response, &tag->status, tag);
-  };
-  auto pending = AwaitCall(tracker_, call, std::move(start));
-  const grpc::Status status = co_await std::move(pending);
-  if (status.ok()) co_return std::move(call->response);
-  const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
-  if (status.error_code() == grpc::StatusCode::CANCELLED &&
-      cancellation.cancelled() == boost::asio::cancellation_type::none) {
-    co_return absl::UnavailableError("it ended the call");
-  }
-  co_return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
-                         status.error_message());
-}
 
 template <typename Response>
 boost::asio::awaitable<absl::StatusOr<Response>> Upstream::Call(std::string method,
@@ -183,7 +121,7 @@ boost::asio::awaitable<absl::StatusOr<Response>> Upstream::Call(std::string meth
       const bool detour = has_image && replica->address != home;
       // From now on, since others may ask about the picture while it is encoded.
       if (detour) detours_.Put(key, replica->address);
-      auto calling = CallOne<Response>(replica, method, request, options);  // shares the slices
+      auto calling = caller_.Call<Response>(replica, method, request, options);  // shares slices
       auto answer = co_await std::move(calling);
       if (answer.ok()) {
         replica->set_version(answer->model_version());

@@ -19,8 +19,7 @@
 
 #include "gateway/handlers/route_policy.h"
 #include "serving/secret.h"
-#include "tests/integration/gateway/fake_services.h"
-#include "tests/integration/gateway/harness.h"
+#include "tests/integration/gateway/gateway_test.h"
 
 namespace gateway::testing {
 namespace {
@@ -42,16 +41,8 @@ std::string Name(const RoutePolicy& policy) {
          std::string(policy.pattern);
 }
 
-class AdmissionTest : public ::testing::Test {
+class AdmissionTest : public GatewayTest {
  protected:
-  Harness& Start(HarnessOptions options = {}) {
-    options.detector = services_.address();
-    options.segmenter = services_.address();
-    harness_ = std::make_unique<Harness>(std::move(options));
-    harness_->AwaitModels();
-    return *harness_;
-  }
-
   Reply Send(const RoutePolicy& policy, const std::string& body, const Headers& headers) {
     return harness_->Send(std::string(boost::beast::http::to_string(policy.method)),
                           std::string(policy.pattern), body, headers);
@@ -68,9 +59,6 @@ class AdmissionTest : public ::testing::Test {
     boost::asio::read_until(socket, boost::asio::dynamic_buffer(answer), "\r\n", ignored);
     return answer;
   }
-
-  FakeServices services_;
-  std::unique_ptr<Harness> harness_;
 };
 
 TEST_F(AdmissionTest, EveryRouteHasOneRow) {

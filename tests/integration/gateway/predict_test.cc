@@ -8,8 +8,7 @@
 #include <future>
 #include <thread>
 
-#include "tests/integration/gateway/fake_services.h"
-#include "tests/integration/gateway/harness.h"
+#include "tests/integration/gateway/gateway_test.h"
 
 namespace gateway::testing {
 namespace {
@@ -36,18 +35,8 @@ const grpc::Status kAway(grpc::StatusCode::UNAVAILABLE, "draining");
 
 std::string Text(const json::value& value) { return std::string(value.as_string()); }
 
-class PredictTest : public ::testing::Test {
+class PredictTest : public GatewayTest {
  protected:
-  Harness& Start(HarnessOptions options = {}) {
-    options.detector = services_.address();
-    options.segmenter = services_.address();
-    harness_ = std::make_unique<Harness>(std::move(options));
-    harness_->AwaitModels();
-    return *harness_;
-  }
-
-  FakeServices services_;
-  std::unique_ptr<Harness> harness_;
   const std::string picture_ = PngDataUri(320, 240);
 };
 

@@ -5,8 +5,7 @@
 
 #include <thread>
 
-#include "tests/integration/gateway/fake_services.h"
-#include "tests/integration/gateway/harness.h"
+#include "tests/integration/gateway/gateway_test.h"
 
 namespace gateway::testing {
 namespace {
@@ -15,25 +14,14 @@ namespace json = boost::json;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-class StatusTest : public ::testing::Test {
+class StatusTest : public GatewayTest {
  protected:
-  Harness& Start(HarnessOptions options = {}) {
-    options.detector = services_.address();
-    options.segmenter = services_.address();
-    harness_ = std::make_unique<Harness>(std::move(options));
-    harness_->AwaitModels();
-    return *harness_;
-  }
-
   // A request is counted after its answer, so what it counts may be late.
   static std::string MetricsWith(Harness& gateway, const std::string& line) {
     std::string text;
     while (text.find(line) == std::string::npos) text = gateway.Get("/metrics").body;
     return text;
   }
-
-  FakeServices services_;
-  std::unique_ptr<Harness> harness_;
 };
 
 TEST_F(StatusTest, TheRootTellsModelsAndUptime) {

@@ -8,8 +8,7 @@
 #include <thread>
 
 #include "tests/integration/gateway/fake_label_studio.h"
-#include "tests/integration/gateway/fake_services.h"
-#include "tests/integration/gateway/harness.h"
+#include "tests/integration/gateway/gateway_test.h"
 #include "tests/testing/log_capture.h"
 #include "tests/testing/temp_dir.h"
 
@@ -67,15 +66,8 @@ std::shared_ptr<const serving::Secret> Token(const std::string& value) {
   return std::make_shared<serving::Secret>(value);
 }
 
-class TrustTest : public ::testing::Test {
+class TrustTest : public GatewayTest {
  protected:
-  Harness& Start(HarnessOptions options = {}) {
-    options.detector = services_.address();
-    options.segmenter = services_.address();
-    harness_ = std::make_unique<Harness>(std::move(options));
-    harness_->AwaitModels();
-    return *harness_;
-  }
   // The operator named `url`, with the token "operators".
   Harness& StartNamed(const std::string& url, std::vector<std::string> aliases = {}) {
     HarnessOptions options;
@@ -99,9 +91,7 @@ class TrustTest : public ::testing::Test {
     return harness_->Post("/predict", body);
   }
 
-  FakeServices services_;
   Pictures inner_;  // at a private address, as all servers of a test are
-  std::unique_ptr<Harness> harness_;
 };
 
 // ---- What an unauthenticated /setup teaches.

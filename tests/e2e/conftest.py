@@ -7,11 +7,13 @@ import socket
 import subprocess
 
 import pytest
+import requests
 
 import scenes as scene_files
 from duet_command import DUET, ROOT
 from label_studio import LabelStudio
 from recorder import Recorder
+from service import Service, wait_until
 
 # Other weights than the demo's, to try the harness with.
 DETECTOR = os.environ.get("E2E_DETECTOR_CHECKPOINT", str(ROOT / "models/demo/rtmdet-demo.pth"))
@@ -96,6 +98,25 @@ def duet(tmp_path_factory):
 def studio(duet):
     token = (duet.state / "label-studio" / "token").read_text()
     return LabelStudio(f"http://127.0.0.1:{duet.label_studio_port}", token)
+
+
+@pytest.fixture
+def start_gateway(duet):
+    """Starts a gateway with more flags, and the session's models behind it. Returns its address."""
+    started = []
+    options = dict(option.lstrip("-").split("=", 1) for option in duet.options)
+
+    def start(*flags, environment=None):
+        service = Service("duet-gateway", "--port=0", f"--detector=127.0.0.1:{options['detector-port']}",
+                          f"--segmenter=127.0.0.1:{options['segmenter-port']}", *flags, environment=environment)
+        started.append(service)
+        url = f"http://127.0.0.1:{service.ready()}"
+        wait_until(lambda: requests.get(f"{url}/readyz", timeout=5).ok)
+        return url
+
+    yield start
+    for service in started:
+        service.kill()
 
 
 @pytest.fixture

@@ -14,25 +14,6 @@ from test_storages import NAME, assert_all_found, local_files, predict, project,
 
 
 @pytest.fixture
-def gateway(duet):
-    """Starts a gateway with more flags, and the session's models behind it. Returns its address."""
-    started = []
-    options = dict(option.lstrip("-").split("=", 1) for option in duet.options)
-
-    def start(*flags):
-        service = Service("duet-gateway", "--port=0", f"--detector=127.0.0.1:{options['detector-port']}",
-                          f"--segmenter=127.0.0.1:{options['segmenter-port']}", *flags)
-        started.append(service)
-        url = f"http://127.0.0.1:{service.ready()}"
-        wait_until(lambda: requests.get(f"{url}/readyz", timeout=5).ok)
-        return url
-
-    yield start
-    for service in started:
-        service.kill()
-
-
-@pytest.fixture
 def token_file(studio, tmp_path):
     file = tmp_path / "token"
     file.write_text(studio.token + "\n")
@@ -44,18 +25,20 @@ def other_name(studio):
     return studio.url.replace("127.0.0.1", "localhost")
 
 
-def test_synced_local_files_come_although_label_studio_has_another_name(gateway, studio, project, local_files, token_file):
+def test_synced_local_files_come_although_label_studio_has_another_name(
+        start_gateway, studio, project, local_files, token_file):
     (task,) = [studio.call("GET", f"/api/tasks/{task}") for task in project.task_ids()]
     assert task["data"]["image"].startswith(studio.url + "/data/local-files/"), "the test is about an absolute URL"
 
-    assert_all_found(predict(project, gateway(f"--label_studio_url={other_name(studio)}",
-                                              f"--label_studio_api_key_file={token_file}")))
+    assert_all_found(predict(project, start_gateway(f"--label_studio_url={other_name(studio)}",
+                                                    f"--label_studio_api_key_file={token_file}")))
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_before_any_setup_the_other_name_has_to_be_given(gateway, studio, project, local_files, labels, token_file, named):
-    url = gateway(f"--label_studio_url={other_name(studio)}", f"--label_studio_api_key_file={token_file}",
-                  *([f"--label_studio_alias={studio.url}"] if named else []))
+def test_before_any_setup_the_other_name_has_to_be_given(
+        start_gateway, studio, project, local_files, labels, token_file, named):
+    url = start_gateway(f"--label_studio_url={other_name(studio)}", f"--label_studio_api_key_file={token_file}",
+                        *([f"--label_studio_alias={studio.url}"] if named else []))
     (task,) = [studio.call("GET", f"/api/tasks/{task}") for task in project.task_ids()]
 
     answer = requests.post(f"{url}/predict", timeout=PATIENCE_S, json={
@@ -68,8 +51,8 @@ def test_before_any_setup_the_other_name_has_to_be_given(gateway, studio, projec
         assert not answer.ok and "private address" in answer.text
 
 
-def test_a_private_label_studio_that_only_setup_names_is_refused(gateway, project, local_files):
-    assert list(predict(project, gateway()).values()) == [[]]
+def test_a_private_label_studio_that_only_setup_names_is_refused(start_gateway, project, local_files):
+    assert list(predict(project, start_gateway()).values()) == [[]]
 
 
 PUBLIC = "http://labels.invalid/label-studio"
@@ -105,7 +88,8 @@ def below_a_path(duet, studio):
         log.close()
 
 
-def test_label_studio_below_a_path_is_asked_at_its_inner_address(gateway, below_a_path, duet, labels, scenes, token_file):
+def test_label_studio_below_a_path_is_asked_at_its_inner_address(
+        start_gateway, below_a_path, duet, labels, scenes, token_file):
     project = below_a_path.create_project("below a path", config(labels, "RectangleLabels"))
     try:
         folder = duet.state / "label-studio" / "files" / "below"
@@ -115,8 +99,8 @@ def test_label_studio_below_a_path_is_asked_at_its_inner_address(gateway, below_
         project.upload([scenes[1].file])
         images = [below_a_path.call("GET", f"/api/tasks/{task}")["data"]["image"] for task in project.task_ids()]
 
-        stored = predict(project, gateway(f"--label_studio_url={below_a_path.url}",
-                                          f"--label_studio_api_key_file={token_file}"))
+        stored = predict(project, start_gateway(f"--label_studio_url={below_a_path.url}",
+                                                f"--label_studio_api_key_file={token_file}"))
     finally:
         project.delete()
 

@@ -13,31 +13,19 @@ from moto.server import ThreadedMotoServer
 
 from label_configs import config
 from recorder import Recorder
-from service import Service, wait_until
 
 NAME = "a b.jpg"  # a space, for everyone who escapes too much or too little
 
 
 @pytest.fixture
-def gateway(duet, studio):
-    """Starts a gateway with more flags; the environment is given as keywords. Returns its address."""
-    started = []
-    options = dict(option.lstrip("-").split("=", 1) for option in duet.options)
-
+def gateway(start_gateway, studio):
+    """Starts a gateway for this Label Studio; further environment is given as keywords. Returns its address."""
     def start(*flags, token=studio.token, **variables):
         if token:
             variables["DUET_LABEL_STUDIO_API_KEY"] = token
-        service = Service("duet-gateway", "--port=0", f"--detector=127.0.0.1:{options['detector-port']}",
-                          f"--segmenter=127.0.0.1:{options['segmenter-port']}", f"--label_studio_url={studio.url}",
-                          *flags, environment=variables)
-        started.append(service)
-        url = f"http://127.0.0.1:{service.ready()}"
-        wait_until(lambda: requests.get(f"{url}/readyz", timeout=5).ok)
-        return url
+        return start_gateway(f"--label_studio_url={studio.url}", *flags, environment=variables)
 
-    yield start
-    for service in started:
-        service.kill()
+    return start
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@
 #include <set>
 #include <stdexcept>
 
+#include "serving/log.h"
+
 namespace serving {
 namespace {
 
@@ -50,8 +52,10 @@ FlagTable::Flag* FlagTable::Find(std::string_view name) {
 
 absl::Status FlagTable::Parse(int argc, const char* const* argv, const Environment& environment) {
   for (int i = 1; i < argc; ++i) {
-    if (std::string_view(argv[i]) == "--help") {
+    const std::string_view argument = argv[i];
+    if (argument == "--help" || argument == "--help=json") {
       help_requested_ = true;
+      json_requested_ = argument == "--help=json";
       return absl::OkStatus();
     }
   }
@@ -118,8 +122,23 @@ std::string FlagTable::Help() const {
     absl::StrAppend(&out, "  --", flag.name, flag.is_bool ? "" : "=VALUE", "  (", shown,
                     "; env: ", flag.variable, ")\n", Wrapped(flag.help, 6, 100));
   }
-  absl::StrAppend(&out, "  --help\n      Prints this and exits.\n");
+  absl::StrAppend(&out, "  --help\n      Prints this and exits; --help=json prints it as JSON.\n");
   return out;
+}
+
+std::string FlagTable::HelpAsJson() const {
+  std::vector<std::string> flags;
+  for (const Flag& flag : flags_) {
+    const LogFields fields = LogFields()
+                                 .Str("name", flag.name)
+                                 .Str("default", flag.default_text)
+                                 .Bool("required", flag.required)
+                                 .Str("variable", flag.variable)
+                                 .Str("help", flag.help);
+    flags.push_back(absl::StrCat("{", fields.text(), "}"));
+  }
+  return absl::StrCat("{", LogFields().Str("program", program_).Str("purpose", purpose_).text(),
+                      ",\"flags\":[", absl::StrJoin(flags, ","), "]}\n");
 }
 
 FlagCheck<int> InRange(int least, int most) {

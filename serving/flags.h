@@ -58,13 +58,21 @@ class FlagTable {
 
   // Fills the fields. InvalidArgument, in one line that names the flag or variable, what was found
   // and what is needed. `--name=value`, `--name value`, for bools `--name` and `--noname`. `--help`
-  // anywhere makes help_requested() true and the rest is not looked at.
+  // or `--help=json` anywhere makes help_requested() true and the rest is not looked at.
   absl::Status Parse(int argc, const char* const* argv, const Environment& environment);
 
   bool help_requested() const { return help_requested_; }
 
+  // What the help that was requested prints: Help() or HelpAsJson().
+  std::string RequestedHelp() const { return json_requested_ ? HelpAsJson() : Help(); }
+
   // What --help prints: every flag with its help, default and variable, in the order of Add.
   std::string Help() const;
+
+  // What --help=json prints, for programs. All values are strings, but for `required`:
+  //   {"program":"…","purpose":"…","flags":[{"name":"port","default":"8003",
+  //    "required":false,"variable":"DUET_PORT","help":"…"},…]}
+  std::string HelpAsJson() const;
 
   const std::string& program() const { return program_; }
 
@@ -87,6 +95,7 @@ class FlagTable {
   std::string purpose_;
   std::vector<Flag> flags_;
   bool help_requested_ = false;
+  bool json_requested_ = false;
 };
 
 // Checks for Add.

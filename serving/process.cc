@@ -158,7 +158,7 @@ int RunProcess(FlagTable& flags, int argc, char** argv, const ProcessOptions& op
     return 2;
   }
   if (flags.help_requested()) {
-    std::fputs(flags.Help().c_str(), stdout);
+    std::fputs(flags.RequestedHelp().c_str(), stdout);
     return 0;
   }
   // Debian's Abseil is built with its search for deadlocks, which takes a global lock for each of

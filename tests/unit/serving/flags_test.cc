@@ -121,7 +121,26 @@ TEST_F(FlagTableTest, HelpShowsFlagsDefaultsAndVariablesAndNothingElse) {
             "  --precision=VALUE  (default: fp32; env: DUET_PRECISION)\n"
             "      Arithmetic.\n"
             "  --help\n"
-            "      Prints this and exits.\n");
+            "      Prints this and exits; --help=json prints it as JSON.\n");
+  EXPECT_EQ(flags_.RequestedHelp(), flags_.Help());
+}
+
+TEST_F(FlagTableTest, HelpAsJsonSaysTheSame) {
+  FlagTable flags("duet-detector", "Finds \"objects\".");
+  flags.Required("checkpoint", &options_.checkpoint, "The weights.");
+  flags.Add("port", &options_.port, "gRPC port.");
+  const char* const arguments[] = {"duet-detector", "--nonsense", "--help=json"};
+
+  ASSERT_THAT(flags.Parse(3, arguments, [](const char*) { return nullptr; }), IsOk());
+
+  EXPECT_TRUE(flags.help_requested());
+  EXPECT_EQ(flags.RequestedHelp(),
+            R"({"program":"duet-detector","purpose":"Finds \"objects\".","flags":[)"
+            R"({"name":"checkpoint","default":"","required":true,"variable":"DUET_CHECKPOINT",)"
+            R"("help":"The weights."},)"
+            R"({"name":"port","default":"50051","required":false,"variable":"DUET_PORT",)"
+            R"("help":"gRPC port."}]})"
+            "\n");
 }
 
 TEST(FlagTableHelpTest, LongHelpIsWrappedAtAHundredColumns) {

@@ -35,19 +35,41 @@ std::string Wrapped(const std::string& text, int indent, int width) {
   return out;
 }
 
+std::string VariableOf(std::string_view name) {
+  return "DUET_" + absl::AsciiStrToUpper({name.data(), name.size()});
+}
+
 }  // namespace
 
 void FlagTable::AddFlag(Flag flag) {
   if (Find(flag.name) != nullptr) throw std::logic_error("flag added twice: --" + flag.name);
-  flag.variable = absl::StrCat("DUET_", absl::AsciiStrToUpper(flag.name));
+  flag.variable = VariableOf(flag.name);
   flags_.push_back(std::move(flag));
+}
+
+void FlagTable::Renamed(std::string_view former_name, std::string_view name) {
+  if (Find(former_name) != nullptr) {
+    throw std::logic_error("flag added twice: --" + std::string(former_name));
+  }
+  Flag* const flag = Find(name);
+  if (flag == nullptr) throw std::logic_error("unknown flag: --" + std::string(name));
+  flag->former_names.emplace_back(former_name);
 }
 
 FlagTable::Flag* FlagTable::Find(std::string_view name) {
   for (Flag& flag : flags_) {
-    if (flag.name == name) return &flag;
+    const auto& former = flag.former_names;
+    if (flag.name == name || std::find(former.begin(), former.end(), name) != former.end()) {
+      return &flag;
+    }
   }
   return nullptr;
+}
+
+absl::Status FlagTable::Set(const Flag& flag, const std::string& given, const std::string& text) {
+  const std::string why = flag.set(text);
+  if (why.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(given, "=", text, ": ", why));
 }
 
 absl::Status FlagTable::Parse(int argc, const char* const* argv, const Environment& environment) {
@@ -59,15 +81,23 @@ absl::Status FlagTable::Parse(int argc, const char* const* argv, const Environme
       return absl::OkStatus();
     }
   }
-  auto wrong = [](const std::string& where, const std::string& text, const std::string& why) {
-    return absl::InvalidArgumentError(absl::StrCat(where, "=", text, ": ", why));
+  warnings_.clear();
+  const auto warn = [this](const std::string& former, const std::string& now) {
+    warnings_.push_back(
+        absl::StrCat(former, " is now ", now, "; the next release won't know the former name"));
   };
   std::set<const Flag*> given;
-  for (Flag& flag : flags_) {
-    const char* text = environment(flag.variable.c_str());
-    if (text == nullptr || *text == '\0') continue;
-    if (std::string why = flag.set(text); !why.empty()) return wrong(flag.variable, text, why);
-    given.insert(&flag);
+  for (const Flag& flag : flags_) {
+    std::vector<std::string> variables;
+    for (const std::string& name : flag.former_names) variables.push_back(VariableOf(name));
+    variables.push_back(flag.variable);  // the last one counts
+    for (const std::string& variable : variables) {
+      const char* text = environment(variable.c_str());
+      if (text == nullptr || *text == '\0') continue;
+      if (absl::Status set = Set(flag, variable, text); !set.ok()) return set;
+      if (variable != flag.variable) warn(variable, flag.variable);
+      given.insert(&flag);
+    }
   }
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
@@ -81,12 +111,13 @@ absl::Status FlagTable::Parse(int argc, const char* const* argv, const Environme
           absl::StrCat("unexpected argument '", argument, "': flags look like --name=value"));
     }
     const std::size_t equals = argument.find('=');
-    const std::string name = argument.substr(2, equals == std::string::npos ? equals : equals - 2);
+    std::string name = argument.substr(2, equals == std::string::npos ? equals : equals - 2);
     Flag* flag = Find(name);
     std::string text;
     if (flag == nullptr && equals == std::string::npos && name.compare(0, 2, "no") == 0 &&
         Find(name.substr(2)) != nullptr && Find(name.substr(2))->is_bool) {
-      flag = Find(name.substr(2));
+      name = name.substr(2);
+      flag = Find(name);
       text = "false";
     } else if (flag == nullptr) {
       return absl::InvalidArgumentError(absl::StrCat("unknown flag --", name, " (see --help)"));
@@ -99,9 +130,9 @@ absl::Status FlagTable::Parse(int argc, const char* const* argv, const Environme
     } else {
       return absl::InvalidArgumentError(absl::StrCat("--", name, " needs a value"));
     }
-    if (std::string why = flag->set(text); !why.empty()) {
-      return wrong(absl::StrCat("--", flag->name), text, why);
-    }
+    const std::string spelled = absl::StrCat("--", name);
+    if (absl::Status set = Set(*flag, spelled, text); !set.ok()) return set;
+    if (name != flag->name) warn(spelled, absl::StrCat("--", flag->name));
     given.insert(flag);
   }
   for (const Flag& flag : flags_) {
@@ -135,7 +166,11 @@ std::string FlagTable::HelpAsJson() const {
                                  .Bool("required", flag.required)
                                  .Str("variable", flag.variable)
                                  .Str("help", flag.help);
-    flags.push_back(absl::StrCat("{", fields.text(), "}"));
+    const std::string former = flag.former_names.empty()
+                                   ? ""
+                                   : absl::StrCat(",\"former_names\":[\"",
+                                                  absl::StrJoin(flag.former_names, "\",\""), "\"]");
+    flags.push_back(absl::StrCat("{", fields.text(), former, "}"));
   }
   return absl::StrCat("{", LogFields().Str("program", program_).Str("purpose", purpose_).text(),
                       ",\"flags\":[", absl::StrJoin(flags, ","), "]}\n");

@@ -56,6 +56,12 @@ class FlagTable {
     flags_.back().required = true;
   }
 
+  // Takes `former_name` as another spelling of the flag `name`, on the command line and as a
+  // variable, for the release after a renaming. A name that is given both ways has the value of the
+  // new spelling, unless the command line gives the old one. Help doesn't show it, but the JSON
+  // does. REQUIRES: `name` was added, `former_name` is new.
+  void Renamed(std::string_view former_name, std::string_view name);
+
   // Fills the fields. InvalidArgument, in one line that names the flag or variable, what was found
   // and what is needed. `--name=value`, `--name value`, for bools `--name` and `--noname`. `--help`
   // or `--help=json` anywhere makes help_requested() true and the rest is not looked at.
@@ -63,15 +69,19 @@ class FlagTable {
 
   bool help_requested() const { return help_requested_; }
 
+  // After Parse: one sentence for each former name that was used.
+  const std::vector<std::string>& warnings() const { return warnings_; }
+
   // What the help that was requested prints: Help() or HelpAsJson().
   std::string RequestedHelp() const { return json_requested_ ? HelpAsJson() : Help(); }
 
   // What --help prints: every flag with its help, default and variable, in the order of Add.
   std::string Help() const;
 
-  // What --help=json prints, for programs. All values are strings, but for `required`:
+  // What --help=json prints, for programs. All values are strings, but for `required`, and for
+  // `former_names`, which only renamed flags have:
   //   {"program":"…","purpose":"…","flags":[{"name":"port","default":"8003",
-  //    "required":false,"variable":"DUET_PORT","help":"…"},…]}
+  //    "required":false,"variable":"DUET_PORT","help":"…"},…,{…,"former_names":["…"]}]}
   std::string HelpAsJson() const;
 
   const std::string& program() const { return program_; }
@@ -80,6 +90,7 @@ class FlagTable {
   struct Flag {
     std::string name;
     std::string variable;  // DUET_<NAME>
+    std::vector<std::string> former_names;
     std::string help;
     std::string default_text;
     bool is_bool = false;
@@ -89,11 +100,15 @@ class FlagTable {
   };
 
   void AddFlag(Flag flag);
+  // By its name or a former one; null if there is none.
   Flag* Find(std::string_view name);
+  // What is wrong with `text`, or OK. `given`: how the flag was spelled, "--port" or "DUET_PORT".
+  static absl::Status Set(const Flag& flag, const std::string& given, const std::string& text);
 
   std::string program_;
   std::string purpose_;
   std::vector<Flag> flags_;
+  std::vector<std::string> warnings_;
   bool help_requested_ = false;
   bool json_requested_ = false;
 };

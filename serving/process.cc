@@ -166,6 +166,9 @@ int RunProcess(FlagTable& flags, int argc, char** argv, const ProcessOptions& op
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   SetLogLevel(options.log_level);
   RouteCerrToLog();
+  for (const std::string& warning : flags.warnings()) {
+    LogLine("flag.renamed", LogLevel::kWarning).Str("warning", warning);
+  }
   signal(SIGPIPE, SIG_IGN);
   RaiseDescriptorLimit();
   Process process(options, Clock::Real());

@@ -101,7 +101,7 @@ class Process {
   int stops_ = 0;
 };
 
-// Parses flags, raises the limit of file descriptors (serving/descriptors.h), turns SIGTERM and
+// Parses flags (a former name is a "flag.renamed" warning), raises the limit of file descriptors (serving/descriptors.h), turns SIGTERM and
 // SIGINT into Stop (all threads started by `body` have them blocked), runs `body` and returns
 // main's exit code: 0 after a drain or --help, 1 with one "startup.failed" line if `body` fails, 2
 // with one plain line for a bad flag. A signal before Serve ends the process at once (exit 0):

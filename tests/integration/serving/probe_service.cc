@@ -41,6 +41,7 @@ int main(int argc, char** argv) {
   serving::FlagTable flags("probe", "Does nothing, properly.");
   flags.Add("fail", &options.fail,
             "Fail at start-up with this message; 'throw': with an exception.");
+  flags.Renamed("die", "fail");
   serving::AddFlags(&options.server, &flags);
   serving::AddFlags(&options.process, &flags);
   return serving::RunProcess(

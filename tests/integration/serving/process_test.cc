@@ -102,6 +102,14 @@ TEST(ProcessEndToEndTest, TheEnvironmentIsReadWhereAFlagIsMissing) {
   EXPECT_THAT(probe.err(), HasSubstr("from the environment"));
 }
 
+TEST(ProcessEndToEndTest, AFormerNameOfAFlagIsAWarning) {
+  Subprocess probe(Command({"--die=now"}));
+  EXPECT_EQ(probe.Wait(), 1);
+  EXPECT_EQ(CountLines(probe.err()), 2) << probe.err();
+  EXPECT_THAT(probe.err(), AllOf(HasSubstr("\"level\":\"warning\",\"event\":\"flag.renamed\""),
+                                 HasSubstr("--die is now --fail"), HasSubstr("\"now\"")));
+}
+
 class StopSignalTest : public testing::TestWithParam<int> {};
 
 TEST_P(StopSignalTest, DrainsAndExitsWithZero) {

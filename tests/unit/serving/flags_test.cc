@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <map>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -141,6 +142,68 @@ TEST_F(FlagTableTest, HelpAsJsonSaysTheSame) {
             R"({"name":"port","default":"50051","required":false,"variable":"DUET_PORT",)"
             R"("help":"gRPC port."}]})"
             "\n");
+}
+
+class RenamedFlagTest : public FlagTableTest {
+ protected:
+  RenamedFlagTest() {
+    flags_.Renamed("grpc_port", "port");
+    flags_.Renamed("allow_reload", "reload");
+    environment_ = {{"DUET_CHECKPOINT", "a.pth"}};
+  }
+};
+
+TEST_F(RenamedFlagTest, TheFormerNameWorksWithAWarning) {
+  ASSERT_THAT(Parse({"--grpc_port=7", "--allow_reload"}), IsOk());
+  EXPECT_EQ(options_.port, 7);
+  EXPECT_TRUE(options_.reload);
+  EXPECT_THAT(
+      flags_.warnings(),
+      ElementsAre("--grpc_port is now --port; the next release won't know the former name",
+                  "--allow_reload is now --reload; the next release won't know the former name"));
+
+  ASSERT_THAT(Parse({"--noallow_reload"}), IsOk());
+  EXPECT_FALSE(options_.reload);
+  EXPECT_THAT(flags_.warnings(), ElementsAre(HasSubstr("--allow_reload is now --reload")));
+}
+
+TEST_F(RenamedFlagTest, SoDoesTheFormerVariableUnlessTheNewOneIsSet) {
+  environment_["DUET_GRPC_PORT"] = "7";
+  ASSERT_THAT(Parse({}), IsOk());
+  EXPECT_EQ(options_.port, 7);
+  EXPECT_THAT(flags_.warnings(), ElementsAre(HasSubstr("DUET_GRPC_PORT is now DUET_PORT")));
+
+  environment_["DUET_PORT"] = "8";
+  ASSERT_THAT(Parse({}), IsOk());
+  EXPECT_EQ(options_.port, 8);
+  ASSERT_THAT(Parse({"--grpc_port=9"}), IsOk());
+  EXPECT_EQ(options_.port, 9) << "the command line wins over the environment";
+}
+
+TEST_F(RenamedFlagTest, TheNewNameGivesNoWarning) {
+  ASSERT_THAT(Parse({"--port=7"}), IsOk());
+  EXPECT_THAT(flags_.warnings(), testing::IsEmpty());
+}
+
+TEST_F(RenamedFlagTest, ABadValueIsToldUnderTheNameThatWasGiven) {
+  EXPECT_THAT(Parse({"--grpc_port=x"}), StatusIs(absl::StatusCode::kInvalidArgument,
+                                                 "--grpc_port=x: must be a whole number"));
+  environment_["DUET_GRPC_PORT"] = "x";
+  EXPECT_THAT(Parse({}), StatusIs(absl::StatusCode::kInvalidArgument,
+                                  "DUET_GRPC_PORT=x: must be a whole number"));
+}
+
+TEST_F(RenamedFlagTest, OnlyTheJsonKnowsTheFormerName) {
+  EXPECT_THAT(flags_.Help(), testing::Not(HasSubstr("grpc_port")));
+  EXPECT_THAT(flags_.HelpAsJson(),
+              HasSubstr(R"("help":"gRPC port.","former_names":["grpc_port"]})"));
+}
+
+TEST_F(RenamedFlagTest, WhatClashesIsAnErrorOfTheProgram) {
+  EXPECT_THROW(flags_.Renamed("hosts", "port"), std::logic_error);
+  EXPECT_THROW(flags_.Renamed("old", "none"), std::logic_error);
+  int value = 0;
+  EXPECT_THROW(flags_.Add("grpc_port", &value, "Taken."), std::logic_error);
 }
 
 TEST(FlagTableHelpTest, LongHelpIsWrappedAtAHundredColumns) {

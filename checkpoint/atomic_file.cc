@@ -9,9 +9,11 @@
 #include <cstdio>
 #include <utility>
 
-#include "checkpoint/str_cat.h"
+#include "text/str_cat.h"
 
 namespace checkpoint {
+
+using text::StrCat;
 
 absl::StatusOr<AtomicFile> AtomicFile::Create(const std::string& path) {
   // A name that nobody uses: a process that died before its rename may have left one with our id.

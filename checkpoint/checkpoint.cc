@@ -10,11 +10,13 @@
 #include "checkpoint/mapped_file.h"
 #include "checkpoint/pth_reader.h"
 #include "checkpoint/safetensors_reader.h"
-#include "checkpoint/str_cat.h"
 #include "checkpoint/zip_reader.h"
+#include "text/str_cat.h"
 
 namespace checkpoint {
 namespace {
+
+using text::StrCat;
 
 struct Format {
   const char* name;

@@ -1,10 +1,6 @@
 #include "checkpoint/content_hash.h"
 
-#include <absl/strings/escaping.h>
-#include <openssl/sha.h>
-
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <cstddef>
 #include <map>
@@ -12,26 +8,16 @@
 #include <utility>
 #include <vector>
 
-#include "checkpoint/str_cat.h"
+#include "hash/sha256.h"
+#include "text/str_cat.h"
 
 namespace checkpoint {
 namespace {
 
+using text::StrCat;
+
 constexpr std::size_t kChunkSize = std::size_t{8} << 20;
 constexpr std::size_t kMaxThreads = 8;
-
-using Digest = std::array<unsigned char, SHA256_DIGEST_LENGTH>;
-
-Digest Sha256(std::string_view bytes) {
-  Digest digest;
-  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest.data());
-  return digest;
-}
-
-template <typename Bytes>
-std::string Hex(const Bytes& digest) {
-  return absl::BytesToHexString({reinterpret_cast<const char*>(digest.data()), digest.size()});
-}
 
 // Calls work(i) for 0 <= i < count, on several threads; the calling one is one of them.
 template <typename Work>
@@ -49,21 +35,23 @@ void ForEach(std::size_t count, const Work& work) {
 }  // namespace
 
 std::string HashBytes(std::string_view bytes) {
-  std::vector<Digest> digests((bytes.size() + kChunkSize - 1) / kChunkSize);
-  ForEach(digests.size(),
-          [&](std::size_t i) { digests[i] = Sha256(bytes.substr(i * kChunkSize, kChunkSize)); });
-  return Hex(
-      Sha256({reinterpret_cast<const char*>(digests.data()), digests.size() * sizeof(Digest)}));
+  std::vector<hash::Sha256Digest> digests((bytes.size() + kChunkSize - 1) / kChunkSize);
+  ForEach(digests.size(), [&](std::size_t i) {
+    digests[i] = hash::Sha256(bytes.substr(i * kChunkSize, kChunkSize));
+  });
+  hash::Sha256Hasher all;
+  for (const hash::Sha256Digest& digest : digests) all.Update(hash::AsBytes(digest));
+  return hash::Hex(all.Finish());
 }
 
 std::string HashZip(std::string_view file, const std::vector<ZipEntry>& entries) {
-  std::string listing;
+  hash::Sha256Hasher listing;
   for (const ZipEntry& entry : entries) {
     if (entry.crc32 == 0 && entry.size > 0) return HashBytes(file);
     const std::string_view name = entry.name.substr(entry.name.find('/') + 1);
-    listing += StrCat(name, "\n", entry.size, "\n", entry.crc32, "\n");
+    listing.Update(StrCat(name, "\n", entry.size, "\n", entry.crc32, "\n"));
   }
-  return Hex(Sha256(listing));
+  return hash::Hex(listing.Finish());
 }
 
 std::string HashTensors(const StateDict& state_dict,
@@ -78,14 +66,14 @@ std::string HashTensors(const StateDict& state_dict,
   ForEach(tensors.size(), [&](std::size_t i) {
     const auto& [name, view] = tensors[i];
     std::string scratch;
-    const Digest digest = Sha256(ContiguousBytes(*view, scratch));
+    const std::string digest = hash::Sha256Hex(ContiguousBytes(*view, scratch));
     lines[i] = StrCat(name, "\n", NameOf(view->dtype));
     for (const std::int64_t side : view->shape) lines[i] += StrCat(" ", side);
-    lines[i] += StrCat("\n", Hex(digest), "\n");
+    lines[i] += StrCat("\n", digest, "\n");
   });
-  std::string listing;
-  for (const std::string& line : lines) listing += line;
-  return Hex(Sha256(listing));
+  hash::Sha256Hasher listing;
+  for (const std::string& line : lines) listing.Update(line);
+  return hash::Hex(listing.Finish());
 }
 
 }  // namespace checkpoint

@@ -9,9 +9,11 @@
 
 #include <cerrno>
 
-#include "checkpoint/str_cat.h"
+#include "text/str_cat.h"
 
 namespace checkpoint {
+
+using text::StrCat;
 
 absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::Open(const std::string& path,
                                                                    const std::string& name) {

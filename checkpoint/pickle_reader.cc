@@ -9,10 +9,12 @@
 #include <utility>
 
 #include "checkpoint/byte_order.h"
-#include "checkpoint/str_cat.h"
+#include "text/str_cat.h"
 
 namespace checkpoint {
 namespace {
+
+using text::StrCat;
 
 using Kind = PickleValue::Kind;
 

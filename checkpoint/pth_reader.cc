@@ -14,12 +14,14 @@
 
 #include "checkpoint/byte_order.h"
 #include "checkpoint/pickle_reader.h"
-#include "checkpoint/str_cat.h"
-#include "checkpoint/utf8.h"
 #include "checkpoint/zip_reader.h"
+#include "text/str_cat.h"
+#include "text/utf8.h"
 
 namespace checkpoint {
 namespace {
+
+using text::StrCat;
 
 using Kind = PickleValue::Kind;
 
@@ -294,7 +296,7 @@ absl::StatusOr<std::vector<std::string>> ReadClasses(const PickleValue* value,
     if (!item->Is(Kind::kString)) return std::vector<std::string>();
     bytes += item->text.size();
     if (bytes > file_size) return Invalid("class names that take more bytes than the file");
-    if (!IsUtf8(item->text)) return Invalid("a class name that isn't UTF-8");
+    if (!text::IsUtf8(item->text)) return Invalid("a class name that isn't UTF-8");
     classes.emplace_back(item->text);
   }
   return classes;
@@ -320,7 +322,7 @@ absl::StatusOr<Meta> ReadMeta(const PickleValue& root, std::size_t file_size) {
                                     std::pair("mmengine_version", &result.mmengine_version)}) {
     const PickleValue* text = FindKey(*meta, key);
     if (text == nullptr || !text->Is(Kind::kString)) continue;
-    if (!IsUtf8(text->text)) return Invalid(StrCat("meta['", key, "'] isn't UTF-8"));
+    if (!text::IsUtf8(text->text)) return Invalid(StrCat("meta['", key, "'] isn't UTF-8"));
     *target = text->text;
   }
   return result;
@@ -387,7 +389,7 @@ absl::StatusOr<StateDict> ReadStateDict(const PickleValue& dict, TensorBuilder& 
     if (state_dict.size() == kMaxTensors) {
       return Invalid(StrCat("more than ", kMaxTensors, " tensors"));
     }
-    if (!IsUtf8(key.text)) return Invalid("a tensor whose name isn't UTF-8");
+    if (!text::IsUtf8(key.text)) return Invalid("a tensor whose name isn't UTF-8");
     // DistributedDataParallel's wrapper.
     std::string_view short_name = key.text;
     ConsumePrefix(short_name, "module.");

@@ -13,10 +13,12 @@
 
 #include "checkpoint/atomic_file.h"
 #include "checkpoint/byte_order.h"
-#include "checkpoint/str_cat.h"
+#include "text/str_cat.h"
 
 namespace checkpoint {
 namespace {
+
+using text::StrCat;
 
 // torch.save aligns payloads so that a mapped file can be used in place.
 constexpr std::uint64_t kAlignment = 64;

@@ -13,10 +13,12 @@
 #include <vector>
 
 #include "checkpoint/byte_order.h"
-#include "checkpoint/str_cat.h"
+#include "text/str_cat.h"
 
 namespace checkpoint {
 namespace {
+
+using text::StrCat;
 
 namespace json = boost::json;
 

@@ -8,10 +8,12 @@
 #include <utility>
 
 #include "checkpoint/byte_order.h"
-#include "checkpoint/str_cat.h"
+#include "text/str_cat.h"
 
 namespace checkpoint {
 namespace {
+
+using text::StrCat;
 
 // Sizes without the variable parts, and signatures: APPNOTE.TXT 4.3.7 (local header), 4.3.12
 // (directory entry), 4.3.14 and 4.3.15 (zip64 end record and its locator), 4.3.16 (end record).

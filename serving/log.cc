@@ -16,7 +16,7 @@
 #include <utility>
 
 #include "serving/request_context.h"
-#include "serving/utf8.h"
+#include "text/utf8.h"
 
 namespace serving {
 namespace {
@@ -59,7 +59,7 @@ void AppendJsonString(std::string_view text, std::string* out) {
   *out += '"';
   while (!text.empty()) {
     const char c = text.front();
-    const std::size_t length = Utf8Length(text);
+    const std::size_t length = text::Utf8Length(text);
     if (length == 0) {
       *out += "\\ufffd";
     } else if (c == '"' || c == '\\') {

@@ -6,7 +6,7 @@
 #include <stdexcept>
 
 #include "serving/process_metrics.h"
-#include "serving/utf8.h"
+#include "text/utf8.h"
 
 namespace serving {
 namespace {
@@ -19,7 +19,7 @@ prometheus::Labels LabelsOf(const char* name, const char* label_names,
   }
   prometheus::Labels labels;
   auto value = values.begin();
-  for (const std::string& label : names) labels[label] = ToUtf8(*value++);
+  for (const std::string& label : names) labels[label] = text::ToUtf8(*value++);
   return labels;
 }
 

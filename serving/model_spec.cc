@@ -4,14 +4,14 @@
 
 #include <string>
 
-#include "serving/utf8.h"
+#include "text/utf8.h"
 
 namespace serving {
 namespace {
 
 // What a request said, for a sentence: a client's text has no bound.
 std::string Quoted(absl::string_view text) {
-  return absl::StrCat("'", std::string(Utf8Prefix({text.data(), text.size()}, 200)), "'");
+  return absl::StrCat("'", std::string(text::Utf8Prefix({text.data(), text.size()}, 200)), "'");
 }
 
 }  // namespace

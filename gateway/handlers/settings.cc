@@ -10,7 +10,7 @@
 
 #include "gateway/label_studio/result.h"
 #include "gateway/text.h"
-#include "serving/utf8.h"
+#include "text/utf8.h"
 
 namespace gateway::handlers {
 namespace {
@@ -21,8 +21,8 @@ constexpr const char* kKeys[] = {"score_threshold", "max_detections", "outputs",
                                  "mask_source",     "degrade",        "background"};
 
 absl::Status Wrong(std::string_view key, const json::value& found, std::string_view needed) {
-  return absl::InvalidArgumentError(StrCat(
-      key, " is ", serving::Utf8Prefix(json::serialize(found), 100), " but must be ", needed));
+  return absl::InvalidArgumentError(
+      StrCat(key, " is ", text::Utf8Prefix(json::serialize(found), 100), " but must be ", needed));
 }
 
 absl::Status ReadOneOf(std::string_view key, const json::value& value, std::string_view a,

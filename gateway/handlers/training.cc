@@ -6,7 +6,7 @@
 #include "gateway/handlers/gateway.h"
 #include "gateway/label_studio/task.h"
 #include "gateway/text.h"
-#include "serving/utf8.h"
+#include "text/utf8.h"
 
 namespace gateway::handlers {
 namespace {
@@ -44,7 +44,7 @@ Response JobStatus(Gateway&, const Request& request, Context&) {
   const auto parsed = label_studio::ParseOlderRequest(request.body);
   if (!parsed.ok()) return http::ErrorResponse(parsed.status());
   return http::ErrorResponse(
-      410, StrCat("There is no training job \"", serving::Utf8Prefix(parsed->job, 100),
+      410, StrCat("There is no training job \"", text::Utf8Prefix(parsed->job, 100),
                   "\": Duet does not train on request."));
 }
 

@@ -4,14 +4,14 @@
 #include <charconv>
 #include <cmath>
 
-#include "serving/utf8.h"
+#include "text/utf8.h"
 
 namespace gateway::label_studio {
 
 void AppendJsonString(std::string_view text, std::string* json) {
   static constexpr char kHex[] = "0123456789abcdef";
   std::string replaced;
-  if (!serving::IsUtf8(text)) text = replaced = serving::ToUtf8(text);
+  if (!text::IsUtf8(text)) text = replaced = text::ToUtf8(text);
   json->push_back('"');
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);

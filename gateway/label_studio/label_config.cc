@@ -17,7 +17,7 @@
 #include <utility>
 
 #include "gateway/text.h"
-#include "serving/utf8.h"
+#include "text/utf8.h"
 
 namespace gateway::label_studio {
 namespace {
@@ -348,8 +348,7 @@ absl::StatusOr<LabelConfig> ParseLabelConfig(std::string_view xml,
     return absl::InvalidArgumentError(StrCat("the label config has ", xml.size(),
                                              " bytes; at most ", limits.max_bytes, " are read"));
   }
-  if (!serving::IsUtf8(xml))
-    return absl::InvalidArgumentError("the label config is not UTF-8 text");
+  if (!text::IsUtf8(xml)) return absl::InvalidArgumentError("the label config is not UTF-8 text");
   pugi::xml_document document;
   // parse_doctype only to refuse it: pugixml never expands entities of a document type.
   const pugi::xml_parse_result parsed = document.load_buffer(
@@ -366,13 +365,13 @@ absl::StatusOr<LabelConfig> ParseLabelConfig(std::string_view xml,
   if (!config.ok()) return config;
   // Character references may spell what isn't text.
   const auto text_ok = [](const Control& control) {
-    return serving::IsUtf8(control.name) && serving::IsUtf8(control.labels_name) &&
+    return text::IsUtf8(control.name) && text::IsUtf8(control.labels_name) &&
            std::all_of(control.labels.begin(), control.labels.end(),
-                       [](const Label& label) { return serving::IsUtf8(label.value); });
+                       [](const Label& label) { return text::IsUtf8(label.value); });
   };
   if (!std::all_of(config->controls.begin(), config->controls.end(), text_ok) ||
       !std::all_of(config->images.begin(), config->images.end(),
-                   [](const ImageTag& image) { return serving::IsUtf8(image.name); })) {
+                   [](const ImageTag& image) { return text::IsUtf8(image.name); })) {
     return absl::InvalidArgumentError(
         "the label config has a name or label with a character reference that is no character");
   }

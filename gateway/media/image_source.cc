@@ -12,7 +12,7 @@
 
 #include "gateway/media/url.h"
 #include "gateway/text.h"
-#include "serving/utf8.h"
+#include "text/utf8.h"
 
 namespace gateway::media {
 namespace {
@@ -118,7 +118,7 @@ std::string RedactUri(std::string_view uri) {
       shown = text;
     }
   }
-  std::string redacted = serving::ToUtf8(serving::Utf8Prefix(shown, kRedactedLength));
+  std::string redacted = text::ToUtf8(text::Utf8Prefix(shown, kRedactedLength));
   if (shown.size() > kRedactedLength) redacted += "...";
   for (char& c : redacted) {
     if (absl::ascii_iscntrl(static_cast<unsigned char>(c))) c = '?';

@@ -1,15 +1,14 @@
 #include "segmenter_service/inference/segmenter.h"
 
 #include <absl/status/status.h>
-#include <absl/strings/escaping.h>
 #include <absl/strings/str_cat.h>
-#include <openssl/sha.h>
 
 #include <algorithm>
 #include <utility>
 
+#include "hash/sha256.h"
 #include "serving/exceptions.h"
-#include "serving/utf8.h"
+#include "text/utf8.h"
 
 namespace segmenter {
 namespace {
@@ -32,11 +31,7 @@ std::string RefinementKeyOf(const ServedModel& model, const std::string& image_i
 
 }  // namespace
 
-std::string ImageIdOf(std::string_view bytes) {
-  unsigned char digest[SHA256_DIGEST_LENGTH];
-  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest);
-  return absl::BytesToHexString({reinterpret_cast<const char*>(digest), sizeof(digest)});
-}
+std::string ImageIdOf(std::string_view bytes) { return hash::Sha256Hex(bytes); }
 
 Segmenter::Segmenter(const SegmenterOptions& options, std::shared_ptr<const ServedModel> model,
                      serving::Clock& clock, serving::Metrics& metrics, EmbeddingStore* store)
@@ -166,7 +161,7 @@ absl::StatusOr<EmbedAnswer> Segmenter::FindCached(std::shared_ptr<const ServedMo
   EmbedOutcome outcome = embedder_.Find(KeyOf(*model, image_id), model->network->spec());
   if (!outcome.cached) {
     return absl::NotFoundError(absl::StrCat("image_id '",
-                                            std::string(serving::Utf8Prefix(image_id, 100)),
+                                            std::string(text::Utf8Prefix(image_id, 100)),
                                             "' is unknown or was evicted: send the image"));
   }
   Count(outcome);

@@ -1,13 +1,12 @@
 #include "segmenter_service/inference/served_model.h"
 
-#include <absl/strings/escaping.h>
 #include <absl/strings/str_cat.h>
-#include <openssl/sha.h>
 
 #include <fstream>
 #include <utility>
 
 #include "checkpoint/checkpoint.h"
+#include "hash/sha256.h"
 #include "serving/file_access.h"
 
 namespace segmenter {
@@ -46,11 +45,7 @@ absl::StatusOr<checkpoint::Checkpoint> ReadCheckpoint(const std::string& path,
 }
 
 // A few hex digits.
-std::string HashOf(const std::string& text) {
-  unsigned char digest[SHA256_DIGEST_LENGTH];
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest);
-  return absl::BytesToHexString({reinterpret_cast<const char*>(digest), 4});
-}
+std::string HashOf(const std::string& text) { return hash::Sha256Hex(text).substr(0, 8); }
 
 }  // namespace
 

@@ -29,6 +29,13 @@ class CheckLayeringTest(unittest.TestCase):
         self.assertEqual(self.violations({"vision/a.cc": '#include "serving/log.h"\n'}),
                          ["vision/a.cc: includes serving/log.h, but vision may not depend on serving"])
 
+    def test_the_ground_knows_nothing(self):
+        self.assertEqual(self.violations({"lib/text/a.cc": '#include "text/a.h"\n#include "hash/fnv.h"\n',
+                                          "vision/a.cc": '#include "text/a.h"\n'}),
+                         ["lib/text/a.cc: includes hash/fnv.h, but text may not depend on hash"])
+        self.assertEqual(self.violations({}, "lib/hash duet_hash lib/text duet_text\nserving s lib/hash duet_hash\n"),
+                         ["lib/hash/CMakeLists.txt: duet_hash links duet_text, but hash may not depend on text"])
+
     def test_torch_stops_at_nn(self):
         self.assertEqual(self.violations({"gateway/media/a.h": "  # include <ATen/Functions.h>\n"}),
                          ["gateway/media/a.h: includes ATen/Functions.h, but Torch stops at nn/"])

@@ -5,6 +5,7 @@
 #include <numbers>
 #include <opencv2/imgproc.hpp>
 
+#include "hash/fnv.h"
 #include "trainer/scenes/background.h"
 #include "trainer/scenes/random.h"
 
@@ -179,10 +180,7 @@ Scene DrawScene(std::uint64_t seed, const SceneOptions& options) {
 }
 
 std::uint64_t SceneSeed(std::uint64_t seed, const char* sequence, std::uint64_t n) {
-  std::uint64_t hash = 0xCBF29CE484222325u;  // FNV-1a
-  for (const char* c = sequence; *c != '\0'; ++c)
-    hash = (hash ^ static_cast<unsigned char>(*c)) * 0x100000001B3u;
-  return Random(Random(hash ^ seed).Next() ^ n).Next();
+  return Random(Random(hash::Fnv1a(sequence) ^ seed).Next() ^ n).Next();
 }
 
 }  // namespace trainer

@@ -1,12 +1,11 @@
 #include "tests/integration/gateway/fake_services.h"
 
-#include <absl/strings/escaping.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server_builder.h>
-#include <openssl/sha.h>
 
 #include <algorithm>
 
+#include "hash/sha256.h"
 #include "tests/testing/service_answers.h"
 
 namespace gateway::testing {
@@ -27,12 +26,7 @@ std::string Metadata(const grpc::ServerContext& context, const char* key) {
 
 }  // namespace
 
-std::string ImageId(const std::string& bytes) {
-  unsigned char digest[SHA256_DIGEST_LENGTH];
-  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest);
-  return absl::BytesToHexString(
-      absl::string_view(reinterpret_cast<const char*>(digest), sizeof digest));
-}
+std::string ImageId(const std::string& bytes) { return hash::Sha256Hex(bytes); }
 
 void FakeServices::Serve(std::string detector_version, std::string segmenter_version) {
   const std::lock_guard lock(mutex_);

@@ -1,11 +1,8 @@
 #include "tests/parity/detector_service/golden.h"
 
-#include <openssl/sha.h>
-
 #include <algorithm>
 #include <boost/json.hpp>
 #include <cmath>
-#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <initializer_list>
@@ -15,6 +12,7 @@
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
 
+#include "hash/sha256.h"
 #include "vision/mask_rle.h"
 
 namespace detector {
@@ -126,15 +124,7 @@ std::map<std::string, GoldenLayer> ReadGoldenLayers(const std::string& model) {
 cv::Mat ReadPicture(const GoldenImage& image) { return cv::imread(image.path, cv::IMREAD_COLOR); }
 
 std::string Sha256Hex(const void* data, std::size_t bytes) {
-  unsigned char digest[SHA256_DIGEST_LENGTH];
-  SHA256(static_cast<const unsigned char*>(data), bytes, digest);
-  std::string hex;
-  for (unsigned char byte : digest) {
-    char two[3];
-    std::snprintf(two, sizeof(two), "%02x", byte);
-    hex += two;
-  }
-  return hex;
+  return hash::Sha256Hex({static_cast<const char*>(data), bytes});
 }
 
 std::size_t CountMatches(const std::vector<Detection>& expected,

@@ -2,7 +2,6 @@
 // 1.1.0 on reduced networks with random weights.
 #include <absl/strings/str_cat.h>
 #include <gtest/gtest.h>
-#include <openssl/sha.h>
 
 #include <algorithm>
 #include <cmath>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
+#include "hash/sha256.h"
 #include "segmenter_service/inference/preprocess.h"
 #include "segmenter_service/inference/sam_network.h"
 #include "tests/parity/segmenter_service/golden_image.h"
@@ -36,12 +36,8 @@ std::unique_ptr<SamNetwork> Load(const GoldenImage& golden, const NetworkOptions
 }
 
 std::string Sha256(const std::vector<float>& values) {
-  unsigned char digest[SHA256_DIGEST_LENGTH];
-  SHA256(reinterpret_cast<const unsigned char*>(values.data()), values.size() * sizeof(float),
-         digest);
-  std::string hex;
-  for (const unsigned char byte : digest) absl::StrAppend(&hex, absl::Hex(byte, absl::kZeroPad2));
-  return hex;
+  return hash::Sha256Hex(
+      {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)});
 }
 
 // The largest difference of the values that were recorded.

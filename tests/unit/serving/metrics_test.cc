@@ -4,6 +4,8 @@
 
 #include <stdexcept>
 
+#include "text/utf8.h"
+
 namespace serving {
 namespace {
 
@@ -36,6 +38,13 @@ TEST(MetricsTest, TheProcessIsMeasured) {
                            "process_threads", "process_open_fds", "process_max_fds"}) {
     EXPECT_THAT(text, testing::ContainsRegex(std::string("\n") + name + " [0-9]")) << name;
   }
+}
+
+TEST(MetricsTest, BytesInALabelThatAreNotUtf8BecomeText) {
+  constexpr CounterSpec kSeen{"duet_test_seen_total", "Seen.", "class"};
+  Metrics metrics;
+  metrics.Get(kSeen, {"caf\xe9"}).Increment();
+  EXPECT_TRUE(text::IsUtf8(metrics.Text()));
 }
 
 TEST(MetricsTest, AWrongNumberOfLabelsIsAMistakeOfOurs) {

@@ -1,11 +1,11 @@
 #include "vision/pil_resize.h"
 
 #include <gtest/gtest.h>
-#include <openssl/sha.h>
 
 #include <cstdint>
-#include <cstdio>
 #include <string>
+
+#include "hash/sha256.h"
 
 namespace vision {
 namespace {
@@ -23,15 +23,8 @@ cv::Mat Noise(int width, int height) {
 }
 
 std::string Sha256(const cv::Mat& image) {
-  unsigned char digest[SHA256_DIGEST_LENGTH];
-  SHA256(image.data, image.total() * image.elemSize(), digest);
-  std::string hex;
-  for (const unsigned char byte : digest) {
-    char text[3];
-    std::snprintf(text, sizeof(text), "%02x", byte);
-    hex += text;
-  }
-  return hex;
+  return hash::Sha256Hex(
+      {reinterpret_cast<const char*>(image.data), image.total() * image.elemSize()});
 }
 
 struct Case {

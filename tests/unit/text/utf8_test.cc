@@ -1,10 +1,8 @@
-#include "serving/utf8.h"
+#include "text/utf8.h"
 
 #include <gtest/gtest.h>
 
-#include "serving/metrics.h"
-
-namespace serving {
+namespace text {
 namespace {
 
 constexpr char kReplaced[] = "\xEF\xBF\xBD";
@@ -12,8 +10,9 @@ constexpr char kReplaced[] = "\xEF\xBF\xBD";
 TEST(Utf8Test, OnlyWellFormedCharactersPass) {
   EXPECT_TRUE(IsUtf8(""));
   EXPECT_TRUE(IsUtf8("plain text of more than eight bytes, é€😀"));
-  for (const char* bad : {"\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82", "\x80",
-                          "sixteen ascii by\xe9"}) {
+  for (const char* bad :
+       {"\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82", "\x80", "\xe0\x9f\xbf",
+        "\xf0\x8f\xbf\xbf", "\xf5\x80\x80\x80", "sixteen ascii by\xe9"}) {
     EXPECT_FALSE(IsUtf8(bad)) << bad;
   }
 }
@@ -37,12 +36,5 @@ TEST(Utf8Test, APrefixEndsBetweenCharacters) {
   EXPECT_EQ(Utf8Prefix("é", 0), "");
 }
 
-TEST(Utf8Test, MetricsWithBytesInALabelAreStillText) {
-  constexpr CounterSpec kSeen{"duet_test_seen_total", "Seen.", "class"};
-  Metrics metrics;
-  metrics.Get(kSeen, {"caf\xe9"}).Increment();
-  EXPECT_TRUE(IsUtf8(metrics.Text()));
-}
-
 }  // namespace
-}  // namespace serving
+}  // namespace text

@@ -1,9 +1,9 @@
-#include "serving/utf8.h"
+#include "text/utf8.h"
 
 #include <cstdint>
 #include <cstring>
 
-namespace serving {
+namespace text {
 namespace {
 
 // How many bytes at the start of `text` are ASCII, counted in eights: most text is nothing else.
@@ -77,4 +77,4 @@ std::string_view Utf8Prefix(std::string_view text, std::size_t max_bytes) {
   return text.substr(0, end);
 }
 
-}  // namespace serving
+}  // namespace text

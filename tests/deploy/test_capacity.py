@@ -1,4 +1,4 @@
-"""tools/capacity.py: the simulation where its answer is known, and the page that shows its tables."""
+"""tests/bench/capacity.py: the simulation where its answer is known, and the page that shows its tables."""
 
 import dataclasses
 import sys
@@ -7,7 +7,7 @@ import pytest
 
 from conftest import ROOT, run
 
-sys.path.append(str(ROOT / "tools"))
+sys.path.append(str(ROOT / "tests/bench"))
 import capacity  # noqa: E402
 
 TIMES = capacity.Times(detect=0.3, embed=1.2, boxes=0.2, click=0.1, around=0.05)
@@ -77,7 +77,7 @@ def test_processes_on_too_few_cores_slow_each_other_down():
 
 
 def test_the_page_shows_what_the_tool_prints():
-    printed = run(sys.executable, ROOT / "tools/capacity.py", "plan").stdout
+    printed = run(sys.executable, ROOT / "tests/bench/capacity.py", "plan").stdout
     tables = [line for line in printed.splitlines() if line.startswith("|")]
     page = (ROOT / "docs/capacity.md").read_text().splitlines()
 

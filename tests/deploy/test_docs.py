@@ -24,7 +24,7 @@ def flags(help_of):
     """Of the three binaries and of ./duet."""
     text = "".join(help_of(name) for name in BINARIES)
     text += "".join(run(ROOT / "duet", *command).stdout for command in (["up", "--help"], ["test", "--help"], ["models"]))
-    text += run(sys.executable, ROOT / "tools/capacity.py", "check", "--help").stdout
+    text += run(sys.executable, ROOT / "tests/bench/capacity.py", "check", "--help").stdout
     named = set(re.findall(r"--([a-z][a-z_-]*[a-z])", text))
     named |= {flag.replace("_", "-") for flag in named}  # to ./duet up both are the same
     for model in ("detector", "segmenter"):  # ./duet up takes each for one of them alone

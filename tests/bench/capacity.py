@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """How many replicas? A small queueing simulation of Duet, and a load test that it is checked against.
 
-usage: tools/capacity.py plan
+usage: tests/bench/capacity.py plan
            prints the tables of docs/capacity.md, from the times and the assumptions below
-       tools/capacity.py check --gateway=URL --detector_metrics=URL --segmenter_metrics=URL PICTURE...
+       tests/bench/capacity.py check --gateway=URL --detector_metrics=URL --segmenter_metrics=URL PICTURE...
            measures one detector's and one segmenter's times on an idle Duet, loads it, and prints what the simulation
            predicted beside what was measured; takes two minutes
 

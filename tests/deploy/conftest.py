@@ -1,8 +1,8 @@
 """What the tests share: rendered manifests, the validators in .duet/tools, and what the binaries say of themselves."""
 
 import functools
+import json
 import pathlib
-import re
 import shutil
 import subprocess
 import sys
@@ -65,8 +65,10 @@ def help_of():
 
 
 @pytest.fixture(scope="session")
-def default_of(help_of):
+def default_of():
     """The default of a binary's flag, as text."""
-    def of(name, flag):
-        return re.search(rf"--{flag}=VALUE  \(default: (.*?); env", help_of(name)).group(1)
-    return of
+    @functools.cache
+    def defaults(name):
+        printed = run(ROOT / "build/release/bin" / name, "--help=json")
+        return {flag["name"]: flag["default"] for flag in json.loads(printed.stdout)["flags"]}
+    return lambda name, flag: defaults(name)[flag]

@@ -268,21 +268,25 @@ reachable() {
   printf '%s:%s\n' "$host" "$2"
 }
 
-# help_of PROCESS: what the binary's --help says. Kept until it is built anew, since LibTorch takes a second to load.
-help_of() {
-  local binary=$BINARIES/duet-$1 kept=$DUET_STATE/flags/duet-$1
+# flag_table PROCESS: a line for each of its flags, the name, a tab, the default. Kept until the binary is built anew,
+# since LibTorch takes a second to load.
+flag_table() {
+  local binary=$BINARIES/duet-$1 kept=$DUET_STATE/flags/duet-$1.tsv
   if [[ ! $kept -nt $binary ]]; then
     mkdir -p "${kept%/*}"
-    "$binary" --help >"$kept"
+    "$binary" --help=json | parse flag_table >"$kept.new" && mv -f "$kept.new" "$kept"
   fi
   cat "$kept"
 }
 
 # flags_of PROCESS: their names.
-flags_of() { help_of "$1" | sed -n 's/^  --\([a-z0-9_]*\).*/\1/p'; }
+flags_of() { flag_table "$1" | cut -f 1; }
 
 # has_flag PROCESS FLAG
-has_flag() { [[ $2 != help ]] && flags_of "$1" | grep -x -- "$2" >/dev/null; }
+has_flag() { flags_of "$1" | grep -x -- "$2" >/dev/null; }
+
+# default_of PROCESS FLAG
+default_of() { flag_table "$1" | awk -F '\t' -v flag="$2" '$1 == flag { print $2 }'; }
 
 # arguments_for PROCESS: sets ARGUMENTS and VARIABLES to what was told of its flags.
 declare -a ARGUMENTS=()

@@ -30,17 +30,17 @@ describe_running() {
     gateway) describe_gateway ;;
     *) describe_model "$process" ;;
   esac
-  error=$(last_error_in "$LOG_DIRECTORY/$1.log")
+  error=$(parse last_error --when "$LOG_DIRECTORY/$1.log")
   [[ ! $error ]] || detail "last error: $error"
 }
 
 # describe_model detector|segmenter: the model by the gateway's word, which asks it all the time; the rest as it was
 # started.
 describe_model() {
-  local known
-  known=$(ask_gateway / --max-time 2 | grep -oP "\"$1\":\\K\\{([^{}]|\\{[^{}]*\\})*\\}" | head -n 1) || true
-  if [[ $known == *'"version"'* ]]; then
-    detail "model $(field_of "$known" name), version $(field_of "$known" version)"
+  local answer name version
+  answer=$(ask_gateway / --max-time 2) || true
+  if name=$(parse json_value "$1" name <<<"$answer") && version=$(parse json_value "$1" version <<<"$answer"); then
+    detail "model $name, version $version"
   else
     detail "model unknown: the gateway has not heard of it"
   fi
@@ -52,7 +52,7 @@ describe_gateway() {
   if answer=$(ask_gateway /readyz --max-time 2); then
     detail "ready; score threshold $(flag_of duet-gateway score_threshold)"
   else
-    detail "not ready: $(field_of "$answer" error); score threshold $(flag_of duet-gateway score_threshold)"
+    detail "not ready: $(parse json_value error <<<"$answer"); score threshold $(flag_of duet-gateway score_threshold)"
   fi
   url=$(flag_of duet-gateway label_studio_url)
   if [[ ! $url ]]; then
@@ -68,8 +68,8 @@ describe_gateway() {
 flag_of() {
   local value
   value=$(of_process "$1" cmdline | sed -n "s/^--$2=//p" | tail -n 1)
-  [[ $value ]] || value=$(help_of "${1#duet-}" | sed -n "s/^  --$2\(=VALUE\)\?  (default: \(.*\); env: .*/\2/p")
-  [[ $value == none ]] || printf '%s\n' "$value"
+  [[ $value ]] || value=$(default_of "${1#duet-}" "$2")
+  printf '%s\n' "$value"
 }
 
 # secret_of NAME FLAG: likewise, by its environment or the file that it was given.
@@ -84,22 +84,12 @@ secret_of() {
 # of_process NAME cmdline|environ: line by line; nothing if it does not run.
 of_process() { { tr '\0' '\n' <"/proc/$(record_of "$1" pid)/$2"; } 2>/dev/null || true; }
 
-# field_of JSON NAME: a text or number of a flat object, without escapes.
-field_of() { grep -oP "\"$2\":(\"\\K[^\"]*|\\K[^,\"}]+)" <<<"$1" | head -n 1; }
-
-# last_error_in LOG: time and sentence of its last line of that level.
-last_error_in() {
-  local line
-  line=$(grep -a '"level":"error"' "$1" 2>/dev/null | tail -n 1) || return 0
-  printf '%s %s %s\n' "$(field_of "$line" ts)" "$(field_of "$line" event)" "$(field_of "$line" error)"
-}
-
 # last_words_in LOG: why a process ended.
 last_words_in() {
-  local line
-  line=$(grep -a '"level":"error"' "$1" 2>/dev/null | tail -n 1) || line=''
-  line=$(field_of "$line" error) || line=$(tail -n 1 "$1" 2>/dev/null)
-  printf '%s\n' "${line:-it said nothing}"
+  local words
+  words=$(parse last_error "$1")
+  [[ $words ]] || words=$(tail -n 1 "$1" 2>/dev/null)
+  printf '%s\n' "${words:-it said nothing}"
 }
 
 cmd_label_config() {

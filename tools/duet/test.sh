@@ -139,26 +139,15 @@ record() { printf '%s\t%d\t%d\n' "$@" >>"$TEST_RESULTS/summary.tsv"; }
 
 # record_junit PART FILE: a report that is absent, or of no test at all, counts as one failure.
 record_junit() {
-  local part=$1 report=$2
-  if [[ ! -s $report || $(junit_count tests "$report") == 0 ]]; then
+  local part=$1 report=$2 passed failed skipped
+  read -r passed failed skipped < <(parse junit "$report")
+  if ((passed + failed + skipped == 0)); then
     warn "$part: no tests were run"
     record "$part" 0 1
     return
   fi
-  local tests failures errors skipped
-  tests=$(junit_count tests "$report")
-  failures=$(junit_count failures "$report")
-  errors=$(junit_count errors "$report")
-  skipped=$(junit_count skipped "$report")
   ((skipped == 0)) || warn "$part: $skipped skipped"
-  record "$part" $((tests - failures - errors - skipped)) $((failures + errors))
-}
-
-# junit_count ATTRIBUTE FILE: the attribute of the first <testsuite>, 0 if it has none.
-junit_count() {
-  local count
-  count=$(tr '\n\t' '  ' <"$2" | grep -o '<testsuite [^>]*' | head -n 1 | grep -oP " $1=\"\K\d+" || true)
-  echo "${count:-0}"
+  record "$part" "$passed" "$failed"
 }
 
 # The table of parts, then one line with the total; false if anything failed.

@@ -25,7 +25,7 @@ ensure_go() { command -v go >/dev/null || install_packages golang-go >&2; }
 # go_module MODULE@VERSION: fetches it, which needs no compiler, and prints its folder.
 go_module() {
   local folder
-  folder=$(GOFLAGS='' GOTOOLCHAIN=local go mod download -json "$1" | sed -n 's/^\s*"Dir": "\(.*\)",$/\1/p')
+  folder=$(GOFLAGS='' GOTOOLCHAIN=local go mod download -json "$1" | parse json_value Dir)
   [[ -d $folder ]] || die "go could not fetch $1"
   echo "$folder"
 }

@@ -1,7 +1,12 @@
 # shellcheck shell=bash
-# Python tools that Debian doesn't have: virtual environments below .duet/, kept until their requirements change.
+# Python: what parses for ./duet, and virtual environments for what Debian doesn't have.
 
-# ensure_venv NAME REQUIREMENTS-FILE...: prints the environment's folder once it holds what the files ask for.
+# parse MODULE [ARGUMENT...]: runs tools/duet/MODULE.py, which reads a format for ./duet. Isolated (-I): neither the
+# environment nor the caller's folder changes what it does.
+parse() { /usr/bin/python3 -I "$DUET_ROOT/tools/duet/$1.py" "${@:2}"; }
+
+# ensure_venv NAME REQUIREMENTS-FILE...: prints the folder of the environment, below .duet/venv/, once it holds what the
+# files ask for. It is kept until they change.
 ensure_venv() {
   local venv=$DUET_ROOT/.duet/venv/$1
   shift

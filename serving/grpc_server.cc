@@ -17,6 +17,7 @@
 #include "serving/host_port.h"
 #include "serving/rpc_interceptor.h"
 #include "serving/tls_files.h"
+#include "text/authority.h"
 
 namespace serving {
 namespace {
@@ -97,7 +98,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
   started->credentials_ = *std::move(credentials);
 
   grpc::ServerBuilder builder;
-  const std::string address = JoinHostPort(options.bind, options.port);
+  const std::string address = text::JoinHostPort(options.bind, options.port);
   builder.AddListeningPort(address, started->credentials_, &started->port_);
   // Otherwise two servers could share a port in silence.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);

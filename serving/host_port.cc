@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "serving/log.h"
+#include "text/authority.h"
 
 namespace serving {
 namespace {
@@ -25,17 +26,10 @@ int Resolve(const std::string& host, int port, addrinfo** found) {
 
 }  // namespace
 
-std::string JoinHostPort(const std::string& host, int port) {
-  if (host.find(':') != std::string::npos && host.front() != '[') {
-    return absl::StrCat("[", host, "]:", port);
-  }
-  return absl::StrCat(host, ":", port);
-}
-
 absl::Status CheckCanListen(const std::string& host, int port, std::string_view flag) {
   const auto error = [&](const char* why) {
-    return absl::UnavailableError(absl::StrCat("cannot listen on ", JoinHostPort(host, port), ": ",
-                                               why, " (", std::string(flag), ")"));
+    return absl::UnavailableError(absl::StrCat("cannot listen on ", text::JoinHostPort(host, port),
+                                               ": ", why, " (", std::string(flag), ")"));
   };
   addrinfo* found = nullptr;
   if (int code = Resolve(host, port, &found)) return error(gai_strerror(code));

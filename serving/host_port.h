@@ -9,12 +9,9 @@
 
 namespace serving {
 
-// "127.0.0.1:80"; an IPv6 address gets its brackets: "[::1]:80".
-std::string JoinHostPort(const std::string& host, int port);
-
-// Tries to listen on host:port and lets go of it again, for the sake of an error that says what is
-// wrong: "cannot listen on 127.0.0.1:50051: Address already in use (--port)". Another process may
-// still take the port before its user does. `flag`: what to name as the setting to change.
+// Listens on host:port and closes the socket again, so that the error can say what is wrong:
+// "cannot listen on 127.0.0.1:50051: Address already in use (--port)". Another process may still
+// take the port before the server does. `flag`: the setting that the error names.
 absl::Status CheckCanListen(const std::string& host, int port, std::string_view flag);
 
 // Whether only this machine reaches a listener at `host`: all of its addresses are loopback.

@@ -20,7 +20,7 @@
 #include <thread>
 #include <utility>
 
-#include "serving/host_port.h"
+#include "text/authority.h"
 
 namespace serving {
 namespace {
@@ -141,7 +141,7 @@ absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(const std::s
                                                                     std::function<bool()> ready) {
   auto impl = std::make_unique<Impl>(metrics, std::move(ready));
   if (const auto error = impl->Listen(bind, port)) {
-    return absl::UnavailableError("cannot listen on " + JoinHostPort(bind, port) + ": " +
+    return absl::UnavailableError("cannot listen on " + text::JoinHostPort(bind, port) + ": " +
                                   error.message() + " (--metrics_port)");
   }
   return std::unique_ptr<MetricsServer>(new MetricsServer(std::move(impl)));

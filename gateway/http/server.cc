@@ -17,8 +17,8 @@
 #include <utility>
 
 #include "gateway/http/session.h"
-#include "serving/host_port.h"
 #include "serving/log.h"
+#include "text/authority.h"
 
 namespace gateway::http {
 namespace {
@@ -137,8 +137,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(asio::io_context& io, cons
   if (!error) acceptor.non_blocking(true, error);
   if (error) {
     return absl::UnavailableError(absl::StrCat("cannot listen on ",
-                                               serving::JoinHostPort(bind, shared->options.port),
-                                               ": ", error.message()));
+                                               text::JoinHostPort(bind, shared->options.port), ": ",
+                                               error.message()));
   }
   shared->port = acceptor.local_endpoint().port();
   asio::co_spawn(

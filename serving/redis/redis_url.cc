@@ -7,7 +7,7 @@
 #include <boost/url/parse.hpp>
 #include <boost/url/url_view.hpp>
 
-#include "serving/host_port.h"
+#include "text/authority.h"
 
 namespace serving {
 namespace {
@@ -19,7 +19,7 @@ absl::Status Wrong(std::string_view what) {
 
 }  // namespace
 
-std::string RedisUrl::Address() const { return JoinHostPort(host, port); }
+std::string RedisUrl::Address() const { return text::JoinHostPort(host, port); }
 
 absl::StatusOr<RedisUrl> ParseRedisUrl(std::string_view url) {
   const auto parsed = boost::urls::parse_uri(url);

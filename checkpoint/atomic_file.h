@@ -1,5 +1,5 @@
-// A file that appears under its name only when it is complete: written beside it under another
-// name, then renamed.
+// A file that appears under its name only when it is complete: it is written under another name in
+// the same folder and then renamed.
 #ifndef DUET_CHECKPOINT_ATOMIC_FILE_H_
 #define DUET_CHECKPOINT_ATOMIC_FILE_H_
 

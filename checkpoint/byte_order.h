@@ -1,4 +1,4 @@
-// Little-endian numbers in a file, at any alignment.
+// Reads and writes little-endian numbers at any alignment.
 #ifndef DUET_CHECKPOINT_BYTE_ORDER_H_
 #define DUET_CHECKPOINT_BYTE_ORDER_H_
 

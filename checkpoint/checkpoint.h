@@ -1,4 +1,5 @@
-// A weights file, whatever its format, as named tensors and what mmengine noted about the model.
+// Reads a file of weights, in any of the known formats, into named tensors and what mmengine
+// recorded about the model.
 //
 // Formats: PyTorch's zip and legacy .pth, safetensors; told apart by their first bytes
 // (docs/formats.md). Files are untrusted: nothing in them is executed, and no allocation is larger
@@ -33,14 +34,14 @@ struct Meta {
 
 struct Checkpoint {
   const char* format = "";  // "zip", "legacy" or "safetensors"
-  // Of the keys `state_dict` or `model` if the file wraps one, else the file itself; a leading
-  // "module." is removed.
+  // The dictionary under the key `state_dict` or `model`; the file's own dictionary if it has
+  // neither. A leading "module." is removed from the names.
   StateDict state_dict;
-  // "state_dict", "model" or "" for a bare dictionary: what state_dict was found under.
+  // The key that state_dict was found under: "state_dict", "model" or "" for the file's own.
   std::string wrapper_key;
   Meta meta;
-  // Lower-case hex, the same for the same content, cheap to compute: from a zip's directory (names,
-  // sizes, CRCs), for other formats a hash of all bytes.
+  // Lower-case hex, the same for the same content. For a zip file it is a hash of the directory
+  // (names, sizes, CRCs), which is cheap; for other formats, of all bytes.
   std::string content_hash;
 };
 
@@ -48,8 +49,8 @@ struct Checkpoint {
 // the message starts with the path and says what was found and needed. Maps the file: it may be
 // deleted or replaced by renaming afterwards, not truncated in place. Thread-safe.
 absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path);
-// The same of a file that is open already: `handle`, such as /proc/self/fd/7, is what is opened,
-// `path` what messages call it.
+// The same for a file that is already open: the path `handle`, such as /proc/self/fd/7, is opened,
+// and messages call it `path`.
 absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path, const std::string& handle);
 
 // The same from memory, which `owner` keeps valid; messages have no path.

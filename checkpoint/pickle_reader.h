@@ -1,10 +1,10 @@
 // Reads a Python pickle as data. Python's own unpickler calls whatever the file names; this one
 // calls nothing: it builds a tree of plain values, in which every call and every object of a class
-// is an inert note of who was called with what.
+// is only recorded, with the function's or class's name and the arguments.
 //
 // Understood: protocols 2 to 5 without out-of-band buffers and extension codes, which is all that
 // torch.save writes. Values that the pickle refers to more than once are shared, and may even
-// contain themselves: whoever walks the tree must bound the walk, and must not copy text or items
+// contain themselves: code that walks the tree must bound the walk, and must not copy text or items
 // once for each time that they are referred to. Bounded: work and memory by the pickle's length and
 // by PickleLimits; no recursion, not when the tree is destroyed either.
 #ifndef DUET_CHECKPOINT_PICKLE_READER_H_
@@ -31,7 +31,7 @@ struct PickleValue {
     kInt,     // fits into 64 bits
     kBigInt,  // does not: `text` is its two's complement, little-endian
     kFloat,
-    kString,  // `text`: UTF-8 if the writer was honest; not checked here
+    kString,  // `text`: should be UTF-8, which is not checked here
     kBytes,
     kTuple,         // `items`
     kList,          // `items`; sets too

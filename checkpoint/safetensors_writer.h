@@ -11,8 +11,8 @@
 namespace checkpoint {
 
 // Meta goes to `__metadata__` (see safetensors_reader.h); empty fields are left out. Larger element
-// types come first, so that all tensors are aligned. Atomic, as WritePth. InvalidArgument for a
-// name given twice.
+// types come first, so that all tensors are aligned. Like WritePth, it replaces the
+// file only when it is complete. InvalidArgument for a name given twice.
 absl::Status WriteSafetensors(const std::string& path, const StateDict& state_dict,
                               const Meta& meta);
 

@@ -1,6 +1,6 @@
-// The last place where exceptions end: threads, jobs and callbacks above which nobody would catch
+// Turns exceptions into statuses in threads, jobs and callbacks, above which nobody would catch
 // them. Libraries throw (the allocator, the standard library, OpenCV, protobuf), and a process must
-// not end for one request. What LibTorch and oneDNN throw ends in nn/torch_status.h, nearer to it.
+// not end for one request. What LibTorch and oneDNN throw is caught earlier, by nn/torch_status.h.
 #ifndef DUET_SERVING_EXCEPTIONS_H_
 #define DUET_SERVING_EXCEPTIONS_H_
 

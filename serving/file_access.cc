@@ -119,7 +119,7 @@ absl::StatusOr<std::string> ReadImageUri(const std::string& uri, const std::stri
   if (!parsed || parsed->scheme() != "file" ||
       !(parsed->host().empty() || parsed->host() == "localhost")) {
     return absl::InvalidArgumentError(
-        "image.uri must be file:///absolute/path; pictures elsewhere are fetched by the gateway");
+        "image.uri must be file:///absolute/path; images elsewhere are fetched by the gateway");
   }
   if (root.empty()) {
     return absl::InvalidArgumentError(

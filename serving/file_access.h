@@ -1,9 +1,9 @@
 // Files that clients may name: only below a directory that the operator gave.
 //
-// A name proves nothing: whoever may write below the directory can put a symbolic link in its
-// place between a check and an open. So a file is opened once, the open file is asked where it is
-// and what it is, and what is read comes from that one. Links are followed as long as they end
-// below the directory. Nothing here blocks on a pipe or wakes a device.
+// Checking the name is not enough: anybody who may write below the directory can replace the file
+// by a symbolic link between the check and the open. So a file is opened once, the open file is
+// asked where it is and what it is, and only that open file is read. Links are followed if they end
+// below the directory. Nothing here blocks on a pipe or opens a device.
 #ifndef DUET_SERVING_FILE_ACCESS_H_
 #define DUET_SERVING_FILE_ACCESS_H_
 
@@ -43,13 +43,14 @@ class FileBelow {
   std::string path_;
 };
 
-// For callers that may not learn what is outside: InvalidArgument, in one sentence that is the same
-// for every reason, unless `path` is a regular file below `root`; FailedPrecondition for the root.
+// The same for callers that may not learn what exists outside: if `path` is not a regular file below
+// `root`, the error is InvalidArgument with one sentence, whatever the reason. FailedPrecondition if
+// the root cannot be read.
 absl::StatusOr<FileBelow> OpenForClient(const std::string& root, const std::string& path);
 
-// What the file of a request's image.uri holds. InvalidArgument, saying what is needed, unless it
-// is a file:// URI of a regular file below `root` (the flag --image_root; "" refuses all) of at
-// most `max_bytes`; whether something outside exists is not told.
+// The bytes of the file that a request's image.uri names. `root`: the flag --image_root; "" refuses
+// all. InvalidArgument, which says what is needed, unless it is a file:// URI of a regular file
+// below `root` with at most `max_bytes`; it doesn't tell whether something outside exists.
 absl::StatusOr<std::string> ReadImageUri(const std::string& uri, const std::string& root,
                                          std::int64_t max_bytes);
 

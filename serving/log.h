@@ -32,8 +32,8 @@ using LogWriter = std::function<void(std::string_view line)>;
 void SetLogWriter(LogWriter writer);
 
 // From now on, what any library writes to std::cerr becomes lines of the log (event "stderr", level
-// warning), so that stderr stays JSON. What goes to file descriptor 2 directly, such as a crash's
-// last words, is not touched.
+// warning), so that stderr stays JSON. What is written to file descriptor 2 directly, such as the
+// message of a crash, is not changed.
 void RouteCerrToLog();
 
 // Fields in the order they were added, rendered as JSON: bytes that are not UTF-8 become U+FFFD,
@@ -55,8 +55,8 @@ class LogFields {
   std::string text_;
 };
 
-// One line, written when the object dies: at the end of the full expression, for a temporary. One
-// object is for one thread; lines of several threads don't mix.
+// One line, written when the object is destroyed; for a temporary, that is the end of the full
+// expression. One object is for one thread; lines of several threads don't mix.
 class LogLine {
  public:
   explicit LogLine(std::string_view event, LogLevel level = LogLevel::kInfo);

@@ -36,7 +36,7 @@ class Secret {
   std::string value() const;
 
  private:
-  const std::string path_;  // "": the value is for good
+  const std::string path_;  // "": the value never changes
   const std::function<absl::Time()> clock_;
   mutable std::mutex mutex_;
   // Guarded by mutex_.

@@ -1,7 +1,7 @@
 // Resizes as Torch's interpolate(bilinear, antialias=True) does on float tensors.
 //
 // SAM 2 divides pixels by 255 and then resizes, so nothing is rounded to 8 bits in between, unlike
-// Pillow's way (pil_resize.h). The filter is the same: a triangle that widens as the picture
+// Pillow's way (pil_resize.h). The filter is the same: a triangle that widens as the image
 // shrinks, each axis by its own scale.
 #ifndef DUET_VISION_FLOAT_RESIZE_H_
 #define DUET_VISION_FLOAT_RESIZE_H_

@@ -70,7 +70,7 @@ absl::StatusOr<cv::Mat> DecodeImage(std::string_view bytes, const ImageLimits& l
       return absl::InvalidArgumentError(
           absl::StrCat("the ", format, " is damaged or of a kind that cannot be decoded"));
     }
-    // OpenCV's TIFF decoder turns the picture itself.
+    // OpenCV's TIFF decoder turns the image itself.
     if (format != "tiff") *image = Upright(*image, header->orientation);
     if (image->cols != header->size.width || image->rows != header->size.height ||
         image->type() != CV_8UC3) {

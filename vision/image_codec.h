@@ -1,4 +1,4 @@
-// Picture bytes to pixels, with limits that are checked on the header, before anything is decoded.
+// Decodes images, within limits that are checked on the header, before anything is decoded.
 //
 // "Upright" means what an annotator sees. Chromium turns a JPEG by its EXIF orientation and a PNG
 // by an eXIf chunk that comes before the pixels; it ignores one that comes later, and WebP's
@@ -18,13 +18,13 @@
 namespace vision {
 
 struct ImageLimits {
-  // Bytes of the encoded picture.
+  // Bytes of the encoded image.
   std::int64_t max_bytes = 64 << 20;
   // Width × height; 100 megapixels decode to 300 MB.
   std::int64_t max_pixels = 100'000'000;
 };
 
-// What the header says, without decoding.
+// What an image's header says.
 struct ImageHeader {
   // Upright, in pixels.
   Size size;

@@ -118,7 +118,7 @@ absl::StatusOr<Found> ReadJpeg(std::string_view data) {
     at += 2;
     const std::uint32_t code = *marker & 0xFF;
     if (code == 0x01 || (code >= 0xD0 && code <= 0xD8)) continue;  // no data
-    if (code == 0xD9) return absl::InvalidArgumentError("the JPEG holds no picture");
+    if (code == 0xD9) return absl::InvalidArgumentError("the JPEG holds no image");
     const auto length = bytes.Get(at, 2);
     if (!length) return CutOff("JPEG");
     if (*length < 2) return absl::InvalidArgumentError("the JPEG's header is damaged");
@@ -154,7 +154,7 @@ absl::StatusOr<Found> ReadPng(std::string_view data) {
     if (!length || at + 8 > bytes.size()) return CutOff("PNG");
     if (bytes.StartsWith(at + 4, "IDAT")) return found;
     if (bytes.StartsWith(at + 4, "IEND")) {
-      return absl::InvalidArgumentError("the PNG holds no picture");
+      return absl::InvalidArgumentError("the PNG holds no image");
     }
     if (bytes.StartsWith(at + 4, "eXIf")) {
       found.orientation = ExifOrientation(bytes.Slice(at + 8, *length));
@@ -185,7 +185,7 @@ absl::StatusOr<Found> ReadWebp(std::string_view data) {
   }
   if (bytes.StartsWith(12, "VP8X")) {
     if (*bytes.Get(20, 1) & 0x02) {
-      return absl::InvalidArgumentError("the WebP is an animation; a still picture is needed");
+      return absl::InvalidArgumentError("the WebP is an animation; a still image is needed");
     }
     return Found{.width = *bytes.Get(24, 3) + 1, .height = *bytes.Get(27, 3) + 1};
   }
@@ -221,7 +221,7 @@ absl::StatusOr<Found> ReadTiff(std::string_view data, const ImageLimits& limits)
   const auto width = directory->Value(256);
   const auto height = directory->Value(257);
   if (!width || !height) return CutOff("TIFF");
-  // A decoder allocates whole tiles, which may be larger than the picture.
+  // A decoder allocates whole tiles, which may be larger than the image.
   const std::uint64_t tile = std::uint64_t{directory->Value(322).value_or(0)} *
                              std::uint64_t{directory->Value(323).value_or(0)};
   if (tile > static_cast<std::uint64_t>(limits.max_pixels)) {
@@ -243,10 +243,10 @@ std::string FirstBytes(std::string_view bytes) {
 }  // namespace
 
 absl::StatusOr<ImageHeader> ReadImageHeader(std::string_view bytes, const ImageLimits& limits) {
-  if (bytes.empty()) return absl::InvalidArgumentError("the picture is empty (0 bytes)");
+  if (bytes.empty()) return absl::InvalidArgumentError("the image is empty (0 bytes)");
   if (static_cast<std::int64_t>(bytes.size()) > limits.max_bytes) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "the picture has ", bytes.size(), " bytes; at most ", limits.max_bytes, " are allowed"));
+        "the image has ", bytes.size(), " bytes; at most ", limits.max_bytes, " are allowed"));
   }
   ImageHeader header;
   absl::StatusOr<Found> found;
@@ -268,7 +268,7 @@ absl::StatusOr<ImageHeader> ReadImageHeader(std::string_view bytes, const ImageL
     found = ReadBmp(bytes);
   } else {
     return absl::InvalidArgumentError(
-        absl::StrCat("not a JPEG, PNG, WebP, BMP or TIFF picture: ", bytes.size(),
+        absl::StrCat("not a JPEG, PNG, WebP, BMP or TIFF image: ", bytes.size(),
                      " bytes that start with ", FirstBytes(bytes)));
   }
   if (!found.ok()) return found.status();

@@ -11,8 +11,8 @@ namespace vision {
 
 // 8-bit BGR as stored (orientation not applied), the same pixels as cv::imdecode's. REQUIRES: the
 // header is sound and its size within limits. InvalidArgument for damaged data, for more than 100
-// scans (which cost a full pass over the picture each) and for what libjpeg-turbo doesn't support;
-// ResourceExhausted, or an exception of an allocation, without memory: nothing is lost then.
+// scans (which cost a full pass over the image each) and for what libjpeg-turbo doesn't support;
+// ResourceExhausted, or the exception of an allocation, if memory runs out; nothing leaks then.
 absl::StatusOr<cv::Mat> DecodeJpeg(std::string_view bytes);
 
 }  // namespace vision

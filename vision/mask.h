@@ -53,7 +53,8 @@ Box TightBox(const Mask& mask);
 // Swaps x and y.
 Mask Transpose(const Mask& mask);
 
-// The same, or none if that had more spans than `max_spans`: two spans can become millions.
+// The same, but none if the result would have more than `max_spans` spans: two spans can become
+// millions.
 std::optional<Mask> TransposeWithin(const Mask& mask, std::size_t max_spans);
 
 }  // namespace vision

@@ -68,13 +68,13 @@ void AppendSpans(const std::vector<std::uint8_t>& inside, int y, std::vector<Spa
 }  // namespace
 
 MaskRenderer::MaskRenderer(const MaskAxis& columns, const MaskAxis& rows)
-    : picture_{columns.picture, rows.picture},
+    : image_{columns.image, rows.image},
       low_res_width_(columns.low_res),
       columns_(Blends(columns)),
       rows_(Blends(rows)) {}
 
 std::vector<MaskRenderer::Blend> MaskRenderer::Blends(const MaskAxis& axis) {
-  const int rendered = std::min(axis.scaled, axis.picture);
+  const int rendered = std::min(axis.scaled, axis.image);
   std::vector<Blend> blends;
   blends.reserve(rendered);
   for (int i = 0; i < rendered; ++i) {
@@ -121,7 +121,7 @@ RenderedMask MaskRenderer::Render(absl::Span<const float> logits, float threshol
   }
 
   RenderedMask result;
-  result.mask.size = picture_;
+  result.mask.size = image_;
   std::vector<std::uint8_t> inside(width);
   std::int64_t above = 0, below = 0;
   int checked = -1;  // the low-res row that the last output row began at

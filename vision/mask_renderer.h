@@ -1,10 +1,10 @@
-// From a network's low-res mask logits to the mask at the picture's size.
+// Turns a network's low-resolution mask logits into the mask at the image's size.
 //
 // Networks give logits of a few pixels each for their padded input. The references scale them to
-// the input's size, crop, scale again to the picture and threshold, both times bilinear. Both steps
+// the input's size, crop, scale again to the image and threshold, both times bilinear. Both steps
 // are linear and separable, so here they are one: each output row and column is a blend of at most
-// three low-res ones. Nothing between is ever made, and of the full-size logits there is one row at
-// a time. Results differ from the references' in last bits only.
+// three low-res ones. No intermediate image is made, and only one row of the full-size logits exists
+// at a time. Results differ from the references' in the last bits only.
 #ifndef DUET_VISION_MASK_RENDERER_H_
 #define DUET_VISION_MASK_RENDERER_H_
 
@@ -16,22 +16,22 @@
 
 namespace vision {
 
-// What happens along one axis, in pixels (align_corners=False).
+// The sizes along one axis, in pixels, in the order of the steps (align_corners=False).
 struct MaskAxis {
   int low_res = 0;  // logits
-  int input = 0;    // what these are scaled to: at least as many
-  int kept = 0;     // the first of these are kept,
-  int scaled = 0;   // scaled to so many,
-  int picture = 0;  // and cropped to the picture; where it is larger, the rest is background
+  int input = 0;    // the network's input, to which the logits are scaled; not less than low_res
+  int kept = 0;     // the first pixels of the input, which remain when the padding is cut off
+  int scaled = 0;   // what the kept pixels are scaled to
+  int image = 0;    // what the scaled pixels are cropped to; pixels beyond them are background
 };
 
 struct RenderedMask {
-  Mask mask;  // of the picture's size
+  Mask mask;  // of the image's size
   // |logits > threshold + offset| / |logits > threshold - offset|; 0 if both are empty.
   double stability_score = 0;
 };
 
-// Made once a picture, used for all of its masks. Immutable, so thread-safe.
+// One is made for each image and renders all of its masks. Immutable, so thread-safe.
 class MaskRenderer {
  public:
   // REQUIRES: low_res >= 3, all others positive, kept <= input.
@@ -50,7 +50,7 @@ class MaskRenderer {
   };
   static std::vector<Blend> Blends(const MaskAxis& axis);
 
-  const Size picture_;
+  const Size image_;
   const int low_res_width_;
   const std::vector<Blend> columns_;
   const std::vector<Blend> rows_;

@@ -24,8 +24,8 @@ using Ring = std::vector<Point>;
 struct Polygon {
   Ring outer;               // clockwise on screen
   std::vector<Ring> holes;  // counter-clockwise
-  std::int64_t outer_area_px =
-      0;  // pixels inside of the outer ring before simplification, holes included
+  // Pixels inside of the outer ring before simplification, holes included.
+  std::int64_t outer_area_px = 0;
 };
 
 struct PolygonOptions {
@@ -47,16 +47,16 @@ struct Ellipse {
   Point center;
   float radius_x = 0;  // along its own first axis; ≥ radius_y > 0
   float radius_y = 0;
-  float angle =
-      0;  // radians from the x axis to the first axis, clockwise on screen (y down), in (-π/2, π/2]
+  // Radians from the x axis to the first axis, clockwise on screen (y down), in (-π/2, π/2].
+  float angle = 0;
 };
 
 // The ellipse with the mask's area moments up to the second. None for an empty mask.
 std::optional<Ellipse> ToEllipse(const Mask& mask);
 
-// The centre of a foreground pixel furthest from all background (beyond the picture's border is
-// background). For masks of more than 512 pixels a side, of a nearly furthest one: within a 512th
-// of the side. None for an empty mask.
+// The centre of the foreground pixel that is furthest from all background; what is beyond the
+// image's border counts as background. If a side has more than 512 pixels, the distance may fall
+// short of the largest one by a 512th of the side. None for an empty mask.
 std::optional<Point> InnermostPoint(const Mask& mask);
 
 }  // namespace vision

@@ -1,7 +1,7 @@
 // Resizes as Pillow's Image.resize(size, BILINEAR) does, to the bit.
 //
-// Segment Anything was trained on pictures resized by Pillow, whose "bilinear" is a triangle filter
-// that widens as the picture shrinks (antialiasing); no OpenCV mode equals it. Two passes,
+// Segment Anything was trained on images resized by Pillow, whose "bilinear" is a triangle filter
+// that widens as the image shrinks (antialiasing); no OpenCV mode equals it. Two passes,
 // horizontal then vertical, each in 22-bit fixed point and each rounded to 8 bits; a pass is
 // skipped if its size stays the same (Pillow, src/libImaging/Resample.c).
 #ifndef DUET_VISION_PIL_RESIZE_H_

@@ -14,7 +14,7 @@ struct RotatedBox {
   // Extent along the box's own x axis before turning, and across it.
   float width = 0;
   float height = 0;
-  // Radians, clockwise as seen on screen (y down); 0 leaves the sides parallel to the picture's.
+  // Radians, clockwise as seen on screen (y down); 0 leaves the sides parallel to the image's.
   float angle = 0;
   friend bool operator==(const RotatedBox&, const RotatedBox&) = default;
 };

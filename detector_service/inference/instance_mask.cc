@@ -41,7 +41,7 @@ vision::MaskRenderer Renderer(vision::Size grid, const Placement& placement) {
                             .input = input,
                             .kept = input,
                             .scaled = static_cast<int>(std::ceil(input * (1 / scale))),
-                            .picture = picture};
+                            .image = picture};
   };
   return {axis(grid.width, placement.scale_y, placement.image.width),
           axis(grid.height, placement.scale_x, placement.image.height)};

@@ -74,7 +74,7 @@ vision::MaskRenderer MakeMaskRenderer(const InputGeometry& geometry, int low_res
                             .input = once ? low_res_size : geometry.image_size,
                             .kept = once ? low_res_size : resized,
                             .scaled = original,
-                            .picture = original};
+                            .image = original};
   };
   return {axis(geometry.resized.width, geometry.original.width),
           axis(geometry.resized.height, geometry.original.height)};

@@ -101,10 +101,9 @@ TEST(ImageCodecTest, LosslessFormatsHoldTheSamePixels) {
 
 TEST(ImageCodecTest, WhatIsNoPictureIsNamed) {
   EXPECT_THAT(DecodeImage("", {}), IsInvalid("empty"));
-  EXPECT_THAT(
-      DecodeImage("<html><body>404</body></html>", {}),
-      IsInvalid("not a JPEG, PNG, WebP, BMP or TIFF picture: 29 bytes that start with 3c 68 "
-                "74 6d 6c 3e 3c 62"));
+  EXPECT_THAT(DecodeImage("<html><body>404</body></html>", {}),
+              IsInvalid("not a JPEG, PNG, WebP, BMP or TIFF image: 29 bytes that start with 3c 68 "
+                        "74 6d 6c 3e 3c 62"));
   EXPECT_THAT(DecodeImage("GIF89a..............", {}), IsInvalid("not a JPEG"));
 }
 
@@ -144,7 +143,7 @@ TEST(ImageCodecTest, NothingIsPrinted) {
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
 }
 
-// Any bytes give a picture or an error; run under ASan this is the fuzz target's little brother.
+// Any bytes give an image or an error; under ASan this is a short run of the fuzz target.
 TEST(ImageCodecTest, FlippedBytesNeverCrash) {
   for (const char* name : {"o6.jpg", "progressive.jpg", "cmyk.jpg", "o6.png", "palette.png",
                            "rgb.webp", "palette.bmp", "deflate.tif", "o6.tif"}) {

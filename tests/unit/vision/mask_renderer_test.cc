@@ -39,9 +39,9 @@ std::vector<float> Noise(int size) {
   return values;
 }
 
-// `kept` of the `input` pixels are scaled to `scaled`, of which the picture has some.
+// `kept` of the `input` pixels are scaled to `scaled`, of which the image has some.
 struct Case {
-  Size kept, scaled, picture;
+  Size kept, scaled, image;
   int low = 16;
 };
 
@@ -50,14 +50,14 @@ class MaskRendererTest : public testing::TestWithParam<Case> {};
 constexpr int kInput = 64;
 
 MaskRenderer Renderer(const Case& c) {
-  return {{c.low, kInput, c.kept.width, c.scaled.width, c.picture.width},
-          {c.low, kInput, c.kept.height, c.scaled.height, c.picture.height}};
+  return {{c.low, kInput, c.kept.width, c.scaled.width, c.image.width},
+          {c.low, kInput, c.kept.height, c.scaled.height, c.image.height}};
 }
 
 MaskRenderer Small() { return Renderer({{64, 64}, {8, 8}, {8, 8}}); }
 
 TEST_P(MaskRendererTest, EqualsTwoResizesWithACropAfterEach) {
-  const auto [kept, scaled, picture, low] = GetParam();
+  const auto [kept, scaled, image, low] = GetParam();
   const std::vector<float> logits = Noise(low);
   const std::vector<double> square =
       Interpolate({logits.begin(), logits.end()}, low, low, kInput, kInput);
@@ -71,20 +71,20 @@ TEST_P(MaskRendererTest, EqualsTwoResizesWithACropAfterEach) {
 
   const RenderedMask rendered = Renderer(GetParam()).Render(logits);
 
-  EXPECT_EQ(rendered.mask.size, picture);
-  std::vector<int> inside(picture.width * picture.height, 0);
+  EXPECT_EQ(rendered.mask.size, image);
+  std::vector<int> inside(image.width * image.height, 0);
   for (const Span& span : rendered.mask.spans) {
-    for (int x = span.x_begin; x < span.x_end; ++x) inside[span.y * picture.width + x] = 1;
+    for (int x = span.x_begin; x < span.x_end; ++x) inside[span.y * image.width + x] = 1;
   }
   double above = 0, below = 0;
-  for (int y = 0; y < picture.height; ++y) {
-    for (int x = 0; x < picture.width; ++x) {
+  for (int y = 0; y < image.height; ++y) {
+    for (int x = 0; x < image.width; ++x) {
       const bool beyond = x >= scaled.width || y >= scaled.height;
       const double logit = beyond ? -9 : full[y * scaled.width + x];
       // float32 against double: logits of 4 with some 1e-6 of error; no value here is that near
       // to 0.
       if (std::abs(logit) > 1e-5) {
-        EXPECT_EQ(inside[y * picture.width + x], logit > 0) << x << "," << y;
+        EXPECT_EQ(inside[y * image.width + x], logit > 0) << x << "," << y;
       }
       above += logit > 1;
       below += logit > -1;
@@ -99,7 +99,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{{64, 20}, {64, 20}, {64, 20}}, Case{{64, 1}, {640, 10}, {640, 10}},
                     Case{{64, 27}, {7, 3}, {7, 3}},
                     // As mmdet: nothing is cropped before, the padding after; and by its rounding
-                    // a picture may be wider than what was scaled.
+                    // an image may be wider than what was scaled.
                     Case{{64, 64}, {100, 99}, {100, 75}}, Case{{64, 64}, {99, 100}, {100, 31}}));
 
 INSTANTIATE_TEST_SUITE_P(FinerMasks, MaskRendererTest,

@@ -15,12 +15,12 @@
 #include <utility>
 #include <vector>
 
-#include "gateway/backends/grpc_clients.h"
-#include "gateway/handlers/gateway.h"
-#include "gateway/handlers/metrics.h"
+#include "backends/grpc_clients.h"
+#include "gateway/endpoints/gateway.h"
+#include "gateway/endpoints/metrics.h"
 #include "gateway/http/server.h"
-#include "gateway/media/image_fetcher.h"
 #include "gateway/options.h"
+#include "image_fetch/image_fetcher.h"
 #include "serving/descriptors.h"
 #include "serving/host_port.h"
 #include "serving/log.h"
@@ -51,7 +51,7 @@ class IoThreads {
 // The HTTP server as the process sees it.
 class HttpListener final : public serving::Listener {
  public:
-  HttpListener(gateway::http::Server& server, gateway::handlers::Gateway& gateway,
+  HttpListener(gateway::http::Server& server, gateway::endpoints::Gateway& gateway,
                const Options& options)
       : server_(server), gateway_(gateway), options_(options) {}
 
@@ -74,13 +74,13 @@ class HttpListener final : public serving::Listener {
 
  private:
   gateway::http::Server& server_;
-  gateway::handlers::Gateway& gateway_;
+  gateway::endpoints::Gateway& gateway_;
   const Options& options_;
 };
 
-absl::StatusOr<gateway::handlers::Profiles> LoadProfiles(const Options& options,
-                                                         const gateway::backends::GrpcOptions& grpc,
-                                                         boost::asio::io_context& io) {
+absl::StatusOr<prelabel::Profiles> LoadProfiles(const Options& options,
+                                                const backends::GrpcOptions& grpc,
+                                                boost::asio::io_context& io) {
   std::string text;
   if (!options.profiles.empty()) {
     std::ifstream file(options.profiles);
@@ -90,15 +90,15 @@ absl::StatusOr<gateway::handlers::Profiles> LoadProfiles(const Options& options,
       return absl::NotFoundError(absl::StrCat("--profiles: cannot read ", options.profiles));
     text = content.str();
   }
-  auto profiles = gateway::handlers::Profiles::Create(
+  auto profiles = prelabel::Profiles::Create(
       options.detector, options.segmenter, text,
       {.detector = [&](const std::string& targets)
-           -> absl::StatusOr<std::shared_ptr<gateway::backends::DetectorClient>> {
-         return gateway::backends::MakeGrpcDetector(io.get_executor(), targets, grpc);
+           -> absl::StatusOr<std::shared_ptr<backends::DetectorClient>> {
+         return backends::MakeGrpcDetector(io.get_executor(), targets, grpc);
        },
        .segmenter = [&](const std::string& targets)
-           -> absl::StatusOr<std::shared_ptr<gateway::backends::SegmenterClient>> {
-         return gateway::backends::MakeGrpcSegmenter(io.get_executor(), targets, grpc);
+           -> absl::StatusOr<std::shared_ptr<backends::SegmenterClient>> {
+         return backends::MakeGrpcSegmenter(io.get_executor(), targets, grpc);
        }},
       {.score_threshold = options.score_threshold, .background = options.background});
   if (!profiles.ok() && !options.profiles.empty()) {
@@ -135,18 +135,18 @@ absl::Status Run(Options& options, serving::Process& process) {
     serving::LogLine("proxy.unused")
         .Str("hint", "images are fetched directly; --image_proxy=environment changes that");
   }
-  auto fetcher = gateway::media::ImageFetcher::Create(gateway::FetcherOptions(options));
+  auto fetcher = image_fetch::ImageFetcher::Create(gateway::FetcherOptions(options));
   if (!fetcher.ok()) return fetcher.status();
   auto profiles = LoadProfiles(options, *grpc, io);
   if (!profiles.ok()) return profiles.status();
   boost::asio::thread_pool compute(static_cast<std::size_t>(options.compute_threads));
-  gateway::handlers::Gateway gateway(options.gateway, *profiles, **fetcher, compute,
-                                     io.get_executor(), process.metrics(),
-                                     redis ? &*redis : nullptr);
+  gateway::endpoints::Gateway gateway(options.gateway, *profiles, **fetcher, compute,
+                                      io.get_executor(), process.metrics(),
+                                      redis ? &*redis : nullptr);
   gateway::http::Router router;
-  gateway::handlers::AddRoutes(gateway, router);
+  gateway::endpoints::AddRoutes(gateway, router);
   options.http.tls = *std::move(tls);
-  gateway::handlers::Observe(gateway, options.http);
+  gateway::endpoints::Observe(gateway, options.http);
   gateway::FitConnections(serving::DescriptorLimit(), &options.http);
   auto server = gateway::http::Server::Start(io, router, options.http);
   if (!server.ok()) return server.status();

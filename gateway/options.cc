@@ -8,10 +8,10 @@
 #include <mutex>
 #include <utility>
 
-#include "gateway/text.h"
 #include "serving/cpu.h"
 #include "serving/log.h"
 #include "serving/tls_files.h"
+#include "text/str_cat.h"
 
 namespace gateway {
 namespace {
@@ -49,7 +49,7 @@ class HttpsContext {
 
 void AddFlags(Options* options, serving::FlagTable* flags) {
   using serving::InRange;
-  handlers::GatewayOptions& gateway = options->gateway;
+  gateway::endpoints::GatewayOptions& gateway = options->gateway;
   flags->Add("bind", &options->http.bind, "The IP address to listen on; 0.0.0.0 for all.");
   flags->Add("port", &options->port, "The port to listen on; 0: any free one.", InRange(0, 65535));
   flags->Add("detector", &options->detector,
@@ -169,20 +169,20 @@ absl::StatusOr<std::shared_ptr<const serving::Secret>> ReadSecret(std::string_vi
                                                                   const std::string& file) {
   if (!value.empty() && !file.empty()) {
     return absl::InvalidArgumentError(
-        StrCat("--", flag, " and --", flag, "_file are both given; needed: one of them"));
+        text::StrCat("--", flag, " and --", flag, "_file are both given; needed: one of them"));
   }
   if (!value.empty()) return std::make_shared<const serving::Secret>(value);
   if (file.empty()) return nullptr;
   auto secret = serving::Secret::FromFile(file);
   if (!secret.ok()) {
     return absl::InvalidArgumentError(
-        StrCat("--", flag, "_file: ", std::string(secret.status().message())));
+        text::StrCat("--", flag, "_file: ", std::string(secret.status().message())));
   }
   return secret;
 }
 
 absl::Status CheckLabelStudio(Options& options) {
-  handlers::OperatorSite& site = options.gateway.label_studio;
+  label_studio_api::OperatorSite& site = options.gateway.label_studio;
   auto token = ReadSecret("label_studio_api_key", options.label_studio_api_key,
                           options.label_studio_api_key_file);
   if (!token.ok()) return token.status();
@@ -202,10 +202,10 @@ absl::Status CheckLabelStudio(Options& options) {
     return absl::OkStatus();
   }
   const auto canonical = [](std::string_view flag, std::string& url) -> absl::Status {
-    auto parsed = media::ParseSiteUrl(url);
+    auto parsed = label_studio_api::ParseSiteUrl(url);
     if (!parsed.ok()) {
       return absl::InvalidArgumentError(
-          StrCat("--", flag, ": ", std::string(parsed.status().message())));
+          text::StrCat("--", flag, ": ", std::string(parsed.status().message())));
     }
     url = *std::move(parsed);
     return absl::OkStatus();
@@ -224,16 +224,16 @@ absl::Status Check(Options& options) {
   options.http.max_body_bytes = static_cast<std::size_t>(options.max_body_mb) << 20;
   options.http.request_memory_bytes = static_cast<std::size_t>(options.request_memory_mb) << 20;
   if (options.request_memory_mb < options.max_body_mb) {
-    return absl::InvalidArgumentError(StrCat("--request_memory_mb is ", options.request_memory_mb,
-                                             ", less than --max_body_mb, which is ",
-                                             options.max_body_mb));
+    return absl::InvalidArgumentError(
+        text::StrCat("--request_memory_mb is ", options.request_memory_mb,
+                     ", less than --max_body_mb, which is ", options.max_body_mb));
   }
   options.gateway.max_answer_bytes = static_cast<std::size_t>(options.max_answer_mb) << 20;
   options.gateway.own_names = http::OwnNamesOf(options.allowed_hosts, options.http.bind);
   if (options.gateway.own_names.names.size() != options.allowed_hosts.size()) {
-    return absl::InvalidArgumentError(StrCat("--allowed_hosts is ",
-                                             absl::StrJoin(options.allowed_hosts, ","),
-                                             "; needed: host names, separated by commas"));
+    return absl::InvalidArgumentError(text::StrCat("--allowed_hosts is ",
+                                                   absl::StrJoin(options.allowed_hosts, ","),
+                                                   "; needed: host names, separated by commas"));
   }
   if (options.io_threads == 0) {
     options.io_threads = std::max(1, serving::ReadCpuBudget().threads() / 2);
@@ -249,10 +249,11 @@ absl::Status Check(Options& options) {
   if (options.gateway.basic_auth_user.empty() != (options.gateway.basic_auth_password == nullptr)) {
     return absl::InvalidArgumentError("--basic_auth_user and --basic_auth_password go together");
   }
-  auto policy = media::AddressPolicy::Make(options.allowed_private, options.allow_all_private);
+  auto policy =
+      http_client::AddressPolicy::Make(options.allowed_private, options.allow_all_private);
   if (!policy.ok()) {
     return absl::InvalidArgumentError(
-        StrCat("--allowed_private: ", std::string(policy.status().message())));
+        text::StrCat("--allowed_private: ", std::string(policy.status().message())));
   }
   options.gateway.address_policy = *std::move(policy);
   return CheckLabelStudio(options);
@@ -303,16 +304,16 @@ absl::StatusOr<backends::GrpcOptions> LoadGrpcOptions(const Options& options) {
   return grpc;
 }
 
-absl::StatusOr<std::shared_ptr<media::Network>> MakeNetwork(const Options& options) {
-  return media::Network::Make(
+absl::StatusOr<std::shared_ptr<http_client::Network>> MakeNetwork(const Options& options) {
+  return http_client::Network::Make(
       {.ca_certificates = options.ca_certificates, .proxy = options.image_proxy});
 }
 
-media::ImageFetcher::Options FetcherOptions(const Options& options) {
-  media::ImageFetcher::Options fetcher;
+image_fetch::ImageFetcher::Options FetcherOptions(const Options& options) {
+  image_fetch::ImageFetcher::Options fetcher;
   fetcher.network = options.gateway.network;
   fetcher.local_files_root = options.local_files_root;
-  fetcher.s3 = media::S3AccessFromEnvironment();
+  fetcher.s3 = http_client::S3AccessFromEnvironment();
   fetcher.allowed_private = options.allowed_private;
   fetcher.allow_all_private = options.allow_all_private;
   // Room for the rest of the message.

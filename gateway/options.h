@@ -10,11 +10,11 @@
 #include <string>
 #include <vector>
 
-#include "gateway/backends/grpc_clients.h"
-#include "gateway/handlers/gateway.h"
+#include "backends/grpc_clients.h"
+#include "gateway/endpoints/gateway.h"
 #include "gateway/http/server.h"
-#include "gateway/media/image_fetcher.h"
-#include "gateway/media/network.h"
+#include "http_client/network.h"
+#include "image_fetch/image_fetcher.h"
 #include "serving/flags.h"
 #include "serving/process.h"
 
@@ -23,7 +23,7 @@ namespace gateway {
 struct Options {
   serving::ProcessOptions process;
   http::ServerOptions http;
-  handlers::GatewayOptions gateway;
+  gateway::endpoints::GatewayOptions gateway;
   int port = 8003;
   int io_threads = 0;  // 0: what Check chooses
   int compute_threads = 2;
@@ -75,10 +75,10 @@ absl::StatusOr<std::function<std::shared_ptr<boost::asio::ssl::context>()>> Load
 absl::StatusOr<backends::GrpcOptions> LoadGrpcOptions(const Options& options);
 
 // For images and for Label Studio's API. InvalidArgument names the flag or the variable.
-absl::StatusOr<std::shared_ptr<media::Network>> MakeNetwork(const Options& options);
+absl::StatusOr<std::shared_ptr<http_client::Network>> MakeNetwork(const Options& options);
 
 // REQUIRES: options.gateway.network is the one that MakeNetwork gave.
-media::ImageFetcher::Options FetcherOptions(const Options& options);
+image_fetch::ImageFetcher::Options FetcherOptions(const Options& options);
 
 }  // namespace gateway
 

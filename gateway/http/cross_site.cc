@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <boost/asio/ip/address.hpp>
 
-#include "gateway/authority.h"
+#include "text/authority.h"
 
 namespace gateway::http {
 namespace {
@@ -24,7 +24,7 @@ struct Name {
 };
 
 std::optional<Name> ParseName(std::string_view text, std::string_view own_port) {
-  const auto parsed = ParseAuthority(text);
+  const auto parsed = text::ParseAuthority(text);
   if (!parsed || parsed->has_userinfo || parsed->host.empty()) return std::nullopt;
   return Name{.name = absl::AsciiStrToLower({parsed->host.data(), parsed->host.size()}),
               .port = parsed->port == own_port ? "" : std::string(parsed->port),

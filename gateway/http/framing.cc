@@ -7,7 +7,7 @@
 
 #include <algorithm>
 
-#include "gateway/authority.h"
+#include "text/authority.h"
 
 namespace gateway::http {
 namespace {
@@ -30,7 +30,7 @@ std::optional<std::string> FramingFault(const boost::beast::http::fields& fields
   if (hosts == 0 && version == 11) return "the request has no Host field";
   const absl::string_view host = Text(fields[field::host]);
   // Empty is legal. A field that was continued on a second line is not.
-  const auto authority = ParseAuthority({host.data(), host.size()});
+  const auto authority = text::ParseAuthority({host.data(), host.size()});
   if (!authority || authority->has_userinfo) {
     return absl::StrCat("its Host is ", Quoted(host), "; needed: a host's name or address");
   }

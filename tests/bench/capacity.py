@@ -9,7 +9,7 @@ usage: tests/bench/capacity.py plan
 
 What is simulated, as in the services: a replica computes one job at a time, the most urgent first, and an encoder gives
 way between its blocks (serving/work_queue.h); a picture belongs to one segmenter, detectors are chosen by load
-(gateway/backends/replica_set.h); a task detects and embeds at once, then segments its boxes; a click segments.
+(lib/backends/replica_set.h); a task detects and embeds at once, then segments its boxes; a click segments.
 Needs nothing but Python.
 """
 

@@ -54,7 +54,7 @@ def test_ports_and_variables_in_a_page_are_the_programs(page, help_of):
 @pytest.mark.parametrize("page", PAGES + MANIFESTS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_metrics_in_a_page_are_declared(page):
     declared = set()
-    for header in [*ROOT.glob("serving/**/*.h"), *ROOT.glob("*_service/**/*.h"), *ROOT.glob("gateway/**/*.h")]:
+    for header in [*ROOT.glob("lib/**/*.h"), *ROOT.glob("*_service/**/*.h"), *ROOT.glob("gateway/**/*.h")]:
         declared |= set(re.findall(r'"(duet_[a-z_]+)"', header.read_text()))
     named = set(re.findall(r"\b(duet_[a-z_]*(?:_total|_seconds|_bytes|_depth|_in_flight|_ready|_count|_sum|_bucket))\b",
                            page.read_text()))

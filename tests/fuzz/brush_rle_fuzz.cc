@@ -4,10 +4,10 @@
 #include <cstdint>
 #include <cstdlib>
 
-#include "gateway/label_studio/brush_rle.h"
+#include "label_studio/brush_rle.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  namespace ls = gateway::label_studio;
+  namespace ls = label_studio;
   if (size < 4) return 0;
   const vision::Size image{data[0] | data[1] << 8, data[2] | data[3] << 8};
   const auto mask = ls::DecodeBrushRle(absl::MakeConstSpan(data + 4, size - 4), image);

@@ -3,10 +3,10 @@
 #include <cstdint>
 #include <string_view>
 
-#include "gateway/label_studio/result.h"
+#include "label_studio/result.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  namespace ls = gateway::label_studio;
+  namespace ls = label_studio;
   const auto config = ls::ParseLabelConfig({reinterpret_cast<const char*>(data), size});
   if (!config.ok()) return 0;
   for (const ls::ImageTag& image : config->images) {

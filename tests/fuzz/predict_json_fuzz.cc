@@ -3,12 +3,12 @@
 #include <cstdint>
 #include <string_view>
 
-#include "gateway/label_studio/context.h"
-#include "gateway/label_studio/result.h"
-#include "gateway/label_studio/task.h"
+#include "label_studio/context.h"
+#include "label_studio/result.h"
+#include "label_studio/task.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  namespace ls = gateway::label_studio;
+  namespace ls = label_studio;
   const std::string_view body(reinterpret_cast<const char*>(data), size);
   (void)ls::ParseSetupRequest(body);
   (void)ls::ParseWebhook(body);

@@ -20,14 +20,20 @@ class CheckLayeringTest(unittest.TestCase):
     def test_what_the_tables_allow_is_fine(self):
         files = {
             "gateway/http/session.cc": '#include "gateway/http/session.h"\n#include <vector>\n#include "serving/log.h"\n',
-            "gateway/backends/client.cc": '#include <grpcpp/channel.h>\n#include "duet/detector/v1/detector.pb.h"\n',
-            "nn/layers.h": "#include <ATen/core/Tensor.h>\n",
+            "gateway/options.h": '#include "gateway/http/server.h"\n',
+            "lib/backends/client.cc": '#include <grpcpp/channel.h>\n#include "duet/detector/v1/detector.pb.h"\n',
+            "lib/nn/layers.h": '#include <ATen/core/Tensor.h>\n#include "nn/onednn/graph.h"\n',
         }
-        self.assertEqual(self.violations(files, "gateway gateway serving serving_base\n"), [])
+        self.assertEqual(self.violations(files, "gateway gateway lib/serving serving_base\n"), [])
 
-    def test_a_layer_below_may_not_include_one_above(self):
-        self.assertEqual(self.violations({"vision/a.cc": '#include "serving/log.h"\n'}),
-                         ["vision/a.cc: includes serving/log.h, but vision may not depend on serving"])
+    def test_a_room_below_may_not_include_one_above(self):
+        self.assertEqual(self.violations({"lib/vision/a.cc": '#include "serving/log.h"\n'}),
+                         ["lib/vision/a.cc: includes serving/log.h, but vision may not depend on serving"])
+
+    def test_rooms_within_a_house_are_apart(self):
+        self.assertEqual(self.violations({"gateway/jobs/a.h": '#include "gateway/endpoints/gateway.h"\n'}),
+                         ["gateway/jobs/a.h: includes gateway/endpoints/gateway.h, but gateway/jobs may not depend on "
+                          "gateway/endpoints"])
 
     def test_the_ground_knows_nothing(self):
         self.assertEqual(self.violations({"lib/text/a.cc": '#include "text/a.h"\n#include "hash/fnv.h"\n',
@@ -37,25 +43,29 @@ class CheckLayeringTest(unittest.TestCase):
                          ["lib/hash/CMakeLists.txt: duet_hash links duet_text, but hash may not depend on text"])
 
     def test_torch_stops_at_nn(self):
-        self.assertEqual(self.violations({"gateway/media/a.h": "  # include <ATen/Functions.h>\n"}),
-                         ["gateway/media/a.h: includes ATen/Functions.h, but Torch stops at nn/"])
+        self.assertEqual(self.violations({"lib/image_fetch/a.h": "  # include <ATen/Functions.h>\n"}),
+                         ["lib/image_fetch/a.h: includes ATen/Functions.h, but Torch stops at nn/"])
 
     def test_the_big_torch_header_is_for_nobody(self):
-        self.assertEqual(len(self.violations({"nn/a.h": "#include <torch/torch.h>\n"})), 1)
+        self.assertEqual(len(self.violations({"lib/nn/a.h": "#include <torch/torch.h>\n"})), 1)
 
-    def test_grpc_stays_in_the_gateways_clients(self):
-        self.assertEqual(self.violations({"gateway/handlers/a.cc": "#include <grpcpp/channel.h>\n"}),
-                         ["gateway/handlers/a.cc: includes grpcpp/channel.h, but gateway/handlers may not see gRPC"])
+    def test_grpc_stays_in_the_clients_of_the_services(self):
+        self.assertEqual(self.violations({"lib/prelabel/a.cc": "#include <grpcpp/channel.h>\n"}),
+                         ["lib/prelabel/a.cc: includes grpcpp/channel.h, but prelabel may not see gRPC"])
 
     def test_generated_code_counts_as_proto(self):
-        self.assertEqual(len(self.violations({"nn/a.cc": '#include "duet/detector/v1/detector.pb.h"\n'})), 1)
+        self.assertEqual(len(self.violations({"lib/nn/a.cc": '#include "duet/detector/v1/detector.pb.h"\n'})), 1)
 
-    def test_http_knows_no_label_studio(self):
-        self.assertEqual(len(self.violations({"gateway/http/a.cc": '#include "gateway/label_studio/task.h"\n'})), 1)
+    def test_pre_labelling_knows_no_http_server(self):
+        self.assertEqual(len(self.violations({"lib/prelabel/a.cc": '#include "gateway/http/message.h"\n'})), 1)
+
+    def test_a_room_without_a_row_is_found(self):
+        self.assertEqual(self.violations({"lib/new_room/a.h": ""}),
+                         ["lib/new_room/a.h: is in no room of tools/check_layering.py"])
 
     def test_links_count_too(self):
-        self.assertEqual(self.violations({}, "serving serving_base nn duet_nn\n"),
-                         ["serving/CMakeLists.txt: serving_base links duet_nn, but serving may not depend on nn"])
+        self.assertEqual(self.violations({}, "lib/serving serving_base lib/nn duet_nn\n"),
+                         ["lib/serving/CMakeLists.txt: serving_base links duet_nn, but serving may not depend on nn"])
 
 
 if __name__ == "__main__":

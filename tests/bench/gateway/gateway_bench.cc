@@ -27,8 +27,8 @@
 #include <thread>
 #include <vector>
 
-#include "gateway/label_studio/brush_rle.h"
-#include "gateway/label_studio/json_text.h"
+#include "label_studio/brush_rle.h"
+#include "label_studio/json_text.h"
 #include "tests/bench/gateway/load.h"
 #include "tests/bench/gateway/stub_services.h"
 #include "tests/testing/subprocess.h"

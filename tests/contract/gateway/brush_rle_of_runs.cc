@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "gateway/label_studio/brush_rle.h"
-#include "gateway/label_studio/json_text.h"
+#include "label_studio/brush_rle.h"
+#include "label_studio/json_text.h"
 #include "vision/mask_rle.h"
 
 int main() {
@@ -22,7 +22,7 @@ int main() {
       return 1;
     }
     std::string text;
-    gateway::label_studio::AppendJsonBytes(gateway::label_studio::EncodeBrushRle(*mask), &text);
+    label_studio::AppendJsonBytes(label_studio::EncodeBrushRle(*mask), &text);
     std::cout << text << '\n';
   }
 }

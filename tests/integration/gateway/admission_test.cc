@@ -17,7 +17,7 @@
 #include <string>
 #include <vector>
 
-#include "gateway/handlers/route_policy.h"
+#include "gateway/endpoints/route_policy.h"
 #include "serving/secret.h"
 #include "tests/integration/gateway/gateway_test.h"
 
@@ -25,8 +25,8 @@ namespace gateway::testing {
 namespace {
 
 using boost::beast::http::verb;
-using handlers::RoutePolicies;
-using handlers::RoutePolicy;
+using gateway::endpoints::RoutePolicies;
+using gateway::endpoints::RoutePolicy;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -66,7 +66,7 @@ TEST_F(AdmissionTest, EveryRouteHasOneRow) {
 
   EXPECT_EQ(router.routes().size(), RoutePolicies().size());
   for (const http::Route& route : router.routes()) {
-    const RoutePolicy* const policy = handlers::PolicyOf(route.method, route.pattern);
+    const RoutePolicy* const policy = gateway::endpoints::PolicyOf(route.method, route.pattern);
     ASSERT_NE(policy, nullptr) << route.pattern;
     EXPECT_EQ(route.body.max_bytes, policy->max_body_bytes) << Name(*policy);
     EXPECT_NE(route.body.from_anybody, policy->needs_credentials) << Name(*policy);

@@ -15,16 +15,16 @@
 #include <thread>
 #include <vector>
 
+#include "backends/grpc_clients.h"
+#include "backends/replica_set.h"
 #include "duet/detector/v1/detector.grpc.pb.h"
-#include "gateway/backends/grpc_clients.h"
-#include "gateway/backends/replica_set.h"
 #include "serving/grpc_server.h"
 #include "tests/testing/certificates.h"
 #include "tests/testing/log_capture.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
 
-namespace gateway::backends {
+namespace backends {
 namespace {
 
 namespace asio = boost::asio;
@@ -321,4 +321,4 @@ TEST_F(BackendTlsTest, ANewAuthorityIsTakenUp) {
 }
 
 }  // namespace
-}  // namespace gateway::backends
+}  // namespace backends

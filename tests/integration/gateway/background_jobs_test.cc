@@ -1,5 +1,5 @@
 // background=push over real sockets: client ↔ gateway ↔ services, and gateway → Label Studio's API.
-#include "gateway/handlers/background_jobs.h"
+#include "gateway/jobs/background_jobs.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -53,7 +53,7 @@ class BackgroundJobsTest : public ::testing::Test {
     options.segmenter = services_.address();
     options.gateway.label_studio = {.url = studio_.url(),
                                     .token = std::make_shared<serving::Secret>(token_)};
-    if (options.gateway.predict_deadline == handlers::GatewayOptions().predict_deadline) {
+    if (options.gateway.predict_deadline == gateway::endpoints::GatewayOptions().predict_deadline) {
       options.gateway.predict_deadline = std::chrono::milliseconds(500);
     }
     options.gateway.batch_concurrency = 1;
@@ -156,7 +156,7 @@ TEST_F(BackgroundJobsTest, WhoeverWaitsComesFirst) {
   options.gateway.background.longest_yield = absl::InfiniteDuration();
   options.gateway.predict_deadline = std::chrono::milliseconds(0);  // all is left for the job
   Harness& gateway = Start(std::move(options));
-  auto hand = std::make_unique<handlers::BackgroundJobs::Hand>(gateway.gateway().jobs);
+  auto hand = std::make_unique<gateway::jobs::BackgroundJobs::Hand>(gateway.gateway().jobs);
 
   gateway.Post("/predict", PredictBody(kRectangles, Pictures(3)));
   for (int look = 0; look < 20; ++look) EXPECT_EQ(Jobs().at(0).at("waiting"), 3);
@@ -171,7 +171,7 @@ TEST_F(BackgroundJobsTest, ButNotForEver) {
   options.gateway.background.longest_yield = absl::Milliseconds(1);
   options.gateway.predict_deadline = std::chrono::milliseconds(0);
   Harness& gateway = Start(std::move(options));
-  const handlers::BackgroundJobs::Hand hand(gateway.gateway().jobs);
+  const gateway::jobs::BackgroundJobs::Hand hand(gateway.gateway().jobs);
 
   gateway.Post("/predict", PredictBody(kRectangles, Pictures(3)));
   AwaitEnd();
@@ -419,8 +419,8 @@ TEST_F(BackgroundJobsTest, FiveThousandTasksInOneRequest) {
 TEST_F(BackgroundJobsTest, IdleWorkersHaveOneTimerTogether) {
   HoldDetections(/*free=*/1);
   Harness& gateway = Start({.gateway = {.background = {.longest_yield = absl::Hours(1)}}});
-  const handlers::BackgroundJobs& jobs = gateway.gateway().jobs;
-  const handlers::BackgroundJobs::Hand somebody_waits(jobs);
+  const gateway::jobs::BackgroundJobs& jobs = gateway.gateway().jobs;
+  const gateway::jobs::BackgroundJobs::Hand somebody_waits(jobs);
   const absl::Time begin = absl::Now();
 
   ASSERT_EQ(gateway.Post("/predict", PredictBody(kRectangles, Pictures(5))).status, 200);
@@ -440,7 +440,7 @@ TEST_F(BackgroundJobsTest, TasksThatWaitHaveABoundInBytes) {
     task.at("data").as_object()["numbers"] = std::move(numbers);
   }
   Harness& gateway = Start({.gateway = {.background = {.max_bytes = 600'000}}});
-  const handlers::BackgroundJobs::Hand somebody_waits(gateway.gateway().jobs);
+  const gateway::jobs::BackgroundJobs::Hand somebody_waits(gateway.gateway().jobs);
 
   const Reply reply = gateway.Post("/predict", body);
 

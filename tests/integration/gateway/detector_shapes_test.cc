@@ -9,7 +9,7 @@
 #include <numbers>
 #include <vector>
 
-#include "gateway/label_studio/brush_rle.h"
+#include "label_studio/brush_rle.h"
 #include "tests/integration/gateway/fake_services.h"
 #include "tests/integration/gateway/harness.h"
 #include "vision/mask_rle.h"

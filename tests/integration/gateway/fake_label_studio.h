@@ -1,5 +1,5 @@
 // Label Studio's REST API in memory, over real HTTP: one project, its tasks and what is stored for
-// them. Answers what gateway/label_studio_api asks, as a real one does (tests/e2e asks a real one
+// them. Answers what label_studio_api asks, as a real one does (tests/e2e asks a real one
 // the same).
 #ifndef DUET_TESTS_INTEGRATION_GATEWAY_FAKE_LABEL_STUDIO_H_
 #define DUET_TESTS_INTEGRATION_GATEWAY_FAKE_LABEL_STUDIO_H_

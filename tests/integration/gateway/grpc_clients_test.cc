@@ -1,5 +1,5 @@
 // The gRPC clients against fake services on real sockets: faults by name.
-#include "gateway/backends/grpc_clients.h"
+#include "backends/grpc_clients.h"
 
 #include <dlfcn.h>
 #include <gmock/gmock.h>
@@ -48,13 +48,13 @@ extern "C" int getaddrinfo(const char* host, const char* service, const addrinfo
   return EAI_AGAIN;
 }
 
-namespace gateway::backends {
+namespace backends {
 namespace {
 
 using boost::asio::awaitable;
+using gateway::testing::FakeServices;
 using std::chrono::seconds;
 using std::chrono::system_clock;
-using testing::FakeServices;
 using ::testing::HasSubstr;
 
 class GrpcClientsTest : public ::testing::Test {
@@ -91,7 +91,7 @@ class GrpcClientsTest : public ::testing::Test {
   boost::asio::io_context io_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{
       io_.get_executor()};
-  const ImageRef image_{.id = testing::ImageId("picture"),
+  const ImageRef image_{.id = gateway::testing::ImageId("picture"),
                         .bytes = std::make_shared<const std::string>("picture")};
   std::unique_ptr<DetectorClient> detector_;
   std::unique_ptr<SegmenterClient> segmenter_;
@@ -406,7 +406,8 @@ TEST_F(GrpcClientsTest, ImagesSpreadOverTheSegmenters) {
 
   for (int i = 0; i < 40; ++i) {
     const std::string bytes = "picture " + std::to_string(i);
-    const ImageRef image{testing::ImageId(bytes), std::make_shared<const std::string>(bytes)};
+    const ImageRef image{gateway::testing::ImageId(bytes),
+                         std::make_shared<const std::string>(bytes)};
     ASSERT_TRUE(Run(segmenter_->Embed(image, {}, {system_clock::now() + seconds(20)})).ok());
   }
 
@@ -436,4 +437,4 @@ TEST(MakeGrpcDetectorTest, AMalformedTargetNamesItsFlag) {
 }
 
 }  // namespace
-}  // namespace gateway::backends
+}  // namespace backends

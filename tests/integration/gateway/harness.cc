@@ -13,7 +13,7 @@
 #include <boost/json/serialize.hpp>
 #include <opencv2/imgcodecs.hpp>
 
-#include "gateway/backends/grpc_clients.h"
+#include "backends/grpc_clients.h"
 
 namespace gateway::testing {
 
@@ -35,10 +35,10 @@ json::value Reply::json() const {
 }
 
 Harness::Harness(HarnessOptions options) {
-  fetcher_ = *media::ImageFetcher::Create({.allowed_private = options.allowed_private});
+  fetcher_ = *image_fetch::ImageFetcher::Create({.allowed_private = options.allowed_private});
   options.gateway.address_policy =
-      *media::AddressPolicy::Make(options.allowed_private, /*allow_all_private=*/false);
-  auto profiles = handlers::Profiles::Create(
+      *http_client::AddressPolicy::Make(options.allowed_private, /*allow_all_private=*/false);
+  auto profiles = prelabel::Profiles::Create(
       options.detector, options.segmenter, options.profiles,
       {.detector = [this](const std::string& targets)
            -> absl::StatusOr<std::shared_ptr<backends::DetectorClient>> {
@@ -50,7 +50,7 @@ Harness::Harness(HarnessOptions options) {
        }},
       options.settings);
   if (!profiles.ok()) throw std::runtime_error(profiles.status().ToString());
-  profiles_ = std::make_unique<handlers::Profiles>(*std::move(profiles));
+  profiles_ = std::make_unique<prelabel::Profiles>(*std::move(profiles));
   if (!options.settings_store.empty()) {
     redis_ = std::make_unique<serving::RedisClient>(
         serving::ParseRedisUrl(options.settings_store).value(),
@@ -58,12 +58,12 @@ Harness::Harness(HarnessOptions options) {
                                       .last_retry = absl::Milliseconds(200)},
         metrics_);
   }
-  gateway_ = std::make_unique<handlers::Gateway>(options.gateway, *profiles_, *fetcher_, compute_,
-                                                 io_.get_executor(), metrics_, redis_.get());
-  handlers::AddRoutes(*gateway_, router_);
+  gateway_ = std::make_unique<gateway::endpoints::Gateway>(
+      options.gateway, *profiles_, *fetcher_, compute_, io_.get_executor(), metrics_, redis_.get());
+  gateway::endpoints::AddRoutes(*gateway_, router_);
   http::ServerOptions http;
   http.request_memory_bytes = options.request_memory_bytes;
-  handlers::Observe(*gateway_, http);
+  gateway::endpoints::Observe(*gateway_, http);
   server_ = *http::Server::Start(io_, router_, http);
   for (int i = 0; i < 2; ++i) threads_.emplace_back([this] { io_.run(); });
 }
@@ -77,8 +77,8 @@ Harness::~Harness() {
 }
 
 void Harness::AwaitModels() {
-  const handlers::Profile& profile = profiles_->default_profile();
-  while (!handlers::Serving(profile)) std::this_thread::yield();
+  const prelabel::Profile& profile = profiles_->default_profile();
+  while (!prelabel::Serving(profile)) std::this_thread::yield();
 }
 
 Reply Harness::Send(const std::string& method, const std::string& path, const std::string& body,

@@ -12,9 +12,9 @@
 #include <utility>
 #include <vector>
 
-#include "gateway/handlers/gateway.h"
+#include "gateway/endpoints/gateway.h"
 #include "gateway/http/server.h"
-#include "gateway/media/image_fetcher.h"
+#include "image_fetch/image_fetcher.h"
 
 namespace gateway::testing {
 
@@ -33,8 +33,8 @@ struct HarnessOptions {
   std::string detector;   // host:port
   std::string segmenter;  // host:port
   std::string profiles = "";
-  handlers::Settings settings = {};  // of the default profile
-  handlers::GatewayOptions gateway = {};
+  prelabel::Settings settings = {};  // of the default profile
+  gateway::endpoints::GatewayOptions gateway = {};
   std::vector<std::string> allowed_private = {};
   std::string settings_store = "";  // redis://…
   absl::Duration settings_timeout = absl::Seconds(30);
@@ -56,7 +56,7 @@ class Harness {
   Reply Post(const std::string& path, const boost::json::value& body);
 
   std::uint16_t port() const { return server_->port(); }
-  handlers::Gateway& gateway() { return *gateway_; }
+  gateway::endpoints::Gateway& gateway() { return *gateway_; }
   const http::Router& router() const { return router_; }
   serving::Metrics& metrics() { return metrics_; }
   serving::RedisClient& redis() { return *redis_; }  // REQUIRES: there is a settings_store
@@ -65,10 +65,10 @@ class Harness {
   serving::Metrics metrics_;
   boost::asio::io_context io_;
   std::unique_ptr<serving::RedisClient> redis_;
-  std::unique_ptr<media::ImageFetcher> fetcher_;
-  std::unique_ptr<handlers::Profiles> profiles_;
+  std::unique_ptr<image_fetch::ImageFetcher> fetcher_;
+  std::unique_ptr<prelabel::Profiles> profiles_;
   boost::asio::thread_pool compute_{2};
-  std::unique_ptr<handlers::Gateway> gateway_;
+  std::unique_ptr<gateway::endpoints::Gateway> gateway_;
   http::Router router_;
   std::unique_ptr<http::Server> server_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{

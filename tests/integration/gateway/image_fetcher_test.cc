@@ -1,4 +1,4 @@
-#include "gateway/media/image_fetcher.h"
+#include "image_fetch/image_fetcher.h"
 
 #include <absl/strings/escaping.h>
 #include <gmock/gmock.h>
@@ -15,12 +15,12 @@
 #include <utility>
 #include <vector>
 
-#include "gateway/media/async_fetch.h"
+#include "image_fetch/async_fetch.h"
 #include "tests/integration/gateway/tiny_http_server.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
 
-namespace gateway::media {
+namespace image_fetch {
 namespace {
 
 using duet_testing::IsOk;
@@ -666,4 +666,4 @@ TEST(ImageFetcherOptionsTest, BadOptionsAreRefused) {
 }
 
 }  // namespace
-}  // namespace gateway::media
+}  // namespace image_fetch

@@ -19,16 +19,16 @@
 #include <vector>
 
 #include "gateway/http/server.h"
-#include "gateway/media/image_fetcher.h"
-#include "gateway/media/network.h"
-#include "gateway/media/transfer.h"
 #include "gateway/options.h"
+#include "http_client/network.h"
+#include "http_client/transfer.h"
+#include "image_fetch/image_fetcher.h"
 #include "tests/integration/gateway/tiny_http_server.h"
 #include "tests/testing/certificates.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
 
-namespace gateway::media {
+namespace gateway {
 namespace {
 
 using duet_testing::IsOk;
@@ -36,6 +36,8 @@ using duet_testing::StatusIs;
 using duet_testing::TinyHttpServer;
 using duet_testing::TinyRequest;
 using duet_testing::TinyResponse;
+using image_fetch::ImageFetcher;
+using image_fetch::ImageRequest;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
@@ -58,14 +60,15 @@ class ImageNetworkTest : public testing::Test {
   // The network's names: those of `hosts_`, and "hang...", which the name servers answer only once
   // the test says so. Others don't exist.
   void Start() {
-    network_options_.resolver.look_up = [hosts = hosts_, answered = answered_](
-                                            const std::string& host) -> absl::StatusOr<Addresses> {
+    network_options_.resolver.look_up =
+        [hosts = hosts_,
+         answered = answered_](const std::string& host) -> absl::StatusOr<http_client::Addresses> {
       if (host.rfind("hang", 0) == 0) answered.wait();
       const auto found = hosts.find(host);
       if (found == hosts.end()) return absl::UnavailableError("there is no host '" + host + "'");
       return found->second;
     };
-    auto network = Network::Make(network_options_);
+    auto network = http_client::Network::Make(network_options_);
     ASSERT_TRUE(network.ok()) << network.status();
     options_.network = *std::move(network);
     auto fetcher = ImageFetcher::Create(options_);
@@ -90,13 +93,13 @@ class ImageNetworkTest : public testing::Test {
   std::promise<void> answer_;
   const std::shared_future<void> answered_ = answer_.get_future().share();
   bool open_ = false;
-  std::map<std::string, Addresses> hosts_;
-  NetworkOptions network_options_;
+  std::map<std::string, http_client::Addresses> hosts_;
+  http_client::NetworkOptions network_options_;
   ImageFetcher::Options options_;
   std::unique_ptr<ImageFetcher> fetcher_;
 };
 
-const Addresses kLoopback = {ip::make_address("127.0.0.1")};
+const http_client::Addresses kLoopback = {ip::make_address("127.0.0.1")};
 
 TEST_F(ImageNetworkTest, WhileOneNameHangsOthersAreFetched) {
   TinyHttpServer server(Picture);
@@ -369,21 +372,21 @@ TEST_F(ImageNetworkTest, AnAuthorityOfOnesOwnIsTrustedOnceItIsGiven) {
 TEST(NetworkTest, BadFilesAreNamed) {
   const duet_testing::TempDir dir;
   const std::string text = dir.Write("ca.txt", "no certificate");
-  EXPECT_THAT(Network::Make({.ca_certificates = text}).status(),
+  EXPECT_THAT(http_client::Network::Make({.ca_certificates = text}).status(),
               StatusIs(Code::kInvalidArgument, HasSubstr("--ca_certificates=" + text)));
-  EXPECT_THAT(Network::Make({.ca_certificates = dir.path() + "/none"}).status(),
+  EXPECT_THAT(http_client::Network::Make({.ca_certificates = dir.path() + "/none"}).status(),
               StatusIs(Code::kInvalidArgument, HasSubstr("--ca_certificates=")));
   setenv("SSL_CERT_FILE", text.c_str(), /*overwrite=*/1);
-  EXPECT_THAT(Network::Make({}).status(),
+  EXPECT_THAT(http_client::Network::Make({}).status(),
               StatusIs(Code::kInvalidArgument, HasSubstr("SSL_CERT_FILE=" + text)));
   unsetenv("SSL_CERT_FILE");
   setenv("SSL_CERT_DIR", text.c_str(), /*overwrite=*/1);
-  EXPECT_THAT(Network::Make({}).status(),
+  EXPECT_THAT(http_client::Network::Make({}).status(),
               StatusIs(Code::kInvalidArgument, HasSubstr("is not a directory")));
   unsetenv("SSL_CERT_DIR");
-  EXPECT_THAT(Network::Make({.proxy = "ftp://proxy"}).status(),
+  EXPECT_THAT(http_client::Network::Make({.proxy = "ftp://proxy"}).status(),
               StatusIs(Code::kInvalidArgument, HasSubstr("--image_proxy")));
 }
 
 }  // namespace
-}  // namespace gateway::media
+}  // namespace gateway

@@ -254,7 +254,7 @@ TEST_F(PrefetchTest, AnOpenedTaskPaysForAFewAnnotations) {
 
   for (int task = 100; task < 150; ++task) {
     Annotate(task);
-    if (task < 100 + handlers::Prefetcher::kAnnotationsPaid) {
+    if (task < 100 + gateway::jobs::Prefetcher::kAnnotationsPaid) {
       Await([&] { return studio_.requests() >= asked + task - 99; });
     }
   }
@@ -262,7 +262,7 @@ TEST_F(PrefetchTest, AnOpenedTaskPaysForAFewAnnotations) {
   Await([&] { return ahead().size() >= 4; });
   harness_.reset();
 
-  EXPECT_LE(studio_.requests(), asked + 2 * handlers::Prefetcher::kAnnotationsPaid + 2);
+  EXPECT_LE(studio_.requests(), asked + 2 * gateway::jobs::Prefetcher::kAnnotationsPaid + 2);
 }
 
 TEST_F(PrefetchTest, ManyProjectsAreFollowedWithinBounds) {

@@ -1,0 +1,152 @@
+// What the endpoints share, and the routes that they add: the Label Studio ML backend as a router.
+//
+// Label Studio calls GET /health, POST /setup, POST /predict, GET /versions and POST /webhook, each
+// behind the backend URL's path; older versions called some more. Any path is taken, and one that
+// ends in /p/NAME chooses a profile. The rest is for operators: GET /, /label-config, /livez,
+// /readyz, /metrics, /jobs, DELETE /jobs/{id}. openapi.json describes all of them and is served as
+// GET /openapi.json.
+#ifndef DUET_GATEWAY_ENDPOINTS_GATEWAY_H_
+#define DUET_GATEWAY_ENDPOINTS_GATEWAY_H_
+
+#include <atomic>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <boost/json/object.hpp>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gateway/http/cross_site.h"
+#include "gateway/http/router.h"
+#include "gateway/http/server.h"
+#include "gateway/jobs/background_jobs.h"
+#include "gateway/jobs/prefetcher.h"
+#include "gateway/jobs/settings_store.h"
+#include "http_client/network.h"
+#include "image_fetch/image_fetcher.h"
+#include "label_studio_api/label_studio_api.h"
+#include "label_studio_api/label_studio_choice.h"
+#include "prelabel/predictor.h"
+#include "prelabel/profiles.h"
+#include "prelabel/project.h"
+#include "prelabel/project_cache.h"
+#include "serving/metrics.h"
+
+namespace gateway::endpoints {
+
+struct GatewayOptions {
+  label_studio_api::OperatorSite label_studio;
+  // For what the operator didn't name.
+  http_client::AddressPolicy address_policy = {};
+  // How Label Studio's API is reached; null: http_client::Network::Default().
+  std::shared_ptr<http_client::Network> network;
+  // Basic auth; an empty user asks for none. REQUIRES: there is a password then.
+  std::string basic_auth_user;
+  std::shared_ptr<const serving::Secret> basic_auth_password;
+  // Label Studio gives up after 100 s.
+  std::chrono::milliseconds predict_deadline = std::chrono::seconds(90);
+  // Of this server, as browsers may address it (http/cross_site.h).
+  http::OwnNames own_names;
+  // Tasks of one request in work at once: some are fetched while others are computed.
+  int batch_concurrency = 8;
+  // Of a batch's predictions; what comes beyond is left for the next time.
+  std::size_t max_answer_bytes = 128 << 20;
+  gateway::jobs::BackgroundOptions background;
+  gateway::jobs::PrefetchOptions prefetch;
+};
+
+// Members that are references outlive it, as does `redis` (null: nothing is shared with other
+// gateways), and so does the context of `executor`, which runs what no request waits for; at
+// destruction nobody runs it any more. Thread-safe.
+struct Gateway {
+  Gateway(GatewayOptions options, prelabel::Profiles& profiles, image_fetch::ImageFetcher& fetcher,
+          boost::asio::thread_pool& pool, boost::asio::any_io_executor executor,
+          serving::Metrics& metrics, serving::RedisClient* redis = nullptr)
+      : options(std::move(options)),
+        profiles(profiles),
+        fetcher(fetcher),
+        pool(pool),
+        metrics(metrics),
+        settings_store(redis, metrics),
+        predictor(fetcher, pool, metrics),
+        label_studio_api(this->options.network, this->options.address_policy),
+        jobs(executor, predictor, label_studio_api, metrics, this->options.background),
+        prefetcher(executor, predictor, label_studio_api, projects, pool, metrics,
+                   this->options.prefetch) {}
+
+  // REQUIRES: the gate has let the request pass.
+  const prelabel::Profile& ProfileOf(const http::Context& context) const {
+    return *profiles.ForPrefix(context.prefix);
+  }
+  // What a project's requests are answered with.
+  struct SetUp {
+    prelabel::Settings settings;
+    label_studio_api::LabelStudioSite label_studio;
+  };
+  // By what /setup has said (to any gateway), else the profile's settings; the site is
+  // ChooseSite's.
+  boost::asio::awaitable<SetUp> SetUpOf(const prelabel::Profile& profile, std::string project_id);
+  // The versions that predictions may carry now, the one that /setup announced last first; before
+  // any /setup, that of the profile's settings. Empty as long as a model hasn't been heard of.
+  std::vector<std::string> VersionsOf(const prelabel::Profile& profile) const;
+  // Embeds what comes after this task of a /predict. `opened`: it has just been opened, else
+  // clicked.
+  void Follow(const prelabel::Profile& profile, SetUp set_up, const std::string& project_id,
+              std::int64_t task_id, bool opened, const http::Context& context);
+  // For `memory` and `prefetcher`.
+  static std::string ProjectKey(const prelabel::Profile& profile, const std::string& project_id) {
+    return profile.name + "/" + project_id;
+  }
+
+  const GatewayOptions options;
+  prelabel::Profiles& profiles;
+  image_fetch::ImageFetcher& fetcher;
+  boost::asio::thread_pool& pool;  // for computing
+  serving::Metrics& metrics;
+  prelabel::ProjectMemory memory;
+  prelabel::ProjectCache projects;
+  gateway::jobs::SettingsStore settings_store;
+  prelabel::Predictor predictor;
+  label_studio_api::LabelStudioApi label_studio_api;
+  gateway::jobs::BackgroundJobs jobs;
+  gateway::jobs::Prefetcher prefetcher;
+  std::atomic<bool> ready = false;
+  const std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
+};
+
+// All routes, the prefix rule, and the gate (route_policy.h, profile known). `gateway` outlives the
+// router.
+void AddRoutes(Gateway& gateway, http::Router& router);
+
+// Sets http::ServerOptions::on_finished and on_connection: one log line a request, and the metrics.
+// `gateway` outlives the server.
+void Observe(Gateway& gateway, http::ServerOptions& options);
+
+// One per file; AddRoutes calls them.
+void AddPredict(Gateway& gateway, http::Router& router);
+void AddSetup(Gateway& gateway, http::Router& router);
+void AddWebhook(Gateway& gateway, http::Router& router);
+void AddStatus(Gateway& gateway, http::Router& router);
+void AddTraining(Gateway& gateway, http::Router& router);
+void AddJobs(Gateway& gateway, http::Router& router);
+
+// The answer to a wish to train: it won't happen.
+boost::json::object NotTrained();
+
+// openapi.json as it is in the repository.
+extern const std::string_view kOpenApi;
+
+// A route's handler out of one that takes the gateway, too.
+template <typename Request>
+auto WithGateway(Gateway& gateway, auto(*handler)(Gateway&, Request&, http::Context&)) {
+  return [&gateway, handler](Request& request, http::Context& context) {
+    return handler(gateway, request, context);
+  };
+}
+
+}  // namespace gateway::endpoints
+
+#endif  // DUET_GATEWAY_ENDPOINTS_GATEWAY_H_

@@ -1,0 +1,105 @@
+#include "gateway/endpoints/route_policy.h"
+
+#include <absl/strings/ascii.h>
+#include <absl/strings/escaping.h>
+#include <absl/strings/match.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "text/str_cat.h"
+
+namespace gateway::endpoints {
+namespace {
+
+using boost::beast::http::verb;
+
+// Ids and names.
+constexpr std::size_t kSmall = 64 << 10;
+// Twice the largest label config (label_config.h): in JSON its quotes are escaped.
+constexpr std::size_t kLabelConfig = 8 << 20;
+// An event carries the project, whose label config comes twice (as text and parsed), and the task
+// with its annotation. A mask of 12 megapixels is 40 to 200 KB of run lengths in JSON, so there is
+// room for a hundred. A longer list of imported tasks is refused, which costs nothing: nobody here
+// needs it.
+constexpr std::size_t kEvent = 16 << 20;
+// As much as --max_body_mb: tasks may carry their pictures (data:), and an older /train all
+// annotations of a project.
+constexpr std::size_t kLargest = std::numeric_limits<std::size_t>::max();
+
+constexpr RoutePolicy Read(std::string_view pattern) { return {verb::get, pattern}; }
+// Probes and scrapers carry no credentials.
+constexpr RoutePolicy ReadByAnybody(std::string_view pattern) {
+  return {verb::get, pattern, /*needs_credentials=*/false};
+}
+constexpr RoutePolicy Post(std::string_view pattern, std::size_t max_body_bytes) {
+  return {verb::post, pattern, true, /*changes_state=*/true, /*takes_json=*/true, max_body_bytes};
+}
+
+constexpr RoutePolicy kPolicies[] = {
+    Post("/predict", kLargest),
+    Post("/setup", kLabelConfig),
+    // Label Studio sends event webhooks without credentials.
+    {verb::post, "/webhook", /*needs_credentials=*/false, true, true, kEvent},
+    Read("/versions"),
+    Read("/health"),
+    ReadByAnybody("/livez"),
+    ReadByAnybody("/readyz"),
+    ReadByAnybody("/metrics"),
+    Read("/"),
+    Read("/label-config"),
+    Read("/openapi.json"),
+    Read("/jobs"),
+    {verb::delete_, "/jobs/{id}", true, /*changes_state=*/true},
+    // Label Studio before 1.5.
+    Post("/versions", kSmall),
+    Post("/validate", kLabelConfig),
+    Post("/delete", kSmall),
+    Post("/duplicate_model", kSmall),
+    Post("/train", kLargest),
+    Post("/job_status", kSmall),
+    Read("/is_training"),
+};
+
+bool IsJson(std::string_view content_type) {
+  const absl::string_view type =
+      absl::StripAsciiWhitespace(text::View(content_type.substr(0, content_type.find(';'))));
+  return absl::EqualsIgnoreCase(type, "application/json");
+}
+
+}  // namespace
+
+absl::Span<const RoutePolicy> RoutePolicies() { return kPolicies; }
+
+const RoutePolicy* PolicyOf(verb method, std::string_view pattern) {
+  if (method == verb::head) method = verb::get;
+  const auto* const found =
+      std::find_if(std::begin(kPolicies), std::end(kPolicies), [&](const RoutePolicy& policy) {
+        return policy.method == method && policy.pattern == pattern;
+      });
+  return found == std::end(kPolicies) ? nullptr : found;
+}
+
+std::optional<http::Response> Refuse(const RoutePolicy& policy, const http::Request& request,
+                                     const http::OwnNames& own) {
+  if (policy.changes_state) {
+    if (const auto fault = http::CrossSiteFault(request, own)) {
+      return http::ErrorResponse(403, *fault);
+    }
+  }
+  if (policy.takes_json) {
+    // Programs that leave it out mean JSON. A browser's form has one of three other types, and what
+    // a script sends without a type carries an Origin.
+    const auto found = request.headers.find("Content-Type");
+    if (found != request.headers.end() && !IsJson({found->value().data(), found->value().size()})) {
+      return http::ErrorResponse(
+          415,
+          text::StrCat("The request's Content-Type is \"",
+                       absl::CHexEscape(text::View(request.Header("Content-Type").substr(0, 100))),
+                       "\"; needed: application/json."));
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace gateway::endpoints

@@ -1,0 +1,49 @@
+// What each route asks of a request before its body is read: the one place that decides it.
+//
+// The gate that gateway.h sets up refuses by this table and by the header alone: 403 for a change
+// that a web page elsewhere has caused, 401 for missing credentials (if the operator wants any),
+// 415 for what says that it isn't JSON; the session refuses a larger body with 413.
+// docs/security.md explains the table to operators.
+#ifndef DUET_GATEWAY_ENDPOINTS_ROUTE_POLICY_H_
+#define DUET_GATEWAY_ENDPOINTS_ROUTE_POLICY_H_
+
+#include <absl/types/span.h>
+
+#include <boost/beast/http/verb.hpp>
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "gateway/http/cross_site.h"
+#include "gateway/http/message.h"
+
+namespace gateway::endpoints {
+
+struct RoutePolicy {
+  boost::beast::http::verb method;
+  std::string_view pattern;
+  // Basic authentication, where the operator asks for it.
+  bool needs_credentials = true;
+  // Changes something or makes the models work: no web page of another site may cause it.
+  bool changes_state = false;
+  // Its body is JSON, and another Content-Type is refused: what a page elsewhere can send without
+  // asking first (CORS, which is never granted) has one, or an Origin.
+  bool takes_json = false;
+  std::size_t max_body_bytes = 0;
+};
+
+// One row a route.
+absl::Span<const RoutePolicy> RoutePolicies();
+
+// Null if there is no such row. HEAD has GET's.
+const RoutePolicy* PolicyOf(boost::beast::http::verb method, std::string_view pattern);
+
+// What `policy` has against the request as its header describes it, credentials apart; nothing if
+// it may pass.
+std::optional<http::Response> Refuse(const RoutePolicy& policy, const http::Request& request,
+                                     const http::OwnNames& own);
+
+}  // namespace gateway::endpoints
+
+#endif  // DUET_GATEWAY_ENDPOINTS_ROUTE_POLICY_H_

@@ -1,0 +1,189 @@
+// What a project gets and keeps: POST /setup and /versions, which Label Studio calls; /validate,
+// /delete and /duplicate_model, which versions before 1.5 called. Never waits for a model; what
+// several gateways remember together is stored before the answer, since /predict may follow at
+// once.
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <string>
+#include <utility>
+
+#include "gateway/endpoints/body.h"
+#include "gateway/endpoints/gateway.h"
+#include "label_studio/label_config.h"
+#include "label_studio/task.h"
+#include "text/str_cat.h"
+
+namespace gateway::endpoints {
+namespace {
+
+using boost::asio::awaitable;
+using boost::beast::http::verb;
+using http::Context;
+using http::Request;
+using http::Response;
+
+// A label map of ten thousand classes takes two thirds of it.
+constexpr std::size_t kMaxSettingsBytes = 2 << 20;
+
+// What a /setup says, with the settings that its extra_params make of the profile's. Of these it
+// keeps the keys that Duet knows.
+struct Said {
+  label_studio::SetupRequest request;
+  prelabel::Settings settings;
+};
+
+// Whatever grows with the body, for the pool.
+absl::StatusOr<Said> Read(const prelabel::Settings& profile, std::string_view body,
+                          const label_studio::RequestLimits& limits) {
+  auto request = label_studio::ParseSetupRequest(body, limits);
+  if (!request.ok()) return request.status();
+  auto settings = prelabel::Refine(profile, request->extra_params, /*strict=*/false);
+  if (!settings.ok()) {
+    return absl::InvalidArgumentError(text::StrCat("extra_params: ", settings.status().message()));
+  }
+  if (const std::size_t bytes = prelabel::BytesOf(*settings); bytes > kMaxSettingsBytes) {
+    return absl::InvalidArgumentError(text::StrCat("extra_params: the settings take ", bytes,
+                                                   " bytes; at most ", kMaxSettingsBytes));
+  }
+  request->extra_params = prelabel::KnownKeys(request->extra_params);
+  return Said{.request = *std::move(request), .settings = *std::move(settings)};
+}
+
+awaitable<Response> Setup(Gateway& gateway, Request& request, Context& context) {
+  const prelabel::Profile& profile = gateway.ProfileOf(context);
+  const auto read = [&profile](std::string_view body, const label_studio::RequestLimits& limits) {
+    return Read(profile.settings, body, limits);
+  };
+  auto reading = ParseBody(gateway.pool, request, read);
+  auto said = co_await std::move(reading);
+  if (!said.ok()) co_return http::ErrorResponse(said.status());
+  const label_studio::SetupRequest& parsed = said->request;
+  const auto models = prelabel::Serving(profile);
+  std::optional<std::string> version;
+  if (!parsed.label_config.empty()) {
+    auto finding = gateway.projects.Get(gateway.pool, parsed.label_config, said->settings);
+    const auto project = co_await std::move(finding);
+    if (!project.ok()) {
+      co_return http::ErrorResponse(400, text::StrCat("schema: ", project.status().message()));
+    }
+    if (models) version = (*project)->ModelVersion(*models);
+  } else if (models) {
+    version = models->versions() + prelabel::Fingerprint(said->settings);
+  }
+  std::string unusable;
+  label_studio_api::TaughtSite taught = label_studio_api::Learn(
+      gateway.options.label_studio, parsed.hostname, parsed.access_token, &unusable);
+  if (!unusable.empty()) context.request.NoteStr("not_used", unusable);
+  const std::string key = Gateway::ProjectKey(profile, parsed.project_id);
+  auto keeping = gateway.settings_store.Keep(key, parsed.extra_params);
+  const bool shared = co_await std::move(keeping);
+  gateway.memory.Remember(
+      key,
+      {.settings = std::move(said->settings), .label_studio = std::move(taught), .shared = shared});
+  if (!version) {
+    co_return http::ErrorResponse(absl::UnavailableError("the models have not been heard of yet"));
+  }
+  gateway.memory.Announced(profile.name, *version);
+  co_return http::JsonResponse(boost::json::object{{"model_version", *version}});
+}
+
+Response Versions(Gateway& gateway, const Request&, Context& context) {
+  const prelabel::Profile& profile = gateway.ProfileOf(context);
+  boost::json::array versions;
+  for (const std::string& version : gateway.VersionsOf(profile)) versions.emplace_back(version);
+  return http::JsonResponse(boost::json::object{{"versions", std::move(versions)}});
+}
+
+// The form before 1.5 named the project in the body, and insisted on it.
+Response VersionsOfProject(Gateway& gateway, const Request& request, Context& context) {
+  const auto parsed = label_studio::ParseOlderRequest(request.body);
+  if (!parsed.ok()) return http::ErrorResponse(parsed.status());
+  if (parsed->project_id.empty()) return http::ErrorResponse(400, "'project' is missing");
+  return Versions(gateway, request, context);
+}
+
+// As the tag is spelled: "BrushLabels", or "Brush" beside <Labels>.
+std::string TagType(const label_studio::Control& control) {
+  const char* const name = [&] {
+    switch (control.kind) {
+      case label_studio::ControlKind::kRectangle:
+        return "Rectangle";
+      case label_studio::ControlKind::kBrush:
+        return "Brush";
+      case label_studio::ControlKind::kPolygon:
+        return "Polygon";
+      case label_studio::ControlKind::kEllipse:
+        return "Ellipse";
+      case label_studio::ControlKind::kKeyPoint:
+        return "KeyPoint";
+    }
+    return "";
+  }();
+  return text::StrCat(name, control.labels_name.empty() ? "Labels" : "");
+}
+
+// The pairs of control and image in a label config that Duet serves, in the fields that
+// Label Studio's MLApiScheme names.
+awaitable<Response> Validate(Gateway& gateway, Request& request, Context&) {
+  auto parsing = ParseBody(gateway.pool, request, label_studio::ParseOlderRequest);
+  const auto parsed = co_await std::move(parsing);
+  if (!parsed.ok()) co_return http::ErrorResponse(parsed.status());
+  auto reading = async::OnPool(
+      gateway.pool, [&] { return label_studio::ParseLabelConfig(parsed->label_config); });
+  const auto config = co_await std::move(reading);
+  if (!config.ok()) {
+    co_return http::JsonResponse(
+        boost::json::object{{"status", "failed"},
+                            {"error", text::StrCat("config: ", config.status().message())}},
+        422);
+  }
+  boost::json::array served;
+  for (const label_studio::Control& control : config->controls) {
+    served.push_back(
+        boost::json::object{{"tag_name", control.name},
+                            {"tag_type", TagType(control)},
+                            {"source_name", control.to_name},
+                            {"source_type", "Image"},
+                            {"source_value", config->FindImage(control.to_name)->value}});
+  }
+  co_return http::JsonResponse(std::move(served));
+}
+
+// A deleted or copied project: there is no model of its own, but its extra_params are remembered.
+awaitable<Response> Delete(Gateway& gateway, const Request& request, Context& context) {
+  const auto parsed = label_studio::ParseOlderRequest(request.body);
+  if (!parsed.ok()) co_return http::ErrorResponse(parsed.status());
+  const std::string key = Gateway::ProjectKey(gateway.ProfileOf(context), parsed->project_id);
+  gateway.memory.Forget(key);
+  auto forgetting = gateway.settings_store.Forget(key);
+  co_await std::move(forgetting);
+  co_return http::JsonResponse(boost::json::object());
+}
+
+awaitable<Response> DuplicateModel(Gateway& gateway, const Request& request, Context& context) {
+  const auto parsed = label_studio::ParseOlderRequest(request.body);
+  if (!parsed.ok()) co_return http::ErrorResponse(parsed.status());
+  if (parsed->project_id.empty() || parsed->destination_id.empty()) {
+    co_return http::ErrorResponse(400, "'project_src' or 'project_dst' is missing");
+  }
+  const prelabel::Profile& profile = gateway.ProfileOf(context);
+  const std::string from = Gateway::ProjectKey(profile, parsed->project_id);
+  const std::string to = Gateway::ProjectKey(profile, parsed->destination_id);
+  if (auto set_up = gateway.memory.Find(from)) gateway.memory.Remember(to, *std::move(set_up));
+  auto copying = gateway.settings_store.Copy(from, to);
+  co_await std::move(copying);
+  co_return http::JsonResponse(boost::json::object());
+}
+
+}  // namespace
+
+void AddSetup(Gateway& gateway, http::Router& router) {
+  router.Add(verb::post, "/setup", WithGateway(gateway, Setup));
+  router.AddQuick(verb::get, "/versions", WithGateway(gateway, Versions));
+  router.AddQuick(verb::post, "/versions", WithGateway(gateway, VersionsOfProject));
+  router.Add(verb::post, "/validate", WithGateway(gateway, Validate));
+  router.Add(verb::post, "/delete", WithGateway(gateway, Delete));
+  router.Add(verb::post, "/duplicate_model", WithGateway(gateway, DuplicateModel));
+}
+
+}  // namespace gateway::endpoints

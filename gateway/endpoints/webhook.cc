@@ -1,0 +1,54 @@
+// POST /webhook: events of Label Studio. Its user waits for the answer, so there is one at once;
+// and since events come without credentials, anybody may send them: an event costs its parsing and
+// a look into a table. An annotation brings forward what a /predict has begun or paid for
+// (prefetcher.h); of a project that no /predict has shown, nothing happens and nothing is kept.
+#include <absl/strings/match.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/json/object.hpp>
+#include <utility>
+
+#include "gateway/endpoints/body.h"
+#include "gateway/endpoints/gateway.h"
+#include "gateway/endpoints/metrics.h"
+#include "label_studio/task.h"
+
+namespace gateway::endpoints {
+namespace {
+
+using boost::asio::awaitable;
+using http::Context;
+using http::Request;
+using http::Response;
+
+// ANNOTATIONS_DELETED is plural on the wire.
+constexpr std::array<std::string_view, 9> kKnown = {
+    "ANNOTATION_CREATED",  "ANNOTATIONS_CREATED", "ANNOTATION_UPDATED",
+    "ANNOTATIONS_DELETED", "TASKS_CREATED",       "TASKS_DELETED",
+    "PROJECT_UPDATED",     "START_TRAINING",      "PROJECT_CREATED"};
+
+awaitable<Response> Webhook(Gateway& gateway, Request& request, Context& context) {
+  auto parsing = ParseBody(gateway.pool, request, label_studio::ParseWebhook);
+  const auto event = co_await std::move(parsing);
+  if (!event.ok()) co_return http::ErrorResponse(event.status());
+  const bool known = std::find(kKnown.begin(), kKnown.end(), event->action) != kKnown.end();
+  const std::string_view action = known ? std::string_view(event->action) : "other";
+  gateway.metrics.Get(kWebhooks, {action}).Increment();
+  context.request.NoteStr("action", action);
+  if (action == "START_TRAINING") co_return http::JsonResponse(NotTrained());
+  if (action == "ANNOTATION_CREATED" && event->task_ids.size() == 1) {
+    gateway.prefetcher.Annotated(Gateway::ProjectKey(gateway.ProfileOf(context), event->project_id),
+                                 event->task_ids.front(), context.request.request_id(),
+                                 context.request.traceparent());
+  }
+  co_return http::JsonResponse(boost::json::object{{"status", known ? "ok" : "Unknown event"}});
+}
+
+}  // namespace
+
+void AddWebhook(Gateway& gateway, http::Router& router) {
+  router.Add(boost::beast::http::verb::post, "/webhook", WithGateway(gateway, Webhook));
+}
+
+}  // namespace gateway::endpoints

@@ -1,0 +1,200 @@
+// BackgroundJobs finishes what a batch leaves undone at its deadline, and stores it through Label
+// Studio's API (setting background=push).
+//
+// A job is the rest of one /predict. The tasks of all jobs are worked at a few at a time, the jobs
+// in turn. None is begun while somebody waits for a click or an opened task, though not for ever;
+// pictures are embedded at the lowest rank. If Label Studio or a model is away, the job pauses,
+// ever longer, and tries again; it gives up once nothing has succeeded for too long. Nothing is
+// kept on disk: a task that a restart loses has no prediction, so Label Studio asks for it again
+// with the next click.
+//
+// A task of one Label Studio and model version is in one pair of hands at a time: who works on it
+// holds a claim, and a repeated click on "Retrieve Predictions" leaves claimed tasks alone. Between
+// gateways, a look at the task's stored predictions before storing does the same.
+//
+// Thread-safe.
+#ifndef DUET_GATEWAY_JOBS_BACKGROUND_JOBS_H_
+#define DUET_GATEWAY_JOBS_BACKGROUND_JOBS_H_
+
+#include <absl/status/status.h>
+#include <absl/time/time.h>
+
+#include <atomic>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/json/array.hpp>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gateway/jobs/task_claims.h"
+#include "label_studio/task.h"
+#include "label_studio_api/label_studio_api.h"
+#include "prelabel/predictor.h"
+#include "serving/metrics.h"
+
+namespace gateway::jobs {
+
+struct BackgroundOptions {
+  int concurrency = 2;              // tasks in work at once, of all jobs
+  std::size_t max_tasks = 100'000;  // waiting, in all jobs; further ones are refused
+  // Of memory for the waiting tasks and their label configs, about; likewise.
+  std::size_t max_bytes = 256 << 20;
+  absl::Duration task_deadline = absl::Seconds(90);  // of one try at a task
+  int max_tries = 20;                                // at one task
+  absl::Duration first_pause = absl::Seconds(1);
+  absl::Duration longest_pause = absl::Minutes(1);
+  absl::Duration give_up_after = absl::Minutes(15);  // without any success
+  absl::Duration longest_yield = absl::Seconds(5);   // to people who wait
+};
+
+class BackgroundJobs {
+ public:
+  // The executor's context must not be run any more at destruction; everything referred to outlives
+  // this.
+  BackgroundJobs(boost::asio::any_io_executor executor, prelabel::Predictor& predictor,
+                 label_studio_api::LabelStudioApi& api, serving::Metrics& metrics,
+                 const BackgroundOptions& options);
+
+  // Who works on which task; shared with the requests that do.
+  const std::shared_ptr<TaskClaims>& claims() const { return claims_; }
+  // How a task is named there.
+  static std::string KeyOf(const prelabel::PredictJob& job, std::int64_t task_id);
+
+  // Somebody waits for an answer for as long as this lives.
+  class Hand {
+   public:
+    explicit Hand(const BackgroundJobs& jobs) : hands_(jobs.hands_) { ++*hands_; }
+    ~Hand() { --*hands_; }
+    Hand(const Hand&) = delete;
+    Hand& operator=(const Hand&) = delete;
+
+   private:
+    const std::shared_ptr<std::atomic<int>> hands_;
+  };
+
+  struct Added {
+    std::string job_id;     // "" if nothing was added
+    std::size_t added = 0;  // the first ones; the others found no room
+  };
+  // Takes over the claims of those that are added, which are copied: their memory is the request's.
+  Added Add(const prelabel::PredictJob& job, std::string_view project_id,
+            const std::vector<const label_studio::Task*>& tasks, const RequestClaims& claims);
+
+  // The task has got its prediction in another way: whoever works on it need not store another.
+  void AnsweredElsewhere(const prelabel::PredictJob& job, std::int64_t task_id);
+
+  // For GET /jobs: all that wait or run, and the last that have ended; newest first.
+  boost::json::array Describe() const;
+  // Nothing of the job is stored from now on. False if there is no such job that waits or runs.
+  bool Cancel(std::string_view job_id);
+
+  // How often the clock has made idle workers look for work.
+  std::int64_t wakeups() const { return wakeups_; }
+
+  // No task is begun any more.
+  void Stop();
+  // The same, and waits for those in work until `deadline`. Blocks: not on an io thread.
+  void Drain(absl::Time deadline);
+
+ private:
+  enum class State { kRunning, kDone, kFailed, kCancelled, kDropped };
+  static std::string_view NameOf(State state);
+
+  struct Item {
+    label_studio::Task task;
+    std::string key;
+    std::size_t bytes = 0;  // without the prediction
+    int tries = 0;
+    prelabel::Prediction prediction = {};  // computed and not stored yet; empty: not computed
+
+    std::size_t waiting_bytes() const { return bytes + prediction.json.capacity(); }
+  };
+  struct Job {
+    Job(const prelabel::PredictJob& job, std::string_view project_id, TaskClaims::Owner owner);
+
+    // Constant after construction.
+    const std::string id;
+    const std::string request_id;  // of the /predict
+    const std::string traceparent;
+    const std::string project_id;
+    const TaskClaims::Owner owner;  // later jobs have higher ones
+    const prelabel::Profile& profile;
+    const std::string model_version;
+    const label_studio_api::LabelStudioSite label_studio;
+    const absl::Time created = absl::Now();
+
+    // Guarded by mutex_.
+    State state = State::kRunning;
+    std::shared_ptr<prelabel::Project>
+        project;  // null once nothing more is computed: it may be large
+    std::deque<Item> waiting;
+    std::size_t total = 0, in_work = 0, stored = 0, already_there = 0, failed = 0;
+    int pauses = 0;  // since the last success
+    absl::Time resume_at = absl::InfinitePast();
+    absl::Time fruitless_since = absl::InfiniteFuture();
+    std::string error;  // the last one
+    absl::Time finished = absl::InfiniteFuture();
+  };
+  using JobPtr = std::shared_ptr<Job>;
+  struct Assignment {
+    JobPtr job;
+    std::shared_ptr<prelabel::Project> project;
+    Item item;
+  };
+  // How a try at a task ended.
+  enum class Ending { kStored, kAlreadyThere, kFailed, kTryAgain, kEndsJob, kNotWanted };
+  struct Outcome {
+    Ending ending;
+    absl::Status status;  // why, unless stored
+  };
+
+  boost::asio::awaitable<void> Work();
+  boost::asio::awaitable<Outcome> Try(const Job& job, std::shared_ptr<prelabel::Project> project,
+                                      Item& item);
+  bool IsWanted(const Job& job, const Item& item) const;
+
+  // REQUIRES of all below: mutex_ is held.
+  void StartWorkers();
+  std::optional<Assignment> Take();
+  bool YieldsToHands(absl::Time now) const;
+  void StartWorkersAt(absl::Time time);
+  std::size_t ProjectBytes() const;
+  void Settle(Assignment assignment, const Outcome& outcome);
+  void Pause(Job& job);
+  void LetGo(const Job& job, const Item& item);  // one that waits
+  void End(const JobPtr& job, State state);
+  void Count();
+
+  const boost::asio::any_io_executor executor_;
+  prelabel::Predictor& predictor_;
+  label_studio_api::LabelStudioApi& api_;
+  serving::Metrics& metrics_;
+  const BackgroundOptions options_;
+  const std::shared_ptr<TaskClaims> claims_ = std::make_shared<TaskClaims>();
+  const std::shared_ptr<std::atomic<int>> hands_ = std::make_shared<std::atomic<int>>(0);
+
+  mutable std::mutex mutex_;
+  std::condition_variable idle_;  // no task is in work
+  // Guarded by mutex_.
+  bool stopping_ = false;
+  std::deque<JobPtr> running_;  // in the order of their turns
+  std::deque<JobPtr> ended_;    // newest first
+  int workers_ = 0;
+  boost::asio::steady_timer wake_;  // the only one: idle workers end, and it starts others
+  absl::Time wakes_at_ = absl::InfiniteFuture();
+  std::atomic<std::int64_t> wakeups_ = 0;
+  absl::Time last_begun_ = absl::InfinitePast();  // when a task was, or a first job came
+  std::size_t waiting_tasks_ = 0, waiting_bytes_ = 0, in_work_ = 0;
+};
+
+}  // namespace gateway::jobs
+
+#endif  // DUET_GATEWAY_JOBS_BACKGROUND_JOBS_H_

@@ -1,0 +1,100 @@
+// The two model services as the gateway sees them: interfaces, so that handlers can be tested
+// without gRPC.
+//
+// All calls are coroutines on the caller's executor. Cancelling one cancels the call upstream; it
+// then ends as Cancelled. Messages are those of the wire contract (proto/); errors are the
+// services' own codes, with a sentence that names the service. `model()` and `health()` never wait:
+// a background task keeps them fresh.
+//
+// The replicas of a service need not serve the same version: one is rolled after another, and
+// reloads. `model()` is the one to ask for. It stays the same while any replica serves it. A call
+// names the version that must answer; Aborted means that no replica has it any more, and that
+// `model()` tells another one now or soon.
+#ifndef DUET_BACKENDS_CLIENT_H_
+#define DUET_BACKENDS_CLIENT_H_
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "duet/detector/v1/detector.pb.h"
+#include "duet/segmenter/v1/segmenter.pb.h"
+
+namespace backends {
+
+struct CallOptions {
+  std::chrono::system_clock::time_point deadline;
+  // Sent along as x-request-id and traceparent; "" sends none.
+  std::string request_id;
+  std::string traceparent;
+  // Nobody waits for this one call (a batch): it gives way to others in the services' queues, and a
+  // full queue is tried again until the deadline, instead of failing at once.
+  bool patient = false;
+  // Of the model that must answer: `model()->version`. "": whichever serves.
+  std::string version;
+};
+
+// An encoded picture. `bytes` is shared with the image cache.
+struct ImageRef {
+  std::string id;  // SHA-256 of bytes, lower-case hex
+  std::shared_ptr<const std::string> bytes;
+};
+
+struct DetectorModel {
+  std::string name;     // "rtmdet-m"
+  std::string version;  // changes whenever answers may
+  std::vector<std::string> classes;
+  bool has_masks = false;
+};
+
+struct SegmenterModel {
+  std::string name;  // "sam-vit-b"
+  std::string version;
+  int low_res_size = 256;  // side of mask_logits
+};
+
+// For GET / and readiness.
+struct BackendHealth {
+  int replicas = 0;        // known addresses
+  bool reachable = false;  // one replica at least told of its model at the last look
+  std::string error;       // which replica is away, and why; "": none
+  // What those that aren't away serve: version → replicas.
+  std::map<std::string, int> versions;
+};
+
+class DetectorClient {
+ public:
+  virtual ~DetectorClient() = default;
+
+  // `request.image` is filled in from `image`.
+  virtual boost::asio::awaitable<absl::StatusOr<duet::detector::v1::DetectResponse>> Detect(
+      ImageRef image, duet::detector::v1::DetectRequest request, CallOptions options) = 0;
+  // What was last heard; null as long as nothing was. Any thread.
+  virtual std::shared_ptr<const DetectorModel> model() const = 0;
+  virtual BackendHealth health() const = 0;
+};
+
+class SegmenterClient {
+ public:
+  virtual ~SegmenterClient() = default;
+
+  // Encodes the picture where later Segment calls for it will be sent.
+  virtual boost::asio::awaitable<absl::StatusOr<duet::segmenter::v1::EmbedResponse>> Embed(
+      ImageRef image, duet::segmenter::v1::EmbedRank rank, CallOptions options) = 0;
+  // Sends the image's id, and its bytes only if the service has forgotten it. `request.source` is
+  // filled in.
+  virtual boost::asio::awaitable<absl::StatusOr<duet::segmenter::v1::SegmentResponse>> Segment(
+      ImageRef image, duet::segmenter::v1::SegmentRequest request, CallOptions options) = 0;
+  virtual std::shared_ptr<const SegmenterModel> model() const = 0;
+  virtual BackendHealth health() const = 0;
+};
+
+}  // namespace backends
+
+#endif  // DUET_BACKENDS_CLIENT_H_

@@ -1,0 +1,100 @@
+// All replicas of one service, and which of them to ask.
+//
+// Targets are "host:port", several separated by commas. A name that resolves to several addresses
+// (a headless Kubernetes service) is as many replicas; names are resolved again from time to time.
+// gRPC's own balancing is not used, because the segmenter's choice depends on the image.
+#ifndef DUET_BACKENDS_REPLICA_SET_H_
+#define DUET_BACKENDS_REPLICA_SET_H_
+
+#include <absl/status/statusor.h>
+#include <grpcpp/channel.h>
+
+#include <atomic>
+#include <boost/asio/awaitable.hpp>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "backends/channel.h"
+
+namespace backends {
+
+struct Replica {
+  Replica(std::string address, std::string host, std::shared_ptr<grpc::Channel> channel);
+
+  const std::string address;  // "10.0.0.7:50052"
+  const std::string host;     // the name that it stands for, as given: "segmenter"
+  const std::shared_ptr<grpc::Channel> channel;
+  std::atomic<int> in_flight = 0;
+
+  // The last attempt to connect failed and the next one isn't due.
+  bool IsDown() const;
+  // Makes the next attempt to connect due now.
+  void ConnectSoon() const;
+
+  // The version of the model that it serves, as last heard; "" if it isn't known. Any thread.
+  std::string version() const;
+  void set_version(std::string version);
+  // It is known to serve another version than `wanted`; never for "".
+  bool ServesOther(const std::string& wanted) const;
+  // It has just said that it doesn't serve this one.
+  void Lacks(const std::string& version);
+
+ private:
+  mutable std::mutex mutex_;
+  std::string version_;  // guarded by mutex_
+  std::string lacks_;    // since the last set_version; guarded by mutex_
+};
+
+class ReplicaSet {
+ public:
+  using Replicas = std::vector<std::shared_ptr<Replica>>;
+
+  // InvalidArgument if `targets` is empty or an entry is not host:port.
+  static absl::StatusOr<std::unique_ptr<ReplicaSet>> Create(std::string_view targets,
+                                                            const GrpcOptions& options);
+
+  // Looks the names up and adjusts the set; addresses that stay keep their connections, unless the
+  // files of options.tls have changed: then new calls use new ones. If a name can't be resolved,
+  // the addresses it had stay.
+  boost::asio::awaitable<void> Resolve();
+
+  // All replicas, best first: the reachable ones with the fewest calls in flight, in turn if equal;
+  // then the rest. Those that are known to serve another `version` (unless "") come last.
+  Replicas ByLoad(const std::string& version = "");
+  // All replicas by rendezvous hashing of `key`, the reachable ones first: the same key goes to the
+  // same replica from every gateway, and when one goes, only its keys move. `version` as above.
+  Replicas ByKey(std::string_view key, const std::string& version = "") const;
+  // The address of the replica that `key` leads to, reachable or not; "" if there is none.
+  std::string HomeOf(std::string_view key) const;
+  // In no order.
+  Replicas All() const;
+  int size() const;
+
+  const std::string& targets() const { return targets_; }
+  const GrpcOptions& options() const { return options_; }
+
+ private:
+  struct Name {
+    std::string host;
+    std::string port;
+    std::vector<std::string> addresses;  // as last resolved
+  };
+  ReplicaSet(std::string targets, std::vector<Name> names, const GrpcOptions& options);
+  void Update();
+
+  const std::string targets_;
+  const GrpcOptions options_;
+  std::vector<Name> names_;                               // used by Resolve only
+  std::shared_ptr<const serving::TlsIdentity> identity_;  // likewise; what replicas_ use
+  mutable std::mutex mutex_;
+  Replicas replicas_;  // guarded by mutex_
+  std::atomic<unsigned> turn_ = 0;
+};
+
+}  // namespace backends
+
+#endif  // DUET_BACKENDS_REPLICA_SET_H_

@@ -1,0 +1,269 @@
+#include "backends/upstream.h"
+
+#include <absl/random/random.h>
+#include <absl/strings/str_cat.h>
+
+#include <algorithm>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <chrono>
+#include <exception>
+#include <utility>
+#include <vector>
+
+#include "backends/served_version.h"
+#include "backends/tls_diagnosis.h"
+#include "serving/log.h"
+
+namespace backends {
+namespace {
+
+namespace asio = boost::asio;
+using std::chrono::milliseconds;
+using std::chrono::system_clock;
+
+constexpr double kFullBudget = 10;
+// Ten successes pay for one repetition.
+constexpr double kEarned = 0.1;
+// About 100 + 200 + 400 ms for a call that somebody waits for; a patient one rides out a restart.
+constexpr int kRounds = 4;
+constexpr int kPatientRounds = 10;
+constexpr auto kRefresh = std::chrono::seconds(5);
+// Between two looks, however many calls want one.
+constexpr auto kLeastPause = milliseconds(20);
+constexpr auto kModelTimeout = std::chrono::seconds(2);
+// For names to be looked up before replicas are asked.
+constexpr auto kResolvePatience = milliseconds(200);
+
+milliseconds PauseLength(int round) {
+  return milliseconds(std::min(1000, 100 << std::min(round, 4)));
+}
+
+}  // namespace
+
+BackendHealth Upstream::health() const {
+  const std::lock_guard lock(mutex_);
+  BackendHealth health{.replicas = replicas_->size(), .reachable = reachable_, .error = error_};
+  for (const auto& replica : replicas_->All()) {
+    if (std::string version = replica->version(); !version.empty()) ++health.versions[version];
+  }
+  return health;
+}
+
+bool Upstream::MayRepeat(const absl::Status& status, int round, const CallOptions& options) {
+  if (system_clock::now() + PauseLength(round) >= options.deadline) return false;
+  if (absl::IsResourceExhausted(status)) return options.patient;
+  if (round + 1 >= (options.patient ? kPatientRounds : kRounds)) return false;
+  const std::lock_guard lock(mutex_);
+  if (repeat_budget_ < 1) return false;
+  repeat_budget_ -= 1;
+  return true;
+}
+
+asio::awaitable<void> Upstream::Pause(int round, const CallOptions&) {
+  thread_local absl::InsecureBitGen random;
+  const double jitter = absl::Uniform(random, 0.5, 1.0);
+  asio::steady_timer timer(co_await asio::this_coro::executor);
+  timer.expires_after(std::chrono::duration_cast<milliseconds>(PauseLength(round) * jitter));
+  co_await timer.async_wait(asio::use_awaitable);
+}
+
+void Upstream::OnSuccess() {
+  const std::lock_guard lock(mutex_);
+  repeat_budget_ = std::min(kFullBudget, repeat_budget_ + kEarned);
+}
+
+absl::Status Upstream::ToStatus(const absl::Status& status, const std::string& address) const {
+  std::string tls_error;
+  {
+    const std::lock_guard lock(mutex_);
+    if (address == tls_error_at_) tls_error = tls_error_;
+  }
+  switch (status.code()) {
+    case absl::StatusCode::kUnavailable:
+      return {status.code(),
+              absl::StrCat("the ", service_, " at ", address, " is away: ",
+                           tls_error.empty() ? status.message() : absl::string_view(tls_error))};
+    case absl::StatusCode::kResourceExhausted:
+      return {status.code(), absl::StrCat("the ", service_, " is busy: ", status.message())};
+    case absl::StatusCode::kDeadlineExceeded:
+      return {status.code(), absl::StrCat("the ", service_, " did not answer in time")};
+    default:
+      return {status.code(), absl::StrCat("the ", service_, " says: ", status.message())};
+  }
+}
+
+absl::Status Upstream::VersionIsGone(const std::string& version) const {
+  return absl::AbortedError(
+      absl::StrCat("no ", service_, " serves version ", version, " any more"));
+}
+
+bool Upstream::HasMovedFrom(const std::string& version) const {
+  const std::lock_guard lock(mutex_);
+  return announced_ != version;
+}
+
+ReplicaSet::Replicas Upstream::Candidates(const std::string& key, const CallOptions& options) {
+  if (key.empty()) return replicas_->ByLoad(options.version);
+  ReplicaSet::Replicas candidates = replicas_->ByKey(key, options.version);
+  const std::string address = detours_.Find(key);
+  const auto detour = std::find_if(candidates.begin(), candidates.end(), [&](const auto& replica) {
+    return replica->address == address && !replica->IsDown() &&
+           !replica->ServesOther(options.version);
+  });
+  if (detour != candidates.end()) std::rotate(candidates.begin(), detour, detour + 1);
+  return candidates;
+}
+
+asio::awaitable<void> Upstream::Diagnose(Looked& looked) {
+  const Replica& replica = *looked.away;
+  std::string found;
+  if (replica.channel->GetState(/*try_to_connect=*/false) != GRPC_CHANNEL_READY) {
+    try {
+      auto pending = DiagnoseTls(replica.address, replica.host, replicas_->options());
+      found = co_await std::move(pending);
+    } catch (const std::exception&) {
+      // It is only to say more: what gRPC said stays.
+    }
+  }
+  if (!found.empty()) {
+    looked.error = absl::UnavailableError(
+        absl::StrCat("the ", service_, " at ", replica.address, " is away: ", found));
+  }
+  const std::lock_guard lock(mutex_);
+  tls_error_ = std::move(found);
+  tls_error_at_ = replica.address;
+}
+
+void Upstream::Note(const Looked& looked) {
+  const std::lock_guard lock(mutex_);
+  const bool news = reachable_ != looked.heard || error_ != looked.error.message();
+  reachable_ = looked.heard;
+  error_ = std::string(looked.error.message());
+  if (looked.error.ok()) tls_error_.clear();
+  if (!news) return;
+  serving::LogLine line(looked.error.ok() ? "backend.found" : "backend.away",
+                        looked.error.ok() ? serving::LogLevel::kInfo : serving::LogLevel::kWarning);
+  line.Str("service", service_).Str("targets", replicas_->targets());
+  if (looked.error.ok()) return;
+  line.Status(looked.error);
+  if (looked.heard) line.Str("instead", "other replicas answer");
+}
+
+void Upstream::LookAgain() {
+  const std::lock_guard lock(mutex_);
+  look_again_ = true;
+  if (until_next_look_ == nullptr) return;
+  // A timer is no thread's but its strand's.
+  asio::post(until_next_look_->get_executor(),
+             [timer = until_next_look_] { timer->expires_at(timer->expiry().min()); });
+}
+
+asio::awaitable<Upstream::Looked> Upstream::Look(
+    const Ask& ask, const std::function<void(const std::string& version)>& announce) {
+  const auto strand = co_await asio::this_coro::executor;
+  const CallOptions options{.deadline = system_clock::now() + kModelTimeout};
+  const ReplicaSet::Replicas replicas = replicas_->All();
+  std::vector<absl::Status> statuses(replicas.size());
+  std::size_t asked = replicas.size();
+  asio::steady_timer all_have_answered(strand, asio::steady_timer::time_point::max());
+  for (std::size_t i = 0; i < replicas.size(); ++i) {
+    asio::co_spawn(strand, ask(replicas[i], options),
+                   [&, i](std::exception_ptr, absl::StatusOr<std::string> version) {
+                     statuses[i] = version.status();
+                     // One that is too busy to say serves what it did before.
+                     if (!absl::IsDeadlineExceeded(version.status())) {
+                       replicas[i]->set_version(version.value_or(""));
+                     }
+                     if (--asked == 0) all_have_answered.cancel();
+                   });
+  }
+  // On one strand: nothing can have come in between.
+  if (asked > 0) co_await all_have_answered.async_wait(asio::as_tuple(asio::use_awaitable));
+  Looked looked;
+  std::vector<std::string> served;
+  for (std::size_t i = 0; i < replicas.size(); ++i) {
+    looked.heard = looked.heard || statuses[i].ok();
+    if (std::string version = replicas[i]->version(); !version.empty()) {
+      served.push_back(std::move(version));
+    }
+  }
+  for (std::size_t i = 0; i < replicas.size() && !looked.away; ++i) {
+    const bool busy = absl::IsDeadlineExceeded(statuses[i]);
+    if (statuses[i].ok() || (busy && looked.heard)) continue;
+    looked.error = ToStatus(statuses[i], replicas[i]->address);
+    looked.away = replicas[i];
+  }
+  if (replicas.empty()) looked.error = absl::UnavailableError("no address is known");
+  if (looked.heard) {
+    std::string version;
+    {
+      const std::lock_guard lock(mutex_);
+      version = ChooseVersion(announced_, served);
+    }
+    announce(version);  // before calls can find out that it has moved
+    const std::lock_guard lock(mutex_);
+    announced_ = version;
+  }
+  co_return looked;
+}
+
+asio::awaitable<void> Upstream::KeepFresh(
+    asio::any_io_executor strand, Ask ask,
+    std::function<void(const std::string& version)> announce) {
+  asio::steady_timer least_pause(strand);
+  const auto timer = std::make_shared<asio::steady_timer>(strand);
+  {
+    const std::lock_guard lock(mutex_);
+    until_next_look_ = timer;
+  }
+  milliseconds retry(100);
+  bool resolving = false;
+  bool late = false;
+  asio::steady_timer until_resolved(strand);
+  while (true) {
+    {
+      const std::lock_guard lock(mutex_);
+      look_again_ = false;  // what is found out from now on is news
+    }
+    // A name server may hang for longer than a call can wait, and the known replicas don't need it.
+    if (!resolving) {
+      resolving = true;
+      late = false;
+      until_resolved.expires_after(kResolvePatience);
+      asio::co_spawn(strand, replicas_->Resolve(),
+                     [&, known = replicas_->All()](std::exception_ptr) {
+                       resolving = false;
+                       until_resolved.cancel();
+                       if (late && replicas_->All() != known) LookAgain();
+                     });
+      if (resolving) co_await until_resolved.async_wait(asio::as_tuple(asio::use_awaitable));
+      late = resolving;
+    }
+    auto looking = Look(ask, announce);
+    Looked looked = co_await std::move(looking);
+    // While others answer, the next look isn't kept waiting for what plaintext has no need of.
+    if (looked.away && absl::IsUnavailable(looked.error) &&
+        (!looked.heard || replicas_->options().tls)) {
+      auto diagnosing = Diagnose(looked);
+      co_await std::move(diagnosing);
+    }
+    Note(looked);
+    retry = looked.heard ? milliseconds(100)
+                         : std::min<milliseconds>(retry * 2, std::chrono::seconds(2));
+    least_pause.expires_after(kLeastPause);
+    co_await least_pause.async_wait(asio::use_awaitable);
+    bool at_once = false;
+    {
+      const std::lock_guard lock(mutex_);
+      at_once = look_again_;
+      if (!at_once) timer->expires_after(looked.heard ? milliseconds(kRefresh) : retry);
+    }
+    if (!at_once) co_await timer->async_wait(asio::as_tuple(asio::use_awaitable));
+  }
+}
+
+}  // namespace backends

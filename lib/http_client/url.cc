@@ -1,0 +1,213 @@
+#include "http_client/url.h"
+
+#include <absl/status/status.h>
+#include <absl/strings/ascii.h>
+#include <absl/strings/escaping.h>
+#include <absl/strings/match.h>
+#include <absl/strings/numbers.h>
+#include <curl/curl.h>
+#include <locale.h>
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "text/str_cat.h"
+#include "text/utf8.h"
+
+namespace http_client {
+namespace {
+
+constexpr std::size_t kRedactedLength = 200;
+
+struct CurlUrlDeleter {
+  void operator()(CURLU* url) const { curl_url_cleanup(url); }
+};
+
+// "" if the part is missing or can't be had.
+std::string Part(CURLU* url, CURLUPart part, unsigned flags = 0) {
+  char* text = nullptr;
+  if (curl_url_get(url, part, &text, flags) != CURLUE_OK || text == nullptr) return "";
+  std::string copy = text;
+  curl_free(text);
+  return copy;
+}
+
+// While it lives, this thread's text is UTF-8: libidn2, which libcurl asks about international
+// names, goes by the locale.
+class Utf8Locale {
+ public:
+  Utf8Locale() : previous_(uselocale(Locale())) {}
+  ~Utf8Locale() { uselocale(previous_); }
+  Utf8Locale(const Utf8Locale&) = delete;
+  Utf8Locale& operator=(const Utf8Locale&) = delete;
+
+ private:
+  static locale_t Locale() {
+    static const locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr);
+    return utf8 == nullptr ? LC_GLOBAL_LOCALE : utf8;
+  }
+
+  const locale_t previous_;
+};
+
+bool IsEscape(std::string_view text) {
+  const auto digit = [](char c) { return absl::ascii_isxdigit(static_cast<unsigned char>(c)); };
+  return text.size() >= 3 && text[0] == '%' && digit(text[1]) && digit(text[2]);
+}
+
+bool IsAscii(std::string_view text) {
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+}
+
+}  // namespace
+
+absl::StatusOr<UrlParts> ParseUrl(const std::string& url) {
+  const std::unique_ptr<CURLU, CurlUrlDeleter> parsed(curl_url());
+  const absl::Status invalid = absl::InvalidArgumentError("not a valid http(s) URL");
+  if (parsed == nullptr ||
+      curl_url_set(parsed.get(), CURLUPART_URL, url.c_str(), CURLU_PATH_AS_IS) != CURLUE_OK) {
+    return invalid;
+  }
+  UrlParts parts;
+  parts.scheme = Part(parsed.get(), CURLUPART_SCHEME);
+  const Utf8Locale utf8;
+  unsigned flags = 0;
+#ifdef CURLU_PUNYCODE  // since 7.88; before, an international name is refused below
+  flags |= CURLU_PUNYCODE;
+#endif
+  parts.host = absl::AsciiStrToLower(Part(parsed.get(), CURLUPART_HOST, flags));
+  if (parts.host.size() > 2 && parts.host.front() == '[' && parts.host.back() == ']') {
+    parts.host = parts.host.substr(1, parts.host.size() - 2);
+  }
+  if ((parts.scheme != "http" && parts.scheme != "https") || parts.host.empty() ||
+      !IsAscii(parts.host) ||
+      !absl::SimpleAtoi(Part(parsed.get(), CURLUPART_PORT, CURLU_DEFAULT_PORT), &parts.port)) {
+    return invalid;
+  }
+  return parts;
+}
+
+std::optional<SplitUrl> Split(std::string_view url) {
+  SplitUrl split;
+  const std::size_t colon = std::min(url.find("://"), url.size());
+  split.https = absl::EqualsIgnoreCase(text::View(url.substr(0, colon)), "https");
+  if (!split.https && !absl::EqualsIgnoreCase(text::View(url.substr(0, colon)), "http")) {
+    return std::nullopt;
+  }
+  if (colon == url.size()) return std::nullopt;
+  url = url.substr(0, url.find('#'));
+  const std::string_view rest = url.substr(colon + 3);
+  const std::size_t end = std::min(rest.find_first_of("/?"), rest.size());
+  const auto authority = text::ParseAuthority(rest.substr(0, end));
+  if (!authority || authority->host.empty()) return std::nullopt;
+  split.authority = *authority;
+  split.target = rest.substr(end);
+  if (EscapePath(split.target) != split.target) return std::nullopt;
+  return split;
+}
+
+absl::StatusOr<std::string> NormalizeUrl(std::string_view url) {
+  url = url.substr(0, url.find('#'));
+  const std::size_t start = url.find("://");
+  if (start == std::string_view::npos) return absl::InvalidArgumentError("not an absolute URL");
+  const std::size_t authority_at = start + 3;
+  const std::size_t end = std::min(url.find_first_of("/?", authority_at), url.size());
+  std::string authority(url.substr(authority_at, end - authority_at));
+  if (!IsAscii(authority)) {
+    const std::size_t host_at = authority.rfind('@') + 1;  // 0 if there is none
+    const std::size_t host_end = std::min(authority.find(':', host_at), authority.size());
+    const std::string host = authority.substr(host_at, host_end - host_at);
+    const absl::StatusOr<UrlParts> parts = ParseUrl("http://" + host + "/");
+    if (!parts.ok()) return parts.status();
+    authority.replace(host_at, host_end - host_at, parts->host);
+  }
+  const std::string_view path = url.substr(end);
+  return text::StrCat(url.substr(0, authority_at), authority, path.substr(0, 1) == "?" ? "/" : "",
+                      EscapePath(path));
+}
+
+std::string EscapePath(std::string_view path) {
+  std::string escaped;
+  escaped.reserve(path.size());
+  for (std::size_t at = 0; at < path.size(); ++at) {
+    const char c = path[at];
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte <= 0x20 || byte >= 0x7f ||
+        std::string_view("\"<>[\\]^`{|}").find(c) != std::string_view::npos ||
+        (c == '%' && !IsEscape(path.substr(at)))) {
+      escaped.push_back('%');
+      escaped.push_back("0123456789ABCDEF"[byte >> 4]);
+      escaped.push_back("0123456789ABCDEF"[byte & 15]);
+    } else {
+      escaped.push_back(c);
+    }
+  }
+  return escaped;
+}
+
+std::string Origin(std::string_view url) {
+  const std::optional<SplitUrl> parsed = Split(url);
+  if (!parsed) return "";
+  std::string_view port = parsed->authority.port;
+  if (port.empty()) port = parsed->https ? "443" : "80";
+  return text::StrCat(parsed->https ? "https" : "http", "://",
+                      absl::AsciiStrToLower(text::View(parsed->authority.host)), ":", port);
+}
+
+std::string RedactUri(std::string_view uri) {
+  std::string_view shown = uri.substr(
+      0, uri.find_first_of(absl::StartsWithIgnoreCase(text::View(uri), "data:") ? ";," : "?#"));
+  std::string text;
+  // Credentials: what stands before the last @ of the authority.
+  const std::size_t slashes = shown.find("://");
+  if (slashes != std::string_view::npos) {
+    const std::size_t authority = slashes + 3;
+    const std::size_t end = std::min(shown.find('/', authority), shown.size());
+    const std::size_t at = shown.substr(0, end).rfind('@');
+    if (at != std::string_view::npos && at >= authority) {
+      text = text::StrCat(shown.substr(0, authority), shown.substr(at + 1));
+      shown = text;
+    }
+  }
+  std::string redacted = text::ToUtf8(text::Utf8Prefix(shown, kRedactedLength));
+  if (shown.size() > kRedactedLength) redacted += "...";
+  for (char& c : redacted) {
+    if (absl::ascii_iscntrl(static_cast<unsigned char>(c))) c = '?';
+  }
+  return redacted;
+}
+
+std::string PercentDecode(std::string_view text, bool plus_is_space) {
+  const auto digit = [](char c) { return absl::ascii_isxdigit(static_cast<unsigned char>(c)); };
+  std::string decoded;
+  decoded.reserve(text.size());
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (text[at] == '%' && at + 2 < text.size() && digit(text[at + 1]) && digit(text[at + 2])) {
+      decoded += absl::HexStringToBytes(text::View(text.substr(at + 1, 2)));
+      at += 2;
+    } else {
+      decoded.push_back(plus_is_space && text[at] == '+' ? ' ' : text[at]);
+    }
+  }
+  return decoded;
+}
+
+std::string PercentEncode(std::string_view text, std::string_view keep) {
+  std::string encoded;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (absl::ascii_isalnum(byte) || std::string_view("-._~").find(c) != std::string_view::npos ||
+        keep.find(c) != std::string_view::npos) {
+      encoded.push_back(c);
+    } else {
+      encoded.push_back('%');
+      encoded.push_back("0123456789ABCDEF"[byte >> 4]);
+      encoded.push_back("0123456789ABCDEF"[byte & 15]);
+    }
+  }
+  return encoded;
+}
+
+}  // namespace http_client

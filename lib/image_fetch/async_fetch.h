@@ -1,0 +1,20 @@
+// Awaiting an image in an Asio coroutine: `auto image = co_await AsyncFetch(fetcher, request);`
+//
+// Resumes on the coroutine's own executor. Cancelling the coroutine's operation cancels the fetch,
+// which then gives Cancelled like any other error (it doesn't throw).
+#ifndef DUET_IMAGE_FETCH_ASYNC_FETCH_H_
+#define DUET_IMAGE_FETCH_ASYNC_FETCH_H_
+
+#include <boost/asio/awaitable.hpp>
+
+#include "image_fetch/image_fetcher.h"
+
+namespace image_fetch {
+
+// `fetcher` must outlive the coroutine.
+boost::asio::awaitable<ImageFetcher::Result> AsyncFetch(ImageFetcher& fetcher,
+                                                        ImageRequest request);
+
+}  // namespace image_fetch
+
+#endif  // DUET_IMAGE_FETCH_ASYNC_FETCH_H_

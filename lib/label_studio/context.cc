@@ -1,0 +1,394 @@
+#include "label_studio/context.h"
+
+#include <absl/status/status.h>
+#include <absl/strings/match.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <cmath>
+#include <cstdint>
+#include <numbers>
+#include <string_view>
+#include <utility>
+
+#include "label_studio/brush_rle.h"
+#include "label_studio/label_matcher.h"
+#include "text/str_cat.h"
+
+namespace label_studio {
+namespace {
+
+namespace json = boost::json;
+
+// One entry of context.result, read as far as its control needs.
+struct Item {
+  std::string name;  // "params.context.result[2]"
+  const json::object* region = nullptr;
+  const json::object* value = nullptr;
+  const Control* control = nullptr;
+  int item_index = -1;
+};
+
+absl::Status Bad(const Item& item, std::string_view what) {
+  return absl::InvalidArgumentError(text::StrCat("'", item.name, "' ", what));
+}
+
+std::string_view TextField(const json::object& object, std::string_view field) {
+  const json::value* value = object.if_contains(field);
+  const json::string* text = value == nullptr ? nullptr : value->if_string();
+  return text == nullptr ? std::string_view() : std::string_view(*text);
+}
+
+std::optional<double> Number(const json::value* value) {
+  if (value == nullptr || !value->is_number()) return std::nullopt;
+  const double number = value->to_number<double>();
+  return std::isfinite(number) ? std::optional(number) : std::nullopt;
+}
+
+// Percent; far outside the picture is still a number that float arithmetic can bear.
+absl::StatusOr<double> Percent(const Item& item, std::string_view field) {
+  const std::optional<double> number = Number(item.value->if_contains(field));
+  if (!number) return Bad(item, text::StrCat("has no number 'value.", field, "'"));
+  return std::clamp(*number, -1e6, 1e6);
+}
+
+double Degrees(const Item& item) {
+  return std::fmod(Number(item.value->if_contains("rotation")).value_or(0), 360.0);
+}
+
+absl::StatusOr<vision::Size> OriginalSize(const Item& item) {
+  vision::Size size;
+  for (const auto& [field, side] :
+       {std::pair{"original_width", &size.width}, std::pair{"original_height", &size.height}}) {
+    const std::optional<double> number = Number(item.region->if_contains(field));
+    if (!number || *number < 1 || *number > 1'000'000) {
+      return Bad(item, text::StrCat("has no '", field, "' in 1..1000000"));
+    }
+    *side = static_cast<int>(*number);
+  }
+  if (static_cast<std::int64_t>(size.width) * size.height >= (std::int64_t{1} << 30)) {
+    return Bad(item, "is on a picture of 2^30 pixels or more");
+  }
+  return size;
+}
+
+// The first of value.<type>, of value.labels, of value.<anything>labels.
+std::string LabelOf(const Item& item) {
+  const auto first = [](const json::value* value) -> std::string {
+    const json::array* list = value == nullptr ? nullptr : value->if_array();
+    if (list == nullptr || list->empty() || !list->front().is_string()) return "";
+    return std::string(list->front().get_string());
+  };
+  std::string label = first(item.value->if_contains(item.control->type));
+  if (label.empty()) label = first(item.value->if_contains("labels"));
+  for (const auto& [field, value] : *item.value) {
+    if (!label.empty()) break;
+    if (absl::EndsWith(text::View(std::string_view(field)), "labels")) label = first(&value);
+  }
+  return label;
+}
+
+// What the model itself has answered before, and the annotator hasn't touched.
+bool IsOwnAnswer(const json::object& region) {
+  return TextField(region, "origin") == "prediction" && !region.contains("is_positive");
+}
+
+bool IsShapeType(std::string_view type) {
+  for (const ControlKind kind :
+       {ControlKind::kRectangle, ControlKind::kBrush, ControlKind::kPolygon, ControlKind::kEllipse,
+        ControlKind::kKeyPoint}) {
+    if (absl::StartsWith(text::View(type), text::View(ControlKindName(kind)))) return true;
+  }
+  return false;
+}
+
+// Turned clockwise about `pivot`, pixels.
+vision::Point Turn(vision::Point point, vision::Point pivot, double degrees) {
+  const double radians = degrees * std::numbers::pi / 180;
+  const double dx = point.x - pivot.x;
+  const double dy = point.y - pivot.y;
+  return {static_cast<float>(pivot.x + dx * std::cos(radians) - dy * std::sin(radians)),
+          static_cast<float>(pivot.y + dx * std::sin(radians) + dy * std::cos(radians))};
+}
+
+// Around the points, clipped to the picture.
+template <typename Points>
+vision::Box BoxAround(const Points& points, vision::Size size) {
+  const auto [left, right] =
+      std::minmax_element(points.begin(), points.end(), [](auto& a, auto& b) { return a.x < b.x; });
+  const auto [top, bottom] =
+      std::minmax_element(points.begin(), points.end(), [](auto& a, auto& b) { return a.y < b.y; });
+  const auto width = static_cast<float>(size.width);
+  const auto height = static_cast<float>(size.height);
+  return {std::clamp(left->x, 0.0f, width), std::clamp(top->y, 0.0f, height),
+          std::clamp(right->x, 0.0f, width), std::clamp(bottom->y, 0.0f, height)};
+}
+
+absl::StatusOr<vision::Box> RectangleBox(const Item& item, vision::Size size) {
+  std::array<double, 4> numbers;
+  constexpr std::array<std::string_view, 4> kFields = {"x", "y", "width", "height"};
+  for (std::size_t i = 0; i < 4; ++i) {
+    absl::StatusOr<double> number = Percent(item, kFields[i]);
+    if (!number.ok()) return number.status();
+    numbers[i] = *number / 100 * (i % 2 == 0 ? size.width : size.height);
+  }
+  const auto x = static_cast<float>(numbers[0]);
+  const auto y = static_cast<float>(numbers[1]);
+  const auto width = static_cast<float>(numbers[2]);
+  const auto height = static_cast<float>(numbers[3]);
+  std::array<vision::Point, 4> corners = {
+      {{x, y}, {x + width, y}, {x + width, y + height}, {x, y + height}}};
+  for (vision::Point& corner : corners) corner = Turn(corner, {x, y}, Degrees(item));
+  return BoxAround(corners, size);
+}
+
+absl::StatusOr<vision::Box> EllipseBox(const Item& item, vision::Size size) {
+  std::array<double, 4> numbers;
+  constexpr std::array<std::string_view, 4> kFields = {"x", "y", "radiusX", "radiusY"};
+  for (std::size_t i = 0; i < 4; ++i) {
+    absl::StatusOr<double> number = Percent(item, kFields[i]);
+    if (!number.ok()) return number.status();
+    numbers[i] = *number / 100 * (i % 2 == 0 ? size.width : size.height);
+  }
+  const double radians = Degrees(item) * std::numbers::pi / 180;
+  const double reach_x = std::hypot(numbers[2] * std::cos(radians), numbers[3] * std::sin(radians));
+  const double reach_y = std::hypot(numbers[2] * std::sin(radians), numbers[3] * std::cos(radians));
+  const std::array<vision::Point, 2> corners = {
+      {{static_cast<float>(numbers[0] - reach_x), static_cast<float>(numbers[1] - reach_y)},
+       {static_cast<float>(numbers[0] + reach_x), static_cast<float>(numbers[1] + reach_y)}}};
+  return BoxAround(corners, size);
+}
+
+absl::StatusOr<vision::Box> PolygonBox(const Item& item, vision::Size size) {
+  const json::value* value = item.value->if_contains("points");
+  const json::array* list = value == nullptr ? nullptr : value->if_array();
+  if (list == nullptr || list->empty()) return Bad(item, "has no list 'value.points'");
+  std::vector<vision::Point> points;
+  for (const json::value& element : *list) {
+    const json::array* pair = element.if_array();
+    const std::optional<double> x =
+        pair == nullptr || pair->size() != 2 ? std::nullopt : Number(&(*pair)[0]);
+    const std::optional<double> y = !x ? std::nullopt : Number(&(*pair)[1]);
+    if (!y) return Bad(item, text::StrCat("'value.points[", points.size(), "]' is not [x, y]"));
+    points.push_back({static_cast<float>(std::clamp(*x, -1e6, 1e6) / 100 * size.width),
+                      static_cast<float>(std::clamp(*y, -1e6, 1e6) / 100 * size.height)});
+  }
+  return BoxAround(points, size);
+}
+
+absl::StatusOr<vision::Mask> BrushMask(const Item& item, vision::Size size) {
+  const json::value* value = item.value->if_contains("rle");
+  const json::array* list = value == nullptr ? nullptr : value->if_array();
+  if (list == nullptr) return Bad(item, "has no list 'value.rle'");
+  std::vector<std::uint8_t> bytes;
+  bytes.reserve(list->size());
+  for (const json::value& element : *list) {
+    const std::int64_t* byte = element.if_int64();
+    if (byte == nullptr || *byte < 0 || *byte > 255) {
+      return Bad(item, text::StrCat("'value.rle[", bytes.size(), "]' is not in 0..255"));
+    }
+    bytes.push_back(static_cast<std::uint8_t>(*byte));
+  }
+  absl::StatusOr<vision::Mask> mask = DecodeBrushRle(bytes, size);
+  if (!mask.ok()) return Bad(item, text::StrCat("'value.rle': ", mask.status().message()));
+  return mask;
+}
+
+// The prompts of the list: what isn't the model's own and was drawn with a control that marks
+// regions.
+absl::StatusOr<std::vector<Item>> Prompts(const json::array& list, const LabelConfig& config) {
+  std::vector<Item> items;
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    Item item;
+    item.name = text::StrCat("params.context.result[", i, "]");
+    item.region = list[i].if_object();
+    if (item.region == nullptr) return Bad(item, "is not an object");
+    if (IsOwnAnswer(*item.region)) continue;
+    // Choices, text and the like beside the prompts; also the labels of a plain <Rectangle>, which
+    // the shape's own entry repeats.
+    if (!IsShapeType(TextField(*item.region, "type"))) continue;
+    const json::value* value = item.region->if_contains("value");
+    item.value = value == nullptr ? nullptr : value->if_object();
+    if (item.value == nullptr) return Bad(item, "has no object 'value'");
+    const std::string_view from_name = TextField(*item.region, "from_name");
+    const std::string_view to_name = TextField(*item.region, "to_name");
+    for (const Control& control : config.controls) {
+      if (control.name == from_name && (to_name.empty() || control.to_name == to_name)) {
+        item.control = &control;
+        break;
+      }
+    }
+    if (item.control == nullptr) {
+      return Bad(item, text::StrCat("was drawn with the control '", from_name, "' on '", to_name,
+                                    "', which the label config doesn't have"));
+    }
+    const std::optional<double> index = Number(item.region->if_contains("item_index"));
+    item.item_index = static_cast<int>(std::clamp(index.value_or(-1), -1.0, 1e6));
+    items.push_back(std::move(item));
+  }
+  return items;
+}
+
+absl::Status AddPrompt(const Item& item, const ContextLimits& limits, InteractivePrompt* prompt) {
+  std::optional<absl::StatusOr<vision::Box>> box;
+  switch (item.control->kind) {
+    case ControlKind::kKeyPoint: {
+      absl::StatusOr<double> x = Percent(item, "x");
+      if (!x.ok()) return x.status();
+      absl::StatusOr<double> y = Percent(item, "y");
+      if (!y.ok()) return y.status();
+      if (prompt->points.size() == limits.max_points) {
+        return Bad(item, text::StrCat("is a point too many; at most ", limits.max_points));
+      }
+      // Absent on points that were restored from a draft: those were positive.
+      const json::value* positive = item.region->if_contains("is_positive");
+      const auto width = static_cast<float>(prompt->size.width);
+      const auto height = static_cast<float>(prompt->size.height);
+      prompt->points.push_back(
+          {{std::clamp(static_cast<float>(*x / 100 * width), 0.0f, width),
+            std::clamp(static_cast<float>(*y / 100 * height), 0.0f, height)},
+           positive == nullptr || !positive->is_bool() || positive->get_bool()});
+      return absl::OkStatus();
+    }
+    case ControlKind::kBrush: {
+      absl::StatusOr<vision::Mask> mask = BrushMask(item, prompt->size);
+      if (!mask.ok()) return mask.status();
+      if (!mask->spans.empty()) prompt->mask = *std::move(mask);
+      return absl::OkStatus();
+    }
+    case ControlKind::kRectangle:
+      box = RectangleBox(item, prompt->size);
+      break;
+    case ControlKind::kEllipse:
+      box = EllipseBox(item, prompt->size);
+      break;
+    case ControlKind::kPolygon:
+      box = PolygonBox(item, prompt->size);
+      break;
+  }
+  if (!box->ok()) return box->status();
+  if ((*box)->width() > 0 && (*box)->height() > 0) prompt->box = **box;
+  return absl::OkStatus();
+}
+
+// Which kinds can hold a mask, best first.
+constexpr std::array<ControlKind, 4> kAnswerKinds = {
+    ControlKind::kBrush, ControlKind::kPolygon, ControlKind::kEllipse, ControlKind::kRectangle};
+
+}  // namespace
+
+absl::StatusOr<InteractivePrompt> ParseContext(const json::value& context,
+                                               const LabelConfig& config,
+                                               const ContextLimits& limits) {
+  const json::object* object = context.if_object();
+  const json::value* result = object == nullptr ? nullptr : object->if_contains("result");
+  const json::array* list = result == nullptr ? nullptr : result->if_array();
+  if (list == nullptr) {
+    return absl::InvalidArgumentError("'params.context' has no list 'result'");
+  }
+  if (list->size() > limits.max_items) {
+    return absl::InvalidArgumentError(text::StrCat("'params.context.result' has ", list->size(),
+                                                   " entries; at most ", limits.max_items));
+  }
+  absl::StatusOr<std::vector<Item>> items = Prompts(*list, config);
+  if (!items.ok()) return items.status();
+  if (items->empty()) {
+    return absl::InvalidArgumentError(
+        "'params.context.result' has no prompt; draw a point or a rectangle with a smart tool");
+  }
+
+  const Item& last = items->back();
+  InteractivePrompt prompt;
+  absl::StatusOr<vision::Size> size = OriginalSize(last);
+  if (!size.ok()) return size.status();
+  prompt.size = *size;
+  prompt.label = LabelOf(last);
+  prompt.from_name = last.control->name;
+  prompt.to_name = last.control->to_name;
+  prompt.item_index = last.item_index;
+  const int rotation = static_cast<int>(
+      std::fmod(Number(last.region->if_contains("image_rotation")).value_or(0), 360.0));
+  prompt.image_rotation = (rotation + 360) % 360;
+  for (const Item& item : *items) {
+    // Prompts on another picture of the task are other objects.
+    if (item.control->to_name != prompt.to_name || item.item_index != prompt.item_index) continue;
+    if (absl::Status status = AddPrompt(item, limits, &prompt); !status.ok()) return status;
+  }
+  if (prompt.mask && !prompt.box) prompt.box = vision::TightBox(*prompt.mask);
+  if (prompt.points.empty() && !prompt.box && !prompt.mask) {
+    return Bad(last, "is empty or lies outside the picture");
+  }
+  return prompt;
+}
+
+InteractivePrompt Rescale(InteractivePrompt prompt, vision::Size size) {
+  if (size == prompt.size) return prompt;
+  const float scale_x = static_cast<float>(size.width) / static_cast<float>(prompt.size.width);
+  const float scale_y = static_cast<float>(size.height) / static_cast<float>(prompt.size.height);
+  for (PromptPoint& point : prompt.points) {
+    point.at = {point.at.x * scale_x, point.at.y * scale_y};
+  }
+  if (prompt.box) {
+    prompt.box = vision::Box{prompt.box->x_min * scale_x, prompt.box->y_min * scale_y,
+                             prompt.box->x_max * scale_x, prompt.box->y_max * scale_y};
+  }
+  prompt.mask.reset();
+  prompt.size = size;
+  return prompt;
+}
+
+std::vector<float> MaskPromptLogits(const vision::Mask& mask, int side) {
+  // Confident, and within what SAM's own low-res logits reach (they are clamped to ±32).
+  constexpr float kInside = 10;
+  std::vector<float> logits(static_cast<std::size_t>(side) * side, -kInside);
+  const double step =
+      static_cast<double>(std::max(mask.size.width, mask.size.height)) / side;  // pixels a cell
+  // Cells are sampled at their centres; spans of the sampled rows fill theirs.
+  int row = 0;
+  for (const vision::Span& span : mask.spans) {
+    while (row < side && static_cast<int>((row + 0.5) * step) < span.y) ++row;
+    if (row == side) break;
+    if (static_cast<int>((row + 0.5) * step) != span.y) continue;
+    // The cells whose centre (column + 0.5) * step lies in the span. A picture smaller than the
+    // grid has several rows of cells in one row of pixels.
+    const int begin = std::max(0, static_cast<int>(std::ceil(span.x_begin / step - 0.5)));
+    const int end = std::min(side, static_cast<int>(std::ceil(span.x_end / step - 0.5)));
+    for (int y = row; y < side && static_cast<int>((y + 0.5) * step) == span.y; ++y) {
+      std::fill_n(logits.begin() + static_cast<std::ptrdiff_t>(y) * side + begin,
+                  std::max(0, end - begin), kInside);
+    }
+  }
+  return logits;
+}
+
+absl::StatusOr<AnswerTarget> ChooseAnswerTarget(const InteractivePrompt& prompt,
+                                                const LabelConfig& config) {
+  bool can_hold_mask = false;
+  for (const bool smart : {false, true}) {
+    for (const ControlKind kind : kAnswerKinds) {
+      for (const Control& control : config.controls) {
+        if (control.to_name != prompt.to_name || control.kind != kind || control.smart != smart) {
+          continue;
+        }
+        can_hold_mask = true;
+        if (prompt.label.empty() || control.labels.empty()) return AnswerTarget{&control, ""};
+        if (const auto label = LabelMatcher(control, {}).Match(prompt.label)) {
+          return AnswerTarget{&control, *label};
+        }
+      }
+    }
+  }
+  if (!can_hold_mask) {
+    return absl::FailedPreconditionError(
+        text::StrCat("the label config has no control that can hold a mask; add <BrushLabels "
+                     "name=\"brush\" toName=\"",
+                     prompt.to_name, "\"> with the labels of '", prompt.from_name, "'"));
+  }
+  return absl::FailedPreconditionError(
+      text::StrCat("no BrushLabels, PolygonLabels, EllipseLabels or RectangleLabels on '",
+                   prompt.to_name, "' has the label '", prompt.label, "'; add it to one of them"));
+}
+
+}  // namespace label_studio

@@ -1,0 +1,76 @@
+// The context of an interactive /predict: what the annotator has drawn with smart tools on one
+// picture, as one prompt for the segmenter.
+//
+// All prompts of a context are one object: points (positive unless `is_positive` is false), a
+// rectangle (turned ones become the box around their corners; of several the last counts), an
+// ellipse or polygon (their box), a brush stroke (its mask). The model's own earlier answers
+// (`origin` "prediction" without `is_positive`) are skipped. The last prompt decides label and
+// image.
+#ifndef DUET_LABEL_STUDIO_CONTEXT_H_
+#define DUET_LABEL_STUDIO_CONTEXT_H_
+
+#include <absl/status/statusor.h>
+
+#include <boost/json/value.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "label_studio/label_config.h"
+#include "vision/geometry.h"
+#include "vision/mask.h"
+
+namespace label_studio {
+
+struct PromptPoint {
+  vision::Point at;
+  bool positive = true;
+};
+
+// Frame: pixels of a picture of `size`, upright.
+struct InteractivePrompt {
+  vision::Size size;  // what the editor says (original_width, original_height)
+  std::vector<PromptPoint> points;
+  std::optional<vision::Box> box;  // clipped to the picture
+  std::optional<vision::Mask> mask;
+  std::string label;      // as the smart control spells it; "" if none was chosen
+  std::string from_name;  // the control that the last prompt was drawn with
+  std::string to_name;    // the Image tag
+  int item_index = -1;    // which picture of a list tag; -1: the tag has just one
+  // Degrees clockwise by which the annotator has turned the view. Percentages stay those of the
+  // unturned picture (Label Studio turns the view only), so answers just repeat it.
+  int image_rotation = 0;
+};
+
+struct ContextLimits {
+  std::size_t max_items = 10'000;  // the model's own regions included
+  std::size_t max_points = 1'000;
+};
+
+// InvalidArgument, naming the item and field, if the context has no prompt or a damaged one, or one
+// on a control or image that `config` lacks.
+absl::StatusOr<InteractivePrompt> ParseContext(const boost::json::value& context,
+                                               const LabelConfig& config,
+                                               const ContextLimits& limits = {});
+
+// The same prompt for a picture of another size (the editor may have measured another one). A mask
+// is dropped if the size differs.
+InteractivePrompt Rescale(InteractivePrompt prompt, vision::Size size);
+
+// A mask prompt as the segmenter takes it: side × side logits, row-major, of the picture scaled by
+// its longest side to the top-left corner. Use it along with `box`: a mask alone is a weak prompt.
+std::vector<float> MaskPromptLogits(const vision::Mask& mask, int side);
+
+// Where the answer goes: the control of the prompt's image that has the prompt's label, brush
+// before polygon, ellipse and rectangle, controls that aren't smart before smart ones.
+// FailedPrecondition, saying what to add, if there is none.
+struct AnswerTarget {
+  const Control* control = nullptr;  // points into the config
+  std::string label;                 // as that control spells it; "" if the prompt has none
+};
+absl::StatusOr<AnswerTarget> ChooseAnswerTarget(const InteractivePrompt& prompt,
+                                                const LabelConfig& config);
+
+}  // namespace label_studio
+
+#endif  // DUET_LABEL_STUDIO_CONTEXT_H_

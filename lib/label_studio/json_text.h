@@ -1,0 +1,25 @@
+// JSON written as text, for the few places where a document of values would cost more than the
+// answer: a brush region is tens of thousands of numbers.
+#ifndef DUET_LABEL_STUDIO_JSON_TEXT_H_
+#define DUET_LABEL_STUDIO_JSON_TEXT_H_
+
+#include <absl/types/span.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace label_studio {
+
+// Quoted and escaped; bytes that are not UTF-8 become U+FFFD.
+void AppendJsonString(std::string_view text, std::string* json);
+
+// At most six decimals. REQUIRES: `value` is finite.
+void AppendJsonNumber(double value, std::string* json);
+
+// [0,4,176]
+void AppendJsonBytes(absl::Span<const std::uint8_t> bytes, std::string* json);
+
+}  // namespace label_studio
+
+#endif  // DUET_LABEL_STUDIO_JSON_TEXT_H_

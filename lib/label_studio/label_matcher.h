@@ -1,0 +1,64 @@
+// LabelMatcher says which label of a control stands for a class of the model.
+//
+// In this order:
+//
+//   1. the label's value exactly
+//   2. the value with case, spaces, underscores and hyphens folded ("baseball bat" is
+//      "baseball_bat"; "Airplane" is "airplane" if no exact one exists)
+//   3. the label's alias
+//   4. its predicted_values
+//   5. the profile's label map (class name → label value)
+//
+// The first label in document order wins. A class that nothing matches is dropped by the caller.
+#ifndef DUET_LABEL_STUDIO_LABEL_MATCHER_H_
+#define DUET_LABEL_STUDIO_LABEL_MATCHER_H_
+
+#include <absl/container/flat_hash_map.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "label_studio/label_config.h"
+
+namespace label_studio {
+
+// From a profile: the model's class name → the label's value.
+using LabelMap = absl::flat_hash_map<std::string, std::string>;
+
+// Points at the control's labels and holds no text of them, since a project may have a hundred
+// thousand: 12 bytes for one with a value alone.
+class LabelMatcher {
+ public:
+  // Shares the control's labels. Thread-safe once made.
+  LabelMatcher(const Control& control, const LabelMap& label_map);
+
+  // The label's value as the config spells it; nullopt if the control has no label for this class.
+  std::optional<std::string> Match(std::string_view class_name) const;
+
+  // Without the labels themselves, about.
+  std::size_t memory_bytes() const;
+
+ private:
+  // A text that stands for a label.
+  struct Name {
+    std::uint32_t label;  // index
+    std::uint32_t which;  // 0: its value, 1: its alias, 2…: its predicted_values
+  };
+  std::string_view TextOf(const Name& name) const;
+  // The label's index.
+  std::optional<std::uint32_t> Find(std::string_view class_name) const;
+
+  LabelList labels_;
+  std::vector<std::uint32_t> by_value_;  // labels, sorted by value
+  std::vector<Name> by_name_;            // sorted by folded text, then by rule
+  std::vector<std::pair<std::string, std::uint32_t>> mapped_;  // class → label, sorted likewise
+};
+
+}  // namespace label_studio
+
+#endif  // DUET_LABEL_STUDIO_LABEL_MATCHER_H_

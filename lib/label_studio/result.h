@@ -1,0 +1,113 @@
+// Detections and masks, as the regions and predictions that Label Studio stores
+// (docs/label_studio.md).
+//
+// Percent of the picture's width and height, clamped to [0, 100]; scores clamped to [0, 1] (a
+// mask's IoU estimate may exceed 1). What is empty after clamping is dropped and counted. Every
+// region gets a random id of 10 characters.
+#ifndef DUET_LABEL_STUDIO_RESULT_H_
+#define DUET_LABEL_STUDIO_RESULT_H_
+
+#include <absl/status/statusor.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "label_studio/context.h"
+#include "label_studio/label_config.h"
+#include "label_studio/label_matcher.h"
+#include "vision/geometry.h"
+#include "vision/mask.h"
+#include "vision/rotated_box.h"
+
+namespace label_studio {
+
+// Which kinds of region a batch emits. From the setting `outputs`, e.g. "rectangle,brush"; empty:
+// DESIGN's choice.
+struct Outputs {
+  std::vector<ControlKind> kinds;
+};
+// "" or "auto" is the empty choice. InvalidArgument names the unknown word and lists the known
+// ones.
+absl::StatusOr<Outputs> ParseOutputs(std::string_view text);
+
+// What a batch writes for one image of a config. Smart controls are never written into.
+class EmissionPlan {
+ public:
+  // Empty `outputs`: the first rectangle control, and the first brush control, else the first
+  // polygon control; ellipse and keypoint controls if the image has none of those three. Otherwise
+  // the first control of each kind listed. `config` must outlive the plan.
+  static EmissionPlan Make(const LabelConfig& config, const ImageTag& image, const Outputs& outputs,
+                           const LabelMap& label_map);
+
+  // True if any region is made from masks: then the detector's masks or the segmenter are needed.
+  bool needs_masks() const;
+  // True if nothing would be emitted whatever is found (all controls are smart, say).
+  bool empty() const { return targets_.empty(); }
+  // False if no target has a label for this class: such detections need no mask.
+  bool Emits(std::string_view class_name) const;
+
+  // A text that differs for two plans if they read other images, or may write other regions for
+  // objects of these classes. What else a label config holds, its layout, and labels that no class
+  // has, change nothing.
+  std::string Describe(const std::vector<std::string>& classes) const;
+
+  struct Target {
+    const Control* control;
+    LabelMatcher labels;
+  };
+  const std::vector<Target>& targets() const { return targets_; }
+  const ImageTag& image() const { return *image_; }
+  // Without the config, about.
+  std::size_t memory_bytes() const;
+
+ private:
+  std::vector<Target> targets_;
+  const ImageTag* image_ = nullptr;
+};
+
+// One object of one picture.
+struct Object {
+  std::string class_name;
+  float score = 0;  // the detector's
+  vision::Box box;
+  std::optional<vision::RotatedBox> rotated_box;
+  std::optional<vision::Mask> mask;
+  float mask_score = 0;  // the segmenter's estimate, or the detector's score for its own masks
+};
+
+// Regions as a JSON fragment, so that a long run-length code is written once.
+struct Regions {
+  std::string json;                            // comma-separated objects, no brackets
+  int count = 0;                               // regions, one a shape
+  double score_sum = 0;                        // of the regions' clamped scores
+  int degenerate = 0;                          // objects or masks dropped as empty
+  int holes_ignored = 0;                       // in polygons
+  std::vector<std::string> unmatched_classes;  // each once: no control has a label for them
+
+  void Append(Regions&& other);
+};
+
+// The regions of one picture. `item_index`: which picture of a list tag; -1 for a single one.
+Regions MakeRegions(const EmissionPlan& plan, vision::Size size, const std::vector<Object>& objects,
+                    int item_index = -1);
+
+// The answer to a smart tool: one object in `target` (several polygons if the mask has several
+// parts). `mask` is of the picture as it is, whatever size the editor measured. No region if the
+// mask is empty.
+Regions MakeAnswer(const InteractivePrompt& prompt, const AnswerTarget& target,
+                   const vision::Mask& mask, float score);
+
+// {"result":[...],"score":mean of the regions' scores or 0,"model_version":"..."}: one item of
+// `results`.
+std::string PredictionJson(const Regions& regions, std::string_view model_version);
+
+// {"results":[...],"model_version":"..."} from one item a task, in the tasks' order; "{}" stands
+// for a task to be asked again.
+std::string PredictResponseJson(std::vector<std::string> predictions,
+                                std::string_view model_version);
+
+}  // namespace label_studio
+
+#endif  // DUET_LABEL_STUDIO_RESULT_H_

@@ -1,0 +1,131 @@
+#include "label_studio_api/label_studio_api.h"
+
+#include <boost/asio/associated_cancellation_slot.hpp>
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <exception>
+#include <memory>
+#include <utility>
+
+#include "text/str_cat.h"
+
+namespace label_studio_api {
+namespace {
+
+namespace asio = boost::asio;
+using asio::awaitable;
+
+// A task's stored predictions may hold large run-length codes.
+constexpr std::int64_t kMaxAnswerBytes = 64 << 20;
+
+// One exchange, as seen by the loop's thread.
+struct Exchange {
+  http_client::TransferLoop::TransferId id = 0;  // while it runs
+  bool cancelled = false;
+};
+
+}  // namespace
+
+LabelStudioApi::LabelStudioApi(std::shared_ptr<http_client::Network> network,
+                               http_client::AddressPolicy policy)
+    : policy_(std::move(policy)), tokens_(loop_, absl::Now), loop_(policy_, std::move(network)) {}
+
+// Not a coroutine itself (docs/adr/0502-gcc12-coroutines.md).
+awaitable<absl::StatusOr<http_client::HttpResponse>> LabelStudioApi::Send(
+    label_studio_api::LabelStudioSite site, http_client::HttpRequest request) {
+  using Result = absl::StatusOr<http_client::HttpResponse>;
+  auto initiate = [this, site = std::move(site),
+                   request = std::move(request)](auto handler) mutable {
+    auto exchange = std::make_shared<Exchange>();
+    auto slot = asio::get_associated_cancellation_slot(handler);
+    if (slot.is_connected()) {
+      slot.assign([this, exchange](asio::cancellation_type) {
+        loop_.Post([this, exchange] {
+          exchange->cancelled = true;
+          if (exchange->id != 0) loop_.Abort(exchange->id);
+        });
+      });
+    }
+    const auto executor = asio::get_associated_executor(handler);
+    auto resume = [handler = std::move(handler), guard = asio::make_work_guard(executor), executor,
+                   slot](Result result) mutable {
+      asio::post(executor,
+                 [handler = std::move(handler), slot, result = std::move(result)]() mutable {
+                   if (slot.is_connected()) slot.clear();
+                   std::move(handler)(std::move(result));
+                 });
+    };
+    loop_.Post([this, exchange, site = std::move(site), request = std::move(request),
+                resume = std::move(resume)]() mutable {
+      if (exchange->cancelled) return resume(absl::CancelledError("the call was cancelled"));
+      asio::co_spawn(
+          loop_.context(), tokens_.Perform(std::move(site), std::move(request), &exchange->id),
+          [exchange, resume = std::move(resume)](std::exception_ptr error, Result result) mutable {
+            if (error) std::rethrow_exception(error);  // a bug: nothing in Perform throws
+            resume(std::move(result));
+          });
+    });
+  };
+  return asio::async_initiate<const asio::use_awaitable_t<>&, void(Result)>(std::move(initiate),
+                                                                            asio::use_awaitable);
+}
+
+awaitable<absl::StatusOr<std::string>> LabelStudioApi::Call(label_studio_api::LabelStudioSite site,
+                                                            std::string path,
+                                                            std::string json_body) {
+  http_client::HttpRequest request;
+  request.url = site.url + path;
+  request.json_body = std::move(json_body);
+  request.deadline = absl::Now() + kTimeout;
+  request.max_bytes = kMaxAnswerBytes;
+  auto sending = Send(site, std::move(request));
+  auto response = co_await std::move(sending);
+  // Nothing but an address is refused before there is an answer.
+  if (absl::IsPermissionDenied(response.status())) co_return NotNamed(site);
+  if (!response.ok()) co_return response.status();
+  if (response->status < 200 || response->status > 299) {
+    co_return ErrorOf(response->status, path, response->body);
+  }
+  co_return std::move(response->body);
+}
+
+awaitable<absl::StatusOr<ProjectInfo>> LabelStudioApi::Project(
+    label_studio_api::LabelStudioSite site, std::string project_id) {
+  auto calling = Call(std::move(site), ProjectPath(project_id));
+  const auto body = co_await std::move(calling);
+  if (!body.ok()) co_return body.status();
+  co_return ParseProject(*body);
+}
+
+awaitable<absl::StatusOr<std::vector<label_studio::Task>>> LabelStudioApi::UnlabelledTasks(
+    label_studio_api::LabelStudioSite site, std::string project_id, Sampling sampling,
+    std::int64_t after, int count) {
+  auto calling = Call(std::move(site), UnlabelledTasksPath(project_id, sampling, after, count));
+  const auto body = co_await std::move(calling);
+  if (!body.ok()) co_return body.status();
+  co_return ParseTasks(*body);
+}
+
+awaitable<absl::Status> LabelStudioApi::StorePrediction(label_studio_api::LabelStudioSite site,
+                                                        std::int64_t task_id,
+                                                        std::string prediction,
+                                                        std::string model_version) {
+  auto asking = Call(site, StoredPredictionsPath(task_id));
+  const auto stored = co_await std::move(asking);
+  if (!stored.ok()) co_return stored.status();
+  const auto has_one = HasPrediction(*stored, model_version);
+  if (!has_one.ok()) co_return has_one.status();
+  if (*has_one) {
+    co_return absl::AlreadyExistsError(
+        text::StrCat("task ", task_id, " has a prediction of this version already"));
+  }
+  auto storing = Call(std::move(site), kPredictionsPath, PredictionBody(task_id, prediction));
+  const auto answer = co_await std::move(storing);
+  co_return answer.status();
+}
+
+}  // namespace label_studio_api

@@ -1,0 +1,69 @@
+// LabelStudioApi is the gateway as a client of Label Studio: what a background job stores, and
+// which tasks come next.
+//
+// Exchanges run on one thread of its own (http_client/transfer.h), apart from images, so that a call
+// never waits behind a picture. The token is the one that images are fetched with
+// (label_studio_tokens.h). Every call ends after kTimeout; none is repeated here, that is the
+// caller's choice.
+#ifndef DUET_LABEL_STUDIO_API_LABEL_STUDIO_API_H_
+#define DUET_LABEL_STUDIO_API_LABEL_STUDIO_API_H_
+
+#include <absl/status/statusor.h>
+#include <absl/time/time.h>
+
+#include <boost/asio/awaitable.hpp>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "http_client/address_policy.h"
+#include "http_client/network.h"
+#include "http_client/transfer.h"
+#include "label_studio_api/label_studio_site.h"
+#include "label_studio_api/label_studio_tokens.h"
+#include "label_studio_api/requests.h"
+
+namespace label_studio_api {
+
+inline constexpr absl::Duration kTimeout = absl::Seconds(30);
+
+// The coroutines resume on their own executor. Cancelling one ends its exchange; it then gives
+// Cancelled like any other error. REQUIRES at destruction: nobody runs those executors any more, or
+// none of the coroutines is left. Thread-safe.
+//
+// Errors of all: those of requests.h (ErrorOf), DeadlineExceeded, Unavailable (no connection),
+// Unauthenticated (the token), PermissionDenied (also of a private address that the operator didn't
+// name), Cancelled.
+class LabelStudioApi {
+ public:
+  // `policy`: for sites that the operator didn't name.
+  LabelStudioApi(std::shared_ptr<http_client::Network> network, http_client::AddressPolicy policy);
+
+  boost::asio::awaitable<absl::StatusOr<ProjectInfo>> Project(
+      label_studio_api::LabelStudioSite site, std::string project_id);
+  boost::asio::awaitable<absl::StatusOr<std::vector<label_studio::Task>>> UnlabelledTasks(
+      label_studio_api::LabelStudioSite site, std::string project_id, Sampling sampling,
+      std::int64_t after, int count);
+  // Stores a prediction unless the task has one of this version already (somebody else was faster,
+  // or an earlier try did arrive): AlreadyExists then.
+  boost::asio::awaitable<absl::Status> StorePrediction(label_studio_api::LabelStudioSite site,
+                                                       std::int64_t task_id, std::string prediction,
+                                                       std::string model_version);
+
+ private:
+  // The body of a 2xx answer. GET if `json_body` is "".
+  boost::asio::awaitable<absl::StatusOr<std::string>> Call(label_studio_api::LabelStudioSite site,
+                                                           std::string path,
+                                                           std::string json_body = "");
+  boost::asio::awaitable<absl::StatusOr<http_client::HttpResponse>> Send(
+      label_studio_api::LabelStudioSite site, http_client::HttpRequest request);
+
+  const http_client::AddressPolicy policy_;
+  label_studio_api::LabelStudioTokens tokens_;
+  http_client::TransferLoop loop_;  // last: its thread uses the others
+};
+
+}  // namespace label_studio_api
+
+#endif  // DUET_LABEL_STUDIO_API_LABEL_STUDIO_API_H_

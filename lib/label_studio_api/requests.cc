@@ -1,0 +1,156 @@
+#include "label_studio_api/requests.h"
+
+#include <absl/status/status.h>
+#include <absl/strings/ascii.h>
+#include <absl/strings/escaping.h>
+
+#include <algorithm>
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <utility>
+
+#include "http_client/url.h"
+#include "text/str_cat.h"
+
+namespace label_studio_api {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::size_t kMaxQuoted = 200;
+
+absl::Status NotA(std::string_view what) {
+  return absl::InvalidArgumentError(text::StrCat("Label Studio's answer is not ", what));
+}
+
+json::value ParseOrNull(std::string_view body) {
+  json::error_code error;
+  json::value value = json::parse({body.data(), body.size()}, error);
+  return error ? json::value(nullptr) : value;
+}
+
+std::string_view Text(const json::object& object, std::string_view field) {
+  const json::value* value = object.if_contains(field);
+  const json::string* text = value == nullptr ? nullptr : value->if_string();
+  return text == nullptr ? std::string_view() : std::string_view(*text);
+}
+
+// The list of an answer that is one, or that has it in `field`.
+const json::array* List(const json::value& answer, std::string_view field) {
+  if (const json::array* list = answer.if_array()) return list;
+  const json::object* object = answer.if_object();
+  const json::value* list = object == nullptr ? nullptr : object->if_contains(field);
+  return list == nullptr ? nullptr : list->if_array();
+}
+
+}  // namespace
+
+bool IsProjectId(std::string_view id) {
+  return !id.empty() && id.size() <= 18 && std::all_of(id.begin(), id.end(), [](char c) {
+    return absl::ascii_isdigit(static_cast<unsigned char>(c));
+  });
+}
+
+std::string ProjectPath(std::string_view project_id) {
+  return text::StrCat("/api/projects/", project_id, "/");
+}
+
+absl::StatusOr<ProjectInfo> ParseProject(std::string_view body) {
+  const json::value answer = ParseOrNull(body);
+  const json::object* object = answer.if_object();
+  if (object == nullptr || Text(*object, "label_config").empty()) {
+    return NotA("a project with a 'label_config'");
+  }
+  ProjectInfo info;
+  info.label_config = std::string(Text(*object, "label_config"));
+  const std::string_view sampling = Text(*object, "sampling");
+  if (sampling.starts_with("Uniform")) info.sampling = Sampling::kUniform;
+  if (sampling.starts_with("Uncertainty")) info.sampling = Sampling::kUncertainty;
+  return info;
+}
+
+std::string UnlabelledTasksPath(std::string_view project_id, Sampling sampling, std::int64_t after,
+                                int count) {
+  json::array filters;
+  // "Completed" is what the label stream leaves out: as many annotations as the overlap asks for.
+  filters.push_back({{"filter", "filter:tasks:completed_at"},
+                     {"operator", "empty"},
+                     {"type", "Datetime"},
+                     {"value", "true"}});
+  if (after > 0) {
+    filters.push_back({{"filter", "filter:tasks:id"},
+                       {"operator", "greater"},
+                       {"type", "Number"},
+                       {"value", after}});
+  }
+  const char* const order =
+      sampling == Sampling::kUncertainty ? "tasks:predictions_score" : "tasks:id";
+  const json::object query = {{"filters", {{"conjunction", "and"}, {"items", std::move(filters)}}},
+                              {"ordering", json::array{order}}};
+  return text::StrCat("/api/tasks?project=", project_id, "&page=1&page_size=", count,
+                      "&fields=task_only&resolve_uri=false&query=",
+                      http_client::PercentEncode(json::serialize(query), ""));
+}
+
+absl::StatusOr<std::vector<label_studio::Task>> ParseTasks(std::string_view body) {
+  const json::value answer = ParseOrNull(body);
+  const json::array* list = List(answer, "tasks");
+  if (list == nullptr) return NotA("a list of tasks");
+  std::vector<label_studio::Task> tasks;
+  for (const json::value& element : *list) {
+    const json::object* object = element.if_object();
+    const json::value* id = object == nullptr ? nullptr : object->if_contains("id");
+    const json::value* data = object == nullptr ? nullptr : object->if_contains("data");
+    if (id == nullptr || !id->is_int64() || data == nullptr || !data->is_object()) {
+      return NotA("a list of tasks with 'id' and 'data'");
+    }
+    tasks.push_back({.id = id->get_int64(), .data = data->get_object()});
+  }
+  return tasks;
+}
+
+std::string PredictionBody(std::int64_t task_id, std::string_view prediction) {
+  return text::StrCat("{\"task\":", task_id, ",", prediction.substr(1));
+}
+
+std::string StoredPredictionsPath(std::int64_t task_id) {
+  return text::StrCat(kPredictionsPath, "?task=", task_id);
+}
+
+absl::StatusOr<bool> HasPrediction(std::string_view body, std::string_view model_version) {
+  const json::value answer = ParseOrNull(body);
+  const json::array* list = List(answer, "results");
+  if (list == nullptr) return NotA("a list of predictions");
+  return std::any_of(list->begin(), list->end(), [&](const json::value& element) {
+    const json::object* prediction = element.if_object();
+    return prediction != nullptr && Text(*prediction, "model_version") == model_version;
+  });
+}
+
+absl::Status ErrorOf(int http_status, std::string_view path, std::string_view body) {
+  const std::string_view where = path.substr(0, path.find('?'));
+  const std::string said =
+      absl::CHexEscape(text::View(body.substr(0, std::min(body.size(), kMaxQuoted))));
+  const std::string sentence = text::StrCat("Label Studio answered ", http_status, " to ", where,
+                                            said.empty() ? "" : ": ", said);
+  switch (http_status) {
+    case 401:
+      return absl::UnauthenticatedError(
+          text::StrCat(sentence, "; give the gateway a valid --label_studio_api_key"));
+    case 403:
+      return absl::PermissionDeniedError(sentence);
+    case 404:
+      return absl::NotFoundError(sentence);
+    case 408:
+    case 425:
+    case 429:
+      return absl::UnavailableError(sentence);
+    default:
+      return http_status >= 500 ? absl::UnavailableError(sentence)
+                                : absl::InvalidArgumentError(sentence);
+  }
+}
+
+}  // namespace label_studio_api

@@ -1,0 +1,57 @@
+// What the gateway asks of Label Studio's REST API, as pure functions: paths and bodies out,
+// answers in. The transport is label_studio_api.h.
+#ifndef DUET_LABEL_STUDIO_API_REQUESTS_H_
+#define DUET_LABEL_STUDIO_API_REQUESTS_H_
+
+#include <absl/status/statusor.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "label_studio/task.h"
+
+namespace label_studio_api {
+
+// In which order the label stream hands out tasks (a project's "task sampling").
+enum class Sampling {
+  kSequential,   // by id
+  kUniform,      // at random: nobody can be ahead of it
+  kUncertainty,  // lowest prediction score first
+};
+
+struct ProjectInfo {
+  std::string label_config;  // XML
+  Sampling sampling = Sampling::kSequential;
+};
+
+// GET /api/projects/ID/. REQUIRES of ids of projects here and below: decimal digits (IsProjectId).
+bool IsProjectId(std::string_view id);
+std::string ProjectPath(std::string_view project_id);
+// InvalidArgument if the answer isn't a project.
+absl::StatusOr<ProjectInfo> ParseProject(std::string_view body);
+
+// GET of up to `count` tasks that aren't fully labelled, in label-stream order, image strings as
+// imported. `after`: only tasks with a higher id; 0: from the beginning. The endpoint of the label
+// stream itself (/api/projects/ID/next/) would lock the task that it answers for the token's user.
+std::string UnlabelledTasksPath(std::string_view project_id, Sampling sampling, std::int64_t after,
+                                int count);
+absl::StatusOr<std::vector<label_studio::Task>> ParseTasks(std::string_view body);
+
+// POST /api/predictions/ with one prediction ({"result": …, "score": …, "model_version": …}).
+inline constexpr char kPredictionsPath[] = "/api/predictions/";
+std::string PredictionBody(std::int64_t task_id, std::string_view prediction);
+
+// GET of a task's stored predictions; and whether one of them has this version.
+std::string StoredPredictionsPath(std::int64_t task_id);
+absl::StatusOr<bool> HasPrediction(std::string_view body, std::string_view model_version);
+
+// What an answer that is no success means: Unauthenticated (401), PermissionDenied (403), NotFound
+// (404), Unavailable (408, 429, 5xx: worth another try), else InvalidArgument with the beginning of
+// what Label Studio said.
+absl::Status ErrorOf(int http_status, std::string_view path, std::string_view body);
+
+}  // namespace label_studio_api
+
+#endif  // DUET_LABEL_STUDIO_API_REQUESTS_H_

@@ -1,0 +1,58 @@
+#include "prelabel/project_cache.h"
+
+#include <openssl/sha.h>
+
+#include <utility>
+
+#include "async/concurrency.h"
+#include "text/str_cat.h"
+
+namespace prelabel {
+namespace {
+
+// Texts come from outside, so nothing that somebody could make collide.
+std::string KeyOf(const std::string& label_config, const Settings& settings) {
+  std::string digest(SHA256_DIGEST_LENGTH, '\0');
+  SHA256(reinterpret_cast<const unsigned char*>(label_config.data()), label_config.size(),
+         reinterpret_cast<unsigned char*>(digest.data()));
+  return digest + Fingerprint(settings);
+}
+
+}  // namespace
+
+boost::asio::awaitable<absl::StatusOr<std::shared_ptr<Project>>> ProjectCache::Get(
+    boost::asio::thread_pool& pool, const std::string& label_config, const Settings& settings) {
+  const auto work = [&] { return FindOrParse(label_config, settings); };
+  if (label_config.size() + BytesOf(settings) < async::kLargeText) co_return work();
+  auto working = async::OnPool(pool, work);
+  co_return co_await std::move(working);
+}
+
+absl::StatusOr<std::shared_ptr<Project>> ProjectCache::FindOrParse(const std::string& label_config,
+                                                                   const Settings& settings) {
+  // Who finishes a batch makes no difference to its answers.
+  Settings answering = settings;
+  answering.background = Settings().background;
+  const std::string key = KeyOf(label_config, answering);
+  {
+    const std::lock_guard lock(mutex_);
+    // The key's part of the settings is too short to be relied on.
+    if (const auto* found = projects_.Find(key);
+        found != nullptr && (*found)->settings() == answering) {
+      return *found;
+    }
+  }
+  auto project = Project::Create(label_config, answering);
+  if (!project.ok()) return project.status();
+  const std::size_t bytes = (*project)->memory_bytes();
+  const std::lock_guard lock(mutex_);
+  projects_.Insert(key, *project, bytes);
+  return project;
+}
+
+std::size_t ProjectCache::bytes() const {
+  const std::lock_guard lock(mutex_);
+  return projects_.bytes();
+}
+
+}  // namespace prelabel

@@ -1,0 +1,128 @@
+#include "prelabel/settings.h"
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
+
+#include <boost/json/serialize.hpp>
+#include <boost/json/value.hpp>
+#include <cstdint>
+
+#include "label_studio/result.h"
+#include "text/str_cat.h"
+#include "text/utf8.h"
+
+namespace prelabel {
+namespace {
+
+namespace json = boost::json;
+
+constexpr const char* kKeys[] = {"score_threshold", "max_detections", "outputs",   "label_map",
+                                 "mask_source",     "degrade",        "background"};
+
+absl::Status Wrong(std::string_view key, const json::value& found, std::string_view needed) {
+  return absl::InvalidArgumentError(text::StrCat(
+      key, " is ", text::Utf8Prefix(json::serialize(found), 100), " but must be ", needed));
+}
+
+absl::Status ReadOneOf(std::string_view key, const json::value& value, std::string_view a,
+                       std::string_view b, std::string* field) {
+  if (!value.is_string() || (value.get_string() != a && value.get_string() != b)) {
+    return Wrong(key, value, text::StrCat("\"", a, "\" or \"", b, "\""));
+  }
+  *field = std::string(value.get_string());
+  return absl::OkStatus();
+}
+
+absl::Status ReadOutputs(const json::value& value, std::string* field) {
+  std::string text;
+  if (value.is_string()) {
+    text = std::string(value.get_string());
+  } else if (value.is_array()) {
+    for (const json::value& kind : value.get_array()) {
+      if (!kind.is_string()) return Wrong("outputs", value, "a list of texts");
+      text::StrAppend(&text, text.empty() ? "" : ",", std::string_view(kind.get_string()));
+    }
+  } else {
+    return Wrong("outputs", value, "text or a list of texts");
+  }
+  if (const auto parsed = label_studio::ParseOutputs(text); !parsed.ok()) return parsed.status();
+  *field = text.empty() ? "auto" : text;
+  return absl::OkStatus();
+}
+
+absl::Status Read(std::string_view key, const json::value& value, bool strict, Settings* settings) {
+  if (key == "score_threshold") {
+    if (!value.is_number()) return Wrong(key, value, "a number from 0 to 1");
+    const double number = value.to_number<double>();
+    if (!(number >= 0 && number <= 1)) return Wrong(key, value, "a number from 0 to 1");
+    settings->score_threshold = number;
+  } else if (key == "max_detections") {
+    if (!value.is_int64() || value.get_int64() < 1 || value.get_int64() > 100'000) {
+      return Wrong(key, value, "a whole number from 1 to 100000");
+    }
+    settings->max_detections = static_cast<int>(value.get_int64());
+  } else if (key == "outputs") {
+    return ReadOutputs(value, &settings->outputs);
+  } else if (key == "label_map") {
+    if (!value.is_object()) return Wrong(key, value, "an object of texts");
+    std::map<std::string, std::string> label_map;
+    for (const auto& [from, to] : value.get_object()) {
+      if (!to.is_string()) return Wrong(key, value, "an object of texts");
+      label_map[std::string(from)] = std::string(to.get_string());
+    }
+    settings->label_map = std::move(label_map);
+  } else if (key == "mask_source") {
+    return ReadOneOf(key, value, "auto", "sam", &settings->mask_source);
+  } else if (key == "degrade") {
+    return ReadOneOf(key, value, "none", "boxes", &settings->degrade);
+  } else if (key == "background") {
+    return ReadOneOf(key, value, "none", "push", &settings->background);
+  } else if (strict) {
+    return absl::InvalidArgumentError(
+        text::StrCat("unknown key \"", key, "\"; known: ", absl::StrJoin(kKeys, ", ")));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<Settings> Refine(const Settings& base, const json::object& object, bool strict) {
+  Settings settings = base;
+  for (const auto& [key, value] : object) {
+    if (absl::Status status = Read(key, value, strict, &settings); !status.ok()) return status;
+  }
+  return settings;
+}
+
+json::object KnownKeys(const json::object& object) {
+  json::object known;
+  for (const char* key : kKeys) {
+    if (const json::value* value = object.if_contains(key)) known[key] = *value;
+  }
+  return known;
+}
+
+std::size_t BytesOf(const Settings& settings) {
+  std::size_t bytes = sizeof(Settings) + settings.outputs.size();
+  for (const auto& [from, to] : settings.label_map) bytes += from.size() + to.size() + 128;
+  return bytes;
+}
+
+std::string Fingerprint(const Settings& settings) {
+  // A text in which no two settings look alike.
+  json::object label_map;
+  for (const auto& [from, to] : settings.label_map) label_map[from] = to;
+  const json::array all = {settings.score_threshold, settings.max_detections.value_or(0),
+                           settings.outputs,         std::move(label_map),
+                           settings.mask_source,     settings.degrade};
+  return ShortHash(json::serialize(all));
+}
+
+std::string ShortHash(std::string_view text) {
+  std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  return absl::StrFormat("%08x", static_cast<std::uint32_t>(hash ^ (hash >> 32)));
+}
+
+}  // namespace prelabel

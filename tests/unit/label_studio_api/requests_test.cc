@@ -1,0 +1,98 @@
+#include "label_studio_api/requests.h"
+
+#include <gmock/gmock.h>
+
+#include <boost/json/parse.hpp>
+
+#include "tests/testing/status_matchers.h"
+
+namespace label_studio_api {
+namespace {
+
+using duet_testing::StatusIs;
+using testing::HasSubstr;
+using testing::Not;
+
+TEST(ProjectTest, ConfigAndSamplingAreRead) {
+  ASSERT_OK_AND_ASSIGN(
+      const ProjectInfo info,
+      ParseProject(R"({"id": 1, "label_config": "<View/>", "sampling": "Uncertainty sampling"})"));
+  ASSERT_OK_AND_ASSIGN(const ProjectInfo old,
+                       ParseProject(R"({"label_config": "<View/>", "sampling": null})"));
+
+  EXPECT_EQ(info.label_config, "<View/>");
+  EXPECT_EQ(info.sampling, Sampling::kUncertainty);
+  EXPECT_EQ(old.sampling, Sampling::kSequential);
+  for (const char* bad : {"", "[]", "{}", R"({"label_config": 7})", "<html>"}) {
+    EXPECT_THAT(ParseProject(bad),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("label_config")))
+        << bad;
+  }
+}
+
+TEST(ProjectTest, OnlyNumbersAreProjectIds) {
+  EXPECT_TRUE(IsProjectId("17"));
+  for (const char* bad : {"", "1/..", "-1", "1.5", "9999999999999999999"}) {
+    EXPECT_FALSE(IsProjectId(bad)) << bad;
+  }
+}
+
+TEST(TasksTest, ThePathAsksForUnlabelledOnesWithImageStringsAsImported) {
+  const std::string path = UnlabelledTasksPath("17", Sampling::kSequential, 5, 3);
+
+  EXPECT_THAT(path, HasSubstr("/api/tasks?project=17&page=1&page_size=3"));
+  EXPECT_THAT(path, HasSubstr("resolve_uri=false"));
+  EXPECT_THAT(path, HasSubstr("completed_at"));
+  EXPECT_THAT(path, HasSubstr("greater"));
+  EXPECT_THAT(path, HasSubstr("%22tasks%3Aid%22")) << "escaped";
+  EXPECT_THAT(UnlabelledTasksPath("17", Sampling::kSequential, 0, 3), Not(HasSubstr("greater")));
+  EXPECT_THAT(UnlabelledTasksPath("17", Sampling::kUncertainty, 0, 3),
+              HasSubstr("predictions_score"));
+}
+
+TEST(TasksTest, PagedAndPlainListsAreRead) {
+  ASSERT_OK_AND_ASSIGN(
+      const auto tasks,
+      ParseTasks(R"({"total": 2, "tasks": [{"id": 7, "data": {"image": "/a"}, "meta": null}]})"));
+
+  ASSERT_EQ(tasks.size(), 1u);
+  EXPECT_EQ(tasks[0].id, 7);
+  EXPECT_EQ(tasks[0].data.at("image"), "/a");
+  EXPECT_TRUE(ParseTasks("[]")->empty());
+  for (const char* bad : {"", "{}", "[7]", R"([{"id": "7", "data": {}}])", R"([{"id": 7}])"}) {
+    EXPECT_THAT(ParseTasks(bad), StatusIs(absl::StatusCode::kInvalidArgument)) << bad;
+  }
+}
+
+TEST(PredictionTest, TheBodyIsThePredictionAndItsTask) {
+  const std::string body = PredictionBody(7, R"({"result":[],"score":0,"model_version":"v"})");
+
+  EXPECT_EQ(boost::json::parse(body),
+            boost::json::parse(R"({"task": 7, "result": [], "score": 0, "model_version": "v"})"));
+}
+
+TEST(PredictionTest, OnlyTheSameVersionCounts) {
+  const char* const stored = R"([{"id": 1, "model_version": "a"}, {"id": 2}])";
+
+  EXPECT_TRUE(*HasPrediction(stored, "a"));
+  EXPECT_FALSE(*HasPrediction(stored, "b"));
+  EXPECT_TRUE(*HasPrediction(R"({"results": [{"model_version": "b"}]})", "b"));
+  EXPECT_THAT(HasPrediction("<html>", "a"), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST(ErrorTest, SaysWhatLabelStudioSaidAndWhetherToTryAgain) {
+  EXPECT_THAT(ErrorOf(401, "/api/predictions/?task=1", "{}"),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("--label_studio_api_key")));
+  EXPECT_THAT(
+      ErrorOf(404, "/api/predictions/?task=1", "no such task"),
+      StatusIs(absl::StatusCode::kNotFound, HasSubstr("404 to /api/predictions/: no such")));
+  EXPECT_EQ(ErrorOf(403, "/x", "").code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(ErrorOf(429, "/x", "").code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(ErrorOf(502, "/x", "").code(), absl::StatusCode::kUnavailable);
+  const absl::Status refused = ErrorOf(400, "/x", std::string(5000, 'x') + "\n");
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_LT(refused.message().size(), 400u);
+}
+
+}  // namespace
+}  // namespace label_studio_api

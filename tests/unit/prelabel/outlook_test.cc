@@ -1,0 +1,26 @@
+#include <gtest/gtest.h>
+
+#include "prelabel/predictor.h"
+
+namespace prelabel {
+namespace {
+
+// Every code has an outlook, and nothing that a retry can't mend is retried.
+TEST(OutlookTest, OfEveryCode) {
+  using Code = absl::StatusCode;
+  for (const Code code : {Code::kUnavailable, Code::kResourceExhausted, Code::kDeadlineExceeded,
+                          Code::kCancelled, Code::kAborted}) {
+    EXPECT_EQ(OutlookOf({code, ""}), Outlook::kLater) << static_cast<int>(code);
+  }
+  for (const Code code : {Code::kInvalidArgument, Code::kNotFound, Code::kAlreadyExists,
+                          Code::kPermissionDenied, Code::kUnauthenticated,
+                          Code::kFailedPrecondition, Code::kOutOfRange, Code::kUnimplemented}) {
+    EXPECT_EQ(OutlookOf({code, ""}), Outlook::kNever) << static_cast<int>(code);
+  }
+  for (const Code code : {Code::kInternal, Code::kUnknown, Code::kDataLoss}) {
+    EXPECT_EQ(OutlookOf({code, ""}), Outlook::kDefect) << static_cast<int>(code);
+  }
+}
+
+}  // namespace
+}  // namespace prelabel

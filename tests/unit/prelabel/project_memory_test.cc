@@ -1,0 +1,39 @@
+#include <gmock/gmock.h>
+
+#include <string>
+
+#include "prelabel/project.h"
+
+namespace prelabel {
+namespace {
+
+ProjectMemory::SetUp WithThreshold(double threshold) {
+  ProjectMemory::SetUp set_up;
+  set_up.settings.score_threshold = threshold;
+  return set_up;
+}
+
+TEST(ProjectMemoryTest, AFloodOfProjectsLeavesTheOnesInUse) {
+  ProjectMemory memory;
+  memory.Remember("/1", WithThreshold(0.25));
+  for (int i = 0; i < 30'000; ++i) {
+    memory.Remember("/x" + std::to_string(i), WithThreshold(0.5));
+    ASSERT_TRUE(i % 1000 != 0 || memory.Find("/1").has_value()) << i;
+  }
+  EXPECT_EQ(memory.Find("/1")->settings.score_threshold, 0.25);
+  EXPECT_FALSE(memory.Find("/x0").has_value());
+  EXPECT_TRUE(memory.Find("/x29999").has_value());
+}
+
+TEST(ProjectMemoryTest, LargeSettingsAreBoundedByTheirBytes) {
+  ProjectMemory memory;
+  ProjectMemory::SetUp large;
+  large.settings.label_map["a"] = std::string(1 << 20, 'x');
+  for (int i = 0; i < 100; ++i) memory.Remember("/" + std::to_string(i), large);
+
+  EXPECT_FALSE(memory.Find("/30").has_value());
+  EXPECT_TRUE(memory.Find("/99").has_value());
+}
+
+}  // namespace
+}  // namespace prelabel

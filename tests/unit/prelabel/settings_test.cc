@@ -1,0 +1,56 @@
+#include "prelabel/settings.h"
+
+#include <gmock/gmock.h>
+
+#include <boost/json/parse.hpp>
+
+#include "tests/testing/status_matchers.h"
+
+namespace prelabel {
+namespace {
+
+using duet_testing::IsOk;
+using duet_testing::StatusIs;
+using testing::HasSubstr;
+
+absl::StatusOr<Settings> Refined(const char* json, bool strict = true) {
+  return Refine(Settings(), boost::json::parse(json).as_object(), strict);
+}
+
+TEST(SettingsTest, EveryKeyIsRead) {
+  ASSERT_OK_AND_ASSIGN(const Settings settings, Refined(R"({
+    "score_threshold": 0.25, "max_detections": 7, "outputs": ["rectangle", "brush"],
+    "label_map": {"cat": "Katze"}, "mask_source": "sam", "degrade": "boxes", "background": "push"})"));
+
+  EXPECT_EQ(settings.score_threshold, 0.25);
+  EXPECT_EQ(settings.max_detections, 7);
+  EXPECT_EQ(settings.outputs, "rectangle,brush");
+  EXPECT_EQ(settings.label_map.at("cat"), "Katze");
+  EXPECT_EQ(settings.mask_source, "sam");
+  EXPECT_EQ(settings.degrade, "boxes");
+  EXPECT_EQ(settings.background, "push");
+}
+
+TEST(SettingsTest, ErrorsNameTheKeyAndWhatIsNeeded) {
+  constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+  EXPECT_THAT(Refined(R"({"background": "later"})"),
+              StatusIs(kInvalid, "background is \"later\" but must be \"none\" or \"push\""));
+  EXPECT_THAT(Refined(R"({"score_threshold": 2})"), StatusIs(kInvalid, HasSubstr("from 0 to 1")));
+  EXPECT_THAT(Refined(R"({"colour": 2})"), StatusIs(kInvalid, HasSubstr("unknown key \"colour\"")));
+  EXPECT_THAT(Refined(R"({"colour": 2})", /*strict=*/false), IsOk());
+}
+
+TEST(SettingsTest, TheFingerprintChangesWithTheAnswersOnly) {
+  const std::string plain = Fingerprint(Settings());
+
+  for (const char* other :
+       {R"({"score_threshold": 0.25})", R"({"max_detections": 7})", R"({"outputs": "brush"})",
+        R"({"label_map": {"a": "b"}})", R"({"mask_source": "sam"})", R"({"degrade": "boxes"})"}) {
+    EXPECT_NE(Fingerprint(*Refined(other)), plain) << other;
+  }
+  EXPECT_EQ(Fingerprint(*Refined(R"({"background": "push"})")), plain)
+      << "where an answer is stored from doesn't change it";
+}
+
+}  // namespace
+}  // namespace prelabel

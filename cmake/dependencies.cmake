@@ -33,7 +33,8 @@ if(DUET_WITH_TORCH)
   add_library(duet_torch INTERFACE)
   add_library(duet::torch ALIAS duet_torch)
   target_include_directories(duet_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
-  target_link_libraries(duet_torch INTERFACE ${TORCH_LIBRARIES})
+  # OpenMP: ATen/Parallel.h compiles to other code without its flag, which LibTorch itself is built with.
+  target_link_libraries(duet_torch INTERFACE ${TORCH_LIBRARIES} OpenMP::OpenMP_CXX)
 endif()
 
 if(DUET_BUILD_TESTS)

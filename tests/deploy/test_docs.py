@@ -62,10 +62,27 @@ def test_metrics_in_a_page_are_declared(page):
     assert {re.sub(r"_(count|sum|bucket)$", "", name) for name in named} - own <= declared
 
 
-def test_links_between_pages_lead_somewhere():
-    for page in PAGES + [ROOT / "CONTRIBUTING.md"]:
-        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
-            assert target.startswith("http") or (page.parent / target).exists(), f"{page.name}: {target}"
+def anchors(page):
+    """What links with # can name in a page, as GitHub makes it from the headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES + [ROOT / "CONTRIBUTING.md"], ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", page.read_text()):
+        if not target.startswith(("http:", "https:", "mailto:")):
+            file = (page.parent / target) if target else page
+            assert file.exists(), target
+            assert not anchor or anchor in anchors(file), f"{target}#{anchor}"
+
+
+def test_every_decision_is_in_the_index_once_and_in_order():
+    folder = ROOT / "docs/adr"
+    listed = re.findall(r"^\* \[(\d{4})\]\((.*?)\) \S", (folder / "README.md").read_text(), re.MULTILINE)
+
+    assert [file for _, file in listed] == sorted(path.name for path in folder.glob("[0-9]*.md"))
+    assert all(file.startswith(number) for number, file in listed)
 
 
 def test_the_tests_that_the_security_page_names_exist():

@@ -4,24 +4,18 @@
 #include <absl/status/statusor.h>
 #include <absl/time/time.h>
 
-#include <boost/asio/associated_executor.hpp>
-#include <boost/asio/async_result.hpp>
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
-#include <memory>
 #include <utility>
 
+#include "async/await_callback.h"
 #include "serving/log.h"
 
 namespace gateway::jobs {
 namespace {
 
-namespace asio = boost::asio;
 namespace json = boost::json;
-using asio::awaitable;
+using boost::asio::awaitable;
 using serving::RedisClient;
 
 // Every batch is preceded by a /setup, which begins it anew.
@@ -31,44 +25,25 @@ constexpr std::size_t kMaxBytes = 1 << 20;
 
 std::string RedisKey(const std::string& project) { return "duet:settings:" + project; }
 
-// Awaits what `start(callback)` calls back with, on whichever thread. Not a coroutine: gcc 12
-// destroys a lambda inside a co_await expression twice (docs/adr/0502-gcc12-coroutines.md).
-template <typename Result, typename Start>
-awaitable<Result> Await(Start start) {
-  auto initiate = [start = std::move(start)](auto handler) mutable {
-    const auto executor = asio::get_associated_executor(handler);
-    // The executor must not run out of work while the answer is on its way.
-    auto guard = std::make_shared<decltype(asio::make_work_guard(executor))>(executor);
-    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-    start([shared, guard, executor](Result result) {
-      asio::post(executor, [shared, result = std::move(result)]() mutable {
-        std::move (*shared)(std::move(result));
-      });
-      guard->reset();
-    });
-  };
-  return asio::async_initiate<const asio::use_awaitable_t<>&, void(Result)>(std::move(initiate),
-                                                                            asio::use_awaitable);
-}
-
 awaitable<absl::StatusOr<std::string>> Get(RedisClient& redis, std::string key) {
-  return Await<absl::StatusOr<std::string>>(
+  return async::AwaitCallback<absl::StatusOr<std::string>>(
       [&redis, key = std::move(key)](RedisClient::OnValue done) {
         redis.Get(key, std::move(done));
       });
 }
 
 awaitable<absl::Status> Set(RedisClient& redis, std::string key, std::string value) {
-  return Await<absl::Status>(
+  return async::AwaitCallback<absl::Status>(
       [&redis, key = std::move(key), value = std::move(value)](RedisClient::OnDone done) {
         redis.Set(key, value, kTimeToLive, std::move(done));
       });
 }
 
 awaitable<absl::Status> Delete(RedisClient& redis, std::string key) {
-  return Await<absl::Status>([&redis, key = std::move(key)](RedisClient::OnDone done) {
-    redis.Delete(key, std::move(done));
-  });
+  return async::AwaitCallback<absl::Status>(
+      [&redis, key = std::move(key)](RedisClient::OnDone done) {
+        redis.Delete(key, std::move(done));
+      });
 }
 
 absl::StatusOr<prelabel::Settings> Read(const std::string& text, const prelabel::Settings& base) {
@@ -122,13 +97,23 @@ awaitable<void> SettingsStore::Copy(std::string from, std::string to) {
   absl::StatusOr<std::string> text = co_await std::move(getting);
   if (!text.ok()) co_return;
   auto setting = Set(*redis_, RedisKey(to), *std::move(text));
-  co_await std::move(setting);
+  const absl::Status status = co_await std::move(setting);
+  if (!status.ok()) {
+    serving::LogLine("settings.not_shared", serving::LogLevel::kWarning)
+        .Str("project", to)
+        .Status(status);
+  }
 }
 
 awaitable<void> SettingsStore::Forget(std::string project) {
   if (redis_ == nullptr) co_return;
   auto deleting = Delete(*redis_, RedisKey(project));
-  co_await std::move(deleting);
+  const absl::Status status = co_await std::move(deleting);
+  if (!status.ok()) {
+    serving::LogLine("settings.not_forgotten", serving::LogLevel::kWarning)
+        .Str("project", project)
+        .Status(status);
+  }
 }
 
 }  // namespace gateway::jobs

@@ -1,19 +1,18 @@
-// Three ways to do things beside each other in a coroutine.
+// Three ways to run things side by side in coroutines.
 //
 // gcc 12 destroys temporaries inside a co_await expression twice. So here, and wherever these are
-// used: put the awaitable into a variable, then `co_await std::move(variable)`.
+// used: put the awaitable into a variable, then `co_await std::move(variable)`
+// (docs/adr/0502-gcc12-coroutines.md).
 #ifndef DUET_ASYNC_CONCURRENCY_H_
 #define DUET_ASYNC_CONCURRENCY_H_
 
 #include <algorithm>
-#include <boost/asio/associated_executor.hpp>
-#include <boost/asio/async_result.hpp>
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/deferred.hpp>
-#include <boost/asio/execution.hpp>
 #include <boost/asio/experimental/parallel_group.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
@@ -26,32 +25,27 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "async/await_callback.h"
+
 namespace async {
 
-// From this many bytes on, parsing takes longer than a switch of threads.
+// From this many bytes on, parsing a text costs more than handing it to another thread.
 inline constexpr std::size_t kLargeText = 64 << 10;
 
 // Runs `work` on a thread of `pool` and resumes on the coroutine's own executor. For computing that
-// would keep an io thread for longer than a millisecond. `work` may not throw; it can't be
+// would keep an I/O thread for longer than a millisecond. `work` may not throw; it can't be
 // cancelled.
 template <typename Work>
 auto OnPool(boost::asio::thread_pool& pool, Work work) {
-  namespace asio = boost::asio;
   using Result = std::invoke_result_t<Work&>;
-  auto initiate = [&pool, work = std::move(work)](auto handler) mutable {
-    auto executor = asio::prefer(asio::get_associated_executor(handler),
-                                 asio::execution::outstanding_work.tracked);
-    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-    asio::post(pool, [work = std::move(work), executor, shared]() mutable {
-      asio::post(executor,
-                 [shared, result = work()]() mutable { std::move (*shared)(std::move(result)); });
-    });
-  };
-  return asio::async_initiate<const asio::use_awaitable_t<>&, void(Result)>(std::move(initiate),
-                                                                            asio::use_awaitable);
+  return AwaitCallback<Result>([&pool, work = std::move(work)](auto done) mutable {
+    boost::asio::post(pool,
+                      [work = std::move(work), done = std::move(done)]() mutable { done(work()); });
+  });
 }
 
 // Calls `one(0)` … `one(count - 1)`, at most `limit` at a time, each beginning in order; returns
@@ -82,12 +76,13 @@ inline boost::asio::awaitable<void> ForEachBounded(
   co_await std::move(group);
 }
 
-// Something that runs beside the coroutine that made it, on the same strand, and is cancelled with
-// it unless it is let go.
+// Work that runs concurrently with the coroutine that started it, on the same strand. It is
+// cancelled when this object goes, unless it was detached.
 template <typename T>
-class Beside {
+class ConcurrentTask {
  public:
-  Beside(boost::asio::any_io_executor strand, boost::asio::awaitable<T> work)
+  // Starts the work. It may not throw.
+  ConcurrentTask(boost::asio::any_io_executor strand, boost::asio::awaitable<T> work)
       : state_(std::make_shared<State>(strand)) {
     boost::asio::co_spawn(
         strand, std::move(work),
@@ -97,10 +92,10 @@ class Beside {
                                               state->done.cancel();
                                             }));
   }
-  Beside(Beside&&) = default;
-  ~Beside() { Cancel(); }
+  ConcurrentTask(ConcurrentTask&&) = default;
+  ~ConcurrentTask() { Cancel(); }
 
-  // The result; REQUIRES: called once at most.
+  // Waits for the result. REQUIRES: called once at most, and not after Cancel or Detach.
   boost::asio::awaitable<T> Get() {
     const auto state = state_;
     while (!state->result) {
@@ -114,8 +109,8 @@ class Beside {
     if (state_ && !state_->result) state_->cancel.emit(boost::asio::cancellation_type::terminal);
     state_.reset();
   }
-  // Goes on without us.
-  void LetGo() { state_.reset(); }
+  // Lets the work run to its end; nobody gets its result.
+  void Detach() { state_.reset(); }
 
  private:
   struct State {

@@ -9,17 +9,13 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/status.h>
 
-#include <boost/asio/associated_cancellation_slot.hpp>
-#include <boost/asio/associated_executor.hpp>
-#include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/execution.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <utility>
+
+#include "async/await_callback.h"
 
 namespace backends {
 
@@ -70,36 +66,20 @@ struct GrpcCall {
 // its own, and nothing that `start` holds may live on there. The coroutine resumes on its own
 // executor. Terminal cancellation cancels the call, which then ends as CANCELLED.
 //
-// Not a coroutine itself, and to be awaited from a variable: gcc 12 destroys lambdas inside a
-// co_await expression twice.
+// To be awaited from a variable, as async::AwaitCallback.
 template <typename Call, typename Start>
 boost::asio::awaitable<grpc::Status> AwaitCall(CallTracker& tracker, std::shared_ptr<Call> call,
                                                Start start) {
-  namespace asio = boost::asio;
-  auto initiate = [&tracker, call = std::move(call), start = std::move(start)](auto handler) {
+  auto cancel = [call] { call->context.TryCancel(); };
+  auto begin = [&tracker, call = std::move(call), start = std::move(start)](auto done) mutable {
     tracker.Add(&call->context);
-    auto slot = asio::get_associated_cancellation_slot(handler);
-    if (slot.is_connected()) {
-      slot.assign([call](asio::cancellation_type) { call->context.TryCancel(); });
-    }
-    auto executor = asio::prefer(asio::get_associated_executor(handler),
-                                 asio::execution::outstanding_work.tracked);
-    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-    start(*call, [&tracker, call, shared, executor, slot](grpc::Status status) mutable {
-      auto resume = [shared = std::move(shared), slot, status = std::move(status)]() mutable {
-        if (slot.is_connected()) slot.clear();
-        std::move (*shared)(std::move(status));
-      };
-      {
-        const auto on = std::move(executor);  // counts as work of its context: ends here
-        asio::post(on, std::move(resume));
-      }
+    start(*call, [&tracker, call, done = std::move(done)](grpc::Status status) mutable {
+      done(std::move(status));
       grpc::ClientContext* const context = &call->context;
       tracker.Finish(context, std::move(call));
     });
   };
-  return asio::async_initiate<const asio::use_awaitable_t<>&, void(grpc::Status)>(
-      std::move(initiate), asio::use_awaitable);
+  return async::AwaitCallback<grpc::Status>(std::move(begin), std::move(cancel));
 }
 
 }  // namespace backends

@@ -1,16 +1,11 @@
 #include "label_studio_api/label_studio_api.h"
 
-#include <boost/asio/associated_cancellation_slot.hpp>
-#include <boost/asio/associated_executor.hpp>
-#include <boost/asio/async_result.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <exception>
 #include <memory>
 #include <utility>
 
+#include "async/await_callback.h"
 #include "text/str_cat.h"
 
 namespace label_studio_api {
@@ -34,44 +29,30 @@ LabelStudioApi::LabelStudioApi(std::shared_ptr<http_client::Network> network,
                                http_client::AddressPolicy policy)
     : policy_(std::move(policy)), tokens_(loop_, absl::Now), loop_(policy_, std::move(network)) {}
 
-// Not a coroutine itself (docs/adr/0502-gcc12-coroutines.md).
 awaitable<absl::StatusOr<http_client::HttpResponse>> LabelStudioApi::Send(
     label_studio_api::LabelStudioSite site, http_client::HttpRequest request) {
   using Result = absl::StatusOr<http_client::HttpResponse>;
-  auto initiate = [this, site = std::move(site),
-                   request = std::move(request)](auto handler) mutable {
-    auto exchange = std::make_shared<Exchange>();
-    auto slot = asio::get_associated_cancellation_slot(handler);
-    if (slot.is_connected()) {
-      slot.assign([this, exchange](asio::cancellation_type) {
-        loop_.Post([this, exchange] {
-          exchange->cancelled = true;
-          if (exchange->id != 0) loop_.Abort(exchange->id);
-        });
-      });
-    }
-    const auto executor = asio::get_associated_executor(handler);
-    auto resume = [handler = std::move(handler), guard = asio::make_work_guard(executor), executor,
-                   slot](Result result) mutable {
-      asio::post(executor,
-                 [handler = std::move(handler), slot, result = std::move(result)]() mutable {
-                   if (slot.is_connected()) slot.clear();
-                   std::move(handler)(std::move(result));
-                 });
-    };
+  auto exchange = std::make_shared<Exchange>();
+  auto start = [this, exchange, site = std::move(site),
+                request = std::move(request)](auto done) mutable {
     loop_.Post([this, exchange, site = std::move(site), request = std::move(request),
-                resume = std::move(resume)]() mutable {
-      if (exchange->cancelled) return resume(absl::CancelledError("the call was cancelled"));
+                done = std::move(done)]() mutable {
+      if (exchange->cancelled) return done(absl::CancelledError("the call was cancelled"));
       asio::co_spawn(
           loop_.context(), tokens_.Perform(std::move(site), std::move(request), &exchange->id),
-          [exchange, resume = std::move(resume)](std::exception_ptr error, Result result) mutable {
+          [exchange, done = std::move(done)](std::exception_ptr error, Result result) mutable {
             if (error) std::rethrow_exception(error);  // a bug: nothing in Perform throws
-            resume(std::move(result));
+            done(std::move(result));
           });
     });
   };
-  return asio::async_initiate<const asio::use_awaitable_t<>&, void(Result)>(std::move(initiate),
-                                                                            asio::use_awaitable);
+  auto cancel = [this, exchange] {
+    loop_.Post([this, exchange] {
+      exchange->cancelled = true;
+      if (exchange->id != 0) loop_.Abort(exchange->id);
+    });
+  };
+  return async::AwaitCallback<Result>(std::move(start), std::move(cancel));
 }
 
 awaitable<absl::StatusOr<std::string>> LabelStudioApi::Call(label_studio_api::LabelStudioSite site,

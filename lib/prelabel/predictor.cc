@@ -320,7 +320,7 @@ awaitable<absl::StatusOr<Regions>> Predictor::TryPredict(const label_studio::Tas
           plan.needs_masks() && job.profile.detector && !UsesOwnMasks(job, models);
       if (sam_masks && !job.profile.segmenter && settings.degrade != "boxes")
         co_return NoSegmenter();
-      std::optional<async::Beside<absl::StatusOr<segmenter::EmbedResponse>>> embedding;
+      std::optional<async::ConcurrentTask<absl::StatusOr<segmenter::EmbedResponse>>> embedding;
       if (job.profile.segmenter && (sam_masks || hand_expected)) {
         embedding.emplace(strand, Embed(job.profile.segmenter, *image, job.urgency,
                                         CallOf(job, models.segmenter), job.timings));
@@ -352,7 +352,7 @@ awaitable<absl::StatusOr<Regions>> Predictor::TryPredict(const label_studio::Tas
           job.request.NoteBool("degraded", true);
         }
       }
-      if (embedding && hand_expected) embedding->LetGo();
+      if (embedding && hand_expected) embedding->Detach();
       embedding.reset();  // cancels it if nothing was found
 
       const Stopwatch stopwatch(job.timings->encode_ms, metrics_.Get(kStageSeconds, {"encode"}));

@@ -4,11 +4,10 @@
 #include <absl/strings/escaping.h>
 #include <absl/strings/match.h>
 #include <openssl/crypto.h>
-#include <openssl/sha.h>
 
-#include <array>
 #include <string>
 
+#include "hash/sha256.h"
 #include "text/str_cat.h"
 
 namespace gateway::endpoints {
@@ -16,10 +15,10 @@ namespace {
 
 // Equal digests mean equal texts, and comparing digests takes the same time whatever they hold and
 // however long the texts are.
-std::array<unsigned char, 32> Digest(const std::string& text) {
-  std::array<unsigned char, 32> digest;
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
-  return digest;
+bool EqualInConstantTime(std::string_view a, std::string_view b) {
+  const hash::Sha256Digest digest_a = hash::Sha256(a);
+  const hash::Sha256Digest digest_b = hash::Sha256(b);
+  return CRYPTO_memcmp(digest_a.data(), digest_b.data(), digest_a.size()) == 0;
 }
 
 }  // namespace
@@ -32,9 +31,7 @@ bool AcceptsBasicAuth(std::string_view authorization, std::string_view user,
   const absl::string_view encoded =
       absl::StripAsciiWhitespace(text::View(authorization.substr(kScheme.size())));
   if (!absl::Base64Unescape(encoded, &credentials)) return false;
-  const auto given = Digest(credentials);
-  const auto wanted = Digest(text::StrCat(user, ":", password));
-  return CRYPTO_memcmp(given.data(), wanted.data(), wanted.size()) == 0;
+  return EqualInConstantTime(credentials, text::StrCat(user, ":", password));
 }
 
 }  // namespace gateway::endpoints

@@ -2,7 +2,7 @@
 #include <boost/json/object.hpp>
 
 #include "gateway/endpoints/gateway.h"
-#include "text/str_cat.h"
+#include "text/url.h"
 
 namespace gateway::endpoints {
 namespace {
@@ -18,8 +18,7 @@ Response List(Gateway& gateway, const Request&, Context&) {
 }
 
 Response Cancel(Gateway& gateway, const Request& request, Context&) {
-  std::string_view path = request.path;
-  while (path.ends_with('/')) path.remove_suffix(1);
+  const std::string_view path = text::WithoutTrailingSlashes(request.path);
   const std::string_view id = path.substr(path.rfind('/') + 1);
   if (!gateway.jobs.Cancel(id)) {
     return http::ErrorResponse(404,

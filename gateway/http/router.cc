@@ -7,6 +7,8 @@
 
 #include <utility>
 
+#include "text/url.h"
+
 namespace gateway::http {
 namespace {
 
@@ -20,16 +22,12 @@ std::vector<std::string> Segments(std::string_view path) {
 // end doesn't match. Empty segments and a slash at the end don't count.
 std::optional<std::size_t> MatchTail(std::string_view path,
                                      const std::vector<std::string>& pattern) {
-  const auto trim = [&path] {
-    while (!path.empty() && path.back() == '/') path.remove_suffix(1);
-  };
-  trim();
+  path = text::WithoutTrailingSlashes(path);
   for (auto want = pattern.rbegin(); want != pattern.rend(); ++want) {
     const std::size_t slash = path.rfind('/');
     if (slash == std::string_view::npos) return std::nullopt;
     if (want->front() != '{' && *want != path.substr(slash + 1)) return std::nullopt;
-    path.remove_suffix(path.size() - slash);
-    trim();
+    path = text::WithoutTrailingSlashes(path.substr(0, slash));
   }
   return path.size();
 }

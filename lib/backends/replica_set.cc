@@ -12,28 +12,26 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <cstdint>
 
+#include "hash/fnv.h"
+#include "text/authority.h"
+
 namespace backends {
 namespace {
 
 namespace asio = boost::asio;
 using asio::ip::tcp;
 
-// FNV-1a with a strong finish (MurmurHash3's). Not absl::Hash: that is seeded per process, and all
-// gateways must agree.
+// All gateways must agree, so it is the same in every process. FNV-1a spreads little into the upper
+// bits; MurmurHash3's finish does.
 std::uint64_t StableHash(std::string_view a, std::string_view b) {
-  std::uint64_t hash = 0xcbf29ce484222325;
-  for (const std::string_view part : {a, std::string_view("\0", 1), b}) {
-    for (const char c : part) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  }
+  std::uint64_t hash = hash::Fnv1a(b, hash::Fnv1a(std::string_view("\0", 1), hash::Fnv1a(a)));
   hash = (hash ^ (hash >> 33)) * 0xff51afd7ed558ccd;
   hash = (hash ^ (hash >> 33)) * 0xc4ceb9fe1a85ec53;
   return hash ^ (hash >> 33);
 }
 
 std::string AddressOf(const tcp::endpoint& endpoint) {
-  const std::string ip = endpoint.address().to_string();
-  return endpoint.address().is_v6() ? absl::StrCat("[", ip, "]:", endpoint.port())
-                                    : absl::StrCat(ip, ":", endpoint.port());
+  return text::JoinHostPort(endpoint.address().to_string(), endpoint.port());
 }
 
 }  // namespace

@@ -17,6 +17,7 @@
 #include <string_view>
 #include <utility>
 
+#include "hash/sha256.h"
 #include "http_client/s3_access.h"
 #include "http_client/socket_address.h"
 #include "http_client/url.h"
@@ -255,8 +256,7 @@ absl::Status TransferLoop::Transfer::SetUp() {
   if (request.sign_for != nullptr) {
     // Of the empty body that a GET has. S3 refuses requests without it, and Debian's curl (7.88)
     // leaves it out.
-    request.headers.push_back(
-        "x-amz-content-sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    request.headers.push_back("x-amz-content-sha256: " + hash::Sha256Hex(""));
     if (!request.sign_for->session_token.empty()) {
       request.headers.push_back("x-amz-security-token: " + request.sign_for->session_token);
     }

@@ -2,7 +2,6 @@
 
 #include <absl/status/status.h>
 #include <absl/strings/ascii.h>
-#include <absl/strings/escaping.h>
 #include <absl/strings/match.h>
 #include <absl/strings/numbers.h>
 #include <curl/curl.h>
@@ -10,9 +9,11 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "text/str_cat.h"
+#include "text/url.h"
 #include "text/utf8.h"
 
 namespace http_client {
@@ -51,11 +52,6 @@ class Utf8Locale {
   const locale_t previous_;
 };
 
-bool IsEscape(std::string_view text) {
-  const auto digit = [](char c) { return absl::ascii_isxdigit(static_cast<unsigned char>(c)); };
-  return text.size() >= 3 && text[0] == '%' && digit(text[1]) && digit(text[2]);
-}
-
 bool IsAscii(std::string_view text) {
   return std::all_of(text.begin(), text.end(),
                      [](char c) { return static_cast<unsigned char>(c) < 0x80; });
@@ -89,25 +85,6 @@ absl::StatusOr<UrlParts> ParseUrl(const std::string& url) {
   return parts;
 }
 
-std::optional<SplitUrl> Split(std::string_view url) {
-  SplitUrl split;
-  const std::size_t colon = std::min(url.find("://"), url.size());
-  split.https = absl::EqualsIgnoreCase(text::View(url.substr(0, colon)), "https");
-  if (!split.https && !absl::EqualsIgnoreCase(text::View(url.substr(0, colon)), "http")) {
-    return std::nullopt;
-  }
-  if (colon == url.size()) return std::nullopt;
-  url = url.substr(0, url.find('#'));
-  const std::string_view rest = url.substr(colon + 3);
-  const std::size_t end = std::min(rest.find_first_of("/?"), rest.size());
-  const auto authority = text::ParseAuthority(rest.substr(0, end));
-  if (!authority || authority->host.empty()) return std::nullopt;
-  split.authority = *authority;
-  split.target = rest.substr(end);
-  if (EscapePath(split.target) != split.target) return std::nullopt;
-  return split;
-}
-
 absl::StatusOr<std::string> NormalizeUrl(std::string_view url) {
   url = url.substr(0, url.find('#'));
   const std::size_t start = url.find("://");
@@ -125,30 +102,11 @@ absl::StatusOr<std::string> NormalizeUrl(std::string_view url) {
   }
   const std::string_view path = url.substr(end);
   return text::StrCat(url.substr(0, authority_at), authority, path.substr(0, 1) == "?" ? "/" : "",
-                      EscapePath(path));
-}
-
-std::string EscapePath(std::string_view path) {
-  std::string escaped;
-  escaped.reserve(path.size());
-  for (std::size_t at = 0; at < path.size(); ++at) {
-    const char c = path[at];
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte <= 0x20 || byte >= 0x7f ||
-        std::string_view("\"<>[\\]^`{|}").find(c) != std::string_view::npos ||
-        (c == '%' && !IsEscape(path.substr(at)))) {
-      escaped.push_back('%');
-      escaped.push_back("0123456789ABCDEF"[byte >> 4]);
-      escaped.push_back("0123456789ABCDEF"[byte & 15]);
-    } else {
-      escaped.push_back(c);
-    }
-  }
-  return escaped;
+                      text::EscapePath(path));
 }
 
 std::string Origin(std::string_view url) {
-  const std::optional<SplitUrl> parsed = Split(url);
+  const std::optional<text::HttpUrl> parsed = text::SplitHttpUrl(url);
   if (!parsed) return "";
   std::string_view port = parsed->authority.port;
   if (port.empty()) port = parsed->https ? "443" : "80";
@@ -177,37 +135,6 @@ std::string RedactUri(std::string_view uri) {
     if (absl::ascii_iscntrl(static_cast<unsigned char>(c))) c = '?';
   }
   return redacted;
-}
-
-std::string PercentDecode(std::string_view text, bool plus_is_space) {
-  const auto digit = [](char c) { return absl::ascii_isxdigit(static_cast<unsigned char>(c)); };
-  std::string decoded;
-  decoded.reserve(text.size());
-  for (std::size_t at = 0; at < text.size(); ++at) {
-    if (text[at] == '%' && at + 2 < text.size() && digit(text[at + 1]) && digit(text[at + 2])) {
-      decoded += absl::HexStringToBytes(text::View(text.substr(at + 1, 2)));
-      at += 2;
-    } else {
-      decoded.push_back(plus_is_space && text[at] == '+' ? ' ' : text[at]);
-    }
-  }
-  return decoded;
-}
-
-std::string PercentEncode(std::string_view text, std::string_view keep) {
-  std::string encoded;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (absl::ascii_isalnum(byte) || std::string_view("-._~").find(c) != std::string_view::npos ||
-        keep.find(c) != std::string_view::npos) {
-      encoded.push_back(c);
-    } else {
-      encoded.push_back('%');
-      encoded.push_back("0123456789ABCDEF"[byte >> 4]);
-      encoded.push_back("0123456789ABCDEF"[byte & 15]);
-    }
-  }
-  return encoded;
 }
 
 }  // namespace http_client

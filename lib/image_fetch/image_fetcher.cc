@@ -4,11 +4,9 @@
 #include <absl/strings/ascii.h>
 #include <absl/strings/escaping.h>
 #include <absl/strings/match.h>
-#include <openssl/sha.h>
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <boost/asio/co_spawn.hpp>
 #include <cstdlib>
@@ -19,6 +17,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "hash/sha256.h"
 #include "http_client/address_policy.h"
 #include "http_client/detached_threads.h"
 #include "http_client/network.h"
@@ -29,6 +28,7 @@
 #include "label_studio_api/label_studio_tokens.h"
 #include "serving/file_access.h"
 #include "text/str_cat.h"
+#include "text/url.h"
 #include "vision/image_codec.h"
 
 namespace image_fetch {
@@ -36,13 +36,6 @@ namespace {
 
 template <typename T>
 using Awaitable = boost::asio::awaitable<T>;
-
-std::string Sha256Hex(std::string_view bytes) {
-  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest;
-  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest.data());
-  return absl::BytesToHexString(
-      absl::string_view(reinterpret_cast<const char*>(digest.data()), digest.size()));
-}
 
 // What stays wrong for a while whoever asks.
 bool IsLasting(const absl::Status& status) {
@@ -98,7 +91,7 @@ absl::StatusOr<std::shared_ptr<const FetchedImage>> MakeImage(const std::string&
   }
   auto image = std::make_shared<FetchedImage>();
   image->bytes = std::move(bytes);
-  image->image_id = Sha256Hex(image->bytes);
+  image->image_id = hash::Sha256Hex(image->bytes);
   image->size = header->size;
   return std::shared_ptr<const FetchedImage>(std::move(image));
 }
@@ -116,11 +109,9 @@ absl::StatusOr<std::string> S3Url(const http_client::S3Access& s3, std::string_v
     return absl::InvalidArgumentError(
         text::StrCat("'", http_client::RedactUri(uri), "' is not of the form s3://bucket/key"));
   }
-  const std::string escaped = http_client::PercentEncode(key, "/");
+  const std::string escaped = text::PercentEncode(key, "/");
   if (!s3.endpoint.empty()) {
-    std::string base = s3.endpoint;
-    while (!base.empty() && base.back() == '/') base.pop_back();
-    return text::StrCat(base, "/", bucket, "/", escaped);
+    return text::StrCat(text::WithoutTrailingSlashes(s3.endpoint), "/", bucket, "/", escaped);
   }
   // A dot in the name would not match the certificate's wildcard.
   const bool as_host = bucket.find_first_of("._") == std::string_view::npos &&
@@ -290,7 +281,7 @@ std::string CurlImageFetcher::KeyOf(const ImageRequest& request, const ImageSour
                     site.trusted ? "1" : "0", "\n", presigned ? request.task_id : 0, "\n",
                     site.Token());
   }
-  return Sha256Hex(all);
+  return hash::Sha256Hex(all);
 }
 
 std::string CurlImageFetcher::LaneOf(const ImageRequest& request, const ImageSource& source) const {
@@ -341,12 +332,7 @@ void CurlImageFetcher::Start(FetchId id, ImageRequest request, Callback done) {
   flight->waiters.emplace(id, Flight::Waiter{std::move(done), request.deadline});
   waiting_[id] = flight;
   deadlines_.emplace(request.deadline, id);
-  if (request.urgent && !flight->started) {
-    queue_.erase(std::remove(queue_.begin(), queue_.end(), flight), queue_.end());
-    queue_.push_front(flight);
-  } else if (is_new) {
-    queue_.push_back(flight);
-  }
+  if (is_new) queue_.push_back(flight);
   StartNext();
 }
 
@@ -627,7 +613,7 @@ absl::StatusOr<std::string> CurlImageFetcher::PresignUrl(const ImageRequest& req
   std::replace(encoded.begin(), encoded.end(), '+', '-');
   std::replace(encoded.begin(), encoded.end(), '/', '_');
   return text::StrCat(request.label_studio.url, "/tasks/", request.task_id,
-                      "/presign/?fileuri=", http_client::PercentEncode(encoded, ""));
+                      "/presign/?fileuri=", text::PercentEncode(encoded, ""));
 }
 
 absl::Status CurlImageFetcher::StatusOf(const Flight& flight, const std::string& url,

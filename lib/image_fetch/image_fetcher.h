@@ -39,7 +39,6 @@ struct ImageRequest {
   std::int64_t task_id = 0;  // for storages that Label Studio signs; 0: unknown
   label_studio_api::LabelStudioSite label_studio;
   absl::Time deadline = absl::InfiniteFuture();
-  bool urgent = false;  // somebody is waiting: goes before queued ones
 };
 
 // Shared with the cache: never changed.

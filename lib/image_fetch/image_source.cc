@@ -12,6 +12,7 @@
 
 #include "http_client/url.h"
 #include "text/str_cat.h"
+#include "text/url.h"
 #include "text/utf8.h"
 
 namespace image_fetch {
@@ -30,7 +31,7 @@ bool IsLocalFile(std::string_view path, std::string* file) {
   for (std::string_view rest = path.substr(query + 1); !rest.empty();) {
     const std::string_view field = rest.substr(0, rest.find('&'));
     if (field.substr(0, 2) == "d=") {
-      *file = http_client::PercentDecode(field.substr(2), /*plus_is_space=*/true);
+      *file = text::PercentDecode(field.substr(2), /*plus_is_space=*/true);
       return true;
     }
     rest.remove_prefix(std::min(rest.size(), field.size() + 1));
@@ -61,7 +62,7 @@ absl::StatusOr<ImageSource> ClassifyUri(std::string_view raw,
     if (HasScheme(uri, scheme)) return ImageSource{SourceKind::kObjectStore, std::string(uri)};
   }
   if (uri.front() == '/' && uri.substr(0, 2) != "//") {
-    const std::string escaped = http_client::EscapePath(uri.substr(0, uri.find('#')));
+    const std::string escaped = text::EscapePath(uri.substr(0, uri.find('#')));
     const std::string_view path = label_studio_api::WithoutSitePath(site, escaped);
     ImageSource source = OnLabelStudio(path, site, has_local_files_root);
     if (site.url.empty() && source.kind != SourceKind::kLocalFile) {
@@ -80,7 +81,7 @@ absl::StatusOr<ImageSource> ClassifyUri(std::string_view raw,
   }
   const absl::StatusOr<std::string> normalized = http_client::NormalizeUrl(uri);
   const std::string url = normalized.ok() ? *normalized : "";
-  const std::optional<http_client::SplitUrl> parsed = http_client::Split(url);
+  const std::optional<text::HttpUrl> parsed = text::SplitHttpUrl(url);
   if (!parsed) {
     return absl::InvalidArgumentError(
         text::StrCat("'", http_client::RedactUri(uri), "' is not a valid URL"));
@@ -109,7 +110,7 @@ absl::StatusOr<std::string> DecodeDataUri(std::string_view uri, std::int64_t max
     return absl::InvalidArgumentError(
         text::StrCat("the data URI is larger than the limit of ", max_bytes, " bytes"));
   }
-  std::string bytes = http_client::PercentDecode(content, /*plus_is_space=*/false);
+  std::string bytes = text::PercentDecode(content, /*plus_is_space=*/false);
   if (base64) {
     std::string decoded;
     if (!absl::Base64Unescape(bytes, &decoded) && !absl::WebSafeBase64Unescape(bytes, &decoded)) {

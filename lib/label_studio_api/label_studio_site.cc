@@ -9,6 +9,7 @@
 
 #include "http_client/url.h"
 #include "text/str_cat.h"
+#include "text/url.h"
 
 namespace label_studio_api {
 namespace {
@@ -17,8 +18,7 @@ constexpr std::size_t kMaxUrl = 1024;
 
 // Proxies resolve "." and ".." wherever the slashes came from.
 bool HasDotSegments(std::string_view path) {
-  std::string plain =
-      http_client::PercentDecode(path.substr(0, path.find('?')), /*plus_is_space=*/false);
+  std::string plain = text::PercentDecode(path.substr(0, path.find('?')), /*plus_is_space=*/false);
   std::replace(plain.begin(), plain.end(), '\\', '/');
   plain += '/';
   return plain.find("/./") != std::string::npos || plain.find("/../") != std::string::npos;
@@ -48,9 +48,7 @@ bool IsOwnPath(std::string_view target) {
 std::string_view PathOf(std::string_view base) {
   const std::size_t host = base.find("://");
   const std::size_t slash = host == std::string_view::npos ? host : base.find('/', host + 3);
-  std::string_view path = slash == std::string_view::npos ? "" : base.substr(slash);
-  while (path.ends_with('/')) path.remove_suffix(1);
-  return path;
+  return slash == std::string_view::npos ? "" : text::WithoutTrailingSlashes(base.substr(slash));
 }
 
 bool StartsWithPath(std::string_view target, std::string_view path) {
@@ -63,7 +61,7 @@ bool StartsWithPath(std::string_view target, std::string_view path) {
 std::optional<std::string> Below(std::string_view url, std::string_view base) {
   const std::string origin = http_client::Origin(base);
   if (origin.empty() || http_client::Origin(url) != origin) return std::nullopt;
-  const std::optional<http_client::SplitUrl> parsed = http_client::Split(url);
+  const std::optional<text::HttpUrl> parsed = text::SplitHttpUrl(url);
   if (!parsed || parsed->authority.has_userinfo) return std::nullopt;
   const std::string_view target = parsed->target;
   const std::string_view path = PathOf(base);
@@ -85,7 +83,7 @@ absl::StatusOr<std::string> ParseSiteUrl(std::string_view text) {
   // As the URLs of tasks are, which are compared with it.
   const absl::StatusOr<std::string> normalized = http_client::NormalizeUrl(bare);
   const std::string stripped = normalized.ok() ? *normalized : "";
-  const std::optional<http_client::SplitUrl> parsed = http_client::Split(stripped);
+  const std::optional<text::HttpUrl> parsed = text::SplitHttpUrl(stripped);
   if (!parsed) return wrong("is not a URL");
   if (parsed->authority.has_userinfo) return wrong("has a user name or password in it");
   if (parsed->target.find('?') != std::string_view::npos) return wrong("has a query or fragment");
@@ -106,7 +104,7 @@ absl::StatusOr<std::string> ParseSiteUrl(std::string_view text) {
 Permit PermitFor(const LabelStudioSite& site, std::string_view url) {
   Permit permit;
   if (site.url.empty() || http_client::Origin(url) != http_client::Origin(site.url)) return permit;
-  const std::optional<http_client::SplitUrl> parsed = http_client::Split(url);
+  const std::optional<text::HttpUrl> parsed = text::SplitHttpUrl(url);
   if (!parsed || parsed->authority.has_userinfo) return permit;
   permit.on_site = true;
   permit.trusted = site.trusted;

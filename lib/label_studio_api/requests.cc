@@ -11,8 +11,8 @@
 #include <boost/json/serialize.hpp>
 #include <utility>
 
-#include "http_client/url.h"
 #include "text/str_cat.h"
+#include "text/url.h"
 
 namespace label_studio_api {
 namespace {
@@ -91,7 +91,7 @@ std::string UnlabelledTasksPath(std::string_view project_id, Sampling sampling, 
                               {"ordering", json::array{order}}};
   return text::StrCat("/api/tasks?project=", project_id, "&page=1&page_size=", count,
                       "&fields=task_only&resolve_uri=false&query=",
-                      http_client::PercentEncode(json::serialize(query), ""));
+                      text::PercentEncode(json::serialize(query), ""));
 }
 
 absl::StatusOr<std::vector<label_studio::Task>> ParseTasks(std::string_view body) {

@@ -1,10 +1,9 @@
 #include "prelabel/project_cache.h"
 
-#include <openssl/sha.h>
-
 #include <utility>
 
 #include "async/concurrency.h"
+#include "hash/sha256.h"
 #include "text/str_cat.h"
 
 namespace prelabel {
@@ -12,10 +11,7 @@ namespace {
 
 // Texts come from outside, so nothing that somebody could make collide.
 std::string KeyOf(const std::string& label_config, const Settings& settings) {
-  std::string digest(SHA256_DIGEST_LENGTH, '\0');
-  SHA256(reinterpret_cast<const unsigned char*>(label_config.data()), label_config.size(),
-         reinterpret_cast<unsigned char*>(digest.data()));
-  return digest + Fingerprint(settings);
+  return text::StrCat(hash::AsBytes(hash::Sha256(label_config)), Fingerprint(settings));
 }
 
 }  // namespace

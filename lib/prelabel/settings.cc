@@ -8,6 +8,7 @@
 #include <boost/json/value.hpp>
 #include <cstdint>
 
+#include "hash/fnv.h"
 #include "label_studio/result.h"
 #include "text/str_cat.h"
 #include "text/utf8.h"
@@ -120,9 +121,8 @@ std::string Fingerprint(const Settings& settings) {
 }
 
 std::string ShortHash(std::string_view text) {
-  std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  return absl::StrFormat("%08x", static_cast<std::uint32_t>(hash ^ (hash >> 32)));
+  const std::uint64_t full = hash::Fnv1a(text);
+  return absl::StrFormat("%08x", static_cast<std::uint32_t>(full ^ (full >> 32)));
 }
 
 }  // namespace prelabel

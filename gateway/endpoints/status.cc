@@ -8,6 +8,7 @@
 #include "gateway/endpoints/gateway.h"
 #include "gateway/endpoints/metrics.h"
 #include "label_studio/generate.h"
+#include "serving/version.h"
 #include "text/str_cat.h"
 
 namespace gateway::endpoints {
@@ -18,8 +19,6 @@ using boost::beast::http::verb;
 using http::Context;
 using http::Request;
 using http::Response;
-
-constexpr char kVersion[] = "0.1.0";
 
 json::object ToJson(const backends::BackendHealth& health) {
   json::object object = {{"replicas", health.replicas}, {"reachable", health.reachable}};
@@ -55,7 +54,7 @@ Response Root(Gateway& gateway, const Request&, Context& context) {
   json::object body = Describe(gateway, asked);
   const std::chrono::duration<double> uptime = std::chrono::steady_clock::now() - gateway.started;
   body["service"] = "duet-gateway";
-  body["version"] = kVersion;
+  body["version"] = serving::Version();
   body["status"] = "UP";
   body["uptime_s"] = static_cast<std::int64_t>(uptime.count());
   if (asked.name.empty()) {

@@ -303,13 +303,6 @@ const ImageTag* LabelConfig::FindImage(std::string_view name) const {
   return nullptr;
 }
 
-const Control* LabelConfig::FindControl(std::string_view name) const {
-  for (const Control& control : controls) {
-    if (control.name == name) return &control;
-  }
-  return nullptr;
-}
-
 bool LabelConfig::has_smart_control() const {
   return std::any_of(controls.begin(), controls.end(),
                      [](const Control& control) { return control.smart; });

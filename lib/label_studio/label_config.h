@@ -75,7 +75,6 @@ struct LabelConfig {
   std::vector<Control> controls;  // at least one, in document order; each to_name names an image
 
   const ImageTag* FindImage(std::string_view name) const;
-  const Control* FindControl(std::string_view name) const;
   // True if somebody may click with a smart tool (on this image): then opening a task should embed
   // its image.
   bool has_smart_control() const;

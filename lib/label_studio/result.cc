@@ -180,11 +180,10 @@ Geometries BrushGeometry(const vision::Mask& mask) {
 }
 
 // One region an outer ring; Label Studio's polygons have no holes.
-Geometries PolygonGeometries(const vision::Mask& mask, Regions* regions) {
+Geometries PolygonGeometries(const vision::Mask& mask) {
   Geometries geometries;
   for (const vision::Polygon& polygon : vision::ToPolygons(
            mask, {.tolerance_px = kPolygonTolerancePx, .min_area_px = kMinPolygonPx})) {
-    regions->holes_ignored += static_cast<int>(polygon.holes.size());
     std::string json = "\"points\":";
     char separator = '[';
     for (const vision::Point& point : polygon.outer) {
@@ -229,14 +228,14 @@ Geometries KeyPointGeometry(const vision::Mask& mask) {
 }
 
 // A mask as regions of one kind; empty if it is degenerate.
-Geometries MaskGeometries(ControlKind kind, const vision::Mask& mask, Regions* regions) {
+Geometries MaskGeometries(ControlKind kind, const vision::Mask& mask) {
   switch (kind) {
     case ControlKind::kRectangle:
       return BoxGeometry(vision::TightBox(mask), mask.size);
     case ControlKind::kBrush:
       return BrushGeometry(mask);
     case ControlKind::kPolygon:
-      return PolygonGeometries(mask, regions);
+      return PolygonGeometries(mask);
     case ControlKind::kEllipse:
       return EllipseGeometry(mask);
     case ControlKind::kKeyPoint:
@@ -344,7 +343,6 @@ void Regions::Append(Regions&& other) {
   count += other.count;
   score_sum += other.score_sum;
   degenerate += other.degenerate;
-  holes_ignored += other.holes_ignored;
   for (std::string& name : other.unmatched_classes) {
     if (std::find(unmatched_classes.begin(), unmatched_classes.end(), name) ==
         unmatched_classes.end()) {
@@ -372,7 +370,7 @@ Regions MakeRegions(const EmissionPlan& plan, vision::Size size, const std::vect
       if (!rectangle && !object.mask) continue;
       Geometries geometries;
       if (!rectangle) {
-        geometries = MaskGeometries(target.control->kind, *object.mask, &regions);
+        geometries = MaskGeometries(target.control->kind, *object.mask);
       } else if (object.rotated_box) {
         geometries = RotatedGeometry(*object.rotated_box, object.box, size);
       } else {
@@ -392,7 +390,7 @@ Regions MakeAnswer(const InteractivePrompt& prompt, const AnswerTarget& target,
   Regions regions;
   const Frame frame{mask.size, prompt.image_rotation, prompt.item_index};
   const RegionWriter writer(frame, *target.control, target.label, score);
-  const Geometries geometries = MaskGeometries(target.control->kind, mask, &regions);
+  const Geometries geometries = MaskGeometries(target.control->kind, mask);
   if (geometries.empty()) ++regions.degenerate;
   for (const std::string& geometry : geometries) writer.Write(geometry, &regions);
   return regions;

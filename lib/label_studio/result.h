@@ -24,7 +24,7 @@
 namespace label_studio {
 
 // Which kinds of region a batch emits. From the setting `outputs`, e.g. "rectangle,brush"; empty:
-// DESIGN's choice.
+// what EmissionPlan chooses from the label config.
 struct Outputs {
   std::vector<ControlKind> kinds;
 };
@@ -83,7 +83,6 @@ struct Regions {
   int count = 0;                               // regions, one a shape
   double score_sum = 0;                        // of the regions' clamped scores
   int degenerate = 0;                          // objects or masks dropped as empty
-  int holes_ignored = 0;                       // in polygons
   std::vector<std::string> unmatched_classes;  // each once: no control has a label for them
 
   void Append(Regions&& other);

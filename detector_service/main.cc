@@ -1,45 +1,40 @@
-// duet-detector: flags, weights, warm-up, serve.
-#include <string>
+// duet-detector: an object detector behind gRPC.
+#include <absl/status/status.h>
+#include <absl/time/time.h>
+
+#include <memory>
+#include <utility>
 
 #include "detector_service/rpc/detector_service.h"
 #include "detector_service/rpc/options.h"
-#include "nn/blas_probe.h"
-#include "nn/onednn/cpu.h"
-#include "nn/threads.h"
+#include "model_service/startup.h"
 #include "serving/cpu.h"
 #include "serving/grpc_server.h"
 #include "serving/log.h"
 #include "serving/process.h"
 
+namespace detector {
 namespace {
 
-absl::Status Serve(const detector::Options& options, serving::Process& process) {
-  const int threads = options.threads > 0 ? options.threads : serving::ReadCpuBudget().threads();
-  nn::UseThreads(threads);
-  if (const nn::BlasSpeed speed = nn::ProbeBlas(); !speed.warning.empty()) {
-    serving::LogLine("blas.slow", serving::LogLevel::kWarning)
-        .Num("gflops_per_thread", speed.gflops_per_thread)
-        .Str("warning", speed.warning);
-  }
-  if (const std::string warning = nn::onednn::BFloat16Warning(options.precision == "bf16");
-      !warning.empty()) {
-    serving::LogLine("bf16.slow", serving::LogLevel::kWarning).Str("warning", warning);
-  }
-
+absl::Status Serve(const Options& options, serving::Process& process) {
   const absl::Time start = process.clock().Now();
-  auto model = detector::DetectionModel::Load(options.load_options());
-  if (!model.ok()) return model.status();
-  detector::ModelHost host(
-      *std::move(model),
-      {.enabled = options.enable_reload, .model_root = options.model_root, .threads = threads});
-  const detector::PictureSource pictures(options.image_root, options.image_limits());
-  detector::DetectorService service({.queue_size = options.queue_size, .threads = threads}, &host,
-                                    &pictures, &process.clock(), &process.metrics());
+  const int threads = model_service::PrepareToCompute(options.common);
 
-  auto server = serving::GrpcServer::Start(options.server, {&service}, &process.metrics());
+  // A damaged or foreign file fails here, before the port opens.
+  absl::StatusOr<std::unique_ptr<DetectionModel>> model =
+      DetectionModel::Load(options.load_options());
+  if (!model.ok()) return model.status();
+  ModelHost host(*std::move(model), options.common.reload, LoaderWith(threads));
+  const model_service::ImageSource images(options.common.image_root, options.common.image_limits());
+  DetectorService service({.queue_size = options.common.queue_size, .threads = threads}, &host,
+                          &images, &process.clock(), &process.metrics());
+
+  absl::StatusOr<std::unique_ptr<serving::GrpcServer>> server =
+      serving::GrpcServer::Start(options.common.server, {&service}, &process.metrics());
   if (!server.ok()) return server.status();
-  if (const absl::Status warm = host.Current()->WarmUp(); !warm.ok()) return warm;
+  if (absl::Status warm = host.Current()->WarmUp(); !warm.ok()) return warm;
   serving::LogLine("model.ready")
+      .Str("name", host.Current()->name())
       .Str("version", host.Current()->version())
       .Int("classes", static_cast<int>(host.Current()->classes().size()))
       .Int("threads", threads)
@@ -48,12 +43,16 @@ absl::Status Serve(const detector::Options& options, serving::Process& process) 
 }
 
 }  // namespace
+}  // namespace detector
 
 int main(int argc, char** argv) {
   serving::SetUpOpenMp(argv);
   detector::Options options;
-  serving::FlagTable flags("duet-detector", "Finds objects in pictures with an RTMDet checkpoint.");
+  serving::FlagTable flags("duet-detector",
+                           "Finds objects in images with a checkpoint of RTMDet or of MMYOLO's "
+                           "families.");
   detector::AddFlags(&options, &flags);
-  return serving::RunProcess(flags, argc, argv, options.process,
-                             [&](serving::Process& process) { return Serve(options, process); });
+  return serving::RunProcess(
+      flags, argc, argv, options.common.process,
+      [&](serving::Process& process) { return detector::Serve(options, process); });
 }

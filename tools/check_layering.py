@@ -35,12 +35,13 @@ MAY_USE = {
                 "gateway/http", "gateway/jobs", "gateway/endpoints"],
     # The models.
     "nn": ["checkpoint", "vision"],
-    "detector_service": ["nn", "checkpoint", "vision", "serving", "proto"],
-    "segmenter_service": ["nn", "checkpoint", "vision", "serving", "proto"],
-    "trainer": ["detector_service", "segmenter_service", "nn", "checkpoint", "vision", "serving"],
+    "model_service": ["nn", "checkpoint", "vision", "serving", "proto"],
+    "detector_service": ["model_service", "nn", "checkpoint", "vision", "serving", "proto"],
+    "segmenter_service": ["model_service", "nn", "checkpoint", "vision", "serving", "proto"],
+    "trainer": ["detector_service", "segmenter_service", "model_service", "nn", "checkpoint", "vision", "serving"],
     "tools": ["checkpoint", "vision", "serving"],
 }
-MAY_SEE_TORCH = ["nn", "detector_service", "segmenter_service", "trainer"]
+MAY_SEE_TORCH = ["nn", "model_service", "detector_service", "segmenter_service", "trainer"]
 MAY_SEE_GRPC = ["serving", "detector_service", "segmenter_service", "backends"]
 # Pull in all of Torch: half a minute of compiling a file.
 FORBIDDEN = {"torch/torch.h", "torch/all.h", "torch/extension.h"}

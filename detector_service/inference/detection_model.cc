@@ -16,11 +16,11 @@
 #include "detector_service/inference/plain_network.h"
 #include "detector_service/inference/preprocess.h"
 #include "detector_service/model/detector.h"
+#include "model_service/model_file.h"
 #include "nn/compute_thread.h"
 #include "nn/onednn/arithmetic_class.h"
 #include "nn/onednn/cpu.h"
 #include "nn/torch_status.h"
-#include "serving/file_access.h"
 
 namespace detector {
 namespace {
@@ -98,14 +98,6 @@ absl::StatusOr<std::unique_ptr<Network>> MakeNetwork(const Modules& modules,
   return MakePlainNetwork(modules, options.device);
 }
 
-absl::StatusOr<checkpoint::Checkpoint> ReadCheckpoint(const std::string& path,
-                                                      const std::string& root) {
-  if (root.empty()) return checkpoint::ReadCheckpoint(path);
-  const absl::StatusOr<serving::FileBelow> file = serving::OpenForClient(root, path);
-  if (!file.ok()) return file.status();
-  return checkpoint::ReadCheckpoint(path, file->handle());
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Load(const LoadOptions& options) {
@@ -119,7 +111,7 @@ absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Load(const LoadO
 
 absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Build(const LoadOptions& options) {
   absl::StatusOr<checkpoint::Checkpoint> file =
-      ReadCheckpoint(options.checkpoint, options.checkpoint_root);
+      model_service::ReadCheckpoint({options.checkpoint, options.checkpoint_root});
   if (!file.ok()) return file.status();
   const bool own_config = options.config_file.empty();
   const std::string& config_path = own_config ? options.checkpoint : options.config_file;

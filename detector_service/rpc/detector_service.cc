@@ -7,6 +7,7 @@
 
 #include "detector_service/rpc/answer_in_order.h"
 #include "detector_service/rpc/translate.h"
+#include "model_service/model_spec.h"
 #include "nn/threads.h"
 #include "serving/grpc_status.h"
 #include "serving/rpc_interceptor.h"
@@ -14,9 +15,9 @@
 namespace detector {
 namespace {
 
-namespace proto = duet::detector::v1;
+namespace pb = duet::detector::v1;
 
-// A person waits for Detect; nobody waits for one picture of a batch.
+// Of the work queue. A person may wait for Detect; nobody waits for one image of a batch.
 constexpr int kDetectRank = 0;
 constexpr int kBatchRank = 1;
 
@@ -25,34 +26,44 @@ constexpr int kWorkers = 2;
 }  // namespace
 
 DetectorService::DetectorService(const ServiceOptions& options, ModelHost* host,
-                                 const PictureSource* pictures, serving::Clock* clock,
+                                 const model_service::ImageSource* images, serving::Clock* clock,
                                  serving::Metrics* metrics)
     : options_(options),
       host_(host),
-      pictures_(pictures),
+      images_(images),
       clock_(clock),
       metrics_(metrics),
       queue_({.name = "detect", .capacity = options.queue_size, .threads = kWorkers}, *clock,
              metrics) {}
 
-absl::Status DetectorService::Compute(const proto::DetectRequest& request,
-                                      proto::DetectResponse* response) {
-  nn::UseThreads(options_.threads);
-  const std::shared_ptr<DetectionModel> model = host_->Current();
-  // Again: a reload may have come between.
-  if (const absl::Status meant = CheckSpec(request.model(), *model); !meant.ok()) return meant;
-  const absl::StatusOr<DetectOptions> options = ReadOptions(request, *model);
+absl::StatusOr<DetectorService::Job> DetectorService::ReadJob(
+    const pb::DetectRequest& request) const {
+  Job job{.model = host_->Current(), .options = {}};
+  absl::Status served = model_service::CheckSpec(request.model(), job.model->version());
+  if (!served.ok()) return served;
+  absl::StatusOr<DetectOptions> options = ReadOptions(request, *job.model);
   if (!options.ok()) return options.status();
+  job.options = *std::move(options);
+  return job;
+}
 
+absl::Status DetectorService::Compute(Job job, const pb::DetectRequest& request,
+                                      pb::DetectResponse* response) {
+  nn::UseThreads(options_.threads);
+  if (job.model != host_->Current()) {  // a reload came between
+    absl::StatusOr<Job> again = ReadJob(request);
+    if (!again.ok()) return again.status();
+    job = *std::move(again);
+  }
   const absl::Time start = clock_->Now();
-  const absl::StatusOr<cv::Mat> picture = pictures_->Decode(request.image());
-  if (!picture.ok()) return picture.status();
+  const absl::StatusOr<cv::Mat> image = images_->Decode(request.image());
+  if (!image.ok()) return image.status();
   const absl::Time decoded = clock_->Now();
-  const absl::StatusOr<std::vector<Detection>> found = model->Detect(*picture, *options);
+  const absl::StatusOr<std::vector<Detection>> found = job.model->Detect(*image, job.options);
   if (!found.ok()) return found.status();
   const absl::Time done = clock_->Now();
 
-  WriteResponse(*found, *model, {picture->cols, picture->rows}, response);
+  WriteResponse(*found, *job.model, {image->cols, image->rows}, response);
   response->mutable_timing()->set_decode_ms(absl::ToDoubleMilliseconds(decoded - start));
   response->mutable_timing()->set_model_ms(absl::ToDoubleMilliseconds(done - decoded));
   metrics_->Get(kStageSeconds, {"decode"}).Observe(absl::ToDoubleSeconds(decoded - start));
@@ -62,14 +73,11 @@ absl::Status DetectorService::Compute(const proto::DetectRequest& request,
 }
 
 absl::Status DetectorService::Answer(grpc::ServerContext* call, int rank,
-                                     const proto::DetectRequest& request,
-                                     proto::DetectResponse* response) {
-  // What is wrong with the request itself is told before it takes a place in the queue.
-  {
-    const std::shared_ptr<DetectionModel> model = host_->Current();
-    if (const absl::Status meant = CheckSpec(request.model(), *model); !meant.ok()) return meant;
-    if (const auto options = ReadOptions(request, *model); !options.ok()) return options.status();
-  }
+                                     const pb::DetectRequest& request,
+                                     pb::DetectResponse* response) {
+  // A request that can't be answered is refused before it takes a place in the queue.
+  absl::StatusOr<Job> job = ReadJob(request);
+  if (!job.ok()) return job.status();
   absl::Status computed;
   absl::Duration queued;
   const absl::Status served = queue_.Run({.rank = rank,
@@ -78,15 +86,16 @@ absl::Status DetectorService::Answer(grpc::ServerContext* call, int rank,
                                           .run =
                                               [&](absl::Duration waited) {
                                                 queued = waited;
-                                                computed = Compute(request, response);
+                                                computed =
+                                                    Compute(*std::move(job), request, response);
                                               }});
   if (!served.ok()) return served;
   response->mutable_timing()->set_queue_ms(absl::ToDoubleMilliseconds(queued));
   return computed;
 }
 
-grpc::Status DetectorService::Detect(grpc::ServerContext* call, const proto::DetectRequest* request,
-                                     proto::DetectResponse* response) {
+grpc::Status DetectorService::Detect(grpc::ServerContext* call, const pb::DetectRequest* request,
+                                     pb::DetectResponse* response) {
   const int rank = request->background() ? kBatchRank : kDetectRank;
   const absl::Status status = Answer(call, rank, *request, response);
   if (status.ok()) {
@@ -101,12 +110,12 @@ grpc::Status DetectorService::Detect(grpc::ServerContext* call, const proto::Det
 
 grpc::Status DetectorService::DetectBatch(
     grpc::ServerContext* call,
-    grpc::ServerReaderWriter<proto::DetectBatchResponse, proto::DetectBatchRequest>* stream) {
-  int pictures = 0;
+    grpc::ServerReaderWriter<pb::DetectBatchResponse, pb::DetectBatchRequest>* stream) {
+  int images = 0;
   int failed = 0;
-  const absl::Status status = AnswerInOrder<proto::DetectBatchRequest, proto::DetectBatchResponse>(
-      kWorkers, [&](proto::DetectBatchRequest* request) { return stream->Read(request); },
-      [&](const proto::DetectBatchRequest& request, proto::DetectBatchResponse* answer) {
+  const absl::Status status = AnswerInOrder<pb::DetectBatchRequest, pb::DetectBatchResponse>(
+      kWorkers, [&](pb::DetectBatchRequest* request) { return stream->Read(request); },
+      [&](const pb::DetectBatchRequest& request, pb::DetectBatchResponse* answer) {
         answer->set_id(request.id());
         const absl::Status status =
             Answer(call, kBatchRank, request.request(), answer->mutable_response());
@@ -118,25 +127,24 @@ grpc::Status DetectorService::DetectBatch(
         }
         return absl::OkStatus();
       },
-      [&](const proto::DetectBatchResponse& answer) {
-        ++pictures;
+      [&](const pb::DetectBatchResponse& answer) {
+        ++images;
         if (answer.has_error()) ++failed;
         return stream->Write(answer);
       });
   if (!status.ok()) return serving::ToGrpc(status);
   const auto context = serving::RequestContextOf(*call);
-  context->NoteInt("pictures", pictures);
+  context->NoteInt("images", images);
   context->NoteInt("failed", failed);
   return grpc::Status::OK;
 }
 
 grpc::Status DetectorService::GetModel(grpc::ServerContext* /*call*/,
-                                       const proto::GetModelRequest* request,
-                                       proto::GetModelResponse* response) {
+                                       const pb::GetModelRequest* request,
+                                       pb::GetModelResponse* response) {
   const std::shared_ptr<DetectionModel> model = host_->Current();
-  if (const absl::Status meant = CheckSpec(request->model(), *model); !meant.ok()) {
-    return serving::ToGrpc(meant);
-  }
+  absl::Status served = model_service::CheckSpec(request->model(), model->version());
+  if (!served.ok()) return serving::ToGrpc(served);
   WriteModelInfo(*model, response->mutable_model());
   response->mutable_classes()->Add(model->classes().begin(), model->classes().end());
   response->set_has_masks(model->has_masks());
@@ -150,14 +158,10 @@ grpc::Status DetectorService::GetModel(grpc::ServerContext* /*call*/,
 grpc::Status DetectorService::ReloadModel(grpc::ServerContext* call,
                                           const duet::vision::v1::ReloadModelRequest* request,
                                           duet::vision::v1::ReloadModelResponse* response) {
-  std::optional<std::string> checkpoint;
-  std::optional<std::string> config_file;
-  if (request->has_checkpoint()) checkpoint = request->checkpoint();
-  if (request->has_config_file()) config_file = request->config_file();
-  const absl::StatusOr<Reloaded> reloaded = host_->Reload(checkpoint, config_file);
+  const absl::StatusOr<model_service::Reloaded<DetectionModel>> reloaded = host_->Reload(*request);
   if (!reloaded.ok()) return serving::ToGrpc(reloaded.status());
   WriteModelInfo(*reloaded->model, response->mutable_model());
-  response->set_previous_version(reloaded->previous_version);
+  response->set_previous_version(reloaded->previous->version());
   response->set_peak_memory_bytes(reloaded->peak_memory_bytes);
   serving::RequestContextOf(*call)->NoteStr("model_version", reloaded->model->version());
   return grpc::Status::OK;

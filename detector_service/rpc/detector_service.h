@@ -1,16 +1,18 @@
 // duet.detector.v1.Detector over a ModelHost: checks requests, queues them, translates. No
 // arithmetic here.
 //
-// Threads: gRPC's handlers block in the queue; two workers run what leaves it, so that one decodes
-// a picture while the other one computes (the model takes one caller at a time).
+// Threads: gRPC's handlers block in the queue. Two workers run what leaves it, so that one decodes
+// an image while the other one computes (the model takes one caller at a time).
 #ifndef DUET_DETECTOR_SERVICE_RPC_DETECTOR_SERVICE_H_
 #define DUET_DETECTOR_SERVICE_RPC_DETECTOR_SERVICE_H_
 
 #include <absl/status/statusor.h>
 
+#include <memory>
+
 #include "detector_service/rpc/model_host.h"
-#include "detector_service/rpc/picture_source.h"
 #include "duet/detector/v1/detector.grpc.pb.h"
+#include "model_service/image_source.h"
 #include "serving/clock.h"
 #include "serving/metrics.h"
 #include "serving/work_queue.h"
@@ -24,14 +26,15 @@ inline constexpr serving::HistogramSpec kStageSeconds{
 
 struct ServiceOptions {
   int queue_size = 32;
-  int threads = 1;  // per picture
+  int threads = 1;  // that compute
 };
 
 class DetectorService final : public duet::detector::v1::Detector::Service {
  public:
   // What is pointed to must outlive the service.
-  DetectorService(const ServiceOptions& options, ModelHost* host, const PictureSource* pictures,
-                  serving::Clock* clock, serving::Metrics* metrics);
+  DetectorService(const ServiceOptions& options, ModelHost* host,
+                  const model_service::ImageSource* images, serving::Clock* clock,
+                  serving::Metrics* metrics);
 
   grpc::Status Detect(grpc::ServerContext* call, const duet::detector::v1::DetectRequest* request,
                       duet::detector::v1::DetectResponse* response) override;
@@ -47,16 +50,23 @@ class DetectorService final : public duet::detector::v1::Detector::Service {
                            duet::vision::v1::ReloadModelResponse* response) override;
 
  private:
+  // What a request asks for: the model that serves, with the request's options for it.
+  struct Job {
+    std::shared_ptr<DetectionModel> model;
+    DetectOptions options;
+  };
+  // FailedPrecondition or InvalidArgument for a request that can't be answered.
+  absl::StatusOr<Job> ReadJob(const duet::detector::v1::DetectRequest& request) const;
   absl::Status Answer(grpc::ServerContext* call, int rank,
                       const duet::detector::v1::DetectRequest& request,
                       duet::detector::v1::DetectResponse* response);
   // On a worker.
-  absl::Status Compute(const duet::detector::v1::DetectRequest& request,
+  absl::Status Compute(Job job, const duet::detector::v1::DetectRequest& request,
                        duet::detector::v1::DetectResponse* response);
 
   const ServiceOptions options_;
   ModelHost* const host_;
-  const PictureSource* const pictures_;
+  const model_service::ImageSource* const images_;
   serving::Clock* const clock_;
   serving::Metrics* const metrics_;
   serving::WorkQueue queue_;

@@ -11,10 +11,10 @@ std::string CheckNumber(double value, double least, double most, const char* wan
 }  // namespace
 
 LoadOptions Options::load_options() const {
-  LoadOptions load{.checkpoint = checkpoint,
+  LoadOptions load{.checkpoint = common.checkpoint,
                    .config_file = config_file,
-                   .device = device,
-                   .precision = precision,
+                   .device = common.device,
+                   .precision = common.precision,
                    .plain = plain,
                    .score_threshold = score_threshold};
   if (max_detections > 0) load.max_detections = max_detections;
@@ -23,29 +23,19 @@ LoadOptions Options::load_options() const {
   return load;
 }
 
-vision::ImageLimits Options::image_limits() const {
-  return {.max_bytes = std::int64_t{server.max_message_mb} << 20,
-          .max_pixels = std::int64_t{max_megapixels} * 1'000'000};
-}
-
 void AddFlags(Options* options, serving::FlagTable* flags) {
-  flags->Required("checkpoint", &options->checkpoint,
-                  "The weights: RTMDet's or MMYOLO's .pth (zip or legacy) or .safetensors.");
+  AddFlags(&options->common,
+           "The weights: RTMDet's or MMYOLO's .pth (zip or legacy) or .safetensors.", flags);
+  flags->Renamed("max_megapixels", "max_image_megapixels");
   flags->Add("config_file", &options->config_file,
              "An mmengine config (.py) to use instead of the one in the checkpoint.");
-  flags->Add("device", &options->device, "Where to compute: cpu, cuda or cuda:N.");
-  flags->Add("precision", &options->precision,
-             "Arithmetic: fp32; or bf16 allowed, used on CPUs where it is faster.",
-             serving::OneOf({"fp32", "bf16"}));
   flags->Add("plain", &options->plain,
              "Compute with LibTorch's operators on the CPU too, to compare with the packed form.");
-  flags->Add("threads", &options->threads,
-             "Threads per picture; 0: as many as the process has CPUs.", serving::InRange(0, 1024));
   flags->Add("score_threshold", &options->score_threshold,
              "Detections must score more than this, unless the request says otherwise.",
              [](double v) { return CheckNumber(v, 0, 1, "must be from 0 to 1"); });
   flags->Add("max_detections", &options->max_detections,
-             "At most so many detections per picture, unless the request says otherwise; 0: the "
+             "At most so many detections per image, unless the request says otherwise; 0: the "
              "model config's.",
              serving::InRange(0, 100'000));
   flags->Add(
@@ -63,18 +53,6 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
         return v >= 0 && v <= 4096 && v % 32 == 0 ? std::string()
                                                   : "must be a multiple of 32 up to 4096";
       });
-  flags->Add("queue_size", &options->queue_size,
-             "Requests that may wait; further ones are refused (RESOURCE_EXHAUSTED).",
-             serving::InRange(1, 10'000));
-  flags->Add("image_root", &options->image_root,
-             "Directory below which file:// pictures may be read; empty: none.");
-  flags->Add("max_megapixels", &options->max_megapixels,
-             "Larger pictures are refused before they are decoded.", serving::InRange(1, 2000));
-  flags->Add("enable_reload", &options->enable_reload, "Allow ReloadModel.");
-  flags->Add("model_root", &options->model_root,
-             "Directory below which ReloadModel may read checkpoints and configs.");
-  AddFlags(&options->server, flags);
-  AddFlags(&options->process, flags);
 }
 
 }  // namespace detector

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "serving/model_spec.h"
+#include "model_service/model_spec.h"
 #include "vision/mask_rle.h"
 
 namespace detector {
@@ -61,8 +61,7 @@ void WriteResponse(const std::vector<Detection>& detections, const DetectionMode
   response->set_image_width(image.width);
   response->set_image_height(image.height);
   response->set_model_version(model.version());
-  response->mutable_model()->set_name(std::string(serving::kDefaultModel));
-  response->mutable_model()->set_version(model.version());
+  model_service::WriteSpec(model.version(), response->mutable_model());
   for (const Detection& detection : detections) {
     duet::detector::v1::Detection* out = response->add_detections();
     duet::vision::v1::Box* box = out->mutable_box();
@@ -90,10 +89,6 @@ void WriteResponse(const std::vector<Detection>& detections, const DetectionMode
   }
 }
 
-absl::Status CheckSpec(const duet::vision::v1::ModelSpec& spec, const DetectionModel& model) {
-  return serving::CheckServes(spec.name(), spec.version(), model.version());
-}
-
 void WriteModelInfo(const DetectionModel& model, duet::vision::v1::ModelInfo* info) {
   info->set_name(model.name());
   info->set_version(model.version());
@@ -102,7 +97,7 @@ void WriteModelInfo(const DetectionModel& model, duet::vision::v1::ModelInfo* in
   info->set_precision(model.precision());
   info->set_device(model.options().device);
   info->set_parameter_count(model.parameter_count());
-  info->set_served_as(std::string(serving::kDefaultModel));
+  info->set_served_as(model_service::kDefaultModel);
 }
 
 }  // namespace detector

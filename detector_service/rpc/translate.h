@@ -2,7 +2,6 @@
 #ifndef DUET_DETECTOR_SERVICE_RPC_TRANSLATE_H_
 #define DUET_DETECTOR_SERVICE_RPC_TRANSLATE_H_
 
-#include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
 #include <vector>
@@ -20,9 +19,6 @@ absl::StatusOr<DetectOptions> ReadOptions(const duet::detector::v1::DetectReques
 // All but the timing.
 void WriteResponse(const std::vector<Detection>& detections, const DetectionModel& model,
                    vision::Size image, duet::detector::v1::DetectResponse* response);
-
-// FailedPrecondition unless `model` is what `spec` asks for.
-absl::Status CheckSpec(const duet::vision::v1::ModelSpec& spec, const DetectionModel& model);
 
 void WriteModelInfo(const DetectionModel& model, duet::vision::v1::ModelInfo* info);
 

@@ -8,13 +8,9 @@
 
 namespace nn {
 
-// Cores this process may use: the cgroup's CPU quota (rounded up) or the affinity mask, whichever
-// is less; at least 1.
-int AvailableCores();
-
-// Makes Torch and OpenMP compute with `count` threads when called from this thread. 0 means
-// AvailableCores(). Returns the count in force.
-int UseThreads(int count);
+// Makes Torch and OpenMP compute with `count` threads, at least 1, when called from this thread.
+// How many a process should use says serving/cpu.h.
+void UseThreads(int count);
 
 }  // namespace nn
 

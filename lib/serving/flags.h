@@ -5,7 +5,7 @@
 //
 //   struct DetectorOptions { std::string checkpoint; int threads = 0; };
 //   DetectorOptions options;
-//   serving::FlagTable flags("duet-detector", "Finds objects in pictures.");
+//   serving::FlagTable flags("duet-detector", "Finds objects in images.");
 //   flags.Required("checkpoint", &options.checkpoint, "The weights: .pth or .safetensors.");
 //   flags.Add("threads", &options.threads, "Compute threads; 0: as many as the process has CPUs.",
 //             InRange(0, 1024));

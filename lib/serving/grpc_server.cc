@@ -71,7 +71,7 @@ void AddFlags(GrpcServerOptions* options, FlagTable* flags) {
              "Take calls only from clients with a certificate that one of these authorities (PEM) "
              "has signed. Empty: from any.");
   flags->Add("max_message_mb", &options->max_message_mb,
-             "Largest message to take or send, MiB; holds the encoded picture.", InRange(1, 1024));
+             "Largest message to take or send, MiB; holds the encoded image.", InRange(1, 1024));
   flags->Add("max_handlers", &options->max_handlers,
              "Calls to handle or keep waiting at once; more are refused with RESOURCE_EXHAUSTED.",
              InRange(8, 4096));

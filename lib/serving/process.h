@@ -13,7 +13,7 @@
 //   int main(int argc, char** argv) {
 //     serving::SetUpOpenMp(argv);  // serving/cpu.h; only where LibTorch is used
 //     detector::Options options;   // holds ProcessOptions and GrpcServerOptions
-//     serving::FlagTable flags("duet-detector", "Finds objects in pictures.");
+//     serving::FlagTable flags("duet-detector", "Finds objects in images.");
 //     detector::AddFlags(&options, &flags);  // ends with serving::AddFlags(&options.process, &flags)
 //     return serving::RunProcess(
 //         flags, argc, argv, options.process, [&](serving::Process& process) -> absl::Status {

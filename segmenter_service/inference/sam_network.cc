@@ -21,6 +21,7 @@
 #include "nn/torch_status.h"
 #include "segmenter_service/inference/family.h"
 #include "segmenter_service/packed/packed_mask_decoder.h"
+#include "serving/cpu.h"
 
 namespace segmenter {
 namespace {
@@ -67,7 +68,7 @@ class FamilyNetwork final : public SamNetwork {
   // `encoder`: the model's own or its packed form.
   FamilyNetwork(FamilyModel model, at::Device device, std::shared_ptr<EncoderSteps> encoder,
                 int threads)
-      : model_(std::move(model)), device_(device), encoder_(std::move(encoder)) {
+      : model_(std::move(model)), device_(device), encoder_(std::move(encoder)), threads_(threads) {
     model_.weights->eval();
     model_.weights->to(device_);
     at::NoGradGuard no_grad;
@@ -132,8 +133,8 @@ class FamilyNetwork final : public SamNetwork {
     });
   }
 
-  absl::Status WarmUp(int threads) override {
-    nn::UseThreads(threads);
+  absl::Status WarmUp() override {
+    nn::UseThreads(threads_);
     return nn::CatchTorch("warm up", [&]() -> absl::Status {
       at::NoGradGuard no_grad;
       std::vector<at::Tensor> levels;
@@ -221,6 +222,7 @@ class FamilyNetwork final : public SamNetwork {
   FamilyModel model_;
   const at::Device device_;
   const std::shared_ptr<EncoderSteps> encoder_;
+  const int threads_;
   at::Tensor positions_;  // of the embedding's cells; constant, so computed once
   std::optional<PackedMaskDecoder> packed_decoder_;  // on CPUs
 };
@@ -273,7 +275,7 @@ absl::StatusOr<std::unique_ptr<SamNetwork>> Load(const checkpoint::StateDict& st
     });
     nn::onednn::Precision computed = nn::onednn::Precision::kFloat32;
     model->weights->eval();
-    const int threads = options.threads > 0 ? options.threads : nn::AvailableCores();
+    const int threads = options.threads > 0 ? options.threads : serving::ReadCpuBudget().threads();
     std::shared_ptr<EncoderSteps> encoder = model->encoder;
     if (options.device == "cpu" && model->pack) {
       absl::StatusOr<std::shared_ptr<EncoderSteps>> packed =

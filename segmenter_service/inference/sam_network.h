@@ -75,9 +75,9 @@ class SamNetwork {
                                                   bool multimask_output) = 0;
 
   // Runs one encoder block and a decoder pass, so that the first request doesn't pay for first use.
-  // From now on the calling thread computes with `threads` threads (0: as many as there are cores);
-  // so it must be the one that makes the other calls.
-  virtual absl::Status WarmUp(int threads) = 0;
+  // From now on the calling thread computes with NetworkOptions::threads threads, so it must be the
+  // one that makes the other calls.
+  virtual absl::Status WarmUp() = 0;
 };
 
 struct NetworkOptions {
@@ -86,7 +86,7 @@ struct NetworkOptions {
   // (nn/onednn/cpu.h).
   std::string precision = "fp32";
   std::string embedding_precision = "fp32";  // or "bf16": what embeddings are kept in, on any CPU
-  int threads = 0;             // that the network will compute with; 0: as many as there are cores
+  int threads = 0;             // that the network computes with; 0: serving::ReadCpuBudget's
   bool hq_token_only = false;  // HQ-SAM: its high-quality mask alone, not its sum with SAM's
 };
 

@@ -33,12 +33,11 @@ std::string RefinementKeyOf(const ServedModel& model, const std::string& image_i
 
 std::string ImageIdOf(std::string_view bytes) { return hash::Sha256Hex(bytes); }
 
-Segmenter::Segmenter(const SegmenterOptions& options, std::shared_ptr<const ServedModel> model,
-                     serving::Clock& clock, serving::Metrics& metrics, EmbeddingStore* store)
+Segmenter::Segmenter(const SegmenterOptions& options, serving::Clock& clock,
+                     serving::Metrics& metrics, EmbeddingStore* store)
     : options_(options),
       clock_(clock),
       metrics_(metrics),
-      model_(std::move(model)),
       cache_(options.embedding_cache_bytes),
       refinements_(options.refinements),
       decoding_(kPicturesDecodedAtOnce),
@@ -46,27 +45,11 @@ Segmenter::Segmenter(const SegmenterOptions& options, std::shared_ptr<const Serv
       queue_({.name = "segmenter", .capacity = options.queue_capacity, .threads = 1}, clock,
              &metrics) {}
 
-std::shared_ptr<const ServedModel> Segmenter::model() const {
-  std::lock_guard lock(model_mutex_);
-  return model_;
-}
-
-absl::Status Segmenter::WarmUp() { return WarmUp(model()); }
-
-absl::Status Segmenter::WarmUp(const std::shared_ptr<const ServedModel>& model) {
+absl::Status Segmenter::WarmUp(const ServedModel& model) {
   absl::Status result;
-  // Not urgent: while another model serves, its clicks go first.
-  absl::Status status = queue_.Run({.rank = kPrefetchRank, .run = [&](absl::Duration) {
-                                      result = model->network->WarmUp(options_.threads);
-                                    }});
+  absl::Status status = queue_.Run(
+      {.rank = kPrefetchRank, .run = [&](absl::Duration) { result = model.network->WarmUp(); }});
   return status.ok() ? result : status;
-}
-
-absl::Status Segmenter::Swap(std::shared_ptr<const ServedModel> model) {
-  if (absl::Status status = WarmUp(model); !status.ok()) return status;
-  std::lock_guard lock(model_mutex_);
-  model_ = std::move(model);
-  return absl::OkStatus();
 }
 
 absl::StatusOr<PreparedImage> Segmenter::Prepare(std::string_view image, const ServedModel& model) {
@@ -82,15 +65,9 @@ absl::StatusOr<PreparedImage> Segmenter::Prepare(std::string_view image, const S
   return PreparedImage{*geometry, ResizeToInput(*pixels, *geometry)};
 }
 
-absl::StatusOr<EmbedAnswer> Segmenter::Embed(std::string_view image, int rank,
-                                             const CallLimits& limits,
-                                             std::shared_ptr<const ServedModel> model) {
-  return EmbedFor(model ? std::move(model) : this->model(), image, rank, limits);
-}
-
-absl::StatusOr<EmbedAnswer> Segmenter::EmbedFor(std::shared_ptr<const ServedModel> model,
-                                                std::string_view image, int rank,
-                                                const CallLimits& limits) {
+absl::StatusOr<EmbedAnswer> Segmenter::Embed(std::shared_ptr<const ServedModel> model,
+                                             std::string_view image, int rank,
+                                             const CallLimits& limits) {
   EmbedAnswer answer;
   answer.model = std::move(model);
   answer.image_id = ImageIdOf(image);
@@ -136,8 +113,7 @@ absl::Status Segmenter::CheckPrompts(const SegmentQuestion& question, vision::Si
 // Prompts are checked before a picture is encoded for them.
 absl::StatusOr<EmbedAnswer> Segmenter::FindEmbedding(const SegmentQuestion& question,
                                                      const CallLimits& limits) {
-  const std::shared_ptr<const ServedModel> current = question.model ? question.model : model();
-  const int low_res_size = current->network->spec().low_res_size;
+  const int low_res_size = question.model->network->spec().low_res_size;
   if (!question.image.empty()) {
     absl::StatusOr<vision::ImageHeader> header =
         vision::ReadImageHeader(question.image, options_.image_limits);
@@ -145,10 +121,10 @@ absl::StatusOr<EmbedAnswer> Segmenter::FindEmbedding(const SegmentQuestion& ques
     if (absl::Status status = CheckPrompts(question, header->size, low_res_size); !status.ok()) {
       return status;
     }
-    return EmbedFor(current, question.image, question.background ? kBatchRank : kOpenedTaskRank,
-                    limits);
+    return Embed(question.model, question.image, question.background ? kBatchRank : kOpenedTaskRank,
+                 limits);
   }
-  absl::StatusOr<EmbedAnswer> answer = FindCached(current, question.image_id);
+  absl::StatusOr<EmbedAnswer> answer = FindCached(question.model, question.image_id);
   if (!answer.ok()) return answer;
   const vision::Size size = answer->embedding->geometry.original;
   if (absl::Status status = CheckPrompts(question, size, low_res_size); !status.ok()) return status;
@@ -278,10 +254,9 @@ absl::StatusOr<GenerateAnswer> Segmenter::Generate(
   if (question.image.empty() && question.options.crop_n_layers > 0) {
     return absl::InvalidArgumentError("crop_n_layers needs the image's pixels: send the image");
   }
-  const std::shared_ptr<const ServedModel> current = question.model ? question.model : model();
-  absl::StatusOr<EmbedAnswer> image = question.image.empty()
-                                          ? FindCached(current, question.image_id)
-                                          : EmbedFor(current, question.image, kBatchRank, limits);
+  absl::StatusOr<EmbedAnswer> image =
+      question.image.empty() ? FindCached(question.model, question.image_id)
+                             : Embed(question.model, question.image, kBatchRank, limits);
   if (!image.ok()) return image.status();
   GenerateAnswer answer{*std::move(image), {}};
   cv::Mat pixels;
@@ -298,13 +273,13 @@ absl::StatusOr<GenerateAnswer> Segmenter::Generate(
          if (std::exchange(whole, false)) return answer.image.embedding;
          const cv::Rect rect(static_cast<int>(crop.x_min), static_cast<int>(crop.y_min),
                              static_cast<int>(crop.width()), static_cast<int>(crop.height()));
-         return EmbedPixels(*current, pixels(rect), limits);
+         return EmbedPixels(*question.model, pixels(rect), limits);
        },
        .decode =
            [&](const std::shared_ptr<const ImageEmbedding>& embedding,
                absl::Span<const Prompt> prompts) {
              EmbedAnswer crop;
-             crop.model = current;
+             crop.model = question.model;
              crop.embedding = embedding;
              CallTimes times;
              return DecodeInPieces(crop, prompts, /*multimask_output=*/true, kBatchRank,

@@ -1,6 +1,6 @@
 // Segmenter is the service without its wire: pictures and prompts in, low-res masks out. It joins
-// model, work queue, embeddings and what is remembered between clicks, and decides what may wait
-// for what.
+// work queue, embeddings and what is remembered between clicks, and decides what may wait for what.
+// Every call names the model that it is for.
 //
 // A call runs on its caller's thread, which decodes the picture; the networks run on the queue's
 // one thread, by rank.
@@ -12,8 +12,6 @@
 
 #include <functional>
 #include <memory>
-#include <mutex>
-#include <optional>
 #include <semaphore>
 #include <string>
 #include <string_view>
@@ -49,7 +47,6 @@ inline constexpr serving::GaugeSpec kCacheBytes{"duet_segmenter_embedding_cache_
 struct SegmenterOptions {
   std::size_t embedding_cache_bytes = std::size_t{512} << 20;
   int queue_capacity = 64;
-  int threads = 0;  // of the queue's thread, for Torch; 0: as many as there are cores
   std::size_t refinements = 64;
   std::size_t max_prompts = 1024;  // in one request
   vision::ImageLimits image_limits;
@@ -82,7 +79,7 @@ struct SegmentQuestion {
   bool multimask_output = false;
   bool refine = false;
   bool background = false;  // nobody waits: a batch's rank instead of a hand's
-  std::shared_ptr<const ServedModel> model = nullptr;
+  std::shared_ptr<const ServedModel> model = nullptr;  // REQUIRES: is set
 };
 
 struct SegmentAnswer {
@@ -95,7 +92,7 @@ struct GenerateQuestion {
   std::string_view image;
   std::string image_id;
   MaskGeneratorOptions options;
-  std::shared_ptr<const ServedModel> model = nullptr;
+  std::shared_ptr<const ServedModel> model = nullptr;  // REQUIRES: is set
 };
 
 struct GenerateAnswer {
@@ -110,12 +107,12 @@ std::string ImageIdOf(std::string_view bytes);
 class Segmenter {
  public:
   // `clock`, `metrics` and `store` must outlive it. `store` may be null: replicas share nothing.
-  Segmenter(const SegmenterOptions& options, std::shared_ptr<const ServedModel> model,
-            serving::Clock& clock, serving::Metrics& metrics, EmbeddingStore* store = nullptr);
+  Segmenter(const SegmenterOptions& options, serving::Clock& clock, serving::Metrics& metrics,
+            EmbeddingStore* store = nullptr);
 
-  // `model`: the one to use; null: the one that serves. So are the questions' below.
-  absl::StatusOr<EmbedAnswer> Embed(std::string_view image, int rank, const CallLimits& limits,
-                                    std::shared_ptr<const ServedModel> model = nullptr);
+  // REQUIRES: `model` is not null.
+  absl::StatusOr<EmbedAnswer> Embed(std::shared_ptr<const ServedModel> model,
+                                    std::string_view image, int rank, const CallLimits& limits);
 
   // InvalidArgument names the prompt ("prompts[3]: …"), NotFound an unknown image_id.
   absl::StatusOr<SegmentAnswer> Segment(const SegmentQuestion& question, const CallLimits& limits);
@@ -127,21 +124,12 @@ class Segmenter {
       const std::function<absl::Status(int prompts_done, int prompts_total)>& progress,
       const CallLimits& limits);
 
-  std::shared_ptr<const ServedModel> model() const;
-  const vision::ImageLimits& image_limits() const { return options_.image_limits; }
-
-  // Warms `model` up in the queue, then lets it answer all calls that begin from now on; those that
-  // run finish on the old one. On an error the old one stays.
-  absl::Status Swap(std::shared_ptr<const ServedModel> model);
-
-  // Runs the first use of everything. Blocks.
-  absl::Status WarmUp();
+  // Runs the first use of all that is in `model`, in the queue, where clicks on the model that
+  // serves go first. Blocks.
+  absl::Status WarmUp(const ServedModel& model);
 
  private:
-  absl::Status WarmUp(const std::shared_ptr<const ServedModel>& model);
   absl::StatusOr<PreparedImage> Prepare(std::string_view image, const ServedModel& model);
-  absl::StatusOr<EmbedAnswer> EmbedFor(std::shared_ptr<const ServedModel> model,
-                                       std::string_view image, int rank, const CallLimits& limits);
   absl::StatusOr<EmbedAnswer> FindEmbedding(const SegmentQuestion& question,
                                             const CallLimits& limits);
   // Of this replica or another one.
@@ -162,9 +150,6 @@ class Segmenter {
   const SegmenterOptions options_;
   serving::Clock& clock_;
   serving::Metrics& metrics_;
-
-  mutable std::mutex model_mutex_;
-  std::shared_ptr<const ServedModel> model_;  // guarded by model_mutex_
 
   EmbeddingCache cache_;
   RefinementMemory refinements_;

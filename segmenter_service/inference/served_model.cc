@@ -36,35 +36,25 @@ absl::StatusOr<std::string> ReadSidecar(const std::string& path, const std::stri
   return text;
 }
 
-absl::StatusOr<checkpoint::Checkpoint> ReadCheckpoint(const std::string& path,
-                                                      const std::string& root) {
-  if (root.empty()) return checkpoint::ReadCheckpoint(path);
-  const absl::StatusOr<serving::FileBelow> file = serving::OpenForClient(root, path);
-  if (!file.ok()) return file.status();
-  return checkpoint::ReadCheckpoint(path, file->handle());
-}
-
 // A few hex digits.
 std::string HashOf(const std::string& text) { return hash::Sha256Hex(text).substr(0, 8); }
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const ServedModel>> LoadModel(const std::string& path,
-                                                             const NetworkOptions& options,
-                                                             const std::string& root) {
-  absl::StatusOr<checkpoint::Checkpoint> file = ReadCheckpoint(path, root);
-  if (!file.ok()) return file.status();
-  const absl::StatusOr<std::string> sidecar = ReadSidecar(path + ".json", root);
+absl::StatusOr<std::shared_ptr<const ServedModel>> LoadModel(const model_service::ModelFile& file,
+                                                             const NetworkOptions& options) {
+  absl::StatusOr<checkpoint::Checkpoint> checkpoint = model_service::ReadCheckpoint(file);
+  if (!checkpoint.ok()) return checkpoint.status();
+  const absl::StatusOr<std::string> sidecar = ReadSidecar(file.path + ".json", file.root);
   if (!sidecar.ok()) return sidecar.status();
   absl::StatusOr<std::unique_ptr<SamNetwork>> network =
-      LoadNetwork(file->state_dict, options, *sidecar);
+      LoadNetwork(checkpoint->state_dict, options, *sidecar);
   if (!network.ok()) {
     return absl::Status(network.status().code(),
-                        absl::StrCat(path, ": ", network.status().message()));
+                        absl::StrCat(file.path, ": ", network.status().message()));
   }
   auto model = std::make_shared<ServedModel>();
-  model->path = path;
-  model->root = root;
+  model->file = file;
   const NetworkSpec& spec = (*network)->spec();
   model->name = spec.name;
   // What is kept in bf16 is other numbers for both.
@@ -74,11 +64,11 @@ absl::StatusOr<std::shared_ptr<const ServedModel>> LoadModel(const std::string& 
                    options.embedding_precision == "fp32"
                        ? ""
                        : absl::StrCat("-", options.embedding_precision, "_embeddings"));
-  model->version = absl::StrCat(model->name, "-", file->content_hash.substr(0, 12), both,
+  model->version = absl::StrCat(model->name, "-", checkpoint->content_hash.substr(0, 12), both,
                                 options.hq_token_only ? "-hq_token_only" : "");
   model->encoder = absl::StrCat(spec.encoder_hash.substr(0, 24), "-", spec.image_size,
                                 spec.framing == Framing::kLongestSide ? "" : "-stretched", both);
-  for (const auto& [name, view] : file->state_dict) {
+  for (const auto& [name, view] : checkpoint->state_dict) {
     model->parameter_count += static_cast<std::uint64_t>(view.NumElements());
   }
   model->options = options;

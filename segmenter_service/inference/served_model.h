@@ -8,13 +8,13 @@
 #include <memory>
 #include <string>
 
+#include "model_service/model_file.h"
 #include "segmenter_service/inference/sam_network.h"
 
 namespace segmenter {
 
 struct ServedModel {
-  std::string path;
-  std::string root;  // as LoadModel was given it
+  model_service::ModelFile file;
   std::string name;  // "sam-vit-h"
   // Name, content hashes of the checkpoint and its sidecar, arithmetic, options: changes whenever
   // answers may.
@@ -29,11 +29,9 @@ struct ServedModel {
 
 // Reads and loads; doesn't warm up. A file of the checkpoint's name with ".json" behind it says
 // what the checkpoint doesn't (modeling/sidecar.h). Errors name the path, what was found and what
-// is needed. `root`: where both must lie when they are opened, for a path that a client named
-// (serving/file_access.h); "": anywhere.
-absl::StatusOr<std::shared_ptr<const ServedModel>> LoadModel(const std::string& path,
-                                                             const NetworkOptions& options,
-                                                             const std::string& root = "");
+// is needed.
+absl::StatusOr<std::shared_ptr<const ServedModel>> LoadModel(const model_service::ModelFile& file,
+                                                             const NetworkOptions& options);
 
 }  // namespace segmenter
 

@@ -1,28 +1,25 @@
-// duet.segmenter.v1.Segmenter over the engine: messages in and out, masks rendered into the formats
-// asked for.
+// duet.segmenter.v1.Segmenter over a ModelHost and the engine: messages in and out, masks rendered
+// into the formats asked for.
 #ifndef DUET_SEGMENTER_SERVICE_RPC_SEGMENTER_SERVICE_H_
 #define DUET_SEGMENTER_SERVICE_RPC_SEGMENTER_SERVICE_H_
 
-#include <mutex>
-#include <string>
+#include <absl/status/statusor.h>
+
+#include <memory>
 
 #include "duet/segmenter/v1/segmenter.grpc.pb.h"
+#include "model_service/image_source.h"
 #include "segmenter_service/inference/segmenter.h"
+#include "segmenter_service/rpc/model_host.h"
 
 namespace segmenter {
-
-struct ServiceOptions {
-  std::string image_root;      // files below it may be named in Image.uri; empty: none
-  bool enable_reload = false;  // ReloadModel
-  std::string model_root;      // what ReloadModel's paths are relative to
-};
 
 // Thread-safe, as gRPC needs it.
 class SegmenterService final : public duet::segmenter::v1::Segmenter::Service {
  public:
-  // `segmenter` must outlive the service.
-  SegmenterService(const ServiceOptions& options, segmenter::Segmenter& segmenter)
-      : options_(options), segmenter_(segmenter) {}
+  // What is pointed to must outlive the service.
+  SegmenterService(ModelHost* host, const model_service::ImageSource* images, Segmenter* engine)
+      : host_(host), images_(images), engine_(engine) {}
 
   grpc::Status Embed(grpc::ServerContext* call, const duet::segmenter::v1::EmbedRequest* request,
                      duet::segmenter::v1::EmbedResponse* response) override;
@@ -41,14 +38,12 @@ class SegmenterService final : public duet::segmenter::v1::Segmenter::Service {
 
  private:
   // The model that serves, or FailedPrecondition unless it is what `spec` asks for.
-  absl::StatusOr<std::shared_ptr<const ServedModel>> Choose(
+  absl::StatusOr<std::shared_ptr<const ServedModel>> FindModel(
       const duet::vision::v1::ModelSpec& spec) const;
-  absl::Status Reload(const duet::vision::v1::ReloadModelRequest& request,
-                      duet::vision::v1::ReloadModelResponse* response);
 
-  const ServiceOptions options_;
-  segmenter::Segmenter& segmenter_;
-  std::mutex reload_mutex_;  // one at a time: each holds a second model in memory
+  ModelHost* const host_;
+  const model_service::ImageSource* const images_;
+  Segmenter* const engine_;
 };
 
 }  // namespace segmenter

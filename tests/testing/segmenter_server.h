@@ -19,17 +19,23 @@ namespace duet_testing {
 
 class SegmenterServer {
  public:
-  SegmenterServer(std::shared_ptr<const segmenter::ServedModel> model,
-                  const segmenter::ServiceOptions& service,
-                  const segmenter::SegmenterOptions& engine = {})
-      : engine_(engine, std::move(model), serving::Clock::Real(), metrics_),
-        service_(service, engine_),
+  // `load`: null for the service's own.
+  explicit SegmenterServer(std::shared_ptr<const segmenter::ServedModel> model,
+                           const std::string& image_root = "",
+                           const model_service::ReloadOptions& reload = {},
+                           const segmenter::ModelHost::Loader& load = nullptr)
+      : engine_({}, serving::Clock::Real(), metrics_),
+        host_(std::move(model), reload, load ? load : segmenter::LoaderWith(engine_)),
+        images_(image_root, {}),
+        service_(&host_, &images_, &engine_),
         server_(serving::GrpcServer::Start({}, {&service_}, &metrics_).value()),
         stub_(duet::segmenter::v1::Segmenter::NewStub(grpc::CreateChannel(
             "127.0.0.1:" + std::to_string(server_->port()), grpc::InsecureChannelCredentials()))) {}
 
   duet::segmenter::v1::Segmenter::Stub& stub() { return *stub_; }
   segmenter::Segmenter& engine() { return engine_; }
+  segmenter::ModelHost& host() { return host_; }
+  absl::Status WarmUp() { return engine_.WarmUp(*host_.Current()); }
   serving::Metrics& metrics() { return metrics_; }
 
   absl::StatusOr<duet::segmenter::v1::EmbedResponse> Embed(const std::string& image) {
@@ -54,6 +60,8 @@ class SegmenterServer {
  private:
   serving::Metrics metrics_;
   segmenter::Segmenter engine_;
+  segmenter::ModelHost host_;
+  model_service::ImageSource images_;
   segmenter::SegmenterService service_;
   std::unique_ptr<serving::GrpcServer> server_;
   std::unique_ptr<duet::segmenter::v1::Segmenter::Stub> stub_;

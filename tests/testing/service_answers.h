@@ -15,7 +15,7 @@ struct PixelBox {
 // A "cat" with score 0.9.
 void AddCat(const PixelBox& box, duet::detector::v1::DetectResponse* response);
 
-// The box, filled, in a picture of width × height. REQUIRES: it lies inside.
+// The box, filled, in an image of width × height. REQUIRES: it lies inside.
 void FillBox(int width, int height, const PixelBox& box, duet::vision::v1::RowRuns* runs);
 
 }  // namespace duet_testing

@@ -86,8 +86,8 @@ class Service {
   }
 
   Service(std::shared_ptr<detector::DetectionModel> model, int threads)
-      : host_(std::move(model), {}),
-        service_({.threads = threads}, &host_, &pictures_, &serving::Clock::Real(), &metrics_) {}
+      : host_(std::move(model)),
+        service_({.threads = threads}, &host_, &images_, &serving::Clock::Real(), &metrics_) {}
 
   absl::Status Detect(const std::string& picture) {
     grpc::ClientContext context;
@@ -101,7 +101,7 @@ class Service {
  private:
   serving::Metrics metrics_;
   detector::ModelHost host_;
-  const detector::PictureSource pictures_{"", {}};
+  const model_service::ImageSource images_{"", {}};
   detector::DetectorService service_;
   std::unique_ptr<serving::GrpcServer> server_;
   std::unique_ptr<duet::detector::v1::Detector::Stub> stub_;

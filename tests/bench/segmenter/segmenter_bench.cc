@@ -25,7 +25,7 @@ template <typename Module>
 SamNetwork& Serve(const Module& module, const std::string& precision) {
   absl::StatusOr<std::unique_ptr<SamNetwork>> network =
       LoadNetwork(nn::ToStateDict(*module), {.precision = precision});
-  if (!network.ok() || !(*network)->WarmUp(/*threads=*/0).ok()) {
+  if (!network.ok() || !(*network)->WarmUp().ok()) {
     std::cerr << network.status() << "\n";
     std::exit(1);
   }

@@ -48,15 +48,15 @@ class Contender {
                                                           const std::string& precision,
                                                           const std::string& picture, int threads) {
     absl::StatusOr<std::shared_ptr<const ServedModel>> model =
-        LoadModel(checkpoint, {.precision = precision, .threads = threads});
+        LoadModel({checkpoint}, {.precision = precision, .threads = threads});
     if (!model.ok()) return model.status();
-    auto contender = std::make_shared<Contender>(*std::move(model), picture, threads);
-    absl::Status status = contender->server_.engine().WarmUp();
+    auto contender = std::make_shared<Contender>(*std::move(model), picture);
+    absl::Status status = contender->server_.WarmUp();
     if (!status.ok()) return status;
     return contender;
   }
-  Contender(std::shared_ptr<const ServedModel> model, const std::string& picture, int threads)
-      : picture_(picture), server_(std::move(model), {}, {.threads = threads}) {}
+  Contender(std::shared_ptr<const ServedModel> model, const std::string& picture)
+      : picture_(picture), server_(std::move(model)) {}
 
   absl::StatusOr<bench::Work> Find(const std::string& what) {
     if (what == "encode") {
@@ -85,7 +85,8 @@ class Contender {
  private:
   absl::Status EnsureEmbedded() {
     if (embedding_ != nullptr) return absl::OkStatus();
-    absl::StatusOr<EmbedAnswer> answer = server_.engine().Embed(picture_, kOpenedTaskRank, {});
+    absl::StatusOr<EmbedAnswer> answer =
+        server_.engine().Embed(server_.host().Current(), picture_, kOpenedTaskRank, {});
     if (!answer.ok()) return answer.status();
     image_id_ = answer->image_id;
     embedding_ = answer->embedding;

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <condition_variable>
 #include <filesystem>
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -26,7 +27,7 @@
 namespace detector {
 namespace {
 
-namespace proto = duet::detector::v1;
+namespace pb = duet::detector::v1;
 using testing::HasSubstr;
 using testing::Not;
 using testing::SizeIs;
@@ -36,9 +37,9 @@ MATCHER_P2(IsGrpcError, code, message, "") {
   return arg.error_code() == code && testing::Value(arg.error_message(), message);
 }
 
-std::vector<Detection> FromProto(const proto::DetectResponse& response) {
+std::vector<Detection> FromProto(const pb::DetectResponse& response) {
   std::vector<Detection> detections;
-  for (const proto::Detection& d : response.detections()) {
+  for (const pb::Detection& d : response.detections()) {
     detections.push_back(
         {.box = {d.box().x_min(), d.box().y_min(), d.box().x_max(), d.box().y_max()},
          .score = d.score(),
@@ -84,37 +85,40 @@ class DetectorServiceTest : public testing::Test {
     return std::filesystem::copy_options::none;
   }
 
-  void Start(ReloadOptions reload = {}) { Start(*model_, reload); }
-  void Start(std::shared_ptr<DetectionModel> model, ReloadOptions reload = {}) {
-    host_ = std::make_unique<ModelHost>(std::move(model), reload);
-    pictures_ =
-        std::make_unique<PictureSource>(files_->path() + "/pictures", vision::ImageLimits{});
+  void Start(model_service::ReloadOptions reload = {}, ModelHost::Loader load = LoaderWith(2)) {
+    Start(*model_, std::move(reload), std::move(load));
+  }
+  void Start(std::shared_ptr<DetectionModel> model, model_service::ReloadOptions reload = {},
+             ModelHost::Loader load = LoaderWith(2)) {
+    host_ = std::make_unique<ModelHost>(std::move(model), std::move(reload), std::move(load));
+    images_ = std::make_unique<model_service::ImageSource>(files_->path() + "/pictures",
+                                                           vision::ImageLimits{});
     service_ = std::make_unique<DetectorService>(ServiceOptions{.queue_size = 4, .threads = 2},
-                                                 host_.get(), pictures_.get(),
+                                                 host_.get(), images_.get(),
                                                  &serving::Clock::Real(), &metrics_);
     auto server = serving::GrpcServer::Start({}, {service_.get()}, &metrics_);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     server_->SetReady(true);
-    stub_ = proto::Detector::NewStub(grpc::CreateChannel(
+    stub_ = pb::Detector::NewStub(grpc::CreateChannel(
         "127.0.0.1:" + std::to_string(server_->port()), grpc::InsecureChannelCredentials()));
   }
 
   // The second golden picture; as the reference treats it.
-  static proto::DetectRequest AsTheReference() {
-    proto::DetectRequest request;
+  static pb::DetectRequest AsTheReference() {
+    pb::DetectRequest request;
     request.mutable_image()->set_data(duet_testing::ReadFile(golden_->images[1].path));
     request.set_score_threshold(0.001F);
     request.set_keep_unclipped(true);
     return request;
   }
 
-  grpc::Status Detect(const proto::DetectRequest& request, proto::DetectResponse* response) {
+  grpc::Status Detect(const pb::DetectRequest& request, pb::DetectResponse* response) {
     grpc::ClientContext context;
     return stub_->Detect(&context, request, response);
   }
-  grpc::Status Detect(const proto::DetectRequest& request) {
-    proto::DetectResponse ignored;
+  grpc::Status Detect(const pb::DetectRequest& request) {
+    pb::DetectResponse ignored;
     return Detect(request, &ignored);
   }
 
@@ -123,10 +127,10 @@ class DetectorServiceTest : public testing::Test {
   static duet_testing::TempDir* files_;
   serving::Metrics metrics_;
   std::unique_ptr<ModelHost> host_;
-  std::unique_ptr<PictureSource> pictures_;
+  std::unique_ptr<model_service::ImageSource> images_;
   std::unique_ptr<DetectorService> service_;
   std::unique_ptr<serving::GrpcServer> server_;
-  std::unique_ptr<proto::Detector::Stub> stub_;
+  std::unique_ptr<pb::Detector::Stub> stub_;
 };
 Golden* DetectorServiceTest::golden_ = nullptr;
 std::shared_ptr<DetectionModel>* DetectorServiceTest::model_ = nullptr;
@@ -134,7 +138,7 @@ duet_testing::TempDir* DetectorServiceTest::files_ = nullptr;
 
 TEST_F(DetectorServiceTest, APictureThatNobodyWaitsForHasTheRankOfABatch) {
   Start();
-  proto::DetectRequest request = AsTheReference();
+  pb::DetectRequest request = AsTheReference();
 
   request.set_background(true);
   EXPECT_TRUE(Detect(request).ok());
@@ -149,7 +153,7 @@ TEST_F(DetectorServiceTest, APictureThatNobodyWaitsForHasTheRankOfABatch) {
 
 TEST_F(DetectorServiceTest, DetectAnswersWhatTheReferenceFinds) {
   Start();
-  proto::DetectResponse response;
+  pb::DetectResponse response;
 
   const grpc::Status status = Detect(AsTheReference(), &response);
 
@@ -157,7 +161,7 @@ TEST_F(DetectorServiceTest, DetectAnswersWhatTheReferenceFinds) {
   EXPECT_EQ(response.image_width(), 640U);
   EXPECT_EQ(response.image_height(), 480U);
   EXPECT_EQ(response.model_version(), (*model_)->version());
-  for (const proto::Detection& d : response.detections()) {
+  for (const pb::Detection& d : response.detections()) {
     EXPECT_EQ(d.label(), golden_->classes[d.class_id()]);
   }
   const std::vector<Detection> found = FromProto(response);
@@ -167,16 +171,16 @@ TEST_F(DetectorServiceTest, DetectAnswersWhatTheReferenceFinds) {
 
 TEST_F(DetectorServiceTest, ARequestsSettingsHold) {
   Start();
-  proto::DetectRequest request = AsTheReference();
+  pb::DetectRequest request = AsTheReference();
   request.set_max_detections(5);
   request.add_classes("wheel");
   request.set_keep_unclipped(false);
-  proto::DetectResponse response;
+  pb::DetectResponse response;
 
   ASSERT_TRUE(Detect(request, &response).ok());
 
   EXPECT_THAT(response.detections(), SizeIs(5));
-  for (const proto::Detection& d : response.detections()) {
+  for (const pb::Detection& d : response.detections()) {
     EXPECT_EQ(d.label(), "wheel");
     EXPECT_LE(d.box().x_max(), 640);
     EXPECT_LE(d.box().y_max(), 480);
@@ -187,7 +191,7 @@ TEST_F(DetectorServiceTest, ARequestsSettingsHold) {
   ASSERT_TRUE(Detect(request, &response).ok());
   EXPECT_GT(response.detections_size(), 0);
   EXPECT_LT(response.detections_size(), 100);
-  for (const proto::Detection& d : response.detections()) EXPECT_GT(d.score(), 0.5F);
+  for (const pb::Detection& d : response.detections()) EXPECT_GT(d.score(), 0.5F);
 }
 
 TEST_F(DetectorServiceTest, InstancesComeWithMasksUnlessOmitted) {
@@ -195,10 +199,10 @@ TEST_F(DetectorServiceTest, InstancesComeWithMasksUnlessOmitted) {
   ASSERT_OK_AND_ASSIGN(auto model, DetectionModel::Load({.checkpoint = golden.checkpoint}));
   Start(std::move(model));
   const std::vector<Detection>& expected = golden.images[1].detections;
-  proto::DetectRequest request = AsTheReference();
+  pb::DetectRequest request = AsTheReference();
   request.mutable_image()->set_data(duet_testing::ReadFile(golden.images[1].path));
   request.set_score_threshold(0.05F);
-  proto::DetectResponse response;
+  pb::DetectResponse response;
 
   ASSERT_TRUE(Detect(request, &response).ok());
   EXPECT_GE(CountMatches(expected, FromProto(response)), 0.99 * expected.size());
@@ -206,9 +210,9 @@ TEST_F(DetectorServiceTest, InstancesComeWithMasksUnlessOmitted) {
   request.set_omit_masks(true);
   ASSERT_TRUE(Detect(request, &response).ok());
   EXPECT_EQ(response.detections_size(), static_cast<int>(expected.size()));
-  for (const proto::Detection& d : response.detections()) EXPECT_FALSE(d.has_mask());
+  for (const pb::Detection& d : response.detections()) EXPECT_FALSE(d.has_mask());
   grpc::ClientContext context;
-  proto::GetModelResponse info;
+  pb::GetModelResponse info;
   ASSERT_TRUE(stub_->GetModel(&context, {}, &info).ok());
   EXPECT_TRUE(info.has_masks());
   EXPECT_FALSE(info.has_rotated_boxes());
@@ -219,10 +223,10 @@ TEST_F(DetectorServiceTest, RotatedBoxesComeWithTheBoxesAroundThem) {
   ASSERT_OK_AND_ASSIGN(auto model, DetectionModel::Load({.checkpoint = golden.checkpoint}));
   Start(std::move(model));
   const std::vector<Detection>& expected = golden.images[0].detections;
-  proto::DetectRequest request = AsTheReference();
+  pb::DetectRequest request = AsTheReference();
   request.mutable_image()->set_data(duet_testing::ReadFile(golden.images[0].path));
   request.set_score_threshold(0.05F);
-  proto::DetectResponse response;
+  pb::DetectResponse response;
 
   ASSERT_TRUE(Detect(request, &response).ok());
 
@@ -234,7 +238,7 @@ TEST_F(DetectorServiceTest, RotatedBoxesComeWithTheBoxesAroundThem) {
     EXPECT_LE(std::abs(d.box.y_max - d.rotated_box->center.y), half + 1e-3F);
   }
   grpc::ClientContext context;
-  proto::GetModelResponse info;
+  pb::GetModelResponse info;
   ASSERT_TRUE(stub_->GetModel(&context, {}, &info).ok());
   EXPECT_TRUE(info.has_rotated_boxes());
   EXPECT_EQ(info.model().input_width(), 1024U);
@@ -242,7 +246,7 @@ TEST_F(DetectorServiceTest, RotatedBoxesComeWithTheBoxesAroundThem) {
 
 TEST_F(DetectorServiceTest, FilesAreReadBelowTheImageRootOnly) {
   Start();
-  proto::DetectRequest request;
+  pb::DetectRequest request;
   request.mutable_image()->set_uri("file://" + files_->path() + "/pictures/a%201.png");
   EXPECT_TRUE(Detect(request).ok());
 
@@ -263,7 +267,7 @@ TEST_F(DetectorServiceTest, WhatIsWrongWithARequestIsNamed) {
     return IsGrpcError(grpc::StatusCode::INVALID_ARGUMENT, HasSubstr(part));
   };
   EXPECT_THAT(Detect({}), is_error("image is missing"));
-  proto::DetectRequest request = AsTheReference();
+  pb::DetectRequest request = AsTheReference();
   request.set_score_threshold(std::nanf(""));
   EXPECT_THAT(Detect(request), is_error("score_threshold"));
   request = AsTheReference();
@@ -284,7 +288,7 @@ TEST_F(DetectorServiceTest, ABatchGoesOnAfterABadPicture) {
   Start();
   grpc::ClientContext context;
   const auto stream = stub_->DetectBatch(&context);
-  proto::DetectBatchRequest request;
+  pb::DetectBatchRequest request;
   request.set_id("good");
   *request.mutable_request() = AsTheReference();
   ASSERT_TRUE(stream->Write(request));
@@ -296,7 +300,7 @@ TEST_F(DetectorServiceTest, ABatchGoesOnAfterABadPicture) {
   ASSERT_TRUE(stream->Write(request));
   stream->WritesDone();
 
-  proto::DetectBatchResponse answer;
+  pb::DetectBatchResponse answer;
   ASSERT_TRUE(stream->Read(&answer));
   EXPECT_EQ(answer.id(), "good");
   EXPECT_GT(answer.response().detections_size(), 200);
@@ -314,7 +318,7 @@ TEST_F(DetectorServiceTest, AnExpiredRequestIsNotServed) {
   Start();
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() - std::chrono::seconds(1));
-  proto::DetectResponse response;
+  pb::DetectResponse response;
 
   EXPECT_EQ(stub_->Detect(&context, AsTheReference(), &response).error_code(),
             grpc::StatusCode::DEADLINE_EXCEEDED);
@@ -323,7 +327,7 @@ TEST_F(DetectorServiceTest, AnExpiredRequestIsNotServed) {
 TEST_F(DetectorServiceTest, GetModelTellsWhatIsLoaded) {
   Start();
   grpc::ClientContext context;
-  proto::GetModelResponse response;
+  pb::GetModelResponse response;
 
   ASSERT_TRUE(stub_->GetModel(&context, {}, &response).ok());
 
@@ -338,13 +342,13 @@ TEST_F(DetectorServiceTest, GetModelTellsWhatIsLoaded) {
 
 TEST_F(DetectorServiceTest, AnswersTellWhichModelMadeThem) {
   Start();
-  proto::DetectResponse response;
+  pb::DetectResponse response;
   ASSERT_TRUE(Detect(AsTheReference(), &response).ok());
   EXPECT_EQ(response.model().name(), "default");
   EXPECT_EQ(response.model().version(), (*model_)->version());
 
   grpc::ClientContext context;
-  proto::GetModelResponse model;
+  pb::GetModelResponse model;
   ASSERT_TRUE(stub_->GetModel(&context, {}, &model).ok());
   EXPECT_EQ(model.model().served_as(), "default");
 }
@@ -352,7 +356,7 @@ TEST_F(DetectorServiceTest, AnswersTellWhichModelMadeThem) {
 TEST_F(DetectorServiceTest, TheModelThatIsAskedForAnswersOrNone) {
   Start();
   const auto ask = [&](const char* name, const std::string& version) {
-    proto::DetectRequest request = AsTheReference();
+    pb::DetectRequest request = AsTheReference();
     request.mutable_model()->set_name(name);
     request.mutable_model()->set_version(version);
     return Detect(request);
@@ -370,15 +374,15 @@ TEST_F(DetectorServiceTest, TheModelThatIsAskedForAnswersOrNone) {
               IsGrpcError(grpc::StatusCode::FAILED_PRECONDITION, HasSubstr("'project-7'")));
 
   // Before the classes, which are another model's.
-  proto::DetectRequest request = AsTheReference();
+  pb::DetectRequest request = AsTheReference();
   request.add_classes("unheard of");
   request.mutable_model()->set_version("older");
   EXPECT_EQ(Detect(request).error_code(), grpc::StatusCode::FAILED_PRECONDITION);
 
   grpc::ClientContext context;
-  proto::GetModelRequest get_model;
+  pb::GetModelRequest get_model;
   get_model.mutable_model()->set_name("project-7");
-  proto::GetModelResponse ignored;
+  pb::GetModelResponse ignored;
   EXPECT_EQ(stub_->GetModel(&context, get_model, &ignored).error_code(),
             grpc::StatusCode::FAILED_PRECONDITION);
 }
@@ -393,7 +397,7 @@ TEST_F(DetectorServiceTest, ReloadIsOffByDefault) {
 }
 
 TEST_F(DetectorServiceTest, ReloadSwapsInAGoodFileAndABadOneChangesNothing) {
-  Start({.enabled = true, .model_root = files_->path() + "/models", .threads = 2});
+  Start({.enabled = true, .model_root = files_->path() + "/models"});
   const auto reload = [&](const char* file, duet::vision::v1::ReloadModelResponse* response) {
     grpc::ClientContext context;
     duet::vision::v1::ReloadModelRequest request;
@@ -417,14 +421,35 @@ TEST_F(DetectorServiceTest, ReloadSwapsInAGoodFileAndABadOneChangesNothing) {
   EXPECT_TRUE(Detect(AsTheReference()).ok());
 }
 
+TEST_F(DetectorServiceTest, AReloadIsAbortedWhileAnotherOneRuns) {
+  std::promise<void> entered, go_on;
+  Start({.enabled = true}, [&](const DetectionModel&, const model_service::ReloadFiles&) {
+    entered.set_value();
+    go_on.get_future().wait();
+    return *model_;
+  });
+  const auto reload = [&] {
+    grpc::ClientContext context;
+    duet::vision::v1::ReloadModelResponse response;
+    return stub_->ReloadModel(&context, {}, &response);
+  };
+  std::future<grpc::Status> first = std::async(std::launch::async, reload);
+  entered.get_future().wait();
+
+  EXPECT_THAT(reload(), IsGrpcError(grpc::StatusCode::ABORTED, "another reload is running"));
+  EXPECT_TRUE(Detect(AsTheReference()).ok()) << "the old model serves meanwhile";
+  go_on.set_value();
+  EXPECT_TRUE(first.get().ok());
+}
+
 // One caller after another answer; what it has seen.
 class SteadyCaller {
  public:
-  SteadyCaller(proto::Detector::Stub* stub, const proto::DetectRequest& request)
+  SteadyCaller(pb::Detector::Stub* stub, const pb::DetectRequest& request)
       : thread_([this, stub, request] {
           while (!stop_) {
             grpc::ClientContext context;
-            proto::DetectResponse response;
+            pb::DetectResponse response;
             const grpc::Status status = stub->Detect(&context, request, &response);
             const std::lock_guard lock(mutex_);
             if (!status.ok()) errors_.push_back(status.error_message());
@@ -440,7 +465,7 @@ class SteadyCaller {
   }
 
   // Waits for an answer that was asked for after this call.
-  proto::DetectResponse Next() {
+  pb::DetectResponse Next() {
     std::unique_lock lock(mutex_);
     const std::size_t wanted = answers_.size() + 2;  // one may be on its way
     changed_.wait(lock, [&] { return answers_.size() >= wanted; });
@@ -449,19 +474,19 @@ class SteadyCaller {
 
   // After Stop.
   const std::vector<std::string>& errors() const { return errors_; }
-  const std::vector<proto::DetectResponse>& answers() const { return answers_; }
+  const std::vector<pb::DetectResponse>& answers() const { return answers_; }
 
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<std::string> errors_;
-  std::vector<proto::DetectResponse> answers_;
+  std::vector<pb::DetectResponse> answers_;
   std::atomic<bool> stop_ = false;
   std::thread thread_;
 };
 
 TEST_F(DetectorServiceTest, ReloadsUnderLoadFailNoRequestAndMixNoModels) {
-  Start({.enabled = true, .model_root = files_->path() + "/models", .threads = 2});
+  Start({.enabled = true, .model_root = files_->path() + "/models"});
   const auto reload = [&](const char* file) {
     grpc::ClientContext context;
     duet::vision::v1::ReloadModelRequest request;
@@ -470,14 +495,14 @@ TEST_F(DetectorServiceTest, ReloadsUnderLoadFailNoRequestAndMixNoModels) {
     const grpc::Status status = stub_->ReloadModel(&context, request, &response);
     return status.ok() ? response.model().version() : std::string();
   };
-  proto::DetectRequest request = AsTheReference();
+  pb::DetectRequest request = AsTheReference();
   request.set_score_threshold(0.5F);  // so few that the models differ in their number
   const auto first = std::make_unique<SteadyCaller>(stub_.get(), request);
   const auto second = std::make_unique<SteadyCaller>(stub_.get(), request);
   std::map<std::string, int> detections;  // by version
   const auto expect_both_served_by = [&](const std::string& version) {
     for (const auto& caller : {first.get(), second.get()}) {
-      const proto::DetectResponse answer = caller->Next();
+      const pb::DetectResponse answer = caller->Next();
       EXPECT_EQ(answer.model_version(), version);
       detections.emplace(version, answer.detections_size());
     }
@@ -498,7 +523,7 @@ TEST_F(DetectorServiceTest, ReloadsUnderLoadFailNoRequestAndMixNoModels) {
     caller->Stop();
     EXPECT_THAT(caller->errors(), testing::IsEmpty());
     std::vector<std::string> versions;
-    for (const proto::DetectResponse& answer : caller->answers()) {
+    for (const pb::DetectResponse& answer : caller->answers()) {
       // Version and detections are of one model.
       EXPECT_EQ(answer.detections_size(), detections[answer.model_version()]);
       if (versions.empty() || versions.back() != answer.model_version()) {
@@ -510,21 +535,21 @@ TEST_F(DetectorServiceTest, ReloadsUnderLoadFailNoRequestAndMixNoModels) {
 }
 
 TEST_F(DetectorServiceTest, UnderReloadsNoAnswerIsOfAnotherVersionThanAskedFor) {
-  Start({.enabled = true, .model_root = files_->path() + "/models", .threads = 2});
+  Start({.enabled = true, .model_root = files_->path() + "/models"});
   const std::string tiny = (*model_)->version();
   std::atomic<bool> over = false;
   std::map<std::string, std::size_t> answered;
   int refused = 0;
   std::thread caller([&] {
-    proto::DetectRequest request = AsTheReference();
+    pb::DetectRequest request = AsTheReference();
     while (!over) {
       // Whatever serves, then that one again: by then a reload may have come between.
       request.clear_model();
-      proto::DetectResponse first;
+      pb::DetectResponse first;
       EXPECT_TRUE(Detect(request, &first).ok());
       for (int i = 0; i < 3; ++i) {
         *request.mutable_model() = first.model();
-        proto::DetectResponse again;
+        pb::DetectResponse again;
         const grpc::Status status = Detect(request, &again);
         if (status.ok()) {
           EXPECT_EQ(again.model().version(), first.model().version());
@@ -554,10 +579,10 @@ TEST_F(DetectorServiceTest, ABatchWhoseCallerHangsUpEnds) {
   {
     grpc::ClientContext context;
     const auto stream = stub_->DetectBatch(&context);
-    proto::DetectBatchRequest request;
+    pb::DetectBatchRequest request;
     *request.mutable_request() = AsTheReference();
     for (int i = 0; i < 3; ++i) ASSERT_TRUE(stream->Write(request));
-    proto::DetectBatchResponse answer;
+    pb::DetectBatchResponse answer;
     ASSERT_TRUE(stream->Read(&answer));
     context.TryCancel();
     EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::CANCELLED);

@@ -37,6 +37,15 @@ TEST(DetectorStartupTest, ServesAndDrains) {
   EXPECT_EQ(detector.Wait(), 0);
 }
 
+TEST(DetectorStartupTest, TheFormerNameOfTheImageLimitIsAWarning) {
+  Subprocess detector(Command(kTiny, {"--max_megapixels=50"}));
+
+  ASSERT_OK_AND_ASSIGN(const std::string line, detector.WaitForLine("\"event\":\"flag.renamed\""));
+  EXPECT_THAT(line, HasSubstr("--max_megapixels is now --max_image_megapixels"));
+  detector.Signal(SIGTERM);
+  EXPECT_EQ(detector.Wait(), 0);
+}
+
 struct Refusal {
   std::vector<std::string> command;
   std::string message;  // part of it

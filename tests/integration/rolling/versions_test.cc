@@ -108,14 +108,17 @@ class Port {
 class DetectorReplica {
  public:
   DetectorReplica(const std::string& root, const std::shared_ptr<detector::DetectionModel>& model)
-      : host_(model, {.enabled = true, .model_root = root, .threads = 1}),
-        service_({.queue_size = 64, .threads = 1}, &host_, &pictures_, &serving::Clock::Real(),
+      : host_(model, {.enabled = true, .model_root = root}, detector::LoaderWith(/*threads=*/1)),
+        service_({.queue_size = 64, .threads = 1}, &host_, &images_, &serving::Clock::Real(),
                  &metrics_),
         port_(&service_) {}
 
   // As ReloadModel does; the version.
   std::string Reload(char letter) {
-    const auto reloaded = host_.Reload("weights.safetensors", std::string(1, letter) + ".py");
+    duet::vision::v1::ReloadModelRequest request;
+    request.set_checkpoint("weights.safetensors");
+    request.set_config_file(std::string(1, letter) + ".py");
+    const auto reloaded = host_.Reload(request);
     EXPECT_TRUE(reloaded.ok()) << reloaded.status();
     return reloaded.ok() ? reloaded->model->version() : "";
   }
@@ -124,7 +127,7 @@ class DetectorReplica {
  private:
   serving::Metrics metrics_;
   detector::ModelHost host_;
-  const detector::PictureSource pictures_{"", vision::ImageLimits{}};
+  const model_service::ImageSource images_{"", vision::ImageLimits{}};
   detector::DetectorService service_;
   Port port_;
 };
@@ -132,16 +135,19 @@ class DetectorReplica {
 class SegmenterReplica {
  public:
   SegmenterReplica()
-      : engine_({}, SegmenterModel('a'), serving::Clock::Real(), metrics_),
-        service_({}, engine_),
+      : engine_({}, serving::Clock::Real(), metrics_),
+        host_(SegmenterModel('a')),
+        service_(&host_, &images_, &engine_),
         port_(&service_) {}
 
-  void Reload(char letter) { EXPECT_TRUE(engine_.Swap(SegmenterModel(letter)).ok()); }
+  void Reload(char letter) { host_.Replace(SegmenterModel(letter)); }
   Port& port() { return port_; }
 
  private:
   serving::Metrics metrics_;
   segmenter::Segmenter engine_;
+  segmenter::ModelHost host_;
+  const model_service::ImageSource images_{"", vision::ImageLimits{}};
   segmenter::SegmenterService service_;
   Port port_;
 };

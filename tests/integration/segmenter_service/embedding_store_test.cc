@@ -38,23 +38,22 @@ class Replica {
   explicit Replica(const std::string& url, const std::string& version = "fake-1",
                    absl::Duration timeout = absl::Seconds(30))
       : redis_(serving::ParseRedisUrl(url).value(), WithTimeout(timeout), metrics_) {
-    auto model = std::make_shared<ServedModel>();
-    model->version = version;
-    model->encoder = version;
-    model->network = network_;
-    segmenter_.emplace(SegmenterOptions(), std::move(model), serving::Clock::Real(), metrics_,
-                       &store_);
+    model_->version = version;
+    model_->encoder = version;
+    model_->network = network_;
+    segmenter_.emplace(SegmenterOptions(), serving::Clock::Real(), metrics_, &store_);
   }
 
   absl::StatusOr<EmbedAnswer> Embed(const std::string& picture) {
-    return segmenter_->Embed(picture, kOpenedTaskRank, {});
+    return segmenter_->Embed(model_, picture, kOpenedTaskRank, {});
   }
   absl::StatusOr<SegmentAnswer> Click(const std::string& image_id) {
-    SegmentQuestion question;
-    question.image_id = image_id;
-    question.prompts.resize(1);
-    question.prompts[0].points.push_back({{5, 5}, 1});
-    return segmenter_->Segment(question, {});
+    SegmentQuestion request;
+    request.model = model_;
+    request.image_id = image_id;
+    request.prompts.resize(1);
+    request.prompts[0].points.push_back({{5, 5}, 1});
+    return segmenter_->Segment(request, {});
   }
   double Count(const char* result) { return metrics_.Get(kEmbeddings, {result}).Value(); }
   // Until Redis has answered to everything that was given to it so far.
@@ -76,6 +75,7 @@ class Replica {
   serving::RedisClient redis_;
   EmbeddingStore store_{redis_, absl::Hours(1), 1'000'000, metrics_};
   std::shared_ptr<FakeNetwork> network_ = std::make_shared<FakeNetwork>();
+  std::shared_ptr<ServedModel> model_ = std::make_shared<ServedModel>();
   std::optional<Segmenter> segmenter_;
 };
 

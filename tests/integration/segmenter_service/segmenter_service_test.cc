@@ -58,7 +58,7 @@ class SegmenterServiceTest : public testing::Test {
  protected:
   std::shared_ptr<FakeNetwork> network_ = std::make_shared<FakeNetwork>();
   duet_testing::TempDir folder_;
-  Server server_{FakeModel(network_), {.image_root = folder_.path()}};
+  Server server_{FakeModel(network_), folder_.path()};
 };
 
 TEST_F(SegmenterServiceTest, EmbedsOnceAndAnswersByImageId) {
@@ -301,7 +301,7 @@ TEST_F(SegmenterServiceTest, AnotherDecoderUsesTheEmbeddingsAndNoneOfTheMasks) {
   AddPoint(&request, 5, 5);
   ASSERT_THAT(server_.Segment(request), IsOk());
   const auto fine_tuned = std::make_shared<FakeNetwork>();
-  ASSERT_THAT(server_.engine().Swap(FakeModel(fine_tuned, "fake-2", "encoder-1")), IsOk());
+  server_.host().Replace(FakeModel(fine_tuned, "fake-2", "encoder-1"));
 
   pb::Point* second = request.mutable_prompts(0)->add_points();
   second->set_x(6);
@@ -313,7 +313,7 @@ TEST_F(SegmenterServiceTest, AnotherDecoderUsesTheEmbeddingsAndNoneOfTheMasks) {
   EXPECT_THAT(fine_tuned->last_prompts.at(0).mask_logits, testing::IsEmpty());
 
   // Another encoder's embeddings are none of ours.
-  ASSERT_THAT(server_.engine().Swap(FakeModel(network_, "fake-3", "encoder-1-bf16")), IsOk());
+  server_.host().Replace(FakeModel(network_, "fake-3", "encoder-1-bf16"));
   EXPECT_THAT(server_.Segment(request), StatusIs(absl::StatusCode::kNotFound));
 }
 
@@ -325,13 +325,38 @@ TEST_F(SegmenterServiceTest, ReloadNeedsTheFlag) {
             grpc::StatusCode::PERMISSION_DENIED);
 }
 
+TEST_F(SegmenterServiceTest, AReloadIsAbortedWhileAnotherOneRuns) {
+  std::promise<void> entered, go_on;
+  const ModelHost::Loader load =
+      [&](const ServedModel&,
+          const model_service::ReloadFiles&) -> absl::StatusOr<std::shared_ptr<const ServedModel>> {
+    entered.set_value();
+    go_on.get_future().wait();
+    return FakeModel(network_, "fake-2");
+  };
+  Server server(FakeModel(network_), /*image_root=*/"", {.enabled = true}, load);
+  const auto reload = [&] {
+    grpc::ClientContext call;
+    duet::vision::v1::ReloadModelResponse response;
+    return serving::FromGrpc(server.stub().ReloadModel(&call, {}, &response));
+  };
+  std::future<absl::Status> first = std::async(std::launch::async, reload);
+  entered.get_future().wait();
+
+  EXPECT_THAT(reload(), StatusIs(absl::StatusCode::kAborted, "another reload is running"));
+  EXPECT_EQ(server.host().Current()->version, "fake-1");
+  go_on.set_value();
+  EXPECT_THAT(first.get(), IsOk());
+  EXPECT_EQ(server.host().Current()->version, "fake-2");
+}
+
 // What follows runs the network of tests/data/segmenter.
 
 const std::string kData = std::string(DUET_TEST_DATA) + "/segmenter/";
 
 TEST(SegmenterEndToEndTest, AnswersAsTheReferenceThroughTheApi) {
-  Server server(LoadModel(kData + "sam_a.pth", {}).value(), {});
-  ASSERT_THAT(server.engine().WarmUp(), IsOk());
+  Server server(LoadModel({kData + "sam_a.pth"}, {}).value());
+  ASSERT_THAT(server.WarmUp(), IsOk());
   pb::SegmentRequest request;
   request.mutable_image()->set_data(duet_testing::ReadFile(kData + "a2.png"));
   AddPoint(&request, 104, 187);  // "point_single" of goldens.json
@@ -380,7 +405,7 @@ TEST(SegmenterVersionTest, WeightsOfTheDecoderAreNotInTheNameOfItsEmbeddings) {
            Row{"mobile_sam_a.pth", "mask_decoder.transformer.", "image_encoder.neck."},
        }) {
     SCOPED_TRACE(absl::StrCat(row.file, " ", row.decoder));
-    const auto load = [&](const std::string& path) { return LoadModel(path, {}).value(); };
+    const auto load = [&](const std::string& path) { return LoadModel({path}, {}).value(); };
     const std::string copy = folder.path() + "/copy.safetensors";
     // The same weights in another format, first.
     const auto plain = load(kData + row.file);
@@ -396,7 +421,7 @@ TEST(SegmenterVersionTest, WeightsOfTheDecoderAreNotInTheNameOfItsEmbeddings) {
 
 TEST(SegmenterVersionTest, FlagsAreInTheVersionAndTheEncodersAlsoInEmbeddings) {
   const auto load = [](const NetworkOptions& options) {
-    return LoadModel(kData + "hq_a.pth", options).value();
+    return LoadModel({kData + "hq_a.pth"}, options).value();
   };
   const auto plain = load({}), half = load({.embedding_precision = "bf16"});
   const auto token_only = load({.hq_token_only = true}), threads = load({.threads = 1});
@@ -418,7 +443,7 @@ TEST(SegmenterEndToEndTest, ReloadsWithinModelRootAndKeepsTheOldModelOnErrors) {
   std::filesystem::copy(kData + "sam_a.pth", folder.path() + "/good.pth");
   folder.Write("bad.pth", "no checkpoint");
   Server server(FakeModel(std::make_shared<FakeNetwork>()),
-                {.enable_reload = true, .model_root = folder.path()});
+                /*image_root=*/"", {.enabled = true, .model_root = folder.path()});
   const auto reload = [&](const std::string& name,
                           duet::vision::v1::ReloadModelResponse* response) {
     grpc::ClientContext call;
@@ -439,13 +464,13 @@ TEST(SegmenterEndToEndTest, ReloadsWithinModelRootAndKeepsTheOldModelOnErrors) {
               StatusIs(absl::StatusCode::kInvalidArgument,
                        AllOf(HasSubstr("good.pth.json"), HasSubstr("leads out"))));
   std::filesystem::remove(folder.path() + "/good.pth.json");
-  EXPECT_EQ(server.engine().model()->version, "fake-1");
+  EXPECT_EQ(server.host().Current()->version, "fake-1");
   ASSERT_THAT(reload("good.pth", &response), IsOk());
 
   EXPECT_EQ(response.previous_version(), "fake-1");
   EXPECT_EQ(response.model().name(), "sam-vit-64x4-1024");
   EXPECT_GT(response.peak_memory_bytes(), 1'000'000u);
-  EXPECT_EQ(server.engine().model()->version, response.model().version());
+  EXPECT_EQ(server.host().Current()->version, response.model().version());
 }
 
 }  // namespace

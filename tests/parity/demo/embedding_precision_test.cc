@@ -44,8 +44,8 @@ class Encoded {
 
 TEST(EmbeddingPrecisionTest, BFloat16ChangesAPixelHereAndThere) {
   const std::string path = DUET_SOURCE_DIR "/models/demo/sam-demo.pth";
-  const auto full = LoadModel(path, {}).value();
-  const auto half = LoadModel(path, {.embedding_precision = "bf16"}).value();
+  const auto full = LoadModel({path}, {}).value();
+  const auto half = LoadModel({path}, {.embedding_precision = "bf16"}).value();
   EXPECT_EQ(half->version, full->version + "-bf16_embeddings");
 
   std::vector<double> ious;

@@ -44,10 +44,10 @@ class Server {
       std::ofstream(checkpoint + ".json") << ReadSidecar(golden, /*dynamic_multimask=*/false);
     }
     absl::StatusOr<std::shared_ptr<const ServedModel>> model =
-        LoadModel(checkpoint, {.threads = 2, .hq_token_only = hq_token_only});
+        LoadModel({checkpoint}, {.threads = 2, .hq_token_only = hq_token_only});
     EXPECT_THAT(model, duet_testing::IsOk());
-    server_ = std::make_unique<duet_testing::SegmenterServer>(*std::move(model), ServiceOptions());
-    EXPECT_THAT(server_->engine().WarmUp(), duet_testing::IsOk());
+    server_ = std::make_unique<duet_testing::SegmenterServer>(*std::move(model));
+    EXPECT_THAT(server_->WarmUp(), duet_testing::IsOk());
     const absl::StatusOr<pb::EmbedResponse> embedded = server_->Embed(Read(golden.picture));
     EXPECT_THAT(embedded, duet_testing::IsOk());
     EXPECT_EQ(static_cast<int>(embedded->width()), golden.bgr.cols);

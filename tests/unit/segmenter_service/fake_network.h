@@ -57,7 +57,7 @@ class FakeNetwork : public SamNetwork {
     return masks;
   }
 
-  absl::Status WarmUp(int) override {
+  absl::Status WarmUp() override {
     ++warm_ups;
     return warm_up_status;
   }

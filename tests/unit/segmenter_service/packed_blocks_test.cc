@@ -40,7 +40,8 @@ ImageEncoderViT RandomEncoder(const ImageEncoderConfig& config) {
 void ExpectBlocksEqualThePlainOnes(const ImageEncoderConfig& config,
                                    nn::onednn::Precision precision, double tolerance) {
   torch::NoGradGuard no_grad;
-  const int threads = nn::UseThreads(2);
+  constexpr int threads = 2;
+  nn::UseThreads(threads);
   ImageEncoderViT encoder = RandomEncoder(config);
   PackedBlocks packed(*encoder, config, precision, threads);
   const at::Tensor start = at::randn({1, config.grid(), config.grid(), config.embed_dim});

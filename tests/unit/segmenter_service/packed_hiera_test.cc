@@ -42,7 +42,8 @@ Sam2 RandomModel() {
 
 void ExpectStepsEqualThePlainOnes(nn::onednn::Precision precision, double tolerance) {
   torch::NoGradGuard no_grad;
-  const int threads = nn::UseThreads(2);
+  constexpr int threads = 2;
+  nn::UseThreads(threads);
   Sam2 model = RandomModel();
   const std::shared_ptr<EncoderSteps> packed = PackHiera(model, precision, threads);
   ASSERT_EQ(packed->step_count(), 7);

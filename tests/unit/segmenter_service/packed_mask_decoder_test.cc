@@ -47,7 +47,8 @@ class PackedMaskDecoderTest : public testing::TestWithParam<Case> {};
 TEST_P(PackedMaskDecoderTest, EqualsThePlainOne) {
   const Case& param = GetParam();
   torch::NoGradGuard no_grad;
-  const int threads = nn::UseThreads(2);
+  constexpr int threads = 2;
+  nn::UseThreads(threads);
   MaskDecoder decoder = RandomDecoder(param.kind);
   const at::Tensor positions = at::randn({1, kDim, kGrid, kGrid});
   const at::Tensor image = at::randn({1, kDim, kGrid, kGrid});

@@ -47,7 +47,8 @@ at::Tensor ToTokens(const at::Tensor& map) {
 
 void ExpectStepsEqualThePlainOnes(nn::onednn::Precision precision, double tolerance) {
   torch::NoGradGuard no_grad;
-  const int threads = nn::UseThreads(2);
+  constexpr int threads = 2;
+  nn::UseThreads(threads);
   const TinyViTConfig config = SmallEncoder();
   TinyViT encoder = RandomEncoder(config);
   auto packed = PackTinyViT(encoder, config, precision, threads);

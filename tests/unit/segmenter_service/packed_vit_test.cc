@@ -18,7 +18,8 @@ namespace {
 void ExpectEncodesAsThePlainOne(std::int64_t out_channels, nn::onednn::Precision precision,
                                 double tolerance) {
   torch::NoGradGuard no_grad;
-  const int threads = nn::UseThreads(2);
+  constexpr int threads = 2;
+  nn::UseThreads(threads);
   at::manual_seed(5);
   ImageEncoderConfig config;
   config.image_size = 208;  // a grid of 13, which no strip and no Winograd tile divides

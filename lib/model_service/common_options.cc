@@ -1,0 +1,38 @@
+#include "model_service/common_options.h"
+
+#include <cstdint>
+
+namespace model_service {
+
+vision::ImageLimits CommonOptions::image_limits() const {
+  const int max_mb = max_image_mb > 0 ? max_image_mb : server.max_message_mb;
+  return {.max_bytes = std::int64_t{max_mb} << 20,
+          .max_pixels = std::int64_t{max_image_megapixels} * 1'000'000};
+}
+
+void AddFlags(CommonOptions* options, std::string_view checkpoint_help, serving::FlagTable* flags) {
+  using serving::InRange;
+  flags->Required("checkpoint", &options->checkpoint, checkpoint_help);
+  flags->Add("device", &options->device, "Where to compute: cpu, cuda or cuda:N.");
+  flags->Add("precision", &options->precision,
+             "Arithmetic: fp32; or bf16 allowed, used on CPUs where it is faster.",
+             serving::OneOf({"fp32", "bf16"}));
+  flags->Add("threads", &options->threads,
+             "Threads that compute; 0: as many as the process has CPUs.", InRange(0, 1024));
+  flags->Add("queue_size", &options->queue_size,
+             "Work that may wait; more is refused with RESOURCE_EXHAUSTED.", InRange(1, 1 << 16));
+  flags->Add("image_root", &options->image_root,
+             "Directory below which requests may name files (file://); empty: none.");
+  flags->Add("max_image_mb", &options->max_image_mb,
+             "Largest image file, MiB; 0: as --max_message_mb.", InRange(0, 2000));
+  flags->Add("max_image_megapixels", &options->max_image_megapixels,
+             "Largest image, millions of pixels; each takes 3 MB while it is decoded.",
+             InRange(1, 2000));
+  flags->Add("enable_reload", &options->reload.enabled, "Allow ReloadModel.");
+  flags->Add("model_root", &options->reload.model_root,
+             "Directory below which ReloadModel may read files; empty: none but those in use.");
+  AddFlags(&options->server, flags);
+  AddFlags(&options->process, flags);
+}
+
+}  // namespace model_service

@@ -1,0 +1,38 @@
+// The flags that all processes which serve a model have in common.
+#ifndef DUET_MODEL_SERVICE_COMMON_OPTIONS_H_
+#define DUET_MODEL_SERVICE_COMMON_OPTIONS_H_
+
+#include <string>
+#include <string_view>
+
+#include "model_service/reload.h"
+#include "serving/flags.h"
+#include "serving/grpc_server.h"
+#include "serving/process.h"
+#include "vision/image_codec.h"
+
+namespace model_service {
+
+// Each service sets its own defaults before AddFlags: ports, queue size, image limits.
+struct CommonOptions {
+  std::string checkpoint;
+  std::string device = "cpu";
+  std::string precision = "fp32";  // or "bf16"
+  int threads = 0;                 // 0: as many as the process has CPUs
+  int queue_size = 64;
+  std::string image_root;  // empty: no files
+  int max_image_mb = 0;    // 0: as server.max_message_mb
+  int max_image_megapixels = 100;
+  ReloadOptions reload;
+  serving::GrpcServerOptions server;
+  serving::ProcessOptions process;
+
+  vision::ImageLimits image_limits() const;
+};
+
+// `checkpoint_help`: which files this service reads.
+void AddFlags(CommonOptions* options, std::string_view checkpoint_help, serving::FlagTable* flags);
+
+}  // namespace model_service
+
+#endif  // DUET_MODEL_SERVICE_COMMON_OPTIONS_H_

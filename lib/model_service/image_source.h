@@ -1,0 +1,37 @@
+// The encoded bytes of a request's image: in the message, or in a file that the process may read.
+#ifndef DUET_MODEL_SERVICE_IMAGE_SOURCE_H_
+#define DUET_MODEL_SERVICE_IMAGE_SOURCE_H_
+
+#include <absl/status/statusor.h>
+
+#include <opencv2/core/mat.hpp>
+#include <string>
+#include <string_view>
+
+#include "duet/vision/v1/image.pb.h"
+#include "vision/image_codec.h"
+
+namespace model_service {
+
+// Thread-safe.
+class ImageSource {
+ public:
+  // `image_root`: the directory below which file:// images may lie; empty: none may be read.
+  ImageSource(std::string image_root, const vision::ImageLimits& limits);
+
+  // A view into `image`, or into `*storage`, which then holds the file. Never empty.
+  // InvalidArgument: the image is missing, or the file may not be read.
+  absl::StatusOr<std::string_view> Read(const duet::vision::v1::Image& image,
+                                        std::string* storage) const;
+
+  // CV_8UC3, BGR, upright. InvalidArgument for whatever is wrong with the image.
+  absl::StatusOr<cv::Mat> Decode(const duet::vision::v1::Image& image) const;
+
+ private:
+  const std::string image_root_;
+  const vision::ImageLimits limits_;
+};
+
+}  // namespace model_service
+
+#endif  // DUET_MODEL_SERVICE_IMAGE_SOURCE_H_

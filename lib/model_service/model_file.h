@@ -1,0 +1,25 @@
+// The files that a model is read from: the operator names them in flags, a client in ReloadModel.
+#ifndef DUET_MODEL_SERVICE_MODEL_FILE_H_
+#define DUET_MODEL_SERVICE_MODEL_FILE_H_
+
+#include <absl/status/statusor.h>
+
+#include <string>
+
+#include "checkpoint/checkpoint.h"
+
+namespace model_service {
+
+struct ModelFile {
+  std::string path;
+  // For a path that a client named: the directory below which the file must lie when it is opened,
+  // whatever is put in its place meanwhile (serving/file_access.h). Empty: anywhere.
+  std::string root;
+};
+
+// As checkpoint::ReadCheckpoint. With a root: InvalidArgument unless the file lies below it.
+absl::StatusOr<checkpoint::Checkpoint> ReadCheckpoint(const ModelFile& file);
+
+}  // namespace model_service
+
+#endif  // DUET_MODEL_SERVICE_MODEL_FILE_H_

@@ -1,0 +1,51 @@
+#include "model_service/model_spec.h"
+
+#include <gmock/gmock.h>
+
+#include <string>
+
+#include "tests/testing/status_matchers.h"
+
+namespace model_service {
+namespace {
+
+using duet_testing::IsOk;
+using duet_testing::StatusIs;
+using testing::HasSubstr;
+
+duet::vision::v1::ModelSpec Spec(const std::string& name, const std::string& version) {
+  duet::vision::v1::ModelSpec spec;
+  spec.set_name(name);
+  spec.set_version(version);
+  return spec;
+}
+
+TEST(ModelSpecTest, WhatIsEmptyIsAny) {
+  EXPECT_THAT(CheckSpec(Spec("", ""), "v1"), IsOk());
+  EXPECT_THAT(CheckSpec(Spec("default", ""), "v1"), IsOk());
+  EXPECT_THAT(CheckSpec(Spec("", "v1"), "v1"), IsOk());
+}
+
+TEST(ModelSpecTest, AnotherModelIsAFailedPrecondition) {
+  EXPECT_THAT(CheckSpec(Spec("project-7", "v1"), "v1"),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       "model.name is 'project-7', but this replica serves 'default' only"));
+  EXPECT_THAT(CheckSpec(Spec("default", "v2"), "v1"),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       "model.version is 'v2', but this replica serves version 'v1'"));
+}
+
+TEST(ModelSpecTest, ALongNameIsCutOffInTheMessage) {
+  const absl::Status status = CheckSpec(Spec(std::string(5000, 'x'), ""), "v1");
+  EXPECT_LT(status.message().size(), 300u);
+}
+
+TEST(ModelSpecTest, WhatIsWrittenIsServed) {
+  duet::vision::v1::ModelSpec spec;
+  WriteSpec("v1", &spec);
+  EXPECT_EQ(spec.name(), "default");
+  EXPECT_THAT(CheckSpec(spec, "v1"), IsOk());
+}
+
+}  // namespace
+}  // namespace model_service

@@ -29,32 +29,12 @@
 
 #include "http_client/address_policy.h"
 #include "http_client/detached_threads.h"
+#include "http_client/http_message.h"
 #include "http_client/network.h"
 
 namespace http_client {
 
-struct S3Access;
-
-struct HttpRequest {
-  std::string url;                     // absolute, escaped
-  std::vector<std::string> headers;    // "Name: value"
-  std::string json_body;               // POSTed as JSON unless ""
-  bool trusted = false;                // named by the operator: any address will do
-  const S3Access* sign_for = nullptr;  // SigV4 with these keys; must live until the exchange ends
-  absl::Time deadline = absl::InfiniteFuture();
-  absl::Duration connect_timeout = absl::Seconds(5);
-  std::int64_t max_bytes = 0;
-};
-
-struct HttpResponse {
-  int status = 0;
-  std::string body;
-  std::string redirect_url;  // absolute; "" unless there is a Location
-  std::string etag;
-  std::string last_modified;
-  std::string content_type;
-  std::string bucket_region;  // x-amz-bucket-region
-};
+class CurlExchange;
 
 class TransferLoop {
  public:
@@ -97,8 +77,14 @@ class TransferLoop {
   std::int64_t transfers() const { return transfers_; }
 
  private:
-  struct Transfer;
   struct Curl;  // the multi handle; keeps curl's header out of here
+  // An exchange that libcurl runs.
+  struct Running {
+    std::unique_ptr<CurlExchange> exchange;
+    absl::AnyInvocable<void(absl::StatusOr<HttpResponse>)> done;
+    TransferId* id_slot = nullptr;
+    bool* unknown_encoding = nullptr;
+  };
   // A coroutine that waits for something other than an exchange.
   struct Wait {
     absl::Time deadline;
@@ -120,13 +106,13 @@ class TransferLoop {
   void EndWait(TransferId id, absl::Status status);
   // Returns the next deadline of those that remain.
   absl::Time ExpireWaits();
-  // Sets `*addresses` for the host that `transfer` connects to; none if it needs no look-up.
-  boost::asio::awaitable<absl::Status> Resolve(const Transfer& transfer, TransferId* id,
+  // Sets `*addresses` for the host that `exchange` connects to; none if it needs no look-up.
+  boost::asio::awaitable<absl::Status> Resolve(const CurlExchange& exchange, TransferId* id,
                                                Addresses* addresses);
   // `unknown_encoding` becomes true if the body is sent in a way that libcurl doesn't know.
-  boost::asio::awaitable<absl::StatusOr<HttpResponse>> Exchange(HttpRequest request, bool decode,
-                                                                bool* unknown_encoding,
-                                                                TransferId* id);
+  boost::asio::awaitable<absl::StatusOr<HttpResponse>> RunOnce(HttpRequest request, bool decode,
+                                                               bool* unknown_encoding,
+                                                               TransferId* id);
   void Finish(TransferId id, int curl_code);
   void CollectFinished();
 
@@ -136,7 +122,7 @@ class TransferLoop {
   boost::asio::io_context context_{1};
   std::unique_ptr<Curl> curl_;
   std::unordered_map<TransferId, Wait> waits_;
-  std::unordered_map<TransferId, std::unique_ptr<Transfer>> running_;
+  std::unordered_map<TransferId, Running> running_;
   TransferId next_id_ = 1;
   std::function<absl::Time()> tick_;
   std::atomic<std::int64_t> transfers_{0};

@@ -1,7 +1,7 @@
-// ImageCache keeps fetched pictures and known failures, so that the second click on a task, or the
-// second project on the same pictures, costs no transfer.
+// ImageCache keeps fetched images and known failures, so that the second click on a task, or the
+// second project on the same images, costs no transfer.
 //
-// Pictures: the least recently used are dropped once their bytes exceed the budget. A picture older
+// Images: the least recently used are dropped once their bytes exceed the budget. An image older
 // than `fresh_for` is still held, but should be asked for again with its validators. Failures are
 // forgotten after `negative_ttl`, and the least recently used once there are more than kMaxFailures
 // or kMaxFailureBytes.
@@ -43,12 +43,12 @@ class ImageCache {
     Validators validators;
     bool fresh = false;
   };
-  // A use: the picture is now the most recent one.
+  // A use: the image is now the most recent one.
   std::optional<Entry> Find(const std::string& key, absl::Time now);
   // The failure, if it is remembered and young enough.
   std::optional<absl::Status> FindFailure(const std::string& key, absl::Time now);
 
-  // Replaces what was there. A picture larger than the whole budget is not kept.
+  // Replaces what was there. An image larger than the whole budget is not kept.
   void Insert(const std::string& key, std::shared_ptr<const FetchedImage> image,
               Validators validators, absl::Time now);
   // The server says that it hasn't changed.

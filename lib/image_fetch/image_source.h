@@ -1,43 +1,91 @@
-// Where a task's image is: the string in its data, told apart into the ways in which it can be
-// fetched.
+// One kind of place that the image string of a task may point at: a file, a URL, an object store.
+//
+// A source says which strings are its own and gets the bytes behind them. sources.h lists all
+// sources: another one is a file of its own and a line there.
 #ifndef DUET_IMAGE_FETCH_IMAGE_SOURCE_H_
 #define DUET_IMAGE_FETCH_IMAGE_SOURCE_H_
 
 #include <absl/status/statusor.h>
 
+#include <boost/asio/awaitable.hpp>
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
-#include "label_studio_api/label_studio_site.h"
+#include "image_fetch/image_cache.h"
+#include "image_fetch/image_fetcher.h"
+
+namespace http_client {
+class DetachedThreads;
+class TransferLoop;
+}  // namespace http_client
+namespace label_studio_api {
+class LabelStudioTokens;
+}
 
 namespace image_fetch {
 
-enum class SourceKind {
-  kData,         // data:image/jpeg;base64,...
-  kHttp,         // http(s) elsewhere: no token goes there, nor anywhere that it leads to
-  kLabelStudio,  // below Label Studio's URL (uploads, /data/local-files/, ...): PermitFor says how
-  kLocalFile,    // /data/local-files/?d=... read from --local_files_root
-  kObjectStore,  // s3://, gs://, azure-blob://: through Label Studio's presign, or s3 with our own
-                 // keys
+class ImageSource;
+struct Download;  // download.h
+
+// Where one image is, as its source has understood the string.
+struct ImageLocation {
+  const ImageSource* source = nullptr;
+  // What the source needs to get it: an absolute URL, escaped and without fragment; a path; or the
+  // string as it came.
+  std::string address;
+  // What CacheKey makes of all that the answer depends on. "": every request is fetched anew.
+  std::string cache_key;
+  // Whether a failure that lasts (no such file, not an image) is worth remembering.
+  bool failures_last = true;
+  // Fetches of one lane wait for the same host or file system (fetch_queue.h).
+  std::string lane;
 };
 
-struct ImageSource {
-  SourceKind kind = SourceKind::kHttp;
-  // kHttp, kLabelStudio: the absolute URL, escaped, without fragment. kData, kObjectStore: the URI
-  // as it came. kLocalFile: the path below the root, unescaped, not yet checked.
-  std::string location;
+// What a server or a file gave.
+struct LoadedImage {
+  std::string bytes;
+  std::shared_ptr<const FetchedImage> image;  // null: yet to be made of `bytes`
+  Validators validators;
+  bool not_modified = false;  // the cached image still holds; all else is empty
 };
 
-// InvalidArgument for an empty string, an unknown scheme, a URL that isn't one or has credentials
-// in it. FailedPrecondition for a relative URI without a site.
-absl::StatusOr<ImageSource> ClassifyUri(std::string_view uri,
-                                        const label_studio_api::LabelStudioSite& site,
-                                        bool has_local_files_root);
+// What sources fetch with.
+struct FetchContext {
+  const ImageFetcher::Options& options;
+  http_client::TransferLoop& loop;
+  label_studio_api::LabelStudioTokens& tokens;
+  http_client::DetachedThreads& file_threads;   // reading local files; some of them may hang
+  http_client::DetachedThreads& image_threads;  // decoding of data URIs, and hashing
+};
 
-// The bytes in a data URI. InvalidArgument if it has no comma, is not base64, or holds more than
-// `max_bytes`.
-absl::StatusOr<std::string> DecodeDataUri(std::string_view uri, std::int64_t max_bytes);
+// Outlives the fetcher's transfers.
+class ImageSource {
+ public:
+  virtual ~ImageSource() = default;
+
+  // "http"; each source has its own.
+  virtual std::string_view name() const = 0;
+
+  // Any thread. Nothing if the string is not of this source's form, an error if it is but can't be
+  // used. `uri` is request.uri without white space around it, not empty.
+  virtual absl::StatusOr<std::optional<ImageLocation>> Locate(
+      std::string_view uri, const ImageRequest& request) const = 0;
+
+  // On the loop's thread; one sentence in errors (ImageFetcher::Fetch says which). REQUIRES: the
+  // download's location is one that Locate of this source gave. `context` outlives the coroutine.
+  virtual boost::asio::awaitable<absl::StatusOr<LoadedImage>> Load(
+      std::shared_ptr<Download> download, FetchContext& context) const = 0;
+};
+
+// A digest, so that it is short and no token lies about. `source`: the source's name.
+std::string CacheKey(std::string_view source, std::string_view address);
+// Of what Label Studio decides: what one token may see, another may not, and a site that the
+// operator didn't name may not be at every address. `task_id`: 0 if the task makes no difference.
+std::string CacheKey(std::string_view source, std::string_view address,
+                     const label_studio_api::LabelStudioSite& site, std::int64_t task_id);
 
 }  // namespace image_fetch
 

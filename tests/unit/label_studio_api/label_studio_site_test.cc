@@ -2,7 +2,7 @@
 
 #include <gmock/gmock.h>
 
-#include "image_fetch/image_source.h"
+#include "image_fetch/sources.h"
 #include "tests/testing/status_matchers.h"
 
 namespace label_studio_api {
@@ -91,9 +91,10 @@ TEST(PermitTest, ANameThatBeginsWithAnAddressIsNotThatAddress) {
         "http://10.0.0.5-evil.example/data/x", "http://10.0.0.5.:80/data/x"}) {
     EXPECT_FALSE(PermitFor(site, other).on_site) << other;
     EXPECT_EQ(PathOnSite(site, other), std::nullopt) << other;
-    ASSERT_OK_AND_ASSIGN(const image_fetch::ImageSource source,
-                         image_fetch::ClassifyUri(other, site, false));
-    EXPECT_EQ(source.kind, image_fetch::SourceKind::kHttp) << other;
+    const image_fetch::ImageSources sources = image_fetch::MakeImageSources({});
+    ASSERT_OK_AND_ASSIGN(const image_fetch::ImageLocation location,
+                         image_fetch::Locate(sources, {.uri = other, .label_studio = site}));
+    EXPECT_EQ(location.source->name(), "http") << other;
   }
   EXPECT_EQ(*ParseSiteUrl("http://10.0.0.5.nip.io:8080/ls"), "http://10.0.0.5.nip.io:8080/ls");
   EXPECT_TRUE(
@@ -130,8 +131,9 @@ TEST(PathOnSiteTest, AnAliasIsForLabelStudiosOwnPaths) {
 }
 
 std::string LocationOf(const std::string& uri, const LabelStudioSite& site) {
-  const auto source = image_fetch::ClassifyUri(uri, site, /*has_local_files_root=*/false);
-  return source.ok() ? source->location : source.status().ToString();
+  const image_fetch::ImageSources sources = image_fetch::MakeImageSources({});
+  const auto location = image_fetch::Locate(sources, {.uri = uri, .label_studio = site});
+  return location.ok() ? location->address : location.status().ToString();
 }
 
 // LABEL_STUDIO_HOST=http://public/label-studio behind a proxy that takes the path off.

@@ -1,0 +1,113 @@
+#include <absl/status/status.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "http_client/url.h"
+#include "image_fetch/download.h"
+#include "image_fetch/label_studio_path.h"
+#include "image_fetch/read_image.h"
+#include "image_fetch/sources.h"
+#include "serving/file_access.h"
+#include "text/str_cat.h"
+#include "text/url.h"
+
+namespace image_fetch {
+namespace {
+
+// "imgs/a.jpg" of "/data/local-files/?d=imgs/a.jpg"; nothing for any other path.
+std::optional<std::string> FileOf(std::string_view path) {
+  constexpr std::string_view kPrefix = "/data/local-files";
+  if (!path.starts_with(kPrefix)) return std::nullopt;
+  const std::size_t query = path.find('?');
+  if (query == std::string_view::npos) return std::nullopt;
+  for (std::string_view rest = path.substr(query + 1); !rest.empty();) {
+    const std::string_view field = rest.substr(0, rest.find('&'));
+    if (field.starts_with("d=")) {
+      return text::PercentDecode(field.substr(2), /*plus_is_space=*/true);
+    }
+    rest.remove_prefix(std::min(rest.size(), field.size() + 1));
+  }
+  return std::nullopt;
+}
+
+// A file below `root` (canonical), by a path from outside.
+absl::StatusOr<std::string> ReadLocalFile(const std::string& root, const std::string& path,
+                                          std::int64_t max_bytes) {
+  const std::string shown = text::StrCat("local file '", http_client::RedactUri(path), "'");
+  const absl::Status outside = absl::PermissionDeniedError(
+      text::StrCat(shown, " leads out of --local_files_root, where nothing is read"));
+  if (path.find('\0') != std::string::npos) {
+    return absl::InvalidArgumentError(text::StrCat(shown, " has a zero byte in its name"));
+  }
+  for (std::size_t at = 0; at <= path.size();) {
+    const std::size_t end = std::min(path.find('/', at), path.size());
+    if (path.substr(at, end - at) == "..") return outside;
+    at = end + 1;
+  }
+  // Also a name with a slash in front is one below the root.
+  const std::size_t start = std::min(path.find_first_not_of('/'), path.size());
+  const absl::StatusOr<serving::FileBelow> file =
+      serving::FileBelow::Open(root, path.substr(start));
+  const absl::StatusOr<std::string> bytes =
+      file.ok() ? file->Read(max_bytes) : absl::StatusOr<std::string>(file.status());
+  switch (bytes.status().code()) {
+    case absl::StatusCode::kOk:
+      return bytes;
+    case absl::StatusCode::kOutOfRange:
+      return outside;
+    case absl::StatusCode::kNotFound:
+      return absl::NotFoundError(text::StrCat(shown, " is not below --local_files_root"));
+    default:
+      return absl::Status(bytes.status().code(),
+                          text::StrCat(shown, ": ", text::StdView(bytes.status().message())));
+  }
+}
+
+class LocalFileSource final : public ImageSource {
+ public:
+  explicit LocalFileSource(std::string root) : root_(std::move(root)) {}
+
+  std::string_view name() const override { return "local_file"; }
+
+  absl::StatusOr<std::optional<ImageLocation>> Locate(std::string_view uri,
+                                                      const ImageRequest& request) const override {
+    if (root_.empty()) return std::nullopt;
+    const std::optional<std::string> path = LabelStudioPath(uri, request.label_studio);
+    std::optional<std::string> file = path ? FileOf(*path) : std::nullopt;
+    if (!file) return std::nullopt;
+    ImageLocation location{.address = *std::move(file), .lane = "file"};
+    location.cache_key = CacheKey(name(), location.address);
+    // A file can be put right at any moment, and costs nothing to look for.
+    location.failures_last = false;
+    return location;
+  }
+
+  boost::asio::awaitable<absl::StatusOr<LoadedImage>> Load(std::shared_ptr<Download> download,
+                                                           FetchContext& context) const override {
+    absl::AnyInvocable<absl::StatusOr<std::string>()&&> read =
+        [root = root_, path = download->location.address, max_bytes = context.options.max_bytes] {
+          return ReadLocalFile(root, path, max_bytes);
+        };
+    ImageFetcher::Result image =
+        co_await ReadImage(download, context, context.file_threads, std::move(read));
+    if (!image.ok()) co_return image.status();
+    LoadedImage loaded;
+    loaded.image = *std::move(image);
+    co_return loaded;
+  }
+
+ private:
+  const std::string root_;
+};
+
+}  // namespace
+
+std::unique_ptr<ImageSource> MakeLocalFileSource(std::string root) {
+  return std::make_unique<LocalFileSource>(std::move(root));
+}
+
+}  // namespace image_fetch

@@ -1,0 +1,100 @@
+#include <absl/status/status.h>
+#include <absl/strings/ascii.h>
+#include <absl/strings/match.h>
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "http_client/s3_access.h"
+#include "http_client/transfer.h"
+#include "http_client/url.h"
+#include "image_fetch/download.h"
+#include "image_fetch/http_get.h"
+#include "image_fetch/sources.h"
+#include "text/str_cat.h"
+#include "text/url.h"
+
+namespace image_fetch {
+namespace {
+
+// "https://bucket.s3.region.amazonaws.com/a%20b.jpg", or below the custom endpoint.
+absl::StatusOr<std::string> S3Url(const http_client::S3Access& s3, std::string_view uri) {
+  const std::string_view rest = uri.substr(uri.find("://") + 3);
+  const std::size_t slash = rest.find('/');
+  const std::string_view bucket = rest.substr(0, slash);
+  const std::string_view key = slash == std::string_view::npos ? "" : rest.substr(slash + 1);
+  const bool plain = !bucket.empty() && std::all_of(bucket.begin(), bucket.end(), [](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '.' || c == '_';
+  });
+  if (!plain || key.empty()) {
+    return absl::InvalidArgumentError(
+        text::StrCat("'", http_client::RedactUri(uri), "' is not of the form s3://bucket/key"));
+  }
+  const std::string escaped = text::PercentEncode(key, "/");
+  if (!s3.endpoint.empty()) {
+    return text::StrCat(text::WithoutTrailingSlashes(s3.endpoint), "/", bucket, "/", escaped);
+  }
+  // A dot in the name would not match the certificate's wildcard.
+  const bool as_host = bucket.find_first_of("._") == std::string_view::npos &&
+                       absl::AsciiStrToLower(text::View(bucket)) == text::View(bucket);
+  if (as_host) {
+    return text::StrCat("https://", bucket, ".s3.", s3.region, ".amazonaws.com/", escaped);
+  }
+  return text::StrCat("https://s3.", s3.region, ".amazonaws.com/", bucket, "/", escaped);
+}
+
+class S3Source final : public ImageSource {
+ public:
+  explicit S3Source(http_client::S3Access s3) : s3_(std::move(s3)) {}
+
+  std::string_view name() const override { return "s3"; }
+
+  absl::StatusOr<std::optional<ImageLocation>> Locate(std::string_view uri,
+                                                      const ImageRequest&) const override {
+    if (!s3_.enabled() || !absl::StartsWithIgnoreCase(text::View(uri), "s3://")) {
+      return std::nullopt;
+    }
+    return ImageLocation{
+        .address = std::string(uri), .cache_key = CacheKey(name(), uri), .lane = "s3"};
+  }
+
+  boost::asio::awaitable<absl::StatusOr<LoadedImage>> Load(std::shared_ptr<Download> download,
+                                                           FetchContext& context) const override {
+    const absl::StatusOr<std::string> url = S3Url(s3_, download->location.address);
+    if (!url.ok()) co_return url.status();
+    http_client::HttpRequest request = MakeImageRequest(*download, context, *url);
+    request.trusted = !s3_.endpoint.empty();  // the operator's own choice
+    request.sign_for = &s3_;
+    absl::StatusOr<http_client::HttpResponse> response =
+        co_await context.loop.Perform(std::move(request), &download->exchange);
+    if (!response.ok()) co_return response.status();
+    const std::string& uri = download->request.uri;
+    const std::string shown = http_client::RedactUri(uri);
+    const std::string& region = response->bucket_region;
+    if ((IsRedirect(response->status) || response->status == 400) && !region.empty() &&
+        region != s3_.region) {
+      co_return absl::FailedPreconditionError(text::StrCat(shown, " is in the region ", region,
+                                                           ", the gateway asks in ", s3_.region,
+                                                           "; set AWS_REGION"));
+    }
+    if (response->status == 401 || response->status == 403) {
+      co_return absl::PermissionDeniedError(
+          text::StrCat(shown, ": the storage refuses the gateway's keys with ", response->status,
+                       "; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy"));
+    }
+    co_return TakeImage(*download, uri, *std::move(response));
+  }
+
+ private:
+  const http_client::S3Access s3_;
+};
+
+}  // namespace
+
+std::unique_ptr<ImageSource> MakeS3Source(http_client::S3Access s3) {
+  return std::make_unique<S3Source>(std::move(s3));
+}
+
+}  // namespace image_fetch

@@ -30,7 +30,7 @@ LabelStudioApi::LabelStudioApi(std::shared_ptr<http_client::Network> network,
     : policy_(std::move(policy)), tokens_(loop_, absl::Now), loop_(policy_, std::move(network)) {}
 
 awaitable<absl::StatusOr<http_client::HttpResponse>> LabelStudioApi::Send(
-    label_studio_api::LabelStudioSite site, http_client::HttpRequest request) {
+    LabelStudioSite site, http_client::HttpRequest request) {
   using Result = absl::StatusOr<http_client::HttpResponse>;
   auto exchange = std::make_shared<Exchange>();
   auto start = [this, exchange, site = std::move(site),
@@ -55,8 +55,7 @@ awaitable<absl::StatusOr<http_client::HttpResponse>> LabelStudioApi::Send(
   return async::AwaitCallback<Result>(std::move(start), std::move(cancel));
 }
 
-awaitable<absl::StatusOr<std::string>> LabelStudioApi::Call(label_studio_api::LabelStudioSite site,
-                                                            std::string path,
+awaitable<absl::StatusOr<std::string>> LabelStudioApi::Call(LabelStudioSite site, std::string path,
                                                             std::string json_body) {
   http_client::HttpRequest request;
   request.url = site.url + path;
@@ -74,8 +73,8 @@ awaitable<absl::StatusOr<std::string>> LabelStudioApi::Call(label_studio_api::La
   co_return std::move(response->body);
 }
 
-awaitable<absl::StatusOr<ProjectInfo>> LabelStudioApi::Project(
-    label_studio_api::LabelStudioSite site, std::string project_id) {
+awaitable<absl::StatusOr<ProjectInfo>> LabelStudioApi::Project(LabelStudioSite site,
+                                                               std::string project_id) {
   auto calling = Call(std::move(site), ProjectPath(project_id));
   const auto body = co_await std::move(calling);
   if (!body.ok()) co_return body.status();
@@ -83,16 +82,15 @@ awaitable<absl::StatusOr<ProjectInfo>> LabelStudioApi::Project(
 }
 
 awaitable<absl::StatusOr<std::vector<label_studio::Task>>> LabelStudioApi::UnlabelledTasks(
-    label_studio_api::LabelStudioSite site, std::string project_id, Sampling sampling,
-    std::int64_t after, int count) {
+    LabelStudioSite site, std::string project_id, Sampling sampling, std::int64_t after,
+    int count) {
   auto calling = Call(std::move(site), UnlabelledTasksPath(project_id, sampling, after, count));
   const auto body = co_await std::move(calling);
   if (!body.ok()) co_return body.status();
   co_return ParseTasks(*body);
 }
 
-awaitable<absl::Status> LabelStudioApi::StorePrediction(label_studio_api::LabelStudioSite site,
-                                                        std::int64_t task_id,
+awaitable<absl::Status> LabelStudioApi::StorePrediction(LabelStudioSite site, std::int64_t task_id,
                                                         std::string prediction,
                                                         std::string model_version) {
   auto asking = Call(site, StoredPredictionsPath(task_id));

@@ -1,8 +1,8 @@
 // LabelStudioApi is the gateway as a client of Label Studio: what a background job stores, and
 // which tasks come next.
 //
-// Exchanges run on one thread of its own (http_client/transfer.h), apart from images, so that a call
-// never waits behind a picture. The token is the one that images are fetched with
+// Exchanges run on one thread of its own (http_client/transfer.h), apart from images, so that a
+// call never waits behind an image. The token is the one that images are fetched with
 // (label_studio_tokens.h). Every call ends after kTimeout; none is repeated here, that is the
 // caller's choice.
 #ifndef DUET_LABEL_STUDIO_API_LABEL_STUDIO_API_H_
@@ -40,27 +40,26 @@ class LabelStudioApi {
   // `policy`: for sites that the operator didn't name.
   LabelStudioApi(std::shared_ptr<http_client::Network> network, http_client::AddressPolicy policy);
 
-  boost::asio::awaitable<absl::StatusOr<ProjectInfo>> Project(
-      label_studio_api::LabelStudioSite site, std::string project_id);
+  boost::asio::awaitable<absl::StatusOr<ProjectInfo>> Project(LabelStudioSite site,
+                                                              std::string project_id);
   boost::asio::awaitable<absl::StatusOr<std::vector<label_studio::Task>>> UnlabelledTasks(
-      label_studio_api::LabelStudioSite site, std::string project_id, Sampling sampling,
-      std::int64_t after, int count);
+      LabelStudioSite site, std::string project_id, Sampling sampling, std::int64_t after,
+      int count);
   // Stores a prediction unless the task has one of this version already (somebody else was faster,
   // or an earlier try did arrive): AlreadyExists then.
-  boost::asio::awaitable<absl::Status> StorePrediction(label_studio_api::LabelStudioSite site,
-                                                       std::int64_t task_id, std::string prediction,
+  boost::asio::awaitable<absl::Status> StorePrediction(LabelStudioSite site, std::int64_t task_id,
+                                                       std::string prediction,
                                                        std::string model_version);
 
  private:
   // The body of a 2xx answer. GET if `json_body` is "".
-  boost::asio::awaitable<absl::StatusOr<std::string>> Call(label_studio_api::LabelStudioSite site,
-                                                           std::string path,
+  boost::asio::awaitable<absl::StatusOr<std::string>> Call(LabelStudioSite site, std::string path,
                                                            std::string json_body = "");
   boost::asio::awaitable<absl::StatusOr<http_client::HttpResponse>> Send(
-      label_studio_api::LabelStudioSite site, http_client::HttpRequest request);
+      LabelStudioSite site, http_client::HttpRequest request);
 
   const http_client::AddressPolicy policy_;
-  label_studio_api::LabelStudioTokens tokens_;
+  LabelStudioTokens tokens_;
   http_client::TransferLoop loop_;  // last: its thread uses the others
 };
 

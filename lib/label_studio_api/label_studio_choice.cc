@@ -21,7 +21,7 @@ TaughtSite Learn(const OperatorSite& by_operator, std::string_view hostname,
   TaughtSite taught;
   why_not->clear();
   if (hostname.empty()) return taught;
-  auto url = label_studio_api::ParseSiteUrl(hostname);
+  auto url = ParseSiteUrl(hostname);
   if (!url.ok()) {
     *why_not = text::StrCat("hostname ", url.status().message());
     return taught;
@@ -37,9 +37,8 @@ TaughtSite Learn(const OperatorSite& by_operator, std::string_view hostname,
   return taught;
 }
 
-label_studio_api::LabelStudioSite ChooseSite(const OperatorSite& by_operator,
-                                             const TaughtSite& by_setup) {
-  label_studio_api::LabelStudioSite site;
+LabelStudioSite ChooseSite(const OperatorSite& by_operator, const TaughtSite& by_setup) {
+  LabelStudioSite site;
   if (by_operator.url.empty()) {
     site.url = by_setup.url;
     site.token = by_setup.token;

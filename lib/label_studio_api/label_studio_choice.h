@@ -17,7 +17,7 @@
 
 namespace label_studio_api {
 
-// By flags. URLs as label_studio_api::ParseSiteUrl gives them.
+// By flags. URLs as ParseSiteUrl gives them.
 struct OperatorSite {
   std::string url;                               // "" if none is given
   std::vector<std::string> aliases;              // REQUIRES: empty without `url`
@@ -40,8 +40,7 @@ struct TaughtSite {
 TaughtSite Learn(const OperatorSite& by_operator, std::string_view hostname,
                  std::string_view access_token, std::string* why_not);
 
-label_studio_api::LabelStudioSite ChooseSite(const OperatorSite& by_operator,
-                                             const TaughtSite& by_setup);
+LabelStudioSite ChooseSite(const OperatorSite& by_operator, const TaughtSite& by_setup);
 
 }  // namespace label_studio_api
 

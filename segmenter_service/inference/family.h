@@ -19,7 +19,7 @@
 #include <string>
 #include <vector>
 
-#include "nn/onednn/program.h"
+#include "nn/onednn/precision.h"
 #include "segmenter_service/inference/sam_network.h"
 #include "segmenter_service/modeling/encoder_steps.h"
 #include "segmenter_service/modeling/mask_decoder.h"

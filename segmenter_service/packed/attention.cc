@@ -19,9 +19,10 @@ using nn::onednn::Epilogue;
 using nn::onednn::RoundUpColumns;
 using nn::onednn::SmallProduct;
 
-constexpr std::int64_t kPanel = 64;  // keys that lie together, [head_dim, kPanel]
-// Keys at a time in float32: with 128 queries a quarter of a megabyte of scores, and as much of
-// keys and values.
+// Keys that lie together, [head_dim, kPanel]: as many columns as SmallProduct's widest tile has.
+constexpr std::int64_t kPanel = 64;
+// Keys at a time in float32. With 128 queries their scores take 256 KiB, and with heads of 64 (80)
+// their keys and values 256 (320) KiB more: together half of a 1 MiB L2 cache.
 constexpr std::int64_t kKeys = 512;
 
 template <typename T>
@@ -45,97 +46,92 @@ std::int64_t KeysAtATime(std::int64_t keys, std::int64_t unit) {
 }  // namespace
 
 template <typename T>
-HeadAttention<T>::HeadAttention(std::int64_t rows, std::int64_t keys, std::int64_t head_dim,
-                                std::int64_t input_stride, std::int64_t output_stride,
-                                std::int64_t unit)
-    : rows_(rows),
-      keys_(keys),
-      head_dim_(head_dim),
-      input_stride_(input_stride),
-      output_stride_(output_stride),
-      block_(KeysAtATime<T>(keys, unit)),
-      stride_(kFloat<T> ? RoundUpColumns(block_) : keys),
-      scores_(Product<T>({.rows = rows,
-                          .inner = head_dim,
-                          .columns = keys,
-                          .input_stride = input_stride,
-                          .output_stride = keys,
+HeadAttention<T>::HeadAttention(const HeadAttentionShape& shape)
+    : shape_(shape),
+      block_(KeysAtATime<T>(shape.keys, shape.unit)),
+      stride_(kFloat<T> ? RoundUpColumns(block_) : shape.keys),
+      scores_(Product<T>({.rows = shape.rows,
+                          .inner = shape.head_dim,
+                          .columns = shape.keys,
+                          .input_stride = shape.input_stride,
+                          .output_stride = shape.keys,
                           .type = kPrecisionOf<T>})),
-      values_(Product<T>({.rows = rows,
-                          .inner = keys,
-                          .columns = head_dim,
-                          .input_stride = keys,
-                          .output_stride = output_stride,
+      values_(Product<T>({.rows = shape.rows,
+                          .inner = shape.keys,
+                          .columns = shape.head_dim,
+                          .input_stride = shape.keys,
+                          .output_stride = shape.output_stride,
                           .type = kPrecisionOf<T>,
                           .output_type = kPrecisionOf<T>})) {}
 
 template <typename T>
 void HeadAttention<T>::PackKeys(const T* k, const T* v, Keys* keys) const {
   if constexpr (kFloat<T>) {
-    const std::int64_t width = RoundUpColumns(head_dim_);
-    const std::int64_t columns_in_all = RoundUpColumns(keys_);
-    keys->k.resize(sizeof(float) * columns_in_all * head_dim_);
-    keys->v.resize(sizeof(float) * keys_ * width);
+    const std::int64_t width = RoundUpColumns(shape_.head_dim);
+    const std::int64_t columns_in_all = RoundUpColumns(shape_.keys);
+    keys->k.resize(sizeof(float) * columns_in_all * shape_.head_dim);
+    keys->v.resize(sizeof(float) * shape_.keys * width);
     auto* panels = reinterpret_cast<float*>(keys->k.data());
     auto* values = reinterpret_cast<float*>(keys->v.data());
     for (std::int64_t first = 0; first < columns_in_all; first += kPanel) {
       const std::int64_t columns = std::min(kPanel, columns_in_all - first);
-      float* panel = panels + first * head_dim_;
-      for (std::int64_t i = 0; i < std::min(columns, keys_ - first); ++i) {
-        const float* key = k + (first + i) * input_stride_;
-        for (std::int64_t c = 0; c < head_dim_; ++c) panel[c * columns + i] = key[c];
+      float* panel = panels + first * shape_.head_dim;
+      for (std::int64_t i = 0; i < std::min(columns, shape_.keys - first); ++i) {
+        const float* key = k + (first + i) * shape_.input_stride;
+        for (std::int64_t c = 0; c < shape_.head_dim; ++c) panel[c * columns + i] = key[c];
       }
     }
-    for (std::int64_t i = 0; i < keys_; ++i) {
-      std::copy_n(v + i * input_stride_, head_dim_, values + i * width);
+    for (std::int64_t i = 0; i < shape_.keys; ++i) {
+      std::copy_n(v + i * shape_.input_stride, shape_.head_dim, values + i * width);
     }
   } else {
     keys->k.resize(scores_->packed_bytes());
     keys->v.resize(values_->packed_bytes());
-    scores_->Pack(k, 1, input_stride_, keys->k.data());
-    values_->Pack(v, input_stride_, 1, keys->v.data());
+    scores_->Pack(k, 1, shape_.input_stride, keys->k.data());
+    values_->Pack(v, shape_.input_stride, 1, keys->v.data());
   }
 }
 
 template <typename T>
-T* HeadAttention<T>::Scores(const T* q, const Keys& keys, std::int64_t first, std::int64_t count,
+T* HeadAttention<T>::Scores(const T* q, const Keys& keys, const KeyRange& range,
                             Scratch* scratch) const {
-  scratch->scores.resize(rows_ * stride_ + nn::onednn::kSoftmaxPadding);
+  scratch->scores.resize(shape_.rows * stride_ + nn::onednn::kSoftmaxPadding);
   if constexpr (kFloat<T>) {
-    const auto* panels = reinterpret_cast<const float*>(keys.k.data()) + first * head_dim_;
-    const std::int64_t width = RoundUpColumns(count);
+    const auto* panels =
+        reinterpret_cast<const float*>(keys.k.data()) + range.first * shape_.head_dim;
+    const std::int64_t width = RoundUpColumns(range.count);
     for (std::int64_t i = 0; i < width; i += kPanel) {
       const std::int64_t columns = std::min(kPanel, width - i);
-      SmallProduct(q, input_stride_, rows_, head_dim_, panels + i * head_dim_, columns, columns,
+      SmallProduct({q, shape_.rows, shape_.head_dim, shape_.input_stride},
+                   {panels + i * shape_.head_dim, shape_.head_dim, columns, columns},
                    scratch->scores.data() + i, stride_);
     }
     return scratch->scores.data();
   } else {
     scratch->product.resize(std::max(scores_->scratch_bytes(), values_->scratch_bytes()) + 1);
     scores_->Run(q, keys.k.data(), nullptr, scratch->scores.data(), scratch->product.data());
-    scratch->weights.resize(rows_ * stride_ + nn::onednn::kSoftmaxPadding);
+    scratch->weights.resize(shape_.rows * stride_ + nn::onednn::kSoftmaxPadding);
     return scratch->weights.data();
   }
 }
 
 template <typename T>
 void HeadAttention<T>::AddValues(const T* weights, const float* factors, const Keys& keys,
-                                 std::int64_t first, std::int64_t count, Scratch* scratch,
-                                 T* output) const {
+                                 const KeyRange& range, Scratch* scratch, T* output) const {
   if constexpr (kFloat<T>) {
-    const std::int64_t width = RoundUpColumns(head_dim_);
-    if (first == 0) {
-      scratch->output.assign(rows_ * width, 0.0F);
+    const std::int64_t width = RoundUpColumns(shape_.head_dim);
+    if (range.first == 0) {
+      scratch->output.assign(shape_.rows * width, 0.0F);
     } else {
-      for (std::int64_t r = 0; r < rows_; ++r) {
+      for (std::int64_t r = 0; r < shape_.rows; ++r) {
         if (factors[r] == 1) continue;
         float* row = scratch->output.data() + r * width;
-        for (std::int64_t c = 0; c < head_dim_; ++c) row[c] *= factors[r];
+        for (std::int64_t c = 0; c < shape_.head_dim; ++c) row[c] *= factors[r];
       }
     }
-    AddSmallProduct(weights, stride_, 1, rows_, count,
-                    reinterpret_cast<const float*>(keys.v.data()) + first * width, width, width,
-                    scratch->output.data(), width);
+    const auto* values = reinterpret_cast<const float*>(keys.v.data()) + range.first * width;
+    AddSmallProduct({weights, shape_.rows, range.count, stride_},
+                    {values, range.count, width, width}, scratch->output.data(), width);
   } else {
     values_->Run(weights, keys.v.data(), nullptr, output, scratch->product.data());
   }
@@ -145,32 +141,34 @@ template <typename T>
 void HeadAttention<T>::Divide(const nn::onednn::SoftmaxState* states, Scratch* scratch,
                               T* output) const {
   const T* product = output;
-  std::int64_t stride = output_stride_;
+  std::int64_t stride = shape_.output_stride;
   if constexpr (kFloat<T>) {
     product = scratch->output.data();
-    stride = RoundUpColumns(head_dim_);
+    stride = RoundUpColumns(shape_.head_dim);
   }
-  for (std::int64_t r = 0; r < rows_; ++r) {
+  for (std::int64_t r = 0; r < shape_.rows; ++r) {
     const float factor = 1.0F / states[r].sum;
-    for (std::int64_t c = 0; c < head_dim_; ++c) {
+    for (std::int64_t c = 0; c < shape_.head_dim; ++c) {
       nn::onednn::Store(nn::onednn::ToFloat(product[r * stride + c]) * factor,
-                        &output[r * output_stride_ + c]);
+                        &output[r * shape_.output_stride + c]);
     }
   }
 }
 
 template <typename T>
-GridAttention<T>::GridAttention(std::int64_t side, std::int64_t head_dim, std::int64_t rows,
-                                std::int64_t input_stride, std::int64_t output_stride)
-    : side_(side),
-      head_dim_(head_dim),
-      input_stride_(input_stride),
-      bias_width_(kFloat<T> ? RoundUpColumns(2 * (2 * side - 1)) : 2 * (2 * side - 1)),
-      products_(rows, side * side, head_dim, input_stride, output_stride, /*unit=*/side),
-      bias_(Product<T>({.rows = rows,
-                        .inner = head_dim,
+GridAttention<T>::GridAttention(const GridAttentionShape& shape)
+    : shape_(shape),
+      bias_width_(kFloat<T> ? RoundUpColumns(2 * (2 * shape.side - 1)) : 2 * (2 * shape.side - 1)),
+      products_({.rows = shape.rows,
+                 .keys = shape.side * shape.side,
+                 .head_dim = shape.head_dim,
+                 .input_stride = shape.input_stride,
+                 .output_stride = shape.output_stride,
+                 .unit = shape.side}),
+      bias_(Product<T>({.rows = shape.rows,
+                        .inner = shape.head_dim,
                         .columns = bias_width_,
-                        .input_stride = input_stride,
+                        .input_stride = shape.input_stride,
                         .output_stride = bias_width_,
                         .type = kPrecisionOf<T>})) {}
 
@@ -179,25 +177,26 @@ std::vector<std::byte> GridAttention<T>::PackTables(const float* rel_pos_h,
                                                     const float* rel_pos_w) const {
   // Upstream reads entry query - key + side - 1. Reversed, the entries of one query are consecutive
   // and rise with the key: entry key - query + side - 1.
-  const std::int64_t count = 2 * side_ - 1;
+  const std::int64_t count = 2 * shape_.side - 1;
   const auto entry = [&](std::int64_t i, std::int64_t c) {
     const float* table = i < count ? rel_pos_h : rel_pos_w;
-    return table[(count - 1 - i % count) * head_dim_ + c];
+    return table[(count - 1 - i % count) * shape_.head_dim + c];
   };
   if constexpr (kFloat<T>) {  // [head_dim, bias_width_]
-    std::vector<std::byte> packed(sizeof(float) * head_dim_ * bias_width_);
+    std::vector<std::byte> packed(sizeof(float) * shape_.head_dim * bias_width_);
     auto* out = reinterpret_cast<float*>(packed.data());
-    for (std::int64_t c = 0; c < head_dim_; ++c) {
+    for (std::int64_t c = 0; c < shape_.head_dim; ++c) {
       for (std::int64_t i = 0; i < 2 * count; ++i) out[c * bias_width_ + i] = entry(i, c);
     }
     return packed;
   } else {
     std::vector<T> reversed;  // [2 * count, head_dim]
     for (std::int64_t i = 0; i < 2 * count; ++i) {
-      for (std::int64_t c = 0; c < head_dim_; ++c) reversed.push_back(FromFloat<T>(entry(i, c)));
+      for (std::int64_t c = 0; c < shape_.head_dim; ++c)
+        reversed.push_back(FromFloat<T>(entry(i, c)));
     }
     std::vector<std::byte> packed(bias_->packed_bytes());
-    bias_->Pack(reversed.data(), 1, head_dim_, packed.data());
+    bias_->Pack(reversed.data(), 1, shape_.head_dim, packed.data());
     return packed;
   }
 }
@@ -205,26 +204,33 @@ std::vector<std::byte> GridAttention<T>::PackTables(const float* rel_pos_h,
 template <typename T>
 void GridAttention<T>::Attend(const T* q, std::int64_t first, const Keys& keys,
                               const std::byte* tables, Scratch* scratch, T* output) const {
-  const std::int64_t table = 2 * side_ - 1;
+  const std::int64_t side = shape_.side, table = 2 * side - 1;
   scratch->bias.resize(rows() * bias_width_ + nn::onednn::kSoftmaxPadding);
   if constexpr (kFloat<T>) {
-    SmallProduct(q, input_stride_, rows(), head_dim_, reinterpret_cast<const float*>(tables),
-                 bias_width_, bias_width_, scratch->bias.data(), bias_width_);
+    SmallProduct(
+        {q, shape_.rows, shape_.head_dim, shape_.input_stride},
+        {reinterpret_cast<const float*>(tables), shape_.head_dim, bias_width_, bias_width_},
+        scratch->bias.data(), bias_width_);
   } else {
     scratch->product.resize(bias_->scratch_bytes() + 1);
     bias_->Run(q, tables, nullptr, scratch->bias.data(), scratch->product.data());
   }
 
-  const float scale = 1.0F / std::sqrt(static_cast<float>(head_dim_));
+  const float scale = 1.0F / std::sqrt(static_cast<float>(shape_.head_dim));
+  using KeyRange = typename HeadAttention<T>::KeyRange;
   products_.Attend(q, keys, &scratch->products, output,
-                   [&](std::int64_t r, std::int64_t key, std::int64_t count, float* scores,
+                   [&](std::int64_t r, const KeyRange& range, float* scores,
                        nn::onednn::SoftmaxState* state, T* weights) {
-                     const std::int64_t y = (first + r) / side_, x = (first + r) % side_;
+                     const std::int64_t y = (first + r) / side, x = (first + r) % side;
                      const float* entries = scratch->bias.data() + r * bias_width_;
-                     return nn::onednn::SoftmaxRow(scores, count / side_, side_, scale,
-                                                   entries + (side_ - 1 - y) + key / side_,
-                                                   entries + table + (side_ - 1 - x), state,
-                                                   weights);
+                     const nn::onednn::GridScores part = {
+                         .scores = scores,
+                         .height = range.count / side,
+                         .width = side,
+                         .scale = scale,
+                         .bias_y = entries + (side - 1 - y) + range.first / side,
+                         .bias_x = entries + table + (side - 1 - x)};
+                     return nn::onednn::SoftmaxRow(part, state, weights);
                    });
 }
 

@@ -1,5 +1,5 @@
-// Attention on packed products, for all of the family's encoders: one head over one window (or the
-// whole grid), never all scores at once.
+// The attention of one head over one window, or over the whole grid, for all packed encoders. Scores
+// exist for a few hundred queries and keys at a time.
 #ifndef DUET_SEGMENTER_SERVICE_PACKED_ATTENTION_H_
 #define DUET_SEGMENTER_SERVICE_PACKED_ATTENTION_H_
 
@@ -16,86 +16,106 @@
 
 namespace segmenter {
 
-// Queries over a whole map at a time. In bf16 their scores of all keys fill half of a typical 1 MiB
-// L2 cache.
+// How many queries attend over a whole map at a time. In bf16 the float32 scores of 32 queries for
+// the 4096 keys of an official model take 512 KiB, half of a typical L2 cache of 1 MiB. In float32
+// the keys come 512 at a time, so 128 queries' scores take half of that.
 template <typename T>
 constexpr std::int64_t kGlobalRows = std::is_same_v<T, float> ? 128 : 32;
 
-// The two products of one head, `rows` queries at a time against the keys, with a softmax between
-// them that the caller gives. T: float or BFloat16Bits. Immutable; scratch belongs to the calling
-// thread.
+struct HeadAttentionShape {
+  std::int64_t rows = 0;  // queries at a time
+  std::int64_t keys = 0;
+  std::int64_t head_dim = 0;
+  std::int64_t input_stride = 0;   // elements from one token to the next in q, k and v
+  std::int64_t output_stride = 0;  // the same in the output
+  std::int64_t unit = 1;           // the softmax sees multiples of `unit` keys at a time, or all
+};
+
+// Attention of one head: `rows` queries at a time against all keys, with a softmax that the caller
+// gives. T: float or BFloat16Bits. Immutable; scratch belongs to the calling thread.
 //
-// bf16 is multiplied by oneDNN's primitives, all keys at once. In float32 the products are our own,
-// a few hundred keys at a time: keys, values and scores stay in the L2 cache, and the softmax goes
-// along (as in Dao et al., "FlashAttention", 2022).
+// In bf16 both products are oneDNN's primitives, over all keys at once. In float32 they are our own
+// (nn/onednn/small_product.h), over a few hundred keys at a time with a running softmax, so that
+// keys, values and scores stay in the L2 cache (as in Dao et al., "FlashAttention", 2022).
 template <typename T>
 class HeadAttention {
  public:
   static constexpr std::int64_t kMaxRows = 256;
-  // Strides: elements from one token to the next in q, k, v and in the output. Softmax sees
-  // multiples of `unit` keys at a time, or all. REQUIRES: rows <= kMaxRows.
-  HeadAttention(std::int64_t rows, std::int64_t keys, std::int64_t head_dim,
-                std::int64_t input_stride, std::int64_t output_stride, std::int64_t unit = 1);
+  // REQUIRES: shape.rows <= kMaxRows.
+  explicit HeadAttention(const HeadAttentionShape& shape);
 
+  // Keys and values as the products want them.
   struct Keys {
     std::vector<std::byte> k, v;
   };
+  // Packs [keys, head_dim] each, rows input_stride apart.
   void PackKeys(const T* k, const T* v, Keys* keys) const;
+
+  // Keys [first, first + count).
+  struct KeyRange {
+    std::int64_t first, count;
+  };
 
   struct Scratch {
     std::vector<float> scores;
-    std::vector<T> weights;
+    std::vector<T> weights;          // bf16
     std::vector<std::byte> product;  // bf16
     std::vector<float> output;       // float32
   };
-  // `softmax(row, first, count, scores, state, weights)` is nn::onednn::SoftmaxRow for a row and
-  // `count` keys; `scores` and `weights` may be the same memory. `q` and `output` point at the
-  // first row.
+  // Output rows: softmax(q · kᵀ) · v of `rows` queries. `q` and `output` point at the first query's.
+  //
+  // `softmax(row, range, scores, state, weights)` does what nn::onednn::SoftmaxRow does for query
+  // `row` and the keys in `range`, and returns the same factor; `scores` and `weights` may be the
+  // same memory.
   template <typename Softmax>
   void Attend(const T* q, const Keys& keys, Scratch* scratch, T* output,
               const Softmax& softmax) const {
     nn::onednn::SoftmaxState states[kMaxRows];
-    for (std::int64_t first = 0; first < keys_; first += block_) {
-      const std::int64_t count = std::min(block_, keys_ - first);
-      T* weights = Scores(q, keys, first, count, scratch);
+    for (std::int64_t first = 0; first < shape_.keys; first += block_) {
+      const KeyRange range = {first, std::min(block_, shape_.keys - first)};
+      T* weights = Scores(q, keys, range, scratch);
       float factors[kMaxRows];
-      for (std::int64_t r = 0; r < rows_; ++r) {
-        factors[r] = softmax(r, first, count, scratch->scores.data() + r * stride_, &states[r],
+      for (std::int64_t r = 0; r < shape_.rows; ++r) {
+        factors[r] = softmax(r, range, scratch->scores.data() + r * stride_, &states[r],
                              weights + r * stride_);
       }
-      AddValues(weights, factors, keys, first, count, scratch, output);
+      AddValues(weights, factors, keys, range, scratch, output);
     }
     Divide(states, scratch, output);
   }
 
-  std::int64_t rows() const { return rows_; }
-  std::int64_t keys() const { return keys_; }
+  std::int64_t rows() const { return shape_.rows; }
 
  private:
-  // q · kᵀ of some keys to scratch->scores; returns where the weights go.
-  T* Scores(const T* q, const Keys& keys, std::int64_t first, std::int64_t count,
-            Scratch* scratch) const;
-  // What is there times `factors`, plus weights · v; nothing is there at first == 0.
-  void AddValues(const T* weights, const float* factors, const Keys& keys, std::int64_t first,
-                 std::int64_t count, Scratch* scratch, T* output) const;
+  // scratch->scores = q · kᵀ for the keys in `range`; returns where the weights go.
+  T* Scores(const T* q, const Keys& keys, const KeyRange& range, Scratch* scratch) const;
+  // output = output · factors + weights · v; overwritten when range.first is 0. In float32 the
+  // output is scratch->output.
+  void AddValues(const T* weights, const float* factors, const Keys& keys, const KeyRange& range,
+                 Scratch* scratch, T* output) const;
+  // Divides each row by its state's sum.
   void Divide(const nn::onednn::SoftmaxState* states, Scratch* scratch, T* output) const;
 
-  const std::int64_t rows_, keys_, head_dim_, input_stride_, output_stride_;
+  const HeadAttentionShape shape_;
   const std::int64_t block_;   // keys at a time
   const std::int64_t stride_;  // from one row of scores to the next
   // bf16 only.
   const std::optional<nn::onednn::Matmul> scores_, values_;
 };
 
-// HeadAttention over a `side` × `side` grid of keys, with SAM's relative positions.
+struct GridAttentionShape {
+  std::int64_t side = 0;  // of the grid of keys
+  // As HeadAttentionShape's. `rows` divides side * side.
+  std::int64_t rows = 0, head_dim = 0, input_stride = 0, output_stride = 0;
+};
+
+// HeadAttention over a square grid of keys, with SAM's relative positions.
 template <typename T>
 class GridAttention {
  public:
   using Keys = typename HeadAttention<T>::Keys;
   static constexpr std::int64_t kMaxRows = HeadAttention<T>::kMaxRows;
-  // As HeadAttention's. REQUIRES: rows divides side * side.
-  GridAttention(std::int64_t side, std::int64_t head_dim, std::int64_t rows,
-                std::int64_t input_stride, std::int64_t output_stride);
+  explicit GridAttention(const GridAttentionShape& shape);
 
   // A block's tables rel_pos_h and rel_pos_w [2 * side - 1, head_dim], packed for Attend.
   std::vector<std::byte> PackTables(const float* rel_pos_h, const float* rel_pos_w) const;
@@ -107,15 +127,15 @@ class GridAttention {
     std::vector<float> bias;
     std::vector<std::byte> product;
   };
-  // Queries [first, first + rows) of the grid, in row-major order; `q` and `output` point at the
-  // first one.
+  // Queries [first, first + rows) of the grid, in row-major order; `q` and `output` point at query
+  // `first`. `tables`: PackTables'.
   void Attend(const T* q, std::int64_t first, const Keys& keys, const std::byte* tables,
               Scratch* scratch, T* output) const;
 
   std::int64_t rows() const { return products_.rows(); }
 
  private:
-  const std::int64_t side_, head_dim_, input_stride_;
+  const GridAttentionShape shape_;
   const std::int64_t bias_width_;  // both tables' entries, rounded up in float32
   const HeadAttention<T> products_;
   const std::optional<nn::onednn::Matmul> bias_;  // bf16 only

@@ -13,14 +13,22 @@
 #include "nn/onednn/matmul.h"
 #include "segmenter_service/packed/attention.h"
 #include "segmenter_service/packed/packed_layers.h"
+#include "segmenter_service/packed/packed_mlp_block.h"
 
 namespace segmenter {
 namespace {
 
-using nn::onednn::BFloat16Bits;
 using nn::onednn::Epilogue;
 using nn::onednn::PackedLinear;
-using nn::onednn::Precision;
+
+// Tokens that pass through the MLP together: few enough that the hidden layer stays in the cache,
+// and that what they take is a piece between two pauses.
+template <typename T>
+constexpr std::int64_t kMlpRows = std::is_same_v<T, float> ? 256 : 512;
+// The same for the narrower layers around the attention.
+constexpr std::int64_t kLinearRows = 1024;
+// Pieces that a head's queries of a global block make.
+constexpr std::int64_t kGlobalPieces = 2;
 
 }  // namespace
 
@@ -33,15 +41,6 @@ class PackedBlocks::Impl {
 
 namespace {
 
-// Tokens that pass through the MLP together: few enough that the hidden layer stays in the cache,
-// and that what they take is a piece between two pauses.
-template <typename T>
-constexpr std::int64_t kMlpRows = std::is_same_v<T, float> ? 256 : 512;
-// The same for the narrower layers around the attention.
-constexpr std::int64_t kLinearRows = 1024;
-// Pieces that a head's queries of a global block make.
-constexpr std::int64_t kGlobalPieces = 2;
-
 template <typename T>
 class TypedBlocks final : public PackedBlocks::Impl {
  public:
@@ -51,31 +50,30 @@ class TypedBlocks final : public PackedBlocks::Impl {
         dim_(config.embed_dim),
         heads_(config.num_heads),
         head_dim_(dim_ / heads_),
-        mlp_rows_(DivisorUpTo(tokens_, kMlpRows<T>)),
         linear_rows_(DivisorUpTo(tokens_, kLinearRows)),
         normed_(tokens_ * dim_),
         qkv_(tokens_ * 3 * dim_),
-        attended_(tokens_ * dim_),
-        hidden_(mlp_rows_ * config.mlp_dim) {
+        attended_(tokens_ * dim_) {
+    const std::int64_t mlp_rows = DivisorUpTo(tokens_, kMlpRows<T>);
     for (std::int64_t i = 0; i < encoder.step_count(); ++i) {
       auto& block = *encoder.blocks->ptr(i)->as<ImageBlockImpl>();
       const std::int64_t window = config.window_sizes[i];
-      const GridAttention<T>& attention = AttentionOf(window);
-      Block packed{.window = window, .norm1 = RowNorm(block.norm1), .norm2 = RowNorm(block.norm2)};
-      const auto linear = [&](const nn::Linear& layer, std::int64_t rows, Precision output,
-                              Epilogue epilogue) {
-        return MakeLinear<T>(layer, rows, output, epilogue, threads);
-      };
-      packed.qkv = linear(block.attn->qkv, linear_rows_, kPrecisionOf<T>, Epilogue::kNone);
-      packed.proj =
-          linear(block.attn->proj, linear_rows_, Precision::kFloat32, Epilogue::kAddToOutput);
-      packed.lin1 = linear(block.mlp->lin1, mlp_rows_, kPrecisionOf<T>, Epilogue::kGelu);
-      packed.lin2 = linear(block.mlp->lin2, mlp_rows_, Precision::kFloat32, Epilogue::kAddToOutput);
-      packed.tables = attention.PackTables(ToVector(block.attn->rel_pos_h).data(),
-                                           ToVector(block.attn->rel_pos_w).data());
-      packed.qkv_bias = FromFloats<T>(block.attn->qkv->bias);
-      blocks_.push_back(std::move(packed));
+      blocks_.push_back(
+          {.window = window,
+           .norm1 = RowNorm(block.norm1),
+           .qkv = MakeLinear<T>(
+               block.attn->qkv,
+               {.rows = linear_rows_, .output_type = kPrecisionOf<T>, .threads = threads}),
+           .proj = MakeLinear<T>(
+               block.attn->proj,
+               {.rows = linear_rows_, .epilogue = Epilogue::kAddToOutput, .threads = threads}),
+           .mlp = std::make_unique<const PackedMlpBlock<T>>(block.norm2, block.mlp->lin1,
+                                                            block.mlp->lin2, mlp_rows, threads),
+           .tables = AttentionOf(window).PackTables(ToVector(block.attn->rel_pos_h).data(),
+                                                    ToVector(block.attn->rel_pos_w).data()),
+           .qkv_bias = FromFloats<T>(block.attn->qkv->bias)});
     }
+    hidden_.resize(mlp_rows * config.mlp_dim);
   }
 
   void Run(std::int64_t index, float* tokens, const Pause& may_pause) override {
@@ -96,20 +94,14 @@ class TypedBlocks final : public PackedBlocks::Impl {
     for (std::int64_t row = 0; row < tokens_; row += linear_rows_) {
       block.proj->Run(attended_.data() + row * dim_, tokens + row * dim_);
     }
-    for (std::int64_t row = 0; row < tokens_; row += mlp_rows_) {
-      pause();
-      float* part = tokens + row * dim_;
-      block.norm2.Run(part, mlp_rows_, normed_.data());
-      block.lin1->Run(normed_.data(), hidden_.data());
-      block.lin2->Run(hidden_.data(), part);
-    }
+    block.mlp->Run(tokens, tokens_, normed_.data(), hidden_.data(), may_pause);
   }
 
   std::size_t weight_bytes() const override {
     std::size_t sum = 0;
     for (const Block& b : blocks_) {
-      sum += b.qkv->weight_bytes() + b.proj->weight_bytes() + b.lin1->weight_bytes() +
-             b.lin2->weight_bytes() + b.tables.size();
+      sum +=
+          b.qkv->weight_bytes() + b.proj->weight_bytes() + b.mlp->weight_bytes() + b.tables.size();
     }
     return sum;
   }
@@ -117,23 +109,29 @@ class TypedBlocks final : public PackedBlocks::Impl {
  private:
   struct Block {
     std::int64_t window;
-    RowNorm norm1, norm2;
-    std::unique_ptr<PackedLinear> qkv, proj, lin1, lin2;
-    std::vector<std::byte> tables;
-    std::vector<T> qkv_bias;  // what a pad token's query, key and value are
+    RowNorm norm1;
+    std::unique_ptr<PackedLinear> qkv, proj;
+    std::unique_ptr<const PackedMlpBlock<T>> mlp;
+    std::vector<std::byte> tables;  // GridAttention::PackTables'
+    std::vector<T> qkv_bias;        // what a pad token's query, key and value are
   };
 
-  // One set of products for each size of window (0: the whole grid).
+  // The products for windows of side `window` (0: the whole grid), made at the first call.
   const GridAttention<T>& AttentionOf(std::int64_t window) {
     if (const auto found = attention_.find(window); found != attention_.end()) return found->second;
-    if (window == 0) {
-      return attention_
-          .try_emplace(0, grid_, head_dim_, DivisorUpTo(tokens_, kGlobalRows<T>), 3 * dim_, dim_)
-          .first->second;
-    }
-    const std::int64_t rows = DivisorUpTo(window * window, GridAttention<T>::kMaxRows);
-    return attention_.try_emplace(window, window, head_dim_, rows, head_dim_, head_dim_)
-        .first->second;
+    const GridAttentionShape shape =
+        window == 0
+            ? GridAttentionShape{.side = grid_,
+                                 .rows = DivisorUpTo(tokens_, kGlobalRows<T>),
+                                 .head_dim = head_dim_,
+                                 .input_stride = 3 * dim_,
+                                 .output_stride = dim_}
+            : GridAttentionShape{.side = window,
+                                 .rows = DivisorUpTo(window * window, GridAttention<T>::kMaxRows),
+                                 .head_dim = head_dim_,
+                                 .input_stride = head_dim_,
+                                 .output_stride = head_dim_};
+    return attention_.try_emplace(window, shape).first->second;
   }
 
   void AttendGlobally(const Block& block, const Pause& pause) {
@@ -169,7 +167,7 @@ class TypedBlocks final : public PackedBlocks::Impl {
     }
   }
 
-  // The windows of one row.
+  // Attends in the `across` windows of row `row` of windows.
   void AttendInRow(const Block& block, std::int64_t row, std::int64_t across) {
     const GridAttention<T>& attention = AttentionOf(block.window);
     const std::int64_t side = block.window, top = row * side;
@@ -218,7 +216,7 @@ class TypedBlocks final : public PackedBlocks::Impl {
     }
   }
 
-  const std::int64_t grid_, tokens_, dim_, heads_, head_dim_, mlp_rows_, linear_rows_;
+  const std::int64_t grid_, tokens_, dim_, heads_, head_dim_, linear_rows_;
   std::vector<T> normed_, qkv_, attended_, hidden_;
   std::map<std::int64_t, GridAttention<T>> attention_;  // by window
   std::vector<Block> blocks_;
@@ -229,12 +227,11 @@ class TypedBlocks final : public PackedBlocks::Impl {
 }  // namespace
 
 PackedBlocks::PackedBlocks(ImageEncoderViTImpl& encoder, const ImageEncoderConfig& config,
-                           Precision precision, int threads) {
-  if (precision == Precision::kFloat32) {
-    impl_ = std::make_unique<TypedBlocks<float>>(encoder, config, threads);
-  } else {
-    impl_ = std::make_unique<TypedBlocks<BFloat16Bits>>(encoder, config, threads);
-  }
+                           nn::onednn::Precision precision, int threads) {
+  impl_ = nn::onednn::VisitType(precision,
+                                [&]<typename T>(std::type_identity<T>) -> std::unique_ptr<Impl> {
+                                  return std::make_unique<TypedBlocks<T>>(encoder, config, threads);
+                                });
 }
 
 PackedBlocks::~PackedBlocks() = default;

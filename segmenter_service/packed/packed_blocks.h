@@ -12,7 +12,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "nn/onednn/program.h"
+#include "nn/onednn/precision.h"
 #include "segmenter_service/modeling/encoder_steps.h"
 #include "segmenter_service/modeling/image_encoder.h"
 #include "segmenter_service/modeling/sam_config.h"

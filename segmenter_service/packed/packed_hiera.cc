@@ -4,21 +4,21 @@
 
 #include <algorithm>
 #include <memory>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "segmenter_service/packed/packed_layers.h"
+#include "segmenter_service/packed/packed_mlp_block.h"
 #include "segmenter_service/packed/window_attention.h"
 
 namespace segmenter {
 namespace {
 
-using nn::onednn::BFloat16Bits;
 using nn::onednn::Epilogue;
 using nn::onednn::PackedLinear;
-using nn::onednn::Precision;
 
-// MultiScaleBlock.
+// MultiScaleBlock (modeling/hieradet.h).
 template <typename T>
 class HieraBlock {
  public:
@@ -26,29 +26,27 @@ class HieraBlock {
       : shape_(shape),
         in_tokens_(shape.grid * shape.grid),
         tokens_(shape.pool ? in_tokens_ / 4 : in_tokens_),
-        mlp_rows_(DivisorUpTo(tokens_, kTokensPerThread * threads)),
         norm1_(block.norm1),
-        norm2_(block.norm2),
         attention_({.grid = shape.grid,
                     .window = shape.window,
                     .heads = shape.num_heads,
                     .head_dim = shape.dim_out / shape.num_heads,
                     .pool = shape.pool},
                    FromFloats<T>(block.attn->qkv->bias), {}),
-        qkv_(MakeLinear<T>(block.attn->qkv, in_tokens_, kPrecisionOf<T>, Epilogue::kNone, threads)),
-        proj_(MakeLinear<T>(block.attn->proj, tokens_, Precision::kFloat32, Epilogue::kAddToOutput,
-                            threads)),
-        lin1_(MakeLinear<T>(block.mlp->lin1, mlp_rows_, kPrecisionOf<T>, Epilogue::kGelu, threads)),
-        lin2_(MakeLinear<T>(block.mlp->lin2, mlp_rows_, Precision::kFloat32, Epilogue::kAddToOutput,
-                            threads)),
-        hidden_width_(block.mlp->lin1->weight.size(0)) {
+        qkv_(MakeLinear<T>(
+            block.attn->qkv,
+            {.rows = in_tokens_, .output_type = kPrecisionOf<T>, .threads = threads})),
+        proj_(MakeLinear<T>(
+            block.attn->proj,
+            {.rows = tokens_, .epilogue = Epilogue::kAddToOutput, .threads = threads})),
+        mlp_(block.norm2, block.mlp->lin1, block.mlp->lin2,
+             DivisorUpTo(tokens_, kTokensPerThread * threads), threads) {
     if (shape.pool) {
-      shortcut_ =
-          MakeLinear<T>(block.proj, in_tokens_, Precision::kFloat32, Epilogue::kNone, threads);
+      shortcut_ = MakeLinear<T>(block.proj, {.rows = in_tokens_, .threads = threads});
     }
   }
 
-  at::Tensor Run(const at::Tensor& tokens, const Pause& pause) const {
+  at::Tensor Run(const at::Tensor& tokens, const Pause& pause) {
     const std::int64_t dim = shape_.dim_out, side = shape_.pool ? shape_.grid / 2 : shape_.grid;
     const auto normed =
         std::make_unique_for_overwrite<T[]>(std::max(in_tokens_ * shape_.dim_in, tokens_ * dim));
@@ -70,25 +68,19 @@ class HieraBlock {
     if (pause) pause();
     float* x = out.data_ptr<float>();
     proj_->Run(normed.get(), x);
-    const auto hidden = std::make_unique_for_overwrite<T[]>(mlp_rows_ * hidden_width_);
-    for (std::int64_t first = 0; first < tokens_; first += mlp_rows_) {
-      if (pause) pause();
-      float* part = x + first * dim;
-      norm2_.Run(part, mlp_rows_, normed.get());
-      lin1_->Run(normed.get(), hidden.get());
-      lin2_->Run(hidden.get(), part);
-    }
+    const auto hidden = std::make_unique_for_overwrite<T[]>(mlp_.hidden_size());
+    mlp_.Run(x, tokens_, normed.get(), hidden.get(), pause);
     return out.view({1, side, side, dim});
   }
 
  private:
   const HieraConfig::Block shape_;
-  const std::int64_t in_tokens_, tokens_, mlp_rows_;
-  const RowNorm norm1_, norm2_;
-  mutable WindowAttention<T> attention_;
-  const std::unique_ptr<PackedLinear> qkv_, proj_, lin1_, lin2_;
-  std::unique_ptr<PackedLinear> shortcut_;
-  const std::int64_t hidden_width_;
+  const std::int64_t in_tokens_, tokens_;
+  const RowNorm norm1_;
+  WindowAttention<T> attention_;
+  const std::unique_ptr<PackedLinear> qkv_, proj_;
+  const PackedMlpBlock<T> mlp_;
+  std::unique_ptr<PackedLinear> shortcut_;  // where the width changes; else null
 };
 
 template <typename T>
@@ -122,11 +114,11 @@ class PackedHiera final : public EncoderSteps {
 
 }  // namespace
 
-std::shared_ptr<EncoderSteps> PackHiera(Sam2 model, Precision precision, int threads) {
-  if (precision == Precision::kFloat32) {
-    return std::make_shared<PackedHiera<float>>(std::move(model), threads);
-  }
-  return std::make_shared<PackedHiera<BFloat16Bits>>(std::move(model), threads);
+std::shared_ptr<EncoderSteps> PackHiera(Sam2 model, nn::onednn::Precision precision, int threads) {
+  return nn::onednn::VisitType(
+      precision, [&]<typename T>(std::type_identity<T>) -> std::shared_ptr<EncoderSteps> {
+        return std::make_shared<PackedHiera<T>>(std::move(model), threads);
+      });
 }
 
 }  // namespace segmenter

@@ -5,7 +5,7 @@
 
 #include <memory>
 
-#include "nn/onednn/program.h"
+#include "nn/onednn/precision.h"
 #include "segmenter_service/modeling/encoder_steps.h"
 #include "segmenter_service/modeling/sam2.h"
 

@@ -1,5 +1,5 @@
-// What the packed encoders share: layer norms over rows of tokens, and the numbers of parts that
-// work is cut into.
+// What the packed modules share: conversions, linear layers, layer norms over rows of tokens, and how
+// many tokens are worked on at a time.
 #ifndef DUET_SEGMENTER_SERVICE_PACKED_PACKED_LAYERS_H_
 #define DUET_SEGMENTER_SERVICE_PACKED_PACKED_LAYERS_H_
 
@@ -13,6 +13,7 @@
 #include "nn/layers.h"
 #include "nn/onednn/bfloat16.h"
 #include "nn/onednn/matmul.h"
+#include "nn/onednn/precision.h"
 #include "nn/onednn/rowwise.h"
 #include "segmenter_service/modeling/layers.h"
 
@@ -37,24 +38,20 @@ std::vector<T> FromFloats(const at::Tensor& tensor) {
   return out;
 }
 
-template <typename T>
-constexpr nn::onednn::Precision kPrecisionOf =
-    std::is_same_v<T, float> ? nn::onednn::Precision::kFloat32 : nn::onednn::Precision::kBFloat16;
+using nn::onednn::kPrecisionOf;
 
-// A linear layer whose factors are of type T; see PackedLinear.
+// A linear layer whose input and weights are of type T; see PackedLinear. options.type is set here.
 template <typename T>
 std::unique_ptr<nn::onednn::PackedLinear> MakeLinear(const at::Tensor& weight,
-                                                     const at::Tensor& bias, std::int64_t rows,
-                                                     nn::onednn::Precision output,
-                                                     nn::onednn::Epilogue epilogue, int threads) {
-  return std::make_unique<nn::onednn::PackedLinear>(weight, bias, rows, kPrecisionOf<T>, output,
-                                                    epilogue, threads);
+                                                     const at::Tensor& bias,
+                                                     nn::onednn::LinearOptions options) {
+  options.type = kPrecisionOf<T>;
+  return std::make_unique<nn::onednn::PackedLinear>(weight, bias, options);
 }
 template <typename T>
-std::unique_ptr<nn::onednn::PackedLinear> MakeLinear(const nn::Linear& layer, std::int64_t rows,
-                                                     nn::onednn::Precision output,
-                                                     nn::onednn::Epilogue epilogue, int threads) {
-  return MakeLinear<T>(layer->weight, layer->bias, rows, output, epilogue, threads);
+std::unique_ptr<nn::onednn::PackedLinear> MakeLinear(const nn::Linear& layer,
+                                                     const nn::onednn::LinearOptions& options) {
+  return MakeLinear<T>(layer->weight, layer->bias, options);
 }
 
 // Float32 tokens as a product wants them; `scratch` is for what has to be converted.

@@ -12,7 +12,6 @@
 namespace segmenter {
 
 using nn::onednn::BFloat16Bits;
-using nn::onednn::Epilogue;
 using nn::onednn::PackedLinear;
 using nn::onednn::Precision;
 
@@ -22,8 +21,8 @@ class PackedNeck::Impl {
       : tokens_(grid * grid),
         channels_(neck->conv1->options.out_channels),
         precision_(precision),
-        conv1_(neck->conv1->weight.flatten(1), {}, tokens_, precision, Precision::kFloat32,
-               Epilogue::kNone, threads),
+        conv1_(neck->conv1->weight.flatten(1), {},
+               {.rows = tokens_, .type = precision, .threads = threads}),
         norm1_(NormOf(neck->norm1)),
         norm2_(NormOf(neck->norm2)),
         conv2_(neck->conv2->weight, {}, grid, threads),

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "nn/onednn/program.h"
+#include "nn/onednn/precision.h"
 #include "segmenter_service/modeling/image_encoder.h"
 
 namespace segmenter {

@@ -15,17 +15,16 @@
 #include "nn/onednn/graph.h"
 #include "nn/onednn/matmul.h"
 #include "segmenter_service/packed/packed_layers.h"
+#include "segmenter_service/packed/packed_mlp_block.h"
 #include "segmenter_service/packed/packed_neck.h"
 #include "segmenter_service/packed/window_attention.h"
 
 namespace segmenter {
 namespace {
 
-using nn::onednn::BFloat16Bits;
 using nn::onednn::Depthwise3x3;
 using nn::onednn::Epilogue;
 using nn::onednn::PackedLinear;
-using nn::onednn::Precision;
 
 nn::FoldedConv Fold(const ConvNorm& module) { return nn::FoldBatchNorm(*module->c, *module->bn); }
 
@@ -81,15 +80,19 @@ class ConvTriple {
         filtered_(strip_ * width_ * hidden_) {
     const nn::FoldedConv wide = Fold(conv1), narrow = Fold(conv3);
     const auto widen = [&](std::int64_t rows) {
-      return MakeLinear<T>(wide.weight.flatten(1), wide.bias, rows * width_, kPrecisionOf<T>,
-                           Epilogue::kGelu, shape.threads);
+      return MakeLinear<T>(wide.weight.flatten(1), wide.bias,
+                           {.rows = rows * width_,
+                            .output_type = kPrecisionOf<T>,
+                            .epilogue = Epilogue::kGelu,
+                            .threads = shape.threads});
     };
     first_ = widen(1);
     widen_ = widen(strip_);
     const std::int64_t stride = depthwise_.stride();
     narrow_ = MakeLinear<T>(narrow.weight.flatten(1), narrow.bias,
-                            strip_ / stride * (width_ / stride), Precision::kFloat32,
-                            residual ? Epilogue::kAddToOutput : Epilogue::kNone, shape.threads);
+                            {.rows = strip_ / stride * (width_ / stride),
+                             .epilogue = residual ? Epilogue::kAddToOutput : Epilogue::kNone,
+                             .threads = shape.threads});
   }
 
   at::Tensor Run(const at::Tensor& tokens, const Pause& pause) {
@@ -139,7 +142,7 @@ class ConvTriple {
   std::vector<T> rows_, filtered_, converted_;
 };
 
-// TinyViTBlock.
+// TinyViTBlock (modeling/tiny_vit_sam.h).
 template <typename T>
 class AttentionBlock {
  public:
@@ -148,7 +151,6 @@ class AttentionBlock {
         height_(shape.height),
         width_(shape.width),
         dim_(layer.dim),
-        mlp_rows_(DivisorUpTo(height_ * width_, kTokensPerThread * shape.threads)),
         attention_({.grid = height_,
                     .window = layer.window,
                     .heads = layer.num_heads,
@@ -156,22 +158,19 @@ class AttentionBlock {
                     .order = WindowAttentionShape::Order::kByHead},
                    PadToken(*block->attn), ToVector(block->attn->BiasTable())),
         norm1_(block->attn->norm),
-        norm2_(block->mlp->norm),
         local_conv_(Fold(block->local_conv).weight, Fold(block->local_conv).bias, /*stride=*/1,
                     /*gelu=*/false),
+        qkv_layer_(MakeLinear<T>(
+            block->attn->qkv,
+            {.rows = height_ * width_, .output_type = kPrecisionOf<T>, .threads = shape.threads})),
+        proj_(MakeLinear<T>(block->attn->proj, {.rows = height_ * width_,
+                                                .epilogue = Epilogue::kAddToOutput,
+                                                .threads = shape.threads})),
+        mlp_(block->mlp->norm, block->mlp->fc1, block->mlp->fc2,
+             DivisorUpTo(height_ * width_, kTokensPerThread * shape.threads), shape.threads),
         normed_(height_ * width_ * dim_),
         qkv_(height_ * width_ * 3 * dim_),
-        hidden_(mlp_rows_ * layer.hidden) {
-    const auto linear = [&](const nn::Linear& module, std::int64_t rows, Precision output,
-                            Epilogue epilogue) {
-      return MakeLinear<T>(module, rows, output, epilogue, shape.threads);
-    };
-    const std::int64_t tokens = height_ * width_;
-    qkv_layer_ = linear(block->attn->qkv, tokens, kPrecisionOf<T>, Epilogue::kNone);
-    proj_ = linear(block->attn->proj, tokens, Precision::kFloat32, Epilogue::kAddToOutput);
-    fc1_ = linear(block->mlp->fc1, mlp_rows_, kPrecisionOf<T>, Epilogue::kGelu);
-    fc2_ = linear(block->mlp->fc2, mlp_rows_, Precision::kFloat32, Epilogue::kAddToOutput);
-  }
+        hidden_(mlp_.hidden_size()) {}
 
   at::Tensor Run(const at::Tensor& tokens, const Pause& pause) {
     const std::int64_t count = height_ * width_, row = width_ * dim_;
@@ -190,13 +189,7 @@ class AttentionBlock {
       local_conv_.Row<float>(r > 0 ? x + (r - 1) * row : nullptr, x + r * row,
                              r + 1 < height_ ? x + (r + 1) * row : nullptr, width_, y + r * row);
     }
-    for (std::int64_t first = 0; first < count; first += mlp_rows_) {
-      if (pause) pause();
-      float* part = y + first * dim_;
-      norm2_.Run(part, mlp_rows_, normed_.data());
-      fc1_->Run(normed_.data(), hidden_.data());
-      fc2_->Run(hidden_.data(), part);
-    }
+    mlp_.Run(y, count, normed_.data(), hidden_.data(), pause);
     return result;
   }
 
@@ -208,11 +201,12 @@ class AttentionBlock {
   }
 
   const std::shared_ptr<Maps> maps_;
-  const std::int64_t height_, width_, dim_, mlp_rows_;
+  const std::int64_t height_, width_, dim_;
   WindowAttention<T> attention_;
-  const RowNorm norm1_, norm2_;
+  const RowNorm norm1_;
   const Depthwise3x3 local_conv_;
-  std::unique_ptr<PackedLinear> qkv_layer_, proj_, fc1_, fc2_;
+  const std::unique_ptr<PackedLinear> qkv_layer_, proj_;
+  const PackedMlpBlock<T> mlp_;
   std::vector<T> normed_, qkv_, hidden_;
 };
 
@@ -298,16 +292,16 @@ class PackedTinyViT final : public EncoderSteps {
 
 absl::StatusOr<std::shared_ptr<EncoderSteps>> PackTinyViT(TinyViT encoder,
                                                           const TinyViTConfig& config,
-                                                          Precision precision, int threads) {
+                                                          nn::onednn::Precision precision,
+                                                          int threads) {
   auto patches = CompilePatches(encoder->patch_embed, static_cast<int>(config.image_size),
                                 {.precision = precision});
   if (!patches.ok()) return patches.status();
-  if (precision == Precision::kFloat32) {
-    return std::make_shared<PackedTinyViT<float>>(std::move(encoder), config, threads,
+  return nn::onednn::VisitType(
+      precision, [&]<typename T>(std::type_identity<T>) -> std::shared_ptr<EncoderSteps> {
+        return std::make_shared<PackedTinyViT<T>>(std::move(encoder), config, threads,
                                                   *std::move(patches));
-  }
-  return std::make_shared<PackedTinyViT<BFloat16Bits>>(std::move(encoder), config, threads,
-                                                       *std::move(patches));
+      });
 }
 
 }  // namespace segmenter

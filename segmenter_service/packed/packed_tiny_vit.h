@@ -8,7 +8,7 @@
 
 #include <memory>
 
-#include "nn/onednn/program.h"
+#include "nn/onednn/precision.h"
 #include "segmenter_service/modeling/encoder_steps.h"
 #include "segmenter_service/modeling/tiny_vit_config.h"
 #include "segmenter_service/modeling/tiny_vit_sam.h"

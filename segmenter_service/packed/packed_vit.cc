@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -14,10 +15,8 @@
 namespace segmenter {
 namespace {
 
-using nn::onednn::BFloat16Bits;
 using nn::onednn::Epilogue;
 using nn::onednn::PackedLinear;
-using nn::onednn::Precision;
 
 // PatchEmbed and the positions: patches don't overlap, so the convolution is a product. A few rows
 // of patches at a time.
@@ -32,8 +31,9 @@ class PackedPatches {
         rows_(DivisorUpTo(grid_, std::max<std::int64_t>(1, kTokens / grid_))),
         positions_(positions.detach().clone()),
         gathered_(rows_ * grid_ * inner_),
-        proj_(MakeLinear<T>(patches->proj->weight.flatten(1), patches->proj->bias, rows_ * grid_,
-                            Precision::kFloat32, Epilogue::kAddToOutput, threads)) {}
+        proj_(MakeLinear<T>(
+            patches->proj->weight.flatten(1), patches->proj->bias,
+            {.rows = rows_ * grid_, .epilogue = Epilogue::kAddToOutput, .threads = threads})) {}
 
   // [1, 3, S, S] to [1, grid, grid, C].
   at::Tensor Run(const at::Tensor& picture) {
@@ -101,11 +101,11 @@ class PackedViT final : public EncoderSteps {
 }  // namespace
 
 std::shared_ptr<EncoderSteps> PackViT(ImageEncoderViT encoder, const ImageEncoderConfig& config,
-                                      Precision precision, int threads) {
-  if (precision == Precision::kFloat32) {
-    return std::make_shared<PackedViT<float>>(std::move(encoder), config, threads);
-  }
-  return std::make_shared<PackedViT<BFloat16Bits>>(std::move(encoder), config, threads);
+                                      nn::onednn::Precision precision, int threads) {
+  return nn::onednn::VisitType(
+      precision, [&]<typename T>(std::type_identity<T>) -> std::shared_ptr<EncoderSteps> {
+        return std::make_shared<PackedViT<T>>(std::move(encoder), config, threads);
+      });
 }
 
 }  // namespace segmenter

@@ -21,8 +21,11 @@ template <typename T>
 std::optional<HeadAttention<T>> GlobalProducts(const WindowAttentionShape& s) {
   if (s.window != 0) return std::nullopt;
   const std::int64_t tokens = s.grid * s.grid, width = s.heads * s.head_dim;
-  return std::optional<HeadAttention<T>>(std::in_place, DivisorUpTo(tokens, kGlobalRows<T>), tokens,
-                                         s.head_dim, 3 * width, width);
+  return HeadAttention<T>({.rows = DivisorUpTo(tokens, kGlobalRows<T>),
+                           .keys = tokens,
+                           .head_dim = s.head_dim,
+                           .input_stride = 3 * width,
+                           .output_stride = width});
 }
 
 }  // namespace
@@ -77,19 +80,22 @@ void WindowAttention<T>::RunInWindows(const T* qkv, T* output) {
         if (shape_.pool) Pool(side, q.data());
         for (std::int64_t first = 0; first < queries; first += kWindowRows) {
           const std::int64_t rows = std::min(kWindowRows, queries - first);
-          nn::onednn::SmallProduct(q.data() + first * d, d, rows, d, k.data(), score_width,
-                                   score_width, scores.data(), score_width);
+          nn::onednn::SmallProduct({q.data() + first * d, rows, d, d},
+                                   {k.data(), d, score_width, score_width}, scores.data(),
+                                   score_width);
           float sums[kWindowRows];
           for (std::int64_t r = 0; r < rows; ++r) {
             const float* bias =
                 biases_.empty() ? nullptr : biases_.data() + (h * queries + first + r) * keys;
             float* weights = scores.data() + r * score_width;
             nn::onednn::SoftmaxState state;
-            nn::onednn::SoftmaxRow(weights, keys, scale, bias, &state, weights);
+            nn::onednn::SoftmaxRow(nn::onednn::RowScores{weights, keys, scale, bias}, &state,
+                                   weights);
             sums[r] = state.sum;
           }
-          nn::onednn::SmallProduct(scores.data(), score_width, rows, keys, v.data(), value_width,
-                                   value_width, out.data(), value_width);
+          nn::onednn::SmallProduct({scores.data(), rows, keys, score_width},
+                                   {v.data(), keys, value_width, value_width}, out.data(),
+                                   value_width);
           for (std::int64_t r = 0; r < rows; ++r) {
             const std::int64_t y = row * out_side + (first + r) / out_side;
             const std::int64_t x = column * out_side + (first + r) % out_side;
@@ -111,6 +117,7 @@ void WindowAttention<T>::RunOverAll(const T* qkv, T* output) {
   const std::int64_t stride = 3 * width_, tokens = shape_.grid * shape_.grid;
   const std::int64_t parts = tokens / over_all_->rows();
   const float scale = 1.0F / std::sqrt(static_cast<float>(shape_.head_dim));
+  using KeyRange = typename HeadAttention<T>::KeyRange;
   keys_.resize(shape_.heads);
 #pragma omp parallel
   {
@@ -125,10 +132,11 @@ void WindowAttention<T>::RunOverAll(const T* qkv, T* output) {
         const std::int64_t first = part * over_all_->rows();
         over_all_->Attend(qkv + first * stride + Offset(0, h), keys_[h], &scratch,
                           output + first * width_ + h * shape_.head_dim,
-                          [&](std::int64_t, std::int64_t, std::int64_t count, float* scores,
+                          [&](std::int64_t, const KeyRange& range, float* scores,
                               nn::onednn::SoftmaxState* state, T* weights) {
-                            return nn::onednn::SoftmaxRow(scores, count, scale, nullptr, state,
-                                                          weights);
+                            const nn::onednn::RowScores part = {scores, range.count, scale,
+                                                                /*bias=*/nullptr};
+                            return nn::onednn::SoftmaxRow(part, state, weights);
                           });
       }
     }

@@ -21,9 +21,8 @@ double GemmGflops(const std::string& type, int threads) {
   constexpr std::int64_t kSide = 2048;
   const auto precision =
       type == "bf16" ? nn::onednn::Precision::kBFloat16 : nn::onednn::Precision::kFloat32;
-  nn::onednn::PackedLinear linear(at::randn({kSide, kSide}), at::Tensor(), kSide, precision,
-                                  nn::onednn::Precision::kFloat32, nn::onednn::Epilogue::kNone,
-                                  threads);
+  nn::onednn::PackedLinear linear(at::randn({kSide, kSide}), at::Tensor(),
+                                  {.rows = kSide, .type = precision, .threads = threads});
   const at::Tensor input =
       at::randn({kSide, kSide}).to(type == "bf16" ? at::kBFloat16 : at::kFloat);
   at::Tensor output = at::empty({kSide, kSide});

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "nn/onednn/program.h"
+#include "nn/onednn/precision.h"
 
 namespace nn::onednn {
 

@@ -12,19 +12,28 @@ namespace {
 
 constexpr std::int64_t kVector = 16;  // floats of a register
 constexpr std::int64_t kPanel = 4 * kVector;
-constexpr std::int64_t kRows = 6;  // of a tile: 6 · 4 sums, 4 weights and a factor in 32 registers
-constexpr std::int64_t kInner = 128;  // rows of a panel at a time: 32 KiB
-constexpr std::int64_t kChunk = 128;  // rows of x that share one reading of the weights
+// Rows of a tile: 6 · 4 sums, 4 weights and a factor fill 29 of the 32 registers. A step of the
+// inner loop loads 4 registers of weights and broadcasts 6 numbers of x for 24 multiply-adds; a core
+// has two ports for either, so 5 cycles of loads hide behind 12 of multiply-adds. The sums are also
+// more than the eight that two ports with a latency of four cycles need.
+constexpr std::int64_t kRows = 6;
+// Rows of a panel at a time: 128 · 64 floats are 32 KiB, which an L1 cache of 48 KiB keeps while all
+// tiles of a chunk pass, next to the 3 KiB of x that a tile reads.
+constexpr std::int64_t kInner = 128;
+// Rows of x that share one reading of the weights. A line of weights then serves 128 multiply-adds,
+// 64 cycles: memory has to deliver one byte a cycle. The chunk's part of x, 128 · 128 floats, is
+// 64 KiB of the L2 cache.
+constexpr std::int64_t kChunk = 128;
 
 using Vector = float __attribute__((vector_size(64)));
 using Unaligned = float __attribute__((vector_size(64), aligned(4), may_alias));
 
-// Rows [row, ...) of one panel, a piece of the inner dimension.
+// The product of a chunk of rows with a panel of weights, over a piece of the inner dimension.
 struct Piece {
-  const float* x;  // at the piece's beginning
+  const float* x;  // the chunk's first row, at the piece's beginning
   std::int64_t in;
   const float* weight;  // [inner, 16 · vectors]
-  const float* next;    // what comes after `weight`, to be fetched meanwhile
+  const float* next;    // the weights that come after these, to be fetched meanwhile
   const float* bias;
   float* y;
   std::int64_t out;
@@ -34,7 +43,7 @@ struct Piece {
   Epilogue epilogue;
 };
 
-// A register's worth of a row of y, of which only `count` floats may be there.
+// A register's worth of a row of y, of which only the first `count` floats may exist.
 [[gnu::always_inline]] inline void LoadSome(const float* p, std::int64_t count, Vector& x) {
   if (count >= kVector) {
     x = *reinterpret_cast<const Unaligned*>(p);
@@ -71,7 +80,8 @@ template <int kHeight, int kVectors>
       for (int v = 0; v < kVectors; ++v) sums[r][v] = Vector{};
     }
   }
-  // One of the lines of each row of what comes next; four tiles fetch all.
+  // Each tile prefetches one line of each row of the next weights into the L2 cache; kVectors tiles
+  // fetch all of them, spread over the time that this piece takes.
   const float* next = piece.next + row / kRows % kVectors * kVector;
   for (std::int64_t i = 0; i < piece.inner; ++i) {
     Vector weight[kVectors];
@@ -113,7 +123,7 @@ template <int kHeight, int kVectors>
 
 template <int kVectors>
 DUET_TARGET("x86-64-v4")
-void DoPiece(const Piece& piece, std::int64_t rows) {
+void RunPiece(const Piece& piece, std::int64_t rows) {
   std::int64_t row = 0;
   for (; row + kRows <= rows; row += kRows) Tile<kRows, kVectors>(piece, row);
   if (row < rows) LastRows<kRows - 1, kVectors>(piece, row, rows - row);
@@ -149,7 +159,7 @@ Avx512Linear::Avx512Linear(const float* weight, const float* bias, std::int64_t 
 }
 
 void Avx512Linear::Run(const float* x, std::int64_t rows, float* y, int threads) const {
-  // As many chunks for each thread, as equal as they can be.
+  // Every thread gets the same number of chunks, all of about the same height.
   const std::int64_t rounds = (rows + kChunk * threads - 1) / (kChunk * threads);
   const std::int64_t chunk = (rows + rounds * threads - 1) / (rounds * threads);
   const std::int64_t pieces = (in_ + kInner - 1) / kInner;
@@ -176,16 +186,16 @@ void Avx512Linear::Run(const float* x, std::int64_t rows, float* y, int threads)
         piece.next = end ? panels_.get() : piece.weight + piece.inner * columns;
         switch (columns / kVector) {
           case 1:
-            DoPiece<1>(piece, height);
+            RunPiece<1>(piece, height);
             break;
           case 2:
-            DoPiece<2>(piece, height);
+            RunPiece<2>(piece, height);
             break;
           case 3:
-            DoPiece<3>(piece, height);
+            RunPiece<3>(piece, height);
             break;
           default:
-            DoPiece<4>(piece, height);
+            RunPiece<4>(piece, height);
             break;
         }
       }

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "nn/onednn/program.h"
+#include "nn/onednn/precision.h"
 
 namespace nn::onednn {
 

@@ -6,6 +6,16 @@
 namespace nn::onednn {
 namespace {
 
+// One row of the output: what it is made from and where it goes.
+template <typename T>
+struct RowTask {
+  const T* rows[3];  // of the input, null outside of the map
+  const T* zeros;    // a pixel outside of the map
+  std::int64_t width, stride, channels;
+  const float *weight, *bias;  // [9, channels], [channels]
+  T* output;
+};
+
 // One output pixel; `taps`: the nine input pixels around it.
 template <bool kGelu, typename T>
 [[gnu::always_inline]] inline void Pixel(const T* const* taps, const float* weight,
@@ -30,41 +40,31 @@ template <bool kGelu, typename T>
 }
 
 template <bool kGelu, typename T>
-[[gnu::always_inline]] inline void Pixels(const T* const* rows, const T* zeros, std::int64_t width,
-                                          std::int64_t stride, const float* weight,
-                                          const float* bias, std::int64_t channels, T* output) {
-  for (std::int64_t x = 0; x < width; x += stride) {
+[[gnu::always_inline]] inline void Pixels(RowTask<T> task) {
+  for (std::int64_t x = 0; x < task.width; x += task.stride) {
     const T* taps[9];
     for (int y = 0; y < 3; ++y) {
       for (int dx = -1; dx <= 1; ++dx) {
-        const bool inside = rows[y] != nullptr && x + dx >= 0 && x + dx < width;
-        taps[3 * y + dx + 1] = inside ? rows[y] + (x + dx) * channels : zeros;
+        const bool inside = task.rows[y] != nullptr && x + dx >= 0 && x + dx < task.width;
+        taps[3 * y + dx + 1] = inside ? task.rows[y] + (x + dx) * task.channels : task.zeros;
       }
     }
-    Pixel<kGelu>(taps, weight, bias, channels, output);
-    output += channels;
+    Pixel<kGelu>(taps, task.weight, task.bias, task.channels, task.output);
+    task.output += task.channels;
   }
 }
 
-DUET_CLONES void RowOf(bool gelu, const float* const* rows, const float* zeros, std::int64_t width,
-                       std::int64_t stride, const float* weight, const float* bias,
-                       std::int64_t channels, float* output) {
+template <typename T>
+[[gnu::always_inline]] inline void Run(bool gelu, const RowTask<T>& task) {
   if (gelu) {
-    Pixels<true>(rows, zeros, width, stride, weight, bias, channels, output);
+    Pixels<true>(task);
   } else {
-    Pixels<false>(rows, zeros, width, stride, weight, bias, channels, output);
+    Pixels<false>(task);
   }
 }
 
-DUET_CLONES void RowOf(bool gelu, const BFloat16Bits* const* rows, const BFloat16Bits* zeros,
-                       std::int64_t width, std::int64_t stride, const float* weight,
-                       const float* bias, std::int64_t channels, BFloat16Bits* output) {
-  if (gelu) {
-    Pixels<true>(rows, zeros, width, stride, weight, bias, channels, output);
-  } else {
-    Pixels<false>(rows, zeros, width, stride, weight, bias, channels, output);
-  }
-}
+DUET_CLONES void RunRow(bool gelu, const RowTask<float>& task) { Run(gelu, task); }
+DUET_CLONES void RunRow(bool gelu, const RowTask<BFloat16Bits>& task) { Run(gelu, task); }
 
 }  // namespace
 
@@ -82,8 +82,14 @@ void Depthwise3x3::Row(const T* above, const T* here, const T* below, std::int64
                        T* output) const {
   thread_local std::vector<T> zeros;
   zeros.resize(channels_);  // never written, so zero
-  const T* const rows[3] = {above, here, below};
-  RowOf(gelu_, rows, zeros.data(), width, stride_, weight_.data(), bias_.data(), channels_, output);
+  RunRow(gelu_, RowTask<T>{.rows = {above, here, below},
+                           .zeros = zeros.data(),
+                           .width = width,
+                           .stride = stride_,
+                           .channels = channels_,
+                           .weight = weight_.data(),
+                           .bias = bias_.data(),
+                           .output = output});
 }
 
 template void Depthwise3x3::Row(const float*, const float*, const float*, std::int64_t,

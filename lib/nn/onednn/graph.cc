@@ -10,29 +10,31 @@ Graph::Graph() = default;
 Graph::~Graph() = default;
 
 Value Graph::Input(int channels, int height, int width) {
-  nodes_.push_back({.kind = Kind::kInput, .channels = channels, .height = height, .width = width});
+  nodes_.push_back(
+      {.operation = Operation::kInput, .channels = channels, .height = height, .width = width});
   return {static_cast<int>(nodes_.size()) - 1};
 }
 
 Value Graph::Conv(Value x, const at::Tensor& weight, const at::Tensor& bias,
                   const ConvOptions& options) {
-  const Node& in = nodes_[x.index];
-  Node node{.kind = Kind::kConv,
-            .inputs = {x.index},
-            .channels = static_cast<int>(weight.size(0)),
-            .height = (in.height + options.stride - 1) / options.stride,
-            .width = (in.width + options.stride - 1) / options.stride,
-            .weight = weight,
-            .bias = bias,
-            .conv = options};
+  const GraphNode& in = nodes_[x.index];
+  GraphNode node{.operation = Operation::kConv,
+                 .inputs = {x.index},
+                 .channels = static_cast<int>(weight.size(0)),
+                 .height = (in.height + options.stride - 1) / options.stride,
+                 .width = (in.width + options.stride - 1) / options.stride,
+                 .weight = weight,
+                 .bias = bias,
+                 .conv = options};
   if (options.residual.has_value()) node.inputs.push_back(options.residual->index);
   nodes_.push_back(std::move(node));
   return {static_cast<int>(nodes_.size()) - 1};
 }
 
 Value Graph::Concat(const std::vector<Value>& parts) {
-  const Node& first = nodes_[parts.front().index];
-  Node node{.kind = Kind::kConcat, .channels = 0, .height = first.height, .width = first.width};
+  const GraphNode& first = nodes_[parts.front().index];
+  GraphNode node{
+      .operation = Operation::kConcat, .channels = 0, .height = first.height, .width = first.width};
   for (const Value part : parts) {
     node.inputs.push_back(part.index);
     node.channels += nodes_[part.index].channels;
@@ -42,8 +44,8 @@ Value Graph::Concat(const std::vector<Value>& parts) {
 }
 
 Value Graph::MaxPool(Value x, int kernel, int stride) {
-  const Node in = nodes_[x.index];
-  nodes_.push_back({.kind = Kind::kMaxPool,
+  const GraphNode in = nodes_[x.index];
+  nodes_.push_back({.operation = Operation::kMaxPool,
                     .inputs = {x.index},
                     .channels = in.channels,
                     .height = (in.height + stride - 1) / stride,
@@ -54,8 +56,8 @@ Value Graph::MaxPool(Value x, int kernel, int stride) {
 }
 
 Value Graph::Upsample2x(Value x) {
-  const Node in = nodes_[x.index];
-  nodes_.push_back({.kind = Kind::kUpsample2x,
+  const GraphNode in = nodes_[x.index];
+  nodes_.push_back({.operation = Operation::kUpsample2x,
                     .inputs = {x.index},
                     .channels = in.channels,
                     .height = 2 * in.height,
@@ -64,8 +66,8 @@ Value Graph::Upsample2x(Value x) {
 }
 
 Value Graph::UpsampleBilinear(Value x, int factor) {
-  const Node in = nodes_[x.index];
-  nodes_.push_back({.kind = Kind::kUpsampleBilinear,
+  const GraphNode in = nodes_[x.index];
+  nodes_.push_back({.operation = Operation::kUpsampleBilinear,
                     .inputs = {x.index},
                     .channels = in.channels,
                     .height = factor * in.height,
@@ -83,8 +85,8 @@ Value Graph::UpConv(Value x, const at::Tensor& weight, const at::Tensor& bias) {
     taps.push_back(Conv(x, tap.reshape({weight.size(1), weight.size(0), 1, 1}), bias, {}));
   }
   const Value joined = Concat(taps);
-  const Node in = nodes_[x.index];
-  nodes_.push_back({.kind = Kind::kInterleave2x,
+  const GraphNode in = nodes_[x.index];
+  nodes_.push_back({.operation = Operation::kInterleave2x,
                     .inputs = {joined.index},
                     .channels = static_cast<int>(weight.size(1)),
                     .height = 2 * in.height,
@@ -94,8 +96,8 @@ Value Graph::UpConv(Value x, const at::Tensor& weight, const at::Tensor& bias) {
 
 Value Graph::ChannelGate(Value x, const at::Tensor& weight, const at::Tensor& bias,
                          Activation act) {
-  const Node in = nodes_[x.index];
-  nodes_.push_back({.kind = Kind::kChannelGate,
+  const GraphNode in = nodes_[x.index];
+  nodes_.push_back({.operation = Operation::kChannelGate,
                     .inputs = {x.index},
                     .channels = in.channels,
                     .height = in.height,

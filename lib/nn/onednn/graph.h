@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "nn/activation.h"
+#include "nn/onednn/precision.h"
 #include "nn/onednn/program.h"
 
 namespace nn::onednn {
@@ -51,6 +52,8 @@ struct CompileOptions {
   enum class Winograd { kNever, kAlways, kMeasure } winograd = Winograd::kMeasure;
 };
 
+struct GraphNode;
+
 // Not thread-safe. Tensors passed in are float32 and kept (by reference) until Compile.
 class Graph {
  public:
@@ -59,7 +62,7 @@ class Graph {
   Graph(const Graph&) = delete;
   Graph& operator=(const Graph&) = delete;
 
-  // The picture, NCHW float32; just one per graph.
+  // The image, [1, channels, height, width] float32; just one per graph.
   Value Input(int channels, int height, int width);
   // 2-D convolution with "same" padding (k - 1) / 2. `weight` [out, in / groups, k, k]; `bias`
   // [out] or undefined.
@@ -85,9 +88,7 @@ class Graph {
   absl::StatusOr<std::unique_ptr<Program>> Compile(const CompileOptions& options) const;
 
  private:
-  struct Node;
-  friend class Compiler;
-  std::vector<Node> nodes_;
+  std::vector<GraphNode> nodes_;
   std::vector<int> outputs_;
 };
 

@@ -10,7 +10,7 @@
 
 namespace nn::onednn {
 
-enum class Kind {
+enum class Operation {
   kInput,
   kConv,
   kConcat,
@@ -21,9 +21,11 @@ enum class Kind {
   kChannelGate
 };
 
-struct Graph::Node {
-  Kind kind;
-  std::vector<int> inputs;  // indices of nodes; all smaller than the node's own
+// One operation and the value that it computes. Values are numbered by their places in the list of
+// nodes.
+struct GraphNode {
+  Operation operation;
+  std::vector<int> inputs;  // values; all smaller than the node's own
   int channels;
   int height;
   int width;

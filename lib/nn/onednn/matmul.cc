@@ -7,24 +7,16 @@
 #include <unordered_map>
 
 #include "nn/onednn/avx512_linear.h"
+#include "nn/onednn/engine.h"
 
 namespace nn::onednn {
 namespace {
 
 using dnnl::memory;
 
-const dnnl::engine& Engine() {
-  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
-  return engine;
-}
-
 dnnl::stream& ThreadStream() {
-  thread_local dnnl::stream stream(Engine());
+  thread_local dnnl::stream stream(CpuEngine());
   return stream;
-}
-
-memory::data_type TypeOf(Precision precision) {
-  return precision == Precision::kBFloat16 ? memory::data_type::bf16 : memory::data_type::f32;
 }
 
 // oneDNN plans a primitive for the number of threads at its creation.
@@ -42,9 +34,9 @@ class ThreadsForCreation {
 dnnl::matmul::primitive_desc Describe(const MatmulShape& s, Epilogue epilogue, bool with_bias,
                                       int threads) {
   const ThreadsForCreation scope(threads);
-  const memory::desc src({s.rows, s.inner}, TypeOf(s.type), memory::dims{s.input_stride, 1});
-  const memory::desc weights({s.inner, s.columns}, TypeOf(s.type), memory::format_tag::any);
-  const memory::desc dst({s.rows, s.columns}, TypeOf(s.output_type),
+  const memory::desc src({s.rows, s.inner}, DataTypeOf(s.type), memory::dims{s.input_stride, 1});
+  const memory::desc weights({s.inner, s.columns}, DataTypeOf(s.type), memory::format_tag::any);
+  const memory::desc dst({s.rows, s.columns}, DataTypeOf(s.output_type),
                          memory::dims{s.output_stride, 1});
   dnnl::post_ops post;
   if (epilogue == Epilogue::kGelu) {
@@ -57,9 +49,9 @@ dnnl::matmul::primitive_desc Describe(const MatmulShape& s, Epilogue epilogue, b
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   if (with_bias) {
     const memory::desc bias({1, s.columns}, memory::data_type::f32, memory::format_tag::ab);
-    return {dnnl::matmul::desc(src, weights, bias, dst), attr, Engine()};
+    return {dnnl::matmul::desc(src, weights, bias, dst), attr, CpuEngine()};
   }
-  return {dnnl::matmul::desc(src, weights, dst), attr, Engine()};
+  return {dnnl::matmul::desc(src, weights, dst), attr, CpuEngine()};
 }
 
 dnnl::matmul Create(const dnnl::matmul::primitive_desc& desc, int threads) {
@@ -68,7 +60,7 @@ dnnl::matmul Create(const dnnl::matmul::primitive_desc& desc, int threads) {
 }
 
 memory View(const memory::desc& desc, const void* data) {
-  return {desc, Engine(), const_cast<void*>(data)};
+  return {desc, CpuEngine(), const_cast<void*>(data)};
 }
 
 }  // namespace
@@ -84,7 +76,7 @@ std::size_t Matmul::scratch_bytes() const { return desc_.scratchpad_desc().get_s
 
 void Matmul::Pack(const void* source, std::int64_t inner_stride, std::int64_t column_stride,
                   void* packed) const {
-  const memory::desc plain({shape_.inner, shape_.columns}, TypeOf(shape_.type),
+  const memory::desc plain({shape_.inner, shape_.columns}, DataTypeOf(shape_.type),
                            memory::dims{inner_stride, column_stride});
   memory from = View(plain, source);
   memory to = View(desc_.weights_desc(), packed);
@@ -104,29 +96,31 @@ void Matmul::Run(const void* input, const void* packed, const float* bias, void*
   ThreadStream().wait();
 }
 
-PackedLinear::PackedLinear(const at::Tensor& weight, const at::Tensor& bias, std::int64_t rows,
-                           Precision type, Precision output_type, Epilogue epilogue, int threads)
-    : rows_(rows), out_(weight.size(0)), threads_(threads) {
+PackedLinear::PackedLinear(const at::Tensor& weight, const at::Tensor& bias,
+                           const LinearOptions& options)
+    : rows_(options.rows), out_(weight.size(0)), threads_(options.threads) {
   const std::int64_t in = weight.size(1);
   const at::Tensor factors =
-      weight.detach().to(type == Precision::kBFloat16 ? at::kBFloat16 : at::kFloat).contiguous();
+      weight.detach()
+          .to(options.type == Precision::kBFloat16 ? at::kBFloat16 : at::kFloat)
+          .contiguous();
   const at::Tensor addends =
       bias.defined() ? bias.detach().to(at::kFloat).contiguous() : at::Tensor();
   const float* addend = bias.defined() ? addends.data_ptr<float>() : nullptr;
-  if (type == Precision::kFloat32 && output_type == Precision::kFloat32 &&
+  if (options.type == Precision::kFloat32 && options.output_type == Precision::kFloat32 &&
       Avx512Linear::Supported()) {
-    avx512_ =
-        std::make_unique<const Avx512Linear>(factors.data_ptr<float>(), addend, in, out_, epilogue);
+    avx512_ = std::make_unique<const Avx512Linear>(factors.data_ptr<float>(), addend, in, out_,
+                                                   options.epilogue);
     return;
   }
-  matmul_.emplace(MatmulShape{.rows = rows,
+  matmul_.emplace(MatmulShape{.rows = rows_,
                               .inner = in,
                               .columns = out_,
                               .input_stride = in,
                               .output_stride = out_,
-                              .type = type,
-                              .output_type = output_type},
-                  epilogue, bias.defined(), threads);
+                              .type = options.type,
+                              .output_type = options.output_type},
+                  options.epilogue, bias.defined(), threads_);
   packed_.reset(new std::byte[matmul_->packed_bytes()]);
   scratch_.reset(new std::byte[matmul_->scratch_bytes() + 1]);
   matmul_->Pack(factors.data_ptr(), 1, in, packed_.get());
@@ -138,11 +132,11 @@ PackedLinear::PackedLinear(const at::Tensor& weight, const at::Tensor& bias, std
 
 PackedLinear::~PackedLinear() = default;
 
-void PackedLinear::Run(const void* input, void* output) {
+void PackedLinear::Run(const void* x, void* y) {
   if (avx512_ != nullptr) {
-    avx512_->Run(static_cast<const float*>(input), rows_, static_cast<float*>(output), threads_);
+    avx512_->Run(static_cast<const float*>(x), rows_, static_cast<float*>(y), threads_);
   } else {
-    matmul_->Run(input, packed_.get(), bias_.get(), output, scratch_.get());
+    matmul_->Run(x, packed_.get(), bias_.get(), y, scratch_.get());
   }
 }
 

@@ -1,4 +1,4 @@
-// Matrix products with a prepacked right-hand side, the stuff that transformers are made of.
+// Matrix products with a prepacked right-hand side: a transformer's linear layers and attentions.
 #ifndef DUET_NN_ONEDNN_MATMUL_H_
 #define DUET_NN_ONEDNN_MATMUL_H_
 
@@ -10,11 +10,11 @@
 #include <oneapi/dnnl/dnnl.hpp>
 #include <optional>
 
-#include "nn/onednn/program.h"
+#include "nn/onednn/precision.h"
 
 namespace nn::onednn {
 
-// What happens to x · W before it is stored.
+// What happens to a product before it is stored. kAddToOutput adds it to what the output holds.
 enum class Epilogue { kNone, kGelu, kAddToOutput };
 
 struct MatmulShape {
@@ -55,16 +55,23 @@ class Matmul {
 
 class Avx512Linear;
 
+struct LinearOptions {
+  std::int64_t rows = 0;                 // of x in each Run
+  Precision type = Precision::kFloat32;  // of x and of the weights
+  Precision output_type = Precision::kFloat32;
+  Epilogue epilogue = Epilogue::kNone;
+  int threads = 1;  // OpenMP threads that Run will have
+};
+
 // y = epilogue(x · weightᵀ + bias): torch.nn.Linear with its weights packed. One Run at a time.
 class PackedLinear {
  public:
-  // `weight` [out, in] float32, `bias` [out] or undefined; both are copied. Runs on `rows` rows at
-  // a time, dense.
-  PackedLinear(const at::Tensor& weight, const at::Tensor& bias, std::int64_t rows, Precision type,
-               Precision output_type, Epilogue epilogue, int threads);
+  // `weight` [out, in] float32, `bias` [out] or undefined; both are copied.
+  PackedLinear(const at::Tensor& weight, const at::Tensor& bias, const LinearOptions& options);
   ~PackedLinear();
 
-  void Run(const void* input, void* output);
+  // x [rows, in] of options.type, y [rows, out] of options.output_type, both dense.
+  void Run(const void* x, void* y);
   std::size_t weight_bytes() const;
 
  private:

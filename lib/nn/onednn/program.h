@@ -7,8 +7,6 @@
 
 namespace nn::onednn {
 
-enum class Precision { kFloat32, kBFloat16 };
-
 // Owns packed weights, the arena of intermediate tensors and the results. One Run at a time: not
 // thread-safe. Run it with the number of OpenMP threads that it was compiled with.
 class Program {

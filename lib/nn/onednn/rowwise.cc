@@ -12,6 +12,8 @@
 namespace nn::onednn {
 namespace {
 
+// Three passes over a row of a few kilobytes, which stays in the L1 cache between them. A one-pass
+// variance (mean of squares minus squared mean) would cancel digits that float32 doesn't have.
 template <typename T>
 [[gnu::always_inline]] inline void LayerNorm(const float* x, const float* weight, const float* bias,
                                              float eps, std::int64_t count, T* output) {
@@ -29,7 +31,7 @@ template <typename T>
   }
 }
 
-// One AVX-512 register; elsewhere the compiler makes two or four of it.
+// One AVX-512 register; below AVX-512 the compiler makes two or four of it.
 constexpr std::int64_t kLanes = 16;
 using Lanes = float __attribute__((vector_size(4 * kLanes)));
 using LanesInMemory = float __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
@@ -40,8 +42,8 @@ using HalfLanesInMemory =
 
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
-// The last of a row may be fewer than a register holds; what lies behind them is read, and written
-// as it was.
+// The last scores of a row may be fewer than a register holds. All of the register is loaded and
+// stored then, and the lanes behind the row are stored as they were.
 constexpr IntLanes kPlaces = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
 [[gnu::always_inline]] inline void Load(const float* p, Lanes& x) {
@@ -55,7 +57,9 @@ constexpr IntLanes kPlaces = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 
   x = kPlaces < static_cast<std::int32_t>(count) ? x : others;
 }
 
-// `before`: what was loaded from there. Loading it again would wait for a store that covers a part.
+// Stores the first `count` lanes of `x`. `before` is what was loaded from `p`: loading it again for
+// the other lanes would have to wait until an earlier store that covers a part of it has left the
+// store buffer, since only a store that covers the whole load can be forwarded from there.
 [[gnu::always_inline]] inline void StoreLanes(const Lanes& x, std::int64_t count,
                                               const Lanes& before, float* p) {
   auto* to = reinterpret_cast<LanesInMemory*>(p);
@@ -66,7 +70,8 @@ constexpr IntLanes kPlaces = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 
   }
 }
 
-// Rounds ties away from zero: three instructions less than Store. Always all lanes.
+// Rounds to nearest with ties away from zero, in three instructions less than Store of bfloat16.h
+// takes for ties to even. Always stores all lanes.
 [[gnu::always_inline]] inline void StoreLanes(const Lanes& x, std::int64_t, const Lanes&,
                                               BFloat16Bits* p) {
   BitLanes bits;
@@ -79,7 +84,7 @@ constexpr IntLanes kPlaces = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 
   largest = x > largest ? x : largest;
 }
 
-// Of all lanes: halves meet until one lane is left. Overwrites `x`.
+// All lanes of `x` combined into one: the upper half meets the lower, four times. Overwrites `x`.
 template <typename Combine>
 [[gnu::always_inline]] inline float Reduce(Lanes& x, const Combine& combine) {
   combine(__builtin_shuffle(x, (kPlaces + 8) & 15), x);
@@ -96,9 +101,12 @@ struct Sum {
   [[gnu::always_inline]] void operator()(const Lanes& x, Lanes& sum) const { sum += x; }
 };
 
-// output = exp(scores - largest), `largest` being of these scores; see SoftmaxRow. Registers are
-// filled as when scores were stored, and each before the one before it is stored: a load that
-// overlaps a part of a recent store waits for it.
+// output = exp(scores - largest); see SoftmaxRow. `largest` is that of these scores.
+//
+// Arithmetic sets the pace, not memory: an exponential takes some 16 vector instructions a
+// register, next to one load and one store. Registers are loaded at the same places where the
+// scores were stored, and each before the one before it is stored: a load that overlaps a recent
+// store in part would wait for it (StoreLanes).
 template <typename T>
 [[gnu::always_inline]] inline float Exponentials(const float* scores, std::int64_t height,
                                                  std::int64_t width, float largest,
@@ -129,22 +137,22 @@ template <typename T>
   return factor;
 }
 
+// `part` is passed by value, here and below, so that no store to the scores can change it.
 template <typename T>
-[[gnu::always_inline]] inline float Softmax(float* scores, std::int64_t height, std::int64_t width,
-                                            float scale, const float* bias_y, const float* bias_x,
-                                            SoftmaxState* state, T* output) {
+[[gnu::always_inline]] inline float Softmax(GridScores part, SoftmaxState* state, T* output) {
+  const auto [scores, height, width, scale, bias_y, bias_x] = part;
   Lanes largest = Lanes{} + kMinusInfinity;
   Lanes next;
   Load(scores, next);
   for (std::int64_t y = 0; y < height; ++y) {
     for (std::int64_t x = 0; x < width; x += kLanes) {
-      float* part = scores + y * width + x;
+      float* at = scores + y * width + x;
       const Lanes before = next;
       Lanes bias;
-      Load(part + std::min(kLanes, width - x), next);
+      Load(at + std::min(kLanes, width - x), next);
       Load(bias_x + x, bias);
       Lanes z = before * scale + (bias + bias_y[y]);
-      StoreLanes(z, width - x, before, part);
+      StoreLanes(z, width - x, before, at);
       Limit(width - x, kMinusInfinity, z);
       Max(z, largest);
     }
@@ -153,9 +161,8 @@ template <typename T>
 }
 
 template <typename T>
-[[gnu::always_inline]] inline float DenseSoftmax(float* scores, std::int64_t count, float scale,
-                                                 const float* bias, SoftmaxState* state,
-                                                 T* output) {
+[[gnu::always_inline]] inline float Softmax(RowScores part, SoftmaxState* state, T* output) {
+  const auto [scores, count, scale, bias] = part;
   Lanes largest = Lanes{} + kMinusInfinity;
   for (std::int64_t i = 0; i < count; i += kLanes) {
     Lanes before, addend = {};
@@ -181,26 +188,20 @@ DUET_CLONES void LayerNormRow(const float* x, const float* weight, const float* 
   LayerNorm(x, weight, bias, eps, count, output);
 }
 
-DUET_CLONES float SoftmaxRow(float* scores, std::int64_t height, std::int64_t width, float scale,
-                             const float* bias_y, const float* bias_x, SoftmaxState* state,
-                             float* output) {
-  return Softmax(scores, height, width, scale, bias_y, bias_x, state, output);
+DUET_CLONES float SoftmaxRow(const GridScores& part, SoftmaxState* state, float* output) {
+  return Softmax(part, state, output);
 }
 
-DUET_CLONES float SoftmaxRow(float* scores, std::int64_t height, std::int64_t width, float scale,
-                             const float* bias_y, const float* bias_x, SoftmaxState* state,
-                             BFloat16Bits* output) {
-  return Softmax(scores, height, width, scale, bias_y, bias_x, state, output);
+DUET_CLONES float SoftmaxRow(const GridScores& part, SoftmaxState* state, BFloat16Bits* output) {
+  return Softmax(part, state, output);
 }
 
-DUET_CLONES float SoftmaxRow(float* scores, std::int64_t count, float scale, const float* bias,
-                             SoftmaxState* state, float* output) {
-  return DenseSoftmax(scores, count, scale, bias, state, output);
+DUET_CLONES float SoftmaxRow(const RowScores& part, SoftmaxState* state, float* output) {
+  return Softmax(part, state, output);
 }
 
-DUET_CLONES float SoftmaxRow(float* scores, std::int64_t count, float scale, const float* bias,
-                             SoftmaxState* state, BFloat16Bits* output) {
-  return DenseSoftmax(scores, count, scale, bias, state, output);
+DUET_CLONES float SoftmaxRow(const RowScores& part, SoftmaxState* state, BFloat16Bits* output) {
+  return Softmax(part, state, output);
 }
 
 DUET_CLONES void RunningSoftmax(std::int64_t rows, std::int64_t columns, float* scores,

@@ -1,31 +1,35 @@
-// Products of dense float32 matrices that are too small for a oneDNN primitive, whose set-up costs
-// more than the few thousand multiplications of an attention window, or of too many shapes: a
-// primitive is planned for one.
+// Products of float32 matrices that oneDNN's primitives don't suit: those of an attention window,
+// whose few thousand multiplications cost less than a primitive's set-up, and those whose shape
+// changes with each prompt, since a primitive is planned for one shape.
 #ifndef DUET_NN_ONEDNN_SMALL_PRODUCT_H_
 #define DUET_NN_ONEDNN_SMALL_PRODUCT_H_
 
 #include <cstdint>
 
+#include "nn/onednn/matrix_view.h"
+
 namespace nn::onednn {
 
-// Columns come in multiples of this; round up and ignore what is behind.
+// The right-hand side's columns come in multiples of this: one AVX-512 register. Callers round up,
+// fill up with anything and ignore the surplus columns of the result.
 inline constexpr std::int64_t kSmallProductColumns = 16;
 
 constexpr std::int64_t RoundUpColumns(std::int64_t columns) {
   return (columns + kSmallProductColumns - 1) / kSmallProductColumns * kSmallProductColumns;
 }
 
-// c[r, j] = Σ_i a[r, i] · b[i, j], on the calling thread. Strides: elements from one row to the
-// next. REQUIRES: `columns` is a multiple of kSmallProductColumns.
-void SmallProduct(const float* a, std::int64_t a_stride, std::int64_t rows, std::int64_t inner,
-                  const float* b, std::int64_t b_stride, std::int64_t columns, float* c,
-                  std::int64_t c_stride);
+// All run on the calling thread. Rows of `c` are `c_stride` floats apart; `c` overlaps neither
+// factor. REQUIRES: b.columns is a multiple of kSmallProductColumns.
 
-// c[r, j] += Σ_i a[r, i] · b[i, j], where element (r, i) of `a` is a[r * a_stride + i *
-// a_inner_stride], so that `a` may be transposed.
-void AddSmallProduct(const float* a, std::int64_t a_stride, std::int64_t a_inner_stride,
-                     std::int64_t rows, std::int64_t inner, const float* b, std::int64_t b_stride,
-                     std::int64_t columns, float* c, std::int64_t c_stride);
+// c = a · b. REQUIRES: a.columns == b.rows.
+void SmallProduct(const MatrixView& a, const MatrixView& b, float* c, std::int64_t c_stride);
+
+// c += a · b. REQUIRES: a.columns == b.rows.
+void AddSmallProduct(const MatrixView& a, const MatrixView& b, float* c, std::int64_t c_stride);
+
+// c += aᵀ · b. REQUIRES: a.rows == b.rows.
+void AddTransposedProduct(const MatrixView& a, const MatrixView& b, float* c,
+                          std::int64_t c_stride);
 
 }  // namespace nn::onednn
 

@@ -1,5 +1,6 @@
-// Elementary functions that compilers vectorise, inlined everywhere so that loops compiled for
-// several instruction sets vectorise them too.
+// Elementary functions without branches and tables, so that compilers vectorise loops over them.
+// Inlined everywhere, so that loops which are compiled for several instruction sets vectorise them
+// for each.
 #ifndef DUET_NN_ONEDNN_VECTOR_MATH_H_
 #define DUET_NN_ONEDNN_VECTOR_MATH_H_
 
@@ -56,7 +57,7 @@ template <typename F, typename I>
 
 // The same with a relative error below 8e-5, for results that are rounded to bf16 (4e-3): 2^n ·
 // P(r) with x = (n + r) ln 2; P minimises the largest relative error among polynomials of degree 3.
-// U: as many unsigned 32-bit integers.
+// Half as many polynomial steps, and no second part of ln 2. U: as many unsigned 32-bit integers.
 template <typename F, typename U>
 [[gnu::always_inline]] inline void RoughExpOfNonPositive(F& x) {
   const F least = F{} - 87.0F;
@@ -75,8 +76,8 @@ template <typename F, typename U>
 
 // x becomes x · Φ(x), Φ the normal distribution, with an absolute error below 3e-7 · |x|. Φ(x) -
 // 1/2 is odd: x · P(x²) up to |x| = 5.2, where it is 1/2 to 1e-7, and constant beyond; P, of degree
-// 13 in x² taken to [-1, 1], minimises the largest error. Neither an exponential nor a division,
-// which take most of the time of the usual forms.
+// 13 in x² taken to [-1, 1], minimises the largest error. It needs neither an exponential nor a
+// division, which take most of the time of the usual forms.
 template <typename F>
 [[gnu::always_inline]] inline void Gelu(F& x) {
   constexpr float kMost = 5.2F;

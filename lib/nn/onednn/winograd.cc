@@ -9,97 +9,24 @@
 
 #include "nn/onednn/target_clones.h"
 #include "nn/onednn/vector_math.h"
+#include "nn/onednn/winograd_transforms.h"
 
 namespace nn::onednn {
 namespace {
 
-constexpr int kTile = 4;                  // output pixels a side
-constexpr int kPatch = kTile + 2;         // input pixels a side
-constexpr int kPlaces = kPatch * kPatch;  // where tile and weights are multiplied
-constexpr int kBlocksAtOnce = 2;          // output blocks that share one reading of the tiles
-constexpr int kGroup = 28;                // tiles: 36 · 28 · 192 floats are 0.8 MB, a small L2
+using winograd::kPatch;
+using winograd::kPlaces;
+using winograd::kTile;
+using winograd::Lanes;
+using winograd::Load;
+using winograd::Store;
 
-// The transforms interpolate at 0, ±kNear, ±kFar and infinity. These points round about three times
-// less than the usual 0, ±1, ±2 and are exact in binary.
-constexpr float kNear = 0.625F;
-constexpr float kFar = 1.5F;
-constexpr float kNear2 = kNear * kNear;
-constexpr float kFar2 = kFar * kFar;
-
-// One channel block of a pixel.
-template <int kBlock>
-struct Lanes {
-  // No alias declarations: gcc 12 drops attributes from those whose size depends on a parameter.
-  typedef float Float __attribute__((vector_size(4 * kBlock), aligned(4), may_alias));
-  typedef std::int32_t Int __attribute__((vector_size(4 * kBlock)));
-  typedef std::uint32_t Bits __attribute__((vector_size(4 * kBlock)));
-  typedef std::uint16_t Half __attribute__((vector_size(2 * kBlock), aligned(2), may_alias));
-};
-
-template <int kBlock>
-[[gnu::always_inline]] inline void Load(const float* p, typename Lanes<kBlock>::Float& x) {
-  x = *reinterpret_cast<const typename Lanes<kBlock>::Float*>(p);
-}
-
-template <int kBlock>
-[[gnu::always_inline]] inline void Load(const BFloat16Bits* p, typename Lanes<kBlock>::Float& x) {
-  using L = Lanes<kBlock>;
-  const auto half = *reinterpret_cast<const typename L::Half*>(p);
-  const auto bits = __builtin_convertvector(half, typename L::Bits) << 16;
-  x = reinterpret_cast<typename L::Float>(bits);
-}
-
-template <int kBlock>
-[[gnu::always_inline]] inline void Store(const typename Lanes<kBlock>::Float& x, float* p) {
-  *reinterpret_cast<typename Lanes<kBlock>::Float*>(p) = x;
-}
-
-// Rounds as bfloat16.h's does.
-template <int kBlock>
-[[gnu::always_inline]] inline void Store(const typename Lanes<kBlock>::Float& x, BFloat16Bits* p) {
-  using L = Lanes<kBlock>;
-  auto bits = reinterpret_cast<typename L::Bits>(x);
-  bits = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-  *reinterpret_cast<typename L::Half*>(p) = __builtin_convertvector(bits, typename L::Half);
-}
-
-// Six numbers to the six places; out[i · step].
-template <typename F>
-[[gnu::always_inline]] inline void TransformInput(const F* d, F* out, int step) {
-  const F near_even = d[4] - kFar2 * d[2];
-  const F near_odd = kNear * d[3] - (kNear * kFar2) * d[1];
-  const F far_even = d[4] - kNear2 * d[2];
-  const F far_odd = kFar * d[3] - (kFar * kNear2) * d[1];
-  out[0] = d[4] + (kNear2 * kFar2) * d[0] - (kNear2 + kFar2) * d[2];
-  out[step] = near_even + near_odd;
-  out[2 * step] = near_even - near_odd;
-  out[3 * step] = far_even + far_odd;
-  out[4 * step] = far_even - far_odd;
-  out[5 * step] = d[5] + (kNear2 * kFar2) * d[1] - (kNear2 + kFar2) * d[3];
-}
-
-// The six places to four numbers; out[i · step].
-template <typename F>
-[[gnu::always_inline]] inline void TransformOutput(const F* m, F* out, int step) {
-  const F near_sum = m[1] + m[2];
-  const F near_difference = m[1] - m[2];
-  const F far_sum = m[3] + m[4];
-  const F far_difference = m[3] - m[4];
-  out[0] = m[0] + near_sum + far_sum;
-  out[step] = kNear * near_difference + kFar * far_difference;
-  out[2 * step] = kNear2 * near_sum + kFar2 * far_sum;
-  out[3 * step] = m[5] + (kNear2 * kNear) * near_difference + (kFar2 * kFar) * far_difference;
-}
-
-// g: three weights in a row; what stands at the six places.
-std::array<double, kPatch> TransformWeight(const std::array<double, 3>& g) {
-  constexpr double kNearScale = 1 / (2.0 * kNear2 * (kNear2 - kFar2));
-  constexpr double kFarScale = 1 / (2.0 * kFar2 * (kFar2 - kNear2));
-  const auto at = [&](double x) { return g[0] + x * g[1] + x * x * g[2]; };
-  return {g[0] / (double{kNear2} * kFar2), kNearScale * at(kNear),
-          kNearScale * at(-kNear),         kFarScale * at(kFar),
-          kFarScale * at(-kFar),           g[2]};
-}
+// Output blocks that are made together: they share one pass over the input's places.
+constexpr int kBlocksAtOnce = 2;
+// Tiles of a group, whose places have to stay in the L2 cache from one transform to the other. With
+// 192 channels their inputs are 36 · 28 · 192 floats, 0.8 MB of a 1 MiB L2. 28 is a multiple of the
+// 14 tiles that MultiplyRows takes at a time on AVX-512.
+constexpr int kGroup = 28;
 
 template <int kBlock>
 [[gnu::always_inline]] inline void Activate(Activation act, typename Lanes<kBlock>::Float& x) {
@@ -149,7 +76,7 @@ struct Job {
   int columns() const { return (shape->width + kTile - 1) / kTile; }
 };
 
-// One block of one tile's input: place p goes to out[p · place_step].
+// Transforms one block of one tile's input: place p goes to out[p · place_step].
 template <int kBlock, typename T>
 [[gnu::always_inline]] inline void TileToPlaces(const Job<T>& job, int i, int block, float* out,
                                                 std::size_t place_step) {
@@ -181,18 +108,19 @@ template <int kBlock, typename T>
     F d[kPatch];
 #pragma GCC unroll 6
     for (int y = 0; y < kPatch; ++y) Load<kBlock>(from + y * row + x * kBlock, d[y]);
-    TransformInput<F>(d, &columns_done[0][x], kPatch);
+    winograd::TransformInput<F>(d, &columns_done[0][x], kPatch);
   }
 #pragma GCC unroll 6
   for (int y = 0; y < kPatch; ++y) {
     F places[kPatch];
-    TransformInput<F>(columns_done[y], places, 1);
+    winograd::TransformInput<F>(columns_done[y], places, 1);
 #pragma GCC unroll 6
     for (int x = 0; x < kPatch; ++x) Store<kBlock>(places[x], out + (y * kPatch + x) * place_step);
   }
 }
 
-// One block of one tile's output: place p stands at in[p · place_step].
+// Transforms one block of one tile's products, of which place p is at in[p · place_step], and stores
+// the output pixels: bias, activation and residual are applied on the way.
 template <int kBlock, typename T>
 [[gnu::always_inline]] inline void PlacesToTile(const Job<T>& job, int i, int block,
                                                 const float* in, std::size_t place_step) {
@@ -203,7 +131,7 @@ template <int kBlock, typename T>
     F places[kPatch];
 #pragma GCC unroll 6
     for (int y = 0; y < kPatch; ++y) Load<kBlock>(in + (y * kPatch + x) * place_step, places[y]);
-    TransformOutput<F>(places, &columns_done[0][x], kPatch);
+    winograd::TransformOutput<F>(places, &columns_done[0][x], kPatch);
   }
   F bias;
   Load<kBlock>(job.bias + block * kBlock, bias);
@@ -218,7 +146,7 @@ template <int kBlock, typename T>
   for (int y = 0; y < kTile; ++y) {
     if (y >= rows) break;
     F pixels[kTile];
-    TransformOutput<F>(columns_done[y], pixels, 1);
+    winograd::TransformOutput<F>(columns_done[y], pixels, 1);
     const std::size_t at = corner + static_cast<std::size_t>(y) * job.shape->width * kBlock;
 #pragma GCC unroll 4
     for (int x = 0; x < kTile; ++x) {
@@ -235,25 +163,36 @@ template <int kBlock, typename T>
   }
 }
 
-// out[j][row] = in[row] · weight[j] for kRows tiles and kBlocks output blocks, one sum a register:
-// 14 · 2 of AVX-512's 32, 6 · 2 of AVX2's 16.
+// The product of one place: out[j][tile] = in[tile] · weight[j] for all tiles and output blocks.
+struct Product {
+  const float* in;  // of the first tile
+  std::size_t in_step;
+  const float* weight;  // [block][channels][kBlock]
+  const float* next;    // the weights after these, to be fetched meanwhile
+  int channels;
+  float* out;  // of the first tile
+  std::size_t out_step;
+};
+
+// The same for kRows tiles and kBlocks output blocks, with every sum in a register: 14 · 2 sums, 2
+// weights and a factor fit into AVX-512's 32 registers, 6 · 2 sums into AVX2's 16. A channel takes
+// 2 loads of weights and 14 broadcasts for 28 multiply-adds; a core has two ports for either, so
+// the multiply-adds take the time. They need eight independent sums, for a latency of four cycles.
 template <int kBlock, int kBlocks, int kRows>
-[[gnu::always_inline]] inline void MultiplyRows(const float* in, std::size_t in_step,
-                                                const float* weight, const float* next,
-                                                int channels, float* out, std::size_t out_step) {
+[[gnu::always_inline]] inline void MultiplyRows(const Product& p) {
   using F = typename Lanes<kBlock>::Float;
   F sums[kBlocks][kRows] = {};
-  for (int c = 0; c < channels; ++c) {
+  for (int c = 0; c < p.channels; ++c) {
     F w[kBlocks];
 #pragma GCC unroll 2
     for (int j = 0; j < kBlocks; ++j) {
-      const std::size_t at = (static_cast<std::size_t>(j) * channels + c) * kBlock;
-      Load<kBlock>(weight + at, w[j]);
-      __builtin_prefetch(next + at);
+      const std::size_t at = (static_cast<std::size_t>(j) * p.channels + c) * kBlock;
+      Load<kBlock>(p.weight + at, w[j]);
+      __builtin_prefetch(p.next + at);
     }
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
-      const float x = in[i * in_step + c];
+      const float x = p.in[i * p.in_step + c];
 #pragma GCC unroll 2
       for (int j = 0; j < kBlocks; ++j) sums[j][i] += x * w[j];
     }
@@ -261,24 +200,22 @@ template <int kBlock, int kBlocks, int kRows>
 #pragma GCC unroll 2
   for (int j = 0; j < kBlocks; ++j) {
 #pragma GCC unroll 16
-    for (int i = 0; i < kRows; ++i) Store<kBlock>(sums[j][i], out + j * out_step + i * kBlock);
+    for (int i = 0; i < kRows; ++i) Store<kBlock>(sums[j][i], p.out + j * p.out_step + i * kBlock);
   }
 }
 
 // The same for `rows` tiles, at most kRows.
 template <int kBlock, int kBlocks, int kRows>
-[[gnu::always_inline]] inline void Multiply(int rows, const float* in, std::size_t in_step,
-                                            const float* weight, const float* next, int channels,
-                                            float* out, std::size_t out_step) {
+[[gnu::always_inline]] inline void Multiply(int rows, const Product& p) {
   if (rows == kRows) {
-    MultiplyRows<kBlock, kBlocks, kRows>(in, in_step, weight, next, channels, out, out_step);
+    MultiplyRows<kBlock, kBlocks, kRows>(p);
   } else if constexpr (kRows > 1) {
-    Multiply<kBlock, kBlocks, kRows - 1>(rows, in, in_step, weight, next, channels, out, out_step);
+    Multiply<kBlock, kBlocks, kRows - 1>(rows, p);
   }
 }
 
 template <int kBlock, typename T>
-[[gnu::always_inline]] inline void Do(const Job<T>& job) {
+[[gnu::always_inline]] inline void RunJob(const Job<T>& job) {
   constexpr int kRows = kBlock == 16 ? 14 : 6;
   const WinogradShape& shape = *job.shape;
   // Scratch: input places [36][tile][channel], then products [36][output block][tile][block].
@@ -300,21 +237,24 @@ template <int kBlock, typename T>
     const int blocks = std::min(kBlocksAtOnce, end - block);
     for (int place = 0; place < kPlaces; ++place) {
       const float* weight = job.weight + place * weight_place + block * weight_block;
-      // What comes after this place; it is fetched meanwhile, a row of weights at a time. Weights
-      // come from memory once per picture, in pieces too short for the processor to see it coming.
+      // The weights of the next place are fetched meanwhile, a row at a time: all weights come from
+      // memory once an image, in pieces too short for the hardware's prefetcher to follow.
       const int next_place = place + 1 < kPlaces ? place + 1 : 0;
       const int next_block = next_place > 0 ? block : std::min(block + kBlocksAtOnce, end - 1);
       const float* next = job.weight + next_place * weight_place + next_block * weight_block;
       for (int i = 0; i < job.tiles; i += kRows) {
         const int rows = std::min(kRows, job.tiles - i);
-        const float* x = in + place * in_place + i * in_step;
-        float* y = out + place * out_place + i * kBlock;
+        const Product product = {.in = in + place * in_place + i * in_step,
+                                 .in_step = in_step,
+                                 .weight = weight,
+                                 .next = next,
+                                 .channels = shape.used_channels,
+                                 .out = out + place * out_place + i * kBlock,
+                                 .out_step = out_block};
         if (blocks == 2) {
-          Multiply<kBlock, 2, kRows>(rows, x, in_step, weight, next, shape.used_channels, y,
-                                     out_block);
+          Multiply<kBlock, 2, kRows>(rows, product);
         } else {
-          Multiply<kBlock, 1, kRows>(rows, x, in_step, weight, next, shape.used_channels, y,
-                                     out_block);
+          Multiply<kBlock, 1, kRows>(rows, product);
         }
       }
     }
@@ -326,10 +266,10 @@ template <int kBlock, typename T>
   }
 }
 
-DUET_TARGET("x86-64-v4") void DoBlocksOf16(const Job<float>& job) { Do<16>(job); }
-DUET_TARGET("x86-64-v4") void DoBlocksOf16(const Job<BFloat16Bits>& job) { Do<16>(job); }
-DUET_TARGET("x86-64-v3") void DoBlocksOf8(const Job<float>& job) { Do<8>(job); }
-DUET_TARGET("x86-64-v3") void DoBlocksOf8(const Job<BFloat16Bits>& job) { Do<8>(job); }
+DUET_TARGET("x86-64-v4") void RunBlocksOf16(const Job<float>& job) { RunJob<16>(job); }
+DUET_TARGET("x86-64-v4") void RunBlocksOf16(const Job<BFloat16Bits>& job) { RunJob<16>(job); }
+DUET_TARGET("x86-64-v3") void RunBlocksOf8(const Job<float>& job) { RunJob<8>(job); }
+DUET_TARGET("x86-64-v3") void RunBlocksOf8(const Job<BFloat16Bits>& job) { RunJob<8>(job); }
 
 int DivideUp(int a, int b) { return (a + b - 1) / b; }
 
@@ -364,9 +304,10 @@ WinogradConv::WinogradConv(const WinogradShape& shape, const float* weight, cons
           (static_cast<std::size_t>(o / shape.block) * shape.used_channels + c) * shape.block +
           o % shape.block;
       std::array<std::array<double, kPatch>, 3> rows;
-      for (int y = 0; y < 3; ++y) rows[y] = TransformWeight({g[3 * y], g[3 * y + 1], g[3 * y + 2]});
+      for (int y = 0; y < 3; ++y)
+        rows[y] = winograd::TransformWeight({g[3 * y], g[3 * y + 1], g[3 * y + 2]});
       for (int x = 0; x < kPatch; ++x) {
-        const auto column = TransformWeight({rows[0][x], rows[1][x], rows[2][x]});
+        const auto column = winograd::TransformWeight({rows[0][x], rows[1][x], rows[2][x]});
         for (int y = 0; y < kPatch; ++y) {
           out[(y * kPatch + x) * place_step] = static_cast<float>(column[y]);
         }
@@ -408,9 +349,9 @@ void WinogradConv::Run(const T* src, const T* residual, T* dst, float* scratch) 
                         .out_block = block,
                         .out_blocks = std::min(part_blocks, out_blocks - block)};
     if (shape_.block == 16) {
-      DoBlocksOf16(job);
+      RunBlocksOf16(job);
     } else {
-      DoBlocksOf8(job);
+      RunBlocksOf8(job);
     }
   }
 }

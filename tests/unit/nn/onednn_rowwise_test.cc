@@ -34,7 +34,8 @@ TEST(RowwiseTest, SoftmaxRowEqualsDoublePrecision) {
     for (double& z : want) want_sum += z = std::exp(z - largest);
 
     SoftmaxState state;
-    SoftmaxRow(scores.data(), side, side, 0.125F, by.data(), bx.data(), &state, scores.data());
+    SoftmaxRow(GridScores{scores.data(), side, side, 0.125F, by.data(), bx.data()}, &state,
+               scores.data());
 
     // Arguments up to 40 in float32 are off by 2e-6, so their exponentials are by as much,
     // relatively.
@@ -52,7 +53,8 @@ TEST(RowwiseTest, SoftmaxOfFarApartScoresIsZeroNotNan) {
   const std::vector<float> zero(2 + kSoftmaxPadding, 0.0F);
 
   SoftmaxState state;
-  SoftmaxRow(scores.data(), 2, 2, 1.0F, zero.data(), zero.data(), &state, scores.data());
+  SoftmaxRow(GridScores{scores.data(), 2, 2, 1.0F, zero.data(), zero.data()}, &state,
+             scores.data());
 
   EXPECT_FLOAT_EQ(state.sum, 2);
   EXPECT_LT(scores[1], 1e-37F);
@@ -68,13 +70,14 @@ TEST(RowwiseTest, SoftmaxRowOfPartsEqualsThatOfAll) {
     const std::vector<float> bx = Random(kSide + kSoftmaxPadding, -5, 5);
     std::vector<float> parts = whole;
     SoftmaxState all, so_far;
-    SoftmaxRow(whole.data(), kSide, kSide, 0.125F, by.data(), bx.data(), &all, whole.data());
+    SoftmaxRow(GridScores{whole.data(), kSide, kSide, 0.125F, by.data(), bx.data()}, &all,
+               whole.data());
 
     for (const auto& [first, rows] :
          std::vector<std::pair<std::int64_t, std::int64_t>>{{0, 1}, {1, 5}, {6, 1}}) {
       float* part = parts.data() + first * kSide;
-      const float factor =
-          SoftmaxRow(part, rows, kSide, 0.125F, by.data() + first, bx.data(), &so_far, part);
+      const float factor = SoftmaxRow(
+          GridScores{part, rows, kSide, 0.125F, by.data() + first, bx.data()}, &so_far, part);
       for (std::int64_t i = 0; i < first * kSide; ++i) parts[i] *= factor;
     }
 

@@ -23,18 +23,22 @@ struct Case {
 
 void ExpectEqualsDoublePrecision(const Case& c) {
   constexpr std::int64_t kGap = 5;
-  const std::int64_t stride = c.transposed ? 1 : c.inner + kGap;
-  const std::int64_t inner_stride = c.transposed ? c.rows + kGap : 1;
   const std::int64_t width = c.columns + kGap;  // of the output
   const std::vector<float> a = Random((c.rows + kGap) * (c.inner + kGap)),
                            b = Random(c.inner * c.b_stride), before = Random(c.rows * width);
+  const MatrixView left = c.transposed
+                              ? MatrixView{a.data(), c.inner, c.rows, /*stride=*/c.rows + kGap}
+                              : MatrixView{a.data(), c.rows, c.inner, /*stride=*/c.inner + kGap};
+  const std::int64_t row_step = c.transposed ? 1 : left.stride;
+  const std::int64_t inner_step = c.transposed ? left.stride : 1;
+  const MatrixView right = {b.data(), c.inner, c.columns, c.b_stride};
   std::vector<float> sum = before, alone = before;
 
-  AddSmallProduct(a.data(), stride, inner_stride, c.rows, c.inner, b.data(), c.b_stride, c.columns,
-                  sum.data(), width);
-  if (!c.transposed) {
-    SmallProduct(a.data(), stride, c.rows, c.inner, b.data(), c.b_stride, c.columns, alone.data(),
-                 width);
+  if (c.transposed) {
+    AddTransposedProduct(left, right, sum.data(), width);
+  } else {
+    AddSmallProduct(left, right, sum.data(), width);
+    SmallProduct(left, right, alone.data(), width);
   }
 
   // Each addition rounds by at most 6e-8 of a sum of at most `inner`, more like its root.
@@ -43,7 +47,7 @@ void ExpectEqualsDoublePrecision(const Case& c) {
     const std::int64_t r = i / width, column = i % width;
     double product = 0;
     for (std::int64_t k = 0; column < c.columns && k < c.inner; ++k) {
-      product += double{a[r * stride + k * inner_stride]} * b[k * c.b_stride + column];
+      product += double{a[r * row_step + k * inner_step]} * b[k * c.b_stride + column];
     }
     ASSERT_NEAR(sum[i], before[i] + product, tolerance)
         << c.rows << " " << c.columns << " " << c.b_stride << " " << i;

@@ -1,0 +1,105 @@
+// The transforms of Winograd's F(4×4, 3×3), and the registers that they work in. Internal to
+// winograd.cc. All is inlined, so that each CPU level has its own.
+//
+// In one dimension, six input numbers and three weights are taken to six places each, where
+// convolving is multiplying place by place; the six products give four output numbers. In two
+// dimensions the same is done to rows and columns.
+#ifndef DUET_NN_ONEDNN_WINOGRAD_TRANSFORMS_H_
+#define DUET_NN_ONEDNN_WINOGRAD_TRANSFORMS_H_
+
+#include <array>
+#include <cstdint>
+
+#include "nn/onednn/bfloat16.h"
+
+namespace nn::onednn::winograd {
+
+inline constexpr int kTile = 4;                  // output pixels a side
+inline constexpr int kPatch = kTile + 2;         // input pixels a side
+inline constexpr int kPlaces = kPatch * kPatch;  // where inputs and weights are multiplied
+
+// The transforms interpolate at 0, ±kNear, ±kFar and infinity. These points round about three times
+// less than the usual 0, ±1, ±2 and are exact in binary.
+inline constexpr float kNear = 0.625F;
+inline constexpr float kFar = 1.5F;
+inline constexpr float kNear2 = kNear * kNear;
+inline constexpr float kFar2 = kFar * kFar;
+
+// One channel block of a pixel: a register of AVX-512 (16 channels) or of AVX2 (8).
+template <int kBlock>
+struct Lanes {
+  // No alias declarations: gcc 12 drops attributes from those whose size depends on a parameter.
+  typedef float Float __attribute__((vector_size(4 * kBlock), aligned(4), may_alias));
+  typedef std::int32_t Int __attribute__((vector_size(4 * kBlock)));
+  typedef std::uint32_t Bits __attribute__((vector_size(4 * kBlock)));
+  typedef std::uint16_t Half __attribute__((vector_size(2 * kBlock), aligned(2), may_alias));
+};
+
+template <int kBlock>
+[[gnu::always_inline]] inline void Load(const float* p, typename Lanes<kBlock>::Float& x) {
+  x = *reinterpret_cast<const typename Lanes<kBlock>::Float*>(p);
+}
+
+template <int kBlock>
+[[gnu::always_inline]] inline void Load(const BFloat16Bits* p, typename Lanes<kBlock>::Float& x) {
+  using L = Lanes<kBlock>;
+  const auto half = *reinterpret_cast<const typename L::Half*>(p);
+  const auto bits = __builtin_convertvector(half, typename L::Bits) << 16;
+  x = reinterpret_cast<typename L::Float>(bits);
+}
+
+template <int kBlock>
+[[gnu::always_inline]] inline void Store(const typename Lanes<kBlock>::Float& x, float* p) {
+  *reinterpret_cast<typename Lanes<kBlock>::Float*>(p) = x;
+}
+
+// Rounds as bfloat16.h's does.
+template <int kBlock>
+[[gnu::always_inline]] inline void Store(const typename Lanes<kBlock>::Float& x, BFloat16Bits* p) {
+  using L = Lanes<kBlock>;
+  auto bits = reinterpret_cast<typename L::Bits>(x);
+  bits = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  *reinterpret_cast<typename L::Half*>(p) = __builtin_convertvector(bits, typename L::Half);
+}
+
+// Six input numbers to the six places; place i goes to out[i · step].
+template <typename F>
+[[gnu::always_inline]] inline void TransformInput(const F* d, F* out, int step) {
+  const F near_even = d[4] - kFar2 * d[2];
+  const F near_odd = kNear * d[3] - (kNear * kFar2) * d[1];
+  const F far_even = d[4] - kNear2 * d[2];
+  const F far_odd = kFar * d[3] - (kFar * kNear2) * d[1];
+  out[0] = d[4] + (kNear2 * kFar2) * d[0] - (kNear2 + kFar2) * d[2];
+  out[step] = near_even + near_odd;
+  out[2 * step] = near_even - near_odd;
+  out[3 * step] = far_even + far_odd;
+  out[4 * step] = far_even - far_odd;
+  out[5 * step] = d[5] + (kNear2 * kFar2) * d[1] - (kNear2 + kFar2) * d[3];
+}
+
+// Six products to four output numbers; number i goes to out[i · step].
+template <typename F>
+[[gnu::always_inline]] inline void TransformOutput(const F* m, F* out, int step) {
+  const F near_sum = m[1] + m[2];
+  const F near_difference = m[1] - m[2];
+  const F far_sum = m[3] + m[4];
+  const F far_difference = m[3] - m[4];
+  out[0] = m[0] + near_sum + far_sum;
+  out[step] = kNear * near_difference + kFar * far_difference;
+  out[2 * step] = kNear2 * near_sum + kFar2 * far_sum;
+  out[3 * step] = m[5] + (kNear2 * kNear) * near_difference + (kFar2 * kFar) * far_difference;
+}
+
+// Three weights to the six places. In double, since it is done once, when a model is loaded.
+inline std::array<double, kPatch> TransformWeight(const std::array<double, 3>& g) {
+  constexpr double kNearScale = 1 / (2.0 * kNear2 * (kNear2 - kFar2));
+  constexpr double kFarScale = 1 / (2.0 * kFar2 * (kFar2 - kNear2));
+  const auto at = [&](double x) { return g[0] + x * g[1] + x * x * g[2]; };
+  return {g[0] / (double{kNear2} * kFar2), kNearScale * at(kNear),
+          kNearScale * at(-kNear),         kFarScale * at(kFar),
+          kFarScale * at(-kFar),           g[2]};
+}
+
+}  // namespace nn::onednn::winograd
+
+#endif  // DUET_NN_ONEDNN_WINOGRAD_TRANSFORMS_H_

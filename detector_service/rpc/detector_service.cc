@@ -17,10 +17,6 @@ namespace {
 
 namespace pb = duet::detector::v1;
 
-// Of the work queue. A person may wait for Detect; nobody waits for one image of a batch.
-constexpr int kDetectRank = 0;
-constexpr int kBatchRank = 1;
-
 constexpr int kWorkers = 2;
 
 }  // namespace
@@ -72,7 +68,7 @@ absl::Status DetectorService::Compute(Job job, const pb::DetectRequest& request,
   return absl::OkStatus();
 }
 
-absl::Status DetectorService::Answer(grpc::ServerContext* call, int rank,
+absl::Status DetectorService::Answer(grpc::ServerContext* call, serving::Priority priority,
                                      const pb::DetectRequest& request,
                                      pb::DetectResponse* response) {
   // A request that can't be answered is refused before it takes a place in the queue.
@@ -80,7 +76,7 @@ absl::Status DetectorService::Answer(grpc::ServerContext* call, int rank,
   if (!job.ok()) return job.status();
   absl::Status computed;
   absl::Duration queued;
-  const absl::Status served = queue_.Run({.rank = rank,
+  const absl::Status served = queue_.Run({.priority = priority,
                                           .deadline = absl::FromChrono(call->deadline()),
                                           .is_cancelled = [call] { return call->IsCancelled(); },
                                           .run =
@@ -96,8 +92,9 @@ absl::Status DetectorService::Answer(grpc::ServerContext* call, int rank,
 
 grpc::Status DetectorService::Detect(grpc::ServerContext* call, const pb::DetectRequest* request,
                                      pb::DetectResponse* response) {
-  const int rank = request->background() ? kBatchRank : kDetectRank;
-  const absl::Status status = Answer(call, rank, *request, response);
+  const serving::Priority priority =
+      request->background() ? serving::Priority::kBatch : serving::Priority::kInteractive;
+  const absl::Status status = Answer(call, priority, *request, response);
   if (status.ok()) {
     const auto context = serving::RequestContextOf(*call);
     context->NoteNum("queue_ms", response->timing().queue_ms());
@@ -118,7 +115,7 @@ grpc::Status DetectorService::DetectBatch(
       [&](const pb::DetectBatchRequest& request, pb::DetectBatchResponse* answer) {
         answer->set_id(request.id());
         const absl::Status status =
-            Answer(call, kBatchRank, request.request(), answer->mutable_response());
+            Answer(call, serving::Priority::kBatch, request.request(), answer->mutable_response());
         // The caller is gone or out of time: nobody reads further answers.
         if (absl::IsCancelled(status) || absl::IsDeadlineExceeded(status)) return status;
         if (!status.ok()) {

@@ -57,7 +57,7 @@ class DetectorService final : public duet::detector::v1::Detector::Service {
   };
   // FailedPrecondition or InvalidArgument for a request that can't be answered.
   absl::StatusOr<Job> ReadJob(const duet::detector::v1::DetectRequest& request) const;
-  absl::Status Answer(grpc::ServerContext* call, int rank,
+  absl::Status Answer(grpc::ServerContext* call, serving::Priority priority,
                       const duet::detector::v1::DetectRequest& request,
                       duet::detector::v1::DetectResponse* response);
   // On a worker.

@@ -2,7 +2,6 @@
 
 #include <absl/strings/str_cat.h>
 
-#include <limits>
 #include <memory>
 #include <utility>
 
@@ -12,7 +11,6 @@
 namespace serving {
 namespace {
 
-constexpr int kAnyRank = std::numeric_limits<int>::max();
 // How often a thread that waits in Run looks whether its caller is still there.
 constexpr absl::Duration kPoll = absl::Milliseconds(20);
 
@@ -73,11 +71,11 @@ absl::Status WorkQueue::SubmitWithId(Work work, std::uint64_t* id) {
     if (!accepting_) {
       status = absl::UnavailableError("the process is stopping");
     } else {
-      // One more than fits, for a moment: then the youngest of the worst rank goes, which may be
-      // this one.
+      // One more than fits, for a moment: then the youngest of the lowest priority goes, which
+      // may be this one.
       *id = next_id_++;
-      const int rank = work.rank;
-      waiting_[rank].push_back({*id, std::move(work), clock_.Now()});
+      const Priority priority = work.priority;
+      waiting_[priority].push_back({*id, std::move(work), clock_.Now()});
       ++waiting_count_;
       if (waiting_count_ > options_.capacity) {
         const auto worst = std::prev(waiting_.end());
@@ -157,7 +155,7 @@ absl::Status WorkQueue::Run(Work work) {
   return outcome->status;
 }
 
-int WorkQueue::RunWaitingAbove(int rank) {
+int WorkQueue::RunWaitingAbove(Priority priority) {
   int ran = 0;
   while (true) {
     Item item;
@@ -165,7 +163,7 @@ int WorkQueue::RunWaitingAbove(int rank) {
     bool taken = false;
     {
       std::lock_guard lock(mutex_);
-      taken = TakeNext(rank, &item, &dropped);
+      taken = TakeNext(priority, &item, &dropped);
     }
     Tell(std::move(dropped));
     if (!taken) return ran;
@@ -203,18 +201,21 @@ void WorkQueue::WorkerLoop() {
       std::unique_lock lock(mutex_);
       changed_.wait(lock, [&] { return quit_ || waiting_count_ > 0; });
       if (quit_) return;
-      taken = TakeNext(kAnyRank, &item, &dropped);
+      taken = TakeNext(/*than=*/std::nullopt, &item, &dropped);
     }
     Tell(std::move(dropped));
     if (taken) RunItem(std::move(item));
   }
 }
 
-bool WorkQueue::TakeNext(int below, Item* item, std::vector<Dropped>* dropped) {
-  if (waiting_count_ == 0 || waiting_.begin()->first >= below) return false;
+bool WorkQueue::TakeNext(std::optional<Priority> than, Item* item, std::vector<Dropped>* dropped) {
+  const auto nothing_urgent = [&] {
+    return waiting_.empty() || (than.has_value() && waiting_.begin()->first >= *than);
+  };
+  if (nothing_urgent()) return false;
   Purge(dropped);
+  if (nothing_urgent()) return false;
   const auto best = waiting_.begin();
-  if (best == waiting_.end() || best->first >= below) return false;
   *item = std::move(best->second.front());
   best->second.pop_front();
   if (best->second.empty()) waiting_.erase(best);
@@ -225,8 +226,8 @@ bool WorkQueue::TakeNext(int below, Item* item, std::vector<Dropped>* dropped) {
 }
 
 void WorkQueue::Purge(std::vector<Dropped>* dropped) {
-  for (auto rank = waiting_.begin(); rank != waiting_.end();) {
-    std::list<Item>& items = rank->second;
+  for (auto entry = waiting_.begin(); entry != waiting_.end();) {
+    std::list<Item>& items = entry->second;
     for (auto it = items.begin(); it != items.end();) {
       absl::Status status = WhyNotServe(it->work);
       if (status.ok()) {
@@ -237,7 +238,7 @@ void WorkQueue::Purge(std::vector<Dropped>* dropped) {
       it = items.erase(it);
       --waiting_count_;
     }
-    rank = items.empty() ? waiting_.erase(rank) : std::next(rank);
+    entry = items.empty() ? waiting_.erase(entry) : std::next(entry);
   }
   if (metrics_ != nullptr && !dropped->empty()) {
     metrics_->Get(kQueueDepth, {options_.name}).Set(waiting_count_);
@@ -245,7 +246,7 @@ void WorkQueue::Purge(std::vector<Dropped>* dropped) {
 }
 
 void WorkQueue::DropAll(const absl::Status& status, std::vector<Dropped>* dropped) {
-  for (auto& [rank, items] : waiting_) {
+  for (auto& [priority, items] : waiting_) {
     for (Item& item : items) dropped->push_back({std::move(item.work), status});
   }
   waiting_.clear();
@@ -256,7 +257,8 @@ void WorkQueue::DropAll(const absl::Status& status, std::vector<Dropped>* droppe
 void WorkQueue::RunItem(Item item) {
   const absl::Duration queued = clock_.Now() - item.since;
   if (metrics_ != nullptr) {
-    metrics_->Get(kQueueSeconds, {options_.name, std::to_string(item.work.rank)})
+    metrics_
+        ->Get(kQueueSeconds, {options_.name, std::to_string(static_cast<int>(item.work.priority))})
         .Observe(absl::ToDoubleSeconds(queued));
   }
   absl::Status thrown = CatchAll("the request's work", [&] { item.work.run(queued); });

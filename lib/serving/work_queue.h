@@ -2,16 +2,17 @@
 //
 // A model is fastest with one request at a time on all cores, so requests wait here and not inside
 // the model. Waiting has limits: a full queue refuses at once (the caller can try another replica),
-// and work whose deadline passed or whose caller hung up leaves without being run. Work has a rank,
-// 0 the most urgent; lower ranks go first, equal ones in order of arrival. Room goes to the urgent
-// too: when the queue is full, a newcomer displaces the youngest work of the worst rank, if that
-// rank is worse than its own.
+// and work whose deadline passed or whose caller hung up leaves without being run. Work of a higher
+// priority goes first, work of equal priority in order of arrival. Room goes to the urgent too: when
+// the queue is full, a newcomer displaces the youngest work of the lowest priority, if that is lower
+// than its own.
 //
-// Ranks alone don't help a click that arrives while an encoder pass of ten seconds is running. Such
-// a job yields by hand: between its blocks it calls RunWaitingAbove(its own rank), which runs, on
+// Priorities alone don't help a click that arrives while an encoder pass of ten seconds is running. Such
+// a job yields by hand: between its blocks it calls RunWaitingAbove(its own priority), which runs, on
 // the job's own thread, whatever more urgent work is waiting, and returns. So the click waits for
 // one block, all cores work on one thing at a time, and nothing has to be locked or resumed. What
-// it runs may yield in turn, to ranks better still: the stack is as deep as there are ranks. A job
+// it runs may yield in turn, to higher priorities still: the stack is as deep as there are
+// priorities. A job
 // must not be in the middle of something that the other job uses.
 #ifndef DUET_SERVING_WORK_QUEUE_H_
 #define DUET_SERVING_WORK_QUEUE_H_
@@ -25,6 +26,7 @@
 #include <list>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -40,8 +42,16 @@ struct WorkQueueOptions {
   int threads = 1;
 };
 
+// Who waits for the work, the most urgent first. The metrics' label "rank" is the number.
+enum class Priority {
+  kInteractive = 0,  // a person, right now: a click, a drawn box
+  kOpenedTask = 1,   // a person who has just opened the task
+  kBatch = 2,        // nobody in particular
+  kPrefetch = 3,     // nobody; the result may never be needed
+};
+
 struct Work {
-  int rank = 0;
+  Priority priority = Priority::kInteractive;
   absl::Time deadline = absl::InfiniteFuture();
   // Polled, from any thread; null: never. Must not block or call the queue.
   std::function<bool()> is_cancelled;
@@ -73,9 +83,10 @@ class WorkQueue {
   // the queue. `work.dropped` is not used.
   absl::Status Run(Work work);
 
-  // Runs all waiting work more urgent than `rank` on this thread and returns how many ran. To be
-  // called by running work of that rank, often: with nothing waiting it costs one uncontended lock.
-  int RunWaitingAbove(int rank);
+  // Runs all waiting work more urgent than `priority` on this thread and returns how many ran. To be
+  // called by running work of that priority, often: with nothing waiting it costs one uncontended
+  // lock.
+  int RunWaitingAbove(Priority priority);
 
   // Refuses new work (Unavailable) and returns when all that was accepted has run or was dropped,
   // or at `deadline`, when it drops what still waits. Returns false then.
@@ -93,12 +104,13 @@ class WorkQueue {
     Work work;
     absl::Status status;
   };
-  using Waiting = std::map<int, std::list<Item>>;  // by rank; no list is empty
+  using Waiting = std::map<Priority, std::list<Item>>;  // no list is empty
 
   absl::Status SubmitWithId(Work work, std::uint64_t* id);
   void WorkerLoop();
-  // Takes the most urgent item with rank < `below`, or returns false. REQUIRES: `mutex_` is held.
-  bool TakeNext(int below, Item* item, std::vector<Dropped>* dropped);
+  // Takes the most urgent item, if it is more urgent than `than` (nothing: than none), or returns
+  // false. REQUIRES: `mutex_` is held.
+  bool TakeNext(std::optional<Priority> than, Item* item, std::vector<Dropped>* dropped);
   // Removes expired and cancelled items. REQUIRES: `mutex_` is held.
   void Purge(std::vector<Dropped>* dropped);
   // REQUIRES: `mutex_` is held.

@@ -3,14 +3,14 @@
 #include <absl/status/status.h>
 
 #include <algorithm>
-#include <limits>
+#include <optional>
 #include <utility>
 
 #include "serving/exceptions.h"
 
 namespace segmenter {
 
-// One caller of Embed. The queue may look at it after the caller is gone, hence its own mutex.
+// One caller of Embed. The queue may look at it after the caller has returned, hence its own mutex.
 struct Embedder::Waiter {
   explicit Waiter(const EmbedCall& embed_call) : call(embed_call) {}
 
@@ -68,7 +68,7 @@ absl::StatusOr<EmbedOutcome> Embedder::Embed(
     EmbedOutcome found;
     // Others wait for this flight: it must come down even if memory runs out.
     absl::StatusOr<PreparedImage> image =
-        serving::CatchAll("prepare the picture", [&]() -> absl::StatusOr<PreparedImage> {
+        serving::CatchAll("prepare the image", [&]() -> absl::StatusOr<PreparedImage> {
           // In the cache, too: another flight may have ended since we looked.
           found = Find(key, flight->network->spec());
           if (found.cached) return PreparedImage();
@@ -99,7 +99,7 @@ absl::StatusOr<EmbedOutcome> Embedder::Embed(
   }
   if (status.ok() && !over) {
     status = queue_.Submit({
-        .rank = call.rank,
+        .priority = call.priority,
         .deadline = call.deadline,
         .is_cancelled = [waiter] { return waiter->IsCancelled(); },
         .run = [this, flight](absl::Duration queued) { Run(flight, queued); },
@@ -168,7 +168,7 @@ void Embedder::Run(const std::shared_ptr<Flight>& flight, absl::Duration queued)
   const absl::Time begin = clock_.Now();
   absl::Duration given_away;
   const auto embedding = serving::CatchAll(
-      "encode the picture", [&] { return Encode(*flight, std::move(image), &given_away); });
+      "encode the image", [&] { return Encode(*flight, std::move(image), &given_away); });
   {
     std::lock_guard lock(mutex_);
     flight->encode_time = clock_.Now() - begin - given_away;
@@ -189,7 +189,7 @@ absl::StatusOr<std::shared_ptr<const ImageEmbedding>> Embedder::Encode(Flight& f
   image.resized.release();
   absl::StatusOr<Embedding> features = flight.network->EncodeImage(
       input, [&] { return Yield(flight, given_away); },
-      [&] { GiveWay(kOpenedTaskRank, given_away); });
+      [&] { GiveWay(serving::Priority::kOpenedTask, given_away); });
   if (!features.ok()) return features.status();
   auto embedding = std::make_shared<const ImageEmbedding>(image.geometry, *std::move(features));
   cache_.Insert(flight.key, embedding);
@@ -197,29 +197,29 @@ absl::StatusOr<std::shared_ptr<const ImageEmbedding>> Embedder::Encode(Flight& f
 }
 
 absl::Status Embedder::Yield(Flight& flight, absl::Duration* given_away) {
-  int rank = std::numeric_limits<int>::max();
+  std::optional<serving::Priority> priority;  // the highest of those who wait
   {
     std::lock_guard lock(mutex_);
     const absl::Time now = clock_.Now();
     for (const std::shared_ptr<Waiter>& waiter : flight.waiters) {
       if (waiter->call.deadline > now && !waiter->IsCancelled()) {
-        rank = std::min(rank, waiter->call.rank);
+        priority = std::min(priority.value_or(waiter->call.priority), waiter->call.priority);
       }
     }
-    if (rank == std::numeric_limits<int>::max()) {
+    if (!priority.has_value()) {
       const absl::Status status =
           absl::CancelledError("nobody waits for this embedding any more; encoding was stopped");
       Finish(flight, status);
       return status;
     }
   }
-  GiveWay(rank, given_away);
+  GiveWay(*priority, given_away);
   return absl::OkStatus();
 }
 
-void Embedder::GiveWay(int rank, absl::Duration* given_away) {
+void Embedder::GiveWay(serving::Priority priority, absl::Duration* given_away) {
   const absl::Time begin = clock_.Now();
-  if (queue_.RunWaitingAbove(rank) > 0) *given_away += clock_.Now() - begin;
+  if (queue_.RunWaitingAbove(priority) > 0) *given_away += clock_.Now() - begin;
 }
 
 void Embedder::Finish(Flight& flight, absl::Status status) {
@@ -242,7 +242,7 @@ absl::Status Embedder::WaitFor(std::unique_lock<std::mutex>& lock, const EmbedCa
       return absl::CancelledError("the caller hung up");
     }
     if (clock_.Now() >= call.deadline) {
-      return absl::DeadlineExceededError("the deadline passed before the picture was encoded");
+      return absl::DeadlineExceededError("the deadline passed before the image was encoded");
     }
   }
 }

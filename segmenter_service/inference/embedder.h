@@ -1,12 +1,11 @@
-// Embedder turns pictures into embeddings, each at most once at a time.
+// Embedder turns images into embeddings, each at most once at a time.
 //
-// Somebody opens a picture: the project's prefetch may be encoding it, a batch may have it queued,
-// and the page itself asks twice. All of them join one flight, whose encoder pass runs once. A
-// flight runs at the most urgent rank of those who wait for it: every one of them puts work of its
-// own rank into the queue, the first of these that gets its turn encodes, the others find it done
-// or running. While it runs it gives way between the network's steps to work that is more urgent,
-// and within them to clicks.
-// It stops at the next step when nobody waits for it any more.
+// When a person opens an image, the project's prefetch may be encoding it, a batch may have it
+// queued, and the page itself asks twice. All of them join one flight, whose encoder pass runs once.
+// A flight has the highest priority of those who wait for it: each of them puts work of its own
+// priority into the queue, the first of these that gets its turn encodes, the others find the
+// embedding done or being made. Between the network's steps a flight gives way to work that is more
+// urgent, within them to clicks. It stops at the next step when nobody waits for it any more.
 //
 // Before a flight prepares anything it looks into the store that replicas share, if there is one.
 #ifndef DUET_SEGMENTER_SERVICE_INFERENCE_EMBEDDER_H_
@@ -33,27 +32,24 @@
 
 namespace segmenter {
 
-// Of the work queue: the smaller, the more urgent.
-enum WorkRank { kSegmentRank = 0, kOpenedTaskRank = 1, kBatchRank = 2, kPrefetchRank = 3 };
-
-// A picture decoded and scaled, ready to be normalised: at most 3 MB, where SAM's input takes 12.
+// An image decoded and scaled, ready to be normalised: at most 3 MB, where SAM's input takes 12.
 struct PreparedImage {
   InputGeometry geometry;
   cv::Mat resized;
 };
 
 struct EmbedCall {
-  int rank = kOpenedTaskRank;
+  serving::Priority priority = serving::Priority::kOpenedTask;
   absl::Time deadline = absl::InfiniteFuture();
   std::function<bool()> is_cancelled;  // as serving::Work's
 };
 
 struct EmbedOutcome {
   std::shared_ptr<const ImageEmbedding> embedding;
-  bool cached = false;          // no encoder pass was needed, not even somebody else's
-  bool shared = false;          // `cached`, by another replica
-  absl::Duration prepare_time;  // of this call; zero if another one prepared the picture
-  absl::Duration queue_time;    // from prepared to the pass's begin
+  bool cached = false;          // no encoder pass was needed, not even another caller's
+  bool shared = false;          // `cached`, and another replica had stored it
+  absl::Duration prepare_time;  // of this call; zero if another call prepared the image
+  absl::Duration queue_time;    // from the end of preparing to the beginning of the pass
   absl::Duration encode_time;   // of the pass, without what it gave way to
 };
 
@@ -68,10 +64,9 @@ class Embedder {
   // From the cache or the store; null if neither has it.
   EmbedOutcome Find(const std::string& key, const NetworkSpec& spec);
 
-  // As Find, or by joining or starting a flight. `key` names network and picture: model
-  // version and image id. `prepare` is called on this thread if nobody has prepared the picture.
-  // Fails as `prepare`, the queue and the network do; DeadlineExceeded or Cancelled for this caller
-  // alone.
+  // As Find, or by joining or starting a flight. `key` names encoder and image. `prepare` is called
+  // on this thread if nobody has prepared the image. Blocks until the embedding is there. Fails as
+  // `prepare`, the queue and the network do; DeadlineExceeded or Cancelled for this caller alone.
   absl::StatusOr<EmbedOutcome> Embed(const std::string& key, std::shared_ptr<SamNetwork> network,
                                      const std::function<absl::StatusOr<PreparedImage>()>& prepare,
                                      const EmbedCall& call);
@@ -88,8 +83,8 @@ class Embedder {
                                                                absl::Duration* given_away);
   // Between two steps: gives way, or says why the pass should stop.
   absl::Status Yield(Flight& flight, absl::Duration* given_away);
-  // Runs what is more urgent than `rank`.
-  void GiveWay(int rank, absl::Duration* given_away);
+  // Runs what is more urgent than `priority`, and adds the time to `given_away`.
+  void GiveWay(serving::Priority priority, absl::Duration* given_away);
   // Tells all who wait. REQUIRES: `mutex_` is held.
   void Finish(Flight& flight, absl::Status status);
   // Waits for `done` as long as this caller wants to. REQUIRES: `lock` is held.

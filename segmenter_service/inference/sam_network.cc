@@ -30,12 +30,7 @@ at::ScalarType TypeOf(const FeatureShape& shape) {
   return shape.precision == FeaturePrecision::kFloat32 ? at::kFloat : at::kBFloat16;
 }
 
-std::vector<float> ToVector(const at::Tensor& tensor) {
-  const at::Tensor host = tensor.to(at::kCPU, at::kFloat).contiguous();
-  return {host.data_ptr<float>(), host.data_ptr<float>() + host.numel()};
-}
-
-// Of [1, C, H, W].
+// From [1, C, H, W].
 FeatureMap ToMap(const at::Tensor& tensor, const FeatureShape& shape) {
   const at::Tensor host = tensor.to(at::kCPU, TypeOf(shape)).contiguous();
   TORCH_CHECK(host.nbytes() == shape.bytes(), "a feature map of another shape than announced");
@@ -43,11 +38,17 @@ FeatureMap ToMap(const at::Tensor& tensor, const FeatureShape& shape) {
   return {shape, {data, data + shape.bytes()}};
 }
 
-// Prompts decoded at once: each takes some 60 MB in an official network.
+// Copies `values`, from any device, to row `row` of `rows`, which are as long as it has numbers.
+void ToHost(const at::Tensor& values, std::size_t row, std::vector<float>* rows) {
+  at::from_blob(rows->data() + row * values.numel(), values.sizes(), at::kFloat).copy_(values);
+}
+
+// Prompts that are decoded at once: each takes some 60 MB in an official network.
 constexpr std::size_t kMaxBatch = 16;
 
-// Indices of prompts that have as many tokens as each other and so make one batch. Filling up with
-// ignored points would make one batch of all, but those take part in attention and change answers.
+// Batches of prompts, as their indices: all prompts of one batch have the same number of tokens.
+// Filling up with ignored points would make one batch of all, but ignored points take part in
+// attention and so change the masks.
 std::vector<std::vector<std::size_t>> Batches(absl::Span<const Prompt> prompts) {
   std::map<std::pair<std::size_t, bool>, std::vector<std::size_t>> by_shape;
   std::vector<std::vector<std::size_t>> batches;
@@ -113,23 +114,23 @@ class FamilyNetwork final : public SamNetwork {
       for (const FeatureMap& map : embedding.maps) {
         maps.push_back(FromHost(map));
       }
-      const std::int64_t count = static_cast<std::int64_t>(prompts.size());
-      at::Tensor logits, ious;
+      LowResMasks masks;
       for (const std::vector<std::size_t>& members : Batches(prompts)) {
         const DecodedMasks decoded = DecodeBatch(maps, prompts, members, multimask_output);
-        if (!logits.defined()) {
-          const std::int64_t masks = decoded.logits.size(1), low = decoded.logits.size(2);
-          logits = at::empty({count, masks, low, low}, decoded.logits.options());
-          ious = at::empty({count, masks}, decoded.logits.options());
+        if (masks.size == 0) {
+          masks.masks_per_prompt = static_cast<int>(decoded.logits.size(1));
+          masks.size = static_cast<int>(decoded.logits.size(2));
+          masks.logit_limit = model_.logit_limit;
+          masks.logits.resize(prompts.size() * decoded.logits[0].numel());
+          masks.iou_scores.resize(prompts.size() * masks.masks_per_prompt);
         }
         for (std::size_t i = 0; i < members.size(); ++i) {
           const std::int64_t row = static_cast<std::int64_t>(i);
-          logits[static_cast<std::int64_t>(members[i])].copy_(decoded.logits[row]);
-          ious[static_cast<std::int64_t>(members[i])].copy_(decoded.iou_predictions[row]);
+          ToHost(decoded.logits[row], members[i], &masks.logits);
+          ToHost(decoded.iou_predictions[row], members[i], &masks.iou_scores);
         }
       }
-      return LowResMasks{static_cast<int>(logits.size(1)), static_cast<int>(logits.size(2)),
-                         ToVector(logits), ToVector(ious), model_.logit_limit};
+      return masks;
     });
   }
 
@@ -301,6 +302,16 @@ std::vector<float> LowResMasks::ClampedLogits(std::size_t prompt, int mask) cons
   std::vector<float> clamped(logits.begin(), logits.end());
   for (float& value : clamped) value = std::clamp(value, -logit_limit, logit_limit);
   return clamped;
+}
+
+void LowResMasks::Reserve(std::size_t prompts) {
+  logits.reserve(prompts * masks_per_prompt * size * size);
+  iou_scores.reserve(prompts * masks_per_prompt);
+}
+
+void LowResMasks::Append(const LowResMasks& more) {
+  logits.insert(logits.end(), more.logits.begin(), more.logits.end());
+  iou_scores.insert(iou_scores.end(), more.iou_scores.begin(), more.iou_scores.end());
 }
 
 absl::StatusOr<std::unique_ptr<SamNetwork>> LoadNetwork(const checkpoint::StateDict& state_dict,

@@ -1,6 +1,6 @@
-// What serves a network of the Segment Anything family: pictures to embeddings, embeddings and
-// prompts to low-res masks. No Torch in this header: callers hand over plain memory, and Torch's
-// exceptions end behind it.
+// What serves a network of the Segment Anything family: images to embeddings, embeddings and prompts
+// to low-res masks. No Torch in this header: callers hand over plain memory, and Torch's exceptions
+// end behind it.
 #ifndef DUET_SEGMENTER_SERVICE_INFERENCE_SAM_NETWORK_H_
 #define DUET_SEGMENTER_SERVICE_INFERENCE_SAM_NETWORK_H_
 
@@ -32,7 +32,7 @@ struct NetworkSpec {
   std::string encoder_hash;         // hex, of all weights that EncodeImage's answer is made from
 };
 
-// Answers to a batch of prompts, all at once, in one row a prompt.
+// The masks of a batch of prompts, one row a prompt.
 struct LowResMasks {
   int masks_per_prompt = 0;       // 1, or 3 for multimask_output (HQ-SAM: always 1)
   int size = 0;                   // side of a mask
@@ -47,18 +47,22 @@ struct LowResMasks {
     return absl::MakeConstSpan(logits).subspan((prompt * masks_per_prompt + mask) * area, area);
   }
   std::vector<float> ClampedLogits(std::size_t prompt, int mask) const;
+  // Makes room for so many prompts in all. REQUIRES: masks_per_prompt and size are set.
+  void Reserve(std::size_t prompts);
+  // Adds the rows of `more`, which is of the same network and multimask_output.
+  void Append(const LowResMasks& more);
   float IouScore(std::size_t prompt, int mask) const {
     return iou_scores[prompt * masks_per_prompt + mask];
   }
 };
 
-// Called by long work between its steps, on the same thread. May run other, more urgent work on
-// this network. Anything but OK ends the work, which returns it.
+// Long work calls this between its steps, on the same thread. It may run other, more urgent work on
+// this network. Anything but OK ends the long work, which returns it.
 using Yield = std::function<absl::Status()>;
-// The same within a step, some 20 ms apart, but for DecodeMasks only.
+// Long work calls this within a step, some 20 ms apart. It may only run DecodeMasks.
 using Pause = std::function<void()>;
 
-// One thread computes at a time, apart from what Yield and Pause run in between.
+// One call at a time, apart from what Yield and Pause run in between.
 class SamNetwork {
  public:
   virtual ~SamNetwork() = default;

@@ -13,18 +13,20 @@
 namespace segmenter {
 namespace {
 
-constexpr std::ptrdiff_t kPicturesDecodedAtOnce = 2;
-// Prompts that run as one piece of work: a click behind a batch's boxes waits for one piece, and
-// small pieces cost more in all.
+using serving::Priority;
+
+constexpr std::ptrdiff_t kImagesDecodedAtOnce = 2;
+// Prompts that run as one piece of work. A click that arrives behind a batch's boxes waits for one
+// piece; smaller pieces cost more in all.
 constexpr std::size_t kSegmentPiece = 16;
 constexpr std::size_t kGeneratorPiece = 4;
 
-// Of an embedding: models that differ in their decoders only share it.
+// The key of an embedding. Models that differ only in their decoders share it.
 std::string KeyOf(const ServedModel& model, const std::string& image_id) {
   return absl::StrCat(model.encoder, "/", image_id);
 }
 
-// Of masks: nothing of another model's.
+// The key of remembered masks, which models don't share.
 std::string RefinementKeyOf(const ServedModel& model, const std::string& image_id) {
   return absl::StrCat(model.version, "/", image_id);
 }
@@ -40,22 +42,23 @@ Segmenter::Segmenter(const SegmenterOptions& options, serving::Clock& clock,
       metrics_(metrics),
       cache_(options.embedding_cache_bytes),
       refinements_(options.refinements),
-      decoding_(kPicturesDecodedAtOnce),
+      decoding_(kImagesDecodedAtOnce),
       embedder_(cache_, store, queue_, clock),
       queue_({.name = "segmenter", .capacity = options.queue_capacity, .threads = 1}, clock,
              &metrics) {}
 
 absl::Status Segmenter::WarmUp(const ServedModel& model) {
   absl::Status result;
-  absl::Status status = queue_.Run(
-      {.rank = kPrefetchRank, .run = [&](absl::Duration) { result = model.network->WarmUp(); }});
+  absl::Status status = queue_.Run({.priority = Priority::kPrefetch, .run = [&](absl::Duration) {
+                                      result = model.network->WarmUp();
+                                    }});
   return status.ok() ? result : status;
 }
 
 absl::StatusOr<PreparedImage> Segmenter::Prepare(std::string_view image, const ServedModel& model) {
   decoding_.acquire();
   absl::StatusOr<cv::Mat> pixels = serving::CatchAll(
-      "decode the picture", [&] { return vision::DecodeImage(image, options_.image_limits); });
+      "decode the image", [&] { return vision::DecodeImage(image, options_.image_limits); });
   decoding_.release();
   if (!pixels.ok()) return pixels.status();
   const NetworkSpec& spec = model.network->spec();
@@ -65,27 +68,27 @@ absl::StatusOr<PreparedImage> Segmenter::Prepare(std::string_view image, const S
   return PreparedImage{*geometry, ResizeToInput(*pixels, *geometry)};
 }
 
-absl::StatusOr<EmbedAnswer> Segmenter::Embed(std::shared_ptr<const ServedModel> model,
-                                             std::string_view image, int rank,
+absl::StatusOr<EmbedResult> Segmenter::Embed(std::shared_ptr<const ServedModel> model,
+                                             std::string_view image, Priority priority,
                                              const CallLimits& limits) {
-  EmbedAnswer answer;
-  answer.model = std::move(model);
-  answer.image_id = ImageIdOf(image);
+  EmbedResult result;
+  result.model = std::move(model);
+  result.image_id = ImageIdOf(image);
   absl::StatusOr<EmbedOutcome> outcome = embedder_.Embed(
-      KeyOf(*answer.model, answer.image_id), answer.model->network,
-      [&] { return Prepare(image, *answer.model); },
-      {.rank = rank, .deadline = limits.deadline, .is_cancelled = limits.is_cancelled});
+      KeyOf(*result.model, result.image_id), result.model->network,
+      [&] { return Prepare(image, *result.model); },
+      {.priority = priority, .deadline = limits.deadline, .is_cancelled = limits.is_cancelled});
   if (!outcome.ok()) return outcome.status();
   Count(*outcome);
   if (!outcome->cached) {
     metrics_.Get(kEncodeSeconds).Observe(absl::ToDoubleSeconds(outcome->encode_time));
   }
-  answer.embedding = std::move(outcome->embedding);
-  answer.cached = outcome->cached;
-  answer.times.decode_image = outcome->prepare_time;
-  answer.times.queue = outcome->queue_time;
-  answer.times.encode = outcome->encode_time;
-  return answer;
+  result.embedding = std::move(outcome->embedding);
+  result.cached = outcome->cached;
+  result.times.decode_image = outcome->prepare_time;
+  result.times.queue = outcome->queue_time;
+  result.times.encode = outcome->encode_time;
+  return result;
 }
 
 void Segmenter::Count(const EmbedOutcome& outcome) {
@@ -94,46 +97,46 @@ void Segmenter::Count(const EmbedOutcome& outcome) {
   metrics_.Get(kCacheBytes).Set(static_cast<double>(cache_.held_bytes()));
 }
 
-absl::Status Segmenter::CheckPrompts(const SegmentQuestion& question, vision::Size image,
+absl::Status Segmenter::CheckPrompts(const SegmentRequest& request, vision::Size image,
                                      int low_res_size) {
-  if (question.prompts.empty()) return absl::InvalidArgumentError("prompts is empty");
-  if (question.prompts.size() > options_.max_prompts) {
-    return absl::InvalidArgumentError(absl::StrCat("prompts holds ", question.prompts.size(),
+  if (request.prompts.empty()) return absl::InvalidArgumentError("prompts is empty");
+  if (request.prompts.size() > options_.max_prompts) {
+    return absl::InvalidArgumentError(absl::StrCat("prompts holds ", request.prompts.size(),
                                                    "; at most ", options_.max_prompts,
                                                    " are answered in one request"));
   }
-  for (std::size_t i = 0; i < question.prompts.size(); ++i) {
-    if (absl::Status status = CheckPrompt(question.prompts[i], image, low_res_size); !status.ok()) {
+  for (std::size_t i = 0; i < request.prompts.size(); ++i) {
+    if (absl::Status status = CheckPrompt(request.prompts[i], image, low_res_size); !status.ok()) {
       return absl::Status(status.code(), absl::StrCat("prompts[", i, "]: ", status.message()));
     }
   }
   return absl::OkStatus();
 }
 
-// Prompts are checked before a picture is encoded for them.
-absl::StatusOr<EmbedAnswer> Segmenter::FindEmbedding(const SegmentQuestion& question,
+// Checks the prompts before it has an image encoded for them.
+absl::StatusOr<EmbedResult> Segmenter::FindEmbedding(const SegmentRequest& request,
                                                      const CallLimits& limits) {
-  const int low_res_size = question.model->network->spec().low_res_size;
-  if (!question.image.empty()) {
+  const int low_res_size = request.model->network->spec().low_res_size;
+  if (!request.image.empty()) {
     absl::StatusOr<vision::ImageHeader> header =
-        vision::ReadImageHeader(question.image, options_.image_limits);
+        vision::ReadImageHeader(request.image, options_.image_limits);
     if (!header.ok()) return header.status();
-    if (absl::Status status = CheckPrompts(question, header->size, low_res_size); !status.ok()) {
+    if (absl::Status status = CheckPrompts(request, header->size, low_res_size); !status.ok()) {
       return status;
     }
-    return Embed(question.model, question.image, question.background ? kBatchRank : kOpenedTaskRank,
-                 limits);
+    return Embed(request.model, request.image,
+                 request.background ? Priority::kBatch : Priority::kOpenedTask, limits);
   }
-  absl::StatusOr<EmbedAnswer> answer = FindCached(question.model, question.image_id);
-  if (!answer.ok()) return answer;
-  const vision::Size size = answer->embedding->geometry.original;
-  if (absl::Status status = CheckPrompts(question, size, low_res_size); !status.ok()) return status;
-  return answer;
+  absl::StatusOr<EmbedResult> result = FindCached(request.model, request.image_id);
+  if (!result.ok()) return result;
+  const vision::Size size = result->embedding->geometry.original;
+  if (absl::Status status = CheckPrompts(request, size, low_res_size); !status.ok()) return status;
+  return result;
 }
 
-absl::StatusOr<EmbedAnswer> Segmenter::FindCached(std::shared_ptr<const ServedModel> model,
+absl::StatusOr<EmbedResult> Segmenter::FindCached(std::shared_ptr<const ServedModel> model,
                                                   const std::string& image_id) {
-  EmbedAnswer answer;
+  EmbedResult result;
   EmbedOutcome outcome = embedder_.Find(KeyOf(*model, image_id), model->network->spec());
   if (!outcome.cached) {
     return absl::NotFoundError(absl::StrCat("image_id '",
@@ -141,49 +144,52 @@ absl::StatusOr<EmbedAnswer> Segmenter::FindCached(std::shared_ptr<const ServedMo
                                             "' is unknown or was evicted: send the image"));
   }
   Count(outcome);
-  answer.embedding = std::move(outcome.embedding);
-  answer.model = std::move(model);
-  answer.image_id = image_id;
-  answer.cached = true;
-  return answer;
+  result.embedding = std::move(outcome.embedding);
+  result.model = std::move(model);
+  result.image_id = image_id;
+  result.cached = true;
+  return result;
 }
 
-absl::StatusOr<SegmentAnswer> Segmenter::Segment(const SegmentQuestion& question,
+absl::StatusOr<SegmentResult> Segmenter::Segment(const SegmentRequest& request,
                                                  const CallLimits& limits) {
-  absl::StatusOr<EmbedAnswer> image = FindEmbedding(question, limits);
+  absl::StatusOr<EmbedResult> image = FindEmbedding(request, limits);
   if (!image.ok()) return image.status();
-  SegmentAnswer answer;
-  answer.image = *std::move(image);
-  const std::string key = RefinementKeyOf(*answer.image.model, answer.image.image_id);
-  const ImageEmbedding& embedding = *answer.image.embedding;
+  SegmentResult result;
+  result.image = *std::move(image);
+  const std::string key = RefinementKeyOf(*result.image.model, result.image.image_id);
+  const ImageEmbedding& embedding = *result.image.embedding;
 
   std::vector<Prompt> prompts;
-  for (const Prompt& prompt : question.prompts) {
+  for (const Prompt& prompt : request.prompts) {
     prompts.push_back(ToInput(prompt, embedding.geometry));
-    if (question.refine && prompt.mask_logits.empty()) {
+    if (request.refine && prompt.mask_logits.empty()) {
       prompts.back().mask_logits = refinements_.FindEarlier(key, prompt);
     }
   }
 
-  CallTimes& times = answer.image.times;
-  absl::StatusOr<LowResMasks> masks = DecodeInPieces(
-      answer.image, prompts, question.multimask_output,
-      question.background ? kBatchRank : kSegmentRank, kSegmentPiece, limits, &times);
+  CallTimes& times = result.image.times;
+  absl::StatusOr<LowResMasks> masks =
+      DecodeInPieces(*result.image.model->network, embedding.features, prompts,
+                     {.multimask_output = request.multimask_output,
+                      .priority = request.background ? Priority::kBatch : Priority::kInteractive,
+                      .piece = kSegmentPiece},
+                     limits, &times);
   if (!masks.ok()) return masks.status();
-  answer.masks = *std::move(masks);
+  result.masks = *std::move(masks);
   metrics_.Get(kDecodeSeconds).Observe(absl::ToDoubleSeconds(times.decode_masks));
   metrics_.Get(kPrompts).Increment(static_cast<double>(prompts.size()));
 
-  if (question.refine) {
-    for (std::size_t i = 0; i < question.prompts.size(); ++i) {
+  if (request.refine) {
+    for (std::size_t i = 0; i < request.prompts.size(); ++i) {
       int best = 0;
-      for (int mask = 1; mask < answer.masks.masks_per_prompt; ++mask) {
-        if (answer.masks.IouScore(i, mask) > answer.masks.IouScore(i, best)) best = mask;
+      for (int mask = 1; mask < result.masks.masks_per_prompt; ++mask) {
+        if (result.masks.IouScore(i, mask) > result.masks.IouScore(i, best)) best = mask;
       }
-      refinements_.Keep(key, question.prompts[i], answer.masks.ClampedLogits(i, best));
+      refinements_.Keep(key, request.prompts[i], result.masks.ClampedLogits(i, best));
     }
   }
-  return answer;
+  return result;
 }
 
 absl::StatusOr<std::shared_ptr<const ImageEmbedding>> Segmenter::EmbedPixels(
@@ -196,7 +202,7 @@ absl::StatusOr<std::shared_ptr<const ImageEmbedding>> Segmenter::EmbedPixels(
   NormalizeAndPad(ResizeToInput(pixels, *geometry), *geometry, input.data());
   absl::StatusOr<Embedding> features = absl::InternalError("not run");
   const absl::Status status =
-      queue_.Run({.rank = kBatchRank,
+      queue_.Run({.priority = Priority::kBatch,
                   .deadline = limits.deadline,
                   .is_cancelled = limits.is_cancelled,
                   .run = [&](absl::Duration) {
@@ -206,89 +212,89 @@ absl::StatusOr<std::shared_ptr<const ImageEmbedding>> Segmenter::EmbedPixels(
                           if (limits.is_cancelled && limits.is_cancelled()) {
                             return absl::CancelledError("the caller hung up");
                           }
-                          queue_.RunWaitingAbove(kBatchRank);
+                          queue_.RunWaitingAbove(Priority::kBatch);
                           return absl::OkStatus();
                         },
-                        [&] { queue_.RunWaitingAbove(kOpenedTaskRank); });
+                        [&] { queue_.RunWaitingAbove(Priority::kOpenedTask); });
                   }});
   if (!status.ok()) return status;
   if (!features.ok()) return features.status();
   return std::make_shared<const ImageEmbedding>(*geometry, *std::move(features));
 }
 
-absl::StatusOr<LowResMasks> Segmenter::DecodeInPieces(const EmbedAnswer& image,
+absl::StatusOr<LowResMasks> Segmenter::DecodeInPieces(SamNetwork& network,
+                                                      const Embedding& embedding,
                                                       absl::Span<const Prompt> prompts,
-                                                      bool multimask_output, int rank,
-                                                      std::size_t piece, const CallLimits& limits,
-                                                      CallTimes* times) {
+                                                      const DecodeOptions& options,
+                                                      const CallLimits& limits, CallTimes* times) {
   LowResMasks all;
-  for (std::size_t from = 0; from < prompts.size(); from += piece) {
+  for (std::size_t from = 0; from < prompts.size(); from += options.piece) {
     absl::StatusOr<LowResMasks> masks = absl::InternalError("not run");
-    const absl::Status status = queue_.Run({.rank = rank,
-                                            .deadline = limits.deadline,
-                                            .is_cancelled = limits.is_cancelled,
-                                            .run = [&](absl::Duration queued) {
-                                              const absl::Time begin = clock_.Now();
-                                              masks = image.model->network->DecodeMasks(
-                                                  image.embedding->features,
-                                                  prompts.subspan(from, piece), multimask_output);
-                                              times->queue += queued;
-                                              times->decode_masks += clock_.Now() - begin;
-                                            }});
+    const absl::Status status =
+        queue_.Run({.priority = options.priority,
+                    .deadline = limits.deadline,
+                    .is_cancelled = limits.is_cancelled,
+                    .run = [&](absl::Duration queued) {
+                      const absl::Time begin = clock_.Now();
+                      masks = network.DecodeMasks(embedding, prompts.subspan(from, options.piece),
+                                                  options.multimask_output);
+                      if (times == nullptr) return;
+                      times->queue += queued;
+                      times->decode_masks += clock_.Now() - begin;
+                    }});
     if (!status.ok()) return status;
     if (!masks.ok()) return masks.status();
-    all.masks_per_prompt = masks->masks_per_prompt;
-    all.size = masks->size;
-    all.logit_limit = masks->logit_limit;
-    all.logits.insert(all.logits.end(), masks->logits.begin(), masks->logits.end());
-    all.iou_scores.insert(all.iou_scores.end(), masks->iou_scores.begin(), masks->iou_scores.end());
+    if (from > 0) {
+      all.Append(*masks);
+      continue;
+    }
+    all = *std::move(masks);
+    if (options.piece < prompts.size()) all.Reserve(prompts.size());
   }
   return all;
 }
 
-absl::StatusOr<GenerateAnswer> Segmenter::Generate(
-    const GenerateQuestion& question,
+absl::StatusOr<GenerateResult> Segmenter::Generate(
+    const GenerateRequest& request,
     const std::function<absl::Status(int prompts_done, int prompts_total)>& progress,
     const CallLimits& limits) {
-  if (absl::Status status = CheckOptions(question.options); !status.ok()) return status;
-  if (question.image.empty() && question.options.crop_n_layers > 0) {
+  if (absl::Status status = CheckOptions(request.options); !status.ok()) return status;
+  if (request.image.empty() && request.options.crop_n_layers > 0) {
     return absl::InvalidArgumentError("crop_n_layers needs the image's pixels: send the image");
   }
-  absl::StatusOr<EmbedAnswer> image =
-      question.image.empty() ? FindCached(question.model, question.image_id)
-                             : Embed(question.model, question.image, kBatchRank, limits);
+  absl::StatusOr<EmbedResult> image =
+      request.image.empty() ? FindCached(request.model, request.image_id)
+                            : Embed(request.model, request.image, Priority::kBatch, limits);
   if (!image.ok()) return image.status();
-  GenerateAnswer answer{*std::move(image), {}};
+  GenerateResult result{*std::move(image), {}};
   cv::Mat pixels;
-  if (question.options.crop_n_layers > 0) {
-    absl::StatusOr<cv::Mat> decoded = vision::DecodeImage(question.image, options_.image_limits);
+  if (request.options.crop_n_layers > 0) {
+    absl::StatusOr<cv::Mat> decoded = vision::DecodeImage(request.image, options_.image_limits);
     if (!decoded.ok()) return decoded.status();
     pixels = *std::move(decoded);
   }
-  bool whole = true;  // the first crop is the picture
+  bool whole = true;  // the first crop is the whole image
   absl::StatusOr<std::vector<GeneratedMask>> masks = GenerateMasks(
-      answer.image.embedding->geometry.original, question.options,
+      result.image.embedding->geometry.original, request.options,
       {.embed =
            [&](const vision::Box& crop) -> absl::StatusOr<std::shared_ptr<const ImageEmbedding>> {
-         if (std::exchange(whole, false)) return answer.image.embedding;
+         if (std::exchange(whole, false)) return result.image.embedding;
          const cv::Rect rect(static_cast<int>(crop.x_min), static_cast<int>(crop.y_min),
                              static_cast<int>(crop.width()), static_cast<int>(crop.height()));
-         return EmbedPixels(*question.model, pixels(rect), limits);
+         return EmbedPixels(*request.model, pixels(rect), limits);
        },
        .decode =
            [&](const std::shared_ptr<const ImageEmbedding>& embedding,
                absl::Span<const Prompt> prompts) {
-             EmbedAnswer crop;
-             crop.model = question.model;
-             crop.embedding = embedding;
-             CallTimes times;
-             return DecodeInPieces(crop, prompts, /*multimask_output=*/true, kBatchRank,
-                                   kGeneratorPiece, limits, &times);
+             return DecodeInPieces(
+                 *request.model->network, embedding->features, prompts,
+                 {.multimask_output = true, .priority = Priority::kBatch, .piece = kGeneratorPiece},
+                 limits, /*times=*/nullptr);
            },
        .progress = progress});
   if (!masks.ok()) return masks.status();
-  answer.masks = *std::move(masks);
-  return answer;
+  result.masks = *std::move(masks);
+  return result;
 }
 
 }  // namespace segmenter

@@ -1,9 +1,9 @@
-// Segmenter is the service without its wire: pictures and prompts in, low-res masks out. It joins
-// work queue, embeddings and what is remembered between clicks, and decides what may wait for what.
-// Every call names the model that it is for.
+// Segmenter is the service without its wire: images and prompts in, low-res masks out. It joins
+// work queue, embeddings and what is remembered between clicks, and decides the priority of each
+// piece of work. Every call names the model that it is for.
 //
-// A call runs on its caller's thread, which decodes the picture; the networks run on the queue's
-// one thread, by rank.
+// A call runs on its caller's thread, which decodes the image; the network runs on the queue's one
+// thread, by priority.
 #ifndef DUET_SEGMENTER_SERVICE_INFERENCE_SEGMENTER_H_
 #define DUET_SEGMENTER_SERVICE_INFERENCE_SEGMENTER_H_
 
@@ -38,7 +38,7 @@ inline constexpr serving::CounterSpec kEmbeddings{
     "result"};
 inline constexpr serving::CounterSpec kPrompts{"duet_segmenter_prompts_total", "Prompts answered."};
 inline constexpr serving::HistogramSpec kEncodeSeconds{
-    "duet_segmenter_encode_seconds", "Encoder pass of one picture, without what it gave way to."};
+    "duet_segmenter_encode_seconds", "Encoder pass of one image, without what it gave way to."};
 inline constexpr serving::HistogramSpec kDecodeSeconds{
     "duet_segmenter_decode_seconds", "Prompt encoder and mask decoder, all prompts of a request."};
 inline constexpr serving::GaugeSpec kCacheBytes{"duet_segmenter_embedding_cache_bytes",
@@ -52,7 +52,7 @@ struct SegmenterOptions {
   vision::ImageLimits image_limits;
 };
 
-// Until when an answer is wanted.
+// Until when a caller wants its result.
 struct CallLimits {
   absl::Time deadline = absl::InfiniteFuture();
   std::function<bool()> is_cancelled;  // may be null
@@ -63,7 +63,7 @@ struct CallTimes {
   absl::Duration queue, decode_image, encode, decode_masks;
 };
 
-struct EmbedAnswer {
+struct EmbedResult {
   std::shared_ptr<const ServedModel> model;
   std::string image_id;
   std::shared_ptr<const ImageEmbedding> embedding;
@@ -71,36 +71,36 @@ struct EmbedAnswer {
   CallTimes times;
 };
 
-struct SegmentQuestion {
-  // Bytes of the picture's file, or empty and `image_id` of an earlier answer.
+struct SegmentRequest {
+  // Bytes of the image's file, or empty and `image_id` of an earlier result.
   std::string_view image;
   std::string image_id;
   std::vector<Prompt> prompts;  // original pixels
   bool multimask_output = false;
   bool refine = false;
-  bool background = false;  // nobody waits: a batch's rank instead of a hand's
+  bool background = false;  // nobody waits: a batch's priority instead of a click's
   std::shared_ptr<const ServedModel> model = nullptr;  // REQUIRES: is set
 };
 
-struct SegmentAnswer {
-  EmbedAnswer image;
+struct SegmentResult {
+  EmbedResult image;
   LowResMasks masks;
 };
 
-struct GenerateQuestion {
-  // As SegmentQuestion's; `image_id` alone will do only without crops, which need pixels.
+struct GenerateRequest {
+  // As SegmentRequest's; `image_id` alone is enough only without crops, which need pixels.
   std::string_view image;
   std::string image_id;
   MaskGeneratorOptions options;
   std::shared_ptr<const ServedModel> model = nullptr;  // REQUIRES: is set
 };
 
-struct GenerateAnswer {
-  EmbedAnswer image;
+struct GenerateResult {
+  EmbedResult image;
   std::vector<GeneratedMask> masks;
 };
 
-// Lower-case hex SHA-256: the id of the picture with these bytes.
+// Lower-case hex SHA-256: the id of the image with these bytes.
 std::string ImageIdOf(std::string_view bytes);
 
 // Thread-safe.
@@ -111,16 +111,17 @@ class Segmenter {
             EmbeddingStore* store = nullptr);
 
   // REQUIRES: `model` is not null.
-  absl::StatusOr<EmbedAnswer> Embed(std::shared_ptr<const ServedModel> model,
-                                    std::string_view image, int rank, const CallLimits& limits);
+  absl::StatusOr<EmbedResult> Embed(std::shared_ptr<const ServedModel> model,
+                                    std::string_view image, serving::Priority priority,
+                                    const CallLimits& limits);
 
   // InvalidArgument names the prompt ("prompts[3]: …"), NotFound an unknown image_id.
-  absl::StatusOr<SegmentAnswer> Segment(const SegmentQuestion& question, const CallLimits& limits);
+  absl::StatusOr<SegmentResult> Segment(const SegmentRequest& request, const CallLimits& limits);
 
-  // Everything in the picture, at the rank of a batch: between a few prompts it gives way.
-  // `progress` as MaskGeneratorSteps'.
-  absl::StatusOr<GenerateAnswer> Generate(
-      const GenerateQuestion& question,
+  // Masks of everything in the image, with the priority of a batch: between a few prompts it gives
+  // way. `progress` as MaskGeneratorSteps'.
+  absl::StatusOr<GenerateResult> Generate(
+      const GenerateRequest& request,
       const std::function<absl::Status(int prompts_done, int prompts_total)>& progress,
       const CallLimits& limits);
 
@@ -130,22 +131,28 @@ class Segmenter {
 
  private:
   absl::StatusOr<PreparedImage> Prepare(std::string_view image, const ServedModel& model);
-  absl::StatusOr<EmbedAnswer> FindEmbedding(const SegmentQuestion& question,
+  absl::StatusOr<EmbedResult> FindEmbedding(const SegmentRequest& request,
                                             const CallLimits& limits);
   // Of this replica or another one.
-  absl::StatusOr<EmbedAnswer> FindCached(std::shared_ptr<const ServedModel> model,
+  absl::StatusOr<EmbedResult> FindCached(std::shared_ptr<const ServedModel> model,
                                          const std::string& image_id);
   // A crop's embedding; not kept.
   absl::StatusOr<std::shared_ptr<const ImageEmbedding>> EmbedPixels(const ServedModel& model,
                                                                     const cv::Mat& pixels,
                                                                     const CallLimits& limits);
   void Count(const EmbedOutcome& outcome);
-  // `piece` prompts at a time: other work of this rank waits for one piece only. Adds to `times`.
-  absl::StatusOr<LowResMasks> DecodeInPieces(const EmbedAnswer& image,
+  struct DecodeOptions {
+    bool multimask_output = false;
+    serving::Priority priority = serving::Priority::kInteractive;
+    std::size_t piece =
+        1;  // prompts at a time: other work of this priority waits for one piece only
+  };
+  // Adds to `times`, which may be null.
+  absl::StatusOr<LowResMasks> DecodeInPieces(SamNetwork& network, const Embedding& embedding,
                                              absl::Span<const Prompt> prompts,
-                                             bool multimask_output, int rank, std::size_t piece,
-                                             const CallLimits& limits, CallTimes* times);
-  absl::Status CheckPrompts(const SegmentQuestion& question, vision::Size image, int low_res_size);
+                                             const DecodeOptions& options, const CallLimits& limits,
+                                             CallTimes* times);
+  absl::Status CheckPrompts(const SegmentRequest& request, vision::Size image, int low_res_size);
 
   const SegmenterOptions options_;
   serving::Clock& clock_;
@@ -153,7 +160,7 @@ class Segmenter {
 
   EmbeddingCache cache_;
   RefinementMemory refinements_;
-  std::counting_semaphore<> decoding_;  // pictures decoded at once: each may take 300 MB
+  std::counting_semaphore<> decoding_;  // images decoded at once: each may take 300 MB
   Embedder embedder_;
   serving::WorkQueue queue_;  // last, so that its thread is gone before what its work uses
 };

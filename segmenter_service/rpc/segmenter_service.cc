@@ -60,8 +60,8 @@ grpc::Status SegmenterService::Embed(grpc::ServerContext* call, const pb::EmbedR
   std::string storage;
   const absl::StatusOr<std::string_view> image = images_->Read(request->image(), &storage);
   if (!image.ok()) return serving::ToGrpc(image.status());
-  const absl::StatusOr<EmbedAnswer> answer =
-      engine_->Embed(*model, *image, RankOf(request->rank()), LimitsOf(call));
+  const absl::StatusOr<EmbedResult> answer =
+      engine_->Embed(*model, *image, PriorityOf(request->rank()), LimitsOf(call));
   if (!answer.ok()) return serving::ToGrpc(answer.status());
   const vision::Size size = answer->embedding->geometry.original;
   response->set_image_id(answer->image_id);
@@ -81,28 +81,28 @@ grpc::Status SegmenterService::Segment(grpc::ServerContext* call, const pb::Segm
   if (!model.ok()) return serving::ToGrpc(model.status());
   const absl::StatusOr<MaskFormats> formats = ReadFormats(*request);
   if (!formats.ok()) return serving::ToGrpc(formats.status());
-  SegmentQuestion question;
-  question.model = *model;
+  SegmentRequest engine_request;
+  engine_request.model = *model;
   std::string storage;
   const absl::StatusOr<std::string_view> image = ReadImage(*request, *images_, &storage);
   if (!image.ok()) return serving::ToGrpc(image.status());
-  question.image = *image;
-  question.image_id = request->image_id();
-  question.multimask_output = request->multimask_output();
-  question.refine = request->refine();
-  question.background = request->background();
+  engine_request.image = *image;
+  engine_request.image_id = request->image_id();
+  engine_request.multimask_output = request->multimask_output();
+  engine_request.refine = request->refine();
+  engine_request.background = request->background();
   absl::StatusOr<std::vector<Prompt>> prompts = ReadPrompts(*request);
   if (!prompts.ok()) return serving::ToGrpc(prompts.status());
-  question.prompts = *std::move(prompts);
+  engine_request.prompts = *std::move(prompts);
 
-  const absl::StatusOr<SegmentAnswer> answer = engine_->Segment(question, LimitsOf(call));
+  const absl::StatusOr<SegmentResult> answer = engine_->Segment(engine_request, LimitsOf(call));
   if (!answer.ok()) return serving::ToGrpc(answer.status());
 
   const absl::Time begin = absl::Now();
   if (absl::Status status = WriteResults(*answer, *formats, response); !status.ok()) {
     return serving::ToGrpc(status);
   }
-  const EmbedAnswer& embedded = answer->image;
+  const EmbedResult& embedded = answer->image;
   response->set_image_width(
       static_cast<std::uint32_t>(embedded.embedding->geometry.original.width));
   response->set_image_height(
@@ -134,18 +134,18 @@ grpc::Status SegmenterService::SegmentEverything(
     return serving::ToGrpc(
         absl::InvalidArgumentError("LOW_RES_LOGITS are not kept by SegmentEverything"));
   }
-  GenerateQuestion question{
+  GenerateRequest engine_request{
       .image_id = request->image_id(), .options = ReadOptions(*request), .model = *model};
   std::string storage;
   const absl::StatusOr<std::string_view> image = ReadImage(*request, *images_, &storage);
   if (!image.ok()) return serving::ToGrpc(image.status());
-  question.image = *image;
+  engine_request.image = *image;
   const auto write = [&](pb::SegmentEverythingResponse& response) {
     model_service::WriteSpec((*model)->version, response.mutable_model());
     return writer->Write(response) ? absl::OkStatus() : absl::CancelledError("the caller hung up");
   };
-  const absl::StatusOr<GenerateAnswer> answer = engine_->Generate(
-      question,
+  const absl::StatusOr<GenerateResult> answer = engine_->Generate(
+      engine_request,
       [&](int done, int total) {
         pb::SegmentEverythingResponse response;
         response.mutable_progress()->set_prompts_done(static_cast<std::uint32_t>(done));

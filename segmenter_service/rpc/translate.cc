@@ -39,14 +39,14 @@ void ForEach(std::size_t count, const std::function<void(std::size_t)>& work) {
 
 }  // namespace
 
-int RankOf(pb::EmbedRank rank) {
+serving::Priority PriorityOf(pb::EmbedRank rank) {
   switch (rank) {
     case pb::EMBED_RANK_BATCH:
-      return kBatchRank;
+      return serving::Priority::kBatch;
     case pb::EMBED_RANK_PREFETCH:
-      return kPrefetchRank;
+      return serving::Priority::kPrefetch;
     default:
-      return kOpenedTaskRank;
+      return serving::Priority::kOpenedTask;
   }
 }
 
@@ -93,7 +93,7 @@ void WriteModelInfo(const ServedModel& model, duet::vision::v1::ModelInfo* info)
   info->set_served_as(model_service::kDefaultModel);
 }
 
-absl::Status WriteResults(const SegmentAnswer& answer, const MaskFormats& formats,
+absl::Status WriteResults(const SegmentResult& answer, const MaskFormats& formats,
                           pb::SegmentResponse* response) {
   const vision::MaskRenderer renderer =
       MakeMaskRenderer(answer.image.embedding->geometry, answer.masks.size);

@@ -10,7 +10,7 @@
 
 namespace segmenter {
 
-int RankOf(duet::segmenter::v1::EmbedRank rank);
+serving::Priority PriorityOf(duet::segmenter::v1::EmbedRank rank);
 
 // What is not set keeps upstream's default.
 MaskGeneratorOptions ReadOptions(const duet::segmenter::v1::SegmentEverythingRequest& request);
@@ -21,7 +21,7 @@ void WriteTimes(const CallTimes& times, duet::segmenter::v1::Timing* timing);
 void WriteModelInfo(const ServedModel& model, duet::vision::v1::ModelInfo* info);
 
 // All masks of all prompts, rendered in parallel on a few threads, since somebody waits for them.
-absl::Status WriteResults(const SegmentAnswer& answer, const MaskFormats& formats,
+absl::Status WriteResults(const SegmentResult& answer, const MaskFormats& formats,
                           duet::segmenter::v1::SegmentResponse* response);
 
 absl::Status WriteGenerated(const GeneratedMask& generated, const MaskFormats& formats,

@@ -85,8 +85,8 @@ class Contender {
  private:
   absl::Status EnsureEmbedded() {
     if (embedding_ != nullptr) return absl::OkStatus();
-    absl::StatusOr<EmbedAnswer> answer =
-        server_.engine().Embed(server_.host().Current(), picture_, kOpenedTaskRank, {});
+    absl::StatusOr<EmbedResult> answer = server_.engine().Embed(server_.host().Current(), picture_,
+                                                                serving::Priority::kOpenedTask, {});
     if (!answer.ok()) return answer.status();
     image_id_ = answer->image_id;
     embedding_ = answer->embedding;

@@ -143,7 +143,7 @@ TEST_F(DetectorServiceTest, APictureThatNobodyWaitsForHasTheRankOfABatch) {
   request.set_background(true);
   EXPECT_TRUE(Detect(request).ok());
   EXPECT_THAT(metrics_.Text(),
-              HasSubstr("duet_queue_seconds_count{queue=\"detect\",rank=\"1\"} 1"));
+              HasSubstr("duet_queue_seconds_count{queue=\"detect\",rank=\"2\"} 1"));
   EXPECT_THAT(metrics_.Text(), Not(HasSubstr("queue=\"detect\",rank=\"0\"")));
   request.set_background(false);
   EXPECT_TRUE(Detect(request).ok());

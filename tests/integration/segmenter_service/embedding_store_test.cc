@@ -44,11 +44,11 @@ class Replica {
     segmenter_.emplace(SegmenterOptions(), serving::Clock::Real(), metrics_, &store_);
   }
 
-  absl::StatusOr<EmbedAnswer> Embed(const std::string& picture) {
-    return segmenter_->Embed(model_, picture, kOpenedTaskRank, {});
+  absl::StatusOr<EmbedResult> Embed(const std::string& picture) {
+    return segmenter_->Embed(model_, picture, serving::Priority::kOpenedTask, {});
   }
-  absl::StatusOr<SegmentAnswer> Click(const std::string& image_id) {
-    SegmentQuestion request;
+  absl::StatusOr<SegmentResult> Click(const std::string& image_id) {
+    SegmentRequest request;
     request.model = model_;
     request.image_id = image_id;
     request.prompts.resize(1);
@@ -91,7 +91,7 @@ TEST_F(EmbeddingStoreTest, AClickIsAnsweredByAReplicaThatNeverSawThePicture) {
   ASSERT_THAT(a.Embed(picture_), IsOk());
   a.AwaitStored(1);
 
-  ASSERT_OK_AND_ASSIGN(const SegmentAnswer answer, b.Click(image_id_));
+  ASSERT_OK_AND_ASSIGN(const SegmentResult answer, b.Click(image_id_));
 
   EXPECT_TRUE(answer.image.cached);
   EXPECT_EQ(answer.image.embedding->geometry.original, (vision::Size{20, 10}));
@@ -106,7 +106,7 @@ TEST_F(EmbeddingStoreTest, APictureThatAnotherReplicaEncodedIsNotEncodedAgain) {
   ASSERT_THAT(a.Embed(picture_), IsOk());
   a.AwaitStored(1);
 
-  ASSERT_OK_AND_ASSIGN(const EmbedAnswer answer, b.Embed(picture_));
+  ASSERT_OK_AND_ASSIGN(const EmbedResult answer, b.Embed(picture_));
 
   EXPECT_TRUE(answer.cached);
   EXPECT_EQ(b.network().encodes, 0);
@@ -163,7 +163,7 @@ TEST_F(EmbeddingStoreTest, KilledRedisCostsAnEncodeAndNoAnswer) {
 
   EXPECT_THAT(a.Click(image_id_), IsOk());
   EXPECT_THAT(b.Click(image_id_), StatusIs(absl::StatusCode::kNotFound));
-  ASSERT_OK_AND_ASSIGN(const EmbedAnswer encoded, b.Embed(picture_));
+  ASSERT_OK_AND_ASSIGN(const EmbedResult encoded, b.Embed(picture_));
   EXPECT_FALSE(encoded.cached);
   EXPECT_THAT(log.lines("redis.down"), testing::SizeIs(2));
 

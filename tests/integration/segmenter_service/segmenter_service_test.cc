@@ -101,9 +101,9 @@ TEST_F(SegmenterServiceTest, SegmentWithAPictureEncodesItFirst) {
 }
 
 TEST_F(SegmenterServiceTest, AnAnswerThatNobodyWaitsForHasTheRankOfABatch) {
-  const auto waited = [&](int rank, int count) {
-    return HasSubstr(absl::StrCat("duet_queue_seconds_count{queue=\"segmenter\",rank=\"", rank,
-                                  "\"} ", count, "\n"));
+  const auto waited = [&](serving::Priority priority, int count) {
+    return HasSubstr(absl::StrCat("duet_queue_seconds_count{queue=\"segmenter\",rank=\"",
+                                  static_cast<int>(priority), "\"} ", count, "\n"));
   };
   pb::SegmentRequest request;
   request.mutable_image()->set_data(PngOf(20, 10));
@@ -111,10 +111,11 @@ TEST_F(SegmenterServiceTest, AnAnswerThatNobodyWaitsForHasTheRankOfABatch) {
   request.set_background(true);
 
   ASSERT_THAT(server_.Segment(request), IsOk());
-  EXPECT_THAT(server_.metrics().Text(), waited(kBatchRank, 2)) << "the encoder and the decoder";
+  EXPECT_THAT(server_.metrics().Text(), waited(serving::Priority::kBatch, 2))
+      << "the encoder and the decoder";
   request.set_background(false);
   ASSERT_THAT(server_.Segment(request), IsOk());
-  EXPECT_THAT(server_.metrics().Text(), waited(kSegmentRank, 1));
+  EXPECT_THAT(server_.metrics().Text(), waited(serving::Priority::kInteractive, 1));
 }
 
 TEST_F(SegmenterServiceTest, AnUnknownImageIdIsNotFound) {

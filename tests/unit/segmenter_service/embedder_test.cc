@@ -77,7 +77,7 @@ TEST_F(EmbedderTest, ConcurrentCallsForOnePictureEncodeOnce) {
   auto first = EmbedAsync("cat");
   gate.reached.get_future().wait();
   auto second = EmbedAsync("cat");
-  auto third = EmbedAsync("cat", {.rank = kPrefetchRank});
+  auto third = EmbedAsync("cat", {.priority = serving::Priority::kPrefetch});
   // Both have joined once their work waits in the queue.
   while (queue_.waiting() < 2) std::this_thread::yield();
 
@@ -124,11 +124,11 @@ TEST_F(EmbedderTest, WhatPreparingThrowsIsToldAndTriedAgain) {
 
 TEST_F(EmbedderTest, GivesWayToMoreUrgentWorkBetweenBlocks) {
   Gate gate(*network_);
-  auto batch = EmbedAsync("cat", {.rank = kBatchRank});
+  auto batch = EmbedAsync("cat", {.priority = serving::Priority::kBatch});
   gate.reached.get_future().wait();
   std::atomic<bool> encoder_was_running{false};
   auto click = std::async(std::launch::async, [&] {
-    return queue_.Run({.rank = kSegmentRank, .run = [&](absl::Duration) {
+    return queue_.Run({.priority = serving::Priority::kInteractive, .run = [&](absl::Duration) {
                          encoder_was_running = cache_.Find("cat") == nullptr;
                        }});
   });
@@ -147,15 +147,16 @@ TEST_F(EmbedderTest, GivesWayToAClickWithinABlockButNotToAnotherEncode) {
   network_->after_pause = [&] {
     if (ran_within < 0) ran_within = ran.load();
   };
-  auto batch = EmbedAsync("cat", {.rank = kBatchRank});
+  auto batch = EmbedAsync("cat", {.priority = serving::Priority::kBatch});
   gate.reached.get_future().wait();
-  const auto add = [&](int rank, int value) {
-    return std::async(std::launch::async, [&, rank, value] {
-      return queue_.Run({.rank = rank, .run = [&, value](absl::Duration) { ran += value; }});
+  const auto add = [&](serving::Priority priority, int value) {
+    return std::async(std::launch::async, [&, priority, value] {
+      return queue_.Run(
+          {.priority = priority, .run = [&, value](absl::Duration) { ran += value; }});
     });
   };
-  auto click = add(kSegmentRank, 1);
-  auto opened = add(kOpenedTaskRank, 10);
+  auto click = add(serving::Priority::kInteractive, 1);
+  auto opened = add(serving::Priority::kOpenedTask, 10);
   while (queue_.waiting() < 2) std::this_thread::yield();
 
   gate.open.set_value();
@@ -168,10 +169,10 @@ TEST_F(EmbedderTest, GivesWayToAClickWithinABlockButNotToAnotherEncode) {
 
 TEST_F(EmbedderTest, SomebodyWhoLooksMakesARunningPrefetchUrgent) {
   Gate gate(*network_);
-  auto prefetch = EmbedAsync("cat", {.rank = kPrefetchRank});
+  auto prefetch = EmbedAsync("cat", {.priority = serving::Priority::kPrefetch});
   gate.reached.get_future().wait();
-  auto opened = EmbedAsync("cat", {.rank = kOpenedTaskRank});
-  auto batch = EmbedAsync("dog", {.rank = kBatchRank});
+  auto opened = EmbedAsync("cat", {.priority = serving::Priority::kOpenedTask});
+  auto batch = EmbedAsync("dog", {.priority = serving::Priority::kBatch});
   while (queue_.waiting() < 2) std::this_thread::yield();
 
   gate.open.set_value();

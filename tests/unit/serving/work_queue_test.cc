@@ -27,8 +27,8 @@ using testing::HasSubstr;
 // Occupies one thread of a queue until it is let go. The work may outlive this.
 class Blocker {
  public:
-  explicit Blocker(WorkQueue& queue, int rank = 0) {
-    EXPECT_THAT(queue.Submit({.rank = rank,
+  explicit Blocker(WorkQueue& queue, Priority priority = Priority::kInteractive) {
+    EXPECT_THAT(queue.Submit({.priority = priority,
                               .run =
                                   [gate = gate_](absl::Duration) {
                                     gate->running.set_value();
@@ -50,8 +50,8 @@ class Blocker {
 // Notes which work ran and which was dropped, in order.
 class Journal {
  public:
-  Work Entry(int rank, const std::string& name) {
-    return {.rank = rank,
+  Work Entry(Priority priority, const std::string& name) {
+    return {.priority = priority,
             .run = [this, name](absl::Duration) { Note(name); },
             .dropped =
                 [this, name](absl::Status status) {
@@ -101,12 +101,12 @@ TEST(WorkQueueThrowingTest, SubmittedAndNestedJobsEndWhereTheyThrow) {
   int ran = 0;
 
   const absl::Status outer = queue.Run(
-      {.rank = 1, .run = [&](absl::Duration) {
-         ASSERT_THAT(queue.Submit({.rank = 0,
+      {.priority = Priority::kOpenedTask, .run = [&](absl::Duration) {
+         ASSERT_THAT(queue.Submit({.priority = Priority::kInteractive,
                                    .run = [](absl::Duration) { throw std::bad_alloc(); },
                                    .dropped = [&](absl::Status why) { dropped.set_value(why); }}),
                      IsOk());
-         ran = queue.RunWaitingAbove(1);
+         ran = queue.RunWaitingAbove(Priority::kOpenedTask);
        }});
 
   EXPECT_THAT(outer, IsOk());
@@ -117,10 +117,10 @@ TEST(WorkQueueThrowingTest, SubmittedAndNestedJobsEndWhereTheyThrow) {
 TEST_F(WorkQueueTest, UrgentRanksGoFirstAndEqualOnesInOrderOfArrival) {
   WorkQueue queue({}, clock_, &metrics_);
   Blocker blocker(queue);
-  ASSERT_THAT(queue.Submit(journal_.Entry(2, "prefetch")), IsOk());
-  ASSERT_THAT(queue.Submit(journal_.Entry(1, "embed a")), IsOk());
-  ASSERT_THAT(queue.Submit(journal_.Entry(0, "segment")), IsOk());
-  ASSERT_THAT(queue.Submit(journal_.Entry(1, "embed b")), IsOk());
+  ASSERT_THAT(queue.Submit(journal_.Entry(Priority::kBatch, "prefetch")), IsOk());
+  ASSERT_THAT(queue.Submit(journal_.Entry(Priority::kOpenedTask, "embed a")), IsOk());
+  ASSERT_THAT(queue.Submit(journal_.Entry(Priority::kInteractive, "segment")), IsOk());
+  ASSERT_THAT(queue.Submit(journal_.Entry(Priority::kOpenedTask, "embed b")), IsOk());
 
   blocker.LetGo();
   ASSERT_TRUE(queue.Drain(absl::InfiniteFuture()));
@@ -131,10 +131,10 @@ TEST_F(WorkQueueTest, UrgentRanksGoFirstAndEqualOnesInOrderOfArrival) {
 TEST_F(WorkQueueTest, AFullQueueRefusesAtOnce) {
   WorkQueue queue({.name = "detect", .capacity = 1}, clock_, &metrics_);
   Blocker blocker(queue);
-  ASSERT_THAT(queue.Submit(journal_.Entry(0, "first")), IsOk());
+  ASSERT_THAT(queue.Submit(journal_.Entry(Priority::kInteractive, "first")), IsOk());
 
   EXPECT_THAT(
-      queue.Submit(journal_.Entry(0, "second")),
+      queue.Submit(journal_.Entry(Priority::kInteractive, "second")),
       StatusIs(absl::StatusCode::kResourceExhausted, "the detect queue is full (1 waiting)"));
 
   blocker.LetGo();
@@ -146,10 +146,10 @@ TEST_F(WorkQueueTest, AFullQueueRefusesAtOnce) {
 TEST_F(WorkQueueTest, AnUrgentNewcomerDisplacesTheYoungestOfTheWorstRank) {
   WorkQueue queue({.capacity = 2}, clock_, &metrics_);
   Blocker blocker(queue);
-  ASSERT_THAT(queue.Submit(journal_.Entry(3, "old prefetch")), IsOk());
-  ASSERT_THAT(queue.Submit(journal_.Entry(3, "young prefetch")), IsOk());
+  ASSERT_THAT(queue.Submit(journal_.Entry(Priority::kPrefetch, "old prefetch")), IsOk());
+  ASSERT_THAT(queue.Submit(journal_.Entry(Priority::kPrefetch, "young prefetch")), IsOk());
 
-  EXPECT_THAT(queue.Submit(journal_.Entry(0, "click")), IsOk());
+  EXPECT_THAT(queue.Submit(journal_.Entry(Priority::kInteractive, "click")), IsOk());
 
   blocker.LetGo();
   ASSERT_TRUE(queue.Drain(absl::InfiniteFuture()));
@@ -160,10 +160,10 @@ TEST_F(WorkQueueTest, AnUrgentNewcomerDisplacesTheYoungestOfTheWorstRank) {
 TEST_F(WorkQueueTest, ExpiredWorkLeavesUnserved) {
   WorkQueue queue({}, clock_, &metrics_);
   Blocker blocker(queue);
-  Work work = journal_.Entry(0, "late");
+  Work work = journal_.Entry(Priority::kInteractive, "late");
   work.deadline = clock_.Now() + absl::Seconds(1);
   ASSERT_THAT(queue.Submit(std::move(work)), IsOk());
-  ASSERT_THAT(queue.Submit(journal_.Entry(0, "patient")), IsOk());
+  ASSERT_THAT(queue.Submit(journal_.Entry(Priority::kInteractive, "patient")), IsOk());
 
   clock_.Advance(absl::Seconds(1));
   blocker.LetGo();
@@ -175,12 +175,12 @@ TEST_F(WorkQueueTest, ExpiredWorkLeavesUnserved) {
 TEST_F(WorkQueueTest, ExpiredWorkMakesRoomInAFullQueue) {
   WorkQueue queue({.capacity = 1}, clock_, &metrics_);
   Blocker blocker(queue);
-  Work work = journal_.Entry(0, "late");
+  Work work = journal_.Entry(Priority::kInteractive, "late");
   work.deadline = clock_.Now() + absl::Seconds(1);
   ASSERT_THAT(queue.Submit(std::move(work)), IsOk());
   clock_.Advance(absl::Seconds(1));
 
-  EXPECT_THAT(queue.Submit(journal_.Entry(0, "next")), IsOk());
+  EXPECT_THAT(queue.Submit(journal_.Entry(Priority::kInteractive, "next")), IsOk());
 
   blocker.LetGo();
   ASSERT_TRUE(queue.Drain(absl::InfiniteFuture()));
@@ -189,9 +189,9 @@ TEST_F(WorkQueueTest, ExpiredWorkMakesRoomInAFullQueue) {
 
 TEST_F(WorkQueueTest, WorkThatIsLateOrCancelledOnArrivalIsRefused) {
   WorkQueue queue({}, clock_, &metrics_);
-  Work late = journal_.Entry(0, "late");
+  Work late = journal_.Entry(Priority::kInteractive, "late");
   late.deadline = clock_.Now();
-  Work cancelled = journal_.Entry(0, "cancelled");
+  Work cancelled = journal_.Entry(Priority::kInteractive, "cancelled");
   cancelled.is_cancelled = [] { return true; };
 
   EXPECT_THAT(queue.Submit(std::move(late)), StatusIs(absl::StatusCode::kDeadlineExceeded));
@@ -274,8 +274,8 @@ TEST_F(WorkQueueTest, ARunningJobYieldsToMoreUrgentWorkOnly) {
   WorkQueue queue({}, clock_, &metrics_);
   std::promise<void> block_begun;
   std::promise<void> arrivals_done;
-  constexpr int kEmbed = 2;
-  ASSERT_THAT(queue.Submit({.rank = kEmbed,
+  constexpr Priority kEmbed = Priority::kBatch;
+  ASSERT_THAT(queue.Submit({.priority = kEmbed,
                             .run =
                                 [&](absl::Duration) {
                                   EXPECT_EQ(queue.RunWaitingAbove(kEmbed), 0);
@@ -287,9 +287,9 @@ TEST_F(WorkQueueTest, ARunningJobYieldsToMoreUrgentWorkOnly) {
                                 }}),
               IsOk());
   block_begun.get_future().wait();
-  ASSERT_THAT(queue.Submit(journal_.Entry(2, "another embed")), IsOk());
-  ASSERT_THAT(queue.Submit(journal_.Entry(1, "opened task")), IsOk());
-  ASSERT_THAT(queue.Submit(journal_.Entry(0, "click")), IsOk());
+  ASSERT_THAT(queue.Submit(journal_.Entry(Priority::kBatch, "another embed")), IsOk());
+  ASSERT_THAT(queue.Submit(journal_.Entry(Priority::kOpenedTask, "opened task")), IsOk());
+  ASSERT_THAT(queue.Submit(journal_.Entry(Priority::kInteractive, "click")), IsOk());
 
   arrivals_done.set_value();
   ASSERT_TRUE(queue.Drain(absl::InfiniteFuture()));
@@ -301,11 +301,12 @@ TEST_F(WorkQueueTest, ARunningJobYieldsToMoreUrgentWorkOnly) {
 TEST_F(WorkQueueTest, DrainRefusesNewWorkAndRunsWhatWasAccepted) {
   WorkQueue queue({}, clock_, &metrics_);
   Blocker blocker(queue);
-  ASSERT_THAT(queue.Submit(journal_.Entry(0, "accepted")), IsOk());
+  ASSERT_THAT(queue.Submit(journal_.Entry(Priority::kInteractive, "accepted")), IsOk());
   auto drain = std::async(std::launch::async, [&] { return queue.Drain(absl::InfiniteFuture()); });
-  while (queue.Submit(journal_.Entry(0, "probe")).ok()) std::this_thread::yield();
+  while (queue.Submit(journal_.Entry(Priority::kInteractive, "probe")).ok())
+    std::this_thread::yield();
 
-  EXPECT_THAT(queue.Submit(journal_.Entry(0, "too late")),
+  EXPECT_THAT(queue.Submit(journal_.Entry(Priority::kInteractive, "too late")),
               StatusIs(absl::StatusCode::kUnavailable));
   blocker.LetGo();
 
@@ -316,7 +317,7 @@ TEST_F(WorkQueueTest, DrainRefusesNewWorkAndRunsWhatWasAccepted) {
 TEST_F(WorkQueueTest, DrainDropsWhatStillWaitsAtItsDeadline) {
   WorkQueue queue({}, clock_, &metrics_);
   Blocker blocker(queue);
-  ASSERT_THAT(queue.Submit(journal_.Entry(0, "waiting")), IsOk());
+  ASSERT_THAT(queue.Submit(journal_.Entry(Priority::kInteractive, "waiting")), IsOk());
 
   EXPECT_FALSE(queue.Drain(clock_.Now()));
 
@@ -335,16 +336,17 @@ TEST_F(WorkQueueTest, EveryAcceptedWorkRunsOrIsDroppedExactlyOnce) {
     for (int p = 0; p < kProducers; ++p) {
       producers.emplace_back([&, p] {
         for (int i = 0; i < kEach; ++i) {
-          const bool ok = queue
-                              .Submit({.rank = (p + i) % 4,
-                                       .is_cancelled = [i] { return i % 7 == 6; },
-                                       .run =
-                                           [&, rank = (p + i) % 4](absl::Duration) {
-                                             queue.RunWaitingAbove(rank);
-                                             ++finished;
-                                           },
-                                       .dropped = [&](absl::Status) { ++finished; }})
-                              .ok();
+          const bool ok =
+              queue
+                  .Submit({.priority = static_cast<Priority>((p + i) % 4),
+                           .is_cancelled = [i] { return i % 7 == 6; },
+                           .run =
+                               [&, priority = static_cast<Priority>((p + i) % 4)](absl::Duration) {
+                                 queue.RunWaitingAbove(priority);
+                                 ++finished;
+                               },
+                           .dropped = [&](absl::Status) { ++finished; }})
+                  .ok();
           if (ok) ++accepted;
         }
       });

@@ -1,4 +1,5 @@
-// What an image encoder makes of a picture, once, and all prompts on it read. Knows no Torch.
+// The embedding of an image: the encoder computes it once, all prompts on the image read it. Knows
+// no Torch.
 #ifndef DUET_SEGMENTER_SERVICE_INFERENCE_EMBEDDING_H_
 #define DUET_SEGMENTER_SERVICE_INFERENCE_EMBEDDING_H_
 
@@ -37,10 +38,11 @@ struct FeatureMap {
   }
 };
 
-// Which maps there are is the network's business; only the one that made it can read it.
-//   SAM, MobileSAM  the embedding, [256, 64, 64] in official models: 4 MiB in float32
-//   HQ-SAM          and its decoder's map of early features, [32, 256, 256]: 12 MiB in all
-//   SAM 2           and two high-resolution maps, [32, 256, 256], [64, 128, 128]: 16 MiB in all
+// Which maps there are depends on the network; only the network that made them can read them. In
+// official models:
+//   SAM, MobileSAM  the embedding, [256, 64, 64]: 4 MiB in float32
+//   HQ-SAM          also its decoder's map of early features, [32, 256, 256]: 12 MiB in all
+//   SAM 2           also two high-resolution maps, [32, 256, 256], [64, 128, 128]: 16 MiB in all
 struct Embedding {
   std::vector<FeatureMap> maps;
 
@@ -51,7 +53,7 @@ struct Embedding {
   }
 };
 
-// All that is needed to answer prompts about a picture. Immutable once shared.
+// All that is needed to answer prompts about an image. Immutable once shared.
 struct ImageEmbedding {
   InputGeometry geometry;
   Embedding features;  // SamNetwork::EncodeImage's

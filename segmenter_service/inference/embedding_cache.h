@@ -1,4 +1,4 @@
-// EmbeddingCache keeps what the image encoder made, so that the second click on a picture costs a
+// EmbeddingCache keeps embeddings in memory, so that the second click on an image costs a
 // mask-decoder pass instead of an encoder pass.
 //
 // Once the entries' summed size exceeds the budget, the least recently used ones are dropped.
@@ -22,7 +22,7 @@ class EmbeddingCache {
   // `budget_bytes` bounds the embeddings held here, not those callers still hold.
   explicit EmbeddingCache(std::size_t budget_bytes) : budget_bytes_(budget_bytes) {}
 
-  // Returns what was kept under `key` (model version and image id), or null. It stays valid for as
+  // Returns what was kept under `key` (encoder and image id), or null. It stays valid for as
   // long as the caller holds it, even if it is evicted meanwhile.
   std::shared_ptr<const ImageEmbedding> Find(const std::string& key);
 

@@ -13,7 +13,7 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "values are written as they are");
 
-constexpr std::string_view kMagic = "duetemb1";  // the last character is the form's version
+constexpr std::string_view kMagic = "duetemb1";  // the last character is the format's version
 
 void Append(std::uint32_t number, std::string* bytes) {
   char raw[sizeof number];
@@ -21,7 +21,7 @@ void Append(std::uint32_t number, std::string* bytes) {
   bytes->append(raw, sizeof raw);
 }
 
-// All before the values: it is the same for all embeddings of a network and a picture's size.
+// Everything before the values. It is the same for all embeddings of one network and image size.
 std::string HeaderOf(vision::Size original, const std::vector<FeatureShape>& shapes) {
   std::string header(kMagic);
   Append(static_cast<std::uint32_t>(original.width), &header);
@@ -36,7 +36,7 @@ std::string HeaderOf(vision::Size original, const std::vector<FeatureShape>& sha
   return header;
 }
 
-// Whether all values are finite numbers: those of IEEE 754 whose exponent isn't all ones.
+// Whether all values are finite: in IEEE 754, those whose exponent isn't all ones.
 template <typename Bits>
 bool AllFinite(const std::vector<std::byte>& data, Bits exponent) {
   bool finite = true;
@@ -77,7 +77,7 @@ absl::StatusOr<ImageEmbedding> DecodeEmbedding(std::string_view bytes, const Net
   const vision::Size original{size[0], size[1]};
   if (original.width < 1 || original.height < 1 ||
       std::int64_t{original.width} * original.height > max_pixels) {
-    return absl::InvalidArgumentError(absl::StrCat("it is of a picture of ", original.width, "x",
+    return absl::InvalidArgumentError(absl::StrCat("it is of an image of ", original.width, "x",
                                                    original.height, " pixels; at most ", max_pixels,
                                                    " pixels are taken"));
   }

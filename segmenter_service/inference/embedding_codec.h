@@ -1,5 +1,5 @@
-// The form in which replicas share an embedding: a header that says what it is, then the maps'
-// values (docs/formats.md). What is read is untrusted.
+// The byte format in which replicas share an embedding: a header that says what it is, then the
+// maps' values (docs/formats.md). What is read is untrusted.
 #ifndef DUET_SEGMENTER_SERVICE_INFERENCE_EMBEDDING_CODEC_H_
 #define DUET_SEGMENTER_SERVICE_INFERENCE_EMBEDDING_CODEC_H_
 
@@ -16,8 +16,8 @@ namespace segmenter {
 
 std::string EncodeEmbedding(const ImageEmbedding& embedding);
 
-// InvalidArgument unless `bytes` is an embedding whose maps are of the very shapes that `spec`
-// says, of a picture of at most `max_pixels`, and whose values are finite numbers.
+// InvalidArgument unless `bytes` is an embedding of an image of at most `max_pixels`, its maps have
+// exactly the shapes of `spec`, and all values are finite.
 absl::StatusOr<ImageEmbedding> DecodeEmbedding(std::string_view bytes, const NetworkSpec& spec,
                                                std::int64_t max_pixels);
 

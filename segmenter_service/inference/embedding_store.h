@@ -1,6 +1,6 @@
 // EmbeddingStore is the tier behind the EmbeddingCache: what one replica has encoded, the others
-// find in Redis. Best effort, both ways: while Redis is away, or has something else under the key,
-// there is nothing in it.
+// find in Redis. It is best effort both ways: while Redis is unreachable, or has something else
+// under the key, the store behaves as if it were empty.
 #ifndef DUET_SEGMENTER_SERVICE_INFERENCE_EMBEDDING_STORE_H_
 #define DUET_SEGMENTER_SERVICE_INFERENCE_EMBEDDING_STORE_H_
 
@@ -20,16 +20,16 @@ namespace segmenter {
 // Thread-safe.
 class EmbeddingStore {
  public:
-  // Both must outlive the store. Pictures of more than `max_pixels` are not believed.
+  // Both must outlive the store. Embeddings of images of more than `max_pixels` are refused.
   EmbeddingStore(serving::RedisClient& redis, absl::Duration time_to_live, std::int64_t max_pixels,
                  serving::Metrics& metrics)
       : redis_(redis), time_to_live_(time_to_live), max_pixels_(max_pixels), metrics_(metrics) {}
 
-  // Null if there is none of `spec`'s network. Blocks, while Redis freezes for twice the client's
-  // timeout.
+  // Null if there is no embedding of a network with this `spec`. Blocks, at most for twice the
+  // Redis client's timeout.
   std::shared_ptr<const ImageEmbedding> Find(const std::string& key, const NetworkSpec& spec);
 
-  // Copies, and doesn't wait for Redis.
+  // Copies the embedding and doesn't wait for Redis.
   void Insert(const std::string& key, const ImageEmbedding& embedding);
 
  private:

@@ -22,9 +22,9 @@ using Kind = MaskDecoderConfig::Kind;
 
 // What all families' modules and configs have under the same names.
 template <typename Module>
-FamilyModel Describe(const Module& module, std::int64_t image_size, std::int64_t grid) {
+ModelParts Describe(const Module& module, std::int64_t image_size, std::int64_t grid) {
   const auto& config = module->config;
-  FamilyModel model;
+  ModelParts model;
   model.spec.name = config.Name();
   model.spec.image_size = static_cast<int>(image_size);
   model.spec.low_res_size = static_cast<int>(4 * grid);
@@ -35,7 +35,7 @@ FamilyModel Describe(const Module& module, std::int64_t image_size, std::int64_t
   model.decoder_prefixes = {sam2 + "prompt_encoder."};
   if (config.mask_decoder.kind == Kind::kSam) {
     model.decoder_prefixes.push_back("mask_decoder.");
-  } else {  // the rest of it makes maps of the picture (HighResFeatures)
+  } else {  // the rest of it makes maps of the image (HighResFeatures)
     for (const char* part : {"transformer.", "iou_token.", "mask_tokens.", "output_upscaling.",
                              "output_hypernetworks_mlps.", "iou_prediction_head.", "hf_token.",
                              "hf_mlp.", "embedding_maskfeature.", "obj_score_token."}) {
@@ -63,15 +63,15 @@ absl::Status SetOptions(const FamilyOptions& options, absl::string_view name,
   return absl::OkStatus();
 }
 
-absl::StatusOr<FamilyModel> MakeSam(const checkpoint::StateDict& state_dict,
-                                    const FamilyOptions& options) {
+absl::StatusOr<ModelParts> MakeSam(const checkpoint::StateDict& state_dict,
+                                   const FamilyOptions& options) {
   absl::StatusOr<SamConfig> config = InferConfig(state_dict);
   if (!config.ok()) return config.status();
   absl::Status status = SetOptions(options, config->Name(), &config->mask_decoder);
   if (!status.ok()) return status;
   Sam sam(*config);
   const ImageEncoderConfig& encoder = config->image_encoder;
-  FamilyModel model = Describe(sam, encoder.image_size, encoder.grid());
+  ModelParts model = Describe(sam, encoder.image_size, encoder.grid());
   model.encoder = sam->image_encoder.ptr();
   model.pack = [sam, encoder](nn::onednn::Precision precision,
                               int threads) -> absl::StatusOr<std::shared_ptr<EncoderSteps>> {
@@ -82,8 +82,8 @@ absl::StatusOr<FamilyModel> MakeSam(const checkpoint::StateDict& state_dict,
   return model;
 }
 
-absl::StatusOr<FamilyModel> MakeMobileSam(const checkpoint::StateDict& state_dict,
-                                          const FamilyOptions& options) {
+absl::StatusOr<ModelParts> MakeMobileSam(const checkpoint::StateDict& state_dict,
+                                         const FamilyOptions& options) {
   Sidecar sidecar(options.sidecar);
   absl::StatusOr<MobileSamConfig> config = InferMobileSamConfig(state_dict, sidecar);
   if (!config.ok()) return config.status();
@@ -91,7 +91,7 @@ absl::StatusOr<FamilyModel> MakeMobileSam(const checkpoint::StateDict& state_dic
   if (!status.ok()) return status;
   MobileSam sam(*config);
   const TinyViTConfig& encoder = config->image_encoder;
-  FamilyModel model = Describe(sam, encoder.image_size, encoder.grid());
+  ModelParts model = Describe(sam, encoder.image_size, encoder.grid());
   model.encoder = sam->image_encoder.ptr();
   model.unused_prefixes = MobileSamImpl::UnusedPrefixes();
   model.pack = [sam, encoder](nn::onednn::Precision precision, int threads) {
@@ -101,15 +101,15 @@ absl::StatusOr<FamilyModel> MakeMobileSam(const checkpoint::StateDict& state_dic
   return model;
 }
 
-absl::StatusOr<FamilyModel> MakeSam2(const checkpoint::StateDict& state_dict,
-                                     const FamilyOptions& options) {
+absl::StatusOr<ModelParts> MakeSam2(const checkpoint::StateDict& state_dict,
+                                    const FamilyOptions& options) {
   Sidecar sidecar(options.sidecar);
   absl::StatusOr<Sam2Config> config = InferSam2Config(state_dict, sidecar);
   if (!config.ok()) return config.status();
   absl::Status status = SetOptions(options, config->Name(), &config->mask_decoder);
   if (!status.ok()) return status;
   Sam2 sam(*config);
-  FamilyModel model = Describe(sam, config->image_encoder.image_size, config->grid());
+  ModelParts model = Describe(sam, config->image_encoder.image_size, config->grid());
   model.encoder = sam.ptr();
   model.unused_prefixes = Sam2Impl::UnusedPrefixes();
   model.pack = [sam](nn::onednn::Precision precision,
@@ -123,10 +123,11 @@ absl::StatusOr<FamilyModel> MakeSam2(const checkpoint::StateDict& state_dict,
   return model;
 }
 
-// By the first tensor name that only this kind of encoder has.
+// A family is recognised by a prefix of names that only its kind of encoder has; the first match
+// counts.
 struct Family {
-  const char* sign;
-  absl::StatusOr<FamilyModel> (*make)(const checkpoint::StateDict&, const FamilyOptions&);
+  const char* prefix;
+  absl::StatusOr<ModelParts> (*make)(const checkpoint::StateDict&, const FamilyOptions&);
 };
 constexpr Family kFamilies[] = {
     {"image_encoder.trunk.", MakeSam2},
@@ -136,10 +137,10 @@ constexpr Family kFamilies[] = {
 
 }  // namespace
 
-absl::StatusOr<FamilyModel> MakeModel(const checkpoint::StateDict& state_dict,
-                                      const FamilyOptions& options) {
+absl::StatusOr<ModelParts> MakeModel(const checkpoint::StateDict& state_dict,
+                                     const FamilyOptions& options) {
   for (const Family& family : kFamilies) {
-    if (AnyNameStartsWith(state_dict, family.sign)) return family.make(state_dict, options);
+    if (AnyNameStartsWith(state_dict, family.prefix)) return family.make(state_dict, options);
   }
   if (AnyNameStartsWith(state_dict, "backbone.") && AnyNameStartsWith(state_dict, "bbox_head.")) {
     return absl::InvalidArgumentError(

@@ -1,6 +1,5 @@
 // The families of networks that are served as Segment Anything, and what each is made of. All of
-// them are parts of modeling/ put together differently; what differs for a server is in
-// FamilyModel.
+// them combine the same few parts of modeling/; what differs for a server is in ModelParts.
 //
 //   family               encoder            decoder
 //   SAM                  ViT                SAM's
@@ -27,23 +26,23 @@
 
 namespace segmenter {
 
-struct FamilyModel {
+struct ModelParts {
   NetworkSpec spec;
   // All parameters and buffers, under the file's names, not loaded yet. The parts below are in it.
   std::shared_ptr<torch::nn::Module> weights;
-  std::vector<std::string> unused_prefixes;  // names in official files that answer no prompt
+  std::vector<std::string> unused_prefixes;  // names in official files that no prompt needs
   std::shared_ptr<EncoderSteps> encoder;
   PromptEncoder prompt_encoder{nullptr};
   MaskDecoder mask_decoder{nullptr};
 
-  // Once loaded: the encoder's fast form for CPUs, for so many threads; Unimplemented if this CPU
-  // is too old for it. Null if there is none.
+  // Makes the encoder's packed form for CPUs, to be run with so many threads, from the loaded
+  // weights. Unimplemented if this CPU is too old for it. Null if the family has none.
   std::function<absl::StatusOr<std::shared_ptr<EncoderSteps>>(nn::onednn::Precision, int threads)>
       pack;
 
-  std::vector<std::string> packed_prefixes;  // names that nobody reads once it is packed
-  // Names that no embedding depends on. One that is missing here only makes embeddings be shared by
-  // fewer models than they could.
+  std::vector<std::string> packed_prefixes;  // weights that are not read any more once packed
+  // Weights that no embedding depends on. If one is missing here, fewer models share embeddings than
+  // could.
   std::vector<std::string> decoder_prefixes;
 
   bool pads_boxes = false;  // a padding token follows every prompt, not only those without a box
@@ -55,10 +54,10 @@ struct FamilyOptions {
   absl::string_view sidecar = "";  // JSON text, or empty
 };
 
-// Recognises the family by the names, reads the sizes from the shapes, and builds. InvalidArgument,
-// saying what was found and what is needed, for a file that is none of them.
-absl::StatusOr<FamilyModel> MakeModel(const checkpoint::StateDict& state_dict,
-                                      const FamilyOptions& options);
+// Recognises the family by the tensors' names, reads the sizes from their shapes, and builds the
+// modules. InvalidArgument, saying what was found and what is needed, if the file is of no family.
+absl::StatusOr<ModelParts> MakeModel(const checkpoint::StateDict& state_dict,
+                                     const FamilyOptions& options);
 
 }  // namespace segmenter
 

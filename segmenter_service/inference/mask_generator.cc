@@ -15,7 +15,7 @@
 namespace segmenter {
 namespace {
 
-// Masks that end this near to a crop's edge, but not to the picture's, are cut off by it.
+// A mask that ends this near to a crop's edge, but not near the image's, is cut off by the crop.
 constexpr float kEdgePixels = 20;
 constexpr int kMaxPrompts = 100'000;
 
@@ -24,7 +24,8 @@ struct Crop {
   int layer;
 };
 
-// One mask on its way. Upstream's box: its maximum is the last pixel, not the one behind it.
+// A mask that may become a result, with upstream's box, whose maximum is the last pixel and not the
+// one behind it.
 struct Candidate {
   GeneratedMask result;
   vision::Box inclusive_box;

@@ -1,9 +1,9 @@
-// Everything in the picture, mask by mask: SamAutomaticMaskGenerator
+// Masks of everything in an image: upstream's SamAutomaticMaskGenerator
 // (segment_anything/automatic_mask_generator.py).
 //
-// A grid of points is asked one by one, for three masks each; masks that the model doubts, that
-// change with the threshold, or that repeat others are dropped. Optionally the same again on
-// overlapping crops, for small things. Knows neither queue nor network: what they do is handed in.
+// Each point of a grid is a prompt for three masks. Masks are dropped that the model doubts, that
+// change with the threshold, or that repeat others. Optionally the same is done again on overlapping
+// crops, for small things. Knows neither queue nor network: the caller passes in what they do.
 #ifndef DUET_SEGMENTER_SERVICE_INFERENCE_MASK_GENERATOR_H_
 #define DUET_SEGMENTER_SERVICE_INFERENCE_MASK_GENERATOR_H_
 
@@ -45,13 +45,13 @@ struct GeneratedMask {
   vision::Mask mask;  // original size
   float iou_score = 0;
   double stability_score = 0;
-  vision::Point point;   // that it was found by, original pixels
+  vision::Point point;   // the prompt that gave it, original pixels
   vision::Box crop_box;  // original pixels
 };
 
-// What the generator asks for. An error of any of them ends it.
+// What the generator calls. An error of any of them ends it.
 struct MaskGeneratorSteps {
-  // The embedding of that part of the picture (whole pixels); the first one is all of it.
+  // The embedding of that part of the image (whole pixels); the first one is all of it.
   std::function<absl::StatusOr<std::shared_ptr<const ImageEmbedding>>(const vision::Box& crop)>
       embed;
   // Three masks a prompt; prompts are in the input's frame.

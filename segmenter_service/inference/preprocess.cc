@@ -60,7 +60,7 @@ absl::StatusOr<InputGeometry> FitInput(vision::Size original, int image_size, Fr
                              static_cast<int>(original.height * scale + 0.5)};
   if (resized.width < 1 || resized.height < 1) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "the picture is ", original.width, "x", original.height,
+        "the image is ", original.width, "x", original.height,
         " pixels; with its longest side scaled to ", image_size, " the other one would vanish"));
   }
   return InputGeometry{original, resized, image_size};

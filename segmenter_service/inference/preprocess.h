@@ -1,8 +1,8 @@
-// From a decoded picture to the encoder's input, and from the picture's pixels to the input's.
+// From a decoded image to the encoder's input, and from the image's coordinates to the input's.
 //
-// The input is a square. SAM scales a picture's longest side to the input's side, puts the result
-// into the top-left corner and fills the rest with zeros; SAM 2 stretches the picture over all of
-// it. Prompts travel the same way. Knows no Torch.
+// The input is a square. SAM scales an image's longest side to the input's side, puts the result
+// into the top-left corner and fills the rest with zeros; SAM 2 stretches the image over all of
+// it. Prompts are moved in the same way. Knows no Torch.
 #ifndef DUET_SEGMENTER_SERVICE_INFERENCE_PREPROCESS_H_
 #define DUET_SEGMENTER_SERVICE_INFERENCE_PREPROCESS_H_
 
@@ -17,9 +17,9 @@ namespace segmenter {
 
 enum class Framing { kLongestSide, kStretch };
 
-// Where a picture lies in the network's square input.
+// Where an image lies in the network's square input.
 struct InputGeometry {
-  vision::Size original;  // of the upright picture, pixels
+  vision::Size original;  // of the upright image, pixels
   vision::Size resized;   // the part of the input that it covers, pixels
   int image_size = 0;     // side of the input, pixels
   Framing framing = Framing::kLongestSide;
@@ -28,12 +28,12 @@ struct InputGeometry {
   vision::Point ToInput(vision::Point point) const;
 };
 
-// InvalidArgument if a side would vanish (a picture 2000 times as wide as high).
+// InvalidArgument if a side would vanish (an image 2000 times as wide as high).
 absl::StatusOr<InputGeometry> FitInput(vision::Size original, int image_size,
                                        Framing framing = Framing::kLongestSide);
 
 // For masks of low_res_size x low_res_size logits, as Sam.postprocess_masks makes them: the padding
-// is cropped before the picture's size is restored. kStretch scales once. REQUIRES: `low_res_size`
+// is cropped before the image's size is restored. kStretch scales once. REQUIRES: `low_res_size`
 // is at most geometry.image_size (a quarter of it where patches have 16 pixels, half where they
 // have 8).
 vision::MaskRenderer MakeMaskRenderer(const InputGeometry& geometry, int low_res_size);

@@ -1,5 +1,4 @@
-// What a client asks about a picture: any mix of points, a box and an earlier mask. Knows no Torch,
-// no proto.
+// A prompt: any mix of points, a box and an earlier mask. Knows no Torch and no proto.
 #ifndef DUET_SEGMENTER_SERVICE_INFERENCE_PROMPT_H_
 #define DUET_SEGMENTER_SERVICE_INFERENCE_PROMPT_H_
 
@@ -19,12 +18,12 @@ struct PromptPoint {
   friend bool operator==(const PromptPoint&, const PromptPoint&) = default;
 };
 
-// One object. The frame is the function's business that takes it: original pixels for CheckPrompt,
+// Prompts one object. Its coordinates are original pixels for CheckPrompt and ToInput, and pixels of
 // the network's input for SamNetwork.
 struct Prompt {
   std::vector<PromptPoint> points;
   std::optional<vision::Box> box;
-  // Low-res logits of an earlier answer, row-major; empty: none.
+  // Low-res logits of an earlier result, row-major; empty: none.
   std::vector<float> mask_logits;
 };
 

@@ -1,9 +1,9 @@
-// RefinementMemory lets a further click build on the answer before it.
+// RefinementMemory lets a further click build on the mask before it.
 //
 // Used interactively, Segment Anything is given its own last low-res logits along with each new
 // point; without them every click starts afresh and the mask jumps. Label Studio sends only the
-// points, all of them each time, so the logits of recent answers are kept here and found again by
-// the prompt that they answered. The least recently kept ones are forgotten. Thread-safe.
+// points, all of them each time, so the logits of recent masks are kept here and found again by the
+// prompt that they belong to. The least recently kept ones are forgotten. Thread-safe.
 #ifndef DUET_SEGMENTER_SERVICE_INFERENCE_REFINEMENT_MEMORY_H_
 #define DUET_SEGMENTER_SERVICE_INFERENCE_REFINEMENT_MEMORY_H_
 
@@ -24,11 +24,11 @@ class RefinementMemory {
   // An entry holds one low-res mask: 256 KiB for official models.
   explicit RefinementMemory(std::size_t capacity) : capacity_(capacity) {}
 
-  // The logits of the answer to `prompt` without its last point, else without its box, or empty: a
-  // box that takes the place of another one starts afresh. `key`: model version and image id.
+  // The logits of the mask for `prompt` without its last point, else without its box, else empty. A
+  // box that replaces another one starts afresh. `key`: model version and image id.
   std::vector<float> FindEarlier(const std::string& key, const Prompt& prompt);
 
-  // Keeps the logits that answered `prompt`, instead of an earlier answer to the same one.
+  // Keeps the logits of the mask for `prompt`, in place of earlier ones for the same prompt.
   void Keep(const std::string& key, const Prompt& prompt, absl::Span<const float> logits);
 
  private:

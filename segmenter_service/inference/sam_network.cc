@@ -67,7 +67,7 @@ std::vector<std::vector<std::size_t>> Batches(absl::Span<const Prompt> prompts) 
 class FamilyNetwork final : public SamNetwork {
  public:
   // `encoder`: the model's own or its packed form.
-  FamilyNetwork(FamilyModel model, at::Device device, std::shared_ptr<EncoderSteps> encoder,
+  FamilyNetwork(ModelParts model, at::Device device, std::shared_ptr<EncoderSteps> encoder,
                 int threads)
       : model_(std::move(model)), device_(device), encoder_(std::move(encoder)), threads_(threads) {
     model_.weights->eval();
@@ -220,7 +220,7 @@ class FamilyNetwork final : public SamNetwork {
     return at::cat(rows);
   }
 
-  FamilyModel model_;
+  ModelParts model_;
   const at::Device device_;
   const std::shared_ptr<EncoderSteps> encoder_;
   const int threads_;
@@ -233,7 +233,7 @@ class FamilyNetwork final : public SamNetwork {
 namespace {
 
 // Lets go of what has been packed and of the file that holds it, which the rest is copied from.
-void ReleaseFile(const FamilyModel& model) {
+void ReleaseFile(const ModelParts& model) {
   const at::NoGradGuard no_grad;
   for (auto& [name, tensor] : nn::NamedState(*model.weights)) {
     const auto begins = [&name = name](const std::string& prefix) {
@@ -251,7 +251,7 @@ absl::StatusOr<std::unique_ptr<SamNetwork>> Load(const checkpoint::StateDict& st
   const bool bf16 = options.precision == "bf16";
   return nn::CatchTorch("load", [&]() -> absl::StatusOr<std::unique_ptr<SamNetwork>> {
     const nn::SkipInitialization loaded_below;
-    absl::StatusOr<FamilyModel> model =
+    absl::StatusOr<ModelParts> model =
         MakeModel(state_dict, {.hq_token_only = options.hq_token_only, .sidecar = sidecar});
     if (!model.ok()) return model.status();
     if (options.embedding_precision == "bf16") {

@@ -1,4 +1,4 @@
-// A checkpoint that is loaded and can answer, and what is told about it.
+// A model that is loaded and can be used, and what clients are told about it.
 #ifndef DUET_SEGMENTER_SERVICE_INFERENCE_SERVED_MODEL_H_
 #define DUET_SEGMENTER_SERVICE_INFERENCE_SERVED_MODEL_H_
 

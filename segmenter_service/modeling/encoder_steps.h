@@ -1,5 +1,5 @@
-// An image encoder as a row of steps, so that a server can do something between them: answer a
-// click, or stop. The plain encoders and their packed forms look the same from here.
+// An image encoder as a sequence of steps, so that a server can do something between them: decode a
+// click's prompt, or stop. The plain encoders and their packed forms have this interface in common.
 #ifndef DUET_SEGMENTER_SERVICE_MODELING_ENCODER_STEPS_H_
 #define DUET_SEGMENTER_SERVICE_MODELING_ENCODER_STEPS_H_
 
@@ -19,26 +19,26 @@ struct EncodedImage {
   std::vector<at::Tensor> levels;
 };
 
-// Called within a step, between pieces of some 20 ms: a block may take half a second. Other work
-// may run there, but none of this encoder's.
+// A step calls it between pieces of some 20 ms, since a block may take half a second. It may run
+// other work, but none of this encoder's.
 using Pause = std::function<void()>;
 
-// Between two calls anything may happen, another picture's calls too: all state is in the tensors.
+// Between two calls anything may happen, even calls for another image: all state is in the tensors.
 class EncoderSteps {
  public:
   virtual ~EncoderSteps() = default;
 
   virtual std::int64_t step_count() const = 0;
-  // [B, 3, S, S], normalised, to what the steps work on (their own business).
+  // [B, 3, S, S], normalised, to the tokens that the steps work on, in a layout of their own.
   virtual at::Tensor Begin(const at::Tensor& input) = 0;
-  // 0 <= index < step_count(), in order; may work in place. Appends to `levels`, which is null if
-  // nobody will read them and the embedding doesn't need them. `pause` may be null; plain encoders
+  // Runs step `index`, 0 <= index < step_count(), in order; may work in place. Appends to `levels`,
+  // which is null if neither the decoder nor Finish reads them. `pause` may be null; plain encoders
   // don't call it.
   virtual at::Tensor Step(std::int64_t index, const at::Tensor& tokens,
                           std::vector<at::Tensor>* levels, const Pause& pause = nullptr) = 0;
   virtual EncodedImage Finish(const at::Tensor& tokens, std::vector<at::Tensor> levels) = 0;
 
-  // All of it, without anything between.
+  // All steps, one after the other.
   EncodedImage Encode(const at::Tensor& input) {
     std::vector<at::Tensor> levels;
     at::Tensor tokens = Begin(input);

@@ -1,4 +1,4 @@
-// The image encoder: a vision transformer that turns the padded picture into an embedding, once an
+// The image encoder: a vision transformer that turns the padded image into an embedding, once an
 // image (segment_anything/modeling/image_encoder.py). Most blocks attend within windows, a few over
 // the whole image.
 //
@@ -55,7 +55,7 @@ class ImageBlockImpl : public torch::nn::Module {
 };
 TORCH_MODULE(ImageBlock);
 
-// Key "patch_embed": cuts the picture into patches and projects each.
+// Key "patch_embed": cuts the image into patches and projects each.
 class PatchEmbedImpl : public torch::nn::Module {
  public:
   PatchEmbedImpl(std::int64_t patch_size, std::int64_t embed_dim);
@@ -92,7 +92,7 @@ class ImageEncoderViTImpl : public torch::nn::Module, public EncoderSteps {
                   const Pause& pause = nullptr) override;
   EncodedImage Finish(const at::Tensor& tokens, std::vector<at::Tensor> levels) override;
 
-  // Step's two parts, for who computes the blocks otherwise.
+  // Step's two parts, for packed forms, which compute the blocks in another way.
   at::Tensor Block(std::int64_t index, const at::Tensor& tokens);
   void KeepLevel(std::int64_t index, const at::Tensor& tokens,
                  std::vector<at::Tensor>* levels) const;

@@ -44,15 +44,15 @@ class OutputUpscalingImpl : public torch::nn::Module {
 };
 TORCH_MODULE(OutputUpscaling);
 
-// One row a prompt, one column a mask the network has made; MaskDecoder::Select picks answers.
-// Column 0 is the answer to an unambiguous prompt, the next ones are the answers for
-// `multimask_output`, from part to whole.
+// One row a prompt, one column a mask; MaskDecoder::Select chooses the ones to return. Column 0 is
+// for unambiguous prompts, the next ones are for `multimask_output`, from part to whole.
 struct DecodedMasks {
   at::Tensor logits;           // [B, masks, 4 * grid, 4 * grid]; the mask is where > 0
   at::Tensor iou_predictions;  // [B, mask tokens]; may exceed 1
 };
 
-// SAM's decoder, and what the others change of it: mask_decoder_hq.h, sam2_mask_decoder.h.
+// SAM's decoder. Those of HQ-SAM and SAM 2 override parts of it: mask_decoder_hq.h,
+// sam2_mask_decoder.h.
 class MaskDecoderImpl : public torch::nn::Module {
  public:
   MaskDecoderImpl(const MaskDecoderConfig& decoder_config, std::int64_t dim);
@@ -64,20 +64,21 @@ class MaskDecoderImpl : public torch::nn::Module {
                        const at::Tensor& sparse, const at::Tensor& dense,
                        const std::vector<at::Tensor>& high_res = {});
 
-  // Maps that all prompts on an image share, to be computed once an image. SAM has none.
+  // Maps that all prompts on an image share, to be computed once for each image. SAM has none.
   virtual std::vector<at::Tensor> HighResFeatures(const EncodedImage& image);
   // Whether HighResFeatures looks at EncodedImage::levels.
   virtual bool reads_levels() const { return false; }
 
-  // The answers that upstream returns, [B, answers, ...].
+  // The masks that upstream returns, [B, masks, ...].
   virtual DecodedMasks Select(const DecodedMasks& masks, bool multimask_output) const;
 
-  // Steps of forward, for forms of it that are faster.
+  // Steps of forward, for its packed form.
   // The learned tokens, [n, C]: among them the IoU token, with the mask tokens right behind it.
   virtual at::Tensor OwnTokens() const;
   virtual std::int64_t iou_index() const { return 0; }
-  // From the transformer's tokens [B, n + N, C], the upscaled image [B, C / 8, 4 grid, 4 grid] and
-  // what they gave so far. SAM 2 looks at `masks` only, SAM at nothing.
+  // The final masks, from `masks` that were made of the transformer's tokens [B, n + N, C] and the
+  // upscaled image embedding [B, C / 8, 4 grid, 4 grid]. SAM returns them as they are, SAM 2 reads
+  // only `masks`, HQ-SAM all.
   virtual DecodedMasks Refine(const DecodedMasks& masks, const at::Tensor& tokens,
                               const at::Tensor& upscaled, const std::vector<at::Tensor>& high_res);
 

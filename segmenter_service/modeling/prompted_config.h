@@ -1,4 +1,5 @@
-// Sizes of what all of the family share: the prompt encoder and the mask decoder. Knows no Torch.
+// Sizes of the parts that all families have: the prompt encoder and the mask decoder. Knows no
+// Torch.
 #ifndef DUET_SEGMENTER_SERVICE_MODELING_PROMPTED_CONFIG_H_
 #define DUET_SEGMENTER_SERVICE_MODELING_PROMPTED_CONFIG_H_
 
@@ -45,14 +46,14 @@ struct PromptedConfig {
 };
 
 // Reads `config` and the decoder's kind; `prompt_encoder` and `mask_decoder` are the prefixes of
-// their keys, with the final dot. Complaints go to `reader`.
+// their keys, with the final dot. Errors go to `reader`.
 //
-// What shapes don't tell is as in the official models: 8 heads in the decoder, LayerNorm's
-// epsilons.
+// What shapes don't tell is assumed to be as in the official models: 8 heads in the decoder,
+// LayerNorm's epsilons.
 void ReadPrompted(const std::string& prompt_encoder, const std::string& mask_decoder,
                   ShapeReader& reader, PromptedConfig* config);
 
-// Of the large matrices, so a little less than the parts' parameters.
+// Weights of the large matrices: a lower bound of the two parts' parameters.
 std::int64_t CountPromptedWeights(const PromptedConfig& config);
 
 }  // namespace segmenter

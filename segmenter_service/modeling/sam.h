@@ -12,15 +12,31 @@
 
 namespace segmenter {
 
-// Freshly made, weights are random as Torch initialises them; load a checkpoint or train.
-class SamImpl : public torch::nn::Module {
+// SAM or HQ-SAM around the image encoder `Encoder`. `Config` is a PromptedConfig with the encoder's
+// config as `image_encoder`. The weights are random, as Torch initialises them, until a checkpoint
+// is loaded.
+template <typename Encoder, typename Config>
+class SamWithEncoder : public torch::nn::Module {
  public:
-  explicit SamImpl(const SamConfig& config);
+  explicit SamWithEncoder(const Config& sam_config) : config(sam_config) {
+    const auto& encoder = config.image_encoder;
+    image_encoder = register_module("image_encoder", Encoder(encoder, config.embed_dim));
+    prompt_encoder = register_module(
+        "prompt_encoder",
+        PromptEncoder(config.prompt_encoder, config.embed_dim, encoder.image_size, encoder.grid()));
+    mask_decoder =
+        register_module("mask_decoder", MakeMaskDecoder(config.mask_decoder, config.embed_dim));
+  }
 
-  const SamConfig config;
-  ImageEncoderViT image_encoder{nullptr};
+  const Config config;
+  Encoder image_encoder{nullptr};
   PromptEncoder prompt_encoder{nullptr};
   MaskDecoder mask_decoder{nullptr};
+};
+
+class SamImpl : public SamWithEncoder<ImageEncoderViT, SamConfig> {
+ public:
+  using SamWithEncoder::SamWithEncoder;
 };
 TORCH_MODULE(Sam);
 

@@ -35,7 +35,7 @@ class Sam2Impl : public torch::nn::Module, public EncoderSteps {
  public:
   explicit Sam2Impl(const Sam2Config& config);
 
-  // Keys that only videos need, and the head that images don't ask.
+  // Keys that only videos need, and those of the object score's head, which images don't use.
   static std::vector<std::string> UnusedPrefixes();
 
   std::int64_t step_count() const override { return trunk->depth(); }

@@ -38,7 +38,7 @@ const Official* FindOfficial(const HieraConfig& config) {
   return nullptr;
 }
 
-// What the file tells.
+// The sizes that the file's shapes tell.
 HieraConfig ReadHiera(ShapeReader& reader) {
   HieraConfig config;
   const Shape patch = reader.Read(kTrunk + "patch_embed.proj.weight", {"C", "3", "7", "7"});
@@ -77,12 +77,12 @@ absl::Status CheckAgrees(absl::string_view key, const Numbers& sidecar, const Nu
                    ", but the checkpoint's tensors say ", absl::StrJoin(file, ",")));
 }
 
-// What it doesn't.
+// Fills in what shapes don't tell, from the official variants and the sidecar.
 absl::Status Complete(Sidecar& sidecar, HieraConfig* config) {
   const Official* official = FindOfficial(*config);
-  const bool told =
+  const bool in_sidecar =
       sidecar.Has("num_heads") && sidecar.Has("global_att_blocks") && sidecar.Has("window_spec");
-  if (official == nullptr && !told) {
+  if (official == nullptr && !in_sidecar) {
     return absl::InvalidArgumentError(absl::StrCat(
         "this SAM 2 trunk of width ", config->embed_dim, " with stages of ",
         absl::StrJoin(config->stages, ","),

@@ -64,14 +64,14 @@ Shape ShapeReader::Read(const std::string& name, const std::vector<absl::string_
   const auto it = shapes_.find(name);
   const Shape fallback(dims.size(), 1);
   if (it == shapes_.end()) {
-    Complain(absl::StrCat("tensor '", name, "' is missing; Segment Anything needs it"));
+    SetError(absl::StrCat("tensor '", name, "' is missing; Segment Anything needs it"));
     return fallback;
   }
   const Shape& shape = *it->second;
   const bool sane = std::all_of(shape.begin(), shape.end(),
                                 [](std::int64_t size) { return size > 0 && size <= kMaxChannels; });
   if (shape.size() != dims.size() || !sane) {
-    Complain(absl::StrCat("tensor '", name, "' is ", Text(shape), " but should be [",
+    SetError(absl::StrCat("tensor '", name, "' is ", Text(shape), " but should be [",
                           absl::StrJoin(dims, "x"), "]"));
     return fallback;
   }
@@ -81,7 +81,7 @@ Shape ShapeReader::Read(const std::string& name, const std::vector<absl::string_
 void ShapeReader::Require(bool condition, absl::string_view name, absl::string_view needed) {
   if (condition) return;
   const auto it = shapes_.find(name);
-  Complain(absl::StrCat("tensor '", name, "' is ",
+  SetError(absl::StrCat("tensor '", name, "' is ",
                         it == shapes_.end() ? "missing" : Text(*it->second), " but ", needed));
 }
 
@@ -89,11 +89,11 @@ void ShapeReader::RequireBacked(std::int64_t weights) {
   if (!status_.ok()) return;
   const std::int64_t bytes = BackedBytes(state_dict_);
   if (weights <= bytes) return;
-  Complain(absl::StrCat("the shapes claim ", weights, " weights, more than the file's ", bytes,
+  SetError(absl::StrCat("the shapes claim ", weights, " weights, more than the file's ", bytes,
                         " bytes of tensors can hold"));
 }
 
-void ShapeReader::Complain(std::string message) {
+void ShapeReader::SetError(std::string message) {
   if (status_.ok()) status_ = absl::InvalidArgumentError(message);
 }
 

@@ -16,7 +16,7 @@ namespace segmenter {
 
 using Shape = std::vector<std::int64_t>;
 
-// Remembers the first complaint, after which everything reads as 1. `state_dict` must outlive it.
+// Remembers the first error; after it, shapes that don't fit read as 1. `state_dict` must outlive it.
 class ShapeReader {
  public:
   explicit ShapeReader(const checkpoint::StateDict& state_dict);
@@ -27,16 +27,16 @@ class ShapeReader {
 
   // `dims` says in words what the shape means, one entry a dimension.
   Shape Read(const std::string& name, const std::vector<absl::string_view>& dims);
-  // Complains that `name` is such and such "but " `needed`.
+  // Unless `condition`, the error is that tensor `name` is what it is "but " `needed`.
   void Require(bool condition, absl::string_view name, absl::string_view needed);
-  // Shapes may claim any size, memory is allocated for what they claim: `weights` (a lower bound of
-  // the network's) must not be more than the file can hold.
+  // Shapes may claim any size, and memory would be allocated for what they claim: so `weights`, a
+  // lower bound of the network's, must not be more than the file can hold.
   void RequireBacked(std::int64_t weights);
 
   const absl::Status& status() const { return status_; }
 
  private:
-  void Complain(std::string message);
+  void SetError(std::string message);
 
   const checkpoint::StateDict& state_dict_;
   absl::flat_hash_map<absl::string_view, const Shape*> shapes_;

@@ -37,7 +37,7 @@ Sidecar::Sidecar(absl::string_view text) {
 void Sidecar::Read(absl::string_view key, std::int64_t from, std::int64_t to, std::int64_t* value) {
   const json::value* found = object_.if_contains({key.data(), key.size()});
   if (found == nullptr || ReadInt(*found, from, to, value)) return;
-  Complain(key, absl::StrCat("a whole number from ", from, " to ", to));
+  SetError(key, absl::StrCat("a whole number from ", from, " to ", to));
 }
 
 void Sidecar::Read(absl::string_view key, std::size_t size, std::int64_t from, std::int64_t to,
@@ -55,25 +55,25 @@ void Sidecar::Read(absl::string_view key, std::size_t size, std::int64_t from, s
     *value = std::move(numbers);
     return;
   }
-  Complain(key, absl::StrCat("a list of ", size == 0 ? "" : absl::StrCat(size, " "),
+  SetError(key, absl::StrCat("a list of ", size == 0 ? "" : absl::StrCat(size, " "),
                              "whole numbers from ", from, " to ", to));
 }
 
 void Sidecar::Read(absl::string_view key, float* value) {
   const json::value* found = object_.if_contains({key.data(), key.size()});
   if (found == nullptr) return;
-  if (!found->is_number()) return Complain(key, "a number");
+  if (!found->is_number()) return SetError(key, "a number");
   *value = found->to_number<float>();
 }
 
 void Sidecar::Read(absl::string_view key, bool* value) {
   const json::value* found = object_.if_contains({key.data(), key.size()});
   if (found == nullptr) return;
-  if (!found->is_bool()) return Complain(key, "true or false");
+  if (!found->is_bool()) return SetError(key, "true or false");
   *value = found->get_bool();
 }
 
-void Sidecar::Complain(absl::string_view key, absl::string_view needed) {
+void Sidecar::SetError(absl::string_view key, absl::string_view needed) {
   if (!status_.ok()) return;
   status_ = absl::InvalidArgumentError(
       absl::StrCat("the sidecar file's \"", key, "\" is ",

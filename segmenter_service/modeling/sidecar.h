@@ -1,6 +1,6 @@
-// What a checkpoint doesn't tell about its network, from a JSON object beside it ("sam2.1_a.pth" →
-// "sam2.1_a.pth.json"): {"num_heads": 1, "window_spec": [8, 4, 14, 7]}. For reduced and custom
-// models; official ones need none. Knows no Torch.
+// The sidecar file: a JSON object beside a checkpoint ("sam2.1_a.pth" → "sam2.1_a.pth.json") with
+// what the checkpoint doesn't tell about its network: {"num_heads": 1, "window_spec": [8, 4, 14, 7]}.
+// For reduced and custom models; official ones need none. Knows no Torch.
 #ifndef DUET_SEGMENTER_SERVICE_MODELING_SIDECAR_H_
 #define DUET_SEGMENTER_SERVICE_MODELING_SIDECAR_H_
 
@@ -14,8 +14,8 @@
 
 namespace segmenter {
 
-// Each `Read` leaves `value` alone if the object hasn't the key; keys that nobody reads are ignored
-// (upstream's configs have many). Remembers the first complaint.
+// Each `Read` leaves `value` unchanged if the object doesn't have the key. Keys that are not read are
+// ignored (upstream's configs have many). Remembers the first error.
 class Sidecar {
  public:
   // `text`: the file, or empty if there is none.
@@ -33,7 +33,7 @@ class Sidecar {
   const absl::Status& status() const { return status_; }
 
  private:
-  void Complain(absl::string_view key, absl::string_view needed);
+  void SetError(absl::string_view key, absl::string_view needed);
 
   boost::json::object object_;
   absl::Status status_;

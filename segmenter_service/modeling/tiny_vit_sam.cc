@@ -31,25 +31,18 @@ TinyPatchEmbedImpl::TinyPatchEmbedImpl(std::int64_t embed_dim) {
 
 at::Tensor TinyPatchEmbedImpl::forward(const at::Tensor& x) { return conv2(at::gelu(conv1(x))); }
 
-MbConvImpl::MbConvImpl(std::int64_t dim, std::int64_t hidden) {
-  conv1 = register_module("conv1", ConvNorm(dim, hidden, 1));
-  conv2 = register_module("conv2", ConvNorm(hidden, hidden, 3, /*stride=*/1, /*groups=*/hidden));
-  conv3 = register_module("conv3", ConvNorm(hidden, dim, 1));
+ConvTripleImpl::ConvTripleImpl(std::int64_t in, std::int64_t hidden, std::int64_t out,
+                               std::int64_t stride) {
+  conv1 = register_module("conv1", ConvNorm(in, hidden, 1));
+  conv2 = register_module("conv2", ConvNorm(hidden, hidden, 3, stride, /*groups=*/hidden));
+  conv3 = register_module("conv3", ConvNorm(hidden, out, 1));
 }
 
-at::Tensor MbConvImpl::forward(const at::Tensor& x) {
-  return at::gelu(x + conv3(at::gelu(conv2(at::gelu(conv1(x))))));
-}
-
-PatchMergingImpl::PatchMergingImpl(std::int64_t in, std::int64_t out, std::int64_t stride) {
-  conv1 = register_module("conv1", ConvNorm(in, out, 1));
-  conv2 = register_module("conv2", ConvNorm(out, out, 3, stride, /*groups=*/out));
-  conv3 = register_module("conv3", ConvNorm(out, out, 1));
-}
-
-at::Tensor PatchMergingImpl::forward(const at::Tensor& x) {
+at::Tensor ConvTripleImpl::Convolve(const at::Tensor& x) {
   return conv3(at::gelu(conv2(at::gelu(conv1(x)))));
 }
+
+at::Tensor MbConvImpl::forward(const at::Tensor& x) { return at::gelu(x + Convolve(x)); }
 
 TinyAttentionImpl::TinyAttentionImpl(std::int64_t dim, std::int64_t num_heads, std::int64_t window)
     : num_heads_(num_heads), window_(window) {

@@ -46,23 +46,32 @@ class TinyPatchEmbedImpl : public torch::nn::Module {
 };
 TORCH_MODULE(TinyPatchEmbed);
 
-// Widen, filter each channel, narrow, add.
-class MbConvImpl : public torch::nn::Module {
+// Three convolutions, keys "conv1" to "conv3": 1x1, depthwise 3x3 and 1x1, with GELU between them.
+class ConvTripleImpl : public torch::nn::Module {
  public:
-  MbConvImpl(std::int64_t dim, std::int64_t hidden);
-  at::Tensor forward(const at::Tensor& x);
+  // `stride`: of the depthwise convolution.
+  ConvTripleImpl(std::int64_t in, std::int64_t hidden, std::int64_t out, std::int64_t stride);
 
   ConvNorm conv1{nullptr}, conv2{nullptr}, conv3{nullptr};
+
+ protected:
+  at::Tensor Convolve(const at::Tensor& x);
+};
+
+// Keeps the size; its input is added to the result, and GELU applied once more.
+class MbConvImpl : public ConvTripleImpl {
+ public:
+  MbConvImpl(std::int64_t dim, std::int64_t hidden) : ConvTripleImpl(dim, hidden, dim, 1) {}
+  at::Tensor forward(const at::Tensor& x);
 };
 TORCH_MODULE(MbConv);
 
 // Key "downsample".
-class PatchMergingImpl : public torch::nn::Module {
+class PatchMergingImpl : public ConvTripleImpl {
  public:
-  PatchMergingImpl(std::int64_t in, std::int64_t out, std::int64_t stride);
-  at::Tensor forward(const at::Tensor& x);
-
-  ConvNorm conv1{nullptr}, conv2{nullptr}, conv3{nullptr};
+  PatchMergingImpl(std::int64_t in, std::int64_t out, std::int64_t stride)
+      : ConvTripleImpl(in, out, out, stride) {}
+  at::Tensor forward(const at::Tensor& x) { return Convolve(x); }
 };
 TORCH_MODULE(PatchMerging);
 
@@ -129,7 +138,7 @@ class TinyViTImpl : public torch::nn::Module, public EncoderSteps {
                   const Pause& pause = nullptr) override;
   EncodedImage Finish(const at::Tensor& tokens, std::vector<at::Tensor> levels) override;
 
-  // What runs as step `index`, and whether its output is the level that is kept.
+  // The module of step `index`, and whether its output is the level that is kept.
   using Part = std::variant<MbConv, TinyViTBlock, PatchMerging>;
   const Part& part(std::int64_t index) const { return steps_[static_cast<std::size_t>(index)]; }
   bool IsLevel(std::int64_t index) const { return index == level_step_; }

@@ -1,6 +1,5 @@
-// The two-way transformer (segment_anything/modeling/transformer.py): a handful of tokens and the
-// image's cells look at each other, in both directions, so that the tokens learn what to cut out
-// and the image where.
+// The two-way transformer (segment_anything/modeling/transformer.py): the prompt's few tokens and
+// the image's cells attend to each other, in both directions.
 #ifndef DUET_SEGMENTER_SERVICE_MODELING_TRANSFORMER_H_
 #define DUET_SEGMENTER_SERVICE_MODELING_TRANSFORMER_H_
 
@@ -18,7 +17,8 @@
 
 namespace segmenter {
 
-// Attention with separate projections, which may work in fewer dimensions than its inputs have.
+// Attention with separate projections of queries, keys and values, which may have fewer dimensions
+// than its inputs.
 class TokenAttentionImpl : public torch::nn::Module {
  public:
   TokenAttentionImpl(std::int64_t dim, std::int64_t num_heads, std::int64_t downsample);

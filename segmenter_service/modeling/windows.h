@@ -1,5 +1,4 @@
-// Cutting a grid of tokens into square windows and joining them again, as all of the family's
-// encoders do.
+// Cuts a grid of tokens into square windows and joins them again, for all encoders.
 #ifndef DUET_SEGMENTER_SERVICE_MODELING_WINDOWS_H_
 #define DUET_SEGMENTER_SERVICE_MODELING_WINDOWS_H_
 

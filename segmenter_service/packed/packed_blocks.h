@@ -1,10 +1,10 @@
-// PackedBlocks: the encoder's transformer blocks as they run on a CPU. Where the plain modules
-// (modeling/image_encoder.h) are the source of truth, these are the same arithmetic with packed
-// weights, fused bias, GELU and residual, and attention that never materialises all scores: a few
-// rows of queries at a time, per head.
+// PackedBlocks: the transformer blocks of SAM's image encoder as they run on a CPU. They do the same
+// arithmetic as the plain modules (modeling/image_encoder.h), which are the source of truth, with
+// packed weights, fused bias, GELU and residual, and with the attention of a few queries at a time,
+// head by head, so that all scores never exist at once.
 //
 // Windowed blocks compute queries, keys and values of real tokens only: a pad token is zero after
-// the norm, so its key and value are the projection's bias.
+// the norm, so its query, key and value are the projection's bias.
 #ifndef DUET_SEGMENTER_SERVICE_PACKED_PACKED_BLOCKS_H_
 #define DUET_SEGMENTER_SERVICE_PACKED_PACKED_BLOCKS_H_
 
@@ -19,7 +19,7 @@
 
 namespace segmenter {
 
-// Not thread-safe; Run of one block may be followed by any other work before the next.
+// Not thread-safe. Between two blocks, any other work may run, and Run for another image.
 class PackedBlocks {
  public:
   // Copies what it needs from `encoder`. `threads`: OpenMP threads that Run will have. Throws

@@ -1,5 +1,5 @@
-// A 3x3 convolution by Winograd (nn/onednn/winograd.h) between passes that see a map pixel by
-// pixel, as norms over channels do.
+// A 3x3 convolution by Winograd (nn/onednn/winograd.h) whose input and output are written and read
+// pixel by pixel, as the norms over channels around it need.
 #ifndef DUET_SEGMENTER_SERVICE_PACKED_PACKED_CONV_H_
 #define DUET_SEGMENTER_SERVICE_PACKED_PACKED_CONV_H_
 
@@ -61,7 +61,7 @@ void PlanesToRows(const float* planes, std::int64_t pixels, std::int64_t channel
                   std::int64_t first, std::int64_t count, float* rows);
 void RowsToPlanes(const float* rows, std::int64_t pixels, std::int64_t channels, std::int64_t first,
                   std::int64_t count, float* planes);
-// As many at a time fill a cache line of a plane.
+// So many pixels at a time fill a cache line of a plane.
 inline constexpr std::int64_t kPixelsTogether = 16;
 
 }  // namespace segmenter

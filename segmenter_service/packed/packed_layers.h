@@ -54,7 +54,7 @@ std::unique_ptr<nn::onednn::PackedLinear> MakeLinear(const nn::Linear& layer,
   return MakeLinear<T>(layer->weight, layer->bias, options);
 }
 
-// Float32 tokens as a product wants them; `scratch` is for what has to be converted.
+// Float32 tokens as type T: `x` itself, or a converted copy in `scratch`.
 template <typename T>
 const T* Converted(const float* x, std::int64_t count, std::vector<T>* scratch) {
   if constexpr (std::is_same_v<T, float>) {
@@ -68,8 +68,8 @@ const T* Converted(const float* x, std::int64_t count, std::vector<T>* scratch) 
   }
 }
 
-// Tokens that go through wide layers together, a thread: what they become there (a few hundred
-// channels of float32) stays in its L2 cache.
+// Tokens for each thread that go through wide layers together. With a few hundred channels of
+// float32, what they become there stays in the thread's L2 cache.
 constexpr std::int64_t kTokensPerThread = 512;
 
 // The largest divisor of `count` that is at most `limit`.

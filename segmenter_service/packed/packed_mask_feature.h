@@ -1,4 +1,4 @@
-// HQ-SAM's refinement of the upscaled picture as it runs on a CPU.
+// HQ-SAM's refinement of the upscaled image embedding as it runs on a CPU.
 #ifndef DUET_SEGMENTER_SERVICE_PACKED_PACKED_MASK_FEATURE_H_
 #define DUET_SEGMENTER_SERVICE_PACKED_PACKED_MASK_FEATURE_H_
 

@@ -55,30 +55,31 @@ struct Shape2d {
   std::shared_ptr<Maps> maps;
 };
 
-// 1x1, depthwise 3x3, 1x1, with GELU after the first two: MbConv, which adds its input and applies
-// GELU once more, and PatchMerging.
+// ConvTriple (modeling/tiny_vit_sam.h): MbConv, which adds its input and applies GELU once more, or
+// PatchMerging.
 //
 // Rows of the input pass in strips. The first convolution runs one row ahead of the others, and the
 // last two rows that it made move to the front for the next strip.
 template <typename T>
-class ConvTriple {
+class PackedConvTriple {
  public:
-  ConvTriple(const ConvNorm& conv1, const ConvNorm& conv2, const ConvNorm& conv3, bool residual,
-             const Shape2d& shape)
+  // `residual`: MbConv's addition.
+  PackedConvTriple(const ConvTripleImpl& triple, bool residual, const Shape2d& shape)
       : maps_(shape.maps),
         height_(shape.height),
         width_(shape.width),
-        in_(conv1->c->options.in_channels),
-        hidden_(conv1->c->options.out_channels),
-        out_(conv3->c->options.out_channels),
+        in_(triple.conv1->c->options.in_channels),
+        hidden_(triple.conv1->c->options.out_channels),
+        out_(triple.conv3->c->options.out_channels),
         residual_(residual),
         strip_(DivisorUpTo(height_ / 2, std::max<std::int64_t>(
                                             1, kTokensPerThread * shape.threads / width_ / 2)) *
                2),
-        depthwise_(Fold(conv2).weight, Fold(conv2).bias, conv2->c->options.stride, /*gelu=*/true),
+        depthwise_(Fold(triple.conv2).weight, Fold(triple.conv2).bias,
+                   triple.conv2->c->options.stride, /*gelu=*/true),
         rows_((strip_ + 2) * width_ * hidden_),
         filtered_(strip_ * width_ * hidden_) {
-    const nn::FoldedConv wide = Fold(conv1), narrow = Fold(conv3);
+    const nn::FoldedConv wide = Fold(triple.conv1), narrow = Fold(triple.conv3);
     const auto widen = [&](std::int64_t rows) {
       return MakeLinear<T>(wide.weight.flatten(1), wide.bias,
                            {.rows = rows * width_,
@@ -237,11 +238,10 @@ class PackedTinyViT final : public EncoderSteps {
       const Shape2d shape{side, side, threads, maps_};
       const TinyViTImpl::Part& part = encoder_->part(i);
       if (const auto* conv = std::get_if<MbConv>(&part)) {
-        steps_.push_back(std::make_unique<ConvTriple<T>>((*conv)->conv1, (*conv)->conv2,
-                                                         (*conv)->conv3, /*residual=*/true, shape));
+        steps_.push_back(std::make_unique<PackedConvTriple<T>>(**conv, /*residual=*/true, shape));
       } else if (const auto* merging = std::get_if<PatchMerging>(&part)) {
-        steps_.push_back(std::make_unique<ConvTriple<T>>(
-            (*merging)->conv1, (*merging)->conv2, (*merging)->conv3, /*residual=*/false, shape));
+        steps_.push_back(
+            std::make_unique<PackedConvTriple<T>>(**merging, /*residual=*/false, shape));
         side /= config.layers[layer++].stride;
       } else {
         steps_.push_back(std::make_unique<AttentionBlock<T>>(std::get<TinyViTBlock>(part),
@@ -279,7 +279,8 @@ class PackedTinyViT final : public EncoderSteps {
     return tokens.slice(1, 0, tokens.size(1) - 1).permute({0, 3, 1, 2}).contiguous();
   }
 
-  using AnyStep = std::variant<std::unique_ptr<ConvTriple<T>>, std::unique_ptr<AttentionBlock<T>>>;
+  using AnyStep =
+      std::variant<std::unique_ptr<PackedConvTriple<T>>, std::unique_ptr<AttentionBlock<T>>>;
 
   TinyViT encoder_;
   const std::unique_ptr<nn::onednn::Program> patches_;

@@ -36,9 +36,9 @@ class PackedPatches {
             {.rows = rows_ * grid_, .epilogue = Epilogue::kAddToOutput, .threads = threads})) {}
 
   // [1, 3, S, S] to [1, grid, grid, C].
-  at::Tensor Run(const at::Tensor& picture) {
+  at::Tensor Run(const at::Tensor& image) {
     at::Tensor tokens = positions_.clone();
-    const float* pixels = picture.data_ptr<float>();
+    const float* pixels = image.data_ptr<float>();
     const std::int64_t row_floats = grid_ * tokens.size(3);
     for (std::int64_t top = 0; top < grid_; top += rows_) {
       Gather(pixels, top);

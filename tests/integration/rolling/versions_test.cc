@@ -28,7 +28,7 @@
 #include "serving/grpc_server.h"
 #include "tests/integration/gateway/harness.h"
 #include "tests/testing/temp_dir.h"
-#include "tests/unit/segmenter_service/fake_network.h"
+#include "tests/unit/segmenter_service/inference/fake_network.h"
 
 namespace {
 

@@ -13,7 +13,7 @@
 #include "tests/testing/log_capture.h"
 #include "tests/testing/redis_server.h"
 #include "tests/testing/status_matchers.h"
-#include "tests/unit/segmenter_service/fake_network.h"
+#include "tests/unit/segmenter_service/inference/fake_network.h"
 
 namespace segmenter {
 namespace {

@@ -15,7 +15,7 @@
 #include "tests/testing/segmenter_server.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
-#include "tests/unit/segmenter_service/fake_network.h"
+#include "tests/unit/segmenter_service/inference/fake_network.h"
 #include "vision/mask_rle.h"
 
 namespace segmenter {

@@ -6,7 +6,7 @@
 
 #include "nn/onednn/cpu.h"
 #include "nn/threads.h"
-#include "tests/unit/segmenter_service/tensor_error.h"
+#include "tests/unit/segmenter_service/packed/packed_module.h"
 
 namespace segmenter {
 namespace {
@@ -29,14 +29,9 @@ Sam2Config SmallModel() {
 }
 
 Sam2 RandomModel() {
-  torch::NoGradGuard no_grad;
   at::manual_seed(5);
   Sam2 model(SmallModel());
-  for (auto& p : model->named_parameters()) {
-    if (p.value().dim() == 1) p.value().uniform_(-0.5, 1.5);
-    if (p.value().dim() == 2) p.value().normal_(0, 0.3);
-  }
-  model->eval();
+  Randomize(*model);
   return model;
 }
 

@@ -1,7 +1,7 @@
 // A SamNetwork whose every step is in the test's hand: its encoder's "blocks" are calls of
 // `on_block`, its masks are constant.
-#ifndef DUET_TESTS_UNIT_SEGMENTER_SERVICE_FAKE_NETWORK_H_
-#define DUET_TESTS_UNIT_SEGMENTER_SERVICE_FAKE_NETWORK_H_
+#ifndef DUET_TESTS_UNIT_SEGMENTER_SERVICE_INFERENCE_FAKE_NETWORK_H_
+#define DUET_TESTS_UNIT_SEGMENTER_SERVICE_INFERENCE_FAKE_NETWORK_H_
 
 #include <atomic>
 #include <cstring>
@@ -74,4 +74,4 @@ class FakeNetwork : public SamNetwork {
 
 }  // namespace segmenter
 
-#endif  // DUET_TESTS_UNIT_SEGMENTER_SERVICE_FAKE_NETWORK_H_
+#endif  // DUET_TESTS_UNIT_SEGMENTER_SERVICE_INFERENCE_FAKE_NETWORK_H_

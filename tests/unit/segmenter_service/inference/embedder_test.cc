@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "tests/testing/status_matchers.h"
-#include "tests/unit/segmenter_service/fake_network.h"
+#include "tests/unit/segmenter_service/inference/fake_network.h"
 
 namespace segmenter {
 namespace {

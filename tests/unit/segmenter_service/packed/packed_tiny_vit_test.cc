@@ -7,7 +7,7 @@
 #include "nn/onednn/cpu.h"
 #include "nn/threads.h"
 #include "tests/testing/status_matchers.h"
-#include "tests/unit/segmenter_service/tensor_error.h"
+#include "tests/unit/segmenter_service/packed/packed_module.h"
 
 namespace segmenter {
 namespace {
@@ -29,14 +29,10 @@ TinyViT RandomEncoder(const TinyViTConfig& config) {
   torch::NoGradGuard no_grad;
   at::manual_seed(5);
   TinyViT encoder(config, 32);
-  for (auto& p : encoder->named_parameters()) {
-    if (p.value().dim() == 1) p.value().uniform_(-0.5, 1.5);
-    if (p.value().dim() == 2) p.value().normal_(0, 0.3);
-  }
+  Randomize(*encoder);
   for (auto& b : encoder->named_buffers()) {
     if (b.value().dim() == 1) b.value().uniform_(0.5, 1.5);
   }
-  encoder->eval();
   return encoder;
 }
 

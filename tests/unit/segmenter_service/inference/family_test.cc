@@ -56,7 +56,7 @@ TEST_P(OfficialFilesTest, AreRecognisedAndHaveAllNamesAndShapes) {
   const checkpoint::StateDict file = ReadManifest(GetParam());
   const nn::SkipInitialization loaded_below;
 
-  ASSERT_OK_AND_ASSIGN(const FamilyModel model, MakeModel(file, {}));
+  ASSERT_OK_AND_ASSIGN(const ModelParts model, MakeModel(file, {}));
 
   EXPECT_EQ(model.spec.name, GetParam());
   EXPECT_EQ(model.spec.image_size, 1024);

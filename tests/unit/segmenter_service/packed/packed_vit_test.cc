@@ -9,7 +9,7 @@
 
 #include "nn/onednn/cpu.h"
 #include "nn/threads.h"
-#include "tests/unit/segmenter_service/tensor_error.h"
+#include "tests/unit/segmenter_service/packed/packed_module.h"
 
 namespace segmenter {
 namespace {
@@ -28,21 +28,17 @@ void ExpectEncodesAsThePlainOne(std::int64_t out_channels, nn::onednn::Precision
   config.mlp_dim = 96;
   config.window_sizes = {5, 0};
   ImageEncoderViT encoder(config, out_channels);
-  for (auto& p : encoder->named_parameters()) {
-    if (p.key() == "pos_embed") p.value().normal_(0, 0.5);
-    if (p.value().dim() == 2) p.value().normal_(0, 0.3);
-    if (p.value().dim() == 1) p.value().uniform_(-0.5, 1.5);
-  }
-  encoder->eval();
+  Randomize(*encoder);
+  encoder->pos_embed.normal_(0, 0.5);
   const std::shared_ptr<EncoderSteps> packed = PackViT(encoder, config, precision, threads);
 
   for (int i = 0; i < 2; ++i) {  // the second finds what the first left behind
-    const at::Tensor picture = at::randn({1, 3, 208, 208});
+    const at::Tensor image = at::randn({1, 3, 208, 208});
 
-    const EncodedImage got = packed->Encode(picture), want = encoder->Encode(picture);
+    const EncodedImage got = packed->Encode(image), want = encoder->Encode(image);
 
     ASSERT_EQ(got.embedding.sizes(), want.embedding.sizes());
-    EXPECT_LT(Error(packed->Begin(picture), encoder->Begin(picture)), tolerance);
+    EXPECT_LT(Error(packed->Begin(image), encoder->Begin(image)), tolerance);
     EXPECT_LT(Error(got.embedding, want.embedding), tolerance) << out_channels;
     ASSERT_EQ(got.levels.size(), want.levels.size());
     EXPECT_LT(Error(got.levels[0], want.levels[0]), tolerance);

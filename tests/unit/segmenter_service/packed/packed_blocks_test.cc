@@ -9,7 +9,7 @@
 
 #include "nn/onednn/cpu.h"
 #include "nn/threads.h"
-#include "tests/unit/segmenter_service/tensor_error.h"
+#include "tests/unit/segmenter_service/packed/packed_module.h"
 
 namespace segmenter {
 namespace {
@@ -26,14 +26,9 @@ ImageEncoderConfig SmallEncoder() {
 }
 
 ImageEncoderViT RandomEncoder(const ImageEncoderConfig& config) {
-  torch::NoGradGuard no_grad;
   at::manual_seed(5);
   ImageEncoderViT encoder(config, 32);
-  for (auto& p : encoder->named_parameters()) {
-    if (p.value().dim() == 2) p.value().normal_(0, 0.3);
-    if (p.value().dim() == 1) p.value().uniform_(-0.5, 1.5);
-  }
-  encoder->eval();
+  Randomize(*encoder);
   return encoder;
 }
 

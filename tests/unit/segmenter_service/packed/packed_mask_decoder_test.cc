@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "nn/threads.h"
-#include "tests/unit/segmenter_service/tensor_error.h"
+#include "tests/unit/segmenter_service/packed/packed_module.h"
 
 namespace segmenter {
 namespace {
@@ -27,11 +27,7 @@ MaskDecoder RandomDecoder(Kind kind, bool hq_token_only = false) {
   config.vit_dim = 32;
   config.hq_token_only = hq_token_only;
   MaskDecoder decoder = MakeMaskDecoder(config, kDim);
-  for (auto& p : decoder->named_parameters()) {
-    if (p.value().dim() == 2) p.value().normal_(0, 0.3);
-    if (p.value().dim() == 1) p.value().uniform_(-0.5, 1.5);
-  }
-  decoder->eval();
+  Randomize(*decoder);
   return decoder;
 }
 

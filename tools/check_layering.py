@@ -37,11 +37,17 @@ MAY_USE = {
     "nn": ["checkpoint", "vision"],
     "model_service": ["nn", "checkpoint", "vision", "serving", "proto"],
     "detector_service": ["model_service", "nn", "checkpoint", "vision", "serving", "proto"],
-    "segmenter_service": ["model_service", "nn", "checkpoint", "vision", "serving", "proto"],
+    "segmenter_service/modeling": ["nn", "checkpoint"],
+    "segmenter_service/packed": ["nn", "segmenter_service/modeling"],
+    "segmenter_service/inference": ["model_service", "nn", "checkpoint", "vision", "serving", "segmenter_service/modeling",
+                                    "segmenter_service/packed"],
+    "segmenter_service/rpc": ["model_service", "vision", "serving", "proto", "segmenter_service/inference"],
+    "segmenter_service": ["model_service", "nn", "serving", "segmenter_service/inference", "segmenter_service/rpc"],
     "trainer": ["detector_service", "segmenter_service", "model_service", "nn", "checkpoint", "vision", "serving"],
     "tools": ["checkpoint", "vision", "serving"],
 }
-MAY_SEE_TORCH = ["nn", "model_service", "detector_service", "segmenter_service", "trainer"]
+MAY_SEE_TORCH = ["nn", "model_service", "detector_service", "segmenter_service/modeling", "segmenter_service/packed",
+                 "segmenter_service/inference", "trainer"]
 MAY_SEE_GRPC = ["serving", "detector_service", "segmenter_service", "backends"]
 # Pull in all of Torch: half a minute of compiling a file.
 FORBIDDEN = {"torch/torch.h", "torch/all.h", "torch/extension.h"}

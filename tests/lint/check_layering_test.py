@@ -35,6 +35,11 @@ class CheckLayeringTest(unittest.TestCase):
                          ["gateway/jobs/a.h: includes gateway/endpoints/gateway.h, but gateway/jobs may not depend on "
                           "gateway/endpoints"])
 
+        self.assertEqual(self.violations({
+            "segmenter_service/modeling/a.h": '#include "segmenter_service/packed/packed_vit.h"\n'}),
+                         ["segmenter_service/modeling/a.h: includes segmenter_service/packed/packed_vit.h, but "
+                          "segmenter_service/modeling may not depend on segmenter_service/packed"])
+
     def test_the_ground_knows_nothing(self):
         self.assertEqual(self.violations({"lib/text/a.cc": '#include "text/a.h"\n#include "hash/fnv.h"\n',
                                           "vision/a.cc": '#include "text/a.h"\n'}),
@@ -45,6 +50,9 @@ class CheckLayeringTest(unittest.TestCase):
     def test_torch_stops_at_nn(self):
         self.assertEqual(self.violations({"lib/image_fetch/a.h": "  # include <ATen/Functions.h>\n"}),
                          ["lib/image_fetch/a.h: includes ATen/Functions.h, but Torch stops at nn/"])
+
+        self.assertEqual(self.violations({"segmenter_service/rpc/a.cc": "#include <ATen/Functions.h>\n"}),
+                         ["segmenter_service/rpc/a.cc: includes ATen/Functions.h, but Torch stops at nn/"])
 
     def test_the_big_torch_header_is_for_nobody(self):
         self.assertEqual(len(self.violations({"lib/nn/a.h": "#include <torch/torch.h>\n"})), 1)

@@ -1,7 +1,7 @@
-// How long a kernel takes, so that the faster of two can be chosen while other threads of the
-// process serve: by the CPU time of the calling thread, with which the kernel runs alone. The
-// process's CPU time would count what the others do meanwhile. So would, with several threads, the
-// wall clock: a team waits for its slowest.
+// Measures how long a kernel takes, so that the faster of two can be chosen while other threads of
+// the process serve. The kernel runs on the calling thread alone, and that thread's CPU time counts.
+// The process's CPU time would count other threads' work too, and so would the wall clock of
+// several threads, since a team waits for its slowest.
 #ifndef DUET_NN_ONEDNN_KERNEL_TIME_H_
 #define DUET_NN_ONEDNN_KERNEL_TIME_H_
 
@@ -12,7 +12,7 @@ namespace nn::onednn {
 // Seconds of CPU that the calling thread has used.
 double ThreadSeconds();
 
-// The least that one of `runs` calls of `kernel` takes by `clock`: interrupts only add.
+// The shortest of `runs` calls of `kernel` by `clock`, since interrupts only make a call longer.
 double LeastSeconds(int runs, const std::function<void()>& kernel,
                     const std::function<double()>& clock = ThreadSeconds);
 

@@ -33,6 +33,7 @@
 
 #include "serving/clock.h"
 #include "serving/metrics.h"
+#include "serving/priority.h"
 
 namespace serving {
 
@@ -40,14 +41,6 @@ struct WorkQueueOptions {
   std::string name = "work";  // label of the metrics
   int capacity = 64;          // work that waits; what runs doesn't count
   int threads = 1;
-};
-
-// Who waits for the work, the most urgent first. The metrics' label "rank" is the number.
-enum class Priority {
-  kInteractive = 0,  // a person, right now: a click, a drawn box
-  kOpenedTask = 1,   // a person who has just opened the task
-  kBatch = 2,        // nobody in particular
-  kPrefetch = 3,     // nobody; the result may never be needed
 };
 
 struct Work {

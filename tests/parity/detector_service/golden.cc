@@ -76,8 +76,8 @@ Golden ReadGoldenIn(const std::string& folder, const std::string& model) {
                 .classes = boost::json::value_to<std::vector<std::string>>(json.at("classes"))};
   for (const boost::json::value& item : json.at("images").as_array()) {
     GoldenImage image;
-    image.path =
-        std::string(DUET_TEST_DATA) + "/detector/" + std::string(item.at("file").as_string());
+    image.path = DUET_TEST_DATA "/detector/";
+    image.path += item.at("file").as_string().c_str();
     image.scale_x = item.at("scale_factor").at(0).to_number<double>();
     image.scale_y = item.at("scale_factor").at(1).to_number<double>();
     image.input_sha256 = std::string(item.at("input_sha256").as_string());

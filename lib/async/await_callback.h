@@ -23,12 +23,12 @@ struct NotCancellable {
 
 // Calls `start(done)` once this is awaited. `done` is a copyable function that takes a Result; it
 // is called exactly once, on any thread, perhaps before `start` returns, and ends in a post: the
-// coroutine resumes on its own executor, which doesn't run out of work meanwhile. Of `start` and
-// `cancel` nothing is kept by `done`.
+// coroutine resumes on its own executor, which doesn't run out of work meanwhile. `done` keeps
+// nothing of `start` and `cancel`.
 //
 // `cancel()` is called if the coroutine is cancelled while it waits, on the thread that cancels;
-// the operation should then call `done` soon. It must be copyable, and may come while `start` runs
-// or after `done` was called.
+// the operation should then call `done` soon. This may happen after `done` was called, as long as
+// the coroutine hasn't resumed.
 //
 // To be awaited from a variable, and not a coroutine itself: gcc 12 destroys lambdas inside a
 // co_await expression twice (docs/adr/0502-gcc12-coroutines.md).

@@ -6,11 +6,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <numeric>
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
 #include <optional>
 #include <utility>
+
+#include "vision/nms.h"
 
 namespace segmenter {
 namespace {
@@ -170,7 +171,7 @@ std::vector<Candidate> RemoveSmallRegions(std::vector<Candidate> candidates,
     }
     scores.push_back(changed ? 0.0f : 1.0f);  // masks as they were win over those that changed
   }
-  const std::vector<std::size_t> kept = SuppressNonMaxima(
+  const std::vector<std::size_t> kept = vision::SuppressNonMaxima(
       BoxesOf(candidates), scores, std::max(options.box_nms_thresh, options.crop_nms_thresh));
   return Pick(std::move(candidates), kept);
 }
@@ -239,29 +240,6 @@ absl::Status CheckOptions(const MaskGeneratorOptions& options) {
   return absl::OkStatus();
 }
 
-std::vector<std::size_t> SuppressNonMaxima(absl::Span<const vision::Box> boxes,
-                                           absl::Span<const float> scores, float iou_thresh) {
-  std::vector<std::size_t> order(boxes.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return scores[a] > scores[b]; });
-  const auto area = [](const vision::Box& box) { return box.width() * box.height(); };
-  std::vector<std::size_t> kept;
-  for (const std::size_t index : order) {
-    const vision::Box& box = boxes[index];
-    const bool repeats = std::any_of(kept.begin(), kept.end(), [&](std::size_t better) {
-      const vision::Box& other = boxes[better];
-      const float width = std::min(box.x_max, other.x_max) - std::max(box.x_min, other.x_min);
-      const float height = std::min(box.y_max, other.y_max) - std::max(box.y_min, other.y_min);
-      const float both = std::max(width, 0.0f) * std::max(height, 0.0f);
-      // Two boxes without area give NaN, which suppresses nothing, as upstream.
-      return both / (area(other) + area(box) - both) > iou_thresh;
-    });
-    if (!repeats) kept.push_back(index);
-  }
-  return kept;
-}
-
 absl::StatusOr<std::vector<GeneratedMask>> GenerateMasks(vision::Size image,
                                                          const MaskGeneratorOptions& options,
                                                          const MaskGeneratorSteps& steps) {
@@ -293,7 +271,7 @@ absl::StatusOr<std::vector<GeneratedMask>> GenerateMasks(vision::Size image,
     std::vector<float> scores;
     for (const Candidate& candidate : candidates) scores.push_back(candidate.result.iou_score);
     const std::vector<std::size_t> kept =
-        SuppressNonMaxima(BoxesOf(candidates), scores, options.box_nms_thresh);
+        vision::SuppressNonMaxima(BoxesOf(candidates), scores, options.box_nms_thresh);
     for (Candidate& candidate : Pick(std::move(candidates), kept)) {
       MoveToImage(crop.box, image, &candidate);
       all.push_back(std::move(candidate));
@@ -307,7 +285,7 @@ absl::StatusOr<std::vector<GeneratedMask>> GenerateMasks(vision::Size image,
       scores.push_back(1.0f / (crop.width() * crop.height()));
     }
     const std::vector<std::size_t> kept =
-        SuppressNonMaxima(BoxesOf(all), scores, options.crop_nms_thresh);
+        vision::SuppressNonMaxima(BoxesOf(all), scores, options.crop_nms_thresh);
     all = Pick(std::move(all), kept);
   }
   if (options.min_mask_region_area > 0) all = RemoveSmallRegions(std::move(all), options);

@@ -66,11 +66,6 @@ absl::StatusOr<std::vector<GeneratedMask>> GenerateMasks(vision::Size image,
                                                          const MaskGeneratorOptions& options,
                                                          const MaskGeneratorSteps& steps);
 
-// Indices of the boxes that stay, by falling score; equal scores keep their order. A box goes if it
-// overlaps a better one that stays by more than `iou_thresh` (torchvision.ops.nms).
-std::vector<std::size_t> SuppressNonMaxima(absl::Span<const vision::Box> boxes,
-                                           absl::Span<const float> scores, float iou_thresh);
-
 }  // namespace segmenter
 
 #endif  // DUET_SEGMENTER_SERVICE_INFERENCE_MASK_GENERATOR_H_

@@ -8,15 +8,13 @@
 #include <cstdint>
 
 #include "vision/float_resize.h"
+#include "vision/imagenet.h"
 #include "vision/pil_resize.h"
 
 namespace segmenter {
 namespace {
 
-constexpr std::array<float, 3> kMean = {123.675f, 116.28f, 103.53f};  // R, G, B
-constexpr std::array<float, 3> kDeviation = {58.395f, 57.12f, 57.375f};
-
-// The same in 0..1, as SAM 2 writes them.
+// ImageNet's mean and deviation in 0..1, as SAM 2 writes them; R, G, B.
 constexpr std::array<float, 3> kUnitMean = {0.485f, 0.456f, 0.406f};
 constexpr std::array<float, 3> kUnitDeviation = {0.229f, 0.224f, 0.225f};
 
@@ -27,7 +25,8 @@ const std::array<float, 256>& Normalized(int channel) {
     auto* made = new std::array<std::array<float, 256>, 3>;
     for (int c = 0; c < 3; ++c) {
       for (int value = 0; value < 256; ++value) {
-        (*made)[c][value] = (static_cast<float>(value) - kMean[c]) / kDeviation[c];
+        (*made)[c][value] =
+            (static_cast<float>(value) - vision::kImageNetMean[c]) / vision::kImageNetStd[c];
       }
     }
     return made;

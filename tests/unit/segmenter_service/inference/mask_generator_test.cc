@@ -14,28 +14,6 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-TEST(SuppressNonMaximaTest, KeepsTheBestOfOverlappingBoxesByFallingScore) {
-  // The first two overlap by 81 / 119 = 0.68, the third touches neither.
-  const std::vector<vision::Box> boxes = {{0, 0, 10, 10}, {1, 1, 11, 11}, {50, 50, 60, 60}};
-  const std::vector<float> scores = {0.8f, 0.9f, 0.7f};
-
-  EXPECT_THAT(SuppressNonMaxima(boxes, scores, 0.5f), ElementsAre(1, 2));
-  EXPECT_THAT(SuppressNonMaxima(boxes, scores, 0.7f), ElementsAre(1, 0, 2));
-}
-
-TEST(SuppressNonMaximaTest, ASuppressedBoxSuppressesNoneAndTiesKeepTheirOrder) {
-  // A chain: each overlaps its neighbours by 1/3, the ends by nothing.
-  const std::vector<vision::Box> boxes = {{0, 0, 10, 10}, {5, 0, 15, 10}, {10, 0, 20, 10}};
-
-  EXPECT_THAT(SuppressNonMaxima(boxes, std::vector<float>{1, 1, 1}, 0.3f), ElementsAre(0, 2));
-}
-
-TEST(SuppressNonMaximaTest, BoxesWithoutAreaSuppressNothing) {
-  const std::vector<vision::Box> boxes = {{5, 5, 5, 5}, {5, 5, 5, 5}};
-
-  EXPECT_THAT(SuppressNonMaxima(boxes, std::vector<float>{1, 1}, 0.5f), SizeIs(2));
-}
-
 TEST(CheckOptionsTest, NamesTheFieldThatMakesNoSense) {
   MaskGeneratorOptions options;
   EXPECT_THAT(CheckOptions(options), IsOk());

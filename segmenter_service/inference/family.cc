@@ -4,11 +4,11 @@
 
 #include <utility>
 
+#include "checkpoint/tensor_index.h"
 #include "segmenter_service/modeling/mobile_sam.h"
 #include "segmenter_service/modeling/sam.h"
 #include "segmenter_service/modeling/sam2.h"
 #include "segmenter_service/modeling/sam2_config.h"
-#include "segmenter_service/modeling/shape_reader.h"
 #include "segmenter_service/modeling/sidecar.h"
 #include "segmenter_service/modeling/tiny_vit_config.h"
 #include "segmenter_service/packed/packed_hiera.h"
@@ -139,10 +139,11 @@ constexpr Family kFamilies[] = {
 
 absl::StatusOr<ModelParts> MakeModel(const checkpoint::StateDict& state_dict,
                                      const FamilyOptions& options) {
+  const checkpoint::TensorIndex tensors(state_dict);
   for (const Family& family : kFamilies) {
-    if (AnyNameStartsWith(state_dict, family.prefix)) return family.make(state_dict, options);
+    if (tensors.HasPrefix(family.prefix)) return family.make(state_dict, options);
   }
-  if (AnyNameStartsWith(state_dict, "backbone.") && AnyNameStartsWith(state_dict, "bbox_head.")) {
+  if (tensors.HasPrefix("backbone.") && tensors.HasPrefix("bbox_head.")) {
     return absl::InvalidArgumentError(
         "this is a detector's checkpoint; a Segment Anything checkpoint is needed "
         "(the detector's goes to duet-detector)");

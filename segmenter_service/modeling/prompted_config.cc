@@ -9,13 +9,13 @@ MaskDecoderConfig ReadMaskDecoder(const std::string& prefix, std::int64_t dim,
                                   ShapeReader& reader) {
   using Kind = MaskDecoderConfig::Kind;
   MaskDecoderConfig config;
-  if (reader.Has(prefix + "hf_token.weight")) config.kind = Kind::kHq;
-  if (reader.Has(prefix + "obj_score_token.weight")) config.kind = Kind::kSam2;
+  if (reader.tensors().Has(prefix + "hf_token.weight")) config.kind = Kind::kHq;
+  if (reader.tensors().Has(prefix + "obj_score_token.weight")) config.kind = Kind::kSam2;
 
   const std::string layer = prefix + "transformer.layers.";
   const std::string lin1 =
       layer + (config.kind == Kind::kSam2 ? "0.mlp.layers.0.weight" : "0.mlp.lin1.weight");
-  config.depth = reader.CountIndexed(layer);
+  config.depth = reader.tensors().CountIndexed(layer);
   reader.Require(config.depth > 0, lin1, "at least one is needed");
   config.mlp_dim = reader.Read(lin1, {"mlp", "D"})[0];
   const std::string q_name = layer + "0.cross_attn_token_to_image.q_proj.weight";
@@ -28,7 +28,7 @@ MaskDecoderConfig ReadMaskDecoder(const std::string& prefix, std::int64_t dim,
   config.num_mask_tokens = reader.Read(tokens_name, {"masks", "D"})[0];
   reader.Require(config.num_mask_tokens >= 2 && config.num_mask_tokens <= 64, tokens_name,
                  "needs 2 to 64 rows");
-  config.iou_head_depth = reader.CountIndexed(prefix + "iou_prediction_head.layers.");
+  config.iou_head_depth = reader.tensors().CountIndexed(prefix + "iou_prediction_head.layers.");
   config.iou_head_hidden =
       reader.Read(prefix + "iou_prediction_head.layers.0.weight", {"hidden", "D"})[0];
   if (config.kind == Kind::kHq) {

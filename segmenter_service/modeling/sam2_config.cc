@@ -54,11 +54,12 @@ HieraConfig ReadHiera(ShapeReader& reader) {
                  absl::StrCat("should be square, with a side that divides ", side));
   config.window_spec = {window[2]};
 
-  const std::int64_t depth = reader.CountIndexed(kTrunk + "blocks.");
+  const std::int64_t depth = reader.tensors().CountIndexed(kTrunk + "blocks.");
   config.stages = {0};
   for (std::int64_t i = 0; i < depth; ++i) {
     // A block with a projection of its own opens a stage.
-    if (reader.Has(absl::StrCat(kTrunk, "blocks.", i, ".proj.weight"))) config.stages.push_back(0);
+    if (reader.tensors().Has(absl::StrCat(kTrunk, "blocks.", i, ".proj.weight")))
+      config.stages.push_back(0);
     ++config.stages.back();
   }
   reader.Require(config.stages.size() == kStages && config.stages[0] > 0,
@@ -180,7 +181,7 @@ absl::StatusOr<Sam2Config> InferSam2Config(const checkpoint::StateDict& state_di
   if (!sidecar.status().ok()) return sidecar.status();
   ShapeReader reader(state_dict);
   Sam2Config config;
-  config.is_2_1 = reader.Has("no_obj_embed_spatial");
+  config.is_2_1 = reader.tensors().Has("no_obj_embed_spatial");
   config.image_encoder = ReadHiera(reader);
   ReadPrompted("sam_prompt_encoder.", "sam_mask_decoder.", reader, &config);
   reader.Require(

@@ -31,7 +31,7 @@ ImageEncoderConfig ReadImageEncoder(ShapeReader& reader) {
   config.image_size = grid * config.patch_size;
   reader.Require(config.image_size <= kMaxImageSize, pos_name, "gives an unreasonable input size");
 
-  const std::int64_t depth = reader.CountIndexed("image_encoder.blocks.");
+  const std::int64_t depth = reader.tensors().CountIndexed("image_encoder.blocks.");
   reader.Require(depth > 0, "image_encoder.blocks.0.attn.rel_pos_h", "at least one is needed");
   config.window_sizes.clear();
   for (std::int64_t i = 0; i < depth && reader.status().ok(); ++i) {

@@ -1,7 +1,5 @@
 #include "segmenter_service/modeling/shape_reader.h"
 
-#include <absl/strings/match.h>
-#include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
 
@@ -41,33 +39,22 @@ std::int64_t BackedBytes(const checkpoint::StateDict& state_dict) {
 
 }  // namespace
 
-ShapeReader::ShapeReader(const checkpoint::StateDict& state_dict) : state_dict_(state_dict) {
-  for (const auto& [name, view] : state_dict) shapes_.emplace(name, &view.shape);
-}
+ShapeReader::ShapeReader(const checkpoint::StateDict& state_dict)
+    : state_dict_(state_dict), tensors_(state_dict) {}
 
-std::int64_t ShapeReader::CountIndexed(absl::string_view prefix) const {
-  std::int64_t count = 0;
-  for (const auto& [name, shape] : shapes_) {
-    absl::string_view rest = name;
-    if (!absl::StartsWith(rest, prefix)) continue;
-    rest.remove_prefix(prefix.size());
-    std::int64_t index = 0;
-    if (absl::SimpleAtoi(rest.substr(0, rest.find('.')), &index) && index >= 0 &&
-        index < static_cast<std::int64_t>(shapes_.size())) {
-      count = std::max(count, index + 1);
-    }
-  }
-  return count;
+const Shape* ShapeReader::Find(absl::string_view name) const {
+  const checkpoint::TensorView* view = tensors_.Find({name.data(), name.size()});
+  return view == nullptr ? nullptr : &view->shape;
 }
 
 Shape ShapeReader::Read(const std::string& name, const std::vector<absl::string_view>& dims) {
-  const auto it = shapes_.find(name);
+  const Shape* const found = Find(name);
   const Shape fallback(dims.size(), 1);
-  if (it == shapes_.end()) {
+  if (found == nullptr) {
     SetError(absl::StrCat("tensor '", name, "' is missing; Segment Anything needs it"));
     return fallback;
   }
-  const Shape& shape = *it->second;
+  const Shape& shape = *found;
   const bool sane = std::all_of(shape.begin(), shape.end(),
                                 [](std::int64_t size) { return size > 0 && size <= kMaxChannels; });
   if (shape.size() != dims.size() || !sane) {
@@ -80,9 +67,9 @@ Shape ShapeReader::Read(const std::string& name, const std::vector<absl::string_
 
 void ShapeReader::Require(bool condition, absl::string_view name, absl::string_view needed) {
   if (condition) return;
-  const auto it = shapes_.find(name);
-  SetError(absl::StrCat("tensor '", name, "' is ",
-                        it == shapes_.end() ? "missing" : Text(*it->second), " but ", needed));
+  const Shape* const found = Find(name);
+  SetError(absl::StrCat("tensor '", name, "' is ", found == nullptr ? "missing" : Text(*found),
+                        " but ", needed));
 }
 
 void ShapeReader::RequireBacked(std::int64_t weights) {
@@ -95,11 +82,6 @@ void ShapeReader::RequireBacked(std::int64_t weights) {
 
 void ShapeReader::SetError(std::string message) {
   if (status_.ok()) status_ = absl::InvalidArgumentError(message);
-}
-
-bool AnyNameStartsWith(const checkpoint::StateDict& state_dict, absl::string_view prefix) {
-  return std::any_of(state_dict.begin(), state_dict.end(),
-                     [&](const auto& entry) { return absl::StartsWith(entry.first, prefix); });
 }
 
 }  // namespace segmenter

@@ -1,8 +1,8 @@
-// Reads the sizes of a network from the names and shapes of a checkpoint's tensors. Knows no Torch.
+// Reads the sizes of a network from the shapes of a checkpoint's tensors, and says what is wrong
+// with them. Knows no Torch.
 #ifndef DUET_SEGMENTER_SERVICE_MODELING_SHAPE_READER_H_
 #define DUET_SEGMENTER_SERVICE_MODELING_SHAPE_READER_H_
 
-#include <absl/container/flat_hash_map.h>
 #include <absl/status/status.h>
 #include <absl/strings/string_view.h>
 
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/tensor_index.h"
 
 namespace segmenter {
 
@@ -21,9 +22,7 @@ class ShapeReader {
  public:
   explicit ShapeReader(const checkpoint::StateDict& state_dict);
 
-  bool Has(absl::string_view name) const { return shapes_.contains(name); }
-  // 1 + the largest N of names "<prefix>N.…", 0 if there are none.
-  std::int64_t CountIndexed(absl::string_view prefix) const;
+  const checkpoint::TensorIndex& tensors() const { return tensors_; }
 
   // `dims` says in words what the shape means, one entry a dimension.
   Shape Read(const std::string& name, const std::vector<absl::string_view>& dims);
@@ -36,15 +35,13 @@ class ShapeReader {
   const absl::Status& status() const { return status_; }
 
  private:
+  const Shape* Find(absl::string_view name) const;
   void SetError(std::string message);
 
   const checkpoint::StateDict& state_dict_;
-  absl::flat_hash_map<absl::string_view, const Shape*> shapes_;
+  const checkpoint::TensorIndex tensors_;
   absl::Status status_;
 };
-
-// True if a name begins with `prefix`.
-bool AnyNameStartsWith(const checkpoint::StateDict& state_dict, absl::string_view prefix);
 
 }  // namespace segmenter
 

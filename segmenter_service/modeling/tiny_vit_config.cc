@@ -17,12 +17,12 @@ TinyViTConfig ReadTinyViT(ShapeReader& reader, Sidecar& sidecar) {
   sidecar.Read("img_size", 64, kMaxImageSize, &config.image_size);
   std::vector<std::int64_t> strides = {2, 2, 1};  // the official network's
   sidecar.Read("downsample_strides", 3, 1, 2, &strides);
-  const std::int64_t count = reader.CountIndexed(prefix);
+  const std::int64_t count = reader.tensors().CountIndexed(prefix);
   reader.Require(count == 4, prefix + "0.blocks.0.conv1.c.weight", "4 layers are needed");
   for (std::int64_t i = 0; i < count && reader.status().ok(); ++i) {
     TinyViTConfig::Layer layer;
     const std::string blocks = absl::StrCat(prefix, i, ".blocks.");
-    layer.depth = reader.CountIndexed(blocks);
+    layer.depth = reader.tensors().CountIndexed(blocks);
     if (i == 0) {
       const Shape conv = reader.Read(blocks + "0.conv1.c.weight", {"hidden", "C", "1", "1"});
       layer.hidden = conv[0];

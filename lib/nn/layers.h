@@ -1,9 +1,9 @@
-// The layers that the models are built from: parameters and their names as in torch.nn, arithmetic
-// by ATen.
+// The layers that both services' models are built from, instead of torch::nn's (of which only the
+// containers are used). Parameters and their names are those of torch.nn, the arithmetic is ATen's.
 //
 // They differ from torch::nn's in one thing: inside a SkipInitialization scope their parameters are
 // left unset, so that a model about to be loaded from a file does not draw half a billion random
-// numbers first. Outside of such a scope they start as PyTorch's layers do.
+// numbers first. Outside of such a scope they draw the same numbers as PyTorch's layers.
 #ifndef DUET_NN_LAYERS_H_
 #define DUET_NN_LAYERS_H_
 
@@ -119,7 +119,7 @@ class LayerNorm2dImpl : public torch::nn::Module {
 };
 TORCH_MODULE(LayerNorm2d);
 
-// weight [count, features].
+// A table of learned vectors, used row by row: weight [count, features].
 class EmbeddingImpl : public torch::nn::Module {
  public:
   EmbeddingImpl(std::int64_t count, std::int64_t features);
@@ -128,7 +128,7 @@ class EmbeddingImpl : public torch::nn::Module {
 };
 TORCH_MODULE(Embedding);
 
-// What an optimiser steps: each parameter of `module` once, even if several names share it
+// What an optimizer steps: each parameter of `module` once, even if several names share it
 // (Module::parameters() lists those once per name).
 std::vector<at::Tensor> UniqueParameters(const torch::nn::Module& module);
 

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "nn/layers.h"
-#include "segmenter_service/modeling/layers.h"
+#include "segmenter_service/modeling/mlp_block.h"
 #include "segmenter_service/modeling/sam2_config.h"
 
 namespace segmenter {

@@ -127,13 +127,13 @@ NeckImpl::NeckImpl(std::int64_t in_channels, std::int64_t out_channels) {
   conv1 = register_module(
       "0", nn::Conv2d(nn::Conv2dOptions{
                .in_channels = in_channels, .out_channels = out_channels, .bias = false}));
-  norm1 = register_module("1", LayerNorm2d(out_channels));
+  norm1 = register_module("1", nn::LayerNorm2d(out_channels));
   conv2 = register_module("2", nn::Conv2d(nn::Conv2dOptions{.in_channels = out_channels,
                                                             .out_channels = out_channels,
                                                             .kernel_size = 3,
                                                             .padding = 1,
                                                             .bias = false}));
-  norm2 = register_module("3", LayerNorm2d(out_channels));
+  norm2 = register_module("3", nn::LayerNorm2d(out_channels));
 }
 
 at::Tensor NeckImpl::forward(const at::Tensor& x) { return norm2(conv2(norm1(conv1(x)))); }

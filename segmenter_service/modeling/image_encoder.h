@@ -16,7 +16,7 @@
 
 #include "nn/layers.h"
 #include "segmenter_service/modeling/encoder_steps.h"
-#include "segmenter_service/modeling/layers.h"
+#include "segmenter_service/modeling/mlp_block.h"
 #include "segmenter_service/modeling/sam_config.h"
 
 namespace segmenter {
@@ -73,7 +73,7 @@ class NeckImpl : public torch::nn::Module {
   at::Tensor forward(const at::Tensor& x);  // [B, C, H, W] to [B, out_channels, H, W]
 
   nn::Conv2d conv1{nullptr}, conv2{nullptr};
-  LayerNorm2d norm1{nullptr}, norm2{nullptr};
+  nn::LayerNorm2d norm1{nullptr}, norm2{nullptr};
 };
 TORCH_MODULE(Neck);
 

@@ -13,25 +13,22 @@ namespace segmenter {
 MlpImpl::MlpImpl(std::int64_t in, std::int64_t hidden, std::int64_t out, std::int64_t depth) {
   layers = register_module("layers", torch::nn::ModuleList());
   for (std::int64_t i = 0; i < depth; ++i) {
-    layers->push_back(torch::nn::Linear(i == 0 ? in : hidden, i == depth - 1 ? out : hidden));
+    layers->push_back(nn::Linear(i == 0 ? in : hidden, i == depth - 1 ? out : hidden));
   }
 }
 
 at::Tensor MlpImpl::forward(at::Tensor x) {
   for (std::size_t i = 0; i < layers->size(); ++i) {
-    x = layers->at<torch::nn::LinearImpl>(i).forward(x);
+    x = layers->at<nn::LinearImpl>(i).forward(x);
     if (i + 1 < layers->size()) x = at::relu(x);
   }
   return x;
 }
 
 OutputUpscalingImpl::OutputUpscalingImpl(std::int64_t dim) {
-  using torch::nn::ConvTranspose2d;
-  using torch::nn::ConvTranspose2dOptions;
-  conv1 = register_module("0", ConvTranspose2d(ConvTranspose2dOptions(dim, dim / 4, 2).stride(2)));
-  norm = register_module("1", LayerNorm2d(dim / 4));
-  conv2 =
-      register_module("3", ConvTranspose2d(ConvTranspose2dOptions(dim / 4, dim / 8, 2).stride(2)));
+  conv1 = register_module("0", nn::ConvTranspose2d(dim, dim / 4, 2));
+  norm = register_module("1", nn::LayerNorm2d(dim / 4));
+  conv2 = register_module("3", nn::ConvTranspose2d(dim / 4, dim / 8, 2));
 }
 
 at::Tensor OutputUpscalingImpl::forward(const at::Tensor& x,
@@ -51,8 +48,8 @@ at::Tensor MasksOf(const at::Tensor& weights, const at::Tensor& image) {
 MaskDecoderImpl::MaskDecoderImpl(const MaskDecoderConfig& decoder_config, std::int64_t dim)
     : config(decoder_config) {
   transformer = register_module("transformer", TwoWayTransformer(config, dim));
-  iou_token = register_module("iou_token", torch::nn::Embedding(1, dim));
-  mask_tokens = register_module("mask_tokens", torch::nn::Embedding(config.num_mask_tokens, dim));
+  iou_token = register_module("iou_token", nn::Embedding(1, dim));
+  mask_tokens = register_module("mask_tokens", nn::Embedding(config.num_mask_tokens, dim));
   output_upscaling = register_module("output_upscaling", OutputUpscaling(dim));
   output_hypernetworks_mlps = register_module("output_hypernetworks_mlps", torch::nn::ModuleList());
   for (std::int64_t i = 0; i < config.num_mask_tokens; ++i) {

@@ -6,16 +6,13 @@
 
 #include <torch/nn/module.h>
 #include <torch/nn/modules/container/modulelist.h>
-#include <torch/nn/modules/conv.h>
-#include <torch/nn/modules/embedding.h>
-#include <torch/nn/modules/linear.h>
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
 #include <vector>
 
+#include "nn/layers.h"
 #include "segmenter_service/modeling/encoder_steps.h"
-#include "segmenter_service/modeling/layers.h"
 #include "segmenter_service/modeling/prompted_config.h"
 #include "segmenter_service/modeling/transformer.h"
 
@@ -39,8 +36,8 @@ class OutputUpscalingImpl : public torch::nn::Module {
   // [1 or B, C / 4, 2 H, 2 W] (SAM 2), or none.
   at::Tensor forward(const at::Tensor& x, const std::vector<at::Tensor>& high_res = {});
 
-  torch::nn::ConvTranspose2d conv1{nullptr}, conv2{nullptr};
-  LayerNorm2d norm{nullptr};
+  nn::ConvTranspose2d conv1{nullptr}, conv2{nullptr};
+  nn::LayerNorm2d norm{nullptr};
 };
 TORCH_MODULE(OutputUpscaling);
 
@@ -84,7 +81,7 @@ class MaskDecoderImpl : public torch::nn::Module {
 
   const MaskDecoderConfig config;
   TwoWayTransformer transformer{nullptr};
-  torch::nn::Embedding iou_token{nullptr}, mask_tokens{nullptr};
+  nn::Embedding iou_token{nullptr}, mask_tokens{nullptr};
   OutputUpscaling output_upscaling{nullptr};
   torch::nn::ModuleList output_hypernetworks_mlps{nullptr};
   Mlp iou_prediction_head{nullptr};

@@ -8,7 +8,7 @@ namespace segmenter {
 
 FeatureUpscalingImpl::FeatureUpscalingImpl(std::int64_t in, std::int64_t middle, std::int64_t out) {
   conv1 = register_module("0", nn::ConvTranspose2d(in, middle, 2));
-  norm = register_module("1", LayerNorm2d(middle));
+  norm = register_module("1", nn::LayerNorm2d(middle));
   conv2 = register_module("3", nn::ConvTranspose2d(middle, out, 2));
 }
 
@@ -22,7 +22,7 @@ MaskFeatureImpl::MaskFeatureImpl(std::int64_t dim) {
         .in_channels = in, .out_channels = out, .kernel_size = 3, .padding = 1};
   };
   conv1 = register_module("0", nn::Conv2d(options(dim / 8, dim / 4)));
-  norm = register_module("1", LayerNorm2d(dim / 4));
+  norm = register_module("1", nn::LayerNorm2d(dim / 4));
   conv2 = register_module("3", nn::Conv2d(options(dim / 4, dim / 8)));
 }
 
@@ -30,7 +30,7 @@ at::Tensor MaskFeatureImpl::forward(const at::Tensor& x) { return conv2(at::gelu
 
 MaskDecoderHqImpl::MaskDecoderHqImpl(const MaskDecoderConfig& config, std::int64_t dim)
     : MaskDecoderImpl(config, dim) {
-  hf_token = register_module("hf_token", torch::nn::Embedding(1, dim));
+  hf_token = register_module("hf_token", nn::Embedding(1, dim));
   hf_mlp = register_module("hf_mlp", Mlp(dim, dim, dim / 8, 3));
   compress_vit_feat =
       register_module("compress_vit_feat", FeatureUpscaling(config.vit_dim, dim, dim / 8));

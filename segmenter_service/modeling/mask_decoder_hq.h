@@ -17,7 +17,7 @@ class FeatureUpscalingImpl : public torch::nn::Module {
   at::Tensor forward(const at::Tensor& x);
 
   nn::ConvTranspose2d conv1{nullptr}, conv2{nullptr};
-  LayerNorm2d norm{nullptr};
+  nn::LayerNorm2d norm{nullptr};
 };
 TORCH_MODULE(FeatureUpscaling);
 
@@ -28,7 +28,7 @@ class MaskFeatureImpl : public torch::nn::Module {
   at::Tensor forward(const at::Tensor& x);
 
   nn::Conv2d conv1{nullptr}, conv2{nullptr};
-  LayerNorm2d norm{nullptr};
+  nn::LayerNorm2d norm{nullptr};
 };
 TORCH_MODULE(MaskFeature);
 
@@ -52,7 +52,7 @@ class MaskDecoderHqImpl : public MaskDecoderImpl {
   DecodedMasks RefineWith(const DecodedMasks& masks, const at::Tensor& tokens,
                           const at::Tensor& features, const std::vector<at::Tensor>& high_res);
 
-  torch::nn::Embedding hf_token{nullptr};
+  nn::Embedding hf_token{nullptr};
   Mlp hf_mlp{nullptr};
   FeatureUpscaling compress_vit_feat{nullptr}, embedding_encoder{nullptr};
   MaskFeature embedding_maskfeature{nullptr};

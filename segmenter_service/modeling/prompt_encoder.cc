@@ -17,14 +17,16 @@ at::Tensor PositionEmbeddingRandomImpl::forward(const at::Tensor& unit_coords) {
 }
 
 MaskDownscalingImpl::MaskDownscalingImpl(std::int64_t mask_in_chans, std::int64_t embed_dim) {
-  using torch::nn::Conv2d;
-  using torch::nn::Conv2dOptions;
+  const auto conv = [](std::int64_t in, std::int64_t out, std::int64_t kernel) {
+    return nn::Conv2d(nn::Conv2dOptions{
+        .in_channels = in, .out_channels = out, .kernel_size = kernel, .stride = kernel});
+  };
   const std::int64_t quarter = mask_in_chans / 4;
-  conv1 = register_module("0", Conv2d(Conv2dOptions(1, quarter, 2).stride(2)));
-  norm1 = register_module("1", LayerNorm2d(quarter));
-  conv2 = register_module("3", Conv2d(Conv2dOptions(quarter, mask_in_chans, 2).stride(2)));
-  norm2 = register_module("4", LayerNorm2d(mask_in_chans));
-  conv3 = register_module("6", Conv2d(Conv2dOptions(mask_in_chans, embed_dim, 1)));
+  conv1 = register_module("0", conv(1, quarter, 2));
+  norm1 = register_module("1", nn::LayerNorm2d(quarter));
+  conv2 = register_module("3", conv(quarter, mask_in_chans, 2));
+  norm2 = register_module("4", nn::LayerNorm2d(mask_in_chans));
+  conv3 = register_module("6", conv(mask_in_chans, embed_dim, 1));
 }
 
 at::Tensor MaskDownscalingImpl::forward(const at::Tensor& masks) {
@@ -36,15 +38,15 @@ PromptEncoderImpl::PromptEncoderImpl(const PromptEncoderConfig& config, std::int
     : image_size_(image_size), grid_(grid) {
   pe_layer = register_module("pe_layer", PositionEmbeddingRandom(embed_dim / 2));
   point_embeddings = register_module("point_embeddings", torch::nn::ModuleList());
-  for (int i = 0; i < 4; ++i) point_embeddings->push_back(torch::nn::Embedding(1, embed_dim));
-  not_a_point_embed = register_module("not_a_point_embed", torch::nn::Embedding(1, embed_dim));
+  for (int i = 0; i < 4; ++i) point_embeddings->push_back(nn::Embedding(1, embed_dim));
+  not_a_point_embed = register_module("not_a_point_embed", nn::Embedding(1, embed_dim));
   mask_downscaling =
       register_module("mask_downscaling", MaskDownscaling(config.mask_in_chans, embed_dim));
-  no_mask_embed = register_module("no_mask_embed", torch::nn::Embedding(1, embed_dim));
+  no_mask_embed = register_module("no_mask_embed", nn::Embedding(1, embed_dim));
 }
 
 const at::Tensor& PromptEncoderImpl::PointEmbedding(std::size_t index) {
-  return point_embeddings->at<torch::nn::EmbeddingImpl>(index).weight;
+  return point_embeddings->at<nn::EmbeddingImpl>(index).weight;
 }
 
 at::Tensor PromptEncoderImpl::PositionsOf(const at::Tensor& coords) {

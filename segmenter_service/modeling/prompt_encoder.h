@@ -9,13 +9,11 @@
 
 #include <torch/nn/module.h>
 #include <torch/nn/modules/container/modulelist.h>
-#include <torch/nn/modules/conv.h>
-#include <torch/nn/modules/embedding.h>
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
 
-#include "segmenter_service/modeling/layers.h"
+#include "nn/layers.h"
 #include "segmenter_service/modeling/sam_config.h"
 
 namespace segmenter {
@@ -38,8 +36,8 @@ class MaskDownscalingImpl : public torch::nn::Module {
   MaskDownscalingImpl(std::int64_t mask_in_chans, std::int64_t embed_dim);
   at::Tensor forward(const at::Tensor& masks);
 
-  torch::nn::Conv2d conv1{nullptr}, conv2{nullptr}, conv3{nullptr};
-  LayerNorm2d norm1{nullptr}, norm2{nullptr};
+  nn::Conv2d conv1{nullptr}, conv2{nullptr}, conv3{nullptr};
+  nn::LayerNorm2d norm1{nullptr}, norm2{nullptr};
 };
 TORCH_MODULE(MaskDownscaling);
 
@@ -62,7 +60,7 @@ class PromptEncoderImpl : public torch::nn::Module {
 
   PositionEmbeddingRandom pe_layer{nullptr};
   torch::nn::ModuleList point_embeddings{nullptr};  // background, foreground, two box corners
-  torch::nn::Embedding not_a_point_embed{nullptr}, no_mask_embed{nullptr};
+  nn::Embedding not_a_point_embed{nullptr}, no_mask_embed{nullptr};
   MaskDownscaling mask_downscaling{nullptr};
 
  private:

@@ -16,7 +16,7 @@ at::Tensor Stability(const at::Tensor& logits, float delta) {
 
 Sam2MaskDecoderImpl::Sam2MaskDecoderImpl(const MaskDecoderConfig& config, std::int64_t dim)
     : MaskDecoderImpl(config, dim) {
-  obj_score_token = register_module("obj_score_token", torch::nn::Embedding(1, dim));
+  obj_score_token = register_module("obj_score_token", nn::Embedding(1, dim));
   conv_s0 = register_module(
       "conv_s0", nn::Conv2d(nn::Conv2dOptions{.in_channels = dim, .out_channels = dim / 8}));
   conv_s1 = register_module(

@@ -25,7 +25,7 @@ class Sam2MaskDecoderImpl : public MaskDecoderImpl {
   DecodedMasks Refine(const DecodedMasks& masks, const at::Tensor& tokens,
                       const at::Tensor& upscaled, const std::vector<at::Tensor>& high_res) override;
 
-  torch::nn::Embedding obj_score_token{nullptr};
+  nn::Embedding obj_score_token{nullptr};
   nn::Conv2d conv_s0{nullptr}, conv_s1{nullptr};
 
  protected:

@@ -1,6 +1,7 @@
 #include "segmenter_service/modeling/transformer.h"
 
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 
 #include <cmath>
 
@@ -8,13 +9,17 @@ namespace segmenter {
 namespace {
 
 // Unlike the encoder's, these keep Torch's default epsilon.
-torch::nn::LayerNorm DecoderNorm(std::int64_t dim) {
-  return torch::nn::LayerNorm(torch::nn::LayerNormOptions({dim}).eps(1e-5));
-}
+nn::LayerNorm DecoderNorm(std::int64_t dim) { return nn::LayerNorm(dim, /*eps=*/1e-5); }
 
 // [B, N, heads * d] to [B, heads, N, d].
 at::Tensor SplitHeads(const at::Tensor& x, std::int64_t heads) {
   return x.view({x.size(0), x.size(1), heads, x.size(2) / heads}).transpose(1, 2);
+}
+
+// The product first, then the bias. at::linear fuses the two and rounds otherwise: what a training
+// gives would not be the same to the bit.
+at::Tensor Project(const nn::Linear& layer, const at::Tensor& x) {
+  return at::matmul(x, layer->weight.t()) + layer->bias;
 }
 
 }  // namespace
@@ -23,20 +28,20 @@ TokenAttentionImpl::TokenAttentionImpl(std::int64_t dim, std::int64_t num_heads,
                                        std::int64_t downsample)
     : num_heads_(num_heads) {
   const std::int64_t internal = dim / downsample;
-  q_proj = register_module("q_proj", torch::nn::Linear(dim, internal));
-  k_proj = register_module("k_proj", torch::nn::Linear(dim, internal));
-  v_proj = register_module("v_proj", torch::nn::Linear(dim, internal));
-  out_proj = register_module("out_proj", torch::nn::Linear(internal, dim));
+  q_proj = register_module("q_proj", nn::Linear(dim, internal));
+  k_proj = register_module("k_proj", nn::Linear(dim, internal));
+  v_proj = register_module("v_proj", nn::Linear(dim, internal));
+  out_proj = register_module("out_proj", nn::Linear(internal, dim));
 }
 
 at::Tensor TokenAttentionImpl::forward(const at::Tensor& q, const at::Tensor& k,
                                        const at::Tensor& v) {
-  const at::Tensor qs = SplitHeads(q_proj(q), num_heads_);
-  const at::Tensor ks = SplitHeads(k_proj(k), num_heads_);
-  const at::Tensor vs = SplitHeads(v_proj(v), num_heads_);
+  const at::Tensor qs = SplitHeads(Project(q_proj, q), num_heads_);
+  const at::Tensor ks = SplitHeads(Project(k_proj, k), num_heads_);
+  const at::Tensor vs = SplitHeads(Project(v_proj, v), num_heads_);
   const at::Tensor scores =
       at::matmul(qs, ks.transpose(2, 3)) / std::sqrt(static_cast<double>(qs.size(3)));
-  return out_proj(at::matmul(at::softmax(scores, -1), vs).transpose(1, 2).flatten(2));
+  return Project(out_proj, at::matmul(at::softmax(scores, -1), vs).transpose(1, 2).flatten(2));
 }
 
 TwoWayAttentionBlockImpl::TwoWayAttentionBlockImpl(const MaskDecoderConfig& config,

@@ -5,14 +5,13 @@
 
 #include <torch/nn/module.h>
 #include <torch/nn/modules/container/modulelist.h>
-#include <torch/nn/modules/linear.h>
-#include <torch/nn/modules/normalization.h>
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
 #include <utility>
 
-#include "segmenter_service/modeling/layers.h"
+#include "nn/layers.h"
+#include "segmenter_service/modeling/mlp_block.h"
 #include "segmenter_service/modeling/sam_config.h"
 
 namespace segmenter {
@@ -25,7 +24,7 @@ class TokenAttentionImpl : public torch::nn::Module {
   // q [B, N, C], k and v [B, M, C] to [B, N, C]; a batch of 1 broadcasts, on either side.
   at::Tensor forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v);
 
-  torch::nn::Linear q_proj{nullptr}, k_proj{nullptr}, v_proj{nullptr}, out_proj{nullptr};
+  nn::Linear q_proj{nullptr}, k_proj{nullptr}, v_proj{nullptr}, out_proj{nullptr};
 
  private:
   const std::int64_t num_heads_;
@@ -42,7 +41,7 @@ class TwoWayAttentionBlockImpl : public torch::nn::Module {
 
   TokenAttention self_attn{nullptr}, cross_attn_token_to_image{nullptr},
       cross_attn_image_to_token{nullptr};
-  torch::nn::LayerNorm norm1{nullptr}, norm2{nullptr}, norm3{nullptr}, norm4{nullptr};
+  nn::LayerNorm norm1{nullptr}, norm2{nullptr}, norm3{nullptr}, norm4{nullptr};
   MlpBlock mlp{nullptr};
 
  private:
@@ -60,7 +59,7 @@ class TwoWayTransformerImpl : public torch::nn::Module {
 
   torch::nn::ModuleList layers{nullptr};
   TokenAttention final_attn_token_to_image{nullptr};
-  torch::nn::LayerNorm norm_final_attn{nullptr};
+  nn::LayerNorm norm_final_attn{nullptr};
 };
 TORCH_MODULE(TwoWayTransformer);
 

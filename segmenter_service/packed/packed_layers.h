@@ -15,7 +15,7 @@
 #include "nn/onednn/matmul.h"
 #include "nn/onednn/precision.h"
 #include "nn/onednn/rowwise.h"
-#include "segmenter_service/modeling/layers.h"
+#include "segmenter_service/modeling/mlp_block.h"
 
 namespace segmenter {
 
@@ -108,7 +108,8 @@ class RowNorm {
   float eps_;
 };
 
-inline RowNorm NormOf(const LayerNorm2d& norm) { return {norm->weight, norm->bias, /*eps=*/1e-6}; }
+inline RowNorm NormOf(const nn::LayerNorm& norm) { return RowNorm(norm); }
+inline RowNorm NormOf(const nn::LayerNorm2d& norm) { return {norm->weight, norm->bias, norm->eps}; }
 
 }  // namespace segmenter
 

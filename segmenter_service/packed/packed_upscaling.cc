@@ -16,7 +16,7 @@ namespace {
 constexpr std::int64_t kBlock = 32;
 
 // A transposed convolution, kernel 2x2, stride 2: columns [2 x 2, out] of a pixel are its four.
-SmallLinear UpConv(const torch::nn::ConvTranspose2d& conv) {
+SmallLinear UpConv(const nn::ConvTranspose2d& conv) {
   const at::Tensor& weight = conv->weight;  // [in, out, 2, 2]
   return {weight.permute({2, 3, 1, 0}).reshape({4 * weight.size(1), weight.size(0)}),
           conv->bias.repeat({4})};

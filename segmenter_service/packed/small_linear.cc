@@ -49,8 +49,8 @@ SmallMlp::SmallMlp(const nn::Linear& first, const nn::Linear& second)
 
 SmallMlp::SmallMlp(MlpImpl& mlp) {
   for (std::size_t i = 0; i < mlp.layers->size(); ++i) {
-    layers_.emplace_back(mlp.layers->at<torch::nn::LinearImpl>(i).weight,
-                         mlp.layers->at<torch::nn::LinearImpl>(i).bias);
+    layers_.emplace_back(mlp.layers->at<nn::LinearImpl>(i).weight,
+                         mlp.layers->at<nn::LinearImpl>(i).bias);
   }
 }
 

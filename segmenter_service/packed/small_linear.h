@@ -4,7 +4,6 @@
 #define DUET_SEGMENTER_SERVICE_PACKED_SMALL_LINEAR_H_
 
 #include <ATen/core/Tensor.h>
-#include <torch/nn/modules/linear.h>
 
 #include <cstdint>
 #include <vector>
@@ -22,7 +21,6 @@ class SmallLinear {
  public:
   // `weight` [out, in], `bias` [out]; both are copied.
   SmallLinear(const at::Tensor& weight, const at::Tensor& bias);
-  explicit SmallLinear(const torch::nn::Linear& layer) : SmallLinear(layer->weight, layer->bias) {}
   explicit SmallLinear(const nn::Linear& layer) : SmallLinear(layer->weight, layer->bias) {}
 
   // Columns of the result: `out`, rounded up (nn::onednn::RoundUpColumns).

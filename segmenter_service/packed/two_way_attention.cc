@@ -84,8 +84,7 @@ void CellProjection::Expand(const float* x, std::int64_t tokens, float* out) con
   }
 }
 
-TokenSelfAttention::TokenSelfAttention(TokenAttentionImpl& attention,
-                                       const torch::nn::LayerNorm& norm)
+TokenSelfAttention::TokenSelfAttention(TokenAttentionImpl& attention, const nn::LayerNorm& norm)
     : q_(Scaled(attention.q_proj->weight), Scaled(attention.q_proj->bias)),
       k_(attention.k_proj),
       v_(attention.v_proj),
@@ -125,7 +124,7 @@ void TokenSelfAttention::Run(const float* x, const float* v, const float* residu
 }
 
 TokenToImageAttention::TokenToImageAttention(TokenAttentionImpl& attention,
-                                             const torch::nn::LayerNorm& norm)
+                                             const nn::LayerNorm& norm)
     : dim_(attention.k_proj->weight.size(1)),
       internal_(attention.k_proj->weight.size(0)),
       q_(attention.q_proj),
@@ -168,7 +167,7 @@ void TokenToImageAttention::Finish(const AttendedCells& attended, std::int64_t t
 }
 
 ImageToTokenAttention::ImageToTokenAttention(TokenAttentionImpl& attention,
-                                             const torch::nn::LayerNorm& norm)
+                                             const nn::LayerNorm& norm)
     : dim_(attention.q_proj->weight.size(1)),
       internal_(attention.q_proj->weight.size(0)),
       k_(attention.k_proj),

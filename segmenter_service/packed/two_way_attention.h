@@ -12,7 +12,6 @@
 #define DUET_SEGMENTER_SERVICE_PACKED_TWO_WAY_ATTENTION_H_
 
 #include <ATen/core/Tensor.h>
-#include <torch/nn/modules/normalization.h>
 
 #include <cstdint>
 #include <vector>
@@ -25,10 +24,6 @@
 namespace segmenter {
 
 inline constexpr std::int64_t kDecoderHeads = nn::onednn::kSoftmaxLanes;
-
-inline RowNorm NormOf(const torch::nn::LayerNorm& norm) {
-  return {norm->weight, norm->bias, norm->options.eps()};
-}
 
 // Some consecutive cells, dense.
 struct CellBlock {
@@ -77,7 +72,7 @@ class CellProjection {
 // Tokens attend to tokens. Immutable; thread-safe, as the other two are.
 class TokenSelfAttention {
  public:
-  TokenSelfAttention(TokenAttentionImpl& attention, const torch::nn::LayerNorm& norm);
+  TokenSelfAttention(TokenAttentionImpl& attention, const nn::LayerNorm& norm);
 
   // result = norm(residual + attention) for queries and keys x, values v, all [tokens, C];
   // `residual` may be null, `result` may be any of them.
@@ -92,7 +87,7 @@ class TokenSelfAttention {
 // Tokens attend to cells.
 class TokenToImageAttention {
  public:
-  TokenToImageAttention(TokenAttentionImpl& attention, const torch::nn::LayerNorm& norm);
+  TokenToImageAttention(TokenAttentionImpl& attention, const nn::LayerNorm& norm);
 
   // x [tokens, C], positions included, to the columns that score cells.
   void Prepare(const float* x, std::int64_t tokens, ScoreColumns* columns) const;
@@ -111,7 +106,7 @@ class TokenToImageAttention {
 // Cells attend to tokens.
 class ImageToTokenAttention {
  public:
-  ImageToTokenAttention(TokenAttentionImpl& attention, const torch::nn::LayerNorm& norm);
+  ImageToTokenAttention(TokenAttentionImpl& attention, const nn::LayerNorm& norm);
 
   // A prompt's tokens, projected to the cells' side.
   struct Tokens {

@@ -1,7 +1,6 @@
-// Small layers that SAM's three networks share. Child names equal the keys of upstream's
-// state_dict.
-#ifndef DUET_SEGMENTER_SERVICE_MODELING_LAYERS_H_
-#define DUET_SEGMENTER_SERVICE_MODELING_LAYERS_H_
+// The feed-forward part that SAM's three networks share.
+#ifndef DUET_SEGMENTER_SERVICE_MODELING_MLP_BLOCK_H_
+#define DUET_SEGMENTER_SERVICE_MODELING_MLP_BLOCK_H_
 
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
@@ -11,16 +10,6 @@
 #include "nn/layers.h"
 
 namespace segmenter {
-
-// Normalises each pixel of [B, C, H, W] over its channels; biased variance.
-class LayerNorm2dImpl : public torch::nn::Module {
- public:
-  explicit LayerNorm2dImpl(std::int64_t channels);
-  at::Tensor forward(const at::Tensor& x);
-
-  at::Tensor weight, bias;  // [C]
-};
-TORCH_MODULE(LayerNorm2d);
 
 // lin1, activation, lin2: the transformers' feed-forward part (common.py, MLPBlock).
 class MlpBlockImpl : public torch::nn::Module {
@@ -41,4 +30,4 @@ TORCH_MODULE(MlpBlock);
 
 }  // namespace segmenter
 
-#endif  // DUET_SEGMENTER_SERVICE_MODELING_LAYERS_H_
+#endif  // DUET_SEGMENTER_SERVICE_MODELING_MLP_BLOCK_H_

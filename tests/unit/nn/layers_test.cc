@@ -1,0 +1,65 @@
+#include "nn/layers.h"
+
+#include <ATen/Context.h>
+#include <ATen/Functions.h>
+#include <gtest/gtest.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/embedding.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
+
+#include <functional>
+#include <string>
+
+namespace nn {
+namespace {
+
+using MakeModule = std::function<std::shared_ptr<torch::nn::Module>()>;
+
+// From one seed, both start with the same names and numbers, to the bit.
+void ExpectEqual(const MakeModule& make_ours, const MakeModule& make_torchs) {
+  at::manual_seed(5);
+  const auto ours = make_ours()->named_parameters();
+  at::manual_seed(5);
+  const auto theirs = make_torchs()->named_parameters();
+  EXPECT_EQ(ours.keys(), theirs.keys());
+  for (const auto& item : theirs) {
+    EXPECT_TRUE(at::equal(ours[item.key()], item.value())) << item.key();
+  }
+}
+
+TEST(LayersTest, StartWithTheNumbersOfTorchsLayers) {
+  for (const int width : {3, 7, 64, 1000}) {
+    ExpectEqual([&] { return Linear(width, 5).ptr(); },
+                [&] { return torch::nn::Linear(width, 5).ptr(); });
+    ExpectEqual(
+        [&] {
+          return Conv2d(Conv2dOptions{.in_channels = width, .out_channels = 6, .kernel_size = 3})
+              .ptr();
+        },
+        [&] { return torch::nn::Conv2d(torch::nn::Conv2dOptions(width, 6, 3)).ptr(); });
+    ExpectEqual(
+        [&] { return ConvTranspose2d(width, 6, 2).ptr(); },
+        [&] {
+          using torch::nn::ConvTranspose2dOptions;
+          return torch::nn::ConvTranspose2d(ConvTranspose2dOptions(width, 6, 2).stride(2)).ptr();
+        });
+    ExpectEqual([&] { return Embedding(4, width).ptr(); },
+                [&] { return torch::nn::Embedding(4, width).ptr(); });
+    ExpectEqual([&] { return LayerNorm(width).ptr(); },
+                [&] { return torch::nn::LayerNorm(torch::nn::LayerNormOptions({width})).ptr(); });
+  }
+}
+
+TEST(LayersTest, LayerNorm2dNormalizesEachPixelOverItsChannels) {
+  const at::Tensor x = at::randn({2, 8, 3, 5});
+
+  const at::Tensor y = LayerNorm2d(8)(x);
+
+  const at::Tensor centred = x - x.mean(1, /*keepdim=*/true);
+  const at::Tensor variance = centred.square().mean(1, /*keepdim=*/true);
+  EXPECT_TRUE(at::allclose(y, centred / at::sqrt(variance + 1e-6), /*rtol=*/1e-4, /*atol=*/1e-5));
+}
+
+}  // namespace
+}  // namespace nn

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "detector_service/model/detector.h"
+#include "detector_service/rtmdet/rtmdet.h"
 #include "trainer/assigner.h"
 #include "trainer/optimization.h"
 #include "trainer/picture_source.h"

@@ -15,7 +15,7 @@ namespace {
 constexpr int kSizeMultiple = 32;
 constexpr int kMaxInputSide = 4096;
 
-// Collects the first thing that is wrong, so that the reading below stays a list.
+// Remembers the first defect, so that the reading below needs no error handling.
 class Reader {
  public:
   void Number(const PythonValue* value, const char* key, double least, double most, double* out) {
@@ -87,7 +87,7 @@ std::string TypeOf(const PythonValue& step) {
   return type->string()->substr(type->string()->rfind('.') + 1);
 }
 
-// The steps of a test pipeline that bring a picture to the input's size.
+// The steps of a test pipeline that bring an image to the input's size.
 class PipelineReader {
  public:
   PipelineReader(Reader* reader, DetectorSettings* settings)

@@ -1,5 +1,5 @@
-// What a detector needs to know beyond its weights: how a picture becomes its input and how its raw
-// output becomes boxes. Read from the mmengine config that training wrote into the checkpoint;
+// What a detector needs beyond its weights: how an image becomes its input and how its raw output
+// becomes boxes. Read from the mmengine config that training wrote into the checkpoint;
 // without one, the values of the official configs of the model's family (here: mmdet's RTMDet).
 #ifndef DUET_DETECTOR_SERVICE_CONFIG_DETECTOR_SETTINGS_H_
 #define DUET_DETECTOR_SERVICE_CONFIG_DETECTOR_SETTINGS_H_
@@ -11,15 +11,16 @@
 
 #include "detector_service/config/python_literal.h"
 #include "vision/geometry.h"
+#include "vision/imagenet.h"
 
 namespace detector {
 
-// How a picture is brought to the input's size; padding is what it leaves free.
+// How an image is brought to the input's size; what it does not cover is padding.
 enum class Resize {
-  // mmdet's Resize and Pad: bilinear, sides rounded half up, the picture at the top left.
+  // mmdet's Resize and Pad: bilinear, sides rounded half up, the image at the top left.
   kFit,
   // mmyolo's YOLOv5KeepRatioResize and LetterResize: averaged when shrinking, bilinear when
-  // enlarging, sides truncated, the picture in the middle.
+  // enlarging, sides truncated, the image in the middle.
   kLetterbox,
   // mmdet's FixShapeResize: bicubic, to the very size of the input, whatever the ratio.
   kStretch,
@@ -34,15 +35,15 @@ struct DetectorSettings {
   Resize resize = Resize::kFit;
   vision::Size input_size = {640, 640};
   int pad_value = 114;  // on all channels, 0 to 255
-  std::array<float, 3> mean = {103.53F, 116.28F,
-                               123.675F};  // in the order of the network's channels
-  std::array<float, 3> std = {57.375F, 57.12F, 58.395F};
-  bool bgr_to_rgb = false;  // the network wants RGB; pictures are BGR
+  // In the order of the network's channels.
+  std::array<float, 3> mean = vision::ToBgr(vision::kImageNetMean);
+  std::array<float, 3> std = vision::ToBgr(vision::kImageNetStd);
+  bool bgr_to_rgb = false;  // the network takes RGB; images are BGR
 
   // Output, see postprocess.h.
   PostprocessRule rule = PostprocessRule::kMmdet;
-  double score_threshold =
-      0.001;  // the checkpoint's, made for evaluation; the service's default is a flag
+  // The checkpoint's, made for evaluation; the service's default is a flag.
+  double score_threshold = 0.001;
   int nms_pre = 30000;
   double min_bbox_size = 0;  // negative: boxes of any size, even inverted ones
   double nms_iou_threshold = 0.65;

@@ -1,4 +1,4 @@
-// The blocks that the families are put together from. Each reads its variant off the tensors: how
+// The blocks that the families' networks consist of. Each reads its variant from the tensors: how
 // many inner blocks there are, which convolutions exist.
 //
 // Sources: mmyolo/models/{layers/yolo_bricks,necks/base_yolo_neck}.py,
@@ -11,38 +11,38 @@
 #include <string>
 #include <vector>
 
-#include "detector_service/model/draft.h"
+#include "detector_service/blueprint/blueprint_builder.h"
 
 namespace detector {
 
 // Feature maps at kStrides, finest first.
-using Maps = std::array<Value, kLevels>;
+using FeatureMaps = std::array<FeatureMap, kLevels>;
 
 // ConvModules at name.0, name.1, …, or one at `name` itself.
-Value ConvChain(Draft& draft, const std::string& name, Value x);
+FeatureMap ConvChain(BlueprintBuilder& builder, const std::string& name, FeatureMap x);
 
 // CSPLayer (main and short path, blocks of 1×1 and 3×3) or, without short_conv,
 // CSPLayerWithTwoConv (half of the channels go through the blocks, all results are joined).
-Value Csp(Draft& draft, const std::string& name, Value x, bool identity);
+FeatureMap Csp(BlueprintBuilder& builder, const std::string& name, FeatureMap x, bool identity);
 
-// x and what max-pooling with 5, 9 and 13 pixels makes of it. The larger windows are chains of 5×5,
-// which is exact.
-std::vector<Value> Pyramid(Draft& draft, Value x);
+// x and x max-pooled with windows of 5, 9 and 13 pixels. Larger windows are chains of 5×5, which
+// is exact.
+std::vector<FeatureMap> Pyramid(BlueprintBuilder& builder, FeatureMap x);
 
 // SPPFBottleneck or SPPBottleneck: conv1 (if there is one), the pyramid, conv2.
-Value Spp(Draft& draft, const std::string& name, Value x, Activation act);
+FeatureMap Spp(BlueprintBuilder& builder, const std::string& name, FeatureMap x, Activation act);
 
 // A path aggregation neck: coarse maps are joined into the finer ones on the way down, the results
 // into the coarser ones on the way up. Step 0 is the first of each way.
 struct PathAggregation {
   // The coarse map, scaled up, and the finer one of the backbone.
-  std::function<Value(Value coarse, int step)> join;
-  std::function<Value(Value joined, int step)> top_down;
-  std::function<Value(Value fine, int step)> downsample;
-  std::function<Value(Value joined, int step)> bottom_up;
+  std::function<FeatureMap(FeatureMap coarse, int step)> join;
+  std::function<FeatureMap(FeatureMap joined, int step)> top_down;
+  std::function<FeatureMap(FeatureMap fine, int step)> downsample;
+  std::function<FeatureMap(FeatureMap joined, int step)> bottom_up;
 };
 // `coarsest`: the backbone's last map.
-Maps Aggregate(Draft& draft, Value coarsest, const PathAggregation& neck);
+FeatureMaps Aggregate(BlueprintBuilder& builder, FeatureMap coarsest, const PathAggregation& neck);
 
 }  // namespace detector
 

@@ -9,6 +9,7 @@
 
 #include "detector_service/families/networks.h"
 #include "nn/torch_status.h"
+#include "vision/imagenet.h"
 
 namespace detector {
 namespace {
@@ -26,12 +27,16 @@ DetectorSettings Letterboxed(double nms_iou_threshold) {
           .nms_iou_threshold = nms_iou_threshold};
 }
 
-DetectorSettings YoloDefaults(const TensorIndex& /*tensors*/) { return Letterboxed(0.65); }
+DetectorSettings YoloDefaults(const checkpoint::TensorIndex& /*tensors*/) {
+  return Letterboxed(0.65);
+}
 
-DetectorSettings Yolov8Defaults(const TensorIndex& /*tensors*/) { return Letterboxed(0.7); }
+DetectorSettings Yolov8Defaults(const checkpoint::TensorIndex& /*tensors*/) {
+  return Letterboxed(0.7);
+}
 
 // Pixels as they are.
-DetectorSettings YoloxDefaults(const TensorIndex& tensors) {
+DetectorSettings YoloxDefaults(const checkpoint::TensorIndex& tensors) {
   constexpr int kTinyChannels = 24;  // of the stem; nano has fewer
   const bool small = tensors.OutChannels("backbone.stem.conv.conv") <= kTinyChannels;
   const int side = small ? 416 : 640;
@@ -47,40 +52,40 @@ DetectorSettings YoloxDefaults(const TensorIndex& tensors) {
 }
 
 // Only PPYOLOE+ has learnt weights in its RepVGG blocks, and does without ImageNet's mean.
-bool IsPlus(const TensorIndex& tensors) {
+bool IsPlus(const checkpoint::TensorIndex& tensors) {
   return tensors.Has("backbone.stage1.0.blocks.0.conv2.alpha");
 }
 
-DetectorSettings PpyoloeDefaults(const TensorIndex& tensors) {
+DetectorSettings PpyoloeDefaults(const checkpoint::TensorIndex& tensors) {
   DetectorSettings settings = Letterboxed(0.7);
   settings.resize = Resize::kStretch;
   settings.score_threshold = 0.01;
   settings.nms_pre = 1000;
   if (!IsPlus(tensors)) {
-    settings.mean = {123.675F, 116.28F, 103.53F};
-    settings.std = {58.395F, 57.12F, 57.375F};
+    settings.mean = vision::kImageNetMean;
+    settings.std = vision::kImageNetStd;
   }
   return settings;
 }
 
-Activation Silu(const TensorIndex& /*tensors*/) { return Activation::kSilu; }
+Activation Silu(const checkpoint::TensorIndex& /*tensors*/) { return Activation::kSilu; }
 
 // RepVGG models have ReLU, those of plain convolutions (the large ones) SiLU.
-Activation Yolov6Activation(const TensorIndex& tensors) {
+Activation Yolov6Activation(const checkpoint::TensorIndex& tensors) {
   return tensors.Has("backbone.stem.block.conv.weight") ? Activation::kSilu : Activation::kRelu;
 }
 
-Activation Yolov7Activation(const TensorIndex& tensors) {
+Activation Yolov7Activation(const checkpoint::TensorIndex& tensors) {
   const bool tiny = tensors.Has("backbone.stage1.0.short_conv.conv.weight");
   return tiny ? Activation::kLeakyRelu : Activation::kSilu;
 }
 
 struct Family {
-  const char* mark;  // below bbox_head.head_module.; the first row whose mark is there wins
+  const char* mark;  // a tensor below bbox_head.head_module.; the first row whose mark exists wins
   const char* name;
-  void (*draft)(Draft&, const PythonConfig&);
-  DetectorSettings (*defaults)(const TensorIndex&);
-  Activation (*activation)(const TensorIndex&);
+  void (*build)(BlueprintBuilder&, const PythonConfig&);
+  DetectorSettings (*defaults)(const checkpoint::TensorIndex&);
+  Activation (*activation)(const checkpoint::TensorIndex&);
   double bn_eps;
   // Whose output channels tell the size, and how many the size "l" has.
   const char* width;
@@ -88,23 +93,23 @@ struct Family {
 };
 
 constexpr Family kFamilies[] = {
-    {"cls_stems.0.fc.weight", "ppyoloe", DraftPpyoloe, PpyoloeDefaults, Silu, 1e-5,
+    {"cls_stems.0.fc.weight", "ppyoloe", BuildPpyoloe, PpyoloeDefaults, Silu, 1e-5,
      "backbone.stem.0.conv", 32},
-    {"stems.0.conv.weight", "yolov6", DraftYolov6, YoloDefaults, Yolov6Activation, 1e-3,
+    {"stems.0.conv.weight", "yolov6", BuildYolov6, YoloDefaults, Yolov6Activation, 1e-3,
      "neck.reduce_layers.2.conv", 256},
-    {"convs_pred.0.0.implicit", "yolov7", DraftYolov7, YoloDefaults, Yolov7Activation, 1e-3,
+    {"convs_pred.0.0.implicit", "yolov7", BuildYolov7, YoloDefaults, Yolov7Activation, 1e-3,
      "backbone.stem.0.conv", 32},
-    {"convs_pred.0.weight", "yolov5", DraftYolov5, YoloDefaults, Silu, 1e-3, "backbone.stem.conv",
+    {"convs_pred.0.weight", "yolov5", BuildYolov5, YoloDefaults, Silu, 1e-3, "backbone.stem.conv",
      64},
-    {"multi_level_conv_obj.0.weight", "yolox", DraftYolox, YoloxDefaults, Silu, 1e-3,
+    {"multi_level_conv_obj.0.weight", "yolox", BuildYolox, YoloxDefaults, Silu, 1e-3,
      "backbone.stem.conv.conv", 64},
-    {"cls_preds.0.2.weight", "yolov8", DraftYolov8, Yolov8Defaults, Silu, 1e-3,
+    {"cls_preds.0.2.weight", "yolov8", BuildYolov8, Yolov8Defaults, Silu, 1e-3,
      "backbone.stem.conv", 64},
 };
 
 constexpr char kHead[] = "bbox_head.head_module.";
 
-const Family* FindFamily(const TensorIndex& tensors) {
+const Family* FindFamily(const checkpoint::TensorIndex& tensors) {
   for (const Family& family : kFamilies) {
     if (tensors.Has(absl::StrCat(kHead, family.mark))) return &family;
   }
@@ -116,7 +121,7 @@ struct Unsupported {
   const char* what;
 };
 
-// More telling than what a family's mark tells; before it.
+// Looked for before the marks of the families, which some of these have as well.
 constexpr Unsupported kUnsupported[] = {
     {"backbone.stage5.", "a P6 model (four levels, 1280 pixels)"},
     {"bbox_head.head_module.main_convs_pred.", "a P6 model of YOLOv7 (four levels, 1280 pixels)"},
@@ -126,7 +131,7 @@ constexpr Unsupported kUnsupported[] = {
     {"bbox_head.multi_level_conv_obj.", "YOLOX in MMDetection's naming (MMYOLO's is supported)"},
 };
 
-const Unsupported* FindUnsupported(const TensorIndex& tensors) {
+const Unsupported* FindUnsupported(const checkpoint::TensorIndex& tensors) {
   for (const Unsupported& row : kUnsupported) {
     if (tensors.HasPrefix(row.prefix)) return &row;
   }
@@ -143,13 +148,13 @@ std::string SizeSuffix(int channels, int large) {
   return "";
 }
 
-std::string NameOf(const Family& family, const TensorIndex& tensors) {
+std::string NameOf(const Family& family, const checkpoint::TensorIndex& tensors) {
   std::string name = family.name;
-  if (family.draft == DraftPpyoloe && IsPlus(tensors)) name += "-plus";
-  if (family.draft == DraftYolov8 && tensors.Has("backbone.stage1.1.short_conv.conv.weight")) {
+  if (family.build == BuildPpyoloe && IsPlus(tensors)) name += "-plus";
+  if (family.build == BuildYolov8 && tensors.Has("backbone.stage1.1.short_conv.conv.weight")) {
     name = "yolov5u";
   }
-  if (family.draft == DraftYolov7 && family.activation(tensors) == Activation::kLeakyRelu) {
+  if (family.build == BuildYolov7 && family.activation(tensors) == Activation::kLeakyRelu) {
     return name + "-tiny";
   }
   return name + SizeSuffix(tensors.OutChannels(family.width), family.large);
@@ -164,51 +169,78 @@ double BatchNormEps(const PythonConfig& training, double fallback) {
   return eps;
 }
 
-absl::StatusOr<Blueprint> DraftFamily(const Family& family, const TensorIndex& tensors,
-                                      const checkpoint::StateDict& state_dict,
-                                      const PythonConfig& training) {
-  Draft draft(tensors, family.activation(tensors));
-  family.draft(draft, training);
-  absl::StatusOr<Blueprint> blueprint = std::move(draft).Finish();
+absl::StatusOr<Blueprint> BuildBlueprint(const Family& family,
+                                         const checkpoint::TensorIndex& tensors,
+                                         const checkpoint::StateDict& state_dict,
+                                         const PythonConfig& training) {
+  BlueprintBuilder builder(tensors, family.activation(tensors));
+  family.build(builder, training);
+  absl::StatusOr<Blueprint> blueprint = std::move(builder).Finish();
   if (!blueprint.ok()) return blueprint;
   blueprint->bn_eps = BatchNormEps(training, family.bn_eps);
   for (const auto& [name, view] : state_dict) blueprint->state_names.push_back(name);
   return blueprint;
 }
 
-}  // namespace
-
-bool IsOfFamily(const checkpoint::StateDict& state_dict) {
-  const TensorIndex tensors(state_dict);
-  return FindUnsupported(tensors) != nullptr || FindFamily(tensors) != nullptr;
+absl::StatusOr<LoadedDetector> LoadFromBlueprint(const Family& family,
+                                                 const checkpoint::TensorIndex& tensors,
+                                                 const checkpoint::StateDict& state_dict,
+                                                 const PythonConfig& training, nn::Memory memory) {
+  const std::string name = NameOf(family, tensors);
+  absl::StatusOr<Blueprint> blueprint = BuildBlueprint(family, tensors, state_dict, training);
+  if (!blueprint.ok()) {
+    return absl::FailedPreconditionError(absl::StrCat(name, ": ", blueprint.status().message()));
+  }
+  return nn::CatchTorch("build the detector", [&]() -> absl::StatusOr<LoadedDetector> {
+    BlueprintModule module = [&] {
+      const nn::SkipInitialization skip;
+      return BlueprintModule(*std::move(blueprint));
+    }();
+    const absl::Status loaded = nn::LoadStateDict(
+        state_dict, *module, {.memory = memory, .ignored_prefixes = {"data_preprocessor."}});
+    if (!loaded.ok()) return loaded;
+    module->eval();
+    return LoadedDetector{name, family.defaults(tensors), module->blueprint.head, module};
+  });
 }
 
-absl::StatusOr<FamilyModel> LoadFamily(const checkpoint::StateDict& state_dict,
-                                       const PythonConfig& training, nn::Memory memory) {
-  const TensorIndex tensors(state_dict);
+absl::StatusOr<LoadedDetector> LoadRtmdetFamily(const checkpoint::StateDict& state_dict,
+                                                const PythonConfig& training, nn::Memory memory) {
+  absl::StatusOr<Rtmdet> model = LoadRtmdet(state_dict, training, memory);
+  if (!model.ok()) return model.status();
+  const RtmdetConfig& config = (*model)->config;
+  return LoadedDetector{ModelName(config), DefaultSettings(config), LayoutOf(config), *model};
+}
+
+// What a file of no known family holds.
+std::string Describe(const checkpoint::StateDict& state_dict,
+                     const checkpoint::TensorIndex& tensors) {
+  if (tensors.HasPrefix("image_encoder.") || tensors.HasPrefix("mask_decoder.")) {
+    return "it holds Segment Anything's weights, which duet-segmenter loads";
+  }
+  if (tensors.HasPrefix(kHead)) return "it holds another model of MMYOLO, which is not supported";
+  if (tensors.HasPrefix("backbone.") && tensors.Has("backbone.stem.0.conv.weight")) {
+    return "it holds CSPNeXt's backbone but not the whole detector";
+  }
+  if (state_dict.empty()) return "it holds no tensors";
+  return absl::StrCat("its first tensor is '", state_dict.front().first, "'");
+}
+
+}  // namespace
+
+absl::StatusOr<LoadedDetector> LoadDetector(const checkpoint::StateDict& state_dict,
+                                            const PythonConfig& training, nn::Memory memory) {
+  const checkpoint::TensorIndex tensors(state_dict);
   if (const Unsupported* row = FindUnsupported(tensors)) {
     return absl::FailedPreconditionError(
         absl::StrCat("it holds ", row->what, ", which is not supported"));
   }
-  const Family* family = FindFamily(tensors);
-  if (family == nullptr) return absl::FailedPreconditionError("it holds no known family's head");
-  FamilyModel model{.name = NameOf(*family, tensors), .defaults = family->defaults(tensors)};
-  absl::StatusOr<Blueprint> blueprint = DraftFamily(*family, tensors, state_dict, training);
-  if (!blueprint.ok()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(model.name, ": ", blueprint.status().message()));
+  if (IsRtmdet(tensors)) return LoadRtmdetFamily(state_dict, training, memory);
+  if (const Family* family = FindFamily(tensors)) {
+    return LoadFromBlueprint(*family, tensors, state_dict, training, memory);
   }
-  return nn::CatchTorch("build the detector", [&]() -> absl::StatusOr<FamilyModel> {
-    {
-      const nn::SkipInitialization skip;
-      model.module = BlueprintModule(*std::move(blueprint));
-    }
-    const absl::Status loaded = nn::LoadStateDict(
-        state_dict, *model.module, {.memory = memory, .ignored_prefixes = {"data_preprocessor."}});
-    if (!loaded.ok()) return loaded;
-    model.module->eval();
-    return std::move(model);
-  });
+  return absl::FailedPreconditionError(absl::StrCat(
+      "these are not the weights of a supported detector: ", Describe(state_dict, tensors)));
 }
 
 }  // namespace detector

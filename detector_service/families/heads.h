@@ -15,21 +15,21 @@ namespace detector {
 using Anchors = std::array<std::vector<Anchor>, kLevels>;
 
 // YOLOv5, YOLOv7: one 1×1 (in v7 between implicit parameters) for x, y, w, h, objectness and
-// classes of each anchor. `standard` is what holds if the config names no anchors, which are in no
+// classes of each anchor. `standard` are the anchors if the config names none; they are in no
 // tensor.
-void AnchorHead(Draft& draft, const Maps& maps, const PythonConfig& config,
+void AnchorHead(BlueprintBuilder& builder, const FeatureMaps& maps, const PythonConfig& config,
                 const Anchors& standard);
 
 // Two branches, `cls` for the classes and `reg` for the four sides: distances from the centre of
 // the cell, plain or as distributions, as the width of the prediction tells.
 struct Branches {
-  Value cls;
-  Value reg;
+  FeatureMap cls;
+  FeatureMap reg;
 };
-void DistanceHead(Draft& draft, const std::array<Branches, kLevels>& levels);
+void DistanceHead(BlueprintBuilder& builder, const std::array<Branches, kLevels>& levels);
 
 // YOLOX: towers, then class, box and objectness; the latter two from the box's tower.
-void YoloxHead(Draft& draft, const Maps& maps);
+void YoloxHead(BlueprintBuilder& builder, const FeatureMaps& maps);
 
 }  // namespace detector
 

@@ -1,5 +1,5 @@
 // PPYOLOE and PPYOLOE+: CSP layers of RepVGG blocks with channel attention, a head whose stems are
-// gated by the picture's mean.
+// gated by the image's mean.
 #include <absl/strings/str_cat.h>
 
 #include <optional>
@@ -10,76 +10,76 @@
 namespace detector {
 namespace {
 
-Value CspRes(Draft& draft, const std::string& name, Value x, bool identity) {
-  if (draft.tensors().Has(name + ".conv_down.conv.weight")) {
-    x = draft.ConvModule(name + ".conv_down", x, {.stride = 2});
+FeatureMap CspRes(BlueprintBuilder& builder, const std::string& name, FeatureMap x, bool identity) {
+  if (builder.tensors().Has(name + ".conv_down.conv.weight")) {
+    x = builder.ConvModule(name + ".conv_down", x, {.stride = 2});
   }
-  Value main = draft.ConvModule(name + ".conv2", x);
-  const int count = draft.tensors().Count(name + ".blocks.");
+  FeatureMap main = builder.ConvModule(name + ".conv2", x);
+  const int count = builder.tensors().Count(name + ".blocks.");
   for (int i = 0; i < count; ++i) {
     const std::string block = absl::StrCat(name, ".blocks.", i);
-    const Value y = draft.ConvModule(block + ".conv1", main);
-    main = draft.RepVgg(block + ".conv2", y,
-                        {.residual = identity ? std::optional(main) : std::nullopt});
-    if (i == (count - 1) / 2 && draft.tensors().Has(name + ".blocks.spp.conv2.conv.weight")) {
-      main = Spp(draft, name + ".blocks.spp", main, draft.activation());
+    const FeatureMap y = builder.ConvModule(block + ".conv1", main);
+    main = builder.RepVgg(block + ".conv2", y,
+                          {.residual = identity ? std::optional(main) : std::nullopt});
+    if (i == (count - 1) / 2 && builder.tensors().Has(name + ".blocks.spp.conv2.conv.weight")) {
+      main = Spp(builder, name + ".blocks.spp", main, builder.activation());
     }
   }
-  Value joined = draft.Concat({draft.ConvModule(name + ".conv1", x), main});
-  if (draft.tensors().HasPrefix(name + ".attn.")) {
-    joined = draft.ChannelGate(name + ".attn.fc.conv", joined, Activation::kHardSigmoid);
+  FeatureMap joined = builder.Concat({builder.ConvModule(name + ".conv1", x), main});
+  if (builder.tensors().HasPrefix(name + ".attn.")) {
+    joined = builder.ChannelGate(name + ".attn.fc.conv", joined, Activation::kHardSigmoid);
   }
-  return draft.ConvModule(name + ".conv3", joined);
+  return builder.ConvModule(name + ".conv3", joined);
 }
 
 }  // namespace
 
-void DraftPpyoloe(Draft& draft, const PythonConfig& /*config*/) {
-  Value x = draft.Input();
-  const int stem = draft.tensors().Count("backbone.stem.");
+void BuildPpyoloe(BlueprintBuilder& builder, const PythonConfig& /*config*/) {
+  FeatureMap x = builder.Input();
+  const int stem = builder.tensors().Count("backbone.stem.");
   for (int i = 0; i < stem; ++i) {
-    x = draft.ConvModule(absl::StrCat("backbone.stem.", i), x, {.stride = i == 0 ? 2 : 1});
+    x = builder.ConvModule(absl::StrCat("backbone.stem.", i), x, {.stride = i == 0 ? 2 : 1});
   }
-  std::array<Value, 4> c;
+  std::array<FeatureMap, 4> c;
   for (int i = 0; i < 4; ++i) {
-    x = CspRes(draft, absl::StrCat("backbone.stage", i + 1, ".0"), x, /*identity=*/true);
+    x = CspRes(builder, absl::StrCat("backbone.stage", i + 1, ".0"), x, /*identity=*/true);
     c[i] = x;
   }
   const auto layer = [](const char* kind, int i) {
     return absl::StrCat("neck.", kind, ".", i, ".0");
   };
-  const Maps maps = Aggregate(
-      draft, CspRes(draft, layer("reduce_layers", 2), c[3], /*identity=*/false),
+  const FeatureMaps maps = Aggregate(
+      builder, CspRes(builder, layer("reduce_layers", 2), c[3], /*identity=*/false),
       {.join =
-           [&](Value coarse, int step) {
-             const Value y = draft.ConvModule(layer("upsample_layers", step), coarse);
-             return draft.Concat({draft.Upsample(y), c[2 - step]});
+           [&](FeatureMap coarse, int step) {
+             const FeatureMap y = builder.ConvModule(layer("upsample_layers", step), coarse);
+             return builder.Concat({builder.Upsample(y), c[2 - step]});
            },
        .top_down =
-           [&](Value joined, int step) {
-             return CspRes(draft, layer("top_down_layers", step), joined, /*identity=*/false);
+           [&](FeatureMap joined, int step) {
+             return CspRes(builder, layer("top_down_layers", step), joined, /*identity=*/false);
            },
        .downsample =
-           [&](Value fine, int step) {
-             return draft.ConvModule(absl::StrCat("neck.downsample_layers.", step), fine,
-                                     {.stride = 2});
+           [&](FeatureMap fine, int step) {
+             return builder.ConvModule(absl::StrCat("neck.downsample_layers.", step), fine,
+                                       {.stride = 2});
            },
        .bottom_up =
-           [&](Value joined, int step) {
-             return CspRes(draft, layer("bottom_up_layers", step), joined, /*identity=*/false);
+           [&](FeatureMap joined, int step) {
+             return CspRes(builder, layer("bottom_up_layers", step), joined, /*identity=*/false);
            }});
   std::array<Branches, kLevels> levels;
   for (int i = 0; i < kLevels; ++i) {
-    const auto branch = [&](const char* kind, std::optional<Value> residual) {
+    const auto branch = [&](const char* kind, std::optional<FeatureMap> residual) {
       const std::string name = absl::StrCat("bbox_head.head_module.", kind);
       const std::string gate = absl::StrCat(name, "_stems.", i);
-      const Value gated = draft.ChannelGate(gate + ".fc", maps[i], Activation::kSigmoid);
-      const Value y = draft.ConvModule(gate + ".conv", gated, {.residual = residual});
-      return draft.Conv(absl::StrCat(name, "_preds.", i), y);
+      const FeatureMap gated = builder.ChannelGate(gate + ".fc", maps[i], Activation::kSigmoid);
+      const FeatureMap y = builder.ConvModule(gate + ".conv", gated, {.residual = residual});
+      return builder.Conv(absl::StrCat(name, "_preds.", i), y);
     };
     levels[i] = {branch("cls", maps[i]), branch("reg", std::nullopt)};
   }
-  DistanceHead(draft, levels);
+  DistanceHead(builder, levels);
 }
 
 }  // namespace detector

@@ -9,110 +9,112 @@ namespace detector {
 namespace {
 
 // BottleRep: two blocks and a weighted identity.
-Value BottleRep(Draft& draft, const std::string& name, Value x) {
-  const Value y = draft.RepVgg(name + ".conv1", x, {});
-  return draft.RepVgg(name + ".conv2", y, {.residual = x, .residual_scale = name + ".alpha"});
+FeatureMap BottleRep(BlueprintBuilder& builder, const std::string& name, FeatureMap x) {
+  const FeatureMap y = builder.RepVgg(name + ".conv1", x, {});
+  return builder.RepVgg(name + ".conv2", y, {.residual = x, .residual_scale = name + ".alpha"});
 }
 
 // RepStageBlock: a row of blocks, of either kind.
-Value RepStage(Draft& draft, const std::string& name, Value x) {
-  const auto block = [&](const std::string& path, Value y) {
-    return draft.tensors().Has(path + ".alpha") ? BottleRep(draft, path, y)
-                                                : draft.RepVgg(path, y, {});
+FeatureMap RepStage(BlueprintBuilder& builder, const std::string& name, FeatureMap x) {
+  const auto block = [&](const std::string& path, FeatureMap y) {
+    return builder.tensors().Has(path + ".alpha") ? BottleRep(builder, path, y)
+                                                  : builder.RepVgg(path, y, {});
   };
   x = block(name + ".conv1", x);
-  const int count = draft.tensors().Count(name + ".block.");
+  const int count = builder.tensors().Count(name + ".block.");
   for (int i = 0; i < count; ++i) x = block(absl::StrCat(name, ".block.", i), x);
   return x;
 }
 
 // RepStageBlock, or BepC3StageBlock around one: half of the channels pass it by.
-Value Stage(Draft& draft, const std::string& name, Value x) {
-  if (!draft.tensors().Has(name + ".conv3.conv.weight")) return RepStage(draft, name, x);
-  const Value main = RepStage(draft, name + ".block", draft.ConvModule(name + ".conv1", x));
-  const Value rest = draft.ConvModule(name + ".conv2", x);
-  return draft.ConvModule(name + ".conv3", draft.Concat({main, rest}));
+FeatureMap Stage(BlueprintBuilder& builder, const std::string& name, FeatureMap x) {
+  if (!builder.tensors().Has(name + ".conv3.conv.weight")) return RepStage(builder, name, x);
+  const FeatureMap main =
+      RepStage(builder, name + ".block", builder.ConvModule(name + ".conv1", x));
+  const FeatureMap rest = builder.ConvModule(name + ".conv2", x);
+  return builder.ConvModule(name + ".conv3", builder.Concat({main, rest}));
 }
 
 // SPPFBottleneck, or version 3's CSPSPPFBottleneck.
-Value SpatialPyramid(Draft& draft, const std::string& name, Value x) {
-  const auto conv = [&](int i, Value y) {
-    return draft.ConvModule(absl::StrCat(name, ".conv", i), y);
+FeatureMap SpatialPyramid(BlueprintBuilder& builder, const std::string& name, FeatureMap x) {
+  const auto conv = [&](int i, FeatureMap y) {
+    return builder.ConvModule(absl::StrCat(name, ".conv", i), y);
   };
-  if (!draft.tensors().Has(name + ".conv7.conv.weight")) {
-    return Spp(draft, name, x, draft.activation());
+  if (!builder.tensors().Has(name + ".conv7.conv.weight")) {
+    return Spp(builder, name, x, builder.activation());
   }
-  const Value y = conv(4, conv(3, conv(1, x)));
-  const Value main = conv(6, conv(5, draft.Concat(Pyramid(draft, y))));
-  return conv(7, draft.Concat({conv(2, x), main}));
+  const FeatureMap y = conv(4, conv(3, conv(1, x)));
+  const FeatureMap main = conv(6, conv(5, builder.Concat(Pyramid(builder, y))));
+  return conv(7, builder.Concat({conv(2, x), main}));
 }
 
 // These stay ReLU in the large models too.
-Value ReluConv(Draft& draft, const std::string& name, Value x, int stride = 1) {
-  return draft.ConvModule(name, x, {.stride = stride, .activation = Activation::kRelu});
+FeatureMap ReluConv(BlueprintBuilder& builder, const std::string& name, FeatureMap x,
+                    int stride = 1) {
+  return builder.ConvModule(name, x, {.stride = stride, .activation = Activation::kRelu});
 }
 
 // `c`: maps at strides 4 to 32.
-Maps Neck(Draft& draft, const std::array<Value, 4>& c) {
+FeatureMaps Neck(BlueprintBuilder& builder, const std::array<FeatureMap, 4>& c) {
   const auto layer = [](const char* kind, int i) { return absl::StrCat("neck.", kind, ".", i); };
   return Aggregate(
-      draft, ReluConv(draft, "neck.reduce_layers.2", c[3]),
+      builder, ReluConv(builder, "neck.reduce_layers.2", c[3]),
       {.join =
-           [&](Value coarse, int step) {
+           [&](FeatureMap coarse, int step) {
              const std::string name = layer("upsample_layers", step);
-             const Value current = c[2 - step];
-             if (draft.tensors().Has(name + ".weight")) {
-               return draft.Concat({draft.UpConv(name, coarse), current});
+             const FeatureMap current = c[2 - step];
+             if (builder.tensors().Has(name + ".weight")) {
+               return builder.Concat({builder.UpConv(name, coarse), current});
              }
              // BiFusion: the finer neighbour too.
-             const Value up = draft.UpConv(name + ".upsample", coarse);
-             const Value same = ReluConv(draft, name + ".conv1", current);
-             const Value low = ReluConv(draft, name + ".conv2", c[1 - step]);
-             const Value down = ReluConv(draft, name + ".downsample", low, /*stride=*/2);
-             return ReluConv(draft, name + ".conv3", draft.Concat({up, same, down}));
+             const FeatureMap up = builder.UpConv(name + ".upsample", coarse);
+             const FeatureMap same = ReluConv(builder, name + ".conv1", current);
+             const FeatureMap low = ReluConv(builder, name + ".conv2", c[1 - step]);
+             const FeatureMap down = ReluConv(builder, name + ".downsample", low, /*stride=*/2);
+             return ReluConv(builder, name + ".conv3", builder.Concat({up, same, down}));
            },
        .top_down =
-           [&](Value joined, int step) {
+           [&](FeatureMap joined, int step) {
              const std::string name = layer("top_down_layers", step);
-             if (step > 0) return Stage(draft, name, joined);
-             return ReluConv(draft, name + ".1", Stage(draft, name + ".0", joined));
+             if (step > 0) return Stage(builder, name, joined);
+             return ReluConv(builder, name + ".1", Stage(builder, name + ".0", joined));
            },
        .downsample =
-           [&](Value fine, int step) {
-             return ReluConv(draft, layer("downsample_layers", step), fine, /*stride=*/2);
+           [&](FeatureMap fine, int step) {
+             return ReluConv(builder, layer("downsample_layers", step), fine, /*stride=*/2);
            },
        .bottom_up =
-           [&](Value joined, int step) {
-             return Stage(draft, layer("bottom_up_layers", step), joined);
+           [&](FeatureMap joined, int step) {
+             return Stage(builder, layer("bottom_up_layers", step), joined);
            }});
 }
 
 }  // namespace
 
-void DraftYolov6(Draft& draft, const PythonConfig& /*config*/) {
-  Value x = draft.RepVgg("backbone.stem", draft.Input(), {.stride = 2});
-  std::array<Value, 4> c;
+void BuildYolov6(BlueprintBuilder& builder, const PythonConfig& /*config*/) {
+  FeatureMap x = builder.RepVgg("backbone.stem", builder.Input(), {.stride = 2});
+  std::array<FeatureMap, 4> c;
   for (int i = 0; i < 4; ++i) {
     const std::string stage = absl::StrCat("backbone.stage", i + 1);
-    x = Stage(draft, stage + ".0.1", draft.RepVgg(stage + ".0.0", x, {.stride = 2}));
-    if (i == 3) x = SpatialPyramid(draft, stage + ".1", x);
+    x = Stage(builder, stage + ".0.1", builder.RepVgg(stage + ".0.0", x, {.stride = 2}));
+    if (i == 3) x = SpatialPyramid(builder, stage + ".1", x);
     c[i] = x;
   }
-  const Maps maps = Neck(draft, c);
+  const FeatureMaps maps = Neck(builder, c);
   std::array<Branches, kLevels> levels;
   for (int i = 0; i < kLevels; ++i) {
-    const auto conv = [&](const char* kind, Value y) {
-      return draft.ConvModule(absl::StrCat("bbox_head.head_module.", kind, ".", i), y,
-                              {.activation = Activation::kSilu});
+    const auto conv = [&](const char* kind, FeatureMap y) {
+      return builder.ConvModule(absl::StrCat("bbox_head.head_module.", kind, ".", i), y,
+                                {.activation = Activation::kSilu});
     };
-    const auto predict = [&](const char* kind, Value y) {
-      return draft.Conv(absl::StrCat("bbox_head.head_module.", kind, ".", i), y);
+    const auto predict = [&](const char* kind, FeatureMap y) {
+      return builder.Conv(absl::StrCat("bbox_head.head_module.", kind, ".", i), y);
     };
-    const Value stem = conv("stems", maps[i]);
+    const FeatureMap stem = conv("stems", maps[i]);
     levels[i] = {predict("cls_preds", conv("cls_convs", stem)),
                  predict("reg_preds", conv("reg_convs", stem))};
   }
-  DistanceHead(draft, levels);
+  DistanceHead(builder, levels);
 }
 
 }  // namespace detector

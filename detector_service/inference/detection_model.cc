@@ -5,17 +5,14 @@
 #include <malloc.h>
 
 #include <utility>
-#include <variant>
 
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/content_hash.h"
 #include "detector_service/config/config_file.h"
 #include "detector_service/families/family.h"
-#include "detector_service/inference/blueprint_network.h"
 #include "detector_service/inference/packed_network.h"
 #include "detector_service/inference/plain_network.h"
 #include "detector_service/inference/preprocess.h"
-#include "detector_service/model/detector.h"
 #include "model_service/model_file.h"
 #include "nn/compute_thread.h"
 #include "nn/onednn/arithmetic_class.h"
@@ -25,7 +22,8 @@
 namespace detector {
 namespace {
 
-absl::Status About(const std::string& path, const absl::Status& status) {
+// `status` with the path that it is about.
+absl::Status WithPrefix(const std::string& path, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(path, ": ", status.message()));
 }
 
@@ -47,34 +45,8 @@ std::vector<std::string> ClassNames(const checkpoint::Meta& meta, const PythonCo
   return names;
 }
 
-// What a checkpoint holds.
-struct Contents {
-  std::string name;
-  int num_classes;
-  HeadKind head;
-  DetectorSettings defaults;
-  std::variant<Rtmdet, BlueprintModule> modules;
-};
-
-// The modules borrow the file's mapping.
-absl::StatusOr<Contents> LoadContents(const checkpoint::StateDict& state_dict,
-                                      const PythonConfig& config) {
-  if (IsOfFamily(state_dict)) {
-    absl::StatusOr<FamilyModel> model = LoadFamily(state_dict, config, nn::Memory::kBorrow);
-    if (!model.ok()) return model.status();
-    const int num_classes = model->module->blueprint.head.num_classes;
-    return Contents{std::move(model->name), num_classes, HeadKind::kBoxes,
-                    std::move(model->defaults), std::move(model->module)};
-  }
-  absl::StatusOr<Rtmdet> model = LoadRtmdet(state_dict, config, nn::Memory::kBorrow);
-  if (!model.ok()) return model.status();
-  const RtmdetConfig& shape = (*model)->config;
-  return Contents{ModelName(shape), shape.num_classes, shape.head, DefaultSettings(shape), *model};
-}
-
 // Packed on a CPU, plain elsewhere and on CPUs that oneDNN has no fast kernels for.
-template <typename Modules>
-absl::StatusOr<std::unique_ptr<Network>> MakeNetwork(const Modules& modules,
+absl::StatusOr<std::unique_ptr<Network>> MakeNetwork(const DetectorModules& modules,
                                                      vision::Size input_size,
                                                      const LoadOptions& options) {
   const bool bf16 = options.precision == "bf16";
@@ -93,7 +65,7 @@ absl::StatusOr<std::unique_ptr<Network>> MakeNetwork(const Modules& modules,
         "--precision=bf16: this CPU has no bf16 arithmetic (AVX512_BF16); use fp32");
   }
   auto packed =
-      MakePackedNetwork(*modules, input_size, {.precision = nn::onednn::FasterPrecision(bf16)});
+      MakePackedNetwork(modules, input_size, {.precision = nn::onednn::FasterPrecision(bf16)});
   if (bf16 || !absl::IsUnimplemented(packed.status())) return packed;
   return MakePlainNetwork(modules, options.device);
 }
@@ -105,7 +77,7 @@ absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Load(const LoadO
   const absl::Status thrown = nn::CatchTorch(
       "load the detector", [&] { nn::RunOnTemporaryThread([&] { model = Build(options); }); });
   malloc_trim(0);  // what building took, several times the weights, goes back to the system
-  if (!thrown.ok()) return About(options.checkpoint, thrown);
+  if (!thrown.ok()) return WithPrefix(options.checkpoint, thrown);
   return model;
 }
 
@@ -122,10 +94,12 @@ absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Build(const Load
 
   auto model = std::unique_ptr<DetectionModel>(new DetectionModel);
   model->options_ = options;
-  absl::StatusOr<Contents> contents = LoadContents(file->state_dict, *config);
-  if (!contents.ok()) return About(options.checkpoint, contents.status());
-  absl::StatusOr<DetectorSettings> settings = ReadSettings(*config, contents->defaults);
-  if (!settings.ok()) return About(config_path, settings.status());
+  // The modules borrow the file's mapping.
+  const absl::StatusOr<LoadedDetector> loaded =
+      LoadDetector(file->state_dict, *config, nn::Memory::kBorrow);
+  if (!loaded.ok()) return WithPrefix(options.checkpoint, loaded.status());
+  absl::StatusOr<DetectorSettings> settings = ReadSettings(*config, loaded->defaults);
+  if (!settings.ok()) return WithPrefix(config_path, settings.status());
   model->evaluation_score_threshold_ = settings->score_threshold;
   settings->score_threshold = options.score_threshold;
   settings->max_per_img = options.max_detections.value_or(settings->max_per_img);
@@ -133,21 +107,22 @@ absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Build(const Load
   if (options.input_side) settings->input_size = {*options.input_side, *options.input_side};
   model->settings_ = *std::move(settings);
 
-  model->name_ = contents->name;
-  model->has_masks_ = contents->head == HeadKind::kInstances;
-  model->has_rotated_boxes_ = contents->head == HeadKind::kRotated;
-  model->classes_ = ClassNames(file->meta, *config, contents->num_classes);
-  if (model->classes_.size() != static_cast<std::size_t>(contents->num_classes)) {
+  model->name_ = loaded->name;
+  model->has_masks_ = loaded->head.has_masks();
+  model->has_rotated_boxes_ = loaded->head.has_rotated_boxes();
+  const int num_classes = loaded->head.num_classes;
+  model->classes_ = ClassNames(file->meta, *config, num_classes);
+  if (model->classes_.size() != static_cast<std::size_t>(num_classes)) {
     return absl::FailedPreconditionError(
         absl::StrFormat("%s: %d class names are given but the head has %d classes", config_path,
-                        model->classes_.size(), contents->num_classes));
+                        model->classes_.size(), num_classes));
   }
   for (const auto& [name, view] : file->state_dict) model->parameter_count_ += view.NumElements();
   // MakeNetwork packs for a CPU in just this precision, or fails.
   const bool may_be_bf16 = options.precision == "bf16" && options.device == "cpu" && !options.plain;
   const nn::onednn::Precision precision = nn::onednn::FasterPrecision(may_be_bf16);
   model->bf16_ = precision == nn::onednn::Precision::kBFloat16;
-  // All of the config: what reads it, and may read more of it some day, need not be known here.
+  // The whole config, whether it is read or not: the version then holds when more of it is read.
   model->version_ =
       absl::StrCat(model->name_, "-", file->content_hash.substr(0, 12), "-",
                    nn::onednn::ArithmeticClass(options.device, precision), "-",
@@ -155,26 +130,23 @@ absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Build(const Load
                                                       Canonical(config->values)))
                        .substr(0, 8));
 
-  absl::StatusOr<std::unique_ptr<Network>> network = std::visit(
-      [&](const auto& modules) {
-        return MakeNetwork(modules, model->settings_.input_size, options);
-      },
-      contents->modules);
+  absl::StatusOr<std::unique_ptr<Network>> network =
+      MakeNetwork(loaded->modules, model->settings_.input_size, options);
   if (!network.ok()) return network.status();
   model->network_ = *std::move(network);
   return model;
 }
 
-absl::StatusOr<std::vector<Detection>> DetectionModel::Detect(const cv::Mat& picture,
+absl::StatusOr<std::vector<Detection>> DetectionModel::Detect(const cv::Mat& image,
                                                               const DetectOptions& options) {
   // Whatever is below may throw: the allocator, OpenCV, oneDNN.
-  return nn::CatchTorch("detect", [&] { return FitAndDetect(picture, options); });
+  return nn::CatchTorch("detect", [&] { return FitAndDetect(image, options); });
 }
 
-absl::StatusOr<std::vector<Detection>> DetectionModel::FitAndDetect(const cv::Mat& picture,
+absl::StatusOr<std::vector<Detection>> DetectionModel::FitAndDetect(const cv::Mat& image,
                                                                     const DetectOptions& options) {
   Placement placement;
-  const absl::StatusOr<cv::Mat> fitted = FitPicture(picture, settings_, &placement);
+  const absl::StatusOr<cv::Mat> fitted = FitImage(image, settings_, &placement);
   if (!fitted.ok()) return fitted.status();
   PostprocessOptions post = {
       .rule = settings_.rule,
@@ -185,7 +157,7 @@ absl::StatusOr<std::vector<Detection>> DetectionModel::FitAndDetect(const cv::Ma
       .nms_iou_threshold = options.nms_iou_threshold.value_or(settings_.nms_iou_threshold),
       .max_detections = options.max_detections.value_or(settings_.max_per_img),
       .clip_to_image = options.clip_to_image,
-      .paint_masks = !options.omit_masks,
+      .draw_masks = !options.omit_masks,
       .mask_threshold = settings_.mask_threshold};
   if (!options.class_ids.empty()) {
     post.wanted_classes.resize(classes_.size(), false);

@@ -1,5 +1,5 @@
-// A loaded detector: picture in, detections out. Everything that a service of it needs, without the
-// service.
+// A loaded detector: image in, detections out. Everything that the service needs of it, without
+// gRPC.
 #ifndef DUET_DETECTOR_SERVICE_INFERENCE_DETECTION_MODEL_H_
 #define DUET_DETECTOR_SERVICE_INFERENCE_DETECTION_MODEL_H_
 
@@ -27,10 +27,10 @@ struct LoadOptions {
   std::string config_root;
   std::string device = "cpu";
   std::string precision = "fp32";  // or "bf16"
-  // The plain modules even on a CPU: the yardstick for the packed form.
+  // The plain modules even on a CPU, to compare the packed form with.
   bool plain = false;
 
-  // What holds where a request is silent. Absent: the model config's.
+  // What holds where a request says nothing. Absent: the model config's.
   double score_threshold = 0.5;
   std::optional<int> max_detections;
   std::optional<double> nms_iou_threshold;
@@ -53,15 +53,14 @@ class DetectionModel {
   // with the path it is about.
   static absl::StatusOr<std::unique_ptr<DetectionModel>> Load(const LoadOptions& options);
 
-  // `picture`: CV_8UC3, BGR, upright. Thread-safe: each caller fits its picture, then all take
+  // `image`: CV_8UC3, BGR, upright. Thread-safe: each caller scales its own image, then all take
   // turns on the computing thread, with the caller's nn::UseThreads.
-  absl::StatusOr<std::vector<Detection>> Detect(const cv::Mat& picture,
-                                                const DetectOptions& options);
+  absl::StatusOr<std::vector<Detection>> Detect(const cv::Mat& image, const DetectOptions& options);
 
   // For tests: what computes from now on. REQUIRES: no Detect is running.
   void ReplaceNetwork(std::unique_ptr<Network> network) { network_ = std::move(network); }
 
-  // One pass over an empty picture: allocates, compiles kernels, touches the weights.
+  // One pass over an empty image: allocates, compiles kernels, touches the weights.
   absl::Status WarmUp();
 
   // Constant after loading.
@@ -85,7 +84,7 @@ class DetectionModel {
  private:
   DetectionModel() = default;
   static absl::StatusOr<std::unique_ptr<DetectionModel>> Build(const LoadOptions& options);
-  absl::StatusOr<std::vector<Detection>> FitAndDetect(const cv::Mat& picture,
+  absl::StatusOr<std::vector<Detection>> FitAndDetect(const cv::Mat& image,
                                                       const DetectOptions& options);
 
   LoadOptions options_;

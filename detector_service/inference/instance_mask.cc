@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstddef>
 
-#include "detector_service/model/rtmdet_config.h"
+#include "detector_service/rtmdet/rtmdet_config.h"
 
 namespace detector {
 namespace {
@@ -31,17 +31,17 @@ std::array<float, N> Relu(std::array<float, N> values) {
   return values;
 }
 
-// The whole padded input is scaled to the picture's scale, then the padding is cropped. Upstream
-// scales the height by the width's ratio and the width by the height's, which differ by rounding; a
-// picture may then be a pixel wider than its masks.
+// The whole padded input is scaled to the image's scale, then the padding is cropped. Upstream
+// scales the height by the width's ratio and the width by the height's, which differ by rounding.
+// An image may then be a pixel wider than its masks.
 vision::MaskRenderer Renderer(vision::Size grid, const Placement& placement) {
-  const auto axis = [](int cells, double scale, int picture) {
+  const auto axis = [](int cells, double scale, int image) {
     const int input = cells * kStrides[0];
     return vision::MaskAxis{.low_res = cells,
                             .input = input,
                             .kept = input,
                             .scaled = static_cast<int>(std::ceil(input * (1 / scale))),
-                            .image = picture};
+                            .image = image};
   };
   return {axis(grid.width, placement.scale_y, placement.image.width),
           axis(grid.height, placement.scale_x, placement.image.height)};
@@ -61,7 +61,7 @@ std::vector<float> InstanceMasks::Logits(const float* kernel, int level, int x, 
   const float* const second = first + kMaskHidden * kInputs;
   const float* const third = second + kMaskHidden * kMaskHidden;
   const float* const biases = third + kMaskHidden;
-  // The position of the cell seen from each point, in units of eight of the cell's sides.
+  // The position of the cell relative to each point, in units of eight sides of the cell.
   const int stride = kStrides[level];
   const auto unit = static_cast<float>(stride * 8);
   std::vector<float> logits(static_cast<std::size_t>(grid_.width) * grid_.height);
@@ -79,7 +79,7 @@ std::vector<float> InstanceMasks::Logits(const float* kernel, int level, int x, 
   return logits;
 }
 
-vision::Mask InstanceMasks::Paint(const float* kernel, int level, int x, int y) const {
+vision::Mask InstanceMasks::Draw(const float* kernel, int level, int x, int y) const {
   return renderer_.Render(Logits(kernel, level, x, y), logit_threshold_).mask;
 }
 

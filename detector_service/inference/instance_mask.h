@@ -1,5 +1,5 @@
-// RTMDet-Ins's masks: the small network that a cell predicted, run over the picture's mask features
-// and scaled to the picture.
+// RTMDet-Ins's masks: the small network that a cell predicted is run over the image's mask
+// features, and the result is scaled to the image.
 //
 // Source: mmdet/models/dense_heads/rtmdet_ins_head.py (_mask_predict_by_feat_single,
 // _bbox_mask_post_process).
@@ -15,7 +15,7 @@
 
 namespace detector {
 
-// Made once a picture, used for all of its masks. Immutable, so thread-safe.
+// Made once an image and used for all of its masks. Immutable, so thread-safe.
 class InstanceMasks {
  public:
   // `features`: [cells of `grid`, kMaskFeatures] in row-major order, at the finest stride; must
@@ -23,9 +23,9 @@ class InstanceMasks {
   InstanceMasks(const float* features, vision::Size grid, const Placement& placement,
                 double threshold);
 
-  // What the cell (x, y) of `level` paints with its `kernel`: kMaskKernelSize floats, the weights
-  // of all three convolutions (rows are outputs), then their biases.
-  vision::Mask Paint(const float* kernel, int level, int x, int y) const;
+  // The mask that the cell (x, y) of `level` draws with its `kernel`: kMaskKernelSize floats, the
+  // weights of all three convolutions (rows are outputs), then their biases.
+  vision::Mask Draw(const float* kernel, int level, int x, int y) const;
 
  private:
   std::vector<float> Logits(const float* kernel, int level, int x, int y) const;

@@ -4,9 +4,7 @@
 
 #include <absl/status/status.h>
 
-#include <memory>
-
-#include "detector_service/inference/postprocess.h"
+#include "detector_service/inference/raw_output.h"
 #include "vision/geometry.h"
 
 namespace detector {
@@ -16,7 +14,8 @@ class Network {
  public:
   virtual ~Network() = default;
 
-  // `input`: [3, H, W] floats of `size`. `output` points into the network until the next Run.
+  // `input`: [3, H, W] floats of `size`. `output` points into memory of the network, which is valid
+  // until the next Run.
   virtual absl::Status Run(const float* input, vision::Size size, RawOutput* output) = 0;
 };
 

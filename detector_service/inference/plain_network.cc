@@ -4,6 +4,7 @@
 #include <c10/core/Device.h>
 
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "nn/torch_status.h"
@@ -11,55 +12,60 @@
 namespace detector {
 namespace {
 
+std::vector<at::Tensor> Forward(Rtmdet& module, const at::Tensor& image) {
+  return ListOutputs(module(image));
+}
+
+std::vector<at::Tensor> Forward(BlueprintModule& module, const at::Tensor& image) {
+  return module->forward(image);
+}
+
+HeadLayout HeadOf(const Rtmdet& module) { return LayoutOf(module->config); }
+
+HeadLayout HeadOf(const BlueprintModule& module) { return module->blueprint.head; }
+
+at::Tensor ImageTensor(const float* input, vision::Size size, c10::Device device) {
+  return torch::from_blob(const_cast<float*>(input), {1, 3, size.height, size.width}, at::kFloat)
+      .to(device);
+}
+
+// [1, C, H, W] on any device → [1, H, W, C] floats on the CPU.
+at::Tensor ChannelsLast(const at::Tensor& map) {
+  return map.permute({0, 2, 3, 1}).to(at::kCPU, at::kFloat).contiguous();
+}
+
+template <typename Module>
 class PlainNetwork final : public Network {
  public:
-  PlainNetwork(Rtmdet model, c10::Device device) : model_(std::move(model)), device_(device) {}
+  PlainNetwork(Module module, c10::Device device)
+      : module_(std::move(module)), head_(HeadOf(module_)), device_(device) {}
 
   absl::Status Run(const float* input, vision::Size size, RawOutput* output) override {
     return nn::CatchTorch("run the detector", [&] {
-      c10::InferenceMode no_autograd;
-      const HeadOutput raw = model_(PictureTensor(input, size, device_));
-      *output = {.num_classes = model_->config.num_classes};
-      maps_.clear();
-      for (int i = 0; i < kLevels; ++i) {
-        const at::Tensor& logits = raw.cls_logits[i];
-        output->levels[i] = {
-            .grid = {static_cast<int>(logits.size(3)), static_cast<int>(logits.size(2))},
-            .logits = Keep(logits),
-            .boxes = Keep(raw.distances[i]),
-            .angles = Keep(raw.angles[i]),
-            .kernels = Keep(raw.kernels[i])};
+      const c10::InferenceMode no_autograd;
+      outputs_ = Forward(module_, ImageTensor(input, size, device_));
+      std::vector<OutputMap> maps;
+      for (at::Tensor& map : outputs_) {
+        map = ChannelsLast(map);
+        const auto side = [&](int dim) { return static_cast<int>(map.size(dim)); };
+        maps.push_back({map.data_ptr<float>(), side(3), side(1), side(2)});
       }
-      output->mask_features = Keep(raw.mask_features);
+      *output = Interpret(head_, maps);
     });
   }
 
  private:
-  // Nothing for what the head doesn't predict.
-  RawRows Keep(const at::Tensor& map) {
-    if (!map.defined()) return {};
-    maps_.push_back(ChannelsLast(map));
-    return {maps_.back().data_ptr<float>(), static_cast<std::size_t>(maps_.back().size(3))};
-  }
-
-  Rtmdet model_;
+  Module module_;
+  const HeadLayout head_;
   const c10::Device device_;
-  std::vector<at::Tensor> maps_;  // what the last output points into
+  std::vector<at::Tensor> outputs_;  // what the last output points into
 };
 
-}  // namespace
-
-absl::StatusOr<std::unique_ptr<Network>> MakePlainNetwork(Rtmdet model, const std::string& device) {
-  const absl::StatusOr<c10::Device> target = MoveTo(device, *model);
-  if (!target.ok()) return target.status();
-  return std::make_unique<PlainNetwork>(std::move(model), *target);
-}
-
-absl::StatusOr<c10::Device> MoveTo(const std::string& device, torch::nn::Module& modules) {
+absl::StatusOr<c10::Device> MoveTo(const std::string& device, torch::nn::Module& module) {
   try {
     const c10::Device target(device);
-    modules.to(target);
-    modules.eval();
+    module.to(target);
+    module.eval();
     return target;
   } catch (...) {
     return absl::FailedPreconditionError(absl::StrCat(
@@ -68,13 +74,17 @@ absl::StatusOr<c10::Device> MoveTo(const std::string& device, torch::nn::Module&
   }
 }
 
-at::Tensor PictureTensor(const float* input, vision::Size size, c10::Device device) {
-  return torch::from_blob(const_cast<float*>(input), {1, 3, size.height, size.width}, at::kFloat)
-      .to(device);
-}
+}  // namespace
 
-at::Tensor ChannelsLast(const at::Tensor& map) {
-  return map.permute({0, 2, 3, 1}).to(at::kCPU, at::kFloat).contiguous();
+absl::StatusOr<std::unique_ptr<Network>> MakePlainNetwork(const DetectorModules& modules,
+                                                          const std::string& device) {
+  return std::visit(
+      [&]<typename Module>(Module module) -> absl::StatusOr<std::unique_ptr<Network>> {
+        const absl::StatusOr<c10::Device> target = MoveTo(device, *module);
+        if (!target.ok()) return target.status();
+        return std::make_unique<PlainNetwork<Module>>(std::move(module), *target);
+      },
+      modules);
 }
 
 }  // namespace detector

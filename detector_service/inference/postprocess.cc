@@ -7,6 +7,8 @@
 #include <numbers>
 
 #include "detector_service/inference/instance_mask.h"
+#include "vision/box.h"
+#include "vision/nms.h"
 
 namespace detector {
 namespace {
@@ -16,7 +18,7 @@ struct Candidate {
   int class_id;
   int level;
   int row;
-  vision::Box box;  // in the picture
+  vision::Box box;  // in the image
   vision::RotatedBox rotated;
 };
 
@@ -24,8 +26,8 @@ bool BestFirst(const Candidate& a, const Candidate& b) { return a.score > b.scor
 
 float Sigmoid(float x) { return 1.0F / (1.0F + std::exp(-x)); }
 
-// A logit at or below it cannot have a sigmoid above `threshold`; a little low, since the sigmoid
-// itself decides.
+// No logit at or below this has a sigmoid above `threshold`. It is a little lower than needed: the
+// sigmoid decides on the rest.
 float LogitBelow(double threshold) {
   if (threshold <= 0) return -std::numeric_limits<float>::infinity();
   if (threshold >= 1) return std::numeric_limits<float>::infinity();
@@ -78,11 +80,11 @@ vision::Box Clamp(const vision::Box& box, vision::Size size) {
           clamp(box.y_max, size.height)};
 }
 
-// From the input's pixels to the picture's.
-vision::Box InPicture(vision::Box box, const Placement& placement, vision::Size input_size,
-                      PostprocessRule rule) {
+// From the input's pixels to the image's.
+vision::Box InImage(vision::Box box, const Placement& placement, vision::Size input_size,
+                    PostprocessRule rule) {
   if (rule == PostprocessRule::kMmdet) {
-    // To the padded input, not to the picture in it: mmdet's Pad overwrites the shape that its
+    // To the padded input, not to the image in it: mmdet's Pad overwrites the shape that its
     // clamp takes. The reciprocal in double, rounded, then multiplied in float32.
     box = Clamp(box, input_size);
     const auto x = static_cast<float>(1 / placement.scale_x);
@@ -112,7 +114,7 @@ vision::RotatedBox Turn(const vision::Box& box, vision::Point pivot, float angle
 
 // Where the two scales differ the sides would not stay at right angles; as upstream, each is scaled
 // along its own direction and the first gives the angle.
-vision::RotatedBox InPicture(const vision::RotatedBox& box, const Placement& placement) {
+vision::RotatedBox InImage(const vision::RotatedBox& box, const Placement& placement) {
   const float cos = std::cos(box.angle), sin = std::sin(box.angle);
   const auto x = static_cast<float>(1 / placement.scale_x);
   const auto y = static_cast<float>(1 / placement.scale_y);
@@ -125,13 +127,6 @@ vision::RotatedBox InPicture(const vision::RotatedBox& box, const Placement& pla
 
 bool IsNumeric(const vision::Box& box) {
   return !std::isnan(box.width()) && !std::isnan(box.height());
-}
-
-bool Overlap(const vision::Box& a, const vision::Box& b, float threshold) {
-  const float width = std::max(0.0F, std::min(a.x_max, b.x_max) - std::max(a.x_min, b.x_min));
-  const float height = std::max(0.0F, std::min(a.y_max, b.y_max) - std::max(a.y_min, b.y_min));
-  const float both = width * height;
-  return both / (a.width() * a.height() + b.width() * b.height() - both) > threshold;
 }
 
 // mmcv compares only within classes from so many boxes on.
@@ -157,20 +152,15 @@ template <typename Shape, typename Suppresses>
 std::vector<Candidate> Nms(const std::vector<Candidate>& candidates, Shape Candidate::*shape,
                            float spread, bool within_classes, std::size_t most,
                            const Suppresses& suppresses) {
-  int classes = 1;
-  for (const Candidate& c : candidates) classes = std::max(classes, c.class_id + 1);
-  std::vector<std::vector<Shape>> kept_of_class(within_classes ? classes : 1);
-  std::vector<Candidate> kept;
+  std::vector<Shape> shapes;
+  std::vector<int> classes;
   for (const Candidate& c : candidates) {
-    if (kept.size() == most) break;
-    const Shape shifted = Shifted(c.*shape, static_cast<float>(c.class_id) * spread);
-    std::vector<Shape>& rivals = kept_of_class[within_classes ? c.class_id : 0];
-    const bool suppressed = std::any_of(rivals.begin(), rivals.end(), [&](const Shape& better) {
-      return suppresses(better, shifted);
-    });
-    if (suppressed) continue;
-    rivals.push_back(shifted);
-    kept.push_back(c);
+    shapes.push_back(Shifted(c.*shape, static_cast<float>(c.class_id) * spread));
+    if (within_classes) classes.push_back(c.class_id);
+  }
+  std::vector<Candidate> kept;
+  for (const std::size_t index : vision::SuppressSorted(shapes, classes, most, suppresses)) {
+    kept.push_back(candidates[index]);
   }
   return kept;
 }
@@ -187,7 +177,7 @@ std::vector<Candidate> BatchedNms(const std::vector<Candidate>& candidates, doub
   return Nms(candidates, &Candidate::box, largest + 1,
              smallest >= 0 || candidates.size() >= kSplitNmsFrom, most,
              [&](const vision::Box& better, const vision::Box& box) {
-               return Overlap(better, box, threshold);
+               return vision::BoxIou(better, box) > threshold;
              });
 }
 
@@ -208,15 +198,15 @@ std::vector<Candidate> BatchedRotatedNms(const std::vector<Candidate>& candidate
 }
 
 // Sets the masks of detections[i], which came from kept[i].
-void PaintMasks(const RawOutput& output, const Placement& placement, double threshold,
-                const std::vector<Candidate>& kept, std::vector<Detection>* detections) {
+void DrawMasks(const RawOutput& output, const Placement& placement, double threshold,
+               const std::vector<Candidate>& kept, std::vector<Detection>* detections) {
   const InstanceMasks masks(output.mask_features.data, output.levels[0].grid, placement, threshold);
 #pragma omp parallel for schedule(dynamic)
   for (std::size_t i = 0; i < kept.size(); ++i) {
     const Candidate& c = kept[i];
     const RawLevel& level = output.levels[c.level];
-    (*detections)[i].mask = masks.Paint(level.kernels[c.row], c.level, c.row % level.grid.width,
-                                        c.row / level.grid.width);
+    (*detections)[i].mask = masks.Draw(level.kernels[c.row], c.level, c.row % level.grid.width,
+                                       c.row / level.grid.width);
   }
 }
 
@@ -245,10 +235,10 @@ std::vector<Detection> Postprocess(const RawOutput& output, const Placement& pla
       const auto stride = static_cast<float>(kStrides[c.level]);
       const vision::Point point = {(static_cast<float>(x) + output.coding.point) * stride,
                                    (static_cast<float>(y) + output.coding.point) * stride};
-      c.rotated = InPicture(Turn(box, point, *raw.angles[c.row]), placement);
+      c.rotated = InImage(Turn(box, point, *raw.angles[c.row]), placement);
       upright = {0, 0, c.rotated.width, c.rotated.height};
     } else {
-      c.box = InPicture(box, placement, input_size, options.rule);
+      c.box = InImage(box, placement, input_size, options.rule);
       upright = c.box;
     }
     const bool large = options.min_bbox_size < 0 || (upright.width() > options.min_bbox_size &&
@@ -274,8 +264,8 @@ std::vector<Detection> Postprocess(const RawOutput& output, const Placement& pla
     result.push_back({.box = c.box, .score = c.score, .class_id = c.class_id});
     if (rotated) result.back().rotated_box = c.rotated;
   }
-  if (options.paint_masks && output.mask_features.data != nullptr) {
-    PaintMasks(output, placement, options.mask_threshold, kept, &result);
+  if (options.draw_masks && output.mask_features.data != nullptr) {
+    DrawMasks(output, placement, options.mask_threshold, kept, &result);
   }
   return result;
 }

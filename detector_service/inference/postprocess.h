@@ -1,12 +1,12 @@
 // From the network's raw output to detections: every (box, class) pair above the threshold is a
-// candidate; overlapping ones of a class lose to the best. Masks are painted for what is left. In
-// the details the two projects differ:
+// candidate; of those of a class that overlap, the best is kept. Masks are drawn for what is left.
+// The two projects differ in details:
 //
 //                      mmdet                                mmyolo
 //   nms_pre counts     the candidates of each level         those of all levels together
-//   boxes are clamped  before NMS, to the padded input      after NMS, to the picture
+//   boxes are clamped  before NMS, to the padded input      after NMS, to the image
 //                      (rotated boxes: never, in both)
-//   to the picture     times the scale's reciprocal         minus the padding, over the scale
+//   to the image       times the scale's reciprocal         minus the padding, over the scale
 //
 // Sources: mmdet/models/dense_heads/{base_dense_head,rtmdet_head}.py, mmcv/ops/nms.py,
 // mmrotate/models/dense_heads/rotated_rtmdet_head.py,
@@ -14,47 +14,18 @@
 #ifndef DUET_DETECTOR_SERVICE_INFERENCE_POSTPROCESS_H_
 #define DUET_DETECTOR_SERVICE_INFERENCE_POSTPROCESS_H_
 
-#include <array>
-#include <cstddef>
 #include <optional>
 #include <vector>
 
 #include "detector_service/inference/preprocess.h"
-#include "detector_service/model/box_coding.h"
+#include "detector_service/inference/raw_output.h"
 #include "vision/geometry.h"
 #include "vision/mask.h"
 #include "vision/rotated_box.h"
 
 namespace detector {
 
-// Rows of floats in memory that the network owns, `step` floats from one to the next.
-struct RawRows {
-  const float* data = nullptr;
-  std::size_t step = 0;
-
-  const float* operator[](std::size_t row) const { return data + row * step; }
-};
-
-// One level's output: cells in row-major order, each with coding.per_cell() rows.
-struct RawLevel {
-  vision::Size grid;
-  RawRows logits;      // num_classes each
-  RawRows boxes;       // coding.numbers() each
-  RawRows objectness;  // one each, a logit; no data: the head has none
-  // One each, radians, clockwise on screen: how far the box is turned about its cell's point. No
-  // data: boxes are upright.
-  RawRows angles;
-  RawRows kernels;  // kMaskKernelSize each; no data: no masks
-};
-// At kStrides.
-struct RawOutput {
-  int num_classes = 0;
-  BoxCoding coding;
-  std::array<RawLevel, kLevels> levels;
-  RawRows mask_features;  // kMaskFeatures per cell of levels[0]; no data: no masks
-};
-
-// In pixels of the picture.
+// In pixels of the image.
 struct Detection {
   vision::Box box;  // of a rotated detection: around rotated_box
   float score = 0;  // [0, 1]
@@ -69,16 +40,16 @@ struct PostprocessOptions {
   // A box is a candidate for all its classes, not only for the best.
   bool multi_label = true;
   int nms_pre = 30000;  // candidates that enter NMS, best first
-  // Width and height in the picture must be greater; negative: any, even inverted boxes.
+  // Width and height in the image must be greater; negative: any, even inverted boxes.
   double min_bbox_size = 0;
   double nms_iou_threshold = 0.65;
   int max_detections = 300;
-  // True: boxes are clipped to the picture, and those that lie outside are dropped. False: as the
+  // True: boxes are clipped to the image, and those that lie outside are dropped. False: as the
   // rule leaves them. Rotated boxes keep their shape, only the boxes around them are clipped.
   bool clip_to_image = true;
   // Classes to look for, indexed by class id; empty: all.
   std::vector<bool> wanted_classes;
-  bool paint_masks = true;      // where the output has what is needed
+  bool draw_masks = true;       // where the output has mask features
   double mask_threshold = 0.5;  // probabilities must be greater
 };
 

@@ -12,7 +12,7 @@
 namespace detector {
 namespace {
 
-// The sides that the picture is scaled to, and how.
+// The sides that the image is scaled to, and how.
 struct Scaling {
   vision::Size size;
   cv::InterpolationFlags interpolation;
@@ -39,28 +39,28 @@ Scaling ChooseScaling(double width, double height, const DetectorSettings& setti
 
 }  // namespace
 
-absl::StatusOr<cv::Mat> FitPicture(const cv::Mat& picture, const DetectorSettings& settings,
-                                   Placement* placement) {
+absl::StatusOr<cv::Mat> FitImage(const cv::Mat& image, const DetectorSettings& settings,
+                                 Placement* placement) {
   const vision::Size target = settings.input_size;
-  const auto [size, interpolation] = ChooseScaling(picture.cols, picture.rows, settings);
+  const auto [size, interpolation] = ChooseScaling(image.cols, image.rows, settings);
   if (size.width < 1 || size.height < 1) {
     return absl::InvalidArgumentError(absl::StrFormat(
-        "the picture is too narrow: %d x %d pixels scaled to fit %d x %d leave no pixel",
-        picture.cols, picture.rows, target.width, target.height));
+        "the image is too narrow: %d x %d pixels scaled to fit %d x %d leave no pixel", image.cols,
+        image.rows, target.width, target.height));
   }
   const bool centred = settings.resize == Resize::kLetterbox;
-  *placement = {.image = {picture.cols, picture.rows},
-                .scale_x = size.width / static_cast<double>(picture.cols),
-                .scale_y = size.height / static_cast<double>(picture.rows),
+  *placement = {.image = {image.cols, image.rows},
+                .scale_x = size.width / static_cast<double>(image.cols),
+                .scale_y = size.height / static_cast<double>(image.rows),
                 .left = centred ? (target.width - size.width) / 2 : 0,
                 .top = centred ? (target.height - size.height) / 2 : 0};
   try {
     cv::Mat fitted(target.height, target.width, CV_8UC3, cv::Scalar::all(settings.pad_value));
     cv::Mat window = fitted(cv::Rect(placement->left, placement->top, size.width, size.height));
-    cv::resize(picture, window, window.size(), 0, 0, interpolation);
+    cv::resize(image, window, window.size(), 0, 0, interpolation);
     return fitted;
   } catch (const cv::Exception& e) {
-    return absl::InternalError(absl::StrCat("resize the picture: ", e.what()));
+    return absl::InternalError(absl::StrCat("resize the image: ", e.what()));
   }
 }
 

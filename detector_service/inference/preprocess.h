@@ -1,5 +1,5 @@
-// From a picture to the network's input: scaled and padded by the model's rule (Resize),
-// normalised.
+// From an image to the network's input: scaled and padded by the model's rule (Resize), then
+// normalized.
 //
 // Equal to the reference to the bit (mmdet's and mmyolo's transforms and data preprocessors): cv2's
 // 8-bit resizes, sides computed in double as Python does, (x - mean) / std in float32 with a true
@@ -16,21 +16,21 @@
 
 namespace detector {
 
-// How the picture lies in the input: input pixel = picture pixel * scale + padding, per axis (the
+// How the image lies in the input: input pixel = image pixel * scale + padding, per axis (the
 // two scales differ by rounding).
 struct Placement {
-  vision::Size image;  // the picture's size
+  vision::Size image;  // the image's size
   double scale_x = 1;
   double scale_y = 1;
-  int left = 0;  // padding before the picture, input pixels
+  int left = 0;  // padding before the image, input pixels
   int top = 0;
 };
 
-// The picture (CV_8UC3, BGR, not empty) scaled and padded: CV_8UC3 of settings.input_size.
-absl::StatusOr<cv::Mat> FitPicture(const cv::Mat& picture, const DetectorSettings& settings,
-                                   Placement* placement);
+// The image (CV_8UC3, BGR, not empty) scaled and padded: CV_8UC3 of settings.input_size.
+absl::StatusOr<cv::Mat> FitImage(const cv::Mat& image, const DetectorSettings& settings,
+                                 Placement* placement);
 
-// Normalises `fitted` into `input`: [3, H, W] floats, the network's channel order.
+// Normalizes `fitted` into `input`: [3, H, W] floats, the network's channel order.
 void Normalize(const cv::Mat& fitted, const DetectorSettings& settings, float* input);
 
 }  // namespace detector

@@ -12,9 +12,9 @@ namespace {
 using nn::onednn::Graph;
 using nn::onednn::Value;
 
-// A convolution over SpaceToDepth's four pictures as one of twice the kernel and stride over the
-// picture itself: [out, 4 · in, k, k] → [out, in, 2k, 2k].
-at::Tensor OverThePicture(const at::Tensor& weight) {
+// A convolution over SpaceToDepth's four images as one of twice the kernel and stride over the
+// image itself: [out, 4 · in, k, k] → [out, in, 2k, 2k].
+at::Tensor OverTheImage(const at::Tensor& weight) {
   const std::int64_t in = weight.size(1) / 4;
   const std::int64_t kernel = weight.size(2);
   at::Tensor whole = at::zeros({weight.size(0), in, 2 * kernel, 2 * kernel});
@@ -26,16 +26,16 @@ at::Tensor OverThePicture(const at::Tensor& weight) {
   return whole;
 }
 
-class Builder {
+class GraphBuilder {
  public:
-  Builder(const BlueprintModuleImpl& module, Graph& graph)
+  GraphBuilder(const BlueprintModuleImpl& module, Graph& graph)
       : module_(module),
         layers_(module.blueprint.layers),
         graph_(graph),
         values_(layers_.size()),
         only_sliced_(layers_.size(), true) {
     for (const Layer& layer : layers_) {
-      if (layer.kind == Layer::Kind::kSlice) continue;
+      if (layer.type == Layer::Type::kSlice) continue;
       for (const int input : layer.inputs) only_sliced_[input] = false;
     }
     for (const int output : module.blueprint.outputs) only_sliced_[output] = false;
@@ -52,31 +52,31 @@ class Builder {
   Value Lower(int index, vision::Size input_size) {
     const Layer& layer = layers_[index];
     const auto input = [&](int i) { return values_[layer.inputs[i]]; };
-    switch (layer.kind) {
-      case Layer::Kind::kInput:
+    switch (layer.type) {
+      case Layer::Type::kInput:
         return graph_.Input(layer.channels, input_size.height, input_size.width);
-      case Layer::Kind::kConv:
+      case Layer::Type::kConv:
         // Each slice makes its own part.
         return only_sliced_[index] ? Value{} : Convolve(index, 0, layer.channels);
-      case Layer::Kind::kSlice:
+      case Layer::Type::kSlice:
         return Convolve(layer.inputs[0], layer.begin, layer.channels);
-      case Layer::Kind::kUpConv: {
-        const FoldedConv conv = module_.Fold(index);
+      case Layer::Type::kUpConv: {
+        const nn::FoldedConv conv = module_.Fold(index);
         return graph_.UpConv(input(0), conv.weight, conv.bias);
       }
-      case Layer::Kind::kConcat: {
+      case Layer::Type::kConcat: {
         std::vector<Value> parts;
         for (const int part : layer.inputs) parts.push_back(values_[part]);
         return graph_.Concat(parts);
       }
-      case Layer::Kind::kMaxPool:
+      case Layer::Type::kMaxPool:
         return graph_.MaxPool(input(0), layer.kernel, layer.stride);
-      case Layer::Kind::kUpsample:
+      case Layer::Type::kUpsample:
         return graph_.Upsample2x(input(0));
-      case Layer::Kind::kSpaceToDepth:
-        return input(0);  // its convolution reads the picture
-      case Layer::Kind::kChannelGate: {
-        const FoldedConv conv = module_.Fold(index);
+      case Layer::Type::kSpaceToDepth:
+        return input(0);  // its convolution reads the image
+      case Layer::Type::kChannelGate: {
+        const nn::FoldedConv conv = module_.Fold(index);
         return graph_.ChannelGate(input(0), conv.weight, conv.bias, layer.activation);
       }
     }
@@ -86,10 +86,10 @@ class Builder {
   // Output channels [begin, begin + count) of a kConv.
   Value Convolve(int index, int begin, int count) {
     const Layer& layer = layers_[index];
-    FoldedConv conv = module_.Fold(index);
+    nn::FoldedConv conv = module_.Fold(index);
     int stride = layer.stride;
-    if (layers_[layer.inputs[0]].kind == Layer::Kind::kSpaceToDepth) {
-      conv.weight = OverThePicture(conv.weight);
+    if (layers_[layer.inputs[0]].type == Layer::Type::kSpaceToDepth) {
+      conv.weight = OverTheImage(conv.weight);
       stride *= 2;
     }
     const bool depthwise = conv.weight.size(1) == 1 && layer.channels > 1 &&
@@ -115,7 +115,7 @@ class Builder {
 
 void BuildGraph(const BlueprintModuleImpl& module, vision::Size input_size, Graph& graph) {
   const at::NoGradGuard no_grad;
-  Builder(module, graph).Build(input_size);
+  GraphBuilder(module, graph).Build(input_size);
 }
 
 }  // namespace detector

@@ -4,7 +4,7 @@
 #ifndef DUET_DETECTOR_SERVICE_PACKED_BLUEPRINT_GRAPH_H_
 #define DUET_DETECTOR_SERVICE_PACKED_BLUEPRINT_GRAPH_H_
 
-#include "detector_service/model/blueprint_module.h"
+#include "detector_service/blueprint/blueprint_module.h"
 #include "nn/onednn/graph.h"
 #include "vision/geometry.h"
 

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "detector_service/model/csp_layer.h"
+#include "detector_service/rtmdet/csp_layer.h"
 #include "nn/batch_norm_fold.h"
 
 namespace detector {
@@ -150,6 +150,14 @@ void BuildGraph(const RtmdetImpl& model, vision::Size input_size, Graph& graph) 
     features[level] = x;
   }
   Head(graph, *model.bbox_head, Neck(graph, *model.neck, features));
+}
+
+HeadLayout GraphLayoutOf(const RtmdetConfig& config) {
+  HeadLayout layout = LayoutOf(config);
+  layout.coding.code = config.exp_on_reg                     ? BoxCode::kLogStrideDistances
+                       : config.head == HeadKind::kInstances ? BoxCode::kPositiveStrideDistances
+                                                             : BoxCode::kStrideDistances;
+  return layout;
 }
 
 }  // namespace detector

@@ -1,4 +1,4 @@
-// Milliseconds of RTMDet's network alone, random weights, one picture: plain modules against the
+// Milliseconds of RTMDet's network alone, random weights, one image: plain modules against the
 // packed form.
 //   bench_detector_network [tiny|s|m|l|x]... [--threads=2] [--runs=20] [--size=640] [--cpu_time]
 #include <ATen/Functions.h>

@@ -41,15 +41,15 @@ absl::StatusOr<std::unique_ptr<detector::Network>> LoadNetwork(const std::string
                                                                vision::Size size) {
   const auto file = checkpoint::ReadCheckpoint(checkpoint);
   if (!file.ok()) return file.status();
-  auto model = detector::LoadRtmdet(file->state_dict, {});
+  auto model = detector::LoadDetector(file->state_dict, {});
   if (!model.ok()) return model.status();
-  if (form == "plain") return detector::MakePlainNetwork(*model, "cpu");
+  if (form == "plain") return detector::MakePlainNetwork(model->modules, "cpu");
   nn::onednn::CompileOptions options;
   if (form == "bf16") {
     if (!nn::onednn::CpuHasBFloat16()) return absl::UnimplementedError("no bf16 on this CPU");
     options.precision = nn::onednn::FasterPrecision(/*bf16_allowed=*/true);
   }
-  return detector::MakePackedNetwork(**model, size, options);
+  return detector::MakePackedNetwork(model->modules, size, options);
 }
 
 // Runs the network alone, again and again on the same input.

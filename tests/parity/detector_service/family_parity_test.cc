@@ -7,6 +7,7 @@
 #include <cmath>
 #include <map>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
@@ -20,6 +21,10 @@
 
 namespace detector {
 namespace {
+
+BlueprintModule ModuleOf(const LoadedDetector& detector) {
+  return std::get<BlueprintModule>(detector.modules);
+}
 
 class FamilyParityTest : public testing::TestWithParam<std::string> {
  protected:
@@ -38,7 +43,7 @@ class FamilyParityTest : public testing::TestWithParam<std::string> {
     const DetectOptions as_the_reference{.score_threshold = model->evaluation_score_threshold(),
                                          .clip_to_image = false};
     for (const GoldenImage& image : golden_.images) {
-      const auto found = model->Detect(ReadPicture(image), as_the_reference);
+      const auto found = model->Detect(ReadImage(image), as_the_reference);
       ASSERT_TRUE(found.ok()) << found.status();
       // One in a hundred may be another where float32 and float64 already disagree.
       EXPECT_NEAR(found->size(), image.detections.size(), 0.01 * image.detections.size())
@@ -56,7 +61,7 @@ TEST_P(FamilyParityTest, InputEqualsTheReferenceToTheBit) {
   ASSERT_NE(model, nullptr);
   for (const GoldenImage& image : golden_.images) {
     Placement placement;
-    const auto fitted = FitPicture(ReadPicture(image), model->settings(), &placement);
+    const auto fitted = FitImage(ReadImage(image), model->settings(), &placement);
     ASSERT_TRUE(fitted.ok()) << fitted.status();
     std::vector<float> input(fitted->total() * 3);
     Normalize(*fitted, model->settings(), input.data());
@@ -71,7 +76,7 @@ TEST_P(FamilyParityTest, InputEqualsTheReferenceToTheBit) {
 // The module whose result a layer's is, in the reference: with its residual a convolution is the
 // block around it, and YOLOv7's predictions end in an ImplicitM.
 std::string NameInTheReference(const Layer& layer) {
-  if (layer.kind != Layer::Kind::kConv) return layer.name;
+  if (layer.type != Layer::Type::kConv) return layer.name;
   if (layer.inputs.size() > 1) return layer.name.substr(0, layer.name.rfind('.'));
   return layer.branches[0].scale.path.find("implicit") != std::string::npos ? layer.name + ".2"
                                                                             : layer.name;
@@ -81,19 +86,19 @@ TEST_P(FamilyParityTest, EveryBlockGivesWhatTheReferencesGives) {
   const c10::InferenceMode no_autograd;
   const auto file = checkpoint::ReadCheckpoint(golden_.checkpoint);
   ASSERT_TRUE(file.ok()) << file.status();
-  auto model = LoadFamily(file->state_dict, ParsePythonConfig(file->meta.config_text));
+  auto model = LoadDetector(file->state_dict, ParsePythonConfig(file->meta.config_text));
   ASSERT_TRUE(model.ok()) << model.status();
   const auto settings = ReadSettings(ParsePythonConfig(file->meta.config_text), model->defaults);
   ASSERT_TRUE(settings.ok()) << settings.status();
   Placement placement;
-  const auto fitted = FitPicture(ReadPicture(golden_.images[0]), *settings, &placement);
+  const auto fitted = FitImage(ReadImage(golden_.images[0]), *settings, &placement);
   ASSERT_TRUE(fitted.ok()) << fitted.status();
   at::Tensor input = at::empty({1, 3, fitted->rows, fitted->cols});
   Normalize(*fitted, *settings, input.data_ptr<float>());
   const std::map<std::string, GoldenLayer> reference = ReadGoldenLayers(GetParam());
 
   int compared = 0;
-  model->module->forward(input, [&](const Layer& layer, const at::Tensor& value) {
+  ModuleOf(*model)->forward(input, [&](const Layer& layer, const at::Tensor& value) {
     const auto golden = reference.find(NameInTheReference(layer));
     // PPYOLOE's head adds a residual outside of the module that it is of.
     const bool beside = layer.name.find("_stems.") != std::string::npos && layer.inputs.size() > 1;
@@ -115,7 +120,7 @@ TEST_P(FamilyParityTest, EveryBlockGivesWhatTheReferencesGives) {
 TEST_P(FamilyParityTest, StateIsSavedInTheReferencesOrder) {
   const auto file = checkpoint::ReadCheckpoint(golden_.checkpoint);
   ASSERT_TRUE(file.ok()) << file.status();
-  const auto model = LoadFamily(file->state_dict, ParsePythonConfig(file->meta.config_text));
+  const auto model = LoadDetector(file->state_dict, ParsePythonConfig(file->meta.config_text));
   ASSERT_TRUE(model.ok()) << model.status();
   const auto names = [](const checkpoint::StateDict& state) {
     std::vector<std::string> names;
@@ -123,7 +128,7 @@ TEST_P(FamilyParityTest, StateIsSavedInTheReferencesOrder) {
     return names;
   };
 
-  EXPECT_EQ(names(nn::ToStateDict(*model->module)), names(file->state_dict));
+  EXPECT_EQ(names(nn::ToStateDict(*ModuleOf(*model))), names(file->state_dict));
 }
 
 TEST_P(FamilyParityTest, DetectionsOfThePlainModulesAreTheReferences) {
@@ -151,27 +156,27 @@ TEST_P(FamilyParityTest, BFloat16RoundsNoMoreThanItMust) {
   const auto file = checkpoint::ReadCheckpoint(golden_.checkpoint);
   ASSERT_TRUE(file.ok()) << file.status();
   const PythonConfig config = ParsePythonConfig(file->meta.config_text);
-  auto model = LoadFamily(file->state_dict, config);
+  auto model = LoadDetector(file->state_dict, config);
   ASSERT_TRUE(model.ok()) << model.status();
   const auto settings = ReadSettings(config, model->defaults);
   ASSERT_TRUE(settings.ok()) << settings.status();
   Placement placement;
-  const auto fitted = FitPicture(ReadPicture(golden_.images[0]), *settings, &placement);
+  const auto fitted = FitImage(ReadImage(golden_.images[0]), *settings, &placement);
   ASSERT_TRUE(fitted.ok()) << fitted.status();
   at::Tensor input = at::empty({1, 3, fitted->rows, fitted->cols});
   Normalize(*fitted, *settings, input.data_ptr<float>());
   nn::onednn::Graph graph;
-  BuildGraph(*model->module, settings->input_size, graph);
+  BuildGraph(*ModuleOf(*model), settings->input_size, graph);
   const auto program = graph.Compile({.precision = nn::onednn::Precision::kBFloat16});
   ASSERT_TRUE(program.ok()) << program.status();
 
   (*program)->Run(input.data_ptr<float>());
 
-  const auto want = model->module->forward(input);
-  for (at::Tensor& parameter : model->module->parameters()) {
+  const auto want = ModuleOf(*model)->forward(input);
+  for (at::Tensor& parameter : ModuleOf(*model)->parameters()) {
     if (parameter.dim() == 4) RoundToBFloat16(parameter);
   }
-  const auto rounded = model->module->forward(
+  const auto rounded = ModuleOf(*model)->forward(
       input, [](const Layer& /*layer*/, const at::Tensor& value) { RoundToBFloat16(value); });
   ASSERT_EQ((*program)->output_count(), want.size());
   for (std::size_t i = 0; i < want.size(); ++i) {

@@ -93,10 +93,10 @@ Golden ReadGoldenIn(const std::string& folder, const std::string& model) {
         detection.box = {at(0), at(1), at(2), at(3)};
       }
       if (masks != nullptr && !masks->at(i).is_null()) {
-        const cv::Mat picture = ReadPicture(image);
-        detection.mask = vision::DecodeCocoRle({picture.cols, picture.rows},
-                                               std::string(masks->at(i).as_string()))
-                             .value();
+        const cv::Mat pixels = ReadImage(image);
+        detection.mask =
+            vision::DecodeCocoRle({pixels.cols, pixels.rows}, std::string(masks->at(i).as_string()))
+                .value();
       }
       image.detections.push_back(std::move(detection));
     }
@@ -121,7 +121,7 @@ std::map<std::string, GoldenLayer> ReadGoldenLayers(const std::string& model) {
   return layers;
 }
 
-cv::Mat ReadPicture(const GoldenImage& image) { return cv::imread(image.path, cv::IMREAD_COLOR); }
+cv::Mat ReadImage(const GoldenImage& image) { return cv::imread(image.path, cv::IMREAD_COLOR); }
 
 std::string Sha256Hex(const void* data, std::size_t bytes) {
   return hash::Sha256Hex({static_cast<const char*>(data), bytes});

@@ -19,23 +19,23 @@ struct GoldenImage {
   double scale_x = 0;
   double scale_y = 0;
   std::string input_sha256;  // of [3, H, W] float32
-  // Rotated ones have no `box`. Not all masks of large pictures are kept.
+  // Rotated ones have no `box`. Not all masks of large images are kept.
   std::vector<Detection> detections;
 };
 
 struct Golden {
   std::string checkpoint;  // path
-  std::string maps;        // path of the first picture's maps, safetensors
+  std::string maps;        // path of the first image's maps, safetensors
   std::vector<std::string> classes;
   std::vector<GoldenImage> images;
 };
 
 // A model by the name of its files. Ends the process if the files are not there.
 Golden ReadGolden(const std::string& model);
-// The same from another folder than tests/data/detector; pictures are still there.
+// The same from another folder than tests/data/detector; images are still there.
 Golden ReadGoldenIn(const std::string& folder, const std::string& model);
 
-// What a block of the network gave for the first picture.
+// What a block of the network gave for the first image.
 struct GoldenLayer {
   double abs_sum = 0;
   std::vector<std::pair<std::int64_t, float>> sample;  // index in [1, C, H, W], value
@@ -43,7 +43,7 @@ struct GoldenLayer {
 // By the block's name in the state. Empty for models whose maps are kept instead.
 std::map<std::string, GoldenLayer> ReadGoldenLayers(const std::string& model);
 
-cv::Mat ReadPicture(const GoldenImage& image);
+cv::Mat ReadImage(const GoldenImage& image);
 
 std::string Sha256Hex(const void* data, std::size_t bytes);
 

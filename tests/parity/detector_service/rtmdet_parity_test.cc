@@ -14,7 +14,7 @@
 #include "checkpoint/checkpoint.h"
 #include "detector_service/inference/detection_model.h"
 #include "detector_service/inference/preprocess.h"
-#include "detector_service/model/detector.h"
+#include "detector_service/rtmdet/rtmdet.h"
 #include "nn/threads.h"
 #include "tests/parity/detector_service/golden.h"
 
@@ -40,7 +40,7 @@ class RtmdetParityTest : public testing::TestWithParam<std::string> {
 
   // [1, 3, H, W]
   at::Tensor Input(const GoldenImage& image, Placement* placement) {
-    const auto fitted = FitPicture(ReadPicture(image), settings_, placement);
+    const auto fitted = FitImage(ReadImage(image), settings_, placement);
     if (!fitted.ok()) {
       ADD_FAILURE() << fitted.status();
       return {};
@@ -118,7 +118,7 @@ void ExpectDetectionsOfTheReference(const Golden& golden, const LoadOptions& opt
   const DetectOptions as_the_reference{.score_threshold = (*model)->evaluation_score_threshold(),
                                        .clip_to_image = false};
   for (const GoldenImage& image : golden.images) {
-    const auto found = (*model)->Detect(ReadPicture(image), as_the_reference);
+    const auto found = (*model)->Detect(ReadImage(image), as_the_reference);
     ASSERT_TRUE(found.ok()) << found.status();
     // One of 300 may be another where float32 and float64 already disagree.
     EXPECT_NEAR(found->size(), image.detections.size(), 0.01 * image.detections.size())

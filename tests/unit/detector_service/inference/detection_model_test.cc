@@ -1,0 +1,54 @@
+#include "detector_service/inference/detection_model.h"
+
+#include <gmock/gmock.h>
+
+#include <functional>
+#include <new>
+#include <oneapi/dnnl/dnnl.hpp>
+#include <opencv2/core.hpp>
+#include <string>
+#include <utility>
+
+#include "tests/testing/status_matchers.h"
+
+namespace detector {
+namespace {
+
+using duet_testing::IsOk;
+using duet_testing::StatusIs;
+using testing::HasSubstr;
+
+// Computes nothing but an exception.
+class ThrowingNetwork final : public Network {
+ public:
+  explicit ThrowingNetwork(std::function<void()> raise) : raise_(std::move(raise)) {}
+  absl::Status Run(const float*, vision::Size, RawOutput*) override {
+    raise_();
+    return absl::OkStatus();
+  }
+
+ private:
+  const std::function<void()> raise_;
+};
+
+// On the computing thread, where nobody else would catch it.
+TEST(DetectionModelTest, WhatTheNetworkThrowsIsTheRequestsStatus) {
+  auto loaded =
+      DetectionModel::Load({.checkpoint = std::string(DUET_TEST_DATA) + "/detector/tiny.pth"});
+  ASSERT_THAT(loaded, IsOk());
+  DetectionModel& model = **loaded;
+  const cv::Mat image(48, 64, CV_8UC3, cv::Scalar::all(90));
+  ASSERT_THAT(model.Detect(image, {}), IsOk());
+
+  model.ReplaceNetwork(std::make_unique<ThrowingNetwork>(
+      [] { throw dnnl::error(dnnl_runtime_error, "could not execute a primitive"); }));
+  EXPECT_THAT(model.Detect(image, {}),
+              StatusIs(absl::StatusCode::kInternal, "detect: could not execute a primitive"));
+  EXPECT_THAT(model.WarmUp(), StatusIs(absl::StatusCode::kInternal, HasSubstr("primitive")));
+
+  model.ReplaceNetwork(std::make_unique<ThrowingNetwork>([] { throw std::bad_alloc(); }));
+  EXPECT_THAT(model.Detect(image, {}), StatusIs(absl::StatusCode::kResourceExhausted));
+}
+
+}  // namespace
+}  // namespace detector

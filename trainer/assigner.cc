@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <numeric>
 
-#include "trainer/evaluate/box_iou.h"
+#include "vision/box.h"
 
 namespace trainer {
 namespace {
@@ -54,7 +54,9 @@ std::vector<Assignment> AssignDynamicSoftLabels(std::span<const Prior> priors,
     for (std::size_t o = 0; o < objects.size(); ++o) {
       const vision::Box& box = objects[o].box;
       const float logit = row[objects[o].class_id];
-      iou[o][v] = BoxIou(predicted[valid[v]], box);
+      // An inverted prediction may give less than 0, or NaN: it does not overlap.
+      const float overlap = vision::BoxIou(predicted[valid[v]], box);
+      iou[o][v] = overlap > 0 ? overlap : 0;
       const float class_cost =
           all_background - QualityFocal(logit, 0) + QualityFocal(logit, iou[o][v]);
       const float iou_cost = -std::log(iou[o][v] + 1e-7f) * options.iou_weight;

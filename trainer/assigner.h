@@ -1,9 +1,9 @@
-// Which prior answers for which object: mmdet's DynamicSoftLabelAssigner, the one RTMDet trains
-// with.
+// Decides which priors are trained to predict which object: mmdet's DynamicSoftLabelAssigner, as
+// RTMDet uses it.
 //
-// A prior may answer for an object if it lies inside the object's box. Among those, each object
-// takes the k cheapest, k being the sum of its 13 best IoUs with what the network predicts now (at
-// least 1): objects that are predicted well are taught by more priors. The cost of a pair is
+// A prior is a candidate for an object if it lies inside the object's box. Of its candidates, each
+// object takes the k cheapest. k is the sum of the object's 13 best IoUs with the boxes predicted
+// now, but at least 1: objects that are predicted well get more priors. The cost of a pair is
 //   quality focal loss of the class against the IoU
 //   + 3 · -ln IoU
 //   + 10^(distance to the centre / stride - 3).

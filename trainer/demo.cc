@@ -20,7 +20,7 @@ constexpr int kFirstSegmenterSide = 128;
 constexpr int kSegmenterSide = 256;
 
 // SAM's shape at a sixth of ViT-B's width. Patches of 8 x 8 x 3 numbers fit into its channels, so
-// that nothing of the picture is lost, and masks have half of the input's resolution. The window
+// that nothing of the image is lost, and masks have half of the input's resolution. The window
 // sizes take turns, so that their borders do too and everything meets everything without many
 // global blocks, which cost more than all the rest.
 segmenter::SamConfig SmallSam() {

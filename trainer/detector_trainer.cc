@@ -4,11 +4,14 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <absl/strings/str_cat.h>
+#include <absl/strings/str_join.h>
 #include <absl/strings/str_replace.h>
+#include <c10/util/Exception.h>
 
 #include <algorithm>
 #include <span>
 
+#include "detector_service/inference/preprocess.h"
 #include "trainer/losses/detection_losses.h"
 #include "trainer/progress.h"
 #include "trainer/replicas.h"
@@ -84,17 +87,24 @@ Targets Assign(const std::vector<Prior>& priors, const at::Tensor& boxes, const 
   return targets;
 }
 
-}  // namespace
-
-at::Tensor DetectorInput(const cv::Mat& bgr, int size) {
-  cv::Mat padded(size, size, CV_8UC3, cv::Scalar::all(114));
-  bgr.copyTo(padded(cv::Rect({0, 0}, bgr.size())));
-  const at::Tensor pixels = at::from_blob(padded.data, {size, size, 3}, at::kByte).to(at::kFloat);
-  return ((pixels - at::tensor({103.53f, 116.28f, 123.675f})) /
-          at::tensor({57.375f, 57.12f, 58.395f}))
-      .permute({2, 0, 1})
-      .contiguous();
+// What the service does with an image: RTMDet's own settings, but for the size.
+detector::DetectorSettings SettingsOf(const DetectorTraining& training) {
+  return {.input_size = {training.input_size, training.input_size}};
 }
+
+// [3, side, side], for an image whose longer side is the input's: boxes stay where they are.
+at::Tensor InputOf(const cv::Mat& image, const detector::DetectorSettings& settings) {
+  const auto [width, height] = settings.input_size;
+  TORCH_CHECK(std::max(image.cols, image.rows) == width, "the longer side is not ", width);
+  detector::Placement placement;
+  const absl::StatusOr<cv::Mat> fitted = detector::FitImage(image, settings, &placement);
+  TORCH_CHECK(fitted.ok(), fitted.status().ToString());
+  at::Tensor input = at::empty({3, height, width});
+  detector::Normalize(*fitted, settings, input.data_ptr<float>());
+  return input;
+}
+
+}  // namespace
 
 DetectorLoss LossOf(const detector::HeadOutput& output,
                     const std::vector<std::vector<LabelledBox>>& objects) {
@@ -117,7 +127,7 @@ DetectorLoss LossOf(const detector::HeadOutput& output,
   return {classes, 2 * (giou * targets.weights).sum() / average};
 }
 
-void TrainDetector(const DetectorTraining& training, const PictureSource& pictures,
+void TrainDetector(const DetectorTraining& training, const SceneSource& scenes,
                    detector::Rtmdet& detector) {
   torch::optim::AdamW optimizer = MakeAdamW(*detector, training.weight_decay);
   WeightAverage average(*detector, training.average_momentum, training.average_gamma);
@@ -132,8 +142,8 @@ void TrainDetector(const DetectorTraining& training, const PictureSource& pictur
       const std::uint64_t first =
           (static_cast<std::uint64_t>(step) * training.replicas + r) * training.images_per_replica;
       for (int i = 0; i < training.images_per_replica; ++i) {
-        const Scene scene = pictures(first + i);
-        inputs.push_back(DetectorInput(scene.image, training.input_size));
+        const Scene scene = scenes(first + i);
+        inputs.push_back(InputOf(scene.image, SettingsOf(training)));
         auto& boxes = objects.emplace_back();
         for (const SceneObject& object : scene.objects) {
           boxes.push_back({object.box, static_cast<int>(object.shape)});
@@ -157,13 +167,13 @@ void TrainDetector(const DetectorTraining& training, const PictureSource& pictur
 
 std::string DetectorConfigText(const DetectorTraining& training, double widen, double deepen,
                                int num_classes) {
-  // Written as mmengine dumps a config. One size, one normalisation: what DetectorInput does.
+  // Written as mmengine dumps a config. One size and one normalization: those of SettingsOf.
   constexpr char kTemplate[] = R"(model = dict(
     type='RTMDet',
     data_preprocessor=dict(
         type='DetDataPreprocessor',
-        mean=[103.53, 116.28, 123.675],
-        std=[57.375, 57.12, 58.395],
+        mean=[$mean],
+        std=[$std],
         bgr_to_rgb=False,
         batch_augments=None),
     backbone=dict(
@@ -213,13 +223,14 @@ std::string DetectorConfigText(const DetectorTraining& training, double widen, d
 test_pipeline = [
     dict(type='LoadImageFromFile', backend_args=None),
     dict(type='Resize', scale=($side, $side), keep_ratio=True),
-    dict(type='Pad', size=($side, $side), pad_val=dict(img=(114, 114, 114))),
+    dict(type='Pad', size=($side, $side), pad_val=dict(img=($pad, $pad, $pad))),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(
         type='PackDetInputs',
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'))
 ]
 )";
+  const detector::DetectorSettings settings = SettingsOf(training);
   const auto width = [&](int full) { return absl::StrCat(static_cast<int>(full * widen)); };
   return absl::StrReplaceAll(kTemplate, {{"$deepen", absl::StrCat(deepen)},
                                          {"$widen", absl::StrCat(widen)},
@@ -227,6 +238,9 @@ test_pipeline = [
                                          {"$c4", width(512)},
                                          {"$c5", width(1024)},
                                          {"$classes", absl::StrCat(num_classes)},
+                                         {"$mean", absl::StrJoin(settings.mean, ", ")},
+                                         {"$std", absl::StrJoin(settings.std, ", ")},
+                                         {"$pad", absl::StrCat(settings.pad_value)},
                                          {"$side", absl::StrCat(training.input_size)}});
 }
 

@@ -1,4 +1,4 @@
-// Trains RTMDet on pictures with known boxes, as mmdet does: quality focal loss on classes, 2 ·
+// Trains RTMDet on images with known boxes, as mmdet does: quality focal loss on classes, 2 ·
 // GIoU loss on boxes, both weighted by how well the assigned prediction already fits
 // (mmdet/models/dense_heads/rtmdet_head.py, loss_by_feat); AdamW, flat then cosine; the moving
 // average of the weights is the result.
@@ -8,20 +8,20 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <opencv2/core/mat.hpp>
 #include <string>
 #include <vector>
 
 #include "detector_service/rtmdet/rtmdet.h"
 #include "trainer/assigner.h"
 #include "trainer/optimization.h"
-#include "trainer/picture_source.h"
+#include "trainer/scene_source.h"
 
 namespace trainer {
 
 struct DetectorTraining {
   FlatCosineSchedule schedule;
-  // Side of the square input; larger pictures are scaled down, the rest is padded with grey 114.
+  // Side of the square input. REQUIRES: the longer side of every image is as long; the rest of the
+  // input is padded.
   int input_size = 256;
   int images_per_replica = 4;
   int replicas = 4;
@@ -32,7 +32,7 @@ struct DetectorTraining {
 };
 
 // Leaves the averaged weights in `detector`, in eval mode. Throws c10::Error.
-void TrainDetector(const DetectorTraining& training, const PictureSource& pictures,
+void TrainDetector(const DetectorTraining& training, const SceneSource& scenes,
                    detector::Rtmdet& detector);
 
 struct DetectorLoss {
@@ -40,15 +40,12 @@ struct DetectorLoss {
   at::Tensor boxes;
 };
 
-// Of a batch; `objects[i]` are image i's, in input pixels. Both losses are sums over the batch
-// divided by the sum of the assigned IoUs.
+// Of a batch; `objects[i]` are those of image i, in input pixels. Both losses are sums over the
+// batch divided by the sum of the assigned IoUs.
 DetectorLoss LossOf(const detector::HeadOutput& output,
                     const std::vector<std::vector<LabelledBox>>& objects);
 
-// [3, size, size]: BGR, padded with 114 at the right and bottom, normalised with mmdet's constants.
-at::Tensor DetectorInput(const cv::Mat& bgr, int size);
-
-// The mmengine config that makes mmdet, and detector_service, treat pictures as this trainer does.
+// The mmengine config that makes mmdet, and detector_service, treat images as this trainer does.
 std::string DetectorConfigText(const DetectorTraining& training, double widen, double deepen,
                                int num_classes);
 

@@ -1,60 +1,75 @@
 // duet-train: trains the demo models, and draws the scenes that they learn from.
-#include <absl/flags/flag.h>
-#include <absl/flags/parse.h>
-#include <absl/flags/usage.h>
 #include <absl/strings/str_cat.h>
 
 #include <boost/json.hpp>
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <iostream>
 #include <string>
-#include <vector>
+#include <string_view>
 
+#include "serving/flags.h"
 #include "trainer/demo.h"
 #include "trainer/evaluate/held_out_scores.h"
 #include "trainer/scenes/held_out.h"
 #include "trainer/scenes/scene.h"
 #include "trainer/scenes/scene_files.h"
 
-ABSL_FLAG(std::uint64_t, seed, 1, "everything that is random follows from this number");
-ABSL_FLAG(std::string, out, "", "directory that the results are written to; made if missing");
-ABSL_FLAG(std::string, only, "", "demo, evaluate: only one of them, detector or segmenter");
-ABSL_FLAG(int, steps, 0, "demo: fewer training steps than the recipe's, to try it out");
-ABSL_FLAG(int, count, 4, "scenes, evaluate: how many held-out scenes");
-ABSL_FLAG(std::string, precision, "fp32", "evaluate: the detector's arithmetic, fp32 or bf16");
-
 namespace {
 
-constexpr char kUsage[] =
-    "duet-train demo --seed=N --out=DIRECTORY: train rtmdet-demo.pth and sam-demo.pth\n"
-    "duet-train evaluate --seed=N --out=DIRECTORY [--count=N]: score the models there on held-out "
-    "scenes\n"
-    "duet-train scenes --seed=N --out=DIRECTORY [--count=N]: write held-out scenes";
+constexpr char kPurpose[] =
+    "Trains the demo models and draws the scenes that they learn from.\n"
+    "\n"
+    "The first argument is one of these commands:\n"
+    "  demo      trains rtmdet-demo.pth and sam-demo.pth\n"
+    "  evaluate  scores these models on held-out scenes and prints one JSON object\n"
+    "  scenes    writes held-out scenes";
 
-absl::Status TrainDemo(const std::string& out) {
-  const trainer::DemoOptions options{.seed = absl::GetFlag(FLAGS_seed),
-                                     .steps = absl::GetFlag(FLAGS_steps)};
-  const std::string only = absl::GetFlag(FLAGS_only);
+struct Options {
+  std::uint64_t seed = 1;
+  std::string out;
+  std::string only;
+  int steps = 0;
+  int count = 4;
+  std::string precision = "fp32";
+};
+
+void AddFlags(Options* options, serving::FlagTable* flags) {
+  flags->Add("seed", &options->seed, "Everything that is random follows from this number.");
+  flags->Required("out", &options->out,
+                  "The directory of the models or scenes; made if it is missing.");
+  flags->Add("only", &options->only,
+             "demo, evaluate: only one of the models, detector or segmenter; without it: both.",
+             serving::OneOf({"detector", "segmenter"}));
+  flags->Add("steps", &options->steps,
+             "demo: training steps, to try it out with fewer; 0: as many as the recipe has.");
+  flags->Add("count", &options->count, "scenes, evaluate: how many held-out scenes.");
+  flags->Add("precision", &options->precision,
+             "evaluate: the arithmetic of the detector, fp32 or bf16.");
+}
+
+absl::Status TrainDemo(const Options& options) {
+  const trainer::DemoOptions demo{.seed = options.seed, .steps = options.steps};
   std::error_code error;
-  std::filesystem::create_directories(out, error);
-  if (error) return absl::UnavailableError(absl::StrCat(out, ": ", error.message()));
-  if (only != "segmenter") {
-    const absl::Status status = trainer::TrainDemoDetector(options, out + "/rtmdet-demo.pth");
+  std::filesystem::create_directories(options.out, error);
+  if (error) return absl::UnavailableError(absl::StrCat(options.out, ": ", error.message()));
+  if (options.only != "segmenter") {
+    const absl::Status status = trainer::TrainDemoDetector(demo, options.out + "/rtmdet-demo.pth");
     if (!status.ok()) return status;
   }
-  if (only != "detector") {
-    const absl::Status status = trainer::TrainDemoSegmenter(options, out + "/sam-demo.pth");
+  if (options.only != "detector") {
+    const absl::Status status = trainer::TrainDemoSegmenter(demo, options.out + "/sam-demo.pth");
     if (!status.ok()) return status;
   }
   return absl::OkStatus();
 }
 
-absl::Status WriteScenes(const std::string& out) {
+absl::Status WriteScenes(const Options& options) {
   int n = 0;
-  for (const trainer::Scene& scene :
-       trainer::HeldOutScenes(absl::GetFlag(FLAGS_seed), absl::GetFlag(FLAGS_count))) {
-    const absl::Status status = trainer::WriteScene(scene, out, absl::StrCat("scene_", n++));
+  for (const trainer::Scene& scene : trainer::HeldOutScenes(options.seed, options.count)) {
+    const absl::Status status =
+        trainer::WriteScene(scene, options.out, absl::StrCat("scene_", n++));
     if (!status.ok()) return status;
   }
   return absl::OkStatus();
@@ -79,18 +94,17 @@ boost::json::object ToJson(const trainer::SegmenterScore& score) {
 }
 
 // One JSON object on stdout.
-absl::Status Evaluate(const std::string& directory) {
-  const auto scenes = trainer::HeldOutScenes(absl::GetFlag(FLAGS_seed), absl::GetFlag(FLAGS_count));
-  const std::string only = absl::GetFlag(FLAGS_only);
-  boost::json::object report{{"scenes", absl::GetFlag(FLAGS_count)}};
-  if (only != "segmenter") {
-    const auto score = trainer::ScoreDetector(directory + "/rtmdet-demo.pth", scenes,
-                                              absl::GetFlag(FLAGS_precision));
+absl::Status Evaluate(const Options& options) {
+  const auto scenes = trainer::HeldOutScenes(options.seed, options.count);
+  boost::json::object report{{"scenes", options.count}};
+  if (options.only != "segmenter") {
+    const auto score =
+        trainer::ScoreDetector(options.out + "/rtmdet-demo.pth", scenes, options.precision);
     if (!score.ok()) return score.status();
     report["detector"] = ToJson(*score);
   }
-  if (only != "detector") {
-    const auto score = trainer::ScoreSegmenter(directory + "/sam-demo.pth", scenes);
+  if (options.only != "detector") {
+    const auto score = trainer::ScoreSegmenter(options.out + "/sam-demo.pth", scenes);
     if (!score.ok()) return score.status();
     report["segmenter"] = ToJson(*score);
   }
@@ -101,19 +115,29 @@ absl::Status Evaluate(const std::string& directory) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  absl::SetProgramUsageMessage(kUsage);
-  const std::vector<char*> arguments = absl::ParseCommandLine(argc, argv);
-  const std::string command = arguments.size() == 2 ? arguments[1] : "";
-  const std::string out = absl::GetFlag(FLAGS_out);
-  absl::Status (*run)(const std::string&) = command == "demo"       ? TrainDemo
-                                            : command == "evaluate" ? Evaluate
-                                            : command == "scenes"   ? WriteScenes
-                                                                    : nullptr;
-  if (run == nullptr || out.empty()) {
-    std::cerr << kUsage << '\n';
+  Options options;
+  serving::FlagTable flags("duet-train", kPurpose);
+  AddFlags(&options, &flags);
+  const std::string command =
+      argc > 1 && !std::string_view(argv[1]).starts_with("--") ? argv[1] : "";
+  const int skipped = command.empty() ? 0 : 1;
+  const absl::Status parsed = flags.Parse(argc - skipped, argv + skipped, std::getenv);
+  if (flags.help_requested()) {
+    std::cout << flags.RequestedHelp();
+    return 0;
+  }
+  absl::Status (*run)(const Options&) = command == "demo"       ? TrainDemo
+                                        : command == "evaluate" ? Evaluate
+                                        : command == "scenes"   ? WriteScenes
+                                                                : nullptr;
+  if (!parsed.ok() || run == nullptr) {
+    std::cerr << "duet-train: "
+              << (parsed.ok() ? "the command must be demo, evaluate or scenes (see --help)"
+                              : parsed.message())
+              << '\n';
     return 2;
   }
-  const absl::Status status = run(out);
+  const absl::Status status = run(options);
   if (!status.ok()) std::cerr << status << '\n';
   return status.ok() ? 0 : 1;
 }

@@ -1,5 +1,5 @@
-// How weights move: AdamW with the exceptions that mmdet's configs make, a learning rate that
-// rises, stays and falls, and a moving average of the weights, which is what gets saved.
+// The optimizer (AdamW with the exceptions of mmdet's configs), the schedule of the learning rate,
+// and the moving average of the weights, which is what is saved.
 #ifndef DUET_TRAINER_OPTIMIZATION_H_
 #define DUET_TRAINER_OPTIMIZATION_H_
 

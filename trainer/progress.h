@@ -1,5 +1,5 @@
-// Where a training run is: a line every few seconds with the loss, the speed and the time that is
-// left.
+// Reports the progress of a training run: a line every few seconds with the loss, the speed and the
+// time that is left.
 #ifndef DUET_TRAINER_PROGRESS_H_
 #define DUET_TRAINER_PROGRESS_H_
 

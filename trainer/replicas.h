@@ -1,4 +1,4 @@
-// Data parallelism on one machine: a step's pictures are split over replicas of a network, each
+// Data parallelism on one machine: a step's images are split over replicas of a network, each
 // computing on one core, and their gradients are averaged.
 //
 // Small networks train three times as fast this way as with all cores inside each operator, whose

@@ -3,6 +3,7 @@
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
+#include <c10/util/Exception.h>
 
 #include <algorithm>
 #include <cmath>
@@ -10,6 +11,7 @@
 #include <opencv2/imgproc.hpp>
 #include <utility>
 
+#include "segmenter_service/inference/preprocess.h"
 #include "trainer/losses/mask_losses.h"
 #include "trainer/progress.h"
 #include "trainer/replicas.h"
@@ -18,7 +20,7 @@
 namespace trainer {
 namespace {
 
-// One object to be cut out, as the network is asked for it. Coordinates in input pixels.
+// The prompt for one object. Coordinates in input pixels.
 struct Prompt {
   vision::Box box;
   bool use_box = false;
@@ -115,22 +117,35 @@ at::Tensor LossOf(const segmenter::DecodedMasks& answer, const at::Tensor& targe
   return (single + best).mean() + iou_error.mean();
 }
 
-// Pictures, what is asked about each, and what should be answered.
+// The input of the image encoder, [3, size, size], as the service makes it. REQUIRES: the longer
+// side of the image is `size`, so that masks and boxes need not be scaled.
+at::Tensor InputOf(const cv::Mat& image, std::int64_t size) {
+  TORCH_CHECK(std::max(image.cols, image.rows) == size, "the longer side is not ", size);
+  const absl::StatusOr<segmenter::InputGeometry> geometry =
+      segmenter::FitInput({image.cols, image.rows}, static_cast<int>(size));
+  TORCH_CHECK(geometry.ok(), geometry.status().ToString());
+  at::Tensor input = at::empty({3, size, size});
+  segmenter::NormalizeAndPad(segmenter::ResizeToInput(image, *geometry), *geometry,
+                             input.data_ptr<float>());
+  return input;
+}
+
+// Images, the prompts for each, and the masks that should be answered.
 struct Batch {
-  at::Tensor inputs;            // [pictures, 3, size, size]
-  std::vector<Prompt> prompts;  // N, as many for each picture
+  at::Tensor inputs;            // [images, 3, size, size]
+  std::vector<Prompt> prompts;  // N, as many for each image
   at::Tensor target;            // [N, 1, low, low]: coverage by the object that is meant
   at::Tensor others;            // likewise, by all other objects
 };
 
-Batch MakeBatch(const SegmenterTraining& training, const PictureSource& pictures,
-                std::uint64_t number, Random& random, const segmenter::SamConfig& config) {
+Batch MakeBatch(const SegmenterTraining& training, const SceneSource& scenes, std::uint64_t number,
+                Random& random, const segmenter::SamConfig& config) {
   const std::int64_t input_size = config.image_encoder.image_size;
   std::vector<at::Tensor> inputs, targets, others;
   Batch batch;
   for (int i = 0; i < training.images_per_replica; ++i) {
-    const Scene scene = pictures(number * training.images_per_replica + i);
-    inputs.push_back(SegmenterInput(scene.image, input_size));
+    const Scene scene = scenes(number * training.images_per_replica + i);
+    inputs.push_back(InputOf(scene.image, input_size));
     std::vector<at::Tensor> coverage;
     for (const SceneObject& object : scene.objects)
       coverage.push_back(Coverage(object.mask, input_size, config.low_res_size()));
@@ -176,10 +191,10 @@ RoundResult ResultOf(const at::Tensor& loss, const segmenter::DecodedMasks& answ
 }
 
 // Leaves the gradients of batch `number` in `sam`.
-RoundResult BackwardBatch(const SegmenterTraining& training, const PictureSource& pictures,
+RoundResult BackwardBatch(const SegmenterTraining& training, const SceneSource& scenes,
                           std::uint64_t number, int rounds, double balance, segmenter::Sam& sam) {
   Random random(SceneSeed(training.seed, "prompts", number));
-  Batch batch = MakeBatch(training, pictures, number, random, sam->config);
+  Batch batch = MakeBatch(training, scenes, number, random, sam->config);
   const at::Tensor weights = PixelWeights(batch.target, batch.others, balance);
   const at::Tensor embeddings =
       sam->image_encoder(batch.inputs)
@@ -208,16 +223,7 @@ RoundResult BackwardBatch(const SegmenterTraining& training, const PictureSource
 
 }  // namespace
 
-at::Tensor SegmenterInput(const cv::Mat& bgr, std::int64_t size) {
-  cv::Mat rgb;
-  cv::cvtColor(bgr, rgb, cv::COLOR_BGR2RGB);
-  at::Tensor pixels = at::from_blob(rgb.data, {rgb.rows, rgb.cols, 3}, at::kByte).to(at::kFloat);
-  pixels =
-      (pixels - at::tensor({123.675f, 116.28f, 103.53f})) / at::tensor({58.395f, 57.12f, 57.375f});
-  return at::constant_pad_nd(pixels.permute({2, 0, 1}), {0, size - rgb.cols, 0, size - rgb.rows});
-}
-
-void TrainSegmenter(const SegmenterTraining& training, const PictureSource& pictures,
+void TrainSegmenter(const SegmenterTraining& training, const SceneSource& scenes,
                     segmenter::Sam& sam) {
   torch::optim::AdamW optimizer = MakeAdamW(*sam, training.weight_decay, /*beta2=*/0.95);
   WeightAverage average(*sam, training.average_momentum, training.average_gamma);
@@ -233,7 +239,7 @@ void TrainSegmenter(const SegmenterTraining& training, const PictureSource& pict
         training.first_balance + done * (training.last_balance - training.first_balance);
     replicas.Backward([&](segmenter::Sam& replica, int r) {
       const std::uint64_t batch = static_cast<std::uint64_t>(step) * training.replicas + r;
-      results[r] = BackwardBatch(training, pictures, batch, corrects ? 2 : 1, balance, replica);
+      results[r] = BackwardBatch(training, scenes, batch, corrects ? 2 : 1, balance, replica);
     });
     const double norm = ClipGradients(*sam, training.max_gradient_norm);
     const double rate = training.schedule.LearningRate(step);

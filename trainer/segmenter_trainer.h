@@ -1,6 +1,6 @@
-// Trains Segment Anything on pictures with known masks, by prompting it as a user would.
+// Trains Segment Anything on images with known masks, by prompting it as a user would.
 //
-// Each picture is encoded once and then prompted several times: for a random object either its box
+// Each image is encoded once and then prompted several times: for a random object either its box
 // (a little off, as a hand draws it) or a click inside it. A second round adds a click where the
 // first answer was wrong, positive or negative, and hands the first answer back as the mask prompt.
 // Every answer is judged twice: its single mask, and the best of its three multimask masks, so that
@@ -11,11 +11,10 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <opencv2/core/mat.hpp>
 
 #include "segmenter_service/modeling/sam.h"
 #include "trainer/optimization.h"
-#include "trainer/picture_source.h"
+#include "trainer/scene_source.h"
 
 namespace trainer {
 
@@ -39,11 +38,11 @@ struct SegmenterTraining {
 };
 
 // Leaves the averaged weights in `sam`, in eval mode. Throws c10::Error.
-void TrainSegmenter(const SegmenterTraining& training, const PictureSource& pictures,
+void TrainSegmenter(const SegmenterTraining& training, const SceneSource& scenes,
                     segmenter::Sam& sam);
 
 // Starts pos_embed as sines and cosines of rows and columns, from a quarter to eight periods across
-// the picture, instead of zeros: the embedding then says from the first step on where its cells
+// the image, instead of zeros: the embedding then says from the first step on where its cells
 // are, which is what a prompt refers to.
 void InitializePositions(segmenter::Sam& sam);
 
@@ -59,13 +58,9 @@ void InitializePromptFrequencies(segmenter::Sam& sam);
 void TieCrossAttention(segmenter::Sam& sam);
 
 // The same network for a larger input: tables of positions are stretched, everything else is
-// copied. A network that learned on small pictures, at a quarter of the cost, needs little more to
+// copied. A network that learned on small images, at a quarter of the cost, needs little more to
 // work on large ones.
 segmenter::Sam Enlarge(const segmenter::Sam& sam, std::int64_t image_size);
-
-// [3, size, size]: RGB, normalised with ImageNet's mean and deviation, zero-padded at the right and
-// bottom.
-at::Tensor SegmenterInput(const cv::Mat& bgr, std::int64_t size);
 
 }  // namespace trainer
 

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <set>
 
-#include "trainer/evaluate/box_iou.h"
+#include "vision/box.h"
 
 namespace trainer {
 namespace {
@@ -39,8 +39,8 @@ double OfClass(int class_id, const std::vector<std::vector<ClassBox>>& detection
     const auto& here = objects[detection.image];
     for (std::size_t o = 0; o < here.size(); ++o) {
       if (here[o].class_id != class_id || taken[detection.image][o]) continue;
-      const float iou = BoxIou(detection.box.box, here[o].box);
-      if (iou < best_iou) continue;
+      const float iou = vision::BoxIou(detection.box.box, here[o].box);
+      if (!(iou >= best_iou)) continue;  // NaN: both are empty
       best = static_cast<int>(o);
       best_iou = iou;
     }

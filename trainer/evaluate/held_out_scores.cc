@@ -8,7 +8,7 @@
 #include "checkpoint/checkpoint.h"
 #include "detector_service/inference/detection_model.h"
 #include "segmenter_service/inference/sam_network.h"
-#include "trainer/evaluate/box_iou.h"
+#include "vision/box.h"
 #include "vision/mask.h"
 
 namespace trainer {
@@ -26,7 +26,7 @@ int CountHits(const std::vector<ClassBox>& detections, const std::vector<ClassBo
     if (detection.score <= min_score) continue;
     for (std::size_t o = 0; o < objects.size(); ++o) {
       if (taken[o] || objects[o].class_id != detection.class_id) continue;
-      if (BoxIou(detection.box, objects[o].box) < kMatchIou) continue;
+      if (!(vision::BoxIou(detection.box, objects[o].box) >= kMatchIou)) continue;
       taken[o] = true;
       ++hits;
       break;
@@ -52,7 +52,7 @@ vision::Point InnermostPixel(const cv::Mat& region) {
   return {static_cast<float>(best.x - 1), static_cast<float>(best.y - 1)};
 }
 
-// One picture, encoded, to be prompted.
+// One image, encoded, to be prompted.
 class Session {
  public:
   static absl::StatusOr<Session> Open(segmenter::SamNetwork& network, const cv::Mat& image) {
@@ -67,14 +67,14 @@ class Session {
     return Session(network, *geometry, *std::move(embedding));
   }
 
-  // The prompt is in the picture's pixels.
+  // The prompt is in the image's pixels.
   absl::StatusOr<segmenter::LowResMasks> Ask(const segmenter::Prompt& prompt,
                                              bool multimask_output) {
     return network_->DecodeMasks(embedding_, {segmenter::ToInput(prompt, geometry_)},
                                  multimask_output);
   }
 
-  // CV_8UC1 of the picture's size.
+  // CV_8UC1 of the image's size.
   cv::Mat Render(const segmenter::LowResMasks& masks, int mask) const {
     return vision::ToPixels(renderer_.Render(masks.Logits(0, mask)).mask);
   }

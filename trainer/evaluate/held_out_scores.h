@@ -1,5 +1,5 @@
 // How good a checkpoint is on scenes that it has not seen, computed by the code that serves it:
-// pictures go in as a client sends them, detections and masks come out as a client gets them. Knows
+// images go in as a client sends them, detections and masks come out as a client gets them. Knows
 // no Torch.
 #ifndef DUET_TRAINER_EVALUATE_HELD_OUT_SCORES_H_
 #define DUET_TRAINER_EVALUATE_HELD_OUT_SCORES_H_

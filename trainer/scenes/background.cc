@@ -27,7 +27,7 @@ cv::Mat Texture(Random& random, cv::Size size) {
   const double angle = random.Uniform(0, 2 * std::numbers::pi);
   const double phase = random.Uniform(0, 1);
   switch (random.Integer(0, 5)) {
-    case 0:  // gradient: half a wave across the picture
+    case 0:  // gradient: half a wave across the image
       return Wave(size, 2.5 * side, angle, phase, /*hard=*/false);
     case 1:  // swell
       return Wave(size, random.Uniform(0.05, 0.4) * side, angle, phase, /*hard=*/false);
@@ -70,7 +70,7 @@ cv::Mat Wave(cv::Size size, double wavelength_px, double angle, double phase, bo
 
 cv::Mat DrawBackground(Random& random, cv::Size size) {
   const cv::Vec3f from = RandomColour(random);
-  // The two colours are neighbours more often than opposites, as in most pictures.
+  // The two colours are neighbours more often than opposites, as in most images.
   const float spread = static_cast<float>(random.Uniform(0.1, 0.6));
   const cv::Vec3f to = from + (RandomColour(random) - from) * spread;
   cv::Mat mix = Texture(random, size);

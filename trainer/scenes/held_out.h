@@ -1,5 +1,5 @@
 // Scenes that no model is trained on: another sequence of seeds than training's, and the formats
-// that users' pictures come in instead of the network's input size.
+// that users' images come in instead of the network's input size.
 #ifndef DUET_TRAINER_SCENES_HELD_OUT_H_
 #define DUET_TRAINER_SCENES_HELD_OUT_H_
 

@@ -12,7 +12,7 @@
 namespace trainer {
 namespace {
 
-// A shape keeps at least this share of its area inside the picture and uncovered by others.
+// A shape keeps at least this share of its area inside the image and uncovered by others.
 constexpr double kMinVisible = 0.6;
 // A shape's colour is at least this far (Euclidean, BGR) from nearly all of what it is painted on.
 constexpr double kMinContrast = 75;
@@ -21,9 +21,9 @@ constexpr double kMinContrast = 75;
 struct Placement {
   Shape shape;
   double radius_px;
-  cv::Rect frame;    // the part of the picture that holds it
+  cv::Rect frame;    // the part of the image that holds it
   cv::Mat alpha;     // CV_8UC1, of the frame's size: coverage, 0 … 255
-  double full_area;  // pixels, before the picture's edges cut it
+  double full_area;  // pixels, before the image's edges cut it
 };
 
 Placement Place(Random& random, const SceneOptions& options) {

@@ -1,4 +1,4 @@
-// Scenes: pictures that the project draws itself, with their ground truth, so that a pair of demo
+// Scenes: images that the project draws itself, with their ground truth, so that a pair of demo
 // models can be trained and tested without any data set.
 //
 // A scene is a textured background with a few shapes of random class, size, angle and colour, later

@@ -36,19 +36,36 @@ MAY_USE = {
     # The models.
     "nn": ["checkpoint", "vision"],
     "model_service": ["nn", "checkpoint", "vision", "serving", "proto"],
-    "detector_service": ["model_service", "nn", "checkpoint", "vision", "serving", "proto"],
+    "detector_service/config": ["vision", "serving"],
+    "detector_service/blueprint": ["checkpoint", "nn", "vision"],
+    "detector_service/rtmdet": ["checkpoint", "nn", "detector_service/config", "detector_service/blueprint"],
+    "detector_service/families": ["checkpoint", "nn", "vision", "detector_service/config", "detector_service/blueprint",
+                                  "detector_service/rtmdet"],
+    "detector_service/packed": ["nn", "vision", "detector_service/blueprint", "detector_service/rtmdet"],
+    "detector_service/inference": ["checkpoint", "nn", "vision", "model_service", "detector_service/config",
+                                   "detector_service/blueprint", "detector_service/rtmdet", "detector_service/families",
+                                   "detector_service/packed"],
+    "detector_service/rpc": ["nn", "serving", "vision", "proto", "model_service", "detector_service/inference"],
+    "detector_service": ["nn", "serving", "vision", "model_service", "detector_service/rpc"],
     "segmenter_service/modeling": ["nn", "checkpoint"],
     "segmenter_service/packed": ["nn", "segmenter_service/modeling"],
     "segmenter_service/inference": ["model_service", "nn", "checkpoint", "vision", "serving", "segmenter_service/modeling",
                                     "segmenter_service/packed"],
     "segmenter_service/rpc": ["model_service", "vision", "serving", "proto", "segmenter_service/inference"],
     "segmenter_service": ["model_service", "nn", "serving", "segmenter_service/inference", "segmenter_service/rpc"],
-    "trainer": ["detector_service", "segmenter_service", "model_service", "nn", "checkpoint", "vision", "serving"],
+    "trainer/scenes": ["vision"],
+    "trainer/losses": [],
+    "trainer/evaluate": ["checkpoint", "vision", "model_service", "detector_service/inference",
+                         "segmenter_service/inference", "trainer/scenes"],
+    "trainer": ["checkpoint", "nn", "serving", "vision", "detector_service/blueprint", "detector_service/config",
+                "detector_service/rtmdet", "detector_service/inference", "segmenter_service/modeling",
+                "segmenter_service/inference", "trainer/scenes", "trainer/losses", "trainer/evaluate"],
     "tools": ["checkpoint", "vision", "serving"],
 }
-MAY_SEE_TORCH = ["nn", "model_service", "detector_service", "segmenter_service/modeling", "segmenter_service/packed",
-                 "segmenter_service/inference", "trainer"]
-MAY_SEE_GRPC = ["serving", "detector_service", "segmenter_service", "backends"]
+MAY_SEE_TORCH = ["nn", "model_service", "detector_service/blueprint", "detector_service/rtmdet",
+                 "detector_service/families", "detector_service/packed", "detector_service/inference",
+                 "segmenter_service/modeling", "segmenter_service/packed", "segmenter_service/inference", "trainer"]
+MAY_SEE_GRPC = ["serving", "detector_service/rpc", "segmenter_service", "backends"]
 # Pull in all of Torch: half a minute of compiling a file.
 FORBIDDEN = {"torch/torch.h", "torch/all.h", "torch/extension.h"}
 

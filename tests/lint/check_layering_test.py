@@ -40,6 +40,22 @@ class CheckLayeringTest(unittest.TestCase):
                          ["segmenter_service/modeling/a.h: includes segmenter_service/packed/packed_vit.h, but "
                           "segmenter_service/modeling may not depend on segmenter_service/packed"])
 
+    def test_rooms_within_a_service_are_in_order(self):
+        files = {"detector_service/blueprint/a.cc": '#include "detector_service/families/family.h"\n',
+                 "detector_service/config/b.h": "#include <ATen/Functions.h>\n",
+                 "detector_service/inference/c.cc": "#include <grpcpp/channel.h>\n",
+                 "trainer/scenes/d.cc": '#include "trainer/demo.h"\n'}
+        self.assertEqual(self.violations(files), [
+            "detector_service/blueprint/a.cc: includes detector_service/families/family.h, but "
+            "detector_service/blueprint may not depend on detector_service/families",
+            "detector_service/config/b.h: includes ATen/Functions.h, but Torch stops at nn/",
+            "detector_service/inference/c.cc: includes grpcpp/channel.h, but detector_service/inference may not see gRPC",
+            "trainer/scenes/d.cc: includes trainer/demo.h, but trainer/scenes may not depend on trainer"])
+        self.assertEqual(
+            self.violations({}, "detector_service/rtmdet detector_rtmdet detector_service/packed detector_packed\n"),
+            ["detector_service/rtmdet/CMakeLists.txt: detector_rtmdet links detector_packed, but "
+             "detector_service/rtmdet may not depend on detector_service/packed"])
+
     def test_the_ground_knows_nothing(self):
         self.assertEqual(self.violations({"lib/text/a.cc": '#include "text/a.h"\n#include "hash/fnv.h"\n',
                                           "vision/a.cc": '#include "text/a.h"\n'}),

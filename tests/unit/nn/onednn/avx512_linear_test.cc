@@ -1,11 +1,11 @@
+#include "nn/onednn/avx512_linear.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <cstdint>
 #include <random>
 #include <vector>
-
-#include "nn/onednn/avx512_linear.h"
 
 namespace nn::onednn {
 namespace {

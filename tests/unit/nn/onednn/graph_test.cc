@@ -1,3 +1,5 @@
+#include "nn/onednn/graph.h"
+
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <gmock/gmock.h>
@@ -5,7 +7,6 @@
 
 #include "nn/onednn/arena.h"
 #include "nn/onednn/cpu.h"
-#include "nn/onednn/graph.h"
 
 namespace nn::onednn {
 namespace {

@@ -1,11 +1,11 @@
+#include "nn/onednn/kernel_time.h"
+
 #include <gtest/gtest.h>
 #include <omp.h>
 
 #include <atomic>
 #include <semaphore>
 #include <thread>
-
-#include "nn/onednn/kernel_time.h"
 
 namespace nn::onednn {
 namespace {

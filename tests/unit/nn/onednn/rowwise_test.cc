@@ -1,3 +1,5 @@
+#include "nn/onednn/rowwise.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -5,8 +7,6 @@
 #include <random>
 #include <utility>
 #include <vector>
-
-#include "nn/onednn/rowwise.h"
 
 namespace nn::onednn {
 namespace {

@@ -1,9 +1,9 @@
+#include "nn/onednn/small_product.h"
+
 #include <gtest/gtest.h>
 
 #include <random>
 #include <vector>
-
-#include "nn/onednn/small_product.h"
 
 namespace nn::onednn {
 namespace {

@@ -1,3 +1,5 @@
+#include "nn/onednn/winograd.h"
+
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <gtest/gtest.h>
@@ -7,8 +9,6 @@
 #include <memory>
 #include <new>
 #include <vector>
-
-#include "nn/onednn/winograd.h"
 
 namespace nn::onednn {
 namespace {

@@ -104,22 +104,8 @@ Response VersionsOfProject(Gateway& gateway, const Request& request, Context& co
 
 // As the tag is spelled: "BrushLabels", or "Brush" beside <Labels>.
 std::string TagType(const label_studio::Control& control) {
-  const char* const name = [&] {
-    switch (control.kind) {
-      case label_studio::ControlKind::kRectangle:
-        return "Rectangle";
-      case label_studio::ControlKind::kBrush:
-        return "Brush";
-      case label_studio::ControlKind::kPolygon:
-        return "Polygon";
-      case label_studio::ControlKind::kEllipse:
-        return "Ellipse";
-      case label_studio::ControlKind::kKeyPoint:
-        return "KeyPoint";
-    }
-    return "";
-  }();
-  return text::StrCat(name, control.labels_name.empty() ? "Labels" : "");
+  return text::StrCat(label_studio::InfoOf(control.kind).tag,
+                      control.labels_name.empty() ? "Labels" : "");
 }
 
 // The pairs of control and image in a label config that Duet serves, in the fields that
@@ -169,7 +155,7 @@ awaitable<Response> DuplicateModel(Gateway& gateway, const Request& request, Con
   const prelabel::Profile& profile = gateway.ProfileOf(context);
   const std::string from = Gateway::ProjectKey(profile, parsed->project_id);
   const std::string to = Gateway::ProjectKey(profile, parsed->destination_id);
-  if (auto set_up = gateway.memory.Find(from)) gateway.memory.Remember(to, *std::move(set_up));
+  if (auto setup = gateway.memory.Find(from)) gateway.memory.Remember(to, *std::move(setup));
   auto copying = gateway.settings_store.Copy(from, to);
   co_await std::move(copying);
   co_return http::JsonResponse(boost::json::object());

@@ -82,7 +82,7 @@ std::vector<std::uint8_t> EncodeBrushRle(const vision::Mask& mask) {
   writer.Write(kWordBits - 1, 5);
   for (const int bits : kCountBits) writer.Write(bits - 1, 4);
 
-  // Runs cross row ends: positions are of the flat picture.
+  // Runs cross row ends: positions are of the flat image.
   const auto write_run = [&](std::uint64_t pixels, std::uint64_t value) {
     std::uint64_t length = pixels * 4;  // red, green, blue and alpha alike
     if (length == 0) return;
@@ -120,7 +120,7 @@ absl::StatusOr<vision::Mask> DecodeBrushRle(absl::Span<const std::uint8_t> rle, 
       absl::InvalidArgumentError(text::StrCat("brush RLE: cut off after ", rle.size(), " bytes"));
   if (size.width <= 0 || size.height <= 0 ||
       static_cast<std::int64_t>(size.width) * size.height >= (std::int64_t{1} << 30)) {
-    return absl::InvalidArgumentError(text::StrCat("brush RLE: a picture of ", size.width, "x",
+    return absl::InvalidArgumentError(text::StrCat("brush RLE: an image of ", size.width, "x",
                                                    size.height, "; needed: 1 to 2^30 pixels"));
   }
   BitReader reader(rle);
@@ -171,7 +171,7 @@ absl::StatusOr<vision::Mask> DecodeBrushRle(absl::Span<const std::uint8_t> rle, 
     const std::uint64_t length = std::uint64_t{reader.Read(bits)} + 1;
     if (length > total - at) {
       return absl::InvalidArgumentError(
-          text::StrCat("brush RLE: a block ends after the picture's ", total, " values"));
+          text::StrCat("brush RLE: a block ends after the image's ", total, " values"));
     }
     const std::uint64_t words = repeat ? 1 : length;
     if (reader.remaining() < words * word_bits) return cut_off;

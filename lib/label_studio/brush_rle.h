@@ -1,7 +1,7 @@
-// Label Studio's brush format: the run-length code of rle-pack over the RGBA picture of a mask
+// Label Studio's brush format: the run-length code of rle-pack over the RGBA image of a mask
 // (docs/formats.md).
 //
-// Written straight from the mask's spans: the RGBA picture never exists. The bytes equal those of
+// Written straight from the mask's spans: the RGBA image never exists. The bytes equal those of
 // label-studio-sdk (label_studio_sdk/converter/brush.py, mask2rle); the reader takes whatever
 // rle-pack may write.
 #ifndef DUET_LABEL_STUDIO_BRUSH_RLE_H_

@@ -4,17 +4,15 @@
 #include <absl/strings/match.h>
 
 #include <algorithm>
-#include <array>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <cmath>
 #include <cstdint>
-#include <numbers>
 #include <string_view>
 #include <utility>
 
-#include "label_studio/brush_rle.h"
 #include "label_studio/label_matcher.h"
+#include "label_studio/region_kind.h"
 #include "text/str_cat.h"
 
 namespace label_studio {
@@ -22,18 +20,11 @@ namespace {
 
 namespace json = boost::json;
 
-// One entry of context.result, read as far as its control needs.
-struct Item {
-  std::string name;  // "params.context.result[2]"
-  const json::object* region = nullptr;
-  const json::object* value = nullptr;
+// An item, with the control that it was drawn with.
+struct Item : PromptItem {
   const Control* control = nullptr;
   int item_index = -1;
 };
-
-absl::Status Bad(const Item& item, std::string_view what) {
-  return absl::InvalidArgumentError(text::StrCat("'", item.name, "' ", what));
-}
 
 std::string_view TextField(const json::object& object, std::string_view field) {
   const json::value* value = object.if_contains(field);
@@ -47,29 +38,18 @@ std::optional<double> Number(const json::value* value) {
   return std::isfinite(number) ? std::optional(number) : std::nullopt;
 }
 
-// Percent; far outside the picture is still a number that float arithmetic can bear.
-absl::StatusOr<double> Percent(const Item& item, std::string_view field) {
-  const std::optional<double> number = Number(item.value->if_contains(field));
-  if (!number) return Bad(item, text::StrCat("has no number 'value.", field, "'"));
-  return std::clamp(*number, -1e6, 1e6);
-}
-
-double Degrees(const Item& item) {
-  return std::fmod(Number(item.value->if_contains("rotation")).value_or(0), 360.0);
-}
-
 absl::StatusOr<vision::Size> OriginalSize(const Item& item) {
   vision::Size size;
   for (const auto& [field, side] :
        {std::pair{"original_width", &size.width}, std::pair{"original_height", &size.height}}) {
     const std::optional<double> number = Number(item.region->if_contains(field));
     if (!number || *number < 1 || *number > 1'000'000) {
-      return Bad(item, text::StrCat("has no '", field, "' in 1..1000000"));
+      return BadItem(item, text::StrCat("has no '", field, "' in 1..1000000"));
     }
     *side = static_cast<int>(*number);
   }
   if (static_cast<std::int64_t>(size.width) * size.height >= (std::int64_t{1} << 30)) {
-    return Bad(item, "is on a picture of 2^30 pixels or more");
+    return BadItem(item, "is on an image of 2^30 pixels or more");
   }
   return size;
 }
@@ -96,104 +76,8 @@ bool IsOwnAnswer(const json::object& region) {
 }
 
 bool IsShapeType(std::string_view type) {
-  for (const ControlKind kind :
-       {ControlKind::kRectangle, ControlKind::kBrush, ControlKind::kPolygon, ControlKind::kEllipse,
-        ControlKind::kKeyPoint}) {
-    if (absl::StartsWith(text::View(type), text::View(ControlKindName(kind)))) return true;
-  }
-  return false;
-}
-
-// Turned clockwise about `pivot`, pixels.
-vision::Point Turn(vision::Point point, vision::Point pivot, double degrees) {
-  const double radians = degrees * std::numbers::pi / 180;
-  const double dx = point.x - pivot.x;
-  const double dy = point.y - pivot.y;
-  return {static_cast<float>(pivot.x + dx * std::cos(radians) - dy * std::sin(radians)),
-          static_cast<float>(pivot.y + dx * std::sin(radians) + dy * std::cos(radians))};
-}
-
-// Around the points, clipped to the picture.
-template <typename Points>
-vision::Box BoxAround(const Points& points, vision::Size size) {
-  const auto [left, right] =
-      std::minmax_element(points.begin(), points.end(), [](auto& a, auto& b) { return a.x < b.x; });
-  const auto [top, bottom] =
-      std::minmax_element(points.begin(), points.end(), [](auto& a, auto& b) { return a.y < b.y; });
-  const auto width = static_cast<float>(size.width);
-  const auto height = static_cast<float>(size.height);
-  return {std::clamp(left->x, 0.0f, width), std::clamp(top->y, 0.0f, height),
-          std::clamp(right->x, 0.0f, width), std::clamp(bottom->y, 0.0f, height)};
-}
-
-absl::StatusOr<vision::Box> RectangleBox(const Item& item, vision::Size size) {
-  std::array<double, 4> numbers;
-  constexpr std::array<std::string_view, 4> kFields = {"x", "y", "width", "height"};
-  for (std::size_t i = 0; i < 4; ++i) {
-    absl::StatusOr<double> number = Percent(item, kFields[i]);
-    if (!number.ok()) return number.status();
-    numbers[i] = *number / 100 * (i % 2 == 0 ? size.width : size.height);
-  }
-  const auto x = static_cast<float>(numbers[0]);
-  const auto y = static_cast<float>(numbers[1]);
-  const auto width = static_cast<float>(numbers[2]);
-  const auto height = static_cast<float>(numbers[3]);
-  std::array<vision::Point, 4> corners = {
-      {{x, y}, {x + width, y}, {x + width, y + height}, {x, y + height}}};
-  for (vision::Point& corner : corners) corner = Turn(corner, {x, y}, Degrees(item));
-  return BoxAround(corners, size);
-}
-
-absl::StatusOr<vision::Box> EllipseBox(const Item& item, vision::Size size) {
-  std::array<double, 4> numbers;
-  constexpr std::array<std::string_view, 4> kFields = {"x", "y", "radiusX", "radiusY"};
-  for (std::size_t i = 0; i < 4; ++i) {
-    absl::StatusOr<double> number = Percent(item, kFields[i]);
-    if (!number.ok()) return number.status();
-    numbers[i] = *number / 100 * (i % 2 == 0 ? size.width : size.height);
-  }
-  const double radians = Degrees(item) * std::numbers::pi / 180;
-  const double reach_x = std::hypot(numbers[2] * std::cos(radians), numbers[3] * std::sin(radians));
-  const double reach_y = std::hypot(numbers[2] * std::sin(radians), numbers[3] * std::cos(radians));
-  const std::array<vision::Point, 2> corners = {
-      {{static_cast<float>(numbers[0] - reach_x), static_cast<float>(numbers[1] - reach_y)},
-       {static_cast<float>(numbers[0] + reach_x), static_cast<float>(numbers[1] + reach_y)}}};
-  return BoxAround(corners, size);
-}
-
-absl::StatusOr<vision::Box> PolygonBox(const Item& item, vision::Size size) {
-  const json::value* value = item.value->if_contains("points");
-  const json::array* list = value == nullptr ? nullptr : value->if_array();
-  if (list == nullptr || list->empty()) return Bad(item, "has no list 'value.points'");
-  std::vector<vision::Point> points;
-  for (const json::value& element : *list) {
-    const json::array* pair = element.if_array();
-    const std::optional<double> x =
-        pair == nullptr || pair->size() != 2 ? std::nullopt : Number(&(*pair)[0]);
-    const std::optional<double> y = !x ? std::nullopt : Number(&(*pair)[1]);
-    if (!y) return Bad(item, text::StrCat("'value.points[", points.size(), "]' is not [x, y]"));
-    points.push_back({static_cast<float>(std::clamp(*x, -1e6, 1e6) / 100 * size.width),
-                      static_cast<float>(std::clamp(*y, -1e6, 1e6) / 100 * size.height)});
-  }
-  return BoxAround(points, size);
-}
-
-absl::StatusOr<vision::Mask> BrushMask(const Item& item, vision::Size size) {
-  const json::value* value = item.value->if_contains("rle");
-  const json::array* list = value == nullptr ? nullptr : value->if_array();
-  if (list == nullptr) return Bad(item, "has no list 'value.rle'");
-  std::vector<std::uint8_t> bytes;
-  bytes.reserve(list->size());
-  for (const json::value& element : *list) {
-    const std::int64_t* byte = element.if_int64();
-    if (byte == nullptr || *byte < 0 || *byte > 255) {
-      return Bad(item, text::StrCat("'value.rle[", bytes.size(), "]' is not in 0..255"));
-    }
-    bytes.push_back(static_cast<std::uint8_t>(*byte));
-  }
-  absl::StatusOr<vision::Mask> mask = DecodeBrushRle(bytes, size);
-  if (!mask.ok()) return Bad(item, text::StrCat("'value.rle': ", mask.status().message()));
-  return mask;
+  return std::any_of(RegionKinds().begin(), RegionKinds().end(),
+                     [type](const auto& info) { return type.starts_with(info.name); });
 }
 
 // The prompts of the list: what isn't the model's own and was drawn with a control that marks
@@ -204,14 +88,14 @@ absl::StatusOr<std::vector<Item>> Prompts(const json::array& list, const LabelCo
     Item item;
     item.name = text::StrCat("params.context.result[", i, "]");
     item.region = list[i].if_object();
-    if (item.region == nullptr) return Bad(item, "is not an object");
+    if (item.region == nullptr) return BadItem(item, "is not an object");
     if (IsOwnAnswer(*item.region)) continue;
     // Choices, text and the like beside the prompts; also the labels of a plain <Rectangle>, which
     // the shape's own entry repeats.
     if (!IsShapeType(TextField(*item.region, "type"))) continue;
     const json::value* value = item.region->if_contains("value");
     item.value = value == nullptr ? nullptr : value->if_object();
-    if (item.value == nullptr) return Bad(item, "has no object 'value'");
+    if (item.value == nullptr) return BadItem(item, "has no object 'value'");
     const std::string_view from_name = TextField(*item.region, "from_name");
     const std::string_view to_name = TextField(*item.region, "to_name");
     for (const Control& control : config.controls) {
@@ -221,8 +105,8 @@ absl::StatusOr<std::vector<Item>> Prompts(const json::array& list, const LabelCo
       }
     }
     if (item.control == nullptr) {
-      return Bad(item, text::StrCat("was drawn with the control '", from_name, "' on '", to_name,
-                                    "', which the label config doesn't have"));
+      return BadItem(item, text::StrCat("was drawn with the control '", from_name, "' on '",
+                                        to_name, "', which the label config doesn't have"));
     }
     const std::optional<double> index = Number(item.region->if_contains("item_index"));
     item.item_index = static_cast<int>(std::clamp(index.value_or(-1), -1.0, 1e6));
@@ -230,52 +114,6 @@ absl::StatusOr<std::vector<Item>> Prompts(const json::array& list, const LabelCo
   }
   return items;
 }
-
-absl::Status AddPrompt(const Item& item, const ContextLimits& limits, InteractivePrompt* prompt) {
-  std::optional<absl::StatusOr<vision::Box>> box;
-  switch (item.control->kind) {
-    case ControlKind::kKeyPoint: {
-      absl::StatusOr<double> x = Percent(item, "x");
-      if (!x.ok()) return x.status();
-      absl::StatusOr<double> y = Percent(item, "y");
-      if (!y.ok()) return y.status();
-      if (prompt->points.size() == limits.max_points) {
-        return Bad(item, text::StrCat("is a point too many; at most ", limits.max_points));
-      }
-      // Absent on points that were restored from a draft: those were positive.
-      const json::value* positive = item.region->if_contains("is_positive");
-      const auto width = static_cast<float>(prompt->size.width);
-      const auto height = static_cast<float>(prompt->size.height);
-      prompt->points.push_back(
-          {{std::clamp(static_cast<float>(*x / 100 * width), 0.0f, width),
-            std::clamp(static_cast<float>(*y / 100 * height), 0.0f, height)},
-           positive == nullptr || !positive->is_bool() || positive->get_bool()});
-      return absl::OkStatus();
-    }
-    case ControlKind::kBrush: {
-      absl::StatusOr<vision::Mask> mask = BrushMask(item, prompt->size);
-      if (!mask.ok()) return mask.status();
-      if (!mask->spans.empty()) prompt->mask = *std::move(mask);
-      return absl::OkStatus();
-    }
-    case ControlKind::kRectangle:
-      box = RectangleBox(item, prompt->size);
-      break;
-    case ControlKind::kEllipse:
-      box = EllipseBox(item, prompt->size);
-      break;
-    case ControlKind::kPolygon:
-      box = PolygonBox(item, prompt->size);
-      break;
-  }
-  if (!box->ok()) return box->status();
-  if ((*box)->width() > 0 && (*box)->height() > 0) prompt->box = **box;
-  return absl::OkStatus();
-}
-
-// Which kinds can hold a mask, best first.
-constexpr std::array<ControlKind, 4> kAnswerKinds = {
-    ControlKind::kBrush, ControlKind::kPolygon, ControlKind::kEllipse, ControlKind::kRectangle};
 
 }  // namespace
 
@@ -312,13 +150,17 @@ absl::StatusOr<InteractivePrompt> ParseContext(const json::value& context,
       std::fmod(Number(last.region->if_contains("image_rotation")).value_or(0), 360.0));
   prompt.image_rotation = (rotation + 360) % 360;
   for (const Item& item : *items) {
-    // Prompts on another picture of the task are other objects.
+    // Prompts on another image of the task are other objects.
     if (item.control->to_name != prompt.to_name || item.item_index != prompt.item_index) continue;
-    if (absl::Status status = AddPrompt(item, limits, &prompt); !status.ok()) return status;
+    absl::Status status = InfoOf(item.control->kind).read_prompt(item, &prompt);
+    if (!status.ok()) return status;
+    if (prompt.points.size() > limits.max_points) {
+      return BadItem(item, text::StrCat("is a point too many; at most ", limits.max_points));
+    }
   }
   if (prompt.mask && !prompt.box) prompt.box = vision::TightBox(*prompt.mask);
   if (prompt.points.empty() && !prompt.box && !prompt.mask) {
-    return Bad(last, "is empty or lies outside the picture");
+    return BadItem(last, "is empty or lies outside the image");
   }
   return prompt;
 }
@@ -351,7 +193,7 @@ std::vector<float> MaskPromptLogits(const vision::Mask& mask, int side) {
     while (row < side && static_cast<int>((row + 0.5) * step) < span.y) ++row;
     if (row == side) break;
     if (static_cast<int>((row + 0.5) * step) != span.y) continue;
-    // The cells whose centre (column + 0.5) * step lies in the span. A picture smaller than the
+    // The cells whose centre (column + 0.5) * step lies in the span. An image smaller than the
     // grid has several rows of cells in one row of pixels.
     const int begin = std::max(0, static_cast<int>(std::ceil(span.x_begin / step - 0.5)));
     const int end = std::min(side, static_cast<int>(std::ceil(span.x_end / step - 0.5)));
@@ -367,9 +209,10 @@ absl::StatusOr<AnswerTarget> ChooseAnswerTarget(const InteractivePrompt& prompt,
                                                 const LabelConfig& config) {
   bool can_hold_mask = false;
   for (const bool smart : {false, true}) {
-    for (const ControlKind kind : kAnswerKinds) {
+    for (const RegionKindInfo& info : AnswerKinds()) {
       for (const Control& control : config.controls) {
-        if (control.to_name != prompt.to_name || control.kind != kind || control.smart != smart) {
+        if (control.to_name != prompt.to_name || control.kind != info.kind ||
+            control.smart != smart) {
           continue;
         }
         can_hold_mask = true;
@@ -386,9 +229,9 @@ absl::StatusOr<AnswerTarget> ChooseAnswerTarget(const InteractivePrompt& prompt,
                      "name=\"brush\" toName=\"",
                      prompt.to_name, "\"> with the labels of '", prompt.from_name, "'"));
   }
-  return absl::FailedPreconditionError(
-      text::StrCat("no BrushLabels, PolygonLabels, EllipseLabels or RectangleLabels on '",
-                   prompt.to_name, "' has the label '", prompt.label, "'; add it to one of them"));
+  return absl::FailedPreconditionError(text::StrCat("no ", TagsOf(AnswerKinds()), " on '",
+                                                    prompt.to_name, "' has the label '",
+                                                    prompt.label, "'; add it to one of them"));
 }
 
 }  // namespace label_studio

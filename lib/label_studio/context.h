@@ -1,8 +1,8 @@
 // The context of an interactive /predict: what the annotator has drawn with smart tools on one
-// picture, as one prompt for the segmenter.
+// image, as one prompt for the segmenter.
 //
 // All prompts of a context are one object: points (positive unless `is_positive` is false), a
-// rectangle (turned ones become the box around their corners; of several the last counts), an
+// rectangle (a rotated one becomes the box around its corners; of several the last counts), an
 // ellipse or polygon (their box), a brush stroke (its mask). The model's own earlier answers
 // (`origin` "prediction" without `is_positive`) are skipped. The last prompt decides label and
 // image.
@@ -27,18 +27,18 @@ struct PromptPoint {
   bool positive = true;
 };
 
-// Frame: pixels of a picture of `size`, upright.
+// Frame: pixels of an image of `size`, upright.
 struct InteractivePrompt {
   vision::Size size;  // what the editor says (original_width, original_height)
   std::vector<PromptPoint> points;
-  std::optional<vision::Box> box;  // clipped to the picture
+  std::optional<vision::Box> box;  // clipped to the image
   std::optional<vision::Mask> mask;
   std::string label;      // as the smart control spells it; "" if none was chosen
   std::string from_name;  // the control that the last prompt was drawn with
   std::string to_name;    // the Image tag
-  int item_index = -1;    // which picture of a list tag; -1: the tag has just one
-  // Degrees clockwise by which the annotator has turned the view. Percentages stay those of the
-  // unturned picture (Label Studio turns the view only), so answers just repeat it.
+  int item_index = -1;    // which image of a list tag; -1: the tag has just one
+  // Degrees clockwise by which the annotator has rotated the view. Label Studio rotates the view
+  // only: percentages stay those of the image as it is, so answers just repeat the number.
   int image_rotation = 0;
 };
 
@@ -53,11 +53,11 @@ absl::StatusOr<InteractivePrompt> ParseContext(const boost::json::value& context
                                                const LabelConfig& config,
                                                const ContextLimits& limits = {});
 
-// The same prompt for a picture of another size (the editor may have measured another one). A mask
+// The same prompt for an image of another size (the editor may have measured another one). A mask
 // is dropped if the size differs.
 InteractivePrompt Rescale(InteractivePrompt prompt, vision::Size size);
 
-// A mask prompt as the segmenter takes it: side × side logits, row-major, of the picture scaled by
+// A mask prompt as the segmenter takes it: side × side logits, row-major, of the image scaled by
 // its longest side to the top-left corner. Use it along with `box`: a mask alone is a weak prompt.
 std::vector<float> MaskPromptLogits(const vision::Mask& mask, int side);
 

@@ -1,6 +1,5 @@
-// A label config made from the model's classes, so that a new project fits the model without
-// typing: rectangles and brush masks for batches, and smart rectangle and keypoint tools that
-// prompt the segmenter.
+// Makes a label config from the model's classes, for new projects: rectangles and brush masks for
+// batches, smart rectangle and keypoint tools that prompt the segmenter.
 #ifndef DUET_LABEL_STUDIO_GENERATE_H_
 #define DUET_LABEL_STUDIO_GENERATE_H_
 

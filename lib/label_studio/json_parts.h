@@ -1,8 +1,8 @@
 // JSON of which only named parts are kept.
 //
-// Label Studio sends whole projects, annotations and run lengths along, of which a few ids are
-// needed. A document of values takes up to twenty times its text ("[[],[],..."), so what isn't
-// wanted is checked and forgotten while it is read.
+// Label Studio sends whole projects, annotations and run lengths, of which Duet needs a few ids. A
+// parsed document takes up to twenty times the memory of its text ("[[],[],..."), so parts that
+// aren't named are checked while they are read, but not kept.
 #ifndef DUET_LABEL_STUDIO_JSON_PARTS_H_
 #define DUET_LABEL_STUDIO_JSON_PARTS_H_
 
@@ -17,8 +17,9 @@
 
 namespace label_studio {
 
-// A value that is kept if it is a number, a text or the like, or `whole`; else what is `inside`. Of
-// a list whose elements aren't wanted, one null is kept if it has any.
+// Names a value. A number, text, boolean or null is kept as it is, and so is an object or list if
+// `whole`. Otherwise of an object or list only the parts `inside` are kept; a list whose elements
+// no part names keeps one null if it isn't empty.
 struct JsonPart {
   std::string_view name = "";  // of an object's field; "": the elements of a list
   bool whole = false;
@@ -27,7 +28,7 @@ struct JsonPart {
       std::numeric_limits<std::size_t>::max();  // of a list; others aren't kept
 };
 
-// The parts of `text` that `root` names. What is kept takes `memory`. InvalidArgument if it isn't
+// The parts of `text` that `root` names, allocated in `memory`. InvalidArgument if the text isn't
 // JSON or is nested deeper than `max_depth`, ResourceExhausted if `memory` throws std::bad_alloc.
 absl::StatusOr<boost::json::value> ParseJsonParts(std::string_view text, const JsonPart& root,
                                                   int max_depth, boost::json::storage_ptr memory);

@@ -1,5 +1,5 @@
-// JSON written as text, for the few places where a document of values would cost more than the
-// answer: a brush region is tens of thousands of numbers.
+// Appends values to JSON text, without a document in between: a brush region has tens of thousands
+// of numbers.
 #ifndef DUET_LABEL_STUDIO_JSON_TEXT_H_
 #define DUET_LABEL_STUDIO_JSON_TEXT_H_
 

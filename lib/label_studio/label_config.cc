@@ -8,10 +8,8 @@
 #include <absl/strings/str_split.h>
 
 #include <algorithm>
-#include <array>
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>
-#include <cstdlib>
 #include <optional>
 #include <pugixml.hpp>
 #include <utility>
@@ -21,25 +19,6 @@
 
 namespace label_studio {
 namespace {
-
-struct TagKind {
-  std::string_view tag;  // lower case
-  ControlKind kind;
-  bool has_labels;  // false: the labels are in a <Labels> beside it
-};
-
-constexpr std::array<TagKind, 10> kTagKinds = {{
-    {"rectanglelabels", ControlKind::kRectangle, true},
-    {"brushlabels", ControlKind::kBrush, true},
-    {"polygonlabels", ControlKind::kPolygon, true},
-    {"ellipselabels", ControlKind::kEllipse, true},
-    {"keypointlabels", ControlKind::kKeyPoint, true},
-    {"rectangle", ControlKind::kRectangle, false},
-    {"brush", ControlKind::kBrush, false},
-    {"polygon", ControlKind::kPolygon, false},
-    {"ellipse", ControlKind::kEllipse, false},
-    {"keypoint", ControlKind::kKeyPoint, false},
-}};
 
 // As the editor reads configs: tags and attributes in any case.
 std::string_view Attribute(const pugi::xml_node& node, std::string_view name) {
@@ -96,8 +75,10 @@ class Collector : public pugi::xml_tree_walker {
       labels_tags_.push_back(std::move(labels));
       owners_.push_back({node, &labels_tags_, labels_tags_.size() - 1});
     } else {
-      for (const TagKind& kind : kTagKinds) {
-        if (tag == kind.tag) AddControl(node, kind);
+      for (const RegionKindInfo& info : RegionKinds()) {
+        if (!tag.starts_with(info.name)) continue;
+        const std::string_view rest = std::string_view(tag).substr(info.name.size());
+        if (rest.empty() || rest == "labels") AddControl(node, info.kind, tag, !rest.empty());
       }
     }
     return true;
@@ -145,17 +126,19 @@ class Collector : public pugi::xml_tree_walker {
     return names;
   }
 
-  void AddControl(const pugi::xml_node& node, const TagKind& kind) {
+  // `has_labels`: the labels are inside of it, else in a <Labels> beside it.
+  void AddControl(const pugi::xml_node& node, RegionKind kind, const std::string& tag,
+                  bool has_labels) {
     ParsedControl parsed;
-    parsed.control.kind = kind.kind;
-    parsed.control.type = kind.tag;
+    parsed.control.kind = kind;
+    parsed.control.type = tag;
     parsed.control.name = Attribute(node, "name");
     parsed.control.smart_only = IsTrue(node, "smartonly");
     parsed.control.smart = parsed.control.smart_only || IsTrue(node, "smart");
     parsed.to_names = ToNames(node);
-    parsed.has_labels = kind.has_labels;
+    parsed.has_labels = has_labels;
     controls_.push_back(std::move(parsed));
-    if (kind.has_labels) owners_.push_back({node, &controls_, controls_.size() - 1});
+    if (has_labels) owners_.push_back({node, &controls_, controls_.size() - 1});
   }
 
   bool AddLabel(const pugi::xml_node& node) {
@@ -243,9 +226,8 @@ absl::StatusOr<LabelConfig> Collector::Finish() {
   }
   if (config.controls.empty()) {
     return absl::InvalidArgumentError(text::StrCat(
-        "the label config has no control that marks regions on an image; add RectangleLabels, "
-        "BrushLabels, PolygonLabels, EllipseLabels or KeyPointLabels with a name and toName=\"",
-        config.images.front().name, "\""));
+        "the label config has no control that marks regions on an image; add ",
+        TagsOf(RegionKinds()), " with a name and toName=\"", config.images.front().name, "\""));
   }
   return config;
 }
@@ -279,22 +261,6 @@ bool IsPathCharacter(char c) {
 }
 
 }  // namespace
-
-std::string_view ControlKindName(ControlKind kind) {
-  switch (kind) {
-    case ControlKind::kRectangle:
-      return "rectangle";
-    case ControlKind::kBrush:
-      return "brush";
-    case ControlKind::kPolygon:
-      return "polygon";
-    case ControlKind::kEllipse:
-      return "ellipse";
-    case ControlKind::kKeyPoint:
-      return "keypoint";
-  }
-  std::abort();
-}
 
 const ImageTag* LabelConfig::FindImage(std::string_view name) const {
   for (const ImageTag& image : images) {

@@ -1,8 +1,8 @@
 // A Label Studio labelling config (XML), reduced to what pre-labelling needs: which images a task
-// has, which controls mark regions on them, and which labels each control knows.
+// has, which controls mark regions on them, and which labels each control has.
 //
-// Configs come from outside: size and depth are bounded, no DTD or entity is ever expanded. Tags
-// and attributes that mean nothing here are ignored, wherever they are.
+// Configs come from outside: size and depth are bounded, no DTD or entity is ever expanded. Unknown
+// tags and attributes are ignored.
 #ifndef DUET_LABEL_STUDIO_LABEL_CONFIG_H_
 #define DUET_LABEL_STUDIO_LABEL_CONFIG_H_
 
@@ -16,13 +16,9 @@
 #include <utility>
 #include <vector>
 
+#include "label_studio/region_kind.h"
+
 namespace label_studio {
-
-enum class ControlKind { kRectangle, kBrush, kPolygon, kEllipse, kKeyPoint };
-
-// "rectangle", "brush", "polygon", "ellipse", "keypoint": as in region types and in the setting
-// `outputs`.
-std::string_view ControlKindName(ControlKind kind);
 
 struct Label {
   std::string value;                          // what goes into regions
@@ -30,7 +26,7 @@ struct Label {
   std::vector<std::string> predicted_values;  // attribute predicted_values="a,b"
 };
 
-// Labels that several controls may have in common; copies share them.
+// An immutable list of labels; copies share it.
 class LabelList {
  public:
   LabelList() = default;
@@ -49,7 +45,7 @@ class LabelList {
 
 // One control tag that draws regions on an image, e.g. <BrushLabels name="brush" toName="image">.
 struct Control {
-  ControlKind kind = ControlKind::kRectangle;
+  RegionKind kind = RegionKind::kRectangle;
   std::string name;     // a region's from_name
   std::string to_name;  // the Image tag's name
   std::string type;     // a region's type: the lower-cased tag, e.g. "brushlabels" or "brush"
@@ -75,8 +71,7 @@ struct LabelConfig {
   std::vector<Control> controls;  // at least one, in document order; each to_name names an image
 
   const ImageTag* FindImage(std::string_view name) const;
-  // True if somebody may click with a smart tool (on this image): then opening a task should embed
-  // its image.
+  // True if a smart tool may be used (on this image): then opening a task should embed its image.
   bool has_smart_control() const;
   bool has_smart_control(std::string_view image) const;
 
@@ -93,7 +88,7 @@ struct LabelConfigLimits {
 };
 
 // InvalidArgument, saying what to do, if `xml` is not XML, has a document type, exceeds a limit,
-// has no Image tag or no control of the five kinds on an image.
+// has no Image tag or no control of any region kind on an image.
 absl::StatusOr<LabelConfig> ParseLabelConfig(std::string_view xml,
                                              const LabelConfigLimits& limits = {});
 

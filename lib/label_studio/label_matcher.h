@@ -30,17 +30,17 @@ namespace label_studio {
 // From a profile: the model's class name → the label's value.
 using LabelMap = absl::flat_hash_map<std::string, std::string>;
 
-// Points at the control's labels and holds no text of them, since a project may have a hundred
-// thousand: 12 bytes for one with a value alone.
+// Refers to the control's labels and copies no text, since a project may have a hundred thousand
+// labels: a label that has only a value takes 12 bytes.
 class LabelMatcher {
  public:
-  // Shares the control's labels. Thread-safe once made.
+  // Shares the control's labels. Thread-safe once it is constructed.
   LabelMatcher(const Control& control, const LabelMap& label_map);
 
   // The label's value as the config spells it; nullopt if the control has no label for this class.
   std::optional<std::string> Match(std::string_view class_name) const;
 
-  // Without the labels themselves, about.
+  // Bytes that it takes without the labels themselves, about.
   std::size_t memory_bytes() const;
 
  private:

@@ -6,28 +6,16 @@
 #include <absl/strings/str_split.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <numbers>
 #include <random>
 #include <utility>
 
-#include "label_studio/brush_rle.h"
 #include "label_studio/json_text.h"
+#include "label_studio/region_kind.h"
 #include "text/str_cat.h"
-#include "vision/mask_shapes.h"
 
 namespace label_studio {
 namespace {
-
-constexpr double kPolygonTolerancePx = 1.0;
-constexpr int kMinPolygonPx = 16;
-// Drawn radius of a keypoint, percent of the picture's width.
-constexpr double kKeyPointWidth = 0.5;
-
-constexpr std::array<ControlKind, 5> kAllKinds = {ControlKind::kRectangle, ControlKind::kBrush,
-                                                  ControlKind::kPolygon, ControlKind::kEllipse,
-                                                  ControlKind::kKeyPoint};
 
 std::string RandomId() {
   static constexpr std::string_view kAlphabet =
@@ -49,49 +37,63 @@ std::string RandomId() {
 
 double ClampScore(double score) { return std::isnan(score) ? 0 : std::clamp(score, 0.0, 1.0); }
 
-double Percent(double pixels, int side) { return std::clamp(pixels / side * 100, 0.0, 100.0); }
-
-void AppendField(std::string_view name, double value, std::string* json) {
-  text::StrAppend(json, ",\"", name, "\":");
-  AppendJsonNumber(value, json);
-}
-
-// What is the same for every region of one picture.
+// What is the same for every region of one image.
 struct Frame {
   vision::Size size;
   int image_rotation = 0;
   int item_index = -1;
 };
 
-class RegionWriter {
+// Appends regions to `regions`, each written once.
+class RegionWriter final : public RegionSink {
  public:
-  RegionWriter(const Frame& frame, const Control& control, std::string_view label, double score)
-      : frame_(frame), control_(control), label_(label), score_(ClampScore(score)) {}
+  RegionWriter(const Frame& frame, const Control& control, std::string_view label, double score,
+               Regions* regions)
+      : frame_(frame),
+        control_(control),
+        label_(label),
+        score_(ClampScore(score)),
+        regions_(*regions) {}
 
-  // `geometry`: the fields of `value` without the labels, each with a comma after it.
-  void Write(std::string_view geometry, Regions* regions) const {
-    const std::string id = RandomId();
+  std::string* Begin() override {
+    id_ = RandomId();
+    AppendHead(control_.name, control_.type);
+    value_begin_ = regions_.json.size();
+    return &regions_.json;
+  }
+
+  void End() override {
+    std::string& json = regions_.json;
+    const std::size_t value_size = json.size() - value_begin_ - 1;  // without the last comma
     if (control_.labels_name.empty()) {
       // <RectangleLabels>: shape and label in one; the label list has the type's name.
-      AppendRegion(id, control_.name, control_.type, geometry, control_.type, regions);
+      AppendTail(control_.type);
     } else {
       // <Rectangle> beside <Labels>: two results of one id.
-      AppendRegion(id, control_.name, control_.type, geometry, "", regions);
+      AppendTail("");
       if (!label_.empty()) {
-        AppendRegion(id, control_.labels_name, "labels", geometry, "labels", regions);
+        AppendHead(control_.labels_name, "labels");
+        json.append(json, value_begin_, value_size);
+        json.push_back(',');
+        AppendTail("labels");
       }
     }
-    ++regions->count;
-    regions->score_sum += score_;
+    ++count_;
+    ++regions_.count;
+    regions_.score_sum += score_;
+  }
+
+  // To be called when the object's regions are written: one without any is degenerate.
+  void CountIfDegenerate() {
+    if (count_ == 0) ++regions_.degenerate;
   }
 
  private:
-  void AppendRegion(std::string_view id, std::string_view from_name, std::string_view type,
-                    std::string_view geometry, std::string_view labels_key,
-                    Regions* regions) const {
-    std::string& json = regions->json;
+  // What comes before the fields of `value`.
+  void AppendHead(std::string_view from_name, std::string_view type) {
+    std::string& json = regions_.json;
     if (!json.empty()) json.push_back(',');
-    text::StrAppend(&json, "{\"id\":\"", id, "\",\"from_name\":");
+    text::StrAppend(&json, "{\"id\":\"", id_, "\",\"from_name\":");
     AppendJsonString(from_name, &json);
     json.append(",\"to_name\":");
     AppendJsonString(control_.to_name, &json);
@@ -99,15 +101,20 @@ class RegionWriter {
                     ",\"original_height\":", frame_.size.height,
                     ",\"image_rotation\":", frame_.image_rotation);
     if (frame_.item_index >= 0) text::StrAppend(&json, ",\"item_index\":", frame_.item_index);
-    AppendField("score", score_, &json);
+    json.append(",\"score\":");
+    AppendJsonNumber(score_, &json);
     json.append(",\"readonly\":false,\"hidden\":false,\"value\":{");
-    json.append(geometry);
+  }
+
+  // What comes after them. `labels_key`: the name of the label list, "" for none.
+  void AppendTail(std::string_view labels_key) {
+    std::string& json = regions_.json;
     if (!labels_key.empty() && !label_.empty()) {
       text::StrAppend(&json, "\"", labels_key, "\":[");
       AppendJsonString(label_, &json);
       json.append("]");
     } else {
-      json.pop_back();  // the comma after the geometry
+      json.pop_back();  // the comma after the last field
     }
     json.append("}}");
   }
@@ -116,133 +123,11 @@ class RegionWriter {
   const Control& control_;
   const std::string_view label_;
   const double score_;
+  Regions& regions_;
+  std::string id_;
+  std::size_t value_begin_ = 0;
+  int count_ = 0;
 };
-
-// The `value` of a region without its labels: one a region.
-using Geometries = std::vector<std::string>;
-
-std::string RectangleGeometry(double x, double y, double width, double height, double rotation) {
-  std::string json = "\"x\":";
-  AppendJsonNumber(x, &json);
-  AppendField("y", y, &json);
-  AppendField("width", width, &json);
-  AppendField("height", height, &json);
-  AppendField("rotation", rotation, &json);
-  json.push_back(',');
-  return json;
-}
-
-Geometries BoxGeometry(const vision::Box& box, vision::Size size) {
-  const double left = Percent(box.x_min, size.width);
-  const double top = Percent(box.y_min, size.height);
-  const double right = Percent(box.x_max, size.width);
-  const double bottom = Percent(box.y_max, size.height);
-  // Written with six decimals: less than that is nothing. NaN fails the comparison.
-  if (!(right - left >= 1e-6 && bottom - top >= 1e-6)) return {};
-  return {RectangleGeometry(left, top, right - left, bottom - top, 0)};
-}
-
-// Label Studio turns a rectangle about its first corner, so that corner must lie inside the
-// picture. Which of the four is called the first is free: turning the name by a quarter swaps the
-// sides. If none is inside, the upright box.
-Geometries RotatedGeometry(const vision::RotatedBox& box, const vision::Box& upright,
-                           vision::Size size) {
-  if (!(box.width > 0 && box.height > 0) || !std::isfinite(box.angle) ||
-      !std::isfinite(box.center.x) || !std::isfinite(box.center.y)) {
-    return {};
-  }
-  const auto corners = vision::Corners(box);
-  for (std::size_t turn = 0; turn < corners.size(); ++turn) {
-    const vision::Point corner = corners[turn];
-    const double width = turn % 2 == 0 ? box.width : box.height;
-    const double height = turn % 2 == 0 ? box.height : box.width;
-    const double percent_width = width / size.width * 100;
-    const double percent_height = height / size.height * 100;
-    if (corner.x < 0 || corner.y < 0 || corner.x > size.width || corner.y > size.height ||
-        percent_width > 100 || percent_height > 100) {
-      continue;
-    }
-    double degrees = std::fmod(box.angle * 180 / std::numbers::pi + 90.0 * turn, 360);
-    if (degrees < 0) degrees += 360;
-    if (degrees > 360 - 1e-6) degrees = 0;
-    return {RectangleGeometry(Percent(corner.x, size.width), Percent(corner.y, size.height),
-                              percent_width, percent_height, degrees)};
-  }
-  return BoxGeometry(upright, size);
-}
-
-Geometries BrushGeometry(const vision::Mask& mask) {
-  if (mask.spans.empty()) return {};
-  std::string json = "\"format\":\"rle\",\"rle\":";
-  AppendJsonBytes(EncodeBrushRle(mask), &json);
-  json.push_back(',');
-  return {std::move(json)};
-}
-
-// One region an outer ring; Label Studio's polygons have no holes.
-Geometries PolygonGeometries(const vision::Mask& mask) {
-  Geometries geometries;
-  for (const vision::Polygon& polygon : vision::ToPolygons(
-           mask, {.tolerance_px = kPolygonTolerancePx, .min_area_px = kMinPolygonPx})) {
-    std::string json = "\"points\":";
-    char separator = '[';
-    for (const vision::Point& point : polygon.outer) {
-      json.push_back(separator);
-      json.push_back('[');
-      AppendJsonNumber(Percent(point.x, mask.size.width), &json);
-      json.push_back(',');
-      AppendJsonNumber(Percent(point.y, mask.size.height), &json);
-      json.push_back(']');
-      separator = ',';
-    }
-    json.append("],\"closed\":true,");
-    geometries.push_back(std::move(json));
-  }
-  return geometries;
-}
-
-Geometries EllipseGeometry(const vision::Mask& mask) {
-  const std::optional<vision::Ellipse> ellipse = vision::ToEllipse(mask);
-  if (!ellipse) return {};
-  const double degrees = ellipse->angle * 180 / std::numbers::pi;
-  std::string json = "\"x\":";
-  AppendJsonNumber(Percent(ellipse->center.x, mask.size.width), &json);
-  AppendField("y", Percent(ellipse->center.y, mask.size.height), &json);
-  // Label Studio's limit: half the picture.
-  AppendField("radiusX", std::min(ellipse->radius_x / mask.size.width * 100.0, 50.0), &json);
-  AppendField("radiusY", std::min(ellipse->radius_y / mask.size.height * 100.0, 50.0), &json);
-  AppendField("rotation", degrees < 0 ? degrees + 180 : degrees, &json);
-  json.push_back(',');
-  return {std::move(json)};
-}
-
-Geometries KeyPointGeometry(const vision::Mask& mask) {
-  const std::optional<vision::Point> point = vision::InnermostPoint(mask);
-  if (!point) return {};
-  std::string json = "\"x\":";
-  AppendJsonNumber(Percent(point->x, mask.size.width), &json);
-  AppendField("y", Percent(point->y, mask.size.height), &json);
-  AppendField("width", kKeyPointWidth, &json);
-  json.push_back(',');
-  return {std::move(json)};
-}
-
-// A mask as regions of one kind; empty if it is degenerate.
-Geometries MaskGeometries(ControlKind kind, const vision::Mask& mask) {
-  switch (kind) {
-    case ControlKind::kRectangle:
-      return BoxGeometry(vision::TightBox(mask), mask.size);
-    case ControlKind::kBrush:
-      return BrushGeometry(mask);
-    case ControlKind::kPolygon:
-      return PolygonGeometries(mask);
-    case ControlKind::kEllipse:
-      return EllipseGeometry(mask);
-    case ControlKind::kKeyPoint:
-      return KeyPointGeometry(mask);
-  }
-  return {};
-}
 
 }  // namespace
 
@@ -252,16 +137,16 @@ absl::StatusOr<Outputs> ParseOutputs(std::string_view text) {
   for (const absl::string_view word :
        absl::StrSplit(text::View(text), ',', absl::SkipWhitespace())) {
     const std::string name = absl::AsciiStrToLower(absl::StripAsciiWhitespace(word));
-    const auto kind = std::find_if(kAllKinds.begin(), kAllKinds.end(), [&](ControlKind candidate) {
-      return ControlKindName(candidate) == name;
-    });
-    if (kind == kAllKinds.end()) {
+    const auto info = std::find_if(RegionKinds().begin(), RegionKinds().end(),
+                                   [&](const auto& known) { return known.name == name; });
+    if (info == RegionKinds().end()) {
+      std::string known = "auto";
+      for (const RegionKindInfo& kind : RegionKinds()) text::StrAppend(&known, ", ", kind.name);
       return absl::InvalidArgumentError(
-          text::StrCat("outputs: '", name,
-                       "' is unknown; known: auto, rectangle, brush, polygon, ellipse, keypoint"));
+          text::StrCat("outputs: '", name, "' is unknown; known: ", known));
     }
-    if (std::find(outputs.kinds.begin(), outputs.kinds.end(), *kind) == outputs.kinds.end()) {
-      outputs.kinds.push_back(*kind);
+    if (std::find(outputs.kinds.begin(), outputs.kinds.end(), info->kind) == outputs.kinds.end()) {
+      outputs.kinds.push_back(info->kind);
     }
   }
   return outputs;
@@ -271,7 +156,7 @@ EmissionPlan EmissionPlan::Make(const LabelConfig& config, const ImageTag& image
                                 const Outputs& outputs, const LabelMap& label_map) {
   EmissionPlan plan;
   plan.image_ = &image;
-  const auto add = [&](ControlKind kind) {
+  const auto add = [&](RegionKind kind) {
     for (const Control& control : config.controls) {
       if (control.kind == kind && control.to_name == image.name && !control.smart &&
           !control.labels.empty()) {
@@ -282,21 +167,23 @@ EmissionPlan EmissionPlan::Make(const LabelConfig& config, const ImageTag& image
     return false;
   };
   if (!outputs.kinds.empty()) {
-    for (const ControlKind kind : outputs.kinds) add(kind);
+    for (const RegionKind kind : outputs.kinds) add(kind);
     return plan;
   }
-  add(ControlKind::kRectangle);
-  if (!add(ControlKind::kBrush)) add(ControlKind::kPolygon);
-  if (plan.targets_.empty()) {
-    add(ControlKind::kEllipse);
-    add(ControlKind::kKeyPoint);
-  }
+  const auto add_all = [&](AutoOutput when) {
+    for (const RegionKindInfo& info : RegionKinds()) {
+      if (info.auto_output == when && add(info.kind) && when == AutoOutput::kOneOf) return;
+    }
+  };
+  add_all(AutoOutput::kAlways);
+  add_all(AutoOutput::kOneOf);
+  if (plan.targets_.empty()) add_all(AutoOutput::kIfNothingElse);
   return plan;
 }
 
 bool EmissionPlan::needs_masks() const {
   return std::any_of(targets_.begin(), targets_.end(), [](const Target& target) {
-    return target.control->kind != ControlKind::kRectangle;
+    return InfoOf(target.control->kind).write_box == nullptr;
   });
 }
 
@@ -322,7 +209,7 @@ std::string EmissionPlan::Describe(const std::vector<std::string>& classes) cons
     }
     if (labels.empty()) continue;  // it writes nothing
     const Control& control = *target.control;
-    add(ControlKindName(control.kind));
+    add(InfoOf(control.kind).name);
     add(control.name);
     add(control.type);
     add(control.labels_name);
@@ -338,8 +225,11 @@ bool EmissionPlan::Emits(std::string_view class_name) const {
 }
 
 void Regions::Append(Regions&& other) {
-  if (!json.empty() && !other.json.empty()) json.push_back(',');
-  json += other.json;
+  if (json.empty()) {
+    json = std::move(other.json);
+  } else if (!other.json.empty()) {
+    text::StrAppend(&json, ",", other.json);
+  }
   count += other.count;
   score_sum += other.score_sum;
   degenerate += other.degenerate;
@@ -366,20 +256,16 @@ Regions MakeRegions(const EmissionPlan& plan, vision::Size size, const std::vect
     for (const EmissionPlan::Target& target : plan.targets()) {
       const std::optional<std::string> label = target.labels.Match(object.class_name);
       if (!label) continue;
-      const bool rectangle = target.control->kind == ControlKind::kRectangle;
-      if (!rectangle && !object.mask) continue;
-      Geometries geometries;
-      if (!rectangle) {
-        geometries = MaskGeometries(target.control->kind, *object.mask);
-      } else if (object.rotated_box) {
-        geometries = RotatedGeometry(*object.rotated_box, object.box, size);
-      } else {
-        geometries = BoxGeometry(object.box, size);
+      const RegionKindInfo& info = InfoOf(target.control->kind);
+      if (info.write_box != nullptr) {
+        RegionWriter writer(frame, *target.control, *label, object.score, &regions);
+        info.write_box(object.box, object.rotated_box, size, writer);
+        writer.CountIfDegenerate();
+      } else if (object.mask) {
+        RegionWriter writer(frame, *target.control, *label, object.mask_score, &regions);
+        info.write_mask(*object.mask, writer);
+        writer.CountIfDegenerate();
       }
-      if (geometries.empty()) ++regions.degenerate;
-      const RegionWriter writer(frame, *target.control, *label,
-                                rectangle ? object.score : object.mask_score);
-      for (const std::string& geometry : geometries) writer.Write(geometry, &regions);
     }
   }
   return regions;
@@ -389,10 +275,9 @@ Regions MakeAnswer(const InteractivePrompt& prompt, const AnswerTarget& target,
                    const vision::Mask& mask, float score) {
   Regions regions;
   const Frame frame{mask.size, prompt.image_rotation, prompt.item_index};
-  const RegionWriter writer(frame, *target.control, target.label, score);
-  const Geometries geometries = MaskGeometries(target.control->kind, mask);
-  if (geometries.empty()) ++regions.degenerate;
-  for (const std::string& geometry : geometries) writer.Write(geometry, &regions);
+  RegionWriter writer(frame, *target.control, target.label, score, &regions);
+  InfoOf(target.control->kind).write_mask(mask, writer);
+  writer.CountIfDegenerate();
   return regions;
 }
 

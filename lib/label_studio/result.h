@@ -1,9 +1,9 @@
 // Detections and masks, as the regions and predictions that Label Studio stores
 // (docs/label_studio.md).
 //
-// Percent of the picture's width and height, clamped to [0, 100]; scores clamped to [0, 1] (a
-// mask's IoU estimate may exceed 1). What is empty after clamping is dropped and counted. Every
-// region gets a random id of 10 characters.
+// Regions are in percent of the image's width and height, clamped to [0, 100]. Scores are clamped
+// to [0, 1], since a mask's IoU estimate may exceed 1. What is empty after clamping is dropped and
+// counted. Every region gets a random id of 10 characters.
 #ifndef DUET_LABEL_STUDIO_RESULT_H_
 #define DUET_LABEL_STUDIO_RESULT_H_
 
@@ -17,16 +17,17 @@
 #include "label_studio/context.h"
 #include "label_studio/label_config.h"
 #include "label_studio/label_matcher.h"
+#include "label_studio/region_kind.h"
 #include "vision/geometry.h"
 #include "vision/mask.h"
 #include "vision/rotated_box.h"
 
 namespace label_studio {
 
-// Which kinds of region a batch emits. From the setting `outputs`, e.g. "rectangle,brush"; empty:
-// what EmissionPlan chooses from the label config.
+// Which kinds of region a batch writes: the setting `outputs`, e.g. "rectangle,brush". Empty: what
+// EmissionPlan chooses from the label config.
 struct Outputs {
-  std::vector<ControlKind> kinds;
+  std::vector<RegionKind> kinds;
 };
 // "" or "auto" is the empty choice. InvalidArgument names the unknown word and lists the known
 // ones.
@@ -35,22 +36,21 @@ absl::StatusOr<Outputs> ParseOutputs(std::string_view text);
 // What a batch writes for one image of a config. Smart controls are never written into.
 class EmissionPlan {
  public:
-  // Empty `outputs`: the first rectangle control, and the first brush control, else the first
-  // polygon control; ellipse and keypoint controls if the image has none of those three. Otherwise
-  // the first control of each kind listed. `config` must outlive the plan.
+  // Writes into the first control of each kind in `outputs`; if that is empty, of the kinds that
+  // AutoOutput chooses (region_kind.h). `config` must outlive the plan.
   static EmissionPlan Make(const LabelConfig& config, const ImageTag& image, const Outputs& outputs,
                            const LabelMap& label_map);
 
   // True if any region is made from masks: then the detector's masks or the segmenter are needed.
   bool needs_masks() const;
-  // True if nothing would be emitted whatever is found (all controls are smart, say).
+  // True if nothing is ever written: all controls are smart, say.
   bool empty() const { return targets_.empty(); }
   // False if no target has a label for this class: such detections need no mask.
   bool Emits(std::string_view class_name) const;
 
-  // A text that differs for two plans if they read other images, or may write other regions for
-  // objects of these classes. What else a label config holds, its layout, and labels that no class
-  // has, change nothing.
+  // A text that is equal for two plans if they read the same images and write the same regions for
+  // objects of these classes. The label config's layout, and labels that no class has, change
+  // nothing.
   std::string Describe(const std::vector<std::string>& classes) const;
 
   struct Target {
@@ -59,7 +59,7 @@ class EmissionPlan {
   };
   const std::vector<Target>& targets() const { return targets_; }
   const ImageTag& image() const { return *image_; }
-  // Without the config, about.
+  // Bytes that it takes without the config, about.
   std::size_t memory_bytes() const;
 
  private:
@@ -67,7 +67,7 @@ class EmissionPlan {
   const ImageTag* image_ = nullptr;
 };
 
-// One object of one picture.
+// One object of one image.
 struct Object {
   std::string class_name;
   float score = 0;  // the detector's
@@ -77,10 +77,10 @@ struct Object {
   float mask_score = 0;  // the segmenter's estimate, or the detector's score for its own masks
 };
 
-// Regions as a JSON fragment, so that a long run-length code is written once.
+// Regions as a JSON fragment: a run-length code is long, so it is written as text at once.
 struct Regions {
   std::string json;                            // comma-separated objects, no brackets
-  int count = 0;                               // regions, one a shape
+  int count = 0;                               // of regions; shape and labels are one
   double score_sum = 0;                        // of the regions' clamped scores
   int degenerate = 0;                          // objects or masks dropped as empty
   std::vector<std::string> unmatched_classes;  // each once: no control has a label for them
@@ -88,12 +88,12 @@ struct Regions {
   void Append(Regions&& other);
 };
 
-// The regions of one picture. `item_index`: which picture of a list tag; -1 for a single one.
+// The regions of one image. `item_index`: which image of a list tag; -1 for a single one.
 Regions MakeRegions(const EmissionPlan& plan, vision::Size size, const std::vector<Object>& objects,
                     int item_index = -1);
 
 // The answer to a smart tool: one object in `target` (several polygons if the mask has several
-// parts). `mask` is of the picture as it is, whatever size the editor measured. No region if the
+// parts). `mask` has the image's real size, which may differ from `prompt.size`. No region if the
 // mask is empty.
 Regions MakeAnswer(const InteractivePrompt& prompt, const AnswerTarget& target,
                    const vision::Mask& mask, float score);
@@ -103,7 +103,7 @@ Regions MakeAnswer(const InteractivePrompt& prompt, const AnswerTarget& target,
 std::string PredictionJson(const Regions& regions, std::string_view model_version);
 
 // {"results":[...],"model_version":"..."} from one item a task, in the tasks' order; "{}" stands
-// for a task to be asked again.
+// for a task that Label Studio shall ask again for.
 std::string PredictResponseJson(std::vector<std::string> predictions,
                                 std::string_view model_version);
 

@@ -31,7 +31,8 @@ struct Task {
   std::int64_t id = 0;  // 0: none was given
   boost::json::object data;
 };
-// A copy in the default memory, for what outlives the request, and the bytes that it takes, about.
+// Detached: a copy in the default memory, which may outlive the request. MemoryOf: the bytes that a
+// task takes, about.
 Task Detached(const Task& task);
 std::size_t MemoryOf(const Task& task);
 
@@ -42,7 +43,7 @@ struct PredictRequest {
   std::string label_config;    // XML; "" if absent
   boost::json::value context;  // of `params`; null for batches and opened tasks
 
-  // One prompt drawn with a smart tool waits for its answer. Exactly one task then.
+  // True: somebody has drawn a prompt with a smart tool and waits. There is exactly one task then.
   bool interactive() const { return !context.is_null(); }
 };
 absl::StatusOr<PredictRequest> ParsePredictRequest(std::string_view body,

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "tests/testing/status_matchers.h"
-#include "tests/testing/temp_dir.h"
+#include "tests/unit/label_studio/recorded.h"
 #include "vision/mask_rle.h"
 
 namespace label_studio {
@@ -20,8 +20,7 @@ using testing::HasSubstr;
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
 const boost::json::object& Goldens() {
-  static const boost::json::value document =
-      boost::json::parse(duet_testing::ReadFile(DUET_TEST_DATA "/label_studio/brush_rle.json"));
+  static const boost::json::value document = boost::json::parse(ReadRecorded("brush_rle.json"));
   return document.get_object();
 }
 

@@ -9,7 +9,7 @@
 #include "label_studio/brush_rle.h"
 #include "label_studio/task.h"
 #include "tests/testing/status_matchers.h"
-#include "tests/testing/temp_dir.h"
+#include "tests/unit/label_studio/recorded.h"
 
 namespace label_studio {
 namespace {
@@ -33,7 +33,7 @@ constexpr char kConfig[] =
 
 LabelConfig Config(const std::string& xml = kConfig) { return *ParseLabelConfig(xml); }
 
-// One entry of the context's list on a picture of 200×100; `fields` beside `value`.
+// One entry of the context's list on an image of 200×100; `fields` beside `value`.
 std::string Item(const std::string& control, const std::string& type, const std::string& value,
                  const std::string& fields = "") {
   return R"({"original_width":200,"original_height":100,"image_rotation":0,"from_name":")" +
@@ -54,8 +54,7 @@ absl::StatusOr<InteractivePrompt> Parse(const std::string& items) {
 
 TEST(ContextTest, TheRecordedSecondClickSkipsTheModelsPointAndKeepsARestoredOne) {
   ASSERT_OK_AND_ASSIGN(const PredictRequest request,
-                       ParsePredictRequest(duet_testing::ReadFile(
-                           DUET_TEST_DATA "/label_studio/predict_keypoints.json")));
+                       ParsePredictRequest(ReadRecorded("predict_keypoints.json")));
 
   ASSERT_OK_AND_ASSIGN(const InteractivePrompt prompt,
                        ParseContext(request.context, Config(request.label_config)));
@@ -72,8 +71,7 @@ TEST(ContextTest, TheRecordedSecondClickSkipsTheModelsPointAndKeepsARestoredOne)
 
 TEST(ContextTest, TheRecordedRectangleIsABoxInPixels) {
   ASSERT_OK_AND_ASSIGN(const PredictRequest request,
-                       ParsePredictRequest(duet_testing::ReadFile(
-                           DUET_TEST_DATA "/label_studio/predict_rectangle.json")));
+                       ParsePredictRequest(ReadRecorded("predict_rectangle.json")));
 
   ASSERT_OK_AND_ASSIGN(const InteractivePrompt prompt,
                        ParseContext(request.context, Config(request.label_config)));
@@ -115,7 +113,7 @@ TEST(ContextTest, ATurnedRectangleBecomesTheBoxAroundItsCorners) {
   EXPECT_NEAR(prompt.box->y_max, 60, 1e-3);
 }
 
-TEST(ContextTest, EllipsesAndPolygonsBecomeBoxesClippedToThePicture) {
+TEST(ContextTest, EllipsesAndPolygonsBecomeBoxesClippedToTheImage) {
   ASSERT_OK_AND_ASSIGN(
       const InteractivePrompt ellipse,
       Parse(Item(
@@ -150,7 +148,7 @@ TEST(ContextTest, ABrushStrokeIsAMaskAndItsBox) {
   EXPECT_EQ(*prompt.box, (vision::Box{20, 10, 40, 12}));
 }
 
-TEST(ContextTest, PromptsOnAnotherPictureAreLeftOut) {
+TEST(ContextTest, PromptsOnAnotherImageAreLeftOut) {
   ASSERT_OK_AND_ASSIGN(const InteractivePrompt prompt,
                        Parse(Point(10, 10) + "," +
                              Item("okp", "keypointlabels", R"({"x":1,"y":1,"labels":["cat"]})")));
@@ -201,14 +199,14 @@ TEST(ContextTest, ErrorsNameItemAndField) {
   EXPECT_THAT(Parse(Item("sbrush", "brushlabels", R"({"rle":[0,1]})")),
               StatusIs(kInvalid, HasSubstr("cut off")));
   EXPECT_THAT(Parse(Item("srect", "rectanglelabels", R"({"x":150,"y":0,"width":5,"height":5})")),
-              StatusIs(kInvalid, HasSubstr("outside the picture")));
+              StatusIs(kInvalid, HasSubstr("outside the image")));
   std::string no_size = Point(1, 1);
   no_size.replace(no_size.find("200"), 3, "0");
   EXPECT_THAT(Parse(no_size), StatusIs(kInvalid, HasSubstr("'original_width'")));
   EXPECT_THAT(Parse(Point(1, 1, R"("is_positive":true,)").replace(0, 0, "")), IsOk());
 }
 
-TEST(ContextTest, RescalingFollowsThePictureAndDropsTheMask) {
+TEST(ContextTest, RescalingFollowsTheImageAndDropsTheMask) {
   InteractivePrompt prompt;
   prompt.size = {100, 50};
   prompt.points = {{{10, 10}, true}};

@@ -7,7 +7,7 @@
 
 #include "label_studio/label_matcher.h"
 #include "tests/testing/status_matchers.h"
-#include "tests/testing/temp_dir.h"
+#include "tests/unit/label_studio/recorded.h"
 
 namespace label_studio {
 namespace {
@@ -20,18 +20,14 @@ using testing::Optional;
 
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
-std::string ReadData(const std::string& name) {
-  return duet_testing::ReadFile(DUET_TEST_DATA "/label_studio/" + name);
-}
-
 TEST(LabelConfigTest, TheRecipesConfigHasFiveControlsWithAllLabels) {
   ASSERT_OK_AND_ASSIGN(const LabelConfig config,
-                       ParseLabelConfig(ReadData("coco80_five_tags.xml")));
+                       ParseLabelConfig(ReadRecorded("coco80_five_tags.xml")));
 
   ASSERT_EQ(config.images.size(), 1u);
   EXPECT_EQ(config.images[0].value, "$image");
   ASSERT_EQ(config.controls.size(), 5u);
-  EXPECT_EQ(config.controls[0].kind, ControlKind::kRectangle);
+  EXPECT_EQ(config.controls[0].kind, RegionKind::kRectangle);
   EXPECT_EQ(config.controls[0].type, "rectanglelabels");
   EXPECT_EQ(config.controls[0].labels.size(), 82u)
       << "with Airplane and Car beside airplane and car";

@@ -13,7 +13,6 @@
 #include "label_studio/generate.h"
 #include "label_studio/json_text.h"
 #include "tests/testing/status_matchers.h"
-#include "tests/testing/temp_dir.h"
 
 namespace label_studio {
 namespace {
@@ -51,7 +50,7 @@ std::vector<std::string> Names(const EmissionPlan& plan) {
   return names;
 }
 
-// The filled rectangle of a 100×50 picture.
+// The filled rectangle of a 100×50 image.
 vision::Mask Filled(int x_begin, int y_begin, int x_end, int y_end) {
   vision::Mask mask{{100, 50}, {}};
   for (int y = y_begin; y < y_end; ++y) mask.spans.push_back({y, x_begin, x_end});
@@ -180,9 +179,9 @@ std::vector<vision::Point> Corners(const json::value& region, vision::Size size)
   return corners;
 }
 
-TEST(RegionsTest, ATurnedBoxIsDrawnWhereItIsFromACornerInsideThePicture) {
+TEST(RegionsTest, ATurnedBoxIsDrawnWhereItIsFromACornerInsideTheImage) {
   const LabelConfig config = Config(Control("RectangleLabels", "r"));
-  // 40×10 about (20, 8), turned by 30°: two of its corners lie above the picture, one left of it.
+  // 40×10 about (20, 8), turned by 30°: two of its corners lie above the image, one left of it.
   Object object = Cat();
   object.rotated_box =
       vision::RotatedBox{{20, 8}, 40, 10, static_cast<float>(std::numbers::pi / 6)};

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "tests/testing/status_matchers.h"
-#include "tests/testing/temp_dir.h"
+#include "tests/unit/label_studio/recorded.h"
 
 namespace label_studio {
 namespace {
@@ -19,13 +19,9 @@ using testing::HasSubstr;
 
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
-std::string ReadData(const std::string& name) {
-  return duet_testing::ReadFile(DUET_TEST_DATA "/label_studio/" + name);
-}
-
 TEST(PredictRequestTest, ARecordedBatchHasItsTasksInOrder) {
   ASSERT_OK_AND_ASSIGN(const PredictRequest request,
-                       ParsePredictRequest(ReadData("predict_batch.json")));
+                       ParsePredictRequest(ReadRecorded("predict_batch.json")));
 
   ASSERT_EQ(request.tasks.size(), 3u);
   EXPECT_EQ(request.tasks[2].id, 3);
@@ -37,9 +33,9 @@ TEST(PredictRequestTest, ARecordedBatchHasItsTasksInOrder) {
 
 TEST(PredictRequestTest, ARecordedClickIsInteractiveAndAnOpenedTaskIsNot) {
   ASSERT_OK_AND_ASSIGN(const PredictRequest click,
-                       ParsePredictRequest(ReadData("predict_keypoints.json")));
+                       ParsePredictRequest(ReadRecorded("predict_keypoints.json")));
   ASSERT_OK_AND_ASSIGN(const PredictRequest opened,
-                       ParsePredictRequest(ReadData("predict_opened_task.json")));
+                       ParsePredictRequest(ReadRecorded("predict_opened_task.json")));
 
   EXPECT_TRUE(click.interactive());
   EXPECT_EQ(click.tasks[0].id, 12);
@@ -180,7 +176,7 @@ TEST(RequestLimitsTest, LongTextsAreNotTaken) {
 }
 
 TEST(SetupRequestTest, ARecordedSetupIsRead) {
-  ASSERT_OK_AND_ASSIGN(const SetupRequest setup, ParseSetupRequest(ReadData("setup.json")));
+  ASSERT_OK_AND_ASSIGN(const SetupRequest setup, ParseSetupRequest(ReadRecorded("setup.json")));
 
   EXPECT_EQ(setup.project_id, "1");
   EXPECT_EQ(setup.hostname, "http://127.0.0.1:18080");
@@ -201,9 +197,9 @@ TEST(SetupRequestTest, ExtraParamsMayBeAStringThatHoldsAnObject) {
 
 TEST(WebhookTest, RecordedEventsGiveActionProjectAndIds) {
   ASSERT_OK_AND_ASSIGN(const WebhookEvent created,
-                       ParseWebhook(ReadData("webhook_annotation_created.json")));
+                       ParseWebhook(ReadRecorded("webhook_annotation_created.json")));
   ASSERT_OK_AND_ASSIGN(const WebhookEvent deleted,
-                       ParseWebhook(ReadData("webhook_annotations_deleted.json")));
+                       ParseWebhook(ReadRecorded("webhook_annotations_deleted.json")));
 
   EXPECT_EQ(created.action, "ANNOTATION_CREATED");
   EXPECT_EQ(created.project_id, "1");

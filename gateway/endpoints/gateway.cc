@@ -21,7 +21,7 @@ bool IsPolled(std::string_view route) {
   return route == "/health" || route == "/livez" || route == "/readyz" || route == "/metrics";
 }
 
-// What somebody who asked for something we have was denied is worth a warning.
+// 4xx and 5xx on known routes are warnings.
 serving::LogLevel LevelOf(std::string_view route, int status) {
   if (IsPolled(route)) return status == 200 ? serving::LogLevel::kDebug : serving::LogLevel::kInfo;
   return status >= 400 && route != "none" ? serving::LogLevel::kWarning : serving::LogLevel::kInfo;
@@ -59,22 +59,22 @@ std::string UnknownProfile(const prelabel::Profiles& profiles, std::string_view 
 
 }  // namespace
 
-boost::asio::awaitable<Gateway::SetUp> Gateway::SetUpOf(const prelabel::Profile& profile,
-                                                        std::string project_id) {
+boost::asio::awaitable<Gateway::ResolvedSetup> Gateway::ResolveSetup(
+    const prelabel::Profile& profile, std::string project_id) {
   const std::string key = ProjectKey(profile, project_id);
-  prelabel::ProjectMemory::SetUp set_up = memory.Find(key).value_or(
-      prelabel::ProjectMemory::SetUp{.settings = profile.settings, .label_studio = {}});
-  if (set_up.shared) {
+  prelabel::ProjectSetup setup = memory.Find(key).value_or(
+      prelabel::ProjectSetup{.settings = profile.settings, .label_studio = {}});
+  if (setup.shared) {
     auto finding = settings_store.Find(key, profile.settings);
     const std::optional<prelabel::Settings> shared = co_await std::move(finding);
-    if (shared && *shared != set_up.settings) {
-      set_up.settings = *shared;
-      memory.Remember(key, set_up);  // for when Redis is away
+    if (shared && *shared != setup.settings) {
+      setup.settings = *shared;
+      memory.Remember(key, setup);  // for when Redis is away
     }
   }
   label_studio_api::LabelStudioSite site =
-      label_studio_api::ChooseSite(options.label_studio, set_up.label_studio);
-  co_return SetUp{.settings = std::move(set_up.settings), .label_studio = std::move(site)};
+      label_studio_api::ChooseSite(options.label_studio, setup.label_studio);
+  co_return ResolvedSetup{.settings = std::move(setup.settings), .label_studio = std::move(site)};
 }
 
 std::vector<std::string> Gateway::VersionsOf(const prelabel::Profile& profile) const {
@@ -89,16 +89,17 @@ std::vector<std::string> Gateway::VersionsOf(const prelabel::Profile& profile) c
   return versions;
 }
 
-void Gateway::Follow(const prelabel::Profile& profile, SetUp set_up, const std::string& project_id,
-                     std::int64_t task_id, bool opened, const http::Context& context) {
-  prefetcher.Follow({.opened = opened,
-                     .profile = profile,
-                     .settings = std::move(set_up.settings),
-                     .label_studio = std::move(set_up.label_studio),
-                     .project_id = project_id,
-                     .task_id = task_id,
-                     .request_id = context.request.request_id(),
-                     .traceparent = context.request.traceparent()});
+void Gateway::SchedulePrefetch(const prelabel::Profile& profile, ResolvedSetup setup,
+                               const std::string& project_id, std::int64_t task_id, bool opened,
+                               const http::Context& context) {
+  prefetcher.Schedule({.opened = opened,
+                       .profile = profile,
+                       .settings = std::move(setup.settings),
+                       .label_studio = std::move(setup.label_studio),
+                       .project_id = project_id,
+                       .task_id = task_id,
+                       .request_id = context.request.request_id(),
+                       .traceparent = context.request.traceparent()});
 }
 
 void AddRoutes(Gateway& gateway, http::Router& router) {

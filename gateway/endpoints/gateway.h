@@ -82,20 +82,22 @@ struct Gateway {
     return *profiles.ForPrefix(context.prefix);
   }
   // What a project's requests are answered with.
-  struct SetUp {
+  struct ResolvedSetup {
     prelabel::Settings settings;
     label_studio_api::LabelStudioSite label_studio;
   };
   // By what /setup has said (to any gateway), else the profile's settings; the site is
   // ChooseSite's.
-  boost::asio::awaitable<SetUp> SetUpOf(const prelabel::Profile& profile, std::string project_id);
+  boost::asio::awaitable<ResolvedSetup> ResolveSetup(const prelabel::Profile& profile,
+                                                     std::string project_id);
   // The versions that predictions may carry now, the one that /setup announced last first; before
   // any /setup, that of the profile's settings. Empty as long as a model hasn't been heard of.
   std::vector<std::string> VersionsOf(const prelabel::Profile& profile) const;
-  // Embeds what comes after this task of a /predict. `opened`: it has just been opened, else
-  // clicked.
-  void Follow(const prelabel::Profile& profile, SetUp set_up, const std::string& project_id,
-              std::int64_t task_id, bool opened, const http::Context& context);
+  // Embeds the tasks that come after this one of a /predict, in the background. `opened`: the task
+  // has just been opened, else somebody has clicked into it.
+  void SchedulePrefetch(const prelabel::Profile& profile, ResolvedSetup setup,
+                        const std::string& project_id, std::int64_t task_id, bool opened,
+                        const http::Context& context);
   // For `memory` and `prefetcher`.
   static std::string ProjectKey(const prelabel::Profile& profile, const std::string& project_id) {
     return profile.name + "/" + project_id;

@@ -33,7 +33,7 @@ using http::Request;
 using http::Response;
 using std::chrono::system_clock;
 
-absl::Status About(const label_studio::Task& task, const absl::Status& status) {
+absl::Status WithPrefix(const label_studio::Task& task, const absl::Status& status) {
   return {status.code(), text::StrCat("task ", task.id, ": ", status.message())};
 }
 
@@ -42,20 +42,20 @@ void CountTask(Gateway& gateway, std::string_view kind, const absl::Status& stat
   gateway.metrics.Get(kTasks, {kind, code}).Increment();
 }
 
-void NoteTimings(const prelabel::PredictJob& job) {
-  job.request.NoteNum("fetch_ms", job.timings->fetch_ms);
-  job.request.NoteNum("detect_ms", job.timings->detect_ms);
-  job.request.NoteNum("embed_ms", job.timings->embed_ms);
-  job.request.NoteNum("segment_ms", job.timings->segment_ms);
-  job.request.NoteNum("encode_ms", job.timings->encode_ms);
+void NoteTimings(const prelabel::PredictContext& predict) {
+  predict.request.NoteNum("fetch_ms", predict.timings->fetch_ms);
+  predict.request.NoteNum("detect_ms", predict.timings->detect_ms);
+  predict.request.NoteNum("embed_ms", predict.timings->embed_ms);
+  predict.request.NoteNum("segment_ms", predict.timings->segment_ms);
+  predict.request.NoteNum("encode_ms", predict.timings->encode_ms);
 }
 
-absl::StatusOr<prelabel::PredictJob> MakeJob(
+absl::StatusOr<prelabel::PredictContext> MakePredictContext(
     Gateway& gateway, const label_studio::PredictRequest& request,
-    absl::StatusOr<std::shared_ptr<prelabel::Project>> project, const Gateway::SetUp& set_up,
+    absl::StatusOr<std::shared_ptr<prelabel::Project>> project, const Gateway::ResolvedSetup& setup,
     Context& context) {
   const prelabel::Profile& profile = gateway.ProfileOf(context);
-  const prelabel::Settings& settings = set_up.settings;
+  const prelabel::Settings& settings = setup.settings;
   if (request.label_config.empty()) return absl::InvalidArgumentError("label_config is missing");
   if (!project.ok()) {
     return absl::Status(project.status().code(),
@@ -65,23 +65,24 @@ absl::StatusOr<prelabel::PredictJob> MakeJob(
   if (!models) return absl::UnavailableError("the models have not been heard of yet");
   const bool opened = request.tasks.size() == 1;
   std::string version = (*project)->ModelVersion(*models);
-  prelabel::PredictJob job{
+  prelabel::PredictContext predict{
       .profile = profile,
       .project = *std::move(project),
       .model_version = std::move(version),
-      .label_studio = set_up.label_studio,
+      .label_studio = setup.label_studio,
       .call = {.deadline = system_clock::now() + gateway.options.predict_deadline,
                .request_id = context.request.request_id(),
                .traceparent = context.request.traceparent(),
-               .patient = !opened},
-      .urgency = opened ? prelabel::Urgency::kOpened : prelabel::Urgency::kBatch,
+               .priority = request.interactive() ? serving::Priority::kInteractive
+                           : opened              ? serving::Priority::kOpenedTask
+                                                 : serving::Priority::kBatch},
       .request = context.request};
-  job.push = !opened && settings.background == "push";
-  if (job.push && (job.label_studio.url.empty() || job.label_studio.Token().empty())) {
-    job.push = false;
+  predict.push = !opened && settings.background == prelabel::Background::kPush;
+  if (predict.push && (predict.label_studio.url.empty() || predict.label_studio.Token().empty())) {
+    predict.push = false;
     context.request.NoteStr("push", "there is no token of Label Studio");
   }
-  return job;
+  return predict;
 }
 
 Response ResultsResponse(std::vector<std::string> predictions, const std::string& model_version) {
@@ -92,18 +93,18 @@ Response ResultsResponse(std::vector<std::string> predictions, const std::string
 
 // An answer or an error, never {}: somebody is waiting.
 awaitable<Response> PredictOne(Gateway& gateway, const label_studio::PredictRequest& request,
-                               prelabel::PredictJob& job) {
-  const gateway::jobs::BackgroundJobs::Hand hand(gateway.jobs);
+                               prelabel::PredictContext& predict) {
+  const gateway::jobs::BackgroundJobs::InteractiveGuard guard(gateway.jobs);
   const label_studio::Task& task = request.tasks.front();
   const bool interactive = request.interactive();
-  auto work = interactive ? gateway.predictor.Answer(task, request.context, job)
-                          : gateway.predictor.Predict(task, job);
+  auto work = interactive ? gateway.predictor.SegmentPrompt(task, request.context, predict)
+                          : gateway.predictor.Predict(task, predict);
   auto prediction = co_await std::move(work);
   CountTask(gateway, interactive ? "interactive" : "opened", prediction.status());
   if (!prediction.ok()) {
-    co_return http::ErrorResponse(About(task, prediction.status()));
+    co_return http::ErrorResponse(WithPrefix(task, prediction.status()));
   }
-  if (!interactive) gateway.jobs.AnsweredElsewhere(job, task.id);
+  if (!interactive) gateway.jobs.AnsweredElsewhere(predict, task.id);
   const std::string model_version = std::move(prediction->model_version);
   std::vector<std::string> predictions = {std::move(prediction->json)};
   co_return ResultsResponse(std::move(predictions), model_version);
@@ -111,41 +112,42 @@ awaitable<Response> PredictOne(Gateway& gateway, const label_studio::PredictRequ
 
 // What a batch was left without, by what another try promises.
 struct Failures {
-  std::array<std::size_t, 3> count = {};   // by Outlook
+  std::array<std::size_t, 3> count = {};   // by FailureKind
   std::array<absl::Status, 3> first = {};  // likewise; in the batch's order, not in time
   std::array<std::size_t, 3> first_at = {};
 
   // `i`: the task's place in the batch.
   void Add(std::size_t i, const label_studio::Task& task, const absl::Status& status) {
-    const auto outlook = static_cast<std::size_t>(prelabel::OutlookOf(status));
-    if (count[outlook]++ > 0 && i > first_at[outlook]) return;
-    first[outlook] = About(task, status);
-    first_at[outlook] = i;
+    const auto kind = static_cast<std::size_t>(prelabel::ClassifyFailure(status));
+    if (count[kind]++ > 0 && i > first_at[kind]) return;
+    first[kind] = WithPrefix(task, status);
+    first_at[kind] = i;
   }
   std::size_t total() const { return count[0] + count[1] + count[2]; }
 
   // REQUIRES: all tasks of the batch failed. 503 if waiting may help one of them; 500 if Duet is at
   // fault; else 422, since each has a reason of its own and none goes away by asking again.
   Response ToResponse() const {
-    const auto sentence = [this](std::string_view what, prelabel::Outlook outlook) {
+    const auto sentence = [this](std::string_view what, prelabel::FailureKind kind) {
       return text::StrCat("all ", total(), " tasks failed", what, "; the first one, ",
-                          first[static_cast<std::size_t>(outlook)].message());
+                          first[static_cast<std::size_t>(kind)].message());
     };
-    if (count[static_cast<std::size_t>(prelabel::Outlook::kLater)] > 0) {
-      return http::ErrorResponse(absl::UnavailableError(sentence("", prelabel::Outlook::kLater)));
+    if (count[static_cast<std::size_t>(prelabel::FailureKind::kTransient)] > 0) {
+      return http::ErrorResponse(
+          absl::UnavailableError(sentence("", prelabel::FailureKind::kTransient)));
     }
-    if (count[static_cast<std::size_t>(prelabel::Outlook::kDefect)] > 0) {
-      return http::ErrorResponse(500,
-                                 sentence(" by a fault of Duet's", prelabel::Outlook::kDefect));
+    if (count[static_cast<std::size_t>(prelabel::FailureKind::kInternal)] > 0) {
+      return http::ErrorResponse(
+          500, sentence(" by a fault of Duet's", prelabel::FailureKind::kInternal));
     }
-    return http::ErrorResponse(422, sentence(" for good", prelabel::Outlook::kNever));
+    return http::ErrorResponse(422, sentence(" for good", prelabel::FailureKind::kPermanent));
   }
 };
 
 // As many items as tasks, in order. A task that failed, or that a background job does, is {}: Label
 // Studio keeps the others and asks again for it.
 awaitable<Response> PredictBatch(Gateway& gateway, const label_studio::PredictRequest& request,
-                                 prelabel::PredictJob& job) {
+                                 prelabel::PredictContext& predict) {
   std::vector<std::string> predictions(request.tasks.size(), "{}");
   Failures failures;
   std::size_t late = 0;          // of them, not begun at the deadline
@@ -156,7 +158,7 @@ awaitable<Response> PredictBatch(Gateway& gateway, const label_studio::PredictRe
   gateway::jobs::RequestClaims claims(gateway.jobs.claims());
   const std::function<awaitable<void>(std::size_t)> one = [&](std::size_t i) -> awaitable<void> {
     const label_studio::Task& task = request.tasks[i];
-    if (job.push && !claims.Take(gateway::jobs::BackgroundJobs::KeyOf(job, task.id))) {
+    if (predict.push && !claims.Take(gateway::jobs::BackgroundJobs::KeyOf(predict, task.id))) {
       ++elsewhere;
       co_return;
     }
@@ -164,9 +166,9 @@ awaitable<Response> PredictBatch(Gateway& gateway, const label_studio::PredictRe
         absl::ResourceExhaustedError("the batch's answer is as large as it may be");
     absl::StatusOr<prelabel::Prediction> prediction =
         full ? no_room : absl::DeadlineExceededError("the batch ran out of time");
-    const bool begun = !full && system_clock::now() < job.call.deadline;
+    const bool begun = !full && system_clock::now() < predict.call.deadline;
     if (begun) {
-      auto work = gateway.predictor.Predict(task, job);
+      auto work = gateway.predictor.Predict(task, predict);
       prediction = co_await std::move(work);
     }
     if (prediction.ok() && answer_bytes > 0 &&
@@ -181,63 +183,65 @@ awaitable<Response> PredictBatch(Gateway& gateway, const label_studio::PredictRe
       co_return;
     }
     failures.Add(i, task, prediction.status());
-    if (job.push && prelabel::IsAway(prediction.status())) left.push_back(i);
+    if (predict.push && prelabel::IsRetryable(prediction.status())) left.push_back(i);
     if (!begun) {
       ++late;  // one number will do instead of thousands of lines
       co_return;
     }
     serving::LogLine("task.failed", serving::LogLevel::kWarning)
-        .Request(job.request)
+        .Request(predict.request)
         .Int("task_id", task.id)
         .Status(prediction.status());
   };
   auto all = async::ForEachBounded(
       predictions.size(), static_cast<std::size_t>(gateway.options.batch_concurrency), one);
   co_await std::move(all);
-  job.request.NoteInt("failed", static_cast<std::int64_t>(failures.total()));
-  if (full) job.request.NoteInt("answer_full_at", static_cast<std::int64_t>(answer_bytes));
-  if (late > 0) job.request.NoteInt("late", static_cast<std::int64_t>(late));
+  predict.request.NoteInt("failed", static_cast<std::int64_t>(failures.total()));
+  if (full) predict.request.NoteInt("answer_full_at", static_cast<std::int64_t>(answer_bytes));
+  if (late > 0) predict.request.NoteInt("late", static_cast<std::int64_t>(late));
 
   std::size_t pushed = 0;
   if (!left.empty()) {
     std::sort(left.begin(), left.end());
     std::vector<const label_studio::Task*> tasks;
     for (const std::size_t i : left) tasks.push_back(&request.tasks[i]);
-    const auto added = gateway.jobs.Add(job, request.project_id, tasks, claims);
+    const auto added = gateway.jobs.Add(predict, request.project_id, tasks, claims);
     pushed = added.added;
-    job.request.NoteStr("job", added.job_id);
-    job.request.NoteInt("pushed", static_cast<std::int64_t>(pushed));
+    predict.request.NoteStr("job", added.job_id);
+    predict.request.NoteInt("pushed", static_cast<std::int64_t>(pushed));
   }
-  if (elsewhere > 0) job.request.NoteInt("elsewhere", static_cast<std::int64_t>(elsewhere));
+  if (elsewhere > 0) predict.request.NoteInt("elsewhere", static_cast<std::int64_t>(elsewhere));
   if (failures.total() == predictions.size() && pushed == 0) co_return failures.ToResponse();
-  co_return ResultsResponse(std::move(predictions), job.model_version);
+  co_return ResultsResponse(std::move(predictions), predict.model_version);
 }
 
 awaitable<Response> Predict(Gateway& gateway, Request& request, Context& context) {
   auto parsing = ParseBody(gateway.pool, request, label_studio::ParsePredictRequest);
   auto parsed = co_await std::move(parsing);
   if (!parsed.ok()) co_return http::ErrorResponse(parsed.status());
-  auto looking = gateway.SetUpOf(gateway.ProfileOf(context), parsed->project_id);
-  Gateway::SetUp set_up = co_await std::move(looking);
-  auto finding = gateway.projects.Get(gateway.pool, parsed->label_config, set_up.settings);
+  auto looking = gateway.ResolveSetup(gateway.ProfileOf(context), parsed->project_id);
+  Gateway::ResolvedSetup setup = co_await std::move(looking);
+  auto finding = gateway.projects.Get(gateway.pool, parsed->label_config, setup.settings);
   auto project = co_await std::move(finding);
-  auto job = MakeJob(gateway, *parsed, std::move(project), set_up, context);
-  if (!job.ok()) co_return http::ErrorResponse(job.status());
+  auto predict = MakePredictContext(gateway, *parsed, std::move(project), setup, context);
+  if (!predict.ok()) co_return http::ErrorResponse(predict.status());
   context.request.NoteInt("tasks", static_cast<std::int64_t>(parsed->tasks.size()));
-  const bool opened = job->urgency == prelabel::Urgency::kOpened;
+  const bool opened = parsed->tasks.size() == 1;
   context.request.NoteStr("kind", parsed->interactive() ? "interactive"
                                   : opened              ? "opened"
                                                         : "batch");
-  const auto follow = [&] {
-    if (!opened || !job->project->config().has_smart_control()) return;
-    gateway.Follow(job->profile, std::move(set_up), parsed->project_id, parsed->tasks.front().id,
-                   /*opened=*/!parsed->interactive(), context);
+  const auto schedule_prefetch = [&] {
+    if (!opened || !predict->project->config().has_smart_control()) return;
+    gateway.SchedulePrefetch(predict->profile, std::move(setup), parsed->project_id,
+                             parsed->tasks.front().id,
+                             /*opened=*/!parsed->interactive(), context);
   };
-  if (!parsed->interactive()) follow();
-  auto work = opened ? PredictOne(gateway, *parsed, *job) : PredictBatch(gateway, *parsed, *job);
+  if (!parsed->interactive()) schedule_prefetch();
+  auto work =
+      opened ? PredictOne(gateway, *parsed, *predict) : PredictBatch(gateway, *parsed, *predict);
   Response response = co_await std::move(work);
-  if (parsed->interactive()) follow();  // not before its answer
-  NoteTimings(*job);
+  if (parsed->interactive()) schedule_prefetch();  // not before its answer
+  NoteTimings(*predict);
   co_return response;
 }
 

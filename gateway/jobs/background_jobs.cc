@@ -24,8 +24,8 @@ using asio::awaitable;
 
 // Ended jobs that GET /jobs still knows.
 constexpr std::size_t kMaxEnded = 50;
-// How long a look at whether somebody waits holds.
-constexpr auto kYield = absl::Milliseconds(20);
+// Poll interval while yielding to interactive requests.
+constexpr auto kYieldPoll = absl::Milliseconds(20);
 
 // Short enough to type.
 std::string NewJobId() { return serving::RequestContext().request_id().substr(0, 12); }
@@ -37,17 +37,17 @@ json::value ToJson(absl::Time time) {
 
 }  // namespace
 
-BackgroundJobs::Job::Job(const prelabel::PredictJob& job, std::string_view project_id,
+BackgroundJobs::Job::Job(const prelabel::PredictContext& predict, std::string_view project_id,
                          TaskClaims::Owner owner)
     : id(NewJobId()),
-      request_id(job.call.request_id),
-      traceparent(job.call.traceparent),
+      request_id(predict.call.request_id),
+      traceparent(predict.call.traceparent),
       project_id(project_id),
       owner(owner),
-      profile(job.profile),
-      model_version(job.model_version),
-      label_studio(job.label_studio),
-      project(job.project) {}
+      profile(predict.profile),
+      model_version(predict.model_version),
+      label_studio(predict.label_studio),
+      project(predict.project) {}
 
 BackgroundJobs::BackgroundJobs(asio::any_io_executor executor, prelabel::Predictor& predictor,
                                label_studio_api::LabelStudioApi& api, serving::Metrics& metrics,
@@ -59,30 +59,30 @@ BackgroundJobs::BackgroundJobs(asio::any_io_executor executor, prelabel::Predict
       options_(options),
       wake_(executor_) {}
 
-std::string BackgroundJobs::KeyOf(const prelabel::PredictJob& job, std::int64_t task_id) {
-  return text::StrCat(task_id, "\n", job.model_version, "\n", job.label_studio.url);
+std::string BackgroundJobs::KeyOf(const prelabel::PredictContext& predict, std::int64_t task_id) {
+  return text::StrCat(task_id, "\n", predict.model_version, "\n", predict.label_studio.url);
 }
 
-BackgroundJobs::Added BackgroundJobs::Add(const prelabel::PredictJob& job,
+BackgroundJobs::Added BackgroundJobs::Add(const prelabel::PredictContext& predict,
                                           std::string_view project_id,
                                           const std::vector<const label_studio::Task*>& tasks,
                                           const RequestClaims& claims) {
-  const auto added = std::make_shared<Job>(job, project_id, claims_->NewOwner());
+  const auto added = std::make_shared<Job>(predict, project_id, claims_->NewOwner());
   const std::lock_guard lock(mutex_);
   if (stopping_) return {};
   std::size_t project_bytes = ProjectBytes();
-  const bool has_company = std::any_of(running_.begin(), running_.end(), [&](const JobPtr& other) {
-    return other->project == job.project;
+  const bool is_counted = std::any_of(running_.begin(), running_.end(), [&](const JobPtr& other) {
+    return other->project == predict.project;
   });
-  if (!has_company) project_bytes += job.project->memory_bytes();
+  if (!is_counted) project_bytes += predict.project->memory_bytes();
   for (const label_studio::Task* task : tasks) {
-    std::string key = KeyOf(job, task->id);
+    std::string key = KeyOf(predict, task->id);
     const std::size_t bytes = MemoryOf(*task) + sizeof(Item) + 2 * key.size();
     if (waiting_tasks_ >= options_.max_tasks ||
         waiting_bytes_ + project_bytes + bytes > options_.max_bytes) {
       break;
     }
-    // Otherwise it was answered elsewhere meanwhile.
+    // Without its claim the task was answered meanwhile.
     if (!claims_->HandOver(key, claims.owner(), added->owner)) continue;
     ++waiting_tasks_;
     waiting_bytes_ += bytes;
@@ -102,8 +102,9 @@ BackgroundJobs::Added BackgroundJobs::Add(const prelabel::PredictJob& job,
   return {.job_id = added->id, .added = added->total};
 }
 
-void BackgroundJobs::AnsweredElsewhere(const prelabel::PredictJob& job, std::int64_t task_id) {
-  claims_->Release(KeyOf(job, task_id));
+void BackgroundJobs::AnsweredElsewhere(const prelabel::PredictContext& predict,
+                                       std::int64_t task_id) {
+  claims_->Release(KeyOf(predict, task_id));
 }
 
 std::string_view BackgroundJobs::NameOf(State state) {
@@ -211,8 +212,8 @@ awaitable<void> BackgroundJobs::Work() {
 std::optional<BackgroundJobs::Assignment> BackgroundJobs::Take() {
   if (stopping_) return std::nullopt;
   const absl::Time now = absl::Now();
-  if (YieldsToHands(now)) {
-    StartWorkersAt(now + kYield);
+  if (YieldsToInteractive(now)) {
+    StartWorkersAt(now + kYieldPoll);
     return std::nullopt;
   }
   absl::Time next = absl::InfiniteFuture();
@@ -222,7 +223,7 @@ std::optional<BackgroundJobs::Assignment> BackgroundJobs::Take() {
     running_.push_back(job);
     while (!job->waiting.empty() && !claims_->Has(job->waiting.front().key, job->owner)) {
       ++job->already_there;
-      LetGo(*job, job->waiting.front());
+      DropWaiting(*job, job->waiting.front());
       job->waiting.pop_front();
     }
     if (job->waiting.empty()) {
@@ -247,12 +248,12 @@ std::optional<BackgroundJobs::Assignment> BackgroundJobs::Take() {
   return std::nullopt;
 }
 
-bool BackgroundJobs::YieldsToHands(absl::Time now) const {
-  return *hands_ > 0 && !running_.empty() && now - last_begun_ < options_.longest_yield;
+bool BackgroundJobs::YieldsToInteractive(absl::Time now) const {
+  return *interactive_ > 0 && !running_.empty() && now - last_begun_ < options_.longest_yield;
 }
 
-// Whoever is idle until then is no worker: the timer hires new ones. Several that find nothing to
-// do ask for the same timer; with one each they would double in number with every turn.
+// Idle workers exit; a timer restarts them. There is one timer for all of them: with one each, they
+// would double in number every time it fires.
 void BackgroundJobs::StartWorkersAt(absl::Time time) {
   if (time >= wakes_at_) return;
   wakes_at_ = time;
@@ -265,8 +266,8 @@ void BackgroundJobs::StartWorkersAt(absl::Time time) {
     wakes_at_ = absl::InfiniteFuture();
     if (stopping_) return;
     const absl::Time now = absl::Now();
-    if (!YieldsToHands(now)) return StartWorkers();
-    StartWorkersAt(now + kYield);
+    if (!YieldsToInteractive(now)) return StartWorkers();
+    StartWorkersAt(now + kYieldPoll);
   });
 }
 
@@ -290,7 +291,7 @@ awaitable<BackgroundJobs::Outcome> BackgroundJobs::Try(const Job& job,
   ++item.tries;
   const bool last_try = item.tries >= options_.max_tries;
   const auto failed = [last_try](const absl::Status& status) {
-    return Outcome{prelabel::IsAway(status) && !last_try ? Ending::kTryAgain : Ending::kFailed,
+    return Outcome{prelabel::IsRetryable(status) && !last_try ? Ending::kTryAgain : Ending::kFailed,
                    status};
   };
   if (item.prediction.json.empty()) {
@@ -301,7 +302,7 @@ awaitable<BackgroundJobs::Outcome> BackgroundJobs::Try(const Job& job,
                             "another model is loaded now; Label Studio will ask for its answers")};
     }
     serving::RequestContext request(job.request_id, job.traceparent);
-    prelabel::PredictJob work{
+    prelabel::PredictContext work{
         .profile = job.profile,
         .project = project,
         .model_version = job.model_version,
@@ -309,8 +310,7 @@ awaitable<BackgroundJobs::Outcome> BackgroundJobs::Try(const Job& job,
         .call = {.deadline = absl::ToChronoTime(absl::Now() + options_.task_deadline),
                  .request_id = job.request_id,
                  .traceparent = job.traceparent,
-                 .patient = true},
-        .urgency = prelabel::Urgency::kBackground,
+                 .priority = serving::Priority::kPrefetch},
         .request = request};
     auto predicting = predictor_.Predict(item.task, work);
     auto prediction = co_await std::move(predicting);
@@ -369,12 +369,12 @@ void BackgroundJobs::Settle(Assignment assignment, const Outcome& outcome) {
   }
   if (succeeded) {
     job.pauses = 0;
-    job.fruitless_since = absl::InfiniteFuture();
+    job.failing_since = absl::InfiniteFuture();
   }
   if (outcome.ending == Ending::kTryAgain && job.state == State::kRunning) {
-    // Behind the others: what fails for a reason of its own doesn't hold them up.
+    // It goes to the end: a task that fails for a reason of its own must not hold up the others.
     ++waiting_tasks_;
-    // What can't be stored is computed again rather than kept if there is too much of it.
+    // A prediction that can't be stored and doesn't fit into memory is computed again later.
     if (waiting_bytes_ + item.waiting_bytes() > options_.max_bytes)
       item.prediction = prelabel::Prediction();
     waiting_bytes_ += item.waiting_bytes();
@@ -384,8 +384,8 @@ void BackgroundJobs::Settle(Assignment assignment, const Outcome& outcome) {
     claims_->Release(item.key, job.owner);
   }
   if (job.state != State::kRunning) return;
-  const absl::Duration fruitless = absl::Now() - job.fruitless_since;
-  if (outcome.ending == Ending::kEndsJob || fruitless >= options_.give_up_after) {
+  const absl::Duration failing = absl::Now() - job.failing_since;
+  if (outcome.ending == Ending::kEndsJob || failing >= options_.give_up_after) {
     if (outcome.ending == Ending::kEndsJob) ++job.failed;
     End(assignment.job, State::kFailed);
   } else if (job.waiting.empty() && job.in_work == 0) {
@@ -396,14 +396,14 @@ void BackgroundJobs::Settle(Assignment assignment, const Outcome& outcome) {
 
 void BackgroundJobs::Pause(Job& job) {
   const absl::Time now = absl::Now();
-  job.fruitless_since = std::min(job.fruitless_since, now);
-  if (job.resume_at > now) return;  // somebody else has just paused it
+  job.failing_since = std::min(job.failing_since, now);
+  if (job.resume_at > now) return;  // another task's failure has just paused it
   job.resume_at = now + std::min(options_.longest_pause,
                                  options_.first_pause * (1 << std::min(job.pauses, 20)));
   ++job.pauses;
 }
 
-void BackgroundJobs::LetGo(const Job& job, const Item& item) {
+void BackgroundJobs::DropWaiting(const Job& job, const Item& item) {
   --waiting_tasks_;
   waiting_bytes_ -= item.waiting_bytes();
   claims_->Release(item.key, job.owner);
@@ -415,7 +415,7 @@ void BackgroundJobs::End(const JobPtr& ended, State state) {
   job->state = state;
   job->finished = absl::Now();
   const std::size_t left = job->waiting.size();
-  for (const Item& item : job->waiting) LetGo(*job, item);
+  for (const Item& item : job->waiting) DropWaiting(*job, item);
   job->waiting.clear();
   std::erase(running_, job);
   ended_.push_front(job);

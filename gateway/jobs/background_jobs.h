@@ -1,16 +1,16 @@
 // BackgroundJobs finishes what a batch leaves undone at its deadline, and stores it through Label
 // Studio's API (setting background=push).
 //
-// A job is the rest of one /predict. The tasks of all jobs are worked at a few at a time, the jobs
-// in turn. None is begun while somebody waits for a click or an opened task, though not for ever;
-// pictures are embedded at the lowest rank. If Label Studio or a model is away, the job pauses,
-// ever longer, and tries again; it gives up once nothing has succeeded for too long. Nothing is
-// kept on disk: a task that a restart loses has no prediction, so Label Studio asks for it again
-// with the next click.
+// A job is the rest of one /predict. A few tasks of all jobs are in work at a time; the jobs take
+// turns. No task is begun while somebody waits for a click or an opened task, up to a bound; images
+// are embedded at the lowest priority. If Label Studio or a model is away, the job pauses, longer
+// each time, and tries again; it fails once nothing has succeeded for too long. Nothing is kept on
+// disk: a task that a restart loses has no prediction, so Label Studio asks for it again when
+// predictions are retrieved the next time.
 //
-// A task of one Label Studio and model version is in one pair of hands at a time: who works on it
-// holds a claim, and a repeated click on "Retrieve Predictions" leaves claimed tasks alone. Between
-// gateways, a look at the task's stored predictions before storing does the same.
+// A task of one Label Studio and model version is worked on once at a time: a request or job claims
+// it first, and a repeated click on "Retrieve Predictions" leaves claimed tasks alone. Between
+// gateways, the task's stored predictions are checked before one is stored.
 //
 // Thread-safe.
 #ifndef DUET_GATEWAY_JOBS_BACKGROUND_JOBS_H_
@@ -52,7 +52,7 @@ struct BackgroundOptions {
   absl::Duration first_pause = absl::Seconds(1);
   absl::Duration longest_pause = absl::Minutes(1);
   absl::Duration give_up_after = absl::Minutes(15);  // without any success
-  absl::Duration longest_yield = absl::Seconds(5);   // to people who wait
+  absl::Duration longest_yield = absl::Seconds(5);   // to interactive requests
 };
 
 class BackgroundJobs {
@@ -63,21 +63,23 @@ class BackgroundJobs {
                  label_studio_api::LabelStudioApi& api, serving::Metrics& metrics,
                  const BackgroundOptions& options);
 
-  // Who works on which task; shared with the requests that do.
+  // Which request or job works on which task.
   const std::shared_ptr<TaskClaims>& claims() const { return claims_; }
-  // How a task is named there.
-  static std::string KeyOf(const prelabel::PredictJob& job, std::int64_t task_id);
+  // A task's key in `claims`.
+  static std::string KeyOf(const prelabel::PredictContext& predict, std::int64_t task_id);
 
-  // Somebody waits for an answer for as long as this lives.
-  class Hand {
+  // As long as one exists, somebody waits for an interactive answer and jobs begin no task.
+  class InteractiveGuard {
    public:
-    explicit Hand(const BackgroundJobs& jobs) : hands_(jobs.hands_) { ++*hands_; }
-    ~Hand() { --*hands_; }
-    Hand(const Hand&) = delete;
-    Hand& operator=(const Hand&) = delete;
+    explicit InteractiveGuard(const BackgroundJobs& jobs) : interactive_(jobs.interactive_) {
+      ++*interactive_;
+    }
+    ~InteractiveGuard() { --*interactive_; }
+    InteractiveGuard(const InteractiveGuard&) = delete;
+    InteractiveGuard& operator=(const InteractiveGuard&) = delete;
 
    private:
-    const std::shared_ptr<std::atomic<int>> hands_;
+    const std::shared_ptr<std::atomic<int>> interactive_;
   };
 
   struct Added {
@@ -85,21 +87,21 @@ class BackgroundJobs {
     std::size_t added = 0;  // the first ones; the others found no room
   };
   // Takes over the claims of those that are added, which are copied: their memory is the request's.
-  Added Add(const prelabel::PredictJob& job, std::string_view project_id,
+  Added Add(const prelabel::PredictContext& predict, std::string_view project_id,
             const std::vector<const label_studio::Task*>& tasks, const RequestClaims& claims);
 
-  // The task has got its prediction in another way: whoever works on it need not store another.
-  void AnsweredElsewhere(const prelabel::PredictJob& job, std::int64_t task_id);
+  // The task has got its prediction from a request: a job that works on it stores no other.
+  void AnsweredElsewhere(const prelabel::PredictContext& predict, std::int64_t task_id);
 
   // For GET /jobs: all that wait or run, and the last that have ended; newest first.
   boost::json::array Describe() const;
   // Nothing of the job is stored from now on. False if there is no such job that waits or runs.
   bool Cancel(std::string_view job_id);
 
-  // How often the clock has made idle workers look for work.
+  // How often the timer has started workers.
   std::int64_t wakeups() const { return wakeups_; }
 
-  // No task is begun any more.
+  // From now on no task is begun.
   void Stop();
   // The same, and waits for those in work until `deadline`. Blocks: not on an io thread.
   void Drain(absl::Time deadline);
@@ -118,7 +120,8 @@ class BackgroundJobs {
     std::size_t waiting_bytes() const { return bytes + prediction.json.capacity(); }
   };
   struct Job {
-    Job(const prelabel::PredictJob& job, std::string_view project_id, TaskClaims::Owner owner);
+    Job(const prelabel::PredictContext& predict, std::string_view project_id,
+        TaskClaims::Owner owner);
 
     // Constant after construction.
     const std::string id;
@@ -139,8 +142,8 @@ class BackgroundJobs {
     std::size_t total = 0, in_work = 0, stored = 0, already_there = 0, failed = 0;
     int pauses = 0;  // since the last success
     absl::Time resume_at = absl::InfinitePast();
-    absl::Time fruitless_since = absl::InfiniteFuture();
-    std::string error;  // the last one
+    absl::Time failing_since = absl::InfiniteFuture();  // no success since then
+    std::string error;                                  // the last one
     absl::Time finished = absl::InfiniteFuture();
   };
   using JobPtr = std::shared_ptr<Job>;
@@ -164,12 +167,12 @@ class BackgroundJobs {
   // REQUIRES of all below: mutex_ is held.
   void StartWorkers();
   std::optional<Assignment> Take();
-  bool YieldsToHands(absl::Time now) const;
+  bool YieldsToInteractive(absl::Time now) const;
   void StartWorkersAt(absl::Time time);
   std::size_t ProjectBytes() const;
   void Settle(Assignment assignment, const Outcome& outcome);
   void Pause(Job& job);
-  void LetGo(const Job& job, const Item& item);  // one that waits
+  void DropWaiting(const Job& job, const Item& item);  // one that waits
   void End(const JobPtr& job, State state);
   void Count();
 
@@ -179,7 +182,7 @@ class BackgroundJobs {
   serving::Metrics& metrics_;
   const BackgroundOptions options_;
   const std::shared_ptr<TaskClaims> claims_ = std::make_shared<TaskClaims>();
-  const std::shared_ptr<std::atomic<int>> hands_ = std::make_shared<std::atomic<int>>(0);
+  const std::shared_ptr<std::atomic<int>> interactive_ = std::make_shared<std::atomic<int>>(0);
 
   mutable std::mutex mutex_;
   std::condition_variable idle_;  // no task is in work
@@ -188,10 +191,11 @@ class BackgroundJobs {
   std::deque<JobPtr> running_;  // in the order of their turns
   std::deque<JobPtr> ended_;    // newest first
   int workers_ = 0;
-  boost::asio::steady_timer wake_;  // the only one: idle workers end, and it starts others
+  boost::asio::steady_timer wake_;  // the only one: idle workers exit, and it restarts them
   absl::Time wakes_at_ = absl::InfiniteFuture();
   std::atomic<std::int64_t> wakeups_ = 0;
-  absl::Time last_begun_ = absl::InfinitePast();  // when a task was, or a first job came
+  // When a task was begun last, or a job came while there was none.
+  absl::Time last_begun_ = absl::InfinitePast();
   std::size_t waiting_tasks_ = 0, waiting_bytes_ = 0, in_work_ = 0;
 };
 

@@ -16,7 +16,7 @@ inline constexpr GaugeSpec kPushWaiting{"duet_gateway_push_waiting",
                                         "Tasks of background jobs waiting for their turn."};
 inline constexpr CounterSpec kPrefetched{
     "duet_gateway_prefetched_total",
-    "Tasks fetched and embedded ahead of the hand; code: OK or why not.", "code"};
+    "Tasks fetched and embedded ahead of the first click; code: OK or why not.", "code"};
 
 }  // namespace gateway::jobs
 

@@ -21,7 +21,7 @@ using label_studio::Task;
 using label_studio_api::Sampling;
 using std::chrono::steady_clock;
 
-// Projects whose tasks are embedded at once; the encoder takes one picture at a time anyway.
+// Projects whose tasks are embedded at once; the encoder takes one image at a time anyway.
 constexpr std::size_t kMaxRunning = 4;
 // Further ones are left alone until their next event.
 constexpr std::size_t kMaxQueued = 1000;
@@ -41,7 +41,7 @@ Prefetcher::Prefetcher(asio::any_io_executor executor, prelabel::Predictor& pred
       metrics_(metrics),
       options_(options) {}
 
-void Prefetcher::Follow(Event event) {
+void Prefetcher::Schedule(Event event) {
   if (options_.tasks == 0 || !event.profile.segmenter || event.label_studio.url.empty() ||
       event.label_studio.Token().empty() || !label_studio_api::IsProjectId(event.project_id)) {
     return;
@@ -52,9 +52,9 @@ void Prefetcher::Follow(Event event) {
     const ProjectPtr* const known = projects_.Find(key);
     const ProjectPtr project = known ? *known : std::make_shared<Project>(std::move(key), strand_);
     project->last.emplace(event);
-    project->annotations_left = kAnnotationsPaid;
+    project->annotations_left = kMaxFollowedAnnotations;
     Keep(project);
-    Turn(project, std::move(event));
+    SetNext(project, std::move(event));
   });
 }
 
@@ -72,11 +72,11 @@ void Prefetcher::Annotated(std::string key, std::int64_t task_id, std::string re
     event.task_id = task_id;
     event.request_id = request_id;
     event.traceparent = traceparent;
-    Turn(project, std::move(event));
+    SetNext(project, std::move(event));
   });
 }
 
-// Counts anew what it takes.
+// Inserts the project, or counts anew the bytes that it takes.
 void Prefetcher::Keep(const ProjectPtr& project) {
   std::size_t bytes = sizeof(Project);
   if (project->last) bytes += 2 * prelabel::BytesOf(project->last->settings) + 4096;
@@ -84,9 +84,9 @@ void Prefetcher::Keep(const ProjectPtr& project) {
   projects_.Insert(project->key, project, bytes);
 }
 
-void Prefetcher::Turn(const ProjectPtr& project, Event event) {
+void Prefetcher::SetNext(const ProjectPtr& project, Event event) {
   const auto begin =
-      steady_clock::now() + (event.opened ? options_.look : std::chrono::milliseconds(0));
+      steady_clock::now() + (event.opened ? options_.click_wait : std::chrono::milliseconds(0));
   if (event.task_id != 0 && project->last_task == event.task_id) {
     project->begin = std::min(project->begin, begin);
   } else {
@@ -157,7 +157,7 @@ awaitable<void> Prefetcher::Run(ProjectPtr project) {
     auto embedding = EmbedNext(project, std::move(event));
     const absl::Status status = co_await std::move(embedding);
     if (status.ok()) continue;
-    if (prelabel::OutlookOf(status) == prelabel::Outlook::kLater)
+    if (prelabel::ClassifyFailure(status) == prelabel::FailureKind::kTransient)
       project->last_task = 0;  // may be tried again
     serving::LogLine("prefetch.failed", serving::LogLevel::kWarning)
         .Str("request_id", request_id)
@@ -188,7 +188,7 @@ awaitable<absl::Status> Prefetcher::EmbedNext(ProjectPtr project, Event event) {
   serving::RequestContext request(event.request_id, event.traceparent);
   for (const Task& task : *tasks) {
     if (project->next || stopping_) co_return absl::OkStatus();
-    prelabel::PredictJob job{
+    prelabel::PredictContext context{
         .profile = event.profile,
         .project = *parsed,
         .model_version = "",
@@ -196,10 +196,9 @@ awaitable<absl::Status> Prefetcher::EmbedNext(ProjectPtr project, Event event) {
         .call = {.deadline = absl::ToChronoTime(absl::Now() + options_.task_deadline),
                  .request_id = request.request_id(),
                  .traceparent = request.traceparent(),
-                 .patient = true},
-        .urgency = prelabel::Urgency::kBackground,
+                 .priority = serving::Priority::kPrefetch},
         .request = request};
-    auto embedding = predictor_.EmbedAhead(task, job);
+    auto embedding = predictor_.EmbedAhead(task, context);
     const absl::Status status = co_await std::move(embedding);
     const std::string code = absl::StatusCodeToString(status.code());
     metrics_.Get(kPrefetched, {code}).Increment();
@@ -207,13 +206,13 @@ awaitable<absl::Status> Prefetcher::EmbedNext(ProjectPtr project, Event event) {
         .Request(request)
         .Str("project", event.project_id)
         .Int("task_id", task.id)
-        .Num("embed_ms", job.timings->embed_ms)
+        .Num("embed_ms", context.timings->embed_ms)
         .Status(status);
   }
   co_return absl::OkStatus();
 }
 
-// Those behind the task at hand; if there aren't enough, those at the beginning.
+// The tasks behind the current one; if there aren't enough, those at the beginning.
 awaitable<absl::StatusOr<std::vector<Task>>> Prefetcher::NextTasks(const Event& event,
                                                                    Sampling sampling) {
   const auto count = static_cast<std::size_t>(options_.tasks);

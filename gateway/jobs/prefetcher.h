@@ -1,19 +1,20 @@
-// Prefetcher is ahead of the hand: while somebody labels one task, it fetches and embeds the
-// pictures of the next ones, at the lowest rank, so that their first click is a cached one.
+// While somebody labels one task, Prefetcher fetches and embeds the images of the next ones, at the
+// lowest priority, so that their first click finds an embedding.
 //
-// The encoder keeps every core busy, and a click that falls into its work waits for it. So after a
-// task was opened nothing begins until its first click has been answered, or nobody has clicked for
-// a while.
+// The encoder keeps every core busy, and a click that comes meanwhile waits for it. So after a task
+// was opened nothing begins until its first click has been answered, or nobody has clicked for a
+// while.
 //
-// Which tasks come next is asked of Label Studio, in label-stream order: the unlabelled ones behind
-// the task at hand, then from the beginning (docs/adr/0503-next-tasks-by-list.md). Bounded: one
-// project is served by one coroutine, which turns to the newest event before each task; a few
-// projects at once, the rest wait. Failures cost nothing but a count: nobody has asked.
+// Label Studio lists the tasks that come next, in label-stream order: the unlabelled ones behind the
+// current task, then from the beginning (docs/adr/0503-next-tasks-by-list.md). The work is bounded:
+// a project is served by one coroutine, which takes up the newest event before each task; a few
+// projects are served at once, the others wait. A failure is counted and logged; no request depends
+// on it.
 //
-// Only a task of a /predict begins anything, for the gate stands before it. Annotations are told by
-// an endpoint that is open to everybody, so they can but bring forward what was begun, and go on
-// from there for kAnnotationsPaid tasks until the next /predict; about a project that no /predict
-// has shown they cost a look into a table.
+// Only a /predict begins anything, since it needs credentials. Annotations come through an endpoint
+// that is open to everybody. So they can only bring forward what a /predict has begun, and continue
+// from there for kMaxFollowedAnnotations tasks until the next /predict. For a project without any
+// /predict they cost one lookup.
 //
 // Thread-safe.
 #ifndef DUET_GATEWAY_JOBS_PREFETCHER_H_
@@ -44,10 +45,10 @@
 namespace gateway::jobs {
 
 struct PrefetchOptions {
-  int tasks = 2;  // ahead of the one at hand; 0: off
+  int tasks = 2;  // after the current one; 0: off
   absl::Duration task_deadline = absl::Minutes(2);
-  // How long a first click is waited for.
-  std::chrono::milliseconds look = std::chrono::seconds(3);
+  // How long the first click into an opened task is waited for.
+  std::chrono::milliseconds click_wait = std::chrono::seconds(3);
 };
 
 class Prefetcher {
@@ -60,11 +61,11 @@ class Prefetcher {
              const PrefetchOptions& options);
 
   // How many annotations after an opened or clicked task are followed without another such task.
-  static constexpr int kAnnotationsPaid = 5;
+  static constexpr int kMaxFollowedAnnotations = 5;
 
-  // A task of a /predict, that somebody is at.
+  // Somebody has opened a task, or clicked into it.
   struct Event {
-    // The task has just been opened; else it was clicked into.
+    // False: the task was clicked into.
     bool opened = false;
     const prelabel::Profile& profile;
     prelabel::Settings settings;
@@ -74,14 +75,14 @@ class Prefetcher {
     std::string request_id;
     std::string traceparent;
   };
-  // Returns at once. Nothing happens without a segmenter, a token, or a project's number, and if
-  // the project's last event was about the same task, but for an end of the wait for a click.
-  void Follow(Event event);
-  // The task has been annotated, as anybody may say. `key`: of the project, Gateway::ProjectKey.
+  // Returns at once. Nothing happens without a segmenter, a token or the project's number. If the
+  // project's last event was about the same task, this one only ends the wait for a click.
+  void Schedule(Event event);
+  // Says that the task was annotated; anybody may claim that. `key`: Gateway::ProjectKey.
   void Annotated(std::string key, std::int64_t task_id, std::string request_id,
                  std::string traceparent);
 
-  // Ends what runs; nothing begins any more.
+  // Cancels what runs; from now on nothing begins.
   void Stop();
 
  private:
@@ -105,7 +106,7 @@ class Prefetcher {
 
   // All on strand_.
   void Keep(const ProjectPtr& project);
-  void Turn(const ProjectPtr& project, Event event);
+  void SetNext(const ProjectPtr& project, Event event);
   void Enqueue(const ProjectPtr& project);
   void Start();
   boost::asio::awaitable<void> Run(ProjectPtr project);
@@ -123,7 +124,7 @@ class Prefetcher {
 
   // On strand_.
   bool stopping_ = false;
-  // Who is dropped begins nothing any more, unless it runs or waits in queue_.
+  // A project that is dropped begins nothing more, unless it runs or waits in queue_.
   containers::Lru<ProjectPtr> projects_{/*max_entries=*/1000, /*max_bytes=*/64 << 20};
   std::deque<ProjectPtr> queue_;  // not running; bounded
   std::set<ProjectPtr> running_;

@@ -1,9 +1,9 @@
 // SettingsStore is what several gateways remember together: the `extra_params` that /setup gave a
 // project, so that the one which gets /predict uses what another one was told.
 //
-// In Redis, if there is one: then it is asked for every request, since /setup may have reached any
-// gateway a moment ago. While it is away each gateway goes on with what it has in memory. Only keys
-// that settings.h names are stored; never what /setup says of Label Studio, whose token is a
+// They are in Redis, if there is one. Then each request reads them, since /setup may have reached
+// another gateway a moment ago. While Redis is away each gateway uses what it has in memory. Only
+// keys that settings.h names are stored; never what /setup says of Label Studio, whose token is a
 // secret.
 #ifndef DUET_GATEWAY_JOBS_SETTINGS_STORE_H_
 #define DUET_GATEWAY_JOBS_SETTINGS_STORE_H_
@@ -27,12 +27,12 @@ class SettingsStore {
   SettingsStore(serving::RedisClient* redis, serving::Metrics& metrics)
       : redis_(redis), metrics_(metrics) {}
 
-  // `base` refined by what was kept; nothing if nothing was, Redis is away, or what it says can't
+  // `base` refined by the stored settings; nothing if there are none, Redis is away, or they can't
   // be used (which is counted and logged).
   boost::asio::awaitable<std::optional<prelabel::Settings>> Find(std::string project,
                                                                  prelabel::Settings base);
 
-  // Whether other gateways will find it.
+  // Stores them. Returns whether other gateways will find them.
   boost::asio::awaitable<bool> Keep(std::string project, boost::json::object extra_params);
   boost::asio::awaitable<void> Copy(std::string from, std::string to);
   boost::asio::awaitable<void> Forget(std::string project);

@@ -1,4 +1,5 @@
-// TaskClaims says who works on a task, so that nobody else computes and stores it a second time.
+// TaskClaims says which request or background job works on a task, so that no other one computes
+// and stores it a second time.
 //
 // An owner is a request or a background job; a task is named by a text. Thread-safe.
 #ifndef DUET_GATEWAY_JOBS_TASK_CLAIMS_H_
@@ -23,7 +24,7 @@ class TaskClaims {
     const std::lock_guard lock(mutex_);
     return next_++;
   }
-  // False if somebody has it.
+  // False if any owner has it.
   bool Take(const std::string& task, Owner owner) {
     const std::lock_guard lock(mutex_);
     return owners_.try_emplace(task, owner).second;
@@ -47,7 +48,7 @@ class TaskClaims {
     const auto found = owners_.find(task);
     if (found != owners_.end() && found->second == owner) owners_.erase(found);
   }
-  // Whoever has it.
+  // Releases it, whichever owner has it.
   void Release(const std::string& task) {
     const std::lock_guard lock(mutex_);
     owners_.erase(task);
@@ -59,8 +60,8 @@ class TaskClaims {
   absl::flat_hash_map<std::string, Owner> owners_;  // guarded by mutex_
 };
 
-// The claims of one request: what it still holds at its end is free again. Keeps the table alive,
-// since a coroutine may be destroyed after all else.
+// The claims of one request. Releases at its end what it still holds. Keeps the table alive, since a
+// coroutine may be destroyed after everything else.
 class RequestClaims {
  public:
   explicit RequestClaims(std::shared_ptr<TaskClaims> claims)

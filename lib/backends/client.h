@@ -25,6 +25,7 @@
 
 #include "duet/detector/v1/detector.pb.h"
 #include "duet/segmenter/v1/segmenter.pb.h"
+#include "serving/priority.h"
 
 namespace backends {
 
@@ -33,14 +34,17 @@ struct CallOptions {
   // Sent along as x-request-id and traceparent; "" sends none.
   std::string request_id;
   std::string traceparent;
-  // Nobody waits for this one call (a batch): it gives way to others in the services' queues, and a
-  // full queue is tried again until the deadline, instead of failing at once.
-  bool patient = false;
+  // Decides the order in the services' queues.
+  serving::Priority priority = serving::Priority::kInteractive;
   // Of the model that must answer: `model()->version`. "": whichever serves.
   std::string version;
+
+  // No person waits for this one call: a full queue is tried again until the deadline, instead of
+  // failing at once.
+  bool patient() const { return priority >= serving::Priority::kBatch; }
 };
 
-// An encoded picture. `bytes` is shared with the image cache.
+// An encoded image. `bytes` is shared with the image cache.
 struct ImageRef {
   std::string id;  // SHA-256 of bytes, lower-case hex
   std::shared_ptr<const std::string> bytes;
@@ -84,9 +88,9 @@ class SegmenterClient {
  public:
   virtual ~SegmenterClient() = default;
 
-  // Encodes the picture where later Segment calls for it will be sent.
+  // Encodes the image where later Segment calls for it will be sent.
   virtual boost::asio::awaitable<absl::StatusOr<duet::segmenter::v1::EmbedResponse>> Embed(
-      ImageRef image, duet::segmenter::v1::EmbedRank rank, CallOptions options) = 0;
+      ImageRef image, CallOptions options) = 0;
   // Sends the image's id, and its bytes only if the service has forgotten it. `request.source` is
   // filled in.
   virtual boost::asio::awaitable<absl::StatusOr<duet::segmenter::v1::SegmentResponse>> Segment(

@@ -34,6 +34,19 @@ void SetModel(const CallOptions& options, Request& request) {
   request.mutable_model()->set_version(options.version);
 }
 
+segmenter::EmbedRank RankOf(serving::Priority priority) {
+  switch (priority) {
+    case serving::Priority::kInteractive:
+    case serving::Priority::kOpenedTask:
+      return segmenter::EMBED_RANK_OPENED_TASK;
+    case serving::Priority::kBatch:
+      return segmenter::EMBED_RANK_BATCH;
+    case serving::Priority::kPrefetch:
+      return segmenter::EMBED_RANK_PREFETCH;
+  }
+  return segmenter::EMBED_RANK_UNSPECIFIED;
+}
+
 // A value that one task replaces and many read.
 template <typename T>
 class Latest {
@@ -127,7 +140,7 @@ class GrpcDetector final : public GrpcClient<DetectorClient, DetectorModel> {
   awaitable<absl::StatusOr<detector::DetectResponse>> Detect(ImageRef image,
                                                              detector::DetectRequest request,
                                                              CallOptions options) override {
-    request.set_background(options.patient);
+    request.set_background(options.patient());
     SetModel(options, request);
     return upstream().Call<detector::DetectResponse>(
         "/duet.detector.v1.Detector/Detect",
@@ -157,10 +170,9 @@ class GrpcSegmenter final : public GrpcClient<SegmenterClient, SegmenterModel> {
       : GrpcClient("segmenter", std::move(replicas)) {}
 
   awaitable<absl::StatusOr<segmenter::EmbedResponse>> Embed(ImageRef image,
-                                                            segmenter::EmbedRank rank,
                                                             CallOptions options) override {
     segmenter::EmbedRequest request;
-    request.set_rank(rank);
+    request.set_rank(RankOf(options.priority));
     SetModel(options, request);
     return upstream().Call<segmenter::EmbedResponse>(
         "/duet.segmenter.v1.Segmenter/Embed",
@@ -173,7 +185,7 @@ class GrpcSegmenter final : public GrpcClient<SegmenterClient, SegmenterModel> {
                                                                 CallOptions options) override {
     const std::string method = "/duet.segmenter.v1.Segmenter/Segment";
     request.set_image_id(image.id);
-    request.set_background(options.patient);
+    request.set_background(options.patient());
     SetModel(options, request);
     auto by_id = upstream().Call<segmenter::SegmentResponse>(method, Serialize(request), image.id,
                                                              /*has_image=*/false, options);

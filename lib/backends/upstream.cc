@@ -55,8 +55,8 @@ BackendHealth Upstream::health() const {
 
 bool Upstream::MayRepeat(const absl::Status& status, int round, const CallOptions& options) {
   if (system_clock::now() + PauseLength(round) >= options.deadline) return false;
-  if (absl::IsResourceExhausted(status)) return options.patient;
-  if (round + 1 >= (options.patient ? kPatientRounds : kRounds)) return false;
+  if (absl::IsResourceExhausted(status)) return options.patient();
+  if (round + 1 >= (options.patient() ? kPatientRounds : kRounds)) return false;
   const std::lock_guard lock(mutex_);
   if (repeat_budget_ < 1) return false;
   repeat_budget_ -= 1;

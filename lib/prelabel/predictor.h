@@ -1,14 +1,15 @@
-// The life of one task: fetch its images, find objects, cut them out, write regions.
+// From one task to its prediction: fetch its images, detect objects, segment them, write regions.
 //
 // Per image: Detect; at the same time Embed, if masks will be made from boxes; then Segment with
 // all boxes in one call. A rectangle-only batch never embeds: a ViT-B embedding costs seventy
 // detections. An opened task of a project with smart tools is embedded ahead of the first click,
 // and its answer doesn't wait for that.
 //
-// A task is answered by the two models that are asked for when it begins, in just these versions,
-// and its prediction says so. If no replica serves one of them any more before it is done, it
-// begins again with those that are served now. So each prediction of a batch has a version of its
-// own: Label Studio asks again for those whose version isn't the one that it hears from /setup.
+// A task is answered by the two models that are served when it begins, in exactly these versions,
+// and its prediction carries them. If no replica serves one of them any more before the task is
+// done, it begins again with the models that are served then. So each prediction of a batch has a
+// version of its own: Label Studio asks again for those whose version isn't the one that /setup
+// told it.
 #ifndef DUET_PRELABEL_PREDICTOR_H_
 #define DUET_PRELABEL_PREDICTOR_H_
 
@@ -41,90 +42,84 @@ struct Timings {
   double encode_ms = 0;
 };
 
-// Who waits for a task's answer: the services rank the work by it.
-enum class Urgency {
-  kOpened,      // somebody looks at this task now
-  kBatch,       // somebody waits for all of them
-  kBackground,  // nobody
-};
-
-// What the tasks of one request have in common. Lives longer than their coroutines; used on one
-// strand.
-struct PredictJob {
+// What the tasks of one request have in common. Outlives their coroutines; used on one strand.
+struct PredictContext {
   const Profile& profile;
   std::shared_ptr<Project> project;
   std::string model_version;  // when the request came; its tasks are claimed under it
   label_studio_api::LabelStudioSite label_studio;
-  backends::CallOptions call;  // deadline, ids
-  Urgency urgency = Urgency::kBatch;
-  bool push = false;  // what isn't done in time becomes a background job
+  backends::CallOptions call;  // deadline, ids, priority; of any version
+  bool push = false;           // what isn't done in time becomes a background job
   serving::RequestContext& request;
-  // Shared with what may outlive the request: an embedding ahead of the hand.
+  // Shared with what may outlive the request: an embedding ahead of the first click.
   std::shared_ptr<Timings> timings = std::make_shared<Timings>();
 };
 
-// One item of `results`.
 struct Prediction {
-  std::string json = "";
-  std::string model_version = "";  // which it carries, too
+  std::string json = "";           // one item of `results`
+  std::string model_version = "";  // the one in `json`
 };
 
-// What a failure says of another try at the same task.
-enum class Outlook {
-  kLater,   // something was away, full or late
-  kNever,   // the task, its picture, the label config or the set-up must change first
-  kDefect,  // Duet is at fault, and waiting doesn't mend that; its log has the reason
+// Whether another try at the same task may succeed.
+enum class FailureKind {
+  kTransient,  // yes: something was away, full or late
+  kPermanent,  // no: the task, its image, the label config or the setup must change first
+  kInternal,   // no: Duet is at fault; its log has the reason
 };
 // The one place that decides it. REQUIRES: !status.ok().
-Outlook OutlookOf(const absl::Status& status);
-inline bool IsAway(const absl::Status& status) { return OutlookOf(status) == Outlook::kLater; }
+FailureKind ClassifyFailure(const absl::Status& status);
+inline bool IsRetryable(const absl::Status& status) {
+  return ClassifyFailure(status) == FailureKind::kTransient;
+}
 
-// Stateless; members outlive it. The coroutines resume on their own executor, which is one strand.
+// Stateless; its members outlive it. The coroutines resume on their own executor, a strand.
 class Predictor {
  public:
   Predictor(image_fetch::ImageFetcher& fetcher, boost::asio::thread_pool& pool,
             serving::Metrics& metrics)
       : fetcher_(fetcher), pool_(pool), metrics_(metrics) {}
 
-  // For a batch's or opened task.
+  // The prediction for a task of a batch, or for one that was opened.
   boost::asio::awaitable<absl::StatusOr<Prediction>> Predict(const label_studio::Task& task,
-                                                             PredictJob& job);
+                                                             PredictContext& context);
 
-  // For a prompt drawn with a smart tool.
-  boost::asio::awaitable<absl::StatusOr<Prediction>> Answer(const label_studio::Task& task,
-                                                            const boost::json::value& context,
-                                                            PredictJob& job);
+  // The prediction for a prompt drawn with a smart tool: `prompt` is the request's params.context.
+  boost::asio::awaitable<absl::StatusOr<Prediction>> SegmentPrompt(const label_studio::Task& task,
+                                                                   const boost::json::value& prompt,
+                                                                   PredictContext& context);
 
-  // Encodes the pictures of a task that may be clicked into, ahead of that: those that a smart tool
-  // draws on.
-  boost::asio::awaitable<absl::Status> EmbedAhead(const label_studio::Task& task, PredictJob& job);
+  // Encodes the images of a task that a smart tool draws on, before somebody clicks into them.
+  boost::asio::awaitable<absl::Status> EmbedAhead(const label_studio::Task& task,
+                                                  PredictContext& context);
 
  private:
-  struct Picture;
-  using Image = std::shared_ptr<const image_fetch::FetchedImage>;
+  struct ImageObjects;
+  using ImagePtr = std::shared_ptr<const image_fetch::FetchedImage>;
   using Attempt = std::function<boost::asio::awaitable<absl::StatusOr<label_studio::Regions>>(
       const ServedModels&)>;
 
-  // `attempt` with the models that are asked for now, again if they were replaced meanwhile.
-  boost::asio::awaitable<absl::StatusOr<Prediction>> WithModels(PredictJob& job, Attempt attempt);
+  // Runs `attempt` with the models that are served now, and again if they were replaced meanwhile.
+  boost::asio::awaitable<absl::StatusOr<Prediction>> WithModels(PredictContext& context,
+                                                                Attempt attempt);
   boost::asio::awaitable<absl::StatusOr<label_studio::Regions>> TryPredict(
-      const label_studio::Task& task, PredictJob& job, const ServedModels& models);
-  boost::asio::awaitable<absl::StatusOr<label_studio::Regions>> TryAnswer(
-      const label_studio::Task& task, const boost::json::value& context, PredictJob& job,
+      const label_studio::Task& task, PredictContext& context, const ServedModels& models);
+  boost::asio::awaitable<absl::StatusOr<label_studio::Regions>> TrySegmentPrompt(
+      const label_studio::Task& task, const boost::json::value& prompt, PredictContext& context,
       const ServedModels& models);
 
-  boost::asio::awaitable<absl::StatusOr<Image>> Fetch(std::string uri, std::int64_t task_id,
-                                                      PredictJob& job);
-  // Refers to nothing of the job.
+  boost::asio::awaitable<absl::StatusOr<ImagePtr>> Fetch(std::string uri, std::int64_t task_id,
+                                                         PredictContext& context);
+  // Refers to nothing of a PredictContext, since it may outlive the request.
   boost::asio::awaitable<absl::StatusOr<duet::segmenter::v1::EmbedResponse>> Embed(
-      std::shared_ptr<backends::SegmenterClient> client, Image image, Urgency urgency,
-      backends::CallOptions call, std::shared_ptr<Timings> timings);
-  boost::asio::awaitable<absl::StatusOr<Picture>> FindObjects(
-      const label_studio::EmissionPlan& plan, Image image, PredictJob& job,
+      std::shared_ptr<backends::SegmenterClient> client, ImagePtr image, backends::CallOptions call,
+      std::shared_ptr<Timings> timings);
+  boost::asio::awaitable<absl::StatusOr<ImageObjects>> FindObjects(
+      const label_studio::EmissionPlan& plan, ImagePtr image, PredictContext& context,
       const ServedModels& models);
-  boost::asio::awaitable<absl::Status> CutOut(Image image, Picture& picture, PredictJob& job,
-                                              const ServedModels& models);
-  void Count(const PredictJob& job, const label_studio::Regions& regions);
+  boost::asio::awaitable<absl::Status> SegmentBoxes(ImagePtr image, ImageObjects& found,
+                                                    PredictContext& context,
+                                                    const ServedModels& models);
+  void Count(const PredictContext& context, const label_studio::Regions& regions);
 
   image_fetch::ImageFetcher& fetcher_;
   boost::asio::thread_pool& pool_;

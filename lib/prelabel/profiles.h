@@ -30,21 +30,21 @@ struct Profile {
   Settings settings;
 };
 
-// The models of a profile that are asked for (backends/client.h) at one moment. Null where the
-// profile has none.
+// The models that a profile's services serve (backends/client.h) at one moment. Null where the
+// profile has no such service.
 struct ServedModels {
   std::shared_ptr<const backends::DetectorModel> detector;
   std::shared_ptr<const backends::SegmenterModel> segmenter;
 
-  // Both versions, each with a "+" behind it.
+  // Both versions, each followed by "+".
   std::string versions() const;
 };
 
-// Nothing as long as a model of the profile hasn't been heard of.
+// Nothing until each service of the profile has told its model.
 std::optional<ServedModels> Serving(const Profile& profile);
 
-// Of a project whose label config isn't known: both models' versions (which name them) and the
-// settings' fingerprint. Project::ModelVersion is what /setup and predictions carry.
+// For a project whose label config isn't known: both models' versions (which name them) and the
+// settings' fingerprint. If it is known, /setup and predictions carry Project::ModelVersion.
 std::optional<std::string> ModelVersion(const Profile& profile, const Settings& settings);
 
 class Profiles {

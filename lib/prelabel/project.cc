@@ -48,9 +48,9 @@ std::string Project::ModelVersion(const ServedModels& models) {
       masks = masks || plan.needs_masks();
     }
     if (masks) {
-      const bool own =
-          models.detector && models.detector->has_masks && settings_.mask_source != "sam";
-      answers.emplace_back(own ? "own" : settings_.degrade);
+      const bool own = models.detector && models.detector->has_masks &&
+                       settings_.mask_source != MaskSource::kSam;
+      answers.emplace_back(own ? "own" : NameOf(settings_.degrade));
     }
     answers_hash_ = ShortHash(boost::json::serialize(answers));
     hashed_for_ = models.detector;
@@ -67,31 +67,32 @@ std::size_t Project::memory_bytes() const {
   return bytes;
 }
 
-std::vector<std::string> Project::TakeNews(const std::vector<std::string>& classes) {
-  std::vector<std::string> news;
+std::vector<std::string> Project::FirstSeen(const std::vector<std::string>& classes) {
+  std::vector<std::string> first_seen;
   const std::lock_guard lock(mutex_);
   for (const std::string& name : classes) {
-    if (reported_.size() < kMaxReported && reported_.insert(name).second) news.push_back(name);
+    if (reported_.size() < kMaxReported && reported_.insert(name).second)
+      first_seen.push_back(name);
   }
-  return news;
+  return first_seen;
 }
 
-void ProjectMemory::Remember(const std::string& key, SetUp set_up) {
+void ProjectMemory::Remember(const std::string& key, ProjectSetup setup) {
   const std::lock_guard lock(mutex_);
-  const std::size_t bytes = BytesOf(set_up.settings) + set_up.label_studio.bytes();
-  set_ups_.Insert(key, std::move(set_up), bytes);
+  const std::size_t bytes = BytesOf(setup.settings) + setup.label_studio.bytes();
+  setups_.Insert(key, std::move(setup), bytes);
 }
 
-std::optional<ProjectMemory::SetUp> ProjectMemory::Find(const std::string& key) {
+std::optional<ProjectSetup> ProjectMemory::Find(const std::string& key) {
   const std::lock_guard lock(mutex_);
-  const SetUp* const found = set_ups_.Find(key);
+  const ProjectSetup* const found = setups_.Find(key);
   if (found == nullptr) return std::nullopt;
   return *found;
 }
 
 void ProjectMemory::Forget(const std::string& key) {
   const std::lock_guard lock(mutex_);
-  set_ups_.Erase(key);
+  setups_.Erase(key);
 }
 
 void ProjectMemory::Announced(const std::string& profile, const std::string& version) {

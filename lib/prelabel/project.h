@@ -1,9 +1,8 @@
-// A project as /predict needs it: its parsed label config, the settings in force, and what a batch
-// emits.
+// A project as /predict needs it: its parsed label config, its settings, and what a batch writes.
 //
-// Nothing here is state that a restart loses for good: /setup, which carries extra_params and Label
-// Studio's address, comes before every batch anyway, and the label config comes with every request.
-// What several gateways remember together is in settings_store.h.
+// A restart loses nothing for good: /setup, which carries extra_params and Label Studio's address,
+// comes before every batch, and the label config comes with every request. What several gateways
+// share is in gateway/jobs/settings_store.h.
 #ifndef DUET_PRELABEL_PROJECT_H_
 #define DUET_PRELABEL_PROJECT_H_
 
@@ -35,20 +34,20 @@ class Project {
 
   const label_studio::LabelConfig& config() const { return config_; }
   const Settings& settings() const { return settings_; }
-  // One an image tag; may be empty.
+  // One an image tag; a plan may be empty.
   const std::vector<label_studio::EmissionPlan>& plans() const { return plans_; }
   bool needs_masks() const;
   // Bytes that it takes, about.
   std::size_t memory_bytes() const;
 
-  // The string that /setup, predictions and background jobs carry: both models' versions and a hash
-  // of what of the settings and of the label config decides about answers. Label Studio asks again
-  // for tasks whose predictions carry another one. Thread-safe.
+  // The string that /setup, predictions and background jobs carry: both models' versions, and a
+  // hash of those parts of the settings and the label config that change answers. Label Studio asks
+  // again for tasks whose predictions carry another one. Thread-safe.
   std::string ModelVersion(const ServedModels& models);
 
-  // Those of `classes` that are news to this project: a class without a label is reported once.
-  // Thread-safe.
-  std::vector<std::string> TakeNews(const std::vector<std::string>& classes);
+  // Those of `classes` that no call has named before, up to a bound on their number: so that a class
+  // without a label is reported once a project. Thread-safe.
+  std::vector<std::string> FirstSeen(const std::vector<std::string>& classes);
 
  private:
   Project(label_studio::LabelConfig config, const Settings& settings)
@@ -64,29 +63,31 @@ class Project {
   std::string answers_hash_;  // "": not made yet; guarded by mutex_
 };
 
-// What /setup said about a project: the last used ones, within bounds on number and bytes, since
-// anybody may name new ones. Thread-safe.
+// What /setup said about a project.
+struct ProjectSetup {
+  Settings settings;  // the profile's, refined
+  label_studio_api::TaughtSite label_studio = {};
+  // False if the settings could not be stored for the other gateways: then these are the latest.
+  bool shared = true;
+};
+
+// The setups of the projects that were used last, within bounds on number and bytes, since anybody
+// may name new projects. Thread-safe.
 class ProjectMemory {
  public:
-  struct SetUp {
-    Settings settings;  // the profile's, refined
-    label_studio_api::TaughtSite label_studio = {};
-    bool shared = true;  // other gateways may know better; not if they could not be told of these
-  };
-
   // `key`: profile and project id.
-  void Remember(const std::string& key, SetUp set_up);
-  std::optional<SetUp> Find(const std::string& key);
+  void Remember(const std::string& key, ProjectSetup setup);
+  std::optional<ProjectSetup> Find(const std::string& key);
   void Forget(const std::string& key);
 
-  // The versions that /setup has announced to projects of this profile, the latest first; a few.
+  // The versions that /setup has told projects of this profile, the latest first, up to a bound.
   void Announced(const std::string& profile, const std::string& version);
   std::vector<std::string> Announced(const std::string& profile) const;
 
  private:
   mutable std::mutex mutex_;
   // Guarded by mutex_.
-  containers::Lru<SetUp> set_ups_{/*max_entries=*/10'000, /*max_bytes=*/64 << 20};
+  containers::Lru<ProjectSetup> setups_{/*max_entries=*/10'000, /*max_bytes=*/64 << 20};
   absl::flat_hash_map<std::string, std::vector<std::string>> announced_;  // one entry a profile
 };
 

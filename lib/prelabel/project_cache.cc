@@ -26,7 +26,7 @@ boost::asio::awaitable<absl::StatusOr<std::shared_ptr<Project>>> ProjectCache::G
 
 absl::StatusOr<std::shared_ptr<Project>> ProjectCache::FindOrParse(const std::string& label_config,
                                                                    const Settings& settings) {
-  // Who finishes a batch makes no difference to its answers.
+  // `background` makes no difference to answers.
   Settings answering = settings;
   answering.background = Settings().background;
   const std::string key = KeyOf(label_config, answering);

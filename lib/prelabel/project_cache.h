@@ -1,4 +1,4 @@
-// ProjectCache keeps projects that were parsed before: the label config comes with every request.
+// ProjectCache keeps parsed projects, since the label config comes with every request.
 #ifndef DUET_PRELABEL_PROJECT_CACHE_H_
 #define DUET_PRELABEL_PROJECT_CACHE_H_
 
@@ -26,9 +26,9 @@ class ProjectCache {
   explicit ProjectCache(std::size_t budget_bytes = 64 << 20)
       : projects_(kMaxProjects, budget_bytes) {}
 
-  // Parses, or finds what was parsed from the same text with settings that give the same answers. A
-  // long text is looked at on `pool`. Both arguments are used until the end. Errors are
-  // Project::Create's.
+  // Parses the label config, or finds the project that was made of the same text and of settings
+  // that give the same answers. A long text is parsed on `pool`. `label_config` and `settings` must
+  // outlive the call. Errors are Project::Create's.
   boost::asio::awaitable<absl::StatusOr<std::shared_ptr<Project>>> Get(
       boost::asio::thread_pool& pool, const std::string& label_config, const Settings& settings);
 

@@ -26,13 +26,16 @@ absl::Status Wrong(std::string_view key, const json::value& found, std::string_v
       key, " is ", text::Utf8Prefix(json::serialize(found), 100), " but must be ", needed));
 }
 
-absl::Status ReadOneOf(std::string_view key, const json::value& value, std::string_view a,
-                       std::string_view b, std::string* field) {
-  if (!value.is_string() || (value.get_string() != a && value.get_string() != b)) {
-    return Wrong(key, value, text::StrCat("\"", a, "\" or \"", b, "\""));
+// A key whose value is one of two texts.
+template <typename Choice>
+absl::Status ReadChoice(std::string_view key, const json::value& value, Choice* field) {
+  constexpr Choice kFirst = Choice(0), kSecond = Choice(1);
+  for (const Choice choice : {kFirst, kSecond}) {
+    if (!value.is_string() || value.get_string() != NameOf(choice)) continue;
+    *field = choice;
+    return absl::OkStatus();
   }
-  *field = std::string(value.get_string());
-  return absl::OkStatus();
+  return Wrong(key, value, text::StrCat("\"", NameOf(kFirst), "\" or \"", NameOf(kSecond), "\""));
 }
 
 absl::Status ReadOutputs(const json::value& value, std::string* field) {
@@ -74,11 +77,11 @@ absl::Status Read(std::string_view key, const json::value& value, bool strict, S
     }
     settings->label_map = std::move(label_map);
   } else if (key == "mask_source") {
-    return ReadOneOf(key, value, "auto", "sam", &settings->mask_source);
+    return ReadChoice(key, value, &settings->mask_source);
   } else if (key == "degrade") {
-    return ReadOneOf(key, value, "none", "boxes", &settings->degrade);
+    return ReadChoice(key, value, &settings->degrade);
   } else if (key == "background") {
-    return ReadOneOf(key, value, "none", "push", &settings->background);
+    return ReadChoice(key, value, &settings->background);
   } else if (strict) {
     return absl::InvalidArgumentError(
         text::StrCat("unknown key \"", key, "\"; known: ", absl::StrJoin(kKeys, ", ")));
@@ -87,6 +90,14 @@ absl::Status Read(std::string_view key, const json::value& value, bool strict, S
 }
 
 }  // namespace
+
+std::string_view NameOf(MaskSource source) { return source == MaskSource::kSam ? "sam" : "auto"; }
+
+std::string_view NameOf(Degrade degrade) { return degrade == Degrade::kBoxes ? "boxes" : "none"; }
+
+std::string_view NameOf(Background background) {
+  return background == Background::kPush ? "push" : "none";
+}
 
 absl::StatusOr<Settings> Refine(const Settings& base, const json::object& object, bool strict) {
   Settings settings = base;
@@ -114,9 +125,9 @@ std::string Fingerprint(const Settings& settings) {
   // A text in which no two settings look alike.
   json::object label_map;
   for (const auto& [from, to] : settings.label_map) label_map[from] = to;
-  const json::array all = {settings.score_threshold, settings.max_detections.value_or(0),
-                           settings.outputs,         std::move(label_map),
-                           settings.mask_source,     settings.degrade};
+  const json::array all = {
+      settings.score_threshold, settings.max_detections.value_or(0), settings.outputs,
+      std::move(label_map),     NameOf(settings.mask_source),        NameOf(settings.degrade)};
   return ShortHash(json::serialize(all));
 }
 

@@ -3,13 +3,12 @@
 //
 // Keys are the same in both places:
 //   score_threshold: number in [0, 1]; detections with a higher score are emitted
-//   max_detections: whole number, at least 1; the best ones of a picture
+//   max_detections: whole number, at least 1; the best ones of an image
 //   outputs: text such as "rectangle,brush", or a list; "auto": what the label config suggests
 //   label_map: object, class of the model → label of the config
-//   mask_source: "auto", the detector's own masks if it has any; "sam", always the segmenter's
-//   degrade: "none", or "boxes": boxes alone if the segmenter is away
-//   background: "none", or "push": what a batch hasn't done by its deadline is finished in the
-//     background and stored through Label Studio's API (background_jobs.h)
+//   mask_source: "auto" or "sam" (MaskSource)
+//   degrade: "none" or "boxes" (Degrade)
+//   background: "none" or "push" (Background)
 #ifndef DUET_PRELABEL_SETTINGS_H_
 #define DUET_PRELABEL_SETTINGS_H_
 
@@ -23,27 +22,50 @@
 
 namespace prelabel {
 
+// Which masks a batch's regions are made of.
+enum class MaskSource {
+  kAuto,  // the detector's own ones if it has any, else the segmenter's
+  kSam,   // always the segmenter's
+};
+
+// What becomes of a task whose masks the segmenter can't make because it is away.
+enum class Degrade {
+  kNone,   // it fails
+  kBoxes,  // it is answered with boxes alone
+};
+
+// What becomes of a batch's tasks that aren't done by its deadline.
+enum class Background {
+  kNone,  // Label Studio has to ask again
+  kPush,  // they are finished in the background and stored through Label Studio's API
+};
+
+// As the keys' values are written.
+std::string_view NameOf(MaskSource source);
+std::string_view NameOf(Degrade degrade);
+std::string_view NameOf(Background background);
+
 struct Settings {
   double score_threshold = 0.5;  // the checkpoints' own 0.001 is for evaluation
   std::optional<int> max_detections;
   std::string outputs = "auto";
   std::map<std::string, std::string> label_map;
-  std::string mask_source = "auto";
-  std::string degrade = "none";
-  std::string background = "none";
+  MaskSource mask_source = MaskSource::kAuto;
+  Degrade degrade = Degrade::kNone;
+  Background background = Background::kNone;
 
   friend bool operator==(const Settings&, const Settings&) = default;
 };
 
 // `base` with what `json` says instead. Unknown keys are an error if `strict` (a profile), else
-// ignored (Label Studio's users keep all sorts of things in extra_params). InvalidArgument names
-// the key, what was found and what is needed.
+// ignored (users keep other things in extra_params, too). InvalidArgument names the key, what was
+// found and what is needed.
 absl::StatusOr<Settings> Refine(const Settings& base, const boost::json::object& json, bool strict);
 
-// Those of `json` that the list above names.
+// The fields of `json` whose keys the list above names.
 boost::json::object KnownKeys(const boost::json::object& json);
 
-// What they take in memory, about.
+// Bytes that they take, about.
 std::size_t BytesOf(const Settings& settings);
 
 // 8 hex digits, equal for settings that give equal answers, in every process: `background` doesn't

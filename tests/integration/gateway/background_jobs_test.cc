@@ -47,7 +47,7 @@ grpc::Status Cancelled() { return {grpc::StatusCode::CANCELLED, "the caller is g
 
 class BackgroundJobsTest : public ::testing::Test {
  protected:
-  // In time for the first picture at most: the detector opens its door for one.
+  // In time for the first image at most: the detector opens its door for one.
   Harness& Start(HarnessOptions options = {}) {
     options.detector = services_.address();
     options.segmenter = services_.address();
@@ -59,7 +59,8 @@ class BackgroundJobsTest : public ::testing::Test {
     options.gateway.batch_concurrency = 1;
     options.gateway.background.first_pause = absl::Milliseconds(1);
     options.gateway.background.longest_pause = absl::Milliseconds(5);
-    if (options.settings.background == "none") options.settings.background = "push";
+    if (options.settings.background == prelabel::Background::kNone)
+      options.settings.background = prelabel::Background::kPush;
     harness_ = std::make_unique<Harness>(std::move(options));
     harness_->AwaitModels();
     return *harness_;
@@ -73,10 +74,10 @@ class BackgroundJobsTest : public ::testing::Test {
       return grpc::Status::OK;
     };
   }
-  std::vector<std::string> Pictures(int count) {
-    std::vector<std::string> pictures;
-    for (int i = 0; i < count; ++i) pictures.push_back(PngDataUri(320, 240, i));
-    return pictures;
+  std::vector<std::string> Images(int count) {
+    std::vector<std::string> images;
+    for (int i = 0; i < count; ++i) images.push_back(PngDataUri(320, 240, i));
+    return images;
   }
   json::value Jobs() { return harness_->Get("/jobs").json().at("jobs"); }
   void AwaitEnd() {
@@ -99,7 +100,7 @@ TEST_F(BackgroundJobsTest, WhatABatchLeavesUndoneIsStoredLater) {
   HoldDetections(/*free=*/1);
   Harness& gateway = Start();
 
-  const Reply reply = gateway.Post("/predict", PredictBody(kRectangles, Pictures(5)));
+  const Reply reply = gateway.Post("/predict", PredictBody(kRectangles, Images(5)));
   door_.Open();
   AwaitEnd();
 
@@ -123,7 +124,7 @@ TEST_F(BackgroundJobsTest, WhatABatchLeavesUndoneIsStoredLater) {
               HasSubstr("duet_gateway_pushed_total{outcome=\"stored\"} 4"));
 }
 
-TEST_F(BackgroundJobsTest, ItsPicturesAreEmbeddedAtTheLowestRank) {
+TEST_F(BackgroundJobsTest, ItsImagesAreEmbeddedAtTheLowestRank) {
   std::atomic<int> background = 0;
   services_.on_detect = [&](auto& context, const auto&, auto* response) {
     if (++detections_ == 1 && !door_.Pass(context)) return Cancelled();
@@ -142,7 +143,7 @@ TEST_F(BackgroundJobsTest, ItsPicturesAreEmbeddedAtTheLowestRank) {
   };
   Harness& gateway = Start();
 
-  gateway.Post("/predict", PredictBody(kMasks, Pictures(3)));
+  gateway.Post("/predict", PredictBody(kMasks, Images(3)));
   AwaitEnd();
 
   EXPECT_EQ(Jobs().at(0).at("stored"), 3);
@@ -156,11 +157,12 @@ TEST_F(BackgroundJobsTest, WhoeverWaitsComesFirst) {
   options.gateway.background.longest_yield = absl::InfiniteDuration();
   options.gateway.predict_deadline = std::chrono::milliseconds(0);  // all is left for the job
   Harness& gateway = Start(std::move(options));
-  auto hand = std::make_unique<gateway::jobs::BackgroundJobs::Hand>(gateway.gateway().jobs);
+  auto guard =
+      std::make_unique<gateway::jobs::BackgroundJobs::InteractiveGuard>(gateway.gateway().jobs);
 
-  gateway.Post("/predict", PredictBody(kRectangles, Pictures(3)));
+  gateway.Post("/predict", PredictBody(kRectangles, Images(3)));
   for (int look = 0; look < 20; ++look) EXPECT_EQ(Jobs().at(0).at("waiting"), 3);
-  hand.reset();
+  guard.reset();
   AwaitEnd();
 
   EXPECT_EQ(studio_.prediction_count(), 3u);
@@ -171,9 +173,9 @@ TEST_F(BackgroundJobsTest, ButNotForEver) {
   options.gateway.background.longest_yield = absl::Milliseconds(1);
   options.gateway.predict_deadline = std::chrono::milliseconds(0);
   Harness& gateway = Start(std::move(options));
-  const gateway::jobs::BackgroundJobs::Hand hand(gateway.gateway().jobs);
+  const gateway::jobs::BackgroundJobs::InteractiveGuard guard(gateway.gateway().jobs);
 
-  gateway.Post("/predict", PredictBody(kRectangles, Pictures(3)));
+  gateway.Post("/predict", PredictBody(kRectangles, Images(3)));
   AwaitEnd();
 
   EXPECT_EQ(studio_.prediction_count(), 3u);
@@ -182,7 +184,7 @@ TEST_F(BackgroundJobsTest, ButNotForEver) {
 TEST_F(BackgroundJobsTest, ARepeatedClickLeavesItsTasksAlone) {
   HoldDetections(/*free=*/1);
   Harness& gateway = Start();
-  const json::value body = PredictBody(kRectangles, Pictures(4));
+  const json::value body = PredictBody(kRectangles, Images(4));
 
   gateway.Post("/predict", body);
   json::value again = body;
@@ -200,7 +202,7 @@ TEST_F(BackgroundJobsTest, ARepeatedClickLeavesItsTasksAlone) {
 TEST_F(BackgroundJobsTest, AClickDuringTheFirstOneLeavesItsTasksAlone) {
   HoldDetections(/*free=*/0);
   Harness& gateway = Start();
-  const json::value body = PredictBody(kRectangles, Pictures(3));
+  const json::value body = PredictBody(kRectangles, Images(3));
 
   std::future<Reply> first = std::async([&] { return gateway.Post("/predict", body); });
   Await([&] { return detections_ > 0; });
@@ -217,7 +219,7 @@ TEST_F(BackgroundJobsTest, WhatAnotherGatewayHasStoredIsNotStoredTwice) {
   HoldDetections(/*free=*/1);
   Harness& gateway = Start();
 
-  const Reply reply = gateway.Post("/predict", PredictBody(kRectangles, Pictures(3)));
+  const Reply reply = gateway.Post("/predict", PredictBody(kRectangles, Images(3)));
   studio_.AddPrediction(2, std::string(reply.result(0).at("model_version").as_string()));
   studio_.AddPrediction(3, "another version");
   door_.Open();
@@ -231,10 +233,10 @@ TEST_F(BackgroundJobsTest, WhatAnotherGatewayHasStoredIsNotStoredTwice) {
 TEST_F(BackgroundJobsTest, AnOpenedTaskNeedsNoSecondPrediction) {
   HoldDetections(/*free=*/1);
   Harness& gateway = Start();
-  const auto pictures = Pictures(3);
+  const auto images = Images(3);
 
-  gateway.Post("/predict", PredictBody(kRectangles, pictures));
-  json::value opened = PredictBody(kRectangles, {pictures[2]});
+  gateway.Post("/predict", PredictBody(kRectangles, images));
+  json::value opened = PredictBody(kRectangles, {images[2]});
   opened.at("tasks").at(0).at("id") = 3;
   door_.Open();
   const Reply reply = gateway.Post("/predict", opened);
@@ -250,7 +252,7 @@ TEST_F(BackgroundJobsTest, ProfilesAndExtraParamsDecide) {
   HoldDetections(/*free=*/1);
   Harness& gateway = Start({.profiles = R"({"off": {"background": "none"}})"});
 
-  const Reply off = gateway.Post("/p/off/predict", PredictBody(kRectangles, Pictures(3)));
+  const Reply off = gateway.Post("/p/off/predict", PredictBody(kRectangles, Images(3)));
   EXPECT_EQ(off.status, 200);
   EXPECT_THAT(Jobs().as_array(), IsEmpty());
 
@@ -259,7 +261,7 @@ TEST_F(BackgroundJobsTest, ProfilesAndExtraParamsDecide) {
   gateway.Post(
       "/p/off/setup",
       {{"project", "1.5"}, {"schema", kRectangles}, {"extra_params", {{"background", "push"}}}});
-  gateway.Post("/p/off/predict", PredictBody(kRectangles, Pictures(3)));
+  gateway.Post("/p/off/predict", PredictBody(kRectangles, Images(3)));
   EXPECT_THAT(Jobs().as_array(), SizeIs(1));
   door_.Open();
   AwaitEnd();
@@ -270,7 +272,7 @@ TEST_F(BackgroundJobsTest, WithoutATokenNothingIsPushed) {
   token_ = "";
   Harness& gateway = Start();
 
-  const Reply reply = gateway.Post("/predict", PredictBody(kRectangles, Pictures(3)));
+  const Reply reply = gateway.Post("/predict", PredictBody(kRectangles, Images(3)));
 
   EXPECT_EQ(reply.status, 200);
   EXPECT_THAT(Jobs().as_array(), IsEmpty());
@@ -283,7 +285,7 @@ TEST_F(BackgroundJobsTest, LabelStudioAwayForAWhile) {
   HoldDetections(/*free=*/1);
   Harness& gateway = Start();
 
-  gateway.Post("/predict", PredictBody(kRectangles, Pictures(4)));
+  gateway.Post("/predict", PredictBody(kRectangles, Images(4)));
   studio_.failures = 20;
   door_.Open();
   AwaitEnd();
@@ -299,7 +301,7 @@ TEST_F(BackgroundJobsTest, LabelStudioAwayForGood) {
   options.gateway.background.give_up_after = absl::Milliseconds(50);
   Harness& gateway = Start(std::move(options));
 
-  gateway.Post("/predict", PredictBody(kRectangles, Pictures(4)));
+  gateway.Post("/predict", PredictBody(kRectangles, Images(4)));
   studio_.failures = 1'000'000;
   door_.Open();
   AwaitEnd();
@@ -309,7 +311,7 @@ TEST_F(BackgroundJobsTest, LabelStudioAwayForGood) {
   // Whoever asks again gets a new job.
   detections_ = 0;
   studio_.failures = 0;
-  const Reply again = gateway.Post("/predict", PredictBody(kRectangles, Pictures(4)));
+  const Reply again = gateway.Post("/predict", PredictBody(kRectangles, Images(4)));
   EXPECT_EQ(again.status, 200);
 }
 
@@ -317,7 +319,7 @@ TEST_F(BackgroundJobsTest, TheTokenIsRefused) {
   HoldDetections(/*free=*/1);
   Harness& gateway = Start();
 
-  gateway.Post("/predict", PredictBody(kRectangles, Pictures(4)));
+  gateway.Post("/predict", PredictBody(kRectangles, Images(4)));
   studio_.failure_status = 401;
   studio_.failures = 1'000'000;
   door_.Open();
@@ -333,10 +335,10 @@ TEST_F(BackgroundJobsTest, ATaskThatFailsDoesNotHoldUpTheOthers) {
   HarnessOptions options;
   options.gateway.background.max_tries = 2;
   Harness& gateway = Start(std::move(options));
-  auto pictures = Pictures(4);
-  pictures[2] = "data:image/png;base64,AAAA";
+  auto images = Images(4);
+  images[2] = "data:image/png;base64,AAAA";
 
-  gateway.Post("/predict", PredictBody(kRectangles, pictures));
+  gateway.Post("/predict", PredictBody(kRectangles, images));
   door_.Open();
   AwaitEnd();
 
@@ -351,7 +353,7 @@ TEST_F(BackgroundJobsTest, ACancelledJobStoresNothingMore) {
   HoldDetections(/*free=*/1);
   Harness& gateway = Start();
 
-  gateway.Post("/predict", PredictBody(kRectangles, Pictures(4)));
+  gateway.Post("/predict", PredictBody(kRectangles, Images(4)));
   const std::string id(Jobs().at(0).at("id").as_string());
   const Reply cancelled = gateway.Send("DELETE", "/jobs/" + id);
   door_.Open();
@@ -370,7 +372,7 @@ TEST_F(BackgroundJobsTest, ADrainFinishesWhatIsInWorkAndLeavesTheRest) {
   options.gateway.background.concurrency = 1;
   Harness& gateway = Start(std::move(options));
 
-  gateway.Post("/predict", PredictBody(kRectangles, Pictures(5)));
+  gateway.Post("/predict", PredictBody(kRectangles, Images(5)));
   Await([&] { return Jobs().at(0).at("in_work") == 1; });
   gateway.gateway().jobs.Stop();
   door_.Open();
@@ -387,7 +389,7 @@ TEST_F(BackgroundJobsTest, MoreThanThereIsRoomFor) {
   options.gateway.background.max_tasks = 2;
   Harness& gateway = Start(std::move(options));
 
-  gateway.Post("/predict", PredictBody(kRectangles, Pictures(6)));
+  gateway.Post("/predict", PredictBody(kRectangles, Images(6)));
   EXPECT_EQ(Jobs().at(0).at("tasks"), 2);
   door_.Open();
   AwaitEnd();
@@ -400,9 +402,9 @@ TEST_F(BackgroundJobsTest, FiveThousandTasksInOneRequest) {
   HarnessOptions options;
   options.gateway.background.concurrency = 8;
   Harness& gateway = Start(std::move(options));
-  const std::vector<std::string> pictures(kTasks, PngDataUri(32, 24));
+  const std::vector<std::string> images(kTasks, PngDataUri(32, 24));
 
-  const Reply reply = gateway.Post("/predict", PredictBody(kRectangles, pictures));
+  const Reply reply = gateway.Post("/predict", PredictBody(kRectangles, images));
 
   ASSERT_EQ(reply.status, 200) << reply.body.substr(0, 500);
   const json::value answer = reply.json();
@@ -420,10 +422,10 @@ TEST_F(BackgroundJobsTest, IdleWorkersHaveOneTimerTogether) {
   HoldDetections(/*free=*/1);
   Harness& gateway = Start({.gateway = {.background = {.longest_yield = absl::Hours(1)}}});
   const gateway::jobs::BackgroundJobs& jobs = gateway.gateway().jobs;
-  const gateway::jobs::BackgroundJobs::Hand somebody_waits(jobs);
+  const gateway::jobs::BackgroundJobs::InteractiveGuard somebody_waits(jobs);
   const absl::Time begin = absl::Now();
 
-  ASSERT_EQ(gateway.Post("/predict", PredictBody(kRectangles, Pictures(5))).status, 200);
+  ASSERT_EQ(gateway.Post("/predict", PredictBody(kRectangles, Images(5))).status, 200);
   Await([&] { return jobs.wakeups() >= 25; });
 
   const std::int64_t wakeups = jobs.wakeups();
@@ -433,14 +435,14 @@ TEST_F(BackgroundJobsTest, IdleWorkersHaveOneTimerTogether) {
 TEST_F(BackgroundJobsTest, TasksThatWaitHaveABoundInBytes) {
   HoldDetections(/*free=*/1);
   // A task's numbers take five times their text.
-  json::value body = PredictBody(kRectangles, Pictures(6));
+  json::value body = PredictBody(kRectangles, Images(6));
   for (json::value& task : body.at("tasks").as_array()) {
     json::array numbers;
     for (int i = 0; i < 10'000; ++i) numbers.push_back(i % 10);
     task.at("data").as_object()["numbers"] = std::move(numbers);
   }
   Harness& gateway = Start({.gateway = {.background = {.max_bytes = 600'000}}});
-  const gateway::jobs::BackgroundJobs::Hand somebody_waits(gateway.gateway().jobs);
+  const gateway::jobs::BackgroundJobs::InteractiveGuard somebody_waits(gateway.gateway().jobs);
 
   const Reply reply = gateway.Post("/predict", body);
 

@@ -51,6 +51,7 @@ extern "C" int getaddrinfo(const char* host, const char* service, const addrinfo
 namespace backends {
 namespace {
 
+namespace segmenter = duet::segmenter::v1;
 using boost::asio::awaitable;
 using gateway::testing::FakeServices;
 using std::chrono::seconds;
@@ -137,15 +138,25 @@ TEST_F(GrpcClientsTest, CallsThatNobodyWaitsForSaySo) {
     background.push_back(request.background());
     return grpc::Status::OK;
   };
+  std::vector<int> ranks;
+  services.on_embed = [&](auto&, const auto& request, auto*) {
+    ranks.push_back(request.rank());
+    return grpc::Status::OK;
+  };
   Connect(services.address());
 
-  for (const bool patient : {false, true}) {
-    const CallOptions options{.deadline = system_clock::now() + seconds(20), .patient = patient};
+  for (const auto priority : {serving::Priority::kInteractive, serving::Priority::kOpenedTask,
+                              serving::Priority::kBatch, serving::Priority::kPrefetch}) {
+    const CallOptions options{.deadline = system_clock::now() + seconds(20), .priority = priority};
     ASSERT_TRUE(Detect(options).ok());
     ASSERT_TRUE(Run(segmenter_->Segment(image_, {}, options)).ok());
+    ASSERT_TRUE(Run(segmenter_->Embed(image_, options)).ok());
   }
 
-  EXPECT_EQ(background, (std::vector<bool>{false, false, true, true}));
+  EXPECT_EQ(background, (std::vector<bool>{false, false, false, false, true, true, true, true}));
+  EXPECT_EQ(ranks,
+            (std::vector<int>{segmenter::EMBED_RANK_OPENED_TASK, segmenter::EMBED_RANK_OPENED_TASK,
+                              segmenter::EMBED_RANK_BATCH, segmenter::EMBED_RANK_PREFETCH}));
 }
 
 TEST_F(GrpcClientsTest, AVersionIsServedByReplicasThatAreThere) {
@@ -281,7 +292,9 @@ TEST_F(GrpcClientsTest, ResourceExhaustedFailsAtOnceUnlessPatient) {
   Connect(services.address());
 
   EXPECT_EQ(Detect().status().code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_TRUE(Detect({.deadline = system_clock::now() + seconds(20), .patient = true}).ok());
+  EXPECT_TRUE(
+      Detect({.deadline = system_clock::now() + seconds(20), .priority = serving::Priority::kBatch})
+          .ok());
 }
 
 TEST_F(GrpcClientsTest, SlowDetectorEndsAtTheDeadline) {
@@ -349,7 +362,7 @@ TEST_F(GrpcClientsTest, WhatIsAskedAboutAPictureGoesWhereItWasEncoded) {
   one.embeds_to_refuse = two.embeds_to_refuse = &refusals;
   Connect(one.address() + "," + two.address());
 
-  ASSERT_TRUE(Run(segmenter_->Embed(image_, {}, {system_clock::now() + seconds(20)})).ok());
+  ASSERT_TRUE(Run(segmenter_->Embed(image_, {system_clock::now() + seconds(20)})).ok());
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(SegmentBox().ok());
 
   EXPECT_EQ(one.count("Embed") + two.count("Embed"), 2) << "one of them was refused";
@@ -365,7 +378,7 @@ TEST_F(GrpcClientsTest, WhatIsAskedAboutAPictureGoesWhereItWasEncoded) {
       << "the full one is left alone";
 
   // Once it has the picture after all, it is asked again.
-  ASSERT_TRUE(Run(segmenter_->Embed(image_, {}, {system_clock::now() + seconds(20)})).ok());
+  ASSERT_TRUE(Run(segmenter_->Embed(image_, {system_clock::now() + seconds(20)})).ok());
   EXPECT_EQ(one.count("Embed") + two.count("Embed"), 3);
 }
 
@@ -385,9 +398,8 @@ TEST_F(GrpcClientsTest, WhatIsAskedWhileAPictureIsEncodedElsewhereGoesThereToo) 
     };
   }
   Connect(one.address() + "," + two.address());
-  auto embedding =
-      boost::asio::co_spawn(io_, segmenter_->Embed(image_, {}, {system_clock::now() + seconds(60)}),
-                            boost::asio::use_future);
+  auto embedding = boost::asio::co_spawn(
+      io_, segmenter_->Embed(image_, {system_clock::now() + seconds(60)}), boost::asio::use_future);
   const FakeServices* const encoder = encoding.get_future().get();
 
   EXPECT_TRUE(SegmentBox().ok());
@@ -408,7 +420,7 @@ TEST_F(GrpcClientsTest, ImagesSpreadOverTheSegmenters) {
     const std::string bytes = "picture " + std::to_string(i);
     const ImageRef image{gateway::testing::ImageId(bytes),
                          std::make_shared<const std::string>(bytes)};
-    ASSERT_TRUE(Run(segmenter_->Embed(image, {}, {system_clock::now() + seconds(20)})).ok());
+    ASSERT_TRUE(Run(segmenter_->Embed(image, {system_clock::now() + seconds(20)})).ok());
   }
 
   // A fair coin shows fewer than 5 heads of 40 once in ten million.

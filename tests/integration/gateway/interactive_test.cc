@@ -24,7 +24,7 @@ constexpr char kSmart[] = R"(<View><Image name="image" value="$image"/>
   <RectangleLabels name="box" toName="image" smart="true"><Label value="cat"/><Label value="dog"/></RectangleLabels>
   </View>)";
 
-// As the editor sends them, on a picture of 320 × 240.
+// As the editor sends them, on an image of 320 × 240.
 json::object Region(const std::string& from_name, const std::string& type, json::object value,
                     json::object fields) {
   json::object region = {
@@ -73,13 +73,13 @@ class InteractiveTest : public ::testing::Test {
     };
   }
   Reply Ask(json::array regions, const char* label_config = kSmart) {
-    return harness_->Post("/predict", PredictBody(label_config, {picture_},
+    return harness_->Post("/predict", PredictBody(label_config, {image_},
                                                   json::object{{"result", std::move(regions)}}));
   }
-  // The pictures that a task of several has, by field.
+  // The images that a task of several has, by field.
   Reply AskOfTask(const char* label_config, json::object data, json::array regions) {
     json::value body = PredictBody(
-        label_config, {picture_},
+        label_config, {image_},
         regions.empty() ? json::value(nullptr) : json::object{{"result", std::move(regions)}});
     body.at("tasks").at(0).at("data") = std::move(data);
     return harness_->Post("/predict", body);
@@ -94,7 +94,7 @@ class InteractiveTest : public ::testing::Test {
   std::mutex mutex_;
   std::vector<segmenter::SegmentRequest> asked_;  // guarded by mutex_
   std::unique_ptr<Harness> harness_;
-  const std::string picture_ = PngDataUri(320, 240);
+  const std::string image_ = PngDataUri(320, 240);
 };
 
 TEST_F(InteractiveTest, PointsOfBothSignsAndARectangleAreOneObject) {
@@ -180,8 +180,8 @@ TEST_F(InteractiveTest, OfSeveralImagesTheOneClickedIntoIsAsked) {
     return Click(50, 50, {{"from_name", control}, {"to_name", image}, {"is_positive", true}});
   };
 
-  // What was drawn on the other picture is another object.
-  const Reply reply = AskOfTask(kTwo, {{"left", picture_}, {"right", right}},
+  // What was drawn on the other image is another object.
+  const Reply reply = AskOfTask(kTwo, {{"left", image_}, {"right", right}},
                                 {click("lpoint", "left"), click("rpoint", "right")});
 
   ASSERT_EQ(reply.status, 200) << reply.body;
@@ -203,8 +203,8 @@ TEST_F(InteractiveTest, OfAListThePageClickedIntoIsAsked) {
     return Click(50, 50, {{"item_index", page}, {"is_positive", true}});
   };
 
-  const Reply reply = AskOfTask(kPages, {{"pages", {picture_, second}}}, {click(0), click(1)});
-  const Reply beyond = AskOfTask(kPages, {{"pages", {picture_, second}}}, {click(2)});
+  const Reply reply = AskOfTask(kPages, {{"pages", {image_, second}}}, {click(0), click(1)});
+  const Reply beyond = AskOfTask(kPages, {{"pages", {image_, second}}}, {click(2)});
 
   ASSERT_EQ(reply.status, 200) << reply.body;
   EXPECT_EQ(asked_[0].image_id(), ImageId(DecodedDataUri(second)));
@@ -213,7 +213,7 @@ TEST_F(InteractiveTest, OfAListThePageClickedIntoIsAsked) {
   EXPECT_THAT(beyond.body, HasSubstr("item_index is 2 but the task has 2 images"));
 }
 
-TEST_F(InteractiveTest, OpeningATaskEmbedsThePicturesThatASmartToolDrawsOn) {
+TEST_F(InteractiveTest, OpeningATaskEmbedsTheImagesThatASmartToolDrawsOn) {
   constexpr char kOneSmart[] =
       R"(<View><Image name="left" value="$left"/><Image name="right" value="$right"/>
     <RectangleLabels name="lbox" toName="left"><Label value="cat"/></RectangleLabels>
@@ -229,7 +229,7 @@ TEST_F(InteractiveTest, OpeningATaskEmbedsThePicturesThatASmartToolDrawsOn) {
   const std::string right = PngDataUri(320, 240, 9);
   Start();
 
-  const Reply reply = AskOfTask(kOneSmart, {{"left", picture_}, {"right", right}}, {});
+  const Reply reply = AskOfTask(kOneSmart, {{"left", image_}, {"right", right}}, {});
 
   ASSERT_EQ(reply.status, 200) << reply.body;
   while (services_.count("Embed") < 1) std::this_thread::yield();
@@ -241,7 +241,7 @@ TEST_F(InteractiveTest, OpeningATaskEmbedsThePicturesThatASmartToolDrawsOn) {
 
 class LabelConfigsTest : public InteractiveTest {
  protected:
-  // One object of each class in every picture.
+  // One object of each class in every image.
   void Find(std::vector<std::string> classes) {
     services_.on_detect = [classes](auto&, const auto&, auto* response) {
       response->set_image_width(320);
@@ -265,7 +265,7 @@ class LabelConfigsTest : public InteractiveTest {
   }
 };
 
-TEST_F(LabelConfigsTest, AClassWithoutALabelIsCountedOnceAProjectNotOnceAPicture) {
+TEST_F(LabelConfigsTest, AClassWithoutALabelIsCountedOnceAProjectNotOnceAnImage) {
   Find({"cat", "sofa", "sofa"});
   constexpr char kCats[] = R"(<View><Image name="image" value="$image"/>
     <RectangleLabels name="rect" toName="image"><Label value="cat"/></RectangleLabels></View>)";
@@ -278,12 +278,12 @@ TEST_F(LabelConfigsTest, AClassWithoutALabelIsCountedOnceAProjectNotOnceAPicture
   };
 
   const Reply batch =
-      gateway.Post("/predict", PredictBody(kCats, {picture_, PngDataUri(320, 240, 7), picture_}));
+      gateway.Post("/predict", PredictBody(kCats, {image_, PngDataUri(320, 240, 7), image_}));
   EXPECT_THAT(LabelsOf(batch.result(0)), ElementsAre("cat"));
   EXPECT_THAT(gateway.Get("/metrics").body, dropped(1));
-  gateway.Post("/predict", PredictBody(kCats, {picture_}));
+  gateway.Post("/predict", PredictBody(kCats, {image_}));
   EXPECT_THAT(gateway.Get("/metrics").body, dropped(1));
-  gateway.Post("/predict", PredictBody(kOtherCats, {picture_}));
+  gateway.Post("/predict", PredictBody(kOtherCats, {image_}));
   EXPECT_THAT(gateway.Get("/metrics").body, dropped(2));
 }
 
@@ -296,8 +296,8 @@ TEST_F(LabelConfigsTest, AliasPredictedValuesAndTheProfilesMapNameLabels) {
       <Label value="Baseball_Bat"/><Label value="Pferd"/></RectangleLabels></View></View></View>)";
   Harness& gateway = Start(R"({"mapped": {"label_map": {"zebra": "Pferd"}}})");
 
-  const Reply plain = gateway.Post("/predict", PredictBody(kNames, {picture_}));
-  const Reply mapped = gateway.Post("/p/mapped/predict", PredictBody(kNames, {picture_}));
+  const Reply plain = gateway.Post("/predict", PredictBody(kNames, {image_}));
+  const Reply mapped = gateway.Post("/p/mapped/predict", PredictBody(kNames, {image_}));
 
   EXPECT_THAT(LabelsOf(plain.result(0)), ElementsAre("Katze", "Hund", "Baseball_Bat"));
   EXPECT_THAT(LabelsOf(mapped.result(0)), ElementsAre("Katze", "Hund", "Baseball_Bat", "Pferd"));
@@ -313,7 +313,7 @@ TEST_F(LabelConfigsTest, EachImageHasItsOwnControls) {
     <RectangleLabels name="second" toName="right"><Label value="cat"/></RectangleLabels></View>)";
   Start();
 
-  const Reply reply = AskOfTask(kTwo, {{"left", picture_}, {"right", PngDataUri(64, 48)}}, {});
+  const Reply reply = AskOfTask(kTwo, {{"left", image_}, {"right", PngDataUri(64, 48)}}, {});
 
   ASSERT_EQ(reply.status, 200) << reply.body;
   const json::array regions = reply.result(0).at("result").as_array();

@@ -37,14 +37,14 @@ std::string Text(const json::value& value) { return std::string(value.as_string(
 
 class PredictTest : public GatewayTest {
  protected:
-  const std::string picture_ = PngDataUri(320, 240);
+  const std::string image_ = PngDataUri(320, 240);
 };
 
 TEST_F(PredictTest, ABatchOfRectanglesNeverAsksTheSegmenter) {
   Harness& gateway = Start();
 
   const Reply reply =
-      gateway.Post("/predict", PredictBody(kRectangles, {picture_, PngDataUri(320, 240, 7)}));
+      gateway.Post("/predict", PredictBody(kRectangles, {image_, PngDataUri(320, 240, 7)}));
 
   ASSERT_EQ(reply.status, 200) << reply.body;
   ASSERT_EQ(reply.json().at("results").as_array().size(), 2u);
@@ -67,9 +67,9 @@ TEST_F(PredictTest, SetupAndPredictionsNameTheSameVersion) {
                              {"access_token", ""},
                              {"extra_params", {{"score_threshold", 0.25}}}};
 
-  const Reply before = gateway.Post("/predict", PredictBody(kRectangles, {picture_}));
+  const Reply before = gateway.Post("/predict", PredictBody(kRectangles, {image_}));
   const Reply version = gateway.Post("/setup", setup);
-  const Reply after = gateway.Post("/predict", PredictBody(kRectangles, {picture_}));
+  const Reply after = gateway.Post("/predict", PredictBody(kRectangles, {image_}));
 
   ASSERT_EQ(version.status, 200) << version.body;
   EXPECT_EQ(after.result(0).at("model_version"), version.json().at("model_version"));
@@ -89,7 +89,7 @@ TEST_F(PredictTest, ExtraParamsReachTheDetector) {
                           {"schema", kRectangles},
                           {"extra_params", R"({"score_threshold": 0.25})"}});
 
-  gateway.Post("/predict", PredictBody(kRectangles, {picture_}));
+  gateway.Post("/predict", PredictBody(kRectangles, {image_}));
 
   EXPECT_FLOAT_EQ(threshold, 0.25f);
 }
@@ -110,7 +110,7 @@ TEST_F(PredictTest, MasksComeFromOneSegmentCallWithAllBoxes) {
   };
   Harness& gateway = Start();
 
-  const Reply reply = gateway.Post("/predict", PredictBody(kMasks, {picture_}));
+  const Reply reply = gateway.Post("/predict", PredictBody(kMasks, {image_}));
 
   ASSERT_EQ(reply.status, 200) << reply.body;
   std::map<std::string, int> types;
@@ -132,7 +132,7 @@ TEST_F(PredictTest, AnOpenedTaskWithSmartToolsIsEmbeddedAheadWithoutWaiting) {
   };
   Harness& gateway = Start();
 
-  const Reply reply = gateway.Post("/predict", PredictBody(kSmartRectangles, {picture_}));
+  const Reply reply = gateway.Post("/predict", PredictBody(kSmartRectangles, {image_}));
 
   EXPECT_EQ(reply.status, 200) << reply.body;
   while (services_.count("Embed") == 0) std::this_thread::yield();
@@ -158,7 +158,7 @@ TEST_F(PredictTest, APromptIsAnsweredInItsLabel) {
                                   {"type", "keypointlabels"},
                                   {"origin", "manual"}}}}};
 
-  const Reply reply = gateway.Post("/predict", PredictBody(kSmart, {picture_}, context));
+  const Reply reply = gateway.Post("/predict", PredictBody(kSmart, {image_}, context));
 
   ASSERT_EQ(reply.status, 200) << reply.body;
   const json::value region = reply.result(0).at("result").at(0);
@@ -172,7 +172,7 @@ TEST_F(PredictTest, NothingFoundIsAnEmptyResult) {
   services_.on_detect = [](auto&, const auto&, auto*) { return grpc::Status::OK; };
   Harness& gateway = Start();
 
-  const Reply reply = gateway.Post("/predict", PredictBody(kMasks, {picture_}));
+  const Reply reply = gateway.Post("/predict", PredictBody(kMasks, {image_}));
 
   EXPECT_EQ(reply.status, 200);
   EXPECT_THAT(reply.result(0).at("result").as_array(), IsEmpty());
@@ -185,7 +185,7 @@ TEST_F(PredictTest, ABadImageInABatchCostsOnlyItsTask) {
   Harness& gateway = Start();
 
   const Reply reply = gateway.Post(
-      "/predict", PredictBody(kRectangles, {picture_, "data:image/png;base64,AAAA", picture_}));
+      "/predict", PredictBody(kRectangles, {image_, "data:image/png;base64,AAAA", image_}));
 
   ASSERT_EQ(reply.status, 200) << reply.body;
   ASSERT_EQ(reply.json().at("results").as_array().size(), 3u);
@@ -209,21 +209,21 @@ TEST_F(PredictTest, DetectorAway) {
   Harness& gateway = Start({.gateway = {.predict_deadline = std::chrono::seconds(1)}});
 
   const Reply batch =
-      gateway.Post("/predict", PredictBody(kRectangles, {picture_, PngDataUri(320, 240, 7)}));
+      gateway.Post("/predict", PredictBody(kRectangles, {image_, PngDataUri(320, 240, 7)}));
   EXPECT_EQ(batch.status, 503);
   EXPECT_EQ(batch.Header("Retry-After"), "2");
   EXPECT_THAT(Text(batch.json().at("error")), HasSubstr("all 2 tasks failed"));
 
-  const Reply opened = gateway.Post("/predict", PredictBody(kRectangles, {picture_}));
+  const Reply opened = gateway.Post("/predict", PredictBody(kRectangles, {image_}));
   EXPECT_EQ(opened.status, 503);
   EXPECT_EQ(gateway.Get("/health").status, 200);
 }
 
 TEST_F(PredictTest, ABatchThatFailedForGoodIsNotToldToComeBack) {
   Harness& gateway = Start();
-  const std::string no_picture = "data:image/png;base64,AAAA";
+  const std::string no_image = "data:image/png;base64,AAAA";
 
-  const Reply bad = gateway.Post("/predict", PredictBody(kRectangles, {no_picture, no_picture}));
+  const Reply bad = gateway.Post("/predict", PredictBody(kRectangles, {no_image, no_image}));
 
   EXPECT_EQ(bad.status, 422) << bad.body;
   EXPECT_EQ(bad.Header("Retry-After"), "");
@@ -236,7 +236,7 @@ TEST_F(PredictTest, ABatchOfWhichATaskMaySucceedLaterIsToldToComeBack) {
   Harness& gateway = Start({.gateway = {.predict_deadline = std::chrono::seconds(1)}});
 
   const Reply mixed =
-      gateway.Post("/predict", PredictBody(kRectangles, {"data:image/png;base64,AAAA", picture_}));
+      gateway.Post("/predict", PredictBody(kRectangles, {"data:image/png;base64,AAAA", image_}));
 
   EXPECT_EQ(mixed.status, 503) << mixed.body;
   EXPECT_EQ(mixed.Header("Retry-After"), "2");
@@ -250,7 +250,7 @@ TEST_F(PredictTest, ABatchThatAServiceFailedByAFaultIsOurFault) {
   Harness& gateway = Start();
 
   const Reply reply =
-      gateway.Post("/predict", PredictBody(kRectangles, {picture_, "data:image/png;base64,AAAA"}));
+      gateway.Post("/predict", PredictBody(kRectangles, {image_, "data:image/png;base64,AAAA"}));
 
   EXPECT_EQ(reply.status, 500) << reply.body;
   EXPECT_EQ(reply.Header("Retry-After"), "");
@@ -258,10 +258,10 @@ TEST_F(PredictTest, ABatchThatAServiceFailedByAFaultIsOurFault) {
 
 TEST_F(PredictTest, ABatchsAnswerIsBoundedAndTheRestIsLeft) {
   Harness& gateway = Start({.gateway = {.batch_concurrency = 1, .max_answer_bytes = 700}});
-  std::vector<std::string> pictures;
-  for (int i = 0; i < 6; ++i) pictures.push_back(PngDataUri(320, 240, i));
+  std::vector<std::string> images;
+  for (int i = 0; i < 6; ++i) images.push_back(PngDataUri(320, 240, i));
 
-  const Reply reply = gateway.Post("/predict", PredictBody(kRectangles, pictures));
+  const Reply reply = gateway.Post("/predict", PredictBody(kRectangles, images));
 
   ASSERT_EQ(reply.status, 200) << reply.body;
   EXPECT_LT(reply.body.size(), 1000u);
@@ -274,7 +274,7 @@ TEST_F(PredictTest, APredictionLargerThanTheBoundIsAnsweredAlone) {
   Harness& gateway = Start({.gateway = {.batch_concurrency = 1, .max_answer_bytes = 1}});
 
   const Reply reply =
-      gateway.Post("/predict", PredictBody(kRectangles, {picture_, PngDataUri(320, 240, 7)}));
+      gateway.Post("/predict", PredictBody(kRectangles, {image_, PngDataUri(320, 240, 7)}));
 
   ASSERT_EQ(reply.status, 200) << reply.body;
   EXPECT_TRUE(reply.result(0).as_object().contains("result"));
@@ -287,11 +287,11 @@ TEST_F(PredictTest, SegmenterAway) {
   Harness& gateway = Start({.profiles = R"({"lenient": {"degrade": "boxes"}})",
                             .gateway = {.predict_deadline = std::chrono::seconds(1)}});
 
-  EXPECT_EQ(gateway.Post("/predict", PredictBody(kMasks, {picture_})).status, 503);
-  EXPECT_EQ(gateway.Post("/predict", PredictBody(kRectangles, {picture_})).status, 200)
+  EXPECT_EQ(gateway.Post("/predict", PredictBody(kMasks, {image_})).status, 503);
+  EXPECT_EQ(gateway.Post("/predict", PredictBody(kRectangles, {image_})).status, 200)
       << "needs no segmenter";
 
-  const Reply degraded = gateway.Post("/p/lenient/predict", PredictBody(kMasks, {picture_}));
+  const Reply degraded = gateway.Post("/p/lenient/predict", PredictBody(kMasks, {image_}));
   ASSERT_EQ(degraded.status, 200) << degraded.body;
   ASSERT_EQ(degraded.result(0).at("result").as_array().size(), 1u);
   EXPECT_EQ(degraded.result(0).at("result").at(0).at("type"), "rectanglelabels");
@@ -305,7 +305,7 @@ TEST_F(PredictTest, ResourceExhaustedInABatchIsTriedAgain) {
   Harness& gateway = Start();
 
   const Reply reply =
-      gateway.Post("/predict", PredictBody(kRectangles, {picture_, PngDataUri(320, 240, 7)}));
+      gateway.Post("/predict", PredictBody(kRectangles, {image_, PngDataUri(320, 240, 7)}));
 
   EXPECT_EQ(reply.status, 200);
   EXPECT_TRUE(reply.result(0).as_object().contains("result"));
@@ -316,7 +316,7 @@ TEST_F(PredictTest, ResourceExhaustedForAnOpenedTaskIsSaidAtOnce) {
   services_.on_detect = [](auto&, const auto&, auto*) { return kFull; };
   Harness& gateway = Start();
 
-  const Reply reply = gateway.Post("/predict", PredictBody(kRectangles, {picture_}));
+  const Reply reply = gateway.Post("/predict", PredictBody(kRectangles, {image_}));
 
   EXPECT_EQ(reply.status, 503);
   EXPECT_THAT(Text(reply.json().at("error")), HasSubstr("busy"));
@@ -334,7 +334,7 @@ TEST_F(PredictTest, SlowDetectorLeavesTheRestOfABatchForTheNextTime) {
 
   const Reply reply = gateway.Post(
       "/predict",
-      PredictBody(kRectangles, {picture_, PngDataUri(320, 240, 7), PngDataUri(320, 240, 8)}));
+      PredictBody(kRectangles, {image_, PngDataUri(320, 240, 7), PngDataUri(320, 240, 8)}));
 
   ASSERT_EQ(reply.status, 200) << reply.body;
   EXPECT_TRUE(reply.result(0).as_object().contains("result"));
@@ -354,15 +354,15 @@ TEST_F(PredictTest, ABatchLargerThanItsConcurrencyKeepsItsOrder) {
     return grpc::Status::OK;
   };
   Harness& gateway = Start({.gateway = {.batch_concurrency = 3}});
-  std::vector<std::string> pictures;
-  for (int i = 0; i < 40; ++i) pictures.push_back(PngDataUri(100 + 13 * i, 50));
+  std::vector<std::string> images;
+  for (int i = 0; i < 40; ++i) images.push_back(PngDataUri(100 + 13 * i, 50));
 
-  const Reply together = gateway.Post("/predict", PredictBody(kRectangles, pictures));
+  const Reply together = gateway.Post("/predict", PredictBody(kRectangles, images));
 
   ASSERT_EQ(together.status, 200);
-  ASSERT_EQ(together.json().at("results").as_array().size(), pictures.size());
-  for (std::size_t i = 0; i < pictures.size(); i += 7) {
-    const Reply alone = gateway.Post("/predict", PredictBody(kRectangles, {pictures[i]}));
+  ASSERT_EQ(together.json().at("results").as_array().size(), images.size());
+  for (std::size_t i = 0; i < images.size(); i += 7) {
+    const Reply alone = gateway.Post("/predict", PredictBody(kRectangles, {images[i]}));
     EXPECT_EQ(together.result(i).at("score"), alone.result(0).at("score")) << i;
   }
 }
@@ -375,7 +375,7 @@ TEST_F(PredictTest, ModelsNotHeardOfYet) {
   const Reply setup = harness_->Post("/setup", {{"project", "1.5"}, {"schema", kRectangles}});
   EXPECT_EQ(setup.status, 503);
   EXPECT_EQ(setup.Header("Retry-After"), "2");
-  EXPECT_EQ(harness_->Post("/predict", PredictBody(kRectangles, {picture_})).status, 503);
+  EXPECT_EQ(harness_->Post("/predict", PredictBody(kRectangles, {image_})).status, 503);
   EXPECT_EQ(harness_->Get("/readyz").status, 503);
   EXPECT_EQ(harness_->Get("/livez").status, 200);
 }
@@ -390,7 +390,7 @@ TEST_F(PredictTest, ClientHangsUp) {
     return grpc::Status::CANCELLED;
   };
   Harness& gateway = Start();
-  const std::string body = json::serialize(PredictBody(kRectangles, {picture_}));
+  const std::string body = json::serialize(PredictBody(kRectangles, {image_}));
   {
     boost::asio::io_context io;
     boost::asio::ip::tcp::socket socket(io);
@@ -421,7 +421,7 @@ TEST_F(PredictTest, BadInputIsNamed) {
   EXPECT_THAT(error(R"({"tasks": [{"id": 1, "data": {}}], "label_config": "<View"})"),
               HasSubstr("label_config"));
   EXPECT_THAT(
-      error(json::serialize(json::value{{"tasks", {{{"id", 9}, {"data", {{"picture", "x"}}}}}},
+      error(json::serialize(json::value{{"tasks", {{{"id", 9}, {"data", {{"photo", "x"}}}}}},
                                         {"label_config", kRectangles}})),
       HasSubstr("task 9"));
   EXPECT_EQ(gateway.Post("/setup", {{"project", "1.5"}, {"schema", "<View"}}).status, 400);

@@ -1,4 +1,4 @@
-// Ahead of the hand, over real sockets: which pictures are embedded before anybody asks for them.
+// Ahead of the hand, over real sockets: which images are embedded before anybody asks for them.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -34,7 +34,7 @@ class PrefetchTest : public ::testing::Test {
   // Tasks 1 to 6, of which 3 is labelled.
   void SetUp() override {
     studio_.label_config = kSmart;
-    for (int task = 1; task <= 6; ++task) studio_.AddTask(task, Picture(task), task == 3);
+    for (int task = 1; task <= 6; ++task) studio_.AddTask(task, Image(task), task == 3);
     services_.on_embed = [this](auto&, const auto& request, auto*) {
       const std::lock_guard lock(mutex_);
       (request.rank() == segmenter::EMBED_RANK_PREFETCH ? ahead_ : opened_)
@@ -49,23 +49,23 @@ class PrefetchTest : public ::testing::Test {
     options.gateway.label_studio = {.url = studio_.url(),
                                     .token = std::make_shared<serving::Secret>(token)};
     options.gateway.prefetch.tasks = tasks;
-    options.gateway.prefetch.look = look_;
+    options.gateway.prefetch.click_wait = look_;
     harness_ = std::make_unique<Harness>(std::move(options));
     harness_->AwaitModels();
     return *harness_;
   }
-  std::string Picture(int task) {
+  std::string Image(int task) {
     const std::string uri = PngDataUri(32, 24, task);
     task_of_[ImageId(DecodedDataUri(uri))] = task;
     return uri;
   }
   Reply Open(int task, const char* label_config = kSmart) {
-    json::value body = PredictBody(label_config, {Picture(task)});
+    json::value body = PredictBody(label_config, {Image(task)});
     body.at("tasks").at(0).at("id") = task;
     return harness_->Post("/predict", body);
   }
   Reply Click(int task) {
-    json::value body = PredictBody(kSmart, {Picture(task)});
+    json::value body = PredictBody(kSmart, {Image(task)});
     body.at("tasks").at(0).at("id") = task;
     body.at("params").at("context") = {
         {"result",
@@ -254,7 +254,7 @@ TEST_F(PrefetchTest, AnOpenedTaskPaysForAFewAnnotations) {
 
   for (int task = 100; task < 150; ++task) {
     Annotate(task);
-    if (task < 100 + gateway::jobs::Prefetcher::kAnnotationsPaid) {
+    if (task < 100 + gateway::jobs::Prefetcher::kMaxFollowedAnnotations) {
       Await([&] { return studio_.requests() >= asked + task - 99; });
     }
   }
@@ -262,14 +262,14 @@ TEST_F(PrefetchTest, AnOpenedTaskPaysForAFewAnnotations) {
   Await([&] { return ahead().size() >= 4; });
   harness_.reset();
 
-  EXPECT_LE(studio_.requests(), asked + 2 * gateway::jobs::Prefetcher::kAnnotationsPaid + 2);
+  EXPECT_LE(studio_.requests(), asked + 2 * gateway::jobs::Prefetcher::kMaxFollowedAnnotations + 2);
 }
 
 TEST_F(PrefetchTest, ManyProjectsAreFollowedWithinBounds) {
   look_ = std::chrono::hours(1);
   Harness& gateway = Start();
   for (int project = 1; project <= 1500; ++project) {
-    json::value body = PredictBody(kSmart, {Picture(1)});
+    json::value body = PredictBody(kSmart, {Image(1)});
     body.at("project") = std::to_string(project);
     ASSERT_EQ(gateway.Post("/predict", body).status, 200);
   }

@@ -52,7 +52,7 @@ class SettingsStoreTest : public ::testing::Test {
       threshold.set_value(request.score_threshold());
       return grpc::Status::OK;
     };
-    const Reply reply = gateway.Post("/predict", PredictBody(kRectangles, {picture_}));
+    const Reply reply = gateway.Post("/predict", PredictBody(kRectangles, {image_}));
     services_.on_detect = nullptr;
     EXPECT_EQ(reply.status, 200) << reply.body;
     return threshold.get_future().get();
@@ -68,7 +68,7 @@ class SettingsStoreTest : public ::testing::Test {
 
   duet_testing::RedisServer server_;
   FakeServices services_;
-  const std::string picture_ = PngDataUri(320, 240);
+  const std::string image_ = PngDataUri(320, 240);
 };
 
 TEST_F(SettingsStoreTest, WhatSetupToldOneGatewayAnotherOneUses) {
@@ -76,7 +76,7 @@ TEST_F(SettingsStoreTest, WhatSetupToldOneGatewayAnotherOneUses) {
 
   const Reply setup = a->Post("/setup", SetupBody(0.25));
   ASSERT_EQ(setup.status, 200) << setup.body;
-  const Reply predicted = b->Post("/predict", PredictBody(kRectangles, {picture_}));
+  const Reply predicted = b->Post("/predict", PredictBody(kRectangles, {image_}));
 
   EXPECT_EQ(predicted.result(0).at("model_version"), setup.json().at("model_version"));
   EXPECT_FLOAT_EQ(ThresholdOf(*b), 0.25f);

@@ -284,7 +284,7 @@ TEST_F(TrustTest, WhatIsAheadOfTheHandIsNotAskedOfAPrivateHostOfSetup) {
   FakeLabelStudio studio;
   studio.label_config = kSmart;
   HarnessOptions options;
-  options.gateway.prefetch.look = std::chrono::milliseconds(0);
+  options.gateway.prefetch.click_wait = std::chrono::milliseconds(0);
   Start(std::move(options));
   SetUpProject(studio.url(), FakeLabelStudio::kToken);
 
@@ -298,7 +298,7 @@ TEST_F(TrustTest, WhatIsAheadOfTheHandIsNotAskedOfAPrivateHostOfSetup) {
 TEST_F(TrustTest, NothingIsPushedToAPrivateHostOfSetup) {
   FakeLabelStudio studio;
   HarnessOptions options;
-  options.settings.background = "push";
+  options.settings.background = prelabel::Background::kPush;
   options.gateway.predict_deadline = std::chrono::milliseconds(0);  // all is left for the job
   Harness& gateway = Start(std::move(options));
   SetUpProject(studio.url(), FakeLabelStudio::kToken);
@@ -315,7 +315,7 @@ TEST_F(TrustTest, NothingIsPushedToAPrivateHostOfSetup) {
 TEST_F(TrustTest, WhereThePolicyAllowsItPredictionsArePushedWithSetupsToken) {
   FakeLabelStudio studio;
   HarnessOptions options;
-  options.settings.background = "push";
+  options.settings.background = prelabel::Background::kPush;
   options.gateway.predict_deadline = std::chrono::milliseconds(0);
   options.allowed_private = {"127.0.0.0/8"};
   Harness& gateway = Start(std::move(options));

@@ -75,7 +75,7 @@ class VersionsTest : public ::testing::Test {
                     .at("model_version"));
   }
   json::value Predicted(const std::string& config = kConfig) {
-    const Reply reply = harness_->Post("/predict", PredictBody(config, {picture_}));
+    const Reply reply = harness_->Post("/predict", PredictBody(config, {image_}));
     EXPECT_EQ(reply.status, 200) << reply.body;
     return reply.result(0);
   }
@@ -89,7 +89,7 @@ class VersionsTest : public ::testing::Test {
 
   FakeServices one_, two_;
   std::unique_ptr<Harness> harness_;
-  const std::string picture_ = PngDataUri(320, 240);
+  const std::string image_ = PngDataUri(320, 240);
 };
 
 // Label Studio compares the two; where they differ it stores a second prediction.
@@ -158,9 +158,9 @@ TEST_F(VersionsTest, InABatchWhoseVersionGoesEveryPredictionSaysWhatMadeIt) {
   one_.on_detect = two_.on_detect = replace;
   Harness& gateway = Start();
   const std::string before = Announced();
-  const std::vector<std::string> pictures(20, picture_);
+  const std::vector<std::string> images(20, image_);
 
-  const Reply reply = gateway.Post("/predict", PredictBody(kConfig, pictures));
+  const Reply reply = gateway.Post("/predict", PredictBody(kConfig, images));
 
   ASSERT_EQ(reply.status, 200) << reply.body;
   std::map<std::string, int> stamped;
@@ -252,7 +252,7 @@ TEST_F(VersionsTest, WhatTheProjectEmitsIsInTheVersion) {
   EXPECT_NE(Announced(with("<Label value=\"dog\"/>", "")), plain);
   EXPECT_NE(Announced(with("RectangleLabels name=\"rect\"", "RectangleLabels name=\"box\"")),
             plain);
-  EXPECT_NE(Announced(with("$image", "$picture")), plain);
+  EXPECT_NE(Announced(with("$image", "$photo")), plain);
   EXPECT_NE(Announced(with("</View>",
                            "<BrushLabels name=\"b\" toName=\"image\"><Label "
                            "value=\"cat\"/></BrushLabels></View>")),
@@ -313,7 +313,7 @@ TEST_F(VersionsTest, ABackgroundJobStoresUnderTheAnnouncedVersion) {
   };
   one_.on_detect = two_.on_detect = detect;
   HarnessOptions options;
-  options.settings.background = "push";
+  options.settings.background = prelabel::Background::kPush;
   options.gateway.label_studio = {
       .url = studio.url(), .token = std::make_shared<serving::Secret>(FakeLabelStudio::kToken)};
   options.gateway.predict_deadline = std::chrono::milliseconds(300);
@@ -322,7 +322,7 @@ TEST_F(VersionsTest, ABackgroundJobStoresUnderTheAnnouncedVersion) {
   Harness& gateway = Start(std::move(options));
   const std::string announced = Announced();
 
-  ASSERT_EQ(gateway.Post("/predict", PredictBody(kConfig, {picture_, picture_})).status, 200);
+  ASSERT_EQ(gateway.Post("/predict", PredictBody(kConfig, {image_, image_})).status, 200);
   EXPECT_EQ(Text(gateway.Get("/jobs").json().at("jobs").at(0).at("model_version")), announced);
   away = false;
   while (studio.predictions(1).empty() || studio.predictions(2).empty()) std::this_thread::yield();

@@ -10,15 +10,15 @@ TEST(OutlookTest, OfEveryCode) {
   using Code = absl::StatusCode;
   for (const Code code : {Code::kUnavailable, Code::kResourceExhausted, Code::kDeadlineExceeded,
                           Code::kCancelled, Code::kAborted}) {
-    EXPECT_EQ(OutlookOf({code, ""}), Outlook::kLater) << static_cast<int>(code);
+    EXPECT_EQ(ClassifyFailure({code, ""}), FailureKind::kTransient) << static_cast<int>(code);
   }
   for (const Code code : {Code::kInvalidArgument, Code::kNotFound, Code::kAlreadyExists,
                           Code::kPermissionDenied, Code::kUnauthenticated,
                           Code::kFailedPrecondition, Code::kOutOfRange, Code::kUnimplemented}) {
-    EXPECT_EQ(OutlookOf({code, ""}), Outlook::kNever) << static_cast<int>(code);
+    EXPECT_EQ(ClassifyFailure({code, ""}), FailureKind::kPermanent) << static_cast<int>(code);
   }
   for (const Code code : {Code::kInternal, Code::kUnknown, Code::kDataLoss}) {
-    EXPECT_EQ(OutlookOf({code, ""}), Outlook::kDefect) << static_cast<int>(code);
+    EXPECT_EQ(ClassifyFailure({code, ""}), FailureKind::kInternal) << static_cast<int>(code);
   }
 }
 

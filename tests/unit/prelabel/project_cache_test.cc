@@ -43,7 +43,7 @@ TEST(ProjectCacheTest, TheSameTextAndSettingsAreParsedOnce) {
   const auto first = Get(cache, Config("a", 3));
 
   EXPECT_EQ(Get(cache, Config("a", 3)), first);
-  EXPECT_EQ(Get(cache, Config("a", 3), {.background = "push"}), first)
+  EXPECT_EQ(Get(cache, Config("a", 3), {.background = Background::kPush}), first)
       << "who finishes a batch doesn't matter to its answers";
   EXPECT_NE(Get(cache, Config("b", 3)), first);
   EXPECT_NE(Get(cache, Config("a", 3), {.score_threshold = 0.25}), first);

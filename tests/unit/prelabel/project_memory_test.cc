@@ -7,10 +7,10 @@
 namespace prelabel {
 namespace {
 
-ProjectMemory::SetUp WithThreshold(double threshold) {
-  ProjectMemory::SetUp set_up;
-  set_up.settings.score_threshold = threshold;
-  return set_up;
+ProjectSetup WithThreshold(double threshold) {
+  ProjectSetup setup;
+  setup.settings.score_threshold = threshold;
+  return setup;
 }
 
 TEST(ProjectMemoryTest, AFloodOfProjectsLeavesTheOnesInUse) {
@@ -27,7 +27,7 @@ TEST(ProjectMemoryTest, AFloodOfProjectsLeavesTheOnesInUse) {
 
 TEST(ProjectMemoryTest, LargeSettingsAreBoundedByTheirBytes) {
   ProjectMemory memory;
-  ProjectMemory::SetUp large;
+  ProjectSetup large;
   large.settings.label_map["a"] = std::string(1 << 20, 'x');
   for (int i = 0; i < 100; ++i) memory.Remember("/" + std::to_string(i), large);
 

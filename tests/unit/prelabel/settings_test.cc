@@ -26,9 +26,9 @@ TEST(SettingsTest, EveryKeyIsRead) {
   EXPECT_EQ(settings.max_detections, 7);
   EXPECT_EQ(settings.outputs, "rectangle,brush");
   EXPECT_EQ(settings.label_map.at("cat"), "Katze");
-  EXPECT_EQ(settings.mask_source, "sam");
-  EXPECT_EQ(settings.degrade, "boxes");
-  EXPECT_EQ(settings.background, "push");
+  EXPECT_EQ(settings.mask_source, MaskSource::kSam);
+  EXPECT_EQ(settings.degrade, Degrade::kBoxes);
+  EXPECT_EQ(settings.background, Background::kPush);
 }
 
 TEST(SettingsTest, ErrorsNameTheKeyAndWhatIsNeeded) {
@@ -38,6 +38,11 @@ TEST(SettingsTest, ErrorsNameTheKeyAndWhatIsNeeded) {
   EXPECT_THAT(Refined(R"({"score_threshold": 2})"), StatusIs(kInvalid, HasSubstr("from 0 to 1")));
   EXPECT_THAT(Refined(R"({"colour": 2})"), StatusIs(kInvalid, HasSubstr("unknown key \"colour\"")));
   EXPECT_THAT(Refined(R"({"colour": 2})", /*strict=*/false), IsOk());
+}
+
+TEST(SettingsTest, FingerprintsAreThoseOfEarlierVersions) {
+  EXPECT_EQ(Fingerprint(Settings()), "3c3423e7");
+  EXPECT_EQ(Fingerprint(*Refined(R"({"mask_source": "sam", "degrade": "boxes"})")), "ef7909b9");
 }
 
 TEST(SettingsTest, TheFingerprintChangesWithTheAnswersOnly) {

@@ -1,0 +1,103 @@
+#include "prelabel/translate.h"
+
+#include <gmock/gmock.h>
+
+#include "tests/testing/status_matchers.h"
+
+namespace prelabel {
+namespace {
+
+namespace detector = duet::detector::v1;
+namespace segmenter = duet::segmenter::v1;
+using duet_testing::StatusIs;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr auto kInternal = absl::StatusCode::kInternal;
+
+TEST(TranslateTest, ADetectRequestHasTheSettingsAndMasksIfTheyAreNeeded) {
+  Settings settings;
+  settings.score_threshold = 0.25;
+  EXPECT_EQ(ToDetectRequest(settings, true).score_threshold(), 0.25f);
+  EXPECT_FALSE(ToDetectRequest(settings, true).has_max_detections());
+  EXPECT_FALSE(ToDetectRequest(settings, true).omit_masks());
+  EXPECT_TRUE(ToDetectRequest(settings, false).omit_masks());
+  settings.max_detections = 7;
+  settings.mask_source = MaskSource::kSam;
+  EXPECT_EQ(ToDetectRequest(settings, true).max_detections(), 7u);
+  EXPECT_TRUE(ToDetectRequest(settings, true).omit_masks());
+}
+
+TEST(TranslateTest, AMaskThatIsNoneIsAnError) {
+  detector::DetectResponse response;
+  detector::Detection& detection = *response.add_detections();
+  detection.set_label("cat");
+  ASSERT_OK_AND_ASSIGN(const auto objects, ToObjects(response));
+  EXPECT_EQ(objects.at(0).class_name, "cat");
+  EXPECT_FALSE(objects.at(0).mask.has_value());
+
+  detection.mutable_mask()->set_width(4);
+  detection.mutable_mask()->set_height(4);
+  detection.mutable_mask()->set_counts("too short");
+
+  EXPECT_THAT(ToObjects(response), StatusIs(kInternal, HasSubstr("the detector sent a bad mask")));
+}
+
+TEST(TranslateTest, EachBoxIsAPrompt) {
+  const segmenter::SegmentRequest request = ToSegmentRequest({{1, 2, 3, 4}, {5, 6, 7, 8}});
+
+  ASSERT_EQ(request.prompts_size(), 2);
+  EXPECT_EQ(request.prompts(1).box().x_min(), 5);
+  EXPECT_EQ(request.prompts(1).box().y_max(), 8);
+  EXPECT_THAT(request.formats(), ElementsAre(segmenter::MASK_FORMAT_ROW_RUNS));
+  EXPECT_FALSE(request.refine());
+}
+
+TEST(TranslateTest, APromptIsScaledToTheImageAndOneClickGetsSeveralMasks) {
+  label_studio::InteractivePrompt prompt;
+  prompt.size = {100, 50};
+  prompt.points = {{{10, 20}, false}};
+
+  const segmenter::SegmentRequest click = ToSegmentRequest(prompt, {200, 100}, 256);
+
+  ASSERT_EQ(click.prompts_size(), 1);
+  EXPECT_EQ(click.prompts(0).points(0).x(), 20);
+  EXPECT_EQ(click.prompts(0).points(0).y(), 40);
+  EXPECT_EQ(click.prompts(0).points(0).label(), 0);
+  EXPECT_TRUE(click.multimask_output());
+  EXPECT_TRUE(click.refine());
+
+  prompt.box = vision::Box{0, 0, 50, 50};
+  prompt.mask = vision::Mask{prompt.size, {{0, 0, 50}}};
+  const segmenter::SegmentRequest drawn = ToSegmentRequest(prompt, prompt.size, 8);
+  EXPECT_FALSE(drawn.multimask_output());
+  EXPECT_EQ(drawn.prompts(0).mask_logits().size(), 8 * 8 * sizeof(float));
+  EXPECT_FALSE(ToSegmentRequest(prompt, {200, 100}, 8).prompts(0).has_mask_logits())
+      << "a mask of another size is dropped";
+}
+
+TEST(TranslateTest, TheBestMaskOfEachPromptIsTaken) {
+  segmenter::SegmentResponse response;
+  segmenter::PromptResult& result = *response.add_results();
+  EXPECT_THAT(BestMasks(response, 2), StatusIs(kInternal, HasSubstr("1 of 2 prompts")));
+  EXPECT_THAT(BestMasks(response, 1), StatusIs(kInternal, HasSubstr("sent no mask")));
+
+  for (const float score : {0.5f, 0.75f, 0.25f}) {
+    segmenter::Mask& mask = *result.add_masks();
+    mask.set_iou_score(score);
+    mask.mutable_row_runs()->set_width(2);
+    mask.mutable_row_runs()->set_height(2);
+    mask.mutable_row_runs()->add_counts(0);
+    mask.mutable_row_runs()->add_counts(4);
+  }
+  ASSERT_OK_AND_ASSIGN(const auto masks, BestMasks(response, 1));
+  ASSERT_EQ(masks.size(), 1u);
+  EXPECT_EQ(masks[0].score, 0.75f);
+  EXPECT_EQ(masks[0].mask.size, (vision::Size{2, 2}));
+
+  result.mutable_masks(1)->mutable_row_runs()->set_width(3);
+  EXPECT_THAT(BestMasks(response, 1), StatusIs(kInternal, HasSubstr("bad mask")));
+}
+
+}  // namespace
+}  // namespace prelabel

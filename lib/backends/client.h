@@ -1,4 +1,4 @@
-// The two model services as the gateway sees them: interfaces, so that handlers can be tested
+// The two model services as the gateway sees them: interfaces, so that callers can be tested
 // without gRPC.
 //
 // All calls are coroutines on the caller's executor. Cancelling one cancels the call upstream; it
@@ -66,7 +66,7 @@ struct SegmenterModel {
 // For GET / and readiness.
 struct BackendHealth {
   int replicas = 0;        // known addresses
-  bool reachable = false;  // one replica at least told of its model at the last look
+  bool reachable = false;  // one replica at least answered when they were asked last
   std::string error;       // which replica is away, and why; "": none
   // What those that aren't away serve: version → replicas.
   std::map<std::string, int> versions;

@@ -1,5 +1,5 @@
-// Which replica has a picture that isn't where its id leads: when a replica is full or away, the
-// next one encodes the picture, and whatever is asked about it should go there too, not have it
+// Which replica has an image that isn't where its id leads: when a replica is full or away, the
+// next one encodes the image, and whatever is asked about it should go there too, not have it
 // encoded once more by the one that was full.
 //
 // Bounded, and forgotten after a while; what is forgotten costs an encoder pass. Thread-safe.
@@ -24,7 +24,7 @@ class Detours {
   explicit Detours(std::size_t capacity = 10'000, Clock::duration age = std::chrono::minutes(10))
       : capacity_(capacity), age_(age) {}
 
-  // The address of the replica that was given the picture; "" if that is the one it belongs to.
+  // The address of the replica that was given the image; "" if that is the one it belongs to.
   std::string Find(const std::string& image_id, Clock::time_point now = Clock::now()) const;
   void Put(const std::string& image_id, std::string address, Clock::time_point now = Clock::now());
   void Erase(const std::string& image_id);

@@ -73,22 +73,22 @@ class Models {
   std::shared_ptr<const Model> announced() const { return announced_.Get(); }
 
   // The rest is called on one strand.
-  std::string Heard(Model model) {
+  std::string Add(Model model) {
     std::string version = model.version;
-    heard_.insert_or_assign(version, std::move(model));
+    answers_.insert_or_assign(version, std::move(model));
     return version;
   }
   void Announce(const std::string& version) {
     // Of one that only a busy replica serves, what was announced before is still known.
-    if (const auto found = heard_.find(version); found != heard_.end()) {
+    if (const auto found = answers_.find(version); found != answers_.end()) {
       announced_.Set(std::move(found->second));
     }
-    heard_.clear();
+    answers_.clear();
   }
 
  private:
   Latest<Model> announced_;
-  std::map<std::string, Model> heard_;  // since the last announcement, by version
+  std::map<std::string, Model> answers_;  // since the last announcement, by version
 };
 
 // What both clients have in common: the replicas, and the model to ask them for.
@@ -100,10 +100,10 @@ class GrpcClient : public Interface {
 
   void Start(asio::any_io_executor strand) {
     asio::co_spawn(strand,
-                   upstream_.KeepFresh(
+                   upstream_.PollForever(
                        strand,
                        [this](std::shared_ptr<Replica> replica, CallOptions options) {
-                         return Hear(std::move(replica), std::move(options));
+                         return GetVersion(std::move(replica), std::move(options));
                        },
                        [this](const std::string& version) { models_.Announce(version); }),
                    asio::detached);
@@ -114,18 +114,18 @@ class GrpcClient : public Interface {
 
  protected:
   // Asks the replica for its model.
-  virtual awaitable<absl::StatusOr<Model>> Ask(std::shared_ptr<Replica> replica,
-                                               CallOptions options) = 0;
+  virtual awaitable<absl::StatusOr<Model>> GetModel(std::shared_ptr<Replica> replica,
+                                                    CallOptions options) = 0;
 
   Upstream& upstream() { return upstream_; }
 
  private:
-  awaitable<absl::StatusOr<std::string>> Hear(std::shared_ptr<Replica> replica,
-                                              CallOptions options) {
-    auto asking = Ask(std::move(replica), std::move(options));
-    auto model = co_await std::move(asking);
+  awaitable<absl::StatusOr<std::string>> GetVersion(std::shared_ptr<Replica> replica,
+                                                    CallOptions options) {
+    auto getting = GetModel(std::move(replica), std::move(options));
+    auto model = co_await std::move(getting);
     if (!model.ok()) co_return model.status();
-    co_return models_.Heard(*std::move(model));
+    co_return models_.Add(*std::move(model));
   }
 
   Models<Model> models_;
@@ -149,8 +149,8 @@ class GrpcDetector final : public GrpcClient<DetectorClient, DetectorModel> {
   }
 
  private:
-  awaitable<absl::StatusOr<DetectorModel>> Ask(std::shared_ptr<Replica> replica,
-                                               CallOptions options) override {
+  awaitable<absl::StatusOr<DetectorModel>> GetModel(std::shared_ptr<Replica> replica,
+                                                    CallOptions options) override {
     auto pending = upstream().caller().Call<detector::GetModelResponse>(
         std::move(replica), "/duet.detector.v1.Detector/GetModel",
         Serialize(detector::GetModelRequest()), std::move(options));
@@ -199,8 +199,8 @@ class GrpcSegmenter final : public GrpcClient<SegmenterClient, SegmenterModel> {
   }
 
  private:
-  awaitable<absl::StatusOr<SegmenterModel>> Ask(std::shared_ptr<Replica> replica,
-                                                CallOptions options) override {
+  awaitable<absl::StatusOr<SegmenterModel>> GetModel(std::shared_ptr<Replica> replica,
+                                                     CallOptions options) override {
     auto pending = upstream().caller().Call<segmenter::GetModelResponse>(
         std::move(replica), "/duet.segmenter.v1.Segmenter/GetModel",
         Serialize(segmenter::GetModelRequest()), std::move(options));

@@ -59,7 +59,8 @@ class ReplicaSet {
 
   // Looks the names up and adjusts the set; addresses that stay keep their connections, unless the
   // files of options.tls have changed: then new calls use new ones. If a name can't be resolved,
-  // the addresses it had stay.
+  // the addresses it had stay. By Asio's resolver, not http_client's HostResolver: that one keeps
+  // an answer for half a minute, and a new replica must be found within seconds.
   boost::asio::awaitable<void> Resolve();
 
   // All replicas, best first: the reachable ones with the fewest calls in flight, in turn if equal;

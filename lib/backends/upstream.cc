@@ -32,8 +32,8 @@ constexpr double kEarned = 0.1;
 constexpr int kRounds = 4;
 constexpr int kPatientRounds = 10;
 constexpr auto kRefresh = std::chrono::seconds(5);
-// Between two looks, however many calls want one.
-constexpr auto kLeastPause = milliseconds(20);
+// Between two polls, however many calls want one.
+constexpr auto kMinimumPause = milliseconds(20);
 constexpr auto kModelTimeout = std::chrono::seconds(2);
 // For names to be looked up before replicas are asked.
 constexpr auto kResolvePatience = milliseconds(200);
@@ -118,8 +118,8 @@ ReplicaSet::Replicas Upstream::Candidates(const std::string& key, const CallOpti
   return candidates;
 }
 
-asio::awaitable<void> Upstream::Diagnose(Looked& looked) {
-  const Replica& replica = *looked.away;
+asio::awaitable<void> Upstream::Diagnose(PollResult& result) {
+  const Replica& replica = *result.away;
   std::string found;
   if (replica.channel->GetState(/*try_to_connect=*/false) != GRPC_CHANNEL_READY) {
     try {
@@ -130,7 +130,7 @@ asio::awaitable<void> Upstream::Diagnose(Looked& looked) {
     }
   }
   if (!found.empty()) {
-    looked.error = absl::UnavailableError(
+    result.error = absl::UnavailableError(
         absl::StrCat("the ", service_, " at ", replica.address, " is away: ", found));
   }
   const std::lock_guard lock(mutex_);
@@ -138,32 +138,33 @@ asio::awaitable<void> Upstream::Diagnose(Looked& looked) {
   tls_error_at_ = replica.address;
 }
 
-void Upstream::Note(const Looked& looked) {
+void Upstream::Record(const PollResult& result) {
   const std::lock_guard lock(mutex_);
-  const bool news = reachable_ != looked.heard || error_ != looked.error.message();
-  reachable_ = looked.heard;
-  error_ = std::string(looked.error.message());
-  if (looked.error.ok()) tls_error_.clear();
+  const bool news = reachable_ != result.any_answered || error_ != result.error.message();
+  reachable_ = result.any_answered;
+  error_ = std::string(result.error.message());
+  if (result.error.ok()) tls_error_.clear();
   if (!news) return;
-  serving::LogLine line(looked.error.ok() ? "backend.found" : "backend.away",
-                        looked.error.ok() ? serving::LogLevel::kInfo : serving::LogLevel::kWarning);
+  serving::LogLine line(result.error.ok() ? "backend.found" : "backend.away",
+                        result.error.ok() ? serving::LogLevel::kInfo : serving::LogLevel::kWarning);
   line.Str("service", service_).Str("targets", replicas_->targets());
-  if (looked.error.ok()) return;
-  line.Status(looked.error);
-  if (looked.heard) line.Str("instead", "other replicas answer");
+  if (result.error.ok()) return;
+  line.Status(result.error);
+  if (result.any_answered) line.Str("instead", "other replicas answer");
 }
 
-void Upstream::LookAgain() {
+void Upstream::PollNow() {
   const std::lock_guard lock(mutex_);
-  look_again_ = true;
-  if (until_next_look_ == nullptr) return;
+  poll_now_ = true;
+  if (poll_timer_ == nullptr) return;
   // A timer is no thread's but its strand's.
-  asio::post(until_next_look_->get_executor(),
-             [timer = until_next_look_] { timer->expires_at(timer->expiry().min()); });
+  asio::post(poll_timer_->get_executor(),
+             [timer = poll_timer_] { timer->expires_at(timer->expiry().min()); });
 }
 
-asio::awaitable<Upstream::Looked> Upstream::Look(
-    const Ask& ask, const std::function<void(const std::string& version)>& announce) {
+asio::awaitable<Upstream::PollResult> Upstream::Poll(
+    const GetVersion& get_version,
+    const std::function<void(const std::string& version)>& announce) {
   const auto strand = co_await asio::this_coro::executor;
   const CallOptions options{.deadline = system_clock::now() + kModelTimeout};
   const ReplicaSet::Replicas replicas = replicas_->All();
@@ -171,7 +172,7 @@ asio::awaitable<Upstream::Looked> Upstream::Look(
   std::size_t asked = replicas.size();
   asio::steady_timer all_have_answered(strand, asio::steady_timer::time_point::max());
   for (std::size_t i = 0; i < replicas.size(); ++i) {
-    asio::co_spawn(strand, ask(replicas[i], options),
+    asio::co_spawn(strand, get_version(replicas[i], options),
                    [&, i](std::exception_ptr, absl::StatusOr<std::string> version) {
                      statuses[i] = version.status();
                      // One that is too busy to say serves what it did before.
@@ -183,22 +184,22 @@ asio::awaitable<Upstream::Looked> Upstream::Look(
   }
   // On one strand: nothing can have come in between.
   if (asked > 0) co_await all_have_answered.async_wait(asio::as_tuple(asio::use_awaitable));
-  Looked looked;
+  PollResult result;
   std::vector<std::string> served;
   for (std::size_t i = 0; i < replicas.size(); ++i) {
-    looked.heard = looked.heard || statuses[i].ok();
+    result.any_answered = result.any_answered || statuses[i].ok();
     if (std::string version = replicas[i]->version(); !version.empty()) {
       served.push_back(std::move(version));
     }
   }
-  for (std::size_t i = 0; i < replicas.size() && !looked.away; ++i) {
+  for (std::size_t i = 0; i < replicas.size() && !result.away; ++i) {
     const bool busy = absl::IsDeadlineExceeded(statuses[i]);
-    if (statuses[i].ok() || (busy && looked.heard)) continue;
-    looked.error = ToStatus(statuses[i], replicas[i]->address);
-    looked.away = replicas[i];
+    if (statuses[i].ok() || (busy && result.any_answered)) continue;
+    result.error = ToStatus(statuses[i], replicas[i]->address);
+    result.away = replicas[i];
   }
-  if (replicas.empty()) looked.error = absl::UnavailableError("no address is known");
-  if (looked.heard) {
+  if (replicas.empty()) result.error = absl::UnavailableError("no address is known");
+  if (result.any_answered) {
     std::string version;
     {
       const std::lock_guard lock(mutex_);
@@ -208,17 +209,17 @@ asio::awaitable<Upstream::Looked> Upstream::Look(
     const std::lock_guard lock(mutex_);
     announced_ = version;
   }
-  co_return looked;
+  co_return result;
 }
 
-asio::awaitable<void> Upstream::KeepFresh(
-    asio::any_io_executor strand, Ask ask,
+asio::awaitable<void> Upstream::PollForever(
+    asio::any_io_executor strand, GetVersion get_version,
     std::function<void(const std::string& version)> announce) {
-  asio::steady_timer least_pause(strand);
+  asio::steady_timer minimum_pause(strand);
   const auto timer = std::make_shared<asio::steady_timer>(strand);
   {
     const std::lock_guard lock(mutex_);
-    until_next_look_ = timer;
+    poll_timer_ = timer;
   }
   milliseconds retry(100);
   bool resolving = false;
@@ -227,7 +228,7 @@ asio::awaitable<void> Upstream::KeepFresh(
   while (true) {
     {
       const std::lock_guard lock(mutex_);
-      look_again_ = false;  // what is found out from now on is news
+      poll_now_ = false;  // what is found out from now on is news
     }
     // A name server may hang for longer than a call can wait, and the known replicas don't need it.
     if (!resolving) {
@@ -238,29 +239,29 @@ asio::awaitable<void> Upstream::KeepFresh(
                      [&, known = replicas_->All()](std::exception_ptr) {
                        resolving = false;
                        until_resolved.cancel();
-                       if (late && replicas_->All() != known) LookAgain();
+                       if (late && replicas_->All() != known) PollNow();
                      });
       if (resolving) co_await until_resolved.async_wait(asio::as_tuple(asio::use_awaitable));
       late = resolving;
     }
-    auto looking = Look(ask, announce);
-    Looked looked = co_await std::move(looking);
-    // While others answer, the next look isn't kept waiting for what plaintext has no need of.
-    if (looked.away && absl::IsUnavailable(looked.error) &&
-        (!looked.heard || replicas_->options().tls)) {
-      auto diagnosing = Diagnose(looked);
+    auto polling = Poll(get_version, announce);
+    PollResult result = co_await std::move(polling);
+    // While others answer, the next poll doesn't wait for a diagnosis that plaintext doesn't need.
+    if (result.away && absl::IsUnavailable(result.error) &&
+        (!result.any_answered || replicas_->options().tls)) {
+      auto diagnosing = Diagnose(result);
       co_await std::move(diagnosing);
     }
-    Note(looked);
-    retry = looked.heard ? milliseconds(100)
-                         : std::min<milliseconds>(retry * 2, std::chrono::seconds(2));
-    least_pause.expires_after(kLeastPause);
-    co_await least_pause.async_wait(asio::use_awaitable);
+    Record(result);
+    retry = result.any_answered ? milliseconds(100)
+                                : std::min<milliseconds>(retry * 2, std::chrono::seconds(2));
+    minimum_pause.expires_after(kMinimumPause);
+    co_await minimum_pause.async_wait(asio::use_awaitable);
     bool at_once = false;
     {
       const std::lock_guard lock(mutex_);
-      at_once = look_again_;
-      if (!at_once) timer->expires_after(looked.heard ? milliseconds(kRefresh) : retry);
+      at_once = poll_now_;
+      if (!at_once) timer->expires_after(result.any_answered ? milliseconds(kRefresh) : retry);
     }
     if (!at_once) co_await timer->async_wait(asio::as_tuple(asio::use_awaitable));
   }

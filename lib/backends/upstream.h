@@ -1,15 +1,18 @@
 // Calls to the replicas of one service: which one, how often, how long. Internal to
 // backends.
 //
-// Every call of ours may be repeated without harm, so UNAVAILABLE goes to the next replica, and
-// after the last one, with a pause, to the first again. A budget shared by all calls bounds that:
-// when most calls fail, repeating them only adds load. RESOURCE_EXHAUSTED goes to the next replica
-// too, and is repeated for patient calls only. CANCELLED, if it wasn't us, is what a call gets that
-// reaches a server while that begins to drain: as UNAVAILABLE. FAILED_PRECONDITION says that the
-// replica serves another version than the call asks for, and goes to the next; services of older
-// releases don't read what is asked for, so their answers' versions are looked at. If all serve
-// others, or are away, the call is Aborted, and the replicas are asked at once which model they
-// have. Any other code is final.
+// Every call may be repeated without harm. What happens next depends on the status:
+//   UNAVAILABLE          the next replica; after the last one a pause, then the first again. A
+//                        budget that all calls share bounds this: when most calls fail, repeating
+//                        them only adds load.
+//   CANCELLED            that we did not request means the server drains; treated as UNAVAILABLE.
+//   RESOURCE_EXHAUSTED   the next replica; repeated for patient calls only.
+//   FAILED_PRECONDITION  the replica serves another version than the call asks for: the next one.
+//                        Services of older releases don't read what is asked for, so the version in
+//                        an answer is checked, too.
+//   any other            is final.
+// If all replicas serve other versions, or are away, the call ends as Aborted, and the replicas are
+// asked at once which model they have.
 #ifndef DUET_BACKENDS_UPSTREAM_H_
 #define DUET_BACKENDS_UPSTREAM_H_
 
@@ -42,7 +45,7 @@ class Upstream {
   BackendHealth health() const;
 
   // `method`: "/duet.detector.v1.Detector/Detect". `key`: the image id that decides the replica;
-  // "": by load. `has_image`: whoever answers has the picture from then on.
+  // "": by load. `has_image`: the replica that answers has the image from then on.
   template <typename Response>
   boost::asio::awaitable<absl::StatusOr<Response>> Call(std::string method,
                                                         grpc::ByteBuffer request, std::string key,
@@ -51,15 +54,15 @@ class Upstream {
   // For a call to one replica, and no other.
   UnaryCaller& caller() { return caller_; }
 
-  // Asks a replica for its model and says the version. Those that are asked at once run on one
-  // strand.
-  using Ask = std::function<boost::asio::awaitable<absl::StatusOr<std::string>>(
+  // Asks a replica for its model and returns the version. Several run at once, on one strand.
+  using GetVersion = std::function<boost::asio::awaitable<absl::StatusOr<std::string>>(
       std::shared_ptr<Replica>, CallOptions)>;
-  // For ever: resolves names, asks all replicas that are known then, and calls `announce` with the
-  // version to ask for (ChooseVersion). Every few seconds, soon after a failure, and at once when a
-  // call found another version than it asked for. `strand`: where it runs.
-  boost::asio::awaitable<void> KeepFresh(boost::asio::any_io_executor strand, Ask ask,
-                                         std::function<void(const std::string& version)> announce);
+  // Never ends: resolves names, asks all replicas that are known then, and calls `announce` with
+  // the version to ask for (ChooseVersion). Every few seconds, soon after a failure, and at once when a
+  // call found another version than it asked for. Runs on `strand`.
+  boost::asio::awaitable<void> PollForever(
+      boost::asio::any_io_executor strand, GetVersion get_version,
+      std::function<void(const std::string& version)> announce);
 
  private:
   // All replicas, in the order in which to ask them.
@@ -72,20 +75,22 @@ class Upstream {
   absl::Status VersionIsGone(const std::string& version) const;
   // The version to ask for isn't this one any more.
   bool HasMovedFrom(const std::string& version) const;
-  // Wakes KeepFresh. Any thread.
-  void LookAgain();
-  struct Looked {
-    bool heard = false;             // of one replica at least
-    absl::Status error;             // why `away` isn't; OK: all are there
-    std::shared_ptr<Replica> away;  // the first that didn't answer; busy ones, if none was heard of
+  // Wakes PollForever. Any thread.
+  void PollNow();
+  struct PollResult {
+    bool any_answered = false;  // one replica at least
+    absl::Status error;         // why `away` didn't; OK: all did
+    // The first that didn't; a busy one counts only if none answered.
+    std::shared_ptr<Replica> away;
   };
   // Asks all replicas, sets their versions, and chooses.
-  boost::asio::awaitable<Looked> Look(
-      const Ask& ask, const std::function<void(const std::string& version)>& announce);
+  boost::asio::awaitable<PollResult> Poll(
+      const GetVersion& get_version,
+      const std::function<void(const std::string& version)>& announce);
   // Says what is wrong with TLS instead, if that is why the replica isn't connected.
-  boost::asio::awaitable<void> Diagnose(Looked& looked);
-  // Takes down the outcome of a look, and logs it if it is news.
-  void Note(const Looked& looked);
+  boost::asio::awaitable<void> Diagnose(PollResult& result);
+  // Keeps the result for health(), and logs it if it has changed.
+  void Record(const PollResult& result);
 
   const std::string service_;
   const std::unique_ptr<ReplicaSet> replicas_;
@@ -96,9 +101,9 @@ class Upstream {
   std::string tls_error_;                // guarded by mutex_; why TLS fails; "": it doesn't
   std::string tls_error_at_;             // guarded by mutex_; the address where it does
   std::string announced_;                // the version; guarded by mutex_
-  // Of KeepFresh; guarded by mutex_, which is not held while it waits.
-  std::shared_ptr<boost::asio::steady_timer> until_next_look_;
-  bool look_again_ = false;  // guarded by mutex_
+  // PollForever's; guarded by mutex_, which is not held while it waits.
+  std::shared_ptr<boost::asio::steady_timer> poll_timer_;
+  bool poll_now_ = false;  // guarded by mutex_
   Detours detours_;
   UnaryCaller caller_;  // last: goes first
 };
@@ -119,7 +124,7 @@ boost::asio::awaitable<absl::StatusOr<Response>> Upstream::Call(std::string meth
     const ReplicaSet::Replicas candidates = Candidates(key, options);
     for (const auto& replica : candidates) {
       const bool detour = has_image && replica->address != home;
-      // From now on, since others may ask about the picture while it is encoded.
+      // From now on, since others may ask about the image while it is encoded.
       if (detour) detours_.Put(key, replica->address);
       auto calling = caller_.Call<Response>(replica, method, request, options);  // shares slices
       auto answer = co_await std::move(calling);
@@ -145,7 +150,7 @@ boost::asio::awaitable<absl::StatusOr<Response>> Upstream::Call(std::string meth
       }
       if (++away == kMaxAway) break;
     }
-    if (other_version) LookAgain();
+    if (other_version) PollNow();
     if (has_image) detours_.Erase(key);  // nobody took it
     // Those that are away may have been the last ones that had it: no reason to wait for them.
     if (other_version && (away == 0 || absl::IsUnavailable(status))) {

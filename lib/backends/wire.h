@@ -1,4 +1,4 @@
-// Requests as gRPC sends them: serialized once, however many replicas are asked, and pictures are
+// Requests as gRPC sends them: serialized once, however many replicas are asked, and images are
 // never copied. Internal to backends.
 #ifndef DUET_BACKENDS_WIRE_H_
 #define DUET_BACKENDS_WIRE_H_

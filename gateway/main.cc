@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "backends/grpc_clients.h"
+#include "gateway/endpoints/access_log.h"
 #include "gateway/endpoints/gateway.h"
-#include "gateway/endpoints/metrics.h"
 #include "gateway/http/server.h"
 #include "gateway/options.h"
 #include "image_fetch/image_fetcher.h"
@@ -149,7 +149,7 @@ absl::Status Run(Options& options, serving::Process& process) {
   gateway::http::Router router;
   gateway::endpoints::AddRoutes(gateway, router);
   options.http.tls = *std::move(tls);
-  gateway::endpoints::Observe(gateway, options.http);
+  gateway::endpoints::AddAccessLog(process.metrics(), options.http);
   gateway::FitConnections(serving::DescriptorLimit(), &options.http);
   auto server = gateway::http::Server::Start(io, router, options.http);
   if (!server.ok()) return server.status();
@@ -164,7 +164,7 @@ absl::Status Run(Options& options, serving::Process& process) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  // Bodies and pictures go back to the system when they are freed. Otherwise the first large ones
+  // Bodies and images go back to the system when they are freed. Otherwise the first large ones
   // teach malloc to keep the next ones in its heaps, which then stay at a multiple of what
   // --request_memory_mb allows at once.
   mallopt(M_MMAP_THRESHOLD, 1 << 20);

@@ -5,33 +5,40 @@
 #include <absl/strings/match.h>
 #include <openssl/crypto.h>
 
-#include <string>
+#include <utility>
 
-#include "hash/sha256.h"
 #include "text/str_cat.h"
 
 namespace gateway::endpoints {
-namespace {
 
-// Equal digests mean equal texts, and comparing digests takes the same time whatever they hold and
-// however long the texts are.
-bool EqualInConstantTime(std::string_view a, std::string_view b) {
-  const hash::Sha256Digest digest_a = hash::Sha256(a);
-  const hash::Sha256Digest digest_b = hash::Sha256(b);
-  return CRYPTO_memcmp(digest_a.data(), digest_b.data(), digest_a.size()) == 0;
+BasicAuth::BasicAuth(std::string user, std::shared_ptr<const serving::Secret> password)
+    : user_(std::move(user)),
+      password_(std::move(password)),
+      hashed_password_(password_->value()),
+      wanted_(hash::Sha256(text::StrCat(user_, ":", hashed_password_))) {}
+
+hash::Sha256Digest BasicAuth::Wanted() const {
+  std::string password = password_->value();
+  const std::lock_guard lock(mutex_);
+  if (password != hashed_password_) {
+    wanted_ = hash::Sha256(text::StrCat(user_, ":", password));
+    hashed_password_ = std::move(password);
+  }
+  return wanted_;
 }
 
-}  // namespace
-
-bool AcceptsBasicAuth(std::string_view authorization, std::string_view user,
-                      std::string_view password) {
+bool BasicAuth::Accepts(std::string_view authorization) const {
   constexpr std::string_view kScheme = "Basic ";
   if (!absl::StartsWithIgnoreCase(text::View(authorization), text::View(kScheme))) return false;
   std::string credentials;
   const absl::string_view encoded =
       absl::StripAsciiWhitespace(text::View(authorization.substr(kScheme.size())));
   if (!absl::Base64Unescape(encoded, &credentials)) return false;
-  return EqualInConstantTime(credentials, text::StrCat(user, ":", password));
+  // Equal digests mean equal texts, and comparing digests takes the same time whatever they hold
+  // and however long the texts are.
+  const hash::Sha256Digest given = hash::Sha256(credentials);
+  const hash::Sha256Digest wanted = Wanted();
+  return CRYPTO_memcmp(given.data(), wanted.data(), wanted.size()) == 0;
 }
 
 }  // namespace gateway::endpoints

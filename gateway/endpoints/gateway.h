@@ -19,9 +19,9 @@
 #include <string_view>
 #include <vector>
 
+#include "gateway/endpoints/metrics.h"
 #include "gateway/http/cross_site.h"
 #include "gateway/http/router.h"
-#include "gateway/http/server.h"
 #include "gateway/jobs/background_jobs.h"
 #include "gateway/jobs/prefetcher.h"
 #include "gateway/jobs/settings_store.h"
@@ -75,7 +75,9 @@ struct Gateway {
         label_studio_api(this->options.network, this->options.address_policy),
         jobs(executor, predictor, label_studio_api, metrics, this->options.background),
         prefetcher(executor, predictor, label_studio_api, projects, pool, metrics,
-                   this->options.prefetch) {}
+                   this->options.prefetch) {
+    DeclareMetrics(metrics);
+  }
 
   // REQUIRES: the gate has let the request pass.
   const prelabel::Profile& ProfileOf(const http::Context& context) const {
@@ -119,13 +121,8 @@ struct Gateway {
   const std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
 };
 
-// All routes, the prefix rule, and the gate (route_policy.h, profile known). `gateway` outlives the
-// router.
+// All routes, the prefix rule, and the gates (gate.h). `gateway` outlives the router.
 void AddRoutes(Gateway& gateway, http::Router& router);
-
-// Sets http::ServerOptions::on_finished and on_connection: one log line a request, and the metrics.
-// `gateway` outlives the server.
-void Observe(Gateway& gateway, http::ServerOptions& options);
 
 // One per file; AddRoutes calls them.
 void AddPredict(Gateway& gateway, http::Router& router);

@@ -23,7 +23,7 @@ constexpr std::size_t kLabelConfig = 8 << 20;
 // room for a hundred. A longer list of imported tasks is refused, which costs nothing: nobody here
 // needs it.
 constexpr std::size_t kEvent = 16 << 20;
-// As much as --max_body_mb: tasks may carry their pictures (data:), and an older /train all
+// As much as --max_body_mb: tasks may carry their images (data:), and an older /train all
 // annotations of a project.
 constexpr std::size_t kLargest = std::numeric_limits<std::size_t>::max();
 
@@ -80,26 +80,27 @@ const RoutePolicy* PolicyOf(verb method, std::string_view pattern) {
   return found == std::end(kPolicies) ? nullptr : found;
 }
 
-std::optional<http::Response> Refuse(const RoutePolicy& policy, const http::Request& request,
-                                     const http::OwnNames& own) {
-  if (policy.changes_state) {
-    if (const auto fault = http::CrossSiteFault(request, own)) {
-      return http::ErrorResponse(403, *fault);
-    }
-  }
-  if (policy.takes_json) {
-    // Programs that leave it out mean JSON. A browser's form has one of three other types, and what
-    // a script sends without a type carries an Origin.
-    const auto found = request.headers.find("Content-Type");
-    if (found != request.headers.end() && !IsJson({found->value().data(), found->value().size()})) {
-      return http::ErrorResponse(
-          415,
-          text::StrCat("The request's Content-Type is \"",
-                       absl::CHexEscape(text::View(request.Header("Content-Type").substr(0, 100))),
-                       "\"; needed: application/json."));
-    }
-  }
-  return std::nullopt;
+std::optional<http::Response> RefuseCrossSite(const RoutePolicy& policy,
+                                              const http::Request& request,
+                                              const http::OwnNames& own) {
+  if (!policy.changes_state) return std::nullopt;
+  const std::optional<std::string> fault = http::CrossSiteFault(request, own);
+  if (!fault) return std::nullopt;
+  return http::ErrorResponse(403, *fault);
+}
+
+std::optional<http::Response> RefuseContentType(const RoutePolicy& policy,
+                                                const http::Request& request) {
+  if (!policy.takes_json) return std::nullopt;
+  // Programs that leave it out mean JSON. A browser's form has one of three other types, and what a
+  // script sends without a type carries an Origin.
+  const auto found = request.headers.find("Content-Type");
+  if (found == request.headers.end()) return std::nullopt;
+  const std::string_view type(found->value().data(), found->value().size());
+  if (IsJson(type)) return std::nullopt;
+  return http::ErrorResponse(415, text::StrCat("The request's Content-Type is \"",
+                                               absl::CHexEscape(text::View(type.substr(0, 100))),
+                                               "\"; needed: application/json."));
 }
 
 }  // namespace gateway::endpoints

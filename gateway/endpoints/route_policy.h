@@ -1,9 +1,7 @@
 // What each route asks of a request before its body is read: the one place that decides it.
 //
-// The gate that gateway.h sets up refuses by this table and by the header alone: 403 for a change
-// that a web page elsewhere has caused, 401 for missing credentials (if the operator wants any),
-// 415 for what says that it isn't JSON; the session refuses a larger body with 413.
-// docs/security.md explains the table to operators.
+// The gate (gate.h) refuses by this table and by the header alone; the session refuses a larger
+// body with 413. docs/security.md explains the table to operators.
 #ifndef DUET_GATEWAY_ENDPOINTS_ROUTE_POLICY_H_
 #define DUET_GATEWAY_ENDPOINTS_ROUTE_POLICY_H_
 
@@ -39,10 +37,13 @@ absl::Span<const RoutePolicy> RoutePolicies();
 // Null if there is no such row. HEAD has GET's.
 const RoutePolicy* PolicyOf(boost::beast::http::verb method, std::string_view pattern);
 
-// What `policy` has against the request as its header describes it, credentials apart; nothing if
-// it may pass.
-std::optional<http::Response> Refuse(const RoutePolicy& policy, const http::Request& request,
-                                     const http::OwnNames& own);
+// 403 for a change that a web page elsewhere has caused; nothing if the request may pass.
+std::optional<http::Response> RefuseCrossSite(const RoutePolicy& policy,
+                                              const http::Request& request,
+                                              const http::OwnNames& own);
+// 415 for what says that it isn't JSON, where JSON is needed.
+std::optional<http::Response> RefuseContentType(const RoutePolicy& policy,
+                                                const http::Request& request);
 
 }  // namespace gateway::endpoints
 

@@ -42,8 +42,8 @@ void Router::AddQuick(verb method, std::string_view pattern, QuickHandler handle
   routes_.push_back({method, std::string(pattern), std::move(handler), Segments(pattern)});
 }
 
-void Router::LimitBodies(const std::function<BodyLimits(const Route&)>& limits) {
-  for (Route& route : routes_) route.body = limits(route);
+void Router::ForEachRoute(const std::function<void(Route&)>& change) {
+  for (Route& route : routes_) change(route);
 }
 
 std::variant<const Route*, Response> Router::Find(const Request& request, Context& context) const {
@@ -60,8 +60,8 @@ std::variant<const Route*, Response> Router::Find(const Request& request, Contex
       allowed.emplace_back(name.data(), name.size());
       continue;
     }
-    if (gate_) {
-      if (auto refusal = gate_(request, context, route)) return *std::move(refusal);
+    if (route.gate) {
+      if (auto refusal = route.gate(request, context)) return *std::move(refusal);
     }
     return &route;
   }

@@ -37,32 +37,32 @@ struct BodyLimits {
   bool from_anybody = false;
 };
 
+// Called before the body is read; an answer refuses the request.
+using Gate = std::function<std::optional<Response>(const Request&, const Context&)>;
+
 struct Route {
   boost::beast::http::verb method;
   std::string pattern;
   std::variant<Handler, QuickHandler> handler;
   std::vector<std::string> segments;  // of `pattern`
   BodyLimits body = {};
+  Gate gate = {};  // null: everything passes
 };
 
 class Router {
  public:
-  // Called before the body is read; an answer refuses the request.
-  using Gate = std::function<std::optional<Response>(const Request&, const Context&, const Route&)>;
-
   // REQUIRES: `pattern` starts with '/'. HEAD is answered as GET without a body.
   void Add(boost::beast::http::verb method, std::string_view pattern, Handler handler);
   void AddQuick(boost::beast::http::verb method, std::string_view pattern, QuickHandler handler);
   // Says whether a route may be reached behind a prefix; otherwise 404. Default: "" only.
   using PrefixRule = std::function<bool(std::string_view prefix, const Route& route)>;
   void set_prefix_rule(PrefixRule rule) { known_ = std::move(rule); }
-  void set_gate(Gate gate) { gate_ = std::move(gate); }
-  // For all routes added so far.
-  void LimitBodies(const std::function<BodyLimits(const Route&)>& limits);
+  // Calls `change` for all routes added so far: it may set their limits and their gates.
+  void ForEachRoute(const std::function<void(Route&)>& change);
 
-  // Fills in `context.route` and `context.prefix`, asks the gate, and returns the handler, or else
-  // the answer: 404 for an unknown path, 405 with Allow for a known one, the gate's refusal. The
-  // request's body isn't looked at.
+  // Fills in `context.route` and `context.prefix`, asks the route's gate, and returns the handler,
+  // or else the answer: 404 for an unknown path, 405 with Allow for a known one, the gate's refusal.
+  // The request's body isn't looked at.
   // Thread-safe once all routes are added; the route lives as long as the router.
   std::variant<const Route*, Response> Find(const Request& request, Context& context) const;
 
@@ -72,7 +72,6 @@ class Router {
  private:
   std::vector<Route> routes_;
   PrefixRule known_ = [](std::string_view prefix, const Route&) { return prefix.empty(); };
-  Gate gate_;
 };
 
 }  // namespace gateway::http

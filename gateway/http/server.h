@@ -25,8 +25,8 @@
 
 namespace gateway::http {
 
-// How one request ended.
-struct Outcome {
+// How one request ended, for logs and metrics.
+struct AccessRecord {
   // Of the answer; 499 if the client went away before there was one.
   int status = 0;
   std::string error;                              // Response's
@@ -54,7 +54,7 @@ struct ServerOptions {
   // Null: no TLS. Called for each connection, on any io thread; never returns null.
   std::function<std::shared_ptr<boost::asio::ssl::context>()> tls;
   // Called once per request that had a readable header, on its strand.
-  std::function<void(const Request&, const Context&, const Outcome&)> on_finished;
+  std::function<void(const Request&, const Context&, const AccessRecord&)> on_finished;
   // Called with +1 and -1 as connections come and go, on any io thread.
   std::function<void(int change)> on_connection;
 };

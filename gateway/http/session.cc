@@ -20,9 +20,7 @@
 #include <boost/beast/core/stream_traits.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
-#include <boost/beast/http/status.hpp>
 #include <boost/beast/ssl/ssl_stream.hpp>
-#include <boost/system/errc.hpp>
 #include <exception>
 #include <limits>
 #include <optional>
@@ -31,6 +29,8 @@
 #include <utility>
 #include <variant>
 
+#include "gateway/http/answers.h"
+#include "gateway/http/budgeted_body.h"
 #include "gateway/http/framing.h"
 
 namespace gateway::http {
@@ -49,131 +49,10 @@ constexpr auto kLinger = std::chrono::seconds(2);
 // A refused body up to this is read and forgotten, so that its connection can be kept.
 constexpr std::uint64_t kForgettableBytes = 64 << 10;
 
-// A body whose memory is taken from a budget as its bytes arrive. What a Content-Length announces
-// is reserved at once, which takes addresses and no memory.
-struct BudgetedBody {
-  struct value_type {
-    std::string text;
-    ByteLease memory;
-    bool forget = false;  // nothing is kept
-  };
-
-  class reader {
-   public:
-    template <bool isRequest, typename Fields>
-    reader(beast::http::header<isRequest, Fields>&, value_type& body) : body_(body) {}
-
-    void init(const boost::optional<std::uint64_t>& length, beast::error_code& error) {
-      announced_ = length.has_value();
-      if (announced_ && !body_.forget) body_.text.reserve(static_cast<std::size_t>(*length));
-      error = {};
-    }
-
-    template <typename Buffers>
-    std::size_t put(const Buffers& buffers, beast::error_code& error) {
-      const std::size_t count = asio::buffer_size(buffers);
-      if (body_.forget) return count;
-      if (!MakeRoom(count)) {
-        error = make_error_code(boost::system::errc::not_enough_memory);
-        return 0;
-      }
-      for (auto at = asio::buffer_sequence_begin(buffers); at != asio::buffer_sequence_end(buffers);
-           ++at) {
-        const asio::const_buffer part(*at);
-        body_.text.append(static_cast<const char*>(part.data()), part.size());
-      }
-      error = {};
-      return count;
-    }
-
-    void finish(beast::error_code& error) { error = {}; }
-
-   private:
-    bool MakeRoom(std::size_t count) {
-      if (announced_) return body_.memory.Grow(count);
-      if (body_.text.size() + count <= body_.text.capacity()) return true;
-      // For a moment there are two.
-      const std::size_t room = std::max(body_.text.size() + count, 2 * body_.text.capacity());
-      if (!body_.memory.Grow(room)) return false;
-      std::string larger;
-      larger.reserve(room);
-      larger.append(body_.text);
-      body_.text.swap(larger);
-      body_.memory.Shrink(body_.memory.bytes() - room);
-      return true;
-    }
-
-    value_type& body_;
-    bool announced_ = false;
-  };
-};
-
-Response TooLarge(const Context& context, std::size_t max_bytes) {
-  if (max_bytes == 0) return ErrorResponse(413, absl::StrCat(context.route, " takes no body."));
-  return ErrorResponse(413,
-                       absl::StrCat("The request's body is larger than ", max_bytes, " bytes."));
-}
-
-// The answer to a request that could not be read, or nothing if there is nobody to answer.
-std::optional<Response> RefusalOf(const beast::error_code& failure, const Context& context,
-                                  std::size_t max_header_bytes, std::size_t max_body_bytes) {
-  using beast::http::error;
-  if (failure == error::header_limit) {
-    return ErrorResponse(
-        431, absl::StrCat("The request's header is larger than ", max_header_bytes, " bytes."));
-  }
-  if (failure == error::body_limit) return TooLarge(context, max_body_bytes);
-  if (failure == boost::system::errc::not_enough_memory) {
-    return ErrorResponse(absl::UnavailableError(
-        "The requests that are being answered take all the memory that there is for requests."));
-  }
-  // Timeouts, resets and ends of the stream, also in the middle of a message.
-  if (failure.category() != beast::http::make_error_code(error::bad_method).category() ||
-      failure == error::end_of_stream || failure == error::partial_message) {
-    return std::nullopt;
-  }
-  return ErrorResponse(400, absl::StrCat("This is not an HTTP request: ", failure.message(), "."));
-}
-
 // The client has closed its side. Data that has arrived (a pipelined request) is left alone.
 bool IsGone(asio::ip::tcp::socket& socket) {
   pollfd poll_fd{.fd = socket.native_handle(), .events = POLLRDHUP};
   return !socket.is_open() || ::poll(&poll_fd, 1, 0) != 0;
-}
-
-// Exceptions end here.
-awaitable<Response> Guarded(const Handler& handler, Request& request, Context& context) {
-  try {
-    co_return co_await handler(request, context);
-  } catch (const boost::system::system_error& error) {
-    if (error.code() == asio::error::operation_aborted) co_return Response{.status = 499};
-    context.request.NoteStr("exception", error.what());
-  } catch (const std::exception& error) {
-    context.request.NoteStr("exception", error.what());
-  }
-  co_return ErrorResponse(
-      500, "The gateway failed; its log has the reason under this answer's X-Request-Id.");
-}
-
-// Everything of an answer but its body.
-std::string HeaderText(const Context& context, const Response& response, unsigned version,
-                       bool keep_alive) {
-  const auto reason =
-      beast::http::obsolete_reason(static_cast<beast::http::status>(response.status));
-  std::string text = absl::StrCat(version == 10 ? "HTTP/1.0 " : "HTTP/1.1 ", response.status, " ",
-                                  absl::string_view(reason.data(), reason.size()),
-                                  "\r\nContent-Type: ", response.content_type,
-                                  "\r\nX-Request-Id: ", context.request.request_id(), "\r\n");
-  for (const auto& [name, value] : response.headers) {
-    absl::StrAppend(&text, name, ": ", value, "\r\n");
-  }
-  if (!keep_alive) {
-    text += "Connection: close\r\n";
-  } else if (version == 10) {
-    text += "Connection: keep-alive\r\n";
-  }
-  absl::StrAppend(&text, "Content-Length: ", response.body.size(), "\r\n\r\n");
-  return text;
 }
 
 template <typename Stream>
@@ -277,7 +156,7 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
     Admission admission;
     if (error) {
       admission.is_framed = false;
-      admission.refusal = RefusalOf(error, context, options().max_header_bytes, 0);
+      admission.refusal = AnswerToFailure(error, context, options().max_header_bytes, 0);
       if (!admission.refusal) co_return false;
     } else {
       admission = Admit(parser, request, context, version);
@@ -297,7 +176,8 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
       if (error) {
         request.DropBody();
         admission.is_framed = false;
-        refusal = RefusalOf(error, context, options().max_header_bytes, admission.max_body_bytes);
+        refusal =
+            AnswerToFailure(error, context, options().max_header_bytes, admission.max_body_bytes);
         if (!refusal) co_return false;
       }
     } else if (refusal && admission.is_framed && !parser.is_done()) {
@@ -316,15 +196,15 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
       response = co_await Answer(*admission.handler, request, context);
     }
     request.DropBody();
-    Outcome outcome{.status = response.status,
-                    .error = response.error,
-                    .request_bytes = request_bytes,
-                    .response_bytes = response.body.size()};
+    AccessRecord record{.status = response.status,
+                        .error = response.error,
+                        .request_bytes = request_bytes,
+                        .response_bytes = response.body.size()};
     bool written = false;
     if (response.status != 499)
       written = co_await Write(request, context, response, version, keep_alive);
-    outcome.elapsed = steady_clock::now() - context.started;
-    if (options().on_finished) options().on_finished(request, context, outcome);
+    record.elapsed = steady_clock::now() - context.started;
+    if (options().on_finished) options().on_finished(request, context, record);
     if (written && forget) {
       parser.get().body().forget = true;
       auto reading = ReadBody(parser, /*waits=*/false);
@@ -434,7 +314,7 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
       co_return (*quick)(request, context);
     handling_ = true;
     CloseAfter(kHangUpPoll);
-    auto work = Guarded(std::get<Handler>(handler), request, context);
+    auto work = RunHandler(std::get<Handler>(handler), request, context);
     Response response = co_await std::move(work);
     handling_ = false;
     const asio::cancellation_state state = co_await asio::this_coro::cancellation_state;

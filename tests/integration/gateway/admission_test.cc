@@ -162,6 +162,20 @@ TEST_F(AdmissionTest, CredentialsAreAskedForBeforeTheBody) {
   }
 }
 
+TEST_F(AdmissionTest, CredentialsAreAskedForBeforeTheContentType) {
+  Start({.gateway = {.basic_auth_user = "ann",
+                     .basic_auth_password = std::make_shared<serving::Secret>("secret")}});
+  const Headers without = {{"Content-Type", "text/plain"}};
+  const Headers with = {{"Content-Type", "text/plain"},
+                        {"Authorization", "Basic " + absl::Base64Escape("ann:secret")}};
+  for (const RoutePolicy& policy : RoutePolicies()) {
+    if (!policy.takes_json) continue;
+    EXPECT_EQ(Send(policy, "{}", without).status, policy.needs_credentials ? 401 : 415)
+        << Name(policy);
+    EXPECT_EQ(Send(policy, "{}", with).status, 415) << Name(policy);
+  }
+}
+
 TEST_F(AdmissionTest, ABodyBeyondItsRoutesLimitIsRefusedUnread) {
   Start();
   for (const RoutePolicy& policy : RoutePolicies()) {

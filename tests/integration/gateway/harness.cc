@@ -14,6 +14,7 @@
 #include <opencv2/imgcodecs.hpp>
 
 #include "backends/grpc_clients.h"
+#include "gateway/endpoints/access_log.h"
 
 namespace gateway::testing {
 
@@ -63,7 +64,7 @@ Harness::Harness(HarnessOptions options) {
   gateway::endpoints::AddRoutes(*gateway_, router_);
   http::ServerOptions http;
   http.request_memory_bytes = options.request_memory_bytes;
-  gateway::endpoints::Observe(*gateway_, http);
+  gateway::endpoints::AddAccessLog(metrics_, http);
   server_ = *http::Server::Start(io_, router_, http);
   for (int i = 0; i < 2; ++i) threads_.emplace_back([this] { io_.run(); });
 }
@@ -112,9 +113,9 @@ Reply Harness::Post(const std::string& path, const json::value& body) {
 }
 
 std::string PngDataUri(int width, int height, int shade) {
-  cv::Mat picture(height, width, CV_8UC1, cv::Scalar(shade));
+  cv::Mat image(height, width, CV_8UC1, cv::Scalar(shade));
   std::vector<unsigned char> bytes;
-  cv::imencode(".png", picture, bytes);
+  cv::imencode(".png", image, bytes);
   return "data:image/png;base64," + absl::Base64Escape(absl::string_view(
                                         reinterpret_cast<const char*>(bytes.data()), bytes.size()));
 }

@@ -107,11 +107,6 @@ class HttpServerTest : public testing::Test {
     });
     router_.AddQuick(verb::get, "/secret",
                      [](const Request&, Context&) { return Response{.body = "secret"}; });
-    router_.set_gate(
-        [](const Request& request, const Context&, const Route&) -> std::optional<Response> {
-          if (request.Header("X-Refuse").empty()) return std::nullopt;
-          return ErrorResponse(401, "No.");
-        });
     // Suspends until the test lets it go on, or it is cancelled.
     const auto wait = [this](const Request&, Context&) -> awaitable<Response> {
       boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor);
@@ -130,9 +125,13 @@ class HttpServerTest : public testing::Test {
     router_.Add(verb::get, "/wait", wait);
     router_.Add(verb::post, "/hold", wait);
     router_.Add(verb::post, "/open", wait);
-    router_.LimitBodies([](const Route& route) {
-      return BodyLimits{.max_bytes = route.pattern == "/small" ? 10 : std::size_t{1} << 30,
-                        .from_anybody = route.pattern == "/open"};
+    router_.ForEachRoute([](Route& route) {
+      route.body = {.max_bytes = route.pattern == "/small" ? 10 : std::size_t{1} << 30,
+                    .from_anybody = route.pattern == "/open"};
+      route.gate = [](const Request& request, const Context&) -> std::optional<Response> {
+        if (request.Header("X-Refuse").empty()) return std::nullopt;
+        return ErrorResponse(401, "No.");
+      };
     });
   }
 
@@ -144,9 +143,10 @@ class HttpServerTest : public testing::Test {
   }
 
   void StartServer(ServerOptions options = {}) {
-    options.on_finished = [this](const Request&, const Context& context, const Outcome& outcome) {
+    options.on_finished = [this](const Request&, const Context& context,
+                                 const AccessRecord& record) {
       std::lock_guard lock(mutex_);
-      finished_.push_back(std::to_string(outcome.status) + " " + context.route);
+      finished_.push_back(std::to_string(record.status) + " " + context.route);
     };
     auto server = Server::Start(io_, router_, std::move(options));
     ASSERT_TRUE(server.ok()) << server.status();

@@ -71,11 +71,12 @@ TEST(RouterTest, TheWrongMethodIsToldTheRightOne) {
 
 TEST(RouterTest, TheGateRefusesBeforeTheHandler) {
   Router router = SmallRouter();
-  router.set_gate(
-      [](const Request&, const Context& context, const Route&) -> std::optional<Response> {
-        if (context.route == "/health") return std::nullopt;
-        return ErrorResponse(401, "No.");
-      });
+  router.ForEachRoute([](Route& route) {
+    route.gate = [](const Request&, const Context& context) -> std::optional<Response> {
+      if (context.route == "/health") return std::nullopt;
+      return ErrorResponse(401, "No.");
+    };
+  });
 
   EXPECT_EQ(Find(router, verb::get, "/health"), "/health ");
   EXPECT_EQ(Find(router, verb::post, "/predict"), "401");

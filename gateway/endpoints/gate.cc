@@ -1,0 +1,64 @@
+#include "gateway/endpoints/gate.h"
+
+#include <absl/strings/str_join.h>
+
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "gateway/endpoints/basic_auth.h"
+#include "gateway/endpoints/route_policy.h"
+#include "text/str_cat.h"
+
+namespace gateway::endpoints {
+namespace {
+
+http::Response MissingCredentials() {
+  http::Response refusal = http::ErrorResponse(401, "User name and password are missing or wrong.");
+  refusal.headers.emplace_back("WWW-Authenticate", "Basic realm=\"duet\", charset=\"UTF-8\"");
+  return refusal;
+}
+
+http::Response UnknownProfile(const prelabel::Profiles& profiles, std::string_view prefix) {
+  std::vector<std::string> names;
+  for (const auto& [name, profile] : profiles.all()) {
+    if (!name.empty()) names.push_back(name);
+  }
+  return http::ErrorResponse(
+      404, text::StrCat("There is no profile \"", prelabel::ProfileName(prefix).value_or(""), "\"",
+                        names.empty() ? "; --profiles names none."
+                                      : "; there are: " + absl::StrJoin(names, ", ") + "."));
+}
+
+}  // namespace
+
+void AddGates(Gateway& gateway, http::Router& router) {
+  // Null: nobody needs credentials.
+  std::shared_ptr<const BasicAuth> auth;
+  if (const std::string& user = gateway.options.basic_auth_user; !user.empty()) {
+    auth = std::make_shared<BasicAuth>(user, gateway.options.basic_auth_password);
+  }
+  router.ForEachRoute([&gateway, auth](http::Route& route) {
+    const RoutePolicy* const policy = PolicyOf(route.method, route.pattern);
+    if (policy == nullptr) throw std::logic_error(route.pattern + " is not in route_policy.cc");
+    route.body = {.max_bytes = policy->max_body_bytes, .from_anybody = !policy->needs_credentials};
+    route.gate = [&gateway, policy, auth = policy->needs_credentials ? auth : nullptr](
+                     const http::Request& request,
+                     const http::Context& context) -> std::optional<http::Response> {
+      if (auto refusal = RefuseCrossSite(*policy, request, gateway.options.own_names)) {
+        return refusal;
+      }
+      if (auth != nullptr && !auth->Accepts(request.Header("Authorization"))) {
+        return MissingCredentials();
+      }
+      if (gateway.profiles.ForPrefix(context.prefix) == nullptr) {
+        return UnknownProfile(gateway.profiles, context.prefix);
+      }
+      return RefuseContentType(*policy, request);
+    };
+  });
+}
+
+}  // namespace gateway::endpoints

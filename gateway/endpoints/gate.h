@@ -1,0 +1,19 @@
+// The gate before each route: whether a request may pass, decided from its header, before its body
+// is read (docs/adr/0506-decided-from-the-header.md).
+#ifndef DUET_GATEWAY_ENDPOINTS_GATE_H_
+#define DUET_GATEWAY_ENDPOINTS_GATE_H_
+
+#include "gateway/endpoints/gateway.h"
+#include "gateway/http/router.h"
+
+namespace gateway::endpoints {
+
+// Gives every route that was added so far its body limits and its gate, as its row in
+// route_policy.h says. What a gate looks at, in this order: a change that a web page elsewhere has
+// caused (403), credentials (401), the profile (404), the Content-Type (415). `gateway` outlives
+// the router. Throws std::logic_error if a route has no row.
+void AddGates(Gateway& gateway, http::Router& router);
+
+}  // namespace gateway::endpoints
+
+#endif  // DUET_GATEWAY_ENDPOINTS_GATE_H_

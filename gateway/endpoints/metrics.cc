@@ -1,0 +1,21 @@
+#include "gateway/endpoints/metrics.h"
+
+#include "gateway/jobs/metrics.h"
+#include "prelabel/metrics.h"
+
+namespace gateway::endpoints {
+
+void DeclareMetrics(serving::Metrics& metrics) {
+  metrics.Get(prelabel::kRegions);
+  metrics.Get(prelabel::kDegraded);
+  metrics.Get(gateway::jobs::kPushWaiting);
+  metrics.Get(gateway::jobs::kPrefetched, {"OK"});
+  for (const char* outcome : {"stored", "already_there", "failed", "tried_again"}) {
+    metrics.Get(gateway::jobs::kPushed, {outcome});
+  }
+  for (const char* reason : {"degenerate", "unlabelled_class"}) {
+    metrics.Get(prelabel::kDropped, {reason});
+  }
+}
+
+}  // namespace gateway::endpoints

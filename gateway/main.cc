@@ -17,7 +17,7 @@
 
 #include "backends/grpc_clients.h"
 #include "gateway/endpoints/access_log.h"
-#include "gateway/endpoints/gateway.h"
+#include "gateway/endpoints/routes.h"
 #include "gateway/http/server.h"
 #include "gateway/options.h"
 #include "image_fetch/image_fetcher.h"
@@ -51,17 +51,17 @@ class IoThreads {
 // The HTTP server as the process sees it.
 class HttpListener final : public serving::Listener {
  public:
-  HttpListener(gateway::http::Server& server, gateway::endpoints::Gateway& gateway,
+  HttpListener(gateway::http::Server& server, gateway::endpoints::Application& app,
                const Options& options)
-      : server_(server), gateway_(gateway), options_(options) {}
+      : server_(server), app_(app), options_(options) {}
 
-  void SetReady(bool ready) override { gateway_.ready = ready; }
+  void SetReady(bool ready) override { app_.ready = ready; }
   void Drain(absl::Time deadline) override {
-    gateway_.jobs.Stop();
-    gateway_.prefetcher.Stop();
+    app_.jobs.Stop();
+    app_.prefetcher.Stop();
     server_.Drain(
         absl::ToChronoMilliseconds(std::max(absl::ZeroDuration(), deadline - absl::Now())));
-    gateway_.jobs.Drain(deadline);
+    app_.jobs.Drain(deadline);
   }
   serving::LogFields Describe() const override {
     serving::LogFields fields;
@@ -74,7 +74,7 @@ class HttpListener final : public serving::Listener {
 
  private:
   gateway::http::Server& server_;
-  gateway::endpoints::Gateway& gateway_;
+  gateway::endpoints::Application& app_;
   const Options& options_;
 };
 
@@ -132,7 +132,7 @@ absl::Status Run(Options& options, serving::Process& process) {
   }
   auto network = gateway::MakeNetwork(options);
   if (!network.ok()) return network.status();
-  options.gateway.network = *std::move(network);
+  options.app.network = *std::move(network);
   if (options.image_proxy.empty() &&
       (std::getenv("http_proxy") != nullptr || std::getenv("https_proxy") != nullptr)) {
     serving::LogLine("proxy.unused")
@@ -143,11 +143,10 @@ absl::Status Run(Options& options, serving::Process& process) {
   auto profiles = LoadProfiles(options, *grpc, io);
   if (!profiles.ok()) return profiles.status();
   boost::asio::thread_pool compute(static_cast<std::size_t>(options.compute_threads));
-  gateway::endpoints::Gateway gateway(options.gateway, *profiles, **fetcher, compute,
-                                      io.get_executor(), process.metrics(),
-                                      redis ? &*redis : nullptr);
+  gateway::endpoints::Application app(options.app, *profiles, **fetcher, compute, io.get_executor(),
+                                      process.metrics(), redis ? &*redis : nullptr);
   gateway::http::Router router;
-  gateway::endpoints::AddRoutes(gateway, router);
+  gateway::endpoints::AddRoutes(app, router);
   options.http.tls = *std::move(tls);
   gateway::endpoints::AddAccessLog(process.metrics(), options.http);
   gateway::FitConnections(serving::DescriptorLimit(), &options.http);
@@ -157,7 +156,7 @@ absl::Status Run(Options& options, serving::Process& process) {
       options.http.bind, !options.tls_certificate.empty(),
       "--tls_certificate and --tls_key, or a proxy in front that has them");
   const IoThreads threads(io, options.io_threads);
-  HttpListener listener(**server, gateway, options);
+  HttpListener listener(**server, app, options);
   return process.Serve(listener);
 }
 

@@ -49,7 +49,7 @@ class HttpsContext {
 
 void AddFlags(Options* options, serving::FlagTable* flags) {
   using serving::InRange;
-  gateway::endpoints::GatewayOptions& gateway = options->gateway;
+  endpoints::ApplicationOptions& app = options->app;
   flags->Add("bind", &options->http.bind, "The IP address to listen on; 0.0.0.0 for all.");
   flags->Add("port", &options->port, "The port to listen on; 0: any free one.", InRange(0, 65535));
   flags->Add("detector", &options->detector,
@@ -67,10 +67,10 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
       "redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE] where several gateways remember what "
       "/setup said of projects; a password is better given by the variable. Empty: each "
       "remembers its own.");
-  flags->Add("label_studio_url", &gateway.label_studio.url,
+  flags->Add("label_studio_url", &app.label_studio.url,
              "Where images of Label Studio are fetched, at whatever address. Empty: where /setup "
              "says it is, if that is a public address or one of --allowed_private.");
-  flags->Add("label_studio_alias", &gateway.label_studio.aliases,
+  flags->Add("label_studio_alias", &app.label_studio.aliases,
              "What Label Studio calls itself, if that differs: images that tasks have below it "
              "(http://localhost:8080/data/...) are fetched at --label_studio_url. What /setup says "
              "is taken, too; this is for clicks that come before the first one.");
@@ -79,7 +79,7 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
              "given by the file or the variable. It goes to --label_studio_url alone.");
   flags->Add("label_studio_api_key_file", &options->label_studio_api_key_file,
              "The file that holds the token; read again when it changes.");
-  flags->Add("basic_auth_user", &gateway.basic_auth_user,
+  flags->Add("basic_auth_user", &app.basic_auth_user,
              "Ask for basic authentication with this user. Empty: don't.");
   flags->Add("basic_auth_password", &options->basic_auth_password,
              "The user's password; better given by the file or the variable.");
@@ -128,13 +128,13 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
              "stored through Label Studio's API; needs --label_studio_api_key. none: left for the "
              "next time. A profile or extra_params may say otherwise.",
              serving::OneOf({"none", "push"}));
-  flags->Add("background_concurrency", &gateway.background.concurrency,
+  flags->Add("background_concurrency", &app.background.concurrency,
              "Tasks of background jobs in work at once.", InRange(1, 1024));
-  flags->Add("prefetch_tasks", &gateway.prefetch.tasks,
+  flags->Add("prefetch_tasks", &app.prefetch.tasks,
              "Tasks embedded ahead of the one that somebody labels with smart tools; needs "
              "--label_studio_api_key. 0: none.",
              InRange(0, 100));
-  flags->Add("batch_concurrency", &gateway.batch_concurrency, "Tasks of one batch in work at once.",
+  flags->Add("batch_concurrency", &app.batch_concurrency, "Tasks of one batch in work at once.",
              InRange(1, 1024));
   flags->Add("io_threads", &options->io_threads,
              "Threads for sockets; 0: one for every two CPUs, since the services and Label Studio "
@@ -182,7 +182,7 @@ absl::StatusOr<std::shared_ptr<const serving::Secret>> ReadSecret(std::string_vi
 }
 
 absl::Status CheckLabelStudio(Options& options) {
-  label_studio_api::OperatorSite& site = options.gateway.label_studio;
+  label_studio_api::OperatorSite& site = options.app.label_studio;
   auto token = ReadSecret("label_studio_api_key", options.label_studio_api_key,
                           options.label_studio_api_key_file);
   if (!token.ok()) return token.status();
@@ -228,9 +228,9 @@ absl::Status Check(Options& options) {
         text::StrCat("--request_memory_mb is ", options.request_memory_mb,
                      ", less than --max_body_mb, which is ", options.max_body_mb));
   }
-  options.gateway.max_answer_bytes = static_cast<std::size_t>(options.max_answer_mb) << 20;
-  options.gateway.own_names = http::OwnNamesOf(options.allowed_hosts, options.http.bind);
-  if (options.gateway.own_names.names.size() != options.allowed_hosts.size()) {
+  options.app.max_answer_bytes = static_cast<std::size_t>(options.max_answer_mb) << 20;
+  options.app.own_names = http::OwnNamesOf(options.allowed_hosts, options.http.bind);
+  if (options.app.own_names.names.size() != options.allowed_hosts.size()) {
     return absl::InvalidArgumentError(text::StrCat("--allowed_hosts is ",
                                                    absl::StrJoin(options.allowed_hosts, ","),
                                                    "; needed: host names, separated by commas"));
@@ -238,15 +238,15 @@ absl::Status Check(Options& options) {
   if (options.io_threads == 0) {
     options.io_threads = std::max(1, serving::ReadCpuBudget().threads() / 2);
   }
-  options.gateway.predict_deadline = std::chrono::seconds(options.predict_deadline_s);
+  options.app.predict_deadline = std::chrono::seconds(options.predict_deadline_s);
   if (options.tls_certificate.empty() != options.tls_key.empty()) {
     return absl::InvalidArgumentError("--tls_certificate and --tls_key go together");
   }
   auto password = ReadSecret("basic_auth_password", options.basic_auth_password,
                              options.basic_auth_password_file);
   if (!password.ok()) return password.status();
-  options.gateway.basic_auth_password = *std::move(password);
-  if (options.gateway.basic_auth_user.empty() != (options.gateway.basic_auth_password == nullptr)) {
+  options.app.basic_auth_password = *std::move(password);
+  if (options.app.basic_auth_user.empty() != (options.app.basic_auth_password == nullptr)) {
     return absl::InvalidArgumentError("--basic_auth_user and --basic_auth_password go together");
   }
   auto policy =
@@ -255,7 +255,7 @@ absl::Status Check(Options& options) {
     return absl::InvalidArgumentError(
         text::StrCat("--allowed_private: ", std::string(policy.status().message())));
   }
-  options.gateway.address_policy = *std::move(policy);
+  options.app.address_policy = *std::move(policy);
   return CheckLabelStudio(options);
 }
 
@@ -311,7 +311,7 @@ absl::StatusOr<std::shared_ptr<http_client::Network>> MakeNetwork(const Options&
 
 image_fetch::ImageFetcher::Options FetcherOptions(const Options& options) {
   image_fetch::ImageFetcher::Options fetcher;
-  fetcher.network = options.gateway.network;
+  fetcher.network = options.app.network;
   fetcher.local_files_root = options.local_files_root;
   fetcher.s3 = http_client::S3AccessFromEnvironment();
   fetcher.allowed_private = options.allowed_private;

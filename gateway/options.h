@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "backends/grpc_clients.h"
-#include "gateway/endpoints/gateway.h"
+#include "gateway/endpoints/application.h"
 #include "gateway/http/server.h"
 #include "http_client/network.h"
 #include "image_fetch/image_fetcher.h"
@@ -23,7 +23,7 @@ namespace gateway {
 struct Options {
   serving::ProcessOptions process;
   http::ServerOptions http;
-  gateway::endpoints::GatewayOptions gateway;
+  endpoints::ApplicationOptions app;
   int port = 8003;
   int io_threads = 0;  // 0: what Check chooses
   int compute_threads = 2;
@@ -77,7 +77,7 @@ absl::StatusOr<backends::GrpcOptions> LoadGrpcOptions(const Options& options);
 // For images and for Label Studio's API. InvalidArgument names the flag or the variable.
 absl::StatusOr<std::shared_ptr<http_client::Network>> MakeNetwork(const Options& options);
 
-// REQUIRES: options.gateway.network is the one that MakeNetwork gave.
+// REQUIRES: options.app.network is the one that MakeNetwork gave.
 image_fetch::ImageFetcher::Options FetcherOptions(const Options& options);
 
 }  // namespace gateway

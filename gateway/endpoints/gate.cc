@@ -34,27 +34,27 @@ http::Response UnknownProfile(const prelabel::Profiles& profiles, std::string_vi
 
 }  // namespace
 
-void AddGates(Gateway& gateway, http::Router& router) {
+void AddGates(Application& app, http::Router& router) {
   // Null: nobody needs credentials.
   std::shared_ptr<const BasicAuth> auth;
-  if (const std::string& user = gateway.options.basic_auth_user; !user.empty()) {
-    auth = std::make_shared<BasicAuth>(user, gateway.options.basic_auth_password);
+  if (const std::string& user = app.options.basic_auth_user; !user.empty()) {
+    auth = std::make_shared<BasicAuth>(user, app.options.basic_auth_password);
   }
-  router.ForEachRoute([&gateway, auth](http::Route& route) {
+  router.ForEachRoute([&app, auth](http::Route& route) {
     const RoutePolicy* const policy = PolicyOf(route.method, route.pattern);
     if (policy == nullptr) throw std::logic_error(route.pattern + " is not in route_policy.cc");
     route.body = {.max_bytes = policy->max_body_bytes, .from_anybody = !policy->needs_credentials};
-    route.gate = [&gateway, policy, auth = policy->needs_credentials ? auth : nullptr](
+    route.gate = [&app, policy, auth = policy->needs_credentials ? auth : nullptr](
                      const http::Request& request,
                      const http::Context& context) -> std::optional<http::Response> {
-      if (auto refusal = RefuseCrossSite(*policy, request, gateway.options.own_names)) {
+      if (auto refusal = RefuseCrossSite(*policy, request, app.options.own_names)) {
         return refusal;
       }
       if (auth != nullptr && !auth->Accepts(request.Header("Authorization"))) {
         return MissingCredentials();
       }
-      if (gateway.profiles.ForPrefix(context.prefix) == nullptr) {
-        return UnknownProfile(gateway.profiles, context.prefix);
+      if (app.profiles.ForPrefix(context.prefix) == nullptr) {
+        return UnknownProfile(app.profiles, context.prefix);
       }
       return RefuseContentType(*policy, request);
     };

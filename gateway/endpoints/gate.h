@@ -3,16 +3,16 @@
 #ifndef DUET_GATEWAY_ENDPOINTS_GATE_H_
 #define DUET_GATEWAY_ENDPOINTS_GATE_H_
 
-#include "gateway/endpoints/gateway.h"
+#include "gateway/endpoints/application.h"
 #include "gateway/http/router.h"
 
 namespace gateway::endpoints {
 
 // Gives every route that was added so far its body limits and its gate, as its row in
 // route_policy.h says. What a gate looks at, in this order: a change that a web page elsewhere has
-// caused (403), credentials (401), the profile (404), the Content-Type (415). `gateway` outlives
-// the router. Throws std::logic_error if a route has no row.
-void AddGates(Gateway& gateway, http::Router& router);
+// caused (403), credentials (401), the profile (404), the Content-Type (415). `app` outlives the
+// router. Throws std::logic_error if a route has no row.
+void AddGates(Application& app, http::Router& router);
 
 }  // namespace gateway::endpoints
 

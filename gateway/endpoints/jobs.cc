@@ -1,7 +1,7 @@
 // GET /jobs and DELETE /jobs/{id}: the background jobs (background_jobs.h). None of it waits.
 #include <boost/json/object.hpp>
 
-#include "gateway/endpoints/gateway.h"
+#include "gateway/endpoints/routes.h"
 #include "text/url.h"
 
 namespace gateway::endpoints {
@@ -13,14 +13,14 @@ using http::Context;
 using http::Request;
 using http::Response;
 
-Response List(Gateway& gateway, const Request&, Context&) {
-  return http::JsonResponse(json::object{{"jobs", gateway.jobs.Describe()}});
+Response List(Application& app, const Request&, Context&) {
+  return http::JsonResponse(json::object{{"jobs", app.jobs.Describe()}});
 }
 
-Response Cancel(Gateway& gateway, const Request& request, Context&) {
+Response Cancel(Application& app, const Request& request, Context&) {
   const std::string_view path = text::WithoutTrailingSlashes(request.path);
   const std::string_view id = path.substr(path.rfind('/') + 1);
-  if (!gateway.jobs.Cancel(id)) {
+  if (!app.jobs.Cancel(id)) {
     return http::ErrorResponse(404,
                                "There is no job of this id that waits or runs; see GET /jobs.");
   }
@@ -29,9 +29,9 @@ Response Cancel(Gateway& gateway, const Request& request, Context&) {
 
 }  // namespace
 
-void AddJobs(Gateway& gateway, http::Router& router) {
-  router.AddQuick(verb::get, "/jobs", WithGateway(gateway, List));
-  router.AddQuick(verb::delete_, "/jobs/{id}", WithGateway(gateway, Cancel));
+void AddJobs(Application& app, http::Router& router) {
+  router.AddQuick(verb::get, "/jobs", WithApplication(app, List));
+  router.AddQuick(verb::delete_, "/jobs/{id}", WithApplication(app, Cancel));
 }
 
 }  // namespace gateway::endpoints

@@ -32,8 +32,8 @@ inline constexpr GaugeSpec kImageCacheBytes{"duet_gateway_image_cache_bytes",
                                             "Memory that fetched images take."};
 inline constexpr GaugeSpec kConnections{"duet_gateway_connections", "HTTP connections open."};
 
-// Creates what is counted seldom, here and in the rooms below, so that the first count is seen as an
-// increase.
+// Creates what is counted seldom, here and in the rooms below, so that the first count is seen as
+// an increase.
 void DeclareMetrics(serving::Metrics& metrics);
 
 }  // namespace gateway::endpoints

@@ -16,8 +16,8 @@
 
 #include "async/concurrency.h"
 #include "gateway/endpoints/body.h"
-#include "gateway/endpoints/gateway.h"
 #include "gateway/endpoints/metrics.h"
+#include "gateway/endpoints/routes.h"
 #include "label_studio/result.h"
 #include "label_studio/task.h"
 #include "serving/log.h"
@@ -37,9 +37,9 @@ absl::Status WithPrefix(const label_studio::Task& task, const absl::Status& stat
   return {status.code(), text::StrCat("task ", task.id, ": ", status.message())};
 }
 
-void CountTask(Gateway& gateway, std::string_view kind, const absl::Status& status) {
+void CountTask(Application& app, std::string_view kind, const absl::Status& status) {
   const std::string code = absl::StatusCodeToString(status.code());
-  gateway.metrics.Get(kTasks, {kind, code}).Increment();
+  app.metrics.Get(kTasks, {kind, code}).Increment();
 }
 
 void NoteTimings(const prelabel::PredictContext& predict) {
@@ -51,10 +51,10 @@ void NoteTimings(const prelabel::PredictContext& predict) {
 }
 
 absl::StatusOr<prelabel::PredictContext> MakePredictContext(
-    Gateway& gateway, const label_studio::PredictRequest& request,
-    absl::StatusOr<std::shared_ptr<prelabel::Project>> project, const Gateway::ResolvedSetup& setup,
-    Context& context) {
-  const prelabel::Profile& profile = gateway.ProfileOf(context);
+    Application& app, const label_studio::PredictRequest& request,
+    absl::StatusOr<std::shared_ptr<prelabel::Project>> project,
+    const Application::ResolvedSetup& setup, Context& context) {
+  const prelabel::Profile& profile = app.ProfileOf(context);
   const prelabel::Settings& settings = setup.settings;
   if (request.label_config.empty()) return absl::InvalidArgumentError("label_config is missing");
   if (!project.ok()) {
@@ -70,7 +70,7 @@ absl::StatusOr<prelabel::PredictContext> MakePredictContext(
       .project = *std::move(project),
       .model_version = std::move(version),
       .label_studio = setup.label_studio,
-      .call = {.deadline = system_clock::now() + gateway.options.predict_deadline,
+      .call = {.deadline = system_clock::now() + app.options.predict_deadline,
                .request_id = context.request.request_id(),
                .traceparent = context.request.traceparent(),
                .priority = request.interactive() ? serving::Priority::kInteractive
@@ -92,19 +92,19 @@ Response ResultsResponse(std::vector<std::string> predictions, const std::string
 }
 
 // An answer or an error, never {}: somebody is waiting.
-awaitable<Response> PredictOne(Gateway& gateway, const label_studio::PredictRequest& request,
+awaitable<Response> PredictOne(Application& app, const label_studio::PredictRequest& request,
                                prelabel::PredictContext& predict) {
-  const gateway::jobs::BackgroundJobs::InteractiveGuard guard(gateway.jobs);
+  const gateway::jobs::BackgroundJobs::InteractiveGuard guard(app.jobs);
   const label_studio::Task& task = request.tasks.front();
   const bool interactive = request.interactive();
-  auto work = interactive ? gateway.predictor.SegmentPrompt(task, request.context, predict)
-                          : gateway.predictor.Predict(task, predict);
+  auto work = interactive ? app.predictor.SegmentPrompt(task, request.context, predict)
+                          : app.predictor.Predict(task, predict);
   auto prediction = co_await std::move(work);
-  CountTask(gateway, interactive ? "interactive" : "opened", prediction.status());
+  CountTask(app, interactive ? "interactive" : "opened", prediction.status());
   if (!prediction.ok()) {
     co_return http::ErrorResponse(WithPrefix(task, prediction.status()));
   }
-  if (!interactive) gateway.jobs.AnsweredElsewhere(predict, task.id);
+  if (!interactive) app.jobs.AnsweredElsewhere(predict, task.id);
   const std::string model_version = std::move(prediction->model_version);
   std::vector<std::string> predictions = {std::move(prediction->json)};
   co_return ResultsResponse(std::move(predictions), model_version);
@@ -146,7 +146,7 @@ struct Failures {
 
 // As many items as tasks, in order. A task that failed, or that a background job does, is {}: Label
 // Studio keeps the others and asks again for it.
-awaitable<Response> PredictBatch(Gateway& gateway, const label_studio::PredictRequest& request,
+awaitable<Response> PredictBatch(Application& app, const label_studio::PredictRequest& request,
                                  prelabel::PredictContext& predict) {
   std::vector<std::string> predictions(request.tasks.size(), "{}");
   Failures failures;
@@ -155,7 +155,7 @@ awaitable<Response> PredictBatch(Gateway& gateway, const label_studio::PredictRe
   std::size_t answer_bytes = 0;  // of `predictions`
   bool full = false;
   std::vector<std::size_t> left;  // for the background
-  gateway::jobs::RequestClaims claims(gateway.jobs.claims());
+  gateway::jobs::RequestClaims claims(app.jobs.claims());
   const std::function<awaitable<void>(std::size_t)> one = [&](std::size_t i) -> awaitable<void> {
     const label_studio::Task& task = request.tasks[i];
     if (predict.push && !claims.Take(gateway::jobs::BackgroundJobs::KeyOf(predict, task.id))) {
@@ -168,15 +168,15 @@ awaitable<Response> PredictBatch(Gateway& gateway, const label_studio::PredictRe
         full ? no_room : absl::DeadlineExceededError("the batch ran out of time");
     const bool begun = !full && system_clock::now() < predict.call.deadline;
     if (begun) {
-      auto work = gateway.predictor.Predict(task, predict);
+      auto work = app.predictor.Predict(task, predict);
       prediction = co_await std::move(work);
     }
     if (prediction.ok() && answer_bytes > 0 &&
-        answer_bytes + prediction->json.size() > gateway.options.max_answer_bytes) {
+        answer_bytes + prediction->json.size() > app.options.max_answer_bytes) {
       full = true;  // nothing more is begun
       prediction = no_room;
     }
-    CountTask(gateway, "batch", prediction.status());
+    CountTask(app, "batch", prediction.status());
     if (prediction.ok()) {
       answer_bytes += prediction->json.size();
       predictions[i] = std::move(prediction->json);
@@ -193,8 +193,8 @@ awaitable<Response> PredictBatch(Gateway& gateway, const label_studio::PredictRe
         .Int("task_id", task.id)
         .Status(prediction.status());
   };
-  auto all = async::ForEachBounded(
-      predictions.size(), static_cast<std::size_t>(gateway.options.batch_concurrency), one);
+  auto all = async::ForEachBounded(predictions.size(),
+                                   static_cast<std::size_t>(app.options.batch_concurrency), one);
   co_await std::move(all);
   predict.request.NoteInt("failed", static_cast<std::int64_t>(failures.total()));
   if (full) predict.request.NoteInt("answer_full_at", static_cast<std::int64_t>(answer_bytes));
@@ -205,7 +205,7 @@ awaitable<Response> PredictBatch(Gateway& gateway, const label_studio::PredictRe
     std::sort(left.begin(), left.end());
     std::vector<const label_studio::Task*> tasks;
     for (const std::size_t i : left) tasks.push_back(&request.tasks[i]);
-    const auto added = gateway.jobs.Add(predict, request.project_id, tasks, claims);
+    const auto added = app.jobs.Add(predict, request.project_id, tasks, claims);
     pushed = added.added;
     predict.request.NoteStr("job", added.job_id);
     predict.request.NoteInt("pushed", static_cast<std::int64_t>(pushed));
@@ -215,15 +215,15 @@ awaitable<Response> PredictBatch(Gateway& gateway, const label_studio::PredictRe
   co_return ResultsResponse(std::move(predictions), predict.model_version);
 }
 
-awaitable<Response> Predict(Gateway& gateway, Request& request, Context& context) {
-  auto parsing = ParseBody(gateway.pool, request, label_studio::ParsePredictRequest);
+awaitable<Response> Predict(Application& app, Request& request, Context& context) {
+  auto parsing = ParseBody(app.pool, request, label_studio::ParsePredictRequest);
   auto parsed = co_await std::move(parsing);
   if (!parsed.ok()) co_return http::ErrorResponse(parsed.status());
-  auto looking = gateway.ResolveSetup(gateway.ProfileOf(context), parsed->project_id);
-  Gateway::ResolvedSetup setup = co_await std::move(looking);
-  auto finding = gateway.projects.Get(gateway.pool, parsed->label_config, setup.settings);
+  auto looking = app.ResolveSetup(app.ProfileOf(context), parsed->project_id);
+  Application::ResolvedSetup setup = co_await std::move(looking);
+  auto finding = app.projects.Get(app.pool, parsed->label_config, setup.settings);
   auto project = co_await std::move(finding);
-  auto predict = MakePredictContext(gateway, *parsed, std::move(project), setup, context);
+  auto predict = MakePredictContext(app, *parsed, std::move(project), setup, context);
   if (!predict.ok()) co_return http::ErrorResponse(predict.status());
   context.request.NoteInt("tasks", static_cast<std::int64_t>(parsed->tasks.size()));
   const bool opened = parsed->tasks.size() == 1;
@@ -232,13 +232,12 @@ awaitable<Response> Predict(Gateway& gateway, Request& request, Context& context
                                                         : "batch");
   const auto schedule_prefetch = [&] {
     if (!opened || !predict->project->config().has_smart_control()) return;
-    gateway.SchedulePrefetch(predict->profile, std::move(setup), parsed->project_id,
-                             parsed->tasks.front().id,
-                             /*opened=*/!parsed->interactive(), context);
+    app.SchedulePrefetch(predict->profile, std::move(setup), parsed->project_id,
+                         parsed->tasks.front().id,
+                         /*opened=*/!parsed->interactive(), context);
   };
   if (!parsed->interactive()) schedule_prefetch();
-  auto work =
-      opened ? PredictOne(gateway, *parsed, *predict) : PredictBatch(gateway, *parsed, *predict);
+  auto work = opened ? PredictOne(app, *parsed, *predict) : PredictBatch(app, *parsed, *predict);
   Response response = co_await std::move(work);
   if (parsed->interactive()) schedule_prefetch();  // not before its answer
   NoteTimings(*predict);
@@ -247,11 +246,9 @@ awaitable<Response> Predict(Gateway& gateway, Request& request, Context& context
 
 }  // namespace
 
-void AddPredict(Gateway& gateway, http::Router& router) {
+void AddPredict(Application& app, http::Router& router) {
   router.Add(boost::beast::http::verb::post, "/predict",
-             [&gateway](Request& request, Context& context) {
-               return Predict(gateway, request, context);
-             });
+             [&app](Request& request, Context& context) { return Predict(app, request, context); });
 }
 
 }  // namespace gateway::endpoints

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "gateway/endpoints/body.h"
-#include "gateway/endpoints/gateway.h"
+#include "gateway/endpoints/routes.h"
 #include "label_studio/label_config.h"
 #include "label_studio/task.h"
 #include "text/str_cat.h"
@@ -49,19 +49,19 @@ absl::StatusOr<Said> Read(const prelabel::Settings& profile, std::string_view bo
   return Said{.request = *std::move(request), .settings = *std::move(settings)};
 }
 
-awaitable<Response> Setup(Gateway& gateway, Request& request, Context& context) {
-  const prelabel::Profile& profile = gateway.ProfileOf(context);
+awaitable<Response> Setup(Application& app, Request& request, Context& context) {
+  const prelabel::Profile& profile = app.ProfileOf(context);
   const auto read = [&profile](std::string_view body, const label_studio::RequestLimits& limits) {
     return Read(profile.settings, body, limits);
   };
-  auto reading = ParseBody(gateway.pool, request, read);
+  auto reading = ParseBody(app.pool, request, read);
   auto said = co_await std::move(reading);
   if (!said.ok()) co_return http::ErrorResponse(said.status());
   const label_studio::SetupRequest& parsed = said->request;
   const auto models = prelabel::Serving(profile);
   std::optional<std::string> version;
   if (!parsed.label_config.empty()) {
-    auto finding = gateway.projects.Get(gateway.pool, parsed.label_config, said->settings);
+    auto finding = app.projects.Get(app.pool, parsed.label_config, said->settings);
     const auto project = co_await std::move(finding);
     if (!project.ok()) {
       co_return http::ErrorResponse(400, text::StrCat("schema: ", project.status().message()));
@@ -71,35 +71,35 @@ awaitable<Response> Setup(Gateway& gateway, Request& request, Context& context) 
     version = models->versions() + prelabel::Fingerprint(said->settings);
   }
   std::string unusable;
-  label_studio_api::TaughtSite taught = label_studio_api::Learn(
-      gateway.options.label_studio, parsed.hostname, parsed.access_token, &unusable);
+  label_studio_api::SetupSite site = label_studio_api::ReadSetupSite(
+      app.options.label_studio, parsed.hostname, parsed.access_token, &unusable);
   if (!unusable.empty()) context.request.NoteStr("not_used", unusable);
-  const std::string key = Gateway::ProjectKey(profile, parsed.project_id);
-  auto keeping = gateway.settings_store.Keep(key, parsed.extra_params);
+  const std::string key = Application::ProjectKey(profile, parsed.project_id);
+  auto keeping = app.settings_store.Keep(key, parsed.extra_params);
   const bool shared = co_await std::move(keeping);
-  gateway.memory.Remember(
+  app.memory.Remember(
       key,
-      {.settings = std::move(said->settings), .label_studio = std::move(taught), .shared = shared});
+      {.settings = std::move(said->settings), .label_studio = std::move(site), .shared = shared});
   if (!version) {
     co_return http::ErrorResponse(absl::UnavailableError("the models have not been heard of yet"));
   }
-  gateway.memory.Announced(profile.name, *version);
+  app.memory.Announced(profile.name, *version);
   co_return http::JsonResponse(boost::json::object{{"model_version", *version}});
 }
 
-Response Versions(Gateway& gateway, const Request&, Context& context) {
-  const prelabel::Profile& profile = gateway.ProfileOf(context);
+Response Versions(Application& app, const Request&, Context& context) {
+  const prelabel::Profile& profile = app.ProfileOf(context);
   boost::json::array versions;
-  for (const std::string& version : gateway.VersionsOf(profile)) versions.emplace_back(version);
+  for (const std::string& version : app.VersionsOf(profile)) versions.emplace_back(version);
   return http::JsonResponse(boost::json::object{{"versions", std::move(versions)}});
 }
 
 // The form before 1.5 named the project in the body, and insisted on it.
-Response VersionsOfProject(Gateway& gateway, const Request& request, Context& context) {
+Response VersionsOfProject(Application& app, const Request& request, Context& context) {
   const auto parsed = label_studio::ParseOlderRequest(request.body);
   if (!parsed.ok()) return http::ErrorResponse(parsed.status());
   if (parsed->project_id.empty()) return http::ErrorResponse(400, "'project' is missing");
-  return Versions(gateway, request, context);
+  return Versions(app, request, context);
 }
 
 // As the tag is spelled: "BrushLabels", or "Brush" beside <Labels>.
@@ -110,12 +110,12 @@ std::string TagType(const label_studio::Control& control) {
 
 // The pairs of control and image in a label config that Duet serves, in the fields that
 // Label Studio's MLApiScheme names.
-awaitable<Response> Validate(Gateway& gateway, Request& request, Context&) {
-  auto parsing = ParseBody(gateway.pool, request, label_studio::ParseOlderRequest);
+awaitable<Response> Validate(Application& app, Request& request, Context&) {
+  auto parsing = ParseBody(app.pool, request, label_studio::ParseOlderRequest);
   const auto parsed = co_await std::move(parsing);
   if (!parsed.ok()) co_return http::ErrorResponse(parsed.status());
-  auto reading = async::OnPool(
-      gateway.pool, [&] { return label_studio::ParseLabelConfig(parsed->label_config); });
+  auto reading =
+      async::OnPool(app.pool, [&] { return label_studio::ParseLabelConfig(parsed->label_config); });
   const auto config = co_await std::move(reading);
   if (!config.ok()) {
     co_return http::JsonResponse(
@@ -136,40 +136,40 @@ awaitable<Response> Validate(Gateway& gateway, Request& request, Context&) {
 }
 
 // A deleted or copied project: there is no model of its own, but its extra_params are remembered.
-awaitable<Response> Delete(Gateway& gateway, const Request& request, Context& context) {
+awaitable<Response> Delete(Application& app, const Request& request, Context& context) {
   const auto parsed = label_studio::ParseOlderRequest(request.body);
   if (!parsed.ok()) co_return http::ErrorResponse(parsed.status());
-  const std::string key = Gateway::ProjectKey(gateway.ProfileOf(context), parsed->project_id);
-  gateway.memory.Forget(key);
-  auto forgetting = gateway.settings_store.Forget(key);
+  const std::string key = Application::ProjectKey(app.ProfileOf(context), parsed->project_id);
+  app.memory.Forget(key);
+  auto forgetting = app.settings_store.Forget(key);
   co_await std::move(forgetting);
   co_return http::JsonResponse(boost::json::object());
 }
 
-awaitable<Response> DuplicateModel(Gateway& gateway, const Request& request, Context& context) {
+awaitable<Response> DuplicateModel(Application& app, const Request& request, Context& context) {
   const auto parsed = label_studio::ParseOlderRequest(request.body);
   if (!parsed.ok()) co_return http::ErrorResponse(parsed.status());
   if (parsed->project_id.empty() || parsed->destination_id.empty()) {
     co_return http::ErrorResponse(400, "'project_src' or 'project_dst' is missing");
   }
-  const prelabel::Profile& profile = gateway.ProfileOf(context);
-  const std::string from = Gateway::ProjectKey(profile, parsed->project_id);
-  const std::string to = Gateway::ProjectKey(profile, parsed->destination_id);
-  if (auto setup = gateway.memory.Find(from)) gateway.memory.Remember(to, *std::move(setup));
-  auto copying = gateway.settings_store.Copy(from, to);
+  const prelabel::Profile& profile = app.ProfileOf(context);
+  const std::string from = Application::ProjectKey(profile, parsed->project_id);
+  const std::string to = Application::ProjectKey(profile, parsed->destination_id);
+  if (auto setup = app.memory.Find(from)) app.memory.Remember(to, *std::move(setup));
+  auto copying = app.settings_store.Copy(from, to);
   co_await std::move(copying);
   co_return http::JsonResponse(boost::json::object());
 }
 
 }  // namespace
 
-void AddSetup(Gateway& gateway, http::Router& router) {
-  router.Add(verb::post, "/setup", WithGateway(gateway, Setup));
-  router.AddQuick(verb::get, "/versions", WithGateway(gateway, Versions));
-  router.AddQuick(verb::post, "/versions", WithGateway(gateway, VersionsOfProject));
-  router.Add(verb::post, "/validate", WithGateway(gateway, Validate));
-  router.Add(verb::post, "/delete", WithGateway(gateway, Delete));
-  router.Add(verb::post, "/duplicate_model", WithGateway(gateway, DuplicateModel));
+void AddSetup(Application& app, http::Router& router) {
+  router.Add(verb::post, "/setup", WithApplication(app, Setup));
+  router.AddQuick(verb::get, "/versions", WithApplication(app, Versions));
+  router.AddQuick(verb::post, "/versions", WithApplication(app, VersionsOfProject));
+  router.Add(verb::post, "/validate", WithApplication(app, Validate));
+  router.Add(verb::post, "/delete", WithApplication(app, Delete));
+  router.Add(verb::post, "/duplicate_model", WithApplication(app, DuplicateModel));
 }
 
 }  // namespace gateway::endpoints

@@ -3,7 +3,7 @@
 #include <boost/json/object.hpp>
 
 #include "gateway/endpoints/body.h"
-#include "gateway/endpoints/gateway.h"
+#include "gateway/endpoints/routes.h"
 #include "label_studio/task.h"
 #include "text/str_cat.h"
 #include "text/utf8.h"
@@ -19,8 +19,8 @@ using http::Request;
 using http::Response;
 
 // label-studio-ml without a job queue answers 201 without a job, too.
-awaitable<Response> Train(Gateway& gateway, Request& request, Context& context) {
-  auto parsing = ParseBody(gateway.pool, request, label_studio::ParseOlderRequest);
+awaitable<Response> Train(Application& app, Request& request, Context& context) {
+  auto parsing = ParseBody(app.pool, request, label_studio::ParseOlderRequest);
   const auto parsed = co_await std::move(parsing);
   if (!parsed.ok()) co_return http::ErrorResponse(parsed.status());
   if (parsed->has_annotations == false) {
@@ -30,8 +30,8 @@ awaitable<Response> Train(Gateway& gateway, Request& request, Context& context) 
   co_return http::JsonResponse(NotTrained(), 201);
 }
 
-Response IsTraining(Gateway& gateway, const Request&, Context& context) {
-  const prelabel::Profile& profile = gateway.ProfileOf(context);
+Response IsTraining(Application& app, const Request&, Context& context) {
+  const prelabel::Profile& profile = app.ProfileOf(context);
   const auto version = prelabel::ModelVersion(profile, profile.settings);
   return http::JsonResponse(
       json::object{{"is_training", false},
@@ -40,7 +40,7 @@ Response IsTraining(Gateway& gateway, const Request&, Context& context) {
 }
 
 // 410 is what Label Studio takes for "removed", and stops asking.
-Response JobStatus(Gateway&, const Request& request, Context&) {
+Response JobStatus(Application&, const Request& request, Context&) {
   const auto parsed = label_studio::ParseOlderRequest(request.body);
   if (!parsed.ok()) return http::ErrorResponse(parsed.status());
   return http::ErrorResponse(
@@ -56,10 +56,10 @@ json::object NotTrained() {
           {"detail", "Duet does not train on request. It goes on with the models that it loaded."}};
 }
 
-void AddTraining(Gateway& gateway, http::Router& router) {
-  router.Add(verb::post, "/train", WithGateway(gateway, Train));
-  router.AddQuick(verb::get, "/is_training", WithGateway(gateway, IsTraining));
-  router.AddQuick(verb::post, "/job_status", WithGateway(gateway, JobStatus));
+void AddTraining(Application& app, http::Router& router) {
+  router.Add(verb::post, "/train", WithApplication(app, Train));
+  router.AddQuick(verb::get, "/is_training", WithApplication(app, IsTraining));
+  router.AddQuick(verb::post, "/job_status", WithApplication(app, JobStatus));
 }
 
 }  // namespace gateway::endpoints

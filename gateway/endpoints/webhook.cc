@@ -10,8 +10,8 @@
 #include <utility>
 
 #include "gateway/endpoints/body.h"
-#include "gateway/endpoints/gateway.h"
 #include "gateway/endpoints/metrics.h"
+#include "gateway/endpoints/routes.h"
 #include "label_studio/task.h"
 
 namespace gateway::endpoints {
@@ -28,27 +28,27 @@ constexpr std::array<std::string_view, 9> kKnown = {
     "ANNOTATIONS_DELETED", "TASKS_CREATED",       "TASKS_DELETED",
     "PROJECT_UPDATED",     "START_TRAINING",      "PROJECT_CREATED"};
 
-awaitable<Response> Webhook(Gateway& gateway, Request& request, Context& context) {
-  auto parsing = ParseBody(gateway.pool, request, label_studio::ParseWebhook);
+awaitable<Response> Webhook(Application& app, Request& request, Context& context) {
+  auto parsing = ParseBody(app.pool, request, label_studio::ParseWebhook);
   const auto event = co_await std::move(parsing);
   if (!event.ok()) co_return http::ErrorResponse(event.status());
   const bool known = std::find(kKnown.begin(), kKnown.end(), event->action) != kKnown.end();
   const std::string_view action = known ? std::string_view(event->action) : "other";
-  gateway.metrics.Get(kWebhooks, {action}).Increment();
+  app.metrics.Get(kWebhooks, {action}).Increment();
   context.request.NoteStr("action", action);
   if (action == "START_TRAINING") co_return http::JsonResponse(NotTrained());
   if (action == "ANNOTATION_CREATED" && event->task_ids.size() == 1) {
-    gateway.prefetcher.Annotated(Gateway::ProjectKey(gateway.ProfileOf(context), event->project_id),
-                                 event->task_ids.front(), context.request.request_id(),
-                                 context.request.traceparent());
+    app.prefetcher.Annotated(Application::ProjectKey(app.ProfileOf(context), event->project_id),
+                             event->task_ids.front(), context.request.request_id(),
+                             context.request.traceparent());
   }
   co_return http::JsonResponse(boost::json::object{{"status", known ? "ok" : "Unknown event"}});
 }
 
 }  // namespace
 
-void AddWebhook(Gateway& gateway, http::Router& router) {
-  router.Add(boost::beast::http::verb::post, "/webhook", WithGateway(gateway, Webhook));
+void AddWebhook(Application& app, http::Router& router) {
+  router.Add(boost::beast::http::verb::post, "/webhook", WithApplication(app, Webhook));
 }
 
 }  // namespace gateway::endpoints

@@ -78,7 +78,7 @@ class Prefetcher {
   // Returns at once. Nothing happens without a segmenter, a token or the project's number. If the
   // project's last event was about the same task, this one only ends the wait for a click.
   void Schedule(Event event);
-  // Says that the task was annotated; anybody may claim that. `key`: Gateway::ProjectKey.
+  // Says that the task was annotated; anybody may claim that. `key`: Application::ProjectKey.
   void Annotated(std::string key, std::int64_t task_id, std::string request_id,
                  std::string traceparent);
 

@@ -12,32 +12,32 @@ constexpr std::size_t kMaxToken = 4096;
 
 }  // namespace
 
-std::size_t TaughtSite::bytes() const {
+std::size_t SetupSite::bytes() const {
   return url.size() + (token == nullptr ? 0 : sizeof(serving::Secret) + token->value().size());
 }
 
-TaughtSite Learn(const OperatorSite& by_operator, std::string_view hostname,
-                 std::string_view access_token, std::string* why_not) {
-  TaughtSite taught;
+SetupSite ReadSetupSite(const OperatorSite& by_operator, std::string_view hostname,
+                        std::string_view access_token, std::string* why_not) {
+  SetupSite site;
   why_not->clear();
-  if (hostname.empty()) return taught;
+  if (hostname.empty()) return site;
   auto url = ParseSiteUrl(hostname);
   if (!url.ok()) {
     *why_not = text::StrCat("hostname ", url.status().message());
-    return taught;
+    return site;
   }
-  taught.url = *std::move(url);
-  if (!by_operator.url.empty() || access_token.empty()) return taught;
+  site.url = *std::move(url);
+  if (!by_operator.url.empty() || access_token.empty()) return site;
   if (access_token.size() > kMaxToken) {
     *why_not =
         text::StrCat("access_token has ", access_token.size(), " characters; at most ", kMaxToken);
-    return taught;
+    return site;
   }
-  taught.token = std::make_shared<serving::Secret>(std::string(access_token));
-  return taught;
+  site.token = std::make_shared<serving::Secret>(std::string(access_token));
+  return site;
 }
 
-LabelStudioSite ChooseSite(const OperatorSite& by_operator, const TaughtSite& by_setup) {
+LabelStudioSite ChooseSite(const OperatorSite& by_operator, const SetupSite& by_setup) {
   LabelStudioSite site;
   if (by_operator.url.empty()) {
     site.url = by_setup.url;

@@ -25,7 +25,7 @@ struct OperatorSite {
 };
 
 // By a /setup.
-struct TaughtSite {
+struct SetupSite {
   std::string url;                               // "" if none was said
   std::shared_ptr<const serving::Secret> token;  // null if none was said
 
@@ -37,10 +37,10 @@ struct TaughtSite {
 // be (no URL, too long, …), which is then left out, with the token: Label Studio's own name for
 // itself is a hint, and its absence is told where it is missed. A token isn't kept where it would
 // not be used.
-TaughtSite Learn(const OperatorSite& by_operator, std::string_view hostname,
-                 std::string_view access_token, std::string* why_not);
+SetupSite ReadSetupSite(const OperatorSite& by_operator, std::string_view hostname,
+                        std::string_view access_token, std::string* why_not);
 
-LabelStudioSite ChooseSite(const OperatorSite& by_operator, const TaughtSite& by_setup);
+LabelStudioSite ChooseSite(const OperatorSite& by_operator, const SetupSite& by_setup);
 
 }  // namespace label_studio_api
 

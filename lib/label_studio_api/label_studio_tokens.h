@@ -64,7 +64,7 @@ class LabelStudioTokens {
 
   http_client::TransferLoop& loop_;
   const std::function<absl::Time()> clock_;
-  // By URL and token, which anybody may have taught: bounded. One that is dropped is made again.
+  // By URL and token, which anybody may have sent: bounded. One that is dropped is made again.
   containers::Lru<std::shared_ptr<Session>> sessions_{/*max_entries=*/256, /*max_bytes=*/4 << 20};
 };
 

@@ -66,7 +66,7 @@ class Project {
 // What /setup said about a project.
 struct ProjectSetup {
   Settings settings;  // the profile's, refined
-  label_studio_api::TaughtSite label_studio = {};
+  label_studio_api::SetupSite label_studio = {};
   // False if the settings could not be stored for the other gateways: then these are the latest.
   bool shared = true;
 };

@@ -207,7 +207,7 @@ TEST_F(AdmissionTest, NoLargeBodyIsParsedOnAnIoThread) {
       {"/validate", R"({"config": "")" + junk},
   };
   std::latch go(1);
-  for (int i = 0; i < 2; ++i) boost::asio::post(gateway.gateway().pool, [&go] { go.wait(); });
+  for (int i = 0; i < 2; ++i) boost::asio::post(gateway.app().pool, [&go] { go.wait(); });
 
   std::vector<std::future<Reply>> replies;
   for (const auto& [path, body] : requests) {
@@ -248,7 +248,7 @@ TEST_F(AdmissionTest, NoLargeSettingsAreReadOnAnIoThread) {
         return seconds(time);
       });
       threads.push_back(task->get_future());
-      boost::asio::post(gateway.gateway().pool, [task] { (*task)(); });
+      boost::asio::post(gateway.app().pool, [task] { (*task)(); });
     }
     double pool = 0;
     for (std::future<double>& thread : threads) pool += thread.get();

@@ -53,7 +53,8 @@ class BackgroundJobsTest : public ::testing::Test {
     options.segmenter = services_.address();
     options.gateway.label_studio = {.url = studio_.url(),
                                     .token = std::make_shared<serving::Secret>(token_)};
-    if (options.gateway.predict_deadline == gateway::endpoints::GatewayOptions().predict_deadline) {
+    if (options.gateway.predict_deadline ==
+        gateway::endpoints::ApplicationOptions().predict_deadline) {
       options.gateway.predict_deadline = std::chrono::milliseconds(500);
     }
     options.gateway.batch_concurrency = 1;
@@ -158,7 +159,7 @@ TEST_F(BackgroundJobsTest, WhoeverWaitsComesFirst) {
   options.gateway.predict_deadline = std::chrono::milliseconds(0);  // all is left for the job
   Harness& gateway = Start(std::move(options));
   auto guard =
-      std::make_unique<gateway::jobs::BackgroundJobs::InteractiveGuard>(gateway.gateway().jobs);
+      std::make_unique<gateway::jobs::BackgroundJobs::InteractiveGuard>(gateway.app().jobs);
 
   gateway.Post("/predict", PredictBody(kRectangles, Images(3)));
   for (int look = 0; look < 20; ++look) EXPECT_EQ(Jobs().at(0).at("waiting"), 3);
@@ -173,7 +174,7 @@ TEST_F(BackgroundJobsTest, ButNotForEver) {
   options.gateway.background.longest_yield = absl::Milliseconds(1);
   options.gateway.predict_deadline = std::chrono::milliseconds(0);
   Harness& gateway = Start(std::move(options));
-  const gateway::jobs::BackgroundJobs::InteractiveGuard guard(gateway.gateway().jobs);
+  const gateway::jobs::BackgroundJobs::InteractiveGuard guard(gateway.app().jobs);
 
   gateway.Post("/predict", PredictBody(kRectangles, Images(3)));
   AwaitEnd();
@@ -374,9 +375,9 @@ TEST_F(BackgroundJobsTest, ADrainFinishesWhatIsInWorkAndLeavesTheRest) {
 
   gateway.Post("/predict", PredictBody(kRectangles, Images(5)));
   Await([&] { return Jobs().at(0).at("in_work") == 1; });
-  gateway.gateway().jobs.Stop();
+  gateway.app().jobs.Stop();
   door_.Open();
-  gateway.gateway().jobs.Drain(absl::Now() + absl::Seconds(30));
+  gateway.app().jobs.Drain(absl::Now() + absl::Seconds(30));
 
   EXPECT_EQ(Jobs().at(0).at("state"), "dropped");
   EXPECT_EQ(Jobs().at(0).at("stored"), 1);
@@ -421,7 +422,7 @@ TEST_F(BackgroundJobsTest, FiveThousandTasksInOneRequest) {
 TEST_F(BackgroundJobsTest, IdleWorkersHaveOneTimerTogether) {
   HoldDetections(/*free=*/1);
   Harness& gateway = Start({.gateway = {.background = {.longest_yield = absl::Hours(1)}}});
-  const gateway::jobs::BackgroundJobs& jobs = gateway.gateway().jobs;
+  const gateway::jobs::BackgroundJobs& jobs = gateway.app().jobs;
   const gateway::jobs::BackgroundJobs::InteractiveGuard somebody_waits(jobs);
   const absl::Time begin = absl::Now();
 
@@ -442,7 +443,7 @@ TEST_F(BackgroundJobsTest, TasksThatWaitHaveABoundInBytes) {
     task.at("data").as_object()["numbers"] = std::move(numbers);
   }
   Harness& gateway = Start({.gateway = {.background = {.max_bytes = 600'000}}});
-  const gateway::jobs::BackgroundJobs::InteractiveGuard somebody_waits(gateway.gateway().jobs);
+  const gateway::jobs::BackgroundJobs::InteractiveGuard somebody_waits(gateway.app().jobs);
 
   const Reply reply = gateway.Post("/predict", body);
 

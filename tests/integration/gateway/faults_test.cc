@@ -44,7 +44,7 @@ json::value Click() {
 
 class FaultsTest : public ::testing::Test {
  protected:
-  Harness& Start(gateway::endpoints::GatewayOptions options = {}) {
+  Harness& Start(gateway::endpoints::ApplicationOptions options = {}) {
     harness_ = std::make_unique<Harness>(HarnessOptions{.detector = detector_.address(),
                                                         .segmenter = segmenter_.address(),
                                                         .gateway = std::move(options)});

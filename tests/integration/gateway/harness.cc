@@ -59,9 +59,9 @@ Harness::Harness(HarnessOptions options) {
                                       .last_retry = absl::Milliseconds(200)},
         metrics_);
   }
-  gateway_ = std::make_unique<gateway::endpoints::Gateway>(
+  app_ = std::make_unique<gateway::endpoints::Application>(
       options.gateway, *profiles_, *fetcher_, compute_, io_.get_executor(), metrics_, redis_.get());
-  gateway::endpoints::AddRoutes(*gateway_, router_);
+  gateway::endpoints::AddRoutes(*app_, router_);
   http::ServerOptions http;
   http.request_memory_bytes = options.request_memory_bytes;
   gateway::endpoints::AddAccessLog(metrics_, http);
@@ -70,8 +70,8 @@ Harness::Harness(HarnessOptions options) {
 }
 
 Harness::~Harness() {
-  gateway_->jobs.Stop();
-  gateway_->prefetcher.Stop();
+  app_->jobs.Stop();
+  app_->prefetcher.Stop();
   server_->Drain(std::chrono::seconds(5));
   io_.stop();
   for (std::thread& thread : threads_) thread.join();

@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "gateway/endpoints/gateway.h"
+#include "gateway/endpoints/routes.h"
 #include "gateway/http/server.h"
 #include "image_fetch/image_fetcher.h"
 
@@ -34,7 +34,7 @@ struct HarnessOptions {
   std::string segmenter;  // host:port
   std::string profiles = "";
   prelabel::Settings settings = {};  // of the default profile
-  gateway::endpoints::GatewayOptions gateway = {};
+  gateway::endpoints::ApplicationOptions gateway = {};
   std::vector<std::string> allowed_private = {};
   std::string settings_store = "";  // redis://…
   absl::Duration settings_timeout = absl::Seconds(30);
@@ -56,7 +56,7 @@ class Harness {
   Reply Post(const std::string& path, const boost::json::value& body);
 
   std::uint16_t port() const { return server_->port(); }
-  gateway::endpoints::Gateway& gateway() { return *gateway_; }
+  gateway::endpoints::Application& app() { return *app_; }
   const http::Router& router() const { return router_; }
   serving::Metrics& metrics() { return metrics_; }
   serving::RedisClient& redis() { return *redis_; }  // REQUIRES: there is a settings_store
@@ -68,7 +68,7 @@ class Harness {
   std::unique_ptr<image_fetch::ImageFetcher> fetcher_;
   std::unique_ptr<prelabel::Profiles> profiles_;
   boost::asio::thread_pool compute_{2};
-  std::unique_ptr<gateway::endpoints::Gateway> gateway_;
+  std::unique_ptr<gateway::endpoints::Application> app_;
   http::Router router_;
   std::unique_ptr<http::Server> server_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{

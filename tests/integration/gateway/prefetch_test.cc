@@ -297,7 +297,7 @@ TEST_F(PrefetchTest, AStopCancelsWhatRuns) {
 
   Click(1);
   entered.get_future().wait();
-  harness_->gateway().prefetcher.Stop();
+  harness_->app().prefetcher.Stop();
 
   EXPECT_EQ(cancelled.get_future().wait_for(std::chrono::seconds(20)), std::future_status::ready);
 }

@@ -41,7 +41,7 @@ TEST_F(StatusTest, ReadinessFollowsTheProcess) {
   Harness& gateway = Start();
   EXPECT_EQ(gateway.Get("/readyz").status, 503);
 
-  gateway.gateway().ready = true;
+  gateway.app().ready = true;
 
   EXPECT_EQ(gateway.Get("/readyz").status, 200);
 }

@@ -37,8 +37,8 @@ TEST(OptionsTest, LabelStudiosAddressesAreBroughtIntoOneForm) {
                        Parse({"--label_studio_url=HTTP://Studio:80/ls/",
                               "--label_studio_alias=http://localhost:8080/,https://public:443/x"}));
 
-  EXPECT_EQ(options.gateway.label_studio.url, "http://studio/ls");
-  EXPECT_THAT(options.gateway.label_studio.aliases,
+  EXPECT_EQ(options.app.label_studio.url, "http://studio/ls");
+  EXPECT_THAT(options.app.label_studio.aliases,
               ElementsAre("http://localhost:8080", "https://public/x"));
 }
 
@@ -71,8 +71,8 @@ TEST(OptionsTest, SecretsComeFromFlagsOrFilesNotFromBoth) {
                        Parse({"--label_studio_url=http://studio", token.c_str(),
                               "--basic_auth_user=ann", password.c_str()}));
 
-  EXPECT_EQ(options.gateway.label_studio.token->value(), "from-a-file");
-  EXPECT_EQ(options.gateway.basic_auth_password->value(), "pa ss");
+  EXPECT_EQ(options.app.label_studio.token->value(), "from-a-file");
+  EXPECT_EQ(options.app.basic_auth_password->value(), "pa ss");
   EXPECT_THAT(
       Parse({"--label_studio_url=http://studio", token.c_str(), "--label_studio_api_key=other"}),
       StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("one of them")));

@@ -17,7 +17,7 @@ const OperatorSite kOperator = {.url = "http://inner:8080",
 LabelStudioSite Choose(const OperatorSite& by_operator, const std::string& hostname,
                        const std::string& token = "setups") {
   std::string why_not;
-  return ChooseSite(by_operator, Learn(by_operator, hostname, token, &why_not));
+  return ChooseSite(by_operator, ReadSetupSite(by_operator, hostname, token, &why_not));
 }
 
 TEST(LabelStudioChoiceTest, TheOperatorsAddressIsUsedWithTheOperatorsTokenAndTrusted) {
@@ -55,9 +55,9 @@ TEST(LabelStudioChoiceTest, AHostnameThatIsNoneIsLeftOutWithItsToken) {
        {std::string("studio:8080"), std::string("file:///etc"), std::string("gopher://x"),
         std::string("http://ann:pw@studio"), "http://" + std::string(1 << 20, 'x')}) {
     std::string why_not;
-    const TaughtSite taught = Learn(kNobody, hostname, "setups", &why_not);
-    EXPECT_EQ(taught.url, "") << hostname.substr(0, 50);
-    EXPECT_EQ(taught.token, nullptr);
+    const SetupSite site = ReadSetupSite(kNobody, hostname, "setups", &why_not);
+    EXPECT_EQ(site.url, "") << hostname.substr(0, 50);
+    EXPECT_EQ(site.token, nullptr);
     EXPECT_THAT(why_not, HasSubstr("needed: http(s)://"));
     EXPECT_LT(why_not.size(), 500u);
   }
@@ -65,9 +65,10 @@ TEST(LabelStudioChoiceTest, AHostnameThatIsNoneIsLeftOutWithItsToken) {
 
 TEST(LabelStudioChoiceTest, AHugeTokenIsNotKept) {
   std::string why_not;
-  const TaughtSite taught = Learn(kNobody, "http://studio", std::string(1 << 20, 'x'), &why_not);
-  EXPECT_EQ(taught.url, "http://studio");
-  EXPECT_EQ(taught.token, nullptr);
+  const SetupSite site =
+      ReadSetupSite(kNobody, "http://studio", std::string(1 << 20, 'x'), &why_not);
+  EXPECT_EQ(site.url, "http://studio");
+  EXPECT_EQ(site.token, nullptr);
   EXPECT_THAT(why_not, HasSubstr("access_token has 1048576 characters"));
 }
 

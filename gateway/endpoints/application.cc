@@ -1,12 +1,28 @@
-#include "gateway/endpoints/gateway.h"
+#include "gateway/endpoints/application.h"
 
-#include <vector>
-
-#include "gateway/endpoints/gate.h"
+#include <utility>
 
 namespace gateway::endpoints {
 
-boost::asio::awaitable<Gateway::ResolvedSetup> Gateway::ResolveSetup(
+Application::Application(ApplicationOptions options, prelabel::Profiles& profiles,
+                         image_fetch::ImageFetcher& fetcher, boost::asio::thread_pool& pool,
+                         boost::asio::any_io_executor executor, serving::Metrics& metrics,
+                         serving::RedisClient* redis)
+    : options(std::move(options)),
+      profiles(profiles),
+      fetcher(fetcher),
+      pool(pool),
+      metrics(metrics),
+      settings_store(redis, metrics),
+      predictor(fetcher, pool, metrics),
+      label_studio_api(this->options.network, this->options.address_policy),
+      jobs(executor, predictor, label_studio_api, metrics, this->options.background),
+      prefetcher(executor, predictor, label_studio_api, projects, pool, metrics,
+                 this->options.prefetch) {
+  DeclareMetrics(metrics);
+}
+
+boost::asio::awaitable<Application::ResolvedSetup> Application::ResolveSetup(
     const prelabel::Profile& profile, std::string project_id) {
   const std::string key = ProjectKey(profile, project_id);
   prelabel::ProjectSetup setup = memory.Find(key).value_or(
@@ -24,7 +40,7 @@ boost::asio::awaitable<Gateway::ResolvedSetup> Gateway::ResolveSetup(
   co_return ResolvedSetup{.settings = std::move(setup.settings), .label_studio = std::move(site)};
 }
 
-std::vector<std::string> Gateway::VersionsOf(const prelabel::Profile& profile) const {
+std::vector<std::string> Application::VersionsOf(const prelabel::Profile& profile) const {
   const auto models = prelabel::Serving(profile);
   if (!models) return {};
   std::vector<std::string> versions = memory.Announced(profile.name);
@@ -36,9 +52,9 @@ std::vector<std::string> Gateway::VersionsOf(const prelabel::Profile& profile) c
   return versions;
 }
 
-void Gateway::SchedulePrefetch(const prelabel::Profile& profile, ResolvedSetup setup,
-                               const std::string& project_id, std::int64_t task_id, bool opened,
-                               const http::Context& context) {
+void Application::SchedulePrefetch(const prelabel::Profile& profile, ResolvedSetup setup,
+                                   const std::string& project_id, std::int64_t task_id, bool opened,
+                                   const http::Context& context) {
   prefetcher.Schedule({.opened = opened,
                        .profile = profile,
                        .settings = std::move(setup.settings),
@@ -47,21 +63,6 @@ void Gateway::SchedulePrefetch(const prelabel::Profile& profile, ResolvedSetup s
                        .task_id = task_id,
                        .request_id = context.request.request_id(),
                        .traceparent = context.request.traceparent()});
-}
-
-void AddRoutes(Gateway& gateway, http::Router& router) {
-  AddPredict(gateway, router);
-  AddSetup(gateway, router);
-  AddWebhook(gateway, router);
-  AddStatus(gateway, router);
-  AddTraining(gateway, router);
-  AddJobs(gateway, router);
-  // Label Studio keeps the path of the backend URL, so a proxy may put us anywhere; only the root
-  // has to be exact.
-  router.set_prefix_rule([](std::string_view prefix, const http::Route& route) {
-    return prefix.empty() || route.pattern != "/" || prelabel::ProfileName(prefix).has_value();
-  });
-  AddGates(gateway, router);
 }
 
 }  // namespace gateway::endpoints

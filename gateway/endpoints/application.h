@@ -1,27 +1,20 @@
-// What the endpoints share, and the routes that they add: the Label Studio ML backend as a router.
-//
-// Label Studio calls GET /health, POST /setup, POST /predict, GET /versions and POST /webhook, each
-// behind the backend URL's path; older versions called some more. Any path is taken, and one that
-// ends in /p/NAME chooses a profile. The rest is for operators: GET /, /label-config, /livez,
-// /readyz, /metrics, /jobs, DELETE /jobs/{id}. openapi.json describes all of them and is served as
-// GET /openapi.json.
-#ifndef DUET_GATEWAY_ENDPOINTS_GATEWAY_H_
-#define DUET_GATEWAY_ENDPOINTS_GATEWAY_H_
+// What the endpoints work with: the predictor, what is remembered of projects, and the work that no
+// request waits for.
+#ifndef DUET_GATEWAY_ENDPOINTS_APPLICATION_H_
+#define DUET_GATEWAY_ENDPOINTS_APPLICATION_H_
 
 #include <atomic>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/thread_pool.hpp>
-#include <boost/json/object.hpp>
 #include <chrono>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "gateway/endpoints/metrics.h"
 #include "gateway/http/cross_site.h"
-#include "gateway/http/router.h"
+#include "gateway/http/message.h"
 #include "gateway/jobs/background_jobs.h"
 #include "gateway/jobs/prefetcher.h"
 #include "gateway/jobs/settings_store.h"
@@ -37,7 +30,7 @@
 
 namespace gateway::endpoints {
 
-struct GatewayOptions {
+struct ApplicationOptions {
   label_studio_api::OperatorSite label_studio;
   // For what the operator didn't name.
   http_client::AddressPolicy address_policy = {};
@@ -58,26 +51,14 @@ struct GatewayOptions {
   gateway::jobs::PrefetchOptions prefetch;
 };
 
-// Members that are references outlive it, as does `redis` (null: nothing is shared with other
+// One a process. Members that are references outlive it, as does `redis` (null: nothing is shared with other
 // gateways), and so does the context of `executor`, which runs what no request waits for; at
 // destruction nobody runs it any more. Thread-safe.
-struct Gateway {
-  Gateway(GatewayOptions options, prelabel::Profiles& profiles, image_fetch::ImageFetcher& fetcher,
-          boost::asio::thread_pool& pool, boost::asio::any_io_executor executor,
-          serving::Metrics& metrics, serving::RedisClient* redis = nullptr)
-      : options(std::move(options)),
-        profiles(profiles),
-        fetcher(fetcher),
-        pool(pool),
-        metrics(metrics),
-        settings_store(redis, metrics),
-        predictor(fetcher, pool, metrics),
-        label_studio_api(this->options.network, this->options.address_policy),
-        jobs(executor, predictor, label_studio_api, metrics, this->options.background),
-        prefetcher(executor, predictor, label_studio_api, projects, pool, metrics,
-                   this->options.prefetch) {
-    DeclareMetrics(metrics);
-  }
+struct Application {
+  Application(ApplicationOptions options, prelabel::Profiles& profiles,
+              image_fetch::ImageFetcher& fetcher, boost::asio::thread_pool& pool,
+              boost::asio::any_io_executor executor, serving::Metrics& metrics,
+              serving::RedisClient* redis = nullptr);
 
   // REQUIRES: the gate has let the request pass.
   const prelabel::Profile& ProfileOf(const http::Context& context) const {
@@ -105,7 +86,7 @@ struct Gateway {
     return profile.name + "/" + project_id;
   }
 
-  const GatewayOptions options;
+  const ApplicationOptions options;
   prelabel::Profiles& profiles;
   image_fetch::ImageFetcher& fetcher;
   boost::asio::thread_pool& pool;  // for computing
@@ -121,31 +102,6 @@ struct Gateway {
   const std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
 };
 
-// All routes, the prefix rule, and the gates (gate.h). `gateway` outlives the router.
-void AddRoutes(Gateway& gateway, http::Router& router);
-
-// One per file; AddRoutes calls them.
-void AddPredict(Gateway& gateway, http::Router& router);
-void AddSetup(Gateway& gateway, http::Router& router);
-void AddWebhook(Gateway& gateway, http::Router& router);
-void AddStatus(Gateway& gateway, http::Router& router);
-void AddTraining(Gateway& gateway, http::Router& router);
-void AddJobs(Gateway& gateway, http::Router& router);
-
-// The answer to a wish to train: it won't happen.
-boost::json::object NotTrained();
-
-// openapi.json as it is in the repository.
-extern const std::string_view kOpenApi;
-
-// A route's handler out of one that takes the gateway, too.
-template <typename Request>
-auto WithGateway(Gateway& gateway, auto(*handler)(Gateway&, Request&, http::Context&)) {
-  return [&gateway, handler](Request& request, http::Context& context) {
-    return handler(gateway, request, context);
-  };
-}
-
 }  // namespace gateway::endpoints
 
-#endif  // DUET_GATEWAY_ENDPOINTS_GATEWAY_H_
+#endif  // DUET_GATEWAY_ENDPOINTS_APPLICATION_H_

@@ -1,0 +1,52 @@
+// The routes: the Label Studio ML backend as a router. One file a group of routes that belong
+// together; who may use each says route_policy.h.
+//
+// Label Studio calls GET /health, POST /setup, POST /predict, GET /versions and POST /webhook, each
+// behind the backend URL's path; older versions called some more. Any path is taken, and one that
+// ends in /p/NAME chooses a profile. The rest is for operators. openapi.json describes all of them.
+#ifndef DUET_GATEWAY_ENDPOINTS_ROUTES_H_
+#define DUET_GATEWAY_ENDPOINTS_ROUTES_H_
+
+#include <boost/json/object.hpp>
+#include <string_view>
+
+#include "gateway/endpoints/application.h"
+#include "gateway/http/router.h"
+
+namespace gateway::endpoints {
+
+// All routes, the prefix rule and the gates (gate.h). `app` outlives the router.
+void AddRoutes(Application& app, http::Router& router);
+
+// AddRoutes calls these, each in the file of its name.
+
+// POST /predict.
+void AddPredict(Application& app, http::Router& router);
+// POST /setup, GET and POST /versions, POST /validate, /delete and /duplicate_model.
+void AddSetup(Application& app, http::Router& router);
+// POST /webhook.
+void AddWebhook(Application& app, http::Router& router);
+// GET /, /health, /livez, /readyz, /metrics, /label-config and /openapi.json.
+void AddStatus(Application& app, http::Router& router);
+// POST /train and /job_status, GET /is_training.
+void AddTraining(Application& app, http::Router& router);
+// GET /jobs, DELETE /jobs/{id}.
+void AddJobs(Application& app, http::Router& router);
+
+// The answer to a request for training, which Duet doesn't do.
+boost::json::object NotTrained();
+
+// openapi.json as it is in the repository.
+extern const std::string_view kOpenApi;
+
+// Makes a route's handler of a function that takes the application, too.
+template <typename Request>
+auto WithApplication(Application& app, auto(*handler)(Application&, Request&, http::Context&)) {
+  return [&app, handler](Request& request, http::Context& context) {
+    return handler(app, request, context);
+  };
+}
+
+}  // namespace gateway::endpoints
+
+#endif  // DUET_GATEWAY_ENDPOINTS_ROUTES_H_

@@ -82,7 +82,7 @@ BackgroundJobs::Added BackgroundJobs::Add(const prelabel::PredictContext& predic
         waiting_bytes_ + project_bytes + bytes > options_.max_bytes) {
       break;
     }
-    // Without its claim the task was answered meanwhile.
+    // The request no longer has the claim: the task was answered meanwhile.
     if (!claims_->HandOver(key, claims.owner(), added->owner)) continue;
     ++waiting_tasks_;
     waiting_bytes_ += bytes;
@@ -182,7 +182,7 @@ void BackgroundJobs::StartWorkers() {
                                                    waiting_tasks_ + in_work_);
   while (static_cast<std::size_t>(workers_) < wanted) {
     ++workers_;
-    // Posted, since co_spawn may begin at once, and a worker begins with taking mutex_.
+    // Posted, since co_spawn may run the worker at once, which locks mutex_.
     asio::post(executor_, [this] {
       asio::co_spawn(asio::make_strand(executor_), Work(), [](const std::exception_ptr& error) {
         if (error) std::rethrow_exception(error);  // a bug: nothing in Work throws

@@ -101,7 +101,7 @@ void Prefetcher::Enqueue(const ProjectPtr& project) {
   if (stopping_ || project->active || !project->next) return;
   if (steady_clock::now() < project->begin) {
     project->wait.expires_at(project->begin);
-    // Not kept by its timer: a project that is dropped waits no longer.
+    // The timer doesn't keep the project: one that is dropped waits no longer.
     project->wait.async_wait(
         [this, waiting = std::weak_ptr(project)](const boost::system::error_code& error) {
           const ProjectPtr still_there = error ? nullptr : waiting.lock();

@@ -70,7 +70,7 @@ std::string LabelOf(const Item& item) {
   return label;
 }
 
-// What the model itself has answered before, and the annotator hasn't touched.
+// True for an earlier answer of the model that the annotator hasn't changed.
 bool IsOwnAnswer(const json::object& region) {
   return TextField(region, "origin") == "prediction" && !region.contains("is_positive");
 }
@@ -80,8 +80,8 @@ bool IsShapeType(std::string_view type) {
                      [type](const auto& info) { return type.starts_with(info.name); });
 }
 
-// The prompts of the list: what isn't the model's own and was drawn with a control that marks
-// regions.
+// The items of the list that are prompts: drawn with a control that marks regions, and not an
+// earlier answer of the model.
 absl::StatusOr<std::vector<Item>> Prompts(const json::array& list, const LabelConfig& config) {
   std::vector<Item> items;
   for (std::size_t i = 0; i < list.size(); ++i) {
@@ -90,8 +90,8 @@ absl::StatusOr<std::vector<Item>> Prompts(const json::array& list, const LabelCo
     item.region = list[i].if_object();
     if (item.region == nullptr) return BadItem(item, "is not an object");
     if (IsOwnAnswer(*item.region)) continue;
-    // Choices, text and the like beside the prompts; also the labels of a plain <Rectangle>, which
-    // the shape's own entry repeats.
+    // Choices, texts and the like are no prompts; neither are the labels of a plain <Rectangle>,
+    // which the shape's own item repeats.
     if (!IsShapeType(TextField(*item.region, "type"))) continue;
     const json::value* value = item.region->if_contains("value");
     item.value = value == nullptr ? nullptr : value->if_object();
@@ -182,7 +182,7 @@ InteractivePrompt Rescale(InteractivePrompt prompt, vision::Size size) {
 }
 
 std::vector<float> MaskPromptLogits(const vision::Mask& mask, int side) {
-  // Confident, and within what SAM's own low-res logits reach (they are clamped to ±32).
+  // A confident value within the range of SAM's own low-res logits, which are clamped to ±32.
   constexpr float kInside = 10;
   std::vector<float> logits(static_cast<std::size_t>(side) * side, -kInside);
   const double step =

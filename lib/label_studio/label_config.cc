@@ -20,7 +20,7 @@
 namespace label_studio {
 namespace {
 
-// As the editor reads configs: tags and attributes in any case.
+// The value of an attribute. Tags and attributes may be in any case, as for the editor.
 std::string_view Attribute(const pugi::xml_node& node, std::string_view name) {
   for (const pugi::xml_attribute& attribute : node.attributes()) {
     if (absl::EqualsIgnoreCase(attribute.name(), text::View(name))) return attribute.value();
@@ -48,7 +48,7 @@ struct LabelsTag {
   std::vector<Label> labels;
 };
 
-// Collects from the tree what matters, one node at a time (no recursion, however deep the tree).
+// Collects images, controls and labels, one node at a time: there is no recursion in deep trees.
 class Collector : public pugi::xml_tree_walker {
  public:
   explicit Collector(const LabelConfigLimits& limits) : limits_(limits) {}
@@ -94,7 +94,7 @@ class Collector : public pugi::xml_tree_walker {
     std::vector<std::string> to_names;
     bool has_labels;
   };
-  // An element that labels may be inside of.
+  // An element that may contain labels.
   struct Owner {
     pugi::xml_node node;
     const void* where;  // &labels_tags_ or &controls_
@@ -156,8 +156,8 @@ class Collector : public pugi::xml_tree_walker {
     return true;
   }
 
-  // The labels of the innermost control around `node`; null if there is none. Owners are met before
-  // their children, so the latest one that is still an ancestor is it.
+  // The labels of the innermost control around `node`; null if there is none. The walk comes to
+  // owners before their children, so it is the latest owner that is an ancestor.
   std::vector<Label>* OwnerOf(const pugi::xml_node& node) {
     for (; !owners_.empty(); owners_.pop_back()) {
       const Owner& owner = owners_.back();
@@ -323,7 +323,7 @@ absl::StatusOr<LabelConfig> ParseLabelConfig(std::string_view xml,
   if (!document.traverse(collector)) return collector.status();
   absl::StatusOr<LabelConfig> config = collector.Finish();
   if (!config.ok()) return config;
-  // Character references may spell what isn't text.
+  // Character references may make texts that aren't UTF-8.
   const auto text_ok = [](const Control& control) {
     return text::IsUtf8(control.name) && text::IsUtf8(control.labels_name) &&
            std::all_of(control.labels.begin(), control.labels.end(),
@@ -355,7 +355,7 @@ absl::StatusOr<std::vector<std::string>> ImageUris(const ImageTag& image,
     while (end < value.size() && IsPathCharacter(value[end])) ++end;
     const std::string_view path = value.substr(at + 1, end - at - 1);
     const boost::json::value* found = Look(data, path);
-    // Tasks imported before the project had a config.
+    // Tasks that were imported before the project had a config have this field.
     if (found == nullptr) found = data.if_contains("$undefined$");
     if (found == nullptr) {
       return error(text::StrCat("the task's data has no field '", path, "'"));

@@ -20,7 +20,7 @@ namespace {
 
 namespace json = boost::json;
 
-// It is kept by whoever remembers something about a project.
+// Bounds the keys of everything that is remembered about projects.
 constexpr std::size_t kMaxProjectId = 64;
 
 std::string_view KindName(const json::value& value) {
@@ -48,9 +48,9 @@ absl::Status WrongKind(std::string_view field, const json::value& found, std::st
       text::StrCat("'", field, "' is ", KindName(found), "; needed: ", needed));
 }
 
-// A longer name, address or token is none.
+// Of a name, address or token.
 constexpr std::size_t kMaxText = 8 << 10;
-// Of an event about many tasks.
+// Of the tasks of one event.
 constexpr std::size_t kMaxEventTasks = 1000;
 
 constexpr JsonPart Whole(std::string_view name) { return {.name = name, .whole = true}; }

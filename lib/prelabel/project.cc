@@ -39,7 +39,7 @@ std::string Project::ModelVersion(const ServedModels& models) {
   const std::lock_guard lock(mutex_);
   if (answers_hash_.empty() || hashed_for_ != models.detector) {
     static const std::vector<std::string> kNoClasses;
-    // Only a detector's objects are written without somebody's drawing a prompt.
+    // Batches write the detector's objects only, so other classes change no prediction.
     const auto& classes = models.detector ? models.detector->classes : kNoClasses;
     boost::json::array answers = {settings_.score_threshold, settings_.max_detections.value_or(0)};
     bool masks = false;

@@ -9,7 +9,7 @@
 namespace prelabel {
 namespace {
 
-// Texts come from outside, so nothing that somebody could make collide.
+// Label configs come from outside, so the key is a hash for which nobody can make collisions.
 std::string KeyOf(const std::string& label_config, const Settings& settings) {
   return text::StrCat(hash::AsBytes(hash::Sha256(label_config)), Fingerprint(settings));
 }
@@ -32,7 +32,7 @@ absl::StatusOr<std::shared_ptr<Project>> ProjectCache::FindOrParse(const std::st
   const std::string key = KeyOf(label_config, answering);
   {
     const std::lock_guard lock(mutex_);
-    // The key's part of the settings is too short to be relied on.
+    // The fingerprint of the settings has 32 bits only, so they are compared, too.
     if (const auto* found = projects_.Find(key);
         found != nullptr && (*found)->settings() == answering) {
       return *found;

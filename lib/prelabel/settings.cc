@@ -122,7 +122,7 @@ std::size_t BytesOf(const Settings& settings) {
 }
 
 std::string Fingerprint(const Settings& settings) {
-  // A text in which no two settings look alike.
+  // A text that differs for different settings.
   json::object label_map;
   for (const auto& [from, to] : settings.label_map) label_map[from] = to;
   const json::array all = {

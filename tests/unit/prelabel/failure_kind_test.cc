@@ -5,8 +5,8 @@
 namespace prelabel {
 namespace {
 
-// Every code has an outlook, and nothing that a retry can't mend is retried.
-TEST(OutlookTest, OfEveryCode) {
+// Only failures that another try may mend are transient.
+TEST(FailureKindTest, OfEveryCode) {
   using Code = absl::StatusCode;
   for (const Code code : {Code::kUnavailable, Code::kResourceExhausted, Code::kDeadlineExceeded,
                           Code::kCancelled, Code::kAborted}) {

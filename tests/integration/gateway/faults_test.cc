@@ -132,7 +132,7 @@ TEST_F(FaultsTest, SegmenterFull) {
 
   EXPECT_EQ(clicked.status, 503);
   EXPECT_THAT(Error(clicked), HasSubstr("busy"));
-  EXPECT_EQ(calls, 1) << "a hand is waiting: it is told at once";
+  EXPECT_EQ(calls, 1) << "somebody waits, so the error comes at once";
 }
 
 TEST_F(FaultsTest, SegmenterFullOfEmbedsInABatchIsTriedAgain) {

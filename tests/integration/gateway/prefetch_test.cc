@@ -1,4 +1,4 @@
-// Ahead of the hand, over real sockets: which images are embedded before anybody asks for them.
+// Prefetching over real sockets: which images are embedded before anybody asks for them.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -49,7 +49,7 @@ class PrefetchTest : public ::testing::Test {
     options.gateway.label_studio = {.url = studio_.url(),
                                     .token = std::make_shared<serving::Secret>(token)};
     options.gateway.prefetch.tasks = tasks;
-    options.gateway.prefetch.click_wait = look_;
+    options.gateway.prefetch.click_wait = click_wait_;
     harness_ = std::make_unique<Harness>(std::move(options));
     harness_->AwaitModels();
     return *harness_;
@@ -92,7 +92,7 @@ class PrefetchTest : public ::testing::Test {
     return opened_;
   }
 
-  std::chrono::milliseconds look_{0};
+  std::chrono::milliseconds click_wait_{0};
   std::map<std::string, int> task_of_;  // by image id
   mutable std::mutex mutex_;
   std::vector<int> ahead_, opened_;  // tasks embedded; guarded by mutex_
@@ -112,7 +112,7 @@ TEST_F(PrefetchTest, AnOpenedTaskBringsTheNextUnlabelledOnes) {
 }
 
 TEST_F(PrefetchTest, NothingBeginsBeforeTheFirstClickIsAnswered) {
-  look_ = std::chrono::hours(1);
+  click_wait_ = std::chrono::hours(1);
   std::atomic<bool> too_early = false;
   services_.on_segment = [&](auto&, const auto&, auto* response) {
     too_early = too_early || !ahead().empty();
@@ -135,7 +135,7 @@ TEST_F(PrefetchTest, NothingBeginsBeforeTheFirstClickIsAnswered) {
 }
 
 TEST_F(PrefetchTest, AnAnnotationOfAnOpenedTaskBringsTheNextUnlabelledOnes) {
-  look_ = std::chrono::hours(1);
+  click_wait_ = std::chrono::hours(1);
   Harness& gateway = Start();
 
   EXPECT_EQ(Open(4).status, 200);
@@ -180,7 +180,7 @@ TEST_F(PrefetchTest, UncertaintySamplingHasItsOwnOrder) {
   Open(2);
   Await([&] { return ahead().size() == 2; });
 
-  EXPECT_THAT(ahead(), ElementsAre(1, 4)) << "as listed, but for the task at hand";
+  EXPECT_THAT(ahead(), ElementsAre(1, 4)) << "as listed, but for the current task";
 }
 
 TEST_F(PrefetchTest, NobodyIsAheadOfChanceOrNeededWithoutSmartTools) {
@@ -266,7 +266,7 @@ TEST_F(PrefetchTest, AnOpenedTaskPaysForAFewAnnotations) {
 }
 
 TEST_F(PrefetchTest, ManyProjectsAreFollowedWithinBounds) {
-  look_ = std::chrono::hours(1);
+  click_wait_ = std::chrono::hours(1);
   Harness& gateway = Start();
   for (int project = 1; project <= 1500; ++project) {
     json::value body = PredictBody(kSmart, {Image(1)});

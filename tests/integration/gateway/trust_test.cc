@@ -277,9 +277,9 @@ TEST_F(TrustTest, ARotatedPasswordIsAskedForAtOnce) {
   EXPECT_EQ(with("ann:new"), 200);
 }
 
-// ---- What nobody waits for: predictions that are pushed, pictures ahead of the hand.
+// ---- What nobody waits for: pushed predictions, prefetched images.
 
-TEST_F(TrustTest, WhatIsAheadOfTheHandIsNotAskedOfAPrivateHostOfSetup) {
+TEST_F(TrustTest, NothingIsPrefetchedFromAPrivateHostOfSetup) {
   duet_testing::LogCapture log;
   FakeLabelStudio studio;
   studio.label_config = kSmart;

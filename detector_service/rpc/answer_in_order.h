@@ -1,4 +1,4 @@
-// A stream of requests, several in work at a time, answered in the order in which they came.
+// Answers a stream of requests, several at a time, in the order in which they came.
 #ifndef DUET_DETECTOR_SERVICE_RPC_ANSWER_IN_ORDER_H_
 #define DUET_DETECTOR_SERVICE_RPC_ANSWER_IN_ORDER_H_
 
@@ -15,14 +15,14 @@
 
 namespace detector {
 
-// `read(Request*)`: the next request, or false at the end; `answer(const Request&, Response*)`: a
-// status that is not OK ends the stream, no answer after it is written; `write(const Response&)`:
-// false if nobody reads any more. Returns when all of them have returned for good: OK, or the first
-// status that ended the stream.
+// `read(Request*)` reads the next request, or returns false at the end of the stream.
+// `answer(const Request&, Response*)` ends the stream with a status that is not OK: nothing is
+// written after it. `write(const Response&)` returns false if the client reads no further answers.
+// AnswerInOrder returns when none of them runs any more: OK, or the status that ended the stream.
 //
-// `width` threads, the caller's among them, each take a request from the reading to the writing. So
-// at most `width` requests exist at a time, and a caller that waits for each answer before it sends
-// the next request gets it. Only one thread at a time is in `read`, and one in `write`.
+// `width` threads, the caller's among them, each read a request, answer it and write the answer. So
+// at most `width` requests exist at a time, and a client that waits for each answer before it sends
+// the next request gets it. One thread at a time is in `read`, and one in `write`.
 template <typename Request, typename Response, typename Read, typename Answer, typename Write>
 absl::Status AnswerInOrder(int width, Read read, Answer answer, Write write) {
   std::mutex reading;

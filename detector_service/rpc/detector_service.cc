@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "detector_service/rpc/answer_in_order.h"
-#include "detector_service/rpc/translate.h"
 #include "model_service/model_spec.h"
 #include "nn/threads.h"
 #include "serving/grpc_status.h"
@@ -34,12 +33,15 @@ DetectorService::DetectorService(const ServiceOptions& options, ModelHost* host,
 
 absl::StatusOr<DetectorService::Job> DetectorService::ReadJob(
     const pb::DetectRequest& request) const {
-  Job job{.model = host_->Current(), .options = {}};
+  Job job{.model = host_->Current(), .options = {}, .formats = {}};
   absl::Status served = model_service::CheckSpec(request.model(), job.model->version());
   if (!served.ok()) return served;
   absl::StatusOr<DetectOptions> options = ReadOptions(request, *job.model);
   if (!options.ok()) return options.status();
   job.options = *std::move(options);
+  const absl::StatusOr<MaskFormats> formats = ReadFormats(request);
+  if (!formats.ok()) return formats.status();
+  job.formats = *formats;
   return job;
 }
 
@@ -59,7 +61,7 @@ absl::Status DetectorService::Compute(Job job, const pb::DetectRequest& request,
   if (!found.ok()) return found.status();
   const absl::Time done = clock_->Now();
 
-  WriteResponse(*found, *job.model, {image->cols, image->rows}, response);
+  WriteResponse(*found, *job.model, {image->cols, image->rows}, job.formats, response);
   response->mutable_timing()->set_decode_ms(absl::ToDoubleMilliseconds(decoded - start));
   response->mutable_timing()->set_model_ms(absl::ToDoubleMilliseconds(done - decoded));
   metrics_->Get(kStageSeconds, {"decode"}).Observe(absl::ToDoubleSeconds(decoded - start));

@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "detector_service/rpc/model_host.h"
+#include "detector_service/rpc/translate.h"
 #include "duet/detector/v1/detector.grpc.pb.h"
 #include "model_service/image_source.h"
 #include "serving/clock.h"
@@ -54,6 +55,7 @@ class DetectorService final : public duet::detector::v1::Detector::Service {
   struct Job {
     std::shared_ptr<DetectionModel> model;
     DetectOptions options;
+    MaskFormats formats;
   };
   // FailedPrecondition or InvalidArgument for a request that can't be answered.
   absl::StatusOr<Job> ReadJob(const duet::detector::v1::DetectRequest& request) const;

@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
+#include "model_service/mask_message.h"
 #include "model_service/model_spec.h"
-#include "vision/mask_rle.h"
 
 namespace detector {
 namespace {
@@ -56,8 +56,28 @@ absl::StatusOr<DetectOptions> ReadOptions(const duet::detector::v1::DetectReques
   return options;
 }
 
+absl::StatusOr<MaskFormats> ReadFormats(const duet::detector::v1::DetectRequest& request) {
+  MaskFormats formats{.coco_rle = request.mask_formats().empty()};
+  for (int i = 0; i < request.mask_formats_size(); ++i) {
+    switch (request.mask_formats(i)) {
+      case duet::vision::v1::MASK_FORMAT_COCO_RLE:
+        formats.coco_rle = true;
+        break;
+      case duet::vision::v1::MASK_FORMAT_ROW_RUNS:
+        formats.row_runs = true;
+        break;
+      default:
+        return absl::InvalidArgumentError(absl::StrCat("mask_formats[", i, "] is ",
+                                                       request.mask_formats(i),
+                                                       ", which is no format to ask for"));
+    }
+  }
+  return formats;
+}
+
 void WriteResponse(const std::vector<Detection>& detections, const DetectionModel& model,
-                   vision::Size image, duet::detector::v1::DetectResponse* response) {
+                   vision::Size image, const MaskFormats& formats,
+                   duet::detector::v1::DetectResponse* response) {
   response->set_image_width(image.width);
   response->set_image_height(image.height);
   response->set_model_version(model.version());
@@ -80,11 +100,11 @@ void WriteResponse(const std::vector<Detection>& detections, const DetectionMode
       rotated->set_height(detection.rotated_box->height);
       rotated->set_angle(detection.rotated_box->angle);
     }
-    if (detection.mask) {
-      duet::vision::v1::CocoRle* mask = out->mutable_mask();
-      mask->set_width(detection.mask->size.width);
-      mask->set_height(detection.mask->size.height);
-      mask->set_counts(vision::EncodeCocoRle(*detection.mask));
+    if (detection.mask && formats.coco_rle) {
+      model_service::WriteCocoRle(*detection.mask, out->mutable_mask());
+    }
+    if (detection.mask && formats.row_runs) {
+      model_service::WriteRowRuns(*detection.mask, out->mutable_row_runs());
     }
   }
 }

@@ -16,9 +16,19 @@ namespace detector {
 absl::StatusOr<DetectOptions> ReadOptions(const duet::detector::v1::DetectRequest& request,
                                           const DetectionModel& model);
 
+// What a request wants of each mask.
+struct MaskFormats {
+  bool coco_rle = false;
+  bool row_runs = false;
+};
+
+// None listed: COCO's code alone. InvalidArgument for unknown formats.
+absl::StatusOr<MaskFormats> ReadFormats(const duet::detector::v1::DetectRequest& request);
+
 // All but the timing.
 void WriteResponse(const std::vector<Detection>& detections, const DetectionModel& model,
-                   vision::Size image, duet::detector::v1::DetectResponse* response);
+                   vision::Size image, const MaskFormats& formats,
+                   duet::detector::v1::DetectResponse* response);
 
 void WriteModelInfo(const DetectionModel& model, duet::vision::v1::ModelInfo* info);
 

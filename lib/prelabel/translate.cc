@@ -29,6 +29,16 @@ void ToProto(const vision::Box& box, duet::vision::v1::Box* proto) {
   proto->set_y_max(box.y_max);
 }
 
+absl::StatusOr<vision::Mask> FromProto(const duet::vision::v1::RowRuns& runs) {
+  return vision::DecodeRowRuns({static_cast<int>(runs.width()), static_cast<int>(runs.height())},
+                               absl::MakeConstSpan(runs.counts().data(), runs.counts_size()));
+}
+
+absl::StatusOr<vision::Mask> FromProto(const duet::vision::v1::CocoRle& rle) {
+  return vision::DecodeCocoRle({static_cast<int>(rle.width()), static_cast<int>(rle.height())},
+                               rle.counts());
+}
+
 absl::StatusOr<Object> ToObject(const detector::Detection& detection) {
   Object object{.class_name = detection.label(),
                 .score = detection.score(),
@@ -40,10 +50,10 @@ absl::StatusOr<Object> ToObject(const detector::Detection& detection) {
                                             .height = box.height(),
                                             .angle = box.angle()};
   }
-  if (detection.has_mask()) {
-    const auto& rle = detection.mask();
-    auto mask = vision::DecodeCocoRle(
-        {static_cast<int>(rle.width()), static_cast<int>(rle.height())}, rle.counts());
+  // A detector of an older release has no row runs and sends COCO's code.
+  if (detection.has_row_runs() || detection.has_mask()) {
+    auto mask =
+        detection.has_row_runs() ? FromProto(detection.row_runs()) : FromProto(detection.mask());
     if (!mask.ok()) {
       return absl::InternalError(
           text::StrCat("the detector sent a bad mask: ", mask.status().message()));
@@ -59,10 +69,7 @@ absl::StatusOr<ScoredMask> BestMask(const segmenter::PromptResult& result) {
       std::max_element(result.masks().begin(), result.masks().end(),
                        [](const auto& a, const auto& b) { return a.iou_score() < b.iou_score(); });
   if (best == result.masks().end()) return absl::InternalError("the segmenter sent no mask");
-  const auto& runs = best->row_runs();
-  auto mask =
-      vision::DecodeRowRuns({static_cast<int>(runs.width()), static_cast<int>(runs.height())},
-                            absl::MakeConstSpan(runs.counts().data(), runs.counts_size()));
+  auto mask = FromProto(best->row_runs());
   if (!mask.ok()) {
     return absl::InternalError(
         text::StrCat("the segmenter sent a bad mask: ", mask.status().message()));
@@ -79,6 +86,7 @@ detector::DetectRequest ToDetectRequest(const Settings& settings, bool needs_mas
     request.set_max_detections(static_cast<std::uint32_t>(*settings.max_detections));
   }
   request.set_omit_masks(!needs_masks || settings.mask_source == MaskSource::kSam);
+  request.add_mask_formats(duet::vision::v1::MASK_FORMAT_ROW_RUNS);
   return request;
 }
 

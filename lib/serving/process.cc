@@ -128,7 +128,7 @@ absl::Status Process::Serve(Listener& listener) {
   // Drains here; a second stop, noticed by the other thread, drains again with no time left.
   const absl::Time deadline = clock_.Now() + absl::Seconds(options_.drain_timeout_s);
   bool drained = false;
-  std::thread impatience([&] {
+  std::thread second_stop([&] {
     std::unique_lock lock(mutex_);
     clock_.WaitUntil(lock, changed_, absl::InfiniteFuture(), [&] { return drained || stops_ > 1; });
     if (drained) return;
@@ -141,7 +141,7 @@ absl::Status Process::Serve(Listener& listener) {
     drained = true;
     changed_.notify_all();
   }
-  impatience.join();
+  second_stop.join();
   std::lock_guard lock(mutex_);
   Enter(ProcessState::kStopped);
   LogLine("stopped");

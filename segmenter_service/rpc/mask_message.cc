@@ -8,7 +8,7 @@
 #include <opencv2/imgcodecs.hpp>
 #include <string>
 
-#include "vision/mask_rle.h"
+#include "model_service/mask_message.h"
 #include "vision/mask_shapes.h"
 
 // Bytes of mask_logits are float32 little-endian.
@@ -119,15 +119,10 @@ absl::Status WriteMask(const vision::RenderedMask& rendered, absl::Span<const fl
     message->mutable_box()->set_y_max(box.y_max);
   }
   if (formats.coco_rle) {
-    message->mutable_rle()->set_height(mask.size.height);
-    message->mutable_rle()->set_width(mask.size.width);
-    message->mutable_rle()->set_counts(vision::EncodeCocoRle(mask));
+    model_service::WriteCocoRle(mask, message->mutable_rle());
   }
   if (formats.row_runs) {
-    message->mutable_row_runs()->set_height(mask.size.height);
-    message->mutable_row_runs()->set_width(mask.size.width);
-    const std::vector<std::uint32_t> runs = vision::EncodeRowRuns(mask);
-    message->mutable_row_runs()->mutable_counts()->Add(runs.begin(), runs.end());
+    model_service::WriteRowRuns(mask, message->mutable_row_runs());
   }
   if (formats.polygons) {
     for (const vision::Polygon& polygon :

@@ -206,11 +206,28 @@ TEST_F(DetectorServiceTest, InstancesComeWithMasksUnlessOmitted) {
 
   ASSERT_TRUE(Detect(request, &response).ok());
   EXPECT_GE(CountMatches(expected, FromProto(response)), 0.99 * expected.size());
+  for (const pb::Detection& d : response.detections()) EXPECT_FALSE(d.has_row_runs());
+
+  request.add_mask_formats(duet::vision::v1::MASK_FORMAT_ROW_RUNS);
+  pb::DetectResponse with_runs;
+  ASSERT_TRUE(Detect(request, &with_runs).ok());
+  const std::vector<Detection> coco = FromProto(response);
+  ASSERT_EQ(with_runs.detections_size(), static_cast<int>(coco.size()));
+  for (std::size_t i = 0; i < coco.size(); ++i) {
+    const pb::Detection& d = with_runs.detections(static_cast<int>(i));
+    EXPECT_FALSE(d.has_mask());
+    const std::vector<std::uint32_t> runs(d.row_runs().counts().begin(),
+                                          d.row_runs().counts().end());
+    EXPECT_EQ(runs, vision::EncodeRowRuns(*coco[i].mask));
+  }
 
   request.set_omit_masks(true);
   ASSERT_TRUE(Detect(request, &response).ok());
   EXPECT_EQ(response.detections_size(), static_cast<int>(expected.size()));
-  for (const pb::Detection& d : response.detections()) EXPECT_FALSE(d.has_mask());
+  for (const pb::Detection& d : response.detections()) {
+    EXPECT_FALSE(d.has_mask());
+    EXPECT_FALSE(d.has_row_runs());
+  }
   grpc::ClientContext context;
   pb::GetModelResponse info;
   ASSERT_TRUE(stub_->GetModel(&context, {}, &info).ok());
@@ -276,6 +293,9 @@ TEST_F(DetectorServiceTest, WhatIsWrongWithARequestIsNamed) {
   request = AsTheReference();
   request.set_max_detections(0);
   EXPECT_THAT(Detect(request), is_error("max_detections"));
+  request = AsTheReference();
+  request.add_mask_formats(duet::vision::v1::MASK_FORMAT_UNSPECIFIED);
+  EXPECT_THAT(Detect(request), is_error("mask_formats[0]"));
   request = AsTheReference();
   request.add_classes("unicorn");
   EXPECT_THAT(Detect(request), is_error("'unicorn'"));

@@ -43,9 +43,18 @@ class DetectorShapesTest : public ::testing::Test {
       found->mutable_box()->set_x_max(20);
       found->mutable_box()->set_y_max(7);
       if (services_.has_masks && !request.omit_masks()) {
-        found->mutable_mask()->set_width(kMask.size.width);
-        found->mutable_mask()->set_height(kMask.size.height);
-        found->mutable_mask()->set_counts(vision::EncodeCocoRle(kMask));
+        if (is_of_an_older_release_) {
+          found->mutable_mask()->set_width(kMask.size.width);
+          found->mutable_mask()->set_height(kMask.size.height);
+          found->mutable_mask()->set_counts(vision::EncodeCocoRle(kMask));
+        } else {
+          EXPECT_THAT(request.mask_formats(),
+                      ::testing::ElementsAre(duet::vision::v1::MASK_FORMAT_ROW_RUNS));
+          found->mutable_row_runs()->set_width(kMask.size.width);
+          found->mutable_row_runs()->set_height(kMask.size.height);
+          const std::vector<std::uint32_t> runs = vision::EncodeRowRuns(kMask);
+          found->mutable_row_runs()->mutable_counts()->Add(runs.begin(), runs.end());
+        }
       }
       if (turned_) {
         // 40 × 20 about (160, 120), an eighth of a turn clockwise.
@@ -81,6 +90,7 @@ class DetectorShapesTest : public ::testing::Test {
 
   FakeServices services_;
   std::atomic<bool> omit_masks_ = false;
+  bool is_of_an_older_release_ = false;  // the detector: it sends COCO's code alone
   bool turned_ = false;
 };
 
@@ -95,6 +105,16 @@ TEST_F(DetectorShapesTest, ADetectorsOwnMasksNeedNoSegmenter) {
   EXPECT_NEAR(regions[1].at("score").to_number<double>(), 0.75, 1e-6);
   EXPECT_FALSE(omit_masks_);
   EXPECT_EQ(services_.count("Embed") + services_.count("Segment"), 0);
+}
+
+TEST_F(DetectorShapesTest, MasksOfAnOlderDetectorAreTheSame) {
+  services_.has_masks = true;
+  is_of_an_older_release_ = true;
+
+  const json::array regions = Predict(kMasks);
+
+  ASSERT_EQ(regions.size(), 2u);
+  EXPECT_EQ(MaskOf(regions[1]), kMask);
 }
 
 TEST_F(DetectorShapesTest, MasksAreTheSegmentersIfTheProjectSaysSo) {

@@ -42,6 +42,7 @@ TEST(DetectorStartupTest, TheFormerNameOfTheImageLimitIsAWarning) {
 
   ASSERT_OK_AND_ASSIGN(const std::string line, detector.WaitForLine("\"event\":\"flag.renamed\""));
   EXPECT_THAT(line, HasSubstr("--max_megapixels is now --max_image_megapixels"));
+  ASSERT_OK_AND_ASSIGN(const std::string serving, detector.WaitForLine("\"event\":\"serving\""));
   detector.Signal(SIGTERM);
   EXPECT_EQ(detector.Wait(), 0);
 }

@@ -26,19 +26,19 @@ std::string Recorded(const std::string& name) {
   return content.str();
 }
 
-// Serves one picture under every upload path, to those who show the token.
+// Serves one image under every upload path, to those who show the token.
 class TinyLabelStudio {
  public:
   TinyLabelStudio() {
     const std::string uri = PngDataUri(320, 240);
-    absl::Base64Unescape(uri.substr(uri.find(',') + 1), &picture_);
+    absl::Base64Unescape(uri.substr(uri.find(',') + 1), &image_);
     router_.AddQuick(
         boost::beast::http::verb::get, "/data/upload/{project}/{file}",
         [this](const http::Request& request, http::Context&) {
           if (request.Header("Authorization") != "Token 0123456789abcdef0123456789abcdef01234567") {
             return http::ErrorResponse(401, "no token");
           }
-          return http::Response{.body = picture_, .content_type = "image/png"};
+          return http::Response{.body = image_, .content_type = "image/png"};
         });
     server_ = *http::Server::Start(io_, router_, {});
     thread_ = std::thread([this] { io_.run(); });
@@ -51,7 +51,7 @@ class TinyLabelStudio {
   std::string url() const { return "http://127.0.0.1:" + std::to_string(server_->port()); }
 
  private:
-  std::string picture_;
+  std::string image_;
   boost::asio::io_context io_;
   http::Router router_;
   std::unique_ptr<http::Server> server_;

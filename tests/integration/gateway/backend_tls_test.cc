@@ -125,7 +125,7 @@ class BackendTlsTest : public ::testing::Test {
   }
 
   absl::Status Detect() {
-    const ImageRef image{.id = "0", .bytes = std::make_shared<const std::string>("picture")};
+    const ImageRef image{.id = "0", .bytes = std::make_shared<const std::string>("image")};
     auto call =
         gateway_->client().Detect(image, {}, {std::chrono::system_clock::now() + kPatience});
     return asio::co_spawn(gateway_->io(), std::move(call), asio::use_future).get().status();

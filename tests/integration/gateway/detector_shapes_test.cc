@@ -69,7 +69,7 @@ class DetectorShapesTest : public ::testing::Test {
     };
   }
 
-  // The regions of one picture.
+  // The regions of one image.
   json::array Predict(const char* label_config, const char* extra_params = "{}") {
     Harness gateway({.detector = services_.address(), .segmenter = services_.address()});
     gateway.AwaitModels();

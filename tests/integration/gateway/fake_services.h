@@ -47,9 +47,9 @@ class FakeServices {
   int count(std::string_view method) const;
 
   // Replace before the first call. Defaults: Detect finds one "cat" at (10, 20)-(110, 120) with
-  // score 0.9 in a picture of 320 × 240. Embed remembers the picture; Segment gives one mask a
+  // score 0.9 in an image of 320 × 240. Embed remembers the image; Segment gives one mask a
   // prompt, the box itself or a 10 × 10 square around the first point, with IoU 0.8, and NOT_FOUND
-  // for a picture that wasn't embedded.
+  // for an image that wasn't embedded.
   Answer<duet::detector::v1::DetectRequest, duet::detector::v1::DetectResponse> on_detect;
   Answer<duet::segmenter::v1::EmbedRequest, duet::segmenter::v1::EmbedResponse> on_embed;
   Answer<duet::segmenter::v1::SegmentRequest, duet::segmenter::v1::SegmentResponse> on_segment;

@@ -51,11 +51,11 @@ class FaultsTest : public ::testing::Test {
     harness_->AwaitModels();
     return *harness_;
   }
-  Reply Opened() { return harness_->Post("/predict", PredictBody(kMasks, {picture_})); }
+  Reply Opened() { return harness_->Post("/predict", PredictBody(kMasks, {image_})); }
   Reply Batch() {
-    return harness_->Post("/predict", PredictBody(kMasks, {picture_, PngDataUri(320, 240, 7)}));
+    return harness_->Post("/predict", PredictBody(kMasks, {image_, PngDataUri(320, 240, 7)}));
   }
-  Reply Clicked() { return harness_->Post("/predict", PredictBody(kMasks, {picture_}, Click())); }
+  Reply Clicked() { return harness_->Post("/predict", PredictBody(kMasks, {image_}, Click())); }
   static std::string Error(const Reply& reply) {
     return std::string(reply.json().at("error").as_string());
   }
@@ -63,7 +63,7 @@ class FaultsTest : public ::testing::Test {
   FakeServices detector_;
   FakeServices segmenter_;
   std::unique_ptr<Harness> harness_;
-  const std::string picture_ = PngDataUri(320, 240);
+  const std::string image_ = PngDataUri(320, 240);
 };
 
 TEST_F(FaultsTest, DetectorSlow) {
@@ -162,7 +162,7 @@ TEST_F(FaultsTest, SegmenterRestartedBetweenEmbedAndSegment) {
 
   ASSERT_EQ(opened.status, 200) << opened.body;
   EXPECT_EQ(opened.result(0).at("result").as_array().size(), 2u);
-  EXPECT_EQ(segmenter_.count("Segment"), 2) << "the second time with the picture";
+  EXPECT_EQ(segmenter_.count("Segment"), 2) << "the second time with the image";
 }
 
 // A proxy or a script that sends slowly, or wants too much, costs the others nothing.

@@ -92,8 +92,8 @@ class GrpcClientsTest : public ::testing::Test {
   boost::asio::io_context io_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{
       io_.get_executor()};
-  const ImageRef image_{.id = gateway::testing::ImageId("picture"),
-                        .bytes = std::make_shared<const std::string>("picture")};
+  const ImageRef image_{.id = gateway::testing::ImageId("image"),
+                        .bytes = std::make_shared<const std::string>("image")};
   std::unique_ptr<DetectorClient> detector_;
   std::unique_ptr<SegmenterClient> segmenter_;
   std::thread thread_;
@@ -272,7 +272,7 @@ TEST_F(GrpcClientsTest, WhatTheServerCancelledIsTriedAgain) {
 TEST_F(GrpcClientsTest, InvalidArgumentIsNotTriedAgain) {
   FakeServices services;
   services.on_detect = [](auto&, auto&, auto*) {
-    return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "not a picture");
+    return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "not an image");
   };
   Connect(services.address());
 
@@ -354,8 +354,8 @@ TEST_F(GrpcClientsTest, ASegmenterThatIsGoneOrFullHandsOverToTheNext) {
   EXPECT_GT(second.count("Segment"), 0);
 }
 
-// Otherwise the replica that was too busy to encode the picture would encode it, too.
-TEST_F(GrpcClientsTest, WhatIsAskedAboutAPictureGoesWhereItWasEncoded) {
+// Otherwise the replica that was too busy to encode the image would encode it, too.
+TEST_F(GrpcClientsTest, WhatIsAskedAboutAnImageGoesWhereItWasEncoded) {
   FakeServices one;
   FakeServices two;
   std::atomic<int> refusals = 1;  // of whichever is asked first
@@ -377,13 +377,13 @@ TEST_F(GrpcClientsTest, WhatIsAskedAboutAPictureGoesWhereItWasEncoded) {
   EXPECT_EQ(std::min(one.count("Segment"), two.count("Segment")), 0)
       << "the full one is left alone";
 
-  // Once it has the picture after all, it is asked again.
+  // Once it has the image after all, it is asked again.
   ASSERT_TRUE(Run(segmenter_->Embed(image_, {system_clock::now() + seconds(20)})).ok());
   EXPECT_EQ(one.count("Embed") + two.count("Embed"), 3);
 }
 
-// The click comes while the picture is still being encoded.
-TEST_F(GrpcClientsTest, WhatIsAskedWhileAPictureIsEncodedElsewhereGoesThereToo) {
+// The click comes while the image is still being encoded.
+TEST_F(GrpcClientsTest, WhatIsAskedWhileAnImageIsEncodedElsewhereGoesThereToo) {
   FakeServices one;
   FakeServices two;
   std::atomic<int> refusals = 1;
@@ -407,8 +407,7 @@ TEST_F(GrpcClientsTest, WhatIsAskedWhileAPictureIsEncodedElsewhereGoesThereToo) 
   EXPECT_TRUE(embedding.get().ok());
 
   EXPECT_GT(encoder->count("Segment"), 0);
-  EXPECT_EQ((encoder == &one ? two : one).count("Segment"), 0)
-      << "it would encode the picture, too";
+  EXPECT_EQ((encoder == &one ? two : one).count("Segment"), 0) << "it would encode the image, too";
 }
 
 TEST_F(GrpcClientsTest, ImagesSpreadOverTheSegmenters) {
@@ -417,7 +416,7 @@ TEST_F(GrpcClientsTest, ImagesSpreadOverTheSegmenters) {
   Connect(one.address() + "," + two.address());
 
   for (int i = 0; i < 40; ++i) {
-    const std::string bytes = "picture " + std::to_string(i);
+    const std::string bytes = "image " + std::to_string(i);
     const ImageRef image{gateway::testing::ImageId(bytes),
                          std::make_shared<const std::string>(bytes)};
     ASSERT_TRUE(Run(segmenter_->Embed(image, {system_clock::now() + seconds(20)})).ok());

@@ -76,7 +76,7 @@ class Harness {
   std::vector<std::thread> threads_;
 };
 
-// A grey PNG of this size as a data URI; the last byte of its pixels is `shade`, so that pictures
+// A grey PNG of this size as a data URI; the last byte of its pixels is `shade`, so that images
 // can differ.
 std::string PngDataUri(int width, int height, int shade = 128);
 

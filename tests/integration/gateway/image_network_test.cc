@@ -50,7 +50,7 @@ const std::string& Jpeg() {
   return bytes;
 }
 
-TinyResponse Picture(const TinyRequest&) { return TinyResponse{200, {}, Jpeg()}; }
+TinyResponse ServeImage(const TinyRequest&) { return TinyResponse{200, {}, Jpeg()}; }
 
 class ImageNetworkTest : public testing::Test {
  protected:
@@ -102,7 +102,7 @@ class ImageNetworkTest : public testing::Test {
 const http_client::Addresses kLoopback = {ip::make_address("127.0.0.1")};
 
 TEST_F(ImageNetworkTest, WhileOneNameHangsOthersAreFetched) {
-  TinyHttpServer server(Picture);
+  TinyHttpServer server(ServeImage);
   hosts_["pictures.test"] = kLoopback;
   network_options_.resolver.patience = absl::InfiniteDuration();
   options_.connect_timeout = absl::InfiniteDuration();
@@ -141,7 +141,7 @@ TEST_F(ImageNetworkTest, AFetcherThatGoesDoesNotWaitForNames) {
 }
 
 TEST_F(ImageNetworkTest, ThePolicyJudgesTheAddressThatANameStandsFor) {
-  TinyHttpServer server(Picture);
+  TinyHttpServer server(ServeImage);
   hosts_["innocent.test"] = kLoopback;
   options_.allow_all_private = false;
   const std::string port = ":" + std::to_string(server.port());
@@ -156,14 +156,14 @@ TEST_F(ImageNetworkTest, ThePolicyJudgesTheAddressThatANameStandsFor) {
 }
 
 TEST_F(ImageNetworkTest, TheNextAddressIsTriedIfOneDoesNotAnswer) {
-  TinyHttpServer server(Picture);
+  TinyHttpServer server(ServeImage);
   // The server listens on 127.0.0.1 alone.
   hosts_["several.test"] = {ip::make_address("::1"), ip::make_address("127.0.0.2"),
                             ip::make_address("127.0.0.1")};
   EXPECT_THAT(Get("http://several.test:" + std::to_string(server.port()) + "/a.jpg"), IsOk());
 }
 
-TEST_F(ImageNetworkTest, PipesAreNoPictures) {
+TEST_F(ImageNetworkTest, PipesAreNoImages) {
   const duet_testing::TempDir dir;
   options_.local_files_root = dir.path();
   ASSERT_EQ(mkfifo((dir.path() + "/pipe").c_str(), 0600), 0);
@@ -184,7 +184,7 @@ TEST_F(ImageNetworkTest, WhileOneFileHangsOthersAreRead) {
     close(lease);
     GTEST_SKIP() << "this file system has no leases";
   }
-  TinyHttpServer server(Picture);
+  TinyHttpServer server(ServeImage);
   ImageRequest request{"/data/local-files/?d=hang.jpg"};
   auto patient = Ask(request);
   request.deadline = absl::Now() + absl::Milliseconds(20);
@@ -268,7 +268,7 @@ TEST_F(ImageNetworkTest, ThroughAProxyNamesAreTheProxysBusinessAndAddressesAreNo
     targets.push_back(request.target);
     return TinyResponse{200, {}, Jpeg()};
   });
-  TinyHttpServer direct(Picture);
+  TinyHttpServer direct(ServeImage);
   options_.allow_all_private = false;
   options_.allowed_private = {"127.0.0.1"};
   network_options_.proxy = proxy.url();
@@ -282,7 +282,7 @@ TEST_F(ImageNetworkTest, ThroughAProxyNamesAreTheProxysBusinessAndAddressesAreNo
 
 TEST_F(ImageNetworkTest, AProxyThatIsAwayIsNamedWithoutItsPassword) {
   int port = 0;
-  { port = TinyHttpServer(Picture).port(); }
+  { port = TinyHttpServer(ServeImage).port(); }
   network_options_.proxy = "http://user:secret@127.0.0.1:" + std::to_string(port);
   EXPECT_THAT(Get("http://pictures.test/a.jpg"),
               StatusIs(Code::kUnavailable, AllOf(HasSubstr("through the proxy http://127.0.0.1"),
@@ -306,14 +306,14 @@ TEST_F(ImageNetworkTest, AProxyThatRefusesIsNamed) {
 }
 
 TEST_F(ImageNetworkTest, AVariableAloneMakesNoProxy) {
-  TinyHttpServer server(Picture);
+  TinyHttpServer server(ServeImage);
   hosts_["pictures.test"] = kLoopback;
   setenv("http_proxy", "http://127.0.0.1:9", /*overwrite=*/1);
   EXPECT_THAT(Get("http://pictures.test:" + std::to_string(server.port()) + "/a.jpg"), IsOk());
   unsetenv("http_proxy");
 }
 
-// An HTTPS server with a picture, and a certificate that nobody knows.
+// An HTTPS server with an image, and a certificate that nobody knows.
 class HttpsServer {
  public:
   explicit HttpsServer(const duet_testing::Identity& identity) {

@@ -37,8 +37,8 @@ void Await(const Condition& condition) {
   while (!condition()) std::this_thread::yield();
 }
 
-// A server with one picture everywhere, which keeps what it was asked: "TARGET AUTHORIZATION".
-class Pictures {
+// A server with one image everywhere, which keeps what it was asked: "TARGET AUTHORIZATION".
+class ImageServer {
  public:
   std::string url() const { return server_.url(); }
   int port() const { return server_.port(); }
@@ -53,10 +53,10 @@ class Pictures {
     const std::lock_guard lock(mutex_);
     const auto found = request.headers.find("authorization");
     seen_.push_back(request.target + " " + (found == request.headers.end() ? "-" : found->second));
-    return {200, {}, picture_};
+    return {200, {}, image_};
   }
 
-  const std::string picture_ = DecodedDataUri(PngDataUri(320, 240));
+  const std::string image_ = DecodedDataUri(PngDataUri(320, 240));
   mutable std::mutex mutex_;
   std::vector<std::string> seen_;  // guarded by mutex_
   TinyHttpServer server_{[this](const auto& request) { return Answer(request); }};
@@ -91,7 +91,7 @@ class TrustTest : public GatewayTest {
     return harness_->Post("/predict", body);
   }
 
-  Pictures inner_;  // at a private address, as all servers of a test are
+  ImageServer inner_;  // at a private address, as all servers of a test are
 };
 
 // ---- What an unauthenticated /setup teaches.
@@ -187,7 +187,7 @@ TEST_F(TrustTest, SettingsAndProjectIdsOfSetupAreBounded) {
 // ---- The operator's address and token.
 
 TEST_F(TrustTest, TheOperatorsTokenGoesToTheOperatorsAddressWhateverSetupSays) {
-  Pictures theirs;
+  ImageServer theirs;
   StartNamed(inner_.url());
   SetUpProject(theirs.url());
 

@@ -19,7 +19,7 @@ Message Parse(grpc::ByteBuffer buffer) {
 }
 
 // Longer than gRPC keeps inside of a slice, and than one byte of length tells.
-ImageRef Picture() {
+ImageRef EncodedImage() {
   return {.id = "0123", .bytes = std::make_shared<const std::string>(1000, '\xff')};
 }
 
@@ -36,7 +36,7 @@ TEST(WireTest, ARequestIsReadAsItWas) {
 TEST(WireTest, AnImageBecomesAField) {
   duet::detector::v1::DetectRequest request;
   request.set_score_threshold(0.25f);
-  const ImageRef image = Picture();
+  const ImageRef image = EncodedImage();
 
   const auto read = Parse<duet::detector::v1::DetectRequest>(
       Serialize(request, duet::detector::v1::DetectRequest::kImageFieldNumber, image));
@@ -46,7 +46,7 @@ TEST(WireTest, AnImageBecomesAField) {
 }
 
 TEST(WireTest, AnImagesBytesAreSharedAndLiveAsLongAsTheBuffer) {
-  ImageRef image = Picture();
+  ImageRef image = EncodedImage();
   const std::weak_ptr<const std::string> watched = image.bytes;
   const char* const bytes = image.bytes->data();
 

@@ -51,9 +51,9 @@ struct ApplicationOptions {
   gateway::jobs::PrefetchOptions prefetch;
 };
 
-// One a process. Members that are references outlive it, as does `redis` (null: nothing is shared with other
-// gateways), and so does the context of `executor`, which runs what no request waits for; at
-// destruction nobody runs it any more. Thread-safe.
+// One a process. Members that are references outlive it, as does `redis` (null: nothing is shared
+// with other gateways), and so does the context of `executor`, which runs what no request waits
+// for; at destruction nobody runs it any more. Thread-safe.
 struct Application {
   Application(ApplicationOptions options, prelabel::Profiles& profiles,
               image_fetch::ImageFetcher& fetcher, boost::asio::thread_pool& pool,

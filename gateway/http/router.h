@@ -61,8 +61,8 @@ class Router {
   void ForEachRoute(const std::function<void(Route&)>& change);
 
   // Fills in `context.route` and `context.prefix`, asks the route's gate, and returns the handler,
-  // or else the answer: 404 for an unknown path, 405 with Allow for a known one, the gate's refusal.
-  // The request's body isn't looked at.
+  // or else the answer: 404 for an unknown path, 405 with Allow for a known one, the gate's
+  // refusal. The request's body isn't looked at.
   // Thread-safe once all routes are added; the route lives as long as the router.
   std::variant<const Route*, Response> Find(const Request& request, Context& context) const;
 

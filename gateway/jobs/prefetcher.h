@@ -5,11 +5,11 @@
 // was opened nothing begins until its first click has been answered, or nobody has clicked for a
 // while.
 //
-// Label Studio lists the tasks that come next, in label-stream order: the unlabelled ones behind the
-// current task, then from the beginning (docs/adr/0503-next-tasks-by-list.md). The work is bounded:
-// a project is served by one coroutine, which takes up the newest event before each task; a few
-// projects are served at once, the others wait. A failure is counted and logged; no request depends
-// on it.
+// Label Studio lists the tasks that come next, in label-stream order: the unlabelled ones behind
+// the current task, then from the beginning (docs/adr/0503-next-tasks-by-list.md). The work is
+// bounded: a project is served by one coroutine, which takes up the newest event before each task;
+// a few projects are served at once, the others wait. A failure is counted and logged; no request
+// depends on it.
 //
 // Only a /predict begins anything, since it needs credentials. Annotations come through an endpoint
 // that is open to everybody. So they can only bring forward what a /predict has begun, and continue

@@ -60,8 +60,8 @@ class TaskClaims {
   absl::flat_hash_map<std::string, Owner> owners_;  // guarded by mutex_
 };
 
-// The claims of one request. Releases at its end what it still holds. Keeps the table alive, since a
-// coroutine may be destroyed after everything else.
+// The claims of one request. Releases at its end what it still holds. Keeps the table alive, since
+// a coroutine may be destroyed after everything else.
 class RequestClaims {
  public:
   explicit RequestClaims(std::shared_ptr<TaskClaims> claims)

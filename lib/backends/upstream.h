@@ -58,8 +58,8 @@ class Upstream {
   using GetVersion = std::function<boost::asio::awaitable<absl::StatusOr<std::string>>(
       std::shared_ptr<Replica>, CallOptions)>;
   // Never ends: resolves names, asks all replicas that are known then, and calls `announce` with
-  // the version to ask for (ChooseVersion). Every few seconds, soon after a failure, and at once when a
-  // call found another version than it asked for. Runs on `strand`.
+  // the version to ask for (ChooseVersion). Every few seconds, soon after a failure, and at once
+  // when a call found another version than it asked for. Runs on `strand`.
   boost::asio::awaitable<void> PollForever(
       boost::asio::any_io_executor strand, GetVersion get_version,
       std::function<void(const std::string& version)> announce);

@@ -44,8 +44,8 @@ class LabelStudioTokens {
                                                              absl::Time deadline);
 
   // One exchange with Label Studio, with its header, at any address if the operator named the site.
-  // If Label Studio answers 401 to an exchanged token (expired early, or revoked), there is a second
-  // exchange with a new one. Errors: those of both.
+  // If Label Studio answers 401 to an exchanged token (expired early, or revoked), there is a
+  // second exchange with a new one. Errors: those of both.
   boost::asio::awaitable<absl::StatusOr<http_client::HttpResponse>> Perform(
       LabelStudioSite site, http_client::HttpRequest request,
       http_client::TransferLoop::TransferId* id = nullptr);

@@ -45,8 +45,8 @@ class Project {
   // again for tasks whose predictions carry another one. Thread-safe.
   std::string ModelVersion(const ServedModels& models);
 
-  // Those of `classes` that no call has named before, up to a bound on their number: so that a class
-  // without a label is reported once a project. Thread-safe.
+  // Those of `classes` that no call has named before, up to a bound on their number: so that a
+  // class without a label is reported once a project. Thread-safe.
   std::vector<std::string> FirstSeen(const std::vector<std::string>& classes);
 
  private:

@@ -1,9 +1,9 @@
 // How many threads to compute with, and how they wait.
 //
-// In a container std::thread::hardware_concurrency counts the machine's CPUs: the cgroup's quota and
-// the affinity mask say how many this process gets. Two LibTorch processes share one machine here:
-// OpenMP threads that spin while they wait for work, as libgomp's do by default, take the other
-// process's cores, so they have to sleep.
+// In a container std::thread::hardware_concurrency counts the machine's CPUs: the cgroup's quota
+// and the affinity mask say how many this process gets. Two LibTorch processes share one machine
+// here: OpenMP threads that spin while they wait for work, as libgomp's do by default, take the
+// other process's cores, so they have to sleep.
 #ifndef DUET_SERVING_CPU_H_
 #define DUET_SERVING_CPU_H_
 
@@ -15,8 +15,8 @@ namespace serving {
 struct CpuBudget {
   // CPUs in the affinity mask.
   int affinity = 1;
-  // CPU seconds a second, from the smallest quota of the cgroup and its parents. Absent: there is no
-  // quota.
+  // CPU seconds a second, from the smallest quota of the cgroup and its parents. Absent:
+  // there is no quota.
   std::optional<double> quota;
 
   // The smaller of both, quotas rounded up, at least 1.

@@ -43,9 +43,9 @@ class FileBelow {
   std::string path_;
 };
 
-// The same for callers that may not learn what exists outside: if `path` is not a regular file below
-// `root`, the error is InvalidArgument with one sentence, whatever the reason. FailedPrecondition if
-// the root cannot be read.
+// The same for callers that may not learn what exists outside: if `path` is not a regular file
+// below `root`, the error is InvalidArgument with one sentence, whatever the reason.
+// FailedPrecondition if the root cannot be read.
 absl::StatusOr<FileBelow> OpenForClient(const std::string& root, const std::string& path);
 
 // The bytes of the file that a request's image.uri names. `root`: the flag --image_root; "" refuses

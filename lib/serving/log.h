@@ -1,6 +1,7 @@
-// Logs: one JSON object a line, on stderr.
+// Logs: one JSON object a line, on stderr (here broken in two).
 //
-//   {"ts":"2026-01-02T03:04:05.678Z","level":"info","event":"rpc.done","request_id":"6f1c9a…","model_ms":58}
+//   {"ts":"2026-01-02T03:04:05.678Z","level":"info","event":"rpc.done","request_id":"6f…",
+//    "code":"OK","model_ms":58.2}
 //
 //   LogLine("rpc.done").Request(request).Str("code", "OK").Num("model_ms", 58.2);
 //

@@ -14,7 +14,8 @@
 //     serving::SetUpOpenMp(argv);  // serving/cpu.h; only where LibTorch is used
 //     detector::Options options;   // holds ProcessOptions and GrpcServerOptions
 //     serving::FlagTable flags("duet-detector", "Finds objects in images.");
-//     detector::AddFlags(&options, &flags);  // ends with serving::AddFlags(&options.process, &flags)
+//     // Ends with serving::AddFlags(&options.process, &flags).
+//     detector::AddFlags(&options, &flags);
 //     return serving::RunProcess(
 //         flags, argc, argv, options.process, [&](serving::Process& process) -> absl::Status {
 //           // A damaged file fails here, before the port opens.
@@ -101,11 +102,11 @@ class Process {
   int stops_ = 0;
 };
 
-// Parses flags (a former name is a "flag.renamed" warning), raises the limit of file descriptors (serving/descriptors.h), turns SIGTERM and
-// SIGINT into Stop (all threads started by `body` have them blocked), runs `body` and returns
-// main's exit code: 0 after a drain or --help, 1 with one "startup.failed" line if `body` fails, 2
-// with one plain line for a bad flag. A signal before Serve ends the process at once (exit 0):
-// start-up may take a minute.
+// Parses flags (a former name is a "flag.renamed" warning), raises the limit of file descriptors
+// (serving/descriptors.h), turns SIGTERM and SIGINT into Stop (all threads started by `body` have
+// them blocked), runs `body` and returns main's exit code: 0 after a drain or --help, 1 with one
+// "startup.failed" line if `body` fails, 2 with one plain line for a bad flag. A signal before
+// Serve ends the process at once (exit 0): start-up may take a minute.
 int RunProcess(FlagTable& flags, int argc, char** argv, const ProcessOptions& options,
                const std::function<absl::Status(Process&)>& body);
 

@@ -3,17 +3,16 @@
 // A model is fastest with one request at a time on all cores, so requests wait here and not inside
 // the model. Waiting has limits: a full queue refuses at once (the caller can try another replica),
 // and work whose deadline passed or whose caller hung up leaves without being run. Work of a higher
-// priority goes first, work of equal priority in order of arrival. Room goes to the urgent too: when
-// the queue is full, a newcomer displaces the youngest work of the lowest priority, if that is lower
-// than its own.
+// priority goes first, work of equal priority in order of arrival. Room goes to the urgent too:
+// when the queue is full, a newcomer displaces the youngest work of the lowest priority, if that is
+// lower than its own.
 //
-// Priorities alone don't help a click that arrives while an encoder pass of ten seconds is running. Such
-// a job yields by hand: between its blocks it calls RunWaitingAbove(its own priority), which runs, on
-// the job's own thread, whatever more urgent work is waiting, and returns. So the click waits for
-// one block, all cores work on one thing at a time, and nothing has to be locked or resumed. What
-// it runs may yield in turn, to higher priorities still: the stack is as deep as there are
-// priorities. A job
-// must not be in the middle of something that the other job uses.
+// Priorities alone don't help a click that arrives while an encoder pass of ten seconds is running.
+// Such a job yields by hand: between its blocks it calls RunWaitingAbove(its own priority), which
+// runs, on the job's own thread, whatever more urgent work is waiting, and returns. So the click
+// waits for one block, all cores work on one thing at a time, and nothing has to be locked or
+// resumed. What it runs may yield in turn, to higher priorities still: the stack is as deep as
+// there are priorities. A job must not be in the middle of something that the other job uses.
 #ifndef DUET_SERVING_WORK_QUEUE_H_
 #define DUET_SERVING_WORK_QUEUE_H_
 
@@ -76,9 +75,9 @@ class WorkQueue {
   // the queue. `work.dropped` is not used.
   absl::Status Run(Work work);
 
-  // Runs all waiting work more urgent than `priority` on this thread and returns how many ran. To be
-  // called by running work of that priority, often: with nothing waiting it costs one uncontended
-  // lock.
+  // Runs all waiting work more urgent than `priority` on this thread and returns how many ran. To
+  // be called by running work of that priority, often: with nothing waiting it costs one
+  // uncontended lock.
   int RunWaitingAbove(Priority priority);
 
   // Refuses new work (Unavailable) and returns when all that was accepted has run or was dropped,

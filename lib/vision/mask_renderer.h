@@ -3,8 +3,8 @@
 // Networks give logits of a few pixels each for their padded input. The references scale them to
 // the input's size, crop, scale again to the image and threshold, both times bilinear. Both steps
 // are linear and separable, so here they are one: each output row and column is a blend of at most
-// three low-res ones. No intermediate image is made, and only one row of the full-size logits exists
-// at a time. Results differ from the references' in the last bits only.
+// three low-res ones. No intermediate image is made, and only one row of the full-size logits
+// exists at a time. Results differ from the references' in the last bits only.
 #ifndef DUET_VISION_MASK_RENDERER_H_
 #define DUET_VISION_MASK_RENDERER_H_
 

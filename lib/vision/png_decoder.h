@@ -11,8 +11,8 @@ namespace vision {
 
 // 8-bit BGR as stored (orientation not applied), the same pixels as cv::imdecode's: the high byte
 // of 16 bits, alpha dropped and not blended. REQUIRES: the header is sound and its size within
-// limits. InvalidArgument for damaged data; ResourceExhausted, or the exception of an allocation, if
-// memory runs out; nothing leaks then.
+// limits. InvalidArgument for damaged data; ResourceExhausted, or the exception of an allocation,
+// if memory runs out; nothing leaks then.
 absl::StatusOr<cv::Mat> DecodePng(std::string_view bytes);
 
 }  // namespace vision

@@ -1,9 +1,9 @@
 // Embedder turns images into embeddings, each at most once at a time.
 //
 // When a person opens an image, the project's prefetch may be encoding it, a batch may have it
-// queued, and the page itself asks twice. All of them join one flight, whose encoder pass runs once.
-// A flight has the highest priority of those who wait for it: each of them puts work of its own
-// priority into the queue, the first of these that gets its turn encodes, the others find the
+// queued, and the page itself asks twice. All of them join one flight, whose encoder pass runs
+// once. A flight has the highest priority of those who wait for it: each of them puts work of its
+// own priority into the queue, the first of these that gets its turn encodes, the others find the
 // embedding done or being made. Between the network's steps a flight gives way to work that is more
 // urgent, within them to clicks. It stops at the next step when nobody waits for it any more.
 //

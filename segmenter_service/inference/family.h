@@ -41,8 +41,8 @@ struct ModelParts {
       pack;
 
   std::vector<std::string> packed_prefixes;  // weights that are not read any more once packed
-  // Weights that no embedding depends on. If one is missing here, fewer models share embeddings than
-  // could.
+  // Weights that no embedding depends on. If one is missing here, fewer models share embeddings
+  // than could.
   std::vector<std::string> decoder_prefixes;
 
   bool pads_boxes = false;  // a padding token follows every prompt, not only those without a box

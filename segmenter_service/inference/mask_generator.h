@@ -2,8 +2,9 @@
 // (segment_anything/automatic_mask_generator.py).
 //
 // Each point of a grid is a prompt for three masks. Masks are dropped that the model doubts, that
-// change with the threshold, or that repeat others. Optionally the same is done again on overlapping
-// crops, for small things. Knows neither queue nor network: the caller passes in what they do.
+// change with the threshold, or that repeat others. Optionally the same is done again on
+// overlapping crops, for small things. Knows neither queue nor network: the caller passes in what
+// they do.
 #ifndef DUET_SEGMENTER_SERVICE_INFERENCE_MASK_GENERATOR_H_
 #define DUET_SEGMENTER_SERVICE_INFERENCE_MASK_GENERATOR_H_
 

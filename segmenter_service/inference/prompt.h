@@ -18,8 +18,8 @@ struct PromptPoint {
   friend bool operator==(const PromptPoint&, const PromptPoint&) = default;
 };
 
-// Prompts one object. Its coordinates are original pixels for CheckPrompt and ToInput, and pixels of
-// the network's input for SamNetwork.
+// Prompts one object. Its coordinates are original pixels for CheckPrompt and ToInput, and pixels
+// of the network's input for SamNetwork.
 struct Prompt {
   std::vector<PromptPoint> points;
   std::optional<vision::Box> box;

@@ -1,6 +1,6 @@
-// What serves a network of the Segment Anything family: images to embeddings, embeddings and prompts
-// to low-res masks. No Torch in this header: callers hand over plain memory, and Torch's exceptions
-// end behind it.
+// What serves a network of the Segment Anything family: images to embeddings, embeddings and
+// prompts to low-res masks. No Torch in this header: callers hand over plain memory, and Torch's
+// exceptions end behind it.
 #ifndef DUET_SEGMENTER_SERVICE_INFERENCE_SAM_NETWORK_H_
 #define DUET_SEGMENTER_SERVICE_INFERENCE_SAM_NETWORK_H_
 

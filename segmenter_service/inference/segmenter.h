@@ -144,8 +144,8 @@ class Segmenter {
   struct DecodeOptions {
     bool multimask_output = false;
     serving::Priority priority = serving::Priority::kInteractive;
-    std::size_t piece =
-        1;  // prompts at a time: other work of this priority waits for one piece only
+    // Prompts at a time: other work of this priority waits for one piece only.
+    std::size_t piece = 1;
   };
   // Adds to `times`, which may be null.
   absl::StatusOr<LowResMasks> DecodeInPieces(SamNetwork& network, const Embedding& embedding,

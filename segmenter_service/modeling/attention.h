@@ -1,4 +1,5 @@
-// Scaled dot-product attention in parts, so that the scores of a large grid never exist all at once.
+// Scaled dot-product attention in parts, so that the scores of a large grid never exist all at
+// once.
 #ifndef DUET_SEGMENTER_SERVICE_MODELING_ATTENTION_H_
 #define DUET_SEGMENTER_SERVICE_MODELING_ATTENTION_H_
 

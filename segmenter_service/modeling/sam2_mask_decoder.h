@@ -1,6 +1,6 @@
-// SAM 2's mask decoder (sam2/modeling/sam/mask_decoder.py): SAM's, with a token for the object score
-// in front (which only videos use), high-resolution features of the encoder added while upscaling,
-// and IoU predictions within 0..1.
+// SAM 2's mask decoder (sam2/modeling/sam/mask_decoder.py): SAM's, with a token for the object
+// score in front (which only videos use), high-resolution features of the encoder added while
+// upscaling, and IoU predictions within 0..1.
 #ifndef DUET_SEGMENTER_SERVICE_MODELING_SAM2_MASK_DECODER_H_
 #define DUET_SEGMENTER_SERVICE_MODELING_SAM2_MASK_DECODER_H_
 
@@ -17,8 +17,8 @@ class Sam2MaskDecoderImpl : public MaskDecoderImpl {
   std::vector<at::Tensor> HighResFeatures(const EncodedImage& image) override;
   bool reads_levels() const override { return true; }
 
-  // Without multimask_output: mask 0 if it is stable, else the one of the others whose predicted IoU
-  // is best.
+  // Without multimask_output: mask 0 if it is stable, else the one of the others whose predicted
+  // IoU is best.
   DecodedMasks Select(const DecodedMasks& masks, bool multimask_output) const override;
   at::Tensor OwnTokens() const override;
   std::int64_t iou_index() const override { return 1; }

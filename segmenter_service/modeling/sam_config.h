@@ -1,6 +1,6 @@
-// All sizes of SAM and HQ-SAM with a plain vision transformer. InferConfig reads them from the names
-// and shapes of a checkpoint instead of a config file, so that official, reduced and re-trained
-// models of any width load the same way. Knows no Torch.
+// All sizes of SAM and HQ-SAM with a plain vision transformer. InferConfig reads them from the
+// names and shapes of a checkpoint instead of a config file, so that official, reduced and
+// re-trained models of any width load the same way. Knows no Torch.
 #ifndef DUET_SEGMENTER_SERVICE_MODELING_SAM_CONFIG_H_
 #define DUET_SEGMENTER_SERVICE_MODELING_SAM_CONFIG_H_
 

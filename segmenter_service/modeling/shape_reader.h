@@ -17,7 +17,8 @@ namespace segmenter {
 
 using Shape = std::vector<std::int64_t>;
 
-// Remembers the first error; after it, shapes that don't fit read as 1. `state_dict` must outlive it.
+// Remembers the first error; after it, shapes that don't fit read as 1. `state_dict` must outlive
+// it.
 class ShapeReader {
  public:
   explicit ShapeReader(const checkpoint::StateDict& state_dict);

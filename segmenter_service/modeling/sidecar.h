@@ -1,6 +1,7 @@
 // The sidecar file: a JSON object beside a checkpoint ("sam2.1_a.pth" → "sam2.1_a.pth.json") with
-// what the checkpoint doesn't tell about its network: {"num_heads": 1, "window_spec": [8, 4, 14, 7]}.
-// For reduced and custom models; official ones need none. Knows no Torch.
+// what the checkpoint doesn't tell about its network, such as
+// {"num_heads": 1, "window_spec": [8, 4, 14, 7]}. For reduced and custom models; official ones need
+// none. Knows no Torch.
 #ifndef DUET_SEGMENTER_SERVICE_MODELING_SIDECAR_H_
 #define DUET_SEGMENTER_SERVICE_MODELING_SIDECAR_H_
 
@@ -14,8 +15,8 @@
 
 namespace segmenter {
 
-// Each `Read` leaves `value` unchanged if the object doesn't have the key. Keys that are not read are
-// ignored (upstream's configs have many). Remembers the first error.
+// Each `Read` leaves `value` unchanged if the object doesn't have the key. Keys that are not read
+// are ignored (upstream's configs have many). Remembers the first error.
 class Sidecar {
  public:
   // `text`: the file, or empty if there is none.

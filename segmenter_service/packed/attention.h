@@ -1,5 +1,5 @@
-// The attention of one head over one window, or over the whole grid, for all packed encoders. Scores
-// exist for a few hundred queries and keys at a time.
+// The attention of one head over one window, or over the whole grid, for all packed encoders.
+// Scores exist for a few hundred queries and keys at a time.
 #ifndef DUET_SEGMENTER_SERVICE_PACKED_ATTENTION_H_
 #define DUET_SEGMENTER_SERVICE_PACKED_ATTENTION_H_
 
@@ -62,7 +62,8 @@ class HeadAttention {
     std::vector<std::byte> product;  // bf16
     std::vector<float> output;       // float32
   };
-  // Output rows: softmax(q · kᵀ) · v of `rows` queries. `q` and `output` point at the first query's.
+  // Output rows: softmax(q · kᵀ) · v of `rows` queries. `q` and `output` point at those of the
+  // first query.
   //
   // `softmax(row, range, scores, state, weights)` does what nn::onednn::SoftmaxRow does for query
   // `row` and the keys in `range`, and returns the same factor; `scores` and `weights` may be the

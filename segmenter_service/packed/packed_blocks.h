@@ -1,7 +1,7 @@
-// PackedBlocks: the transformer blocks of SAM's image encoder as they run on a CPU. They do the same
-// arithmetic as the plain modules (modeling/image_encoder.h), which are the source of truth, with
-// packed weights, fused bias, GELU and residual, and with the attention of a few queries at a time,
-// head by head, so that all scores never exist at once.
+// PackedBlocks: the transformer blocks of SAM's image encoder as they run on a CPU. They do the
+// same arithmetic as the plain modules (modeling/image_encoder.h), which are the source of truth,
+// with packed weights, fused bias, GELU and residual, and with the attention of a few queries at a
+// time, head by head, so that all scores never exist at once.
 //
 // Windowed blocks compute queries, keys and values of real tokens only: a pad token is zero after
 // the norm, so its query, key and value are the projection's bias.

@@ -1,5 +1,5 @@
-// What the packed modules share: conversions, linear layers, layer norms over rows of tokens, and how
-// many tokens are worked on at a time.
+// What the packed modules share: conversions, linear layers, layer norms over rows of tokens, and
+// how many tokens are worked on at a time.
 #ifndef DUET_SEGMENTER_SERVICE_PACKED_PACKED_LAYERS_H_
 #define DUET_SEGMENTER_SERVICE_PACKED_PACKED_LAYERS_H_
 

@@ -3,8 +3,9 @@
 // A prompt has some ten tokens, the image 4096 cells. Upstream projects all cells to queries, keys
 // and values in each of its five cross attentions, and keeps what every step makes of them. Here
 // projections move to the tokens' side (two_way_attention.h), and cells pass a block at a time, so
-// that what they become stays in a core's L2 cache. They pass once for each attention of the tokens,
-// which takes the preceding attention of the cells along, and once to be scaled up to masks.
+// that what they become stays in a core's L2 cache. They pass once for each attention of the
+// tokens, which takes the preceding attention of the cells along, and once to be scaled up to
+// masks.
 #ifndef DUET_SEGMENTER_SERVICE_PACKED_PACKED_MASK_DECODER_H_
 #define DUET_SEGMENTER_SERVICE_PACKED_PACKED_MASK_DECODER_H_
 

@@ -1,6 +1,6 @@
 // TinyViT (modeling/tiny_vit_sam.h) as it runs on a CPU: batch norms folded, weights packed,
-// channels last throughout. Where a layer is wide and its map large, a few rows at a time go through
-// the whole layer, so that what its parts hand on stays in the cache.
+// channels last throughout. Where a layer is wide and its map large, a few rows at a time go
+// through the whole layer, so that what its parts hand on stays in the cache.
 #ifndef DUET_SEGMENTER_SERVICE_PACKED_PACKED_TINY_VIT_H_
 #define DUET_SEGMENTER_SERVICE_PACKED_PACKED_TINY_VIT_H_
 

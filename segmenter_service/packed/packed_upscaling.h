@@ -1,5 +1,5 @@
-// The end of the mask decoder as it runs on a CPU: cells are scaled up by four, a few at a time, and
-// multiplied with what the hypernetworks made of the mask tokens.
+// The end of the mask decoder as it runs on a CPU: cells are scaled up by four, a few at a time,
+// and multiplied with what the hypernetworks made of the mask tokens.
 #ifndef DUET_SEGMENTER_SERVICE_PACKED_PACKED_UPSCALING_H_
 #define DUET_SEGMENTER_SERVICE_PACKED_PACKED_UPSCALING_H_
 

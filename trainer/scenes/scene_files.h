@@ -13,7 +13,8 @@ namespace trainer {
 // Writes into `directory`, which is made if it is missing:
 //   <name>.jpg         the image, JPEG quality 95
 //   <name>.masks.png   8-bit grey, 0 where there is no object, else 1 + the object's index
-//   <name>.json        {"image", "masks", "width", "height", "objects": [{"label", "box", "area"}]};
+//   <name>.json        {"image", "masks", "width", "height",
+//                       "objects": [{"label", "box", "area"}]};
 //                      box: [x_min, y_min, x_max, y_max], half-open; all in pixels
 absl::Status WriteScene(const Scene& scene, const std::string& directory, const std::string& name);
 

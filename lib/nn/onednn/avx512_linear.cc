@@ -13,12 +13,12 @@ namespace {
 constexpr std::int64_t kVector = 16;  // floats of a register
 constexpr std::int64_t kPanel = 4 * kVector;
 // Rows of a tile: 6 · 4 sums, 4 weights and a factor fill 29 of the 32 registers. A step of the
-// inner loop loads 4 registers of weights and broadcasts 6 numbers of x for 24 multiply-adds; a core
-// has two ports for either, so 5 cycles of loads hide behind 12 of multiply-adds. The sums are also
-// more than the eight that two ports with a latency of four cycles need.
+// inner loop loads 4 registers of weights and broadcasts 6 numbers of x for 24 multiply-adds; a
+// core has two ports for either, so 5 cycles of loads hide behind 12 of multiply-adds. The sums are
+// also more than the eight that two ports with a latency of four cycles need.
 constexpr std::int64_t kRows = 6;
-// Rows of a panel at a time: 128 · 64 floats are 32 KiB, which an L1 cache of 48 KiB keeps while all
-// tiles of a chunk pass, next to the 3 KiB of x that a tile reads.
+// Rows of a panel at a time: 128 · 64 floats are 32 KiB, which an L1 cache of 48 KiB keeps while
+// all tiles of a chunk pass, next to the 3 KiB of x that a tile reads.
 constexpr std::int64_t kInner = 128;
 // Rows of x that share one reading of the weights. A line of weights then serves 128 multiply-adds,
 // 64 cycles: memory has to deliver one byte a cycle. The chunk's part of x, 128 · 128 floats, is

@@ -1,7 +1,7 @@
 // Measures how long a kernel takes, so that the faster of two can be chosen while other threads of
-// the process serve. The kernel runs on the calling thread alone, and that thread's CPU time counts.
-// The process's CPU time would count other threads' work too, and so would the wall clock of
-// several threads, since a team waits for its slowest.
+// the process serve. The kernel runs on the calling thread alone, and that thread's CPU time
+// counts. The process's CPU time would count other threads' work too, and so would the wall clock
+// of several threads, since a team waits for its slowest.
 #ifndef DUET_NN_ONEDNN_KERNEL_TIME_H_
 #define DUET_NN_ONEDNN_KERNEL_TIME_H_
 

@@ -119,8 +119,8 @@ template <int kBlock, typename T>
   }
 }
 
-// Transforms one block of one tile's products, of which place p is at in[p · place_step], and stores
-// the output pixels: bias, activation and residual are applied on the way.
+// Transforms one block of one tile's products, of which place p is at in[p · place_step], and
+// stores the output pixels: bias, activation and residual are applied on the way.
 template <int kBlock, typename T>
 [[gnu::always_inline]] inline void PlacesToTile(const Job<T>& job, int i, int block,
                                                 const float* in, std::size_t place_step) {

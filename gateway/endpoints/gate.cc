@@ -40,7 +40,7 @@ void AddGates(Application& app, http::Router& router) {
   if (const std::string& user = app.options.basic_auth_user; !user.empty()) {
     auth = std::make_shared<BasicAuth>(user, app.options.basic_auth_password);
   }
-  router.ForEachRoute([&app, auth](http::Route& route) {
+  router.Seal([&app, auth](http::Route& route) {
     const RoutePolicy* const policy = PolicyOf(route.method, route.pattern);
     if (policy == nullptr) throw std::logic_error(route.pattern + " is not in route_policy.cc");
     route.body = {.max_bytes = policy->max_body_bytes, .from_anybody = !policy->needs_credentials};

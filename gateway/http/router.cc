@@ -5,6 +5,7 @@
 #include <absl/strings/str_join.h>
 #include <absl/strings/str_split.h>
 
+#include <stdexcept>
 #include <utility>
 
 #include "text/url.h"
@@ -35,14 +36,21 @@ std::optional<std::size_t> MatchTail(std::string_view path,
 }  // namespace
 
 void Router::Add(verb method, std::string_view pattern, Handler handler) {
-  routes_.push_back({method, std::string(pattern), std::move(handler), Segments(pattern)});
+  AddRoute(method, pattern, std::move(handler));
 }
 
 void Router::AddQuick(verb method, std::string_view pattern, QuickHandler handler) {
+  AddRoute(method, pattern, std::move(handler));
+}
+
+void Router::AddRoute(verb method, std::string_view pattern,
+                      std::variant<Handler, QuickHandler> handler) {
+  if (sealed_) throw std::logic_error(absl::StrCat("a route after Seal: ", std::string(pattern)));
   routes_.push_back({method, std::string(pattern), std::move(handler), Segments(pattern)});
 }
 
-void Router::ForEachRoute(const std::function<void(Route&)>& change) {
+void Router::Seal(const std::function<void(Route&)>& change) {
+  sealed_ = true;
   for (Route& route : routes_) change(route);
 }
 

@@ -51,14 +51,16 @@ struct Route {
 
 class Router {
  public:
-  // REQUIRES: `pattern` starts with '/'. HEAD is answered as GET without a body.
+  // REQUIRES: `pattern` starts with '/'. HEAD is answered as GET without a body. Throws
+  // std::logic_error after Seal: the route would have no gate and no limits.
   void Add(boost::beast::http::verb method, std::string_view pattern, Handler handler);
   void AddQuick(boost::beast::http::verb method, std::string_view pattern, QuickHandler handler);
   // Says whether a route may be reached behind a prefix; otherwise 404. Default: "" only.
   using PrefixRule = std::function<bool(std::string_view prefix, const Route& route)>;
   void set_prefix_rule(PrefixRule rule) { known_ = std::move(rule); }
-  // Calls `change` for all routes added so far: it may set their limits and their gates.
-  void ForEachRoute(const std::function<void(Route&)>& change);
+  // Calls `change` for all routes: it may set their limits and their gates. From now on, none can
+  // be added.
+  void Seal(const std::function<void(Route&)>& change);
 
   // Fills in `context.route` and `context.prefix`, asks the route's gate, and returns the handler,
   // or else the answer: 404 for an unknown path, 405 with Allow for a known one, the gate's
@@ -70,7 +72,11 @@ class Router {
   const std::vector<Route>& routes() const { return routes_; }
 
  private:
+  void AddRoute(boost::beast::http::verb method, std::string_view pattern,
+                std::variant<Handler, QuickHandler> handler);
+
   std::vector<Route> routes_;
+  bool sealed_ = false;
   PrefixRule known_ = [](std::string_view prefix, const Route&) { return prefix.empty(); };
 };
 

@@ -125,7 +125,7 @@ class HttpServerTest : public testing::Test {
     router_.Add(verb::get, "/wait", wait);
     router_.Add(verb::post, "/hold", wait);
     router_.Add(verb::post, "/open", wait);
-    router_.ForEachRoute([](Route& route) {
+    router_.Seal([](Route& route) {
       route.body = {.max_bytes = route.pattern == "/small" ? 10 : std::size_t{1} << 30,
                     .from_anybody = route.pattern == "/open"};
       route.gate = [](const Request& request, const Context&) -> std::optional<Response> {

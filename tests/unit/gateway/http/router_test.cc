@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <stdexcept>
+
 namespace gateway::http {
 namespace {
 
@@ -71,7 +73,7 @@ TEST(RouterTest, TheWrongMethodIsToldTheRightOne) {
 
 TEST(RouterTest, TheGateRefusesBeforeTheHandler) {
   Router router = SmallRouter();
-  router.ForEachRoute([](Route& route) {
+  router.Seal([](Route& route) {
     route.gate = [](const Request&, const Context& context) -> std::optional<Response> {
       if (context.route == "/health") return std::nullopt;
       return ErrorResponse(401, "No.");
@@ -80,6 +82,21 @@ TEST(RouterTest, TheGateRefusesBeforeTheHandler) {
 
   EXPECT_EQ(Find(router, verb::get, "/health"), "/health ");
   EXPECT_EQ(Find(router, verb::post, "/predict"), "401");
+}
+
+TEST(RouterTest, NoRouteIsAddedBehindTheGates) {
+  Router router = SmallRouter();
+  router.Seal([](Route& route) {
+    route.gate = [](const Request&, const Context&) { return ErrorResponse(401, "No."); };
+  });
+
+  EXPECT_THROW(
+      router.AddQuick(verb::get, "/late", [](const Request&, Context&) { return Response{}; }),
+      std::logic_error);
+  EXPECT_THROW(router.Add(verb::post, "/late", Handler()), std::logic_error);
+
+  EXPECT_EQ(Find(router, verb::get, "/late"), "404");
+  EXPECT_EQ(Find(router, verb::get, "/health"), "401");
 }
 
 TEST(ErrorResponseTest, IsJsonWhateverBytesAMessageHolds) {

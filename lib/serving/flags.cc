@@ -88,15 +88,15 @@ absl::Status FlagTable::Parse(int argc, const char* const* argv, const Environme
   };
   std::set<const Flag*> given;
   for (const Flag& flag : flags_) {
-    std::vector<std::string> variables;
+    std::vector<std::string> variables = {flag.variable};  // the first one that is set counts
     for (const std::string& name : flag.former_names) variables.push_back(VariableOf(name));
-    variables.push_back(flag.variable);  // the last one counts
     for (const std::string& variable : variables) {
       const char* text = environment(variable.c_str());
       if (text == nullptr || *text == '\0') continue;
       if (absl::Status set = Set(flag, variable, text); !set.ok()) return set;
       if (variable != flag.variable) warn(variable, flag.variable);
       given.insert(&flag);
+      break;
     }
   }
   for (int i = 1; i < argc; ++i) {

@@ -57,9 +57,9 @@ class FlagTable {
   }
 
   // Takes `former_name` as another spelling of the flag `name`, on the command line and as a
-  // variable, for the release after a renaming. A name that is given both ways has the value of the
-  // new spelling, unless the command line gives the old one. Help doesn't show it, but the JSON
-  // does. REQUIRES: `name` was added, `former_name` is new.
+  // variable, for the release after a renaming. The former variable isn't looked at if the new one
+  // is set. On the command line, which wins over both, the last spelling counts. Help doesn't show
+  // it, but the JSON does. REQUIRES: `name` was added, `former_name` is new.
   void Renamed(std::string_view former_name, std::string_view name);
 
   // Fills the fields. InvalidArgument, in one line that names the flag or variable, what was found

@@ -180,6 +180,20 @@ TEST_F(RenamedFlagTest, SoDoesTheFormerVariableUnlessTheNewOneIsSet) {
   EXPECT_EQ(options_.port, 9) << "the command line wins over the environment";
 }
 
+TEST_F(RenamedFlagTest, TheFormerVariableIsNotLookedAtIfTheNewOneIsSet) {
+  environment_["DUET_GRPC_PORT"] = "not a port";
+  environment_["DUET_PORT"] = "8";
+
+  ASSERT_THAT(Parse({}), IsOk());
+  EXPECT_EQ(options_.port, 8);
+  EXPECT_THAT(flags_.warnings(), testing::IsEmpty());
+
+  environment_["DUET_PORT"] = "";  // counts as unset
+  environment_["DUET_GRPC_PORT"] = "7";
+  ASSERT_THAT(Parse({}), IsOk());
+  EXPECT_EQ(options_.port, 7);
+}
+
 TEST_F(RenamedFlagTest, TheNewNameGivesNoWarning) {
   ASSERT_THAT(Parse({"--port=7"}), IsOk());
   EXPECT_THAT(flags_.warnings(), testing::IsEmpty());

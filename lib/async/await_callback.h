@@ -26,6 +26,11 @@ struct NotCancellable {
 // coroutine resumes on its own executor, which doesn't run out of work meanwhile. `done` keeps
 // nothing of `start` and `cancel`.
 //
+// Once `start` has handed `done` over, it uses nothing of its own any more: the coroutine may have
+// resumed and ended on another thread, and `start` with it. What it needs later it copies into a
+// local variable before. Only where the coroutine's executor is a strand, or runs on one thread,
+// and `start` is called there, the coroutine can't resume before `start` has returned.
+//
 // `cancel()` is called if the coroutine is cancelled while it waits, on the thread that cancels;
 // the operation should then call `done` soon. This may happen after `done` was called, as long as
 // the coroutine hasn't resumed.

@@ -14,7 +14,9 @@ boost::asio::awaitable<ImageFetcher::Result> AsyncFetch(ImageFetcher& fetcher,
   auto id = std::make_shared<std::atomic<ImageFetcher::FetchId>>(0);
   return async::AwaitCallback<ImageFetcher::Result>(
       [&fetcher, id, request = std::move(request)](auto done) mutable {
-        *id = fetcher.Fetch(std::move(request), std::move(done));
+        // Before Fetch returns, the coroutine may have ended, and `id` of this lambda with it.
+        const auto kept = id;
+        *kept = fetcher.Fetch(std::move(request), std::move(done));
       },
       [&fetcher, id] { fetcher.Cancel(*id); });
 }

@@ -1,4 +1,7 @@
-// Awaiting an image in an Asio coroutine: `auto image = co_await AsyncFetch(fetcher, request);`
+// Awaiting an image in an Asio coroutine, from a variable (docs/adr/0502-gcc12-coroutines.md):
+//
+//   auto fetching = AsyncFetch(fetcher, std::move(request));
+//   auto image = co_await std::move(fetching);
 //
 // Resumes on the coroutine's own executor. Cancelling the coroutine's operation cancels the fetch,
 // which then gives Cancelled like any other error (it doesn't throw).

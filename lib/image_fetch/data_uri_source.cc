@@ -62,8 +62,8 @@ class DataUriSource final : public ImageSource {
         [uri = download->location.address, max_bytes = context.options.max_bytes] {
           return DecodeDataUri(uri, max_bytes);
         };
-    ImageFetcher::Result image =
-        co_await ReadImage(download, context, context.image_threads, std::move(read));
+    auto reading = ReadImage(download, context, context.image_threads, std::move(read));
+    ImageFetcher::Result image = co_await std::move(reading);
     if (!image.ok()) co_return image.status();
     LoadedImage loaded;
     loaded.image = *std::move(image);

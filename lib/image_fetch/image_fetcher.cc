@@ -210,7 +210,8 @@ awaitable<void> CachingImageFetcher::Run(DownloadPtr download) {
         [bytes = std::move(loaded->bytes)]() mutable -> absl::StatusOr<std::string> {
       return std::move(bytes);
     };
-    Result image = co_await ReadImage(download, context_, image_threads_, std::move(read));
+    auto reading = ReadImage(download, context_, image_threads_, std::move(read));
+    Result image = co_await std::move(reading);
     if (image.ok()) {
       loaded->image = *std::move(image);
     } else {

@@ -92,8 +92,8 @@ class LocalFileSource final : public ImageSource {
         [root = root_, path = download->location.address, max_bytes = context.options.max_bytes] {
           return ReadLocalFile(root, path, max_bytes);
         };
-    ImageFetcher::Result image =
-        co_await ReadImage(download, context, context.file_threads, std::move(read));
+    auto reading = ReadImage(download, context, context.file_threads, std::move(read));
+    ImageFetcher::Result image = co_await std::move(reading);
     if (!image.ok()) co_return image.status();
     LoadedImage loaded;
     loaded.image = *std::move(image);

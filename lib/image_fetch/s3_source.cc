@@ -67,8 +67,8 @@ class S3Source final : public ImageSource {
     http_client::HttpRequest request = MakeImageRequest(*download, context, *url);
     request.trusted = !s3_.endpoint.empty();  // the operator's own choice
     request.sign_for = &s3_;
-    absl::StatusOr<http_client::HttpResponse> response =
-        co_await context.loop.Perform(std::move(request), &download->exchange);
+    auto performing = context.loop.Perform(std::move(request), &download->exchange);
+    absl::StatusOr<http_client::HttpResponse> response = co_await std::move(performing);
     if (!response.ok()) co_return response.status();
     const std::string& uri = download->request.uri;
     const std::string shown = http_client::RedactUri(uri);

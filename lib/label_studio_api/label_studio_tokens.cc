@@ -101,12 +101,13 @@ boost::asio::awaitable<absl::StatusOr<http_client::HttpResponse>> LabelStudioTok
   request.trusted = site.trusted;
   std::string refused;
   for (;;) {
-    absl::StatusOr<std::string> header = co_await Header(site, refused, request.deadline);
+    auto making = Header(site, refused, request.deadline);
+    absl::StatusOr<std::string> header = co_await std::move(making);
     if (!header.ok()) co_return header.status();
     http_client::HttpRequest authorized = request;
     if (!header->empty()) authorized.headers.push_back(*header);
-    absl::StatusOr<http_client::HttpResponse> response =
-        co_await loop_.Perform(std::move(authorized), id);
+    auto performing = loop_.Perform(std::move(authorized), id);
+    absl::StatusOr<http_client::HttpResponse> response = co_await std::move(performing);
     const bool may_help = refused.empty() && ClassifyToken(site.Token()) == TokenKind::kPersonal;
     if (!response.ok() || response->status != 401 || !may_help) co_return response;
     refused = *std::move(header);
@@ -121,7 +122,8 @@ boost::asio::awaitable<absl::StatusOr<std::string>> LabelStudioTokens::Exchange(
   request.trusted = site.trusted;
   request.deadline = deadline;
   request.max_bytes = kMaxExchangeBytes;
-  absl::StatusOr<http_client::HttpResponse> response = co_await loop_.Perform(std::move(request));
+  auto performing = loop_.Perform(std::move(request));
+  absl::StatusOr<http_client::HttpResponse> response = co_await std::move(performing);
   if (!response.ok()) co_return response.status();
   if (response->status >= 500) {
     co_return absl::UnavailableError(text::StrCat("Label Studio answered ", response->status,

@@ -637,7 +637,8 @@ TEST_F(ImageFetcherTest, ACoroutineAwaitsAndCancels) {
       [&]() -> boost::asio::awaitable<void> {
         // Named: gcc 12 destroys some temporaries of a co_await expression twice.
         ImageRequest request{server.url() + "/quick"};
-        quick = co_await AsyncFetch(*fetcher_, std::move(request));
+        auto fetching = AsyncFetch(*fetcher_, std::move(request));
+        quick = co_await std::move(fetching);
         signal.emit(boost::asio::cancellation_type::terminal);
       },
       [](const std::exception_ptr& error) { EXPECT_EQ(error, nullptr); });
@@ -646,7 +647,8 @@ TEST_F(ImageFetcherTest, ACoroutineAwaitsAndCancels) {
       [&]() -> boost::asio::awaitable<void> {
         co_await boost::asio::this_coro::throw_if_cancelled(false);
         ImageRequest request{server.url() + "/slow"};
-        slow = co_await AsyncFetch(*fetcher_, std::move(request));
+        auto fetching = AsyncFetch(*fetcher_, std::move(request));
+        slow = co_await std::move(fetching);
       },
       boost::asio::bind_cancellation_slot(
           signal.slot(), [](const std::exception_ptr& error) { EXPECT_EQ(error, nullptr); }));

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -12,7 +13,9 @@ namespace {
 
 using duet_testing::IsOk;
 using duet_testing::StatusIs;
+using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 // The source's name and what it understood.
 struct Located {
@@ -66,6 +69,13 @@ TEST(SourcesTest, LabelStudiosOwnAndAliasUrlsAreToldFromOthers) {
   EXPECT_EQ(local.address, "a/b c.jpg");
 }
 
+TEST(SourcesTest, AUserNameInAUrlIsRefusedAlsoWhereALocalFileIsMeant) {
+  EXPECT_THAT(LocateUri("http://us:pw@studio:8080/data/local-files/?d=x",
+                        {.url = "http://studio:8080"}, /*has_local_files_root=*/true),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("user name or password"), Not(HasSubstr("us:pw")))));
+}
+
 TEST(SourcesTest, OtherSchemes) {
   EXPECT_EQ(Find("s3://bucket/imgs/a b.jpg").address, "s3://bucket/imgs/a b.jpg");
   EXPECT_EQ(Find("azure-blob://c/a.jpg").source, "presigned");
@@ -105,6 +115,56 @@ TEST(SourcesTest, WhatTheAnswerDependsOnIsInTheKey) {
   EXPECT_NE(key("/data/x.jpg", a, 1), key("/data/x.jpg", b, 1));
   EXPECT_NE(key("s3://c/x.jpg", a, 1), key("s3://c/x.jpg", a, 2));
   EXPECT_EQ(key("data:image/png;base64,AAAA", a, 1), "");
+}
+
+TEST(SourcesTest, TheTokenAndTheTrustAreInTheKeyOfWhatLabelStudioDecides) {
+  const ImageSources sources = MakeImageSources({});
+  const auto key = [&](const std::string& uri, const char* token, bool trusted) {
+    label_studio_api::LabelStudioSite site = {.url = "http://a", .trusted = trusted};
+    if (token != nullptr) site.token = std::make_shared<const serving::Secret>(token);
+    auto location = Locate(sources, {.uri = uri, .task_id = 1, .label_studio = site});
+    EXPECT_TRUE(location.ok()) << location.status();
+    return location->cache_key;
+  };
+
+  for (const char* uri : {"/data/x.jpg", "http://a/data/x.jpg", "s3://c/x.jpg"}) {
+    EXPECT_EQ(key(uri, "ann's", false), key(uri, "ann's", false)) << uri;
+    EXPECT_NE(key(uri, "ann's", false), key(uri, "bob's", false)) << uri;
+    EXPECT_NE(key(uri, "ann's", false), key(uri, nullptr, false)) << uri;
+    EXPECT_NE(key(uri, "ann's", false), key(uri, "ann's", true)) << uri;
+  }
+  EXPECT_EQ(key("http://c/x.jpg", "ann's", false), key("http://c/x.jpg", "bob's", true));
+}
+
+TEST(SourcesTest, LanesAreWhatIsAskedAndFilesFailuresAreNotRemembered) {
+  ImageFetcher::Options options;
+  options.local_files_root = "/images";
+  const ImageSources sources = MakeImageSources(options);
+  options.s3.access_key_id = "AKIA";
+  const ImageSources with_keys = MakeImageSources(options);
+  struct Case {
+    const ImageSources& sources;
+    const char* uri;
+    const char* source;
+    const char* lane;
+    bool failures_last;
+  };
+  const Case cases[] = {
+      {sources, "/data/upload/1/a.jpg", "label_studio", "http://studio:8080", true},
+      {sources, "https://Other/a.jpg", "http", "https://other:443", true},
+      {sources, "s3://bucket/a.jpg", "presigned", "http://studio:8080", true},
+      {with_keys, "s3://bucket/a.jpg", "s3", "s3", true},
+      {sources, "/data/local-files/?d=a.jpg", "local_file", "file", false},
+      {sources, "data:image/png;base64,AAAA", "data_uri", "data", false},
+  };
+  for (const Case& one : cases) {
+    auto location = Locate(
+        one.sources, {.uri = one.uri, .task_id = 1, .label_studio = {.url = "http://studio:8080"}});
+    ASSERT_TRUE(location.ok()) << location.status();
+    EXPECT_EQ(location->source->name(), one.source) << one.uri;
+    EXPECT_EQ(location->lane, one.lane) << one.uri;
+    EXPECT_EQ(location->failures_last, one.failures_last) << one.uri;
+  }
 }
 
 TEST(SourcesTest, CharactersThatBrowsersAcceptAreEscapedOnTheWay) {

@@ -100,10 +100,7 @@ absl::StatusOr<prelabel::Profiles> LoadProfiles(const Options& options,
            -> absl::StatusOr<std::shared_ptr<backends::SegmenterClient>> {
          return backends::MakeGrpcSegmenter(io.get_executor(), targets, grpc);
        }},
-      {.score_threshold = options.score_threshold,
-       .background = options.background == prelabel::NameOf(prelabel::Background::kPush)
-                         ? prelabel::Background::kPush
-                         : prelabel::Background::kNone});
+      {.score_threshold = options.score_threshold, .background = options.background});
   if (!profiles.ok() && !options.profiles.empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat(options.profiles, ": ", std::string(profiles.status().message())));

@@ -126,8 +126,7 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
   flags->Add("background", &options->background,
              "push: what a batch hasn't done by its deadline is finished in the background and "
              "stored through Label Studio's API; needs --label_studio_api_key. none: left for the "
-             "next time. A profile or extra_params may say otherwise.",
-             serving::OneOf({"none", "push"}));
+             "next time. A profile or extra_params may say otherwise.");
   flags->Add("background_concurrency", &app.background.concurrency,
              "Tasks of background jobs in work at once.", InRange(1, 1024));
   flags->Add("prefetch_tasks", &app.prefetch.tasks,

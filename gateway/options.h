@@ -15,6 +15,7 @@
 #include "gateway/http/server.h"
 #include "http_client/network.h"
 #include "image_fetch/image_fetcher.h"
+#include "prelabel/settings.h"
 #include "serving/flags.h"
 #include "serving/process.h"
 
@@ -34,7 +35,7 @@ struct Options {
   int max_message_mb = 64;
   int predict_deadline_s = 90;
   double score_threshold = 0.5;
-  std::string background = "none";
+  prelabel::Background background = prelabel::Background::kNone;
   std::string detector = "127.0.0.1:50051";
   std::string segmenter = "127.0.0.1:50052";
   std::string profiles;

@@ -26,16 +26,52 @@ absl::Status Wrong(std::string_view key, const json::value& found, std::string_v
       key, " is ", text::Utf8Prefix(json::serialize(found), 100), " but must be ", needed));
 }
 
-// A key whose value is one of two texts.
 template <typename Choice>
-absl::Status ReadChoice(std::string_view key, const json::value& value, Choice* field) {
-  constexpr Choice kFirst = Choice(0), kSecond = Choice(1);
-  for (const Choice choice : {kFirst, kSecond}) {
-    if (!value.is_string() || value.get_string() != NameOf(choice)) continue;
-    *field = choice;
-    return absl::OkStatus();
+struct Named {
+  Choice choice;
+  std::string_view name;
+};
+// All values of each enum with the texts that stand for them; no other place lists them.
+constexpr Named<MaskSource> kMaskSources[] = {{MaskSource::kAuto, "auto"},
+                                              {MaskSource::kSam, "sam"}};
+constexpr Named<Degrade> kDegrades[] = {{Degrade::kNone, "none"}, {Degrade::kBoxes, "boxes"}};
+constexpr Named<Background> kBackgrounds[] = {{Background::kNone, "none"},
+                                              {Background::kPush, "push"}};
+
+template <typename Choices, typename Choice>
+std::string_view NameIn(const Choices& choices, Choice choice) {
+  for (const auto& one : choices) {
+    if (one.choice == choice) return one.name;
   }
-  return Wrong(key, value, text::StrCat("\"", NameOf(kFirst), "\" or \"", NameOf(kSecond), "\""));
+  return "";
+}
+
+// False if `text` stands for none of `choices`.
+template <typename Choices, typename Choice>
+bool ParseChoice(const Choices& choices, std::string_view text, Choice* choice) {
+  for (const auto& one : choices) {
+    if (one.name != text) continue;
+    *choice = one.choice;
+    return true;
+  }
+  return false;
+}
+
+// The names, each in `quote`s.
+template <typename Choices>
+std::string Names(const Choices& choices, std::string_view quote, std::string_view separator) {
+  std::string names;
+  for (const auto& one : choices) {
+    text::StrAppend(&names, names.empty() ? "" : separator, quote, one.name, quote);
+  }
+  return names;
+}
+
+template <typename Choices, typename Choice>
+absl::Status ReadChoice(const Choices& choices, std::string_view key, const json::value& value,
+                        Choice* field) {
+  if (value.is_string() && ParseChoice(choices, value.get_string(), field)) return absl::OkStatus();
+  return Wrong(key, value, Names(choices, "\"", " or "));
 }
 
 absl::Status ReadOutputs(const json::value& value, std::string* field) {
@@ -77,11 +113,11 @@ absl::Status Read(std::string_view key, const json::value& value, bool strict, S
     }
     settings->label_map = std::move(label_map);
   } else if (key == "mask_source") {
-    return ReadChoice(key, value, &settings->mask_source);
+    return ReadChoice(kMaskSources, key, value, &settings->mask_source);
   } else if (key == "degrade") {
-    return ReadChoice(key, value, &settings->degrade);
+    return ReadChoice(kDegrades, key, value, &settings->degrade);
   } else if (key == "background") {
-    return ReadChoice(key, value, &settings->background);
+    return ReadChoice(kBackgrounds, key, value, &settings->background);
   } else if (strict) {
     return absl::InvalidArgumentError(
         text::StrCat("unknown key \"", key, "\"; known: ", absl::StrJoin(kKeys, ", ")));
@@ -91,13 +127,17 @@ absl::Status Read(std::string_view key, const json::value& value, bool strict, S
 
 }  // namespace
 
-std::string_view NameOf(MaskSource source) { return source == MaskSource::kSam ? "sam" : "auto"; }
+std::string_view NameOf(MaskSource source) { return NameIn(kMaskSources, source); }
+std::string_view NameOf(Degrade degrade) { return NameIn(kDegrades, degrade); }
+std::string_view NameOf(Background background) { return NameIn(kBackgrounds, background); }
 
-std::string_view NameOf(Degrade degrade) { return degrade == Degrade::kBoxes ? "boxes" : "none"; }
-
-std::string_view NameOf(Background background) {
-  return background == Background::kPush ? "push" : "none";
+bool AbslParseFlag(absl::string_view text, Background* background, std::string* error) {
+  if (ParseChoice(kBackgrounds, text::StdView(text), background)) return true;
+  *error = text::StrCat("must be one of ", Names(kBackgrounds, "", ", "));
+  return false;
 }
+
+std::string AbslUnparseFlag(Background background) { return std::string(NameOf(background)); }
 
 absl::StatusOr<Settings> Refine(const Settings& base, const json::object& object, bool strict) {
   Settings settings = base;

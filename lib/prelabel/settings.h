@@ -13,6 +13,7 @@
 #define DUET_PRELABEL_SETTINGS_H_
 
 #include <absl/status/statusor.h>
+#include <absl/strings/string_view.h>
 
 #include <boost/json/object.hpp>
 #include <map>
@@ -44,6 +45,10 @@ enum class Background {
 std::string_view NameOf(MaskSource source);
 std::string_view NameOf(Degrade degrade);
 std::string_view NameOf(Background background);
+
+// For serving::FlagTable: a flag takes and shows the same texts as the key.
+bool AbslParseFlag(absl::string_view text, Background* background, std::string* error);
+std::string AbslUnparseFlag(Background background);
 
 struct Settings {
   double score_threshold = 0.5;  // the checkpoints' own 0.001 is for evaluation

@@ -42,6 +42,16 @@ TEST(OptionsTest, LabelStudiosAddressesAreBroughtIntoOneForm) {
               ElementsAre("http://localhost:8080", "https://public/x"));
 }
 
+TEST(OptionsTest, BackgroundTakesTheTextsOfTheSetting) {
+  ASSERT_OK_AND_ASSIGN(const Options none, Parse({}));
+  EXPECT_EQ(none.background, prelabel::Background::kNone);
+  ASSERT_OK_AND_ASSIGN(const Options push, Parse({"--background=push"}));
+  EXPECT_EQ(push.background, prelabel::Background::kPush);
+  EXPECT_THAT(Parse({"--background=later"}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       "--background=later: must be one of none, push"));
+}
+
 TEST(OptionsTest, ATokenWithoutAnAddressIsRefusedAloud) {
   EXPECT_THAT(Parse({"--label_studio_api_key=s3cret"}),
               StatusIs(absl::StatusCode::kInvalidArgument,

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <boost/json/parse.hpp>
+#include <string>
 
 #include "tests/testing/status_matchers.h"
 
@@ -29,6 +30,25 @@ TEST(SettingsTest, EveryKeyIsRead) {
   EXPECT_EQ(settings.mask_source, MaskSource::kSam);
   EXPECT_EQ(settings.degrade, Degrade::kBoxes);
   EXPECT_EQ(settings.background, Background::kPush);
+}
+
+TEST(SettingsTest, EveryChoiceIsReadByItsName) {
+  for (const MaskSource choice : {MaskSource::kAuto, MaskSource::kSam}) {
+    const std::string json = "{\"mask_source\": \"" + std::string(NameOf(choice)) + "\"}";
+    EXPECT_EQ(Refined(json.c_str())->mask_source, choice) << json;
+  }
+  for (const Degrade choice : {Degrade::kNone, Degrade::kBoxes}) {
+    const std::string json = "{\"degrade\": \"" + std::string(NameOf(choice)) + "\"}";
+    EXPECT_EQ(Refined(json.c_str())->degrade, choice) << json;
+  }
+  for (const Background choice : {Background::kNone, Background::kPush}) {
+    const std::string json = "{\"background\": \"" + std::string(NameOf(choice)) + "\"}";
+    EXPECT_EQ(Refined(json.c_str())->background, choice) << json;
+    Background parsed = choice == Background::kNone ? Background::kPush : Background::kNone;
+    std::string error;
+    EXPECT_TRUE(AbslParseFlag(AbslUnparseFlag(choice), &parsed, &error)) << error;
+    EXPECT_EQ(parsed, choice);
+  }
 }
 
 TEST(SettingsTest, ErrorsNameTheKeyAndWhatIsNeeded) {

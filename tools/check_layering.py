@@ -34,7 +34,7 @@ MAY_USE = {
     "gateway": ["serving", "async", "http_client", "label_studio_api", "image_fetch", "backends", "prelabel",
                 "gateway/http", "gateway/jobs", "gateway/endpoints"],
     # The models.
-    "nn": ["checkpoint", "vision"],
+    "nn": ["checkpoint"],
     "model_service": ["nn", "checkpoint", "vision", "serving", "proto"],
     "detector_service/config": ["vision", "serving"],
     "detector_service/blueprint": ["checkpoint", "nn", "vision"],
@@ -52,7 +52,7 @@ MAY_USE = {
     "segmenter_service/inference": ["model_service", "nn", "checkpoint", "vision", "serving", "segmenter_service/modeling",
                                     "segmenter_service/packed"],
     "segmenter_service/rpc": ["model_service", "vision", "serving", "proto", "segmenter_service/inference"],
-    "segmenter_service": ["model_service", "nn", "serving", "segmenter_service/inference", "segmenter_service/rpc"],
+    "segmenter_service": ["model_service", "serving", "segmenter_service/inference", "segmenter_service/rpc"],
     "trainer/scenes": ["vision"],
     "trainer/losses": [],
     "trainer/evaluate": ["checkpoint", "vision", "model_service", "detector_service/inference",
@@ -62,10 +62,10 @@ MAY_USE = {
                 "segmenter_service/inference", "trainer/scenes", "trainer/losses", "trainer/evaluate"],
     "tools": ["checkpoint", "vision", "serving"],
 }
-MAY_SEE_TORCH = ["nn", "model_service", "detector_service/blueprint", "detector_service/rtmdet",
+MAY_SEE_TORCH = ["nn", "detector_service/blueprint", "detector_service/rtmdet",
                  "detector_service/families", "detector_service/packed", "detector_service/inference",
                  "segmenter_service/modeling", "segmenter_service/packed", "segmenter_service/inference", "trainer"]
-MAY_SEE_GRPC = ["serving", "detector_service/rpc", "segmenter_service", "backends"]
+MAY_SEE_GRPC = ["serving", "detector_service/rpc", "segmenter_service/rpc", "backends"]
 # Pull in all of Torch: half a minute of compiling a file.
 FORBIDDEN = {"torch/torch.h", "torch/all.h", "torch/extension.h"}
 

@@ -32,11 +32,11 @@ DetectorService::DetectorService(const ServiceOptions& options, ModelHost* host,
              metrics) {}
 
 absl::StatusOr<DetectorService::Job> DetectorService::ReadJob(
-    const pb::DetectRequest& request) const {
-  Job job{.model = host_->Current(), .options = {}, .formats = {}};
-  absl::Status served = model_service::CheckSpec(request.model(), job.model->version());
+    const pb::DetectRequest& request, const std::shared_ptr<DetectionModel>& model) const {
+  Job job{.model = model, .options = {}, .formats = {}};
+  absl::Status served = model_service::CheckSpec(request.model(), model->version());
   if (!served.ok()) return served;
-  absl::StatusOr<DetectOptions> options = ReadOptions(request, *job.model);
+  absl::StatusOr<DetectOptions> options = ReadOptions(request, *model);
   if (!options.ok()) return options.status();
   job.options = *std::move(options);
   const absl::StatusOr<MaskFormats> formats = ReadFormats(request);
@@ -48,8 +48,9 @@ absl::StatusOr<DetectorService::Job> DetectorService::ReadJob(
 absl::Status DetectorService::Compute(Job job, const pb::DetectRequest& request,
                                       pb::DetectResponse* response) {
   nn::UseThreads(options_.threads);
-  if (job.model != host_->Current()) {  // a reload came between
-    absl::StatusOr<Job> again = ReadJob(request);
+  const std::shared_ptr<DetectionModel> model = host_->Current();
+  if (job.model.lock() != model) {  // a reload came between
+    absl::StatusOr<Job> again = ReadJob(request, model);
     if (!again.ok()) return again.status();
     job = *std::move(again);
   }
@@ -57,11 +58,11 @@ absl::Status DetectorService::Compute(Job job, const pb::DetectRequest& request,
   const absl::StatusOr<cv::Mat> image = images_->Decode(request.image());
   if (!image.ok()) return image.status();
   const absl::Time decoded = clock_->Now();
-  const absl::StatusOr<std::vector<Detection>> found = job.model->Detect(*image, job.options);
+  const absl::StatusOr<std::vector<Detection>> found = model->Detect(*image, job.options);
   if (!found.ok()) return found.status();
   const absl::Time done = clock_->Now();
 
-  WriteResponse(*found, *job.model, {image->cols, image->rows}, job.formats, response);
+  WriteResponse(*found, *model, {image->cols, image->rows}, job.formats, response);
   response->mutable_timing()->set_decode_ms(absl::ToDoubleMilliseconds(decoded - start));
   response->mutable_timing()->set_model_ms(absl::ToDoubleMilliseconds(done - decoded));
   metrics_->Get(kStageSeconds, {"decode"}).Observe(absl::ToDoubleSeconds(decoded - start));
@@ -74,7 +75,7 @@ absl::Status DetectorService::Answer(grpc::ServerContext* call, serving::Priorit
                                      const pb::DetectRequest& request,
                                      pb::DetectResponse* response) {
   // A request that can't be answered is refused before it takes a place in the queue.
-  absl::StatusOr<Job> job = ReadJob(request);
+  absl::StatusOr<Job> job = ReadJob(request, host_->Current());
   if (!job.ok()) return job.status();
   absl::Status computed;
   absl::Duration queued;

@@ -51,14 +51,15 @@ class DetectorService final : public duet::detector::v1::Detector::Service {
                            duet::vision::v1::ReloadModelResponse* response) override;
 
  private:
-  // What a request asks for: the model that serves, with the request's options for it.
+  // What a request asks of a model. Waiting in the queue it keeps no replaced model in memory.
   struct Job {
-    std::shared_ptr<DetectionModel> model;
+    std::weak_ptr<DetectionModel> model;
     DetectOptions options;
     MaskFormats formats;
   };
   // FailedPrecondition or InvalidArgument for a request that can't be answered.
-  absl::StatusOr<Job> ReadJob(const duet::detector::v1::DetectRequest& request) const;
+  absl::StatusOr<Job> ReadJob(const duet::detector::v1::DetectRequest& request,
+                              const std::shared_ptr<DetectionModel>& model) const;
   absl::Status Answer(grpc::ServerContext* call, serving::Priority priority,
                       const duet::detector::v1::DetectRequest& request,
                       duet::detector::v1::DetectResponse* response);

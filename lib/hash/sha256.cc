@@ -4,14 +4,14 @@
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 
-#include <cstdlib>
+#include <new>
 
 namespace hash {
 namespace {
 
-// OpenSSL fails at hashing only where memory is exhausted or its library is broken.
+// OpenSSL fails at hashing only where memory is exhausted.
 void Check(bool done) {
-  if (!done) std::abort();
+  if (!done) throw std::bad_alloc();
 }
 
 }  // namespace

@@ -38,7 +38,7 @@ FeatureMap ToMap(const at::Tensor& tensor, const FeatureShape& shape) {
   return {shape, {data, data + shape.bytes()}};
 }
 
-// Copies `values`, from any device, to row `row` of `rows`, which are as long as it has numbers.
+// Copies `values`, on the CPU, to row `row` of `rows`, which are as long as it has numbers.
 void ToHost(const at::Tensor& values, std::size_t row, std::vector<float>* rows) {
   at::from_blob(rows->data() + row * values.numel(), values.sizes(), at::kFloat).copy_(values);
 }
@@ -116,7 +116,7 @@ class FamilyNetwork final : public SamNetwork {
       }
       LowResMasks masks;
       for (const std::vector<std::size_t>& members : Batches(prompts)) {
-        const DecodedMasks decoded = DecodeBatch(maps, prompts, members, multimask_output);
+        DecodedMasks decoded = DecodeBatch(maps, prompts, members, multimask_output);
         if (masks.size == 0) {
           masks.masks_per_prompt = static_cast<int>(decoded.logits.size(1));
           masks.size = static_cast<int>(decoded.logits.size(2));
@@ -124,6 +124,8 @@ class FamilyNetwork final : public SamNetwork {
           masks.logits.resize(prompts.size() * decoded.logits[0].numel());
           masks.iou_scores.resize(prompts.size() * masks.masks_per_prompt);
         }
+        decoded.logits = decoded.logits.cpu();  // one transfer a batch
+        decoded.iou_predictions = decoded.iou_predictions.cpu();
         for (std::size_t i = 0; i < members.size(); ++i) {
           const std::int64_t row = static_cast<std::int64_t>(i);
           ToHost(decoded.logits[row], members[i], &masks.logits);

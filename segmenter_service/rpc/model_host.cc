@@ -1,7 +1,5 @@
 #include "segmenter_service/rpc/model_host.h"
 
-#include <absl/status/status.h>
-
 #include <memory>
 
 namespace segmenter {
@@ -9,10 +7,6 @@ namespace segmenter {
 ModelHost::Loader LoaderWith(Segmenter& engine) {
   return [&engine](const ServedModel& current, const model_service::ReloadFiles& files)
              -> absl::StatusOr<std::shared_ptr<const ServedModel>> {
-    if (files.config_file) {
-      return absl::InvalidArgumentError(
-          "config_file is for the detector; a SAM checkpoint needs none");
-    }
     absl::StatusOr<std::shared_ptr<const ServedModel>> next =
         LoadModel(files.checkpoint.value_or(current.file), current.options);
     if (!next.ok()) return next.status();

@@ -177,6 +177,10 @@ grpc::Status SegmenterService::GetModel(grpc::ServerContext*, const pb::GetModel
 grpc::Status SegmenterService::ReloadModel(grpc::ServerContext* call,
                                            const duet::vision::v1::ReloadModelRequest* request,
                                            duet::vision::v1::ReloadModelResponse* response) {
+  if (request->has_config_file()) {
+    return serving::ToGrpc(
+        absl::InvalidArgumentError("config_file is for the detector; a SAM checkpoint needs none"));
+  }
   const absl::StatusOr<model_service::Reloaded<const ServedModel>> reloaded =
       host_->Reload(*request);
   if (!reloaded.ok()) return serving::ToGrpc(reloaded.status());

@@ -83,6 +83,9 @@ class CheckLayeringTest(unittest.TestCase):
     def test_pre_labelling_knows_no_http_server(self):
         self.assertEqual(len(self.violations({"lib/prelabel/a.cc": '#include "gateway/http/message.h"\n'})), 1)
 
+    def test_http_knows_no_label_studio(self):
+        self.assertEqual(len(self.violations({"gateway/http/a.cc": '#include "label_studio/task.h"\n'})), 1)
+
     def test_a_room_without_a_row_is_found(self):
         self.assertEqual(self.violations({"lib/new_room/a.h": ""}),
                          ["lib/new_room/a.h: is in no room of tools/check_layering.py"])

@@ -326,6 +326,16 @@ TEST_F(SegmenterServiceTest, ReloadNeedsTheFlag) {
             grpc::StatusCode::PERMISSION_DENIED);
 }
 
+TEST_F(SegmenterServiceTest, ReloadRefusesAConfigFile) {
+  grpc::ClientContext call;
+  duet::vision::v1::ReloadModelRequest request;
+  request.set_config_file("a.py");
+  duet::vision::v1::ReloadModelResponse response;
+  EXPECT_EQ(server_.stub().ReloadModel(&call, request, &response).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT)
+      << "whether or not files may be named";
+}
+
 TEST_F(SegmenterServiceTest, AReloadIsAbortedWhileAnotherOneRuns) {
   std::promise<void> entered, go_on;
   const ModelHost::Loader load =

@@ -1,8 +1,8 @@
-"""Draws the pictures of tests/data/images: one per format, pixel kind and orientation. Needs Pillow and NumPy.
+"""Draws the images of tests/data/images: one per format, pixel kind and orientation. Needs Pillow and NumPy.
 
 usage: make_codec_fixtures.py OUTPUT_DIRECTORY
 
-Every upright picture has four corners of one colour each: red, green / blue, white. `oN_` files store it turned so that
+Every upright image has four corners of one colour each: red, green / blue, white. `oN_` files store it turned so that
 EXIF orientation N makes it upright again. Files called bad_* must be refused.
 """
 import pathlib
@@ -33,7 +33,7 @@ def textured():
     return (np.stack([x * 3, y * 4, x + y], axis=2) + noise).clip(0, 255).astype(np.uint8)
 
 
-# How to store an upright picture so that orientation N restores it.
+# How to store an upright image so that orientation N restores it.
 TO_STORED = {
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
@@ -82,29 +82,29 @@ tag = Image.Exif()
 tag[0x0112] = 6
 Image.fromarray(upright()).save(out / "exif.webp", exif=tag, lossless=True)
 
-picture = Image.fromarray(textured())
-picture.save(out / "rgb.jpg", quality=85)
-picture.save(out / "progressive.jpg", quality=85, progressive=True)
-picture.convert("L").save(out / "grey.jpg", quality=85)
-picture.convert("CMYK").save(out / "cmyk.jpg", quality=85)
-picture.save(out / "rgb.png")
-picture.convert("L").save(out / "grey.png")
-picture.convert("P", palette=Image.Palette.ADAPTIVE).save(out / "palette.png")
-picture.convert("1").save(out / "bits.png")
-picture.save(out / "rgb.webp", quality=80)
-picture.save(out / "lossless.webp", lossless=True)
-picture.save(out / "rgb.bmp")
-picture.convert("P", palette=Image.Palette.ADAPTIVE).save(out / "palette.bmp")
-picture.save(out / "rgb.tif")
-picture.save(out / "deflate.tif", compression="tiff_adobe_deflate")
-picture.save(out / "jpeg.tif", compression="jpeg")
+image = Image.fromarray(textured())
+image.save(out / "rgb.jpg", quality=85)
+image.save(out / "progressive.jpg", quality=85, progressive=True)
+image.convert("L").save(out / "grey.jpg", quality=85)
+image.convert("CMYK").save(out / "cmyk.jpg", quality=85)
+image.save(out / "rgb.png")
+image.convert("L").save(out / "grey.png")
+image.convert("P", palette=Image.Palette.ADAPTIVE).save(out / "palette.png")
+image.convert("1").save(out / "bits.png")
+image.save(out / "rgb.webp", quality=80)
+image.save(out / "lossless.webp", lossless=True)
+image.save(out / "rgb.bmp")
+image.convert("P", palette=Image.Palette.ADAPTIVE).save(out / "palette.bmp")
+image.save(out / "rgb.tif")
+image.save(out / "deflate.tif", compression="tiff_adobe_deflate")
+image.save(out / "jpeg.tif", compression="jpeg")
 with_alpha = np.dstack([textured(), np.tile(np.arange(53, dtype=np.uint8) * 4, (37, 1))])
 Image.fromarray(with_alpha).save(out / "alpha.png")
 Image.fromarray(with_alpha).save(out / "alpha.webp", lossless=True, exact=True)
 Image.fromarray(with_alpha).save(out / "alpha.tif")
 deep = (textured().astype(np.uint16) * 256 + 200).astype(">u2")  # the low byte must be dropped, not rounded
 (out / "deep.png").write_bytes(png(53, 37, 16, 2, b"".join(b"\0" + row.tobytes() for row in deep)))
-grey_deep = (np.asarray(picture.convert("L")).astype(np.uint16) * 256 + 200)
+grey_deep = (np.asarray(image.convert("L")).astype(np.uint16) * 256 + 200)
 Image.fromarray(grey_deep).save(out / "grey_deep.tif")
 
 # A bomb: 60 bytes that ask for 30000 x 30000 pixels.

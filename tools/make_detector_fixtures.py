@@ -3,10 +3,10 @@
 
 usage: make_detector_fixtures.py GOLDENS tests/data/detector      (needs numpy)
 
-Per model: NAME.pth as it is; NAME.json with, per picture, the input's SHA-256 and the final detections (masks as COCO
-run-length codes: all of small pictures, every fifth of large ones); NAME.safetensors with maps of the first picture
+Per model: NAME.pth as it is; NAME.json with, per image, the input's SHA-256 and the final detections (masks as COCO
+run-length codes: all of small images, every fifth of large ones); NAME.safetensors with maps of the first image
 (backbone, neck, head), float32, for RTMDet; "layers" in NAME.json for the others: what each block of the network gave for
-the first picture, as a sum of absolute values and some of its values by index. manifests.json: names and
+the first image, as a sum of absolute values and some of its values by index. manifests.json: names and
 shapes of the states of official models at their real width, from GOLDENS/../reference; of a batch norm only the weight,
 the rest has its shape.
 """
@@ -34,8 +34,8 @@ MODELS = {
 FOLDERS = {"mmyolo_rtmdet": "rtmdet/yolo", "rtmr": "yolo/rtmr", "mmyolo_rtmr": "yolo/rtmr_y",
            "yolov5": "yolo/v5", "yolov6": "yolo/v6", "yolov6_v3_m": "yolo/v6v3m", "yolov7": "yolo/v7",
            "yolov7_tiny": "yolo/v7tiny", "yolov8": "yolo/v8", "yolox": "yolo/yolox", "ppyoloe_plus": "yolo/ppyoloe"}
-# The two sets have pictures of the same names.
-PICTURES = {"rtmdet": "images", "yolo": "images_yolo"}
+# The two sets have images of the same names.
+IMAGE_FOLDERS = {"rtmdet": "images", "yolo": "images_yolo"}
 LARGE_PIXELS = 100000
 MASKS_OF_LARGE = 5
 
@@ -90,11 +90,11 @@ def main(goldens, out):
         with open(os.path.join(folder, "golden.json")) as file:
             golden = json.load(file)
         shutil.copyfile(os.path.join(folder, golden["checkpoint"]), os.path.join(out, model + ".pth"))
-        pictures = PICTURES[place.split("/")[0]]
-        os.makedirs(os.path.join(out, pictures), exist_ok=True)
+        image_folder = IMAGE_FOLDERS[place.split("/")[0]]
+        os.makedirs(os.path.join(out, image_folder), exist_ok=True)
         images = []
         for image in golden["images"]:
-            name = f"{pictures}/{os.path.basename(image['file'])}"
+            name = f"{image_folder}/{os.path.basename(image['file'])}"
             shutil.copyfile(os.path.join(folder, "..", image["file"]), os.path.join(out, name))
             result = image["result"]
             images.append({

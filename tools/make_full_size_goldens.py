@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Makes checkpoints of official size with random weights, and what mmdet finds with them, for parity.detector_service.rtmdet.
 
-usage: make_full_size_goldens.py PICTURES OUT [MODEL...]      (MODEL: tiny, s, m, l, x, ins-tiny ... ins-x; default: m x ins-m)
+usage: make_full_size_goldens.py IMAGES OUT [MODEL...]      (MODEL: tiny, s, m, l, x, ins-tiny ... ins-x; default: m x ins-m)
        DUET_FULL_SIZE_GOLDENS=OUT build/release/tests/parity_detector_service_rtmdet --gtest_filter='*FullSize*'
 
 Needs mmdet 3.3.0, mmengine 0.10.7, mmcv-lite 2.1.0, torch and torchvision from PyPI. They are too large to keep: m has 100 MB.
-PICTURES is tests/data/detector/images.
+IMAGES is tests/data/detector/images.
 """
 import importlib.machinery
 import json
@@ -17,7 +17,7 @@ import torch
 import torchvision
 
 DEFAULT_MODELS = ("m", "x", "ins-m")
-PICTURES = ("a1_640x480.png", "a4_1280x720.png")
+FILES = ("a1_640x480.png", "a4_1280x720.png")
 # So many of the (cell, class) pairs pass the config's score threshold.
 SHARE_OF_CANDIDATES = 0.0001
 
@@ -64,7 +64,7 @@ def reg_features(model, image):
 
 
 def spread(prediction, values, deviation):
-    """Scales a last convolution so that its `values`, from all pictures, deviate so much; returns them without the bias."""
+    """Scales a last convolution so that its `values`, from all images, deviate so much; returns them without the bias."""
     centred = torch.cat([value.flatten() for value in values]) - prediction.bias.mean()
     factor = deviation / centred.std()
     prediction.weight *= factor
@@ -74,8 +74,8 @@ def spread(prediction, values, deviation):
 def settle(model, images, threshold):
     """Weights that keep the values' size from layer to layer, scores that spread, boxes that have a size.
 
-    So that rounding stays rounding: with batch norms fitted to one picture, mmdet in float32 and in float64 agreed on 14 of
-    x's 128 detections. On all pictures: on one that it had not seen, scores would end at 1 and boxes outside.
+    So that rounding stays rounding: with batch norms fitted to one image, mmdet in float32 and in float64 agreed on 14 of
+    x's 128 detections. On all images: on one that it had not seen, scores would end at 1 and boxes outside.
     """
     for module in model.modules():
         if isinstance(module, torch.nn.Conv2d):
@@ -103,7 +103,7 @@ def settle(model, images, threshold):
         head.mask_head.projection.weight *= 10
 
 
-def main(pictures, out, names):
+def main(folder, out, names):
     mmdet = import_mmdet()
     from pycocotools import mask as coco_mask
     os.makedirs(out, exist_ok=True)
@@ -113,8 +113,8 @@ def main(pictures, out, names):
         with torch.no_grad():
             inputs = []
             hook = model.backbone.register_forward_pre_hook(lambda module, args: inputs.append(args[0]))
-            for file in PICTURES:
-                mmdet.apis.inference_detector(model, os.path.join(pictures, file))
+            for file in FILES:
+                mmdet.apis.inference_detector(model, os.path.join(folder, file))
             hook.remove()
             settle(model, inputs, threshold)
             model.eval()
@@ -122,8 +122,8 @@ def main(pictures, out, names):
             torch.save({"meta": {"cfg": config.pretty_text, "dataset_meta": {"classes": tuple(classes)}},
                         "state_dict": model.state_dict()}, os.path.join(out, f"{name}.pth"))
             images = []
-            for file in PICTURES:
-                result = mmdet.apis.inference_detector(model, os.path.join(pictures, file))
+            for file in FILES:
+                result = mmdet.apis.inference_detector(model, os.path.join(folder, file))
                 found = result.pred_instances
                 entry = {"file": f"images/{file}", "scale_factor": [float(v) for v in result.scale_factor], "input_sha256": "",
                          "bboxes": found.bboxes.tolist(), "scores": found.scores.tolist(), "labels": found.labels.tolist()}

@@ -2,14 +2,14 @@
 """Makes tests/data/segmenter/ from what the Python references computed (their goldens folders).
 
 For each model the reduced checkpoint (of SAM 2 without most of the video memory, whose weights no
-image needs), the pictures, and for each model and picture
+image needs), the images, and for each model and image
   MODEL_IMAGE.safetensors  the tensors of its .npz, plus `<prompt>.points|labels|boxes|iou`
-  MODEL_IMAGE_masks.png    for each prompt the first answer's mask at the picture's size, stacked
+  MODEL_IMAGE_masks.png    for each prompt the first answer's mask at the image's size, stacked
                            downwards, in the order of `prompts` in goldens.json
 goldens.json keeps what is left: sizes, hashes, the order of prompts, flags; and SAM 2's sidecar
 files. amg_*.json are the automatic mask generator's records, copied.
 
-To keep the repository small, only SAM is recorded whole; of the others one picture, and of large
+To keep the repository small, only SAM is recorded whole; of the others one image, and of large
 tensors every fourth row and column. --whole records everything (for a look, not to be committed).
 
 Usage: make_segmenter_fixtures.py GOLDENS_DIR SAM2_GOLDENS_DIR [--whole]   (needs numpy and Pillow)
@@ -27,9 +27,9 @@ import shrink_runner_checkpoint as pth
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "data" / "segmenter"
 DTYPES = {"float32": "F32", "float16": "F16", "float64": "F64", "int64": "I64"}
-WHOLE = {"sam"}  # models of which all pictures and values are kept
-PICTURES = {"s2a1"}  # kept besides each model's first: shrinks in x, grows in y
-# Read by no picture; one key of each stays.
+WHOLE = {"sam"}  # models of which all images and values are kept
+IMAGES = {"s2a1"}  # kept besides each model's first: shrinks in x, grows in y
+# Read by no image; one key of each stays.
 VIDEO = ("memory_attention.", "memory_encoder.", "obj_ptr_proj.")
 SIDECAR = ("num_heads", "global_att_blocks", "window_spec", "stages", "embed_dim",
            "window_pos_embed_bkg_spatial_size")
@@ -105,10 +105,10 @@ def shrink_video(source, target):
 
 
 def record(model, source, images, results, whole):
-    """The pictures' entries for goldens.json; writes their files."""
+    """The images' entries for goldens.json; writes their files."""
     entries = {}
     for i, (name, result) in enumerate(results.items()):
-        if not whole and model not in WHOLE and i > 0 and name not in PICTURES:
+        if not whole and model not in WHOLE and i > 0 and name not in IMAGES:
             continue
         image = images[name]
         shutil.copyfile(source / image["file"], OUT / image["file"])

@@ -3,12 +3,12 @@
 
 usage: tests/bench/capacity.py plan
            prints the tables of docs/capacity.md, from the times and the assumptions below
-       tests/bench/capacity.py check --gateway=URL --detector_metrics=URL --segmenter_metrics=URL PICTURE...
+       tests/bench/capacity.py check --gateway=URL --detector_metrics=URL --segmenter_metrics=URL IMAGE...
            measures one detector's and one segmenter's times on an idle Duet, loads it, and prints what the simulation
            predicted beside what was measured; takes two minutes
 
 What is simulated, as in the services: a replica computes one job at a time, the most urgent first, and an encoder gives
-way between its blocks (serving/work_queue.h); a picture belongs to one segmenter, detectors are chosen by load
+way between its blocks (serving/work_queue.h); an image belongs to one segmenter, detectors are chosen by load
 (lib/backends/replica_set.h); a task detects and embeds at once, then segments its boxes; a click segments.
 Needs nothing but Python.
 """
@@ -30,7 +30,7 @@ import urllib.request
 
 CLICK, OPENED, BATCH = 0, 1, 2  # ranks, most urgent first
 ENCODER_BLOCKS = 12             # between which an encoder gives way: ViT-B's
-CLICK_AROUND = 0.005            # a click's share of `around`: its picture is there already
+CLICK_AROUND = 0.005            # a click's share of `around`: its image is there already
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Times:
     """Seconds that one replica computes, with nothing else to do."""
     detect: float
     embed: float
-    boxes: float            # masks of one picture's detections
+    boxes: float            # masks of one image's detections
     click: float            # mask of one click
     around: float = 0.03    # all else in a task: fetching, decoding, the gateway, regions; not a queue
 
@@ -146,7 +146,7 @@ class Duet:
         self.task_seconds, self.click_seconds = [], []
 
     def task(self, rank, masks=True, then=lambda segmenter: None):
-        """Detect and embed at once, then the boxes. `then` gets the picture's segmenter."""
+        """Detect and embed at once, then the boxes. `then` gets the image's segmenter."""
         begin, times = self.simulation.now, self.times
         segmenter = self.simulation.random.choice(self.segmenters) if masks else None
         left = 2 if masks else 1
@@ -189,13 +189,13 @@ def percentile(values, share):
 @dataclasses.dataclass(frozen=True)
 class Annotators:
     count: int = 1000
-    seconds_a_picture: float = 60   # from opening one to opening the next, exponential
-    clicks_a_picture: float = 3     # with smart tools, Poisson
+    seconds_per_image: float = 60   # from opening one to opening the next, exponential
+    clicks_per_image: float = 3     # with smart tools, Poisson
 
 
 @dataclasses.dataclass(frozen=True)
 class Goals:
-    task_p95: float = 15.0   # an opened task's boxes and masks: one may look at the picture meanwhile
+    task_p95: float = 15.0   # an opened task's boxes and masks: one may look at the image meanwhile
     click_p95: float = 1.0   # the hand is still on the mouse
 
 
@@ -214,17 +214,17 @@ def annotators_served(times, detectors, segmenters, crowd, seconds=600, seed=1):
     duet = Duet(simulation, times, detectors, segmenters)
     draw = simulation.random
 
-    def open_picture():
-        clicks = poisson(draw, crowd.clicks_a_picture)
+    def open_image():
+        clicks = poisson(draw, crowd.clicks_per_image)
 
         def look(segmenter):
             for _ in range(clicks):
-                simulation.after(draw.uniform(0, crowd.seconds_a_picture), lambda: duet.click(segmenter))
+                simulation.after(draw.uniform(0, crowd.seconds_per_image), lambda: duet.click(segmenter))
         duet.task(OPENED, then=look)
-        simulation.after(draw.expovariate(1 / crowd.seconds_a_picture), open_picture)
+        simulation.after(draw.expovariate(1 / crowd.seconds_per_image), open_image)
 
     for _ in range(crowd.count):
-        simulation.after(draw.uniform(0, crowd.seconds_a_picture), open_picture)
+        simulation.after(draw.uniform(0, crowd.seconds_per_image), open_image)
     simulation.run(until=seconds / 2)
     duet.task_seconds, duet.click_seconds = [], []
     simulation.run(until=seconds)
@@ -240,9 +240,9 @@ def poisson(draw, mean):
 
 def plan_annotators(times, crowd, goals):
     """The fewest replicas that reach the goals."""
-    pictures = crowd.count / crowd.seconds_a_picture
-    detectors = max(2, math.ceil(pictures * times.detect / BUSIEST))
-    segment_load = pictures * (times.embed + times.boxes + times.click * crowd.clicks_a_picture)
+    images = crowd.count / crowd.seconds_per_image
+    detectors = max(2, math.ceil(images * times.detect / BUSIEST))
+    segment_load = images * (times.embed + times.boxes + times.click * crowd.clicks_per_image)
     segmenters = max(2, math.ceil(segment_load / BUSIEST))
     while True:
         duet = annotators_served(times, detectors, segmenters, crowd)
@@ -254,7 +254,7 @@ def plan_annotators(times, crowd, goals):
 
 
 def plan_images(times, masks):
-    """Replicas for a steady stream of batches, kept BUSIEST busy: nobody waits for one picture."""
+    """Replicas for a steady stream of batches, kept BUSIEST busy: nobody waits for one image."""
     rate = IMAGES_A_DAY / 86_400
     detectors = math.ceil(rate * times.detect / BUSIEST)
     segmenters = math.ceil(rate * (times.embed + times.boxes) / BUSIEST) if masks else 0
@@ -270,7 +270,7 @@ def plan_images(times, masks):
 
 def plan():
     crowd, goals = Annotators(), Goals()
-    print(f"{crowd.count} annotators, {crowd.seconds_a_picture:g} s and {crowd.clicks_a_picture:g} clicks a picture; "
+    print(f"{crowd.count} annotators, {crowd.seconds_per_image:g} s and {crowd.clicks_per_image:g} clicks an image; "
           f"tasks within {goals.task_p95:g} s, clicks within {goals.click_p95:g} s (95 of 100)\n")
     print("| | detectors | segmenters | busy | task p50 / p95 | click p50 / p95 | machines |")
     print("|---|---|---|---|---|---|---|")
@@ -309,21 +309,21 @@ POINT = {"from_name": "points", "to_name": "image", "type": "keypointlabels", "i
 
 
 class RealDuet:
-    def __init__(self, gateway, detector_metrics, segmenter_metrics, pictures):
+    def __init__(self, gateway, detector_metrics, segmenter_metrics, images):
         self.gateway, self.metrics_urls = gateway, (detector_metrics, segmenter_metrics)
-        self.files = [open(each, "rb").read() for each in pictures]
+        self.files = [open(each, "rb").read() for each in images]
         self.numbers, self.lock = itertools.count(random.randrange(1 << 40)), threading.Lock()
 
-    def new_picture(self):
-        """One that no cache has: other bytes after the end of the picture."""
+    def new_image(self):
+        """One that no cache has: other bytes after the end of the image."""
         with self.lock:
             number = next(self.numbers)
         file = self.files[number % len(self.files)]
         return "data:image/jpeg;base64," + base64.b64encode(file + b"#%d" % number).decode()
 
-    def ask(self, picture, click=False):
+    def ask(self, image, click=False):
         """Seconds until the answer."""
-        body = json.dumps({"tasks": [{"id": 1, "data": {"image": picture}}], "project": "1.1", "label_config": CONFIG,
+        body = json.dumps({"tasks": [{"id": 1, "data": {"image": image}}], "project": "1.1", "label_config": CONFIG,
                            "params": {"context": {"result": [POINT]} if click else None}}).encode()
         request = urllib.request.Request(self.gateway + "/predict", body, {"Content-Type": "application/json"})
         begin = time.monotonic()
@@ -346,12 +346,12 @@ class RealDuet:
 def measure(duet, count=20):
     """What each part takes while nothing else happens, and the medians of a task and a click."""
     for _ in range(3):
-        duet.ask(duet.new_picture())
-    pictures = [duet.new_picture() for _ in range(count)]
+        duet.ask(duet.new_image())
+    images = [duet.new_image() for _ in range(count)]
     begin = duet.totals()
-    tasks = [duet.ask(picture) for picture in pictures]
+    tasks = [duet.ask(image) for image in images]
     between = duet.totals()
-    clicks = [duet.ask(picture, click=True) for picture in pictures]
+    clicks = [duet.ask(image, click=True) for image in images]
     end = duet.totals()
 
     def mean(before, after, name, labels=""):
@@ -400,10 +400,10 @@ def measured(duet, arrivals, click_delays):
 
     def one(when, delay):
         time.sleep(max(0.0, begin + when - time.monotonic()))
-        picture = duet.new_picture()
-        tasks.append(duet.ask(picture))
+        image = duet.new_image()
+        tasks.append(duet.ask(image))
         time.sleep(delay)
-        clicks.append(duet.ask(picture, click=True))
+        clicks.append(duet.ask(image, click=True))
     with concurrent.futures.ThreadPoolExecutor(len(arrivals)) as pool:
         list(pool.map(one, arrivals, click_delays))
     return tasks, clicks
@@ -412,12 +412,12 @@ def measured(duet, arrivals, click_delays):
 def capacity_measured(duet, count=60, workers=8):
     begin = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        list(pool.map(lambda _: duet.ask(duet.new_picture()), range(count)))
+        list(pool.map(lambda _: duet.ask(duet.new_image()), range(count)))
     return count / (time.monotonic() - begin)
 
 
 def check(arguments):
-    duet = RealDuet(arguments.gateway, arguments.detector_metrics, arguments.segmenter_metrics, arguments.pictures)
+    duet = RealDuet(arguments.gateway, arguments.detector_metrics, arguments.segmenter_metrics, arguments.images)
     times, idle_task, idle_click = measure(duet)
     parts = ", ".join(f"{field.name} {getattr(times, field.name) * 1e3:.0f}" for field in dataclasses.fields(times))
     print(f"idle, ms: {parts}; a task {idle_task * 1e3:.0f}, a click {idle_click * 1e3:.0f}\n")
@@ -447,7 +447,7 @@ def main():
     checking.add_argument("--busy", type=float, nargs="*", default=[0.3, 0.6, 0.8])
     checking.add_argument("--tasks", type=int, default=60)
     checking.add_argument("--cores", type=int, default=os.cpu_count(), help="that all processes and the load share")
-    checking.add_argument("pictures", nargs="+")
+    checking.add_argument("images", nargs="+")
     arguments = parser.parse_args()
     plan() if arguments.command == "plan" else check(arguments)
 

@@ -17,7 +17,7 @@ from service import Service, predict, wait_until
 
 DEMO = conftest.ROOT / "models/demo"
 CHECKPOINT = {"duet-detector": DEMO / "rtmdet-demo.pth", "duet-segmenter": DEMO / "sam-demo.pth"}
-PICTURE = conftest.ROOT / "tests/data/images/rgb.jpg"
+IMAGE = conftest.ROOT / "tests/data/images/rgb.jpg"
 LABELS = ["circle", "square", "triangle"]
 
 
@@ -92,14 +92,14 @@ class Trio:
         return f"http://127.0.0.1:{self.gateway.port}"
 
     def predict(self, *tags, count=1, **more):
-        return predict(self.gateway.port, [data_uri(PICTURE)] * count, config(LABELS, *tags, smart=["KeyPointLabels"]),
+        return predict(self.gateway.port, [data_uri(IMAGE)] * count, config(LABELS, *tags, smart=["KeyPointLabels"]),
                        **more)
 
     def work(self):
         """An opened task, a batch with masks, a click and a webhook; returns how many tasks that were."""
         width, height = 53, 37
-        picture = type("Picture", (), {"width": width, "height": height})
-        click = keypoint_prompt(picture, 20, 20, LABELS[0])
+        image = type("Image", (), {"width": width, "height": height})
+        click = keypoint_prompt(image, 20, 20, LABELS[0])
         for answer in (self.predict("RectangleLabels"), self.predict("RectangleLabels", "BrushLabels", count=3),
                        self.predict("RectangleLabels", "BrushLabels", prompts=[click])):
             assert answer.ok, answer.text

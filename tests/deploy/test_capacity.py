@@ -27,7 +27,7 @@ def test_an_idle_duet_detects_and_embeds_at_once_then_segments():
     assert duet.task_seconds == [pytest.approx(0.05 + 1.2 + 0.2)]
 
 
-def test_a_click_waits_for_one_block_of_an_encoder_and_not_for_the_picture():
+def test_a_click_waits_for_one_block_of_an_encoder_and_not_for_the_image():
     def begin(simulation, duet):
         duet.task(capacity.OPENED)
         simulation.at(0.5, lambda: duet.click(duet.segmenters[0]))

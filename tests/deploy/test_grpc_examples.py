@@ -26,7 +26,7 @@ def duet():
 
 @pytest.fixture(scope="module")
 def shell(duet, tmp_path_factory):
-    """Runs a command of the page in a folder with a picture and a log, its default ports replaced by real ones."""
+    """Runs a command of the page in a folder with an image and a log, its default ports replaced by real ones."""
     folder = tmp_path_factory.mktemp("grpc")
     shutil.copy(ROOT / "tests/data/scenes/scene_0.jpg", folder / "picture.jpg")
     log = folder / ".duet/logs/duet-segmenter.log"

@@ -10,7 +10,7 @@ import requests
 
 from conftest import run, tool
 from label_configs import config
-from processes import CHECKPOINT, LABELS, PICTURE, Redis, data_uri
+from processes import CHECKPOINT, IMAGE, LABELS, Redis, data_uri
 from service import Service, predict, wait_until
 
 
@@ -44,10 +44,10 @@ def call(service, method, **request):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_click_on_a_picture_that_another_segmenter_encoded(redis, start, precision):
+def test_a_click_on_an_image_that_another_segmenter_encoded(redis, start, precision):
     flags = [f"--embedding_store={redis.url}", f"--embedding_precision={precision}"]
     first, second = model(start, "duet-segmenter", *flags), model(start, "duet-segmenter", *flags)
-    image = {"data": base64.b64encode(PICTURE.read_bytes()).decode()}
+    image = {"data": base64.b64encode(IMAGE.read_bytes()).decode()}
     prompts = [{"points": [{"x": 20, "y": 20, "label": 1}]}]
     answer = call(first, "Segment", image=image, prompts=prompts)
     wait_until(lambda: first.metrics().get('duet_redis_commands_total{command="SET",outcome="stored"}'))
@@ -70,7 +70,7 @@ def test_a_gateway_uses_what_setup_told_another(redis, start):
 
     setup = requests.post(f"http://127.0.0.1:{gateways[0].port}/setup", timeout=5, json={
         "project": "1.1", "schema": label_config, "extra_params": {"score_threshold": 0.25}})
-    answer = predict(gateways[1].port, [data_uri(PICTURE)], label_config)
+    answer = predict(gateways[1].port, [data_uri(IMAGE)], label_config)
 
     assert answer.json()["results"][0]["model_version"] == setup.json()["model_version"]
 

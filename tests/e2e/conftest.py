@@ -153,7 +153,7 @@ def make_project(studio, backend, request):
 
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory):
-    """Four drawn pictures of different sizes that the demo models have not seen."""
+    """Four drawn images of different sizes that the demo models have not seen."""
     directory = tmp_path_factory.mktemp("scenes")
     subprocess.run([ROOT / "build/release/bin/duet-train", "scenes", "--seed=1", "--count=4", f"--out={directory}"],
                    check=True)

@@ -112,7 +112,7 @@ class Project:
 
 
 def data_uri(file, trailer=b""):
-    """`trailer`: bytes after the end of the picture, which make it another file that looks the same."""
+    """`trailer`: bytes after the end of the image, which make it another file that looks the same."""
     return "data:image/jpeg;base64," + base64.b64encode(file.read_bytes() + trailer).decode()
 
 

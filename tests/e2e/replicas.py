@@ -192,9 +192,9 @@ class Load:
     Afterwards `failures` holds every answer that was not a success with a whole result.
     """
 
-    def __init__(self, cluster, pictures, label_config, workers=3, most=2000):
+    def __init__(self, cluster, images, label_config, workers=3, most=2000):
         self.cluster, self.label_config = cluster, label_config
-        self.pictures, self.lock = itertools.cycle(pictures), threading.Lock()
+        self.images, self.lock = itertools.cycle(images), threading.Lock()
         self.workers, self.left = workers, most
         self.answered, self.failures = 0, []
         self.stopping = threading.Event()
@@ -205,16 +205,16 @@ class Load:
                 self.left -= 1
                 if self.left < 0:
                     return
-                picture = next(self.pictures)
-            problem = self._ask(picture)
+                image = next(self.images)
+            problem = self._ask(image)
             with self.lock:
                 self.answered += 1
                 if problem:
                     self.failures.append(problem)
 
-    def _ask(self, picture):
+    def _ask(self, image):
         try:
-            answer = predict(self.cluster.port, [picture], self.label_config)
+            answer = predict(self.cluster.port, [image], self.label_config)
         except requests.RequestException as error:
             return repr(error)
         if answer.status_code != 200:

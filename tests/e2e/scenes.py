@@ -1,4 +1,4 @@
-"""Pictures with known objects, drawn by duet-train, and how well regions cover those objects."""
+"""Images with known objects, drawn by duet-train, and how well regions cover those objects."""
 
 import dataclasses
 import json

@@ -113,7 +113,7 @@ def test_in_a_turned_view_the_region_lies_where_the_person_clicked(page, make_pr
     (call,) = [call for call in backend.of("/predict") if call.request["params"]["context"]]
     (prompted,) = call.request["params"]["context"]["result"]
     assert prompted["image_rotation"] == 90 * turns
-    # Label Studio 1.23 shows a turned picture up to 2 % larger than the frame that it cuts it off at.
+    # Label Studio 1.23 shows a turned image up to 2 % larger than the frame that it cuts it off at.
     assert prompted["value"]["x"] == pytest.approx(upright["x"], abs=2.5)
     assert prompted["value"]["y"] == pytest.approx(upright["y"], abs=2.5)
     (suggested,) = call.response["results"][0]["result"]

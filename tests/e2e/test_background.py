@@ -1,4 +1,4 @@
-"""What happens without anybody waiting: predictions stored through Label Studio's API, pictures embedded ahead."""
+"""What happens without anybody waiting: predictions stored through Label Studio's API, images embedded ahead."""
 
 import os
 import signal

@@ -16,12 +16,12 @@ from test_interactive import inside
 
 BROWSER = pathlib.Path(__file__).parent / "browser"
 # Kept, to be looked at.
-PICTURES = ROOT / "build" / "e2e-screenshots"
+SCREENSHOTS = ROOT / "build" / "e2e-screenshots"
 
 
 def changed(before, after):
-    """Where two pictures differ by more than the eye would forgive: [height, width] bool."""
-    before, after = (numpy.asarray(Image.open(PICTURES / name).convert("RGB"), dtype=int) for name in (before, after))
+    """Where two screenshots differ by more than the eye would forgive: [height, width] bool."""
+    before, after = (numpy.asarray(Image.open(SCREENSHOTS / name).convert("RGB"), dtype=int) for name in (before, after))
     return numpy.abs(before - after).max(axis=2) > 8
 
 
@@ -51,12 +51,12 @@ def test_predictions_are_drawn_and_a_smart_click_brings_a_mask(
     ((prediction,),) = project.predictions().values()
     thing = scene.largest()
     x, y = inside(thing.mask)
-    PICTURES.mkdir(parents=True, exist_ok=True)
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     specification = tmp_path / "specification.json"
     specification.write_text(json.dumps({
         "url": studio.url, "email": "duet@example.com",
         "password": (duet.state / "label-studio" / "password").read_text(),
-        "project": project.id, "task": task, "folder": str(PICTURES),
+        "project": project.id, "task": task, "folder": str(SCREENSHOTS),
         "click": {"x": 100 * (x + 0.5) / scene.width, "y": 100 * (y + 0.5) / scene.height, "label": thing.label}}))
     backend.clear()
 

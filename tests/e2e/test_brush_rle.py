@@ -14,7 +14,7 @@ DATA = ROOT / "tests/data"
 
 def golden_masks():
     """(name, [height, width] bool): the segmenter's, those of drawn scenes, and the hand-made ones."""
-    for file in sorted((DATA / "segmenter").glob("*_masks.png")):  # MODEL_PICTURE_masks.png
+    for file in sorted((DATA / "segmenter").glob("*_masks.png")):  # MODEL_IMAGE_masks.png
         height = Image.open(file.with_name(f"{file.stem.split('_')[-2]}.png")).height
         stacked = numpy.asarray(Image.open(file)) > 0
         for index, mask in enumerate(stacked.reshape(-1, height, stacked.shape[1])):

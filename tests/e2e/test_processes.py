@@ -86,7 +86,7 @@ def test_a_port_in_use_is_one_error_that_names_it(name):
 
 
 class SlowImage(http.server.ThreadingHTTPServer):
-    """Serves one picture, but not before `release` is set."""
+    """Serves one image, but not before `release` is set."""
 
     daemon_threads = True
 

@@ -32,8 +32,8 @@ def masks(labels):
 
 
 @pytest.fixture(scope="module")
-def new_pictures():
-    """Makes pictures that no segmenter has seen: what differs in its bytes is another one."""
+def new_images():
+    """Makes images that no segmenter has seen: what differs in its bytes is another one."""
     files = sorted((ROOT / "tests/data/scenes").glob("*.jpg"))
     numbers = itertools.count(1)
 
@@ -48,25 +48,25 @@ def new_pictures():
 
 
 @pytest.fixture
-def load(cluster, masks, new_pictures):
-    return lambda count=12: Load(cluster, new_pictures(count), masks)
+def load(cluster, masks, new_images):
+    return lambda count=12: Load(cluster, new_images(count), masks)
 
 
 def embeddings(cluster, series=MISS):
     return [replica.metrics().get(series, 0) for replica in cluster.segmenters]
 
 
-def test_a_picture_meets_the_same_segmenter_from_every_gateway(cluster, masks, new_pictures):
-    pictures = new_pictures(12)
+def test_an_image_meets_the_same_segmenter_from_every_gateway(cluster, masks, new_images):
+    images = new_images(12)
     before = embeddings(cluster)
 
     for _ in range(2):
         for gateway in cluster.gateways:
-            for picture in pictures:
-                assert predict(gateway.service.port, [picture], masks).ok
+            for image in images:
+                assert predict(gateway.service.port, [image], masks).ok
 
     encoded = [after - was for after, was in zip(embeddings(cluster), before)]
-    assert sum(encoded) == len(pictures), encoded
+    assert sum(encoded) == len(images), encoded
     assert sum(each > 0 for each in encoded) > 1, encoded  # (1/3)^11 that they all fell to one
 
 
@@ -128,17 +128,17 @@ def test_a_rolling_restart_of_everything_drops_no_request(cluster, load):
     assert codes == [0] * 7
 
 
-def test_a_new_segmenter_takes_its_share_and_no_more(cluster, masks, new_pictures):
-    pictures = new_pictures(32)
-    for picture in pictures:
-        assert predict(cluster.port, [picture], masks).ok
+def test_a_new_segmenter_takes_its_share_and_no_more(cluster, masks, new_images):
+    images = new_images(32)
+    for image in images:
+        assert predict(cluster.port, [image], masks).ok
     before = embeddings(cluster)
 
     cluster.add("segmenter", cluster.segmenters).ready()
     cluster.publish()
     wait_until(lambda: cluster.replicas_known() == (2, 4))
-    for picture in pictures:
-        assert predict(cluster.port, [picture], masks).ok
+    for image in images:
+        assert predict(cluster.port, [image], masks).ok
 
     *others, newcomer = embeddings(cluster)
     assert others == before  # nothing moved between those that were there

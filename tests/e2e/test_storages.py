@@ -70,7 +70,7 @@ def test_an_upload_without_a_token_is_left_open(gateway, project, scenes):
 
 @pytest.fixture
 def local_files(duet, studio, project, scenes):
-    """Label Studio's folder of local files, with one picture connected to the project."""
+    """Label Studio's folder of local files, with one image connected to the project."""
     root = duet.state / "label-studio" / "files"
     folder = root / f"project{project.id}"
     folder.mkdir()
@@ -88,8 +88,8 @@ def test_local_files_come_from_the_document_root_without_any_token(gateway, proj
 
 
 @pytest.fixture
-def pictures(scenes, tmp_path):
-    """A web server with one picture."""
+def web_server(scenes, tmp_path):
+    """A web server with one image."""
     (tmp_path / "picture.jpg").write_bytes(scenes[0].file.read_bytes())
     handler = functools.partial(_QuietHandler, directory=str(tmp_path))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -105,10 +105,10 @@ class _QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.mark.parametrize("allowed", [False, True])
-def test_a_web_server_of_the_house_has_to_be_allowed(gateway, project, pictures, allowed):
-    project.import_urls([f"http://{pictures}/picture.jpg"])
+def test_a_web_server_of_the_house_has_to_be_allowed(gateway, project, web_server, allowed):
+    project.import_urls([f"http://{web_server}/picture.jpg"])
 
-    stored = predict(project, gateway(*([f"--allowed_private={pictures}"] if allowed else [])))
+    stored = predict(project, gateway(*([f"--allowed_private={web_server}"] if allowed else [])))
 
     if allowed:
         assert_all_found(stored)
@@ -120,9 +120,9 @@ BUCKET = "pictures"
 
 
 class Store:
-    """An S3 of moto's with one picture; signatures are checked only after `demand_signatures`."""
+    """An S3 of moto's with one image; signatures are checked only after `demand_signatures`."""
 
-    def __init__(self, picture):
+    def __init__(self, image):
         self.server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
         self.server.start()
         self.where = "127.0.0.1:%d" % self.server.get_host_and_port()[1]
@@ -138,7 +138,7 @@ class Store:
             "Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}))
         s3 = boto3.client("s3", **options)
         s3.create_bucket(Bucket=BUCKET)
-        s3.put_object(Bucket=BUCKET, Key=f"imgs/{NAME}", Body=picture, ContentType="image/jpeg")
+        s3.put_object(Bucket=BUCKET, Key=f"imgs/{NAME}", Body=image, ContentType="image/jpeg")
 
     def demand_signatures(self):
         self._control("reset-auth", "0")

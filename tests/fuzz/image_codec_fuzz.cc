@@ -1,4 +1,4 @@
-// Any bytes are a picture or an InvalidArgument, and header and pixels agree on the size.
+// Any bytes are an image or an InvalidArgument, and header and pixels agree on the size.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Duet's detector beside ONNX Runtime, OpenVINO and PyTorch: the same weights, picture and threads, taking turns.
+"""Duet's detector beside ONNX Runtime, OpenVINO and PyTorch: the same weights, image and threads, taking turns.
 
 usage: side_by_side.py DUET_WORKER [--models=tiny,s,m] [--runs=20] [--threads=2] [--json=FILE]
 
@@ -66,12 +66,12 @@ def spread_scores(state, run):
 # ---- What a Python program does around the network
 
 def preprocess(jpeg):
-    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-    height, width = picture.shape[:2]
+    pixels = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    height, width = pixels.shape[:2]
     scale = SIDE / max(height, width)
     size = (int(width * scale + 0.5), int(height * scale + 0.5))
     padded = np.full((SIDE, SIDE, 3), 114, np.uint8)
-    padded[:size[1], :size[0]] = cv2.resize(picture, size)
+    padded[:size[1], :size[0]] = cv2.resize(pixels, size)
     return np.ascontiguousarray(((padded - MEAN) / STD).transpose(2, 0, 1)[None]), scale
 
 
@@ -132,9 +132,9 @@ def compare(model_name, args, folder):
     checkpoint = os.path.join(folder, f"{model_name}.safetensors")
     subprocess.run([args.worker, f"--save={model_name}:{checkpoint}"], check=True)
     state = randomize(read_safetensors(checkpoint))
-    picture = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8), (0, 0), 5)
+    pixels = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8), (0, 0), 5)
     jpeg_path = os.path.join(folder, "picture.jpg")
-    cv2.imwrite(jpeg_path, picture)
+    cv2.imwrite(jpeg_path, pixels)
     with open(jpeg_path, "rb") as file:
         jpeg = file.read()
     image, _ = preprocess(jpeg)

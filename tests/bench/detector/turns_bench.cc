@@ -1,7 +1,7 @@
 // Duet's side of the comparison in side_by_side.py: does one piece of work a line of its input and
 // answers with the milliseconds that it took, so that the peers can take turns on one machine.
 //   bench_detector_turns --save=SIZE:FILE              the state of a model with random weights
-//   bench_detector_turns CHECKPOINT PICTURE [--threads=2] [--input_size=640]
+//   bench_detector_turns CHECKPOINT IMAGE [--threads=2] [--input_size=640]
 //     input lines: network fp32|bf16|plain, request fp32|bf16 (the file's bytes → boxes over gRPC),
 //     gemm fp32|bf16 (GFLOP/s of a prepacked 2048³ product), memory (resident, MB). Answers: a
 //     number, or "- reason".
@@ -67,7 +67,7 @@ absl::StatusOr<Work> NetworkWork(const std::string& checkpoint, const std::strin
   });
 }
 
-// A whole service on a port of its own, and a client that sends the picture to it.
+// A whole service on a port of its own, and a client that sends the image to it.
 class Service {
  public:
   static absl::StatusOr<std::shared_ptr<Service>> Start(const detector::LoadOptions& options,
@@ -150,7 +150,7 @@ int main(int argc, char** argv) {
     }
   }
   if (files.size() != 2) {
-    std::fprintf(stderr, "usage: bench_detector_turns CHECKPOINT PICTURE\n");
+    std::fprintf(stderr, "usage: bench_detector_turns CHECKPOINT IMAGE\n");
     return 1;
   }
   nn::UseThreads(threads);

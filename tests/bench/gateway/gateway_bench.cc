@@ -36,7 +36,7 @@
 #include "vision/mask_rle.h"
 
 ABSL_FLAG(std::string, gateway, "", "The duet-gateway to measure.");
-ABSL_FLAG(std::string, picture, "", "The picture that every task has.");
+ABSL_FLAG(std::string, picture, "", "The image that every task has.");
 ABSL_FLAG(std::string, gunicorn, "",
           "Of an environment with label-studio-ml; none: no comparison.");
 ABSL_FLAG(std::string, reference, "", "The folder of the stub model that gunicorn serves.");

@@ -1,5 +1,5 @@
 // What a user of the segmenter waits for, at official sizes with random weights: the encoders of
-// ViT-B, MobileSAM and SAM 2 tiny, a click, 16 boxes, and the mask of a 12-megapixel picture.
+// ViT-B, MobileSAM and SAM 2 tiny, a click, 16 boxes, and the mask of a 12-megapixel image.
 #include <benchmark/benchmark.h>
 
 #include <cmath>

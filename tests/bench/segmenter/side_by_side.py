@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Duet's segmenter beside the official Python code, ONNX Runtime and OpenVINO: the same weights, picture and threads,
+"""Duet's segmenter beside the official Python code, ONNX Runtime and OpenVINO: the same weights, image and threads,
 taking turns.
 
 usage: side_by_side.py DUET_WORKER [--models=vit_b,mobile_sam,hq_vit_tiny,sam2_hiera_tiny] [--encodes=3] [--runs=20]
@@ -7,8 +7,8 @@ usage: side_by_side.py DUET_WORKER [--models=vit_b,mobile_sam,hq_vit_tiny,sam2_h
 
 DUET_WORKER is build/release's bench_segmenter_turns. Weights are random, at official widths. Measured, milliseconds, min
 and median: the encoder alone; the prompt encoder and mask decoder for one point (three masks) and for 16 boxes; and a
-click on a 1280x960 picture whose embedding is there, Duet's from the gRPC call to RLEs, the official predict() to
-arrays. Of HQ-SAM and SAM 2 just the click. Before that the embeddings of one picture are compared. --skip leaves out
+click on a 1280x960 image whose embedding is there, Duet's from the gRPC call to RLEs, the official predict() to
+arrays. Of HQ-SAM and SAM 2 just the click. Before that the embeddings of one image are compared. --skip leaves out
 slow encoders, as the table names them, for more turns of the others.
 """
 import argparse
@@ -57,7 +57,7 @@ def official(name, state):
         warnings.simplefilter("ignore")
         model, predictor = official_model(name)
     found = model.load_state_dict({key: torch.from_numpy(array.copy()) for key, array in state.items()}, strict=False)
-    # What nobody asks about a picture: TinyViT's classifier, SAM 2's memory of a video's earlier ones.
+    # What nobody asks about an image: TinyViT's classifier, SAM 2's memory of a video's earlier ones.
     unused = ("norm_head", ".head.", "mem", "obj_ptr", "no_obj", "mask_downsample", "obj_score")
     left = [key for key in found.missing_keys if not any(part in key for part in unused)]
     if left or found.unexpected_keys:
@@ -139,13 +139,13 @@ def compare(name, args, folder):
     import torch
     torch.set_num_threads(args.threads)
     torch.set_grad_enabled(False)
-    checkpoint, picture = os.path.join(folder, f"{name}.safetensors"), os.path.join(folder, "picture.png")
+    checkpoint, image = os.path.join(folder, f"{name}.safetensors"), os.path.join(folder, "picture.png")
     Duet(args.worker, f"--save={name}:{checkpoint}").close()
     noise = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-    cv2.imwrite(picture, cv2.GaussianBlur(noise, (0, 0), 5))
+    cv2.imwrite(image, cv2.GaussianBlur(noise, (0, 0), 5))
     model, predictor = official(name, read_safetensors(checkpoint))
-    predictor.set_image(cv2.cvtColor(cv2.imread(picture), cv2.COLOR_BGR2RGB))
-    workers = {kind: Duet(args.worker, checkpoint, picture, f"--threads={args.threads}") for kind in ("fp32", "bf16")}
+    predictor.set_image(cv2.cvtColor(cv2.imread(image), cv2.COLOR_BGR2RGB))
+    workers = {kind: Duet(args.worker, checkpoint, image, f"--threads={args.threads}") for kind in ("fp32", "bf16")}
 
     def duet(line):
         return workers[line.rpartition(" ")[2]].ask(line)

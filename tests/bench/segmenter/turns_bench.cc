@@ -1,14 +1,14 @@
 // Duet's side of the comparison in side_by_side.py (tests/bench/turns.h).
 //   bench_segmenter_turns --save=NAME:FILE    a model with random weights, as .pth or .safetensors;
 //     NAME: vit_b, vit_h, mobile_sam, hq_vit_tiny, sam2_hiera_tiny
-//   bench_segmenter_turns CHECKPOINT PICTURE [--threads=2]
+//   bench_segmenter_turns CHECKPOINT IMAGE [--threads=2]
 //     input lines, each with fp32 or bf16 behind it; a process for each, since two networks' teams
 //     of threads hold each other up:
 //       encode          the encoder and what normalises its input, by the service's own clock
 //       click, boxes    the decoder, likewise: three masks for a point, one for each of 16 boxes
-//       answer          a click over gRPC, the picture embedded before: three masks as RLE
-//       answer_busy     the same while another picture is encoded: the median of such clicks
-//       embed:FILE      the picture's embedding to a file, float32
+//       answer          a click over gRPC, the image embedded before: three masks as RLE
+//       answer_busy     the same while another image is encoded: the median of such clicks
+//       embed:FILE      the image's embedding to a file, float32
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
@@ -41,7 +41,7 @@ namespace {
 
 namespace pb = duet::segmenter::v1;
 
-// Answers `precision`'s questions about one picture.
+// Answers `precision`'s questions about one image.
 class Contender {
  public:
   static absl::StatusOr<std::shared_ptr<Contender>> Start(const std::string& checkpoint,
@@ -61,7 +61,7 @@ class Contender {
   absl::StatusOr<bench::Work> Find(const std::string& what) {
     if (what == "encode") {
       return bench::Work([this]() -> absl::StatusOr<double> {
-        picture_ += '\0';  // another picture, by its id
+        picture_ += '\0';  // another image, by its id
         const auto response = server_.Embed(picture_);
         if (!response.ok()) return response.status();
         return response->timing().encode_ms();
@@ -133,7 +133,7 @@ class Contender {
   }
 
   absl::StatusOr<double> ClickWhileEncoding() {
-    picture_ += '\0';  // another picture, by its id
+    picture_ += '\0';  // another image, by its id
     std::future<absl::Status> encoding =
         std::async(std::launch::async, [this] { return server_.Embed(picture_).status(); });
     std::vector<double> times;
@@ -163,7 +163,7 @@ absl::Status Save(const Module& module, const std::string& path) {
     }
   }
   // A trained decoder's masks are of a few pieces. Random kernels make noise, whose outline is most
-  // of the picture; with all taps alike a cell's pixels stay together.
+  // of the image; with all taps alike a cell's pixels stay together.
   for (auto& parameter : module->named_parameters()) {
     if (parameter.key().find("output_upscaling") != std::string::npos &&
         parameter.value().dim() == 4) {
@@ -231,7 +231,7 @@ int main(int argc, char** argv) {
     }
   }
   if (files.size() != 2) {
-    std::fprintf(stderr, "usage: bench_segmenter_turns CHECKPOINT PICTURE\n");
+    std::fprintf(stderr, "usage: bench_segmenter_turns CHECKPOINT IMAGE\n");
     return 1;
   }
   nn::UseThreads(threads);

@@ -3,7 +3,7 @@ import { chromium } from 'playwright-core';
 
 export const WAIT = { timeout: 60_000 };
 
-// Opens a task in a browser of its own, hands the page to `work`, and closes the browser. A picture of the page is left
+// Opens a task in a browser of its own, hands the page to `work`, and closes the browser. A screenshot of the page is left
 // in `folder` if anything fails.
 export async function onTask({ url, email, password, project, task, folder }, work) {
   const browser = await chromium.launch({
@@ -44,7 +44,7 @@ export function types(page, collection) {
 }
 
 // The image area, as the browser shows it. Konva draws in the next animation frame.
-export async function picture(page, path) {
+export async function screenshot(page, path) {
   await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
   await page.locator('.konvajs-content').first().screenshot({ path });
 }
@@ -63,7 +63,7 @@ export async function prompt(page, { x, y, to, label }) {
   await chooseSmartTool(page, to ? 'rectangle' : 'key-point');
   // The label list of the smart control, whose name says what it is.
   await chooseLabel(page, to ? 'smart_rectanglelabels' : 'smart_keypointlabels', label);
-  // Choosing a label may have scrolled the picture out of sight.
+  // Choosing a label may have scrolled the image out of sight.
   await page.locator('.konvajs-content').first().scrollIntoViewIfNeeded();
   const area = await page.locator('.konvajs-content').first().boundingBox();
   const at = (point) => [area.x + (area.width * point.x) / 100, area.y + (area.height * point.y) / 100];

@@ -28,7 +28,7 @@ class Encoded {
     embedding_ = network.EncodeImage(input, [] { return absl::OkStatus(); }).value();
   }
 
-  // Of the first answer to the prompt, in the picture's size.
+  // Of the first answer to the prompt, in the image's size.
   cv::Mat MaskOf(const Prompt& prompt) {
     const Prompt there = ToInput(prompt, geometry_);
     const LowResMasks masks = network_.DecodeMasks(embedding_, {&there, 1}, false).value();

@@ -130,18 +130,18 @@ std::string GoldenTestName(const testing::TestParamInfo<const char*>& info) {
 
 GoldenImage ReadGoldenImage(const std::string& name) {
   const std::size_t slash = name.find('/');
-  const std::string model = name.substr(0, slash), picture = name.substr(slash + 1);
+  const std::string model = name.substr(0, slash), stem = name.substr(slash + 1);
   std::ifstream json_file(kFolder + "goldens.json");
   const std::string text{std::istreambuf_iterator<char>(json_file), {}};
   const boost::json::value goldens = boost::json::parse(text).at(model);
-  const boost::json::object& entry = goldens.at("images").at(picture).as_object();
-  const std::string files = kFolder + model + "_" + picture;
+  const boost::json::object& entry = goldens.at("images").at(stem).as_object();
+  const std::string files = kFolder + model + "_" + stem;
 
   const Fixtures fixtures(files + ".safetensors");
   GoldenImage image;
   image.checkpoint = kFolder + std::string(goldens.at("checkpoint").as_string());
-  image.picture = kFolder + picture + ".png";
-  image.bgr = cv::imread(image.picture, cv::IMREAD_COLOR);
+  image.file = kFolder + stem + ".png";
+  image.bgr = cv::imread(image.file, cv::IMREAD_COLOR);
   const boost::json::array& resized = entry.at("resized_hw").as_array();
   image.resized = {resized[1].to_number<int>(), resized[0].to_number<int>()};
   image.input_sha256 = entry.at("sha256_preprocessed_chw_f32le").as_string();

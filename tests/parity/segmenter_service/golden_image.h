@@ -1,4 +1,4 @@
-// One picture of tests/data/segmenter/ with what the Python reference computed from it
+// One image of tests/data/segmenter/ with what the Python reference computed from it
 // (tools/make_segmenter_fixtures.py says how the files are laid out).
 #ifndef DUET_TESTS_PARITY_SEGMENTER_SERVICE_GOLDEN_IMAGE_H_
 #define DUET_TESTS_PARITY_SEGMENTER_SERVICE_GOLDEN_IMAGE_H_
@@ -50,7 +50,7 @@ struct GoldenSample {
 
 struct GoldenImage {
   std::string checkpoint;  // path; a sidecar lies beside it if it needs one
-  std::string picture;     // path
+  std::string file;        // path of the image
   cv::Mat bgr;
   vision::Size resized;
   std::string input_sha256;  // of the float32 planes
@@ -66,7 +66,7 @@ inline constexpr const char* kGoldenImages[] = {"sam/a0",        "sam/a1",      
                                                 "sam2.1_a/s2a0", "sam2.1_a/s2a1", "sam2.0_a/s2a0"};
 std::string GoldenTestName(const testing::TestParamInfo<const char*>& info);
 
-// `name`: "<model>/<picture>" as in goldens.json. Dies if a file is missing: the fixtures are part
+// `name`: "<model>/<image>" as in goldens.json. Dies if a file is missing: the fixtures are part
 // of the repository.
 GoldenImage ReadGoldenImage(const std::string& name);
 

@@ -1,5 +1,5 @@
 // The automatic mask generator against segment-anything 1.0, as sets of masks. With random weights
-// the masks cover the picture, so the references were made with a mask_threshold of 10; their boxes
+// the masks cover the image, so the references were made with a mask_threshold of 10; their boxes
 // nearly coincide, so suppression leaves one or two (unit tests have it apart).
 #include <gmock/gmock.h>
 
@@ -55,15 +55,15 @@ TEST_P(MaskGeneratorParityTest, FindsTheReferencesMasks) {
   ASSERT_OK_AND_ASSIGN(const checkpoint::Checkpoint file,
                        checkpoint::ReadCheckpoint(kData + "sam_a.pth"));
   ASSERT_OK_AND_ASSIGN(const std::unique_ptr<SamNetwork> network, LoadNetwork(file.state_dict, {}));
-  const cv::Mat picture = cv::imread(kData + "a1.png", cv::IMREAD_COLOR);
+  const cv::Mat image = cv::imread(kData + "a1.png", cv::IMREAD_COLOR);
   const int side = network->spec().image_size;
 
   const absl::StatusOr<std::vector<GeneratedMask>> masks = GenerateMasks(
-      {picture.cols, picture.rows}, ReadOptions(golden),
+      {image.cols, image.rows}, ReadOptions(golden),
       {.embed =
            [&](const vision::Box& crop) -> absl::StatusOr<std::shared_ptr<const ImageEmbedding>> {
          const cv::Mat pixels =
-             picture(cv::Rect(crop.x_min, crop.y_min, crop.width(), crop.height()));
+             image(cv::Rect(crop.x_min, crop.y_min, crop.width(), crop.height()));
          const InputGeometry geometry = FitInput({pixels.cols, pixels.rows}, side).value();
          std::vector<float> input(3 * side * side);
          NormalizeAndPad(ResizeToInput(pixels, geometry), geometry, input.data());

@@ -1,4 +1,4 @@
-// What bf16 changes in the masks of a trained network: the demo's, on pictures that it has not
+// What bf16 changes in the masks of a trained network: the demo's, on images that it has not
 // seen.
 #include <gtest/gtest.h>
 
@@ -20,8 +20,8 @@
 namespace segmenter {
 namespace {
 
-// The mask of each box, of the picture's size.
-std::vector<cv::Mat> MasksOf(const std::string& precision, const cv::Mat& picture,
+// The mask of each box, of the image's size.
+std::vector<cv::Mat> MasksOf(const std::string& precision, const cv::Mat& image,
                              const std::vector<Prompt>& prompts) {
   const auto file =
       checkpoint::ReadCheckpoint(std::string(DUET_SOURCE_DIR) + "/models/demo/sam-demo.pth");
@@ -29,9 +29,9 @@ std::vector<cv::Mat> MasksOf(const std::string& precision, const cv::Mat& pictur
   const auto network =
       LoadNetwork(file->state_dict, {.precision = precision, .threads = 2}).value();
   const int side = network->spec().image_size;
-  const InputGeometry geometry = FitInput({picture.cols, picture.rows}, side).value();
+  const InputGeometry geometry = FitInput({image.cols, image.rows}, side).value();
   std::vector<float> input(3 * static_cast<std::size_t>(side) * side);
-  NormalizeAndPad(ResizeToInput(picture, geometry), geometry, input.data());
+  NormalizeAndPad(ResizeToInput(image, geometry), geometry, input.data());
   const Embedding embedding = network->EncodeImage(input, [] { return absl::OkStatus(); }).value();
   std::vector<Prompt> scaled;
   for (const Prompt& prompt : prompts) scaled.push_back(ToInput(prompt, geometry));
@@ -48,7 +48,7 @@ TEST(PrecisionTest, BFloat16MasksOfTheDemoAreThoseOfFloat32) {
   if (!nn::onednn::CpuHasBFloat16()) GTEST_SKIP() << "no bf16 on this CPU";
   for (int scene = 0; scene < 4; ++scene) {
     const std::string path = std::string(DUET_TEST_DATA) + "/scenes/scene_" + std::to_string(scene);
-    const cv::Mat picture = cv::imread(path + ".jpg");
+    const cv::Mat image = cv::imread(path + ".jpg");
     std::ifstream file(path + ".json");
     const std::string text{std::istreambuf_iterator<char>(file), {}};
     std::vector<Prompt> prompts;
@@ -61,7 +61,7 @@ TEST(PrecisionTest, BFloat16MasksOfTheDemoAreThoseOfFloat32) {
     }
     ASSERT_FALSE(prompts.empty());
 
-    const auto fp32 = MasksOf("fp32", picture, prompts), bf16 = MasksOf("bf16", picture, prompts);
+    const auto fp32 = MasksOf("fp32", image, prompts), bf16 = MasksOf("bf16", image, prompts);
 
     for (std::size_t i = 0; i < prompts.size(); ++i) {
       const int both = cv::countNonZero(fp32[i] & bf16[i]);

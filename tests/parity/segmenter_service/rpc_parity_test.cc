@@ -48,7 +48,7 @@ class Server {
     EXPECT_THAT(model, duet_testing::IsOk());
     server_ = std::make_unique<duet_testing::SegmenterServer>(*std::move(model));
     EXPECT_THAT(server_->WarmUp(), duet_testing::IsOk());
-    const absl::StatusOr<pb::EmbedResponse> embedded = server_->Embed(Read(golden.picture));
+    const absl::StatusOr<pb::EmbedResponse> embedded = server_->Embed(Read(golden.file));
     EXPECT_THAT(embedded, duet_testing::IsOk());
     EXPECT_EQ(static_cast<int>(embedded->width()), golden.bgr.cols);
     EXPECT_EQ(static_cast<int>(embedded->height()), golden.bgr.rows);

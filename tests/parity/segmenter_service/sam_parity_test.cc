@@ -1,4 +1,4 @@
-// The whole path, picture to mask, against segment-anything 1.0, MobileSAM, HQ-SAM 0.3 and sam2
+// The whole path, image to mask, against segment-anything 1.0, MobileSAM, HQ-SAM 0.3 and sam2
 // 1.1.0 on reduced networks with random weights.
 #include <absl/strings/str_cat.h>
 #include <gtest/gtest.h>
@@ -59,7 +59,7 @@ double MapError(const FeatureMap& map, const GoldenMap& golden) {
 
 class SamParityTest : public testing::TestWithParam<const char*> {};
 
-TEST_P(SamParityTest, PictureToMaskEqualsTheReference) {
+TEST_P(SamParityTest, ImageToMaskEqualsTheReference) {
   const GoldenImage golden = ReadGoldenImage(GetParam());
   const std::unique_ptr<SamNetwork> network = Load(golden, {}, /*dynamic_multimask=*/true);
   const NetworkSpec& spec = network->spec();

@@ -27,14 +27,14 @@ constexpr std::size_t kMaxSettingsBytes = 2 << 20;
 
 // What a /setup says, with the settings that its extra_params make of the profile's. Of these it
 // keeps the keys that Duet knows.
-struct Said {
+struct ParsedSetup {
   label_studio::SetupRequest request;
   prelabel::Settings settings;
 };
 
 // Whatever grows with the body, for the pool.
-absl::StatusOr<Said> Read(const prelabel::Settings& profile, std::string_view body,
-                          const label_studio::RequestLimits& limits) {
+absl::StatusOr<ParsedSetup> Read(const prelabel::Settings& profile, std::string_view body,
+                                 const label_studio::RequestLimits& limits) {
   auto request = label_studio::ParseSetupRequest(body, limits);
   if (!request.ok()) return request.status();
   auto settings = prelabel::Refine(profile, request->extra_params, /*strict=*/false);
@@ -46,7 +46,7 @@ absl::StatusOr<Said> Read(const prelabel::Settings& profile, std::string_view bo
                                                    " bytes; at most ", kMaxSettingsBytes));
   }
   request->extra_params = prelabel::KnownKeys(request->extra_params);
-  return Said{.request = *std::move(request), .settings = *std::move(settings)};
+  return ParsedSetup{.request = *std::move(request), .settings = *std::move(settings)};
 }
 
 awaitable<Response> Setup(Application& app, Request& request, Context& context) {
@@ -55,20 +55,20 @@ awaitable<Response> Setup(Application& app, Request& request, Context& context) 
     return Read(profile.settings, body, limits);
   };
   auto reading = ParseBody(app.pool, request, read);
-  auto said = co_await std::move(reading);
-  if (!said.ok()) co_return http::ErrorResponse(said.status());
-  const label_studio::SetupRequest& parsed = said->request;
+  auto setup = co_await std::move(reading);
+  if (!setup.ok()) co_return http::ErrorResponse(setup.status());
+  const label_studio::SetupRequest& parsed = setup->request;
   const auto models = prelabel::Serving(profile);
   std::optional<std::string> version;
   if (!parsed.label_config.empty()) {
-    auto finding = app.projects.Get(app.pool, parsed.label_config, said->settings);
+    auto finding = app.projects.Get(app.pool, parsed.label_config, setup->settings);
     const auto project = co_await std::move(finding);
     if (!project.ok()) {
       co_return http::ErrorResponse(400, text::StrCat("schema: ", project.status().message()));
     }
     if (models) version = (*project)->ModelVersion(*models);
   } else if (models) {
-    version = models->versions() + prelabel::Fingerprint(said->settings);
+    version = models->versions() + prelabel::Fingerprint(setup->settings);
   }
   std::string unusable;
   label_studio_api::SetupSite site = label_studio_api::ReadSetupSite(
@@ -79,7 +79,7 @@ awaitable<Response> Setup(Application& app, Request& request, Context& context) 
   const bool shared = co_await std::move(keeping);
   app.memory.Remember(
       key,
-      {.settings = std::move(said->settings), .label_studio = std::move(site), .shared = shared});
+      {.settings = std::move(setup->settings), .label_studio = std::move(site), .shared = shared});
   if (!version) {
     co_return http::ErrorResponse(absl::UnavailableError("the models have not been heard of yet"));
   }

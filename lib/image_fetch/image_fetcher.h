@@ -87,7 +87,7 @@ class ImageFetcher {
   // refused, 403), FailedPrecondition (a flag is needed), Unavailable (no connection, 5xx),
   // DeadlineExceeded, Cancelled.
   virtual FetchId Fetch(ImageRequest request, Callback done) = 0;
-  // Any thread. The image if it is at hand and fresh, else null: never waits.
+  // Any thread. The image if it is cached and fresh, else null: never waits.
   virtual std::shared_ptr<const FetchedImage> Find(const ImageRequest& request) = 0;
   // Any thread. If the fetch hasn't ended it does so now, as Cancelled; otherwise nothing happens.
   virtual void Cancel(FetchId id) = 0;

@@ -32,17 +32,11 @@ std::string_view TextField(const json::object& object, std::string_view field) {
   return text == nullptr ? std::string_view() : std::string_view(*text);
 }
 
-std::optional<double> Number(const json::value* value) {
-  if (value == nullptr || !value->is_number()) return std::nullopt;
-  const double number = value->to_number<double>();
-  return std::isfinite(number) ? std::optional(number) : std::nullopt;
-}
-
 absl::StatusOr<vision::Size> OriginalSize(const Item& item) {
   vision::Size size;
   for (const auto& [field, side] :
        {std::pair{"original_width", &size.width}, std::pair{"original_height", &size.height}}) {
-    const std::optional<double> number = Number(item.region->if_contains(field));
+    const std::optional<double> number = FiniteNumber(item.region->if_contains(field));
     if (!number || *number < 1 || *number > 1'000'000) {
       return BadItem(item, text::StrCat("has no '", field, "' in 1..1000000"));
     }
@@ -108,7 +102,7 @@ absl::StatusOr<std::vector<Item>> Prompts(const json::array& list, const LabelCo
       return BadItem(item, text::StrCat("was drawn with the control '", from_name, "' on '",
                                         to_name, "', which the label config doesn't have"));
     }
-    const std::optional<double> index = Number(item.region->if_contains("item_index"));
+    const std::optional<double> index = FiniteNumber(item.region->if_contains("item_index"));
     item.item_index = static_cast<int>(std::clamp(index.value_or(-1), -1.0, 1e6));
     items.push_back(std::move(item));
   }
@@ -147,7 +141,7 @@ absl::StatusOr<InteractivePrompt> ParseContext(const json::value& context,
   prompt.to_name = last.control->to_name;
   prompt.item_index = last.item_index;
   const int rotation = static_cast<int>(
-      std::fmod(Number(last.region->if_contains("image_rotation")).value_or(0), 360.0));
+      std::fmod(FiniteNumber(last.region->if_contains("image_rotation")).value_or(0), 360.0));
   prompt.image_rotation = (rotation + 360) % 360;
   for (const Item& item : *items) {
     // Prompts on another image of the task are other objects.

@@ -24,8 +24,8 @@ struct JsonPart {
   std::string_view name = "";  // of an object's field; "": the elements of a list
   bool whole = false;
   std::span<const JsonPart> inside = {};
-  std::size_t max_elements =
-      std::numeric_limits<std::size_t>::max();  // of a list; others aren't kept
+  // Of a list; others aren't kept.
+  std::size_t max_elements = std::numeric_limits<std::size_t>::max();
 };
 
 // The parts of `text` that `root` names, allocated in `memory`. InvalidArgument if the text isn't

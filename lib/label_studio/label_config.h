@@ -62,8 +62,8 @@ struct Control {
 struct ImageTag {
   std::string name;
   std::string value;  // as written: "$image", "$data.front[0]", "https://host/$file"
-  bool is_list =
-      false;  // valueList: the task's field holds a list of images; regions carry `item_index`
+  // valueList: the task's field holds a list of images; regions carry `item_index`.
+  bool is_list = false;
 };
 
 struct LabelConfig {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <boost/json/array.hpp>
-#include <boost/json/value.hpp>
 #include <cmath>
 #include <cstdint>
 #include <numbers>
@@ -157,23 +156,17 @@ void WriteKeyPoint(const vision::Mask& mask, RegionSink& sink) {
 
 // ---- Reading: from the fields of `value` to prompts in pixels.
 
-std::optional<double> Number(const json::value* value) {
-  if (value == nullptr || !value->is_number()) return std::nullopt;
-  const double number = value->to_number<double>();
-  return std::isfinite(number) ? std::optional(number) : std::nullopt;
-}
-
 // Values far outside the image are clamped to what float arithmetic can bear.
 double ClampPercent(double percent) { return std::clamp(percent, -1e6, 1e6); }
 
 absl::StatusOr<double> PercentField(const PromptItem& item, std::string_view field) {
-  const std::optional<double> number = Number(item.value->if_contains(field));
+  const std::optional<double> number = FiniteNumber(item.value->if_contains(field));
   if (!number) return BadItem(item, text::StrCat("has no number 'value.", field, "'"));
   return ClampPercent(*number);
 }
 
 double Degrees(const PromptItem& item) {
-  return std::fmod(Number(item.value->if_contains("rotation")).value_or(0), 360.0);
+  return std::fmod(FiniteNumber(item.value->if_contains("rotation")).value_or(0), 360.0);
 }
 
 // Two fields in percent of the image's width and two of its height, in turn, as pixels.
@@ -247,8 +240,8 @@ absl::Status ReadPolygon(const PromptItem& item, InteractivePrompt* prompt) {
   for (const json::value& element : *list) {
     const json::array* pair = element.if_array();
     const std::optional<double> x =
-        pair == nullptr || pair->size() != 2 ? std::nullopt : Number(&(*pair)[0]);
-    const std::optional<double> y = !x ? std::nullopt : Number(&(*pair)[1]);
+        pair == nullptr || pair->size() != 2 ? std::nullopt : FiniteNumber(&(*pair)[0]);
+    const std::optional<double> y = !x ? std::nullopt : FiniteNumber(&(*pair)[1]);
     if (!y) return BadItem(item, text::StrCat("'value.points[", points.size(), "]' is not [x, y]"));
     points.push_back({static_cast<float>(ClampPercent(*x) / 100 * prompt->size.width),
                       static_cast<float>(ClampPercent(*y) / 100 * prompt->size.height)});
@@ -348,6 +341,12 @@ static_assert(IsInOrder(), "one row a kind, in the enum's order");
 
 absl::Status BadItem(const PromptItem& item, std::string_view what) {
   return absl::InvalidArgumentError(text::StrCat("'", item.name, "' ", what));
+}
+
+std::optional<double> FiniteNumber(const json::value* value) {
+  if (value == nullptr || !value->is_number()) return std::nullopt;
+  const double number = value->to_number<double>();
+  return std::isfinite(number) ? std::optional(number) : std::nullopt;
 }
 
 absl::Span<const RegionKindInfo> RegionKinds() { return kKinds; }

@@ -7,6 +7,7 @@
 #include <absl/types/span.h>
 
 #include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -41,6 +42,8 @@ struct PromptItem {
 };
 // InvalidArgument that names the item.
 absl::Status BadItem(const PromptItem& item, std::string_view what);
+// Absent if `value`, which may be null, is no number or not a finite one.
+std::optional<double> FiniteNumber(const boost::json::value* value);
 
 // When a batch whose setting `outputs` is "auto" writes a kind.
 enum class AutoOutput {

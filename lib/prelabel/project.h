@@ -1,8 +1,8 @@
 // A project as /predict needs it: its parsed label config, its settings, and what a batch writes.
 //
 // A restart loses nothing for good: /setup, which carries extra_params and Label Studio's address,
-// comes before every batch, and the label config comes with every request. What several gateways
-// share is in gateway/jobs/settings_store.h.
+// comes before every batch, and the label config comes with every request. So nothing here is
+// stored, and what several processes share is their caller's.
 #ifndef DUET_PRELABEL_PROJECT_H_
 #define DUET_PRELABEL_PROJECT_H_
 

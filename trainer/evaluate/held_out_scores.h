@@ -30,11 +30,12 @@ absl::StatusOr<DetectorScore> ScoreDetector(const std::string& checkpoint,
 
 // Mean mask IoU over all objects.
 struct SegmenterScore {
-  double box = 0;  // prompted by the true box, single mask
-  double click =
-      0;  // one click at the innermost pixel, the best of three masks by the model's own estimate
-  double second_click =
-      0;  // and a second one in the middle of what was wrong, with the first answer as mask prompt
+  // Prompted by the true box, single mask.
+  double box = 0;
+  // One click at the innermost pixel, the best of three masks by the model's own estimate.
+  double click = 0;
+  // And a second one in the middle of what was wrong, with the first answer as mask prompt.
+  double second_click = 0;
   int objects = 0;
 };
 

@@ -49,11 +49,11 @@ class DataUriSource final : public ImageSource {
  public:
   std::string_view name() const override { return "data_uri"; }
 
-  absl::StatusOr<std::optional<ImageLocation>> Locate(std::string_view uri,
+  absl::StatusOr<std::optional<ImageLocation>> Locate(const ImageUri& uri,
                                                       const ImageRequest&) const override {
-    if (!absl::StartsWithIgnoreCase(text::View(uri), "data:")) return std::nullopt;
+    if (!absl::StartsWithIgnoreCase(text::View(uri.text), "data:")) return std::nullopt;
     // The image is as close as a cache's, and comes once: there is no key.
-    return ImageLocation{.address = std::string(uri), .failures_last = false, .lane = "data"};
+    return ImageLocation{.address = std::string(uri.text), .failures_last = false, .lane = "data"};
   }
 
   boost::asio::awaitable<absl::StatusOr<LoadedImage>> Load(std::shared_ptr<Download> download,

@@ -1,5 +1,4 @@
 #include <absl/status/status.h>
-#include <absl/strings/match.h>
 
 #include <string>
 #include <string_view>
@@ -19,24 +18,20 @@ class HttpSource final : public ImageSource {
  public:
   std::string_view name() const override { return "http"; }
 
-  absl::StatusOr<std::optional<ImageLocation>> Locate(std::string_view uri,
+  absl::StatusOr<std::optional<ImageLocation>> Locate(const ImageUri& uri,
                                                       const ImageRequest&) const override {
-    if (!absl::StartsWithIgnoreCase(text::View(uri), "http://") &&
-        !absl::StartsWithIgnoreCase(text::View(uri), "https://")) {
-      return std::nullopt;
-    }
-    absl::StatusOr<std::string> url = http_client::NormalizeUrl(uri);
-    const std::optional<text::HttpUrl> parsed = url.ok() ? text::SplitHttpUrl(*url) : std::nullopt;
+    if (!HasHttpScheme(uri.text)) return std::nullopt;
+    const auto parsed = uri.url ? text::SplitHttpUrl(*uri.url) : std::nullopt;
     if (!parsed) {
       return absl::InvalidArgumentError(
-          text::StrCat("'", http_client::RedactUri(uri), "' is not a valid URL"));
+          text::StrCat("'", http_client::RedactUri(uri.text), "' is not a valid URL"));
     }
     if (parsed->authority.has_userinfo) {
       return absl::InvalidArgumentError(
-          text::StrCat("'", http_client::RedactUri(uri),
+          text::StrCat("'", http_client::RedactUri(uri.text),
                        "' has a user name or password in it, which is not accepted"));
     }
-    ImageLocation location{.address = *std::move(url)};
+    ImageLocation location{.address = *uri.url};
     location.cache_key = CacheKey(name(), location.address);
     location.lane = http_client::Origin(location.address);
     return location;

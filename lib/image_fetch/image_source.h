@@ -44,6 +44,17 @@ struct ImageLocation {
   std::string lane;
 };
 
+// The image string of a request, read once for all sources.
+struct ImageUri {
+  std::string_view text;  // without white space around it, not empty
+  // Of a string that begins with http(s)://: what http_client::NormalizeUrl makes of it. Else, and
+  // if it is no URL, nothing.
+  std::optional<std::string> url;
+  // The escaped path below the site's URL ("/data/upload/1/a%20b.jpg", with its query) of a string
+  // that is such a path, or of a URL below the site's or an alias's. Else nothing.
+  std::optional<std::string> label_studio_path;
+};
+
 // What a server or a file gave.
 struct LoadedImage {
   std::string bytes;
@@ -70,9 +81,9 @@ class ImageSource {
   virtual std::string_view name() const = 0;
 
   // Any thread. Nothing if the string is not of this source's form, an error if it is but can't be
-  // used. `uri` is request.uri without white space around it, not empty.
+  // used. `uri` is what request.uri says.
   virtual absl::StatusOr<std::optional<ImageLocation>> Locate(
-      std::string_view uri, const ImageRequest& request) const = 0;
+      const ImageUri& uri, const ImageRequest& request) const = 0;
 
   // On the loop's thread; one sentence in errors (ImageFetcher::Fetch says which). REQUIRES: the
   // download's location is one that Locate of this source gave. `context` outlives the coroutine.

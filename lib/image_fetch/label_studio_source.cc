@@ -7,7 +7,6 @@
 #include "http_client/url.h"
 #include "image_fetch/download.h"
 #include "image_fetch/http_get.h"
-#include "image_fetch/label_studio_path.h"
 #include "image_fetch/sources.h"
 #include "text/str_cat.h"
 
@@ -18,18 +17,17 @@ class LabelStudioSource final : public ImageSource {
  public:
   std::string_view name() const override { return "label_studio"; }
 
-  absl::StatusOr<std::optional<ImageLocation>> Locate(std::string_view uri,
+  absl::StatusOr<std::optional<ImageLocation>> Locate(const ImageUri& uri,
                                                       const ImageRequest& request) const override {
     const label_studio_api::LabelStudioSite& site = request.label_studio;
-    const std::optional<std::string> path = LabelStudioPath(uri, site);
-    if (!path) return std::nullopt;
+    if (!uri.label_studio_path) return std::nullopt;
     if (site.url.empty()) {
       return absl::FailedPreconditionError(
-          text::StrCat(http_client::RedactUri(uri),
+          text::StrCat(http_client::RedactUri(uri.text),
                        " is on Label Studio, whose address is not known; start the "
                        "gateway with --label_studio_url"));
     }
-    ImageLocation location{.address = text::StrCat(site.url, *path)};
+    ImageLocation location{.address = text::StrCat(site.url, *uri.label_studio_path)};
     location.cache_key = CacheKey(name(), location.address, site, /*task_id=*/0);
     location.lane = http_client::Origin(location.address);
     return location;

@@ -8,7 +8,6 @@
 
 #include "http_client/url.h"
 #include "image_fetch/download.h"
-#include "image_fetch/label_studio_path.h"
 #include "image_fetch/read_image.h"
 #include "image_fetch/sources.h"
 #include "serving/file_access.h"
@@ -73,11 +72,10 @@ class LocalFileSource final : public ImageSource {
 
   std::string_view name() const override { return "local_file"; }
 
-  absl::StatusOr<std::optional<ImageLocation>> Locate(std::string_view uri,
-                                                      const ImageRequest& request) const override {
-    if (root_.empty()) return std::nullopt;
-    const std::optional<std::string> path = LabelStudioPath(uri, request.label_studio);
-    std::optional<std::string> file = path ? FileOf(*path) : std::nullopt;
+  absl::StatusOr<std::optional<ImageLocation>> Locate(const ImageUri& uri,
+                                                      const ImageRequest&) const override {
+    if (root_.empty() || !uri.label_studio_path) return std::nullopt;
+    std::optional<std::string> file = FileOf(*uri.label_studio_path);
     if (!file) return std::nullopt;
     ImageLocation location{.address = *std::move(file), .lane = "file"};
     location.cache_key = CacheKey(name(), location.address);

@@ -42,14 +42,14 @@ class PresignedSource final : public ImageSource {
  public:
   std::string_view name() const override { return "presigned"; }
 
-  absl::StatusOr<std::optional<ImageLocation>> Locate(std::string_view uri,
+  absl::StatusOr<std::optional<ImageLocation>> Locate(const ImageUri& uri,
                                                       const ImageRequest& request) const override {
     for (const char* scheme : {"s3://", "gs://", "azure-blob://"}) {
-      if (!absl::StartsWithIgnoreCase(text::View(uri), scheme)) continue;
+      if (!absl::StartsWithIgnoreCase(text::View(uri.text), scheme)) continue;
       // The task's project decides which storage is asked.
       return ImageLocation{
-          .address = std::string(uri),
-          .cache_key = CacheKey(name(), uri, request.label_studio, request.task_id),
+          .address = std::string(uri.text),
+          .cache_key = CacheKey(name(), uri.text, request.label_studio, request.task_id),
           // Label Studio is asked where it is, not the store.
           .lane = http_client::Origin(request.label_studio.url)};
     }

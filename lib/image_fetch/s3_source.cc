@@ -51,13 +51,13 @@ class S3Source final : public ImageSource {
 
   std::string_view name() const override { return "s3"; }
 
-  absl::StatusOr<std::optional<ImageLocation>> Locate(std::string_view uri,
+  absl::StatusOr<std::optional<ImageLocation>> Locate(const ImageUri& uri,
                                                       const ImageRequest&) const override {
-    if (!s3_.enabled() || !absl::StartsWithIgnoreCase(text::View(uri), "s3://")) {
+    if (!s3_.enabled() || !absl::StartsWithIgnoreCase(text::View(uri.text), "s3://")) {
       return std::nullopt;
     }
     return ImageLocation{
-        .address = std::string(uri), .cache_key = CacheKey(name(), uri), .lane = "s3"};
+        .address = std::string(uri.text), .cache_key = CacheKey(name(), uri.text), .lane = "s3"};
   }
 
   boost::asio::awaitable<absl::StatusOr<LoadedImage>> Load(std::shared_ptr<Download> download,

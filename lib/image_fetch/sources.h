@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "http_client/s3_access.h"
@@ -46,6 +47,9 @@ inline ImageSources MakeImageSources(const ImageFetcher::Options& options) {
 }
 inline constexpr char kKnownForms[] =
     "http(s)://, /data/..., data:, s3://, gs://, azure-blob://";  // in errors
+
+// "http://" or "https://", in any case of letters.
+bool HasHttpScheme(std::string_view uri);
 
 // Any thread. InvalidArgument for an empty string, an unknown scheme, a URL that isn't one or has
 // credentials in it; FailedPrecondition for a path on a Label Studio whose address isn't known.

@@ -1,9 +1,6 @@
 #include "segmenter_service/inference/family.h"
 
-#include <absl/strings/numbers.h>
-#include <absl/strings/str_split.h>
 #include <gmock/gmock.h>
-#include <sys/mman.h>
 
 #include <fstream>
 #include <iterator>
@@ -14,6 +11,7 @@
 #include "nn/layers.h"
 #include "nn/state_dict.h"
 #include "tests/testing/status_matchers.h"
+#include "tests/unit/segmenter_service/official_file.h"
 
 namespace segmenter {
 namespace {
@@ -23,32 +21,6 @@ using duet_testing::StatusIs;
 using testing::HasSubstr;
 
 const std::string kData = std::string(DUET_TEST_DATA) + "/segmenter/";
-
-// The tensors of an official file, from a list of its names and shapes. They share memory that is
-// never touched.
-checkpoint::StateDict ReadManifest(const std::string& name) {
-  constexpr std::size_t kBytes = std::size_t{1} << 30;  // more than any of the lists
-  static void* const memory =
-      mmap(nullptr, kBytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  checkpoint::StateDict state_dict;
-  std::ifstream file(kData + "manifests/" + name + ".txt");
-  std::size_t offset = 0;
-  for (std::string line; std::getline(file, line);) {
-    const std::vector<std::string> words = absl::StrSplit(line, ' ');
-    checkpoint::TensorView view;
-    for (std::size_t i = 1; i < words.size(); ++i) {
-      EXPECT_TRUE(absl::SimpleAtoi(words[i], &view.shape.emplace_back()));
-    }
-    if (words.size() == 1) view.dtype = checkpoint::DType::kInt64;  // a count of batches
-    view.strides = checkpoint::ContiguousStrides(view.shape);
-    view.data = static_cast<const std::byte*>(memory) + offset;
-    offset += (view.NumElements() * SizeOf(view.dtype) + 63) / 64 * 64;
-    EXPECT_LE(offset, kBytes);
-    state_dict.emplace_back(words[0], view);
-  }
-  EXPECT_FALSE(state_dict.empty()) << name;
-  return state_dict;
-}
 
 class OfficialFilesTest : public testing::TestWithParam<const char*> {};
 
@@ -68,9 +40,10 @@ TEST_P(OfficialFilesTest, AreRecognisedAndHaveAllNamesAndShapes) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Manifests, OfficialFilesTest,
-                         testing::Values("mobile-sam", "sam-hq-vit-b", "sam-hq-vit-tiny",
-                                         "sam2.1-hiera-tiny", "sam2.1-hiera-small",
-                                         "sam2.1-hiera-base-plus", "sam2.1-hiera-large"));
+                         testing::Values("sam-vit-b", "sam-vit-l", "sam-vit-h", "mobile-sam",
+                                         "sam-hq-vit-b", "sam-hq-vit-tiny", "sam2.1-hiera-tiny",
+                                         "sam2.1-hiera-small", "sam2.1-hiera-base-plus",
+                                         "sam2.1-hiera-large"));
 
 // Weights that are packed need no second copy of theirs, and what is left needs no file.
 TEST(LoadNetworkTest, LetsGoOfTheFile) {

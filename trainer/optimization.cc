@@ -80,7 +80,10 @@ WeightAverage::WeightAverage(const torch::nn::Module& module, double momentum, d
 
 void WeightAverage::Update(const torch::nn::Module& module) {
   const at::NoGradGuard no_grad;
-  const double weight = momentum_ + (1 - momentum_) * std::exp(-(1.0 + updates_++) / gamma_);
+  const double warm_up = std::exp(-(1.0 + updates_) / gamma_);
+  // mmengine's BaseAveragedModel copies at its first update.
+  const double weight = updates_ == 0 ? 1 : momentum_ + (1 - momentum_) * warm_up;
+  ++updates_;
   const auto state = StateOf(module);
   for (std::size_t i = 0; i < state.size(); ++i) {
     if (state[i].second.is_floating_point()) {

@@ -37,9 +37,10 @@ void SetLearningRate(torch::optim::Optimizer& optimizer, double learning_rate);
 // Scales the gradients so that their joint norm is at most `max_norm`. Returns the norm before.
 double ClipGradients(const torch::nn::Module& module, double max_norm);
 
-// ExpMomentumEMA of mmdet: after step t the average moves towards the weights by
-// momentum + (1 - momentum) · exp(-(1 + t) / gamma): quickly at first, slowly later. Batch norm's
-// running statistics are averaged like weights, as EMAHook(update_buffers=True) does.
+// ExpMomentumEMA of mmdet: the first update takes the weights as they are; update t (from 0) moves
+// the average towards them by momentum + (1 - momentum) · exp(-(1 + t) / gamma): quickly at first,
+// slowly later. Batch norm's running statistics are averaged like weights, as
+// EMAHook(update_buffers=True) does.
 class WeightAverage {
  public:
   WeightAverage(const torch::nn::Module& module, double momentum, double gamma);

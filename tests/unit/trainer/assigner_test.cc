@@ -2,6 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <boost/json.hpp>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
 namespace trainer {
 namespace {
 
@@ -77,6 +83,62 @@ TEST(AssignerTest, AConfidentPriorIsCheaper) {
 
   EXPECT_EQ(assigned[0].object, -1);
   EXPECT_EQ(assigned[1].object, 0);
+}
+
+vision::Box BoxOf(const boost::json::value& corners) {
+  const auto numbers = boost::json::value_to<std::vector<float>>(corners);
+  return {numbers[0], numbers[1], numbers[2], numbers[3]};
+}
+
+AssignerOptions OptionsOf(const boost::json::object& json) {
+  AssignerOptions options;
+  for (const auto& [key, value] : json) {
+    if (key == "topk") options.topk = value.to_number<int>();
+    if (key == "soft_center_radius") options.soft_center_radius = value.to_number<float>();
+    if (key == "iou_weight") options.iou_weight = value.to_number<float>();
+  }
+  return options;
+}
+
+// assignment.json holds what mmdet's DynamicSoftLabelAssigner did with objects and predictions of
+// all sizes, for its own options and others (tools/make_trainer_fixtures.py).
+TEST(AssignerTest, AssignsAsMmdet) {
+  std::ifstream file(std::string(DUET_TEST_DATA) + "/trainer/assignment.json");
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const boost::json::value golden = boost::json::parse(text);
+  std::vector<Prior> priors;
+  for (const auto& row : golden.at("priors").as_array()) {
+    const auto numbers = boost::json::value_to<std::vector<float>>(row);
+    priors.push_back({numbers[0], numbers[1], numbers[2]});
+  }
+  for (const auto& test_case : golden.at("cases").as_array()) {
+    SCOPED_TRACE(boost::json::serialize(test_case.at("options")));
+    std::vector<LabelledBox> objects;
+    for (std::size_t o = 0; o < test_case.at("boxes").as_array().size(); ++o) {
+      objects.push_back(
+          {BoxOf(test_case.at("boxes").at(o)), test_case.at("labels").at(o).to_number<int>()});
+    }
+    std::vector<vision::Box> predicted;
+    std::vector<float> logits;
+    for (std::size_t p = 0; p < priors.size(); ++p) {
+      predicted.push_back(BoxOf(test_case.at("predicted").at(p)));
+      for (const auto& logit : test_case.at("logits").at(p).as_array()) {
+        logits.push_back(logit.to_number<float>());
+      }
+    }
+
+    const auto assigned =
+        AssignDynamicSoftLabels(priors, predicted, logits, golden.at("classes").to_number<int>(),
+                                objects, OptionsOf(test_case.at("options").as_object()));
+
+    for (std::size_t p = 0; p < priors.size(); ++p) {
+      EXPECT_EQ(assigned[p].object, test_case.at("objects").at(p).to_number<int>())
+          << "prior " << p;
+      // Float32 in another order.
+      EXPECT_NEAR(assigned[p].iou, test_case.at("ious").at(p).to_number<float>(), 1e-5)
+          << "prior " << p;
+    }
+  }
 }
 
 TEST(AssignerTest, NoObjectsMeansAllBackground) {

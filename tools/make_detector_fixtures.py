@@ -6,9 +6,7 @@ usage: make_detector_fixtures.py GOLDENS tests/data/detector      (needs numpy)
 Per model: NAME.pth as it is; NAME.json with, per image, the input's SHA-256 and the final detections (masks as COCO
 run-length codes: all of small images, every fifth of large ones); NAME.safetensors with maps of the first image
 (backbone, neck, head), float32, for RTMDet; "layers" in NAME.json for the others: what each block of the network gave for
-the first image, as a sum of absolute values and some of its values by index. manifests.json: names and
-shapes of the states of official models at their real width, from GOLDENS/../reference; of a batch norm only the weight,
-the rest has its shape.
+the first image, as a sum of absolute values and some of its values by index.
 """
 import glob
 import json
@@ -63,18 +61,6 @@ def layers(trace):
             for name, entry in trace.items() if "#" not in name}
 
 
-def manifests(folder):
-    models = {}
-    for path in sorted(glob.glob(os.path.join(folder, "manifest_*.json"))):
-        name = os.path.basename(path)[len("manifest_"):-len(".json")]
-        with open(path) as file:
-            state = json.load(file)["state_dict"]
-        if "rtmdet" not in name:
-            models[name] = {key: shape for key, shape in state.items()
-                            if key.rpartition(".")[0] + ".running_mean" not in state or key.endswith(".weight")}
-    return models
-
-
 def masks(image):
     height, width = image["ori_shape"]
     step = MASKS_OF_LARGE if height * width > LARGE_PIXELS else 1
@@ -82,8 +68,6 @@ def masks(image):
 
 
 def main(goldens, out):
-    with open(os.path.join(out, "manifests.json"), "w") as file:
-        json.dump(manifests(os.path.join(goldens, "..", "reference", "yolo")), file, separators=(",", ":"))
     for model, kept in MODELS.items():
         place = FOLDERS.get(model, "rtmdet/" + model)
         folder = os.path.join(goldens, place)

@@ -157,7 +157,10 @@ std::string NameOf(const Family& family, const checkpoint::TensorIndex& tensors)
   if (family.build == BuildYolov7 && family.activation(tensors) == Activation::kLeakyRelu) {
     return name + "-tiny";
   }
-  return name + SizeSuffix(tensors.OutChannels(family.width), family.large);
+  const std::string size = SizeSuffix(tensors.OutChannels(family.width), family.large);
+  if (family.build == BuildYolox && size == "-n") return name + "-nano";
+  if (family.build == BuildYolox && size == "-t") return name + "-tiny";
+  return name + size;
 }
 
 // Without an eps in its norm_cfg, a config has PyTorch's.

@@ -4,13 +4,9 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
-#include <boost/json.hpp>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <fstream>
-#include <iterator>
-#include <map>
 #include <string>
 #include <utility>
 #include <variant>
@@ -120,63 +116,6 @@ TEST(FamilyTest, WhatDoesNotFitIsNamed) {
       view = ViewOf(at::zeros({28, 32, 1, 1}));
   }
   EXPECT_THAT(LoadDetector(state, {}), IsRefused("convs_pred.1"));
-}
-
-// What manifests.json says of a model, all numbers zero.
-class OfficialState {
- public:
-  explicit OfficialState(const boost::json::object& manifest) {
-    for (const auto& [key, shape] : manifest) {
-      Add(std::string(key), boost::json::value_to<std::vector<std::int64_t>>(shape));
-      const std::string name(key);
-      if (name.find(".bn.weight") == std::string::npos &&
-          name.find("rbr_identity.weight") == std::string::npos) {
-        continue;
-      }
-      const std::string norm = name.substr(0, name.rfind('.'));
-      for (const char* rest : {".bias", ".running_mean", ".running_var"}) {
-        Add(norm + rest, state_.back().second.shape);
-      }
-    }
-    for (auto& [name, view] : state_) {
-      view.data = reinterpret_cast<const std::byte*>(zeros_.data());
-    }
-  }
-  const checkpoint::StateDict& state() const { return state_; }
-
- private:
-  void Add(const std::string& name, std::vector<std::int64_t> shape) {
-    checkpoint::TensorView view;
-    view.strides = checkpoint::ContiguousStrides(shape);
-    view.shape = std::move(shape);
-    zeros_.resize(std::max<std::size_t>(zeros_.size(), view.NumElements()));
-    state_.emplace_back(name, view);
-  }
-
-  std::vector<float> zeros_;  // which all tensors share
-  checkpoint::StateDict state_;
-};
-
-TEST(FamilyTest, OfficialModelsAreRecognisedAtTheirRealWidth) {
-  std::ifstream file(std::string(DUET_TEST_DATA) + "/detector/manifests.json");
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  std::map<std::string, std::string> names;
-  const boost::json::value manifests = boost::json::parse(text);
-  for (const auto& [key, manifest] : manifests.as_object()) {
-    const OfficialState official(manifest.as_object());
-    const auto model = LoadDetector(official.state(), {}, nn::Memory::kBorrow);
-    ASSERT_TRUE(model.ok()) << key << ": " << model.status();
-    EXPECT_EQ(model->head.num_classes, 80) << key;
-    names[std::string(key)] = model->name;
-  }
-  EXPECT_THAT(
-      names, testing::UnorderedElementsAre(
-                 testing::Pair("ppyoloe_plus_s", "ppyoloe-plus-s"),
-                 testing::Pair("ppyoloe_s", "ppyoloe-s"), testing::Pair("yolov5_s", "yolov5-s"),
-                 testing::Pair("yolov6_s", "yolov6-s"), testing::Pair("yolov6_v3_m", "yolov6-m"),
-                 testing::Pair("yolov6_v3_s", "yolov6-s"), testing::Pair("yolov7_l", "yolov7-l"),
-                 testing::Pair("yolov7_tiny", "yolov7-tiny"), testing::Pair("yolov8_s", "yolov8-s"),
-                 testing::Pair("yolox_s", "yolox-s")));
 }
 
 TEST(FamilyTest, AnchorsAreTheConfigs) {

@@ -13,9 +13,9 @@ import sys
 # What a room may use besides itself. A room is named as #include lines name it (without "lib/"); a file belongs to the
 # deepest room that has a row. A room in a row stands for all rooms below it, too. `proto` is the generated code,
 # included as "duet/...".
-GROUND = ["text", "hash", "containers"]  # all others may use these
+GROUND = ["text", "hash", "containers", "files"]  # all others may use these
 MAY_USE = {
-    "proto": [], "text": [], "hash": [], "containers": [],
+    "proto": [], "text": [], "hash": [], "containers": [], "files": ["text"],
     "vision": [],
     "checkpoint": [],
     "serving": [],

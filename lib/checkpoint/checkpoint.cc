@@ -7,10 +7,10 @@
 #include <utility>
 
 #include "checkpoint/content_hash.h"
-#include "checkpoint/mapped_file.h"
 #include "checkpoint/pth_reader.h"
 #include "checkpoint/safetensors_reader.h"
 #include "checkpoint/zip_reader.h"
+#include "files/mapped_file.h"
 #include "text/str_cat.h"
 
 namespace checkpoint {
@@ -83,7 +83,8 @@ absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path) {
 }
 
 absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path, const std::string& handle) {
-  absl::StatusOr<std::shared_ptr<const MappedFile>> file = MappedFile::Open(handle, path);
+  absl::StatusOr<std::shared_ptr<const files::MappedFile>> file =
+      files::MappedFile::Open(handle, path);
   if (!file.ok()) return file.status();
   absl::StatusOr<Checkpoint> checkpoint = ParseCheckpoint((*file)->bytes(), *file);
   if (!checkpoint.ok()) {

@@ -11,8 +11,8 @@
 #include <utility>
 #include <vector>
 
-#include "checkpoint/atomic_file.h"
 #include "checkpoint/byte_order.h"
+#include "files/atomic_file.h"
 #include "text/str_cat.h"
 
 namespace checkpoint {
@@ -194,7 +194,7 @@ std::string PickleObject(const StateDict& state_dict, const Storages& storages,
 // A zip archive of stored entries, each one's payload aligned.
 class ZipWriter {
  public:
-  explicit ZipWriter(AtomicFile& file) : file_(file) {}
+  explicit ZipWriter(files::AtomicFile& file) : file_(file) {}
 
   void Add(std::string_view name_in_folder, std::string_view payload) {
     const std::string name = StrCat(kFolder, name_in_folder);
@@ -247,7 +247,7 @@ class ZipWriter {
   }
 
  private:
-  AtomicFile& file_;
+  files::AtomicFile& file_;
   std::string directory_;
   std::uint16_t entries_ = 0;
 };
@@ -279,7 +279,7 @@ absl::Status WritePth(const std::string& path, const StateDict& state_dict,
                       const std::optional<Meta>& meta) {
   const Storages storages = ShareStorages(state_dict);
   if (absl::Status status = CheckLimits(path, state_dict, storages); !status.ok()) return status;
-  absl::StatusOr<AtomicFile> file = AtomicFile::Create(path);
+  absl::StatusOr<files::AtomicFile> file = files::AtomicFile::Create(path);
   if (!file.ok()) return file.status();
 
   ZipWriter zip(*file);

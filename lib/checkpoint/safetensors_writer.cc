@@ -11,8 +11,8 @@
 #include <utility>
 #include <vector>
 
-#include "checkpoint/atomic_file.h"
 #include "checkpoint/byte_order.h"
+#include "files/atomic_file.h"
 #include "text/str_cat.h"
 
 namespace checkpoint {
@@ -93,7 +93,7 @@ absl::Status WriteSafetensors(const std::string& path, const StateDict& state_di
   std::string text = json::serialize(header);
   text.append((8 - text.size() % 8) % 8, ' ');
 
-  absl::StatusOr<AtomicFile> file = AtomicFile::Create(path);
+  absl::StatusOr<files::AtomicFile> file = files::AtomicFile::Create(path);
   if (!file.ok()) return file.status();
   std::string size;
   AppendLittleEndian(size, std::uint64_t{text.size()});

@@ -1,7 +1,7 @@
 // A file that appears under its name only when it is complete: it is written under another name in
 // the same folder and then renamed.
-#ifndef DUET_CHECKPOINT_ATOMIC_FILE_H_
-#define DUET_CHECKPOINT_ATOMIC_FILE_H_
+#ifndef DUET_FILES_ATOMIC_FILE_H_
+#define DUET_FILES_ATOMIC_FILE_H_
 
 #include <absl/status/statusor.h>
 
@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-namespace checkpoint {
+namespace files {
 
 class AtomicFile {
  public:
@@ -40,6 +40,6 @@ class AtomicFile {
   absl::Status status_;
 };
 
-}  // namespace checkpoint
+}  // namespace files
 
-#endif  // DUET_CHECKPOINT_ATOMIC_FILE_H_
+#endif  // DUET_FILES_ATOMIC_FILE_H_

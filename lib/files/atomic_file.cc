@@ -1,4 +1,4 @@
-#include "checkpoint/atomic_file.h"
+#include "files/atomic_file.h"
 
 #include <absl/status/status.h>
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 
 #include "text/str_cat.h"
 
-namespace checkpoint {
+namespace files {
 
 using text::StrCat;
 
@@ -65,4 +65,4 @@ absl::Status AtomicFile::Commit() {
   return absl::OkStatus();
 }
 
-}  // namespace checkpoint
+}  // namespace files

@@ -1,4 +1,4 @@
-#include "checkpoint/mapped_file.h"
+#include "files/mapped_file.h"
 
 #include <absl/cleanup/cleanup.h>
 #include <absl/status/status.h>
@@ -11,7 +11,7 @@
 
 #include "text/str_cat.h"
 
-namespace checkpoint {
+namespace files {
 
 using text::StrCat;
 
@@ -36,4 +36,4 @@ absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::Open(const std::st
 
 MappedFile::~MappedFile() { munmap(const_cast<char*>(address_), size_); }
 
-}  // namespace checkpoint
+}  // namespace files

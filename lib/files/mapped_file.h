@@ -1,6 +1,6 @@
 // A file's bytes, mapped read-only: pages come in when they are touched and cost no memory of ours.
-#ifndef DUET_CHECKPOINT_MAPPED_FILE_H_
-#define DUET_CHECKPOINT_MAPPED_FILE_H_
+#ifndef DUET_FILES_MAPPED_FILE_H_
+#define DUET_FILES_MAPPED_FILE_H_
 
 #include <absl/status/statusor.h>
 
@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-namespace checkpoint {
+namespace files {
 
 class MappedFile {
  public:
@@ -36,6 +36,6 @@ class MappedFile {
   const std::size_t size_;
 };
 
-}  // namespace checkpoint
+}  // namespace files
 
-#endif  // DUET_CHECKPOINT_MAPPED_FILE_H_
+#endif  // DUET_FILES_MAPPED_FILE_H_

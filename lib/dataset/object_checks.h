@@ -1,0 +1,24 @@
+// What makes a drawn shape an object of a sample. Internal to dataset.
+#ifndef DUET_DATASET_OBJECT_CHECKS_H_
+#define DUET_DATASET_OBJECT_CHECKS_H_
+
+#include <absl/status/status.h>
+
+#include <string>
+#include <vector>
+
+#include "vision/geometry.h"
+
+namespace dataset {
+
+// The part of `box` inside of an image of `size`; empty (no width or no height) if there is none.
+vision::Box Clip(const vision::Box& box, vision::Size size);
+bool IsEmpty(const vision::Box& box);
+double BoxArea(const vision::Box& box);
+
+// InvalidArgument if a name is empty or there twice.
+absl::Status CheckClasses(const std::vector<std::string>& classes);
+
+}  // namespace dataset
+
+#endif  // DUET_DATASET_OBJECT_CHECKS_H_

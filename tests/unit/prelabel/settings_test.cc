@@ -51,6 +51,17 @@ TEST(SettingsTest, EveryChoiceIsReadByItsName) {
   }
 }
 
+TEST(SettingsTest, BothEndsOfARangeAreInIt) {
+  for (const char* fits : {R"({"score_threshold": 0})", R"({"score_threshold": 1})",
+                           R"({"max_detections": 1})", R"({"max_detections": 100000})"}) {
+    EXPECT_THAT(Refined(fits), IsOk()) << fits;
+  }
+  for (const char* other : {R"({"score_threshold": -0.001})", R"({"score_threshold": 1.001})",
+                            R"({"max_detections": 0})", R"({"max_detections": 100001})"}) {
+    EXPECT_THAT(Refined(other), StatusIs(absl::StatusCode::kInvalidArgument)) << other;
+  }
+}
+
 TEST(SettingsTest, ErrorsNameTheKeyAndWhatIsNeeded) {
   constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
   EXPECT_THAT(Refined(R"({"background": "later"})"),

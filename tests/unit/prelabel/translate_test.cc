@@ -67,6 +67,11 @@ TEST(TranslateTest, APromptIsScaledToTheImageAndOneClickGetsSeveralMasks) {
   EXPECT_TRUE(click.multimask_output());
   EXPECT_TRUE(click.refine());
 
+  prompt.points.push_back({{30, 20}, true});
+  const segmenter::SegmentRequest clicks = ToSegmentRequest(prompt, {200, 100}, 256);
+  EXPECT_FALSE(clicks.multimask_output()) << "two clicks say what is meant";
+  EXPECT_EQ(clicks.prompts(0).points(1).label(), 1);
+
   prompt.box = vision::Box{0, 0, 50, 50};
   prompt.mask = vision::Mask{prompt.size, {{0, 0, 50}}};
   const segmenter::SegmentRequest drawn = ToSegmentRequest(prompt, prompt.size, 8);

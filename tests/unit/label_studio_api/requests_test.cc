@@ -43,7 +43,8 @@ TEST(TasksTest, ThePathAsksForUnlabelledOnesWithImageStringsAsImported) {
   EXPECT_THAT(path, HasSubstr("/api/tasks?project=17&page=1&page_size=3"));
   EXPECT_THAT(path, HasSubstr("resolve_uri=false"));
   EXPECT_THAT(path, HasSubstr("completed_at"));
-  EXPECT_THAT(path, HasSubstr("greater"));
+  EXPECT_THAT(path, HasSubstr("%22filter%3Atasks%3Aid%22%2C%22operator%22%3A%22greater%22"))
+      << "behind the task that is open, not it again";
   EXPECT_THAT(path, HasSubstr("%22tasks%3Aid%22")) << "escaped";
   EXPECT_THAT(UnlabelledTasksPath("17", Sampling::kSequential, 0, 3), Not(HasSubstr("greater")));
   EXPECT_THAT(UnlabelledTasksPath("17", Sampling::kUncertainty, 0, 3),

@@ -33,6 +33,9 @@ TEST(ModelSpecTest, AnotherModelIsAFailedPrecondition) {
   EXPECT_THAT(CheckSpec(Spec("default", "v2"), "v1"),
               StatusIs(absl::StatusCode::kFailedPrecondition,
                        "model.version is 'v2', but this replica serves version 'v1'"));
+  EXPECT_THAT(CheckSpec(Spec("default", "v0"), "v1"),
+              StatusIs(absl::StatusCode::kFailedPrecondition))
+      << "an earlier one";
 }
 
 TEST(ModelSpecTest, ALongNameIsCutOffInTheMessage) {

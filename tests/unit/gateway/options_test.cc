@@ -2,10 +2,13 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <chrono>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "serving/cpu.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
 
@@ -50,6 +53,27 @@ TEST(OptionsTest, BackgroundTakesTheTextsOfTheSetting) {
   EXPECT_THAT(Parse({"--background=later"}),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        "--background=later: must be one of none, push"));
+}
+
+TEST(OptionsTest, LimitsAreInBytesAndTimesInTheirUnits) {
+  ASSERT_OK_AND_ASSIGN(
+      const Options options,
+      Parse({"--max_body_mb=3", "--request_memory_mb=5", "--max_answer_mb=7",
+             "--predict_deadline_s=11", "--max_message_mb=13", "--image_cache_mb=17"}));
+  EXPECT_EQ(options.http.max_body_bytes, 3u << 20);
+  EXPECT_EQ(options.http.request_memory_bytes, 5u << 20);
+  EXPECT_EQ(options.app.max_answer_bytes, 7u << 20);
+  EXPECT_EQ(options.app.predict_deadline, std::chrono::seconds(11));
+  EXPECT_EQ(LoadGrpcOptions(options)->max_message_bytes, 13 << 20);
+  EXPECT_EQ(FetcherOptions(options).max_bytes, 12 << 20) << "the message holds more than the image";
+  EXPECT_EQ(FetcherOptions(options).cache_bytes, 17 << 20);
+}
+
+TEST(OptionsTest, ByDefaultEverySecondCpuServesSockets) {
+  ASSERT_OK_AND_ASSIGN(const Options options, Parse({}));
+  EXPECT_EQ(options.io_threads, std::max(1, serving::ReadCpuBudget().threads() / 2));
+  ASSERT_OK_AND_ASSIGN(const Options chosen, Parse({"--io_threads=3"}));
+  EXPECT_EQ(chosen.io_threads, 3);
 }
 
 TEST(OptionsTest, ATokenWithoutAnAddressIsRefusedAloud) {

@@ -119,6 +119,10 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
       "decides which private addresses a name may lead to. Empty: directly.");
   flags->Add("image_cache_mb", &options->image_cache_mb, "Memory for fetched images.",
              InRange(0, 1 << 20));
+  flags->Add(
+      "max_image_megapixels", &options->max_image_megapixels,
+      "Largest image, millions of pixels; the detector and the segmenter have the same flag.",
+      InRange(1, 2000));
   flags->Add("predict_deadline_s", &options->predict_deadline_s,
              "What a batch hasn't done by then is left for the next time; Label Studio gives up "
              "after 100 s.",
@@ -317,6 +321,7 @@ image_fetch::ImageFetcher::Options FetcherOptions(const Options& options) {
   fetcher.allow_all_private = options.allow_all_private;
   // Room for the rest of the message.
   fetcher.max_bytes = (static_cast<std::int64_t>(options.max_message_mb) << 20) - (1 << 20);
+  fetcher.max_pixels = std::int64_t{options.max_image_megapixels} * 1'000'000;
   fetcher.cache_bytes = static_cast<std::int64_t>(options.image_cache_mb) << 20;
   return fetcher;
 }

@@ -56,6 +56,7 @@ struct Options {
   std::string ca_certificates;
   std::string image_proxy;
   int image_cache_mb = 256;
+  int max_image_megapixels = 100;
 };
 
 void AddFlags(Options* options, serving::FlagTable* flags);

@@ -45,6 +45,13 @@ TEST(OptionsTest, LabelStudiosAddressesAreBroughtIntoOneForm) {
               ElementsAre("http://localhost:8080", "https://public/x"));
 }
 
+TEST(OptionsTest, TheFetcherHoldsTheLimitOnPixels) {
+  ASSERT_OK_AND_ASSIGN(const Options usual, Parse({}));
+  EXPECT_EQ(FetcherOptions(usual).max_pixels, 100'000'000);
+  ASSERT_OK_AND_ASSIGN(const Options large, Parse({"--max_image_megapixels=2000"}));
+  EXPECT_EQ(FetcherOptions(large).max_pixels, 2'000'000'000);
+}
+
 TEST(OptionsTest, BackgroundTakesTheTextsOfTheSetting) {
   ASSERT_OK_AND_ASSIGN(const Options none, Parse({}));
   EXPECT_EQ(none.background, prelabel::Background::kNone);

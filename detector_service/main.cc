@@ -25,7 +25,8 @@ absl::Status Serve(const Options& options, serving::Process& process) {
       DetectionModel::Load(options.load_options());
   if (!model.ok()) return model.status();
   ModelHost host(*std::move(model), options.common.reload, LoaderWith(threads));
-  const model_service::ImageSource images(options.common.image_root, options.common.image_limits());
+  const model_service::ImageSource images(options.common.image_root, options.common.image_limits(),
+                                          process.metrics());
   DetectorService service({.queue_size = options.common.queue_size, .threads = threads}, &host,
                           &images, &process.clock(), &process.metrics());
 

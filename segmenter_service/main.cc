@@ -43,7 +43,8 @@ absl::Status Serve(const Options& options, serving::Process& process) {
   Segmenter engine(options.engine_options(), process.clock(), process.metrics(),
                    store ? &*store : nullptr);
   ModelHost host(*std::move(model), options.common.reload, LoaderWith(engine));
-  const model_service::ImageSource images(options.common.image_root, options.common.image_limits());
+  const model_service::ImageSource images(options.common.image_root, options.common.image_limits(),
+                                          process.metrics());
   SegmenterService service(&host, &images, &engine);
 
   absl::StatusOr<std::unique_ptr<serving::GrpcServer>> server =

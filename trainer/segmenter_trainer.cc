@@ -121,11 +121,10 @@ at::Tensor LossOf(const segmenter::DecodedMasks& answer, const at::Tensor& targe
 // side of the image is `size`, so that masks and boxes need not be scaled.
 at::Tensor InputOf(const cv::Mat& image, std::int64_t size) {
   TORCH_CHECK(std::max(image.cols, image.rows) == size, "the longer side is not ", size);
-  const absl::StatusOr<segmenter::InputGeometry> geometry =
+  const segmenter::InputGeometry geometry =
       segmenter::FitInput({image.cols, image.rows}, static_cast<int>(size));
-  TORCH_CHECK(geometry.ok(), geometry.status().ToString());
   at::Tensor input = at::empty({3, size, size});
-  segmenter::NormalizeAndPad(segmenter::ResizeToInput(image, *geometry), *geometry,
+  segmenter::NormalizeAndPad(segmenter::ResizeToInput(image, geometry), geometry,
                              input.data_ptr<float>());
   return input;
 }

@@ -2,7 +2,6 @@
 
 #include <absl/status/status.h>
 #include <absl/strings/str_cat.h>
-#include <absl/strings/str_format.h>
 
 #include <algorithm>
 #include <array>
@@ -42,12 +41,9 @@ Scaling ChooseScaling(double width, double height, const DetectorSettings& setti
 absl::StatusOr<cv::Mat> FitImage(const cv::Mat& image, const DetectorSettings& settings,
                                  Placement* placement) {
   const vision::Size target = settings.input_size;
-  const auto [size, interpolation] = ChooseScaling(image.cols, image.rows, settings);
-  if (size.width < 1 || size.height < 1) {
-    return absl::InvalidArgumentError(absl::StrFormat(
-        "the image is too narrow: %d x %d pixels scaled to fit %d x %d leave no pixel", image.cols,
-        image.rows, target.width, target.height));
-  }
+  auto [size, interpolation] = ChooseScaling(image.cols, image.rows, settings);
+  // One row of 5000 pixels keeps a row. Upstream's sides become 0 there, and its cv2.resize fails.
+  size = {std::max(size.width, 1), std::max(size.height, 1)};
   const bool centred = settings.resize == Resize::kLetterbox;
   *placement = {.image = {image.cols, image.rows},
                 .scale_x = size.width / static_cast<double>(image.cols),

@@ -4,12 +4,16 @@
 
 #include <utility>
 
+#include "model_service/decode_image.h"
 #include "serving/file_access.h"
 
 namespace model_service {
 
-ImageSource::ImageSource(std::string image_root, const vision::ImageLimits& limits)
-    : image_root_(std::move(image_root)), limits_(limits) {}
+ImageSource::ImageSource(std::string image_root, const vision::ImageLimits& limits,
+                         serving::Metrics& metrics)
+    : image_root_(std::move(image_root)), limits_(limits), metrics_(metrics) {
+  metrics_.Get(kDamagedImages);  // there from the start, as 0
+}
 
 absl::StatusOr<std::string_view> ImageSource::Read(const duet::vision::v1::Image& image,
                                                    std::string* storage) const {
@@ -31,7 +35,7 @@ absl::StatusOr<cv::Mat> ImageSource::Decode(const duet::vision::v1::Image& image
   std::string storage;
   const absl::StatusOr<std::string_view> bytes = Read(image, &storage);
   if (!bytes.ok()) return bytes.status();
-  return vision::DecodeImage(*bytes, limits_);
+  return DecodeImage(*bytes, limits_, metrics_);
 }
 
 }  // namespace model_service

@@ -10,8 +10,10 @@
 #include <opencv2/imgcodecs.hpp>
 #include <string>
 
+#include "vision/gif_decoder.h"
 #include "vision/jpeg_decoder.h"
 #include "vision/png_decoder.h"
+#include "vision/webp_decoder.h"
 
 namespace vision {
 namespace {
@@ -44,7 +46,7 @@ cv::Mat Upright(const cv::Mat& stored, int orientation) {
   return upright;
 }
 
-absl::StatusOr<cv::Mat> DecodeWithOpenCv(std::string_view bytes) {
+absl::StatusOr<DecodedImage> DecodeWithOpenCv(std::string_view bytes) {
   // What OpenCV has to say comes back as a status.
   static std::once_flag once;
   std::call_once(once,
@@ -52,30 +54,55 @@ absl::StatusOr<cv::Mat> DecodeWithOpenCv(std::string_view bytes) {
   // Not copied; OpenCV wants it mutable but only reads.
   const cv::Mat encoded(1, static_cast<int>(bytes.size()), CV_8UC1,
                         const_cast<char*>(bytes.data()));
-  return cv::imdecode(encoded, cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION);
+  DecodedImage image;
+  image.pixels = cv::imdecode(encoded, cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION);
+  return image;
+}
+
+// OpenCV shows nothing of a BMP that is cut off; with zeros it is whole.
+absl::StatusOr<DecodedImage> DecodeBmp(std::string_view bytes, std::size_t whole_size) {
+  if (bytes.size() >= whole_size) return DecodeWithOpenCv(bytes);
+  std::string padded;
+  padded.reserve(whole_size);
+  padded.assign(bytes);
+  padded.resize(whole_size, '\0');
+  absl::StatusOr<DecodedImage> image = DecodeWithOpenCv(padded);
+  if (image.ok()) {
+    image->damage = absl::StrCat("it has ", bytes.size(), " of ", whole_size, " bytes");
+  }
+  return image;
+}
+
+absl::StatusOr<DecodedImage> DecodeStored(std::string_view bytes, const ImageHeader& header) {
+  const std::string_view format = header.format;
+  if (format == "jpeg") return DecodeJpeg(bytes);
+  if (format == "png") return DecodePng(bytes);
+  if (format == "webp") return DecodeWebp(bytes, header.size);
+  if (format == "gif") return DecodeGif(bytes, header.size);
+  if (format == "bmp") return DecodeBmp(bytes, header.whole_size);
+  return DecodeWithOpenCv(bytes);
 }
 
 }  // namespace
 
-absl::StatusOr<cv::Mat> DecodeImage(std::string_view bytes, const ImageLimits& limits) {
+absl::StatusOr<DecodedImage> DecodeImage(std::string_view bytes, const ImageLimits& limits) {
   const absl::StatusOr<ImageHeader> header = ReadImageHeader(bytes, limits);
   if (!header.ok()) return header.status();
   const std::string format = header->format;
   try {
-    absl::StatusOr<cv::Mat> image = format == "jpeg"  ? DecodeJpeg(bytes)
-                                    : format == "png" ? DecodePng(bytes)
-                                                      : DecodeWithOpenCv(bytes);
+    absl::StatusOr<DecodedImage> image = DecodeStored(bytes, *header);
     if (!image.ok()) return image;
-    if (image->empty()) {
+    cv::Mat& pixels = image->pixels;
+    if (pixels.empty()) {
       return absl::InvalidArgumentError(
           absl::StrCat("the ", format, " is damaged or of a kind that cannot be decoded"));
     }
     // OpenCV's TIFF decoder turns the image itself.
-    if (format != "tiff") *image = Upright(*image, header->orientation);
-    if (image->cols != header->size.width || image->rows != header->size.height ||
-        image->type() != CV_8UC3) {
-      return absl::InvalidArgumentError(absl::StrCat("the ", format, " has ", image->cols, "x",
-                                                     image->rows, " pixels though its header says ",
+    if (format != "tiff") pixels = Upright(pixels, header->orientation);
+    if (pixels.cols != header->size.width || pixels.rows != header->size.height ||
+        pixels.type() != CV_8UC3) {
+      return absl::InvalidArgumentError(absl::StrCat("the ", format, " has ", pixels.cols, "x",
+                                                     pixels.rows, " pixels though its header says ",
                                                      header->size.width, "x", header->size.height));
     }
     return image;

@@ -10,6 +10,9 @@
 namespace vision {
 namespace {
 
+// Each side is bounded as OpenCV's decoders bound it.
+constexpr std::uint32_t kMaxSide = 1 << 20;
+
 // Reads integers at offsets; whatever lies outside of the bytes is absent.
 class Bytes {
  public:
@@ -46,6 +49,7 @@ struct Found {
   std::uint32_t width = 0;
   std::uint32_t height = 0;
   int orientation = 1;
+  std::size_t whole_size = 0;  // as in ImageHeader
 };
 
 absl::Status CutOff(const char* format) {
@@ -184,12 +188,52 @@ absl::StatusOr<Found> ReadWebp(std::string_view data) {
     return Found{.width = (bits & 0x3FFF) + 1, .height = (bits >> 14 & 0x3FFF) + 1};
   }
   if (bytes.StartsWith(12, "VP8X")) {
-    if (*bytes.Get(20, 1) & 0x02) {
-      return absl::InvalidArgumentError("the WebP is an animation; a still image is needed");
-    }
     return Found{.width = *bytes.Get(24, 3) + 1, .height = *bytes.Get(27, 3) + 1};
   }
   return absl::InvalidArgumentError("the WebP's header is damaged");
+}
+
+// Of a GIF's screen or frame.
+std::uint32_t PaletteBytes(std::uint32_t flags) {
+  return flags & 0x80 ? 3u << ((flags & 7) + 1) : 0;
+}
+
+// GIF89a, appendix A: screen descriptor, palette, then extensions, each of a label and blocks of at
+// most 255 bytes, up to the first frame's descriptor. As in browsers and Pillow, the canvas grows
+// to hold the first frame.
+absl::StatusOr<Found> ReadGif(std::string_view data) {
+  const Bytes bytes(data);
+  const auto flags = bytes.Get(10, 1);
+  if (!flags) return CutOff("GIF");
+  std::uint64_t at = 13 + PaletteBytes(*flags);
+  while (bytes.Get(at, 1) == 0x21u) {
+    at += 2;
+    auto length = bytes.Get(at, 1);
+    while (length && *length != 0) {
+      at += 1 + *length;
+      length = bytes.Get(at, 1);
+    }
+    ++at;
+  }
+  const auto record = bytes.Get(at, 1);
+  if (!record) return CutOff("GIF");
+  if (*record == 0x3B) return absl::InvalidArgumentError("the GIF holds no image");
+  if (*record != 0x2C) return absl::InvalidArgumentError("the GIF's header is damaged");
+  const auto left = bytes.Get(at + 1, 2);
+  const auto top = bytes.Get(at + 3, 2);
+  const auto width = bytes.Get(at + 5, 2);
+  const auto height = bytes.Get(at + 7, 2);
+  const auto frame_flags = bytes.Get(at + 9, 1);
+  if (!frame_flags) return CutOff("GIF");
+  // Behind the frame's own palette: how many bits a pixel has.
+  const auto bits = bytes.Get(at + 10 + PaletteBytes(*frame_flags), 1);
+  if (!bits) return CutOff("GIF");
+  if (*bits > 8) return absl::InvalidArgumentError("the GIF's header is damaged");
+  if (*width == 0 || *height == 0) {
+    return absl::InvalidArgumentError("the GIF's first frame has no pixels");
+  }
+  return Found{.width = std::max(*bytes.Get(6, 2), *left + *width),
+               .height = std::max(*bytes.Get(8, 2), *top + *height)};
 }
 
 absl::StatusOr<Found> ReadBmp(std::string_view data) {
@@ -204,15 +248,15 @@ absl::StatusOr<Found> ReadBmp(std::string_view data) {
   const std::uint32_t bits = *bytes.Get(core ? 24 : 28, 2);
   const std::uint32_t compression = core ? 0 : *bytes.Get(30, 4);
   const std::uint64_t pixels_at = *bytes.Get(10, 4);
-  if (width > 0 && width <= 0x7FFFFFFF && bits <= 32 && (compression == 0 || compression == 3)) {
+  Found found{.width = width, .height = height};
+  // Other compressions are of runs, whose length the header doesn't say.
+  if (width <= kMaxSide && height <= kMaxSide && bits <= 32 &&
+      (compression == 0 || compression == 3)) {
+    if (pixels_at > bytes.size()) return CutOff("BMP");
     const std::uint64_t row = (std::uint64_t{width} * bits + 31) / 32 * 4;
-    const std::uint64_t needed = pixels_at + row * std::min<std::uint64_t>(height, 1u << 24);
-    if (needed > bytes.size()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("the BMP is cut off: it has ", bytes.size(), " of ", needed, " bytes"));
-    }
+    found.whole_size = static_cast<std::size_t>(pixels_at + row * height);
   }
-  return Found{.width = width, .height = height};
+  return found;
 }
 
 absl::StatusOr<Found> ReadTiff(std::string_view data, const ImageLimits& limits) {
@@ -230,6 +274,51 @@ absl::StatusOr<Found> ReadTiff(std::string_view data, const ImageLimits& limits)
                                                    " are allowed"));
   }
   return Found{.width = *width, .height = *height, .orientation = directory->Orientation()};
+}
+
+// What a file is that is none of the six, if it is something that people have instead; else "".
+std::string_view OtherFormat(std::string_view bytes) {
+  struct Signature {
+    std::size_t at;
+    std::string_view bytes;
+    std::string_view name;
+  };
+  using std::string_view_literals::operator""sv;
+  constexpr Signature kSignatures[] = {
+      {4, "ftypavif"sv, "an AVIF image"},
+      {4, "ftypavis"sv, "an AVIF animation"},
+      {4, "ftyphei"sv, "an HEIC image"},
+      {4, "ftyphev"sv, "an HEIC animation"},
+      {4, "ftypmif1"sv, "an HEIF image (HEIC or AVIF)"},
+      {4, "ftypmsf1"sv, "an HEIF animation (HEIC or AVIF)"},
+      {4, "ftypcrx "sv, "a Canon CR3 raw image"},
+      {4, "ftyp"sv, "a video"},
+      {0, "\x1A\x45\xDF\xA3"sv, "a video"},
+      {0, "\0\0\0\x0CJXL "sv, "a JPEG XL image"},
+      {0, "\xFF\x0A"sv, "a JPEG XL image"},
+      {0, "\0\0\0\x0CjP  "sv, "a JPEG 2000 image"},
+      {0, "\xFF\x4F\xFF\x51"sv, "a JPEG 2000 image"},
+      {0, "II+\0"sv, "a BigTIFF image"},
+      {0, "MM\0+"sv, "a BigTIFF image"},
+      {0, "\0\0\1\0"sv, "an icon (ICO)"},
+      {0, "8BPS"sv, "a Photoshop document"},
+      {128, "DICM"sv, "a DICOM file"},
+      {0, "%PDF"sv, "a PDF document"},
+      {0, "<svg"sv, "an SVG drawing"},
+      {0, "<?xml"sv, "an XML text, perhaps an SVG drawing"},
+      {0, "<!DOCTYPE html"sv, "a web page"},
+      {0, "<!doctype html"sv, "a web page"},
+      {0, "<html"sv, "a web page"},
+      {0, "version https://git-lfs"sv, "a Git LFS pointer"},
+      {0, "PK\3\4"sv, "a zip archive"},
+      {0, "\x1F\x8B"sv, "gzip data"},
+  };
+  for (const Signature& one : kSignatures) {
+    if (bytes.size() >= one.at && bytes.substr(one.at, one.bytes.size()) == one.bytes) {
+      return one.name;
+    }
+  }
+  return "";
 }
 
 std::string FirstBytes(std::string_view bytes) {
@@ -263,18 +352,20 @@ absl::StatusOr<ImageHeader> ReadImageHeader(std::string_view bytes, const ImageL
              bytes.substr(0, 4) == std::string_view("MM\0*", 4)) {
     header.format = "tiff";
     found = ReadTiff(bytes, limits);
+  } else if (bytes.substr(0, 6) == "GIF87a" || bytes.substr(0, 6) == "GIF89a") {
+    header.format = "gif";
+    found = ReadGif(bytes);
   } else if (bytes.substr(0, 2) == "BM") {
     header.format = "bmp";
     found = ReadBmp(bytes);
   } else {
-    return absl::InvalidArgumentError(
-        absl::StrCat("not a JPEG, PNG, WebP, BMP or TIFF image: ", bytes.size(),
-                     " bytes that start with ", FirstBytes(bytes)));
+    const std::string other(OtherFormat(bytes));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "not a JPEG, PNG, WebP, GIF, BMP or TIFF image: ", other, other.empty() ? "" : ", ",
+        bytes.size(), " bytes that start with ", FirstBytes(bytes)));
   }
   if (!found.ok()) return found.status();
 
-  // Each side is bounded as OpenCV's decoders bound it.
-  constexpr std::uint32_t kMaxSide = 1 << 20;
   if (found->width == 0 || found->height == 0 || found->width > kMaxSide ||
       found->height > kMaxSide ||
       std::int64_t{found->width} * std::int64_t{found->height} > limits.max_pixels) {
@@ -284,6 +375,7 @@ absl::StatusOr<ImageHeader> ReadImageHeader(std::string_view bytes, const ImageL
   }
   header.size = {static_cast<int>(found->width), static_cast<int>(found->height)};
   header.orientation = found->orientation;
+  header.whole_size = found->whole_size;
   if (header.orientation >= 5) std::swap(header.size.width, header.size.height);
   return header;
 }

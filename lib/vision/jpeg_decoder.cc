@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <string>
+#include <string_view>
 #include <vector>
 
 // jpeglib.h uses names of <cstdio> without including it.
@@ -114,29 +115,53 @@ bool Decode(std::string_view bytes, Decompressor* decompressor, cv::Mat* image,
   return true;
 }
 
+// `bytes` without the marker segment that it ends in, which was cut off, and its scan's rest.
+std::string_view WithoutLastSegment(std::string_view bytes) {
+  for (std::size_t at = bytes.size(); at >= 4; --at) {
+    const auto code = static_cast<unsigned char>(bytes[at - 1]);
+    const bool begins_segment = code == 0xC4 || code == 0xDA || code == 0xDB || code == 0xDD ||
+                                (code >= 0xE0 && code <= 0xEF) || code == 0xFE;
+    if (begins_segment && bytes[at - 2] == '\xFF') return bytes.substr(0, at - 2);
+  }
+  return {};
+}
+
+// One clause; empty if all pixels are there. Only the end marker may be missing if there was one
+// scan; of several, the last ones are missing then.
+std::string DamageOf(Decompressor* decompressor) {
+  const ErrorState& state = decompressor->errors;
+  if (state.damage[0] != '\0') return state.damage;
+  if (state.end_missing && jpeg_has_multiple_scans(&decompressor->info)) {
+    return "it is cut off: its last scans are missing";
+  }
+  return "";
+}
+
 }  // namespace
 
-absl::StatusOr<cv::Mat> DecodeJpeg(std::string_view bytes) {
-  Decompressor decompressor;
-  cv::Mat image;
-  std::vector<std::uint8_t> row;
-  const ErrorState& state = decompressor.errors;
-  if (!Decode(bytes, &decompressor, &image, &row)) {
+absl::StatusOr<DecodedImage> DecodeJpeg(std::string_view bytes) {
+  // A progressive file may be cut off between two scans, within tables, where libjpeg gives up: it
+  // is read again without them. Two segments may end there, a table's and a scan's header.
+  constexpr int kTries = 3;
+  for (int attempt = 1;; ++attempt) {
+    Decompressor decompressor;
+    DecodedImage image;
+    std::vector<std::uint8_t> row;
+    const ErrorState& state = decompressor.errors;
+    if (Decode(bytes, &decompressor, &image.pixels, &row)) {
+      image.damage = attempt == 1 ? DamageOf(&decompressor) : "it is cut off between two scans";
+      return image;
+    }
     if (state.manager.msg_code == JERR_OUT_OF_MEMORY) {
       return absl::ResourceExhaustedError("no memory to decode the JPEG");
     }
-    return absl::InvalidArgumentError(absl::StrCat("the JPEG cannot be decoded: ", state.message));
+    const std::string_view shorter = WithoutLastSegment(bytes);
+    if (!state.end_missing || attempt == kTries || shorter.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the JPEG cannot be decoded: ", state.message));
+    }
+    bytes = shorter;
   }
-  if (state.damage[0] != '\0') {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the JPEG is cut off or damaged: ", state.damage));
-  }
-  // With one scan all pixels may be there though the end marker isn't; with several, the rest of
-  // them is missing.
-  if (state.end_missing && jpeg_has_multiple_scans(&decompressor.info)) {
-    return absl::InvalidArgumentError("the JPEG is cut off: its last scans are missing");
-  }
-  return image;
 }
 
 }  // namespace vision

@@ -6,7 +6,6 @@
 #include <csetjmp>
 #include <cstdlib>
 #include <cstring>
-#include <vector>
 
 namespace vision {
 namespace {
@@ -18,6 +17,9 @@ struct ReadState {
   std::string_view rest;
   char message[160] = "";
   bool no_memory = false;
+  // How far it came, for when it leaves.
+  enum { kHeader, kPixels, kEnd } stage = kHeader;
+  int row = 0;  // in kPixels, unless interlaced: the last of which something is there
 };
 
 [[noreturn]] void OnError(png_structp png, png_const_charp message) {
@@ -30,7 +32,7 @@ void OnWarning(png_structp, png_const_charp) {}
 
 void Read(png_structp png, png_bytep to, std::size_t count) {
   auto* state = static_cast<ReadState*>(png_get_io_ptr(png));
-  if (count > state->rest.size()) png_error(png, "it is cut off");
+  if (count > state->rest.size()) png_error(png, "the data ends early");
   std::memcpy(to, state->rest.data(), count);
   state->rest.remove_prefix(count);
 }
@@ -57,10 +59,30 @@ struct Reader {
   ~Reader() { png_destroy_read_struct(&png, &info, nullptr); }
 };
 
-bool Decode(png_structp png, png_infop info, cv::Mat* image, std::vector<png_bytep>* rows) {
+// Reads the pixels of all passes into `image`; a row that later passes complete is filled with what
+// is known of it.
+void ReadRows(png_structp png, int passes, cv::Mat* image, ReadState* state) {
+  state->stage = ReadState::kPixels;
+  if (passes > 1) image->setTo(0);
+  for (int pass = 0; pass < passes; ++pass) {
+    for (int y = 0; y < image->rows; ++y) {
+      if (passes == 1) {
+        state->row = y;
+        std::memset(image->ptr(y), 0, image->step[0]);
+      }
+      png_read_row(png, nullptr, image->ptr(y));
+    }
+  }
+  state->stage = ReadState::kEnd;
+}
+
+// Whether it got to the end; else `state` says how far.
+bool Decode(png_structp png, png_infop info, cv::Mat* image, ReadState* state) {
   if (setjmp(png_jmpbuf(png)) != 0) return false;
   // Text and colour profiles, which nothing here reads, may inflate to this much.
   png_set_chunk_malloc_max(png, 8 << 20);
+  // libpng uses nothing of a buffer that the file's end leaves unfilled, so it is a small one.
+  png_set_compression_buffer_size(png, 128);
   png_read_info(png, info);
   const png_uint_32 width = png_get_image_width(png, info);
   const png_uint_32 height = png_get_image_height(png, info);
@@ -74,33 +96,38 @@ bool Decode(png_structp png, png_infop info, cv::Mat* image, std::vector<png_byt
     png_set_gray_to_rgb(png);
   }
   png_set_bgr(png);
-  png_set_interlace_handling(png);
+  const int passes = png_set_interlace_handling(png);
   png_read_update_info(png, info);
   image->create(static_cast<int>(height), static_cast<int>(width), CV_8UC3);
   if (png_get_rowbytes(png, info) != image->step[0])
     png_error(png, "its pixels are of an unknown kind");
-  rows->resize(height);
-  for (png_uint_32 y = 0; y < height; ++y) (*rows)[y] = image->ptr(static_cast<int>(y));
-  png_read_image(png, rows->data());
+  ReadRows(png, passes, image, state);
   png_read_end(png, nullptr);
   return true;
 }
 
 }  // namespace
 
-absl::StatusOr<cv::Mat> DecodePng(std::string_view bytes) {
+absl::StatusOr<DecodedImage> DecodePng(std::string_view bytes) {
   ReadState state{.rest = bytes};
   const Reader reader(&state);
   if (reader.info == nullptr) {
     return absl::ResourceExhaustedError("no memory to decode the PNG");
   }
   png_set_read_fn(reader.png, &state, &Read);
-  cv::Mat image;
-  std::vector<png_bytep> rows;
-  if (!Decode(reader.png, reader.info, &image, &rows)) {
-    if (state.no_memory) return absl::ResourceExhaustedError("no memory to decode the PNG");
+  DecodedImage image;
+  // What is behind the pixels may be missing or damaged.
+  if (Decode(reader.png, reader.info, &image.pixels, &state) || state.stage == ReadState::kEnd) {
+    return image;
+  }
+  if (state.no_memory) return absl::ResourceExhaustedError("no memory to decode the PNG");
+  if (state.stage == ReadState::kHeader) {
     return absl::InvalidArgumentError(absl::StrCat("the PNG cannot be decoded: ", state.message));
   }
+  if (png_get_interlace_type(reader.png, reader.info) == PNG_INTERLACE_NONE) {
+    image.pixels.rowRange(state.row + 1, image.pixels.rows).setTo(0);
+  }
+  image.damage = absl::StrCat("its pixels are cut off or damaged: ", state.message);
   return image;
 }
 

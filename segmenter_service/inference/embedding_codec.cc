@@ -91,10 +91,7 @@ absl::StatusOr<ImageEmbedding> DecodeEmbedding(std::string_view bytes, const Net
     return absl::InvalidArgumentError(
         absl::StrCat("it has ", bytes.size(), " bytes instead of ", needed));
   }
-  absl::StatusOr<InputGeometry> geometry = FitInput(original, spec.image_size, spec.framing);
-  if (!geometry.ok()) return geometry.status();
-
-  ImageEmbedding embedding{*geometry, {}};
+  ImageEmbedding embedding{FitInput(original, spec.image_size, spec.framing), {}};
   const auto* values = reinterpret_cast<const std::byte*>(bytes.data()) + header.size();
   for (const FeatureShape& shape : spec.embedding) {
     embedding.features.maps.push_back({shape, {values, values + shape.bytes()}});

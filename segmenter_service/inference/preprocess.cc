@@ -1,8 +1,5 @@
 #include "segmenter_service/inference/preprocess.h"
 
-#include <absl/status/status.h>
-#include <absl/strings/str_cat.h>
-
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -48,21 +45,15 @@ vision::Point InputGeometry::ToInput(vision::Point point) const {
   return {static_cast<float>(point.x * ratio_x), static_cast<float>(point.y * ratio_y)};
 }
 
-absl::StatusOr<InputGeometry> FitInput(vision::Size original, int image_size, Framing framing) {
+InputGeometry FitInput(vision::Size original, int image_size, Framing framing) {
   if (framing == Framing::kStretch) {
     return InputGeometry{original, {image_size, image_size}, image_size, framing};
   }
   // ResizeLongestSide.get_preprocess_shape: scale first, then round half up.
   const double scale =
       static_cast<double>(image_size) / std::max({original.width, original.height, 1});
-  const vision::Size resized{static_cast<int>(original.width * scale + 0.5),
-                             static_cast<int>(original.height * scale + 0.5)};
-  if (resized.width < 1 || resized.height < 1) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the image is ", original.width, "x", original.height,
-        " pixels; with its longest side scaled to ", image_size, " the other one would vanish"));
-  }
-  return InputGeometry{original, resized, image_size};
+  const auto scaled = [&](int side) { return std::max(static_cast<int>(side * scale + 0.5), 1); };
+  return InputGeometry{original, {scaled(original.width), scaled(original.height)}, image_size};
 }
 
 vision::MaskRenderer MakeMaskRenderer(const InputGeometry& geometry, int low_res_size) {

@@ -6,8 +6,6 @@
 #ifndef DUET_SEGMENTER_SERVICE_INFERENCE_PREPROCESS_H_
 #define DUET_SEGMENTER_SERVICE_INFERENCE_PREPROCESS_H_
 
-#include <absl/status/statusor.h>
-
 #include <opencv2/core/mat.hpp>
 
 #include "vision/geometry.h"
@@ -28,9 +26,10 @@ struct InputGeometry {
   vision::Point ToInput(vision::Point point) const;
 };
 
-// InvalidArgument if a side would vanish (an image 2000 times as wide as high).
-absl::StatusOr<InputGeometry> FitInput(vision::Size original, int image_size,
-                                       Framing framing = Framing::kLongestSide);
+// Neither side becomes 0: of an image 5000 times as wide as high a row is kept, where upstream's
+// resize fails. REQUIRES: `original` is not empty.
+InputGeometry FitInput(vision::Size original, int image_size,
+                       Framing framing = Framing::kLongestSide);
 
 // For masks of low_res_size x low_res_size logits, as Sam.postprocess_masks makes them: the padding
 // is cropped before the image's size is restored. kStretch scales once. REQUIRES: `low_res_size`

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "hash/sha256.h"
+#include "model_service/decode_image.h"
 #include "serving/exceptions.h"
 #include "text/utf8.h"
 
@@ -57,15 +58,15 @@ absl::Status Segmenter::WarmUp(const ServedModel& model) {
 
 absl::StatusOr<PreparedImage> Segmenter::Prepare(std::string_view image, const ServedModel& model) {
   decoding_.acquire();
-  absl::StatusOr<cv::Mat> pixels = serving::CatchAll(
-      "decode the image", [&] { return vision::DecodeImage(image, options_.image_limits); });
+  absl::StatusOr<cv::Mat> pixels = serving::CatchAll("decode the image", [&] {
+    return model_service::DecodeImage(image, options_.image_limits, metrics_);
+  });
   decoding_.release();
   if (!pixels.ok()) return pixels.status();
   const NetworkSpec& spec = model.network->spec();
-  absl::StatusOr<InputGeometry> geometry =
+  const InputGeometry geometry =
       FitInput({pixels->cols, pixels->rows}, spec.image_size, spec.framing);
-  if (!geometry.ok()) return geometry.status();
-  return PreparedImage{*geometry, ResizeToInput(*pixels, *geometry)};
+  return PreparedImage{geometry, ResizeToInput(*pixels, geometry)};
 }
 
 absl::StatusOr<EmbedResult> Segmenter::Embed(std::shared_ptr<const ServedModel> model,
@@ -195,11 +196,10 @@ absl::StatusOr<SegmentResult> Segmenter::Segment(const SegmentRequest& request,
 absl::StatusOr<std::shared_ptr<const ImageEmbedding>> Segmenter::EmbedPixels(
     const ServedModel& model, const cv::Mat& pixels, const CallLimits& limits) {
   const NetworkSpec& spec = model.network->spec();
-  const absl::StatusOr<InputGeometry> geometry =
+  const InputGeometry geometry =
       FitInput({pixels.cols, pixels.rows}, spec.image_size, spec.framing);
-  if (!geometry.ok()) return geometry.status();
   std::vector<float> input(std::size_t{3} * spec.image_size * spec.image_size);
-  NormalizeAndPad(ResizeToInput(pixels, *geometry), *geometry, input.data());
+  NormalizeAndPad(ResizeToInput(pixels, geometry), geometry, input.data());
   absl::StatusOr<Embedding> features = absl::InternalError("not run");
   const absl::Status status =
       queue_.Run({.priority = Priority::kBatch,
@@ -219,7 +219,7 @@ absl::StatusOr<std::shared_ptr<const ImageEmbedding>> Segmenter::EmbedPixels(
                   }});
   if (!status.ok()) return status;
   if (!features.ok()) return features.status();
-  return std::make_shared<const ImageEmbedding>(*geometry, *std::move(features));
+  return std::make_shared<const ImageEmbedding>(geometry, *std::move(features));
 }
 
 absl::StatusOr<LowResMasks> Segmenter::DecodeInPieces(SamNetwork& network,
@@ -269,9 +269,10 @@ absl::StatusOr<GenerateResult> Segmenter::Generate(
   GenerateResult result{*std::move(image), {}};
   cv::Mat pixels;
   if (request.options.crop_n_layers > 0) {
-    absl::StatusOr<cv::Mat> decoded = vision::DecodeImage(request.image, options_.image_limits);
+    absl::StatusOr<vision::DecodedImage> decoded =
+        vision::DecodeImage(request.image, options_.image_limits);
     if (!decoded.ok()) return decoded.status();
-    pixels = *std::move(decoded);
+    pixels = std::move(decoded->pixels);
   }
   bool whole = true;  // the first crop is the whole image
   absl::StatusOr<std::vector<GeneratedMask>> masks = GenerateMasks(

@@ -15,8 +15,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (!status.ok() && !absl::IsInvalidArgument(status)) std::abort();
   }
   if (!header.ok() && image.ok()) std::abort();
-  if (image.ok() && (image->cols != header->size.width || image->rows != header->size.height ||
-                     image->type() != CV_8UC3)) {
+  if (image.ok() &&
+      (image->pixels.cols != header->size.width || image->pixels.rows != header->size.height ||
+       image->pixels.type() != CV_8UC3)) {
     std::abort();
   }
   return 0;

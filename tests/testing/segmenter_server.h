@@ -26,7 +26,7 @@ class SegmenterServer {
                            const segmenter::ModelHost::Loader& load = nullptr)
       : engine_({}, serving::Clock::Real(), metrics_),
         host_(std::move(model), reload, load ? load : segmenter::LoaderWith(engine_)),
-        images_(image_root, {}),
+        images_(image_root, {}, metrics_),
         service_(&host_, &images_, &engine_),
         server_(serving::GrpcServer::Start({}, {&service_}, &metrics_).value()),
         stub_(duet::segmenter::v1::Segmenter::NewStub(grpc::CreateChannel(

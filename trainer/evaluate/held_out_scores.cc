@@ -57,14 +57,13 @@ class Session {
  public:
   static absl::StatusOr<Session> Open(segmenter::SamNetwork& network, const cv::Mat& image) {
     const int side = network.spec().image_size;
-    const auto geometry =
+    const segmenter::InputGeometry geometry =
         segmenter::FitInput({image.cols, image.rows}, side, network.spec().framing);
-    if (!geometry.ok()) return geometry.status();
     std::vector<float> input(3 * static_cast<std::size_t>(side) * side);
-    segmenter::NormalizeAndPad(segmenter::ResizeToInput(image, *geometry), *geometry, input.data());
+    segmenter::NormalizeAndPad(segmenter::ResizeToInput(image, geometry), geometry, input.data());
     auto embedding = network.EncodeImage(input, [] { return absl::OkStatus(); });
     if (!embedding.ok()) return embedding.status();
-    return Session(network, *geometry, *std::move(embedding));
+    return Session(network, geometry, *std::move(embedding));
   }
 
   // The prompt is in the image's pixels.

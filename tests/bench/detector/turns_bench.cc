@@ -101,7 +101,7 @@ class Service {
  private:
   serving::Metrics metrics_;
   detector::ModelHost host_;
-  const model_service::ImageSource images_{"", {}};
+  const model_service::ImageSource images_{"", {}, metrics_};
   detector::DetectorService service_;
   std::unique_ptr<serving::GrpcServer> server_;
   std::unique_ptr<duet::detector::v1::Detector::Stub> stub_;

@@ -117,7 +117,7 @@ BENCHMARK(DecodeBoxes)->Arg(1)->Arg(16)->Unit(benchmark::kMillisecond)->UseRealT
 // One object from its low-res logits to the message that holds it.
 void WriteMask(benchmark::State& state, const MaskFormats& formats) {
   const vision::Size original{static_cast<int>(state.range(0)), static_cast<int>(state.range(1))};
-  const InputGeometry geometry = FitInput(original, 1024).value();
+  const InputGeometry geometry = FitInput(original, 1024);
   std::vector<float> logits;
   for (int y = 0; y < 256; ++y) {
     for (int x = 0; x < 256; ++x) {
@@ -138,7 +138,7 @@ BENCHMARK(WriteMaskPolygons)->Args({1280, 960})->Args({4000, 3000})->Unit(benchm
 void Preprocess(benchmark::State& state) {
   const cv::Mat picture(static_cast<int>(state.range(1)), static_cast<int>(state.range(0)), CV_8UC3,
                         cv::Scalar(1, 2, 3));
-  const InputGeometry geometry = FitInput({picture.cols, picture.rows}, 1024).value();
+  const InputGeometry geometry = FitInput({picture.cols, picture.rows}, 1024);
   std::vector<float> input(3 * 1024 * 1024);
   for (auto _ : state) {
     NormalizeAndPad(ResizeToInput(picture, geometry), geometry, input.data());

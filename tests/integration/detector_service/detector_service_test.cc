@@ -14,12 +14,14 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <opencv2/imgcodecs.hpp>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "serving/grpc_server.h"
 #include "tests/parity/detector_service/golden.h"
+#include "tests/testing/log_capture.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
 #include "vision/mask_rle.h"
@@ -92,7 +94,7 @@ class DetectorServiceTest : public testing::Test {
              ModelHost::Loader load = LoaderWith(2)) {
     host_ = std::make_unique<ModelHost>(std::move(model), std::move(reload), std::move(load));
     images_ = std::make_unique<model_service::ImageSource>(files_->path() + "/pictures",
-                                                           vision::ImageLimits{});
+                                                           vision::ImageLimits{}, metrics_);
     service_ = std::make_unique<DetectorService>(ServiceOptions{.queue_size = 4, .threads = 2},
                                                  host_.get(), images_.get(),
                                                  &serving::Clock::Real(), &metrics_);
@@ -300,8 +302,51 @@ TEST_F(DetectorServiceTest, WhatIsWrongWithARequestIsNamed) {
   request.add_classes("unicorn");
   EXPECT_THAT(Detect(request), is_error("'unicorn'"));
   request = AsTheReference();
-  request.mutable_image()->mutable_data()->resize(2000);
+  request.mutable_image()->mutable_data()->resize(20);
   EXPECT_THAT(Detect(request), IsGrpcError(grpc::StatusCode::INVALID_ARGUMENT, testing::_));
+}
+
+TEST_F(DetectorServiceTest, OneRowAndOneColumnAreAnswered) {
+  Start();
+  for (const cv::Size size : {cv::Size(5000, 1), cv::Size(1, 5000), cv::Size(1, 1)}) {
+    SCOPED_TRACE(testing::Message() << size.width << "x" << size.height);
+    std::vector<std::uint8_t> bytes;
+    cv::imencode(".png", cv::Mat(size, CV_8UC3, cv::Scalar(10, 120, 230)), bytes);
+    pb::DetectRequest request;
+    request.mutable_image()->set_data(bytes.data(), bytes.size());
+    request.set_score_threshold(0.001F);
+    pb::DetectResponse response;
+    const grpc::Status status = Detect(request, &response);
+    ASSERT_TRUE(status.ok()) << status.error_message();
+    EXPECT_EQ(response.image_width(), static_cast<std::uint32_t>(size.width));
+    EXPECT_EQ(response.image_height(), static_cast<std::uint32_t>(size.height));
+    for (const pb::Detection& d : response.detections()) {
+      EXPECT_GE(d.box().x_min(), 0);
+      EXPECT_LE(d.box().x_max(), size.width);
+      EXPECT_LE(d.box().y_max(), size.height);
+    }
+  }
+}
+
+TEST_F(DetectorServiceTest, ADamagedImageIsAnsweredCountedAndLogged) {
+  Start();
+  const duet_testing::LogCapture log;
+  pb::DetectRequest request;
+  const std::string jpeg = duet_testing::ReadFile(DUET_TEST_DATA "/images/rgb.jpg");
+  request.mutable_image()->set_data(jpeg);
+  EXPECT_TRUE(Detect(request).ok());
+  EXPECT_THAT(metrics_.Text(), HasSubstr("duet_damaged_images_total 0"));
+  EXPECT_THAT(log.lines("image.damaged"), SizeIs(0));
+
+  request.mutable_image()->set_data(jpeg.substr(0, jpeg.size() * 7 / 10));
+  pb::DetectResponse response;
+  EXPECT_TRUE(Detect(request, &response).ok());
+  EXPECT_EQ(response.image_width(), 53u);
+  EXPECT_THAT(metrics_.Text(), HasSubstr("duet_damaged_images_total 1"));
+  EXPECT_THAT(log.lines("image.damaged"),
+              testing::ElementsAre(testing::AllOf(HasSubstr("\"level\":\"warning\""),
+                                                  HasSubstr("\"width\":53,\"height\":37"),
+                                                  HasSubstr("premature end"))));
 }
 
 TEST_F(DetectorServiceTest, ABatchGoesOnAfterABadPicture) {

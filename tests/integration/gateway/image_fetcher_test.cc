@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include "tests/integration/gateway/tiny_http_server.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
+#include "text/str_cat.h"
 
 namespace image_fetch {
 namespace {
@@ -490,6 +492,35 @@ TEST_F(ImageFetcherTest, LimitsOnBytesAndRedirectsHold) {
               StatusIs(Code::kInvalidArgument, HasSubstr("more than 5 times")));
   EXPECT_THAT(Get("data:image/jpeg;base64," + absl::Base64Escape(std::string(2000, 'x'))),
               StatusIs(Code::kInvalidArgument, HasSubstr("1000 bytes")));
+}
+
+// What tasks point at in practice: its declared type says little, and its end may be missing.
+TEST_F(ImageFetcherTest, WhatIsFetchedIsKnownByItsBytes) {
+  const auto fixture = [](const std::string& name) {
+    return duet_testing::ReadFile(DUET_TEST_DATA "/images/" + name);
+  };
+  const std::string jpeg = fixture("rgb.jpg");
+  const std::vector<std::tuple<std::string, std::string, vision::Size>> images = {
+      {"image/png", fixture("animated.gif"), {53, 37}},
+      {"text/plain", fixture("small_frame.webp"), {70, 50}},
+      {"application/octet-stream", jpeg.substr(0, jpeg.size() * 2 / 3), {53, 37}},
+      {"image/gif", fixture("o6.jpg"), {48, 32}}};
+  for (const auto& [type, bytes, size] : images) {
+    const std::string uri = text::StrCat("data:", type, ";base64,", absl::Base64Escape(bytes));
+    ASSERT_OK_AND_ASSIGN(const auto image, Get(uri));
+    EXPECT_EQ(image->size, size);
+    EXPECT_EQ(image->bytes, bytes);
+  }
+  EXPECT_THAT(
+      Get("data:image/avif;base64," + absl::Base64Escape(std::string("\0\0\0 ftypavif", 12))),
+      StatusIs(Code::kInvalidArgument, HasSubstr("an AVIF image")));
+}
+
+TEST_F(ImageFetcherTest, TheLimitOnPixelsHolds) {
+  options_.max_pixels = 53 * 37 - 1;
+  EXPECT_THAT(Get("data:image/gif;base64," + absl::Base64Escape(duet_testing::ReadFile(
+                                                 DUET_TEST_DATA "/images/animated.gif"))),
+              StatusIs(Code::kInvalidArgument, HasSubstr("53x37 pixels")));
 }
 
 TEST_F(ImageFetcherTest, DataUrisAreDecoded) {

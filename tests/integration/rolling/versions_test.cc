@@ -127,7 +127,7 @@ class DetectorReplica {
  private:
   serving::Metrics metrics_;
   detector::ModelHost host_;
-  const model_service::ImageSource images_{"", vision::ImageLimits{}};
+  const model_service::ImageSource images_{"", vision::ImageLimits{}, metrics_};
   detector::DetectorService service_;
   Port port_;
 };
@@ -147,7 +147,7 @@ class SegmenterReplica {
   serving::Metrics metrics_;
   segmenter::Segmenter engine_;
   segmenter::ModelHost host_;
-  const model_service::ImageSource images_{"", vision::ImageLimits{}};
+  const model_service::ImageSource images_{"", vision::ImageLimits{}, metrics_};
   segmenter::SegmenterService service_;
   Port port_;
 };

@@ -204,11 +204,11 @@ TEST_F(EmbeddingStoreTest, WhatIsDamagedIsAMissThatIsCountedAndReplaced) {
     ASSERT_THAT(done.get_future().get(), IsOk());
   };
   const FeatureShape shape{8, 4, 5};  // the network's are 8x4x4
-  const std::string misshapen = EncodeEmbedding(
-      {FitInput({20, 10}, 64).value(), {{{shape, std::vector<std::byte>(shape.bytes())}}}});
+  const std::string misshapen =
+      EncodeEmbedding({FitInput({20, 10}, 64), {{{shape, std::vector<std::byte>(shape.bytes())}}}});
   const FeatureShape right{8, 4, 4};
-  std::string poisoned = EncodeEmbedding(
-      {FitInput({20, 10}, 64).value(), {{{right, std::vector<std::byte>(right.bytes())}}}});
+  std::string poisoned =
+      EncodeEmbedding({FitInput({20, 10}, 64), {{{right, std::vector<std::byte>(right.bytes())}}}});
   poisoned.replace(poisoned.size() - 2, 2, "\xc0\x7f");  // the upper half of a NaN
   duet_testing::LogCapture log;
   for (const std::string& value : {std::string(), std::string("rubbish"), misshapen, poisoned}) {

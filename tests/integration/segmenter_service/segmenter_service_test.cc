@@ -5,13 +5,16 @@
 #include <absl/strings/str_cat.h>
 #include <gmock/gmock.h>
 
+#include <cmath>
 #include <filesystem>
 #include <future>
 #include <opencv2/imgcodecs.hpp>
 #include <tuple>
+#include <utility>
 
 #include "checkpoint/safetensors_writer.h"
 #include "nn/onednn/cpu.h"
+#include "tests/testing/log_capture.h"
 #include "tests/testing/segmenter_server.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
@@ -383,6 +386,45 @@ TEST(SegmenterEndToEndTest, AnswersAsTheReferenceThroughTheApi) {
       cv::imread(kData + "sam_a2_masks.png", cv::IMREAD_GRAYSCALE).rowRange(0, 300);
   const vision::Mask expected = vision::MaskFromPixels(golden);
   EXPECT_NEAR(static_cast<double>(mask.area()), static_cast<double>(vision::Area(expected)), 15);
+}
+
+TEST(SegmenterEndToEndTest, OneRowAndOneColumnAreAnswered) {
+  for (const char* file : {"sam_a.pth", "sam2.1_a.pth"}) {
+    Server server(LoadModel({kData + file}, {}).value());
+    for (const auto& [width, height] : {std::pair(5000, 1), std::pair(1, 5000), std::pair(1, 1)}) {
+      SCOPED_TRACE(absl::StrCat(file, " ", width, "x", height));
+      pb::SegmentRequest request;
+      request.mutable_image()->set_data(PngOf(width, height));
+      AddPoint(&request, static_cast<float>(width) / 2, static_cast<float>(height) / 2);
+      auto* const box = request.add_prompts()->mutable_box();
+      box->set_x_max(static_cast<float>(width));
+      box->set_y_max(static_cast<float>(height));
+
+      ASSERT_OK_AND_ASSIGN(const pb::SegmentResponse response, server.Segment(request));
+
+      EXPECT_EQ(response.image_width(), static_cast<std::uint32_t>(width));
+      ASSERT_EQ(response.results_size(), 2);
+      for (const auto& result : response.results()) {
+        const pb::Mask& mask = result.masks(0);
+        EXPECT_TRUE(std::isfinite(mask.iou_score()));
+        ASSERT_OK_AND_ASSIGN(const vision::Mask decoded,
+                             vision::DecodeCocoRle({width, height}, mask.rle().counts()));
+        EXPECT_EQ(static_cast<std::int64_t>(mask.area()), vision::Area(decoded));
+      }
+    }
+  }
+}
+
+TEST_F(SegmenterServiceTest, ADamagedImageIsEmbeddedCountedAndLogged) {
+  const duet_testing::LogCapture log;
+  const std::string jpeg = duet_testing::ReadFile(DUET_TEST_DATA "/images/rgb.jpg");
+  EXPECT_THAT(server_.Embed(jpeg), IsOk());
+  EXPECT_THAT(server_.metrics().Text(), HasSubstr("duet_damaged_images_total 0"));
+  ASSERT_OK_AND_ASSIGN(const pb::EmbedResponse embedded,
+                       server_.Embed(jpeg.substr(0, jpeg.size() * 7 / 10)));
+  EXPECT_EQ(embedded.width(), 53u);
+  EXPECT_THAT(server_.metrics().Text(), HasSubstr("duet_damaged_images_total 1"));
+  EXPECT_THAT(log.lines("image.damaged"), testing::ElementsAre(HasSubstr(embedded.image_id())));
 }
 
 // A copy of `file` in which every value of the tensors with this prefix is `value`.

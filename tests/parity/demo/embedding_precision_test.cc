@@ -22,7 +22,7 @@ class Encoded {
  public:
   Encoded(SamNetwork& network, const cv::Mat& image) : network_(network) {
     const NetworkSpec& spec = network.spec();
-    geometry_ = FitInput({image.cols, image.rows}, spec.image_size, spec.framing).value();
+    geometry_ = FitInput({image.cols, image.rows}, spec.image_size, spec.framing);
     std::vector<float> input(std::size_t{3} * spec.image_size * spec.image_size);
     NormalizeAndPad(ResizeToInput(image, geometry_), geometry_, input.data());
     embedding_ = network.EncodeImage(input, [] { return absl::OkStatus(); }).value();

@@ -64,7 +64,7 @@ TEST_P(MaskGeneratorParityTest, FindsTheReferencesMasks) {
            [&](const vision::Box& crop) -> absl::StatusOr<std::shared_ptr<const ImageEmbedding>> {
          const cv::Mat pixels =
              image(cv::Rect(crop.x_min, crop.y_min, crop.width(), crop.height()));
-         const InputGeometry geometry = FitInput({pixels.cols, pixels.rows}, side).value();
+         const InputGeometry geometry = FitInput({pixels.cols, pixels.rows}, side);
          std::vector<float> input(3 * side * side);
          NormalizeAndPad(ResizeToInput(pixels, geometry), geometry, input.data());
          return std::make_shared<const ImageEmbedding>(

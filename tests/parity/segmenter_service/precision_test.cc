@@ -29,7 +29,7 @@ std::vector<cv::Mat> MasksOf(const std::string& precision, const cv::Mat& image,
   const auto network =
       LoadNetwork(file->state_dict, {.precision = precision, .threads = 2}).value();
   const int side = network->spec().image_size;
-  const InputGeometry geometry = FitInput({image.cols, image.rows}, side).value();
+  const InputGeometry geometry = FitInput({image.cols, image.rows}, side);
   std::vector<float> input(3 * static_cast<std::size_t>(side) * side);
   NormalizeAndPad(ResizeToInput(image, geometry), geometry, input.data());
   const Embedding embedding = network->EncodeImage(input, [] { return absl::OkStatus(); }).value();

@@ -65,8 +65,8 @@ TEST_P(SamParityTest, ImageToMaskEqualsTheReference) {
   const NetworkSpec& spec = network->spec();
   const std::size_t side = static_cast<std::size_t>(spec.image_size);
 
-  ASSERT_OK_AND_ASSIGN(const InputGeometry geometry,
-                       FitInput({golden.bgr.cols, golden.bgr.rows}, spec.image_size, spec.framing));
+  const InputGeometry geometry =
+      FitInput({golden.bgr.cols, golden.bgr.rows}, spec.image_size, spec.framing);
   EXPECT_EQ(geometry.resized, golden.resized);
   std::vector<float> input(3 * side * side);
   NormalizeAndPad(ResizeToInput(golden.bgr, geometry), geometry, input.data());
@@ -130,7 +130,7 @@ TEST_P(SamParityTest, MasksOfBFloat16EmbeddingsAreNearlyTheSame) {
       Load(golden, {.embedding_precision = "bf16"}, /*dynamic_multimask=*/true);
   const NetworkSpec& spec = full->spec();
   const InputGeometry geometry =
-      FitInput({golden.bgr.cols, golden.bgr.rows}, spec.image_size, spec.framing).value();
+      FitInput({golden.bgr.cols, golden.bgr.rows}, spec.image_size, spec.framing);
   std::vector<float> input(std::size_t{3} * spec.image_size * spec.image_size);
   NormalizeAndPad(ResizeToInput(golden.bgr, geometry), geometry, input.data());
   const auto yield = [] { return absl::OkStatus(); };

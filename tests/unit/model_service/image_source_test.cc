@@ -26,7 +26,8 @@ std::string PngOf(int width, int height) {
 class ImageSourceTest : public testing::Test {
  protected:
   duet_testing::TempDir folder_;
-  ImageSource images_{folder_.path(), {.max_bytes = 1000, .max_pixels = 10'000}};
+  serving::Metrics metrics_;
+  ImageSource images_{folder_.path(), {.max_bytes = 1000, .max_pixels = 10'000}, metrics_};
   Image image_;
   std::string storage_;
 };

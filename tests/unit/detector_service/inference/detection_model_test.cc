@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "detector_service/inference/preprocess.h"
 #include "tests/testing/status_matchers.h"
 
 namespace detector {
@@ -48,6 +49,27 @@ TEST(DetectionModelTest, WhatTheNetworkThrowsIsTheRequestsStatus) {
 
   model.ReplaceNetwork(std::make_unique<ThrowingNetwork>([] { throw std::bad_alloc(); }));
   EXPECT_THAT(model.Detect(image, {}), StatusIs(absl::StatusCode::kResourceExhausted));
+}
+
+TEST(FitImageTest, NoSideVanishes) {
+  for (const cv::Size size : {cv::Size(5000, 1), cv::Size(1, 5000), cv::Size(1, 1)}) {
+    for (const Resize resize : {Resize::kFit, Resize::kLetterbox, Resize::kStretch}) {
+      SCOPED_TRACE(testing::Message() << size.width << "x" << size.height);
+      DetectorSettings settings;
+      settings.resize = resize;
+      settings.input_size = {64, 64};
+      const cv::Mat image(size, CV_8UC3, cv::Scalar(10, 120, 230));
+      Placement placement;
+      ASSERT_OK_AND_ASSIGN(const cv::Mat fitted, FitImage(image, settings, &placement));
+      EXPECT_EQ(fitted.size(), cv::Size(64, 64));
+      EXPECT_EQ(fitted.at<cv::Vec3b>(placement.top, placement.left), cv::Vec3b(10, 120, 230));
+      // The image's far corner lies on the input, at least one pixel from the near one.
+      EXPECT_GE(size.width * placement.scale_x, 1);
+      EXPECT_GE(size.height * placement.scale_y, 1);
+      EXPECT_LE(size.width * placement.scale_x + placement.left, 64);
+      EXPECT_LE(size.height * placement.scale_y + placement.top, 64);
+    }
+  }
 }
 
 }  // namespace

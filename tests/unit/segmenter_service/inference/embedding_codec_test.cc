@@ -25,7 +25,7 @@ NetworkSpec SpecOf(FeaturePrecision precision) {
 }
 
 ImageEmbedding EmbeddingOf(const NetworkSpec& spec, vision::Size size = {200, 100}) {
-  ImageEmbedding embedding{FitInput(size, spec.image_size, spec.framing).value(), {}};
+  ImageEmbedding embedding{FitInput(size, spec.image_size, spec.framing), {}};
   for (const FeatureShape& shape : spec.embedding) {
     std::vector<std::byte> data(shape.bytes());
     // Finite numbers of either precision: no exponent of all ones.
@@ -107,7 +107,7 @@ TEST_P(EmbeddingCodecTest, APictureOfAnyClaimedSizeIsNotBelieved) {
   const std::string bytes = EncodeEmbedding(EmbeddingOf(spec));
   // Masks are painted in the picture's size.
   for (const auto& [width, height] : {std::pair{1001, 1000}, std::pair{0, 100}, std::pair{-1, -1},
-                                      std::pair{1 << 30, 1 << 30}, std::pair{1'000'000, 1}}) {
+                                      std::pair{1 << 30, 1 << 30}, std::pair{1'000'001, 1}}) {
     std::string damaged = bytes;
     std::memcpy(&damaged[8], &width, sizeof width);
     std::memcpy(&damaged[12], &height, sizeof height);

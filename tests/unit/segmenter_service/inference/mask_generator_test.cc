@@ -35,7 +35,7 @@ class MaskGeneratorTest : public testing::Test {
             -> absl::StatusOr<std::shared_ptr<const ImageEmbedding>> {
           crops_.push_back(crop);
           const vision::Size size{static_cast<int>(crop.width()), static_cast<int>(crop.height())};
-          return std::make_shared<const ImageEmbedding>(FitInput(size, 64).value(), Embedding{});
+          return std::make_shared<const ImageEmbedding>(FitInput(size, 64), Embedding{});
         },
         .decode = [logit](const std::shared_ptr<const ImageEmbedding>&,
                           absl::Span<const Prompt> prompts) -> absl::StatusOr<LowResMasks> {

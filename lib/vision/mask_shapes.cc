@@ -302,6 +302,50 @@ std::optional<Ellipse> ToEllipse(const Mask& mask) {
       .angle = static_cast<float>(angle)};
 }
 
+Mask MaskFromEllipse(Size size, const Ellipse& ellipse) {
+  Mask mask{.size = size, .spans = {}};
+  const double radius_x = ellipse.radius_x;
+  const double radius_y = ellipse.radius_y;
+  if (!(radius_x > 0 && radius_y > 0)) return mask;
+  // Inside is where xx·dx² + 2·xy·dx·dy + yy·dy² ≤ 1; for each row that is a quadratic in dx.
+  const double cosine = std::cos(ellipse.angle);
+  const double sine = std::sin(ellipse.angle);
+  const double of_x = 1 / (radius_x * radius_x);
+  const double of_y = 1 / (radius_y * radius_y);
+  const double xx = cosine * cosine * of_x + sine * sine * of_y;
+  const double xy = cosine * sine * (of_x - of_y);
+  const double yy = sine * sine * of_x + cosine * cosine * of_y;
+  const auto column = [&size](double x) {
+    return static_cast<std::int32_t>(std::clamp(x, 0.0, static_cast<double>(size.width)));
+  };
+  const Box box = BoundingBox(ellipse);
+  const auto height = static_cast<float>(size.height);
+  const auto first = static_cast<std::int32_t>(std::clamp(std::floor(box.y_min), 0.0F, height));
+  const auto last = static_cast<std::int32_t>(std::clamp(std::ceil(box.y_max), 0.0F, height));
+  for (std::int32_t y = first; y < last; ++y) {
+    const double dy = y + 0.5 - ellipse.center.y;
+    const double root = (xy * dy) * (xy * dy) - xx * (yy * dy * dy - 1);
+    if (!(root >= 0)) continue;
+    const double middle = ellipse.center.x - xy * dy / xx;
+    const double half = std::sqrt(root) / xx;
+    const Span span{y, column(std::ceil(middle - half - 0.5)),
+                    column(std::floor(middle + half - 0.5) + 1)};
+    if (span.x_begin < span.x_end) mask.spans.push_back(span);
+  }
+  return mask;
+}
+
+Box BoundingBox(const Ellipse& ellipse) {
+  const double cosine = std::cos(ellipse.angle);
+  const double sine = std::sin(ellipse.angle);
+  const double reach_x = std::hypot(ellipse.radius_x * cosine, ellipse.radius_y * sine);
+  const double reach_y = std::hypot(ellipse.radius_x * sine, ellipse.radius_y * cosine);
+  return {static_cast<float>(ellipse.center.x - reach_x),
+          static_cast<float>(ellipse.center.y - reach_y),
+          static_cast<float>(ellipse.center.x + reach_x),
+          static_cast<float>(ellipse.center.y + reach_y)};
+}
+
 std::optional<Point> InnermostPoint(const Mask& mask) {
   if (mask.spans.empty()) return std::nullopt;
   constexpr int kGrid = 512;

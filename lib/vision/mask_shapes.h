@@ -54,6 +54,13 @@ struct Ellipse {
 // The ellipse with the mask's area moments up to the second. None for an empty mask.
 std::optional<Ellipse> ToEllipse(const Mask& mask);
 
+// The pixels whose centres are inside of the ellipse or on it. Parts outside of `size` are cut off;
+// none if a radius is not positive.
+Mask MaskFromEllipse(Size size, const Ellipse& ellipse);
+
+// The smallest upright box around the ellipse.
+Box BoundingBox(const Ellipse& ellipse);
+
 // The centre of the foreground pixel that is furthest from all background; what is beyond the
 // image's border counts as background. If a side has more than 512 pixels, the distance may fall
 // short of the largest one by a 512th of the side. None for an empty mask.

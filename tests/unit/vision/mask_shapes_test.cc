@@ -196,6 +196,25 @@ TEST(EllipseTest, OfOnePixelIsSmallButNotFlat) {
   EXPECT_FALSE(ToEllipse(MaskOf({"..."})).has_value());
 }
 
+TEST(EllipseTest, ItsMaskHasThePixelsWhoseCentresAreInside) {
+  for (const Ellipse ellipse : {Ellipse{{20.3F, 14.1F}, 9, 4, 0.4F}, Ellipse{{20, 14}, 9, 4, -1.2F},
+                                Ellipse{{2, 3}, 12, 7, 1.5F}, Ellipse{{38, 28}, 30, 2.2F, 0.7F},
+                                Ellipse{{20, 14}, 5, 5, 0}}) {
+    const Size size = {40, 30};
+    EXPECT_EQ(MaskFromEllipse(size, ellipse), MaskFromPixels(DrawEllipse(size, ellipse)))
+        << ellipse.angle;
+  }
+  EXPECT_THAT(MaskFromEllipse({40, 30}, {{20, 14}, 5, 0, 0}).spans, IsEmpty());
+}
+
+TEST(EllipseTest, ItsBoxTouchesItOnAllSides) {
+  const Box box = BoundingBox(Ellipse{{50, 40}, 20, 10, static_cast<float>(std::numbers::pi / 2)});
+  EXPECT_NEAR(box.x_min, 40, 1e-4);
+  EXPECT_NEAR(box.x_max, 60, 1e-4);
+  EXPECT_NEAR(box.y_min, 20, 1e-4);
+  EXPECT_NEAR(box.y_max, 60, 1e-4);
+}
+
 TEST(InnermostPointTest, IsFurthestFromTheBackground) {
   EXPECT_EQ(InnermostPoint(MaskOf({"#####..",     //
                                    "#####..",     //

@@ -1,33 +1,28 @@
 #include "label_studio/generate.h"
 
+#include <absl/container/flat_hash_set.h>
+
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <initializer_list>
 #include <pugixml.hpp>
 #include <sstream>
 #include <string_view>
+#include <utility>
 
 namespace label_studio {
 namespace {
 
-struct Tag {
-  const char* tag;
-  const char* name;
-  bool smart;
-  const char* heading;  // above its labels, which are the same for all
-};
+// More labels than this don't fit beside an image at one glance, so they get a search field.
+constexpr std::size_t kLabelsAtOneGlance = 20;
 
-// Batches write into the first two; the annotator prompts with the others. smart="false" keeps the
-// editor from adding a smart brush, which sends nothing.
-constexpr std::array<Tag, 4> kTags = {{
-    {"RectangleLabels", "rectangle", false, "Boxes"},
-    {"BrushLabels", "brush", false, "Masks"},
-    {"RectangleLabels", "smart_rectangle", true, "Smart box: drag one around an object"},
-    {"KeyPointLabels", "smart_point", true, "Smart point: click into an object"},
-}};
+// The editor's page leaves about this much beside the bars above and below.
+constexpr const char* kLabelColumnStyle =
+    "flex: 0 0 180px; max-height: calc(100vh - 170px); overflow-y: auto; position: sticky; top: 0; "
+    "padding-right: 8px";
 
-// Hues a golden angle apart: neighbours in the list look different, and a class has one colour in
-// every control.
+// Hues a golden angle apart: neighbours in the list look different.
 std::string Color(std::size_t index) {
   const double hue = std::fmod(static_cast<double>(index) * 137.508, 360.0);
   const auto channel = [&](double offset) {
@@ -41,31 +36,56 @@ std::string Color(std::size_t index) {
   return text.data();
 }
 
+pugi::xml_node AddTag(pugi::xml_node& parent, const char* tag,
+                      std::initializer_list<std::pair<const char*, const char*>> attributes) {
+  pugi::xml_node node = parent.append_child(tag);
+  for (const auto& [name, value] : attributes) node.append_attribute(name) = value;
+  return node;
+}
+
+void AddLabels(pugi::xml_node& parent, const std::vector<std::string>& class_names) {
+  if (class_names.size() > kLabelsAtOneGlance) {
+    // Without a hotkey of its own it takes the first label's.
+    AddTag(parent, "Filter",
+           {{"name", "filter"},
+            {"toName", "label"},
+            {"minlength", "0"},
+            {"hotkey", "shift+f"},
+            {"placeholder", "Find a label"}});
+  }
+  pugi::xml_node labels = AddTag(parent, "Labels", {{"name", "label"}, {"toName", "image"}});
+  absl::flat_hash_set<std::string_view> seen;
+  for (std::size_t i = 0; i < class_names.size(); ++i) {
+    if (!seen.insert(class_names[i]).second) continue;
+    pugi::xml_node label = labels.append_child("Label");
+    label.append_attribute("value") = class_names[i].c_str();
+    label.append_attribute("background") = Color(i).c_str();
+    // Label Studio's exporter takes it as the class's number; else it sorts by name.
+    label.append_attribute("category") = i;
+  }
+}
+
 }  // namespace
 
 std::string GenerateLabelConfig(const std::vector<std::string>& class_names) {
   pugi::xml_document document;
   pugi::xml_node view = document.append_child("View");
-  pugi::xml_node image = view.append_child("Image");
-  image.append_attribute("name") = "image";
-  image.append_attribute("value") = "$image";
-  image.append_attribute("zoom") = "true";
-  image.append_attribute("zoomControl") = "true";
-  for (const Tag& tag : kTags) {
-    pugi::xml_node header = view.append_child("Header");
-    header.append_attribute("value") = tag.heading;
-    header.append_attribute("size") = "6";
-    pugi::xml_node control = view.append_child(tag.tag);
-    control.append_attribute("name") = tag.name;
-    control.append_attribute("toName") = "image";
-    control.append_attribute("smart") = tag.smart ? "true" : "false";
-    if (tag.smart) control.append_attribute("smartOnly") = "true";
-    for (std::size_t i = 0; i < class_names.size(); ++i) {
-      pugi::xml_node label = control.append_child("Label");
-      label.append_attribute("value") = class_names[i].c_str();
-      label.append_attribute("background") = Color(i).c_str();
-    }
-  }
+  view.append_attribute("style") = "display: flex; align-items: flex-start";
+
+  pugi::xml_node column = AddTag(view, "View", {{"style", kLabelColumnStyle}});
+  AddLabels(column, class_names);
+
+  pugi::xml_node rest = AddTag(view, "View", {{"style", "flex: 1; min-width: 0"}});
+  AddTag(rest, "Image",
+         {{"name", "image"}, {"value", "$image"}, {"zoom", "true"}, {"zoomControl", "true"}});
+  // A control that doesn't say smart="false" also gets a smart tool: this one draws boxes by hand,
+  // takes those that are predicted, and is the smart box.
+  AddTag(rest, "Rectangle", {{"name", "rectangle"}, {"toName", "image"}});
+  // The editor's smart brush sends nothing.
+  AddTag(rest, "Brush", {{"name", "brush"}, {"toName", "image"}, {"smart", "false"}});
+  AddTag(rest, "KeyPoint",
+         {{"name", "point"}, {"toName", "image"}, {"smart", "true"}, {"smartOnly", "true"}});
+
   std::ostringstream text;
   document.save(text, "  ", pugi::format_default | pugi::format_no_declaration,
                 pugi::encoding_utf8);

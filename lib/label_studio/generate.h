@@ -1,5 +1,6 @@
-// Makes a label config from the model's classes, for new projects: rectangles and brush masks for
-// batches, smart rectangle and keypoint tools that prompt the segmenter.
+// Makes a label config from the model's classes, for new projects: one list of labels beside the
+// image, for boxes and brush masks, drawn or predicted, and for a smart box and a smart point that
+// prompt the segmenter. docs/adr/0606-one-list-of-labels.md says why it looks so.
 #ifndef DUET_LABEL_STUDIO_GENERATE_H_
 #define DUET_LABEL_STUDIO_GENERATE_H_
 
@@ -9,7 +10,8 @@
 namespace label_studio {
 
 // XML for Label Studio's Labeling Interface; names are escaped. Label values are the class names as
-// they are.
+// they are. A name that comes twice gets one label, and exports number the labels as the model
+// numbers its classes.
 std::string GenerateLabelConfig(const std::vector<std::string>& class_names);
 
 }  // namespace label_studio

@@ -600,7 +600,7 @@ class TestSecrets:
         told = own.up(f"--tls_certificate={certificate}", f"--tls_key={key}", "--basic_auth_user=duet",
                       DUET_BASIC_AUTH_PASSWORD="password-4717")
         assert f"https://127.0.0.1:{own.port}" in told.stdout
-        assert "<View>" in own.run("label-config").stdout
+        assert "<Labels " in own.run("label-config").stdout
 
         impostor = listen(*make_certificate(tmp_path, "impostor"))
         record = own.state / "run/duet-gateway"
@@ -622,7 +622,7 @@ class TestAddresses:
         own.up(**variables)
 
         assert own.run("status", **variables).returncode == 0
-        assert "<View>" in own.run("label-config", **variables).stdout
+        assert "<Labels " in own.run("label-config", **variables).stdout
         assert not proxy.asked
 
     def test_ipv6(self, own):
@@ -630,7 +630,7 @@ class TestAddresses:
 
         assert f"http://[::1]:{own.port}" in told.stdout
         assert requests.get(f"http://[::1]:{own.port}/readyz", timeout=5).ok
-        assert "<View>" in own.run("label-config").stdout and own.run("status").returncode == 0
+        assert "<Labels " in own.run("label-config").stdout and own.run("status").returncode == 0
         assert own.run("up").returncode == 0
 
     def test_a_port_in_use_at_an_ipv6_address_is_named(self, own):

@@ -178,7 +178,7 @@ print_next_steps() {
   fi
   next_step "Create a project. Labeling Setup → Custom template → Code: paste what this prints,
      ./duet label-config
-   a label config with the loaded model's classes and with smart tools."
+   a label config with the loaded model's classes in one list, for boxes, masks and smart tools."
   next_step "Settings → Model → Connect Model: the URL above; switch \"Interactive preannotations\" on;
    Validate and Save. It says Connected."
   next_step "Import images and open one."

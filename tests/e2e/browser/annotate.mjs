@@ -7,7 +7,7 @@
 // prompt), drawn.png (after it). Prints {suggestions: types before accepting, regions: types after, annotation: its id
 // in Label Studio}.
 import { readFileSync } from 'node:fs';
-import { WAIT, onTask, prompt, screenshot, turn, types } from './labelling_page.mjs';
+import { accept, onTask, prompt, screenshot, submit, turn, types } from './labelling_page.mjs';
 
 const specification = JSON.parse(readFileSync(process.argv[2]));
 
@@ -17,12 +17,7 @@ await onTask(specification, async (page) => {
   await prompt(page, specification.prompt);
   await screenshot(page, `${specification.folder}/drawn.png`);
   const suggestions = await types(page, 'suggestions');
-  await page.getByTestId('bottombar-accept-suggestions-button').click();
-  await page.waitForFunction(() => window.Htx.annotationStore.selected.suggestions.size === 0, null, WAIT);
+  await accept(page);
   const regions = await types(page, 'regions');
-  const saved = page.waitForResponse((response) => response.request().method() === 'POST' &&
-    /\/api\/tasks\/\d+\/annotations/.test(response.url()) && response.ok(), WAIT);
-  await page.getByTestId('bottombar-submit-button').click();
-  const { id } = await (await saved).json();
-  console.log(JSON.stringify({ suggestions, regions, annotation: id }));
+  console.log(JSON.stringify({ suggestions, regions, annotation: await submit(page) }));
 });

@@ -5,13 +5,13 @@ export const WAIT = { timeout: 60_000 };
 
 // Opens a task in a browser of its own, hands the page to `work`, and closes the browser. A screenshot of the page is left
 // in `folder` if anything fails.
-export async function onTask({ url, email, password, project, task, folder }, work) {
+export async function onTask({ url, email, password, project, task, folder, viewport }, work) {
   const browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync'],
   });
-  const page = await browser.newPage({ viewport: { width: 1400, height: 1500 } });
+  const page = await browser.newPage({ viewport: viewport ?? { width: 1400, height: 1500 } });
   page.setDefaultTimeout(WAIT.timeout);
   try {
     await logIn(page, { url, email, password });
@@ -57,39 +57,71 @@ export async function turn(page, quarters) {
 }
 
 // Draws a prompt with the mouse: {x, y, label} clicks with the smart keypoint, {x, y, to: {x, y}, label} drags with the
-// smart rectangle. Coordinates are percent of the image as it is shown.
-export async function prompt(page, { x, y, to, label }) {
-  if (!(await page.evaluate(() => window.Htx.autoAnnotation))) await page.getByText('Auto-Annotation').click();
+// smart rectangle. `held`: keys that are held meanwhile. Coordinates are percent of the image as it is shown.
+export async function prompt(page, { x, y, to, label, held }) {
   await chooseSmartTool(page, to ? 'rectangle' : 'key-point');
-  // The label list of the smart control, whose name says what it is.
-  await chooseLabel(page, to ? 'smart_rectanglelabels' : 'smart_keypointlabels', label);
-  // Choosing a label may have scrolled the image out of sight.
-  await page.locator('.konvajs-content').first().scrollIntoViewIfNeeded();
-  const area = await page.locator('.konvajs-content').first().boundingBox();
-  const at = (point) => [area.x + (area.width * point.x) / 100, area.y + (area.height * point.y) / 100];
-  if (to) {
-    await page.mouse.move(...at({ x, y }));
-    await page.mouse.down();
-    await page.mouse.move(...at({ x: (x + to.x) / 2, y: (y + to.y) / 2 }), { steps: 5 });
-    await page.mouse.move(...at(to), { steps: 5 });
-    await page.mouse.up();
-  } else {
-    await page.mouse.click(...at({ x, y }));
-  }
+  // The smart control, whose name says what it is.
+  await chooseLabel(page, label, to ? 'smart_rectanglelabels' : 'smart_keypointlabels');
+  if (to) await drag(page, { x, y, to });
+  else await click(page, { x, y, held });
+  await suggested(page);
+}
+
+export async function suggested(page) {
   await page.waitForFunction(() => window.Htx.annotationStore.selected.suggestions.size > 0, null, WAIT);
 }
 
+export async function accept(page) {
+  await page.getByTestId('bottombar-accept-suggestions-button').click();
+  await page.waitForFunction(() => window.Htx.annotationStore.selected.suggestions.size === 0, null, WAIT);
+}
+
+// Submits the annotation. Returns its id in Label Studio.
+export async function submit(page) {
+  const saved = page.waitForResponse((response) => response.request().method() === 'POST' &&
+    /\/api\/tasks\/\d+\/annotations/.test(response.url()) && response.ok(), WAIT);
+  await page.getByTestId('bottombar-submit-button').click();
+  return (await (await saved).json()).id;
+}
+
+// Clicks at a point of the image, in percent, while the `held` keys are down.
+export async function click(page, { x, y, held = [] }) {
+  const at = await imagePoints(page);
+  for (const key of held) await page.keyboard.down(key);
+  await page.mouse.click(...at({ x, y }));
+  for (const key of held) await page.keyboard.up(key);
+}
+
+export async function drag(page, { x, y, to }) {
+  const at = await imagePoints(page);
+  await page.mouse.move(...at({ x, y }));
+  await page.mouse.down();
+  await page.mouse.move(...at({ x: (x + to.x) / 2, y: (y + to.y) / 2 }), { steps: 5 });
+  await page.mouse.move(...at(to), { steps: 5 });
+  await page.mouse.up();
+}
+
+// Where a point of the image lies on the screen. Choosing a label may have scrolled the image out of sight.
+async function imagePoints(page) {
+  const image = page.locator('.konvajs-content').first();
+  await image.scrollIntoViewIfNeeded();
+  const area = await image.boundingBox();
+  return (point) => [area.x + (area.width * point.x) / 100, area.y + (area.height * point.y) / 100];
+}
+
 // One button stands for all smart tools and unfolds under the mouse.
-async function chooseSmartTool(page, name) {
+export async function chooseSmartTool(page, name) {
+  if (!(await page.evaluate(() => window.Htx.autoAnnotation))) await page.getByText('Auto-Annotation').click();
   await page.locator('button.lsf-tool_smart').first().hover();
   await page.locator(`button.lsf-tool_smart[aria-label=${name}-tool]`).last().click();
 }
 
-// Each control of the config shows a list of labels; they come in the config's order.
-async function chooseLabel(page, control, label) {
+// Each control with labels shows a list of them; they come in the config's order. If none is called `control`, there is one
+// list for all tools.
+export async function chooseLabel(page, label, control = '') {
   const index = await page.evaluate((name) => {
     const controls = [...window.Htx.annotationStore.selected.names.values()].filter((tag) => tag.type.endsWith('labels'));
-    return controls.findIndex((tag) => tag.name === name);
+    return Math.max(0, controls.findIndex((tag) => tag.name === name));
   }, control);
   await page.locator('.lsf-labels').nth(index).getByText(label, { exact: true }).click();
 }

@@ -10,7 +10,6 @@
 #include <string>
 
 #include "label_studio/brush_rle.h"
-#include "label_studio/generate.h"
 #include "label_studio/json_text.h"
 #include "tests/testing/status_matchers.h"
 
@@ -317,21 +316,6 @@ TEST(RegionsTest, AnswersRepeatTheViewsRotation) {
   EXPECT_EQ(list[0].at("image_rotation").as_int64(), 270);
   EXPECT_EQ(list[0].as_object().contains("item_index"), false);
   EXPECT_EQ(MakeAnswer(prompt, target, Filled(1, 1, 1, 1), 0.5f).count, 0);
-}
-
-TEST(GenerateTest, TheConfigParsesAndKeepsEveryName) {
-  const std::vector<std::string> names = {"cat", "R&D <x>", "\"quoted\"", "café"};
-
-  const std::string xml = GenerateLabelConfig(names);
-
-  ASSERT_OK_AND_ASSIGN(const LabelConfig config, ParseLabelConfig(xml));
-  ASSERT_EQ(config.controls.size(), 4u);
-  for (const auto& control : config.controls) {
-    ASSERT_EQ(control.labels.size(), names.size());
-    for (std::size_t i = 0; i < names.size(); ++i) EXPECT_EQ(control.labels[i].value, names[i]);
-  }
-  EXPECT_TRUE(config.has_smart_control());
-  EXPECT_THAT(Names(Plan(config)), ElementsAre("rectangle", "brush"));
 }
 
 TEST(JsonTextTest, StringsNumbersAndBytesAreJson) {

@@ -20,6 +20,7 @@
 #include "dataset/json_elements.h"
 #include "dataset/label_studio_regions.h"
 #include "dataset/object_checks.h"
+#include "label_studio/label_config.h"
 #include "text/str_cat.h"
 
 namespace dataset {
@@ -133,8 +134,10 @@ bool LooksLikeImage(std::string_view text) {
 // Reads tasks one by one, and names the classes when all are read.
 class Reader {
  public:
-  Reader(const LabelStudioReadOptions& options, Findings* findings);
+  Reader(const LabelStudioReadOptions& options, Findings* findings)
+      : options_(options), findings_(*findings) {}
 
+  absl::Status ReadLabelConfig();
   absl::Status Take(const JsonElement& element);
   absl::StatusOr<Dataset> Finish();
 
@@ -155,6 +158,7 @@ class Reader {
   int ClassIndex(const std::string& name);
 
   const LabelStudioReadOptions& options_;
+  std::optional<label_studio::LabelConfig> label_config_;
   Findings& findings_;
   // By control (or the <Labels> tag beside it), then value or alias.
   std::map<std::pair<std::string, std::string>, std::string, std::less<>> class_names_;
@@ -170,10 +174,13 @@ class Reader {
   std::vector<std::string> minimal_tasks_;  // in the file's order
 };
 
-Reader::Reader(const LabelStudioReadOptions& options, Findings* findings)
-    : options_(options), findings_(*findings) {
-  if (options.label_config == nullptr) return;
-  for (const Control& control : options.label_config->controls) {
+absl::Status Reader::ReadLabelConfig() {
+  if (options_.label_config.empty()) return absl::OkStatus();
+  absl::StatusOr<label_studio::LabelConfig> config =
+      label_studio::ParseLabelConfig(options_.label_config);
+  if (!config.ok()) return config.status();
+  label_config_ = *std::move(config);
+  for (const Control& control : label_config_->controls) {
     const std::string& from_name = control.labels_name.empty() ? control.name : control.labels_name;
     for (const Label& label : control.labels) {
       const std::string& name = label.alias.empty() ? label.value : label.alias;
@@ -183,6 +190,7 @@ Reader::Reader(const LabelStudioReadOptions& options, Findings* findings)
     }
   }
   configured_ = classes_.size();
+  return absl::OkStatus();
 }
 
 std::string Reader::ClassName(std::string_view from_name, std::string_view label) const {
@@ -216,7 +224,8 @@ absl::Status Reader::Take(const JsonElement& element) {
 absl::Status Reader::TakeTask(const json::object& task) {
   ++tasks_;
   if (IsMinimal(task)) return TakeMinimal(task);
-  const std::string id = IdField(task, "id");
+  std::string id = IdField(task, "id");
+  if (id.empty()) id = StrCat(tasks_);  // tasks that were never imported have none
   const std::string where = StrCat("task ", id);
   const json::object* const data = ObjectField(task, "data");
   const json::array* const annotations = AnnotationsOf(task);
@@ -250,9 +259,9 @@ absl::Status Reader::TakeMinimal(const json::object& record) {
 
 absl::StatusOr<std::vector<TaskImage>> Reader::ImagesOf(const std::string& where,
                                                         const json::object& data) const {
-  if (options_.label_config == nullptr) return GuessImages(where, data);
+  if (!label_config_) return GuessImages(where, data);
   std::vector<TaskImage> images;
-  for (const ImageTag& tag : options_.label_config->images) {
+  for (const ImageTag& tag : label_config_->images) {
     absl::StatusOr<std::vector<std::string>> uris = label_studio::ImageUris(tag, data);
     if (!uris.ok()) {
       return absl::InvalidArgumentError(StrCat(where, ": ", uris.status().message()));
@@ -327,8 +336,7 @@ void Reader::AddObjects(std::vector<Region> regions, Sample* sample) {
     for (const std::string& label : region.labels) {
       Object& object = sample->objects.emplace_back();
       object.class_index = ClassIndex(label);
-      if (options_.label_config != nullptr &&
-          static_cast<std::size_t>(object.class_index) >= configured_) {
+      if (label_config_ && static_cast<std::size_t>(object.class_index) >= configured_) {
         findings_.Add("labels that the label config doesn't have, classes all the same",
                       StrCat("'", label, "', ", where));
       }
@@ -352,7 +360,7 @@ absl::Status Reader::AddSamples(const std::string& task_id, const json::object& 
     return ClassName(from_name, label);
   };
   Regions drawn = ReadRegions(results, names, where, &findings_);
-  if (options_.label_config == nullptr) {
+  if (!label_config_) {
     for (const Region& region : drawn.regions) {
       if (region.to_name != drawn.regions.front().to_name) {
         return absl::InvalidArgumentError(
@@ -433,8 +441,9 @@ absl::StatusOr<Dataset> Reader::NameClasses() {
 absl::StatusOr<Dataset> ReadLabelStudio(std::string_view json,
                                         const LabelStudioReadOptions& options, Findings* findings) {
   Reader reader(options, findings);
-  absl::Status status =
-      ReadJsonElements(json, [&](const JsonElement& element) { return reader.Take(element); });
+  absl::Status status = reader.ReadLabelConfig();
+  if (!status.ok()) return status;
+  status = ReadJsonElements(json, [&](const JsonElement& element) { return reader.Take(element); });
   if (!status.ok()) return status;
   return reader.Finish();
 }

@@ -16,14 +16,13 @@
 
 #include "dataset/findings.h"
 #include "dataset/sample.h"
-#include "label_studio/label_config.h"
 
 namespace dataset {
 
 struct LabelStudioReadOptions {
-  // The project's; null: it has to be guessed which field of a task's data is the image, which
-  // fails if several may be. Must outlive the call.
-  const label_studio::LabelConfig* label_config = nullptr;
+  // The project's label config, XML. "": there are no aliases, and it has to be guessed which field
+  // of a task's data is the image, which fails if several may be.
+  std::string label_config;
   // Which classes, in which order; regions of others are left out. Empty: those of the label config
   // in document order, then all other labels by name.
   std::vector<std::string> classes;
@@ -41,7 +40,8 @@ struct LabelStudioReadOptions {
 //
 // What can't be used is left out and counted in `findings`. InvalidArgument, saying what was found
 // and what is needed, if `json` is no such file or no task of it is annotated, if the image of a
-// task can't be told, or if no region has a usable class.
+// task can't be told, if no region has a
+// label, or if the label config can't be read.
 absl::StatusOr<Dataset> ReadLabelStudio(std::string_view json,
                                         const LabelStudioReadOptions& options, Findings* findings);
 

@@ -2,14 +2,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <string>
 #include <string_view>
 
 #include "dataset/label_studio_reader.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const auto* const config = new label_studio::LabelConfig(*label_studio::ParseLabelConfig(
+  static const std::string config =
       "<View><Image name='image' value='$image'/><RectangleLabels name='box' toName='image'>"
-      "<Label value='cat' alias='c'/></RectangleLabels></View>"));
+      "<Label value='cat' alias='c'/></RectangleLabels></View>";
   const std::string_view json(reinterpret_cast<const char*>(data), size);
   dataset::Findings findings;
   (void)dataset::ReadLabelStudio(json, {.label_config = config}, &findings);

@@ -91,9 +91,8 @@ std::vector<Object> Objects(std::string_view results) {
   return objects;
 }
 
-label_studio::LabelConfig Config(std::string_view controls) {
-  return *label_studio::ParseLabelConfig("<View><Image name='image' value='$image'/>" +
-                                         std::string(controls) + "</View>");
+std::string Config(std::string_view controls) {
+  return "<View><Image name='image' value='$image'/>" + std::string(controls) + "</View>";
 }
 
 TEST(LabelStudioReaderTest, ReadsARectangleInPixels) {
@@ -300,7 +299,7 @@ TEST(LabelStudioReaderTest, AClassIsCalledByTheAliasAsForTheSdk) {
       Read(Export(Rectangle("a", kBox, "Cat") + "," +
                   Rectangle("b", R"("x":60,"y":20,"width":30,"height":40)", "cat") + "," +
                   Rectangle("c", R"("x":1,"y":1,"width":3,"height":4)", "zebra")),
-           &findings, {.label_config = &config});
+           &findings, {.label_config = config});
 
   EXPECT_THAT(dataset.classes, ElementsAre("cat", "dog", "bird", "zebra"));
   EXPECT_EQ(dataset.samples[0].objects[0].class_index, 0);
@@ -320,7 +319,7 @@ TEST(LabelStudioReaderTest, AliasesAreThoseOfTheControlInUse) {
   Findings findings;
 
   const Dataset dataset = Read(Export(Result("a", "rectangle", kBox) + "," + labels), &findings,
-                               {.label_config = &config});
+                               {.label_config = config});
 
   EXPECT_THAT(dataset.classes, ElementsAre("one", "uno"));
   ASSERT_THAT(dataset.samples[0].objects, SizeIs(1));
@@ -343,7 +342,7 @@ TEST(LabelStudioReaderTest, SeveralLabelsAreSeveralObjectsAndNoneIsNone) {
 }
 
 TEST(LabelStudioReaderTest, AListOfImagesGivesASampleEach) {
-  const auto config = *label_studio::ParseLabelConfig(
+  const auto config = std::string(
       "<View><Image name='image' valueList='$pages'/><RectangleLabels name='rectanglelabels' "
       "toName='image'><Label value='cat'/></RectangleLabels></View>");
   const std::string json =
@@ -355,7 +354,7 @@ TEST(LabelStudioReaderTest, AListOfImagesGivesASampleEach) {
       "]";
   Findings findings;
 
-  const Dataset dataset = Read(json, &findings, {.label_config = &config});
+  const Dataset dataset = Read(json, &findings, {.label_config = config});
 
   ASSERT_THAT(dataset.samples, SizeIs(2));
   EXPECT_EQ(dataset.samples[0].id, "17/0");
@@ -367,7 +366,7 @@ TEST(LabelStudioReaderTest, AListOfImagesGivesASampleEach) {
 }
 
 TEST(LabelStudioReaderTest, SeveralImageTagsNeedTheLabelConfig) {
-  const auto config = *label_studio::ParseLabelConfig(
+  const auto config = std::string(
       "<View><Image name='image' value='$left'/><Image name='other' value='$right'/>"
       "<RectangleLabels name='rectanglelabels' toName='image,other'><Label value='cat'/>"
       "</RectangleLabels></View>");
@@ -379,7 +378,7 @@ TEST(LabelStudioReaderTest, SeveralImageTagsNeedTheLabelConfig) {
   const std::string two = json(R"("left":"a.jpg","right":"b.jpg")");
   Findings findings;
 
-  const Dataset dataset = Read(two, &findings, {.label_config = &config});
+  const Dataset dataset = Read(two, &findings, {.label_config = config});
 
   ASSERT_THAT(dataset.samples, SizeIs(2));
   EXPECT_EQ(dataset.samples[1].id, "17/other/0");

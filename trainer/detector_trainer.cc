@@ -240,7 +240,7 @@ test_pipeline = [
                                          {"$classes", absl::StrCat(num_classes)},
                                          {"$mean", absl::StrJoin(settings.mean, ", ")},
                                          {"$std", absl::StrJoin(settings.std, ", ")},
-                                         {"$pad", absl::StrCat(settings.pad_value)},
+                                         {"$pad", absl::StrCat(settings.pad_value[0])},
                                          {"$side", absl::StrCat(training.input_size)}});
 }
 

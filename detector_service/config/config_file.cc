@@ -3,8 +3,10 @@
 #include <absl/status/status.h>
 #include <absl/strings/str_cat.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -36,30 +38,39 @@ absl::StatusOr<std::string> ReadText(const std::string& path, const std::string&
   return text;
 }
 
-bool SaysDelete(const PythonValue& value) {
-  const PythonValue* flag = value.Find("_delete_");
-  return flag != nullptr && flag->boolean() != nullptr && *flag->boolean();
+// The paths in `_base_`, or an error if they aren't known.
+absl::StatusOr<std::vector<std::string>> BasePaths(const std::string& path,
+                                                   const PythonValue& files) {
+  std::vector<std::string> bases;
+  if (files.is_none()) return bases;
+  const PythonValue single(PythonValue::List{files});
+  const PythonValue& listed = files.list() != nullptr ? files : single;
+  for (const PythonValue& item : *listed.list()) {
+    if (item.string() == nullptr) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ": _base_ is ", item.opaque() != nullptr ? *item.opaque() : "no path",
+                       ", which is not understood"));
+    }
+    if (item.string()->find("::") != std::string::npos) {
+      return absl::NotFoundError(absl::StrCat(
+          path, ": _base_ '", *item.string(),
+          "' is a file of a Python package; copy it beside this one, or give the whole config that "
+          "mmengine writes into the work directory"));
+    }
+    bases.push_back(*item.string());
+  }
+  return bases;
 }
 
-// `upper` over `lower`.
-void Merge(const PythonValue& upper, PythonValue* lower) {
-  if (upper.dict() == nullptr || lower->dict() == nullptr || SaysDelete(upper)) {
-    *lower = upper;
-    if (lower->dict() != nullptr) {
-      std::erase_if(*lower->dict(), [](const auto& item) { return item.first == "_delete_"; });
-    }
-    return;
-  }
-  for (const auto& [key, value] : *upper.dict()) {
-    auto& entries = *lower->dict();
-    auto found = entries.begin();
-    while (found != entries.end() && found->first != key) ++found;
-    if (found == entries.end()) {
-      entries.emplace_back(key, value);
-    } else {
-      Merge(value, &found->second);
-    }
-  }
+// "..a.b" of a file in x/y/ is x/a/b.py; "" if it is no relative import.
+std::string ModulePath(const std::string& path, std::string_view module) {
+  if (!module.starts_with(".")) return "";
+  module.remove_prefix(1);
+  auto folder = std::filesystem::path(path).parent_path();
+  for (; module.starts_with("."); module.remove_prefix(1)) folder /= "..";
+  std::string relative(module);
+  std::replace(relative.begin(), relative.end(), '.', '/');
+  return (folder / (relative + ".py")).string();
 }
 
 absl::StatusOr<PythonConfig> Read(const std::string& path, const std::string& root, int depth) {
@@ -68,32 +79,34 @@ absl::StatusOr<PythonConfig> Read(const std::string& path, const std::string& ro
   }
   const absl::StatusOr<std::string> text = ReadText(path, root);
   if (!text.ok()) return text.status();
-  PythonConfig config = ParsePythonConfig(*text);
-  if (config.unreadable.count("_base_") > 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, ": _base_: ", config.unreadable.at("_base_")));
-  }
-  std::vector<std::string> bases;
-  if (const PythonValue* base = config.values.Find("_base_")) {
-    if (base->string() != nullptr) bases.push_back(*base->string());
-    if (base->list() != nullptr) {
-      for (const PythonValue& item : *base->list()) {
-        if (item.string() != nullptr) bases.push_back(*item.string());
+  const PythonBases found = FindBases(*text);
+  const absl::StatusOr<std::vector<std::string>> bases = BasePaths(path, found.files);
+  if (!bases.ok()) return bases.status();
+  PythonScope scope;
+  if (!bases->empty()) scope.base = PythonValue(PythonValue::Dict());
+  for (const std::string& base : *bases) {
+    const auto base_path = std::filesystem::path(path).parent_path() / base;
+    const absl::StatusOr<PythonConfig> lower = Read(base_path.string(), root, depth + 1);
+    if (!lower.ok()) return lower.status();
+    for (const auto& [name, value] : *lower->values.dict()) {
+      const auto& known = *scope.base.dict();
+      if (std::any_of(known.begin(), known.end(), [&](const auto& i) { return i.first == name; })) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            path, ": '", name, "' stands in two files of _base_, which mmengine refuses"));
       }
     }
+    scope.base = Merge(lower->values, scope.base);
   }
-  PythonConfig merged;
-  merged.values = PythonValue(PythonValue::Dict());
-  for (const std::string& base : bases) {
-    const auto base_path = std::filesystem::path(path).parent_path() / base;
-    absl::StatusOr<PythonConfig> lower = Read(base_path.string(), root, depth + 1);
+  for (const std::string& module : found.modules) {
+    const std::string module_path = ModulePath(path, module);
+    if (module_path.empty()) continue;  // of a package: opaque
+    absl::StatusOr<PythonConfig> lower = Read(module_path, root, depth + 1);
     if (!lower.ok()) return lower.status();
-    Merge(lower->values, &merged.values);
-    merged.unreadable.merge(std::move(lower->unreadable));
+    scope.modules.emplace_back(module, Unshared(lower->values));
   }
-  Merge(config.values, &merged.values);
-  merged.unreadable.merge(std::move(config.unreadable));
-  return merged;
+  scope.base = Unshared(scope.base);
+  const PythonConfig config = ParsePythonConfig(*text, scope);  // which may change the base
+  return scope.base.is_none() ? config : PythonConfig{Merge(config.values, scope.base)};
 }
 
 }  // namespace

@@ -6,7 +6,7 @@
 
 #include <string>
 
-#include "detector_service/config/python_literal.h"
+#include "detector_service/config/python_config.h"
 
 namespace detector {
 

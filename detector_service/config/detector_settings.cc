@@ -4,251 +4,216 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
-#include <cmath>
-#include <cstdint>
+#include <algorithm>
 #include <limits>
+#include <string>
 #include <vector>
+
+#include "detector_service/config/config_reader.h"
+#include "detector_service/config/test_pipeline.h"
 
 namespace detector {
 namespace {
 
-constexpr int kSizeMultiple = 32;
-constexpr int kMaxInputSide = 4096;
+constexpr int kMaxBoxSide = 1 << 20;
+constexpr int kMax = std::numeric_limits<int>::max();
 
-// Remembers the first defect, so that the reading below needs no error handling.
-class Reader {
- public:
-  void Number(const PythonValue* value, const char* key, double least, double most, double* out) {
-    if (value == nullptr || value->is_none()) return;
-    double number = 0;
-    if (!value->number(&number) || !(number >= least && number <= most)) {
-      Fail(absl::StrFormat("%s must be a number from %g to %g", key, least, most));
-      return;
-    }
-    *out = number;
-  }
+using enum KeyUse;
 
-  void Int(const PythonValue* value, const char* key, int least, int most, int* out) {
-    double number = *out;
-    Number(value, key, least, most, &number);
-    if (number != std::floor(number)) return Fail(absl::StrCat(key, " must be a whole number"));
-    *out = static_cast<int>(number);
-  }
-
-  void Bool(const PythonValue* value, const char* key, bool* out) {
-    if (value == nullptr || value->is_none()) return;
-    if (value->boolean() == nullptr) return Fail(absl::StrCat(key, " must be True or False"));
-    *out = *value->boolean();
-  }
-
-  // Three numbers, or one for all three.
-  void Three(const PythonValue* value, const char* key, std::array<float, 3>* out) {
-    if (value == nullptr || value->is_none()) return;
-    const PythonValue::List* list = value->list();
-    if (list == nullptr || list->size() != 3) {
-      return Fail(absl::StrCat(key, " must be a list of three numbers"));
-    }
-    for (int i = 0; i < 3; ++i) {
-      double number = 0;
-      if (!(*list)[i].number(&number)) {
-        return Fail(absl::StrCat(key, " must be a list of three numbers"));
-      }
-      (*out)[i] = static_cast<float>(number);
-    }
-  }
-
-  // (width, height)
-  void Size(const PythonValue* value, const char* key, vision::Size* out) {
-    if (value == nullptr || value->is_none()) return;
-    const PythonValue::List* list = value->list();
-    if (list == nullptr || list->size() != 2) {
-      return Fail(absl::StrCat(key, " must be (width, height)"));
-    }
-    Int(&(*list)[0], key, 1, kMaxInputSide, &out->width);
-    Int(&(*list)[1], key, 1, kMaxInputSide, &out->height);
-  }
-
-  void Fail(std::string what) {
-    if (status_.ok()) {
-      status_ = absl::FailedPreconditionError(absl::StrCat("model config: ", what));
-    }
-  }
-
-  const absl::Status& status() const { return status_; }
-
- private:
-  absl::Status status_;
+// Sources: mmdet/models/dense_heads/{base_dense_head,rtmdet_head,rtmdet_ins_head}.py.
+constexpr KeyRule kMmdetTestCfg[] = {
+    {"score_thr", kRead},         {"nms_pre", kRead}, {"min_bbox_size", kRead},
+    {"max_per_img", kRead},       {"nms", kRead},     {"mask_thr_binary", kRead},
+    {"multi_label", kIrrelevant},  // these heads don't look at it
+    {"yolox_style", kIrrelevant},
 };
 
-// The type without the package that it is registered in: "mmdet.Pad" is "Pad".
-std::string TypeOf(const PythonValue& step) {
-  const PythonValue* type = step.Find("type");
-  if (type == nullptr || type->string() == nullptr) return "";
-  return type->string()->substr(type->string()->rfind('.') + 1);
+// Source: mmyolo/models/dense_heads/yolov5_head.py.
+constexpr KeyRule kMmyoloTestCfg[] = {
+    {"score_thr", kRead},   {"nms_pre", kRead},     {"min_bbox_size", kRead},
+    {"max_per_img", kRead}, {"nms", kRead},         {"mask_thr_binary", kIrrelevant},
+    {"multi_label", kRead}, {"yolox_style", kRead},
+};
+
+// Source: mmcv/ops/nms.py.
+constexpr KeyRule kNms[] = {
+    {"iou_threshold", kRead},     {"iou_thr", kRead},
+    {"class_agnostic", kRead},    {"split_thr", kRead},
+    {"offset", kMustBe, "[0]"},   {"score_threshold", kMustBe, "[0]"},
+    {"max_num", kMustBe, "[-1]"}, {"clockwise", kMustBe, "[True]"},
+};
+
+// Sources: mmengine/model/base_model/data_preprocessor.py,
+// mmdet/models/data_preprocessors/data_preprocessor.py.
+constexpr KeyRule kPreprocessor[] = {
+    {"mean", kRead},
+    {"std", kRead},
+    {"bgr_to_rgb", kRead},
+    {"rgb_to_bgr", kRead},
+    {"pad_size_divisor", kRead},
+    {"pad_value", kIrrelevant},  // the input is a multiple of pad_size_divisor already
+    {"pad_mask", kIrrelevant},   // the rest is of training
+    {"mask_pad_value", kIrrelevant},
+    {"pad_seg", kIrrelevant},
+    {"seg_pad_value", kIrrelevant},
+    {"boxtype2tensor", kIrrelevant},
+    {"non_blocking", kIrrelevant},
+    {"batch_augments", kIrrelevant},
+};
+
+void ReadNms(const PythonValue& test, ConfigReader* reader, DetectorSettings* settings) {
+  const PythonValue* nms = reader->Get(test, "nms", "test_cfg");
+  if (nms == nullptr) return;
+  if (nms->dict() == nullptr) {
+    return reader->Fail(absl::StrCat("test_cfg nms = ", Show(*nms), " is not supported"));
+  }
+  // Which of the two it is follows from the head.
+  const std::string type = TypeOf(*nms);
+  if (reader->Get(*nms, "type", "test_cfg nms") != nullptr && type != "nms" &&
+      type != "nms_rotated") {
+    return reader->Fail(absl::StrCat("test_cfg nms type '", type, "' is not supported"));
+  }
+  reader->Check(*nms, "test_cfg nms", kNms);
+  for (const char* key : {"iou_threshold", "iou_thr"}) {
+    reader->Number(nms->Find(key), absl::StrCat("test_cfg nms ", key), 0, 1,
+                   &settings->nms_iou_threshold);
+  }
+  reader->Bool(nms->Find("class_agnostic"), "test_cfg nms class_agnostic",
+               &settings->class_agnostic);
+  reader->Int(nms->Find("split_thr"), "test_cfg nms split_thr", 0, kMax,
+              &settings->nms_split_threshold);
 }
 
-// The steps of a test pipeline that bring an image to the input's size.
-class PipelineReader {
- public:
-  PipelineReader(Reader* reader, DetectorSettings* settings)
-      : reader_(*reader), settings_(*settings) {}
+void ReadTestCfg(const PythonValue& test, ConfigReader* reader, DetectorSettings* settings) {
+  if (test.is_none()) return;
+  const bool mmyolo = settings->rule == PostprocessRule::kMmyolo;
+  if (mmyolo) {
+    reader->Check(test, "test_cfg", kMmyoloTestCfg);
+  } else {
+    reader->Check(test, "test_cfg", kMmdetTestCfg);
+  }
+  // What the heads take for keys that are absent.
+  settings->nms_pre = mmyolo ? 100000 : -1;
+  settings->min_bbox_size = -1;
+  reader->Number(test.Find("score_thr"), "test_cfg score_thr", -1, 1, &settings->score_threshold);
+  reader->Int(test.Find("nms_pre"), "test_cfg nms_pre", -kMax, kMax, &settings->nms_pre);
+  reader->Number(test.Find("min_bbox_size"), "test_cfg min_bbox_size", -kMaxBoxSide, kMaxBoxSide,
+                 &settings->min_bbox_size);
+  reader->Int(test.Find("max_per_img"), "test_cfg max_per_img", 1, kMax, &settings->max_per_img);
+  ReadNms(test, reader, settings);
+  if (!mmyolo) {
+    reader->Number(test.Find("mask_thr_binary"), "test_cfg mask_thr_binary", 0, 1,
+                   &settings->mask_threshold);
+    return;
+  }
+  reader->Bool(test.Find("multi_label"), "test_cfg multi_label", &settings->multi_label);
+  settings->yolox_style = false;
+  reader->Bool(test.Find("yolox_style"), "test_cfg yolox_style", &settings->yolox_style);
+  if (settings->yolox_style) settings->max_per_img = kMax;
+}
 
-  void Read(const PythonValue& pipeline) {
-    if (pipeline.list() == nullptr) return;
-    for (const PythonValue& step : *pipeline.list()) {
-      const std::string type = TypeOf(step);
-      if (type == "Resize") ReadResize(step);
-      if (type == "FixShapeResize") ReadFixShapeResize(step);
-      if (type == "YOLOv5KeepRatioResize") ReadKeepRatioResize(step);
-      if (type == "LetterResize") ReadLetterResize(step);
-      if (type == "Pad") ReadPad(step);
+// Three numbers, or one for all three. False, with a failure, for something else; also if there are
+// none.
+bool ReadChannels(const PythonValue* value, const std::string& key, ConfigReader* reader,
+                  std::array<float, 3>* out) {
+  value = reader->Known(value, key);
+  if (value == nullptr || value->is_none()) return false;
+  const PythonValue::List* list = value->list();
+  if (list != nullptr && (list->size() == 3 || list->size() == 1)) {
+    std::array<double, 3> numbers{};
+    bool fits = true;
+    for (std::size_t i = 0; i < 3; ++i) fits &= (*list)[i % list->size()].number(&numbers[i]);
+    if (fits) {
+      std::transform(numbers.begin(), numbers.end(), out->begin(),
+                     [](double number) { return static_cast<float>(number); });
+      return true;
     }
-    if (scale_.width == 0) scale_ = padded_;
-    if (padded_.width == 0) padded_ = scale_;
-    if (padded_.width == 0) return;
-    if (scale_ != padded_ || scale_.width != scale_.height) {
-      reader_.Fail("test_pipeline must resize and pad to one square size");
-    } else if (scale_.width % kSizeMultiple != 0) {
-      reader_.Fail(absl::StrCat("the input size must be a multiple of ", kSizeMultiple, ", not ",
-                                scale_.width));
-    }
-    settings_.input_size = padded_;
   }
+  reader->Fail(absl::StrCat(key, " must be a list of three numbers or of one, not ", Show(*value)));
+  return false;
+}
 
- private:
-  void ReadResize(const PythonValue& step) {
-    settings_.resize = Resize::kFit;
-    reader_.Size(step.Find("scale"), "test_pipeline Resize scale", &scale_);
-    if (!IsSet(step, "keep_ratio")) {
-      reader_.Fail("test_pipeline Resize without keep_ratio is not supported");
-    }
+void ReadPreprocessor(const PythonValue& input, ConfigReader* reader, int* divisor,
+                      DetectorSettings* settings) {
+  if (input.is_none()) return;
+  constexpr std::string_view kTypes[] = {"", "DetDataPreprocessor", "YOLOv5DetDataPreprocessor",
+                                         "PPYOLOEDetDataPreprocessor", "ImgDataPreprocessor"};
+  if (std::find(std::begin(kTypes), std::end(kTypes), TypeOf(input)) == std::end(kTypes)) {
+    return reader->Fail(
+        absl::StrCat("data_preprocessor type '", TypeOf(input), "' is not supported"));
   }
-
-  void ReadFixShapeResize(const PythonValue& step) {
-    settings_.resize = Resize::kStretch;
-    const PythonValue* interpolation = step.Find("interpolation");
-    if (IsSet(step, "keep_ratio") || interpolation == nullptr ||
-        interpolation->string() == nullptr || *interpolation->string() != "bicubic") {
-      reader_.Fail("test_pipeline FixShapeResize is supported without keep_ratio, bicubic only");
-    }
-    reader_.Int(step.Find("width"), "test_pipeline FixShapeResize width", 1, kMaxInputSide,
-                &scale_.width);
-    reader_.Int(step.Find("height"), "test_pipeline FixShapeResize height", 1, kMaxInputSide,
-                &scale_.height);
+  const std::string where = "data_preprocessor";
+  reader->Check(input, where, kPreprocessor);
+  const bool mean = ReadChannels(input.Find("mean"), where + " mean", reader, &settings->mean);
+  const bool std = ReadChannels(input.Find("std"), where + " std", reader, &settings->std);
+  if (!mean && !std) {  // then upstream takes pixels as they are
+    settings->mean = {0, 0, 0};
+    settings->std = {1, 1, 1};
+  } else if (mean != std) {
+    reader->Fail("data_preprocessor must have mean and std, or neither");
   }
-
-  void ReadKeepRatioResize(const PythonValue& step) {
-    settings_.resize = Resize::kLetterbox;
-    reader_.Size(step.Find("scale"), "test_pipeline YOLOv5KeepRatioResize scale", &scale_);
+  for (float value : settings->std) {
+    if (!(value > 0)) reader->Fail("data_preprocessor std must be positive");
   }
+  bool to_rgb = false, to_bgr = false;
+  reader->Bool(input.Find("bgr_to_rgb"), where + " bgr_to_rgb", &to_rgb);
+  reader->Bool(input.Find("rgb_to_bgr"), where + " rgb_to_bgr", &to_bgr);
+  if (to_rgb && to_bgr) reader->Fail("data_preprocessor has both bgr_to_rgb and rgb_to_bgr");
+  // Both swap the first and the last channel of what was read, which is BGR.
+  settings->bgr_to_rgb = to_rgb || to_bgr;
+  reader->Int(input.Find("pad_size_divisor"), where + " pad_size_divisor", 1, kMaxBoxSide, divisor);
+}
 
-  // After a YOLOv5KeepRatioResize of the same square size it only pads.
-  void ReadLetterResize(const PythonValue& step) {
-    if (settings_.resize != Resize::kLetterbox || scale_.width == 0) {
-      reader_.Fail("test_pipeline LetterResize is supported after YOLOv5KeepRatioResize only");
-    }
-    for (const char* option : {"allow_scale_up", "use_mini_pad", "stretch_only"}) {
-      // allow_scale_up is mmyolo's default.
-      if (IsSet(step, option) || (option[0] == 'a' && step.Find(option) == nullptr)) {
-        reader_.Fail(absl::StrCat("test_pipeline LetterResize with ", option, " is not supported"));
-      }
-    }
-    reader_.Size(step.Find("scale"), "test_pipeline LetterResize scale", &padded_);
-    ReadPadValue(step.Find("pad_val"), "test_pipeline LetterResize pad_val");
+// The detectors whose predict() is that of mmdet's single-stage ones.
+void CheckModelType(const PythonValue& model, ConfigReader* reader) {
+  constexpr std::string_view kTypes[] = {"", "RTMDet", "YOLODetector", "SingleStageDetector"};
+  const std::string type = TypeOf(model);
+  if (std::find(std::begin(kTypes), std::end(kTypes), type) == std::end(kTypes)) {
+    reader->Warn(absl::StrCat("model type '", type,
+                              "' is not known and taken for an ordinary single-stage detector: "
+                              "answers may differ from the reference's"));
   }
-
-  void ReadPad(const PythonValue& step) {
-    if (!IsSet(step, "pad_to_square")) {
-      reader_.Size(step.Find("size"), "test_pipeline Pad size", &padded_);
-    }
-    ReadPadValue(step.Find("pad_val"), "test_pipeline Pad pad_val");
-  }
-
-  // A number, one per channel (taken to be equal), or either as what is for the 'img'.
-  void ReadPadValue(const PythonValue* value, const char* key) {
-    if (value != nullptr && value->dict() != nullptr) value = value->Find("img");
-    if (value != nullptr && value->list() != nullptr && !value->list()->empty()) {
-      value = &value->list()->front();
-    }
-    reader_.Int(value, key, 0, 255, &settings_.pad_value);
-  }
-
-  bool IsSet(const PythonValue& step, const char* key) {
-    bool set = false;
-    reader_.Bool(step.Find(key), key, &set);
-    return set;
-  }
-
-  Reader& reader_;
-  DetectorSettings& settings_;
-  vision::Size scale_{0, 0};
-  vision::Size padded_{0, 0};
-};
-
-const PythonValue* FindPipeline(const PythonValue& config) {
-  for (const PythonValue* found :
-       {config.Find({"test_dataloader", "dataset", "pipeline"}), config.Find("test_pipeline"),
-        config.Find({"val_dataloader", "dataset", "pipeline"})}) {
-    if (found != nullptr) return found;
-  }
-  return nullptr;
 }
 
 }  // namespace
 
 std::string DetectorSettings::Fingerprint() const {
-  return absl::StrFormat(
+  std::string text = absl::StrFormat(
       "%d,%dx%d,%d,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%d,%d,%.17g,%d,%.17g,%.17g,%d,%d,%d,%.17g",
-      static_cast<int>(resize), input_size.width, input_size.height, pad_value, mean[0], mean[1],
+      static_cast<int>(resize), input_size.width, input_size.height, pad_value[0], mean[0], mean[1],
       mean[2], std[0], std[1], std[2], bgr_to_rgb, static_cast<int>(rule), score_threshold, nms_pre,
       min_bbox_size, nms_iou_threshold, max_per_img, multi_label, yolox_style, mask_threshold);
+  absl::StrAppendFormat(&text, ",%d,%d,%d,%d,%d", static_cast<int>(interpolation), pad_value[1],
+                        pad_value[2], class_agnostic, nms_split_threshold);
+  return text;
 }
 
 absl::StatusOr<DetectorSettings> ReadSettings(const PythonConfig& config,
-                                              const DetectorSettings& defaults) {
+                                              const DetectorSettings& defaults,
+                                              std::vector<std::string>* warnings) {
   DetectorSettings settings = defaults;
-  Reader reader;
-  for (const char* name : {"model", "test_dataloader", "test_pipeline"}) {
-    const auto unreadable = config.unreadable.find(name);
-    if (unreadable != config.unreadable.end()) {
-      reader.Fail(absl::StrCat("'", name, "' cannot be read: ", unreadable->second));
+  ConfigReader reader;
+  int divisor = 1;
+  if (const PythonValue* model = reader.Get(config.values, "model", "")) {
+    CheckModelType(*model, &reader);
+    if (const PythonValue* test = reader.Get(*model, "test_cfg", "model")) {
+      ReadTestCfg(*test, &reader, &settings);
+    }
+    if (const PythonValue* input = reader.Get(*model, "data_preprocessor", "model")) {
+      ReadPreprocessor(*input, &reader, &divisor, &settings);
     }
   }
-  const PythonValue& root = config.values;
-  if (const PythonValue* test = root.Find({"model", "test_cfg"})) {
-    reader.Number(test->Find("score_thr"), "test_cfg score_thr", 0, 1, &settings.score_threshold);
-    reader.Int(test->Find("nms_pre"), "test_cfg nms_pre", 1, std::numeric_limits<int>::max(),
-               &settings.nms_pre);
-    reader.Number(test->Find("min_bbox_size"), "test_cfg min_bbox_size", -1, kMaxInputSide,
-                  &settings.min_bbox_size);
-    reader.Int(test->Find("max_per_img"), "test_cfg max_per_img", 1,
-               std::numeric_limits<int>::max(), &settings.max_per_img);
-    reader.Number(test->Find({"nms", "iou_threshold"}), "test_cfg nms iou_threshold", 0, 1,
-                  &settings.nms_iou_threshold);
-    reader.Bool(test->Find("multi_label"), "test_cfg multi_label", &settings.multi_label);
-    reader.Bool(test->Find("yolox_style"), "test_cfg yolox_style", &settings.yolox_style);
-    if (settings.yolox_style) settings.max_per_img = std::numeric_limits<int>::max();
-    reader.Number(test->Find("mask_thr_binary"), "test_cfg mask_thr_binary", 0, 1,
-                  &settings.mask_threshold);
-    const PythonValue* nms = test->Find("nms");
-    // Which of the two it is follows from the head.
-    if (nms != nullptr && TypeOf(*nms) != "nms" && TypeOf(*nms) != "nms_rotated" &&
-        !TypeOf(*nms).empty()) {
-      reader.Fail(absl::StrCat("test_cfg nms type '", TypeOf(*nms), "' is not supported"));
-    }
+  if (const PythonValue* pipeline = FindTestPipeline(config.values, &reader)) {
+    ReadTestPipeline(*pipeline, &reader, &settings);
   }
-  if (const PythonValue* input = root.Find({"model", "data_preprocessor"})) {
-    reader.Three(input->Find("mean"), "data_preprocessor mean", &settings.mean);
-    reader.Three(input->Find("std"), "data_preprocessor std", &settings.std);
-    reader.Bool(input->Find("bgr_to_rgb"), "data_preprocessor bgr_to_rgb", &settings.bgr_to_rgb);
-    for (float value : settings.std) {
-      if (!(value > 0)) reader.Fail("data_preprocessor std must be positive");
-    }
-  }
-  if (const PythonValue* pipeline = FindPipeline(root)) {
-    PipelineReader(&reader, &settings).Read(*pipeline);
+  if (settings.input_size.width % divisor != 0 || settings.input_size.height % divisor != 0) {
+    reader.Fail(absl::StrCat("data_preprocessor pad_size_divisor = ", divisor,
+                             " does not divide the input size, which is not supported"));
   }
   if (!reader.status().ok()) return reader.status();
+  if (warnings != nullptr) {
+    warnings->insert(warnings->end(), reader.warnings().begin(), reader.warnings().end());
+  }
   return settings;
 }
 

@@ -59,6 +59,7 @@ bool IsPlus(const checkpoint::TensorIndex& tensors) {
 DetectorSettings PpyoloeDefaults(const checkpoint::TensorIndex& tensors) {
   DetectorSettings settings = Letterboxed(0.7);
   settings.resize = Resize::kStretch;
+  settings.interpolation = Interpolation::kBicubic;
   settings.score_threshold = 0.01;
   settings.nms_pre = 1000;
   if (!IsPlus(tensors)) {

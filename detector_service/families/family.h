@@ -14,7 +14,7 @@
 #include "checkpoint/checkpoint.h"
 #include "detector_service/blueprint/blueprint_module.h"
 #include "detector_service/config/detector_settings.h"
-#include "detector_service/config/python_literal.h"
+#include "detector_service/config/python_config.h"
 #include "detector_service/rtmdet/rtmdet.h"
 #include "nn/state_dict.h"
 

@@ -7,7 +7,7 @@
 #include <array>
 #include <vector>
 
-#include "detector_service/config/python_literal.h"
+#include "detector_service/config/python_config.h"
 #include "detector_service/families/blocks.h"
 
 namespace detector {

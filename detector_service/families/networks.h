@@ -5,7 +5,7 @@
 #define DUET_DETECTOR_SERVICE_FAMILIES_NETWORKS_H_
 
 #include "detector_service/blueprint/blueprint_builder.h"
-#include "detector_service/config/python_literal.h"
+#include "detector_service/config/python_config.h"
 
 namespace detector {
 

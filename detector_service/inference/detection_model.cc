@@ -155,6 +155,8 @@ absl::StatusOr<std::vector<Detection>> DetectionModel::FitAndDetect(const cv::Ma
       .nms_pre = settings_.nms_pre,
       .min_bbox_size = settings_.min_bbox_size,
       .nms_iou_threshold = options.nms_iou_threshold.value_or(settings_.nms_iou_threshold),
+      .class_agnostic = settings_.class_agnostic,
+      .nms_split_threshold = settings_.nms_split_threshold,
       .max_detections = options.max_detections.value_or(settings_.max_per_img),
       .clip_to_image = options.clip_to_image,
       .draw_masks = !options.omit_masks,

@@ -65,11 +65,15 @@ void SelectCandidates(const RawOutput& output, int level, const PostprocessOptio
   }
 }
 
-// Sorts candidates[from …], best first, and leaves at most `most` of them.
+// Sorts candidates[from …], best first, and leaves at most `most` of them; if it is negative, all
+// but the last -most.
 void KeepBest(std::size_t from, int most, std::vector<Candidate>* candidates) {
   std::stable_sort(candidates->begin() + static_cast<std::ptrdiff_t>(from), candidates->end(),
                    BestFirst);
-  if (candidates->size() - from > static_cast<std::size_t>(most)) candidates->resize(from + most);
+  const auto count = static_cast<std::ptrdiff_t>(candidates->size() - from);
+  const std::ptrdiff_t kept =
+      most < 0 ? std::max<std::ptrdiff_t>(count + most, 0) : std::min<std::ptrdiff_t>(count, most);
+  candidates->resize(from + static_cast<std::size_t>(kept));
 }
 
 vision::Box Clamp(const vision::Box& box, vision::Size size) {
@@ -129,9 +133,6 @@ bool IsNumeric(const vision::Box& box) {
   return !std::isnan(box.width()) && !std::isnan(box.height());
 }
 
-// mmcv compares only within classes from so many boxes on.
-constexpr std::size_t kSplitNmsFrom = 10000;
-
 vision::Box Shifted(const vision::Box& box, float by) {
   return {box.x_min + by, box.y_min + by, box.x_max + by, box.y_max + by};
 }
@@ -147,7 +148,8 @@ vision::RotatedBox Shifted(vision::RotatedBox box, float by) {
 // The reference shifts each class by label * spread and runs one NMS over all. Boxes of different
 // classes then do not meet, so comparing within classes gives the same; the shift stays, because in
 // float32 it changes the IoU's last digits. Only boxes with negative coordinates may reach into the
-// class before.
+// class before. With class_agnostic there is no shift and all are compared, unless they are so many
+// that the reference takes each class by itself.
 template <typename Shape, typename Suppresses>
 std::vector<Candidate> Nms(const std::vector<Candidate>& candidates, Shape Candidate::*shape,
                            float spread, bool within_classes, std::size_t most,
@@ -165,17 +167,22 @@ std::vector<Candidate> Nms(const std::vector<Candidate>& candidates, Shape Candi
   return kept;
 }
 
-std::vector<Candidate> BatchedNms(const std::vector<Candidate>& candidates, double iou_threshold,
-                                  std::size_t most) {
+bool IsSplit(const std::vector<Candidate>& candidates, const PostprocessOptions& options) {
+  return candidates.size() >= static_cast<std::size_t>(options.nms_split_threshold);
+}
+
+std::vector<Candidate> BatchedNms(const std::vector<Candidate>& candidates,
+                                  const PostprocessOptions& options) {
   float largest = -std::numeric_limits<float>::infinity();
   float smallest = 0;
   for (const Candidate& c : candidates) {
     largest = std::max({largest, c.box.x_min, c.box.y_min, c.box.x_max, c.box.y_max});
     smallest = std::min({smallest, c.box.x_min, c.box.y_min, c.box.x_max, c.box.y_max});
   }
-  const auto threshold = static_cast<float>(iou_threshold);
-  return Nms(candidates, &Candidate::box, largest + 1,
-             smallest >= 0 || candidates.size() >= kSplitNmsFrom, most,
+  const auto threshold = static_cast<float>(options.nms_iou_threshold);
+  const bool all = options.class_agnostic;
+  return Nms(candidates, &Candidate::box, all ? 0 : largest + 1,
+             IsSplit(candidates, options) || (!all && smallest >= 0), options.max_detections,
              [&](const vision::Box& better, const vision::Box& box) {
                return vision::BoxIou(better, box) > threshold;
              });
@@ -183,17 +190,17 @@ std::vector<Candidate> BatchedNms(const std::vector<Candidate>& candidates, doub
 
 // Here the reference drops what overlaps by the very threshold too.
 std::vector<Candidate> BatchedRotatedNms(const std::vector<Candidate>& candidates,
-                                         double iou_threshold, std::size_t most) {
+                                         const PostprocessOptions& options) {
   float furthest = -std::numeric_limits<float>::infinity();
   float longest = furthest;
   for (const Candidate& c : candidates) {
     furthest = std::max({furthest, c.rotated.center.x, c.rotated.center.y});
     longest = std::max({longest, c.rotated.width, c.rotated.height});
   }
-  return Nms(candidates, &Candidate::rotated, furthest + longest + 1,
-             candidates.size() >= kSplitNmsFrom, most,
+  return Nms(candidates, &Candidate::rotated, options.class_agnostic ? 0 : furthest + longest + 1,
+             IsSplit(candidates, options), options.max_detections,
              [&](const vision::RotatedBox& better, const vision::RotatedBox& box) {
-               return vision::RotatedIou(better, box) >= iou_threshold;
+               return vision::RotatedIou(better, box) >= options.nms_iou_threshold;
              });
 }
 
@@ -247,7 +254,7 @@ std::vector<Detection> Postprocess(const RawOutput& output, const Placement& pla
   }
   std::stable_sort(all.begin(), all.end(), BestFirst);
   const auto nms = rotated ? BatchedRotatedNms : BatchedNms;
-  std::vector<Candidate> kept = nms(all, options.nms_iou_threshold, options.max_detections);
+  std::vector<Candidate> kept = nms(all, options);
 
   for (Candidate& c : kept) {
     if (rotated) c.box = vision::BoundingBox(c.rotated);

@@ -39,10 +39,14 @@ struct PostprocessOptions {
   double score_threshold = 0.5;  // scores must be greater
   // A box is a candidate for all its classes, not only for the best.
   bool multi_label = true;
-  int nms_pre = 30000;  // candidates that enter NMS, best first
+  // Candidates that enter NMS, best first; negative: all but so many of the last.
+  int nms_pre = 30000;
   // Width and height in the image must be greater; negative: any, even inverted boxes.
   double min_bbox_size = 0;
   double nms_iou_threshold = 0.65;
+  // A box suppresses those of other classes too, while there are fewer than nms_split_threshold.
+  bool class_agnostic = false;
+  int nms_split_threshold = 10000;  // from so many boxes on, each class is suppressed by itself
   int max_detections = 300;
   // True: boxes are clipped to the image, and those that lie outside are dropped. False: as the
   // rule leaves them. Rotated boxes keep their shape, only the boxes around them are clipped.

@@ -17,6 +17,22 @@ struct Scaling {
   cv::InterpolationFlags interpolation;
 };
 
+cv::InterpolationFlags FlagOf(Interpolation interpolation) {
+  switch (interpolation) {
+    case Interpolation::kNearest:
+      return cv::INTER_NEAREST;
+    case Interpolation::kBilinear:
+      return cv::INTER_LINEAR;
+    case Interpolation::kBicubic:
+      return cv::INTER_CUBIC;
+    case Interpolation::kArea:
+      return cv::INTER_AREA;
+    case Interpolation::kLanczos:
+      return cv::INTER_LANCZOS4;
+  }
+  return cv::INTER_LINEAR;
+}
+
 Scaling ChooseScaling(double width, double height, const DetectorSettings& settings) {
   const vision::Size target = settings.input_size;
   // mmcv.rescale_size: the long side into the long one, the short side into the short one.
@@ -25,13 +41,13 @@ Scaling ChooseScaling(double width, double height, const DetectorSettings& setti
   switch (settings.resize) {
     case Resize::kFit:
       return {{static_cast<int>(width * factor + 0.5), static_cast<int>(height * factor + 0.5)},
-              cv::INTER_LINEAR};
+              FlagOf(settings.interpolation)};
     case Resize::kLetterbox:
       // Truncated: 77 * (640 / 77.0) is 639, and the missing column is padding.
       return {{static_cast<int>(width * factor), static_cast<int>(height * factor)},
               factor < 1 ? cv::INTER_AREA : cv::INTER_LINEAR};
     case Resize::kStretch:
-      return {target, cv::INTER_CUBIC};
+      return {target, FlagOf(settings.interpolation)};
   }
   return {target, cv::INTER_LINEAR};
 }
@@ -51,7 +67,8 @@ absl::StatusOr<cv::Mat> FitImage(const cv::Mat& image, const DetectorSettings& s
                 .left = centred ? (target.width - size.width) / 2 : 0,
                 .top = centred ? (target.height - size.height) / 2 : 0};
   try {
-    cv::Mat fitted(target.height, target.width, CV_8UC3, cv::Scalar::all(settings.pad_value));
+    cv::Mat fitted(target.height, target.width, CV_8UC3,
+                   cv::Scalar(settings.pad_value[0], settings.pad_value[1], settings.pad_value[2]));
     cv::Mat window = fitted(cv::Rect(placement->left, placement->top, size.width, size.height));
     cv::resize(image, window, window.size(), 0, 0, interpolation);
     return fitted;

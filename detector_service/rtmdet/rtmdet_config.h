@@ -19,7 +19,7 @@
 #include "checkpoint/tensor_index.h"
 #include "detector_service/blueprint/box_coding.h"
 #include "detector_service/config/detector_settings.h"
-#include "detector_service/config/python_literal.h"
+#include "detector_service/config/python_config.h"
 
 namespace detector {
 

@@ -127,6 +127,46 @@ TEST(PostprocessTest, BoxesOfDifferentClassesDoNotCompete) {
   EXPECT_EQ(found[0].class_id, 1);  // best first
 }
 
+TEST(PostprocessTest, ClassAgnosticBoxesOfDifferentClassesCompete) {
+  EmptyOutput output(2);
+  output.Add(0, 3, 3, 0, 0.8F, 8).Add(0, 4, 3, 1, 0.6F, 8);
+
+  EXPECT_EQ(output.Detect({.nms_iou_threshold = 0.3, .class_agnostic = true}).size(), 1U);
+  EXPECT_EQ(output.Detect({.nms_iou_threshold = 0.4, .class_agnostic = true}).size(), 2U);
+}
+
+// mmcv takes each class by itself from so many boxes on, class-agnostic or not.
+TEST(PostprocessTest, FromTheSplitThresholdOnClassesAreTakenByThemselves) {
+  EmptyOutput output(2);
+  output.Add(0, 3, 3, 0, 0.8F, 8).Add(0, 4, 3, 1, 0.6F, 8);
+  PostprocessOptions options = {.nms_iou_threshold = 0.3, .class_agnostic = true};
+
+  options.nms_split_threshold = 3;
+  EXPECT_EQ(output.Detect(options).size(), 1U);
+  options.nms_split_threshold = 2;
+  EXPECT_EQ(output.Detect(options).size(), 2U);
+}
+
+TEST(PostprocessTest, RotatedBoxesCompeteClassAgnosticallyToo) {
+  EmptyOutput output(2);
+  output.Add(0, 3, 3, 0, 0.8F, 8).Add(0, 3, 4, 1, 0.6F, 8).Turn(0, 3, 3, 0.1F);
+
+  EXPECT_EQ(output.Detect({.nms_iou_threshold = 0.3}).size(), 2U);
+  EXPECT_EQ(output.Detect({.nms_iou_threshold = 0.3, .class_agnostic = true}).size(), 1U);
+}
+
+// A Python slice up to -1 leaves the last one out. That is what mmdet does without an nms_pre.
+TEST(PostprocessTest, ANegativeNmsPreLeavesTheLastOnesOfALevelOut) {
+  EmptyOutput output(1);
+  output.Add(0, 1, 1, 0, 0.9F, 2).Add(0, 5, 5, 0, 0.8F, 2).Add(1, 1, 1, 0, 0.7F, 2);
+
+  const auto found = output.Detect({.nms_pre = -1});
+
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_NEAR(found[0].score, 0.9, 1e-6);
+  EXPECT_EQ(output.Detect({.nms_pre = -3}).size(), 0U);
+}
+
 TEST(PostprocessTest, ScoresMustBeGreaterThanTheThreshold) {
   EmptyOutput output(1);
   output.Add(0, 3, 3, 0, 0.5F, 8);  // logit 0: exactly one half

@@ -29,6 +29,14 @@ Value Convolve(Graph& graph, const ConvModuleImpl& module, Value x,
                      .residual = residual});
 }
 
+Value Convolve(Graph& graph, const ConvUnitImpl& unit, Value x) {
+  if (const auto* separable = unit.as<DepthwiseSeparableConvModuleImpl>()) {
+    return Convolve(graph, *separable->pointwise_conv,
+                    Convolve(graph, *separable->depthwise_conv, x));
+  }
+  return Convolve(graph, *unit.as<ConvModuleImpl>(), x);
+}
+
 Value Convolve(Graph& graph, const nn::Conv2dImpl& conv, Value x) {
   return graph.Conv(x, conv.weight, conv.bias, {});
 }
@@ -63,8 +71,8 @@ Value Spp(Graph& graph, const SPPBottleneckImpl& spp, Value x) {
 Value Stage(Graph& graph, const torch::nn::Sequential& stage, Value x) {
   for (const auto& any : *stage) {
     const auto module = any.ptr();
-    if (const auto* conv = module->as<ConvModuleImpl>()) {
-      x = Convolve(graph, *conv, x);
+    if (const auto* unit = module->as<ConvUnitImpl>()) {
+      x = Convolve(graph, *unit, x);
     } else if (const auto* spp = module->as<SPPBottleneckImpl>()) {
       x = Spp(graph, *spp, x);
     } else {
@@ -81,9 +89,7 @@ const ModuleImpl& At(const torch::nn::ModuleList& list, int index) {
 
 std::array<Value, kLevels> Neck(Graph& graph, const CSPNeXtPAFPNImpl& neck,
                                 const std::array<Value, kLevels>& c) {
-  const auto conv = [&](const std::vector<ConvModule>& list, int i, Value x) {
-    return Convolve(graph, *list[i], x);
-  };
+  const auto conv = [&](const auto& list, int i, Value x) { return Convolve(graph, *list[i], x); };
   const auto csp = [&](const std::vector<CSPLayer>& list, int i, Value a, Value b) {
     return Csp(graph, *list[i], graph.Concat({a, b}));
   };
@@ -98,7 +104,7 @@ std::array<Value, kLevels> Neck(Graph& graph, const CSPNeXtPAFPNImpl& neck,
 
 Value Tower(Graph& graph, const torch::nn::ModuleList& towers, int level, Value x) {
   for (const auto& module : At<torch::nn::ModuleListImpl>(towers, level)) {
-    x = Convolve(graph, *module->as<ConvModuleImpl>(), x);
+    x = Convolve(graph, *module->as<ConvUnitImpl>(), x);
   }
   return x;
 }

@@ -13,7 +13,7 @@ std::string CheckNumber(double value, double least, double most, const char* wan
 LoadOptions Options::load_options() const {
   LoadOptions load{.checkpoint = common.checkpoint,
                    .config_file = config_file,
-                   .device = common.device,
+                   .device = common.device.name,
                    .precision = common.precision,
                    .plain = plain,
                    .score_threshold = score_threshold};
@@ -24,8 +24,12 @@ LoadOptions Options::load_options() const {
 }
 
 void AddFlags(Options* options, serving::FlagTable* flags) {
-  AddFlags(&options->common,
-           "The weights: RTMDet's or MMYOLO's .pth (zip or legacy) or .safetensors.", flags);
+  AddFlags(
+      &options->common,
+      "The weights (.pth, zip or legacy, or .safetensors) of RTMDet, RTMDet-Ins, RTMDet-R, YOLOv5, "
+      "YOLOv5u, YOLOv6, YOLOv7, YOLOv8, YOLOX, PPYOLOE or PPYOLOE+, as MMDetection, MMRotate or "
+      "MMYOLO wrote them.",
+      flags);
   flags->Renamed("max_megapixels", "max_image_megapixels");
   flags->Add("config_file", &options->config_file,
              "An mmengine config (.py) to use instead of the one in the checkpoint.");

@@ -15,10 +15,11 @@ CSPNeXtImpl::CSPNeXtImpl(const RtmdetConfig& config) {
   for (int i = 0; i < 4; ++i) {
     const int out = config.stage_channels[i];
     const bool last = i == 3;
-    stages[i]->push_back(ConvModule(channels, out, /*kernel_size=*/3, /*stride=*/2));
+    stages[i]->push_back(MakeConvUnit(config.depthwise.backbone, channels, out, /*kernel_size=*/3,
+                                      /*stride=*/2));
     if (last) stages[i]->push_back(SPPBottleneck(out));
     stages[i]->push_back(CSPLayer(out, out, config.stage_blocks[i], /*add_identity=*/!last,
-                                  /*use_attention=*/true));
+                                  /*use_attention=*/true, config.depthwise.backbone));
     register_module(absl::StrCat("stage", i + 1), stages[i]);
     channels = out;
   }

@@ -11,7 +11,7 @@ namespace {
 constexpr double kInitialStd = 0.01;
 constexpr double kInitialProbability = 0.01;  // of any class at any cell, before training
 
-// kLevels towers of ConvModules; with `share_conv` the later ones reuse the first one's
+// kLevels towers of convolutions; with `share_conv` the later ones reuse the first one's
 // convolutions.
 torch::nn::ModuleList MakeTowers(const RtmdetConfig& config, bool share_conv) {
   torch::nn::ModuleList towers;
@@ -23,7 +23,8 @@ torch::nn::ModuleList MakeTowers(const RtmdetConfig& config, bool share_conv) {
         tower->push_back(ConvModule((*first)[i]->as<ConvModuleImpl>()->conv));
       } else {
         const int in = i == 0 ? config.neck_channels : config.head_channels;
-        tower->push_back(ConvModule(in, config.head_channels, /*kernel_size=*/3));
+        tower->push_back(
+            MakeConvUnit(config.depthwise.head, in, config.head_channels, /*kernel_size=*/3));
       }
     }
     towers->push_back(tower);
@@ -43,7 +44,7 @@ torch::nn::ModuleList MakePredictions(const RtmdetConfig& config, int channels) 
 
 at::Tensor RunTower(const torch::nn::ModuleList& towers, int level, at::Tensor x) {
   for (const auto& module : *towers->ptr(level)->as<torch::nn::ModuleListImpl>()) {
-    x = module->as<ConvModuleImpl>()->forward(x);
+    x = module->as<ConvUnitImpl>()->forward(x);
   }
   return x;
 }

@@ -22,6 +22,15 @@ nn::Conv2d MakeConv(int in_channels, int out_channels, int kernel_size, int stri
 
 }  // namespace
 
+ConvUnit MakeConvUnit(bool depthwise, int in_channels, int out_channels, int kernel_size,
+                      int stride) {
+  if (depthwise) {
+    return std::make_shared<DepthwiseSeparableConvModuleImpl>(in_channels, out_channels,
+                                                              kernel_size, stride);
+  }
+  return std::make_shared<ConvModuleImpl>(in_channels, out_channels, kernel_size, stride);
+}
+
 ConvModuleImpl::ConvModuleImpl(int in_channels, int out_channels, int kernel_size, int stride,
                                int groups)
     : ConvModuleImpl(MakeConv(in_channels, out_channels, kernel_size, stride, groups)) {}
@@ -34,9 +43,11 @@ ConvModuleImpl::ConvModuleImpl(nn::Conv2d shared_conv)
 
 at::Tensor ConvModuleImpl::forward(const at::Tensor& x) { return Silu(bn(conv(x))); }
 
-DepthwiseSeparableConvModuleImpl::DepthwiseSeparableConvModuleImpl(int channels)
-    : depthwise_conv(channels, channels, /*kernel_size=*/5, /*stride=*/1, /*groups=*/channels),
-      pointwise_conv(channels, channels, /*kernel_size=*/1) {
+DepthwiseSeparableConvModuleImpl::DepthwiseSeparableConvModuleImpl(int in_channels,
+                                                                   int out_channels,
+                                                                   int kernel_size, int stride)
+    : depthwise_conv(in_channels, in_channels, kernel_size, stride, /*groups=*/in_channels),
+      pointwise_conv(in_channels, out_channels, /*kernel_size=*/1) {
   register_module("depthwise_conv", depthwise_conv);
   register_module("pointwise_conv", pointwise_conv);
 }
@@ -45,14 +56,16 @@ at::Tensor DepthwiseSeparableConvModuleImpl::forward(const at::Tensor& x) {
   return pointwise_conv(depthwise_conv(x));
 }
 
-CSPNeXtBlockImpl::CSPNeXtBlockImpl(int channels, bool identity)
-    : add_identity(identity), conv1(channels, channels, /*kernel_size=*/3), conv2(channels) {
+CSPNeXtBlockImpl::CSPNeXtBlockImpl(int channels, bool identity, bool depthwise)
+    : add_identity(identity),
+      conv1(MakeConvUnit(depthwise, channels, channels, /*kernel_size=*/3)),
+      conv2(channels, channels, /*kernel_size=*/5) {
   register_module("conv1", conv1);
   register_module("conv2", conv2);
 }
 
 at::Tensor CSPNeXtBlockImpl::forward(const at::Tensor& x) {
-  const at::Tensor y = conv2(conv1(x));
+  const at::Tensor y = conv2(conv1->forward(x));
   return add_identity ? y + x : y;
 }
 
@@ -66,7 +79,7 @@ at::Tensor ChannelAttentionImpl::forward(const at::Tensor& x) {
 }
 
 CSPLayerImpl::CSPLayerImpl(int in_channels, int out_channels, int num_blocks, bool add_identity,
-                           bool use_attention)
+                           bool use_attention, bool depthwise)
     : main_conv(in_channels, out_channels / 2, /*kernel_size=*/1),
       short_conv(in_channels, out_channels / 2, /*kernel_size=*/1),
       final_conv(out_channels / 2 * 2, out_channels, /*kernel_size=*/1) {
@@ -74,7 +87,7 @@ CSPLayerImpl::CSPLayerImpl(int in_channels, int out_channels, int num_blocks, bo
   register_module("short_conv", short_conv);
   register_module("final_conv", final_conv);
   for (int i = 0; i < num_blocks; ++i) {
-    blocks->push_back(CSPNeXtBlock(out_channels / 2, add_identity));
+    blocks->push_back(CSPNeXtBlock(out_channels / 2, add_identity, depthwise));
   }
   register_module("blocks", blocks);
   if (use_attention) {

@@ -11,29 +11,44 @@
 #include <torch/nn/modules/container/modulelist.h>
 #include <torch/nn/pimpl.h>
 
+#include <memory>
+
 #include "nn/layers.h"
 
 namespace detector {
 
+// A convolution with batch norm and SiLU: in one piece (ConvModule), or depthwise separable where
+// the model was trained with use_depthwise, as RTMDet-nano was.
+class ConvUnitImpl : public torch::nn::Module {
+ public:
+  virtual at::Tensor forward(const at::Tensor& x) = 0;
+};
+using ConvUnit = std::shared_ptr<ConvUnitImpl>;
+
+ConvUnit MakeConvUnit(bool depthwise, int in_channels, int out_channels, int kernel_size,
+                      int stride = 1);
+
 // Convolution without bias, padded to keep the size (divided by stride), batch norm, SiLU.
-class ConvModuleImpl : public torch::nn::Module {
+class ConvModuleImpl : public ConvUnitImpl {
  public:
   ConvModuleImpl(int in_channels, int out_channels, int kernel_size, int stride = 1,
                  int groups = 1);
   // Shares `shared_conv` with other ConvModules; the batch norm is its own.
   explicit ConvModuleImpl(nn::Conv2d shared_conv);
-  at::Tensor forward(const at::Tensor& x);
+  at::Tensor forward(const at::Tensor& x) override;
 
   nn::Conv2d conv;
   nn::BatchNorm2d bn;
 };
 TORCH_MODULE(ConvModule);
 
-// 5×5 depthwise, then 1×1, each a ConvModule.
-class DepthwiseSeparableConvModuleImpl : public torch::nn::Module {
+// A convolution of each channel by itself, with the kernel and the stride, then a 1×1 to
+// `out_channels`; each is a ConvModule.
+class DepthwiseSeparableConvModuleImpl : public ConvUnitImpl {
  public:
-  explicit DepthwiseSeparableConvModuleImpl(int channels);
-  at::Tensor forward(const at::Tensor& x);
+  DepthwiseSeparableConvModuleImpl(int in_channels, int out_channels, int kernel_size,
+                                   int stride = 1);
+  at::Tensor forward(const at::Tensor& x) override;
 
   ConvModule depthwise_conv;
   ConvModule pointwise_conv;
@@ -42,11 +57,11 @@ TORCH_MODULE(DepthwiseSeparableConvModule);
 
 class CSPNeXtBlockImpl : public torch::nn::Module {
  public:
-  CSPNeXtBlockImpl(int channels, bool add_identity);
+  CSPNeXtBlockImpl(int channels, bool add_identity, bool depthwise);
   at::Tensor forward(const at::Tensor& x);
 
   const bool add_identity;  // x is added after the last SiLU
-  ConvModule conv1;
+  ConvUnit conv1;           // 3×3
   DepthwiseSeparableConvModule conv2;
 };
 TORCH_MODULE(CSPNeXtBlock);
@@ -64,7 +79,7 @@ TORCH_MODULE(ChannelAttention);
 class CSPLayerImpl : public torch::nn::Module {
  public:
   CSPLayerImpl(int in_channels, int out_channels, int num_blocks, bool add_identity,
-               bool use_attention);
+               bool use_attention, bool depthwise);
   at::Tensor forward(const at::Tensor& x);
 
   ConvModule main_conv;

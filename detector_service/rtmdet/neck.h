@@ -23,9 +23,9 @@ class CSPNeXtPAFPNImpl : public torch::nn::Module {
   // In the state as NamesOf(config.naming) says.
   std::vector<ConvModule> reduce_layers;   // 2 × 1×1
   std::vector<CSPLayer> top_down_blocks;   // stride 16, stride 8
-  std::vector<ConvModule> downsamples;     // 2 × 3×3, stride 2
+  std::vector<ConvUnit> downsamples;       // 2 × 3×3, stride 2
   std::vector<CSPLayer> bottom_up_blocks;  // stride 16, stride 32
-  std::vector<ConvModule> out_convs;       // 3 × 3×3
+  std::vector<ConvUnit> out_convs;         // 3 × 3×3
 };
 TORCH_MODULE(CSPNeXtPAFPN);
 

@@ -21,11 +21,9 @@ struct OfficialSize {
   double widen;
   double deepen;
 };
-constexpr OfficialSize kOfficialSizes[] = {{"tiny", 0.375, 0.167},
-                                           {"s", 0.5, 0.33},
-                                           {"m", 0.75, 0.67},
-                                           {"l", 1.0, 1.0},
-                                           {"x", 1.25, 1.33}};
+constexpr OfficialSize kOfficialSizes[] = {{"nano", 0.25, 0.33}, {"tiny", 0.375, 0.167},
+                                           {"s", 0.5, 0.33},     {"m", 0.75, 0.67},
+                                           {"l", 1.0, 1.0},      {"x", 1.25, 1.33}};
 
 constexpr int kOfficialMaskConvs = 4;
 
@@ -43,6 +41,22 @@ bool SameNumbers(const checkpoint::TensorView& a, const checkpoint::TensorView& 
          std::memcmp(a.data, b.data, a.NumElements() * checkpoint::SizeOf(a.dtype)) == 0;
 }
 
+// Where the weights of the convolution unit at `name` are that give its output: in one piece or, if
+// the unit is depthwise separable, in its second part.
+std::string UnitConv(const checkpoint::TensorIndex& tensors, const std::string& name) {
+  const std::string pointwise = name + ".pointwise_conv.conv";
+  return tensors.Has(pointwise + ".weight") ? pointwise : name + ".conv";
+}
+
+bool IsDepthwise(const checkpoint::TensorIndex& tensors, const std::string& name) {
+  return tensors.Has(name + ".depthwise_conv.conv.weight");
+}
+
+// How many blocks the CSP layer at `name` has: each ends in a separable 5×5.
+int CountBlocks(const checkpoint::TensorIndex& tensors, const std::string& name) {
+  return tensors.Count(name + ".blocks.", ".conv2.pointwise_conv.conv.weight");
+}
+
 // What the file holds instead of an RTMDet that is supported, for the error.
 std::string Describe(const checkpoint::TensorIndex& tensors, const std::string& head) {
   if (tensors.OutChannels(head + "rtm_kernel.0") > 0) {
@@ -58,6 +72,11 @@ std::string Describe(const checkpoint::TensorIndex& tensors, const std::string& 
     return "it holds an RTMDet with objectness, which is not supported";
   }
   return "it holds a part of an RTMDet but not the whole detector";
+}
+
+// As mmengine's fuse_conv_bn, MMDeploy and others leave it: the stem has a bias, no batch norm.
+bool IsFused(const checkpoint::TensorIndex& tensors) {
+  return tensors.Has("backbone.stem.0.conv.bias") && !tensors.HasPrefix("backbone.stem.0.bn.");
 }
 
 // By what only that kind of head has. `head`: where its modules are.
@@ -131,6 +150,8 @@ DetectorSettings DefaultSettings(const RtmdetConfig& config) {
   }
   switch (config.head) {
     case HeadKind::kBoxes:
+      // The official depthwise models find people and hands for RTMPose, at this size.
+      if (config.depthwise.backbone) settings.input_size = {320, 320};
       if (mmyolo) settings.resize = Resize::kLetterbox;
       break;
     case HeadKind::kInstances:
@@ -158,6 +179,11 @@ bool IsRtmdet(const checkpoint::TensorIndex& tensors) {
 absl::StatusOr<RtmdetConfig> InferConfig(const checkpoint::StateDict& state_dict,
                                          const PythonConfig& training) {
   const checkpoint::TensorIndex tensors(state_dict);
+  if (IsFused(tensors)) {
+    return absl::FailedPreconditionError(
+        "it holds an RTMDet that was fused for deployment (its batch norms are folded into the "
+        "convolutions' weights and biases); the checkpoint that training wrote is needed");
+  }
   RtmdetConfig config;
   if (tensors.OutChannels("bbox_head.head_module.rtm_cls.0") > 0) config.naming = Naming::kMmyolo;
   const RtmdetNames& names = NamesOf(config.naming);
@@ -166,21 +192,28 @@ absl::StatusOr<RtmdetConfig> InferConfig(const checkpoint::StateDict& state_dict
   config.stem_out_channels = tensors.OutChannels("backbone.stem.2.conv");
   for (int stage = 0; stage < 4; ++stage) {
     const std::string name = absl::StrCat("backbone.stage", stage + 1);
-    config.stage_channels[stage] = tensors.OutChannels(name + ".0.conv");
-    config.stage_blocks[stage] =
-        tensors.Count(name + (stage == 3 ? ".2.blocks." : ".1.blocks."), ".conv1.conv.weight");
+    config.stage_channels[stage] = tensors.OutChannels(UnitConv(tensors, name + ".0"));
+    config.stage_blocks[stage] = CountBlocks(tensors, name + (stage == 3 ? ".2" : ".1"));
   }
-  config.neck_channels = tensors.OutChannels(absl::StrCat(names.out, ".0.conv"));
-  config.neck_blocks =
-      tensors.Count(absl::StrCat(names.top_down[0], ".blocks."), ".conv1.conv.weight");
-  config.head_channels = tensors.OutChannels(head + "cls_convs.0.0.conv");
-  config.stacked_convs = tensors.Count(head + "cls_convs.0.", ".conv.weight");
+  const std::string out = absl::StrCat(names.out, ".0");
+  const std::string tower = head + "cls_convs.0.0";
+  config.depthwise = {.backbone = IsDepthwise(tensors, "backbone.stage1.0"),
+                      .neck = IsDepthwise(tensors, out),
+                      .head = IsDepthwise(tensors, tower)};
+  config.neck_channels = tensors.OutChannels(UnitConv(tensors, out));
+  config.neck_blocks = CountBlocks(tensors, names.top_down[0]);
+  config.head_channels = tensors.OutChannels(UnitConv(tensors, tower));
+  config.stacked_convs = tensors.Count(head + "cls_convs.0.");
   config.num_classes = tensors.OutChannels(head + "rtm_cls.0");
   config.head = KindOf(tensors, head);
   config.mask_convs = tensors.Count(head + "mask_head.stacked_convs.", ".conv.weight");
 
-  const checkpoint::TensorView* first = tensors.Find(head + "cls_convs.0.0.conv.weight");
-  const checkpoint::TensorView* second = tensors.Find(head + "cls_convs.1.0.conv.weight");
+  const auto tower_weight = [&](int level) {
+    return tensors.Find(UnitConv(tensors, absl::StrCat(head, "cls_convs.", level, ".0")) +
+                        ".weight");
+  };
+  const checkpoint::TensorView* first = tower_weight(0);
+  const checkpoint::TensorView* second = tower_weight(1);
   const bool complete = config.stem_channels > 0 && config.stem_out_channels > 0 &&
                         config.neck_channels > 0 && config.neck_blocks > 0 &&
                         config.head_channels > 0 && config.num_classes > 0 &&
@@ -193,7 +226,7 @@ absl::StatusOr<RtmdetConfig> InferConfig(const checkpoint::StateDict& state_dict
     return absl::FailedPreconditionError(absl::StrCat(
         "these are not the weights of a supported detector: ", Describe(tensors, head)));
   }
-  config.share_conv = SameNumbers(*first, *second);
+  config.share_conv = !config.depthwise.head && SameNumbers(*first, *second);
   if (config.head == HeadKind::kInstances) return config;
   const PythonValue* exp_on_reg = training.values.Find({"model", "bbox_head", "exp_on_reg"});
   if (config.naming == Naming::kMmyolo) {

@@ -44,6 +44,16 @@ enum class HeadKind {
   kRotated,    // RTMDet-R: boxes that are turned
 };
 
+// Which parts of a model were built with use_depthwise: their 3×3 convolutions, except the stem's,
+// are depthwise separable.
+struct Depthwise {
+  bool backbone = false;
+  bool neck = false;
+  bool head = false;
+
+  friend bool operator==(const Depthwise&, const Depthwise&) = default;
+};
+
 struct RtmdetConfig {
   Naming naming = Naming::kMmdet;
   // Backbone. The stem's first two convolutions have stem_channels, its third stem_out_channels.
@@ -59,13 +69,15 @@ struct RtmdetConfig {
   int stacked_convs = 2;
   int head_channels = 0;
   int num_classes = 0;
-  // The head's convolutions are one set for all levels (batch norms are not).
+  // The head's convolutions are one set for all levels (batch norms are not). Never if they are
+  // depthwise separable.
   bool share_conv = true;
   // Distances are exp(x) * stride, else x * stride (and may be negative; kInstances: max(x, 0)).
   // Never in mmyolo.
   bool exp_on_reg = false;
   // kInstances: 3×3 convolutions before the mask features.
   int mask_convs = 0;
+  Depthwise depthwise;  // kInstances: the head never is
 
   friend bool operator==(const RtmdetConfig&, const RtmdetConfig&) = default;
 };

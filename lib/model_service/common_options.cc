@@ -1,8 +1,33 @@
 #include "model_service/common_options.h"
 
+#include <absl/strings/ascii.h>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/strip.h>
+
+#include <algorithm>
 #include <cstdint>
 
 namespace model_service {
+
+bool AbslParseFlag(absl::string_view text, Device* device, std::string* error) {
+  constexpr std::size_t kMaxDigits = 3;
+  const std::string lower = absl::AsciiStrToLower(text);
+  absl::string_view index = lower;
+  const bool cpu = absl::ConsumePrefix(&index, "cpu");
+  const bool gpu =
+      !cpu && (absl::ConsumePrefix(&index, "cuda") || absl::ConsumePrefix(&index, "gpu"));
+  const bool indexed = absl::ConsumePrefix(&index, ":");
+  const bool number = !index.empty() && index.size() <= kMaxDigits &&
+                      std::all_of(index.begin(), index.end(), absl::ascii_isdigit);
+  if (!(cpu || gpu) || (indexed ? !number : !index.empty()) || (cpu && indexed && index != "0")) {
+    *error = "must be cpu, cuda or cuda:N";
+    return false;
+  }
+  device->name = cpu ? "cpu" : indexed ? absl::StrCat("cuda:", index) : "cuda";
+  return true;
+}
+
+std::string AbslUnparseFlag(const Device& device) { return device.name; }
 
 vision::ImageLimits CommonOptions::image_limits() const {
   const int max_mb = max_image_mb > 0 ? max_image_mb : server.max_message_mb;

@@ -2,6 +2,8 @@
 #ifndef DUET_MODEL_SERVICE_COMMON_OPTIONS_H_
 #define DUET_MODEL_SERVICE_COMMON_OPTIONS_H_
 
+#include <absl/strings/string_view.h>
+
 #include <string>
 #include <string_view>
 
@@ -13,10 +15,18 @@
 
 namespace model_service {
 
+// Where a model computes: "cpu", "cuda" or "cuda:N". A flag may also write it as PyTorch and people
+// do: "cpu:0", "CPU", "gpu".
+struct Device {
+  std::string name = "cpu";
+};
+bool AbslParseFlag(absl::string_view text, Device* device, std::string* error);
+std::string AbslUnparseFlag(const Device& device);
+
 // Each service sets its own defaults before AddFlags: ports, queue size, image limits.
 struct CommonOptions {
   std::string checkpoint;
-  std::string device = "cpu";
+  Device device;
   std::string precision = "fp32";  // or "bf16"
   int threads = 0;                 // 0: as many as the process has CPUs
   int queue_size = 64;

@@ -5,7 +5,7 @@
 namespace segmenter {
 
 NetworkOptions Options::network_options(int threads) const {
-  return {.device = common.device,
+  return {.device = common.device.name,
           .precision = common.precision,
           .embedding_precision = embedding_precision,
           .threads = threads,

@@ -137,7 +137,7 @@ TEST_P(RtmdetParityTest, DetectionsOfThePackedFormAreTheReferences) {
 
 INSTANTIATE_TEST_SUITE_P(Models, RtmdetParityTest,
                          testing::Values("tiny", "exp", "mmyolo_rtmdet", "ins", "rtmr",
-                                         "mmyolo_rtmr"),
+                                         "mmyolo_rtmr", "rtmdet_nano"),
                          [](const auto& info) { return info.param; });
 
 // Models of official size, which are too large to keep: what tools/make_full_size_goldens.py wrote

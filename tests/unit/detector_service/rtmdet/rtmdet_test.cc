@@ -61,6 +61,50 @@ TEST(RtmdetModelTest, TheShapeIsReadBackFromTheState) {
   }
 }
 
+RtmdetConfig Separable(const Depthwise& parts, double widen = 0.125, int classes = 3) {
+  RtmdetConfig config = ScaledRtmdet(widen, 0.33, classes);
+  config.depthwise = parts;
+  config.share_conv = !parts.head;
+  return config;
+}
+
+TEST(RtmdetModelTest, EachPartMayBeDepthwise) {
+  for (const Depthwise& parts :
+       {Depthwise{.backbone = true}, Depthwise{.neck = true}, Depthwise{.head = true},
+        Depthwise{.backbone = true, .neck = true, .head = true}}) {
+    const RtmdetConfig config = Separable(parts);
+    Rtmdet model(config);
+    ASSERT_OK_AND_ASSIGN(const RtmdetConfig read,
+                         InferConfig(nn::ToStateDict(*model), PythonConfig()));
+    EXPECT_EQ(read, config);
+  }
+}
+
+TEST(RtmdetModelTest, NanoIsTheOfficialOneOfRtmpose) {
+  // As mmdet counts them.
+  const nn::SkipInitialization skip;
+  const RtmdetConfig config = Separable({true, true, true}, 0.25, /*classes=*/1);
+  std::int64_t count = 0;
+  for (const at::Tensor& p : nn::UniqueParameters(*Rtmdet(config))) count += p.numel();
+  EXPECT_EQ(count, 994423);
+  EXPECT_EQ(ModelName(config), "rtmdet-nano");
+  EXPECT_EQ(DefaultSettings(config).input_size.width, 320);
+}
+
+TEST(RtmdetModelTest, WhatWasFusedForDeploymentIsRefusedByName) {
+  Rtmdet model = Small();
+  checkpoint::StateDict state = nn::ToStateDict(*model);
+  const checkpoint::TensorView bias = state[1].second;  // the first batch norm's weight
+  std::erase_if(state,
+                [](const auto& item) { return item.first.find(".bn.") != std::string::npos; });
+  state.emplace_back("backbone.stem.0.conv.bias", bias);
+
+  EXPECT_THAT(LoadRtmdet(state, PythonConfig()),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr("RTMDet"), HasSubstr("fused for deployment"),
+                             HasSubstr("that training wrote"))));
+}
+
 TEST(RtmdetModelTest, NamesTellSizeAndHead) {
   EXPECT_EQ(ModelName(ScaledRtmdet(0.375, 0.167, 80)), "rtmdet-tiny");
   EXPECT_EQ(ModelName(ScaledRtmdet(0.5, 0.33, 3, HeadKind::kInstances)), "rtmdet-ins-s");

@@ -28,7 +28,9 @@ struct JsonPart {
   std::size_t max_elements = std::numeric_limits<std::size_t>::max();
 };
 
-// The parts of `text` that `root` names, allocated in `memory`. InvalidArgument if the text isn't
+// The parts of `text` that `root` names, allocated in `memory`. Half of a surrogate pair, as in
+// "\ud83d", is read as U+FFFD: Python writes texts so that were cut within a character.
+// InvalidArgument if the text isn't
 // JSON or is nested deeper than `max_depth`, ResourceExhausted if `memory` throws std::bad_alloc.
 absl::StatusOr<boost::json::value> ParseJsonParts(std::string_view text, const JsonPart& root,
                                                   int max_depth, boost::json::storage_ptr memory);

@@ -19,6 +19,33 @@ using testing::HasSubstr;
 
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
+// Of the first task of a request whose data is {"text": "..."} with this text.
+std::string TextOfTask(const std::string& text) {
+  const auto request =
+      ParsePredictRequest(R"({"tasks":[{"id":1,"data":{"text":")" + text + "\"}}]}");
+  if (!request.ok()) return std::string(request.status().message());
+  return std::string(request->tasks[0].data.at("text").as_string());
+}
+
+TEST(TaskTest, HalfOfASurrogatePairIsReadAsTheReplacementCharacter) {
+  EXPECT_EQ(TextOfTask(R"(cut \ud83d here)"), "cut \uFFFD here");
+  EXPECT_EQ(TextOfTask(R"(\ude00\ud83d)"), "\uFFFD\uFFFD") << "the wrong way round";
+  EXPECT_EQ(TextOfTask(R"(\ud83d\ud83d\ude00)"), "\uFFFD\U0001F600");
+  EXPECT_EQ(TextOfTask(R"(\uD83D\u0041)"), "\uFFFDA");
+  EXPECT_EQ(TextOfTask(R"(\ud83d\n\")"), "\uFFFD\n\"");
+  EXPECT_EQ(TextOfTask(R"(\\ud83d)"), "\\ud83d") << "an escaped backslash is none";
+  EXPECT_EQ(TextOfTask(R"(\ud83d\ude00)"), "\U0001F600");
+  EXPECT_THAT(TextOfTask(R"(\ud83)"), HasSubstr("is not JSON"));
+}
+
+TEST(TaskTest, HalfOfASurrogatePairInAKeyOrInWhatIsNotReadFailsNothing) {
+  ASSERT_OK_AND_ASSIGN(const PredictRequest request, ParsePredictRequest(R"({"tasks":[
+      {"id":1,"data":{"\ud83d":"/a.jpg"},"annotations":[{"text":"\udc00"}]}],
+      "label_config":"<View>\ud83d</View>"})"));
+  EXPECT_EQ(request.tasks[0].data.begin()->key(), "\uFFFD");
+  EXPECT_EQ(request.label_config, "<View>\uFFFD</View>");
+}
+
 TEST(PredictRequestTest, ARecordedBatchHasItsTasksInOrder) {
   ASSERT_OK_AND_ASSIGN(const PredictRequest request,
                        ParsePredictRequest(ReadRecorded("predict_batch.json")));

@@ -231,7 +231,7 @@ awaitable<Response> Predict(Application& app, Request& request, Context& context
                                   : opened              ? "opened"
                                                         : "batch");
   const auto schedule_prefetch = [&] {
-    if (!opened || !predict->project->config().has_smart_control()) return;
+    if (!opened || !predict->project->has_smart_control()) return;
     app.SchedulePrefetch(predict->profile, std::move(setup), parsed->project_id,
                          parsed->tasks.front().id,
                          /*opened=*/!parsed->interactive(), context);

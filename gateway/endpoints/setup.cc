@@ -11,6 +11,7 @@
 #include "gateway/endpoints/routes.h"
 #include "label_studio/label_config.h"
 #include "label_studio/task.h"
+#include "serving/log.h"
 #include "text/str_cat.h"
 
 namespace gateway::endpoints {
@@ -49,6 +50,15 @@ absl::StatusOr<ParsedSetup> Read(const prelabel::Settings& profile, std::string_
   return ParsedSetup{.request = *std::move(request), .settings = *std::move(settings)};
 }
 
+// Label Studio shows nothing of a warning, and sends /setup again before every batch: the log says
+// it once a project.
+void NoteWarning(const std::string& warning, prelabel::Project& project, Context& context) {
+  if (warning.empty() || !project.IsFirst(warning)) return;
+  serving::LogLine("label_config.warning", serving::LogLevel::kWarning)
+      .Request(context.request)
+      .Str("warning", warning);
+}
+
 awaitable<Response> Setup(Application& app, Request& request, Context& context) {
   const prelabel::Profile& profile = app.ProfileOf(context);
   const auto read = [&profile](std::string_view body, const label_studio::RequestLimits& limits) {
@@ -60,13 +70,22 @@ awaitable<Response> Setup(Application& app, Request& request, Context& context) 
   const label_studio::SetupRequest& parsed = setup->request;
   const auto models = prelabel::Serving(profile);
   std::optional<std::string> version;
+  std::string warning;
   if (!parsed.label_config.empty()) {
     auto finding = app.projects.Get(app.pool, parsed.label_config, setup->settings);
     const auto project = co_await std::move(finding);
     if (!project.ok()) {
       co_return http::ErrorResponse(400, text::StrCat("schema: ", project.status().message()));
     }
-    if (models) version = (*project)->ModelVersion(*models);
+    if (models) {
+      prelabel::Project::Review review = (*project)->ReviewFor(*models);
+      if (!review.status.ok()) {
+        co_return http::ErrorResponse(400, text::StrCat("schema: ", review.status.message()));
+      }
+      warning = std::move(review.warning);
+      NoteWarning(warning, **project, context);
+      version = (*project)->ModelVersion(*models);
+    }
   } else if (models) {
     version = models->versions() + prelabel::Fingerprint(setup->settings);
   }
@@ -84,7 +103,9 @@ awaitable<Response> Setup(Application& app, Request& request, Context& context) 
     co_return http::ErrorResponse(absl::UnavailableError("the models have not been heard of yet"));
   }
   app.memory.Announced(profile.name, *version);
-  co_return http::JsonResponse(boost::json::object{{"model_version", *version}});
+  boost::json::object answer = {{"model_version", *version}};
+  if (!warning.empty()) answer["warning"] = warning;
+  co_return http::JsonResponse(std::move(answer));
 }
 
 Response Versions(Application& app, const Request&, Context& context) {
@@ -105,7 +126,7 @@ Response VersionsOfProject(Application& app, const Request& request, Context& co
 // As the tag is spelled: "BrushLabels", or "Brush" beside <Labels>.
 std::string TagType(const label_studio::Control& control) {
   return text::StrCat(label_studio::InfoOf(control.kind).tag,
-                      control.labels_name.empty() ? "Labels" : "");
+                      control.has_own_labels ? "Labels" : "");
 }
 
 // The pairs of control and image in a label config that Duet serves, in the fields that

@@ -178,7 +178,7 @@ awaitable<absl::Status> Prefetcher::EmbedNext(ProjectPtr project, Event event) {
   auto finding = project_cache_.Get(pool_, project->info->label_config, event.settings);
   const auto parsed = co_await std::move(finding);
   if (!parsed.ok()) co_return parsed.status();
-  if (!(*parsed)->config().has_smart_control()) co_return absl::OkStatus();
+  if (!(*parsed)->has_smart_control()) co_return absl::OkStatus();
   const Sampling sampling = project->info->sampling;
   if (sampling == Sampling::kUniform) co_return absl::OkStatus();
 

@@ -1,5 +1,6 @@
 #include "label_studio/context.h"
 
+#include <absl/container/flat_hash_map.h>
 #include <absl/status/status.h>
 #include <absl/strings/match.h>
 
@@ -8,6 +9,7 @@
 #include <boost/json/object.hpp>
 #include <cmath>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -48,20 +50,37 @@ absl::StatusOr<vision::Size> OriginalSize(const Item& item) {
   return size;
 }
 
-// The first of value.<type>, of value.labels, of value.<anything>labels.
-std::string LabelOf(const Item& item) {
-  const auto first = [](const json::value* value) -> std::string {
-    const json::array* list = value == nullptr ? nullptr : value->if_array();
-    if (list == nullptr || list->empty() || !list->front().is_string()) return "";
-    return std::string(list->front().get_string());
-  };
-  std::string label = first(item.value->if_contains(item.control->type));
-  if (label.empty()) label = first(item.value->if_contains("labels"));
-  for (const auto& [field, value] : *item.value) {
-    if (!label.empty()) break;
-    if (absl::EndsWith(text::View(std::string_view(field)), "labels")) label = first(&value);
+void AddTexts(const json::value* value, std::vector<std::string>* texts) {
+  const json::array* list = value == nullptr ? nullptr : value->if_array();
+  if (list == nullptr) return;
+  for (const json::value& element : *list) {
+    const json::string* text = element.if_string();
+    if (text == nullptr || text->empty()) continue;
+    if (std::find(texts->begin(), texts->end(), *text) == texts->end()) texts->emplace_back(*text);
   }
-  return label;
+}
+
+// The labels of value.<type>, value.labels and value.<anything>labels, and those that the <Labels>
+// beside a plain shape gave to the same region: they are entries of their own in `list`.
+std::vector<std::string> LabelsOf(const Item& item, const json::array& list) {
+  std::vector<std::string> labels;
+  AddTexts(item.value->if_contains(item.control->type), &labels);
+  AddTexts(item.value->if_contains("labels"), &labels);
+  for (const auto& [field, value] : *item.value) {
+    if (absl::EndsWith(text::View(std::string_view(field)), "labels")) AddTexts(&value, &labels);
+  }
+  const std::string_view id = TextField(*item.region, "id");
+  for (const json::value& entry : list) {
+    const json::object* other = entry.if_object();
+    if (id.empty() || other == nullptr || TextField(*other, "type") != "labels" ||
+        TextField(*other, "id") != id) {
+      continue;
+    }
+    const json::value* value = other->if_contains("value");
+    const json::object* fields = value == nullptr ? nullptr : value->if_object();
+    if (fields != nullptr) AddTexts(fields->if_contains("labels"), &labels);
+  }
+  return labels;
 }
 
 // True for an earlier answer of the model that the annotator hasn't changed.
@@ -85,7 +104,7 @@ absl::StatusOr<std::vector<Item>> Prompts(const json::array& list, const LabelCo
     if (item.region == nullptr) return BadItem(item, "is not an object");
     if (IsOwnAnswer(*item.region)) continue;
     // Choices, texts and the like are no prompts; neither are the labels of a plain <Rectangle>,
-    // which the shape's own item repeats.
+    // which belong to the shape's own item (LabelsOf).
     if (!IsShapeType(TextField(*item.region, "type"))) continue;
     const json::value* value = item.region->if_contains("value");
     item.value = value == nullptr ? nullptr : value->if_object();
@@ -136,7 +155,7 @@ absl::StatusOr<InteractivePrompt> ParseContext(const json::value& context,
   absl::StatusOr<vision::Size> size = OriginalSize(last);
   if (!size.ok()) return size.status();
   prompt.size = *size;
-  prompt.label = LabelOf(last);
+  prompt.labels = LabelsOf(last, *list);
   prompt.from_name = last.control->name;
   prompt.to_name = last.control->to_name;
   prompt.item_index = last.item_index;
@@ -146,6 +165,7 @@ absl::StatusOr<InteractivePrompt> ParseContext(const json::value& context,
   for (const Item& item : *items) {
     // Prompts on another image of the task are other objects.
     if (item.control->to_name != prompt.to_name || item.item_index != prompt.item_index) continue;
+    prompt.has_rectangle = prompt.has_rectangle || item.control->kind == RegionKind::kRectangle;
     absl::Status status = InfoOf(item.control->kind).read_prompt(item, &prompt);
     if (!status.ok()) return status;
     if (prompt.points.size() > limits.max_points) {
@@ -157,6 +177,12 @@ absl::StatusOr<InteractivePrompt> ParseContext(const json::value& context,
     return BadItem(last, "is empty or lies outside the image");
   }
   return prompt;
+}
+
+bool InteractivePrompt::selects_something() const {
+  return box || mask || std::any_of(points.begin(), points.end(), [](const PromptPoint& point) {
+           return point.positive;
+         });
 }
 
 InteractivePrompt Rescale(InteractivePrompt prompt, vision::Size size) {
@@ -199,33 +225,140 @@ std::vector<float> MaskPromptLogits(const vision::Mask& mask, int side) {
   return logits;
 }
 
-absl::StatusOr<AnswerTarget> ChooseAnswerTarget(const InteractivePrompt& prompt,
-                                                const LabelConfig& config) {
-  bool can_hold_mask = false;
-  for (const bool smart : {false, true}) {
-    for (const RegionKindInfo& info : AnswerKinds()) {
-      for (const Control& control : config.controls) {
-        if (control.to_name != prompt.to_name || control.kind != info.kind ||
-            control.smart != smart) {
-          continue;
-        }
-        can_hold_mask = true;
-        if (prompt.label.empty() || control.labels.empty()) return AnswerTarget{&control, ""};
-        if (const auto label = LabelMatcher(control, {}).Match(prompt.label)) {
-          return AnswerTarget{&control, *label};
-        }
-      }
+namespace {
+
+// Chooses among the controls of the prompt's image.
+class TargetChooser {
+ public:
+  TargetChooser(const InteractivePrompt& prompt, const LabelConfig& config) : prompt_(prompt) {
+    for (const Control& control : config.controls) {
+      if (control.to_name == prompt.to_name) controls_.push_back(&control);
+    }
+    const auto drawn_with =
+        std::find_if(controls_.begin(), controls_.end(),
+                     [&](const Control* control) { return control->name == prompt.from_name; });
+    for (const std::string& text : prompt.labels) {
+      sources_.push_back(drawn_with == controls_.end() ? nullptr : Source(**drawn_with, text));
     }
   }
-  if (!can_hold_mask) {
-    return absl::FailedPreconditionError(
-        text::StrCat("the label config has no control that can hold a mask; add <BrushLabels "
-                     "name=\"brush\" toName=\"",
-                     prompt.to_name, "\"> with the labels of '", prompt.from_name, "'"));
+
+  // The first control of the kind that has one of the prompt's labels, or any if it has none.
+  std::optional<AnswerTarget> Labelled(RegionKind kind, bool with_smart_only = true) {
+    return First(kind, with_smart_only, [this](const Control& control) {
+      AnswerTarget target{&control, LabelsFor(control)};
+      return prompt_.labels.empty() || !target.labels.empty() ? std::optional(std::move(target))
+                                                              : std::nullopt;
+    });
   }
-  return absl::FailedPreconditionError(text::StrCat("no ", TagsOf(AnswerKinds()), " on '",
-                                                    prompt.to_name, "' has the label '",
-                                                    prompt.label, "'; add it to one of them"));
+  std::optional<AnswerTarget> Bare(RegionKind kind, bool with_smart_only = true) {
+    return First(kind, with_smart_only, [](const Control& control) {
+      return control.bare() ? std::optional(AnswerTarget{&control, {}}) : std::nullopt;
+    });
+  }
+
+ private:
+  // Those that aren't smart come first.
+  template <typename Try>
+  std::optional<AnswerTarget> First(RegionKind kind, bool with_smart_only, Try attempt) {
+    for (const bool smart : {false, true}) {
+      for (const Control* control : controls_) {
+        if (control->kind != kind || control->smart != smart) continue;
+        if (control->smart_only && !with_smart_only) continue;
+        if (auto target = attempt(*control)) return target;
+      }
+    }
+    return std::nullopt;
+  }
+
+  static const Label* Source(const Control& control, std::string_view text) {
+    for (const LabelGroupPtr& group : control.groups) {
+      for (const Label& label : group->labels) {
+        if (label.written() == text || label.value == text) return &label;
+      }
+    }
+    return nullptr;
+  }
+
+  // The label of the group that stands for a label of the prompt, whose tag is `source` (or null).
+  const Label* Find(const LabelGroup& group, const std::string& text, const Label* source) {
+    for (const Label& label : group.labels) {
+      if (label.written() == text) return &label;
+    }
+    const LabelMatcher& matcher = matchers_.try_emplace(&group, group, LabelMap()).first->second;
+    const Label* const by_value = source == nullptr ? nullptr : matcher.Match(source->value);
+    return by_value != nullptr ? by_value : matcher.Match(text);
+  }
+
+  // Each label of the prompt in the first group that has it; of a group one, or several if it
+  // allows that.
+  std::vector<Labelling> LabelsFor(const Control& control) {
+    std::vector<Labelling> labels;
+    for (std::size_t i = 0; i < prompt_.labels.size(); ++i) {
+      for (const LabelGroupPtr& group : control.groups) {
+        const Label* const label = Find(*group, prompt_.labels[i], sources_[i]);
+        if (label == nullptr) continue;
+        const auto known = std::find_if(labels.begin(), labels.end(), [&](const Labelling& one) {
+          return one.group == group.get();
+        });
+        if (known == labels.end()) {
+          labels.push_back({group.get(), {label->written()}});
+        } else if (group->multiple) {
+          known->labels.push_back(label->written());
+        }
+        break;
+      }
+    }
+    return labels;
+  }
+
+  const InteractivePrompt& prompt_;
+  std::vector<const Control*> controls_;
+  std::vector<const Label*> sources_;  // of the prompt's labels
+  absl::flat_hash_map<const LabelGroup*, LabelMatcher> matchers_;
+};
+
+}  // namespace
+
+absl::Status CheckAnswerable(const LabelConfig& config, const ImageTag& image) {
+  const bool has_one =
+      std::any_of(config.controls.begin(), config.controls.end(), [&](const Control& control) {
+        return control.to_name == image.name && InfoOf(control.kind).answer_order.has_value();
+      });
+  if (has_one) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      text::StrCat("the label config has no control that can hold a mask; add <BrushLabels "
+                   "name=\"brush\" toName=\"",
+                   image.name, "\"> with the labels of the smart controls"));
+}
+
+absl::StatusOr<std::vector<AnswerTarget>> ChooseAnswerTargets(const InteractivePrompt& prompt,
+                                                              const LabelConfig& config) {
+  const ImageTag* const image = config.FindImage(prompt.to_name);
+  if (image != nullptr) {
+    if (absl::Status status = CheckAnswerable(config, *image); !status.ok()) return status;
+  }
+  TargetChooser chooser(prompt, config);
+  std::vector<AnswerTarget> targets;
+  for (const RegionKindInfo& info : AnswerKinds()) {
+    if (!targets.empty()) break;
+    if (auto target = chooser.Labelled(info.kind)) targets.push_back(*std::move(target));
+  }
+  for (const RegionKindInfo& info : AnswerKinds()) {
+    if (!targets.empty()) break;
+    if (auto target = chooser.Bare(info.kind)) targets.push_back(*std::move(target));
+  }
+  if (targets.empty()) {
+    return absl::FailedPreconditionError(text::StrCat(
+        "no ", TagsOf(AnswerKinds()), " on '", prompt.to_name, "' has the label '",
+        prompt.labels.empty() ? "" : prompt.labels.front(), "'; add it to one of them"));
+  }
+  if (prompt.has_rectangle &&
+      InfoOf(targets.front().control->kind).auto_output == AutoOutput::kOneOf) {
+    auto box = chooser.Labelled(RegionKind::kRectangle, /*with_smart_only=*/false);
+    if (!box) box = chooser.Bare(RegionKind::kRectangle, /*with_smart_only=*/false);
+    if (box) targets.push_back(*std::move(box));
+  }
+  return targets;
 }
 
 }  // namespace label_studio

@@ -4,7 +4,7 @@
 // All prompts of a context are one object: points (positive unless `is_positive` is false), a
 // rectangle (a rotated one becomes the box around its corners; of several the last counts), an
 // ellipse or polygon (their box), a brush stroke (its mask). The model's own earlier answers
-// (`origin` "prediction" without `is_positive`) are skipped. The last prompt decides label and
+// (`origin` "prediction" without `is_positive`) are skipped. The last prompt decides labels and
 // image.
 #ifndef DUET_LABEL_STUDIO_CONTEXT_H_
 #define DUET_LABEL_STUDIO_CONTEXT_H_
@@ -33,13 +33,19 @@ struct InteractivePrompt {
   std::vector<PromptPoint> points;
   std::optional<vision::Box> box;  // clipped to the image
   std::optional<vision::Mask> mask;
-  std::string label;      // as the smart control spells it; "" if none was chosen
+  bool has_rectangle = false;  // one of the prompts is a rectangle
+  // Of the last prompt, as its control spells them; empty if none was chosen, several with
+  // choice="multiple" or with several <Labels>.
+  std::vector<std::string> labels;
   std::string from_name;  // the control that the last prompt was drawn with
   std::string to_name;    // the Image tag
   int item_index = -1;    // which image of a list tag; -1: the tag has just one
   // Degrees clockwise by which the annotator has rotated the view. Label Studio rotates the view
   // only: percentages stay those of the image as it is, so answers just repeat the number.
   int image_rotation = 0;
+
+  // False if it says only what the object is not: then there is none.
+  bool selects_something() const;
 };
 
 struct ContextLimits {
@@ -61,15 +67,28 @@ InteractivePrompt Rescale(InteractivePrompt prompt, vision::Size size);
 // its longest side to the top-left corner. Use it along with `box`: a mask alone is a weak prompt.
 std::vector<float> MaskPromptLogits(const vision::Mask& mask, int side);
 
-// Where the answer goes: the control of the prompt's image that has the prompt's label, brush
-// before polygon, ellipse and rectangle, controls that aren't smart before smart ones.
-// FailedPrecondition, saying what to add, if there is none.
+// The labels that a region gets from one group, as the config spells them.
+struct Labelling {
+  const LabelGroup* group = nullptr;
+  std::vector<std::string> labels;
+};
+
+// A control that an answer is written into.
 struct AnswerTarget {
   const Control* control = nullptr;  // points into the config
-  std::string label;                 // as that control spells it; "" if the prompt has none
+  std::vector<Labelling> labels;     // likewise; empty if the prompt has no label
 };
-absl::StatusOr<AnswerTarget> ChooseAnswerTarget(const InteractivePrompt& prompt,
-                                                const LabelConfig& config);
+
+// Where the answer goes: into the control of the prompt's image that has one of its labels, brush
+// before polygon, ellipse and rectangle, and of one kind those that aren't smart before smart ones.
+// If it is a brush or polygon and a rectangle was drawn, the box also goes into the first such
+// rectangle, unless that is for prompts only (smartOnly). A control without labels is taken if no
+// other has the prompt's. FailedPrecondition, saying what to add, if there is none.
+absl::StatusOr<std::vector<AnswerTarget>> ChooseAnswerTargets(const InteractivePrompt& prompt,
+                                                              const LabelConfig& config);
+
+// OK if the image has a control that an answer may be written into; else FailedPrecondition.
+absl::Status CheckAnswerable(const LabelConfig& config, const ImageTag& image);
 
 }  // namespace label_studio
 

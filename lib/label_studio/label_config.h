@@ -13,7 +13,6 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "label_studio/region_kind.h"
@@ -21,27 +20,25 @@
 namespace label_studio {
 
 struct Label {
-  std::string value;                          // what goes into regions
+  std::string value;
   std::string alias;                          // "" if none
   std::vector<std::string> predicted_values;  // attribute predicted_values="a,b"
+
+  // What goes into regions. The editor and its SDK write the alias if there is one.
+  const std::string& written() const { return alias.empty() ? value : alias; }
 };
 
-// An immutable list of labels; copies share it.
-class LabelList {
- public:
-  LabelList() = default;
-  LabelList(std::vector<Label> labels)  // NOLINT: a vector is a list
-      : labels_(std::make_shared<const std::vector<Label>>(std::move(labels))) {}
-
-  const Label* begin() const { return labels_ == nullptr ? nullptr : labels_->data(); }
-  const Label* end() const { return begin() + size(); }
-  std::size_t size() const { return labels_ == nullptr ? 0 : labels_->size(); }
-  bool empty() const { return size() == 0; }
-  const Label& operator[](std::size_t i) const { return (*labels_)[i]; }
-
- private:
-  std::shared_ptr<const std::vector<Label>> labels_;
+// The labels of a <RectangleLabels>, <BrushLabels>, … or of a <Labels>. Immutable and shared, since
+// a project may have a hundred thousand labels.
+struct LabelGroup {
+  std::string name;  // of a <Labels> tag; "" for a control's own labels
+  std::vector<Label> labels;
+  bool multiple = false;  // choice="multiple": a region may have several of the labels
+  // value="$classes": the field of a task's data that has further labels, here "classes"; "" if
+  // there is none, or if they are among `labels` already.
+  std::string from_task;
 };
+using LabelGroupPtr = std::shared_ptr<const LabelGroup>;
 
 // One control tag that draws regions on an image, e.g. <BrushLabels name="brush" toName="image">.
 struct Control {
@@ -51,12 +48,13 @@ struct Control {
   std::string type;     // a region's type: the lower-cased tag, e.g. "brushlabels" or "brush"
   bool smart = false;   // smart="true": prompts are drawn with it, batches write nothing into it
   bool smart_only = false;
-  // Of the control itself, or of the <Labels> beside it if the tag is a plain <Rectangle>, <Brush>,
-  // ...
-  LabelList labels;
-  // Plain tags only: the name of the <Labels> tag of the same image. Their regions are written as
-  // two results of one id: the shape, and the labels.
-  std::string labels_name;
+  // True for <BrushLabels>, whose one group is its own; false for a plain <Brush>, whose groups are
+  // the <Labels> of the same image, in document order. Regions of a plain one are written as
+  // results of one id: the shape, and the labels of each group. Without any group they are bare.
+  bool has_own_labels = false;
+  std::vector<LabelGroupPtr> groups;
+
+  bool bare() const { return groups.empty(); }
 };
 
 struct ImageTag {
@@ -67,8 +65,11 @@ struct ImageTag {
 };
 
 struct LabelConfig {
-  std::vector<ImageTag> images;   // at least one, in document order
-  std::vector<Control> controls;  // at least one, in document order; each to_name names an image
+  std::vector<ImageTag> images;   // in document order
+  std::vector<Control> controls;  // in document order; each to_name names an image
+  // True if a task's data decides about images, controls or labels: then this is what the config
+  // is with one element in each list of a <Repeater>, and without the labels of `from_task`.
+  bool depends_on_task = false;
 
   const ImageTag* FindImage(std::string_view name) const;
   // True if a smart tool may be used (on this image): then opening a task should embed its image.
@@ -90,6 +91,13 @@ struct LabelConfigLimits {
 // InvalidArgument, saying what to do, if `xml` is not XML, has a document type, exceeds a limit,
 // has no Image tag or no control of any region kind on an image.
 absl::StatusOr<LabelConfig> ParseLabelConfig(std::string_view xml,
+                                             const LabelConfigLimits& limits = {});
+
+// The same for one task of a config that depends on it: each <Repeater> is written out, and the
+// labels of `from_task` are there. A task whose lists are empty may have no image. Also
+// InvalidArgument if the task's data lacks a repeater's list or has something else than labels.
+absl::StatusOr<LabelConfig> ParseLabelConfig(std::string_view xml,
+                                             const boost::json::object& task_data,
                                              const LabelConfigLimits& limits = {});
 
 // The URIs of a task's images for one tag: one, or several for a list; `$name.path[0]` is looked up

@@ -29,8 +29,8 @@ std::strong_ordering CompareFolded(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-LabelMatcher::LabelMatcher(const Control& control, const LabelMap& label_map)
-    : labels_(control.labels) {
+LabelMatcher::LabelMatcher(const LabelGroup& group, const LabelMap& label_map)
+    : labels_(group.labels) {
   const auto count = static_cast<std::uint32_t>(labels_.size());
   by_value_.reserve(count);
   std::size_t names = count;
@@ -38,8 +38,10 @@ LabelMatcher::LabelMatcher(const Control& control, const LabelMap& label_map)
   by_name_.reserve(names);
   for (std::uint32_t i = 0; i < count; ++i) {
     const Label& label = labels_[i];
-    by_value_.push_back(i);
-    by_name_.push_back({i, 0});
+    if (!label.value.empty()) {
+      by_value_.push_back(i);
+      by_name_.push_back({i, 0});
+    }
     if (!label.alias.empty()) by_name_.push_back({i, 1});
     for (std::uint32_t k = 0; k < label.predicted_values.size(); ++k)
       by_name_.push_back({i, k + 2});
@@ -97,18 +99,9 @@ std::optional<std::uint32_t> LabelMatcher::Find(std::string_view class_name) con
   return std::nullopt;
 }
 
-std::optional<std::string> LabelMatcher::Match(std::string_view class_name) const {
+const Label* LabelMatcher::Match(std::string_view class_name) const {
   const std::optional<std::uint32_t> label = Find(class_name);
-  if (!label) return std::nullopt;
-  return labels_[*label].value;
-}
-
-std::size_t LabelMatcher::memory_bytes() const {
-  std::size_t bytes = by_value_.capacity() * sizeof(by_value_[0]) +
-                      by_name_.capacity() * sizeof(by_name_[0]) +
-                      mapped_.capacity() * sizeof(mapped_[0]);
-  for (const auto& [name, label] : mapped_) bytes += name.capacity();
-  return bytes;
+  return label ? &labels_[*label] : nullptr;
 }
 
 }  // namespace label_studio

@@ -1,4 +1,4 @@
-// LabelMatcher says which label of a control stands for a class of the model.
+// LabelMatcher says which label of a group stands for a class of the model.
 //
 // In this order:
 //
@@ -30,18 +30,15 @@ namespace label_studio {
 // From a profile: the model's class name → the label's value.
 using LabelMap = absl::flat_hash_map<std::string, std::string>;
 
-// Refers to the control's labels and copies no text, since a project may have a hundred thousand
+// Refers to the group's labels and copies no text, since a project may have a hundred thousand
 // labels: a label that has only a value takes 12 bytes.
 class LabelMatcher {
  public:
-  // Shares the control's labels. Thread-safe once it is constructed.
-  LabelMatcher(const Control& control, const LabelMap& label_map);
+  // `group` outlives it. Thread-safe once it is constructed.
+  LabelMatcher(const LabelGroup& group, const LabelMap& label_map);
 
-  // The label's value as the config spells it; nullopt if the control has no label for this class.
-  std::optional<std::string> Match(std::string_view class_name) const;
-
-  // Bytes that it takes without the labels themselves, about.
-  std::size_t memory_bytes() const;
+  // Null if the group has no label for this class.
+  const Label* Match(std::string_view class_name) const;
 
  private:
   // A text that stands for a label.
@@ -53,7 +50,7 @@ class LabelMatcher {
   // The label's index.
   std::optional<std::uint32_t> Find(std::string_view class_name) const;
 
-  LabelList labels_;
+  const std::vector<Label>& labels_;
   std::vector<std::uint32_t> by_value_;  // labels, sorted by value
   std::vector<Name> by_name_;            // sorted by folded text, then by rule
   std::vector<std::pair<std::string, std::uint32_t>> mapped_;  // class → label, sorted likewise

@@ -1,9 +1,6 @@
 #include "label_studio/result.h"
 
-#include <absl/status/status.h>
-#include <absl/strings/ascii.h>
-#include <absl/strings/match.h>
-#include <absl/strings/str_split.h>
+#include <absl/types/span.h>
 
 #include <algorithm>
 #include <cmath>
@@ -37,6 +34,10 @@ std::string RandomId() {
 
 double ClampScore(double score) { return std::isnan(score) ? 0 : std::clamp(score, 0.0, 1.0); }
 
+void AddOnce(const std::string& name, std::vector<std::string>* names) {
+  if (std::find(names->begin(), names->end(), name) == names->end()) names->push_back(name);
+}
+
 // What is the same for every region of one image.
 struct Frame {
   vision::Size size;
@@ -47,11 +48,12 @@ struct Frame {
 // Appends regions to `regions`, each written once.
 class RegionWriter final : public RegionSink {
  public:
-  RegionWriter(const Frame& frame, const Control& control, std::string_view label, double score,
-               Regions* regions)
+  // `labels`: what the region is labelled with, by group; none for a bare control.
+  RegionWriter(const Frame& frame, const Control& control, absl::Span<const Labelling> labels,
+               double score, Regions* regions)
       : frame_(frame),
         control_(control),
-        label_(label),
+        labels_(labels),
         score_(ClampScore(score)),
         regions_(*regions) {}
 
@@ -65,17 +67,17 @@ class RegionWriter final : public RegionSink {
   void End() override {
     std::string& json = regions_.json;
     const std::size_t value_size = json.size() - value_begin_ - 1;  // without the last comma
-    if (control_.labels_name.empty()) {
-      // <RectangleLabels>: shape and label in one; the label list has the type's name.
-      AppendTail(control_.type);
+    if (control_.has_own_labels) {
+      // <RectangleLabels>: shape and labels in one; the list of labels has the type's name.
+      AppendTail(control_.type, labels_.empty() ? nullptr : &labels_.front());
     } else {
-      // <Rectangle> beside <Labels>: two results of one id.
-      AppendTail("");
-      if (!label_.empty()) {
-        AppendHead(control_.labels_name, "labels");
+      // <Rectangle> beside <Labels>: results of one id.
+      AppendTail("", nullptr);
+      for (const Labelling& labelling : labels_) {
+        AppendHead(labelling.group->name, "labels");
         json.append(json, value_begin_, value_size);
         json.push_back(',');
-        AppendTail("labels");
+        AppendTail("labels", &labelling);
       }
     }
     ++count_;
@@ -106,22 +108,30 @@ class RegionWriter final : public RegionSink {
     json.append(",\"readonly\":false,\"hidden\":false,\"value\":{");
   }
 
-  // What comes after them. `labels_key`: the name of the label list, "" for none.
-  void AppendTail(std::string_view labels_key) {
+  // What comes after them. `key`: the name of the list of labels, "" for none. A region without
+  // labels has an empty list where Label Studio's validation wants one.
+  void AppendTail(std::string_view key, const Labelling* labelling) {
     std::string& json = regions_.json;
-    if (!labels_key.empty() && !label_.empty()) {
-      text::StrAppend(&json, "\"", labels_key, "\":[");
-      AppendJsonString(label_, &json);
-      json.append("]");
-    } else {
+    if (key.empty()) {
       json.pop_back();  // the comma after the last field
+      json.append("}}");
+      return;
     }
-    json.append("}}");
+    text::StrAppend(&json, "\"", key, "\":");
+    char separator = '[';
+    if (labelling != nullptr) {
+      for (const std::string& label : labelling->labels) {
+        json.push_back(separator);
+        AppendJsonString(label, &json);
+        separator = ',';
+      }
+    }
+    json.append(separator == '[' ? "[]}}" : "]}}");
   }
 
   const Frame& frame_;
   const Control& control_;
-  const std::string_view label_;
+  const absl::Span<const Labelling> labels_;
   const double score_;
   Regions& regions_;
   std::string id_;
@@ -130,99 +140,6 @@ class RegionWriter final : public RegionSink {
 };
 
 }  // namespace
-
-absl::StatusOr<Outputs> ParseOutputs(std::string_view text) {
-  Outputs outputs;
-  if (absl::EqualsIgnoreCase(absl::StripAsciiWhitespace(text::View(text)), "auto")) return outputs;
-  for (const absl::string_view word :
-       absl::StrSplit(text::View(text), ',', absl::SkipWhitespace())) {
-    const std::string name = absl::AsciiStrToLower(absl::StripAsciiWhitespace(word));
-    const auto info = std::find_if(RegionKinds().begin(), RegionKinds().end(),
-                                   [&](const auto& known) { return known.name == name; });
-    if (info == RegionKinds().end()) {
-      std::string known = "auto";
-      for (const RegionKindInfo& kind : RegionKinds()) text::StrAppend(&known, ", ", kind.name);
-      return absl::InvalidArgumentError(
-          text::StrCat("outputs: '", name, "' is unknown; known: ", known));
-    }
-    if (std::find(outputs.kinds.begin(), outputs.kinds.end(), info->kind) == outputs.kinds.end()) {
-      outputs.kinds.push_back(info->kind);
-    }
-  }
-  return outputs;
-}
-
-EmissionPlan EmissionPlan::Make(const LabelConfig& config, const ImageTag& image,
-                                const Outputs& outputs, const LabelMap& label_map) {
-  EmissionPlan plan;
-  plan.image_ = &image;
-  const auto add = [&](RegionKind kind) {
-    for (const Control& control : config.controls) {
-      if (control.kind == kind && control.to_name == image.name && !control.smart &&
-          !control.labels.empty()) {
-        plan.targets_.push_back({&control, LabelMatcher(control, label_map)});
-        return true;
-      }
-    }
-    return false;
-  };
-  if (!outputs.kinds.empty()) {
-    for (const RegionKind kind : outputs.kinds) add(kind);
-    return plan;
-  }
-  const auto add_all = [&](AutoOutput when) {
-    for (const RegionKindInfo& info : RegionKinds()) {
-      if (info.auto_output == when && add(info.kind) && when == AutoOutput::kOneOf) return;
-    }
-  };
-  add_all(AutoOutput::kAlways);
-  add_all(AutoOutput::kOneOf);
-  if (plan.targets_.empty()) add_all(AutoOutput::kIfNothingElse);
-  return plan;
-}
-
-bool EmissionPlan::needs_masks() const {
-  return std::any_of(targets_.begin(), targets_.end(), [](const Target& target) {
-    return InfoOf(target.control->kind).write_box == nullptr;
-  });
-}
-
-std::string EmissionPlan::Describe(const std::vector<std::string>& classes) const {
-  // JSON, so that names can't run into each other.
-  std::string text = "[";
-  const auto add = [&text](std::string_view part) {
-    AppendJsonString(part, &text);
-    text.push_back(',');
-  };
-  add(image_->name);
-  add(image_->value);
-  add(image_->is_list ? "list" : "one");
-  for (const Target& target : targets_) {
-    std::string labels;
-    for (const std::string& name : classes) {
-      const auto label = target.labels.Match(name);
-      if (!label) continue;
-      AppendJsonString(name, &labels);
-      labels.push_back(':');
-      AppendJsonString(*label, &labels);
-      labels.push_back(',');
-    }
-    if (labels.empty()) continue;  // it writes nothing
-    const Control& control = *target.control;
-    add(InfoOf(control.kind).name);
-    add(control.name);
-    add(control.type);
-    add(control.labels_name);
-    text::StrAppend(&text, "{", labels, "},");
-  }
-  return text + "]";
-}
-
-bool EmissionPlan::Emits(std::string_view class_name) const {
-  return std::any_of(targets_.begin(), targets_.end(), [&](const Target& target) {
-    return target.labels.Match(class_name).has_value();
-  });
-}
 
 void Regions::Append(Regions&& other) {
   if (json.empty()) {
@@ -233,12 +150,7 @@ void Regions::Append(Regions&& other) {
   count += other.count;
   score_sum += other.score_sum;
   degenerate += other.degenerate;
-  for (std::string& name : other.unmatched_classes) {
-    if (std::find(unmatched_classes.begin(), unmatched_classes.end(), name) ==
-        unmatched_classes.end()) {
-      unmatched_classes.push_back(std::move(name));
-    }
-  }
+  for (const std::string& name : other.unmatched_classes) AddOnce(name, &unmatched_classes);
 }
 
 Regions MakeRegions(const EmissionPlan& plan, vision::Size size, const std::vector<Object>& objects,
@@ -246,23 +158,18 @@ Regions MakeRegions(const EmissionPlan& plan, vision::Size size, const std::vect
   Regions regions;
   const Frame frame{size, 0, item_index};
   for (const Object& object : objects) {
-    if (!plan.Emits(object.class_name)) {
-      if (std::find(regions.unmatched_classes.begin(), regions.unmatched_classes.end(),
-                    object.class_name) == regions.unmatched_classes.end()) {
-        regions.unmatched_classes.push_back(object.class_name);
-      }
-      continue;
-    }
-    for (const EmissionPlan::Target& target : plan.targets()) {
-      const std::optional<std::string> label = target.labels.Match(object.class_name);
-      if (!label) continue;
+    const absl::Span<const EmissionPlan::Target> targets = plan.TargetsOf(object.class_name);
+    if (targets.empty()) AddOnce(object.class_name, &regions.unmatched_classes);
+    for (const EmissionPlan::Target& target : targets) {
+      std::vector<Labelling> labels;
+      if (target.label != nullptr) labels.push_back({target.group, {target.label->written()}});
       const RegionKindInfo& info = InfoOf(target.control->kind);
       if (info.write_box != nullptr) {
-        RegionWriter writer(frame, *target.control, *label, object.score, &regions);
+        RegionWriter writer(frame, *target.control, labels, object.score, &regions);
         info.write_box(object.box, object.rotated_box, size, writer);
         writer.CountIfDegenerate();
       } else if (object.mask) {
-        RegionWriter writer(frame, *target.control, *label, object.mask_score, &regions);
+        RegionWriter writer(frame, *target.control, labels, object.mask_score, &regions);
         info.write_mask(*object.mask, writer);
         writer.CountIfDegenerate();
       }
@@ -271,20 +178,16 @@ Regions MakeRegions(const EmissionPlan& plan, vision::Size size, const std::vect
   return regions;
 }
 
-Regions MakeAnswer(const InteractivePrompt& prompt, const AnswerTarget& target,
+Regions MakeAnswer(const InteractivePrompt& prompt, const std::vector<AnswerTarget>& targets,
                    const vision::Mask& mask, float score) {
   Regions regions;
   const Frame frame{mask.size, prompt.image_rotation, prompt.item_index};
-  RegionWriter writer(frame, *target.control, target.label, score, &regions);
-  InfoOf(target.control->kind).write_mask(mask, writer);
-  writer.CountIfDegenerate();
+  for (const AnswerTarget& target : targets) {
+    RegionWriter writer(frame, *target.control, target.labels, score, &regions);
+    InfoOf(target.control->kind).write_mask(mask, writer);
+    writer.CountIfDegenerate();
+  }
   return regions;
-}
-
-std::size_t EmissionPlan::memory_bytes() const {
-  std::size_t bytes = targets_.capacity() * sizeof(Target);
-  for (const Target& target : targets_) bytes += target.labels.memory_bytes();
-  return bytes;
 }
 
 std::string PredictionJson(const Regions& regions, std::string_view model_version) {

@@ -7,65 +7,19 @@
 #ifndef DUET_LABEL_STUDIO_RESULT_H_
 #define DUET_LABEL_STUDIO_RESULT_H_
 
-#include <absl/status/statusor.h>
-
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "label_studio/context.h"
-#include "label_studio/label_config.h"
-#include "label_studio/label_matcher.h"
+#include "label_studio/emission_plan.h"
 #include "label_studio/region_kind.h"
 #include "vision/geometry.h"
 #include "vision/mask.h"
 #include "vision/rotated_box.h"
 
 namespace label_studio {
-
-// Which kinds of region a batch writes: the setting `outputs`, e.g. "rectangle,brush". Empty: what
-// EmissionPlan chooses from the label config.
-struct Outputs {
-  std::vector<RegionKind> kinds;
-};
-// "" or "auto" is the empty choice. InvalidArgument names the unknown word and lists the known
-// ones.
-absl::StatusOr<Outputs> ParseOutputs(std::string_view text);
-
-// What a batch writes for one image of a config. Smart controls are never written into.
-class EmissionPlan {
- public:
-  // Writes into the first control of each kind in `outputs`; if that is empty, of the kinds that
-  // AutoOutput chooses (region_kind.h). `config` must outlive the plan.
-  static EmissionPlan Make(const LabelConfig& config, const ImageTag& image, const Outputs& outputs,
-                           const LabelMap& label_map);
-
-  // True if any region is made from masks: then the detector's masks or the segmenter are needed.
-  bool needs_masks() const;
-  // True if nothing is ever written: all controls are smart, say.
-  bool empty() const { return targets_.empty(); }
-  // False if no target has a label for this class: such detections need no mask.
-  bool Emits(std::string_view class_name) const;
-
-  // A text that is equal for two plans if they read the same images and write the same regions for
-  // objects of these classes. The label config's layout, and labels that no class has, change
-  // nothing.
-  std::string Describe(const std::vector<std::string>& classes) const;
-
-  struct Target {
-    const Control* control;
-    LabelMatcher labels;
-  };
-  const std::vector<Target>& targets() const { return targets_; }
-  const ImageTag& image() const { return *image_; }
-  // Bytes that it takes without the config, about.
-  std::size_t memory_bytes() const;
-
- private:
-  std::vector<Target> targets_;
-  const ImageTag* image_ = nullptr;
-};
 
 // One object of one image.
 struct Object {
@@ -83,7 +37,7 @@ struct Regions {
   int count = 0;                               // of regions; shape and labels are one
   double score_sum = 0;                        // of the regions' clamped scores
   int degenerate = 0;                          // objects or masks dropped as empty
-  std::vector<std::string> unmatched_classes;  // each once: no control has a label for them
+  std::vector<std::string> unmatched_classes;  // each once: no control takes them
 
   void Append(Regions&& other);
 };
@@ -92,10 +46,10 @@ struct Regions {
 Regions MakeRegions(const EmissionPlan& plan, vision::Size size, const std::vector<Object>& objects,
                     int item_index = -1);
 
-// The answer to a smart tool: one object in `target` (several polygons if the mask has several
-// parts). `mask` has the image's real size, which may differ from `prompt.size`. No region if the
-// mask is empty.
-Regions MakeAnswer(const InteractivePrompt& prompt, const AnswerTarget& target,
+// The answer to a smart tool: one object, written into each of the targets (several polygons if the
+// mask has several parts). `mask` has the image's real size, which may differ from `prompt.size`. No
+// region if the mask is empty.
+Regions MakeAnswer(const InteractivePrompt& prompt, const std::vector<AnswerTarget>& targets,
                    const vision::Mask& mask, float score);
 
 // {"result":[...],"score":mean of the regions' scores or 0,"model_version":"..."}: one item of

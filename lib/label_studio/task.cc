@@ -4,7 +4,6 @@
 #include <absl/strings/numbers.h>
 
 #include <boost/json/array.hpp>
-#include <boost/json/kind.hpp>
 #include <boost/json/parse.hpp>
 #include <new>
 #include <optional>
@@ -13,6 +12,7 @@
 
 #include "label_studio/json_parts.h"
 #include "label_studio/label_config.h"
+#include "label_studio/task_data.h"
 #include "text/str_cat.h"
 
 namespace label_studio {
@@ -22,26 +22,6 @@ namespace json = boost::json;
 
 // Bounds the keys of everything that is remembered about projects.
 constexpr std::size_t kMaxProjectId = 64;
-
-std::string_view KindName(const json::value& value) {
-  switch (value.kind()) {
-    case json::kind::null:
-      return "null";
-    case json::kind::bool_:
-      return "a boolean";
-    case json::kind::int64:
-    case json::kind::uint64:
-    case json::kind::double_:
-      return "a number";
-    case json::kind::string:
-      return "a string";
-    case json::kind::array:
-      return "a list";
-    case json::kind::object:
-      return "an object";
-  }
-  return "unknown";
-}
 
 absl::Status WrongKind(std::string_view field, const json::value& found, std::string_view needed) {
   return absl::InvalidArgumentError(

@@ -172,6 +172,13 @@ awaitable<absl::Status> Predictor::SegmentBoxes(ImagePtr image, ImageObjects& fo
   co_return absl::OkStatus();
 }
 
+void Predictor::NoteMissingMasks(const PredictContext& context) {
+  if (!context.project->IsFirst(Project::kNoMasks)) return;
+  serving::LogLine("label_config.warning", serving::LogLevel::kWarning)
+      .Request(context.request)
+      .Str("warning", Project::kNoMasks);
+}
+
 void Predictor::Count(const PredictContext& context, const Regions& regions) {
   metrics_.Get(kRegions).Increment(regions.count);
   if (regions.degenerate > 0) metrics_.Get(kDropped, {"degenerate"}).Increment(regions.degenerate);
@@ -230,11 +237,17 @@ awaitable<absl::StatusOr<Regions>> Predictor::TryPredict(const label_studio::Tas
                                                          const ServedModels& models) {
   const auto strand = co_await asio::this_coro::executor;
   const Settings& settings = context.project->settings();
+  const auto planned = context.project->PlanFor(models, task.data);
+  if (!planned.ok()) co_return planned.status();
   Regions all;
-  for (const label_studio::EmissionPlan& plan : context.project->plans()) {
+  for (const label_studio::EmissionPlan& plan : (*planned)->plans) {
+    if (plan.lacks_masks()) {
+      if (plan.empty()) co_return NoSegmenter();
+      NoteMissingMasks(context);
+    }
     const bool click_expected = context.call.priority == serving::Priority::kOpenedTask &&
                                 context.profile.segmenter &&
-                                context.project->config().has_smart_control(plan.image().name);
+                                (*planned)->config->has_smart_control(plan.image().name);
     if (plan.empty() && !click_expected) continue;
     const auto uris = label_studio::ImageUris(plan.image(), task.data);
     if (!uris.ok()) co_return uris.status();
@@ -245,8 +258,6 @@ awaitable<absl::StatusOr<Regions>> Predictor::TryPredict(const label_studio::Tas
 
       const bool sam_masks =
           plan.needs_masks() && context.profile.detector && !UsesOwnMasks(context, models);
-      if (sam_masks && !context.profile.segmenter && settings.degrade != Degrade::kBoxes)
-        co_return NoSegmenter();
       std::optional<async::ConcurrentTask<absl::StatusOr<segmenter::EmbedResponse>>> embedding;
       if (context.profile.segmenter && (sam_masks || click_expected)) {
         embedding.emplace(strand, Embed(context.profile.segmenter, *image,
@@ -258,7 +269,7 @@ awaitable<absl::StatusOr<Regions>> Predictor::TryPredict(const label_studio::Tas
       if (!found.ok()) co_return found.status();
       std::vector<std::string> dropped;
       std::erase_if(found->objects, [&](const Object& object) {
-        if (plan.Emits(object.class_name)) return false;
+        if (!plan.TargetsOf(object.class_name).empty()) return false;
         dropped.push_back(object.class_name);
         return true;
       });
@@ -305,8 +316,10 @@ awaitable<absl::StatusOr<Regions>> Predictor::TryPredict(const label_studio::Tas
 awaitable<absl::Status> Predictor::EmbedAhead(const label_studio::Task& task,
                                               PredictContext& context) {
   if (!context.profile.segmenter) co_return NoSegmenter();
-  for (const label_studio::ImageTag& tag : context.project->config().images) {
-    if (!context.project->config().has_smart_control(tag.name)) continue;
+  const auto config = context.project->ConfigFor(task.data);
+  if (!config.ok()) co_return config.status();
+  for (const label_studio::ImageTag& tag : (*config)->images) {
+    if (!(*config)->has_smart_control(tag.name)) continue;
     const auto uris = label_studio::ImageUris(tag, task.data);
     if (!uris.ok()) co_return uris.status();
     for (const std::string& uri : *uris) {
@@ -326,13 +339,17 @@ awaitable<absl::StatusOr<Regions>> Predictor::TrySegmentPrompt(const label_studi
                                                                const boost::json::value& prompt,
                                                                PredictContext& context,
                                                                const ServedModels& models) {
-  const label_studio::LabelConfig& config = context.project->config();
-  const auto parsed = label_studio::ParseContext(prompt, config);
+  const auto config = context.project->ConfigFor(task.data);
+  if (!config.ok()) co_return config.status();
+  const auto parsed = label_studio::ParseContext(prompt, **config);
   if (!parsed.ok()) co_return parsed.status();
-  const auto target = label_studio::ChooseAnswerTarget(*parsed, config);
-  if (!target.ok()) co_return target.status();
+  const auto targets = label_studio::ChooseAnswerTargets(*parsed, **config);
+  if (!targets.ok()) co_return targets.status();
+  // Points that say only what isn't wanted select nothing. SAM, asked with them alone, would answer
+  // with the very thing that they exclude.
+  if (!parsed->selects_something()) co_return Regions();
 
-  const label_studio::ImageTag* const tag = config.FindImage(parsed->to_name);
+  const label_studio::ImageTag* const tag = (*config)->FindImage(parsed->to_name);
   const auto uris = label_studio::ImageUris(*tag, task.data);
   if (!uris.ok()) co_return uris.status();
   const auto index = static_cast<std::size_t>(std::max(0, parsed->item_index));
@@ -360,7 +377,7 @@ awaitable<absl::StatusOr<Regions>> Predictor::TrySegmentPrompt(const label_studi
   }
   const Stopwatch stopwatch(context.timings->encode_ms, metrics_.Get(kStageSeconds, {"encode"}));
   auto encoding = async::OnPool(
-      pool_, [&] { return label_studio::MakeAnswer(*parsed, *target, best->mask, best->score); });
+      pool_, [&] { return label_studio::MakeAnswer(*parsed, *targets, best->mask, best->score); });
   co_return co_await std::move(encoding);
 }
 

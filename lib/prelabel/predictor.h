@@ -120,6 +120,8 @@ class Predictor {
                                                     PredictContext& context,
                                                     const ServedModels& models);
   void Count(const PredictContext& context, const label_studio::Regions& regions);
+  // Says once a project that its masks are left out.
+  void NoteMissingMasks(const PredictContext& context);
 
   image_fetch::ImageFetcher& fetcher_;
   boost::asio::thread_pool& pool_;

@@ -5,6 +5,7 @@
 #include <boost/json/serialize.hpp>
 #include <utility>
 
+#include "label_studio/context.h"
 #include "text/str_cat.h"
 
 namespace prelabel {
@@ -12,8 +13,32 @@ namespace {
 
 constexpr std::size_t kMaxReported = 1000;
 constexpr std::size_t kMaxAnnounced = 20;  // of one profile
+// Of a plan: an entry of its table of classes, and a target.
+constexpr std::size_t kPlanBytesPerLabel = 64;
+constexpr std::size_t kMaxListed = 100;  // classes in a warning
+
+constexpr char kOnlyMasks[] =
+    "the label config takes masks only, but nothing makes masks: this backend URL has no segmenter "
+    "(see --segmenter and --profiles), and the detector makes no masks of its own; add "
+    "RectangleLabels";
+
+// "cat, dog", cut if there are very many.
+std::string Listed(const std::vector<std::string>& names) {
+  std::string text;
+  for (std::size_t i = 0; i < names.size() && i < kMaxListed; ++i) {
+    text::StrAppend(&text, i == 0 ? "" : ", ", names[i]);
+  }
+  if (names.size() > kMaxListed)
+    text::StrAppend(&text, " and ", names.size() - kMaxListed, " more");
+  return text;
+}
 
 }  // namespace
+
+const char Project::kNoMasks[] =
+    "the label config has brushes, polygons, ellipses or keypoints, but nothing makes masks: this "
+    "backend URL has no segmenter (see --segmenter and --profiles), and the detector makes no "
+    "masks of its own; boxes alone are written";
 
 absl::StatusOr<std::shared_ptr<Project>> Project::Create(const std::string& label_config,
                                                          const Settings& settings) {
@@ -21,48 +46,138 @@ absl::StatusOr<std::shared_ptr<Project>> Project::Create(const std::string& labe
   if (!config.ok()) return config.status();
   const auto outputs = label_studio::ParseOutputs(settings.outputs);
   if (!outputs.ok()) return outputs.status();
-  label_studio::LabelMap label_map(settings.label_map.begin(), settings.label_map.end());
-  std::shared_ptr<Project> project(new Project(*std::move(config), settings));
-  for (const label_studio::ImageTag& image : project->config_.images) {
-    project->plans_.push_back(
-        label_studio::EmissionPlan::Make(project->config_, image, *outputs, label_map));
-  }
-  return project;
+  std::string xml = config->depends_on_task ? label_config : "";
+  return std::shared_ptr<Project>(new Project(
+      std::make_shared<const label_studio::LabelConfig>(*std::move(config)), std::move(xml),
+      settings,
+      {.outputs = *outputs,
+       .label_map = label_studio::LabelMap(settings.label_map.begin(), settings.label_map.end())}));
 }
 
-bool Project::needs_masks() const {
-  return std::any_of(plans_.begin(), plans_.end(),
-                     [](const auto& plan) { return plan.needs_masks(); });
+bool Project::MasksAvailable(const ServedModels& models) const {
+  return models.segmenter != nullptr || (models.detector != nullptr && models.detector->has_masks &&
+                                         settings_.mask_source != MaskSource::kSam);
+}
+
+std::shared_ptr<const PlannedConfig> Project::Plan(
+    std::shared_ptr<const label_studio::LabelConfig> config, const ServedModels& models) const {
+  static const std::vector<std::string> kNoClasses;
+  // Batches write the detector's objects only, so other classes change no prediction.
+  const std::vector<std::string>& classes = models.detector ? models.detector->classes : kNoClasses;
+  label_studio::EmissionPlan::Options options = options_;
+  options.masks_available = MasksAvailable(models);
+  auto planned = std::make_shared<PlannedConfig>();
+  planned->config = std::move(config);
+  planned->detector = models.detector;
+  for (const label_studio::ImageTag& image : planned->config->images) {
+    planned->plans.push_back(
+        label_studio::EmissionPlan::Make(*planned->config, image, classes, options));
+  }
+  return planned;
+}
+
+std::shared_ptr<const Project::Planned> Project::PlannedFor(const ServedModels& models) {
+  const std::lock_guard lock(mutex_);
+  if (planned_ == nullptr || planned_->config->detector != models.detector ||
+      planned_->masks_available != MasksAvailable(models)) {
+    auto planned = std::make_shared<Planned>();
+    planned->config = Plan(config_, models);
+    planned->masks_available = MasksAvailable(models);
+    planned->answers_hash = AnswersHash(*planned->config, models);
+    planned_ = std::move(planned);
+  }
+  return planned_;
+}
+
+absl::StatusOr<std::shared_ptr<const label_studio::LabelConfig>> Project::ConfigFor(
+    const boost::json::object& task_data) const {
+  if (!config_->depends_on_task) return config_;
+  auto config = label_studio::ParseLabelConfig(xml_, task_data);
+  if (!config.ok()) return config.status();
+  return std::make_shared<const label_studio::LabelConfig>(*std::move(config));
+}
+
+absl::StatusOr<std::shared_ptr<const PlannedConfig>> Project::PlanFor(
+    const ServedModels& models, const boost::json::object& task_data) {
+  if (!config_->depends_on_task) return PlannedFor(models)->config;
+  auto config = ConfigFor(task_data);
+  if (!config.ok()) return config.status();
+  return Plan(*std::move(config), models);
+}
+
+Project::Review Project::ReviewFor(const ServedModels& models) {
+  const std::shared_ptr<const Planned> planned = PlannedFor(models);
+  const std::vector<label_studio::EmissionPlan>& plans = planned->config->plans;
+  const bool writes =
+      std::any_of(plans.begin(), plans.end(), [](const auto& plan) { return !plan.empty(); });
+  const bool lacks_masks =
+      std::any_of(plans.begin(), plans.end(), [](const auto& plan) { return plan.lacks_masks(); });
+  const bool matches_no_class =
+      !writes && std::any_of(plans.begin(), plans.end(),
+                             [](const auto& plan) { return plan.matches_no_class(); });
+  Review review;
+  if (lacks_masks) {
+    review.warning = kNoMasks;
+    if (!writes) review.status = absl::FailedPreconditionError(kOnlyMasks);
+  } else if (matches_no_class) {
+    review.warning = text::StrCat(
+        "the label config has no label for any class of the model, so nothing will be written; "
+        "its classes are ",
+        Listed(models.detector->classes), " (see ./duet label-config, or label_map in a profile)");
+  } else if (!writes) {
+    review.status = ReviewOfClicks(models);
+  }
+  return review;
+}
+
+absl::Status Project::ReviewOfClicks(const ServedModels& models) const {
+  const bool chosen = !options_.outputs.kinds.empty();
+  absl::Status status = absl::FailedPreconditionError(
+      models.detector == nullptr
+          ? "this backend URL has no detector (see --detector and --profiles), so it answers smart "
+            "tools only, and the label config has none that could be answered"
+          : text::StrCat(
+                "the label config has no control that predictions could be written into; "
+                "needed is one that has labels and isn't smart",
+                chosen ? text::StrCat(", of the kinds in outputs, ", settings_.outputs) : ""));
+  if (models.segmenter == nullptr) return status;
+  for (const label_studio::ImageTag& image : config_->images) {
+    if (!config_->has_smart_control(image.name)) continue;
+    status = label_studio::CheckAnswerable(*config_, image);
+    if (status.ok()) return status;
+  }
+  return status;
+}
+
+std::string Project::AnswersHash(const PlannedConfig& planned, const ServedModels& models) const {
+  boost::json::array answers = {settings_.score_threshold, settings_.max_detections.value_or(0)};
+  bool masks = false;
+  for (const label_studio::EmissionPlan& plan : planned.plans) {
+    answers.emplace_back(plan.Describe());
+    masks = masks || plan.needs_masks();
+  }
+  if (masks) {
+    const bool own =
+        models.detector && models.detector->has_masks && settings_.mask_source != MaskSource::kSam;
+    answers.emplace_back(own ? "own" : NameOf(settings_.degrade));
+  }
+  return ShortHash(boost::json::serialize(answers));
 }
 
 std::string Project::ModelVersion(const ServedModels& models) {
-  const std::lock_guard lock(mutex_);
-  if (answers_hash_.empty() || hashed_for_ != models.detector) {
-    static const std::vector<std::string> kNoClasses;
-    // Batches write the detector's objects only, so other classes change no prediction.
-    const auto& classes = models.detector ? models.detector->classes : kNoClasses;
-    boost::json::array answers = {settings_.score_threshold, settings_.max_detections.value_or(0)};
-    bool masks = false;
-    for (const label_studio::EmissionPlan& plan : plans_) {
-      answers.emplace_back(plan.Describe(classes));
-      masks = masks || plan.needs_masks();
-    }
-    if (masks) {
-      const bool own = models.detector && models.detector->has_masks &&
-                       settings_.mask_source != MaskSource::kSam;
-      answers.emplace_back(own ? "own" : NameOf(settings_.degrade));
-    }
-    answers_hash_ = ShortHash(boost::json::serialize(answers));
-    hashed_for_ = models.detector;
-  }
-  return models.versions() + answers_hash_;
+  return models.versions() + PlannedFor(models)->answers_hash;
 }
 
 std::size_t Project::memory_bytes() const {
-  std::size_t bytes = sizeof(Project) + config_.memory_bytes();
-  for (const auto& plan : plans_) bytes += sizeof(plan) + plan.memory_bytes();
+  std::size_t bytes = sizeof(Project) + config_->memory_bytes() + xml_.capacity();
+  // A plan, which is made later: of each label, what goes to it.
+  for (const label_studio::Control& control : config_->controls) {
+    for (const auto& group : control.groups) {
+      if (control.has_own_labels) bytes += kPlanBytesPerLabel * group->labels.size();
+    }
+  }
   for (const auto& [from, to] : settings_.label_map) {
-    bytes += 2 * sizeof(std::string) + 32 + from.capacity() + to.capacity();
+    bytes += 2 * (2 * sizeof(std::string) + 32 + from.capacity() + to.capacity());
   }
   return bytes;
 }

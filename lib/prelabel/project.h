@@ -9,6 +9,7 @@
 #include <absl/container/flat_hash_map.h>
 #include <absl/status/statusor.h>
 
+#include <boost/json/object.hpp>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -17,26 +18,52 @@
 #include <vector>
 
 #include "containers/lru.h"
+#include "label_studio/emission_plan.h"
 #include "label_studio/label_config.h"
-#include "label_studio/result.h"
 #include "label_studio_api/label_studio_choice.h"
 #include "prelabel/profiles.h"
 #include "prelabel/settings.h"
 
 namespace prelabel {
 
+// A label config with what a batch writes into each of its images.
+struct PlannedConfig {
+  std::shared_ptr<const label_studio::LabelConfig> config;
+  std::shared_ptr<const backends::DetectorModel> detector;  // whose classes the plans are for
+  std::vector<label_studio::EmissionPlan> plans;            // one an image tag; may be empty
+};
+
 class Project {
  public:
+  // Why a label config's masks are left out (EmissionPlan::lacks_masks).
+  static const char kNoMasks[];
+
   static absl::StatusOr<std::shared_ptr<Project>> Create(const std::string& label_config,
                                                          const Settings& settings);
   Project(const Project&) = delete;
   Project& operator=(const Project&) = delete;
 
-  const label_studio::LabelConfig& config() const { return config_; }
   const Settings& settings() const { return settings_; }
-  // One an image tag; a plan may be empty.
-  const std::vector<label_studio::EmissionPlan>& plans() const { return plans_; }
-  bool needs_masks() const;
+  bool has_smart_control() const { return config_->has_smart_control(); }
+
+  // The label config for a task with this data, and its plan for these models. It is made once for
+  // a project, unless the label config depends on the task (LabelConfig::depends_on_task).
+  // InvalidArgument if the task's data doesn't fit such a config. Thread-safe.
+  absl::StatusOr<std::shared_ptr<const PlannedConfig>> PlanFor(
+      const ServedModels& models, const boost::json::object& task_data);
+  // Without models: for what doesn't depend on the detector's classes.
+  absl::StatusOr<std::shared_ptr<const label_studio::LabelConfig>> ConfigFor(
+      const boost::json::object& task_data) const;
+
+  // What the label config lacks to be of use with these models: an error if no task can ever be
+  // answered, a warning if what is found has nowhere to go. OK and "" if it lacks nothing.
+  // Thread-safe.
+  struct Review {
+    absl::Status status;
+    std::string warning;
+  };
+  Review ReviewFor(const ServedModels& models);
+
   // Bytes that it takes, about.
   std::size_t memory_bytes() const;
 
@@ -48,19 +75,40 @@ class Project {
   // Those of `classes` that no call has named before, up to a bound on their number: so that a
   // class without a label is reported once a project. Thread-safe.
   std::vector<std::string> FirstSeen(const std::vector<std::string>& classes);
+  // True for the first call with this text, up to a bound. Thread-safe.
+  bool IsFirst(const std::string& text) { return !FirstSeen({text}).empty(); }
 
  private:
-  Project(label_studio::LabelConfig config, const Settings& settings)
-      : config_(std::move(config)), settings_(settings) {}
+  // For one pair of models.
+  struct Planned {
+    std::shared_ptr<const PlannedConfig> config;  // the project's own, not a task's
+    bool masks_available = false;
+    std::string answers_hash;
+  };
 
-  const label_studio::LabelConfig config_;
+  Project(std::shared_ptr<const label_studio::LabelConfig> config, std::string xml,
+          const Settings& settings, label_studio::EmissionPlan::Options options)
+      : config_(std::move(config)),
+        xml_(std::move(xml)),
+        settings_(settings),
+        options_(std::move(options)) {}
+
+  bool MasksAvailable(const ServedModels& models) const;
+  std::shared_ptr<const PlannedConfig> Plan(std::shared_ptr<const label_studio::LabelConfig> config,
+                                            const ServedModels& models) const;
+  std::shared_ptr<const Planned> PlannedFor(const ServedModels& models);
+  // Whether smart tools are answered, in a project into which batches write nothing.
+  absl::Status ReviewOfClicks(const ServedModels& models) const;
+  std::string AnswersHash(const PlannedConfig& planned, const ServedModels& models) const;
+
+  const std::shared_ptr<const label_studio::LabelConfig> config_;
+  const std::string xml_;  // "" if the config doesn't depend on the task
   const Settings settings_;
-  std::vector<label_studio::EmissionPlan> plans_;  // point into config_
+  const label_studio::EmissionPlan::Options options_;  // without masks_available
   std::mutex mutex_;
   std::set<std::string> reported_;  // guarded by mutex_
-  // Of the models that it was last asked for; guarded by mutex_.
-  std::shared_ptr<const backends::DetectorModel> hashed_for_;
-  std::string answers_hash_;  // "": not made yet; guarded by mutex_
+  // For the models that it was last asked for; guarded by mutex_.
+  std::shared_ptr<const Planned> planned_;
 };
 
 // What /setup said about a project.

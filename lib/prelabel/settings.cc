@@ -9,7 +9,7 @@
 #include <cstdint>
 
 #include "hash/fnv.h"
-#include "label_studio/result.h"
+#include "label_studio/emission_plan.h"
 #include "text/str_cat.h"
 #include "text/utf8.h"
 

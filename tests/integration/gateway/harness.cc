@@ -11,6 +11,8 @@
 #include <boost/beast/http/write.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
+#include <cstdlib>
+#include <fstream>
 #include <opencv2/imgcodecs.hpp>
 
 #include "backends/grpc_clients.h"
@@ -33,6 +35,14 @@ json::value Reply::json() const {
   json::value value = json::parse(body, error);
   EXPECT_FALSE(error) << "not JSON: " << body;
   return value;
+}
+
+// For tests/e2e/test_label_configs.py, which has Label Studio's validator.
+static void KeepPredictions(const json::value& request, const std::string& answer) {
+  const char* const file = std::getenv("DUET_KEEP_PREDICTIONS");
+  if (file == nullptr) return;
+  std::ofstream(file, std::ios::app)
+      << "{\"request\":" << request << ",\"answer\":" << answer << "}\n";
 }
 
 Harness::Harness(HarnessOptions options) {
@@ -109,7 +119,9 @@ Reply Harness::Send(const std::string& method, const std::string& path, const st
 }
 
 Reply Harness::Post(const std::string& path, const json::value& body) {
-  return Send("POST", path, json::serialize(body), {{"Content-Type", "application/json"}});
+  Reply reply = Send("POST", path, json::serialize(body), {{"Content-Type", "application/json"}});
+  if (path.ends_with("/predict") && reply.status == 200) KeepPredictions(body, reply.body);
+  return reply;
 }
 
 std::string PngDataUri(int width, int height, int shade) {

@@ -119,8 +119,39 @@ TEST_F(InteractiveTest, PointsOfBothSignsAndARectangleAreOneObject) {
   EXPECT_FLOAT_EQ(prompt.box().x_min(), 32);
   EXPECT_FLOAT_EQ(prompt.box().y_max(), 192);
   EXPECT_FALSE(asked_[0].multimask_output()) << "so much is not ambiguous";
-  ASSERT_THAT(reply.result(0).at("result").as_array(), SizeIs(1)) << "one object, one answer";
-  EXPECT_EQ(reply.result(0).at("result").at(0).at("value").at("brushlabels").at(0), "dog");
+  const json::array regions = reply.result(0).at("result").as_array();
+  ASSERT_THAT(regions, SizeIs(2)) << "one object: its mask and, since a box was drawn, its box";
+  EXPECT_EQ(regions[0].at("value").at("brushlabels").at(0), "dog");
+  EXPECT_EQ(regions[1].at("from_name"), "box");
+  EXPECT_EQ(regions[1].at("value").at("rectanglelabels").at(0), "dog");
+}
+
+// SAM, asked with negative points alone, answers with the very thing that they exclude.
+TEST_F(InteractiveTest, NegativePointsAloneSelectNothing) {
+  Start();
+  KeepQuestions();
+
+  const Reply reply =
+      Ask({Click(25, 50, {{"is_positive", false}}), Click(75, 50, {{"is_positive", false}})});
+
+  ASSERT_EQ(reply.status, 200) << reply.body;
+  EXPECT_THAT(reply.result(0).at("result").as_array(), SizeIs(0));
+  EXPECT_THAT(asked_, SizeIs(0));
+}
+
+TEST_F(InteractiveTest, TheKindOfAnAnswerIsChosenBeforeControlsThatAreNotSmart) {
+  constexpr char kSmartBrush[] = R"(<View><Image name="image" value="$image"/>
+    <RectangleLabels name="plain" toName="image"><Label value="dog"/></RectangleLabels>
+    <BrushLabels name="brush" toName="image" smart="true"><Label value="dog"/></BrushLabels>
+    <KeyPointLabels name="point" toName="image" smart="true"><Label value="dog"/></KeyPointLabels></View>)";
+  Start();
+  KeepQuestions();
+
+  const Reply reply = Ask({Click(50, 50, {{"is_positive", true}})}, kSmartBrush);
+
+  ASSERT_EQ(reply.status, 200) << reply.body;
+  ASSERT_THAT(reply.result(0).at("result").as_array(), SizeIs(1));
+  EXPECT_EQ(reply.result(0).at("result").at(0).at("from_name"), "brush");
 }
 
 TEST_F(InteractiveTest, OfThreeMasksForOneClickTheBestIsTheAnswer) {
@@ -243,6 +274,7 @@ class LabelConfigsTest : public InteractiveTest {
  protected:
   // One object of each class in every image.
   void Find(std::vector<std::string> classes) {
+    services_.classes = classes;
     services_.on_detect = [classes](auto&, const auto&, auto* response) {
       response->set_image_width(320);
       response->set_image_height(240);
@@ -299,8 +331,9 @@ TEST_F(LabelConfigsTest, AliasPredictedValuesAndTheProfilesMapNameLabels) {
   const Reply plain = gateway.Post("/predict", PredictBody(kNames, {image_}));
   const Reply mapped = gateway.Post("/p/mapped/predict", PredictBody(kNames, {image_}));
 
-  EXPECT_THAT(LabelsOf(plain.result(0)), ElementsAre("Katze", "Hund", "Baseball_Bat"));
-  EXPECT_THAT(LabelsOf(mapped.result(0)), ElementsAre("Katze", "Hund", "Baseball_Bat", "Pferd"));
+  EXPECT_THAT(LabelsOf(plain.result(0)), ElementsAre("cat", "Hund", "Baseball_Bat"))
+      << "the editor writes an alias instead of the value";
+  EXPECT_THAT(LabelsOf(mapped.result(0)), ElementsAre("cat", "Hund", "Baseball_Bat", "Pferd"));
 }
 
 TEST_F(LabelConfigsTest, EachImageHasItsOwnControls) {
@@ -323,6 +356,144 @@ TEST_F(LabelConfigsTest, EachImageHasItsOwnControls) {
   EXPECT_EQ(regions[0].at("value").at("rectanglelabels").at(0), "Cat");
   EXPECT_EQ(regions[1].at("from_name"), "rrect") << "the first of a kind";
   EXPECT_EQ(regions[1].at("to_name"), "right");
+}
+
+constexpr char kPages[] = R"(<View><Repeater on="$pages" indexFlag="{{idx}}">
+    <Image name="page_{{idx}}" value="$pages[{{idx}}]"/>
+    <RectangleLabels name="boxes_{{idx}}" toName="page_{{idx}}"><Label value="cat"/></RectangleLabels>
+    <BrushLabels name="masks_{{idx}}" toName="page_{{idx}}"><Label value="cat"/></BrushLabels>
+    <KeyPointLabels name="point_{{idx}}" toName="page_{{idx}}" smart="true"><Label value="cat"/></KeyPointLabels>
+    </Repeater></View>)";
+
+TEST_F(LabelConfigsTest, EveryPageOfARepeaterHasItsRegions) {
+  Find({"cat"});
+  Start();
+  const json::object data = {{"pages", {image_, PngDataUri(320, 240, 9)}}};
+
+  const Reply reply = AskOfTask(kPages, data, {});
+
+  ASSERT_EQ(reply.status, 200) << reply.body;
+  std::vector<std::string> places;
+  const json::array regions = reply.result(0).at("result").as_array();
+  for (const json::value& region : regions) {
+    places.push_back(std::string(region.at("from_name").as_string()) + " on " +
+                     std::string(region.at("to_name").as_string()));
+    EXPECT_FALSE(region.as_object().contains("item_index"));
+  }
+  EXPECT_THAT(places, ElementsAre("boxes_0 on page_0", "masks_0 on page_0", "boxes_1 on page_1",
+                                  "masks_1 on page_1"));
+}
+
+TEST_F(LabelConfigsTest, AClickIntoAPageOfARepeaterIsAnsweredThere) {
+  Start();
+  KeepQuestions();
+  json::object click =
+      Region("point_1", "keypointlabels", {{"x", 50}, {"y", 50}, {"keypointlabels", {"cat"}}}, {});
+  click["to_name"] = "page_1";
+
+  const Reply reply =
+      AskOfTask(kPages, {{"pages", {PngDataUri(320, 240, 9), image_}}}, {std::move(click)});
+
+  ASSERT_EQ(reply.status, 200) << reply.body;
+  ASSERT_THAT(reply.result(0).at("result").as_array(), SizeIs(1));
+  EXPECT_EQ(reply.result(0).at("result").at(0).at("from_name"), "masks_1");
+  ASSERT_THAT(asked_, SizeIs(1));
+  EXPECT_EQ(asked_[0].image_id(), ImageId(DecodedDataUri(image_)));
+}
+
+TEST_F(LabelConfigsTest, LabelsInTheTaskSayWhatIsWritten) {
+  Find({"cat", "dog"});
+  constexpr char kDynamic[] = R"(<View><Image name="image" value="$image"/>
+    <RectangleLabels name="rect" toName="image" value="$classes"/></View>)";
+  Harness& gateway = Start();
+
+  const Reply cats = AskOfTask(kDynamic, {{"image", image_}, {"classes", {"Cat"}}}, {});
+  const Reply dogs = AskOfTask(
+      kDynamic, {{"image", image_}, {"classes", json::array{{{"value", "dog"}, {"alias", "d"}}}}},
+      {});
+  const Reply setup = gateway.Post("/setup", {{"project", "1.5"}, {"schema", kDynamic}});
+
+  EXPECT_THAT(LabelsOf(cats.result(0)), ElementsAre("Cat"));
+  EXPECT_THAT(LabelsOf(dogs.result(0)), ElementsAre("d"));
+  EXPECT_EQ(setup.json().at("model_version"), cats.result(0).at("model_version"));
+  EXPECT_EQ(dogs.result(0).at("model_version"), cats.result(0).at("model_version"));
+}
+
+// ---- What /setup says of a config.
+
+TEST_F(LabelConfigsTest, SetupWarnsOfAConfigWithoutALabelForAnyClass) {
+  Harness& gateway = Start();
+  constexpr char kThings[] = R"(<View><Image name="image" value="$image"/>
+    <RectangleLabels name="rect" toName="image"><Label value="thing"/></RectangleLabels></View>)";
+
+  const Reply things = gateway.Post("/setup", {{"project", "1.5"}, {"schema", kThings}});
+  const Reply cats = gateway.Post("/setup", {{"project", "1.5"}, {"schema", kSmart}});
+
+  EXPECT_EQ(things.status, 200) << "predictions are asked for again once the labels are corrected";
+  EXPECT_THAT(std::string(things.json().at("warning").as_string()),
+              HasSubstr("no label for any class of the model, so nothing will be written; its "
+                        "classes are cat, dog"));
+  EXPECT_FALSE(cats.json().as_object().contains("warning"));
+}
+
+TEST_F(LabelConfigsTest, SetupRefusesWhatCannotBeServed) {
+  Harness& gateway = Start();
+  const auto setup = [&](const std::string& controls) {
+    return gateway.Post("/setup", {{"project", "1.5"},
+                                   {"schema", "<View><Image name='image' value='$image'/>" +
+                                                  controls + "</View>"}});
+  };
+
+  const Reply only_points = setup(
+      "<KeyPointLabels name='k' toName='image' smart='true'><Label value='cat'/></KeyPointLabels>");
+  const Reply no_labels = setup("<RectangleLabels name='r' toName='image'/>");
+  const Reply other_image =
+      setup("<Repeater on='$pages'><Rectangle name='r' toName='page_{{idx}}'/></Repeater>");
+
+  EXPECT_EQ(only_points.status, 400);
+  EXPECT_THAT(only_points.body, HasSubstr("no control that can hold a mask; add <BrushLabels"));
+  EXPECT_EQ(no_labels.status, 400);
+  EXPECT_THAT(no_labels.body, HasSubstr("needed is one that has labels and isn't smart"));
+  EXPECT_EQ(other_image.status, 400);
+  EXPECT_THAT(other_image.body, HasSubstr("no control that marks regions on an image"));
+  EXPECT_EQ(setup("<Rectangle name='r' toName='image'/>").status, 200);
+  EXPECT_EQ(setup("<RectangleLabels name='r' toName='image' smart='true'><Label value='cat'/>"
+                  "</RectangleLabels>")
+                .status,
+            200)
+      << "clicks are answered";
+}
+
+TEST_F(LabelConfigsTest, ADetectorAloneGivesBoxesAndSaysOnceWhatIsMissing) {
+  Find({"cat"});
+  constexpr char kBoth[] = R"(<View><Image name="image" value="$image"/>
+    <RectangleLabels name="rect" toName="image"><Label value="cat"/></RectangleLabels>
+    <BrushLabels name="brush" toName="image"><Label value="cat"/></BrushLabels></View>)";
+  constexpr char kMasks[] = R"(<View><Image name="image" value="$image"/>
+    <BrushLabels name="brush" toName="image"><Label value="cat"/></BrushLabels></View>)";
+  harness_ = std::make_unique<Harness>(HarnessOptions{.detector = services_.address()});
+  harness_->AwaitModels();
+  ::testing::internal::CaptureStderr();
+
+  const Reply setup = harness_->Post("/setup", {{"project", "1.5"}, {"schema", kBoth}});
+  const Reply first = harness_->Post("/predict", PredictBody(kBoth, {image_}));
+  const Reply second = harness_->Post("/predict", PredictBody(kBoth, {image_}));
+  const Reply masks = harness_->Post("/predict", PredictBody(kMasks, {image_}));
+  const Reply masks_setup = harness_->Post("/setup", {{"project", "1.5"}, {"schema", kMasks}});
+
+  const std::string log = ::testing::internal::GetCapturedStderr();
+  EXPECT_THAT(std::string(setup.json().at("warning").as_string()), HasSubstr("has no segmenter"));
+  for (const Reply& reply : {first, second}) {
+    ASSERT_EQ(reply.status, 200) << reply.body;
+    EXPECT_THAT(LabelsOf(reply.result(0)), ElementsAre("cat"));
+    EXPECT_EQ(reply.result(0).at("model_version"), setup.json().at("model_version"));
+  }
+  const std::size_t said = log.find("label_config.warning");
+  EXPECT_NE(said, log.npos);
+  EXPECT_EQ(log.find("label_config.warning", said + 1), log.npos) << log;
+  EXPECT_EQ(masks.status, 400) << masks.body;
+  EXPECT_EQ(masks_setup.status, 400);
+  EXPECT_THAT(masks_setup.body, HasSubstr("takes masks only"));
 }
 
 }  // namespace

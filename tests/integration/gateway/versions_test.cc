@@ -248,7 +248,9 @@ TEST_F(VersionsTest, WhatTheProjectEmitsIsInTheVersion) {
     return config.replace(config.find(from), std::string(from).size(), to);
   };
 
-  EXPECT_NE(Announced(with("value=\"dog\"", "value=\"Hund\" alias=\"dog\"")), plain);
+  EXPECT_NE(Announced(with("value=\"dog\"", "value=\"dog\" alias=\"Hund\"")), plain);
+  EXPECT_EQ(Announced(with("value=\"dog\"", "value=\"Hund\" alias=\"dog\"")), plain)
+      << "the alias is what is written";
   EXPECT_NE(Announced(with("<Label value=\"dog\"/>", "")), plain);
   EXPECT_NE(Announced(with("RectangleLabels name=\"rect\"", "RectangleLabels name=\"box\"")),
             plain);
@@ -279,7 +281,10 @@ TEST_F(VersionsTest, SettingsAreInTheVersionIfTheyChangeAnswers) {
 
   EXPECT_NE(Announced(kConfig, {{"score_threshold", 0.25}}), plain);
   EXPECT_NE(Announced(kConfig, {{"max_detections", 7}}), plain);
-  EXPECT_NE(Announced(kConfig, {{"outputs", "brush"}}), plain);
+  constexpr char kMasks[] = R"(<View><Image name="image" value="$image"/>
+    <RectangleLabels name="rect" toName="image"><Label value="cat"/></RectangleLabels>
+    <BrushLabels name="b" toName="image"><Label value="cat"/></BrushLabels></View>)";
+  EXPECT_NE(Announced(kMasks, {{"outputs", "brush"}}), Announced(kMasks));
   constexpr char kCatOnly[] = R"(<View><Image name="image" value="$image"/><RectangleLabels
     name="rect" toName="image"><Label value="cat"/></RectangleLabels></View>)";
   EXPECT_NE(Announced(kCatOnly, {{"label_map", {{"dog", "cat"}}}}), Announced(kCatOnly));

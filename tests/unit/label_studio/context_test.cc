@@ -16,7 +16,9 @@ namespace {
 
 using duet_testing::IsOk;
 using duet_testing::StatusIs;
+using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::SizeIs;
 
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
@@ -64,7 +66,7 @@ TEST(ContextTest, TheRecordedSecondClickSkipsTheModelsPointAndKeepsARestoredOne)
   EXPECT_NEAR(prompt.points[0].at.x, 0.2206 * 320, 0.01);
   EXPECT_NEAR(prompt.points[0].at.y, 0.28043 * 240, 0.01);
   EXPECT_FALSE(prompt.points[1].positive);
-  EXPECT_EQ(prompt.label, "dog");
+  EXPECT_THAT(prompt.labels, ElementsAre("dog"));
   EXPECT_EQ(prompt.size, (vision::Size{320, 240}));
   EXPECT_FALSE(prompt.box.has_value());
 }
@@ -95,7 +97,7 @@ TEST(ContextTest, PointsAndARectangleAreOneObject) {
   EXPECT_EQ(*prompt.box, (vision::Box{20, 20, 120, 80}));
   ASSERT_EQ(prompt.points.size(), 2u);
   EXPECT_EQ(prompt.points[0].at, (vision::Point{60, 50}));
-  EXPECT_EQ(prompt.label, "cat") << "the last prompt decides";
+  EXPECT_THAT(prompt.labels, ElementsAre("cat")) << "the last prompt decides";
 }
 
 TEST(ContextTest, ATurnedRectangleBecomesTheBoxAroundItsCorners) {
@@ -177,7 +179,7 @@ TEST(ContextTest, PlainShapesHaveTheirLabelInLabels) {
                        ParseContext(boost::json::parse("{\"result\":[" + items + "]}"), config));
 
   EXPECT_EQ(prompt.points.size(), 1u);
-  EXPECT_EQ(prompt.label, "cat");
+  EXPECT_THAT(prompt.labels, ElementsAre("cat"));
 }
 
 TEST(ContextTest, ErrorsNameItemAndField) {
@@ -227,37 +229,49 @@ TEST(ContextTest, AMaskPromptIsScaledByItsLongestSideToTheCorner) {
 
   const std::vector<float> logits = MaskPromptLogits(mask, 4);
 
-  EXPECT_THAT(logits, testing::ElementsAre(-10, -10, 10, 10, -10, -10, 10, 10,  //
-                                           -10, -10, -10, -10, -10, -10, -10, -10));
+  EXPECT_THAT(logits, ElementsAre(-10, -10, 10, 10, -10, -10, 10, 10,  //
+                                  -10, -10, -10, -10, -10, -10, -10, -10));
 }
 
 InteractivePrompt PromptWithLabel(const std::string& label) {
   InteractivePrompt prompt;
   prompt.to_name = "image";
   prompt.from_name = "skp";
-  prompt.label = label;
+  if (!label.empty()) prompt.labels = {label};
   return prompt;
 }
 
+// "control:label" of each target; labels of several groups are "group=label".
+std::vector<std::string> Targets(const InteractivePrompt& prompt, const LabelConfig& config) {
+  const auto targets = ChooseAnswerTargets(prompt, config);
+  if (!targets.ok()) return {std::string(targets.status().message())};
+  std::vector<std::string> texts;
+  for (const AnswerTarget& target : *targets) {
+    std::string text = target.control->name;
+    for (const Labelling& labelling : target.labels) {
+      for (const std::string& label : labelling.labels) {
+        text += ":" + labelling.group->name + (labelling.group->name.empty() ? "" : "=") + label;
+      }
+    }
+    texts.push_back(text);
+  }
+  return texts;
+}
+
 TEST(AnswerTargetTest, BrushComesFirstThenWhateverHasTheLabel) {
-  const LabelConfig config = Config();
-
-  ASSERT_OK_AND_ASSIGN(const AnswerTarget cat, ChooseAnswerTarget(PromptWithLabel("cat"), config));
-  ASSERT_OK_AND_ASSIGN(const AnswerTarget dog, ChooseAnswerTarget(PromptWithLabel("dog"), config));
-  ASSERT_OK_AND_ASSIGN(const AnswerTarget cow, ChooseAnswerTarget(PromptWithLabel("cow"), config));
-
-  EXPECT_EQ(cat.control->name, "brush");
-  EXPECT_EQ(cat.label, "Cat") << "as the target spells it";
-  EXPECT_EQ(dog.control->name, "boxes");
-  EXPECT_EQ(cow.control->name, "srect") << "a smart one only if no other has the label";
+  EXPECT_THAT(Targets(PromptWithLabel("cat"), Config()), ElementsAre("brush:Cat"))
+      << "as the target spells it";
+  EXPECT_THAT(Targets(PromptWithLabel("dog"), Config()), ElementsAre("boxes:dog"));
+  EXPECT_THAT(Targets(PromptWithLabel("cow"), Config()), ElementsAre("srect:cow"))
+      << "a smart one only if no other has the label";
 }
 
 TEST(AnswerTargetTest, ErrorsSayWhatToAdd) {
-  EXPECT_THAT(ChooseAnswerTarget(PromptWithLabel("ant"), Config()),
+  EXPECT_THAT(ChooseAnswerTargets(PromptWithLabel("ant"), Config()),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("has the label 'ant'")));
   const LabelConfig points = Config(R"(<View><Image name="image" value="$i"/>
     <KeyPointLabels name="skp" toName="image" smart="true"><Label value="cat"/></KeyPointLabels></View>)");
-  EXPECT_THAT(ChooseAnswerTarget(PromptWithLabel("cat"), points),
+  EXPECT_THAT(ChooseAnswerTargets(PromptWithLabel("cat"), points),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("add <BrushLabels")));
 }
 

@@ -16,7 +16,6 @@ using duet_testing::IsOk;
 using duet_testing::StatusIs;
 using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::Optional;
 
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
@@ -29,9 +28,9 @@ TEST(LabelConfigTest, TheRecipesConfigHasFiveControlsWithAllLabels) {
   ASSERT_EQ(config.controls.size(), 5u);
   EXPECT_EQ(config.controls[0].kind, RegionKind::kRectangle);
   EXPECT_EQ(config.controls[0].type, "rectanglelabels");
-  EXPECT_EQ(config.controls[0].labels.size(), 82u)
+  EXPECT_EQ(config.controls[0].groups[0]->labels.size(), 82u)
       << "with Airplane and Car beside airplane and car";
-  for (std::size_t i = 1; i < 5; ++i) EXPECT_EQ(config.controls[i].labels.size(), 80u);
+  for (std::size_t i = 1; i < 5; ++i) EXPECT_EQ(config.controls[i].groups[0]->labels.size(), 80u);
   EXPECT_FALSE(config.has_smart_control());
 }
 
@@ -48,8 +47,8 @@ TEST(LabelConfigTest, ControlsAreFoundAtAnyDepthAndOtherTagsIgnored) {
   ASSERT_EQ(config.controls.size(), 2u);
   EXPECT_EQ(config.controls[0].name, "boxes");
   EXPECT_FALSE(config.controls[0].smart);
-  ASSERT_EQ(config.controls[0].labels.size(), 1u);
-  EXPECT_EQ(config.controls[0].labels[0].value, "cat");
+  ASSERT_EQ(config.controls[0].groups[0]->labels.size(), 1u);
+  EXPECT_EQ(config.controls[0].groups[0]->labels[0].value, "cat");
   EXPECT_TRUE(config.controls[1].smart);
   EXPECT_TRUE(config.controls[1].smart_only);
 }
@@ -73,8 +72,10 @@ TEST(LabelConfigTest, PlainShapesTakeTheLabelsBesideThem) {
 
   ASSERT_EQ(config.controls.size(), 1u);
   EXPECT_EQ(config.controls[0].type, "rectangle");
-  EXPECT_EQ(config.controls[0].labels_name, "what");
-  ASSERT_EQ(config.controls[0].labels.size(), 1u);
+  EXPECT_FALSE(config.controls[0].has_own_labels);
+  ASSERT_EQ(config.controls[0].groups.size(), 1u);
+  EXPECT_EQ(config.controls[0].groups[0]->name, "what");
+  ASSERT_EQ(config.controls[0].groups[0]->labels.size(), 1u);
 }
 
 TEST(LabelConfigTest, ErrorsSayWhatToDo) {
@@ -143,33 +144,50 @@ TEST(ImageUrisTest, ErrorsNameTagAndField) {
   EXPECT_THAT(Uris("", R"({})"), StatusIs(kInvalid, HasSubstr("has no value")));
 }
 
-Control WithLabels(std::vector<Label> labels) {
-  Control control;
-  control.labels = std::move(labels);
-  return control;
+LabelGroup WithLabels(std::vector<Label> labels) {
+  LabelGroup group;
+  group.labels = std::move(labels);
+  return group;
+}
+
+// The value of the label that stands for a class; "" if there is none.
+std::string Match(const LabelMatcher& matcher, std::string_view class_name) {
+  const Label* const label = matcher.Match(class_name);
+  return label == nullptr ? "" : label->value;
 }
 
 TEST(LabelMatcherTest, AnExactSpellingWinsOverAnEarlierFoldedOne) {
-  const LabelMatcher matcher(WithLabels({{"Car"}, {"car"}, {"baseball_bat"}, {"Cell-Phone"}}), {});
+  const LabelGroup group = WithLabels({{"Car"}, {"car"}, {"baseball_bat"}, {"Cell-Phone"}});
+  const LabelMatcher matcher(group, {});
 
-  EXPECT_THAT(matcher.Match("car"), Optional(std::string("car")));
-  EXPECT_THAT(matcher.Match("CAR"), Optional(std::string("Car")));
-  EXPECT_THAT(matcher.Match("baseball bat"), Optional(std::string("baseball_bat")));
-  EXPECT_THAT(matcher.Match("cell phone"), Optional(std::string("Cell-Phone")));
-  EXPECT_EQ(matcher.Match("dog"), std::nullopt);
+  EXPECT_EQ(Match(matcher, "car"), "car");
+  EXPECT_EQ(Match(matcher, "CAR"), "Car");
+  EXPECT_EQ(Match(matcher, "baseball bat"), "baseball_bat");
+  EXPECT_EQ(Match(matcher, "cell phone"), "Cell-Phone");
+  EXPECT_EQ(matcher.Match("dog"), nullptr);
 }
 
 TEST(LabelMatcherTest, ValuesComeBeforeAliasesBeforePredictedValuesBeforeTheMap) {
+  const LabelGroup group =
+      WithLabels({{"A", "dog", {}}, {"B", "", {"dog", "sofa"}}, {"sofa"}, {"C", "bird", {"bird"}}});
   const LabelMatcher matcher(
-      WithLabels({{"A", "dog", {}}, {"B", "", {"dog", "sofa"}}, {"sofa"}, {"C", "bird", {"bird"}}}),
-      {{"dog", "C"}, {"zebra", "c"}, {"horse", "zebra"}, {"cow", "nowhere"}});
+      group, {{"dog", "C"}, {"zebra", "c"}, {"horse", "zebra"}, {"cow", "nowhere"}});
 
-  EXPECT_THAT(matcher.Match("dog"), Optional(std::string("A")));
-  EXPECT_THAT(matcher.Match("sofa"), Optional(std::string("sofa")));
-  EXPECT_THAT(matcher.Match("bird"), Optional(std::string("C")));
-  EXPECT_THAT(matcher.Match("zebra"), Optional(std::string("C")));
-  EXPECT_EQ(matcher.Match("horse"), std::nullopt) << "an entry of the map must not lead to another";
-  EXPECT_EQ(matcher.Match("cow"), std::nullopt);
+  EXPECT_EQ(Match(matcher, "dog"), "A");
+  EXPECT_EQ(Match(matcher, "sofa"), "sofa");
+  EXPECT_EQ(Match(matcher, "bird"), "C");
+  EXPECT_EQ(Match(matcher, "zebra"), "C");
+  EXPECT_EQ(matcher.Match("horse"), nullptr) << "an entry of the map must not lead to another";
+  EXPECT_EQ(matcher.Match("cow"), nullptr);
+}
+
+TEST(LabelMatcherTest, ALabelOfAnAliasAloneIsNamedByIt) {
+  const LabelGroup group = WithLabels({{"", "B", {}}});
+  const LabelMatcher matcher(group, {});
+
+  ASSERT_NE(matcher.Match("b"), nullptr);
+  EXPECT_EQ(matcher.Match("b")->written(), "B");
+  EXPECT_EQ(matcher.Match("_"), nullptr) << "no value stands for no class";
 }
 
 }  // namespace

@@ -39,14 +39,11 @@ std::string AllKinds() {
          Control("KeyPointLabels", "k");
 }
 
-EmissionPlan Plan(const LabelConfig& config, const std::string& outputs = "") {
-  return EmissionPlan::Make(config, config.images[0], *ParseOutputs(outputs), {});
-}
+const std::vector<std::string> kClasses = {"cat", "dog", "Baseball Bat"};
 
-std::vector<std::string> Names(const EmissionPlan& plan) {
-  std::vector<std::string> names;
-  for (const auto& target : plan.targets()) names.push_back(target.control->name);
-  return names;
+EmissionPlan Plan(const LabelConfig& config, const std::string& outputs = "") {
+  return EmissionPlan::Make(config, config.images[0], kClasses,
+                            {.outputs = *ParseOutputs(outputs)});
 }
 
 // The filled rectangle of a 100×50 image.
@@ -68,38 +65,6 @@ Object Cat() {
 
 json::array Parse(const Regions& regions) {
   return json::parse("[" + regions.json + "]").get_array();
-}
-
-TEST(EmissionPlanTest, RectanglesAndOneKindOfMaskByDefault) {
-  const LabelConfig all = Config(AllKinds());
-  const LabelConfig polygons =
-      Config(Control("PolygonLabels", "p") + Control("EllipseLabels", "e"));
-  const LabelConfig few = Config(Control("EllipseLabels", "e") + Control("KeyPointLabels", "k"));
-  const LabelConfig boxes =
-      Config(Control("RectangleLabels", "r") + Control("KeyPointLabels", "k"));
-
-  EXPECT_THAT(Names(Plan(all)), ElementsAre("r", "b"));
-  EXPECT_THAT(Names(Plan(polygons)), ElementsAre("p"));
-  EXPECT_THAT(Names(Plan(few)), ElementsAre("e", "k"));
-  EXPECT_THAT(Names(Plan(boxes)), ElementsAre("r"));
-  EXPECT_TRUE(Plan(all).needs_masks());
-  EXPECT_FALSE(Plan(boxes).needs_masks());
-}
-
-TEST(EmissionPlanTest, SmartControlsAreNeverWrittenInto) {
-  const LabelConfig config =
-      Config(Control("RectangleLabels", "smart", "smart='true'") + Control("RectangleLabels", "r") +
-             Control("BrushLabels", "sb", "smart='true'"));
-  EXPECT_THAT(Names(Plan(config)), ElementsAre("r"));
-  EXPECT_TRUE(Plan(Config(Control("BrushLabels", "sb", "smartOnly='true'"))).empty());
-}
-
-TEST(EmissionPlanTest, OutputsChooseTheKinds) {
-  const LabelConfig config = Config(AllKinds());
-  EXPECT_THAT(Names(Plan(config, "polygon, Keypoint")), ElementsAre("p", "k"));
-  EXPECT_THAT(Names(Plan(config, "auto")), ElementsAre("r", "b"));
-  EXPECT_THAT(ParseOutputs("brush,cube"),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("'cube' is unknown")));
 }
 
 TEST(RegionsTest, ABoxIsWrittenInPercentWithAllThatLabelStudioWants) {
@@ -304,18 +269,18 @@ TEST(RegionsTest, AnswersRepeatTheViewsRotation) {
   const LabelConfig config = Config(AllKinds());
   InteractivePrompt prompt;
   prompt.to_name = "image";
-  prompt.label = "cat";
+  prompt.labels = {"cat"};
   prompt.image_rotation = 270;
-  ASSERT_OK_AND_ASSIGN(const AnswerTarget target, ChooseAnswerTarget(prompt, config));
+  ASSERT_OK_AND_ASSIGN(const auto targets, ChooseAnswerTargets(prompt, config));
 
-  const Regions regions = MakeAnswer(prompt, target, Filled(1, 1, 5, 5), 0.5f);
+  const Regions regions = MakeAnswer(prompt, targets, Filled(1, 1, 5, 5), 0.5f);
 
   const json::array list = Parse(regions);
   ASSERT_EQ(list.size(), 1u);
   EXPECT_EQ(list[0].at("type"), "brushlabels");
   EXPECT_EQ(list[0].at("image_rotation").as_int64(), 270);
   EXPECT_EQ(list[0].as_object().contains("item_index"), false);
-  EXPECT_EQ(MakeAnswer(prompt, target, Filled(1, 1, 1, 1), 0.5f).count, 0);
+  EXPECT_EQ(MakeAnswer(prompt, targets, Filled(1, 1, 1, 1), 0.5f).count, 0);
 }
 
 TEST(JsonTextTest, StringsNumbersAndBytesAreJson) {

@@ -90,11 +90,17 @@ TEST(ProjectCacheTest, AProjectTakesMemoryInProportionToItsConfig) {
   // Some 2 MB: the largest that anybody has, short labels in two controls.
   const std::string config = Config("golden retriever ", 25'000, 2);
   std::size_t estimate = 0;
+  auto detector = std::make_shared<backends::DetectorModel>();
+  for (int i = 0; i < 25'000; ++i) {
+    detector->classes.push_back("golden retriever " + std::to_string(i));
+  }
+  const ServedModels models = {detector, std::make_shared<backends::SegmenterModel>()};
 
   const std::size_t taken = BytesOf([&] {
     auto project = Project::Create(config, {});
     EXPECT_TRUE(project.ok()) << project.status();
     estimate = (*project)->memory_bytes();
+    EXPECT_FALSE((*project)->ModelVersion(models).empty());
     return *project;
   });
 

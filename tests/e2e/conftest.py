@@ -10,6 +10,7 @@ import pytest
 import requests
 
 import scenes as scene_files
+import strict_validation
 from duet_command import DUET, ROOT
 from label_studio import LabelStudio
 from recorder import Recorder
@@ -18,6 +19,30 @@ from service import Service, wait_until
 # Other weights than the demo's, to try the harness with.
 DETECTOR = os.environ.get("E2E_DETECTOR_CHECKPOINT", str(ROOT / "models/demo/rtmdet-demo.pth"))
 SEGMENTER = os.environ.get("E2E_SEGMENTER_CHECKPOINT", str(ROOT / "models/demo/sam-demo.pth"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _judge_every_answer():
+    """Whoever asks Duet for predictions: Label Studio's validator sees the answer (strict_validation.check)."""
+    send = requests.Session.send
+
+    def judged(session, request, **arguments):
+        answer = send(session, request, **arguments)
+        if request.method == "POST" and answer.ok and request.url.split("?")[0].endswith("/predict"):
+            strict_validation.check(json.loads(request.body), answer.json())
+        return answer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(requests.Session, "send", judged)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _nothing_was_refused(_judge_every_answer):
+    """Also what Label Studio itself asked, by way of the recorder."""
+    strict_validation.refused.clear()
+    yield
+    assert not strict_validation.refused, strict_validation.refused
 
 
 def free_ports(count):

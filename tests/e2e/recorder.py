@@ -7,6 +7,8 @@ import json
 import threading
 from urllib.parse import urlsplit
 
+import strict_validation
+
 
 @dataclasses.dataclass
 class Call:
@@ -61,7 +63,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             content, status = json.dumps({"error": str(error)}).encode(), 502
         finally:
             connection.close()
-        self.server.calls.append(Call(self.command, self.path, _decoded(body), status, _decoded(content)))
+        call = Call(self.command, self.path, _decoded(body), status, _decoded(content))
+        self.server.calls.append(call)
+        if self.path.endswith("/predict") and status == 200:
+            strict_validation.check(call.request, call.response)
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))

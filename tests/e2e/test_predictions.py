@@ -7,22 +7,16 @@ import zipfile
 
 import pytest
 import requests
-from label_studio_sdk.label_interface import LabelInterface
 
 import scenes as scene_files
 from conftest import COCO_LABELS
 from duet_command import ROOT
 from label_configs import config
 from label_studio import data_uri
+from strict_validation import problems_of
 
 # The demo detector's recall on held-out scenes is well above this at the default threshold; four scenes are few.
 ENOUGH = 0.7
-
-
-def problems_of(prediction, label_config):
-    """What Label Studio's own validator objects to."""
-    checked = {key: prediction[key] for key in ("result", "score", "model_version")}
-    return LabelInterface(label_config).validate_prediction(checked, return_errors=True)
 
 
 def kinds_of(prediction):

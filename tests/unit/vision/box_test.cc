@@ -12,6 +12,8 @@ TEST(BoxIouTest, IsTheSharedPartOfBothTogether) {
   EXPECT_FLOAT_EQ(BoxIou({0, 0, 10, 10}, {5, 0, 15, 10}), 50.0F / 150);
   EXPECT_EQ(BoxIou({0, 0, 10, 10}, {10, 0, 20, 10}), 0);  // they touch
   EXPECT_EQ(BoxIou({0, 0, 10, 10}, {20, 20, 30, 30}), 0);
+  EXPECT_EQ(BoxIou({0, 0, 10, 10}, {0, 20, 10, 30}), 0);  // below
+  EXPECT_EQ(BoxIou({0, 0, 10, 10}, {20, 0, 30, 10}), 0);  // to the right
 }
 
 TEST(BoxIouTest, TwoBoxesWithoutAreaHaveNone) {

@@ -117,6 +117,14 @@ TEST(MaskRendererTest, AThresholdOfItsOwnMovesMaskAndStability) {
   EXPECT_EQ(renderer.Render(twos, /*threshold=*/1.5f, /*offset=*/1.0f).stability_score, 0.0);
 }
 
+TEST(MaskRendererTest, RowsJustBelowTheThresholdCountForStability) {
+  std::vector<float> logits(16 * 16, 2.0f);
+  std::fill(logits.begin() + 16 * 8, logits.end(), -0.5f);  // between the two thresholds
+  const RenderedMask rendered = Small().Render(logits);
+  EXPECT_EQ(Area(rendered.mask), 32);
+  EXPECT_EQ(rendered.stability_score, 0.5);
+}
+
 TEST(MaskRendererTest, NothingAboveAnythingIsUnstable) {
   const RenderedMask rendered = Small().Render(std::vector<float>(16 * 16, -9.0f));
 

@@ -17,6 +17,12 @@ TEST(SuppressNonMaximaTest, KeepsTheBestOfOverlappingBoxesByFallingScore) {
   EXPECT_THAT(SuppressNonMaxima(boxes, scores, 0.7f), ElementsAre(1, 0, 2));
 }
 
+TEST(SuppressNonMaximaTest, AnOverlapOfExactlyTheThresholdIsAllowedAsInTorchvision) {
+  const std::vector<Box> boxes = {{0, 0, 10, 20}, {0, 0, 10, 10}};
+
+  EXPECT_THAT(SuppressNonMaxima(boxes, std::vector<float>{1, 0.5f}, 0.5f), ElementsAre(0, 1));
+}
+
 TEST(SuppressNonMaximaTest, ASuppressedBoxSuppressesNoneAndTiesKeepTheirOrder) {
   // A chain: each overlaps its neighbours by 1/3, the ends by nothing.
   const std::vector<Box> boxes = {{0, 0, 10, 10}, {5, 0, 15, 10}, {10, 0, 20, 10}};

@@ -144,5 +144,40 @@ TEST(ContentHashTest, EveryChunkCounts) {
   EXPECT_EQ(HashBytes(bytes), hash);
 }
 
+// A tensor over `bytes`, which outlive it.
+TensorView Int16s(const std::string& bytes, std::vector<std::int64_t> shape) {
+  TensorView view{.dtype = DType::kInt16,
+                  .shape = std::move(shape),
+                  .data = reinterpret_cast<const std::byte*>(bytes.data())};
+  view.strides = ContiguousStrides(view.shape);
+  return view;
+}
+
+TEST(HashTensorsTest, NamesTypesShapesAndValuesCountAndNoOrder) {
+  const auto all = [](std::string_view) { return true; };
+  const std::string one = "aabbccdd", other = "aabbccde";
+  const StateDict plain = {{"w", Int16s(one, {2, 2})}, {"v", Int16s(one, {4})}};
+  const std::string hash = HashTensors(plain, all);
+
+  EXPECT_EQ(HashTensors({plain[1], plain[0]}, all), hash);
+  EXPECT_NE(HashTensors({{"u", plain[0].second}, plain[1]}, all), hash) << "a name";
+  EXPECT_NE(HashTensors({{"w", Int16s(other, {2, 2})}, plain[1]}, all), hash) << "a value";
+  EXPECT_NE(HashTensors({{"w", Int16s(one, {4, 1})}, plain[1]}, all), hash) << "a shape";
+  StateDict halves = plain;
+  halves[0].second.dtype = DType::kFloat16;
+  EXPECT_NE(HashTensors(halves, all), hash) << "a type";
+}
+
+TEST(HashTensorsTest, TensorsThatDoNotCountMakeNoDifference) {
+  const std::string bytes = "aabb";
+  const StateDict encoder = {{"encoder.w", Int16s(bytes, {2})}};
+  StateDict both = encoder;
+  both.emplace_back("decoder.w", Int16s(bytes, {2}));
+  const auto counts = [](std::string_view name) { return name.starts_with("encoder."); };
+
+  EXPECT_EQ(HashTensors(both, counts), HashTensors(encoder, counts));
+  EXPECT_NE(HashTensors(both, counts), HashTensors({}, counts));
+}
+
 }  // namespace
 }  // namespace checkpoint

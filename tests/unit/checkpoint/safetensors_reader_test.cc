@@ -48,6 +48,27 @@ TEST(SafetensorsReaderTest, TensorsAndMeta) {
   EXPECT_EQ(read->meta.config_text, "x = 1");
 }
 
+TEST(SafetensorsReaderTest, EveryTypeIsItsOwn) {
+  // As the format's documentation names them; sizes in bytes.
+  const struct {
+    const char* name;
+    DType dtype;
+    std::size_t size;
+  } kTypes[] = {{"F64", DType::kFloat64, 8}, {"F32", DType::kFloat32, 4},
+                {"F16", DType::kFloat16, 2}, {"BF16", DType::kBFloat16, 2},
+                {"I64", DType::kInt64, 8},   {"I32", DType::kInt32, 4},
+                {"I16", DType::kInt16, 2},   {"I8", DType::kInt8, 1},
+                {"U8", DType::kUInt8, 1},    {"BOOL", DType::kBool, 1}};
+  for (const auto& type : kTypes) {
+    const auto read =
+        Read(File(std::string(R"({"a":{"dtype":")") + type.name +
+                      R"(","shape":[3],"data_offsets":[0,)" + std::to_string(3 * type.size) + "]}}",
+                  std::string(3 * type.size, 'x')));
+    ASSERT_TRUE(read.ok()) << type.name << ": " << read.status();
+    EXPECT_EQ(read->state_dict[0].second.dtype, type.dtype) << type.name;
+  }
+}
+
 TEST(SafetensorsReaderTest, ClassesMayBeLines) {
   const auto read = Read(File(R"({"__metadata__":{"classes":"cat\ntraffic light\n"},)"
                               R"("a":{"dtype":"U8","shape":[],"data_offsets":[0,1]}})",

@@ -233,5 +233,11 @@ TEST(FlagTableHelpTest, LongHelpIsWrappedAtAHundredColumns) {
   }
 }
 
+TEST(FlagCheckTest, BothEndsOfARangeAreInIt) {
+  const FlagCheck<int> check = InRange(1, 3);
+  for (const int value : {1, 2, 3}) EXPECT_EQ(check(value), "") << value;
+  for (const int value : {0, 4, -2}) EXPECT_EQ(check(value), "must be from 1 to 3") << value;
+}
+
 }  // namespace
 }  // namespace serving

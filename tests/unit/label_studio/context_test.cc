@@ -5,6 +5,7 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <string>
+#include <utility>
 
 #include "label_studio/brush_rle.h"
 #include "label_studio/task.h"
@@ -166,6 +167,14 @@ TEST(ContextTest, RotationOfTheViewIsRepeatedAndMovesNothing) {
 
   EXPECT_EQ(prompt.image_rotation, 90);
   EXPECT_EQ(prompt.points[0].at, (vision::Point{20, 20}));
+
+  for (const auto& [turned, answered] : {std::pair("-90", 270), {"360", 0}, {"450", 90}}) {
+    item = Point(10, 20);
+    item.replace(item.find("\"image_rotation\":0"), 18,
+                 std::string("\"image_rotation\":") + turned);
+    ASSERT_OK_AND_ASSIGN(const InteractivePrompt other, Parse(item));
+    EXPECT_EQ(other.image_rotation, answered) << turned;
+  }
 }
 
 TEST(ContextTest, PlainShapesHaveTheirLabelInLabels) {

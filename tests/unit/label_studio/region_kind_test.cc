@@ -5,6 +5,7 @@
 #include <boost/json/parse.hpp>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "label_studio/context.h"
@@ -114,6 +115,19 @@ TEST(RegionKindTest, WhatAKindWritesItReadsAsAPromptInsideOfTheMask) {
       EXPECT_TRUE(point.positive);
       EXPECT_NEAR(point.at.y, 20, 2);
     }
+  }
+}
+
+TEST(RegionKindTest, AnEllipsesRotationIsFrom0To180DegreesClockwise) {
+  for (const auto& [step, degrees] : {std::pair(1, 45.0), {-1, 135.0}}) {
+    vision::Mask band{{100, 50}, {}};
+    for (int y = 5; y < 45; ++y) {
+      const int x = 50 + step * (y - 25);
+      band.spans.push_back({y, x - 3, x + 3});
+    }
+    Values values;
+    InfoOf(RegionKind::kEllipse).write_mask(band, values);
+    EXPECT_NEAR(values.Parsed().at(0).at("rotation").to_number<double>(), degrees, 1) << step;
   }
 }
 

@@ -313,5 +313,17 @@ TEST(JsonTextTest, BytesThatAreNotUtf8BecomeTheReplacementCharacter) {
   EXPECT_EQ(text, "\"caf\xEF\xBF\xBD \\\"é\\\"\"");
 }
 
+TEST(JsonTextTest, NumbersAreRoundedToSixDecimals) {
+  const auto text = [](double number) {
+    std::string json;
+    AppendJsonNumber(number, &json);
+    return json;
+  };
+  EXPECT_EQ(text(0.12345678), "0.123457");
+  EXPECT_EQ(text(-0.12345678), "-0.123457");
+  EXPECT_EQ(text(33.0000004), "33");
+  EXPECT_EQ(text(-1e-9), "0") << "not -0";
+}
+
 }  // namespace
 }  // namespace label_studio

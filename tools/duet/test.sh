@@ -3,13 +3,13 @@
 
 readonly TEST_RESULTS=build/test-results
 readonly TEST_PARTS=(scripts unit tiers deploy e2e)
-readonly MORE_TEST_PARTS=(scale asan tsan images)
+readonly MORE_TEST_PARTS=(scale asan tsan images)  # and mutants, by its name only
 
 help_test() {
   cat <<'TEXT'
 usage: ./duet test [--all] [--only=PART[,PART...]] [--skip=PART[,PART...]]
 
-Parts, in this order; the last four only with --all or --only:
+Parts, in this order; those from scale on only with --all or --only, mutants only with --only:
   scripts    shellcheck
   unit       release build, unit tests
   tiers      release build, every other ctest tier
@@ -19,6 +19,7 @@ Parts, in this order; the last four only with --all or --only:
   asan       address and undefined-behaviour sanitizers, on the layers without LibTorch
   tsan       thread sanitizer, on the same
   images     builds the container images and starts them; needs root and about 20 minutes
+  mutants    changes one line of the sources at a time and expects that a test fails (tools/mutate.py); takes hours
 TEXT
 }
 
@@ -101,6 +102,14 @@ test_part_scripts() {
   mapfile -t scripts < <(git grep -lE '^(#!.*sh|# shellcheck shell=bash)$')
   shellcheck "${scripts[@]}" || failed=1
   record scripts $((1 - failed)) "$failed"
+}
+
+# Its copies of the tree stay below build/mutants, so that the next time is shorter.
+test_part_mutants() {
+  step "mutants"
+  local report=$PWD/$TEST_RESULTS/mutants.xml
+  python3 tools/mutate.py --report="$report" || true
+  record_junit mutants "$report"
 }
 
 # run_pytest PART VENV PYTEST-ARGUMENT...

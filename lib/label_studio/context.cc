@@ -317,6 +317,11 @@ class TargetChooser {
   absl::flat_hash_map<const LabelGroup*, LabelMatcher> matchers_;
 };
 
+// True if both take their labels from the same <Labels>.
+bool ShareLabels(const Control& one, const Control& other) {
+  return !one.bare() && one.groups == other.groups;
+}
+
 }  // namespace
 
 absl::Status CheckAnswerable(const LabelConfig& config, const ImageTag& image) {
@@ -352,11 +357,13 @@ absl::StatusOr<std::vector<AnswerTarget>> ChooseAnswerTargets(const InteractiveP
         "no ", TagsOf(AnswerKinds()), " on '", prompt.to_name, "' has the label '",
         prompt.labels.empty() ? "" : prompt.labels.front(), "'; add it to one of them"));
   }
-  if (prompt.has_rectangle &&
-      InfoOf(targets.front().control->kind).auto_output == AutoOutput::kOneOf) {
+  const Control& mask = *targets.front().control;
+  if (InfoOf(mask.kind).auto_output == AutoOutput::kOneOf) {
     auto box = chooser.Labelled(RegionKind::kRectangle, /*with_smart_only=*/false);
     if (!box) box = chooser.Bare(RegionKind::kRectangle, /*with_smart_only=*/false);
-    if (box) targets.push_back(*std::move(box));
+    if (box && (prompt.has_rectangle || ShareLabels(mask, *box->control))) {
+      targets.push_back(*std::move(box));
+    }
   }
   return targets;
 }

@@ -76,9 +76,9 @@ def test_a_prompt_drawn_with_the_mouse_is_accepted_submitted_and_exported_with_i
     project = make_project(config(labels, "BrushLabels", smart=SMART), extra_params={"score_threshold": 1.0})
     (task,) = project.upload([scene.file])
 
-    seen = page("annotate.mjs", project, task, prompt=prompt(scene, thing))
+    seen = page("annotate.mjs", project, task, prompts=[prompt(scene, thing)])
 
-    assert seen["suggestions"] == seen["regions"] == ["brushregion"]
+    assert seen["suggestions"] == [seen["regions"]] == [["brushregion"]]
     (answer,) = [call for call in backend.of("/predict") if call.request["params"]["context"]]
     (suggested,) = answer.response["results"][0]["result"]
     (annotation,) = project.studio.call("GET", f"/api/tasks/{task}")["annotations"]
@@ -108,7 +108,7 @@ def test_in_a_turned_view_the_region_lies_where_the_person_clicked(page, make_pr
     for _ in range(turns):
         x, y = 100 - y, x
 
-    seen = page("annotate.mjs", project, task, prompt={"x": x, "y": y, "label": thing.label}, turns=turns)
+    seen = page("annotate.mjs", project, task, prompts=[{"x": x, "y": y, "label": thing.label}], turns=turns)
 
     (call,) = [call for call in backend.of("/predict") if call.request["params"]["context"]]
     (prompted,) = call.request["params"]["context"]["result"]

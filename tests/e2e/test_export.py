@@ -4,6 +4,7 @@ step. Which export gives what is told by README.md, Export."""
 import collections
 import io
 import json
+import os
 import xml.etree.ElementTree
 import zipfile
 
@@ -13,9 +14,9 @@ from PIL import Image
 
 import scenes as scene_files
 from duet_command import ROOT
-from test_annotating import page, percent, playwright  # noqa: F401 (fixtures)
+from strict_validation import problems_of
+from test_annotating import PICTURES, click_on, drag_around, page, percent, playwright  # noqa: F401 (fixtures)
 from test_interactive import inside
-from test_predictions import problems_of
 
 
 @pytest.fixture(scope="session")
@@ -24,8 +25,11 @@ def printed(duet):
 
 
 def archive(project, kind):
-    """The exported files by name."""
-    with zipfile.ZipFile(io.BytesIO(project.export(kind))) as file:
+    """The exported files by name. A single one comes as it is."""
+    exported = project.export(kind)
+    if not exported.startswith(b"PK"):
+        return {"": exported}
+    with zipfile.ZipFile(io.BytesIO(exported)) as file:
         return {name: file.read(name) for name in file.namelist()}
 
 
@@ -44,22 +48,24 @@ def yolo(project):
     return files["classes.txt"].decode().splitlines(), [(int(line[0]), *map(float, line[1:])) for line in lines]
 
 
+def labels_of(region):
+    """Of a shape beside <Labels>, they are in an entry of their own that repeats the shape."""
+    return next((value for key, value in region["value"].items() if key.endswith("labels")), [])
+
+
 def labelled_boxes(result):
     """(label, x, y, width, height in pixels) of every rectangle of an annotation's result."""
     boxes = []
     for region in result:
-        value = region["value"]
-        if region["type"] != "labels" or "x" not in value:
-            continue
-        width, height = region["original_width"] / 100, region["original_height"] / 100
-        boxes.append((*value["labels"], value["x"] * width, value["y"] * height, value["width"] * width,
-                      value["height"] * height))
+        value, width, height = region["value"], region["original_width"] / 100, region["original_height"] / 100
+        for label in labels_of(region) if "x" in value else []:
+            boxes.append((label, value["x"] * width, value["y"] * height, value["width"] * width,
+                          value["height"] * height))
     return sorted(boxes)
 
 
 def labelled_masks(result):
-    return sorted(label for region in result if "rle" in region["value"] and region["type"] == "labels"
-                  for label in region["value"]["labels"])
+    return sorted(label for region in result if "rle" in region["value"] for label in labels_of(region))
 
 
 def check_exports(project, labels, boxes):
@@ -84,7 +90,7 @@ def check_exports(project, labels, boxes):
 
 def check_masks(project, names):
     """Brush labels to PNG has one file for each mask, with its label in the name."""
-    files = archive(project, "BRUSH_TO_PNG") if names else {}
+    files = archive(project, "BRUSH_TO_PNG")
     assert sorted(name.rsplit("-", 2)[1] for name in files) == sorted(names)
 
 
@@ -179,6 +185,34 @@ def test_a_corrected_label_is_exported_for_box_and_mask(page, make_project, prin
     check_masks(project, masks)
 
 
+def test_objects_made_with_smart_point_and_smart_box_are_exported_with_box_and_mask(
+        page, make_project, printed, backend, scenes, labels):  # noqa: F811
+    scene = scenes[0]
+    clicked, framed = sorted(scene.objects, key=lambda thing: -thing.mask.sum())[:2]
+    # No detection is this sure: the page opens without regions that the mouse might take hold of.
+    project = make_project(printed, extra_params={"score_threshold": 1.0})
+    (task,) = project.upload([scene.file])
+
+    seen = page("annotate.mjs", project, task, prompts=[click_on(scene, clicked), drag_around(scene, framed)])
+
+    assert [sorted(types) for types in seen["suggestions"]] == 2 * [["brushregion", "rectangleregion"]]
+    boxes = []
+    answers = [call.response["results"][0] for call in backend.of("/predict") if call.request["params"]["context"]]
+    for thing, answer in zip((clicked, framed), answers, strict=True):
+        assert not problems_of(answer, printed)
+        ((label, *box),) = labelled_boxes(answer["result"])
+        assert label == thing.label and labelled_masks(answer["result"]) == [thing.label]
+        (mask,) = [region for region in answer["result"] if region["type"] == "brush"]
+        assert scene_files.iou(scene_files.mask_of({**mask, "type": "brushlabels"}), thing.mask) >= 0.6
+        boxes.append((label, *box))
+    (annotation,) = project.studio.call("GET", f"/api/tasks/{task}")["annotations"]
+    assert annotation["id"] == seen["annotation"]
+    submitted = labelled_boxes(annotation["result"])
+    assert submitted == [(label, *map(lambda side: pytest.approx(side, abs=1), box)) for label, *box in sorted(boxes)]
+    check_exports(project, labels, submitted)
+    check_masks(project, [clicked.label, framed.label])
+
+
 def test_control_clicks_into_a_predicted_object_and_alt_excludes(page, make_project, printed, backend, scenes):  # noqa: F811
     scene = scenes[0]
     project = make_project(printed)
@@ -202,10 +236,11 @@ def test_control_clicks_into_a_predicted_object_and_alt_excludes(page, make_proj
 
 
 @pytest.mark.parametrize("find", [None, "baseball bat"])
-def test_one_list_of_labels_lies_beside_the_image(page, make_project, printed, labels, scenes, find):  # noqa: F811
+def test_one_list_of_labels_lies_beside_the_image(page, make_project, printed, labels, tmp_path, find):  # noqa: F811
     """With ten classes and with COCO's eighty, in a window of a small laptop."""
     project = make_project((ROOT / "tests/data/label_studio/generated_coco80.xml").read_text() if find else printed)
-    (task,) = project.upload([scenes[0].file])
+    (task,) = project.upload([scene_files.load(ROOT / "tests/data/scenes")[1].file])
+    project.retrieve_predictions()
     window = {"width": 1280, "height": 720}
 
     seen = page("layout.mjs", project, task, viewport=window, find=find)
@@ -217,3 +252,9 @@ def test_one_list_of_labels_lies_beside_the_image(page, make_project, printed, l
     assert abs(column["y"] - image["y"]) < 20
     assert seen["hotkey"] == ("person" if find else labels[0])
     assert seen.get("found") == find
+    if os.environ.get("DUET_UPDATE_PICTURES") and not find:
+        # Without the window's head and the list of tasks.
+        shown = Image.open(tmp_path / "page.png").convert("RGB").crop((240, 48, window["width"], window["height"]))
+        shown.thumbnail((800, 800))
+        shown.quantize(64, dither=Image.Dither.NONE).save(PICTURES / "labelling_page.png", optimize=True)
+    assert "pictures/labelling_page.png" in (ROOT / "README.md").read_text()

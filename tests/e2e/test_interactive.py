@@ -55,10 +55,12 @@ def test_points_of_both_signs_make_one_answer(task):
 def test_a_dragged_rectangle_gives_the_object_in_it(task):
     project, task_id, scene, thing = task
 
-    (region,) = project.interact(task_id, [rectangle_prompt(scene, thing.box, thing.label)])
+    mask, box = project.interact(task_id, [rectangle_prompt(scene, thing.box, thing.label)])
 
-    assert scene_files.label_of(region) == thing.label
-    assert scene_files.iou(scene_files.mask_of(region), thing.mask) >= 0.7
+    assert scene_files.label_of(mask) == scene_files.label_of(box) == thing.label
+    assert scene_files.iou(scene_files.mask_of(mask), thing.mask) >= 0.7
+    assert box["from_name"] == "rectanglelabels"
+    assert scene_files.iou(scene_files.mask_of(box), scene_files.box_mask(thing, scene)) >= 0.7
 
 
 def test_a_prompt_answers_in_the_kind_that_the_config_offers(make_project, scenes, labels):

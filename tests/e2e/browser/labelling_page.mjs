@@ -117,11 +117,12 @@ export async function chooseSmartTool(page, name) {
 }
 
 // Each control with labels shows a list of them; they come in the config's order. If none is called `control`, there is one
-// list for all tools.
+// list for all tools, in which a label stays chosen; a click would end that.
 export async function chooseLabel(page, label, control = '') {
-  const index = await page.evaluate((name) => {
+  const { index, chosen } = await page.evaluate((name) => {
     const controls = [...window.Htx.annotationStore.selected.names.values()].filter((tag) => tag.type.endsWith('labels'));
-    return Math.max(0, controls.findIndex((tag) => tag.name === name));
+    const index = Math.max(0, controls.findIndex((tag) => tag.name === name));
+    return { index, chosen: controls[index].selectedLabels.map((each) => each.value) };
   }, control);
-  await page.locator('.lsf-labels').nth(index).getByText(label, { exact: true }).click();
+  if (!chosen.includes(label)) await page.locator('.lsf-labels').nth(index).getByText(label, { exact: true }).click();
 }

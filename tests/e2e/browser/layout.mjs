@@ -2,7 +2,8 @@
 //
 //   node layout.mjs SPECIFICATION.json
 //
-// The specification: {url, email, password, project, task, folder, viewport: {width, height}, find: a label, or none}. Prints
+// The specification: {url, email, password, project, task, folder, viewport: {width, height}, find: a label, or none}. Leaves a
+// screenshot of the window, page.png, in `folder`. Prints
 // {column, image: {x, y, width, height} of what scrolls the labels and of the image; lists: how many lists of labels there are;
 // hotkey: the label that the key 1 chooses; found: the label that is chosen after its name was typed into the search field}.
 import { readFileSync } from 'node:fs';
@@ -25,6 +26,7 @@ await onTask(task, async (page) => {
   const seen = { lists: await lists.count() };
   seen.column = await lists.first().locator('xpath=..').boundingBox();
   seen.image = await page.locator('.konvajs-content').first().boundingBox();
+  await page.screenshot({ path: `${task.folder}/page.png` });
   await page.keyboard.press('1');
   seen.hotkey = await chosen(page);
   if (find) {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "label_studio/brush_rle.h"
+#include "label_studio/generate.h"
 #include "label_studio/task.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/unit/label_studio/recorded.h"
@@ -273,6 +274,21 @@ TEST(AnswerTargetTest, BrushComesFirstThenWhateverHasTheLabel) {
   EXPECT_THAT(Targets(PromptWithLabel("dog"), Config()), ElementsAre("boxes:dog"));
   EXPECT_THAT(Targets(PromptWithLabel("cow"), Config()), ElementsAre("srect:cow"))
       << "a smart one only if no other has the label";
+}
+
+TEST(AnswerTargetTest, AClickGivesABoxTooIfOneListHasTheLabelsOfBoth) {
+  const LabelConfig printed = Config(GenerateLabelConfig({"cat", "dog"}));
+  const LabelConfig lists = Config(R"(<View><Image name="image" value="$i"/>
+    <RectangleLabels name="rectangle" toName="image"><Label value="cat"/></RectangleLabels>
+    <BrushLabels name="brush" toName="image"><Label value="cat"/></BrushLabels></View>)");
+  InteractivePrompt drawn = PromptWithLabel("cat");
+  drawn.has_rectangle = true;
+
+  const auto both = ElementsAre("brush:label=cat", "rectangle:label=cat");
+  EXPECT_THAT(Targets(PromptWithLabel("cat"), printed), both);
+  EXPECT_THAT(Targets(drawn, printed), both);
+  EXPECT_THAT(Targets(PromptWithLabel("cat"), lists), ElementsAre("brush:cat"));
+  EXPECT_THAT(Targets(drawn, lists), ElementsAre("brush:cat", "rectangle:cat"));
 }
 
 TEST(AnswerTargetTest, ErrorsSayWhatToAdd) {

@@ -21,8 +21,9 @@ struct CocoWriteOptions {
 // Categories are numbered from 1 in the order of the classes. Images keep their sample's id if all
 // ids are different whole numbers, otherwise they are numbered from 1, too.
 //
-// COCO has no turned boxes: such an object gets the upright box around it, the corners of the turned
-// one as its segmentation if it has no mask, and a field of our own, which other tools ignore:
+// COCO has no turned boxes: such an object gets the upright box around it, the corners of the
+// turned one as its segmentation if it has no mask, and a field of our own, which other tools
+// ignore:
 // "rotated_box": [center x, center y, width, height, degrees clockwise].
 //
 // Samples without a size are left out and counted in `findings`.

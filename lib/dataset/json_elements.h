@@ -1,5 +1,5 @@
-// A large JSON file, one element at a time: COCO's annotations of 118,000 images are 450 MB of text,
-// whose document would take ten times that.
+// A large JSON file, one element at a time: COCO's annotations of 118,000 images are 450 MB of
+// text, whose document would take ten times that.
 #ifndef DUET_DATASET_JSON_ELEMENTS_H_
 #define DUET_DATASET_JSON_ELEMENTS_H_
 

@@ -148,13 +148,14 @@ class Reader {
   absl::Status AddSamples(const std::string& task_id, const json::object& data,
                           const std::string& annotation_id, const json::array& results);
   absl::StatusOr<std::vector<TaskImage>> ImagesOf(const std::string& where,
-                                                  const json::object& data) const;
+                                                  const json::object& data);
   absl::StatusOr<std::vector<TaskImage>> GuessImages(const std::string& where,
                                                      const json::object& data) const;
   // Moves the regions of `image` out of `drawn`.
   Regions TakeRegionsOf(const TaskImage& image, Regions* drawn) const;
   void AddObjects(std::vector<Region> regions, Sample* sample);
-  std::string ClassName(std::string_view from_name, std::string_view label) const;
+  void AddNames(const label_studio::LabelConfig& config);
+  std::string ClassName(std::string_view from_name, std::string_view label, std::string_view where);
   int ClassIndex(const std::string& name);
 
   const LabelStudioReadOptions& options_;
@@ -180,22 +181,36 @@ absl::Status Reader::ReadLabelConfig() {
       label_studio::ParseLabelConfig(options_.label_config);
   if (!config.ok()) return config.status();
   label_config_ = *std::move(config);
+  AddNames(*label_config_);
   for (const Control& control : label_config_->controls) {
-    const std::string& from_name = control.labels_name.empty() ? control.name : control.labels_name;
-    for (const Label& label : control.labels) {
-      const std::string& name = label.alias.empty() ? label.value : label.alias;
-      class_names_.emplace(std::pair(from_name, label.value), name);
-      if (!label.alias.empty()) class_names_.emplace(std::pair(from_name, label.alias), name);
-      ClassIndex(name);
+    for (const label_studio::LabelGroupPtr& group : control.groups) {
+      for (const Label& label : group->labels) ClassIndex(label.written());
     }
   }
   configured_ = classes_.size();
   return absl::OkStatus();
 }
 
-std::string Reader::ClassName(std::string_view from_name, std::string_view label) const {
+void Reader::AddNames(const label_studio::LabelConfig& config) {
+  for (const Control& control : config.controls) {
+    for (const label_studio::LabelGroupPtr& group : control.groups) {
+      const std::string& from_name = control.has_own_labels ? control.name : group->name;
+      for (const Label& label : group->labels) {
+        class_names_.emplace(std::pair(from_name, label.value), label.written());
+        class_names_.emplace(std::pair(from_name, label.written()), label.written());
+      }
+    }
+  }
+}
+
+std::string Reader::ClassName(std::string_view from_name, std::string_view label,
+                              std::string_view where) {
+  if (!label_config_) return std::string(label);
   const auto known = class_names_.find(std::pair(std::string(from_name), std::string(label)));
-  return known == class_names_.end() ? std::string(label) : known->second;
+  if (known != class_names_.end()) return known->second;
+  findings_.Add("labels that the label config doesn't have, classes all the same",
+                StrCat("'", label, "' in ", where));
+  return std::string(label);
 }
 
 int Reader::ClassIndex(const std::string& name) {
@@ -258,14 +273,23 @@ absl::Status Reader::TakeMinimal(const json::object& record) {
 }
 
 absl::StatusOr<std::vector<TaskImage>> Reader::ImagesOf(const std::string& where,
-                                                        const json::object& data) const {
+                                                        const json::object& data) {
   if (!label_config_) return GuessImages(where, data);
+  const auto named = [&where](const absl::Status& status) {
+    return absl::InvalidArgumentError(StrCat(where, ": ", status.message()));
+  };
+  std::vector<ImageTag> tags = label_config_->images;
+  if (label_config_->depends_on_task) {
+    absl::StatusOr<label_studio::LabelConfig> config =
+        label_studio::ParseLabelConfig(options_.label_config, data);
+    if (!config.ok()) return named(config.status());
+    AddNames(*config);
+    tags = std::move(config->images);
+  }
   std::vector<TaskImage> images;
-  for (const ImageTag& tag : label_config_->images) {
+  for (const ImageTag& tag : tags) {
     absl::StatusOr<std::vector<std::string>> uris = label_studio::ImageUris(tag, data);
-    if (!uris.ok()) {
-      return absl::InvalidArgumentError(StrCat(where, ": ", uris.status().message()));
-    }
+    if (!uris.ok()) return named(uris.status());
     for (std::size_t i = 0; i < uris->size(); ++i) {
       images.push_back({tag.name, static_cast<int>(i), std::move((*uris)[i])});
     }
@@ -336,10 +360,6 @@ void Reader::AddObjects(std::vector<Region> regions, Sample* sample) {
     for (const std::string& label : region.labels) {
       Object& object = sample->objects.emplace_back();
       object.class_index = ClassIndex(label);
-      if (label_config_ && static_cast<std::size_t>(object.class_index) >= configured_) {
-        findings_.Add("labels that the label config doesn't have, classes all the same",
-                      StrCat("'", label, "', ", where));
-      }
       object.box = region.box;
       object.rotated_box = region.rotated_box;
       object.mask = region.mask;
@@ -356,8 +376,8 @@ absl::Status Reader::AddSamples(const std::string& task_id, const json::object& 
   const std::string where = StrCat("task ", task_id);
   absl::StatusOr<std::vector<TaskImage>> images = ImagesOf(where, data);
   if (!images.ok()) return images.status();
-  const auto names = [this](std::string_view from_name, std::string_view label) {
-    return ClassName(from_name, label);
+  const auto names = [&](std::string_view from_name, std::string_view label) {
+    return ClassName(from_name, label, where);
   };
   Regions drawn = ReadRegions(results, names, where, &findings_);
   if (!label_config_) {

@@ -46,8 +46,8 @@ struct Regions {
   std::vector<std::pair<std::string, std::string>> relations;
 };
 
-// The regions of one annotation, in the order of their first results. What can't be used is left out
-// and counted: keypoints, shapes of unknown kinds, damaged or empty ones. `where` names the
+// The regions of one annotation, in the order of their first results. What can't be used is left
+// out and counted: keypoints, shapes of unknown kinds, damaged or empty ones. `where` names the
 // annotation.
 Regions ReadRegions(const boost::json::array& results, LabelNames names, std::string_view where,
                     Findings* findings);

@@ -21,6 +21,10 @@ using text::StrCat;
 
 // The task data's field that the only image of the config is taken from.
 absl::StatusOr<std::string> DataField(const label_studio::LabelConfig& config) {
+  if (config.depends_on_task) {
+    return absl::InvalidArgumentError(
+        "the label config takes images or labels from the tasks; needed: one that has them itself");
+  }
   if (config.images.size() != 1) {
     return absl::InvalidArgumentError(
         StrCat("the label config has ", config.images.size(), " images; needed: one"));
@@ -117,7 +121,8 @@ absl::StatusOr<std::string> WriteLabelStudioTasks(const Dataset& dataset,
   absl::StatusOr<label_studio::Outputs> outputs = label_studio::ParseOutputs(options.outputs);
   if (!outputs.ok()) return outputs.status();
   Writer writer(dataset, options, *std::move(data_field), *config,
-                label_studio::EmissionPlan::Make(*config, config->images.front(), *outputs, {}),
+                label_studio::EmissionPlan::Make(*config, config->images.front(), dataset.classes,
+                                                 {.outputs = *outputs}),
                 findings);
   std::string json = "[";
   for (const Sample& sample : dataset.samples) {

@@ -28,8 +28,8 @@ struct LabelStudioWriteOptions {
 
 // What Label Studio can't hold is left out and counted: crowds, objects whose class has no label in
 // the config, and of an object what none of its controls can hold, as a mask in a config of
-// rectangles. InvalidArgument if the config can't be read, has more than one image, or its image is
-// not one field of the task's data ("$image").
+// rectangles. InvalidArgument if the config can't be read, has more than one image, takes
+// images or labels from the tasks, or its image is not one field of the task's data ("$image").
 absl::StatusOr<std::string> WriteLabelStudioTasks(const Dataset& dataset,
                                                   const LabelStudioWriteOptions& options,
                                                   Findings* findings);

@@ -26,8 +26,8 @@ namespace dataset {
 
 struct Revision {
   std::string id;  // 16 hexadecimal digits
-  // `image` is the path of the frozen image below the directory. In the order of the images' hashes,
-  // so that the same tasks make the same revision in whatever order they come.
+  // `image` is the path of the frozen image below the directory. In the order of the images'
+  // hashes, so that the same tasks make the same revision in whatever order they come.
   Dataset dataset;
   std::vector<Side> sides;  // one a sample
   // Of all images that were ever in: what the next revision's split begins with.

@@ -365,6 +365,46 @@ TEST(LabelStudioReaderTest, AListOfImagesGivesASampleEach) {
   EXPECT_EQ(findings.count("regions on images that the task doesn't have, left out"), 1U);
 }
 
+TEST(LabelStudioReaderTest, LabelsOfTheTaskAreKnown) {
+  const std::string config = Config(
+      "<RectangleLabels name='rectanglelabels' toName='image' value='$classes'>"
+      "<Label value='zoo'/></RectangleLabels>");
+  const std::string json =
+      "[" +
+      Task(17, Annotation(5, Rectangle("a", kBox, "cat") + "," + Rectangle("b", kBox, "stray")),
+           R"("image":"a.jpg","classes":[{"value":"Cat","alias":"cat"}])") +
+      "]";
+  Findings findings;
+
+  const Dataset dataset = Read(json, &findings, {.label_config = config});
+
+  EXPECT_THAT(dataset.classes, ElementsAre("zoo", "cat", "stray"));
+  EXPECT_THAT(findings.Lines(),
+              ElementsAre("1 labels that the label config doesn't have, classes all the same; the "
+                          "first: 'stray' in task 17"));
+}
+
+TEST(LabelStudioReaderTest, APageOfARepeaterIsAnImage) {
+  const std::string config =
+      "<View><Repeater on='$pages' indexFlag='{{idx}}'><Image name='page_{{idx}}' "
+      "value='$pages[{{idx}}].url'/><RectangleLabels name='box_{{idx}}' toName='page_{{idx}}'>"
+      "<Label value='cat'/></RectangleLabels></Repeater></View>";
+  std::string box = Rectangle("a", kBox, "cat");
+  box.replace(box.find("\"to_name\":\"image\""), 17, "\"to_name\":\"page_1\"");
+  box.replace(box.find("\"from_name\":\"rectanglelabels\""), 29, "\"from_name\":\"box_1\"");
+  Findings findings;
+
+  const Dataset dataset =
+      Read("[" + Task(17, Annotation(5, box), R"("pages":[{"url":"a.jpg"},{"url":"b.jpg"}])") + "]",
+           &findings, {.label_config = config});
+
+  ASSERT_THAT(dataset.samples, SizeIs(2));
+  EXPECT_THAT(dataset.samples[0].objects, IsEmpty());
+  EXPECT_EQ(dataset.samples[1].image, "b.jpg");
+  EXPECT_THAT(dataset.samples[1].objects, SizeIs(1));
+  EXPECT_TRUE(findings.empty()) << findings.Lines().front();
+}
+
 TEST(LabelStudioReaderTest, SeveralImageTagsNeedTheLabelConfig) {
   const auto config = std::string(
       "<View><Image name='image' value='$left'/><Image name='other' value='$right'/>"

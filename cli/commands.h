@@ -1,0 +1,28 @@
+// The commands of `duet`: what is done with files at once, without a process that serves.
+#ifndef DUET_CLI_COMMANDS_H_
+#define DUET_CLI_COMMANDS_H_
+
+#include <absl/status/status.h>
+#include <absl/types/span.h>
+
+#include <string_view>
+
+namespace cli {
+
+struct Command {
+  std::string_view name;
+  std::string_view purpose;  // one line
+  // `argv[0]` is the command's name. Prints to stdout what was done, and to stderr what was left
+  // out; an error is for stderr.
+  absl::Status (*run)(int argc, const char* const* argv);
+};
+
+// In the order of the help.
+absl::Span<const Command> Commands();
+
+absl::Status RunExport(int argc, const char* const* argv);
+absl::Status RunImport(int argc, const char* const* argv);
+
+}  // namespace cli
+
+#endif  // DUET_CLI_COMMANDS_H_

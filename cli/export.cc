@@ -1,0 +1,161 @@
+// duet export: what people annotated in Label Studio, as COCO.
+#include <absl/container/flat_hash_set.h>
+
+#include <cstdlib>
+#include <iostream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cli/commands.h"
+#include "cli/input_files.h"
+#include "dataset/coco_writer.h"
+#include "dataset/label_studio_reader.h"
+#include "files/mapped_file.h"
+#include "serving/flags.h"
+#include "text/str_cat.h"
+#include "vision/image_codec.h"
+
+namespace cli {
+namespace {
+
+using text::StrCat;
+
+struct Options {
+  std::string data;
+  std::string label_config;
+  std::string images;
+  std::string out;
+  std::string masks = "rle";
+  std::vector<std::string> classes;
+  std::string unlabeled_class;
+  double min_join_iou = 0.5;
+};
+
+void AddFlags(Options* options, serving::FlagTable* flags) {
+  flags->Required("data", &options->data,
+                  "Label Studio's export, JSON or JSON-MIN, or what its API says of tasks.");
+  flags->Required("out", &options->out,
+                  "A folder; made if it is missing. annotations.json is written there, and the "
+                  "images into its folder images.");
+  flags->Add("label_config", &options->label_config,
+             "The project's label config, XML: for aliases, for the order of the classes, and for "
+             "tasks with several images.");
+  flags->Add(
+      "images", &options->images,
+      "The folder that the tasks' images lie in, such as Label Studio's media/upload. Empty: "
+      "only annotations are written.");
+  flags->Add("masks", &options->masks,
+             "rle: the very pixels; polygons: outlines without holes, for tools that read no "
+             "others.",
+             serving::OneOf({"rle", "polygons"}));
+  flags->Add("classes", &options->classes,
+             "Which classes, in which order; empty: those of the label config, then others by "
+             "name.");
+  flags->Add("unlabeled_class", &options->unlabeled_class,
+             "The class of regions without a label; empty: they are left out.");
+  flags->Add("min_join_iou", &options->min_join_iou,
+             "A rectangle and a mask of one label are one object if the IoU of their boxes is at "
+             "least this; 2: never.");
+}
+
+// Copies the images, and gives the samples their new names. Samples without an image are removed.
+absl::Status CopyImages(const Options& options, dataset::Dataset* data,
+                        dataset::Findings* findings) {
+  const std::string folder = options.out + "/images";
+  if (absl::Status status = MakeFolder(folder); !status.ok()) return status;
+  absl::flat_hash_set<std::string> names;
+  std::vector<dataset::Sample> kept;
+  for (dataset::Sample& sample : data->samples) {
+    const auto leave_out = [&](std::string_view kind, std::string_view why) {
+      findings->Add(kind, StrCat("'", sample.image, "' of task ", sample.id, ": ", why));
+    };
+    const absl::StatusOr<std::string> bytes = ReadImageFile(options.images, sample.image);
+    if (!bytes.ok()) {
+      leave_out("images that can't be read, left out", text::StdView(bytes.status().message()));
+      continue;
+    }
+    const absl::StatusOr<vision::ImageHeader> header = vision::ReadImageHeader(*bytes, {});
+    if (!header.ok()) {
+      leave_out("files that are no images, left out", text::StdView(header.status().message()));
+      continue;
+    }
+    if (sample.size == vision::Size{}) sample.size = header->size;
+    if (sample.size != header->size) {
+      leave_out("images of another size than what was annotated, left out",
+                StrCat(header->size.width, "x", header->size.height, " upright, annotated as ",
+                       sample.size.width, "x", sample.size.height));
+      continue;
+    }
+    std::string name = FileNameOf(sample.image);
+    for (int n = 2; !names.insert(name).second; ++n) {
+      name = StrCat(n, "-", FileNameOf(sample.image));
+    }
+    if (absl::Status status = WriteFile(StrCat(folder, "/", name), *bytes); !status.ok()) {
+      return status;
+    }
+    sample.image = "images/" + name;
+    kept.push_back(std::move(sample));
+  }
+  data->samples = std::move(kept);
+  if (!data->samples.empty()) return absl::OkStatus();
+  return absl::NotFoundError(StrCat("none of the tasks' images is below ", options.images, " (",
+                                    findings->Lines().back(), ")"));
+}
+
+absl::Status Export(const Options& options) {
+  auto file = files::MappedFile::Open(options.data);
+  if (!file.ok()) return file.status();
+  absl::StatusOr<std::string> label_config = ReadText(options.label_config);
+  if (!label_config.ok()) return label_config.status();
+  dataset::Findings findings;
+  absl::StatusOr<dataset::Dataset> data =
+      dataset::ReadLabelStudio((*file)->bytes(),
+                               {.label_config = *std::move(label_config),
+                                .classes = options.classes,
+                                .unlabeled_class = options.unlabeled_class,
+                                .min_join_iou = options.min_join_iou},
+                               &findings);
+  if (!data.ok()) {
+    PrintFindings(findings);
+    return absl::Status(data.status().code(), StrCat(options.data, ": ", data.status().message()));
+  }
+  if (absl::Status status = MakeFolder(options.out); !status.ok()) return status;
+  if (!options.images.empty()) {
+    absl::Status status = CopyImages(options, &*data, &findings);
+    if (!status.ok()) return status;
+  } else {
+    for (dataset::Sample& sample : data->samples) sample.image = FileNameOf(sample.image);
+  }
+  const std::string coco = dataset::WriteCoco(
+      *data,
+      {.masks = options.masks == "rle" ? dataset::CocoMasks::kRle : dataset::CocoMasks::kPolygons},
+      &findings);
+  const std::string path = options.out + "/annotations.json";
+  if (absl::Status status = WriteFile(path, coco); !status.ok()) return status;
+  std::size_t objects = 0;
+  for (const dataset::Sample& sample : data->samples) objects += sample.objects.size();
+  PrintFindings(findings);
+  std::cout << path << ": " << data->samples.size() << " images, " << objects << " objects, "
+            << data->classes.size() << " classes\n";
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status RunExport(int argc, const char* const* argv) {
+  Options options;
+  serving::FlagTable flags("duet export",
+                           "Writes what people annotated in Label Studio as COCO: the newest "
+                           "annotation of each task, one entry an object.");
+  AddFlags(&options, &flags);
+  absl::Status status = flags.Parse(argc, argv, getenv);
+  if (!status.ok()) return status;
+  if (flags.help_requested()) {
+    std::cout << flags.RequestedHelp();
+    return absl::OkStatus();
+  }
+  return Export(options);
+}
+
+}  // namespace cli

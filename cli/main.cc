@@ -1,0 +1,52 @@
+// duet COMMAND [--flag=value …]
+#include <absl/status/status.h>
+
+#include <array>
+#include <iostream>
+#include <string_view>
+
+#include "cli/commands.h"
+#include "text/str_cat.h"
+
+namespace cli {
+
+absl::Span<const Command> Commands() {
+  static constexpr std::array<Command, 2> kCommands = {{
+      {"export", "annotations of Label Studio as COCO", RunExport},
+      {"import", "COCO as tasks for Label Studio", RunImport},
+  }};
+  return kCommands;
+}
+
+namespace {
+
+void PrintHelp() {
+  std::cout << "usage: duet COMMAND [--flag=value ...]\n\n";
+  for (const Command& command : Commands()) {
+    std::cout << "  " << command.name << std::string(10 - command.name.size(), ' ')
+              << command.purpose << "\n";
+  }
+  std::cout << "\nEach says more with --help.\n";
+}
+
+// 0; 1 for what went wrong; 2 for what was asked wrongly.
+int Run(int argc, const char* const* argv) {
+  const std::string_view name = argc > 1 ? argv[1] : "--help";
+  if (name == "--help" || name == "-h") {
+    PrintHelp();
+    return 0;
+  }
+  for (const Command& command : Commands()) {
+    if (command.name != name) continue;
+    const absl::Status status = command.run(argc - 1, argv + 1);
+    if (!status.ok()) std::cerr << "duet " << name << ": " << status.message() << "\n";
+    return status.ok() ? 0 : 1;
+  }
+  std::cerr << "duet: unknown command '" << name << "'; duet --help lists the commands\n";
+  return 2;
+}
+
+}  // namespace
+}  // namespace cli
+
+int main(int argc, char** argv) { return cli::Run(argc, argv); }

@@ -1,0 +1,294 @@
+"""What `duet export` and `duet import` write and read, judged by pycocotools and by label-studio-sdk's converter.
+
+Where the converter differs, the difference is a fault of it (label-studio-sdk 2.1.2), and a test below that shows it:
+  - a turned rectangle in an image that isn't square gets a wrong box: it turns percentages
+  - a brush mask is missing in COCO
+  - of several labels only the first is in COCO
+  - every annotation of a task is written, as an image of its own
+  - an ellipse without other regions is missing
+"""
+
+import contextlib
+import io
+import json
+import math
+import os
+import subprocess
+
+import numpy
+import pytest
+from label_studio_sdk.converter import Converter, brush
+from label_studio_sdk.label_interface import LabelInterface
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from duet_command import ROOT
+
+CONFIG = """<View><Image name="image" value="$image"/>
+<RectangleLabels name="box" toName="image"><Label value="Cat" alias="cat"/><Label value="dog"/></RectangleLabels>
+<PolygonLabels name="polygon" toName="image"><Label value="dog"/></PolygonLabels>
+<EllipseLabels name="ellipse" toName="image"><Label value="dog"/></EllipseLabels>
+<BrushLabels name="brush" toName="image"><Label value="cat"/><Label value="dog"/></BrushLabels></View>"""
+WIDTH, HEIGHT = 64, 40
+
+
+def duet(*arguments):
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("DUET_")}
+    ran = subprocess.run([ROOT / "build/release/bin/duet", *map(str, arguments)], capture_output=True, text=True,
+                         env=environment, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stderr
+
+
+def quiet(function, *arguments):
+    """pycocotools prints its progress."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        return function(*arguments)
+
+
+def region(control, kind, value, name="r", labels=("dog",)):
+    return {"id": name, "from_name": control, "to_name": "image", "type": f"{kind}labels", "original_width": WIDTH,
+            "original_height": HEIGHT, "image_rotation": 0, "value": {**value, f"{kind}labels": list(labels)}}
+
+
+def rectangle(x, y, width, height, rotation=0, **more):
+    return region("box", "rectangle", dict(x=x, y=y, width=width, height=height, rotation=rotation), **more)
+
+
+def task(number, *results, **annotation):
+    return {"id": number, "data": {"image": f"/data/upload/1/{number}.jpg"}, "predictions": [
+        {"result": [rectangle(1, 1, 2, 2)]}], "annotations": [
+            {"id": number, "created_at": "2026-01-01T00:00:00Z", "was_cancelled": False, "result": list(results), **annotation}]}
+
+
+class Export:
+    """Tasks, as `duet export` and the converter write them."""
+
+    def __init__(self, tmp_path, tasks):
+        self.folder, self.data = tmp_path, tmp_path / "export.json"
+        self.config = tmp_path / "config.xml"
+        self.data.write_text(json.dumps(tasks))
+        self.config.write_text(CONFIG)
+
+    def ours(self, *flags):
+        self.findings = duet("export", f"--data={self.data}", f"--label_config={self.config}",
+                             f"--out={self.folder / 'ours'}", *flags)
+        return quiet(COCO, str(self.folder / "ours/annotations.json"))
+
+    def convert(self, kind):
+        out = self.folder / kind.lower()
+        Converter(CONFIG, str(self.folder), download_resources=False).convert(str(self.data), str(out), kind, is_dir=False)
+        return out
+
+    def theirs(self):
+        return json.loads((self.convert("COCO") / "result.json").read_text())
+
+
+def entries(coco):
+    """(class, box) of each annotation, by their order."""
+    names = {category["id"]: category["name"] for category in coco["categories"]}
+    return [(names[one["category_id"]], one["bbox"]) for one in coco["annotations"]]
+
+
+def same(ours, theirs):
+    assert [name for name, _ in ours] == [name for name, _ in theirs]
+    for (_, mine), (_, other) in zip(ours, theirs):
+        assert mine == pytest.approx(other, abs=1e-4)
+
+
+@pytest.fixture
+def export(tmp_path):
+    return lambda *tasks: Export(tmp_path, tasks)
+
+
+def test_boxes_and_polygons_are_the_converters(export):
+    polygon = region("polygon", "polygon", {"points": [[10.5, 12], [60, 20], [55.3, 80], [20, 70]], "closed": True}, "p")
+    made = export(task(1, rectangle(10, 20, 30.5, 40, labels=["cat"]), rectangle(50, 10, 20, 33.3, name="s"), polygon),
+                  task(2, rectangle(0, 0, 100, 100)))
+    theirs = made.theirs()
+    ours = made.ours()
+    same(entries(ours.dataset), entries(theirs))
+    assert {one["name"] for one in ours.dataset["categories"]} == {one["name"] for one in theirs["categories"]} == {"cat", "dog"}
+    # The pixels of their polygon.
+    mine, other = ours.dataset["annotations"][2], theirs["annotations"][2]
+    code = coco_mask.merge(coco_mask.frPyObjects(other["segmentation"], HEIGHT, WIDTH))
+    assert (ours.annToMask(mine) == coco_mask.decode(code)).all()
+    assert not made.findings
+
+
+def test_boxes_are_the_converters_yolo(export):
+    made = export(task(1, rectangle(10, 20, 30.5, 40, labels=["cat", "dog"]), rectangle(50, 10, 20, 33.3, name="s")))
+    folder = made.convert("YOLO")
+    names = (folder / "classes.txt").read_text().split()
+    lines = [line.split() for line in (folder / "labels/1.txt").read_text().splitlines()]
+    expected = []
+    for index, *numbers in lines:
+        x, y, width, height = map(float, numbers)
+        expected.append((names[int(index)], [(x - width / 2) * WIDTH, (y - height / 2) * HEIGHT, width * WIDTH, height * HEIGHT]))
+    same(entries(made.ours().dataset), expected)
+
+
+def test_turned_rectangles_are_the_converters_obb(export):
+    made = export(task(1, rectangle(50, 20, 30, 25, rotation=35)))
+    (line,) = (made.convert("YOLO_OBB") / "labels/1.txt").read_text().splitlines()
+    corners = numpy.array(list(map(float, line.split()[1:]))).reshape(4, 2) * [WIDTH, HEIGHT]
+    (mine,) = made.ours().dataset["annotations"]
+    assert numpy.array(mine["segmentation"]).reshape(4, 2) == pytest.approx(corners, abs=1e-3)
+    (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
+    assert mine["bbox"] == pytest.approx([left, top, right - left, bottom - top], abs=1e-3)
+    # Their COCO turns percentages, which fits square images only.
+    (theirs,) = made.theirs()["annotations"]
+    assert theirs["bbox"] != pytest.approx(mine["bbox"], abs=0.5)
+
+
+def test_what_the_converters_coco_leaves_out_is_there(export):
+    pixels = numpy.zeros((HEIGHT, WIDTH), numpy.uint8)
+    pixels[5:20, 10:30] = 255
+    stroke = region("brush", "brush", {"format": "rle", "rle": brush.mask2rle(pixels)}, "b", ["cat"])
+    ellipse = region("ellipse", "ellipse", dict(x=60, y=50, radiusX=20, radiusY=10, rotation=30), "e")
+    both = rectangle(10, 10, 20, 20, name="s", labels=["cat", "dog"])
+    older = {"id": 9, "created_at": "2025-01-01T00:00:00Z", "result": [rectangle(1, 1, 5, 5)]}
+    tasks = [task(1, rectangle(15.625, 12.5, 31.25, 37.5, labels=["cat"]), stroke, ellipse), task(2, both)]
+    tasks[0]["annotations"].append(older)
+    made = export(*tasks)
+    ours = made.ours()
+    boxed, round_one, cat, dog = ours.dataset["annotations"]
+    assert (ours.annToMask(boxed) == pixels // 255).all()
+    assert boxed["bbox"] == pytest.approx([10, 5, 20, 15])  # a box and a mask of one thing
+    assert round_one["area"] == pytest.approx(math.pi * 0.2 * WIDTH * 0.1 * HEIGHT, rel=0.1)
+    assert cat["bbox"] == dog["bbox"] and cat["category_id"] != dog["category_id"]
+    assert len(ours.dataset["images"]) == 2
+    theirs = made.theirs()
+    assert not any(one["segmentation"] for one in theirs["annotations"])
+    assert len(theirs["images"]) == 3
+    assert [one["image_id"] for one in theirs["annotations"]].count(2) == 1
+
+
+def test_json_min_of_the_converter_is_the_same_data(export, tmp_path):
+    polygon = region("polygon", "polygon", {"points": [[10, 12], [60, 20], [55, 80]], "closed": True}, "p")
+    made = export(task(1, rectangle(10, 20, 30, 40, labels=["cat"]), polygon), task(2, rectangle(1, 2, 30, 40, 20)))
+    expected = made.ours().dataset
+    made.data = made.convert("JSON_MIN") / "result.json"
+    assert made.ours().dataset["annotations"] == expected["annotations"]
+
+
+def coco_file(tmp_path, seed=5):
+    """Random objects in each form that COCO has for masks, and a crowd."""
+    random = numpy.random.default_rng(seed)
+    coco = {"images": [], "annotations": [], "categories": [{"id": 90, "name": "dog"}, {"id": 8, "name": "cat"}]}
+    for image in range(6):
+        height, width = map(int, random.integers(20, 200, 2))
+        coco["images"].append({"id": image + 10, "file_name": f"{image} a.jpg", "width": width, "height": height})
+        for kind in ["box", "polygon", "parts", "rle", "runs"] + ["crowd"] * (image == 0):
+            x, y = random.uniform(0, [width * 0.6, height * 0.6])
+            w, h = random.uniform(4, [width - x, height - y])
+            one = {"id": len(coco["annotations"]) + 1, "image_id": image + 10, "category_id": int(random.choice([8, 90])),
+                   "bbox": [x, y, w, h], "area": w * h, "iscrowd": int(kind == "crowd"), "segmentation": []}
+            polygons = [[x, y, x + w, y + h / 3, x + w / 2, y + h]]
+            if kind == "parts":
+                polygons.append([x, y + h / 2, x + w / 3, y + h / 2, x + w / 4, y + h])
+            code = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
+            if kind != "box":
+                one["area"] = float(coco_mask.area(code))
+                one["bbox"] = list(map(float, coco_mask.toBbox(code)))
+                one["segmentation"] = polygons
+            if kind == "rle":
+                one["segmentation"] = {"size": [height, width], "counts": code["counts"].decode()}
+            if kind in ("runs", "crowd"):
+                flat = numpy.concatenate([[0], coco_mask.decode(code).T.flatten(), [2]])
+                runs = numpy.diff(numpy.concatenate([[0], numpy.flatnonzero(numpy.diff(flat)) ]))
+                one["segmentation"] = {"size": [height, width], "counts": runs.tolist()}
+            coco["annotations"].append(one)
+    path = tmp_path / "coco.json"
+    path.write_text(json.dumps(coco))
+    return path
+
+
+def average_precision(truth, detections, kind):
+    """COCO's own."""
+    evaluation = quiet(COCOeval, truth, quiet(truth.loadRes, detections), kind)
+    for step in (evaluation.evaluate, evaluation.accumulate, evaluation.summarize):
+        quiet(step)
+    return evaluation.stats[0]
+
+
+def test_coco_through_label_studio_is_the_same_coco(tmp_path):
+    source = coco_file(tmp_path)
+    said = duet("import", f"--data={source}", f"--out={tmp_path / 'in'}")
+    assert "1 crowds" in said
+    duet("export", f"--data={tmp_path / 'in/tasks.json'}", f"--label_config={tmp_path / 'in/label_config.xml'}",
+         f"--out={tmp_path / 'out'}")
+    truth, read = quiet(COCO, str(source)), quiet(COCO, str(tmp_path / "out/annotations.json"))
+    expected = [one for one in truth.dataset["annotations"] if not one["iscrowd"]]
+    names = [{one["id"]: one["name"] for one in coco.dataset["categories"]} for coco in (truth, read)]
+    files = [{one["id"]: one["file_name"] for one in coco.dataset["images"]} for coco in (truth, read)]
+    assert [one["name"] for one in read.dataset["categories"]] == ["cat", "dog"]
+    assert len(read.dataset["annotations"]) == len(expected)
+    for mine, other in zip(read.dataset["annotations"], expected):
+        assert names[1][mine["category_id"]] == names[0][other["category_id"]]
+        assert files[1][mine["image_id"]] == files[0][other["image_id"]]
+        assert mine["bbox"] == pytest.approx(other["bbox"], abs=1e-4)
+        assert mine["area"] == pytest.approx(other["area"], rel=1e-4)
+        if other["segmentation"]:
+            assert (read.annToMask(mine) == truth.annToMask(other)).all()
+    # As detections that are all sure, they find everything, and nothing else.
+    for kind, judged in [("bbox", lambda one: True), ("segm", lambda one: one["segmentation"])]:
+        pairs = [pair for pair in zip(read.dataset["annotations"], expected) if judged(pair[1])]
+        subset = COCO()
+        subset.dataset = {**truth.dataset, "info": {}, "annotations": [other for _, other in pairs]}
+        quiet(subset.createIndex)
+        detections = [{"image_id": other["image_id"], "category_id": other["category_id"], "score": 1.0,
+                       **({"bbox": mine["bbox"]} if kind == "bbox" else {"segmentation": read.annToRLE(mine)})}
+                      for mine, other in pairs]
+        assert average_precision(subset, detections, kind) == 1
+
+
+def test_polygons_are_the_masks_without_holes(tmp_path):
+    source = coco_file(tmp_path)
+    duet("import", f"--data={source}", f"--out={tmp_path / 'in'}")
+    written = []
+    for masks in ("rle", "polygons"):
+        duet("export", f"--data={tmp_path / 'in/tasks.json'}", f"--label_config={tmp_path / 'in/label_config.xml'}",
+             f"--out={tmp_path / masks}", f"--masks={masks}")
+        written.append(quiet(COCO, str(tmp_path / masks / "annotations.json")))
+    for runs, polygons in zip(written[0].dataset["annotations"], written[1].dataset["annotations"]):
+        if runs["segmentation"]:
+            assert isinstance(polygons["segmentation"], list)
+            assert (written[0].annToMask(runs) <= written[1].annToMask(polygons)).all()
+
+
+@pytest.mark.parametrize("flags", [[], ["--predictions", "--model_version=v7"]])
+def test_the_sdk_accepts_what_is_imported(tmp_path, flags):
+    source = coco_file(tmp_path)
+    duet("import", f"--data={source}", f"--out={tmp_path}", *flags)
+    interface = LabelInterface((tmp_path / "label_config.xml").read_text())
+    tasks = json.loads((tmp_path / "tasks.json").read_text())
+    assert len(tasks) == 6
+    for one in tasks:
+        interface.validate_task({"data": one["data"]})
+        if flags:
+            (prediction,) = one["predictions"]
+            assert prediction["model_version"] == "v7"
+            assert interface.validate_prediction(prediction, return_errors=True) == []
+        else:
+            (annotation,) = one["annotations"]
+            assert interface.validate_annotation(annotation)
+
+
+def test_images_are_copied_and_nothing_else(tmp_path):
+    images = tmp_path / "media"
+    (images / "1").mkdir(parents=True)
+    scene = (ROOT / "tests/data/scenes/scene_0.jpg").read_bytes()
+    (images / "1/one.jpg").write_bytes(scene)
+    (tmp_path / "secret.jpg").write_bytes(scene)
+    tasks = []
+    for number, image in enumerate(["/data/upload/1/one.jpg", "/data/upload/../secret.jpg", "/data/upload/1/none.jpg"]):
+        made = task(number + 1)
+        made["data"]["image"] = image
+        tasks.append(made)
+    export = Export(tmp_path, tasks)
+    ours = export.ours(f"--images={images}")
+    assert [one["file_name"] for one in ours.dataset["images"]] == ["images/one.jpg"]
+    assert (tmp_path / "ours/images/one.jpg").read_bytes() == scene
+    assert "2 images that can't be read, left out; the first: '/data/upload/../secret.jpg' of task 2" in export.findings

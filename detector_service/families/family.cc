@@ -200,8 +200,9 @@ absl::StatusOr<LoadedDetector> LoadFromBlueprint(const Family& family,
       const nn::SkipInitialization skip;
       return BlueprintModule(*std::move(blueprint));
     }();
-    const absl::Status loaded = nn::LoadStateDict(
-        state_dict, *module, {.memory = memory, .ignored_prefixes = {"data_preprocessor."}});
+    const absl::Status loaded =
+        nn::LoadStateDict(state_dict, *module,
+                          {.memory = memory, .ignored_prefixes = {"data_preprocessor.", "ema_"}});
     if (!loaded.ok()) return loaded;
     module->eval();
     return LoadedDetector{name, family.defaults(tensors), module->blueprint.head, module};

@@ -53,7 +53,7 @@ absl::StatusOr<Rtmdet> LoadRtmdet(const checkpoint::StateDict& state_dict,
       return Rtmdet(*config);
     }();
     const absl::Status loaded = nn::LoadStateDict(
-        state_dict, *model, {.memory = memory, .ignored_prefixes = {"data_preprocessor."}});
+        state_dict, *model, {.memory = memory, .ignored_prefixes = {"data_preprocessor.", "ema_"}});
     if (!loaded.ok()) return loaded;
     model->eval();
     return model;

@@ -34,10 +34,13 @@ struct Meta {
 
 struct Checkpoint {
   const char* format = "";  // "zip", "legacy" or "safetensors"
-  // The dictionary under the key `state_dict` or `model`; the file's own dictionary if it has
-  // neither. A leading "module." is removed from the names.
+  // The dictionary under the key `state_dict`, `model`, `model_state_dict`, `model_state` or `net`,
+  // which comes first here, or under several in a row; the file's own dictionary if none of them
+  // has tensors. A leading "module." is removed from the names; what other wrappers put before them
+  // is there (wrappers.h).
   StateDict state_dict;
-  // The key that state_dict was found under: "state_dict", "model" or "" for the file's own.
+  // The keys that state_dict was found under, joined by dots, such as "state_dict" or
+  // "model.state_dict"; "" for the file's own.
   std::string wrapper_key;
   Meta meta;
   // Lower-case hex, the same for the same content. For a zip file it is a hash of the directory

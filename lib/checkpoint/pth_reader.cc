@@ -357,22 +357,51 @@ std::string Describe(const PickleValue& value) {
   return "";
 }
 
-// The dictionary of tensors in `root`, and the key that it is under.
+bool LooksLikeTensor(const PickleValue& value) {
+  if (!value.Is(Kind::kObject) || !value.items[0]->Is(Kind::kGlobal)) return false;
+  const std::string_view function = value.items[0]->text;
+  return function.starts_with("torch._utils._rebuild_") ||
+         function == "torch._tensor._rebuild_from_type_v2" ||
+         function == "torch.nn.parameter.Parameter";
+}
+
+// Where training scripts put a state_dict, mmengine's key first: what it would load is what counts.
+constexpr const char* kContainerKeys[] = {"state_dict", "model", "model_state_dict", "model_state",
+                                          "net"};
+
+// The dictionary of tensors in `dict`, which may be under several keys in a row, and these, joined
+// by dots. Null if none has tensors.
+std::pair<const PickleValue*, std::string> FindTensors(const PickleValue& dict, int depth) {
+  constexpr int kMaxDepth = 4;
+  for (const char* key : kContainerKeys) {
+    const PickleValue* const wrapped = FindKey(dict, key);
+    if (wrapped == nullptr || !wrapped->Is(Kind::kDict) || depth == kMaxDepth) continue;
+    auto [found, path] = FindTensors(*wrapped, depth + 1);
+    if (found != nullptr) return {found, path.empty() ? key : StrCat(key, ".", path)};
+  }
+  for (std::size_t i = 1; i < dict.items.size(); i += 2) {
+    if (LooksLikeTensor(*dict.items[i])) return {&dict, ""};
+  }
+  return {nullptr, ""};
+}
+
+// The dictionary of tensors in `root`, and the keys that it is under.
 absl::StatusOr<std::pair<const PickleValue*, std::string>> FindStateDict(const PickleValue& root) {
   if (!root.Is(Kind::kDict)) {
     return Invalid(StrCat("holds ", Describe(root),
                           ", but a dictionary of tensors is needed; save model.state_dict()"));
   }
-  for (const char* key : {"state_dict", "model"}) {
+  auto found = FindTensors(root, 0);
+  if (found.first != nullptr) return found;
+  for (const char* key : kContainerKeys) {
     const PickleValue* wrapped = FindKey(root, key);
-    if (wrapped == nullptr) continue;
-    if (!wrapped->Is(Kind::kDict)) {
-      return Invalid(StrCat("'", key, "' holds ", Describe(*wrapped),
-                            ", but a dictionary of tensors is needed; save model.state_dict()"));
-    }
-    return std::pair(wrapped, std::string(key));
+    if (wrapped == nullptr || wrapped->Is(Kind::kDict)) continue;
+    return Invalid(StrCat("'", key, "' holds ", Describe(*wrapped),
+                          ", but a dictionary of tensors is needed; save model.state_dict()"));
   }
-  return std::pair(&root, std::string());
+  return Invalid(
+      "no tensors found: neither a state_dict nor a dictionary with a 'state_dict', 'model', "
+      "'model_state_dict', 'model_state' or 'net'");
 }
 
 absl::StatusOr<StateDict> ReadStateDict(const PickleValue& dict, TensorBuilder& builder) {
@@ -399,10 +428,7 @@ absl::StatusOr<StateDict> ReadStateDict(const PickleValue& dict, TensorBuilder& 
     }
     state_dict.emplace_back(name, **std::move(tensor));
   }
-  if (state_dict.empty()) {
-    return Invalid(
-        "no tensors found: neither a state_dict nor a dictionary with a 'state_dict' or 'model'");
-  }
+  if (state_dict.empty()) return Invalid("no tensors found");
   return state_dict;
 }
 

@@ -4,7 +4,9 @@
 
 #include <absl/status/statusor.h>
 
+#include <span>
 #include <string>
+#include <string_view>
 
 #include "checkpoint/checkpoint.h"
 
@@ -17,8 +19,11 @@ struct ModelFile {
   std::string root;
 };
 
-// As checkpoint::ReadCheckpoint. With a root: InvalidArgument unless the file lies below it.
-absl::StatusOr<checkpoint::Checkpoint> ReadCheckpoint(const ModelFile& file);
+// As checkpoint::ReadCheckpoint. With a root: InvalidArgument unless the file lies below it. The
+// tensors have the names that they have in the network itself, which `anchors` tell
+// (checkpoint/wrappers.h); what was removed from them is logged ("model.prefix_removed").
+absl::StatusOr<checkpoint::Checkpoint> ReadCheckpoint(const ModelFile& file,
+                                                      std::span<const std::string_view> anchors);
 
 }  // namespace model_service
 

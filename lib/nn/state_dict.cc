@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstring>
 #include <optional>
+#include <utility>
 
 #include "nn/torch_status.h"
 
@@ -173,6 +174,7 @@ absl::Status LoadStateDict(const checkpoint::StateDict& state_dict, torch::nn::M
                     [&](const std::string& prefix) { return absl::StartsWith(name, prefix); });
     if (!ignored && !known.contains(name)) unexpected.push_back(name);
   }
+  if (options.extra != nullptr) *options.extra = std::exchange(unexpected, {});
   std::vector<std::string> report;
   if (!missing.empty()) report.push_back(Listing("missing", missing));
   if (!unexpected.empty()) report.push_back(Listing("unexpected", unexpected));

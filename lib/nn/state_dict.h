@@ -36,9 +36,12 @@ enum class Memory {
 
 struct LoadOptions {
   Memory memory = Memory::kCopy;
-  // Names that begin with one of these may be in the file without being in the module (mmengine
-  // writes "data_preprocessor.").
+  // Names that begin with one of these may be in the file without being in the module: mmengine
+  // writes "data_preprocessor.", the EMA hook of mmdet 2.x "ema_", copies that were not averaged
+  // (the averaged weights have the plain names when a file is saved).
   std::vector<std::string> ignored_prefixes;
+  // If given, the other names that only the file has are put here, and are no error.
+  std::vector<std::string>* extra = nullptr;
 };
 
 // Sets every parameter and buffer of `module` from the tensor of the same name. FailedPrecondition,

@@ -148,11 +148,13 @@ absl::StatusOr<ModelParts> MakeModel(const checkpoint::StateDict& state_dict,
         "this is a detector's checkpoint; a Segment Anything checkpoint is needed "
         "(the detector's goes to duet-detector)");
   }
-  return absl::InvalidArgumentError(absl::StrCat(
-      "no tensor is named 'image_encoder.…', so this is no Segment Anything checkpoint; ",
-      state_dict.empty() ? "the file holds no tensors"
-                         : absl::StrCat("the first of its ", state_dict.size(), " is '",
-                                        state_dict.front().first, "'")));
+  return absl::InvalidArgumentError(
+      absl::StrCat("no tensor is named 'image_encoder.…' (or 'vision_encoder.…', as Hugging "
+                   "Face's), so this is no "
+                   "Segment Anything checkpoint; ",
+                   state_dict.empty() ? "the file holds no tensors"
+                                      : absl::StrCat("the first of its ", state_dict.size(),
+                                                     " is '", state_dict.front().first, "'")));
 }
 
 }  // namespace segmenter

@@ -265,9 +265,10 @@ absl::StatusOr<std::unique_ptr<SamNetwork>> Load(const checkpoint::StateDict& st
       return absl::FailedPreconditionError(absl::StrCat(
           "--precision=bf16: ", model->spec.name, " is served in fp32 only; leave the flag out"));
     }
-    if (absl::Status status = nn::LoadStateDict(
-            state_dict, *model->weights,
-            {.memory = nn::Memory::kBorrow, .ignored_prefixes = model->unused_prefixes});
+    if (absl::Status status = nn::LoadStateDict(state_dict, *model->weights,
+                                                {.memory = nn::Memory::kBorrow,
+                                                 .ignored_prefixes = model->unused_prefixes,
+                                                 .extra = &model->spec.extra_tensors});
         !status.ok()) {
       return status;
     }

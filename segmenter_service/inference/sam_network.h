@@ -29,7 +29,8 @@ struct NetworkSpec {
   Framing framing = Framing::kLongestSide;
   std::vector<FeatureShape> embedding;  // of the maps that EncodeImage returns
   std::string arithmetic = "fp32";  // of the encoder: nn::onednn::ArithmeticClass, what is computed
-  std::string encoder_hash;         // hex, of all weights that EncodeImage's answer is made from
+  std::vector<std::string> extra_tensors;  // names in the file that the network doesn't have
+  std::string encoder_hash;  // hex, of all weights that EncodeImage's answer is made from
 };
 
 // The masks of a batch of prompts, one row a prompt.

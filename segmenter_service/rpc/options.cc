@@ -21,8 +21,9 @@ SegmenterOptions Options::engine_options() const {
 void AddFlags(Options* options, serving::FlagTable* flags) {
   using serving::InRange;
   AddFlags(&options->common,
-           "The weights: an official SAM, MobileSAM, HQ-SAM or SAM 2 file, or the same as "
-           ".safetensors; a FILE.json beside it tells what a custom one doesn't.",
+           "The weights: an official SAM, MobileSAM, HQ-SAM or SAM 2 file, one that training or "
+           "Hugging Face's transformers saved, .pth or .safetensors; a FILE.json beside it tells "
+           "what a custom one doesn't.",
            flags);
   flags->Add("hq_token_only", &options->hq_token_only,
              "HQ-SAM: answer with its high-quality mask alone instead of its sum with SAM's.");

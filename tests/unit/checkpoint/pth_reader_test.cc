@@ -171,7 +171,20 @@ TEST(PthReaderTest, WrappersAndThePrefixOfDataParallel) {
   const testing::StorageBytes storages = {{"0", Bytes<float>({1})}};
   for (const auto& [object, key] :
        {std::pair(Dict({Str("state_dict"), tensors}), "state_dict"),
-        std::pair(Dict({Str("model"), tensors}), "model"), std::pair(tensors, "")}) {
+        std::pair(Dict({Str("model"), tensors}), "model"), std::pair(tensors, ""),
+        std::pair(Dict({Str("epoch"), Int(3), Str("model_state_dict"), tensors}),
+                  "model_state_dict"),
+        std::pair(Dict({Str("model_state"), tensors}), "model_state"),
+        std::pair(Dict({Str("net"), tensors}), "net"),
+        // Under several, and beside what only has such a name.
+        std::pair(Dict({Str("model"), Dict({Str("state_dict"), tensors})}), "model.state_dict"),
+        std::pair(Dict({Str("model"), Str("vit_b"), Str("net"), tensors}), "net"),
+        std::pair(Dict({Str("model"), Dict({Str("depth"), Int(12)}), Str("model_state"), tensors}),
+                  "model_state"),
+        // mmengine's comes first.
+        std::pair(Dict({Str("net"), OrderedDict({Str("b"), Tensor(Storage("0", 1), 0, {1}, {1})}),
+                        Str("state_dict"), tensors}),
+                  "state_dict")}) {
     const auto read = Read(ZipPth(object, storages));
     ASSERT_TRUE(read.ok()) << read.status();
     EXPECT_EQ(read->wrapper_key, key);

@@ -8,9 +8,13 @@
 #include <opencv2/core.hpp>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "checkpoint/safetensors_writer.h"
 #include "detector_service/inference/preprocess.h"
+#include "tests/testing/log_capture.h"
 #include "tests/testing/status_matchers.h"
+#include "tests/testing/temp_dir.h"
 
 namespace detector {
 namespace {
@@ -49,6 +53,33 @@ TEST(DetectionModelTest, WhatTheNetworkThrowsIsTheRequestsStatus) {
 
   model.ReplaceNetwork(std::make_unique<ThrowingNetwork>([] { throw std::bad_alloc(); }));
   EXPECT_THAT(model.Detect(image, {}), StatusIs(absl::StatusCode::kResourceExhausted));
+}
+
+TEST(DetectionModelTest, WhatTrainingPutsAroundAndBesideItIsLeftOut) {
+  const std::string plain = std::string(DUET_TEST_DATA) + "/detector/tiny.pth";
+  ASSERT_OK_AND_ASSIGN(checkpoint::Checkpoint file, checkpoint::ReadCheckpoint(plain));
+  for (auto& [name, view] : file.state_dict) name = "_orig_mod.model." + name;
+  // mmdet 2.x's EMA hook.
+  file.state_dict.emplace_back("ema_backbone_stem_0_conv_weight", file.state_dict.front().second);
+  const duet_testing::TempDir folder;
+  const std::string saved = folder.path() + "/saved.safetensors";
+  ASSERT_THAT(checkpoint::WriteSafetensors(saved, file.state_dict, file.meta), IsOk());
+  const duet_testing::LogCapture log;
+
+  ASSERT_OK_AND_ASSIGN(const auto expected, DetectionModel::Load({.checkpoint = plain}));
+  ASSERT_OK_AND_ASSIGN(const auto wrapped, DetectionModel::Load({.checkpoint = saved}));
+
+  EXPECT_THAT(log.lines("model.prefix_removed"),
+              testing::ElementsAre(HasSubstr("\"prefix\":\"model.\"")));
+  cv::Mat image(48, 64, CV_8UC3);
+  cv::randu(image, 0, 256);
+  DetectOptions options;
+  options.score_threshold = 0.001f;
+  ASSERT_OK_AND_ASSIGN(const std::vector<Detection> want, expected->Detect(image, options));
+  ASSERT_OK_AND_ASSIGN(const std::vector<Detection> got, wrapped->Detect(image, options));
+  ASSERT_GT(want.size(), 0u);
+  ASSERT_EQ(got.size(), want.size());
+  for (std::size_t i = 0; i < want.size(); ++i) EXPECT_EQ(got[i].score, want[i].score);
 }
 
 TEST(FitImageTest, NoSideVanishes) {

@@ -104,7 +104,9 @@ Response LabelConfig(Application& app, const Request&, Context& context) {
     return http::ErrorResponse(absl::UnavailableError("the detector has not been heard of yet"));
   }
   Response response;
-  response.body = label_studio::GenerateLabelConfig(model->classes);
+  const bool segments = profile.segmenter != nullptr;
+  response.body = label_studio::GenerateLabelConfig(
+      model->classes, {.masks = segments || model->has_masks, .smart_tools = segments});
   response.content_type = "application/xml; charset=utf-8";
   return response;
 }

@@ -67,7 +67,8 @@ void AddLabels(pugi::xml_node& parent, const std::vector<std::string>& class_nam
 
 }  // namespace
 
-std::string GenerateLabelConfig(const std::vector<std::string>& class_names) {
+std::string GenerateLabelConfig(const std::vector<std::string>& class_names,
+                                const GenerateOptions& options) {
   pugi::xml_document document;
   pugi::xml_node view = document.append_child("View");
   view.append_attribute("style") = "display: flex; align-items: flex-start";
@@ -78,13 +79,19 @@ std::string GenerateLabelConfig(const std::vector<std::string>& class_names) {
   pugi::xml_node rest = AddTag(view, "View", {{"style", "flex: 1; min-width: 0"}});
   AddTag(rest, "Image",
          {{"name", "image"}, {"value", "$image"}, {"zoom", "true"}, {"zoomControl", "true"}});
+  pugi::xml_node rectangle =
+      AddTag(rest, "Rectangle", {{"name", "rectangle"}, {"toName", "image"}});
   // A control that doesn't say smart="false" also gets a smart tool: this one draws boxes by hand,
   // takes those that are predicted, and is the smart box.
-  AddTag(rest, "Rectangle", {{"name", "rectangle"}, {"toName", "image"}});
-  // The editor's smart brush sends nothing.
-  AddTag(rest, "Brush", {{"name", "brush"}, {"toName", "image"}, {"smart", "false"}});
-  AddTag(rest, "KeyPoint",
-         {{"name", "point"}, {"toName", "image"}, {"smart", "true"}, {"smartOnly", "true"}});
+  if (!options.smart_tools) rectangle.append_attribute("smart") = "false";
+  if (options.masks) {
+    // The editor's smart brush sends nothing.
+    AddTag(rest, "Brush", {{"name", "brush"}, {"toName", "image"}, {"smart", "false"}});
+  }
+  if (options.smart_tools) {
+    AddTag(rest, "KeyPoint",
+           {{"name", "point"}, {"toName", "image"}, {"smart", "true"}, {"smartOnly", "true"}});
+  }
 
   std::ostringstream text;
   document.save(text, "  ", pugi::format_default | pugi::format_no_declaration,

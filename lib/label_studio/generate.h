@@ -9,10 +9,17 @@
 
 namespace label_studio {
 
+// What the models behind the backend can do. A tool that nothing answers is left out.
+struct GenerateOptions {
+  bool masks = true;        // the segmenter's, or a detector's own
+  bool smart_tools = true;  // there is a segmenter
+};
+
 // XML for Label Studio's Labeling Interface; names are escaped. Label values are the class names as
 // they are. A name that comes twice gets one label, and exports number the labels as the model
 // numbers its classes.
-std::string GenerateLabelConfig(const std::vector<std::string>& class_names);
+std::string GenerateLabelConfig(const std::vector<std::string>& class_names,
+                                const GenerateOptions& options = {});
 
 }  // namespace label_studio
 

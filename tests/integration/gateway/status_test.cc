@@ -101,6 +101,18 @@ TEST_F(StatusTest, TheLabelConfigHasTheModelsClasses) {
   EXPECT_EQ(reply.status, 200);
   EXPECT_THAT(reply.Header("Content-Type"), HasSubstr("xml"));
   EXPECT_THAT(reply.body, HasSubstr(R"(value="dog")"));
+  EXPECT_THAT(reply.body, HasSubstr("<KeyPoint "));
+}
+
+TEST_F(StatusTest, TheLabelConfigOfADetectorAloneHasNoSmartTools) {
+  Harness gateway({.detector = services_.address()});
+  gateway.AwaitModels();
+
+  const Reply reply = gateway.Get("/label-config");
+
+  EXPECT_THAT(reply.body, HasSubstr(R"(<Rectangle name="rectangle" toName="image" smart="false")"));
+  EXPECT_THAT(reply.body, Not(HasSubstr("<KeyPoint ")));
+  EXPECT_EQ(gateway.Post("/setup", {{"project", "1.5"}, {"schema", reply.body}}).status, 200);
 }
 
 TEST_F(StatusTest, AProfileHasItsOwnVersionAndAnUnknownOneIsNamed) {

@@ -45,6 +45,22 @@ TEST(GenerateTest, OneListOfLabelsServesAllTools) {
   EXPECT_THAT(Attributes(xml, "*[contains(name(), 'Labels')]", "name"), ElementsAre("label"));
 }
 
+TEST(GenerateTest, ToolsThatNothingAnswersAreLeftOut) {
+  const auto tools = [](const GenerateOptions& options) {
+    return Attributes(GenerateLabelConfig({"cat"}, options), "*[@toName and name() != 'Labels']",
+                      "name");
+  };
+
+  EXPECT_THAT(tools({}), ElementsAre("rectangle", "brush", "point"));
+  EXPECT_THAT(tools({.masks = true, .smart_tools = false}), ElementsAre("rectangle", "brush"));
+  EXPECT_THAT(tools({.masks = false, .smart_tools = false}), ElementsAre("rectangle"));
+  // By default a rectangle is smart, too.
+  EXPECT_THAT(Attributes(GenerateLabelConfig({"cat"}), "Rectangle", "smart"), ElementsAre());
+  EXPECT_THAT(
+      Attributes(GenerateLabelConfig({"cat"}, {.smart_tools = false}), "Rectangle", "smart"),
+      ElementsAre("false"));
+}
+
 TEST(GenerateTest, ExportsNumberTheLabelsAsTheModelItsClasses) {
   const std::string xml = GenerateLabelConfig({"zebra", "cat", "zebra", "ant"});
 

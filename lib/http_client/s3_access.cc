@@ -3,13 +3,17 @@
 #include <absl/strings/ascii.h>
 #include <absl/strings/string_view.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdlib>
 #include <fstream>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "http_client/url.h"
 #include "text/str_cat.h"
+#include "text/url.h"
 
 namespace http_client {
 namespace {
@@ -72,6 +76,31 @@ S3Access S3AccessFromEnvironment() {
   const std::string endpoint = Environment({"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"});
   if (!endpoint.empty()) access.endpoint = endpoint;
   return access;
+}
+
+absl::StatusOr<std::string> S3Url(const S3Access& s3, std::string_view uri) {
+  const std::string_view rest = uri.substr(uri.find("://") + 3);
+  const std::size_t slash = rest.find('/');
+  const std::string_view bucket = rest.substr(0, slash);
+  const std::string_view key = slash == std::string_view::npos ? "" : rest.substr(slash + 1);
+  const bool plain = !bucket.empty() && std::all_of(bucket.begin(), bucket.end(), [](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '.' || c == '_';
+  });
+  if (!plain || key.empty()) {
+    return absl::InvalidArgumentError(
+        text::StrCat("'", RedactUri(uri), "' is not of the form s3://bucket/key"));
+  }
+  const std::string escaped = text::PercentEncode(key, "/");
+  if (!s3.endpoint.empty()) {
+    return text::StrCat(text::WithoutTrailingSlashes(s3.endpoint), "/", bucket, "/", escaped);
+  }
+  // A dot in the name would not match the certificate's wildcard.
+  const bool as_host = bucket.find_first_of("._") == std::string_view::npos &&
+                       absl::AsciiStrToLower(text::View(bucket)) == text::View(bucket);
+  if (as_host) {
+    return text::StrCat("https://", bucket, ".s3.", s3.region, ".amazonaws.com/", escaped);
+  }
+  return text::StrCat("https://s3.", s3.region, ".amazonaws.com/", bucket, "/", escaped);
 }
 
 }  // namespace http_client

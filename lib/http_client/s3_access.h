@@ -1,8 +1,11 @@
-// Keys for S3, from where AWS's own tools look for them.
+// Keys for S3, from where AWS's own tools look for them, and where its objects are asked for.
 #ifndef DUET_HTTP_CLIENT_S3_ACCESS_H_
 #define DUET_HTTP_CLIENT_S3_ACCESS_H_
 
+#include <absl/status/statusor.h>
+
 #include <string>
+#include <string_view>
 
 namespace http_client {
 
@@ -19,6 +22,11 @@ struct S3Access {
 // From AWS_ACCESS_KEY_ID, ..., AWS_ENDPOINT_URL(_S3), else the profile AWS_PROFILE of ~/.aws.
 // Disabled if none is set.
 S3Access S3AccessFromEnvironment();
+
+// Where the object "s3://bucket/a b.jpg" is: "https://bucket.s3.region.amazonaws.com/a%20b.jpg".
+// Below an endpoint, and where the bucket can't be a part of a host's name, in path style:
+// "http://minio:9000/bucket/a%20b.jpg". InvalidArgument if it is not of that form.
+absl::StatusOr<std::string> S3Url(const S3Access& s3, std::string_view uri);
 
 }  // namespace http_client
 

@@ -1,8 +1,6 @@
 #include <absl/status/status.h>
-#include <absl/strings/ascii.h>
 #include <absl/strings/match.h>
 
-#include <algorithm>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,36 +12,9 @@
 #include "image_fetch/http_get.h"
 #include "image_fetch/sources.h"
 #include "text/str_cat.h"
-#include "text/url.h"
 
 namespace image_fetch {
 namespace {
-
-// "https://bucket.s3.region.amazonaws.com/a%20b.jpg", or below the custom endpoint.
-absl::StatusOr<std::string> S3Url(const http_client::S3Access& s3, std::string_view uri) {
-  const std::string_view rest = uri.substr(uri.find("://") + 3);
-  const std::size_t slash = rest.find('/');
-  const std::string_view bucket = rest.substr(0, slash);
-  const std::string_view key = slash == std::string_view::npos ? "" : rest.substr(slash + 1);
-  const bool plain = !bucket.empty() && std::all_of(bucket.begin(), bucket.end(), [](char c) {
-    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '.' || c == '_';
-  });
-  if (!plain || key.empty()) {
-    return absl::InvalidArgumentError(
-        text::StrCat("'", http_client::RedactUri(uri), "' is not of the form s3://bucket/key"));
-  }
-  const std::string escaped = text::PercentEncode(key, "/");
-  if (!s3.endpoint.empty()) {
-    return text::StrCat(text::WithoutTrailingSlashes(s3.endpoint), "/", bucket, "/", escaped);
-  }
-  // A dot in the name would not match the certificate's wildcard.
-  const bool as_host = bucket.find_first_of("._") == std::string_view::npos &&
-                       absl::AsciiStrToLower(text::View(bucket)) == text::View(bucket);
-  if (as_host) {
-    return text::StrCat("https://", bucket, ".s3.", s3.region, ".amazonaws.com/", escaped);
-  }
-  return text::StrCat("https://s3.", s3.region, ".amazonaws.com/", bucket, "/", escaped);
-}
 
 class S3Source final : public ImageSource {
  public:
@@ -62,7 +33,7 @@ class S3Source final : public ImageSource {
 
   boost::asio::awaitable<absl::StatusOr<LoadedImage>> Load(std::shared_ptr<Download> download,
                                                            FetchContext& context) const override {
-    const absl::StatusOr<std::string> url = S3Url(s3_, download->location.address);
+    const absl::StatusOr<std::string> url = http_client::S3Url(s3_, download->location.address);
     if (!url.ok()) co_return url.status();
     http_client::HttpRequest request = MakeImageRequest(*download, context, *url);
     request.trusted = !s3_.endpoint.empty();  // the operator's own choice

@@ -397,12 +397,15 @@ TEST_F(ImageFetcherTest, EveryObjectStoreWithoutKeysGoesThroughLabelStudio) {
   EXPECT_THAT(Get(OnLabelStudio(label_studio, "s3://bucket/a.jpg", "key")), IsOk());
   EXPECT_THAT(Get(OnLabelStudio(label_studio, "gs://bucket/a.jpg", "key")), IsOk());
   EXPECT_THAT(Get(OnLabelStudio(label_studio, "azure-blob://box/a.jpg", "key")), IsOk());
+  EXPECT_THAT(Get(OnLabelStudio(label_studio, "s3://bucket/>>>???.jpg", "key")), IsOk());
 
   EXPECT_THAT(asked, testing::ElementsAre(
                          "/tasks/25/presign/?fileuri=czM6Ly9idWNrZXQvYS5qcGc%3D",
                          "/tasks/25/presign/?fileuri=Z3M6Ly9idWNrZXQvYS5qcGc%3D",
-                         "/tasks/25/presign/?fileuri=YXp1cmUtYmxvYjovL2JveC9hLmpwZw%3D%3D"));
-  EXPECT_EQ(storage.requests(), 2);
+                         "/tasks/25/presign/?fileuri=YXp1cmUtYmxvYjovL2JveC9hLmpwZw%3D%3D",
+                         // Python's urlsafe_b64encode: with - and _ instead of + and /.
+                         "/tasks/25/presign/?fileuri=czM6Ly9idWNrZXQvPj4-Pz8_LmpwZw%3D%3D"));
+  EXPECT_EQ(storage.requests(), 3);
 }
 
 TEST_F(ImageFetcherTest, ARevalidationThatBringsAnotherImageReplacesIt) {

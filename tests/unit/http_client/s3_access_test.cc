@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <string>
+#include <utility>
 
 #include "tests/testing/temp_dir.h"
 
@@ -90,6 +92,31 @@ TEST_F(S3AccessTest, AProfileIsReadFromBothFilesAndTheVariablesWin) {
   EXPECT_EQ(both.access_key_id, "AKENV");
   EXPECT_EQ(both.session_token, "") << "the profile's belongs to the profile's keys";
   EXPECT_EQ(both.region, "eu-north-1");
+}
+
+TEST(S3UrlTest, ABucketIsTheHostUnlessItCannotBeOne) {
+  const S3Access s3{.access_key_id = "AK", .region = "eu-west-1"};
+  const std::pair<const char*, const char*> cases[] = {
+      {"s3://bucket/a b/c+d.jpg", "https://bucket.s3.eu-west-1.amazonaws.com/a%20b/c%2Bd.jpg"},
+      {"S3://bu-cket1/a//b.jpg", "https://bu-cket1.s3.eu-west-1.amazonaws.com/a//b.jpg"},
+      // The certificate's wildcard covers no dot, and names of hosts have no case and no underscore.
+      {"s3://my.bucket/a.jpg", "https://s3.eu-west-1.amazonaws.com/my.bucket/a.jpg"},
+      {"s3://my_bucket/a.jpg", "https://s3.eu-west-1.amazonaws.com/my_bucket/a.jpg"},
+      {"s3://Bucket/a.jpg", "https://s3.eu-west-1.amazonaws.com/Bucket/a.jpg"},
+  };
+  for (const auto& [uri, url] : cases) EXPECT_EQ(S3Url(s3, uri).value(), url) << uri;
+}
+
+TEST(S3UrlTest, BelowAnEndpointThePathHasTheBucket) {
+  const S3Access minio{.access_key_id = "AK", .endpoint = "http://minio:9000/"};
+  EXPECT_EQ(S3Url(minio, "s3://bucket/ü?.jpg").value(), "http://minio:9000/bucket/%C3%BC%3F.jpg");
+}
+
+TEST(S3UrlTest, WhatIsNoObjectIsRefused) {
+  for (const char* bad : {"s3://", "s3://bucket", "s3://bucket/", "s3:///key", "s3://bu:cket@x/a",
+                          "s3://evil.example%2f/a"}) {
+    EXPECT_EQ(S3Url({}, bad).status().code(), absl::StatusCode::kInvalidArgument) << bad;
+  }
 }
 
 }  // namespace

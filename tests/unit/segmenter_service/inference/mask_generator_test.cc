@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <opencv2/core.hpp>
+
 #include "tests/testing/status_matchers.h"
 
 namespace segmenter {
@@ -52,6 +54,30 @@ class MaskGeneratorTest : public testing::Test {
     };
   }
 
+  // As many masks of 16x16 logits as there are prompts. Prompt i gets masks[i % masks.size()] and
+  // two masks that are too bad to be taken.
+  struct Answer {
+    float iou;
+    std::vector<cv::Rect> inside;  // cells with foreground
+  };
+  MaskGeneratorSteps StepsOf(std::vector<Answer> answers) {
+    MaskGeneratorSteps steps = Steps(0);
+    steps.decode = [answers](const std::shared_ptr<const ImageEmbedding>&,
+                             absl::Span<const Prompt> prompts) -> absl::StatusOr<LowResMasks> {
+      LowResMasks masks{3, 16, {}, {}};
+      masks.logits.assign(prompts.size() * 3 * 16 * 16, -9.0f);
+      masks.iou_scores.assign(prompts.size() * 3, 0.0f);
+      for (std::size_t i = 0; i < prompts.size(); ++i) {
+        const Answer& answer = answers[i % answers.size()];
+        masks.iou_scores[3 * i] = answer.iou;
+        cv::Mat logits(16, 16, CV_32FC1, &masks.logits[3 * i * 16 * 16]);
+        for (const cv::Rect& cells : answer.inside) logits(cells) = 9;
+      }
+      return masks;
+    };
+    return steps;
+  }
+
   std::vector<vision::Box> crops_;
   std::pair<int, int> progress_;
 };
@@ -89,6 +115,41 @@ TEST_F(MaskGeneratorTest, UnstableMasksAreDropped) {
 
   // Between the two thresholds: above -1 everywhere, above 1 nowhere.
   EXPECT_THAT(*GenerateMasks({30, 20}, options, Steps(0.5f)), IsEmpty());
+}
+
+TEST_F(MaskGeneratorTest, WhatTheEdgeOfACropCutsOffIsLeftToTheOthers) {
+  MaskGeneratorOptions options;
+  options.points_per_side = 1;
+  options.crop_n_layers = 1;
+  options.stability_score_thresh = 0;
+
+  // In crops of 184x134 pixels these cells begin 12 pixels from the left edge, which is nearer than
+  // upstream's 20, and end far from the others.
+  ASSERT_OK_AND_ASSIGN(const std::vector<GeneratedMask> masks,
+                       GenerateMasks({300, 200}, options, StepsOf({{1, {{1, 4, 8, 5}}}})));
+
+  std::vector<vision::Box> of;
+  for (const GeneratedMask& mask : masks) of.push_back(mask.crop_box);
+  EXPECT_THAT(
+      of, testing::UnorderedElementsAre(vision::Box{0, 0, 300, 200}, vision::Box{0, 0, 184, 134},
+                                        vision::Box{0, 66, 184, 200}))
+      << "there the image ends, too";
+}
+
+TEST_F(MaskGeneratorTest, AMaskThatLosesASpeckGivesWayToOneThatHadNone) {
+  const cv::Rect object(2, 2, 8, 8);
+  const std::vector<Answer> answers = {{0.99f, {object, {14, 14, 1, 1}}}, {0.95f, {object}}};
+  MaskGeneratorOptions options;
+  options.points_per_side = 2;
+  options.stability_score_thresh = 0;
+  EXPECT_THAT(*GenerateMasks({64, 64}, options, StepsOf(answers)), SizeIs(2));
+
+  options.min_mask_region_area = 100;  // the speck has some 16
+  ASSERT_OK_AND_ASSIGN(const std::vector<GeneratedMask> masks,
+                       GenerateMasks({64, 64}, options, StepsOf(answers)));
+
+  ASSERT_THAT(masks, SizeIs(1));
+  EXPECT_EQ(masks[0].iou_score, 0.95f);
 }
 
 }  // namespace

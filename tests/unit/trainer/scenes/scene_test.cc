@@ -3,8 +3,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <numbers>
 #include <opencv2/imgproc.hpp>
 #include <set>
+#include <vector>
+
+#include "trainer/scenes/random.h"
+#include "trainer/scenes/shape.h"
 
 namespace trainer {
 namespace {
@@ -63,6 +71,53 @@ TEST(SceneTest, EveryShapeComesUp) {
 }
 
 // A shape that its surroundings hide could be found by nobody.
+TEST(ShapeTest, OutlinesHaveTheFormsOfTheirNames) {
+  // Their areas by the formulas of geometry; the ring's hole is none of it.
+  const std::map<Shape, double> areas = {
+      {Shape::kCircle, std::numbers::pi},
+      {Shape::kSquare, 1.4 * 1.4},
+      {Shape::kTriangle, 3 * std::sqrt(3) / 4},
+      {Shape::kStar, 10 * 0.42 * std::sin(std::numbers::pi / 5) / 2},
+      {Shape::kRing, std::numbers::pi * (1 - 0.55 * 0.55)},
+      {Shape::kCross, 2 * (2 * 0.94) * (2 * 0.32) - (2 * 0.32) * (2 * 0.32)},
+      {Shape::kHexagon, 3 * std::sqrt(3) / 2}};
+  for (const auto& [shape, area] : areas) {
+    double sum = 0;
+    for (const auto& outline : OutlinesOf(shape)) {
+      const std::vector<cv::Point2f> points(outline.begin(), outline.end());
+      sum += (sum == 0 ? 1 : -1) * cv::contourArea(points);
+    }
+    EXPECT_NEAR(sum, area, 0.01) << ShapeNames()[static_cast<int>(shape)];
+  }
+  for (int shape = 0; shape < kShapeCount; ++shape) {
+    const auto outlines = OutlinesOf(static_cast<Shape>(shape));
+    for (const cv::Point2d& point : outlines.front()) {
+      EXPECT_LE(std::hypot(point.x, point.y), 1.05) << ShapeNames()[shape];  // the heart 1.04
+    }
+  }
+}
+
+TEST(ShapeTest, TrianglesAndStarsPointUp) {
+  for (const Shape shape : {Shape::kTriangle, Shape::kStar}) {
+    const auto outlines = OutlinesOf(shape);
+    double top = 0, bottom = 0;
+    for (const cv::Point2d& point : outlines.front()) {
+      top = std::min(top, point.y);
+      bottom = std::max(bottom, point.y);
+    }
+    EXPECT_NEAR(top, -1, 1e-9);
+    EXPECT_LT(bottom, 0.9);
+  }
+}
+
+TEST(RandomTest, BothEndsOfARangeComeUp) {
+  Random random(5);
+  std::map<int, int> times;
+  for (int i = 0; i < 600; ++i) ++times[random.Integer(-1, 1)];
+  EXPECT_EQ(times.size(), 3u);
+  for (const int value : {-1, 0, 1}) EXPECT_NEAR(times[value], 200, 60) << value;
+}
+
 TEST(SceneTest, ShapesStandOutFromTheirBackground) {
   SceneOptions options;
   options.size = {200, 200};

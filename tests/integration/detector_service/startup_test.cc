@@ -32,7 +32,9 @@ TEST(DetectorStartupTest, ServesAndDrains) {
 
   ASSERT_OK_AND_ASSIGN(const std::string line, detector.WaitForLine("\"event\":\"serving\""));
   EXPECT_GT(IntField(line, "port"), 0);
-  EXPECT_THAT(detector.err(), HasSubstr("\"event\":\"model.ready\""));
+  ASSERT_OK_AND_ASSIGN(const std::string ready, detector.WaitForLine("\"event\":\"model.ready\""));
+  EXPECT_GT(IntField(ready, "classes"), 0);
+  EXPECT_EQ(IntField(ready, "threads"), 2);
   detector.Signal(SIGTERM);
   EXPECT_EQ(detector.Wait(), 0);
 }

@@ -252,6 +252,12 @@ TEST(DetectorSettingsTest, WhatWouldChangeAnswersIsRefusedByName) {
   EXPECT_THAT(refusal(ResizeAndPad(", backend='pillow'", "")), HasSubstr("backend = 'pillow'"));
   EXPECT_THAT(refusal(ResizeAndPad(", interpolation='hamming'", "")), HasSubstr("hamming"));
   EXPECT_THAT(refusal(ResizeAndPad("", ", padding_mode='reflect'")), HasSubstr("reflect"));
+  EXPECT_THAT(refusal(ResizeAndPad("", ", size_divisor=32")), HasSubstr("size_divisor = 32"));
+  for (const std::string& key : std::vector<std::string>{"allow_scale_up", "use_mini_pad",
+                                                         "stretch_only", "half_pad_param"}) {
+    EXPECT_THAT(refusal(Pipeline("dict(type='LetterResize', scale=(640, 640), " + key + "=True)")),
+                HasSubstr(key + " = True"));
+  }
   EXPECT_THAT(refusal(ResizeAndPad("", ", pad_val=dict(img=(1, 2))")), HasSubstr("pad_val"));
   for (const char* step :
        {"dict(type='TestTimeAug', transforms=[])", "dict(type='MultiScaleFlipAug')",

@@ -242,6 +242,24 @@ TEST(PostprocessTest, ObjectnessScalesScores) {
   EXPECT_NEAR(found[0].score, 0.4, 1e-6);
 }
 
+TEST(PostprocessTest, ClassesArePutApartByTheLargestCoordinateAndOneAsInMmcv) {
+  EmptyOutput output(2);
+  output.Add(0, 0, 0, 0, 0.9F, 0).Add(1, 0, 0, 1, 0.8F, 0);
+  const auto set = [&](int level, std::array<float, 4> distances) {
+    std::copy(distances.begin(), distances.end(), output.distances(level, 0));
+  };
+  set(0, {0, 0, 10, 10});
+  set(1, {12, 12, -2, -2});  // (-12, -12, -2, -2), and 11 further (-1, -1, 9, 9): 81 of 119 shared
+
+  EXPECT_EQ(output
+                .Detect({.rule = PostprocessRule::kMmyolo,
+                         .min_bbox_size = -1,
+                         .nms_iou_threshold = 0.65,
+                         .clip_to_image = false})
+                .size(),
+            1U);
+}
+
 TEST(PostprocessTest, InvertedAndNonNumericBoxesAreDropped) {
   EmptyOutput output(1);
   output.Add(0, 3, 3, 0, 0.9F, -8).Add(0, 4, 4, 0, 0.9F, std::nanf(""));
@@ -298,6 +316,18 @@ TEST(PostprocessTest, RotatedBoxesCompeteByTheirOwnOverlap) {
   EXPECT_EQ(output.Detect({.nms_iou_threshold = 0.04}).size(), 1U);
 }
 
+TEST(PostprocessTest, ARotatedOverlapOfExactlyTheThresholdIsTooMuchAsInMmcv) {
+  EmptyOutput output(1);
+  // 10 x 10 in the middle of 20 x 10: half of both together.
+  output.Add(0, 4, 4, 0, 0.9F, 5).Turn(0, 4, 4, 0);
+  output.Add(1, 2, 2, 0, 0.8F, 5).Turn(1, 2, 2, 0);
+  float* const wide = output.distances(0, 4 * 8 + 4);
+  wide[0] = wide[2] = 10;
+
+  EXPECT_EQ(output.Detect({.nms_iou_threshold = 0.5}).size(), 1U);
+  EXPECT_EQ(output.Detect({.nms_iou_threshold = 0.51}).size(), 2U);
+}
+
 // Where the weights of a kernel begin: the layers' weights, then their biases.
 constexpr int kSecondLayer = 80, kThirdLayer = 144, kLastBias = 168;
 
@@ -338,6 +368,26 @@ TEST(PostprocessTest, MasksReadTheFeaturesAndTheThreshold) {
   EXPECT_EQ(vision::Area(*output.Detect({})[0].mask), 64 * 64);
   EXPECT_EQ(vision::Area(*output.Detect({.mask_threshold = 0.73})[0].mask), 64 * 64);
   EXPECT_EQ(vision::Area(*output.Detect({.mask_threshold = 0.74})[0].mask), 0);
+}
+
+TEST(PostprocessTest, MasksAreScaledWithTheFactorsOfTheOtherSideAsInMmdet) {
+  std::array<float, kMaskKernelSize> kernel{};
+  kernel[2 + 5] = 1;  // the sixth feature
+  kernel[kSecondLayer] = 1;
+  kernel[kThirdLayer] = 1;
+  kernel[kLastBias] = -1;
+  EmptyOutput output(1);
+  output.Add(0, 4, 4, 0, 0.9F, 16).Paint(0, 4, 4, kernel);
+  for (int cell = 0; cell < 64; ++cell) {  // in the left half
+    output.features()[cell * kMaskFeatures + 5] = cell % 8 < 4 ? 2 : 0;
+  }
+
+  // RTMDetInsHead divides the width by scale_factor[1]: 64 columns become 32, of which half is
+  // inside.
+  const auto found = output.Detect({}, {.image = {64, 32}, .scale_x = 1, .scale_y = 2});
+
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(vision::TightBox(*found[0].mask), (vision::Box{0, 0, 16, 32}));
 }
 
 }  // namespace

@@ -66,7 +66,7 @@ TEST(DetectorStartupTest, WhatItCannotServeIsOneLineAndExitCodeOne) {
       {Command(std::string(DUET_TEST_DATA) + "/segmenter/sam_a.pth"), "duet-segmenter"},
       {Command(kTiny, {"--config_file=" + bad_config}), "bad.py: model config: test_cfg score_thr"},
       {Command(kTiny, {"--device=cuda"}), "device 'cuda'"},
-      {Command(kTiny, {"--device=gpu"}), "device 'gpu'"},
+      {Command(kTiny, {"--device=gpu:7"}), "device 'cuda:7'"},
   };
   for (const Refusal& refusal : refusals) {
     Subprocess detector(refusal.command);

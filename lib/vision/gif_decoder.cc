@@ -14,11 +14,21 @@ namespace {
 
 constexpr int kOpaque = NO_TRANSPARENT_COLOR;
 
+struct Source {
+  std::string_view rest;
+  bool in_pixels = false;  // what is read is blocks: a length, then so many bytes
+};
+
 int Read(GifFileType* gif, GifByteType* to, int count) {
-  auto* rest = static_cast<std::string_view*>(gif->UserData);
-  const std::size_t taken = std::min(rest->size(), static_cast<std::size_t>(count));
-  std::memcpy(to, rest->data(), taken);
-  rest->remove_prefix(taken);
+  auto* const source = static_cast<Source*>(gif->UserData);
+  std::string_view& rest = source->rest;
+  const std::size_t taken = std::min(rest.size(), static_cast<std::size_t>(count));
+  std::memcpy(to, rest.data(), taken);
+  rest.remove_prefix(taken);
+  // giflib uses nothing of a block that the file's end cuts off: the block is said to be shorter.
+  if (source->in_pixels && count == 1 && taken == 1 && *to > rest.size()) {
+    *to = static_cast<GifByteType>(rest.size());
+  }
   return static_cast<int>(taken);
 }
 
@@ -128,7 +138,8 @@ bool ReadRows(GifFileType* gif, const Palette& palette, std::uint8_t fill, cv::M
 
 absl::StatusOr<DecodedImage> DecodeGif(std::string_view bytes, Size canvas) {
   int error = 0;
-  const Gif gif(DGifOpen(&bytes, &Read, &error));
+  Source source{.rest = bytes};
+  const Gif gif(DGifOpen(&source, &Read, &error));
   if (gif == nullptr) return ErrorOf(error);
   const absl::StatusOr<int> transparent = FindFirstFrame(gif.get());
   if (!transparent.ok()) return transparent.status();
@@ -141,6 +152,7 @@ absl::StatusOr<DecodedImage> DecodeGif(std::string_view bytes, Size canvas) {
   DecodedImage image;
   image.pixels.create(canvas.height, canvas.width, CV_8UC3);
   image.pixels.setTo(palette[fill]);
+  source.in_pixels = true;
   if (!ReadRows(gif.get(), palette, fill, image.pixels(place))) {
     image.damage = "its first frame is cut off or damaged";
   }

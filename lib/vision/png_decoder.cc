@@ -3,6 +3,7 @@
 #include <absl/strings/str_cat.h>
 #include <png.h>
 
+#include <algorithm>
 #include <csetjmp>
 #include <cstdlib>
 #include <cstring>
@@ -81,8 +82,9 @@ bool Decode(png_structp png, png_infop info, cv::Mat* image, ReadState* state) {
   if (setjmp(png_jmpbuf(png)) != 0) return false;
   // Text and colour profiles, which nothing here reads, may inflate to this much.
   png_set_chunk_malloc_max(png, 8 << 20);
-  // libpng uses nothing of a buffer that the file's end leaves unfilled, so it is a small one.
-  png_set_compression_buffer_size(png, 128);
+  // libpng uses nothing of a buffer that the file's end leaves unfilled: of a file that is cut off,
+  // a thousandth is lost by that.
+  png_set_compression_buffer_size(png, std::clamp<std::size_t>(state->rest.size() / 1000, 1, 8192));
   png_read_info(png, info);
   const png_uint_32 width = png_get_image_width(png, info);
   const png_uint_32 height = png_get_image_height(png, info);

@@ -5,10 +5,14 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/json/serialize.hpp>
+#include <cstdint>
 #include <future>
 #include <thread>
+#include <utility>
 
 #include "tests/integration/gateway/gateway_test.h"
+#include "tests/testing/service_answers.h"
+#include "vision/geometry.h"
 
 namespace gateway::testing {
 namespace {
@@ -57,6 +61,51 @@ TEST_F(PredictTest, ABatchOfRectanglesNeverAsksTheSegmenter) {
   EXPECT_NEAR(reply.result(0).at("score").to_number<double>(), 0.9, 1e-6);
   EXPECT_EQ(services_.count("Detect"), 2);
   EXPECT_EQ(services_.count("Embed") + services_.count("Segment"), 0);
+}
+
+TEST_F(PredictTest, OneRowAndOneColumnGetRegionsWithinThem) {
+  vision::Size image;
+  services_.on_detect = [&](grpc::ServerContext&, const duet::detector::v1::DetectRequest&,
+                            duet::detector::v1::DetectResponse* response) {
+    response->set_image_width(static_cast<std::uint32_t>(image.width));
+    response->set_image_height(static_cast<std::uint32_t>(image.height));
+    auto* const detection = response->add_detections();
+    detection->set_label("cat");
+    detection->set_score(0.9f);
+    // What a detector gives for an object that covers the image.
+    detection->mutable_box()->set_x_max(static_cast<float>(image.width));
+    detection->mutable_box()->set_y_max(static_cast<float>(image.height));
+    return grpc::Status::OK;
+  };
+  services_.on_segment = [&](grpc::ServerContext&, const duet::segmenter::v1::SegmentRequest&,
+                             duet::segmenter::v1::SegmentResponse* response) {
+    response->set_image_width(static_cast<std::uint32_t>(image.width));
+    response->set_image_height(static_cast<std::uint32_t>(image.height));
+    auto* const mask = response->add_results()->add_masks();
+    mask->set_iou_score(0.8f);
+    duet_testing::FillBox(image.width, image.height, {0, 0, image.width, image.height},
+                          mask->mutable_row_runs());
+    return grpc::Status::OK;
+  };
+  Harness& gateway = Start();
+  for (const auto& [width, height] : {std::pair(5000, 1), std::pair(1, 5000), std::pair(1, 1)}) {
+    image = {width, height};
+    SCOPED_TRACE(::testing::Message() << width << "x" << height);
+    const Reply reply = gateway.Post("/predict", PredictBody(kMasks, {PngDataUri(width, height)}));
+    ASSERT_EQ(reply.status, 200) << reply.body;
+    const json::array regions = reply.result(0).at("result").as_array();
+    EXPECT_EQ(regions.size(), 2u) << reply.body;  // a rectangle and a brush
+    for (const json::value& region : regions) {
+      EXPECT_EQ(region.at("original_width"), width);
+      EXPECT_EQ(region.at("original_height"), height);
+      const json::object& value = region.at("value").as_object();
+      if (!value.contains("width")) continue;
+      for (const char* key : {"x", "y", "width", "height"}) {
+        EXPECT_GE(value.at(key).to_number<double>(), 0) << key;
+        EXPECT_LE(value.at(key).to_number<double>(), 100) << key;
+      }
+    }
+  }
 }
 
 TEST_F(PredictTest, SetupAndPredictionsNameTheSameVersion) {

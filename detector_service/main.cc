@@ -24,6 +24,7 @@ absl::Status Serve(const Options& options, serving::Process& process) {
   absl::StatusOr<std::unique_ptr<DetectionModel>> model =
       DetectionModel::Load(options.load_options());
   if (!model.ok()) return model.status();
+  LogNotes(**model);
   ModelHost host(*std::move(model), options.common.reload, LoaderWith(threads));
   const model_service::ImageSource images(options.common.image_root, options.common.image_limits(),
                                           process.metrics());

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "detector_service/blueprint/head_layout.h"
@@ -62,11 +63,23 @@ struct Layer {
   int begin = 0;   // kSlice
 };
 
+// What batch norms add to the variance, by the part of the network.
+struct BatchNormEps {
+  double backbone = 1e-3;
+  double neck = 1e-3;
+  double head = 1e-3;
+
+  // Of the batch norm at `path`.
+  double Of(std::string_view path) const {
+    return path.starts_with("backbone.") ? backbone : path.starts_with("neck.") ? neck : head;
+  }
+};
+
 struct Blueprint {
   std::vector<Layer> layers;  // in an order of computation
   std::vector<int> outputs;   // layers
   HeadLayout head;
-  double bn_eps = 1e-3;
+  BatchNormEps bn_eps;
   double bn_momentum = 0.03;
   // All names of the state in its order, so that it is saved in the order it was read.
   std::vector<std::string> state_names;

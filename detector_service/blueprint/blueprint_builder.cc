@@ -14,8 +14,15 @@ constexpr int kMaxKernel = 15;
 
 }  // namespace
 
-BlueprintBuilder::BlueprintBuilder(const checkpoint::TensorIndex& tensors, Activation activation)
-    : tensors_(tensors), activation_(activation) {}
+BlueprintBuilder::BlueprintBuilder(const checkpoint::TensorIndex& tensors,
+                                   const PartActivations& activations)
+    : tensors_(tensors), activations_(activations) {}
+
+Activation BlueprintBuilder::activation(std::string_view name) const {
+  return name.starts_with("backbone.") ? activations_.backbone
+         : name.starts_with("neck.")   ? activations_.neck
+                                       : activations_.head;
+}
 
 FeatureMap BlueprintBuilder::Add(Layer layer) {
   blueprint_.layers.push_back(std::move(layer));
@@ -89,7 +96,7 @@ FeatureMap BlueprintBuilder::ConvModule(const std::string& name, FeatureMap x,
               .inputs = {x.layer},
               .channels = static_cast<int>(branch.options.out_channels),
               .branches = {std::move(branch)},
-              .activation = style.activation.value_or(activation_),
+              .activation = style.activation.value_or(activation(name)),
               .stride = style.stride};
   if (style.residual) layer.inputs.push_back(style.residual->layer);
   if (!style.residual_scale.empty()) layer.residual_scale = Parameter(style.residual_scale, 1);
@@ -126,7 +133,7 @@ FeatureMap BlueprintBuilder::RepVgg(const std::string& name, FeatureMap x, const
   Layer layer{.type = Layer::Type::kConv,
               .name = name,
               .inputs = {x.layer},
-              .activation = style.activation.value_or(activation_),
+              .activation = style.activation.value_or(activation(name)),
               .stride = style.stride};
   for (const char* branch : {".rbr_dense", ".rbr_1x1"}) {
     const std::string path = name + branch;

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "checkpoint/tensor_index.h"
@@ -27,19 +28,27 @@ struct FeatureMap {
 
 struct ConvStyle {
   int stride = 1;
-  std::optional<Activation> activation;  // absent: the builder's
+  std::optional<Activation> activation;  // absent: the part's
   std::optional<FeatureMap> residual;    // added in the end
   std::string residual_scale;            // path of a number that the residual is multiplied by
 };
 
+// What most convolutions have, by the part of the network.
+struct PartActivations {
+  Activation backbone;
+  Activation neck;
+  Activation head;
+};
+
 class BlueprintBuilder {
  public:
-  // `activation`: what most convolutions have. `tensors` must outlive the builder.
-  BlueprintBuilder(const checkpoint::TensorIndex& tensors, Activation activation);
+  // `tensors` must outlive the builder.
+  BlueprintBuilder(const checkpoint::TensorIndex& tensors, const PartActivations& activations);
 
   // The tensors of the checkpoint.
   const checkpoint::TensorIndex& tensors() const { return tensors_; }
-  Activation activation() const { return activation_; }
+  // Of the module at `name`, if it is like most.
+  Activation activation(std::string_view name) const;
   int channels(FeatureMap x) const { return blueprint_.layers[x.layer].channels; }
 
   // The image, 3 channels.
@@ -81,7 +90,7 @@ class BlueprintBuilder {
   NamedParameter Parameter(const std::string& path, std::int64_t count);
 
   const checkpoint::TensorIndex& tensors_;
-  const Activation activation_;
+  const PartActivations activations_;
   Blueprint blueprint_;
   absl::Status status_;
 };

@@ -81,7 +81,8 @@ void BlueprintModuleImpl::MakeBranches(const Layer& layer, LayerState* state) {
     Branch branch{.shift = parameter(described.shift), .scale = parameter(described.scale)};
     if (!described.conv.empty()) branch.conv = nn::Conv2d(described.options);
     if (!described.bn.empty()) {
-      branch.bn = nn::BatchNorm2d(layer.channels, blueprint.bn_eps, blueprint.bn_momentum);
+      branch.bn =
+          nn::BatchNorm2d(layer.channels, blueprint.bn_eps.Of(described.bn), blueprint.bn_momentum);
     }
     state->branches.push_back(std::move(branch));
   }

@@ -20,19 +20,31 @@ constexpr int kMax = std::numeric_limits<int>::max();
 
 using enum KeyUse;
 
-// Sources: mmdet/models/dense_heads/{base_dense_head,rtmdet_head,rtmdet_ins_head}.py.
+// Sources: mmdet/models/dense_heads/{base_dense_head,rtmdet_head,rtmdet_ins_head}.py,
+// mmrotate/models/dense_heads/rotated_rtmdet_head.py.
 constexpr KeyRule kMmdetTestCfg[] = {
-    {"score_thr", kRead},         {"nms_pre", kRead}, {"min_bbox_size", kRead},
-    {"max_per_img", kRead},       {"nms", kRead},     {"mask_thr_binary", kRead},
+    {"score_thr", kRead},
+    {"nms_pre", kRead},
+    {"min_bbox_size", kRead},
+    {"max_per_img", kRead},
+    {"nms", kRead},
+    {"mask_thr_binary", kRead},
     {"multi_label", kIrrelevant},  // these heads don't look at it
     {"yolox_style", kIrrelevant},
+    {"decode_with_angle", kMustBe, "[True]"},
 };
 
-// Source: mmyolo/models/dense_heads/yolov5_head.py.
+// Sources: mmyolo/models/dense_heads/{yolov5,rtmdet_rotated}_head.py.
 constexpr KeyRule kMmyoloTestCfg[] = {
-    {"score_thr", kRead},   {"nms_pre", kRead},     {"min_bbox_size", kRead},
-    {"max_per_img", kRead}, {"nms", kRead},         {"mask_thr_binary", kIrrelevant},
-    {"multi_label", kRead}, {"yolox_style", kRead},
+    {"score_thr", kRead},
+    {"nms_pre", kRead},
+    {"min_bbox_size", kRead},
+    {"max_per_img", kRead},
+    {"nms", kRead},
+    {"mask_thr_binary", kIrrelevant},
+    {"multi_label", kRead},
+    {"yolox_style", kRead},
+    {"decode_with_angle", kMustBe, "[True]"},  // of rotated boxes
 };
 
 // Source: mmcv/ops/nms.py.

@@ -95,9 +95,9 @@ class PipelineReader {
   };
 
   // Steps that leave the image alone.
-  static constexpr std::string_view kIgnored[] = {
-      "LoadAnnotations", "PackDetInputs",     "LoadImageFromNDArray",   "ConvertBoxType",
-      "RegenerateBoxId", "FilterAnnotations", "LoadPanopticAnnotations"};
+  static constexpr std::string_view kIgnored[] = {"LoadAnnotations",   "LoadImageFromNDArray",
+                                                  "ConvertBoxType",    "RegenerateBoxId",
+                                                  "FilterAnnotations", "LoadPanopticAnnotations"};
 
   void ReadStep(const PythonValue& step) {
     static const Step kSteps[] = {
@@ -111,6 +111,7 @@ class PipelineReader {
     };
     if (reader_.Known(&step, "test_pipeline") == nullptr) return;
     const std::string type = TypeOf(step);
+    if (type == "PackDetInputs") return ReadPack(step);
     if (std::find(std::begin(kIgnored), std::end(kIgnored), type) != std::end(kIgnored)) return;
     const auto* found = std::find_if(std::begin(kSteps), std::end(kSteps),
                                      [&](const Step& known) { return type == known.type; });
@@ -144,6 +145,24 @@ class PipelineReader {
       reader_.Warn(where +
                    " color_type = 'color_ignore_orientation' is not followed: images are "
                    "turned as their EXIF data says, as people see them");
+    }
+  }
+
+  // mmyolo's heads undo the padding if they are told of it.
+  void ReadPack(const PythonValue& step) {
+    if (settings_.resize != Resize::kLetterbox || padded_.width == 0) return;
+    const PythonValue* keys = reader_.Known(step.Find("meta_keys"), "test_pipeline meta_keys");
+    bool told = false;
+    if (keys != nullptr && keys->list() != nullptr) {
+      for (const PythonValue& key : *keys->list()) {
+        told |= key.string() != nullptr && *key.string() == "pad_param";
+      }
+    }
+    if (!told) {
+      reader_.Warn(
+          "test_pipeline PackDetInputs has no 'pad_param' among its meta_keys: the "
+          "reference would leave boxes shifted by the padding, here they are where the "
+          "objects are");
     }
   }
 

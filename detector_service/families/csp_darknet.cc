@@ -15,11 +15,11 @@ std::array<FeatureMap, 4> Stages(BlueprintBuilder& builder, FeatureMap x) {
     const std::string stage = absl::StrCat("backbone.stage", i + 1);
     x = builder.ConvModule(stage + ".0", x, {.stride = 2});
     if (builder.tensors().Has(stage + ".1.conv2.conv.weight")) {  // YOLOX: pyramid first
-      x = Spp(builder, stage + ".1", x, builder.activation());
+      x = Spp(builder, stage + ".1", x, builder.activation(stage));
       x = Csp(builder, stage + ".2", x, /*identity=*/false);
     } else {
       x = Csp(builder, stage + ".1", x, /*identity=*/true);
-      if (i == 3) x = Spp(builder, stage + ".2", x, builder.activation());
+      if (i == 3) x = Spp(builder, stage + ".2", x, builder.activation(stage));
     }
     maps[i] = x;
   }

@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "detector_service/config/network_settings.h"
 #include "detector_service/families/networks.h"
 #include "nn/torch_status.h"
 #include "vision/imagenet.h"
@@ -164,24 +165,91 @@ std::string NameOf(const Family& family, const checkpoint::TensorIndex& tensors)
   return name + size;
 }
 
-// Without an eps in its norm_cfg, a config has PyTorch's.
-double BatchNormEps(const PythonConfig& training, double fallback) {
-  const PythonValue* norm = training.values.Find({"model", "backbone", "norm_cfg"});
-  if (norm == nullptr || norm->dict() == nullptr) return fallback;
-  double eps = 1e-5;
-  if (const PythonValue* value = norm->Find("eps")) value->number(&eps);
-  return eps;
+// What the packed and the plain form can compute, by mmcv's names.
+absl::StatusOr<Activation> ActivationOf(const std::string& name, const char* part) {
+  constexpr std::pair<std::string_view, Activation> kNames[] = {
+      {"SiLU", Activation::kSilu},
+      {"ReLU", Activation::kRelu},
+      {"LeakyReLU(0.1)", Activation::kLeakyRelu}};
+  for (const auto& [known, activation] : kNames) {
+    if (known == name) return activation;
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat("model config: ", part, " act_cfg = ", name,
+                   " is not supported, only SiLU, ReLU and LeakyReLU(0.1)"));
+}
+
+// YOLOv6 has several activations in one part, so they are as the tensors tell, or not supported.
+absl::Status CheckYolov6(const NetworkSettings& settings, Activation blocks) {
+  const std::string name = blocks == Activation::kSilu ? "SiLU" : "ReLU";
+  const std::pair<const char*, std::pair<std::optional<std::string>, std::string>> kWanted[] = {
+      {"backbone act_cfg", {settings.backbone.activation, name}},
+      {"neck act_cfg", {settings.neck.activation, "ReLU"}},
+      {"neck block_act_cfg", {settings.block_activation, name}},
+      {"head_module act_cfg", {settings.head.activation, "SiLU"}}};
+  for (const auto& [key, values] : kWanted) {
+    if (values.first && *values.first != values.second) {
+      return absl::FailedPreconditionError(absl::StrCat("model config: ", key, " = ", *values.first,
+                                                        " is not supported in this model, only ",
+                                                        values.second));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<PartActivations> ActivationsOf(const Family& family,
+                                              const checkpoint::TensorIndex& tensors,
+                                              const NetworkSettings& settings) {
+  const Activation standard = family.activation(tensors);
+  PartActivations activations{standard, standard, standard};
+  if (family.build == BuildYolov6) {
+    if (absl::Status checked = CheckYolov6(settings, standard); !checked.ok()) return checked;
+    return activations;
+  }
+  const std::pair<const char*, std::pair<const PartSettings*, Activation*>> kParts[] = {
+      {"backbone", {&settings.backbone, &activations.backbone}},
+      {"neck", {&settings.neck, &activations.neck}},
+      {"head_module", {&settings.head, &activations.head}}};
+  for (const auto& [part, pair] : kParts) {
+    if (!pair.first->activation) continue;
+    const absl::StatusOr<Activation> found = ActivationOf(*pair.first->activation, part);
+    if (!found.ok()) return found.status();
+    *pair.second = *found;
+  }
+  return activations;
+}
+
+absl::Status CheckBoxCoder(const std::string& coder, BoxCode code) {
+  const char* const wanted = code == BoxCode::kAnchors      ? "YOLOv5BBoxCoder"
+                             : code == BoxCode::kCentreSize ? "YOLOXBBoxCoder"
+                                                            : "DistancePointBBoxCoder";
+  if (coder.empty() || coder == wanted) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "model config: bbox_coder type '", coder, "' is not supported in this model, only ", wanted));
 }
 
 absl::StatusOr<Blueprint> BuildBlueprint(const Family& family,
                                          const checkpoint::TensorIndex& tensors,
                                          const checkpoint::StateDict& state_dict,
-                                         const PythonConfig& training) {
-  BlueprintBuilder builder(tensors, family.activation(tensors));
+                                         const PythonConfig& training,
+                                         std::vector<std::string>* warnings) {
+  const absl::StatusOr<NetworkSettings> settings =
+      ReadNetworkSettings(training, PostprocessRule::kMmyolo, warnings);
+  if (!settings.ok()) return settings.status();
+  const absl::StatusOr<PartActivations> activations = ActivationsOf(family, tensors, *settings);
+  if (!activations.ok()) return activations.status();
+  BlueprintBuilder builder(tensors, *activations);
   family.build(builder, training);
   absl::StatusOr<Blueprint> blueprint = std::move(builder).Finish();
   if (!blueprint.ok()) return blueprint;
-  blueprint->bn_eps = BatchNormEps(training, family.bn_eps);
+  BoxCoding& coding = blueprint->head.coding;
+  if (absl::Status checked = CheckBoxCoder(settings->box_coder, coding.code); !checked.ok()) {
+    return checked;
+  }
+  if (settings->point) coding.point = static_cast<float>(*settings->point);
+  blueprint->bn_eps = {.backbone = settings->backbone.bn_eps.value_or(family.bn_eps),
+                       .neck = settings->neck.bn_eps.value_or(family.bn_eps),
+                       .head = settings->head.bn_eps.value_or(family.bn_eps)};
   for (const auto& [name, view] : state_dict) blueprint->state_names.push_back(name);
   return blueprint;
 }
@@ -189,9 +257,11 @@ absl::StatusOr<Blueprint> BuildBlueprint(const Family& family,
 absl::StatusOr<LoadedDetector> LoadFromBlueprint(const Family& family,
                                                  const checkpoint::TensorIndex& tensors,
                                                  const checkpoint::StateDict& state_dict,
-                                                 const PythonConfig& training, nn::Memory memory) {
+                                                 const PythonConfig& training, nn::Memory memory,
+                                                 std::vector<std::string>* warnings) {
   const std::string name = NameOf(family, tensors);
-  absl::StatusOr<Blueprint> blueprint = BuildBlueprint(family, tensors, state_dict, training);
+  absl::StatusOr<Blueprint> blueprint =
+      BuildBlueprint(family, tensors, state_dict, training, warnings);
   if (!blueprint.ok()) {
     return absl::FailedPreconditionError(absl::StrCat(name, ": ", blueprint.status().message()));
   }
@@ -210,10 +280,14 @@ absl::StatusOr<LoadedDetector> LoadFromBlueprint(const Family& family,
 }
 
 absl::StatusOr<LoadedDetector> LoadRtmdetFamily(const checkpoint::StateDict& state_dict,
-                                                const PythonConfig& training, nn::Memory memory) {
+                                                const PythonConfig& training, nn::Memory memory,
+                                                std::vector<std::string>* warnings) {
   absl::StatusOr<Rtmdet> model = LoadRtmdet(state_dict, training, memory);
   if (!model.ok()) return model.status();
   const RtmdetConfig& config = (*model)->config;
+  // Read once more for its warnings; what it says is in the model.
+  const auto settings = ReadNetworkSettings(training, DefaultSettings(config).rule, warnings);
+  if (!settings.ok()) return settings.status();
   return LoadedDetector{ModelName(config), DefaultSettings(config), LayoutOf(config), *model};
 }
 
@@ -234,15 +308,16 @@ std::string Describe(const checkpoint::StateDict& state_dict,
 }  // namespace
 
 absl::StatusOr<LoadedDetector> LoadDetector(const checkpoint::StateDict& state_dict,
-                                            const PythonConfig& training, nn::Memory memory) {
+                                            const PythonConfig& training, nn::Memory memory,
+                                            std::vector<std::string>* warnings) {
   const checkpoint::TensorIndex tensors(state_dict);
   if (const Unsupported* row = FindUnsupported(tensors)) {
     return absl::FailedPreconditionError(
         absl::StrCat("it holds ", row->what, ", which is not supported"));
   }
-  if (IsRtmdet(tensors)) return LoadRtmdetFamily(state_dict, training, memory);
+  if (IsRtmdet(tensors)) return LoadRtmdetFamily(state_dict, training, memory, warnings);
   if (const Family* family = FindFamily(tensors)) {
-    return LoadFromBlueprint(*family, tensors, state_dict, training, memory);
+    return LoadFromBlueprint(*family, tensors, state_dict, training, memory, warnings);
   }
   return absl::FailedPreconditionError(absl::StrCat(
       "these are not the weights of a supported detector: ", Describe(state_dict, tensors)));

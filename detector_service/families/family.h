@@ -10,6 +10,7 @@
 
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "checkpoint/checkpoint.h"
 #include "detector_service/blueprint/blueprint_module.h"
@@ -32,10 +33,12 @@ struct LoadedDetector {
 
 // Builds what `state_dict` holds and loads it, in eval mode. FailedPrecondition, saying what it
 // holds or what does not fit, if it is not supported. `training` is the config in the checkpoint
-// (may be empty): anchors, the batch norms' eps and the activation are in no tensor.
+// (may be empty): anchors, the batch norms' eps and the activations are in no tensor. What of it
+// isn't known is appended to `warnings` (may be null).
 absl::StatusOr<LoadedDetector> LoadDetector(const checkpoint::StateDict& state_dict,
                                             const PythonConfig& training,
-                                            nn::Memory memory = nn::Memory::kCopy);
+                                            nn::Memory memory = nn::Memory::kCopy,
+                                            std::vector<std::string>* warnings = nullptr);
 
 }  // namespace detector
 

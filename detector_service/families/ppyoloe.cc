@@ -22,7 +22,7 @@ FeatureMap CspRes(BlueprintBuilder& builder, const std::string& name, FeatureMap
     main = builder.RepVgg(block + ".conv2", y,
                           {.residual = identity ? std::optional(main) : std::nullopt});
     if (i == (count - 1) / 2 && builder.tensors().Has(name + ".blocks.spp.conv2.conv.weight")) {
-      main = Spp(builder, name + ".blocks.spp", main, builder.activation());
+      main = Spp(builder, name + ".blocks.spp", main, builder.activation(name));
     }
   }
   FeatureMap joined = builder.Concat({builder.ConvModule(name + ".conv1", x), main});

@@ -41,7 +41,7 @@ FeatureMap SpatialPyramid(BlueprintBuilder& builder, const std::string& name, Fe
     return builder.ConvModule(absl::StrCat(name, ".conv", i), y);
   };
   if (!builder.tensors().Has(name + ".conv7.conv.weight")) {
-    return Spp(builder, name, x, builder.activation());
+    return Spp(builder, name, x, builder.activation(name));
   }
   const FeatureMap y = conv(4, conv(3, conv(1, x)));
   const FeatureMap main = conv(6, conv(5, builder.Concat(Pyramid(builder, y))));

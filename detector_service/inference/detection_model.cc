@@ -1,13 +1,14 @@
 #include "detector_service/inference/detection_model.h"
 
 #include <absl/strings/str_cat.h>
-#include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
 #include <malloc.h>
 
 #include <utility>
 
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/content_hash.h"
+#include "detector_service/config/class_names.h"
 #include "detector_service/config/config_file.h"
 #include "detector_service/families/family.h"
 #include "detector_service/inference/packed_network.h"
@@ -25,24 +26,6 @@ namespace {
 // `status` with the path that it is about.
 absl::Status WithPrefix(const std::string& path, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(path, ": ", status.message()));
-}
-
-// The names in the checkpoint, else in the config, else "class 0", "class 1", ….
-std::vector<std::string> ClassNames(const checkpoint::Meta& meta, const PythonConfig& config,
-                                    int count) {
-  std::vector<std::string> names = meta.classes;
-  if (names.empty()) {
-    const PythonValue* listed = config.values.Find({"metainfo", "classes"});
-    if (listed != nullptr && listed->list() != nullptr) {
-      for (const PythonValue& item : *listed->list()) {
-        if (item.string() != nullptr) names.push_back(*item.string());
-      }
-    }
-  }
-  if (names.empty()) {
-    for (int i = 0; i < count; ++i) names.push_back(absl::StrCat("class ", i));
-  }
-  return names;
 }
 
 // Packed on a CPU, plain elsewhere and on CPUs that oneDNN has no fast kernels for.
@@ -97,9 +80,10 @@ absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Build(const Load
   model->options_ = options;
   // The modules borrow the file's mapping.
   const absl::StatusOr<LoadedDetector> loaded =
-      LoadDetector(file->state_dict, *config, nn::Memory::kBorrow);
+      LoadDetector(file->state_dict, *config, nn::Memory::kBorrow, &model->notes_);
   if (!loaded.ok()) return WithPrefix(options.checkpoint, loaded.status());
-  absl::StatusOr<DetectorSettings> settings = ReadSettings(*config, loaded->defaults);
+  absl::StatusOr<DetectorSettings> settings =
+      ReadSettings(*config, loaded->defaults, &model->notes_);
   if (!settings.ok()) return WithPrefix(config_path, settings.status());
   model->evaluation_score_threshold_ = settings->score_threshold;
   settings->score_threshold = options.score_threshold;
@@ -112,12 +96,13 @@ absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Build(const Load
   model->has_masks_ = loaded->head.has_masks();
   model->has_rotated_boxes_ = loaded->head.has_rotated_boxes();
   const int num_classes = loaded->head.num_classes;
-  model->classes_ = ClassNames(file->meta, *config, num_classes);
-  if (model->classes_.size() != static_cast<std::size_t>(num_classes)) {
-    return absl::FailedPreconditionError(
-        absl::StrFormat("%s: %d class names are given but the head has %d classes", config_path,
-                        model->classes_.size(), num_classes));
-  }
+  const absl::StatusOr<std::vector<std::string>> given = ReadClassesFlag(options.classes);
+  if (!given.ok()) return given.status();
+  absl::StatusOr<ClassNames> classes =
+      ChooseClassNames(*given, file->meta.classes, *config, num_classes, model->has_rotated_boxes_);
+  if (!classes.ok()) return WithPrefix(config_path, classes.status());
+  model->classes_ = std::move(classes->names);
+  model->notes_.insert(model->notes_.end(), classes->notes.begin(), classes->notes.end());
   for (const auto& [name, view] : file->state_dict) model->parameter_count_ += view.NumElements();
   // MakeNetwork packs for a CPU in just this precision, or fails.
   const bool may_be_bf16 = options.precision == "bf16" && options.device == "cpu" && !options.plain;
@@ -128,7 +113,8 @@ absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Build(const Load
       absl::StrCat(model->name_, "-", file->content_hash.substr(0, 12), "-",
                    nn::onednn::ArithmeticClass(options.device, precision), "-",
                    checkpoint::HashBytes(absl::StrCat(model->settings_.Fingerprint(), "\n",
-                                                      Canonical(config->values)))
+                                                      Canonical(config->values), "\n",
+                                                      absl::StrJoin(*given, "\n")))
                        .substr(0, 8));
 
   absl::StatusOr<std::unique_ptr<Network>> network =

@@ -25,6 +25,9 @@ struct LoadOptions {
   // meanwhile (serving/file_access.h); "": anywhere.
   std::string checkpoint_root;
   std::string config_root;
+  // Names of the classes: a file's lines, or a list with commas (ReadClassesFlag); "": as
+  // ChooseClassNames finds them.
+  std::string classes;
   std::string device = "cpu";
   std::string precision = "fp32";  // or "bf16"
   // The plain modules even on a CPU, to compare the packed form with.
@@ -71,6 +74,9 @@ class DetectionModel {
   // "fp32" or "bf16": what is computed.
   const char* precision() const { return bf16_ ? "bf16" : "fp32"; }
   const std::vector<std::string>& classes() const { return classes_; }
+  // What an operator should know of how the file was read, as sentences: what of its config isn't
+  // followed, whose class names were taken.
+  const std::vector<std::string>& notes() const { return notes_; }
   // What detections carry besides box, score and class.
   bool has_masks() const { return has_masks_; }
   bool has_rotated_boxes() const { return has_rotated_boxes_; }
@@ -91,6 +97,7 @@ class DetectionModel {
   std::string name_;
   std::string version_;
   std::vector<std::string> classes_;
+  std::vector<std::string> notes_;
   bool has_masks_ = false;
   bool has_rotated_boxes_ = false;
   DetectorSettings settings_;

@@ -9,8 +9,11 @@ namespace detector {
 
 using ModelHost = model_service::ModelHost<DetectionModel>;
 
+// Logs model.notes(), a line each.
+void LogNotes(const DetectionModel& model);
+
 // Loads and warms up with `threads` threads. A checkpoint that a request names brings its own
-// config, so a config file that was given earlier doesn't go with it.
+// config and classes, so those that were given earlier don't go with it.
 ModelHost::Loader LoaderWith(int threads);
 
 }  // namespace detector

@@ -13,6 +13,7 @@ std::string CheckNumber(double value, double least, double most, const char* wan
 LoadOptions Options::load_options() const {
   LoadOptions load{.checkpoint = common.checkpoint,
                    .config_file = config_file,
+                   .classes = classes,
                    .device = common.device.name,
                    .precision = common.precision,
                    .plain = plain,
@@ -33,6 +34,9 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
   flags->Renamed("max_megapixels", "max_image_megapixels");
   flags->Add("config_file", &options->config_file,
              "An mmengine config (.py) to use instead of the one in the checkpoint.");
+  flags->Add("classes", &options->classes,
+             "Names of the model's classes, where the checkpoint has none or wrong ones: a file "
+             "with a name a line, or names with commas between them.");
   flags->Add("plain", &options->plain,
              "Compute with LibTorch's operators on the CPU too, to compare with the packed form.");
   flags->Add("score_threshold", &options->score_threshold,

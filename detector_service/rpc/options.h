@@ -14,6 +14,7 @@ struct Options {
   model_service::CommonOptions common{.queue_size = 32,
                                       .server = {.port = 50051, .metrics_port = 9101}};
   std::string config_file;
+  std::string classes;
   bool plain = false;
   double score_threshold = 0.5;
   int max_detections = 0;         // 0: the model config's

@@ -31,7 +31,8 @@ std::vector<at::Tensor> ListOutputs(const HeadOutput& output) {
 }
 
 HeadLayout LayoutOf(const RtmdetConfig& config) {
-  HeadLayout layout{.num_classes = config.num_classes, .coding = {.code = BoxCode::kDistances}};
+  HeadLayout layout{.num_classes = config.num_classes,
+                    .coding = {.code = BoxCode::kDistances, .point = config.point}};
   int next = 0;  // in the order of ListOutputs
   for (HeadLayout::Level& level : layout.levels) {
     level.logits = {next++};
@@ -42,6 +43,24 @@ HeadLayout LayoutOf(const RtmdetConfig& config) {
   if (config.head == HeadKind::kInstances) layout.mask_features = {next};
   return layout;
 }
+
+namespace {
+
+// Gives the batch norms the eps of the config. The modules add kEps, so the rest goes into the
+// variance, of which this is the last bit.
+void UseEps(const RtmdetConfig& config, RtmdetImpl* model) {
+  constexpr double kEps = 1e-5;
+  for (const auto& entry : model->named_modules()) {
+    auto* const norm = entry.value()->as<nn::BatchNorm2dImpl>();
+    if (norm == nullptr) continue;
+    const std::string& path = entry.key();
+    const int part = path.starts_with("backbone.") ? 0 : path.starts_with("neck.") ? 1 : 2;
+    const double more = config.bn_eps[part] - kEps;
+    if (more != 0) norm->running_var.set_data(norm->running_var + more);
+  }
+}
+
+}  // namespace
 
 absl::StatusOr<Rtmdet> LoadRtmdet(const checkpoint::StateDict& state_dict,
                                   const PythonConfig& training, nn::Memory memory) {
@@ -55,6 +74,7 @@ absl::StatusOr<Rtmdet> LoadRtmdet(const checkpoint::StateDict& state_dict,
     const absl::Status loaded = nn::LoadStateDict(
         state_dict, *model, {.memory = memory, .ignored_prefixes = {"data_preprocessor.", "ema_"}});
     if (!loaded.ok()) return loaded;
+    UseEps(*config, model.get());
     model->eval();
     return model;
   });

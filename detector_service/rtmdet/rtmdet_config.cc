@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "checkpoint/tensor_index.h"
+#include "detector_service/config/config_reader.h"
+#include "detector_service/config/network_settings.h"
 
 namespace detector {
 namespace {
@@ -100,6 +102,45 @@ bool IsSupported(const RtmdetConfig& config, const checkpoint::TensorIndex& tens
       return tensors.OutChannels(head + "rtm_ang.0") == 1;
   }
   return false;
+}
+
+// What the config of the training says of what no tensor shows.
+absl::Status ReadTraining(const PythonConfig& training, RtmdetConfig* config) {
+  const absl::StatusOr<NetworkSettings> settings =
+      ReadNetworkSettings(training, DefaultSettings(*config).rule);
+  if (!settings.ok()) return settings.status();
+  const auto refuse = [](const std::string& what) {
+    return absl::FailedPreconditionError(absl::StrCat("model config: ", what));
+  };
+  const PartSettings* const parts[] = {&settings->backbone, &settings->neck, &settings->head};
+  constexpr const char* kParts[] = {"backbone", "neck", "bbox_head"};
+  for (int i = 0; i < 3; ++i) {
+    const std::string activation = parts[i]->activation.value_or("SiLU");
+    if (activation != "SiLU") {
+      return refuse(absl::StrCat(kParts[i], " act_cfg = ", activation,
+                                 " is not supported in RTMDet, only SiLU"));
+    }
+    config->bn_eps[i] = parts[i]->bn_eps.value_or(config->bn_eps[i]);
+  }
+  config->point = static_cast<float>(settings->point.value_or(0));
+  if (config->head == HeadKind::kInstances && config->point != 0) {
+    return refuse("anchor_generator offset is not supported in RTMDet-Ins, only 0");
+  }
+  const std::string coder =
+      config->head == HeadKind::kRotated ? "DistanceAnglePointCoder" : "DistancePointBBoxCoder";
+  if (!settings->box_coder.empty() && settings->box_coder != coder) {
+    return refuse(absl::StrCat("bbox_coder type '", settings->box_coder,
+                               "' is not supported in this model, only ", coder));
+  }
+  const PythonValue* exp_on_reg = training.values.Find({"model", "bbox_head", "exp_on_reg"});
+  if (config->naming == Naming::kMmyolo || config->head == HeadKind::kInstances) {
+    config->exp_on_reg = false;
+    return absl::OkStatus();
+  }
+  ConfigReader reader;
+  config->exp_on_reg = config->neck_channels >= kExpOnRegFromChannels;
+  reader.Bool(exp_on_reg, "bbox_head exp_on_reg", &config->exp_on_reg);
+  return reader.status();
 }
 
 }  // namespace
@@ -227,15 +268,7 @@ absl::StatusOr<RtmdetConfig> InferConfig(const checkpoint::StateDict& state_dict
         "these are not the weights of a supported detector: ", Describe(tensors, head)));
   }
   config.share_conv = !config.depthwise.head && SameNumbers(*first, *second);
-  if (config.head == HeadKind::kInstances) return config;
-  const PythonValue* exp_on_reg = training.values.Find({"model", "bbox_head", "exp_on_reg"});
-  if (config.naming == Naming::kMmyolo) {
-    config.exp_on_reg = false;
-  } else if (exp_on_reg != nullptr && exp_on_reg->boolean() != nullptr) {
-    config.exp_on_reg = *exp_on_reg->boolean();
-  } else {
-    config.exp_on_reg = config.neck_channels >= kExpOnRegFromChannels;
-  }
+  if (absl::Status read = ReadTraining(training, &config); !read.ok()) return read;
   return config;
 }
 

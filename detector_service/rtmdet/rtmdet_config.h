@@ -78,6 +78,10 @@ struct RtmdetConfig {
   // kInstances: 3×3 convolutions before the mask features.
   int mask_convs = 0;
   Depthwise depthwise;  // kInstances: the head never is
+  // Where in its cell a cell's point is, in strides.
+  float point = 0;
+  // What batch norms add to the variance: in the backbone, the neck, the head.
+  std::array<double, 3> bn_eps = {1e-5, 1e-5, 1e-5};
 
   friend bool operator==(const RtmdetConfig&, const RtmdetConfig&) = default;
 };
@@ -93,7 +97,7 @@ bool IsRtmdet(const checkpoint::TensorIndex& tensors);
 
 // Reads the shape from tensor names and sizes. exp_on_reg, which no tensor shows, comes from the
 // config of the `training` (may be empty), else from the width, as in the official files (m, l and
-// x have it). FailedPrecondition, saying what the file holds instead, if these are not the tensors
+// x have it); so do eps and points. FailedPrecondition, saying what the file holds instead, if these are not the tensors
 // of an RTMDet that is supported.
 absl::StatusOr<RtmdetConfig> InferConfig(const checkpoint::StateDict& state_dict,
                                          const PythonConfig& training);

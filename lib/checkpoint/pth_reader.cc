@@ -282,11 +282,15 @@ class TensorBuilder {
   Unwrapped unwrapped_;
 };
 
-// Of strings only, else empty. Two bytes of a file can name a long text again; names of classes are
+// Of strings only, else empty; a string is the one name. Two bytes of a file can name a long text again; names of classes are
 // all different, so there are at most as many bytes as in the file.
 absl::StatusOr<std::vector<std::string>> ReadClasses(const PickleValue* value,
                                                      std::size_t file_size) {
   std::vector<std::string> classes;
+  if (value != nullptr && value->Is(Kind::kString)) {
+    if (!text::IsUtf8(value->text)) return Invalid("a class name that isn't UTF-8");
+    classes.emplace_back(value->text);
+  }
   if (value == nullptr || !value->IsSequence()) return classes;
   if (value->items.size() > kMaxClasses) {
     return Invalid(StrCat(value->items.size(), " classes, more than ", kMaxClasses));

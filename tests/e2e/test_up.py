@@ -271,12 +271,24 @@ def test_somebody_decided_what_a_name_of_the_gateway_and_a_model_means():
 
 
 def test_every_flag_that_names_a_file_is_known_to():
-    of_none = {"max_image_mb", "label_studio_api_key", "basic_auth_password"}  # whose help has the word
+    # Whose help has the word; --classes is a file or the names themselves.
+    of_none = {"max_image_mb", "label_studio_api_key", "basic_auth_password", "classes"}
     found = {flag for name in PROCESSES for flag, text in flags_of(name).items()
              if re.search(r"\b(file|folder|directory|PEM|weights)\b", text, re.IGNORECASE)} - of_none
 
     assert {"checkpoint", "profiles", "tls_key", "local_files_root"} <= found
     assert all(says_yes("names_a_path", flag) for flag in found), found
+
+
+def test_classes_are_names_or_the_full_path_of_a_file(tmp_path):
+    (tmp_path / "names.txt").write_text("cat\n")
+    script = (f"DUET_STATE=/nowhere; CALLER_DIRECTORY={tmp_path}; source {ROOT}/tools/duet/options.sh; "
+              "OPTION=([classes]=names.txt [detector_classes]=cat,dog); check_files; "
+              "printf '%s\\n' \"${OPTION[classes]}\" \"${OPTION[detector_classes]}\"")
+
+    result = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+
+    assert result.stdout.splitlines() == [f"{tmp_path}/names.txt", "cat,dog"]
 
 
 class TestOptions:

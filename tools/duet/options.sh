@@ -233,6 +233,12 @@ check_files() {
     [[ -f $path || -d $path ]] || die "$(called "$name")=${OPTION[$name]}: there is no file $path"
     OPTION[$name]=$path
   done
+  # A file, if there is one of that name; else the names themselves.
+  for name in classes detector_classes; do
+    [[ -v OPTION[$name] ]] || continue
+    path=$(cd "$CALLER_DIRECTORY" && realpath -m -- "${OPTION[$name]}")
+    [[ ! -f $path ]] || OPTION[$name]=$path
+  done
 }
 
 names_a_path() { [[ $1 == @(profiles|*checkpoint|*_file|*_root|*_ca|*_certificate|ca_certificates|*tls_key|*backend_key) ]]; }

@@ -209,6 +209,16 @@ TEST(PthReaderTest, MetaOfEveryGeneration) {
   }
 }
 
+// As mmengine stores `classes=('ship')`, a tuple without its comma.
+TEST(PthReaderTest, APlainTextIsOneClass) {
+  const std::string tensors = OrderedDict({Str("a"), Tensor(Storage("0", 1), 0, {1}, {1})});
+  const std::string meta = Dict({Str("dataset_meta"), Dict({Str("classes"), Str("ship")})});
+  const auto read = Read(
+      ZipPth(Dict({Str("meta"), meta, Str("state_dict"), tensors}), {{"0", Bytes<float>({1})}}));
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_THAT(read->meta.classes, ElementsAre("ship"));
+}
+
 TEST(PthReaderTest, MetaOfAnotherShapeIsNoMeta) {
   const std::string tensors = OrderedDict({Str("a"), Tensor(Storage("0", 1), 0, {1}, {1})});
   for (const std::string& meta :

@@ -15,6 +15,8 @@
 
 #include "detector_service/config/config_file.h"
 #include "detector_service/config/config_reader.h"
+#include "detector_service/config/detector_settings.h"
+#include "detector_service/config/network_settings.h"
 #include "tests/testing/status_matchers.h"
 
 namespace detector {
@@ -113,6 +115,34 @@ TEST(ConfigCorpusTest, ValuesAreThoseThatMmengineReads) {
     ++compared;
   }
   EXPECT_GE(compared, 4);
+}
+
+// Every official config of a supported model is read without a word: no key of it is unknown.
+TEST(ConfigCorpusTest, OfficialConfigsOfSupportedModelsAreFollowedWithoutAWarning) {
+  for (const std::filesystem::path& file : Corpus()) {
+    const std::string name = file.filename().string();
+    const auto has = [&](const char* part) { return name.find(part) != std::string::npos; };
+    // Models, and test pipelines, that are refused by name.
+    if (has("p6") || has("ins_") || has("-ins") || has("pose") || has("razor") || has("tta") ||
+        has("swin") || has("convnext") || has("distill") || has("-detect_") || has("deploy_") ||
+        has("608x352")) {
+      continue;
+    }
+    SCOPED_TRACE(file.string());
+    const json::value wanted = json::parse(ReadFile(file));
+    const std::filesystem::path path = wanted.at("config").as_string().c_str();
+    ASSERT_OK_AND_ASSIGN(const PythonConfig config,
+                         ReadConfigFile((file.parent_path() / path).string()));
+    const bool mmyolo = config.values.Find({"model", "bbox_head", "head_module"}) != nullptr;
+    if (!mmyolo && has("yolox")) continue;
+    const PostprocessRule rule = mmyolo ? PostprocessRule::kMmyolo : PostprocessRule::kMmdet;
+    std::vector<std::string> warnings;
+    const auto settings = ReadSettings(config, {.rule = rule}, &warnings);
+    EXPECT_TRUE(settings.ok()) << settings.status();
+    const auto network = ReadNetworkSettings(config, rule, &warnings);
+    EXPECT_TRUE(network.ok()) << network.status();
+    EXPECT_THAT(warnings, testing::IsEmpty());
+  }
 }
 
 }  // namespace

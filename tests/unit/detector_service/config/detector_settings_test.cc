@@ -286,6 +286,13 @@ TEST(DetectorSettingsTest, WhatIsNotFollowedIsWarnedAbout) {
   EXPECT_THAT(
       warning(Pipeline("dict(type='LoadImageFromFile', color_type='color_ignore_orientation')")),
       HasSubstr("EXIF"));
+  const std::string letterbox =
+      "dict(type='YOLOv5KeepRatioResize', scale=(320, 320)),"
+      "dict(type='LetterResize', scale=(320, 320), allow_scale_up=False, pad_val=dict(img=114)),";
+  EXPECT_THAT(warning(Pipeline(letterbox + "dict(type='PackDetInputs')")), HasSubstr("pad_param"));
+  EXPECT_EQ(
+      warning(Pipeline(letterbox + "dict(type='PackDetInputs', meta_keys=('x', 'pad_param'))")),
+      "");
   EXPECT_EQ(warning(Pipeline("dict(type='LoadImageFromFile', backend_args=build()),"
                              "dict(type='LoadAnnotations', magic=1)")),
             "");

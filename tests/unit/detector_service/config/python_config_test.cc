@@ -214,6 +214,8 @@ TEST(PythonConfigTest, WhatABlockOrACallMayChangeIsOpaque) {
   EXPECT_TRUE(IsOpaque("x = 1\nif y: x = 2\n"));
   EXPECT_TRUE(IsOpaque("x = [1]\nfor i in y:\n    x.append(i)\n"));
   EXPECT_TRUE(IsOpaque("x = [1]\nz = dict(k=x)\nfor i in y:\n    z.k.append(i)\n", "z"));
+  // What shares the list, too.
+  EXPECT_TRUE(IsOpaque("y = [1]\nz = dict(k=y)\nfor i in j:\n    y.append(i)\nx = z.k\n"));
   EXPECT_TRUE(IsOpaque("x = dict(a=1)\nfix(x)\n"));
   EXPECT_TRUE(IsOpaque("x = dict(a=1)\nx.merge(y)\n"));
   EXPECT_TRUE(IsOpaque("def x():\n    return 1\n"));

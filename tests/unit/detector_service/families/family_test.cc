@@ -1,12 +1,18 @@
 #include "detector_service/families/family.h"
 
+#include <ATen/Context.h>
 #include <ATen/Functions.h>
+#include <ATen/core/grad_mode.h>
+#include <absl/strings/str_cat.h>
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <variant>
@@ -135,11 +141,127 @@ TEST(FamilyTest, AnchorsAreTheConfigs) {
 
 TEST(FamilyTest, TheBatchNormsEpsIsTheConfigs) {
   const auto eps = [](const char* text) {
-    return ModuleOf(LoadDetector(StateOf("yolov5"), ParsePythonConfig(text)))->blueprint.bn_eps;
+    const auto loaded = LoadDetector(StateOf("yolov5"), ParsePythonConfig(text));
+    const Blueprint& blueprint = ModuleOf(loaded)->blueprint;
+    return std::array{blueprint.bn_eps.backbone, blueprint.bn_eps.neck, blueprint.bn_eps.head};
   };
-  EXPECT_EQ(eps(""), 1e-3);
-  EXPECT_EQ(eps("model = dict(backbone=dict(norm_cfg=dict(type='BN', eps=0.01)))"), 0.01);
-  EXPECT_EQ(eps("model = dict(backbone=dict(norm_cfg=dict(type='BN')))"), 1e-5);  // PyTorch's
+  EXPECT_EQ(eps(""), (std::array{1e-3, 1e-3, 1e-3}));
+  EXPECT_EQ(eps("model = dict(backbone=dict(norm_cfg=dict(type='BN', eps=0.01)))"),
+            (std::array{0.01, 1e-3, 1e-3}));
+  // PyTorch's, where a norm_cfg has none; the class's, where there is no norm_cfg.
+  EXPECT_EQ(eps("model = dict(neck=dict(type='YOLOv5PAFPN', norm_cfg=dict(type='SyncBN')),"
+                "backbone=dict(type='PPYOLOECSPResNet'))"),
+            (std::array{1e-5, 1e-5, 1e-3}));
+  const auto refused = [](const char* text) {
+    return LoadDetector(StateOf("yolov5"), ParsePythonConfig(text));
+  };
+  EXPECT_THAT(refused("model = dict(neck=dict(norm_cfg=dict(type='GN')))"), IsRefused("GN"));
+  EXPECT_THAT(refused("model = dict(backbone=dict(norm_cfg=dict(type='BN', eps=x())))"),
+              IsRefused("backbone norm_cfg eps"));
+}
+
+// Each part's batch norms compute with the eps of that part.
+TEST(FamilyTest, TheBatchNormsEpsOfAPartChangesItsMaps) {
+  const auto run = [](const char* text) {
+    const auto loaded = LoadDetector(StateOf("yolov5"), ParsePythonConfig(text));
+    at::manual_seed(1);
+    return ModuleOf(loaded)->forward(at::rand({1, 3, 64, 64}))[0];
+  };
+  const at::NoGradGuard no_grad;
+  const at::Tensor standard = run("");
+  for (const char* part : {"backbone", "neck"}) {
+    const std::string text =
+        absl::StrCat("model = dict(", part, "=dict(norm_cfg=dict(type='BN', eps=0.5)))");
+    EXPECT_FALSE(at::allclose(run(text.c_str()), standard)) << part;
+  }
+}
+
+TEST(FamilyTest, ActivationsAreTheConfigs) {
+  const auto activations = [](const std::string& text) {
+    const auto loaded = LoadDetector(StateOf("yolov8"), ParsePythonConfig(text));
+    EXPECT_TRUE(loaded.ok()) << loaded.status();
+    std::map<std::string, std::set<Activation>> of_part;
+    for (const Layer& layer : ModuleOf(loaded)->blueprint.layers) {
+      if (layer.type != Layer::Type::kConv || layer.branches[0].bn.empty()) continue;
+      of_part[layer.name.substr(0, layer.name.find('.'))].insert(layer.activation);
+    }
+    return of_part;
+  };
+  const auto of_silu = activations("model = dict(backbone=dict(act_cfg=dict(type='Swish')))");
+  EXPECT_EQ(of_silu.at("backbone"), std::set{Activation::kSilu});
+  auto mixed = activations(
+      "model = dict(backbone=dict(act_cfg=dict(type='ReLU', inplace=True)),"
+      "neck=dict(act_cfg=dict(type='LeakyReLU', negative_slope=0.1)),"
+      "bbox_head=dict(head_module=dict(type='YOLOv8HeadModule')))");
+  EXPECT_EQ(mixed.at("backbone"), std::set{Activation::kRelu});
+  EXPECT_EQ(mixed.at("neck"), std::set{Activation::kLeakyRelu});
+  EXPECT_EQ(mixed.at("bbox_head"), std::set{Activation::kSilu});
+}
+
+TEST(FamilyTest, ActivationsThatAreNotSupportedAreRefusedByName) {
+  const auto of = [](const char* model, const char* text) {
+    return LoadDetector(StateOf(model), ParsePythonConfig(text));
+  };
+  EXPECT_THAT(of("yolov8", "model = dict(backbone=dict(act_cfg=dict(type='HSwish')))"),
+              IsRefused("HSwish"));
+  EXPECT_THAT(of("yolov8", "model = dict(neck=dict(act_cfg=dict(type='LeakyReLU')))"),
+              IsRefused("LeakyReLU(0.01)"));
+  EXPECT_THAT(of("yolov6", "model = dict(backbone=dict(act_cfg=dict(type='SiLU')))"),
+              IsRefused("only ReLU"));
+  EXPECT_THAT(of("yolov6",
+                 "model = dict(bbox_head=dict(head_module=dict(act_cfg=dict(type="
+                 "'ReLU'))))"),
+              IsRefused("head_module act_cfg"));
+  // The class takes SiLU where the config is silent, and tiny's tensors look like LeakyReLU's.
+  EXPECT_EQ(ModuleOf(of("yolov7_tiny", "model = dict(backbone=dict(type='YOLOv7Backbone'))"))
+                ->blueprint.layers[1]
+                .activation,
+            Activation::kSilu);
+}
+
+TEST(FamilyTest, PointsStridesAndCodersAreTheConfigs) {
+  const auto of = [](const char* model, const std::string& bbox_head) {
+    return LoadDetector(StateOf(model),
+                        ParsePythonConfig("model = dict(bbox_head=dict(" + bbox_head + "))"));
+  };
+  const auto point = [&](const char* model, const std::string& generator) {
+    return of(model, "prior_generator=dict(type='mmdet.MlvlPointGenerator', " + generator + ")")
+        .value()
+        .head.coding.point;
+  };
+  EXPECT_EQ(point("yolox", "offset=0.25"), 0.25F);
+  EXPECT_EQ(point("yolox", "strides=[8, 16, 32]"), 0.5F);  // the generator's, not the family's
+  EXPECT_EQ(point("rtmr", "offset=0.25"), 0.25F);
+  EXPECT_EQ(point("yolov8", "offset=0, strides=[(8, 8), (16, 16), (32, 32)]"), 0.F);
+  EXPECT_THAT(of("yolov8", "prior_generator=dict(type='MlvlPointGenerator', strides=[4, 8, 16])"),
+              IsRefused("strides = (4, 8, 16)"));
+  EXPECT_THAT(of("yolov8", "head_module=dict(featmap_strides=[16, 32, 64])"),
+              IsRefused("featmap_strides"));
+  EXPECT_THAT(of("yolov8", "prior_generator=dict(type='AnchorGenerator')"),
+              IsRefused("AnchorGenerator"));
+  EXPECT_THAT(of("yolov8", "bbox_coder=dict(type='YOLOXBBoxCoder')"), IsRefused("YOLOXBBoxCoder"));
+  EXPECT_THAT(of("yolov8", "bbox_coder=dict(type='DistancePointBBoxCoder', clip_border=False)"),
+              IsRefused("clip_border"));
+  EXPECT_THAT(of("rtmr", "bbox_coder=dict(type='DistanceAnglePointCoder', angle_version='oc')"),
+              IsRefused("angle_version"));
+  EXPECT_THAT(of("rtmr", "bbox_coder=dict(type='DistanceAnglePointCoder')"),
+              IsRefused("angle_version"));
+  EXPECT_THAT(of("ins", "anchor_generator=dict(type='MlvlPointGenerator')"), IsRefused("offset"));
+  EXPECT_THAT(of("tiny", "loss_cls=dict(type='CrossEntropyLoss')"), IsRefused("use_sigmoid"));
+}
+
+TEST(FamilyTest, WhatOfANetworkIsNotKnownIsWarnedAbout) {
+  std::vector<std::string> warnings;
+  const auto loaded = LoadDetector(
+      StateOf("yolov8"),
+      ParsePythonConfig("model = dict(backbone=dict(type='MyNet', magic=1), neck=dict(deploy=True),"
+                        "bbox_head=dict(loss_bbox=build(), head_module=dict(magic=2)))"),
+      nn::Memory::kCopy, &warnings);
+
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_THAT(warnings, testing::ElementsAre(testing::HasSubstr("backbone magic"),
+                                             testing::HasSubstr("MyNet"),
+                                             testing::HasSubstr("head_module magic")));
 }
 
 TEST(FamilyTest, PpyoloeWithoutPlusHasImageNetsMean) {

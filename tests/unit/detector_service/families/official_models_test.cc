@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/json.hpp>
 #include <cctype>
 #include <cstddef>
@@ -105,7 +106,8 @@ void ExpectInputOf(const boost::json::object& official, const DetectorSettings& 
   EXPECT_THAT(official.at("scale").as_array(),
               ElementsAre(settings.input_size.width, settings.input_size.height));
   if (!official.at("pad_val").is_null()) {
-    EXPECT_EQ(settings.pad_value, official.at("pad_val").to_number<int>());
+    const int pad = official.at("pad_val").to_number<int>();
+    EXPECT_EQ(settings.pad_value, (std::array{pad, pad, pad}));
   }
   EXPECT_THAT(settings.mean,
               testing::Pointwise(testing::FloatEq(), Floats(official.at("mean"), 0)));
@@ -184,7 +186,7 @@ TEST(OfficialRtmdetRTest, HasItsConfigsSettings) {
     const DetectorSettings& settings = model.defaults;
     EXPECT_EQ(settings.resize, Resize::kFit);
     EXPECT_EQ(settings.input_size, (vision::Size{1024, 1024}));
-    EXPECT_EQ(settings.pad_value, 114);
+    EXPECT_EQ(settings.pad_value, (std::array{114, 114, 114}));
     EXPECT_THAT(settings.mean, ElementsAre(103.53F, 116.28F, 123.675F));
     EXPECT_THAT(settings.std, ElementsAre(57.375F, 57.12F, 58.395F));
     EXPECT_FALSE(settings.bgr_to_rgb);

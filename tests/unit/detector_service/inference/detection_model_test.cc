@@ -82,6 +82,23 @@ TEST(DetectionModelTest, WhatTrainingPutsAroundAndBesideItIsLeftOut) {
   for (std::size_t i = 0; i < want.size(); ++i) EXPECT_EQ(got[i].score, want[i].score);
 }
 
+TEST(DetectionModelTest, ClassesAreThoseOfTheFlagAndInTheVersion) {
+  const std::string checkpoint = std::string(DUET_TEST_DATA) + "/detector/tiny.pth";
+  auto own = DetectionModel::Load({.checkpoint = checkpoint});
+  ASSERT_THAT(own, IsOk());
+  std::string names = "x0";
+  for (std::size_t i = 1; i < (*own)->classes().size(); ++i) names += ",x" + std::to_string(i);
+  auto named = DetectionModel::Load({.checkpoint = checkpoint, .classes = names});
+  ASSERT_THAT(named, IsOk());
+
+  EXPECT_EQ((*named)->classes()[1], "x1");
+  EXPECT_NE((*named)->version(), (*own)->version());
+  EXPECT_THAT(DetectionModel::Load({.checkpoint = checkpoint, .classes = "one"}),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("--classes has 1")));
+  EXPECT_THAT(DetectionModel::Load({.checkpoint = checkpoint, .classes = "/no/such"}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no such file")));
+}
+
 TEST(FitImageTest, NoSideVanishes) {
   for (const cv::Size size : {cv::Size(5000, 1), cv::Size(1, 5000), cv::Size(1, 1)}) {
     for (const Resize resize : {Resize::kFit, Resize::kLetterbox, Resize::kStretch}) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <utility>
 
@@ -123,6 +124,54 @@ TEST(RtmdetModelTest, TheConfigTextDecidesOnExpElseTheWidth) {
   Rtmdet m(ScaledRtmdet(0.75, 0.67, 80));
   EXPECT_TRUE(exp(nn::ToStateDict(*m), ""));
   EXPECT_FALSE(exp(nn::ToStateDict(*m), "model = dict(bbox_head=dict(exp_on_reg=False))"));
+}
+
+TEST(RtmdetModelTest, TheConfigTextDecidesOnEpsAndPoints) {
+  Rtmdet model = Small();
+  const auto config = [&](const char* text) {
+    return InferConfig(nn::ToStateDict(*model), ParsePythonConfig(text));
+  };
+  EXPECT_EQ(config("").value().bn_eps, (std::array{1e-5, 1e-5, 1e-5}));
+  // mmdet's classes take 1e-3 where there is no norm_cfg; a norm_cfg without eps is PyTorch's.
+  EXPECT_EQ(config("model = dict(backbone=dict(type='CSPNeXt'), neck=dict(type='CSPNeXtPAFPN',"
+                   "norm_cfg=dict(type='SyncBN')), bbox_head=dict(type='RTMDetSepBNHead',"
+                   "norm_cfg=dict(type='BN', eps=0.01)))")
+                .value()
+                .bn_eps,
+            (std::array{1e-3, 1e-5, 1e-2}));
+  EXPECT_EQ(LayoutOf(config("model = dict(bbox_head=dict(anchor_generator=dict("
+                            "type='MlvlPointGenerator', strides=[8, 16, 32])))")
+                         .value())
+                .coding.point,
+            0.5F);
+  EXPECT_THAT(
+      config("model = dict(backbone=dict(act_cfg=dict(type='ReLU')))"),
+      StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("backbone act_cfg = ReLU")));
+  EXPECT_THAT(config("model = dict(bbox_head=dict(exp_on_reg=x()))"),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("exp_on_reg")));
+}
+
+TEST(RtmdetModelTest, BatchNormsComputeWithTheConfigsEps) {
+  Rtmdet model = Small();
+  model->eval();
+  const torch::NoGradGuard no_grad;
+  for (at::Tensor parameter : model->parameters()) parameter.normal_(0, 0.1);  // fresh ones give 0
+  const at::Tensor image = at::randn({1, 3, 64, 64});
+  const checkpoint::StateDict state = nn::ToStateDict(*model);
+  for (const char* part : {"backbone", "neck", "bbox_head"}) {
+    ASSERT_OK_AND_ASSIGN(
+        Rtmdet loaded,
+        LoadRtmdet(state, ParsePythonConfig(std::string("model = dict(") + part +
+                                            "=dict(norm_cfg=dict(type='BN', eps=0.5)))")));
+    EXPECT_FALSE(at::equal(loaded(image).cls_logits[0], model(image).cls_logits[0])) << part;
+    for (const auto& entry : loaded->named_modules()) {
+      const auto* norm = entry.value()->as<nn::BatchNorm2dImpl>();
+      if (norm == nullptr) continue;
+      const float added = entry.key().starts_with(part) ? 0.5F - 1e-5F : 0.F;
+      const auto* own = model->named_modules()[entry.key()]->as<nn::BatchNorm2dImpl>();
+      EXPECT_TRUE(at::allclose(norm->running_var, own->running_var + added)) << entry.key();
+    }
+  }
 }
 
 TEST(RtmdetModelTest, SavedAndLoadedItComputesTheSame) {

@@ -11,10 +11,10 @@
 #include "cli/input_files.h"
 #include "dataset/coco_writer.h"
 #include "dataset/label_studio_reader.h"
+#include "dataset/sample_image.h"
 #include "files/mapped_file.h"
 #include "serving/flags.h"
 #include "text/str_cat.h"
-#include "vision/image_codec.h"
 
 namespace cli {
 namespace {
@@ -67,26 +67,8 @@ absl::Status CopyImages(const Options& options, dataset::Dataset* data,
   absl::flat_hash_set<std::string> names;
   std::vector<dataset::Sample> kept;
   for (dataset::Sample& sample : data->samples) {
-    const auto leave_out = [&](std::string_view kind, std::string_view why) {
-      findings->Add(kind, StrCat("'", sample.image, "' of task ", sample.id, ": ", why));
-    };
     const absl::StatusOr<std::string> bytes = ReadImageFile(options.images, sample.image);
-    if (!bytes.ok()) {
-      leave_out("images that can't be read, left out", text::StdView(bytes.status().message()));
-      continue;
-    }
-    const absl::StatusOr<vision::ImageHeader> header = vision::ReadImageHeader(*bytes, {});
-    if (!header.ok()) {
-      leave_out("files that are no images, left out", text::StdView(header.status().message()));
-      continue;
-    }
-    if (sample.size == vision::Size{}) sample.size = header->size;
-    if (sample.size != header->size) {
-      leave_out("images of another size than what was annotated, left out",
-                StrCat(header->size.width, "x", header->size.height, " upright, annotated as ",
-                       sample.size.width, "x", sample.size.height));
-      continue;
-    }
+    if (!dataset::AcceptImage(bytes, &sample, findings)) continue;
     std::string name = FileNameOf(sample.image);
     for (int n = 2; !names.insert(name).second; ++n) {
       name = StrCat(n, "-", FileNameOf(sample.image));

@@ -34,6 +34,7 @@ MAY_USE = {
                           "backends", "prelabel", "gateway/http", "gateway/jobs"],
     "gateway": ["serving", "async", "http_client", "label_studio_api", "image_fetch", "backends", "prelabel",
                 "gateway/http", "gateway/jobs", "gateway/endpoints"],
+    "cli": ["vision", "serving", "label_studio", "dataset"],
     # The models.
     "nn": ["checkpoint"],
     "model_service": ["nn", "checkpoint", "vision", "serving", "proto"],
@@ -71,7 +72,7 @@ MAY_SEE_GRPC = ["serving", "detector_service/rpc", "segmenter_service/rpc", "bac
 FORBIDDEN = {"torch/torch.h", "torch/all.h", "torch/extension.h"}
 
 # Where rooms are; a folder in here without a row is a defect. The rest (tests, docs, …) is not looked at.
-HOUSES = ["proto", "lib", "gateway", "detector_service", "segmenter_service", "trainer", "tools"]
+HOUSES = ["proto", "lib", "gateway", "cli", "detector_service", "segmenter_service", "trainer", "tools"]
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.M)
 
 

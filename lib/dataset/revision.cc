@@ -13,11 +13,11 @@
 #include "dataset/coco_reader.h"
 #include "dataset/coco_writer.h"
 #include "dataset/revision_manifest.h"
+#include "dataset/sample_image.h"
 #include "files/atomic_file.h"
 #include "files/mapped_file.h"
 #include "hash/sha256.h"
 #include "text/str_cat.h"
-#include "vision/image_codec.h"
 
 namespace dataset {
 namespace {
@@ -98,34 +98,15 @@ absl::Status ImageStore::Store(const std::string& path, std::string_view bytes) 
 
 absl::StatusOr<std::optional<Frozen>> ImageStore::Freeze(const std::vector<std::string>& classes,
                                                          Sample sample) {
-  const auto leave_out = [&](std::string_view kind, std::string_view why) -> std::optional<Frozen> {
-    findings_.Add(kind, StrCat("'", sample.image, "' of task ", sample.id, ": ", why));
-    return std::nullopt;
-  };
-  std::shared_ptr<const std::string> bytes = std::move(sample.image_bytes);
+  const absl::StatusOr<std::string> bytes = sample.image_bytes != nullptr
+                                                ? absl::StatusOr<std::string>(*sample.image_bytes)
+                                                : read_image_(sample);
   sample.image_bytes = nullptr;
-  if (bytes == nullptr) {
-    absl::StatusOr<std::string> read = read_image_(sample);
-    if (!read.ok()) {
-      return leave_out("images that can't be read, left out",
-                       text::StdView(read.status().message()));
-    }
-    bytes = std::make_shared<const std::string>(*std::move(read));
-  }
-  const absl::StatusOr<vision::ImageHeader> header = vision::ReadImageHeader(*bytes, {});
-  if (!header.ok()) {
-    return leave_out("files that are no images, left out",
-                     text::StdView(header.status().message()));
-  }
-  if (sample.size == vision::Size{}) sample.size = header->size;
-  if (sample.size != header->size) {
-    return leave_out("images of another size than what was annotated, left out",
-                     StrCat(header->size.width, "x", header->size.height, " upright, annotated as ",
-                            sample.size.width, "x", sample.size.height));
-  }
+  const std::optional<std::string> format = AcceptImage(bytes, &sample, &findings_);
+  if (!format) return std::optional<Frozen>();
   Frozen frozen{std::move(sample), {}};
   frozen.entry.image_sha256 = hash::Sha256Hex(*bytes);
-  frozen.entry.image = StrCat("images/", frozen.entry.image_sha256, ".", header->format);
+  frozen.entry.image = StrCat("images/", frozen.entry.image_sha256, ".", *format);
   frozen.entry.task_id = frozen.sample.id;
   frozen.entry.annotation_id = frozen.sample.annotation_id;
   frozen.entry.annotation_sha256 = AnnotationSha256(classes, frozen.sample);

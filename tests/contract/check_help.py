@@ -1,6 +1,6 @@
-"""Fails unless `BINARY --help` exits with 0 and prints what GOLDEN says. DUET_UPDATE_GOLDENS=1 writes GOLDEN instead.
+"""Fails unless `BINARY [COMMAND] --help` exits with 0 and prints what GOLDEN says. DUET_UPDATE_GOLDENS=1 writes GOLDEN instead.
 
-usage: check_help.py GOLDEN BINARY
+usage: check_help.py GOLDEN BINARY [COMMAND]
 """
 import difflib
 import os
@@ -11,7 +11,7 @@ import sys
 golden = pathlib.Path(sys.argv[1])
 # Defaults must be the program's, not this machine's.
 environment = {key: value for key, value in os.environ.items() if not key.startswith("DUET_")}
-run = subprocess.run([sys.argv[2], "--help"], capture_output=True, text=True, env=environment)
+run = subprocess.run([*sys.argv[2:], "--help"], capture_output=True, text=True, env=environment)
 if run.returncode != 0 or run.stderr:
     sys.exit(f"--help: exit code {run.returncode}, stderr: {run.stderr}")
 if os.environ.get("DUET_UPDATE_GOLDENS"):

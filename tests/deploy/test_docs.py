@@ -24,6 +24,8 @@ def flags(help_of):
     """Of the three binaries and of ./duet."""
     text = "".join(help_of(name) for name in BINARIES)
     text += "".join(run(ROOT / "duet", *command).stdout for command in (["up", "--help"], ["test", "--help"], ["models"]))
+    text += "".join(run(ROOT / "build/release/bin/duet", *command).stdout for command in (
+        ["export", "--help"], ["import", "--help"]))
     text += run(sys.executable, ROOT / "tests/bench/capacity.py", "check", "--help").stdout
     named = set(re.findall(r"--([a-z][a-z_-]*[a-z])", text))
     named |= {flag.replace("_", "-") for flag in named}  # to ./duet up both are the same

@@ -11,6 +11,19 @@ configure() {
   fi
 }
 
+# pass_on COMMAND [ARGUMENT...]: runs a command of build/release/bin/duet, which works on files and is none of ours. Paths are
+# the caller's. Returns if it has no such command, or isn't built.
+pass_on() {
+  local binary=$DUET_ROOT/build/release/bin/duet
+  case $1 in
+    export | import) ;;
+    *) return 0 ;;
+  esac
+  [[ -x $binary ]] || die "'$1' isn't built yet; ./duet up builds it"
+  cd "$CALLER_DIRECTORY"
+  exec "$binary" "$@"
+}
+
 # has_tests TREE ON|OFF
 has_tests() { grep -qs "^DUET_BUILD_TESTS:BOOL=$2\$" "$1/CMakeCache.txt"; }
 

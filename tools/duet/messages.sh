@@ -26,8 +26,10 @@ usage: ./duet COMMAND [ARGUMENT...]
   label-config          a label config for Label Studio, from the loaded model's classes
   test                  install, build, and run the tests; ./duet test --help lists its parts
   models list|fetch     official weights, from their publishers
+  export                annotations of Label Studio as COCO
+  import                COCO as tasks for Label Studio
   bench NAME            runs the benchmarks of a layer
 
-up, test and models say more with --help. Duet runs on Debian 12 (bookworm), as root or with sudo.
+up, test, models, export and import say more with --help. Duet runs on Debian 12 (bookworm), as root or with sudo.
 TEXT
 }

@@ -50,7 +50,7 @@ cmd_up() {
   local packages
   mapfile -t packages < <(packages_of build runtime)
   install_packages "${packages[@]}"
-  build release bin/duet-detector bin/duet-segmenter bin/duet-gateway || die "the build failed"
+  build release bin/duet-detector bin/duet-segmenter bin/duet-gateway bin/duet || die "the build failed"
   check_names
   if [[ ${OPTION[with_label_studio]:-} ]]; then
     start_label_studio "${OPTION[label_studio_port]}"

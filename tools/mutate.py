@@ -142,10 +142,15 @@ class Tree:
             raise SystemExit(f"{' '.join(map(str, command))} failed; see {self.log.name}")
 
     def make(self, tests):
-        """Builds what these tests run: a target of the test's name, else the program at its end (contract.help.NAME)."""
-        names = {name for test in tests for name in (test.replace(".", "_"), test.rsplit(".")[-1])}
-        targets = sorted(names & self.targets)
-        return not targets or self.run("cmake", "--build", self.build, "--parallel", "1", "--target", *targets) == 0
+        """Builds what these tests run: a target of the test's name, or the program at its end: contract.help.PROGRAM or
+        contract.help.PROGRAM-COMMAND."""
+        targets = set()
+        for test in tests:
+            program = test.split(".")[-1]
+            names = (test.replace(".", "_"), program, program.rpartition("-")[0])
+            targets |= set([name for name in names if name in self.targets][:1])
+        return not targets or \
+            self.run("cmake", "--build", self.build, "--parallel", "1", "--target", *sorted(targets)) == 0
 
     def failing(self, tests):
         """Those of `tests` that fail, twice in a row. All of them must run."""

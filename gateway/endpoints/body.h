@@ -5,6 +5,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <cstddef>
+#include <string>
 #include <string_view>
 #include <type_traits>
 
@@ -32,6 +33,16 @@ ParseBody(boost::asio::thread_pool& pool, http::Request& request, Parse parse) {
   auto parsed = co_await std::move(working);
   request.DropBody();
   co_return parsed;
+}
+
+// What `work()` makes of a text: on the pool if it is large.
+template <typename Work>
+boost::asio::awaitable<std::invoke_result_t<Work&>> OnPoolIfLarge(boost::asio::thread_pool& pool,
+                                                                  const std::string& text,
+                                                                  Work work) {
+  if (text.size() < async::kLargeText) co_return work();
+  auto working = async::OnPool(pool, work);
+  co_return co_await std::move(working);
 }
 
 }  // namespace gateway::endpoints

@@ -223,6 +223,12 @@ awaitable<Response> Predict(Application& app, Request& request, Context& context
   Application::ResolvedSetup setup = co_await std::move(looking);
   auto finding = app.projects.Get(app.pool, parsed->label_config, setup.settings);
   auto project = co_await std::move(finding);
+  // The plan is made with the version, once a project: here, if that takes long.
+  if (const auto models = prelabel::Serving(app.ProfileOf(context)); project.ok() && models) {
+    auto planning = OnPoolIfLarge(app.pool, parsed->label_config,
+                                  [&] { return (*project)->ModelVersion(*models); });
+    co_await std::move(planning);
+  }
   auto predict = MakePredictContext(app, *parsed, std::move(project), setup, context);
   if (!predict.ok()) co_return http::ErrorResponse(predict.status());
   context.request.NoteInt("tasks", static_cast<std::int64_t>(parsed->tasks.size()));

@@ -78,7 +78,9 @@ awaitable<Response> Setup(Application& app, Request& request, Context& context) 
       co_return http::ErrorResponse(400, text::StrCat("schema: ", project.status().message()));
     }
     if (models) {
-      prelabel::Project::Review review = (*project)->ReviewFor(*models);
+      const auto work = [&] { return (*project)->ReviewFor(*models); };
+      auto reviewing = OnPoolIfLarge(app.pool, parsed.label_config, work);
+      prelabel::Project::Review review = co_await std::move(reviewing);
       if (!review.status.ok()) {
         co_return http::ErrorResponse(400, text::StrCat("schema: ", review.status.message()));
       }
@@ -103,6 +105,7 @@ awaitable<Response> Setup(Application& app, Request& request, Context& context) 
     co_return http::ErrorResponse(absl::UnavailableError("the models have not been heard of yet"));
   }
   app.memory.Announced(profile.name, *version);
+  app.memory.SetWarning(key, warning);
   boost::json::object answer = {{"model_version", *version}};
   if (!warning.empty()) answer["warning"] = warning;
   co_return http::JsonResponse(std::move(answer));

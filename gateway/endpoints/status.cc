@@ -49,6 +49,18 @@ json::object Describe(const Application& app, const prelabel::Profile& profile) 
   return object;
 }
 
+// What /setup found suspect in label configs, of all profiles.
+json::array Warnings(const Application& app) {
+  json::array warnings;
+  for (const auto& [key, warning] : app.memory.warnings()) {
+    const std::size_t slash = key.rfind('/');
+    warnings.push_back(json::object{{"profile", key.substr(0, slash)},
+                                    {"project", key.substr(slash + 1)},
+                                    {"warning", warning}});
+  }
+  return warnings;
+}
+
 Response Root(Application& app, const Request&, Context& context) {
   const prelabel::Profile& asked = app.ProfileOf(context);
   json::object body = Describe(app, asked);
@@ -58,6 +70,7 @@ Response Root(Application& app, const Request&, Context& context) {
   body["status"] = "UP";
   body["uptime_s"] = static_cast<std::int64_t>(uptime.count());
   if (asked.name.empty()) {
+    body["warnings"] = Warnings(app);
     json::object& profiles = body["profiles"].emplace_object();
     for (const auto& [name, profile] : app.profiles.all()) {
       if (!name.empty()) profiles[name] = Describe(app, profile);

@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>
-#include <iterator>
 #include <optional>
 #include <pugixml.hpp>
 #include <utility>
@@ -42,14 +41,6 @@ std::vector<std::string> SplitList(std::string_view text) {
     parts.emplace_back(absl::StripAsciiWhitespace(part));
   }
   return parts;
-}
-
-// The tags that show data, with which the editor counts whether a toName may be left out.
-bool IsObjectTag(std::string_view tag) {
-  static constexpr std::string_view kTags[] = {
-      "image", "text",  "hypertext", "richtext",   "paragraphs", "audio", "audioplus",
-      "video", "table", "list",      "timeseries", "chat",       "pdf"};
-  return std::find(std::begin(kTags), std::end(kTags), tag) != std::end(kTags);
 }
 
 // A label of a task's data: a text, or an object with the attributes of a <Label>.
@@ -85,7 +76,6 @@ class Collector : public pugi::xml_tree_walker {
     if (images_.size() + controls_.size() + labels_tags_.size() >= limits_.max_controls) {
       return Fail(text::StrCat("has more than ", limits_.max_controls, " images and controls"));
     }
-    if (IsObjectTag(tag) && !Attribute(node, "name").empty()) ++objects_;
     if (tag == "image") {
       AddImage(node);
     } else if (tag == "labels") {
@@ -201,12 +191,6 @@ class Collector : public pugi::xml_tree_walker {
   }
 
   absl::Status AddLabelsOfTask(LabelGroup* group);
-  // A control or <Labels> whose toName is left out is the only object's.
-  void InferToName(std::vector<std::string>* to_names) const {
-    if (to_names->empty() && objects_ == 1 && images_.size() == 1) {
-      to_names->push_back(images_.front().name);
-    }
-  }
   // By the name of an image: the groups of its <Labels>, in document order.
   using GroupsOfImages = absl::flat_hash_map<std::string, std::vector<LabelGroupPtr>>;
   absl::Status Join(const ParsedControl& parsed, const LabelGroupPtr& own,
@@ -222,8 +206,7 @@ class Collector : public pugi::xml_tree_walker {
   std::vector<LabelGroup> groups_;
   std::vector<Owner> owners_;
   std::size_t label_count_ = 0;
-  std::size_t objects_ = 0;  // tags with a name that show data
-  std::size_t joined_ = 0;   // labels of all controls, shared ones as often as they are shared
+  std::size_t joined_ = 0;  // labels of all controls, shared ones as often as they are shared
 };
 
 absl::Status Collector::AddLabelsOfTask(LabelGroup* group) {
@@ -294,8 +277,6 @@ absl::StatusOr<LabelConfig> Collector::Finish() {
     if (absl::Status status = AddLabelsOfTask(&group); !status.ok()) return status;
     group.from_task.clear();
   }
-  for (LabelsTag& tag : labels_tags_) InferToName(&tag.to_names);
-  for (ParsedControl& parsed : controls_) InferToName(&parsed.to_names);
   config.images = std::move(images_);
   std::vector<LabelGroupPtr> groups;
   for (LabelGroup& group : groups_) {

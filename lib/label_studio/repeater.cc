@@ -105,6 +105,24 @@ absl::StatusOr<std::size_t> Length(const pugi::xml_node& repeater,
   return list->size();
 }
 
+// OK if the images in the repeater, and the controls of these, have another name for each element:
+// regions are told apart by names alone.
+absl::Status CheckNames(const pugi::xml_node& repeater, const std::string& flag) {
+  const pugi::xml_node end = Next(repeater, /*inside=*/false);
+  for (pugi::xml_node node = repeater; node != end; node = Next(node, /*inside=*/true)) {
+    const std::string name = Attribute(node, "name").value_or("");
+    if (name.empty() || name.find(flag) != name.npos) continue;
+    if (absl::EqualsIgnoreCase(node.name(), "image") ||
+        Attribute(node, "toname").value_or("").find(flag) != std::string::npos) {
+      return absl::InvalidArgumentError(
+          text::StrCat("the label config's Repeater on=\"", Attribute(repeater, "on").value_or(""),
+                       "\" gives <", node.name(), " name=\"", name,
+                       "\"> the same name for each element; add ", flag, " to it"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<bool> ExpandRepeaters(const boost::json::object* data, const RepeaterLimits& limits,
@@ -130,6 +148,7 @@ absl::StatusOr<bool> ExpandRepeaters(const boost::json::object* data, const Repe
     left.elements -= *length * cost.elements;
     left.bytes -= *length * cost.bytes;
     const std::string flag = Attribute(node, "indexflag").value_or(kDefaultFlag);
+    if (absl::Status status = CheckNames(node, flag); !status.ok()) return status;
     // The copies are walked next, so that repeaters inside of this one are found.
     pugi::xml_node next = Next(node, /*inside=*/false);
     for (std::size_t i = 0; i < *length; ++i) {

@@ -172,6 +172,13 @@ awaitable<absl::Status> Predictor::SegmentBoxes(ImagePtr image, ImageObjects& fo
   co_return absl::OkStatus();
 }
 
+awaitable<absl::StatusOr<std::shared_ptr<const PlannedConfig>>> Predictor::PlanFor(
+    const label_studio::Task& task, PredictContext& context, const ServedModels& models) {
+  if (!context.project->depends_on_task()) co_return context.project->PlanFor(models, task.data);
+  auto planning = async::OnPool(pool_, [&] { return context.project->PlanFor(models, task.data); });
+  co_return co_await std::move(planning);
+}
+
 void Predictor::NoteMissingMasks(const PredictContext& context) {
   if (!context.project->IsFirst(Project::kNoMasks)) return;
   serving::LogLine("label_config.warning", serving::LogLevel::kWarning)
@@ -237,7 +244,8 @@ awaitable<absl::StatusOr<Regions>> Predictor::TryPredict(const label_studio::Tas
                                                          const ServedModels& models) {
   const auto strand = co_await asio::this_coro::executor;
   const Settings& settings = context.project->settings();
-  const auto planned = context.project->PlanFor(models, task.data);
+  auto planning = PlanFor(task, context, models);
+  const auto planned = co_await std::move(planning);
   if (!planned.ok()) co_return planned.status();
   Regions all;
   for (const label_studio::EmissionPlan& plan : (*planned)->plans) {

@@ -15,6 +15,7 @@ constexpr std::size_t kMaxReported = 1000;
 constexpr std::size_t kMaxAnnounced = 20;  // of one profile
 // Of a plan: an entry of its table of classes, and a target.
 constexpr std::size_t kPlanBytesPerLabel = 64;
+constexpr std::size_t kMaxWarnings = 100;
 constexpr std::size_t kMaxListed = 100;  // classes in a warning
 
 constexpr char kOnlyMasks[] =
@@ -207,7 +208,22 @@ std::optional<ProjectSetup> ProjectMemory::Find(const std::string& key) {
 
 void ProjectMemory::Forget(const std::string& key) {
   const std::lock_guard lock(mutex_);
+  warnings_.erase(key);
   setups_.Erase(key);
+}
+
+void ProjectMemory::SetWarning(const std::string& key, const std::string& warning) {
+  const std::lock_guard lock(mutex_);
+  if (warning.empty()) {
+    warnings_.erase(key);
+  } else if (warnings_.size() < kMaxWarnings || warnings_.contains(key)) {
+    warnings_[key] = warning;
+  }
+}
+
+std::map<std::string, std::string> ProjectMemory::warnings() const {
+  const std::lock_guard lock(mutex_);
+  return warnings_;
 }
 
 void ProjectMemory::Announced(const std::string& profile, const std::string& version) {

@@ -10,6 +10,7 @@
 #include <absl/status/statusor.h>
 
 #include <boost/json/object.hpp>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -45,6 +46,7 @@ class Project {
 
   const Settings& settings() const { return settings_; }
   bool has_smart_control() const { return config_->has_smart_control(); }
+  bool depends_on_task() const { return config_->depends_on_task; }
 
   // The label config for a task with this data, and its plan for these models. It is made once for
   // a project, unless the label config depends on the task (LabelConfig::depends_on_task).
@@ -128,6 +130,11 @@ class ProjectMemory {
   std::optional<ProjectSetup> Find(const std::string& key);
   void Forget(const std::string& key);
 
+  // What the latest /setup found suspect in a project's label config (Project::Review); "" for
+  // nothing. Of the first so many projects.
+  void SetWarning(const std::string& key, const std::string& warning);
+  std::map<std::string, std::string> warnings() const;  // by key
+
   // The versions that /setup has told projects of this profile, the latest first, up to a bound.
   void Announced(const std::string& profile, const std::string& version);
   std::vector<std::string> Announced(const std::string& profile) const;
@@ -137,6 +144,7 @@ class ProjectMemory {
   // Guarded by mutex_.
   containers::Lru<ProjectSetup> setups_{/*max_entries=*/10'000, /*max_bytes=*/64 << 20};
   absl::flat_hash_map<std::string, std::vector<std::string>> announced_;  // one entry a profile
+  std::map<std::string, std::string> warnings_;
 };
 
 }  // namespace prelabel

@@ -57,8 +57,12 @@ class Project:
         return self._reimport(uploads)
 
     def import_urls(self, urls):
+        return self.import_tasks([{"image": url} for url in urls])
+
+    def import_tasks(self, tasks):
+        """Their data; returns their ids."""
         known = set(self.task_ids())
-        self.studio.call("POST", f"/api/projects/{self.id}/import", json=[{"image": url} for url in urls])
+        self.studio.call("POST", f"/api/projects/{self.id}/import", json=tasks)
         return [task for task in self.task_ids() if task not in known]
 
     def _reimport(self, uploads):

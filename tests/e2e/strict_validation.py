@@ -14,7 +14,6 @@ from lxml import etree
 refused = []
 
 _PATH = re.compile(r"\$([\w\[\].{}]+)")
-_OBJECT_TAGS = {"image", "text", "hypertext", "paragraphs", "audio", "video", "timeseries", "table", "list", "pdf"}
 
 
 def look_up(data, path):
@@ -66,8 +65,7 @@ def _write_out_labels(root, data):
 
 
 def _spell_as_the_sdk_does(root):
-    """The editor reads tags and attributes in any case and infers a toName if there is one object; the SDK doesn't."""
-    objects = [each for each in root.iter() if str(each.tag).lower() in _OBJECT_TAGS and _attribute(each, "name")]
+    """The editor reads tags and attributes in any case, the SDK doesn't."""
     for element in root.iter():
         if str(element.tag).lower() == "label":
             element.tag = "Label"
@@ -75,9 +73,6 @@ def _spell_as_the_sdk_does(root):
             value = _attribute(element, name)
             if value is not None:
                 element.set(name, value)
-        is_control = element not in objects and element.get("name")
-        if is_control and not element.get("toName") and len(objects) == 1:
-            element.set("toName", objects[0].get("name"))
 
 
 def for_task(label_config, data):

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 import scenes as scene_files
 from duet_command import ROOT
 from label_configs import config
+from label_studio import data_uri
 from test_browser import BROWSER, changed, playwright, scaled  # noqa: F401 (a fixture)
 from test_interactive import inside
 
@@ -163,3 +164,47 @@ def test_what_is_emitted_is_drawn_as_the_documentation_shows_it(page, make_proje
         drawn.quantize(32, dither=Image.Dither.NONE).save(file, optimize=True)
     assert file.stat().st_size < 60_000
     assert f"pictures/{file.name}" in (ROOT / "docs/label_studio.md").read_text()
+
+
+SERIALISED = {
+    "aliases": '<Image name="image" value="$image"/><RectangleLabels name="r" toName="image">ALIASED</RectangleLabels>',
+    "groups": '<Image name="image" value="$image"/><Labels name="state" toName="image"><Label value="new"/></Labels>'
+              '<Labels name="what" toName="image">ALIASED</Labels><Rectangle name="r" toName="image"/>'
+              '<Brush name="b" toName="image"/>',
+    "bare": '<Image name="image" value="$image"/><Rectangle name="r" toName="image"/>',
+    "objects of the task": '<Image name="image" value="$image"/><RectangleLabels name="r" toName="image" value="$objects"/>',
+    "texts of the task": '<Image name="image" value="$image"/><RectangleLabels name="r" toName="image" value="$texts"/>',
+    "repeater": '<Repeater on="$pages" indexFlag="{{idx}}"><Image name="i_{{idx}}" value="$pages[{{idx}}]"/>'
+                '<RectangleLabels name="r_{{idx}}" toName="i_{{idx}}">ALIASED</RectangleLabels></Repeater>',
+}
+
+
+@pytest.mark.parametrize("name", SERIALISED)
+def test_the_editor_writes_back_what_duet_wrote(page, make_project, scenes, labels, name):
+    """The last judge of from_name, to_name, type and labels: the editor's own serialisation of a prediction."""
+    aliased = "".join(f'<Label value="{label}" alias="a {label}"/>' for label in labels)
+    project = make_project(f"<View>{SERIALISED[name].replace('ALIASED', aliased)}</View>")
+    image = data_uri(scenes[0].file)
+    (task,) = project.import_tasks([{
+        "image": image, "pages": [image, data_uri(scenes[1].file)], "texts": labels,
+        "objects": [{"value": f"the {label}", "alias": label} for label in labels]}])
+    project.retrieve_predictions()
+    ((prediction,),) = project.predictions().values()
+
+    ids = {region["id"] for region in prediction["result"]}
+    seen = page("resubmit.mjs", project, task, regions=len(ids))
+
+    (annotation,) = project.studio.call("GET", f"/api/tasks/{task}")["annotations"]
+    assert annotation["id"] == seen["annotation"]
+    assert places_of(annotation["result"]) == places_of(prediction["result"])
+    assert len(ids) > 1
+    if name == "bare":
+        assert seen["shown"] == [[]] * len(ids)
+    elif name != "texts of the task":  # the editor keeps them in regions, but has no buttons for them
+        assert all(seen["shown"])
+
+
+def places_of(result):
+    """Of each region: where it is and what it is called, in whatever order."""
+    return sorted((region["id"], region["from_name"], region["to_name"], region["type"], region.get("item_index"),
+                   *region["value"].get(region["type"], [])) for region in result)

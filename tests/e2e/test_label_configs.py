@@ -129,7 +129,7 @@ BATCHES = [
          '<view><image name="image" value="$image"/><rectanglelabels name="r" toname="image"><label value="car"/>'
          "</rectanglelabels></view>", ["r on image: car"]),
     Case("without a toName", '<View><Image name="image" value="$image"/><RectangleLabels name="r"><Label value="car"/>'
-         "</RectangleLabels></View>", ["r on image: car"]),
+         "</RectangleLabels></View>", "no control that marks regions"),
     Case("a detector alone beside brushes", view(control("RectangleLabels", "r", "car"), control("BrushLabels", "b", "car")),
          ["r on image: car"], masks=False),
     Case("a detector alone beside brushes only", view(control("BrushLabels", "b", "car")), "takes masks only", masks=False),

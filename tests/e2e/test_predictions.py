@@ -86,6 +86,19 @@ def test_labels_are_corrected_and_predictions_are_asked_for_again(make_project, 
     assert not backend.of("/predict"), "what changes no answer asks for none"
 
 
+def test_up_warns_of_a_project_whose_config_has_no_label_for_any_class(duet, make_project, labels):
+    project = make_project(config(["thing"], "RectangleLabels"))
+
+    warned = duet.up("--with-label-studio")
+
+    words = f"project {project.id} in Label Studio: the label config has no label for any class of the model"
+    assert words in warned.stderr + warned.stdout
+    assert labels[0] in (warned.stderr + warned.stdout).split(words)[1].splitlines()[0]
+    assert words in duet.run("status").stdout
+    project.set_label_config(config(labels, "RectangleLabels"))
+    assert words not in (again := duet.up("--with-label-studio")).stderr + again.stdout
+
+
 def test_an_opened_task_brings_its_prediction(make_project, scenes, labels):
     project = make_project(config(labels, "RectangleLabels"))
     (task,) = project.upload([scenes[0].file])

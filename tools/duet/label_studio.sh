@@ -98,7 +98,11 @@ check_access() {
   local access
   access=$(access_to "${OPTION[label_studio_url]}" "$(label_studio_key)" \
     "${OPTION[ca_certificates]:-${SSL_CERT_FILE:-}}")
-  [[ $access == *accepts* ]] || warn "Label Studio at ${OPTION[label_studio_url]}: $access"
+  if [[ $access == *accepts* ]]; then
+    warn_of_label_configs
+  else
+    warn "Label Studio at ${OPTION[label_studio_url]}: $access"
+  fi
 }
 
 # access_to URL TOKEN CA-FILE: what Label Studio says of it, as a sentence. Like the gateway without a proxy, and
@@ -125,4 +129,34 @@ access_to() {
     0:*) say "answers $code to a question that Label Studio would answer; is the URL right?" ;;
     *) say "nothing answers at $url: tasks will fail until Label Studio runs there" ;;
   esac
+}
+
+# ask_label_studio PATH: with the token that Duet has, and trust as in access_to. Nothing if it refuses or is away.
+ask_label_studio() {
+  local url=${OPTION[label_studio_url]%/} token ca=${OPTION[ca_certificates]:-${SSL_CERT_FILE:-}} header
+  local options=(--config - --noproxy '*' --silent --fail --max-time 10)
+  [[ ! $ca ]] || options+=(--cacert "$ca")
+  token=$(label_studio_key)
+  header="Authorization: Token $token"
+  if [[ $token == *.*.* ]]; then
+    token=$({
+      curl_setting url "$url/api/token/refresh"
+      curl_setting header "Content-Type: application/json"
+      curl_setting data "{\"refresh\": \"$token\"}"
+    } | curl "${options[@]}" | parse json_value access) || return 1
+    header="Authorization: Bearer $token"
+  fi
+  { curl_setting url "$url$1"; curl_setting header "$header"; } | curl "${options[@]}"
+}
+
+# Has Label Studio ask the gateway about the label configs of its latest projects, by looking at their backends, and says
+# what the gateway found suspect: that a config has no label for any class of the model, say.
+warn_of_label_configs() {
+  local project warning
+  while read -r project; do
+    ask_label_studio "/api/ml/?project=$project" >/dev/null || true
+  done < <(ask_label_studio "/api/projects/?page_size=10&fields=id" | parse json_rows results id)
+  while IFS=$'\t' read -r project warning; do
+    warn "project $project in Label Studio: $warning"
+  done < <(ask_gateway / --max-time 10 | parse json_rows warnings project warning)
 }

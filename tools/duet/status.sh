@@ -48,12 +48,15 @@ describe_model() {
 }
 
 describe_gateway() {
-  local answer url trusted
+  local answer url trusted project warning
   if answer=$(ask_gateway /readyz --max-time 2); then
     detail "ready; score threshold $(flag_of duet-gateway score_threshold)"
   else
     detail "not ready: $(parse json_value error <<<"$answer"); score threshold $(flag_of duet-gateway score_threshold)"
   fi
+  while IFS=$'\t' read -r project warning; do
+    detail "project $project in Label Studio: $warning"
+  done < <(ask_gateway / --max-time 2 | parse json_rows warnings project warning)
   url=$(flag_of duet-gateway label_studio_url)
   if [[ ! $url ]]; then
     detail "Label Studio: none given, so only images that need no token are fetched"

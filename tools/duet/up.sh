@@ -164,6 +164,7 @@ print_next_steps() {
     next_step "Log in to Label Studio: ${OPTION[label_studio_url]}
      $LABEL_STUDIO_USER, password $(<"$LABEL_STUDIO_HOME/password")
    Duet holds a token of it already."
+    warn_of_label_configs
   elif [[ ${OPTION[label_studio_url]:-} && $(label_studio_key) ]]; then
     say "Duet fetches images from ${OPTION[label_studio_url]} with the token that it was given."
     check_access

@@ -427,13 +427,18 @@ TEST_F(LabelConfigsTest, SetupWarnsOfAConfigWithoutALabelForAnyClass) {
     <RectangleLabels name="rect" toName="image"><Label value="thing"/></RectangleLabels></View>)";
 
   const Reply things = gateway.Post("/setup", {{"project", "1.5"}, {"schema", kThings}});
+  const json::value listed = gateway.Get("/").json().at("warnings");
   const Reply cats = gateway.Post("/setup", {{"project", "1.5"}, {"schema", kSmart}});
 
   EXPECT_EQ(things.status, 200) << "predictions are asked for again once the labels are corrected";
   EXPECT_THAT(std::string(things.json().at("warning").as_string()),
               HasSubstr("no label for any class of the model, so nothing will be written; its "
                         "classes are cat, dog"));
+  ASSERT_THAT(listed.as_array(), SizeIs(1));
+  EXPECT_EQ(listed.at(0).at("project"), "1");
+  EXPECT_EQ(listed.at(0).at("warning"), things.json().at("warning"));
   EXPECT_FALSE(cats.json().as_object().contains("warning"));
+  EXPECT_THAT(gateway.Get("/").json().at("warnings").as_array(), SizeIs(0));
 }
 
 TEST_F(LabelConfigsTest, SetupRefusesWhatCannotBeServed) {
@@ -448,7 +453,7 @@ TEST_F(LabelConfigsTest, SetupRefusesWhatCannotBeServed) {
       "<KeyPointLabels name='k' toName='image' smart='true'><Label value='cat'/></KeyPointLabels>");
   const Reply no_labels = setup("<RectangleLabels name='r' toName='image'/>");
   const Reply other_image =
-      setup("<Repeater on='$pages'><Rectangle name='r' toName='page_{{idx}}'/></Repeater>");
+      setup("<Repeater on='$pages'><Rectangle name='r_{{idx}}' toName='page_{{idx}}'/></Repeater>");
 
   EXPECT_EQ(only_points.status, 400);
   EXPECT_THAT(only_points.body, HasSubstr("no control that can hold a mask; add <BrushLabels"));

@@ -295,6 +295,13 @@ TEST(TaskConfigTest, RepeatersThatCannotBeServedSayWhy) {
       ParseLabelConfig("<View><Repeater on='$p'><Image name='i_{{idx}}' value='$p[{{idx}}]'/>"
                        "<RectangleLabels name='r' toName='i'/></Repeater></View>"),
       StatusIs(kInvalid, HasSubstr("no control")));
+  EXPECT_THAT(ParseLabelConfig("<View><Repeater on='$p'><Image name='i' value='$p[{{idx}}]'/>"
+                               "<Rectangle name='r_{{idx}}' toName='i'/></Repeater></View>"),
+              StatusIs(kInvalid, HasSubstr("gives <Image name=\"i\"> the same name")));
+  EXPECT_THAT(
+      ParseLabelConfig("<View><Repeater on='$p'><Image name='i{{idx}}' value='$p[{{idx}}]'/>"
+                       "<Rectangle name='r' toName='i{{idx}}'/></Repeater></View>"),
+      StatusIs(kInvalid, HasSubstr("<Rectangle name=\"r\"> the same name")));
 
   // 40 levels of two elements each.
   std::string deep = "<View>";
@@ -308,12 +315,11 @@ TEST(TaskConfigTest, RepeatersThatCannotBeServedSayWhy) {
               StatusIs(kInvalid, HasSubstr("16000000 bytes")));
 }
 
-TEST(TaskConfigTest, AToNameMayBeLeftOutIfThereIsOneObject) {
-  const std::string control = "<RectangleLabels name='r'><Label value='car'/></RectangleLabels>";
-
-  EXPECT_EQ(Config(control).controls.size(), 1u);
-  EXPECT_THAT(ParseLabelConfig(Xml("<Text name='t' value='$t'/>" + control)),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no control")));
+// The editor's sources mean to infer it, but Label Studio 1.23 then shows no image.
+TEST(TaskConfigTest, AControlWithoutToNameIsNone) {
+  EXPECT_THAT(
+      ParseLabelConfig(Xml("<RectangleLabels name='r'><Label value='car'/></RectangleLabels>")),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("with a name and toName=\"image\"")));
 }
 
 }  // namespace

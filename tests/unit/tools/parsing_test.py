@@ -9,6 +9,7 @@ import unittest
 TOOLS = pathlib.Path(__file__).parents[3] / "tools/duet"
 sys.path.insert(0, str(TOOLS))
 import flag_table
+import json_rows
 import json_value
 import junit
 import last_error
@@ -72,6 +73,17 @@ class JsonValueTest(unittest.TestCase):
             self.assertIsNone(json_value.value_at(self.ROOT, keys), keys)
         self.assertIsNone(json_value.value_at("<html>", ["error"]))
         self.assertIsNone(json_value.value_at("", ["error"]))
+
+
+class JsonRowsTest(unittest.TestCase):
+    def test_each_object_of_the_list_is_a_row_of_its_fields(self):
+        text = '{"warnings":[{"project":"3","warning":"no label\\nfor\\tany"},{"project":4},7]}'
+        self.assertEqual(json_rows.rows_of(text, "warnings", ["project", "warning"]),
+                         [["3", "no label for any"], ["4", ""]])
+
+    def test_what_has_no_such_list_has_no_rows(self):
+        for text in ("", "<html>", "[]", '{"warnings":null}', '{"other":[]}'):
+            self.assertEqual(json_rows.rows_of(text, "warnings", ["project"]), [], text)
 
 
 class LastErrorTest(FileTest):

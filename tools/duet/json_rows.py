@@ -1,0 +1,25 @@
+"""Prints a line for each object of a list in the JSON on standard input: some of its fields, with tabs between.
+
+usage: json_rows.py LIST FIELD...
+LIST is the key of the list. Prints nothing if the input is no JSON or has no such list; a field that an object lacks
+is empty.
+"""
+
+import json
+import sys
+
+
+def rows_of(text, key, fields):
+    """A list of lists of texts."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return []
+    found = found.get(key) if isinstance(found, dict) else None
+    objects = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    return [[" ".join(str(each.get(field, "")).split()) for field in fields] for each in objects]
+
+
+if __name__ == "__main__":
+    for row in rows_of(sys.stdin.read(), sys.argv[1], sys.argv[2:]):
+        print("\t".join(row))

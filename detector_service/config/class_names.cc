@@ -69,7 +69,8 @@ struct Source {
   std::string opaque;  // why its names are not known
 };
 
-// A list of names; a plain text is the one name, as in `classes=('ship')`. Nothing if it is neither.
+// A list of names; a plain text is the one name, as in `classes=('ship')`. Nothing if it is
+// neither.
 std::optional<Source> NamesIn(const PythonValue* value, const std::string& where) {
   if (value == nullptr || value->is_none()) return std::nullopt;
   Source source{.where = where};

@@ -1,7 +1,8 @@
 // Reads the values of a config that the detector needs, and accounts for those that it doesn't.
 //
-// For each dict that is interpreted a table says what becomes of its keys. A key that no table knows
-// may change the reference's answers, so it is warned about: the service never differs in silence.
+// For each dict that is interpreted a table says what becomes of its keys. A key that no table
+// knows may change the reference's answers, so it is warned about: the service never differs in
+// silence.
 #ifndef DUET_DETECTOR_SERVICE_CONFIG_CONFIG_READER_H_
 #define DUET_DETECTOR_SERVICE_CONFIG_CONFIG_READER_H_
 
@@ -45,8 +46,8 @@ class ConfigReader {
   // The dict's value of `key`, Known.
   const PythonValue* Get(const PythonValue& dict, const char* key, const std::string& where);
 
-  // Accounts for the keys of `dict`, which is at `where` in the config. What is of `type`, `_scope_`
-  // and `_delete_` needs no rule.
+  // Accounts for the keys of `dict`, which is at `where` in the config. What is of `type`,
+  // `_scope_` and `_delete_` needs no rule.
   void Check(const PythonValue& dict, const std::string& where, std::span<const KeyRule> rules);
 
   // Keeps the first failure, FailedPrecondition: "model config: what".

@@ -68,8 +68,8 @@ struct DetectorSettings {
 
 // From a config's `model` and the pipeline that it tests with. A dict that the config lacks is as
 // `defaults`, the model family's, have it; a key that a dict lacks is what mmdet or mmyolo take for
-// it. FailedPrecondition, naming the key, for values that are opaque, of the wrong type or range, or
-// that ask for something the service does not do. What it doesn't follow without refusing is
+// it. FailedPrecondition, naming the key, for values that are opaque, of the wrong type or range,
+// or that ask for something the service does not do. What it doesn't follow without refusing is
 // appended to `warnings` (may be null), a sentence each.
 absl::StatusOr<DetectorSettings> ReadSettings(const PythonConfig& config,
                                               const DetectorSettings& defaults = {},

@@ -14,8 +14,8 @@ namespace {
 
 using enum KeyUse;
 
-// Sources: mmdet/models/backbones/cspnext.py, mmyolo/models/backbones/*.py. Widths, depths and which
-// layers there are show in the tensors.
+// Sources: mmdet/models/backbones/cspnext.py, mmyolo/models/backbones/*.py. Widths, depths and
+// which layers there are show in the tensors.
 constexpr KeyRule kBackbone[] = {
     {"act_cfg", kRead},
     {"norm_cfg", kRead},

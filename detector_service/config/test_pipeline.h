@@ -12,8 +12,8 @@ namespace detector {
 // it is a wrapper around. Without one, test_pipeline, then val_dataloader's. Null if there is none.
 const PythonValue* FindTestPipeline(const PythonValue& config, ConfigReader* reader);
 
-// Sets what the steps decide in `settings`. Steps and keys that would change the image in a way that
-// is not supported are failures of `reader`, by name.
+// Sets what the steps decide in `settings`. Steps and keys that would change the image in a way
+// that is not supported are failures of `reader`, by name.
 void ReadTestPipeline(const PythonValue& pipeline, ConfigReader* reader,
                       DetectorSettings* settings);
 

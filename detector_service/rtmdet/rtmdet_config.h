@@ -97,8 +97,8 @@ bool IsRtmdet(const checkpoint::TensorIndex& tensors);
 
 // Reads the shape from tensor names and sizes. exp_on_reg, which no tensor shows, comes from the
 // config of the `training` (may be empty), else from the width, as in the official files (m, l and
-// x have it); so do eps and points. FailedPrecondition, saying what the file holds instead, if these are not the tensors
-// of an RTMDet that is supported.
+// x have it); so do eps and points. FailedPrecondition, saying what the file holds instead, if
+// these are not the tensors of an RTMDet that is supported.
 absl::StatusOr<RtmdetConfig> InferConfig(const checkpoint::StateDict& state_dict,
                                          const PythonConfig& training);
 

@@ -282,8 +282,8 @@ class TensorBuilder {
   Unwrapped unwrapped_;
 };
 
-// Of strings only, else empty; a string is the one name. Two bytes of a file can name a long text again; names of classes are
-// all different, so there are at most as many bytes as in the file.
+// Of strings only, else empty; a string is the one name. Two bytes of a file can name a long text
+// again; names of classes are all different, so there are at most as many bytes as in the file.
 absl::StatusOr<std::vector<std::string>> ReadClasses(const PickleValue* value,
                                                      std::size_t file_size) {
   std::vector<std::string> classes;

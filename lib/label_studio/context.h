@@ -82,10 +82,10 @@ struct AnswerTarget {
 // Where the answer goes: into the control of the prompt's image that has one of its labels, brush
 // before polygon, ellipse and rectangle, and of one kind those that aren't smart before smart ones.
 // If it is a brush or polygon, the box also goes into the first such rectangle that isn't for
-// prompts only (smartOnly), if a rectangle was drawn, or if both take their labels from one <Labels>
-// (a click into the printed config: exports of boxes would lack the object). A control without
-// labels is taken if no other has the prompt's. FailedPrecondition, saying what to add, if there is
-// none.
+// prompts only (smartOnly), if a rectangle was drawn, or if both take their labels from one
+// <Labels> (a click into the printed config: exports of boxes would lack the object). A control
+// without labels is taken if no other has the prompt's. FailedPrecondition, saying what to add, if
+// there is none.
 absl::StatusOr<std::vector<AnswerTarget>> ChooseAnswerTargets(const InteractivePrompt& prompt,
                                                               const LabelConfig& config);
 

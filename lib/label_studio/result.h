@@ -47,8 +47,8 @@ Regions MakeRegions(const EmissionPlan& plan, vision::Size size, const std::vect
                     int item_index = -1);
 
 // The answer to a smart tool: one object, written into each of the targets (several polygons if the
-// mask has several parts). `mask` has the image's real size, which may differ from `prompt.size`. No
-// region if the mask is empty.
+// mask has several parts). `mask` has the image's real size, which may differ from `prompt.size`.
+// No region if the mask is empty.
 Regions MakeAnswer(const InteractivePrompt& prompt, const std::vector<AnswerTarget>& targets,
                    const vision::Mask& mask, float score);
 

@@ -99,7 +99,8 @@ TEST(S3UrlTest, ABucketIsTheHostUnlessItCannotBeOne) {
   const std::pair<const char*, const char*> cases[] = {
       {"s3://bucket/a b/c+d.jpg", "https://bucket.s3.eu-west-1.amazonaws.com/a%20b/c%2Bd.jpg"},
       {"S3://bu-cket1/a//b.jpg", "https://bu-cket1.s3.eu-west-1.amazonaws.com/a//b.jpg"},
-      // The certificate's wildcard covers no dot, and names of hosts have no case and no underscore.
+      // The certificate's wildcard covers no dot, and names of hosts have no case and no
+      // underscore.
       {"s3://my.bucket/a.jpg", "https://s3.eu-west-1.amazonaws.com/my.bucket/a.jpg"},
       {"s3://my_bucket/a.jpg", "https://s3.eu-west-1.amazonaws.com/my_bucket/a.jpg"},
       {"s3://Bucket/a.jpg", "https://s3.eu-west-1.amazonaws.com/Bucket/a.jpg"},

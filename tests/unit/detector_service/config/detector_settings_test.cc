@@ -134,7 +134,8 @@ TEST(DetectorSettingsTest, WrongValuesAreNamed) {
   EXPECT_THAT(Read("model = build(1)"), is_error("line 1"));
 }
 
-// Which mmdet and mmyolo take for keys that a dict of theirs lacks, not the official configs' values.
+// Which mmdet and mmyolo take for keys that a dict of theirs lacks, not the official configs'
+// values.
 TEST(DetectorSettingsTest, AnAbsentKeyIsWhatUpstreamTakesForIt) {
   EXPECT_EQ(ReadOk(TestCfg("score_thr=0.1")).nms_pre, -1);
   EXPECT_EQ(ReadOk(TestCfg("score_thr=0.1")).min_bbox_size, -1);

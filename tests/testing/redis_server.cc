@@ -9,6 +9,9 @@
 #include <stdexcept>
 #include <utility>
 
+#include "serving/redis/redis_connection.h"
+#include "serving/redis/redis_url.h"
+
 namespace duet_testing {
 namespace {
 
@@ -50,6 +53,27 @@ bool RedisServer::TryStart() {
   command.insert(command.end(), arguments_.begin(), arguments_.end());
   process_ = std::make_unique<Subprocess>(command);
   return process_->WaitForLine("Ready to accept connections").ok();
+}
+
+std::string RedisServer::Ask(const std::vector<std::string_view>& command) const {
+  const auto to = serving::ParseRedisUrl(url());
+  const auto connection = serving::RedisConnection::Open(*to, absl::Seconds(30), 1 << 10);
+  std::string answer;
+  const absl::Status asked = (*connection)->Exchange({command}, absl::Seconds(30), [&](auto reply) {
+    answer = std::move(reply.text);
+  });
+  if (!asked.ok()) throw std::runtime_error(asked.ToString());
+  return answer;
+}
+
+absl::Duration RedisServer::TimeToLive(const std::string& key) const {
+  return absl::Milliseconds(std::stoll(Ask({"PTTL", key})));
+}
+
+std::string RedisServer::AwaitKey() const {
+  for (;;) {
+    if (std::string key = Ask({"RANDOMKEY"}); !key.empty()) return key;
+  }
 }
 
 void RedisServer::Kill() { process_.reset(); }

@@ -2,8 +2,11 @@
 #ifndef DUET_TESTS_TESTING_REDIS_SERVER_H_
 #define DUET_TESTS_TESTING_REDIS_SERVER_H_
 
+#include <absl/time/time.h>
+
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tests/testing/subprocess.h"
@@ -21,6 +24,11 @@ class RedisServer {
   std::string url() const { return "redis://127.0.0.1:" + std::to_string(port_); }
   int port() const { return port_; }
 
+  // How long `key` is still kept; negative if it isn't there or is kept for good.
+  absl::Duration TimeToLive(const std::string& key) const;
+  // The name of any key, as soon as there is one.
+  std::string AwaitKey() const;
+
   void Kill();
   // Again on the same port, empty. REQUIRES: killed.
   void Start();
@@ -30,6 +38,8 @@ class RedisServer {
 
  private:
   bool TryStart();
+  // The answer to a command on a connection of its own.
+  std::string Ask(const std::vector<std::string_view>& command) const;
 
   const std::vector<std::string> arguments_;
   TempDir folder_;

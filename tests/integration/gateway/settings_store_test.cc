@@ -112,6 +112,14 @@ TEST_F(SettingsStoreTest, OnlyWhatDuetKnowsIsStoredAndNoToken) {
   EXPECT_THAT(stored, Not(HasSubstr("studio")));
 }
 
+TEST_F(SettingsStoreTest, WhatIsStoredIsForgottenAMonthAfterTheLastSetup) {
+  const auto a = Start(server_.url());
+  a->Post("/setup", SetupBody(0.25));
+
+  EXPECT_LE(server_.TimeToLive(kKey), absl::Hours(24 * 30));
+  EXPECT_GT(server_.TimeToLive(kKey), absl::Hours(24 * 30) - absl::Minutes(10));
+}
+
 TEST_F(SettingsStoreTest, KilledRedisLeavesEachWithWhatItHasSeen) {
   duet_testing::LogCapture log;
   const auto a = Start(server_.url()), b = Start(server_.url()), c = Start(server_.url());

@@ -20,7 +20,7 @@ pass_on() {
     *) return 0 ;;
   esac
   [[ -x $binary ]] || die "'$1' isn't built yet; ./duet up builds it"
-  cd "$CALLER_DIRECTORY"
+  cd "$CALLER_DIRECTORY" || die "$CALLER_DIRECTORY: cannot be entered any more"
   exec "$binary" "$@"
 }
 

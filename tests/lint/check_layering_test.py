@@ -86,6 +86,11 @@ class CheckLayeringTest(unittest.TestCase):
     def test_http_knows_no_label_studio(self):
         self.assertEqual(len(self.violations({"gateway/http/a.cc": '#include "label_studio/task.h"\n'})), 1)
 
+    def test_a_room_is_not_the_one_whose_name_begins_alike(self):
+        self.assertEqual(self.violations({"lib/dataset/a.cc": '#include "label_studio_api/requests.h"\n'}),
+                         ["lib/dataset/a.cc: includes label_studio_api/requests.h, but dataset may not depend on "
+                          "label_studio_api"])
+
     def test_a_room_without_a_row_is_found(self):
         self.assertEqual(self.violations({"lib/new_room/a.h": ""}),
                          ["lib/new_room/a.h: is in no room of tools/check_layering.py"])

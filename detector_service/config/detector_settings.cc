@@ -86,6 +86,9 @@ void ReadNms(const PythonValue& test, ConfigReader* reader, DetectorSettings* se
     return reader->Fail(absl::StrCat("test_cfg nms type '", type, "' is not supported"));
   }
   reader->Check(*nms, "test_cfg nms", kNms);
+  if (nms->Find("iou_threshold") != nullptr && nms->Find("iou_thr") != nullptr) {
+    reader->Fail("test_cfg nms has both iou_threshold and iou_thr");
+  }
   for (const char* key : {"iou_threshold", "iou_thr"}) {
     reader->Number(nms->Find(key), absl::StrCat("test_cfg nms ", key), 0, 1,
                    &settings->nms_iou_threshold);
@@ -209,7 +212,10 @@ absl::StatusOr<DetectorSettings> ReadSettings(const PythonConfig& config,
   if (const PythonValue* model = reader.Get(config.values, "model", "")) {
     CheckModelType(*model, &reader);
     if (const PythonValue* test = reader.Get(*model, "test_cfg", "model")) {
-      ReadTestCfg(*test, &reader, &settings);
+      // Which the detector lays over the head's own; Runner writes both into checkpoints.
+      const PythonValue* own = model->Find({"bbox_head", "test_cfg"});
+      const bool merged = own != nullptr && own->dict() != nullptr && test->dict() != nullptr;
+      ReadTestCfg(merged ? Merge(*test, *own) : *test, &reader, &settings);
     }
     if (const PythonValue* input = reader.Get(*model, "data_preprocessor", "model")) {
       ReadPreprocessor(*input, &reader, &divisor, &settings);

@@ -129,7 +129,7 @@ constexpr KeyRule kHead[] = {
     {"simota_cls_weight", kIrrelevant},
     {"aux_loss_weights", kIrrelevant},
     {"train_cfg", kIrrelevant},
-    {"test_cfg", kIrrelevant},  // the model's replaces it
+    {"test_cfg", kRead},  // under the model's
     {"init_cfg", kIrrelevant},
 };
 

@@ -59,6 +59,9 @@ class Statements {
   Statements(PythonLines text, const PythonScope& scope)
       : text_(std::move(text)), scope_(scope), lines_(text_.lines) {
     if (!scope.base.is_none()) names_["_base_"] = scope.base;
+    budget_.dicts_merge = std::any_of(lines_.begin(), lines_.end(), [](const PythonLine& line) {
+      return line.tokens[0].IsName("with") && line.tokens[1].IsName("read_base");
+    });
   }
 
   PythonConfig Run() {

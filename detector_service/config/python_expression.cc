@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <limits>
 
+#include "detector_service/config/python_config.h"
+
 namespace detector {
 namespace {
 
@@ -709,7 +711,15 @@ PythonValue PythonExpression::Change(PythonValue value, const std::string& name,
       PythonValue::Dict added;
       if (given.size() == 1 && !Spread(given[0], &added)) return give_up();
       if (!Spread(PythonValue(arguments.named), &added)) return give_up();
-      for (const auto& [key, item] : added) dict->Set(key, item);
+      for (const auto& [key, item] : added) {
+        const PythonValue* known = value.Find(key);
+        const bool both = known != nullptr && known->dict() != nullptr && item.dict() != nullptr;
+        // A dict of _base_ merges, one of this text doesn't, and nothing tells them apart here.
+        dict->Set(key, !both                 ? item
+                       : budget_.dicts_merge ? Merge(item, *known)
+                                             : PythonValue::Opaque(Quote(at_ - 1, at_) +
+                                                                   " updates a dict in a dict"));
+      }
       return PythonValue();
     }
     if (name == "pop" && !given.empty() && given[0].string() != nullptr && dict->rest.is_none()) {

@@ -27,6 +27,8 @@ namespace detector {
 struct PythonBudget {
   std::int64_t work = 8'000'000;  // values and bytes that are made
   int changes = 100;              // of lists and dicts in place
+  // update() merges dicts within dicts, as mmengine's dicts do in a text with `with read_base():`.
+  bool dicts_merge = false;
   bool Take(std::int64_t amount) { return (work -= amount) >= 0; }
 };
 

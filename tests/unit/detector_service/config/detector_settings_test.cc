@@ -199,6 +199,19 @@ TEST(DetectorSettingsTest, NmsIsReadByAllItsNames) {
   EXPECT_EQ(ReadOk(TestCfg("nms_pre=-1")).nms_pre, -1);
 }
 
+// mmdet's detectors lay the model's test_cfg over the head's, key by key.
+TEST(DetectorSettingsTest, TheModelsTestCfgIsLaidOverTheHeads) {
+  const DetectorSettings settings = ReadOk(
+      "model = dict(test_cfg=dict(score_thr=0.2, nms=dict(class_agnostic=True)),"
+      "bbox_head=dict(test_cfg=dict(score_thr=0.1, nms_pre=77, nms=dict(iou_threshold=0.3))))");
+
+  EXPECT_EQ(settings.score_threshold, 0.2);
+  EXPECT_EQ(settings.nms_pre, 77);
+  EXPECT_EQ(settings.nms_iou_threshold, 0.3);
+  EXPECT_TRUE(settings.class_agnostic);
+  EXPECT_FALSE(Read(TestCfg("nms=dict(iou_threshold=0.5, iou_thr=0.6)")).ok());
+}
+
 // mmdet's heads don't look at multi_label and yolox_style.
 TEST(DetectorSettingsTest, AKeyOfTheOtherProjectHasNoEffect) {
   const DetectorSettings settings = ReadOk(TestCfg("multi_label=False, yolox_style=True"));

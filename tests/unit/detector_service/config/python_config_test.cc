@@ -173,6 +173,18 @@ popped = model.pop('type')
   EXPECT_EQ(*config.values.Find("popped")->string(), "A");
 }
 
+// mmengine's dicts merge what is updated in them, Python's replace it.
+TEST(PythonConfigTest, ADictThatIsUpdatedInADictIsCertainOnlyWithReadBase) {
+  const std::string update = "x = dict(a=dict(b=1, c=2), d=3)\nx.update(dict(a=dict(b=7), d=4))\n";
+  const PythonConfig lazy = ParsePythonConfig("with read_base():\n    pass\n" + update);
+  const PythonConfig plain = ParsePythonConfig(update);
+
+  EXPECT_EQ(NumberAt(lazy, {"x", "a", "b"}), 7);
+  EXPECT_EQ(NumberAt(lazy, {"x", "a", "c"}), 2);
+  EXPECT_THAT(plain.values.Find({"x", "a"})->opaque(), NotNull());
+  EXPECT_EQ(NumberAt(plain, {"x", "d"}), 4);
+}
+
 TEST(PythonConfigTest, WhatIsNotUnderstoodIsOpaqueWhereItStands) {
   const PythonConfig config = ParsePythonConfig(R"(
 import os

@@ -16,6 +16,8 @@ namespace detector {
 namespace {
 
 constexpr int kMaxBoxSide = 1 << 20;
+constexpr double kMaxPadValue = 1e6;
+constexpr int kStrideOfAll = 32;  // of the network's coarsest cells
 constexpr int kMax = std::numeric_limits<int>::max();
 
 using enum KeyUse;
@@ -63,8 +65,8 @@ constexpr KeyRule kPreprocessor[] = {
     {"bgr_to_rgb", kRead},
     {"rgb_to_bgr", kRead},
     {"pad_size_divisor", kRead},
-    {"pad_value", kIrrelevant},  // the input is a multiple of pad_size_divisor already
-    {"pad_mask", kIrrelevant},   // the rest is of training
+    {"pad_value", kRead},
+    {"pad_mask", kIrrelevant},  // the rest is of training
     {"mask_pad_value", kIrrelevant},
     {"pad_seg", kIrrelevant},
     {"seg_pad_value", kIrrelevant},
@@ -148,8 +150,7 @@ bool ReadChannels(const PythonValue* value, const std::string& key, ConfigReader
   return false;
 }
 
-void ReadPreprocessor(const PythonValue& input, ConfigReader* reader, int* divisor,
-                      DetectorSettings* settings) {
+void ReadPreprocessor(const PythonValue& input, ConfigReader* reader, DetectorSettings* settings) {
   if (input.is_none()) return;
   constexpr std::string_view kTypes[] = {"", "DetDataPreprocessor", "YOLOv5DetDataPreprocessor",
                                          "PPYOLOEDetDataPreprocessor", "ImgDataPreprocessor"};
@@ -176,7 +177,37 @@ void ReadPreprocessor(const PythonValue& input, ConfigReader* reader, int* divis
   if (to_rgb && to_bgr) reader->Fail("data_preprocessor has both bgr_to_rgb and rgb_to_bgr");
   // Both swap the first and the last channel of what was read, which is BGR.
   settings->bgr_to_rgb = to_rgb || to_bgr;
-  reader->Int(input.Find("pad_size_divisor"), where + " pad_size_divisor", 1, kMaxBoxSide, divisor);
+  settings->batch_multiple = 1;
+  reader->Int(input.Find("pad_size_divisor"), where + " pad_size_divisor", 1, kMaxInputSide,
+              &settings->batch_multiple);
+  double value = 0;
+  reader->Number(input.Find("pad_value"), where + " pad_value", -kMaxPadValue, kMaxPadValue,
+                 &value);
+  settings->batch_pad_value = static_cast<float>(value);
+}
+
+// The pipeline's steps, if they can be followed, with another size.
+void ReadPipelineFor(vision::Size size, const PythonConfig& config, ConfigReader* reader,
+                     DetectorSettings* settings) {
+  ConfigReader own;
+  DetectorSettings read = *settings;
+  if (const PythonValue* pipeline = FindTestPipeline(config.values, &own)) {
+    ReadTestPipeline(*pipeline, &own, &read);
+  }
+  if (own.status().ok()) {
+    *settings = read;
+    for (const std::string& warning : own.warnings()) reader->Warn(warning);
+  } else {
+    reader->Warn(absl::StrCat(own.status().message(),
+                              "; with the input size that was asked for, images are scaled and "
+                              "padded as the official models of this family do"));
+  }
+  if (settings->resize == Resize::kNone) settings->resize = Resize::kFit;
+  settings->input_size = size;
+  settings->pad_size.reset();
+  settings->pad_to_square = false;
+  settings->pad_multiple = kStrideOfAll;
+  settings->batch_multiple = 1;
 }
 
 // The detectors whose predict() is that of mmdet's single-stage ones.
@@ -200,15 +231,18 @@ std::string DetectorSettings::Fingerprint() const {
       min_bbox_size, nms_iou_threshold, max_per_img, multi_label, yolox_style, mask_threshold);
   absl::StrAppendFormat(&text, ",%d,%d,%d,%d,%d", static_cast<int>(interpolation), pad_value[1],
                         pad_value[2], class_agnostic, nms_split_threshold);
+  absl::StrAppendFormat(&text, ",%dx%d,%d,%d,%d,%d,%.9g", pad_to().width, pad_to().height,
+                        pad_to_square, pad_multiple, letterbox_may_grow, batch_multiple,
+                        batch_pad_value);
   return text;
 }
 
 absl::StatusOr<DetectorSettings> ReadSettings(const PythonConfig& config,
                                               const DetectorSettings& defaults,
-                                              std::vector<std::string>* warnings) {
+                                              std::vector<std::string>* warnings,
+                                              std::optional<vision::Size> input_size) {
   DetectorSettings settings = defaults;
   ConfigReader reader;
-  int divisor = 1;
   if (const PythonValue* model = reader.Get(config.values, "model", "")) {
     CheckModelType(*model, &reader);
     if (const PythonValue* test = reader.Get(*model, "test_cfg", "model")) {
@@ -218,15 +252,13 @@ absl::StatusOr<DetectorSettings> ReadSettings(const PythonConfig& config,
       ReadTestCfg(merged ? Merge(*test, *own) : *test, &reader, &settings);
     }
     if (const PythonValue* input = reader.Get(*model, "data_preprocessor", "model")) {
-      ReadPreprocessor(*input, &reader, &divisor, &settings);
+      ReadPreprocessor(*input, &reader, &settings);
     }
   }
-  if (const PythonValue* pipeline = FindTestPipeline(config.values, &reader)) {
+  if (input_size) {
+    ReadPipelineFor(*input_size, config, &reader, &settings);
+  } else if (const PythonValue* pipeline = FindTestPipeline(config.values, &reader)) {
     ReadTestPipeline(*pipeline, &reader, &settings);
-  }
-  if (settings.input_size.width % divisor != 0 || settings.input_size.height % divisor != 0) {
-    reader.Fail(absl::StrCat("data_preprocessor pad_size_divisor = ", divisor,
-                             " does not divide the input size, which is not supported"));
   }
   if (!reader.status().ok()) return reader.status();
   if (warnings != nullptr) {

@@ -7,6 +7,7 @@
 #include <absl/status/statusor.h>
 
 #include <array>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,19 +17,24 @@
 
 namespace detector {
 
-// How an image is brought to the input's size; what it does not cover is padding.
+// How an image is scaled; what it does not cover of the input is padding.
 enum class Resize {
-  // mmdet's Resize and Pad: sides rounded half up, the image at the top left.
+  // Not at all.
+  kNone,
+  // mmdet's Resize with keep_ratio, and Pad: sides rounded half up, the image at the top left.
   kFit,
   // mmyolo's YOLOv5KeepRatioResize and LetterResize: averaged when shrinking, bilinear when
   // enlarging, sides truncated, the image in the middle.
   kLetterbox,
-  // mmdet's FixShapeResize: to the very size of the input, whatever the ratio.
+  // mmdet's FixShapeResize, or Resize without keep_ratio: to just this size, whatever the ratio.
   kStretch,
 };
 
 // How pixels are computed where kFit or kStretch resizes (OpenCV's names).
 enum class Interpolation { kNearest, kBilinear, kBicubic, kArea, kLanczos };
+
+// The longest side of an input.
+inline constexpr int kMaxInputSide = 4096;
 
 // Whose order of steps from raw output to boxes is followed; they differ in details
 // (postprocess.h).
@@ -37,7 +43,19 @@ enum class PostprocessRule { kMmdet, kMmyolo };
 struct DetectorSettings {
   // Input.
   Resize resize = Resize::kFit;
+  // What an image is scaled to, as Resize says. That is the input's size, too, unless there is more
+  // to pad; preprocess.h has each image's.
   vision::Size input_size = {640, 640};
+  // Padding at the right and bottom: at least to this size (kLetterbox: all around, to just this
+  // size). Absent: to input_size; {0, 0}: none.
+  std::optional<vision::Size> pad_size;
+  bool pad_to_square = false;
+  int pad_multiple = 1;  // then to multiples of this
+  // kLetterbox: an image that lies in the padded size after the first resize may grow to fill it.
+  bool letterbox_may_grow = false;
+  // What the data preprocessor pads: to multiples of this, with a value that is not normalised.
+  int batch_multiple = 1;
+  float batch_pad_value = 0;
   Interpolation interpolation = Interpolation::kBilinear;
   std::array<int, 3> pad_value = {114, 114, 114};  // BGR, 0 to 255 each
   // In the order of the network's channels.
@@ -62,18 +80,25 @@ struct DetectorSettings {
   bool yolox_style = false;
   double mask_threshold = 0.5;  // probability from which on a pixel belongs to a mask
 
+  vision::Size pad_to() const { return pad_size.value_or(input_size); }
+
   // Every value that changes answers, as short text; part of the model's version.
   std::string Fingerprint() const;
 };
 
 // From a config's `model` and the pipeline that it tests with. A dict that the config lacks is as
 // `defaults`, the model family's, have it; a key that a dict lacks is what mmdet or mmyolo take for
-// it. FailedPrecondition, naming the key, for values that are opaque, of the wrong type or range,
-// or that ask for something the service does not do. What it doesn't follow without refusing is
-// appended to `warnings` (may be null), a sentence each.
+// it. FailedPrecondition, naming the key, for values that are opaque, of the wrong type or out of
+// range, or that ask for something the service does not do. What it doesn't follow without refusing
+// is appended to `warnings` (may be null), a sentence each.
+//
+// `input_size` takes the place of the pipeline's sizes: images are scaled to fit it, then padded to
+// it and to multiples of 32. A pipeline that can't be followed is then a warning, and the steps are
+// those of `defaults`.
 absl::StatusOr<DetectorSettings> ReadSettings(const PythonConfig& config,
                                               const DetectorSettings& defaults = {},
-                                              std::vector<std::string>* warnings = nullptr);
+                                              std::vector<std::string>* warnings = nullptr,
+                                              std::optional<vision::Size> input_size = {});
 
 }  // namespace detector
 

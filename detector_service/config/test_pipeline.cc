@@ -12,8 +12,6 @@
 namespace detector {
 namespace {
 
-constexpr int kSizeMultiple = 32;
-constexpr int kMaxInputSide = 4096;
 constexpr int kMaxWrappers = 8;  // of a data set
 
 using enum KeyUse;
@@ -52,18 +50,18 @@ constexpr KeyRule kKeepRatioResize[] = {
 constexpr KeyRule kLetterResize[] = {
     {"scale", kRead},
     {"pad_val", kRead},
-    {"allow_scale_up", kMustBe, "[False]"},
+    {"allow_scale_up", kRead},
     {"use_mini_pad", kMustBe, "[False]"},
     {"stretch_only", kMustBe, "[False]"},
     {"half_pad_param", kMustBe, "[False]"},
-    {"interpolation", kIrrelevant},  // after a YOLOv5KeepRatioResize it only pads
-    {"backend", kIrrelevant},
+    {"interpolation", kRead},
+    {"backend", kMustBe, "['cv2']"},
     {"clip_object_border", kIrrelevant},
 };
 constexpr KeyRule kPad[] = {
     {"size", kRead},
     {"pad_to_square", kRead},
-    {"size_divisor", kMustBe, "[None]"},
+    {"size_divisor", kRead},
     {"pad_val", kRead},
     {"padding_mode", kMustBe, "['constant']"},
 };
@@ -124,18 +122,22 @@ class PipelineReader {
   }
 
   void Finish() {
-    if (scale_.width == 0) scale_ = padded_;
-    if (padded_.width == 0) padded_ = scale_;
-    if (padded_.width == 0) return;
-    if (scale_ != padded_ || scale_.width != scale_.height) {
-      reader_.Fail("test_pipeline must resize and pad to one square size");
-    } else if (scale_.width % kSizeMultiple != 0) {
-      reader_.Fail(absl::StrCat("the input size must be a multiple of ", kSizeMultiple, ", not ",
-                                scale_.width));
-    } else if (!pads_ && settings_.resize == Resize::kFit) {
-      reader_.Fail("test_pipeline Resize without a Pad to its size is not supported");
+    if (!resizes_) settings_.resize = Resize::kNone;  // as the reference: images stay as they are
+    if (settings_.resize == Resize::kLetterbox && !pads_) {
+      return reader_.Fail(
+          "test_pipeline YOLOv5KeepRatioResize is supported with a LetterResize after it only");
     }
-    settings_.input_size = padded_;
+    if (resizes_ && scale_.width == 0) return reader_.Fail("test_pipeline resizes to no size");
+    if (resizes_) settings_.input_size = scale_;
+    settings_.pad_size = padded_;  // {0, 0} without a size to pad to
+    settings_.pad_to_square = square_;
+    settings_.pad_multiple = multiple_;
+  }
+
+  void BeginResize(Resize resize, const std::string& where) {
+    if (resizes_ || pads_) reader_.Fail(where + " is supported as the first step only");
+    settings_.resize = resize;
+    resizes_ = true;
   }
 
   void ReadLoadImage(const PythonValue& step, const std::string& where) {
@@ -167,42 +169,56 @@ class PipelineReader {
   }
 
   void ReadResize(const PythonValue& step, const std::string& where) {
-    settings_.resize = Resize::kFit;
-    ReadSize(step.Find("scale"), where + " scale", &scale_);
     bool keep_ratio = false;
     reader_.Bool(step.Find("keep_ratio"), where + " keep_ratio", &keep_ratio);
-    if (!keep_ratio) reader_.Fail(where + " without keep_ratio is not supported");
+    BeginResize(keep_ratio ? Resize::kFit : Resize::kStretch, where);
+    const PythonValue* scale = step.Find("scale");
+    if (scale != nullptr && scale->list() == nullptr && !scale->is_none()) {  // one for both
+      reader_.Int(scale, where + " scale", 1, kMaxInputSide, &scale_.width);
+      scale_.height = scale_.width;
+    } else {
+      ReadSize(scale, where + " scale", &scale_);
+    }
     ReadInterpolation(step, where);
   }
 
   void ReadFixShapeResize(const PythonValue& step, const std::string& where) {
-    settings_.resize = Resize::kStretch;
+    BeginResize(Resize::kStretch, where);
     ReadInterpolation(step, where);
     reader_.Int(step.Find("width"), where + " width", 1, kMaxInputSide, &scale_.width);
     reader_.Int(step.Find("height"), where + " height", 1, kMaxInputSide, &scale_.height);
   }
 
   void ReadKeepRatioResize(const PythonValue& step, const std::string& where) {
-    settings_.resize = Resize::kLetterbox;
+    BeginResize(Resize::kLetterbox, where);
     ReadSize(step.Find("scale"), where + " scale", &scale_);
   }
 
   // After a YOLOv5KeepRatioResize of the same square size it only pads.
   void ReadLetterResize(const PythonValue& step, const std::string& where) {
-    if (settings_.resize != Resize::kLetterbox || scale_.width == 0) {
+    if (settings_.resize != Resize::kLetterbox || !resizes_ || pads_) {
       reader_.Fail(where + " is supported after YOLOv5KeepRatioResize only");
     }
-    if (step.Find("allow_scale_up") == nullptr) {
-      reader_.Fail(where + " with allow_scale_up, which is its default, is not supported");
-    }
+    settings_.letterbox_may_grow = true;
+    reader_.Bool(step.Find("allow_scale_up"), where + " allow_scale_up",
+                 &settings_.letterbox_may_grow);
     ReadSize(step.Find("scale"), where + " scale", &padded_);
+    if (padded_.width == 0) reader_.Fail(where + " must have a scale");
+    ReadInterpolation(step, where);
     ReadPadValue(step.Find("pad_val"), where + " pad_val");
+    pads_ = true;
   }
 
   void ReadPad(const PythonValue& step, const std::string& where) {
-    bool square = false;
-    reader_.Bool(step.Find("pad_to_square"), where + " pad_to_square", &square);
-    if (!square) ReadSize(step.Find("size"), where + " size", &padded_);
+    if (pads_ || (resizes_ && settings_.resize == Resize::kLetterbox)) {
+      reader_.Fail(where + " after another step that pads is not supported");
+    }
+    reader_.Bool(step.Find("pad_to_square"), where + " pad_to_square", &square_);
+    reader_.Int(step.Find("size_divisor"), where + " size_divisor", 1, kMaxInputSide, &multiple_);
+    ReadSize(step.Find("size"), where + " size", &padded_);
+    if (padded_.width > 0 && (square_ || multiple_ > 1)) {  // the reference asserts so
+      reader_.Fail(where + " has a size beside pad_to_square or size_divisor");
+    }
     ReadPadValue(step.Find("pad_val"), where + " pad_val");
     pads_ = true;
   }
@@ -263,6 +279,9 @@ class PipelineReader {
   DetectorSettings& settings_;
   vision::Size scale_{0, 0};
   vision::Size padded_{0, 0};
+  bool square_ = false;
+  int multiple_ = 1;
+  bool resizes_ = false;
   bool pads_ = false;
 };
 

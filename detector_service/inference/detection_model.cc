@@ -23,14 +23,30 @@
 namespace detector {
 namespace {
 
+// Shapes of images. The network is compiled at first for what the first of them becomes that it can
+// run.
+constexpr vision::Size kUsualImages[] = {{640, 480}, {1920, 1080}, {640, 640}, {480, 640}};
+
+// What programs for other sizes than the first may take.
+constexpr std::size_t kOtherSizesBytes = std::size_t{1} << 30;
+
 // `status` with the path that it is about.
 absl::Status WithPrefix(const std::string& path, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(path, ": ", status.message()));
 }
 
+absl::StatusOr<Placement> PlaceUsualImage(const DetectorSettings& settings) {
+  for (const vision::Size& image : kUsualImages) {
+    absl::StatusOr<Placement> placement = PlaceImage(image, settings);
+    if (placement.ok()) return placement;
+  }
+  const absl::Status status = PlaceImage(kUsualImages[0], settings).status();
+  return absl::FailedPreconditionError(status.message());
+}
+
 // Packed on a CPU, plain elsewhere and on CPUs that oneDNN has no fast kernels for.
 absl::StatusOr<std::unique_ptr<Network>> MakeNetwork(const DetectorModules& modules,
-                                                     vision::Size input_size,
+                                                     vision::Size input_size, bool one_size,
                                                      const LoadOptions& options) {
   const bool bf16 = options.precision == "bf16";
   if (!bf16 && options.precision != "fp32") {
@@ -48,7 +64,8 @@ absl::StatusOr<std::unique_ptr<Network>> MakeNetwork(const DetectorModules& modu
         "--precision=bf16: this CPU has no bf16 arithmetic (AVX512_BF16); use fp32");
   }
   auto packed =
-      MakePackedNetwork(modules, input_size, {.precision = nn::onednn::FasterPrecision(bf16)});
+      MakePackedNetwork(modules, input_size, {.precision = nn::onednn::FasterPrecision(bf16)},
+                        one_size ? std::nullopt : std::optional(kOtherSizesBytes));
   if (bf16 || !absl::IsUnimplemented(packed.status())) return packed;
   return MakePlainNetwork(modules, options.device);
 }
@@ -83,13 +100,15 @@ absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Build(const Load
       LoadDetector(file->state_dict, *config, nn::Memory::kBorrow, &model->notes_);
   if (!loaded.ok()) return WithPrefix(options.checkpoint, loaded.status());
   absl::StatusOr<DetectorSettings> settings =
-      ReadSettings(*config, loaded->defaults, &model->notes_);
+      ReadSettings(*config, loaded->defaults, &model->notes_, options.input_size);
   if (!settings.ok()) return WithPrefix(config_path, settings.status());
+  const absl::StatusOr<Placement> usual = PlaceUsualImage(*settings);
+  if (!usual.ok()) return WithPrefix(config_path, usual.status());
+  model->usual_image_ = usual->image;
   model->evaluation_score_threshold_ = settings->score_threshold;
   settings->score_threshold = options.score_threshold;
   settings->max_per_img = options.max_detections.value_or(settings->max_per_img);
   settings->nms_iou_threshold = options.nms_iou_threshold.value_or(settings->nms_iou_threshold);
-  if (options.input_side) settings->input_size = {*options.input_side, *options.input_side};
   model->settings_ = *std::move(settings);
 
   model->name_ = loaded->name;
@@ -117,10 +136,12 @@ absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Build(const Load
                                                       absl::StrJoin(*given, "\n")))
                        .substr(0, 8));
 
+  const bool one_size = HasOneInputSize(model->settings_);
   absl::StatusOr<std::unique_ptr<Network>> network =
-      MakeNetwork(loaded->modules, model->settings_.input_size, options);
+      MakeNetwork(loaded->modules, usual->input, one_size, options);
   if (!network.ok()) return network.status();
   model->network_ = *std::move(network);
+  if (!one_size) model->file_ = *std::move(file);
   return model;
 }
 
@@ -142,7 +163,7 @@ absl::StatusOr<std::vector<Detection>> DetectionModel::FitAndDetect(const cv::Ma
       .nms_pre = settings_.nms_pre,
       .min_bbox_size = settings_.min_bbox_size,
       .nms_iou_threshold = options.nms_iou_threshold.value_or(settings_.nms_iou_threshold),
-      .class_agnostic = settings_.class_agnostic,
+      .class_agnostic = options.class_agnostic.value_or(settings_.class_agnostic),
       .nms_split_threshold = settings_.nms_split_threshold,
       .max_detections = options.max_detections.value_or(settings_.max_per_img),
       .clip_to_image = options.clip_to_image,
@@ -155,11 +176,12 @@ absl::StatusOr<std::vector<Detection>> DetectionModel::FitAndDetect(const cv::Ma
 
   absl::StatusOr<std::vector<Detection>> detections = absl::InternalError("not computed");
   nn::RunOnComputeThread([&] {
-    input_.resize(static_cast<std::size_t>(fitted->total()) * 3);
-    Normalize(*fitted, settings_, input_.data());
-    const absl::Status ran = network_->Run(input_.data(), settings_.input_size, &output_);
+    const vision::Size size = placement.input;
+    input_.resize(static_cast<std::size_t>(3) * size.width * size.height);
+    Normalize(*fitted, settings_, size, input_.data());
+    const absl::Status ran = network_->Run(input_.data(), size, &output_);
     if (ran.ok()) {
-      detections = Postprocess(output_, placement, settings_.input_size, post);
+      detections = Postprocess(output_, placement, post);
     } else {
       detections = ran;
     }
@@ -168,8 +190,7 @@ absl::StatusOr<std::vector<Detection>> DetectionModel::FitAndDetect(const cv::Ma
 }
 
 absl::Status DetectionModel::WarmUp() {
-  const cv::Mat grey(settings_.input_size.height, settings_.input_size.width, CV_8UC3,
-                     cv::Scalar::all(114));
+  const cv::Mat grey(usual_image_.height, usual_image_.width, CV_8UC3, cv::Scalar::all(114));
   return Detect(grey, {}).status();
 }
 

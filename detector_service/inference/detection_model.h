@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/checkpoint.h"
 #include "detector_service/config/detector_settings.h"
 #include "detector_service/inference/network.h"
 #include "detector_service/inference/postprocess.h"
@@ -37,7 +38,7 @@ struct LoadOptions {
   double score_threshold = 0.5;
   std::optional<int> max_detections;
   std::optional<double> nms_iou_threshold;
-  std::optional<int> input_side;  // multiple of 32
+  std::optional<vision::Size> input_size;  // multiples of 32; see ReadSettings
 };
 
 // What a request may change; absent values are the model's.
@@ -45,6 +46,7 @@ struct DetectOptions {
   std::optional<double> score_threshold;
   std::optional<int> max_detections;
   std::optional<double> nms_iou_threshold;
+  std::optional<bool> class_agnostic;
   bool clip_to_image = true;
   std::vector<int> class_ids;  // empty: all
   bool omit_masks = false;
@@ -102,8 +104,12 @@ class DetectionModel {
   bool has_rotated_boxes_ = false;
   DetectorSettings settings_;
   double evaluation_score_threshold_ = 0;
+  vision::Size usual_image_;  // one of a size that the network can surely run
   std::uint64_t parameter_count_ = 0;
   bool bf16_ = false;
+
+  // What the network's modules borrow, if it keeps them.
+  std::optional<checkpoint::Checkpoint> file_;
 
   // For the computing thread only.
   std::unique_ptr<Network> network_;

@@ -4,6 +4,8 @@
 #include <absl/strings/str_format.h>
 
 #include <cstddef>
+#include <list>
+#include <optional>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -15,26 +17,49 @@
 namespace detector {
 namespace {
 
+using nn::onednn::CompileOptions;
+using nn::onednn::Program;
+
 HeadLayout HeadOf(const RtmdetImpl& module) { return GraphLayoutOf(module.config); }
 
 HeadLayout HeadOf(const BlueprintModuleImpl& module) { return module.blueprint.head; }
 
+absl::StatusOr<std::unique_ptr<Program>> Compile(const DetectorModules& modules, vision::Size size,
+                                                 const CompileOptions& options) {
+  return std::visit(
+      [&](const auto& module) {
+        return nn::CatchTorch("pack the detector", [&] {
+          nn::onednn::Graph graph;
+          BuildGraph(*module, size, graph);
+          return graph.Compile(options);
+        });
+      },
+      modules);
+}
+
 class PackedNetwork final : public Network {
  public:
-  PackedNetwork(std::unique_ptr<nn::onednn::Program> program, HeadLayout head,
-                vision::Size input_size)
-      : program_(std::move(program)), head_(std::move(head)), input_size_(input_size) {}
+  // `modules`: absent if there is one size only.
+  PackedNetwork(std::unique_ptr<Program> program, HeadLayout head, vision::Size input_size,
+                std::optional<DetectorModules> modules, std::size_t other_sizes_bytes,
+                const CompileOptions& options)
+      : program_(std::move(program)),
+        head_(std::move(head)),
+        input_size_(input_size),
+        modules_(std::move(modules)),
+        other_sizes_bytes_(other_sizes_bytes),
+        options_(options) {
+    // Winograd's weights are 2.6 times as large, and which layers it pays for is measured.
+    options_.winograd = CompileOptions::Winograd::kNever;
+  }
 
   absl::Status Run(const float* input, vision::Size size, RawOutput* output) override {
-    if (size != input_size_) {
-      return absl::InternalError(absl::StrFormat("compiled for %dx%d, asked to run %dx%d",
-                                                 input_size_.width, input_size_.height, size.width,
-                                                 size.height));
-    }
-    program_->Run(input);
+    const absl::StatusOr<Program*> program = ProgramFor(size);
+    if (!program.ok()) return program.status();
+    (*program)->Run(input);
     std::vector<OutputMap> maps;
-    for (std::size_t i = 0; i < program_->output_count(); ++i) {
-      const nn::onednn::Program::Output map = program_->output(i);
+    for (std::size_t i = 0; i < (*program)->output_count(); ++i) {
+      const Program::Output map = (*program)->output(i);
       maps.push_back({map.data, map.channels, map.height, map.width});
     }
     *output = Interpret(head_, maps);
@@ -42,27 +67,57 @@ class PackedNetwork final : public Network {
   }
 
  private:
-  const std::unique_ptr<nn::onednn::Program> program_;
+  struct Other {
+    vision::Size size;
+    std::unique_ptr<Program> program;
+
+    std::size_t bytes() const { return program->weight_bytes() + program->arena_bytes(); }
+  };
+
+  absl::StatusOr<Program*> ProgramFor(vision::Size size) {
+    if (size == input_size_) return program_.get();
+    if (!modules_) {
+      return absl::InternalError(absl::StrFormat("compiled for %dx%d, asked to run %dx%d",
+                                                 input_size_.width, input_size_.height, size.width,
+                                                 size.height));
+    }
+    for (auto other = others_.begin(); other != others_.end(); ++other) {
+      if (other->size != size) continue;
+      others_.splice(others_.begin(), others_, other);
+      return others_.front().program.get();
+    }
+    auto program = Compile(*modules_, size, options_);
+    if (!program.ok()) return program.status();
+    others_.push_front({size, *std::move(program)});
+    other_bytes_ += others_.front().bytes();
+    while (other_bytes_ > other_sizes_bytes_ && others_.size() > 1) {
+      other_bytes_ -= others_.back().bytes();
+      others_.pop_back();
+    }
+    return others_.front().program.get();
+  }
+
+  const std::unique_ptr<Program> program_;  // for input_size_
   const HeadLayout head_;
   const vision::Size input_size_;
+  const std::optional<DetectorModules> modules_;
+  const std::size_t other_sizes_bytes_;
+  CompileOptions options_;   // of other sizes
+  std::list<Other> others_;  // front: used last
+  std::size_t other_bytes_ = 0;
 };
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Network>> MakePackedNetwork(
-    const DetectorModules& modules, vision::Size input_size,
-    const nn::onednn::CompileOptions& options) {
-  return std::visit(
-      [&](const auto& module) -> absl::StatusOr<std::unique_ptr<Network>> {
-        auto program = nn::CatchTorch("pack the detector", [&] {
-          nn::onednn::Graph graph;
-          BuildGraph(*module, input_size, graph);
-          return graph.Compile(options);
-        });
-        if (!program.ok()) return program.status();
-        return std::make_unique<PackedNetwork>(*std::move(program), HeadOf(*module), input_size);
-      },
-      modules);
+    const DetectorModules& modules, vision::Size input_size, const CompileOptions& options,
+    std::optional<std::size_t> other_sizes_bytes) {
+  auto program = Compile(modules, input_size, options);
+  if (!program.ok()) return program.status();
+  HeadLayout head = std::visit([](const auto& module) { return HeadOf(*module); }, modules);
+  return std::make_unique<PackedNetwork>(*std::move(program), std::move(head), input_size,
+                                         other_sizes_bytes ? std::optional(modules) : std::nullopt,
+                                         other_sizes_bytes.value_or(0), options);
 }
 
 }  // namespace detector

@@ -85,12 +85,12 @@ vision::Box Clamp(const vision::Box& box, vision::Size size) {
 }
 
 // From the input's pixels to the image's.
-vision::Box InImage(vision::Box box, const Placement& placement, vision::Size input_size,
-                    PostprocessRule rule) {
+vision::Box InImage(vision::Box box, const Placement& placement, PostprocessRule rule) {
   if (rule == PostprocessRule::kMmdet) {
-    // To the padded input, not to the image in it: mmdet's Pad overwrites the shape that its
-    // clamp takes. The reciprocal in double, rounded, then multiplied in float32.
-    box = Clamp(box, input_size);
+    // To the padded image, not to the image in it: mmdet's Pad overwrites the shape that its clamp
+    // takes; its data preprocessor, which may pad more, does not. The reciprocal in double,
+    // rounded, then multiplied in float32.
+    box = Clamp(box, placement.padded);
     const auto x = static_cast<float>(1 / placement.scale_x);
     const auto y = static_cast<float>(1 / placement.scale_y);
     return {box.x_min * x, box.y_min * y, box.x_max * x, box.y_max * y};
@@ -220,7 +220,7 @@ void DrawMasks(const RawOutput& output, const Placement& placement, double thres
 }  // namespace
 
 std::vector<Detection> Postprocess(const RawOutput& output, const Placement& placement,
-                                   vision::Size input_size, const PostprocessOptions& options) {
+                                   const PostprocessOptions& options) {
   std::vector<Candidate> candidates;
   for (int level = 0; level < kLevels; ++level) {
     const std::size_t before = candidates.size();
@@ -245,7 +245,7 @@ std::vector<Detection> Postprocess(const RawOutput& output, const Placement& pla
       c.rotated = InImage(Turn(box, point, *raw.angles[c.row]), placement);
       upright = {0, 0, c.rotated.width, c.rotated.height};
     } else {
-      c.box = InImage(box, placement, input_size, options.rule);
+      c.box = InImage(box, placement, options.rule);
       upright = c.box;
     }
     const bool large = options.min_bbox_size < 0 || (upright.width() > options.min_bbox_size &&

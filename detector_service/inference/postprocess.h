@@ -4,7 +4,7 @@
 //
 //                      mmdet                                mmyolo
 //   nms_pre counts     the candidates of each level         those of all levels together
-//   boxes are clamped  before NMS, to the padded input      after NMS, to the image
+//   boxes are clamped  before NMS, to the padded image      after NMS, to the image
 //                      (rotated boxes: never, in both)
 //   to the image       times the scale's reciprocal         minus the padding, over the scale
 //
@@ -59,7 +59,7 @@ struct PostprocessOptions {
 
 // Best score first; ties in the order of level, cell, class.
 std::vector<Detection> Postprocess(const RawOutput& output, const Placement& placement,
-                                   vision::Size input_size, const PostprocessOptions& options);
+                                   const PostprocessOptions& options);
 
 }  // namespace detector
 

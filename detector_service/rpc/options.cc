@@ -1,5 +1,11 @@
 #include "detector_service/rpc/options.h"
 
+#include <absl/strings/numbers.h>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_split.h>
+
+#include <vector>
+
 namespace detector {
 namespace {
 
@@ -9,6 +15,29 @@ std::string CheckNumber(double value, double least, double most, const char* wan
 }
 
 }  // namespace
+
+bool AbslParseFlag(absl::string_view text, InputSize* size, std::string* error) {
+  constexpr int kMultiple = 32;
+  const std::vector<absl::string_view> sides = absl::StrSplit(text, 'x');
+  vision::Size parsed{0, 0};
+  const bool numbers = sides.size() <= 2 && absl::SimpleAtoi(sides.front(), &parsed.width) &&
+                       absl::SimpleAtoi(sides.back(), &parsed.height);
+  const bool none = numbers && sides.size() == 1 && parsed.width == 0;
+  const auto fits = [](int side) {
+    return side > 0 && side <= kMaxInputSide && side % kMultiple == 0;
+  };
+  if (!none && !(numbers && fits(parsed.width) && fits(parsed.height))) {
+    *error = absl::StrCat("must be a multiple of ", kMultiple, " up to ", kMaxInputSide,
+                          ", or two of them as WIDTHxHEIGHT");
+    return false;
+  }
+  size->size = none ? std::nullopt : std::optional(parsed);
+  return true;
+}
+
+std::string AbslUnparseFlag(const InputSize& size) {
+  return size.size ? absl::StrCat(size.size->width, "x", size.size->height) : "0";
+}
 
 LoadOptions Options::load_options() const {
   LoadOptions load{.checkpoint = common.checkpoint,
@@ -20,7 +49,7 @@ LoadOptions Options::load_options() const {
                    .score_threshold = score_threshold};
   if (max_detections > 0) load.max_detections = max_detections;
   if (nms_iou_threshold >= 0) load.nms_iou_threshold = nms_iou_threshold;
-  if (input_size > 0) load.input_side = input_size;
+  load.input_size = input_size.size;
   return load;
 }
 
@@ -56,11 +85,9 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
       });
   flags->Add(
       "input_size", &options->input_size,
-      "Side of the network's square input in pixels, a multiple of 32; 0: the model config's.",
-      [](int v) {
-        return v >= 0 && v <= 4096 && v % 32 == 0 ? std::string()
-                                                  : "must be a multiple of 32 up to 4096";
-      });
+      "Side of the network's square input in pixels, or WIDTHxHEIGHT, multiples of 32: instead of "
+      "the test pipeline's sizes, or of a test pipeline that can't be followed; 0: the model "
+      "config's.");
 }
 
 }  // namespace detector

@@ -24,7 +24,7 @@ class DetectorVersionTest : public testing::Test {
   // Small, since compiling is most of the time.
   static std::string VersionOf(LoadOptions options) {
     if (options.checkpoint.empty()) options.checkpoint = Data("tiny.pth");
-    if (!options.input_side) options.input_side = 64;
+    if (!options.input_size) options.input_size = {64, 64};
     const auto model = DetectionModel::Load(options);
     EXPECT_TRUE(model.ok()) << model.status();
     return model.ok() ? (*model)->version() : "";
@@ -43,7 +43,8 @@ TEST_F(DetectorVersionTest, EveryFlagThatChangesAnswersChangesIt) {
       {"score_threshold", {.score_threshold = 0.50000001}},
       {"max_detections", {.max_detections = 299}},
       {"nms_iou_threshold", {.nms_iou_threshold = 0.6500001}},
-      {"input_size", {.input_side = 96}},
+      {"input_size", {.input_size = vision::Size{96, 96}}},
+      {"input_size of a rectangle", {.input_size = vision::Size{96, 64}}},
       {"checkpoint", {.checkpoint = Data("exp.pth")}},
   };
   std::map<std::string, std::string> seen;

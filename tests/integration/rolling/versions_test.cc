@@ -180,7 +180,7 @@ class RollingTest : public testing::Test {
       auto model =
           detector::DetectionModel::Load({.checkpoint = folder_.path() + "/weights.safetensors",
                                           .config_file = folder_.path() + "/" + letter + ".py",
-                                          .input_side = 64});
+                                          .input_size = vision::Size{64, 64}});
       EXPECT_TRUE(model.ok()) << model.status();
       detector_letter_[(*model)->version()] = letter;
       return std::shared_ptr<detector::DetectionModel>(*std::move(model));

@@ -74,6 +74,10 @@ Golden ReadGoldenIn(const std::string& folder, const std::string& model) {
   Golden golden{.checkpoint = root + model + ".pth",
                 .maps = root + model + ".safetensors",
                 .classes = boost::json::value_to<std::vector<std::string>>(json.at("classes"))};
+  if (const auto* weights = json.as_object().if_contains("weights")) {  // another golden's
+    golden.checkpoint = root + std::string(weights->as_string()) + ".pth";
+    golden.config_file = root + model + ".py";
+  }
   for (const boost::json::value& item : json.at("images").as_array()) {
     GoldenImage image;
     image.path = DUET_TEST_DATA "/detector/";
@@ -81,6 +85,9 @@ Golden ReadGoldenIn(const std::string& folder, const std::string& model) {
     image.scale_x = item.at("scale_factor").at(0).to_number<double>();
     image.scale_y = item.at("scale_factor").at(1).to_number<double>();
     image.input_sha256 = std::string(item.at("input_sha256").as_string());
+    if (const auto* size = item.as_object().if_contains("input_size")) {
+      image.input_size = {size->at(0).to_number<int>(), size->at(1).to_number<int>()};
+    }
     const auto& boxes = item.at("bboxes").as_array();
     const auto* masks = item.as_object().if_contains("masks");
     for (std::size_t i = 0; i < boxes.size(); ++i) {

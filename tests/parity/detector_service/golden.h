@@ -19,13 +19,15 @@ struct GoldenImage {
   double scale_x = 0;
   double scale_y = 0;
   std::string input_sha256;  // of [3, H, W] float32
+  vision::Size input_size;   // {0, 0} in some goldens
   // Rotated ones have no `box`. Not all masks of large images are kept.
   std::vector<Detection> detections;
 };
 
 struct Golden {
-  std::string checkpoint;  // path
-  std::string maps;        // path of the first image's maps, safetensors
+  std::string checkpoint;   // path
+  std::string config_file;  // path of the config to use instead of the checkpoint's; may be empty
+  std::string maps;         // path of the first image's maps, safetensors
   std::vector<std::string> classes;
   std::vector<GoldenImage> images;
 };

@@ -6,6 +6,7 @@
 #include <new>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <opencv2/core.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -118,6 +119,70 @@ TEST(FitImageTest, NoSideVanishes) {
       EXPECT_LE(size.height * placement.scale_y + placement.top, 64);
     }
   }
+}
+
+TEST(PlaceImageTest, InputsAreAsUpstreamPadsThem) {
+  const auto input = [](const DetectorSettings& settings, vision::Size image) {
+    return PlaceImage(image, settings).value().input;
+  };
+  // mmcv.rescale_size: the long side into the long one. Pad never cuts: a landscape in a portrait's
+  // size makes a square.
+  const DetectorSettings portrait = {.input_size = {512, 672}};
+  EXPECT_EQ(input(portrait, {480, 640}), (vision::Size{512, 672}));
+  EXPECT_EQ(input(portrait, {640, 480}), (vision::Size{672, 672}));
+  EXPECT_FALSE(HasOneInputSize(portrait));
+
+  const DetectorSettings divided = {
+      .input_size = {1333, 800}, .pad_size = vision::Size{0, 0}, .batch_multiple = 32};
+  const Placement place = PlaceImage({640, 480}, divided).value();
+  EXPECT_EQ(place.padded, (vision::Size{1067, 800}));  // what mmdet clamps boxes to
+  EXPECT_EQ(place.input, (vision::Size{1088, 800}));
+  EXPECT_EQ(input(divided, {1000, 250}), (vision::Size{1344, 352}));
+  EXPECT_FALSE(HasOneInputSize(divided));
+
+  EXPECT_TRUE(HasOneInputSize({}));
+  EXPECT_TRUE(HasOneInputSize({.resize = Resize::kStretch, .input_size = {640, 352}}));
+}
+
+TEST(PlaceImageTest, WhatTheNetworkCannotRunIsRefused) {
+  const DetectorSettings landscape = {.input_size = {640, 352}};
+  EXPECT_EQ(PlaceImage({640, 480}, landscape).value().input, (vision::Size{640, 352}));
+  EXPECT_THAT(PlaceImage({480, 640}, landscape),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       testing::AllOf(HasSubstr("480 x 640"), HasSubstr("640 x 469"),
+                                      HasSubstr("--input_size=640x352"))));
+  const DetectorSettings huge = {.resize = Resize::kNone, .pad_size = vision::Size{0, 0}};
+  EXPECT_THAT(PlaceImage({8192, 64}, huge),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("up to 4096")));
+}
+
+TEST(DetectionModelTest, AnInputSizeTakesImagesOfAnyShape) {
+  auto model =
+      DetectionModel::Load({.checkpoint = std::string(DUET_TEST_DATA) + "/detector/rtmdet_nano.pth",
+                            .input_size = vision::Size{128, 96}});
+  ASSERT_THAT(model, IsOk());
+  for (const cv::Size size : {cv::Size(40, 30), cv::Size(30, 40), cv::Size(300, 10)}) {
+    const cv::Mat image(size, CV_8UC3, cv::Scalar::all(90));
+    EXPECT_THAT((*model)->Detect(image, {.score_threshold = 0.001}), IsOk()) << size;
+  }
+}
+
+TEST(DetectionModelTest, ClassAgnosticIsARequestsToSay) {
+  auto model =
+      DetectionModel::Load({.checkpoint = std::string(DUET_TEST_DATA) + "/detector/rtmdet_nano.pth",
+                            .input_size = vision::Size{128, 128}});
+  ASSERT_THAT(model, IsOk());
+  cv::Mat image(128, 128, CV_8UC3);
+  cv::randu(image, 0, 256);
+  const auto count = [&](std::optional<bool> class_agnostic) {
+    return (*model)
+        ->Detect(image,
+                 {.score_threshold = 0, .max_detections = 100000, .class_agnostic = class_agnostic})
+        .value()
+        .size();
+  };
+  EXPECT_EQ(count({}), count(false));
+  EXPECT_LT(count(true), count(false));
 }
 
 }  // namespace

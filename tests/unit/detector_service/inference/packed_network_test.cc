@@ -112,5 +112,37 @@ TEST(PackedNetworkTest, HeadsForMasksAndAnglesEqualThePlainModules) {
   ExpectEqual(rotated, {}, 1e-4);
 }
 
+TEST(PackedNetworkTest, InputsOfOtherSizesEqualThePlainModules) {
+  Rtmdet model = RandomModel(0.125, 0.33, 3);
+  const auto plain = MakePlainNetwork(model, "cpu");
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  // With room for all, and with room for none but the last one.
+  for (const std::size_t bytes : {std::size_t{1} << 30, std::size_t{0}}) {
+    const auto packed = MakePackedNetwork(model, {128, 96}, {}, bytes);
+    ASSERT_TRUE(packed.ok()) << packed.status();
+    for (const vision::Size size :
+         {vision::Size{64, 96}, vision::Size{96, 64}, vision::Size{128, 96}, vision::Size{64, 96},
+          vision::Size{96, 64}}) {
+      const at::Tensor image = at::randn({1, 3, size.height, size.width});
+      RawOutput want, got;
+      ASSERT_TRUE((*plain)->Run(image.data_ptr<float>(), size, &want).ok());
+      ASSERT_TRUE((*packed)->Run(image.data_ptr<float>(), size, &got).ok());
+      const vision::Size grid = want.levels[0].grid;
+      ASSERT_EQ(got.levels[0].grid, grid);
+      EXPECT_LT(Error(All(got.levels[0].logits, grid), All(want.levels[0].logits, grid)), 1e-4);
+    }
+  }
+}
+
+TEST(PackedNetworkTest, OneSizeIsOneSize) {
+  Rtmdet model = RandomModel(0.125, 0.33, 3);
+  const auto packed = MakePackedNetwork(model, {64, 64}, {});
+  ASSERT_TRUE(packed.ok()) << packed.status();
+  const at::Tensor image = at::zeros({1, 3, 32, 32});
+  RawOutput output;
+  EXPECT_EQ((*packed)->Run(image.data_ptr<float>(), {32, 32}, &output).code(),
+            absl::StatusCode::kInternal);
+}
+
 }  // namespace
 }  // namespace detector

@@ -73,7 +73,8 @@ class EmptyOutput {
 
   std::vector<Detection> Detect(const PostprocessOptions& options,
                                 Placement placement = {.image = {64, 64}}) const {
-    return Postprocess(output_, placement, {64, 64}, options);
+    placement.padded = {64, 64};
+    return Postprocess(output_, placement, options);
   }
 
  private:

@@ -44,6 +44,7 @@ absl::StatusOr<DetectOptions> ReadOptions(const duet::detector::v1::DetectReques
     }
     options.max_detections = static_cast<int>(std::min(request.max_detections(), kMaxDetections));
   }
+  if (request.has_class_agnostic()) options.class_agnostic = request.class_agnostic();
   for (const std::string& name : request.classes()) {
     const auto& known = model.classes();
     const auto found = std::find(known.begin(), known.end(), name);

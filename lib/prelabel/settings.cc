@@ -18,8 +18,9 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr const char* kKeys[] = {"score_threshold", "max_detections", "outputs",   "label_map",
-                                 "mask_source",     "degrade",        "background"};
+constexpr const char* kKeys[] = {"score_threshold", "max_detections", "class_agnostic",
+                                 "outputs",         "label_map",      "mask_source",
+                                 "degrade",         "background"};
 
 absl::Status Wrong(std::string_view key, const json::value& found, std::string_view needed) {
   return absl::InvalidArgumentError(text::StrCat(
@@ -102,6 +103,9 @@ absl::Status Read(std::string_view key, const json::value& value, bool strict, S
       return Wrong(key, value, "a whole number from 1 to 100000");
     }
     settings->max_detections = static_cast<int>(value.get_int64());
+  } else if (key == "class_agnostic") {
+    if (!value.is_bool()) return Wrong(key, value, "true or false");
+    settings->class_agnostic = value.get_bool();
   } else if (key == "outputs") {
     return ReadOutputs(value, &settings->outputs);
   } else if (key == "label_map") {
@@ -165,9 +169,10 @@ std::string Fingerprint(const Settings& settings) {
   // A text that differs for different settings.
   json::object label_map;
   for (const auto& [from, to] : settings.label_map) label_map[from] = to;
-  const json::array all = {
+  json::array all = {
       settings.score_threshold, settings.max_detections.value_or(0), settings.outputs,
       std::move(label_map),     NameOf(settings.mask_source),        NameOf(settings.degrade)};
+  if (settings.class_agnostic) all.emplace_back(*settings.class_agnostic);
   return ShortHash(json::serialize(all));
 }
 

@@ -4,6 +4,7 @@
 // Keys are the same in both places:
 //   score_threshold: number in [0, 1]; detections with a higher score are emitted
 //   max_detections: whole number, at least 1; the best ones of an image
+//   class_agnostic: true or false; whether a box also drops weaker ones of other classes
 //   outputs: text such as "rectangle,brush", or a list; "auto": what the label config suggests
 //   label_map: object, class of the model → label of the config
 //   mask_source: "auto" or "sam" (MaskSource)
@@ -53,6 +54,7 @@ std::string AbslUnparseFlag(Background background);
 struct Settings {
   double score_threshold = 0.5;  // the checkpoints' own 0.001 is for evaluation
   std::optional<int> max_detections;
+  std::optional<bool> class_agnostic;  // absent: as the checkpoint has it
   std::string outputs = "auto";
   std::map<std::string, std::string> label_map;
   MaskSource mask_source = MaskSource::kAuto;

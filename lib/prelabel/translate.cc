@@ -85,6 +85,7 @@ detector::DetectRequest ToDetectRequest(const Settings& settings, bool needs_mas
   if (settings.max_detections) {
     request.set_max_detections(static_cast<std::uint32_t>(*settings.max_detections));
   }
+  if (settings.class_agnostic) request.set_class_agnostic(*settings.class_agnostic);
   request.set_omit_masks(!needs_masks || settings.mask_source == MaskSource::kSam);
   request.add_mask_formats(duet::vision::v1::MASK_FORMAT_ROW_RUNS);
   return request;

@@ -281,6 +281,9 @@ TEST_F(VersionsTest, SettingsAreInTheVersionIfTheyChangeAnswers) {
 
   EXPECT_NE(Announced(kConfig, {{"score_threshold", 0.25}}), plain);
   EXPECT_NE(Announced(kConfig, {{"max_detections", 7}}), plain);
+  EXPECT_NE(Announced(kConfig, {{"class_agnostic", true}}), plain);
+  EXPECT_NE(Announced(kConfig, {{"class_agnostic", false}}), plain)
+      << "only the detector knows what the checkpoint has";
   constexpr char kMasks[] = R"(<View><Image name="image" value="$image"/>
     <RectangleLabels name="rect" toName="image"><Label value="cat"/></RectangleLabels>
     <BrushLabels name="b" toName="image"><Label value="cat"/></BrushLabels></View>)";

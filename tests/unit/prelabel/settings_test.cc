@@ -20,11 +20,13 @@ absl::StatusOr<Settings> Refined(const char* json, bool strict = true) {
 
 TEST(SettingsTest, EveryKeyIsRead) {
   ASSERT_OK_AND_ASSIGN(const Settings settings, Refined(R"({
-    "score_threshold": 0.25, "max_detections": 7, "outputs": ["rectangle", "brush"],
-    "label_map": {"cat": "Katze"}, "mask_source": "sam", "degrade": "boxes", "background": "push"})"));
+    "score_threshold": 0.25, "max_detections": 7, "class_agnostic": true,
+    "outputs": ["rectangle", "brush"], "label_map": {"cat": "Katze"}, "mask_source": "sam",
+    "degrade": "boxes", "background": "push"})"));
 
   EXPECT_EQ(settings.score_threshold, 0.25);
   EXPECT_EQ(settings.max_detections, 7);
+  EXPECT_EQ(settings.class_agnostic, true);
   EXPECT_EQ(settings.outputs, "rectangle,brush");
   EXPECT_EQ(settings.label_map.at("cat"), "Katze");
   EXPECT_EQ(settings.mask_source, MaskSource::kSam);
@@ -67,6 +69,8 @@ TEST(SettingsTest, ErrorsNameTheKeyAndWhatIsNeeded) {
   EXPECT_THAT(Refined(R"({"background": "later"})"),
               StatusIs(kInvalid, "background is \"later\" but must be \"none\" or \"push\""));
   EXPECT_THAT(Refined(R"({"score_threshold": 2})"), StatusIs(kInvalid, HasSubstr("from 0 to 1")));
+  EXPECT_THAT(Refined(R"({"class_agnostic": 1})"),
+              StatusIs(kInvalid, "class_agnostic is 1 but must be true or false"));
   EXPECT_THAT(Refined(R"({"colour": 2})"), StatusIs(kInvalid, HasSubstr("unknown key \"colour\"")));
   EXPECT_THAT(Refined(R"({"colour": 2})", /*strict=*/false), IsOk());
 }
@@ -81,6 +85,7 @@ TEST(SettingsTest, TheFingerprintChangesWithTheAnswersOnly) {
 
   for (const char* other :
        {R"({"score_threshold": 0.25})", R"({"max_detections": 7})", R"({"outputs": "brush"})",
+        R"({"class_agnostic": true})", R"({"class_agnostic": false})",
         R"({"label_map": {"a": "b"}})", R"({"mask_source": "sam"})", R"({"degrade": "boxes"})"}) {
     EXPECT_NE(Fingerprint(*Refined(other)), plain) << other;
   }

@@ -22,6 +22,12 @@ TEST(TranslateTest, ADetectRequestHasTheSettingsAndMasksIfTheyAreNeeded) {
   EXPECT_FALSE(ToDetectRequest(settings, true).has_max_detections());
   EXPECT_FALSE(ToDetectRequest(settings, true).omit_masks());
   EXPECT_TRUE(ToDetectRequest(settings, false).omit_masks());
+  EXPECT_FALSE(ToDetectRequest(settings, true).has_class_agnostic());
+  for (const bool value : {true, false}) {
+    settings.class_agnostic = value;
+    EXPECT_TRUE(ToDetectRequest(settings, true).has_class_agnostic());
+    EXPECT_EQ(ToDetectRequest(settings, true).class_agnostic(), value);
+  }
   settings.max_detections = 7;
   settings.mask_source = MaskSource::kSam;
   EXPECT_EQ(ToDetectRequest(settings, true).max_detections(), 7u);

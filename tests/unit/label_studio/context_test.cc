@@ -291,6 +291,34 @@ TEST(AnswerTargetTest, AClickGivesABoxTooIfOneListHasTheLabelsOfBoth) {
   EXPECT_THAT(Targets(drawn, lists), ElementsAre("brush:cat", "rectangle:cat"));
 }
 
+TEST(AnswerTargetTest, AllLabelsOfThePromptAreKeptWhereSeveralAreAllowed) {
+  const auto config = [](const std::string& choice) {
+    return Config(R"(<View><Image name="image" value="$i"/><BrushLabels name="b" toName="image")" +
+                  choice + R"(><Label value="cat"/><Label value="dog"/></BrushLabels></View>)");
+  };
+  InteractivePrompt prompt = PromptWithLabel("cat");
+  prompt.labels.push_back("dog");
+
+  EXPECT_THAT(Targets(prompt, config(R"( choice="multiple")")), ElementsAre("b:cat:dog"));
+  EXPECT_THAT(Targets(prompt, config("")), ElementsAre("b:cat"));
+}
+
+TEST(AnswerTargetTest, ADrawnBoxIsWrittenUnlessItsControlIsForPromptsOnly) {
+  const auto config = [](const std::string& smart) {
+    return Config(R"(<View><Image name="image" value="$i"/>
+      <BrushLabels name="b" toName="image"><Label value="cat"/></BrushLabels>
+      <RectangleLabels name="r" toName="image")" +
+                  smart + R"(><Label value="cat"/></RectangleLabels></View>)");
+  };
+  InteractivePrompt prompt = PromptWithLabel("cat");
+  EXPECT_THAT(Targets(prompt, config("")), ElementsAre("b:cat")) << "nobody drew a box";
+  prompt.has_rectangle = true;
+
+  EXPECT_THAT(Targets(prompt, config("")), ElementsAre("b:cat", "r:cat"));
+  EXPECT_THAT(Targets(prompt, config(R"( smart="true")")), ElementsAre("b:cat", "r:cat"));
+  EXPECT_THAT(Targets(prompt, config(R"( smartOnly="true")")), ElementsAre("b:cat"));
+}
+
 TEST(AnswerTargetTest, ErrorsSayWhatToAdd) {
   EXPECT_THAT(ChooseAnswerTargets(PromptWithLabel("ant"), Config()),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("has the label 'ant'")));

@@ -29,6 +29,15 @@ TEST(BasicAuthTest, TakesTheUserWithThePasswordAndNothingElse) {
   }
 }
 
+// What is compared are digests, and all of them: some of these begin like the right one.
+TEST(BasicAuthTest, NoneOfAThousandPasswordsIsTakenForIt) {
+  const BasicAuth auth("ann", std::make_shared<serving::Secret>("se:cret"));
+
+  for (int i = 0; i < 1000; ++i) {
+    EXPECT_FALSE(auth.Accepts(Basic("ann:" + std::to_string(i)))) << i;
+  }
+}
+
 TEST(BasicAuthTest, APasswordThatChangesIsFollowed) {
   const duet_testing::TempDir dir;
   const std::string path = dir.Write("password", "first");

@@ -3,7 +3,6 @@
 #include <absl/status/status.h>
 #include <absl/strings/match.h>
 
-#include <algorithm>
 #include <boost/json/array.hpp>
 #include <optional>
 #include <pugixml.hpp>
@@ -29,17 +28,20 @@ pugi::xml_node Next(pugi::xml_node node, bool inside) {
 // What a copy of a tree costs.
 struct Cost {
   std::size_t elements = 0;
-  std::size_t bytes = 0;  // of the attributes
+  std::size_t bytes = 0;  // about
 };
 
 Cost CostOf(const pugi::xml_node& root) {
+  // What pugixml allocates for a node, and at most for an attribute. Texts are shared with the
+  // original.
+  constexpr std::size_t kNodeBytes = 64;
   Cost cost;
   const pugi::xml_node end = Next(root, /*inside=*/false);
   for (pugi::xml_node node = root; node != end; node = Next(node, /*inside=*/true)) {
-    if (node.type() != pugi::node_element) continue;
-    ++cost.elements;
+    cost.elements += node.type() == pugi::node_element;
+    cost.bytes += kNodeBytes;
     for (const pugi::xml_attribute& attribute : node.attributes()) {
-      cost.bytes += std::string_view(attribute.value()).size();
+      cost.bytes += kNodeBytes + std::string_view(attribute.value()).size();
     }
   }
   return cost;
@@ -73,11 +75,6 @@ pugi::xml_node WriteCopy(const pugi::xml_node& child, pugi::xml_node repeater,
     ReplaceFlag(node, flag, index);
   }
   return copy;
-}
-
-pugi::xml_node FirstElement(const pugi::xml_node& parent) {
-  return parent.find_child(
-      [](const pugi::xml_node& child) { return child.type() == pugi::node_element; });
 }
 
 // The length of the list that the repeater goes through.
@@ -138,26 +135,27 @@ absl::StatusOr<bool> ExpandRepeaters(const boost::json::object* data, const Repe
     const absl::StatusOr<std::size_t> length = Length(node, data);
     if (!length.ok()) return length.status();
     const Cost cost = CostOf(node);
-    if (*length > left.elements / cost.elements ||
-        *length > left.bytes / std::max<std::size_t>(cost.bytes, 1)) {
-      return absl::InvalidArgumentError(text::StrCat(
-          "the label config's Repeater on=\"", Attribute(node, "on").value_or(""), "\" writes ",
-          *length, " times ", cost.elements, " tags; all repeaters together may write ",
-          limits.max_elements, " tags and ", limits.max_bytes, " bytes"));
+    if (*length > left.elements / cost.elements || *length > left.bytes / cost.bytes) {
+      return absl::InvalidArgumentError(
+          text::StrCat("the label config's Repeater on=\"", Attribute(node, "on").value_or(""),
+                       "\" writes ", *length, " times ", cost.elements, " tags of ", cost.bytes,
+                       " bytes in memory; all repeaters together may write ", limits.max_elements,
+                       " tags and ", limits.max_bytes, " bytes"));
     }
     left.elements -= *length * cost.elements;
     left.bytes -= *length * cost.bytes;
     const std::string flag = Attribute(node, "indexflag").value_or(kDefaultFlag);
     if (absl::Status status = CheckNames(node, flag); !status.ok()) return status;
     // The copies are walked next, so that repeaters inside of this one are found.
-    pugi::xml_node next = Next(node, /*inside=*/false);
+    pugi::xml_node first_copy;
     for (std::size_t i = 0; i < *length; ++i) {
       for (const pugi::xml_node& child : node.children()) {
         if (child.type() != pugi::node_element) continue;
         const pugi::xml_node copy = WriteCopy(child, node, flag, std::to_string(i));
-        if (i == 0 && child == FirstElement(node)) next = copy;
+        if (!first_copy) first_copy = copy;
       }
     }
+    const pugi::xml_node next = first_copy ? first_copy : Next(node, /*inside=*/false);
     node.parent().remove_child(node);
     node = next;
   }

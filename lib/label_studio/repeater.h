@@ -16,7 +16,8 @@ namespace label_studio {
 
 struct RepeaterLimits {
   std::size_t max_elements = 100'000;  // that all repeaters of a config write together
-  std::size_t max_bytes = 16'000'000;  // of the attributes of these
+  // Memory of these, with their attributes and whatever is within them.
+  std::size_t max_bytes = 32'000'000;
 };
 
 // Replaces all repeaters by what they stand for in a task with this data; with null, in a task with

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
 #include <string>
@@ -311,8 +312,23 @@ TEST(TaskConfigTest, RepeatersThatCannotBeServedSayWhy) {
               StatusIs(kInvalid, HasSubstr("all repeaters together")));
   const std::string wide = "<View><Repeater on='$two'><Header value='{{idx}}" +
                            std::string(3'000'000, 'x') + "'/></Repeater></View>";
-  EXPECT_THAT(parse(wide, R"({"two": [1, 2, 3, 4, 5, 6, 7]})"),
-              StatusIs(kInvalid, HasSubstr("16000000 bytes")));
+  EXPECT_THAT(parse(wide, R"({"two": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]})"),
+              StatusIs(kInvalid, HasSubstr("32000000 bytes")));
+}
+
+// A config of 4 MiB has place for 800,000 empty attributes, or 350,000 empty texts, in one tag.
+TEST(TaskConfigTest, ARepeaterCannotMultiplyWhatHasNoText) {
+  constexpr std::size_t kPages = 1000;
+  std::string attributes, texts;
+  for (int i = 0; i < 1000; ++i) {
+    attributes += " a=''";
+    texts += "<![CDATA[]]>";
+  }
+  const boost::json::object data = {{"pages", boost::json::array(kPages, nullptr)}};
+  for (const std::string& tag : {"<View" + attributes + "/>", "<View>" + texts + "</View>"}) {
+    EXPECT_THAT(ParseLabelConfig("<View><Repeater on='$pages'>" + tag + "</Repeater></View>", data),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("all repeaters together")));
+  }
 }
 
 // The editor's sources mean to infer it, but Label Studio 1.23 then shows no image.

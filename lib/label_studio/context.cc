@@ -1,6 +1,7 @@
 #include "label_studio/context.h"
 
 #include <absl/container/flat_hash_map.h>
+#include <absl/container/flat_hash_set.h>
 #include <absl/status/status.h>
 #include <absl/strings/match.h>
 
@@ -50,24 +51,35 @@ absl::StatusOr<vision::Size> OriginalSize(const Item& item) {
   return size;
 }
 
-void AddTexts(const json::value* value, std::vector<std::string>* texts) {
-  const json::array* list = value == nullptr ? nullptr : value->if_array();
-  if (list == nullptr) return;
-  for (const json::value& element : *list) {
-    const json::string* text = element.if_string();
-    if (text == nullptr || text->empty()) continue;
-    if (std::find(texts->begin(), texts->end(), *text) == texts->end()) texts->emplace_back(*text);
+// Texts in the order in which they were added, each once.
+class DistinctTexts {
+ public:
+  // Those of a list; anything else adds nothing.
+  void Add(const json::value* value) {
+    const json::array* list = value == nullptr ? nullptr : value->if_array();
+    if (list == nullptr) return;
+    for (const json::value& element : *list) {
+      const json::string* text = element.if_string();
+      if (text != nullptr && !text->empty() && seen_.insert(*text).second) texts_.push_back(*text);
+    }
   }
-}
+
+  const std::vector<std::string_view>& texts() const { return texts_; }
+
+ private:
+  absl::flat_hash_set<std::string_view> seen_;
+  std::vector<std::string_view> texts_;
+};
 
 // The labels of value.<type>, value.labels and value.<anything>labels, and those that the <Labels>
 // beside a plain shape gave to the same region: they are entries of their own in `list`.
-std::vector<std::string> LabelsOf(const Item& item, const json::array& list) {
-  std::vector<std::string> labels;
-  AddTexts(item.value->if_contains(item.control->type), &labels);
-  AddTexts(item.value->if_contains("labels"), &labels);
+absl::StatusOr<std::vector<std::string>> LabelsOf(const Item& item, const json::array& list,
+                                                  std::size_t max_labels) {
+  DistinctTexts labels;
+  labels.Add(item.value->if_contains(item.control->type));
+  labels.Add(item.value->if_contains("labels"));
   for (const auto& [field, value] : *item.value) {
-    if (absl::EndsWith(text::View(std::string_view(field)), "labels")) AddTexts(&value, &labels);
+    if (absl::EndsWith(text::View(std::string_view(field)), "labels")) labels.Add(&value);
   }
   const std::string_view id = TextField(*item.region, "id");
   for (const json::value& entry : list) {
@@ -78,9 +90,13 @@ std::vector<std::string> LabelsOf(const Item& item, const json::array& list) {
     }
     const json::value* value = other->if_contains("value");
     const json::object* fields = value == nullptr ? nullptr : value->if_object();
-    if (fields != nullptr) AddTexts(fields->if_contains("labels"), &labels);
+    if (fields != nullptr) labels.Add(fields->if_contains("labels"));
   }
-  return labels;
+  if (labels.texts().size() > max_labels) {
+    return BadItem(item,
+                   text::StrCat("has ", labels.texts().size(), " labels; at most ", max_labels));
+  }
+  return std::vector<std::string>(labels.texts().begin(), labels.texts().end());
 }
 
 // True for an earlier answer of the model that the annotator hasn't changed.
@@ -155,7 +171,9 @@ absl::StatusOr<InteractivePrompt> ParseContext(const json::value& context,
   absl::StatusOr<vision::Size> size = OriginalSize(last);
   if (!size.ok()) return size.status();
   prompt.size = *size;
-  prompt.labels = LabelsOf(last, *list);
+  absl::StatusOr<std::vector<std::string>> labels = LabelsOf(last, *list, limits.max_labels);
+  if (!labels.ok()) return labels.status();
+  prompt.labels = *std::move(labels);
   prompt.from_name = last.control->name;
   prompt.to_name = last.control->to_name;
   prompt.item_index = last.item_index;

@@ -51,6 +51,7 @@ struct InteractivePrompt {
 struct ContextLimits {
   std::size_t max_items = 10'000;  // the model's own regions included
   std::size_t max_points = 1'000;
+  std::size_t max_labels = 100;  // of the last prompt
 };
 
 // InvalidArgument, naming the item and field, if the context has no prompt or a damaged one, or one

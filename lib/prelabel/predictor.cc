@@ -179,6 +179,13 @@ awaitable<absl::StatusOr<std::shared_ptr<const PlannedConfig>>> Predictor::PlanF
   co_return co_await std::move(planning);
 }
 
+awaitable<absl::StatusOr<std::shared_ptr<const label_studio::LabelConfig>>> Predictor::ConfigFor(
+    const label_studio::Task& task, const PredictContext& context) {
+  if (!context.project->depends_on_task()) co_return context.project->ConfigFor(task.data);
+  auto parsing = async::OnPool(pool_, [&] { return context.project->ConfigFor(task.data); });
+  co_return co_await std::move(parsing);
+}
+
 void Predictor::NoteMissingMasks(const PredictContext& context) {
   if (!context.project->IsFirst(Project::kNoMasks)) return;
   serving::LogLine("label_config.warning", serving::LogLevel::kWarning)
@@ -324,7 +331,8 @@ awaitable<absl::StatusOr<Regions>> Predictor::TryPredict(const label_studio::Tas
 awaitable<absl::Status> Predictor::EmbedAhead(const label_studio::Task& task,
                                               PredictContext& context) {
   if (!context.profile.segmenter) co_return NoSegmenter();
-  const auto config = context.project->ConfigFor(task.data);
+  auto parsing = ConfigFor(task, context);
+  const auto config = co_await std::move(parsing);
   if (!config.ok()) co_return config.status();
   for (const label_studio::ImageTag& tag : (*config)->images) {
     if (!(*config)->has_smart_control(tag.name)) continue;
@@ -347,7 +355,8 @@ awaitable<absl::StatusOr<Regions>> Predictor::TrySegmentPrompt(const label_studi
                                                                const boost::json::value& prompt,
                                                                PredictContext& context,
                                                                const ServedModels& models) {
-  const auto config = context.project->ConfigFor(task.data);
+  auto parsing = ConfigFor(task, context);
+  const auto config = co_await std::move(parsing);
   if (!config.ok()) co_return config.status();
   const auto parsed = label_studio::ParseContext(prompt, **config);
   if (!parsed.ok()) co_return parsed.status();

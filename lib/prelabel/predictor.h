@@ -119,9 +119,11 @@ class Predictor {
   boost::asio::awaitable<absl::Status> SegmentBoxes(ImagePtr image, ImageObjects& found,
                                                     PredictContext& context,
                                                     const ServedModels& models);
-  // Project::PlanFor, on the pool if that parses the label config anew.
+  // Project::PlanFor and Project::ConfigFor, on the pool if they parse the label config anew.
   boost::asio::awaitable<absl::StatusOr<std::shared_ptr<const PlannedConfig>>> PlanFor(
       const label_studio::Task& task, PredictContext& context, const ServedModels& models);
+  boost::asio::awaitable<absl::StatusOr<std::shared_ptr<const label_studio::LabelConfig>>>
+  ConfigFor(const label_studio::Task& task, const PredictContext& context);
   void Count(const PredictContext& context, const label_studio::Regions& regions);
   // Says once a project that its masks are left out.
   void NoteMissingMasks(const PredictContext& context);

@@ -73,6 +73,20 @@ TEST(ContextTest, TheRecordedSecondClickSkipsTheModelsPointAndKeepsARestoredOne)
   EXPECT_FALSE(prompt.box.has_value());
 }
 
+TEST(ContextTest, APromptHasAHundredLabelsAtMost) {
+  const auto parse = [](int count) {
+    std::string labels = "\"l0\"";
+    for (int i = 1; i < count; ++i) labels += ",\"l" + std::to_string(i) + "\"";
+    return Parse(
+        Item("skp", "keypointlabels", "{\"x\":5,\"y\":5,\"keypointlabels\":[" + labels + "]}"));
+  };
+
+  EXPECT_THAT(parse(100)->labels, SizeIs(100));
+  EXPECT_THAT(parse(101), StatusIs(kInvalid, HasSubstr("has 101 labels; at most 100")));
+  // Looking for each among all before it would take minutes.
+  EXPECT_THAT(parse(300'000), StatusIs(kInvalid, HasSubstr("300000 labels")));
+}
+
 TEST(ContextTest, TheRecordedRectangleIsABoxInPixels) {
   ASSERT_OK_AND_ASSIGN(const PredictRequest request,
                        ParsePredictRequest(ReadRecorded("predict_rectangle.json")));

@@ -17,7 +17,12 @@ def rows_of(text, key, fields):
         return []
     found = found.get(key) if isinstance(found, dict) else None
     objects = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
-    return [[" ".join(str(each.get(field, "")).split()) for field in fields] for each in objects]
+    return [[_line(str(each.get(field, ""))) for field in fields] for each in objects]
+
+
+def _line(text):
+    """`text` in one line, without what would steer a terminal: anybody may have given a project its name."""
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in " ".join(text.split()))
 
 
 if __name__ == "__main__":

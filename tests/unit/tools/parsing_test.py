@@ -81,6 +81,11 @@ class JsonRowsTest(unittest.TestCase):
         self.assertEqual(json_rows.rows_of(text, "warnings", ["project", "warning"]),
                          [["3", "no label for any"], ["4", ""]])
 
+    def test_what_would_steer_a_terminal_is_replaced(self):
+        text = '{"warnings":[{"project":"\\u001b]0;x\\u0007","warning":"caf\u00e9"}]}'
+        self.assertEqual(json_rows.rows_of(text, "warnings", ["project", "warning"]),
+                         [["\ufffd]0;x\ufffd", "caf\u00e9"]])
+
     def test_what_has_no_such_list_has_no_rows(self):
         for text in ("", "<html>", "[]", '{"warnings":null}', '{"other":[]}'):
             self.assertEqual(json_rows.rows_of(text, "warnings", ["project"]), [], text)

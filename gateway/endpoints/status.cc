@@ -53,7 +53,7 @@ json::object Describe(const Application& app, const prelabel::Profile& profile) 
 json::array Warnings(const Application& app) {
   json::array warnings;
   for (const auto& [key, warning] : app.memory.warnings()) {
-    const std::size_t slash = key.rfind('/');
+    const std::size_t slash = key.find('/');  // a project's name may have one, a profile's not
     warnings.push_back(json::object{{"profile", key.substr(0, slash)},
                                     {"project", key.substr(slash + 1)},
                                     {"warning", warning}});

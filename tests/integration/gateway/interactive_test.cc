@@ -426,16 +426,17 @@ TEST_F(LabelConfigsTest, SetupWarnsOfAConfigWithoutALabelForAnyClass) {
   constexpr char kThings[] = R"(<View><Image name="image" value="$image"/>
     <RectangleLabels name="rect" toName="image"><Label value="thing"/></RectangleLabels></View>)";
 
-  const Reply things = gateway.Post("/setup", {{"project", "1.5"}, {"schema", kThings}});
+  const Reply things = gateway.Post("/setup", {{"project", "1/2.5"}, {"schema", kThings}});
   const json::value listed = gateway.Get("/").json().at("warnings");
-  const Reply cats = gateway.Post("/setup", {{"project", "1.5"}, {"schema", kSmart}});
+  const Reply cats = gateway.Post("/setup", {{"project", "1/2.5"}, {"schema", kSmart}});
 
   EXPECT_EQ(things.status, 200) << "predictions are asked for again once the labels are corrected";
   EXPECT_THAT(std::string(things.json().at("warning").as_string()),
               HasSubstr("no label for any class of the model, so nothing will be written; its "
                         "classes are cat, dog"));
   ASSERT_THAT(listed.as_array(), SizeIs(1));
-  EXPECT_EQ(listed.at(0).at("project"), "1");
+  EXPECT_EQ(listed.at(0).at("profile"), "");
+  EXPECT_EQ(listed.at(0).at("project"), "1/2");
   EXPECT_EQ(listed.at(0).at("warning"), things.json().at("warning"));
   EXPECT_FALSE(cats.json().as_object().contains("warning"));
   EXPECT_THAT(gateway.Get("/").json().at("warnings").as_array(), SizeIs(0));

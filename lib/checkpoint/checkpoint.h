@@ -36,8 +36,8 @@ struct Checkpoint {
   const char* format = "";  // "zip", "legacy" or "safetensors"
   // The dictionary under the key `state_dict`, `model`, `model_state_dict`, `model_state` or `net`,
   // which comes first here, or under several in a row; the file's own dictionary if none of them
-  // has tensors. A leading "module." is removed from the names; what other wrappers put before them
-  // is there (wrappers.h).
+  // has tensors; if that has none, the only one that is under any other key. A leading "module." is
+  // removed from the names; what other wrappers put before them is there (wrappers.h).
   StateDict state_dict;
   // The keys that state_dict was found under, joined by dots, such as "state_dict" or
   // "model.state_dict"; "" for the file's own.

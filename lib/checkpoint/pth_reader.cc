@@ -370,13 +370,15 @@ bool LooksLikeTensor(const PickleValue& value) {
 }
 
 // Where training scripts put a state_dict, mmengine's key first: what it would load is what counts.
+// Any other key counts only if nothing else is meant (FindUnderAnyKey).
 constexpr const char* kContainerKeys[] = {"state_dict", "model", "model_state_dict", "model_state",
                                           "net"};
 
 // The dictionary of tensors in `dict`, which may be under several keys in a row, and these, joined
 // by dots. Null if none has tensors.
-std::pair<const PickleValue*, std::string> FindTensors(const PickleValue& dict, int depth) {
-  constexpr int kMaxDepth = 4;
+using FoundTensors = std::pair<const PickleValue*, std::string>;
+constexpr int kMaxDepth = 4;
+FoundTensors FindTensors(const PickleValue& dict, int depth) {
   for (const char* key : kContainerKeys) {
     const PickleValue* const wrapped = FindKey(dict, key);
     if (wrapped == nullptr || !wrapped->Is(Kind::kDict) || depth == kMaxDepth) continue;
@@ -389,23 +391,43 @@ std::pair<const PickleValue*, std::string> FindTensors(const PickleValue& dict, 
   return {nullptr, ""};
 }
 
+// The only dictionary of tensors that is under some key of `root`, whatever the key is. Null if
+// there is none; an error if there are several.
+absl::StatusOr<FoundTensors> FindUnderAnyKey(const PickleValue& root) {
+  constexpr std::size_t kMaxKeys = 100;  // what training saves has a few
+  std::vector<FoundTensors> all;
+  for (std::size_t i = 0; i + 1 < std::min(root.items.size(), 2 * kMaxKeys); i += 2) {
+    const PickleValue& key = *root.items[i];
+    const PickleValue& value = *root.items[i + 1];
+    if (!key.Is(Kind::kString) || !text::IsUtf8(key.text) || !value.Is(Kind::kDict)) continue;
+    const auto [found, path] = FindTensors(value, kMaxDepth - 1);
+    if (found == nullptr) continue;
+    all.emplace_back(found, path.empty() ? std::string(key.text) : StrCat(key.text, ".", path));
+  }
+  if (all.empty()) return FoundTensors{nullptr, ""};
+  if (all.size() == 1) return std::move(all.front());
+  return Invalid(StrCat("holds ", all.size(), " dictionaries of tensors, '", all[0].second,
+                        "' and '", all[1].second,
+                        "' among them; save the state_dict() of the one that is meant by itself"));
+}
+
 // The dictionary of tensors in `root`, and the keys that it is under.
-absl::StatusOr<std::pair<const PickleValue*, std::string>> FindStateDict(const PickleValue& root) {
+absl::StatusOr<FoundTensors> FindStateDict(const PickleValue& root) {
   if (!root.Is(Kind::kDict)) {
     return Invalid(StrCat("holds ", Describe(root),
                           ", but a dictionary of tensors is needed; save model.state_dict()"));
   }
-  auto found = FindTensors(root, 0);
-  if (found.first != nullptr) return found;
+  FoundTensors known = FindTensors(root, 0);
+  if (known.first != nullptr) return known;
+  absl::StatusOr<FoundTensors> other = FindUnderAnyKey(root);
+  if (!other.ok() || other->first != nullptr) return other;
   for (const char* key : kContainerKeys) {
     const PickleValue* wrapped = FindKey(root, key);
     if (wrapped == nullptr || wrapped->Is(Kind::kDict)) continue;
     return Invalid(StrCat("'", key, "' holds ", Describe(*wrapped),
                           ", but a dictionary of tensors is needed; save model.state_dict()"));
   }
-  return Invalid(
-      "no tensors found: neither a state_dict nor a dictionary with a 'state_dict', 'model', "
-      "'model_state_dict', 'model_state' or 'net'");
+  return Invalid("no tensors found: neither a state_dict nor a dictionary that has one");
 }
 
 absl::StatusOr<StateDict> ReadStateDict(const PickleValue& dict, TensorBuilder& builder) {

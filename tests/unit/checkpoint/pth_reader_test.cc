@@ -181,6 +181,12 @@ TEST(PthReaderTest, WrappersAndThePrefixOfDataParallel) {
         std::pair(Dict({Str("model"), Str("vit_b"), Str("net"), tensors}), "net"),
         std::pair(Dict({Str("model"), Dict({Str("depth"), Int(12)}), Str("model_state"), tensors}),
                   "model_state"),
+        // Under a key that nobody knows, if there is one only; an optimizer has no names.
+        std::pair(Dict({Str("epoch"), Int(3), Str("network"), tensors}), "network"),
+        std::pair(Dict({Str("optimizer"), Dict({Str("state"), Dict({Int(0), tensors})}), Str("sam"),
+                        Dict({Str("state_dict"), tensors})}),
+                  "sam.state_dict"),
+        std::pair(Dict({Str("ema"), tensors, Str("model"), tensors}), "model"),
         // mmengine's comes first.
         std::pair(Dict({Str("net"), OrderedDict({Str("b"), Tensor(Storage("0", 1), 0, {1}, {1})}),
                         Str("state_dict"), tensors}),
@@ -190,6 +196,13 @@ TEST(PthReaderTest, WrappersAndThePrefixOfDataParallel) {
     EXPECT_EQ(read->wrapper_key, key);
     EXPECT_EQ(read->state_dict[0].first, "a");
   }
+}
+
+TEST(PthReaderTest, OfTwoUnknownDictionariesNoneIsTaken) {
+  const std::string tensors = OrderedDict({Str("a"), Tensor(Storage("0", 1), 0, {1}, {1})});
+  EXPECT_THAT(ErrorOf(ZipPth(Dict({Str("student"), tensors, Str("teacher"), tensors}),
+                             {{"0", Bytes<float>({1})}})),
+              HasSubstr("'student' and 'teacher'"));
 }
 
 TEST(PthReaderTest, MetaOfEveryGeneration) {

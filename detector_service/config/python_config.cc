@@ -95,9 +95,7 @@ class Statements {
   // From here on any name may have any value.
   void Unknown(const std::string& why) {
     if (rest_.is_none()) rest_ = PythonValue::Opaque(why);
-    for (auto& [name, value] : names_) {
-      if (name != "_base_") hidden_.insert(name);
-    }
+    certain_.clear();
     unknown_ = true;
   }
 
@@ -105,7 +103,7 @@ class Statements {
     // The bases were read before; the statement that names them has no effect of its own.
     if (name == "_base_" && !scope_.base.is_none()) return;
     names_[std::string(name)] = std::move(value);
-    hidden_.erase(std::string(name));
+    certain_.emplace(name);
   }
 
   // The list or dict that the name stands for may be changed, for all that share it, or the name
@@ -115,7 +113,16 @@ class Statements {
     Bind(name, PythonValue::Opaque(why));
   }
 
-  // An if, a loop, a definition: what it assigns is not known.
+  // Whether token `t` is the name of a list or dict, which may be changed by another name, as the
+  // steps of a pipeline are in `for step in pipeline:`.
+  bool StandsForContainer(const std::vector<PythonToken>& tokens, std::size_t t) const {
+    const auto known = names_.find(tokens[t].text);
+    return known != names_.end() && known->second.identity() != nullptr &&
+           !(t > 0 && tokens[t - 1].Is("."));
+  }
+
+  // An if, a loop, a definition: what it assigns is not known, nor what becomes of the lists and
+  // dicts in it.
   void Block(std::size_t begin, std::size_t end) {
     const std::vector<PythonToken>& header = lines_[begin].tokens;
     if (header[0].IsName("with") && header[1].IsName("read_base")) {
@@ -133,8 +140,8 @@ class Statements {
         const bool bound = t > 0 && IsOneOf(tokens[t - 1], {"for", "as", "import"});
         const bool assigned =
             tokens[t + 1].Is("=") || tokens[t + 1].Is(":=") || tokens[t + 1].Is(",");
-        if (tokens[t].kind == Kind::kName && (is_first || bound || assigned) &&
-            !IsCompound({tokens[t]})) {
+        if (tokens[t].kind != Kind::kName || IsCompound({tokens[t]})) continue;
+        if (is_first || bound || assigned || StandsForContainer(tokens, t)) {
           MayChange(tokens[t].text, why);
         }
       }
@@ -184,6 +191,10 @@ class Statements {
       } else {
         expression.MoveTo(begin);
         expression.Assign(value, {"="});
+        for (std::size_t t = begin; t < equal; ++t) {  // of `a, b = value`
+          const bool whole = tokens[t + 1].Is(",") || (t > begin && tokens[t - 1].Is(","));
+          if (whole && tokens[t].kind == Kind::kName) certain_.emplace(tokens[t].text);
+        }
       }
       begin = equal + 1;
     }
@@ -211,11 +222,10 @@ class Statements {
     expression.Assign(std::move(value), {op});
   }
 
-  // A statement that is an expression. A function that isn't known may change what it is given.
+  // A statement that is an expression. A function that isn't known may change what it is given, and
+  // a comprehension what it goes over.
   void Call(const std::vector<PythonToken>& tokens, const PythonValue& result) {
-    if (result.opaque() == nullptr || tokens[0].kind != Kind::kName || tokens[0].IsName("print")) {
-      return;
-    }
+    if (result.opaque() == nullptr || tokens[0].IsName("print")) return;
     for (const PythonToken& token : tokens) {
       const auto known = names_.find(token.text);
       if (token.kind == Kind::kName && known != names_.end()) {
@@ -306,7 +316,7 @@ class Statements {
     std::int64_t left = kMaxValues;
     for (const auto& [name, value] : names_) {
       if (name.starts_with("__") || (name == "_base_" && !scope_.base.is_none())) continue;
-      const bool hidden = unknown_ && hidden_.count(name) > 0;
+      const bool hidden = unknown_ && name != "_base_" && certain_.count(name) == 0;
       const auto count = CountValues(value, &known, 0);
       if (count) left -= *count;
       const bool fits = count && left >= 0;
@@ -332,8 +342,8 @@ class Statements {
   PythonBudget budget_;
   PythonValue rest_;
   bool unknown_ = false;
-  // Names that an `import *` may have replaced, and that were not assigned since.
-  std::set<std::string> hidden_;
+  // Names that were assigned since the last `import *`, which may have replaced all others.
+  std::set<std::string> certain_;
 };
 
 }  // namespace

@@ -422,8 +422,17 @@ PythonValue PythonExpression::Primary() {
     if (Is("[")) {
       value = Subscript(value);
     } else if (Is("(")) {
-      ReadArguments();
-      value = OpaqueSince(begin);
+      const Arguments arguments = ReadArguments();
+      const PythonValue result = OpaqueSince(begin);
+      // A function of this text may change what it is given.
+      const bool imported = value.symbol() != nullptr;
+      for (PythonValue given : arguments.positional) {
+        if (!imported) given.BecomeOpaque(*result.opaque());
+      }
+      for (auto [key, given] : arguments.named) {
+        if (!imported) given.BecomeOpaque(*result.opaque());
+      }
+      value = result;
     } else if (Is(".") && Ahead(1).kind == PythonToken::Kind::kName) {
       const std::string name(Ahead(1).text);
       Advance(2);
@@ -653,8 +662,8 @@ PythonValue PythonExpression::Subscript(const PythonValue& value) {
   };
   const std::int64_t i = clamp(*index);
   const std::int64_t end = std::max(i, last.is_none() ? size : clamp(*AsInteger(last)));
-  PythonValue::List part(list->begin() + i, list->begin() + end);
-  return Limited(PythonValue(std::move(part), value.is_tuple()), end - i, begin);
+  if (!budget_.Take(end - i)) return OpaqueSince(begin);
+  return PythonValue(PythonValue::List(list->begin() + i, list->begin() + end), value.is_tuple());
 }
 
 PythonValue PythonExpression::Method(PythonValue value, const std::string& name) {
@@ -669,14 +678,12 @@ PythonValue PythonExpression::Method(PythonValue value, const std::string& name)
     if (given.size() == 1 && name == "copy") value = given[0];
   }
   if (name == "copy" && arguments.certain) {
-    if (value.list() != nullptr) {
-      return Limited(PythonValue(*value.list()), static_cast<std::int64_t>(value.list()->size()),
-                     begin);
-    }
-    if (value.dict() != nullptr) {
-      return Limited(PythonValue(*value.dict()), static_cast<std::int64_t>(value.dict()->size()),
-                     begin);
-    }
+    const PythonValue::List* list = value.list();
+    const PythonValue::Dict* dict = value.dict();
+    const std::size_t size = list != nullptr ? list->size() : dict != nullptr ? dict->size() : 0;
+    if (!budget_.Take(static_cast<std::int64_t>(size))) return OpaqueSince(begin);
+    if (list != nullptr) return PythonValue(*list);
+    if (dict != nullptr) return PythonValue(*dict);
   }
   if (name == "get" && value.dict() != nullptr && !given.empty() && given[0].string() != nullptr) {
     if (const PythonValue* found = value.Find(*given[0].string())) return *found;
@@ -711,6 +718,7 @@ PythonValue PythonExpression::Change(PythonValue value, const std::string& name,
       PythonValue::Dict added;
       if (given.size() == 1 && !Spread(given[0], &added)) return give_up();
       if (!Spread(PythonValue(arguments.named), &added)) return give_up();
+      if (!budget_.Take(static_cast<std::int64_t>(added.size() * dict->size()))) return give_up();
       for (const auto& [key, item] : added) {
         const PythonValue* known = value.Find(key);
         const bool both = known != nullptr && known->dict() != nullptr && item.dict() != nullptr;
@@ -829,7 +837,9 @@ std::optional<PythonValue> PythonExpression::Convert(std::string_view function,
   const PythonValue::List* list = first.list();
   if (function == "min" || function == "max" || function == "sum") {
     const PythonValue::List& items = given.size() == 1 && list != nullptr ? *list : given;
-    if (items.empty()) return std::nullopt;
+    if (items.empty() || !budget_.Take(static_cast<std::int64_t>(items.size()))) {
+      return std::nullopt;
+    }
     PythonValue result = items[0];
     for (std::size_t i = 0; i < items.size(); ++i) {
       if (!AsReal(items[i])) return std::nullopt;
@@ -850,7 +860,9 @@ std::optional<PythonValue> PythonExpression::Convert(std::string_view function,
   }
   if (function == "len") {
     if (list != nullptr) return PythonValue(static_cast<std::int64_t>(list->size()));
-    if (const PythonValue::Dict* dict = first.dict(); dict != nullptr && dict->rest.is_none()) {
+    if (const PythonValue::Dict* dict = first.dict();
+        dict != nullptr && dict->rest.is_none() &&
+        budget_.Take(static_cast<std::int64_t>(dict->size()))) {
       PythonNames keys;  // of equal ones the last counts
       for (const auto& [key, item] : *dict) keys[key];
       return PythonValue(static_cast<std::int64_t>(keys.size()));
@@ -908,7 +920,10 @@ void PythonExpression::Assign(PythonValue value, const std::vector<std::string_v
     const PythonValue::List* list = value.list();
     const bool fits = simple && list != nullptr && list->size() == targets.size();
     const PythonValue::List items = fits ? *list : PythonValue::List();
+    // What is changed by these names later may be a part of it, as in `first, *others = steps`.
+    if (!fits) value.BecomeOpaque(Quote(begin, end));
     for (std::size_t i = 0; i < targets.size(); ++i) {
+      if (!simple) names_[targets[i]].BecomeOpaque(Quote(begin, end));
       names_[targets[i]] = fits ? items[i] : PythonValue::Opaque(Quote(begin, end));
     }
     return;

@@ -1,5 +1,6 @@
 #include "detector_service/config/python_config.h"
 
+#include <absl/strings/str_cat.h>
 #include <gmock/gmock.h>
 
 #include <chrono>
@@ -228,6 +229,15 @@ TEST(PythonConfigTest, WhatABlockOrACallMayChangeIsOpaque) {
   EXPECT_TRUE(IsOpaque("x = [1]\nz = dict(k=x)\nfor i in y:\n    z.k.append(i)\n", "z"));
   // What shares the list, too.
   EXPECT_TRUE(IsOpaque("y = [1]\nz = dict(k=y)\nfor i in j:\n    y.append(i)\nx = z.k\n"));
+  // By another name, too.
+  EXPECT_TRUE(IsOpaque("x = [dict(a=1)]\nfor step in x:\n    step['a'] = 2\n"));
+  EXPECT_TRUE(IsOpaque("x = dict(a=1)\nif y:\n    z = x\n    z['a'] = 2\n"));
+  EXPECT_TRUE(IsOpaque("x = [dict(a=1)]\n[step.update(a=2) for step in x]\n"));
+  EXPECT_TRUE(IsOpaque("x = [dict(a=1), 2, 3]\nfirst, *others = x\nfirst['a'] = 2\n"));
+  EXPECT_TRUE(IsOpaque("x = dict(a=1)\nz = x\nz.a, y = 2, 3\n"));
+  EXPECT_TRUE(IsOpaque("def fix(y):\n    y['a'] = 2\nx = dict(a=1)\nz = fix(x)\n"));
+  EXPECT_TRUE(IsOpaque("def fix(y):\n    y['a'] = 2\nx = dict(a=1)\nz = fix(y=x)\n"));
+  EXPECT_EQ(Number("from a import b\ny = [1]\nz = b(y)\nx = y[0]\n"), 1);
   EXPECT_TRUE(IsOpaque("x = dict(a=1)\nfix(x)\n"));
   EXPECT_TRUE(IsOpaque("x = dict(a=1)\nx.merge(y)\n"));
   EXPECT_TRUE(IsOpaque("def x():\n    return 1\n"));
@@ -235,6 +245,7 @@ TEST(PythonConfigTest, WhatABlockOrACallMayChangeIsOpaque) {
   EXPECT_EQ(Number("x = 1\nprint(x)\n'''a text'''\nassert x\n"), 1);
   EXPECT_TRUE(IsOpaque("x = 1\nfrom y import *\n"));
   EXPECT_EQ(Number("from y import *\nx = 1\n"), 1);
+  EXPECT_EQ(Number("from y import *\nx, z = 1, 2\n"), 1);
   EXPECT_TRUE(IsOpaque("from y import *\n"));
 }
 
@@ -304,7 +315,19 @@ TEST(PythonConfigTest, AHostileTextCostsLittle) {
     chain += "x = [x]\n";
     late += "y = {}\ny['k'] = x\nx = y\n";
   }
+  std::string keys = "x = dict(";
+  for (int i = 0; i < 30'000; ++i) keys += absl::StrCat("k", i, "=1,");
+  keys += ")\n";
+  std::string names;
+  for (int i = 0; i < 30'000; ++i) names += absl::StrCat("n", i, "=1\n");
+  const std::string many = "x = [" + repeated("1,", 200'000) + "]\n";
   for (const std::string& text : {std::string("x = 10**10**10"),
+                                  names + repeated("from y import *\n", 25'000),
+                                  keys + "y = x.copy()\n" + repeated("y.update(x)\n", 90),
+                                  keys + "y = [" + repeated("len(x),", 60'000) + "]\n",
+                                  many + "y = [" + repeated("x[:],", 60'000) + "]\n",
+                                  many + "y = [" + repeated("x.copy(),", 60'000) + "]\n",
+                                  many + "y = [" + repeated("min(x),", 60'000) + "]\n",
                                   std::string("x = [0]*10**9"),
                                   std::string("x = ['a'*10**6]*10**6"),
                                   "x = " + std::string(1'000'000, '['),

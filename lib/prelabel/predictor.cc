@@ -254,10 +254,13 @@ awaitable<absl::StatusOr<Regions>> Predictor::TryPredict(const label_studio::Tas
   auto planning = PlanFor(task, context, models);
   const auto planned = co_await std::move(planning);
   if (!planned.ok()) co_return planned.status();
+  const std::vector<label_studio::EmissionPlan>& plans = (*planned)->plans;
+  const bool writes_nothing =
+      std::all_of(plans.begin(), plans.end(), [](const auto& plan) { return plan.empty(); });
   Regions all;
-  for (const label_studio::EmissionPlan& plan : (*planned)->plans) {
+  for (const label_studio::EmissionPlan& plan : plans) {
     if (plan.lacks_masks()) {
-      if (plan.empty()) co_return NoSegmenter();
+      if (writes_nothing) co_return NoSegmenter();
       NoteMissingMasks(context);
     }
     const bool click_expected = context.call.priority == serving::Priority::kOpenedTask &&

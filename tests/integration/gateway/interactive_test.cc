@@ -502,5 +502,23 @@ TEST_F(LabelConfigsTest, ADetectorAloneGivesBoxesAndSaysOnceWhatIsMissing) {
   EXPECT_THAT(masks_setup.body, HasSubstr("takes masks only"));
 }
 
+TEST_F(LabelConfigsTest, WithoutASegmenterAnImageForMasksAloneIsLeftOut) {
+  Find({"cat"});
+  constexpr char kTwoImages[] = R"(<View>
+    <Image name="masked" value="$image"/><Image name="boxed" value="$image"/>
+    <BrushLabels name="brush" toName="masked"><Label value="cat"/></BrushLabels>
+    <RectangleLabels name="rect" toName="boxed"><Label value="cat"/></RectangleLabels></View>)";
+  harness_ = std::make_unique<Harness>(HarnessOptions{.detector = services_.address()});
+  harness_->AwaitModels();
+
+  const Reply setup = harness_->Post("/setup", {{"project", "1.5"}, {"schema", kTwoImages}});
+  const Reply reply = harness_->Post("/predict", PredictBody(kTwoImages, {image_}));
+
+  EXPECT_THAT(std::string(setup.json().at("warning").as_string()), HasSubstr("has no segmenter"));
+  ASSERT_EQ(reply.status, 200) << reply.body;
+  ASSERT_THAT(LabelsOf(reply.result(0)), ElementsAre("cat"));
+  EXPECT_EQ(reply.result(0).at("result").at(0).at("to_name"), "boxed");
+}
+
 }  // namespace
 }  // namespace gateway::testing

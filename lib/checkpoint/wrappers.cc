@@ -5,6 +5,7 @@
 #include <absl/strings/str_split.h>
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 #include <vector>
 
@@ -52,9 +53,12 @@ absl::StatusOr<std::string> RemoveWrappers(std::span<const std::string_view> anc
   for (const auto& [name, view] : *state_dict) names.push_back(WithoutTransparent(name));
   const std::set<std::string> prefixes = PrefixesOf(anchors, names);
   if (prefixes.size() > 1 && !prefixes.contains("")) {
-    return absl::InvalidArgumentError(
-        text::StrCat("the file holds ", prefixes.size(), " networks, under '",
-                     absl::StrJoin(prefixes, "', '"), "'; save the one that is meant by itself"));
+    constexpr std::size_t kShown = 3;
+    const auto end = std::next(prefixes.begin(), std::min(prefixes.size(), kShown));
+    return absl::InvalidArgumentError(text::StrCat(
+        "the file holds ", prefixes.size(), " networks, under '",
+        absl::StrJoin(prefixes.begin(), end, "', '"),
+        prefixes.size() > kShown ? "' and others" : "'", "; save the one that is meant by itself"));
   }
   const std::string prefix = prefixes.empty() || prefixes.contains("") ? "" : *prefixes.begin();
 

@@ -63,6 +63,12 @@ TEST(RemoveWrappersTest, OfTwoNetworksNoneIsChosen) {
   const auto removed = RemoveWrappers(kAnchors, &state_dict);
   EXPECT_TRUE(absl::IsInvalidArgument(removed.status()));
   EXPECT_THAT(std::string(removed.status().message()), HasSubstr("under 'student.', 'teacher.'"));
+
+  std::vector<std::string> names;
+  for (int i = 1000; i < 2000; ++i) names.push_back("m" + std::to_string(i) + ".backbone.a");
+  StateDict ensemble = Named(names);
+  EXPECT_THAT(std::string(RemoveWrappers(kAnchors, &ensemble).status().message()),
+              HasSubstr("1000 networks, under 'm1000.', 'm1001.', 'm1002.' and others; save"));
 }
 
 }  // namespace

@@ -288,6 +288,13 @@ absl::StatusOr<LoadedDetector> LoadRtmdetFamily(const checkpoint::StateDict& sta
   // Read once more for its warnings; what it says is in the model.
   const auto settings = ReadNetworkSettings(training, DefaultSettings(config).rule, warnings);
   if (!settings.ok()) return settings.status();
+  const PythonValue* head = training.values.Find({"model", "bbox_head"});
+  if (warnings != nullptr && config.exp_on_reg && head != nullptr && head->dict() != nullptr &&
+      head->Find("exp_on_reg") == nullptr) {
+    warnings->push_back(
+        "bbox_head has no exp_on_reg: it is taken for True, as in the official models of this "
+        "size and larger ones; the reference takes it for False");
+  }
   return LoadedDetector{ModelName(config), DefaultSettings(config), LayoutOf(config), *model};
 }
 

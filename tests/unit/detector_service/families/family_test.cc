@@ -264,6 +264,25 @@ TEST(FamilyTest, WhatOfANetworkIsNotKnownIsWarnedAbout) {
                                              testing::HasSubstr("head_module magic")));
 }
 
+// Official files of m, l and x from before the key want True; mmdet's class has False.
+TEST(FamilyTest, AHeadWhoseExpIsGuessedIsWarnedAbout) {
+  const Rtmdet m = [] {
+    const nn::SkipInitialization skip;
+    return Rtmdet(ScaledRtmdet(0.75, 0.67, 80));
+  }();
+  const auto warnings_of = [&](const char* text) {
+    std::vector<std::string> warnings;
+    const auto loaded =
+        LoadDetector(nn::ToStateDict(*m), ParsePythonConfig(text), nn::Memory::kBorrow, &warnings);
+    EXPECT_TRUE(loaded.ok()) << loaded.status();
+    return warnings;
+  };
+  EXPECT_THAT(warnings_of("model = dict(bbox_head=dict(num_classes=80))"),
+              testing::ElementsAre(testing::HasSubstr("exp_on_reg")));
+  EXPECT_THAT(warnings_of("model = dict(bbox_head=dict(exp_on_reg=True))"), testing::IsEmpty());
+  EXPECT_THAT(warnings_of(""), testing::IsEmpty());
+}
+
 TEST(FamilyTest, PpyoloeWithoutPlusHasImageNetsMean) {
   checkpoint::StateDict state = StateOf("ppyoloe_plus");
   EXPECT_EQ(LoadDetector(state, {}).value().defaults.std[0], 255);

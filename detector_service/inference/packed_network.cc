@@ -3,6 +3,7 @@
 #include <absl/status/status.h>
 #include <absl/strings/str_format.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <list>
 #include <optional>
@@ -10,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "detector_service/inference/plain_network.h"
 #include "detector_service/packed/blueprint_graph.h"
 #include "detector_service/packed/rtmdet_graph.h"
 #include "nn/torch_status.h"
@@ -54,7 +56,11 @@ class PackedNetwork final : public Network {
   }
 
   absl::Status Run(const float* input, vision::Size size, RawOutput* output) override {
+    if (std::find(plain_sizes_.begin(), plain_sizes_.end(), size) != plain_sizes_.end()) {
+      return plain_->Run(input, size, output);
+    }
     const absl::StatusOr<Program*> program = ProgramFor(size);
+    if (modules_ && absl::IsUnimplemented(program.status())) return RunPlain(input, size, output);
     if (!program.ok()) return program.status();
     (*program)->Run(input);
     std::vector<OutputMap> maps;
@@ -73,6 +79,17 @@ class PackedNetwork final : public Network {
 
     std::size_t bytes() const { return program->weight_bytes() + program->arena_bytes(); }
   };
+
+  // Very narrow inputs have maps of one column, for which oneDNN has no fast kernels.
+  absl::Status RunPlain(const float* input, vision::Size size, RawOutput* output) {
+    if (plain_ == nullptr) {
+      auto plain = MakePlainNetwork(*modules_, "cpu");
+      if (!plain.ok()) return plain.status();
+      plain_ = *std::move(plain);
+    }
+    plain_sizes_.push_back(size);
+    return plain_->Run(input, size, output);
+  }
 
   absl::StatusOr<Program*> ProgramFor(vision::Size size) {
     if (size == input_size_) return program_.get();
@@ -105,6 +122,8 @@ class PackedNetwork final : public Network {
   CompileOptions options_;   // of other sizes
   std::list<Other> others_;  // front: used last
   std::size_t other_bytes_ = 0;
+  std::unique_ptr<Network> plain_;  // made when it is needed, for plain_sizes_
+  std::vector<vision::Size> plain_sizes_;
 };
 
 }  // namespace

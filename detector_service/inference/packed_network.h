@@ -22,7 +22,8 @@ namespace detector {
 // it the network runs inputs of other sizes, too, and keeps the modules; what they borrow must
 // outlive it. A size is compiled for when its first input comes, which takes as long as a few
 // images (docs/adr/0307). Programs of other sizes may take so many bytes together; those that were
-// used longest ago go first, and the last one used stays.
+// used longest ago go first, and the last one used stays. A size without fast kernels is run by the
+// plain modules.
 absl::StatusOr<std::unique_ptr<Network>> MakePackedNetwork(
     const DetectorModules& modules, vision::Size input_size,
     const nn::onednn::CompileOptions& options,

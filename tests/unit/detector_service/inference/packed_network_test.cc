@@ -122,7 +122,8 @@ TEST(PackedNetworkTest, InputsOfOtherSizesEqualThePlainModules) {
     ASSERT_TRUE(packed.ok()) << packed.status();
     for (const vision::Size size :
          {vision::Size{64, 96}, vision::Size{96, 64}, vision::Size{128, 96}, vision::Size{64, 96},
-          vision::Size{96, 64}}) {
+          vision::Size{96, 64}, vision::Size{32, 640}, vision::Size{640, 32},
+          vision::Size{32, 640}}) {
       const at::Tensor image = at::randn({1, 3, size.height, size.width});
       RawOutput want, got;
       ASSERT_TRUE((*plain)->Run(image.data_ptr<float>(), size, &want).ok());

@@ -15,6 +15,7 @@ namespace detector {
 namespace {
 
 constexpr int kMaxDepth = 64;
+constexpr std::size_t kMaxText = 4 << 20;       // bytes; official texts have some 20 KB
 constexpr std::int64_t kMaxValues = 1'000'000;  // of a text, each counted wherever it is used
 
 using Kind = PythonToken::Kind;
@@ -349,6 +350,10 @@ class Statements {
 }  // namespace
 
 PythonConfig ParsePythonConfig(std::string_view text, const PythonScope& scope) {
+  if (text.size() > kMaxText) {  // a token takes many times its bytes
+    return Statements({.lines = {}, .broken = "a text that is larger than a config can be"}, scope)
+        .Run();
+  }
   return Statements(SplitPython(text), scope).Run();
 }
 

@@ -354,6 +354,8 @@ TEST(PythonConfigTest, AHostileTextCostsLittle) {
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
     EXPECT_LT(took.count(), 20) << text.substr(0, 40);  // far below what a hang takes
   }
+  EXPECT_EQ(Number("x = 1\n" + std::string(1'000'000, '#')), 1);
+  EXPECT_TRUE(IsOpaque("x = 1\n" + std::string(5'000'000, '#')));
   EXPECT_TRUE(IsOpaque("x = 10**10**10"));
   EXPECT_TRUE(IsOpaque("x = [0]*10**9"));
   EXPECT_TRUE(IsOpaque(doubling));

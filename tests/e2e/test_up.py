@@ -264,7 +264,7 @@ def says_yes(function, name):
 
 def test_somebody_decided_what_a_name_of_the_gateway_and_a_model_means():
     """docs/adr/0805-options-of-up.md: the gateway's alone, or for all."""
-    for_all = {"log_level", "drain_grace_ms", "drain_timeout_s", "max_message_mb"}
+    for_all = {"log_level", "drain_grace_ms", "drain_timeout_s", "max_message_mb", "max_image_megapixels"}
     shared = flags_of("duet-gateway").keys() & (flags_of("duet-detector").keys() | flags_of("duet-segmenter").keys())
 
     assert {name for name in shared if not says_yes("is_of_one_process", name)} == for_all

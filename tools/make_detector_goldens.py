@@ -18,7 +18,8 @@ import numpy as np
 import torch
 
 from make_detector_fixtures import number, write_safetensors
-from make_full_size_goldens import import_mmdet, spread
+from make_full_size_goldens import spread
+from openmmlab import import_mmdet, import_mmyolo
 
 CLASSES = ("cat", "big dog", "zażółć", "wheel")
 IMAGES = {"mmdet": ("images/a1_640x480.png", "images/a0_97x61.png", "images/a2_333x1000.png"),
@@ -80,18 +81,6 @@ SHAPES = {
     "shape_letterbox": ("yolov6_l", letterbox((320, 192)), {}, BOTH_WAYS),
     "shape_letterbox_grows": ("yolov6_l", letterbox((320, 352), may_grow=True), {}, BOTH_WAYS),
 }
-
-
-def import_mmyolo():
-    import mmcv
-    version = mmcv.__version__
-    mmcv.__version__ = "2.0.1"  # mmyolo 0.6.0 asks for less than 2.1
-    try:
-        import mmyolo.utils
-    finally:
-        mmcv.__version__ = version
-    mmyolo.utils.register_all_modules(init_default_scope=False)
-    return mmyolo
 
 
 def shrink(config, upstream, width, change, side):

@@ -7,33 +7,18 @@ usage: make_full_size_goldens.py IMAGES OUT [MODEL...]      (MODEL: tiny, s, m, 
 Needs mmdet 3.3.0, mmengine 0.10.7, mmcv-lite 2.1.0, torch and torchvision from PyPI. They are too large to keep: m has 100 MB.
 IMAGES is tests/data/detector/images.
 """
-import importlib.machinery
 import json
 import os
 import sys
-import types
 
 import torch
-import torchvision
+
+from openmmlab import import_mmdet
 
 DEFAULT_MODELS = ("m", "x", "ins-m")
 FILES = ("a1_640x480.png", "a4_1280x720.png")
 # So many of the (cell, class) pairs pass the config's score threshold.
 SHARE_OF_CANDIDATES = 0.0001
-
-
-def import_mmdet():
-    """mmcv-lite comes without compiled operators; of these mmdet's RTMDet uses only nms."""
-    import mmcv
-    extension = types.ModuleType("mmcv._ext")
-    extension.__spec__ = importlib.machinery.ModuleSpec("mmcv._ext", loader=None)
-    extension.__getattr__ = lambda name: None
-    extension.nms = lambda boxes, scores, iou_threshold, offset: torchvision.ops.nms(boxes, scores, iou_threshold)
-    sys.modules["mmcv._ext"] = mmcv._ext = extension
-    import mmdet.apis
-    import mmdet.utils
-    mmdet.utils.register_all_modules(init_default_scope=False)
-    return mmdet
 
 
 def build(mmdet, name):

@@ -13,10 +13,11 @@ import json
 import os
 import re
 import sys
-import types
 import warnings
 
 import torch
+
+from openmmlab import import_mmdet, import_mmyolo
 
 # For each package its configs, one of every official size.
 CONFIGS = {
@@ -27,20 +28,6 @@ CONFIGS = {
                "ppyoloe/ppyoloe_plus_?_fast_8xb8-80e_coco.py", "rtmdet/rtmdet_*_syncbn_fast_8xb32-300e_coco.py"],
     "mmdet": ["rtmdet/rtmdet_?_8xb32-300e_coco.py", "rtmdet/rtmdet_tiny_8xb32-300e_coco.py", "rtmdet/rtmdet-ins_*.py"],
 }
-
-
-def import_packages():
-    """None of mmcv's compiled operators runs when a network is built; mmyolo refuses mmcv 2.1 by its number alone."""
-    sys.modules.setdefault("mmcv._ext", types.ModuleType("mmcv._ext"))
-    import mmcv
-    from mmcv.utils import ext_loader
-    ext_loader.load_ext = lambda name, funcs: types.SimpleNamespace()
-    mmcv.__version__ = "2.0.1"
-    import mmdet.utils
-    import mmyolo.utils
-    mmdet.utils.register_all_modules(init_default_scope=False)
-    mmyolo.utils.register_all_modules(init_default_scope=False)
-    return {"mmdet": mmdet, "mmyolo": mmyolo}
 
 
 def shapes(model):
@@ -71,7 +58,7 @@ def settings(config):
 
 def main():
     warnings.filterwarnings("ignore")
-    packages = import_packages()
+    packages = {"mmdet": import_mmdet(), "mmyolo": import_mmyolo()}
     from mmdet.registry import MODELS as MMDET
     from mmengine.config import Config
     from mmengine.registry import DefaultScope

@@ -9,20 +9,10 @@ RTMDet's options and with radii and weights of their own. average.json: ExpMomen
 import json
 import os
 import sys
-import types
 
 import torch
 
-
-def import_mmdet():
-    """mmdet's modules import mmcv's compiled operators, of which none is used here."""
-    sys.modules.setdefault("mmcv._ext", types.SimpleNamespace(__getattr__=lambda name: None))
-    from mmcv.utils import ext_loader
-    ext_loader.load_ext = lambda name, funcs: types.SimpleNamespace()
-    from mmdet.models.layers.ema import ExpMomentumEMA
-    from mmdet.models.task_modules.assigners import DynamicSoftLabelAssigner
-    from mmengine.structures import InstanceData
-    return ExpMomentumEMA, DynamicSoftLabelAssigner, InstanceData
+from openmmlab import import_mmdet
 
 
 def rounded(tensor, digits=3):
@@ -75,8 +65,12 @@ def average(average_class):
 def main():
     out = sys.argv[1]
     os.makedirs(out, exist_ok=True)
-    average_class, assigner_class, instance_data = import_mmdet()
-    for name, value in (("assignment", assignments(assigner_class, instance_data)), ("average", average(average_class))):
+    import_mmdet()
+    from mmdet.models.layers.ema import ExpMomentumEMA
+    from mmdet.models.task_modules.assigners import DynamicSoftLabelAssigner
+    from mmengine.structures import InstanceData
+    for name, value in (("assignment", assignments(DynamicSoftLabelAssigner, InstanceData)),
+                        ("average", average(ExpMomentumEMA))):
         with open(os.path.join(out, name + ".json"), "w") as file:
             json.dump(value, file, separators=(",", ":"))
 

@@ -112,10 +112,8 @@ access_to() {
   [[ ! $3 ]] || trusted=(--cacert "$3")
   [[ $token ]] || { say "no token was given: tasks whose images need one will fail"; return; }
   code=$(
-    if [[ $token == *.*.* ]]; then  # a personal access token: has to be exchanged
-      curl_setting url "$url/api/token/refresh"
-      curl_setting header "Content-Type: application/json"
-      curl_setting data "{\"refresh\": \"$token\"}"
+    if is_personal_token "$token"; then
+      token_exchange "$url" "$token"
     else
       curl_setting url "$url/api/current-user/whoami"
       curl_setting header "Authorization: Token $token"
@@ -131,6 +129,16 @@ access_to() {
   esac
 }
 
+# A personal access token has to be exchanged for one that lasts some minutes.
+is_personal_token() { [[ $1 == *.*.* ]]; }
+
+# token_exchange URL TOKEN: curl's settings for that.
+token_exchange() {
+  curl_setting url "$1/api/token/refresh"
+  curl_setting header "Content-Type: application/json"
+  curl_setting data "{\"refresh\": \"$2\"}"
+}
+
 # ask_label_studio PATH: with the token that Duet has, and trust as in access_to. Nothing if it refuses or is away.
 ask_label_studio() {
   local url=${OPTION[label_studio_url]%/} token ca=${OPTION[ca_certificates]:-${SSL_CERT_FILE:-}} header
@@ -138,12 +146,8 @@ ask_label_studio() {
   [[ ! $ca ]] || options+=(--cacert "$ca")
   token=$(label_studio_key)
   header="Authorization: Token $token"
-  if [[ $token == *.*.* ]]; then
-    token=$({
-      curl_setting url "$url/api/token/refresh"
-      curl_setting header "Content-Type: application/json"
-      curl_setting data "{\"refresh\": \"$token\"}"
-    } | curl "${options[@]}" | parse json_value access) || return 1
+  if is_personal_token "$token"; then
+    token=$(token_exchange "$url" "$token" | curl "${options[@]}" | parse json_value access) || return 1
     header="Authorization: Bearer $token"
   fi
   { curl_setting url "$url$1"; curl_setting header "$header"; } | curl "${options[@]}"

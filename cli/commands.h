@@ -2,10 +2,13 @@
 #ifndef DUET_CLI_COMMANDS_H_
 #define DUET_CLI_COMMANDS_H_
 
+#include <absl/functional/function_ref.h>
 #include <absl/status/status.h>
 #include <absl/types/span.h>
 
 #include <string_view>
+
+#include "serving/flags.h"
 
 namespace cli {
 
@@ -19,6 +22,11 @@ struct Command {
 
 // In the order of the help.
 absl::Span<const Command> Commands();
+
+// What all commands begin with: parses the command line into what `flags` was made for, and prints
+// the help if that was asked for, else calls `run`.
+absl::Status ParseAndRun(serving::FlagTable& flags, int argc, const char* const* argv,
+                         absl::FunctionRef<absl::Status()> run);
 
 absl::Status RunExport(int argc, const char* const* argv);
 absl::Status RunImport(int argc, const char* const* argv);

@@ -1,7 +1,6 @@
 // duet export: what people annotated in Label Studio, as COCO.
 #include <absl/container/flat_hash_set.h>
 
-#include <cstdlib>
 #include <iostream>
 #include <string>
 #include <utility>
@@ -131,13 +130,7 @@ absl::Status RunExport(int argc, const char* const* argv) {
                            "Writes what people annotated in Label Studio as COCO: the newest "
                            "annotation of each task, one entry an object.");
   AddFlags(&options, &flags);
-  absl::Status status = flags.Parse(argc, argv, getenv);
-  if (!status.ok()) return status;
-  if (flags.help_requested()) {
-    std::cout << flags.RequestedHelp();
-    return absl::OkStatus();
-  }
-  return Export(options);
+  return ParseAndRun(flags, argc, argv, [&] { return Export(options); });
 }
 
 }  // namespace cli

@@ -1,5 +1,4 @@
 // duet import: COCO as tasks that Label Studio imports.
-#include <cstdlib>
 #include <iostream>
 #include <string>
 #include <utility>
@@ -92,13 +91,7 @@ absl::Status RunImport(int argc, const char* const* argv) {
                            "Writes COCO's annotations as tasks that Label Studio imports, with an "
                            "annotation or a prediction each.");
   AddFlags(&options, &flags);
-  absl::Status status = flags.Parse(argc, argv, getenv);
-  if (!status.ok()) return status;
-  if (flags.help_requested()) {
-    std::cout << flags.RequestedHelp();
-    return absl::OkStatus();
-  }
-  return Import(options);
+  return ParseAndRun(flags, argc, argv, [&] { return Import(options); });
 }
 
 }  // namespace cli

@@ -1,23 +1,13 @@
 // duet COMMAND [--flag=value …]
 #include <absl/status/status.h>
 
-#include <array>
 #include <iostream>
+#include <string>
 #include <string_view>
 
 #include "cli/commands.h"
-#include "text/str_cat.h"
 
 namespace cli {
-
-absl::Span<const Command> Commands() {
-  static constexpr std::array<Command, 2> kCommands = {{
-      {"export", "annotations of Label Studio as COCO", RunExport},
-      {"import", "COCO as tasks for Label Studio", RunImport},
-  }};
-  return kCommands;
-}
-
 namespace {
 
 void PrintHelp() {

@@ -249,8 +249,6 @@ awaitable<absl::StatusOr<Prediction>> Predictor::SegmentPrompt(const label_studi
 awaitable<absl::StatusOr<Regions>> Predictor::TryPredict(const label_studio::Task& task,
                                                          PredictContext& context,
                                                          const ServedModels& models) {
-  const auto strand = co_await asio::this_coro::executor;
-  const Settings& settings = context.project->settings();
   auto planning = PlanFor(task, context, models);
   const auto planned = co_await std::move(planning);
   if (!planned.ok()) co_return planned.status();
@@ -273,62 +271,73 @@ awaitable<absl::StatusOr<Regions>> Predictor::TryPredict(const label_studio::Tas
       auto fetching = Fetch((*uris)[i], task.id, context);
       auto image = co_await std::move(fetching);
       if (!image.ok()) co_return image.status();
-
-      const bool sam_masks =
-          plan.needs_masks() && context.profile.detector && !UsesOwnMasks(context, models);
-      std::optional<async::ConcurrentTask<absl::StatusOr<segmenter::EmbedResponse>>> embedding;
-      if (context.profile.segmenter && (sam_masks || click_expected)) {
-        embedding.emplace(strand, Embed(context.profile.segmenter, *image,
-                                        CallOf(context, models.segmenter), context.timings));
-      }
-
-      auto finding = FindObjects(plan, *image, context, models);
-      auto found = co_await std::move(finding);
-      if (!found.ok()) co_return found.status();
-      std::vector<std::string> dropped;
-      std::erase_if(found->objects, [&](const Object& object) {
-        if (!plan.TargetsOf(object.class_name).empty()) return false;
-        dropped.push_back(object.class_name);
-        return true;
-      });
-
-      const bool any_unmasked = std::any_of(found->objects.begin(), found->objects.end(),
-                                            [](const Object& object) { return !object.mask; });
-      if (sam_masks && embedding && any_unmasked) {
-        auto waiting = embedding->Get();
-        auto embedded = co_await std::move(waiting);
-        absl::Status status = embedded.status();
-        if (status.ok()) {
-          auto segmenting = SegmentBoxes(*image, *found, context, models);
-          status = co_await std::move(segmenting);
-        }
-        if (!status.ok()) {
-          if (!IsRetryable(status) || settings.degrade != Degrade::kBoxes) co_return status;
-          metrics_.Get(kDegraded).Increment();
-          context.request.NoteBool("degraded", true);
-        }
-      }
-      if (embedding && click_expected) embedding->Detach();
-      embedding.reset();  // cancels it if nothing was found
-
-      const Stopwatch stopwatch(context.timings->encode_ms,
-                                metrics_.Get(kStageSeconds, {"encode"}));
       const int item_index = plan.image().is_list ? static_cast<int>(i) : -1;
-      Regions regions;
-      if (plan.needs_masks()) {
-        auto encoding = async::OnPool(pool_, [&plan, &found, item_index] {
-          return label_studio::MakeRegions(plan, found->size, found->objects, item_index);
-        });
-        regions = co_await std::move(encoding);
-      } else {
-        regions = label_studio::MakeRegions(plan, found->size, found->objects, item_index);
-      }
-      regions.unmatched_classes.insert(regions.unmatched_classes.end(), dropped.begin(),
-                                       dropped.end());
-      all.Append(std::move(regions));
+      auto predicting =
+          PredictImage(plan, *std::move(image), item_index, click_expected, context, models);
+      auto regions = co_await std::move(predicting);
+      if (!regions.ok()) co_return regions.status();
+      all.Append(*std::move(regions));
     }
   }
   co_return all;
+}
+
+awaitable<absl::StatusOr<Regions>> Predictor::PredictImage(const label_studio::EmissionPlan& plan,
+                                                           ImagePtr image, int item_index,
+                                                           bool click_expected,
+                                                           PredictContext& context,
+                                                           const ServedModels& models) {
+  const auto strand = co_await asio::this_coro::executor;
+  const bool sam_masks =
+      plan.needs_masks() && context.profile.detector && !UsesOwnMasks(context, models);
+  std::optional<async::ConcurrentTask<absl::StatusOr<segmenter::EmbedResponse>>> embedding;
+  if (context.profile.segmenter && (sam_masks || click_expected)) {
+    embedding.emplace(strand, Embed(context.profile.segmenter, image,
+                                    CallOf(context, models.segmenter), context.timings));
+  }
+
+  auto finding = FindObjects(plan, image, context, models);
+  auto found = co_await std::move(finding);
+  if (!found.ok()) co_return found.status();
+  std::vector<std::string> dropped;
+  std::erase_if(found->objects, [&](const Object& object) {
+    if (!plan.TargetsOf(object.class_name).empty()) return false;
+    dropped.push_back(object.class_name);
+    return true;
+  });
+
+  const bool any_unmasked = std::any_of(found->objects.begin(), found->objects.end(),
+                                        [](const Object& object) { return !object.mask; });
+  if (sam_masks && embedding && any_unmasked) {
+    auto waiting = embedding->Get();
+    auto embedded = co_await std::move(waiting);
+    absl::Status status = embedded.status();
+    if (status.ok()) {
+      auto segmenting = SegmentBoxes(image, *found, context, models);
+      status = co_await std::move(segmenting);
+    }
+    if (!status.ok()) {
+      const bool boxes_do = context.project->settings().degrade == Degrade::kBoxes;
+      if (!IsRetryable(status) || !boxes_do) co_return status;
+      metrics_.Get(kDegraded).Increment();
+      context.request.NoteBool("degraded", true);
+    }
+  }
+  if (embedding && click_expected) embedding->Detach();
+  embedding.reset();  // cancels it if nothing was found
+
+  const Stopwatch stopwatch(context.timings->encode_ms, metrics_.Get(kStageSeconds, {"encode"}));
+  Regions regions;
+  if (plan.needs_masks()) {
+    auto encoding = async::OnPool(pool_, [&plan, &found, item_index] {
+      return label_studio::MakeRegions(plan, found->size, found->objects, item_index);
+    });
+    regions = co_await std::move(encoding);
+  } else {
+    regions = label_studio::MakeRegions(plan, found->size, found->objects, item_index);
+  }
+  regions.unmatched_classes.insert(regions.unmatched_classes.end(), dropped.begin(), dropped.end());
+  co_return regions;
 }
 
 awaitable<absl::Status> Predictor::EmbedAhead(const label_studio::Task& task,

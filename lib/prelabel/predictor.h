@@ -116,6 +116,11 @@ class Predictor {
   boost::asio::awaitable<absl::StatusOr<ImageObjects>> FindObjects(
       const label_studio::EmissionPlan& plan, ImagePtr image, PredictContext& context,
       const ServedModels& models);
+  // The regions of one image. `item_index`: which of a list, or -1; `click_expected`: it is
+  // embedded ahead of the first click.
+  boost::asio::awaitable<absl::StatusOr<label_studio::Regions>> PredictImage(
+      const label_studio::EmissionPlan& plan, ImagePtr image, int item_index, bool click_expected,
+      PredictContext& context, const ServedModels& models);
   boost::asio::awaitable<absl::Status> SegmentBoxes(ImagePtr image, ImageObjects& found,
                                                     PredictContext& context,
                                                     const ServedModels& models);

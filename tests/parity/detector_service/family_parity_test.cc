@@ -41,17 +41,7 @@ class FamilyParityTest : public testing::TestWithParam<std::string> {
     const auto model = Load(plain);
     ASSERT_NE(model, nullptr);
     EXPECT_EQ(model->classes(), golden_.classes);
-    const DetectOptions as_the_reference{.score_threshold = model->evaluation_score_threshold(),
-                                         .clip_to_image = false};
-    for (const GoldenImage& image : golden_.images) {
-      const auto found = model->Detect(ReadImage(image), as_the_reference);
-      ASSERT_TRUE(found.ok()) << found.status();
-      // One in a hundred may be another where float32 and float64 already disagree.
-      EXPECT_NEAR(found->size(), image.detections.size(), 0.01 * image.detections.size())
-          << image.path;
-      EXPECT_GE(CountMatches(image.detections, *found), 0.99 * image.detections.size())
-          << image.path;
-    }
+    detector::ExpectDetectionsOfTheReference(*model, golden_);
   }
 
   const Golden golden_ = ReadGolden(GetParam());

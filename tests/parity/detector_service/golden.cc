@@ -1,5 +1,7 @@
 #include "tests/parity/detector_service/golden.h"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <boost/json.hpp>
 #include <cmath>
@@ -157,6 +159,18 @@ std::size_t CountMatches(const std::vector<Detection>& expected,
     ++matches;
   }
   return matches;
+}
+
+void ExpectDetectionsOfTheReference(DetectionModel& model, const Golden& golden) {
+  const DetectOptions as_the_reference{.score_threshold = model.evaluation_score_threshold(),
+                                       .clip_to_image = false};
+  for (const GoldenImage& image : golden.images) {
+    const auto found = model.Detect(ReadImage(image), as_the_reference);
+    ASSERT_TRUE(found.ok()) << found.status();
+    EXPECT_NEAR(found->size(), image.detections.size(), 0.01 * image.detections.size())
+        << image.path;
+    EXPECT_GE(CountMatches(image.detections, *found), 0.99 * image.detections.size()) << image.path;
+  }
 }
 
 }  // namespace detector

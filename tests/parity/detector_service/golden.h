@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "detector_service/inference/detection_model.h"
 #include "detector_service/inference/postprocess.h"
 
 namespace detector {
@@ -56,6 +57,11 @@ std::string Sha256Hex(const void* data, std::size_t bytes);
 // masks, four times.
 std::size_t CountMatches(const std::vector<Detection>& expected,
                          const std::vector<Detection>& found);
+
+// Expects of each image of the golden as many detections as the reference found, with its own
+// threshold and unclipped, and that 99 of a hundred match: one may be another where float32 and
+// float64 already disagree.
+void ExpectDetectionsOfTheReference(DetectionModel& model, const Golden& golden);
 
 }  // namespace detector
 

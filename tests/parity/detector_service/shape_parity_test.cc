@@ -30,18 +30,8 @@ class ShapeParityTest : public testing::TestWithParam<std::string> {
   void ExpectDetectionsOfTheReference(bool plain) const {
     const auto model = Load(plain);
     ASSERT_NE(model, nullptr);
-    const DetectOptions as_the_reference{.score_threshold = model->evaluation_score_threshold(),
-                                         .clip_to_image = false};
     for (int round = 0; round < 2; ++round) {  // the second time all sizes are known
-      for (const GoldenImage& image : golden_.images) {
-        const auto found = model->Detect(ReadImage(image), as_the_reference);
-        ASSERT_TRUE(found.ok()) << found.status();
-        // One in a hundred may be another where float32 and float64 already disagree.
-        EXPECT_NEAR(found->size(), image.detections.size(), 0.01 * image.detections.size())
-            << image.path;
-        EXPECT_GE(CountMatches(image.detections, *found), 0.99 * image.detections.size())
-            << image.path;
-      }
+      detector::ExpectDetectionsOfTheReference(*model, golden_);
     }
   }
 

@@ -76,21 +76,13 @@ void KeepBest(std::size_t from, int most, std::vector<Candidate>* candidates) {
   candidates->resize(from + static_cast<std::size_t>(kept));
 }
 
-vision::Box Clamp(const vision::Box& box, vision::Size size) {
-  const auto clamp = [](float value, int most) {
-    return std::min(std::max(value, 0.0F), static_cast<float>(most));
-  };
-  return {clamp(box.x_min, size.width), clamp(box.y_min, size.height), clamp(box.x_max, size.width),
-          clamp(box.y_max, size.height)};
-}
-
 // From the input's pixels to the image's.
 vision::Box InImage(vision::Box box, const Placement& placement, PostprocessRule rule) {
   if (rule == PostprocessRule::kMmdet) {
     // To the padded image, not to the image in it: mmdet's Pad overwrites the shape that its clamp
     // takes; its data preprocessor, which may pad more, does not. The reciprocal in double,
     // rounded, then multiplied in float32.
-    box = Clamp(box, placement.padded);
+    box = vision::Clip(box, placement.padded);
     const auto x = static_cast<float>(1 / placement.scale_x);
     const auto y = static_cast<float>(1 / placement.scale_y);
     return {box.x_min * x, box.y_min * y, box.x_max * x, box.y_max * y};
@@ -259,7 +251,7 @@ std::vector<Detection> Postprocess(const RawOutput& output, const Placement& pla
   for (Candidate& c : kept) {
     if (rotated) c.box = vision::BoundingBox(c.rotated);
     if (options.clip_to_image || (options.rule == PostprocessRule::kMmyolo && !rotated)) {
-      c.box = Clamp(c.box, placement.image);
+      c.box = vision::Clip(c.box, placement.image);
     }
   }
   if (options.clip_to_image) {

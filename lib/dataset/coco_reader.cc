@@ -18,7 +18,9 @@
 
 #include "dataset/json_elements.h"
 #include "dataset/object_checks.h"
+#include "label_studio/json_fields.h"
 #include "text/str_cat.h"
+#include "vision/box.h"
 #include "vision/coco_polygon.h"
 #include "vision/mask_rle.h"
 #include "vision/mask_shapes.h"
@@ -29,6 +31,7 @@ namespace dataset {
 namespace {
 
 namespace json = boost::json;
+using label_studio::TextField;
 using text::StrCat;
 
 // A mask as the file has it. Kept instead of the mask until all images are known, because it takes
@@ -339,7 +342,7 @@ void Reader::Resolve(Annotation& annotation) {
                   annotation.where());
     return;
   }
-  const vision::Box clipped = Clip(object.box, sample.size);
+  const vision::Box clipped = vision::Clip(object.box, sample.size);
   if (IsEmpty(clipped)) {
     findings_.Add("annotations whose box is outside of the image, left out", annotation.where());
     return;

@@ -14,6 +14,7 @@
 #include <new>
 #include <vector>
 
+#include "label_studio/json_fields.h"
 #include "text/str_cat.h"
 
 namespace dataset {
@@ -220,17 +221,7 @@ absl::Status ReadJsonElements(std::string_view text,
 }
 
 std::optional<double> NumberField(const json::object& object, std::string_view name) {
-  const json::value* const value = object.if_contains(name);
-  if (value == nullptr || !value->is_number()) return std::nullopt;
-  const double number = value->to_number<double>();
-  return std::isfinite(number) ? std::optional(number) : std::nullopt;
-}
-
-std::string_view TextField(const json::object& object, std::string_view name) {
-  const json::value* const value = object.if_contains(name);
-  if (value == nullptr || !value->is_string()) return {};
-  const json::string& text = value->get_string();
-  return {text.data(), text.size()};
+  return label_studio::FiniteNumber(object.if_contains(name));
 }
 
 std::string IdField(const json::object& object, std::string_view name) {
@@ -243,7 +234,7 @@ std::string IdField(const json::object& object, std::string_view name) {
       std::floor(value->get_double()) == value->get_double()) {
     return text::StrCat(static_cast<std::int64_t>(value->get_double()));
   }
-  return std::string(TextField(object, name));
+  return std::string(label_studio::TextField(object, name));
 }
 
 bool TrueField(const json::object& object, std::string_view name) {

@@ -31,12 +31,10 @@ struct JsonElement {
 absl::Status ReadJsonElements(std::string_view text,
                               absl::FunctionRef<absl::Status(const JsonElement&)> on_element);
 
-// Fields of objects, for readers of untrusted files.
+// Fields of objects, for readers of untrusted files; texts: label_studio/json_fields.h.
 //
 // A finite number; none if the field is missing or something else.
 std::optional<double> NumberField(const boost::json::object& object, std::string_view name);
-// A text; "" if the field is missing or something else.
-std::string_view TextField(const boost::json::object& object, std::string_view name);
 // An id, which may be a whole number or a text: "17" for 17. "" if there is none.
 std::string IdField(const boost::json::object& object, std::string_view name);
 // True for true and for numbers other than 0.

@@ -20,6 +20,7 @@
 #include "dataset/json_elements.h"
 #include "dataset/label_studio_regions.h"
 #include "dataset/object_checks.h"
+#include "label_studio/json_fields.h"
 #include "label_studio/label_config.h"
 #include "text/str_cat.h"
 
@@ -30,6 +31,7 @@ namespace json = boost::json;
 using label_studio::Control;
 using label_studio::ImageTag;
 using label_studio::Label;
+using label_studio::TextField;
 using text::StrCat;
 
 // The annotation that counts.

@@ -15,6 +15,7 @@
 #include "dataset/json_elements.h"
 #include "dataset/object_checks.h"
 #include "label_studio/brush_rle.h"
+#include "label_studio/json_fields.h"
 #include "text/str_cat.h"
 #include "vision/box.h"
 #include "vision/coco_polygon.h"
@@ -25,6 +26,7 @@ namespace dataset {
 namespace {
 
 namespace json = boost::json;
+using label_studio::TextField;
 using text::StrCat;
 
 constexpr double kMaxSide = 1e6;  // pixels
@@ -130,13 +132,8 @@ bool ReadBrush(const json::object& value, Region* region) {
   const json::value* const field = value.if_contains("rle");
   const json::array* const list = field == nullptr ? nullptr : field->if_array();
   if (list == nullptr) return false;
-  std::vector<std::uint8_t> bytes;
-  bytes.reserve(list->size());
-  for (const json::value& element : *list) {
-    const std::int64_t* const byte = element.if_int64();
-    if (byte == nullptr || *byte < 0 || *byte > 255) return false;
-    bytes.push_back(static_cast<std::uint8_t>(*byte));
-  }
+  const std::vector<std::uint8_t> bytes = label_studio::LeadingBytes(*list);
+  if (bytes.size() < list->size()) return false;
   absl::StatusOr<vision::Mask> mask = label_studio::DecodeBrushRle(bytes, region->size);
   if (!mask.ok()) return false;
   region->box = vision::TightBox(*mask);
@@ -296,7 +293,7 @@ Regions Collector::Finish() && {
     std::sort(region.labels.begin(), region.labels.end());
     region.labels.erase(std::unique(region.labels.begin(), region.labels.end()),
                         region.labels.end());
-    region.box = IsEmpty(region.box) ? vision::Box{} : Clip(region.box, region.size);
+    region.box = IsEmpty(region.box) ? vision::Box{} : vision::Clip(region.box, region.size);
     if (region.mask && region.mask->spans.empty()) region.mask.reset();
     // A shape thinner than a pixel may have no mask, but has a box.
     if (IsEmpty(region.box)) {

@@ -11,8 +11,7 @@
 
 namespace dataset {
 
-// The part of `box` inside of an image of `size`; empty (no width or no height) if there is none.
-vision::Box Clip(const vision::Box& box, vision::Size size);
+// True without width or height.
 bool IsEmpty(const vision::Box& box);
 double BoxArea(const vision::Box& box);
 

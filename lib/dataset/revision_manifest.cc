@@ -9,6 +9,7 @@
 #include <boost/json/value.hpp>
 
 #include "dataset/json_elements.h"
+#include "label_studio/json_fields.h"
 #include "label_studio/json_text.h"
 #include "text/str_cat.h"
 
@@ -17,6 +18,7 @@ namespace {
 
 namespace json = boost::json;
 using label_studio::AppendJsonString;
+using label_studio::TextField;
 
 constexpr std::string_view kFormat = "duet-revision-1";
 

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <utility>
 
+#include "label_studio/json_fields.h"
 #include "label_studio/label_matcher.h"
 #include "label_studio/region_kind.h"
 #include "text/str_cat.h"
@@ -28,12 +29,6 @@ struct Item : PromptItem {
   const Control* control = nullptr;
   int item_index = -1;
 };
-
-std::string_view TextField(const json::object& object, std::string_view field) {
-  const json::value* value = object.if_contains(field);
-  const json::string* text = value == nullptr ? nullptr : value->if_string();
-  return text == nullptr ? std::string_view() : std::string_view(*text);
-}
 
 absl::StatusOr<vision::Size> OriginalSize(const Item& item) {
   vision::Size size;

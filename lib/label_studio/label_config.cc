@@ -14,6 +14,7 @@
 #include <pugixml.hpp>
 #include <utility>
 
+#include "label_studio/json_fields.h"
 #include "label_studio/repeater.h"
 #include "label_studio/task_data.h"
 #include "text/str_cat.h"
@@ -49,14 +50,9 @@ std::optional<Label> ReadLabel(const boost::json::value& value) {
   if (const auto* text = value.if_string()) {
     label.value = std::string(*text);
   } else if (const auto* object = value.if_object()) {
-    const auto field = [object](std::string_view name) {
-      const auto* found = object->if_contains(name);
-      const auto* text = found == nullptr ? nullptr : found->if_string();
-      return text == nullptr ? std::string() : std::string(*text);
-    };
-    label.value = field("value");
-    label.alias = field("alias");
-    label.predicted_values = SplitList(field("predicted_values"));
+    label.value = TextField(*object, "value");
+    label.alias = TextField(*object, "alias");
+    label.predicted_values = SplitList(TextField(*object, "predicted_values"));
   }
   if (label.written().empty()) return std::nullopt;
   return label;

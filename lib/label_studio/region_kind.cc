@@ -11,8 +11,10 @@
 
 #include "label_studio/brush_rle.h"
 #include "label_studio/context.h"
+#include "label_studio/json_fields.h"
 #include "label_studio/json_text.h"
 #include "text/str_cat.h"
+#include "vision/box.h"
 #include "vision/mask_shapes.h"
 
 namespace label_studio {
@@ -197,10 +199,7 @@ void SetBoxAround(const Points& points, InteractivePrompt* prompt) {
       std::minmax_element(points.begin(), points.end(), [](auto& a, auto& b) { return a.x < b.x; });
   const auto [top, bottom] =
       std::minmax_element(points.begin(), points.end(), [](auto& a, auto& b) { return a.y < b.y; });
-  const auto width = static_cast<float>(prompt->size.width);
-  const auto height = static_cast<float>(prompt->size.height);
-  const vision::Box box = {std::clamp(left->x, 0.0f, width), std::clamp(top->y, 0.0f, height),
-                           std::clamp(right->x, 0.0f, width), std::clamp(bottom->y, 0.0f, height)};
+  const vision::Box box = vision::Clip({left->x, top->y, right->x, bottom->y}, prompt->size);
   if (box.width() > 0 && box.height() > 0) prompt->box = box;
 }
 
@@ -254,14 +253,9 @@ absl::Status ReadBrush(const PromptItem& item, InteractivePrompt* prompt) {
   const json::value* value = item.value->if_contains("rle");
   const json::array* list = value == nullptr ? nullptr : value->if_array();
   if (list == nullptr) return BadItem(item, "has no list 'value.rle'");
-  std::vector<std::uint8_t> bytes;
-  bytes.reserve(list->size());
-  for (const json::value& element : *list) {
-    const std::int64_t* byte = element.if_int64();
-    if (byte == nullptr || *byte < 0 || *byte > 255) {
-      return BadItem(item, text::StrCat("'value.rle[", bytes.size(), "]' is not in 0..255"));
-    }
-    bytes.push_back(static_cast<std::uint8_t>(*byte));
+  const std::vector<std::uint8_t> bytes = LeadingBytes(*list);
+  if (bytes.size() < list->size()) {
+    return BadItem(item, text::StrCat("'value.rle[", bytes.size(), "]' is not in 0..255"));
   }
   absl::StatusOr<vision::Mask> mask = DecodeBrushRle(bytes, prompt->size);
   if (!mask.ok()) return BadItem(item, text::StrCat("'value.rle': ", mask.status().message()));
@@ -341,12 +335,6 @@ static_assert(IsInOrder(), "one row a kind, in the enum's order");
 
 absl::Status BadItem(const PromptItem& item, std::string_view what) {
   return absl::InvalidArgumentError(text::StrCat("'", item.name, "' ", what));
-}
-
-std::optional<double> FiniteNumber(const json::value* value) {
-  if (value == nullptr || !value->is_number()) return std::nullopt;
-  const double number = value->to_number<double>();
-  return std::isfinite(number) ? std::optional(number) : std::nullopt;
 }
 
 absl::Span<const RegionKindInfo> RegionKinds() { return kKinds; }

@@ -42,8 +42,6 @@ struct PromptItem {
 };
 // InvalidArgument that names the item.
 absl::Status BadItem(const PromptItem& item, std::string_view what);
-// Absent if `value`, which may be null, is no number or not a finite one.
-std::optional<double> FiniteNumber(const boost::json::value* value);
 
 // When a batch whose setting `outputs` is "auto" writes a kind.
 enum class AutoOutput {

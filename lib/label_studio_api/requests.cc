@@ -11,6 +11,7 @@
 #include <boost/json/serialize.hpp>
 #include <utility>
 
+#include "label_studio/json_fields.h"
 #include "text/str_cat.h"
 #include "text/url.h"
 
@@ -29,12 +30,6 @@ json::value ParseOrNull(std::string_view body) {
   json::error_code error;
   json::value value = json::parse({body.data(), body.size()}, error);
   return error ? json::value(nullptr) : value;
-}
-
-std::string_view Text(const json::object& object, std::string_view field) {
-  const json::value* value = object.if_contains(field);
-  const json::string* text = value == nullptr ? nullptr : value->if_string();
-  return text == nullptr ? std::string_view() : std::string_view(*text);
 }
 
 // The list of an answer that is one, or that has it in `field`.
@@ -60,12 +55,12 @@ std::string ProjectPath(std::string_view project_id) {
 absl::StatusOr<ProjectInfo> ParseProject(std::string_view body) {
   const json::value answer = ParseOrNull(body);
   const json::object* object = answer.if_object();
-  if (object == nullptr || Text(*object, "label_config").empty()) {
+  if (object == nullptr || label_studio::TextField(*object, "label_config").empty()) {
     return NotA("a project with a 'label_config'");
   }
   ProjectInfo info;
-  info.label_config = std::string(Text(*object, "label_config"));
-  const std::string_view sampling = Text(*object, "sampling");
+  info.label_config = std::string(label_studio::TextField(*object, "label_config"));
+  const std::string_view sampling = label_studio::TextField(*object, "sampling");
   if (sampling.starts_with("Uniform")) info.sampling = Sampling::kUniform;
   if (sampling.starts_with("Uncertainty")) info.sampling = Sampling::kUncertainty;
   return info;
@@ -125,7 +120,8 @@ absl::StatusOr<bool> HasPrediction(std::string_view body, std::string_view model
   if (list == nullptr) return NotA("a list of predictions");
   return std::any_of(list->begin(), list->end(), [&](const json::value& element) {
     const json::object* prediction = element.if_object();
-    return prediction != nullptr && Text(*prediction, "model_version") == model_version;
+    return prediction != nullptr &&
+           label_studio::TextField(*prediction, "model_version") == model_version;
   });
 }
 

@@ -1,4 +1,4 @@
-// How much two upright boxes overlap.
+// Upright boxes: what of them is in an image, and how much two overlap.
 #ifndef DUET_VISION_BOX_H_
 #define DUET_VISION_BOX_H_
 
@@ -7,6 +7,14 @@
 #include "vision/geometry.h"
 
 namespace vision {
+
+// The part of `box` inside of an image of `size`; without width or height if there is none.
+inline Box Clip(const Box& box, Size size) {
+  const auto width = static_cast<float>(size.width);
+  const auto height = static_cast<float>(size.height);
+  return {std::clamp(box.x_min, 0.0F, width), std::clamp(box.y_min, 0.0F, height),
+          std::clamp(box.x_max, 0.0F, width), std::clamp(box.y_max, 0.0F, height)};
+}
 
 // Intersection over union: 0 if the boxes don't overlap. Of two boxes without area it is NaN, as in
 // torchvision: no comparison with it holds.

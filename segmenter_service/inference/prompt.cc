@@ -2,10 +2,11 @@
 
 #include <absl/strings/str_cat.h>
 
-#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <string>
+
+#include "vision/box.h"
 
 namespace segmenter {
 namespace {
@@ -13,12 +14,6 @@ namespace {
 bool IsFinite(const vision::Box& box) {
   return std::isfinite(box.x_min) && std::isfinite(box.y_min) && std::isfinite(box.x_max) &&
          std::isfinite(box.y_max);
-}
-
-vision::Box CutTo(const vision::Box& box, vision::Size image) {
-  const float width = static_cast<float>(image.width), height = static_cast<float>(image.height);
-  return {std::clamp(box.x_min, 0.0f, width), std::clamp(box.y_min, 0.0f, height),
-          std::clamp(box.x_max, 0.0f, width), std::clamp(box.y_max, 0.0f, height)};
 }
 
 std::string Text(vision::Size size) { return absl::StrCat(size.width, "x", size.height); }
@@ -54,7 +49,7 @@ absl::Status CheckPrompt(const Prompt& prompt, vision::Size image, int low_res_s
     if (!IsFinite(*prompt.box)) {
       return absl::InvalidArgumentError("box has a number that is not finite");
     }
-    const vision::Box cut = CutTo(*prompt.box, image);
+    const vision::Box cut = vision::Clip(*prompt.box, image);
     if (cut.width() <= 0 || cut.height() <= 0) {
       return absl::InvalidArgumentError(absl::StrCat(
           "box (", prompt.box->x_min, ", ", prompt.box->y_min, ", ", prompt.box->x_max, ", ",
@@ -77,7 +72,7 @@ Prompt ToInput(const Prompt& prompt, const InputGeometry& geometry) {
   Prompt result = prompt;
   for (PromptPoint& point : result.points) point.at = geometry.ToInput(point.at);
   if (result.box) {
-    const vision::Box cut = CutTo(*result.box, geometry.original);
+    const vision::Box cut = vision::Clip(*result.box, geometry.original);
     const vision::Point low = geometry.ToInput({cut.x_min, cut.y_min});
     const vision::Point high = geometry.ToInput({cut.x_max, cut.y_max});
     result.box = vision::Box{low.x, low.y, high.x, high.y};

@@ -49,11 +49,6 @@ backends::ImageRef RefOf(const std::shared_ptr<const image_fetch::FetchedImage>&
   return {.id = image->image_id, .bytes = {image, &image->bytes}};
 }
 
-// The detector makes masks, and they are wanted.
-bool UsesOwnMasks(const PredictContext& context, const ServedModels& models) {
-  return models.detector->has_masks && context.project->settings().mask_source != MaskSource::kSam;
-}
-
 // `context.call` for the service of this model; null: of any version.
 template <typename Model>
 backends::CallOptions CallOf(const PredictContext& context,
@@ -289,7 +284,7 @@ awaitable<absl::StatusOr<Regions>> Predictor::PredictImage(const label_studio::E
                                                            const ServedModels& models) {
   const auto strand = co_await asio::this_coro::executor;
   const bool sam_masks =
-      plan.needs_masks() && context.profile.detector && !UsesOwnMasks(context, models);
+      plan.needs_masks() && context.profile.detector && !context.project->UsesOwnMasks(models);
   std::optional<async::ConcurrentTask<absl::StatusOr<segmenter::EmbedResponse>>> embedding;
   if (context.profile.segmenter && (sam_masks || click_expected)) {
     embedding.emplace(strand, Embed(context.profile.segmenter, image,

@@ -55,9 +55,13 @@ absl::StatusOr<std::shared_ptr<Project>> Project::Create(const std::string& labe
        .label_map = label_studio::LabelMap(settings.label_map.begin(), settings.label_map.end())}));
 }
 
+bool Project::UsesOwnMasks(const ServedModels& models) const {
+  return models.detector != nullptr && models.detector->has_masks &&
+         settings_.mask_source != MaskSource::kSam;
+}
+
 bool Project::MasksAvailable(const ServedModels& models) const {
-  return models.segmenter != nullptr || (models.detector != nullptr && models.detector->has_masks &&
-                                         settings_.mask_source != MaskSource::kSam);
+  return models.segmenter != nullptr || UsesOwnMasks(models);
 }
 
 std::shared_ptr<const PlannedConfig> Project::Plan(
@@ -158,11 +162,7 @@ std::string Project::AnswersHash(const PlannedConfig& planned, const ServedModel
     answers.emplace_back(plan.Describe());
     masks = masks || plan.needs_masks();
   }
-  if (masks) {
-    const bool own =
-        models.detector && models.detector->has_masks && settings_.mask_source != MaskSource::kSam;
-    answers.emplace_back(own ? "own" : NameOf(settings_.degrade));
-  }
+  if (masks) answers.emplace_back(UsesOwnMasks(models) ? "own" : NameOf(settings_.degrade));
   return ShortHash(boost::json::serialize(answers));
 }
 

@@ -47,6 +47,8 @@ class Project {
   const Settings& settings() const { return settings_; }
   bool has_smart_control() const { return config_->has_smart_control(); }
   bool depends_on_task() const { return config_->depends_on_task; }
+  // True if the detector makes masks, and they are wanted.
+  bool UsesOwnMasks(const ServedModels& models) const;
 
   // The label config for a task with this data, and its plan for these models. It is made once for
   // a project, unless the label config depends on the task (LabelConfig::depends_on_task).

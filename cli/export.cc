@@ -9,8 +9,10 @@
 #include "cli/commands.h"
 #include "cli/input_files.h"
 #include "dataset/coco_writer.h"
+#include "dataset/image_files.h"
 #include "dataset/label_studio_reader.h"
 #include "dataset/sample_image.h"
+#include "files/atomic_file.h"
 #include "files/mapped_file.h"
 #include "serving/flags.h"
 #include "text/str_cat.h"
@@ -66,13 +68,13 @@ absl::Status CopyImages(const Options& options, dataset::Dataset* data,
   absl::flat_hash_set<std::string> names;
   std::vector<dataset::Sample> kept;
   for (dataset::Sample& sample : data->samples) {
-    const absl::StatusOr<std::string> bytes = ReadImageFile(options.images, sample.image);
+    const absl::StatusOr<std::string> bytes = dataset::ReadImageFile(options.images, sample.image);
     if (!dataset::AcceptImage(bytes, &sample, findings)) continue;
-    std::string name = FileNameOf(sample.image);
+    std::string name = dataset::FileNameOf(sample.image);
     for (int n = 2; !names.insert(name).second; ++n) {
-      name = StrCat(n, "-", FileNameOf(sample.image));
+      name = StrCat(n, "-", dataset::FileNameOf(sample.image));
     }
-    if (absl::Status status = WriteFile(StrCat(folder, "/", name), *bytes); !status.ok()) {
+    if (absl::Status status = files::WriteFile(StrCat(folder, "/", name), *bytes); !status.ok()) {
       return status;
     }
     sample.image = "images/" + name;
@@ -106,14 +108,14 @@ absl::Status Export(const Options& options) {
     absl::Status status = CopyImages(options, &*data, &findings);
     if (!status.ok()) return status;
   } else {
-    for (dataset::Sample& sample : data->samples) sample.image = FileNameOf(sample.image);
+    for (dataset::Sample& sample : data->samples) sample.image = dataset::FileNameOf(sample.image);
   }
   const std::string coco = dataset::WriteCoco(
       *data,
       {.masks = options.masks == "rle" ? dataset::CocoMasks::kRle : dataset::CocoMasks::kPolygons},
       &findings);
   const std::string path = options.out + "/annotations.json";
-  if (absl::Status status = WriteFile(path, coco); !status.ok()) return status;
+  if (absl::Status status = files::WriteFile(path, coco); !status.ok()) return status;
   std::size_t objects = 0;
   for (const dataset::Sample& sample : data->samples) objects += sample.objects.size();
   PrintFindings(findings);

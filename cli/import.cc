@@ -8,6 +8,7 @@
 #include "cli/input_files.h"
 #include "dataset/coco_reader.h"
 #include "dataset/label_studio_writer.h"
+#include "files/atomic_file.h"
 #include "files/mapped_file.h"
 #include "label_studio/generate.h"
 #include "serving/flags.h"
@@ -74,8 +75,8 @@ absl::Status Import(const Options& options) {
   if (!tasks.ok()) return tasks.status();
   if (absl::Status status = MakeFolder(options.out); !status.ok()) return status;
   const std::string path = options.out + "/tasks.json";
-  absl::Status status = WriteFile(options.out + "/label_config.xml", *label_config);
-  if (status.ok()) status = WriteFile(path, *tasks);
+  absl::Status status = files::WriteFile(options.out + "/label_config.xml", *label_config);
+  if (status.ok()) status = files::WriteFile(path, *tasks);
   if (!status.ok()) return status;
   PrintFindings(findings);
   std::cout << path << ": " << data->samples.size() << " tasks, " << data->classes.size()

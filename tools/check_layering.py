@@ -22,7 +22,7 @@ MAY_USE = {
     "async": [],
     # Between Label Studio and the two services.
     "label_studio": ["vision"],
-    "dataset": ["vision", "label_studio"],
+    "dataset": ["vision", "serving", "label_studio"],
     "http_client": ["serving", "async"],
     "label_studio_api": ["serving", "async", "http_client", "label_studio"],
     "image_fetch": ["vision", "serving", "async", "http_client", "label_studio_api"],

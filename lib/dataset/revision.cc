@@ -37,13 +37,6 @@ absl::Status MakeFolder(const std::string& path) {
   return absl::ErrnoToStatus(error.value(), StrCat(path, ": cannot make the folder"));
 }
 
-absl::Status WriteFile(const std::string& path, std::string_view contents) {
-  absl::StatusOr<files::AtomicFile> file = files::AtomicFile::Create(path);
-  if (!file.ok()) return file.status();
-  file->Append(contents);
-  return file->Commit();
-}
-
 // A file's contents, if their hash is what the manifest says.
 absl::StatusOr<std::shared_ptr<const files::MappedFile>> OpenVerified(const std::string& path,
                                                                       std::string_view sha256) {
@@ -93,7 +86,7 @@ absl::Status ImageStore::Store(const std::string& path, std::string_view bytes) 
   const std::string full = StrCat(directory_, "/", path);
   // The name is the hash, so a file of the same length is this one, unless somebody changed it.
   if (std::filesystem::file_size(full, error) == bytes.size() && !error) return absl::OkStatus();
-  return WriteFile(full, bytes);
+  return files::WriteFile(full, bytes);
 }
 
 absl::StatusOr<std::optional<Frozen>> ImageStore::Freeze(const std::vector<std::string>& classes,
@@ -154,7 +147,7 @@ absl::StatusOr<std::string> WriteFolder(const Revision& revision, Manifest manif
        {std::pair<std::string_view, std::string_view>("train.json", train),
         {"validation.json", validation},
         {"manifest.json", text}}) {
-    absl::Status status = WriteFile(StrCat(folder, "/", name), contents);
+    absl::Status status = files::WriteFile(StrCat(folder, "/", name), contents);
     if (!status.ok()) return status;
   }
   return id;

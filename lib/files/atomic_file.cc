@@ -7,6 +7,8 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "text/str_cat.h"
@@ -14,6 +16,36 @@
 namespace files {
 
 using text::StrCat;
+
+namespace {
+
+// A rename is durable once the folder is. File systems that can't say so of a folder (EINVAL) are
+// believed.
+bool SyncFolderOf(const std::string& path) {
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  const int file = open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (file < 0) return errno == EACCES;  // a folder may be written to without being readable
+  const bool synced = fsync(file) == 0 || errno == EINVAL;
+  const int error = errno;
+  close(file);
+  errno = error;
+  return synced;
+}
+
+// "checkpoint.pth.17.0.tmp"
+bool IsTemporaryName(std::string_view name) {
+  constexpr std::string_view kDigits = "0123456789";
+  if (!name.ends_with(".tmp")) return false;
+  name.remove_suffix(4);
+  for (int number = 0; number < 2; ++number) {
+    const auto dot = name.find_last_not_of(kDigits);
+    if (dot == std::string_view::npos || dot + 1 == name.size() || name[dot] != '.') return false;
+    name = name.substr(0, dot);
+  }
+  return !name.empty();
+}
+
+}  // namespace
 
 absl::StatusOr<AtomicFile> AtomicFile::Create(const std::string& path) {
   // A name that nobody uses: a process that died before its rename may have left one with our id.
@@ -62,7 +94,23 @@ absl::Status AtomicFile::Commit() {
     return absl::ErrnoToStatus(errno, StrCat(path_, ": cannot finish"));
   }
   close(std::exchange(file_, -1));
+  if (!SyncFolderOf(path_)) return absl::ErrnoToStatus(errno, StrCat(path_, ": cannot finish"));
   return absl::OkStatus();
+}
+
+absl::Status WriteFile(const std::string& path, std::string_view contents) {
+  absl::StatusOr<AtomicFile> file = AtomicFile::Create(path);
+  if (!file.ok()) return file.status();
+  file->Append(contents);
+  return file->Commit();
+}
+
+void RemoveAbandonedFiles(const std::string& folder) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+    if (!IsTemporaryName(entry.path().filename().native())) continue;
+    std::filesystem::remove(entry.path(), ignored);
+  }
 }
 
 }  // namespace files

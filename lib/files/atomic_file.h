@@ -1,5 +1,6 @@
 // A file that appears under its name only when it is complete: it is written under another name in
-// the same folder and then renamed.
+// the same folder and then renamed. Whoever is killed meanwhile leaves the file that was there
+// before, and the other one.
 #ifndef DUET_FILES_ATOMIC_FILE_H_
 #define DUET_FILES_ATOMIC_FILE_H_
 
@@ -26,8 +27,8 @@ class AtomicFile {
   // Bytes appended so far.
   std::uint64_t size() const { return size_; }
 
-  // Makes the content durable and gives it its name, in place of what had that name. Call once,
-  // last.
+  // Makes the content durable and gives it its name, durably too, in place of what had that name.
+  // Call once, last.
   absl::Status Commit();
 
  private:
@@ -39,6 +40,13 @@ class AtomicFile {
   std::uint64_t size_ = 0;
   absl::Status status_;
 };
+
+// The whole file or nothing.
+absl::Status WriteFile(const std::string& path, std::string_view contents);
+
+// Removes the files that AtomicFiles of killed processes left in `folder`, not in those below it.
+// REQUIRES: nobody is writing there.
+void RemoveAbandonedFiles(const std::string& folder);
 
 }  // namespace files
 

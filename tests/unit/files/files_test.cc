@@ -50,6 +50,18 @@ TEST_F(FilesTest, AFileAppearsWhenItIsComplete) {
   EXPECT_THAT(Names(), ElementsAre("file")) << "nothing else is left";
 }
 
+TEST_F(FilesTest, WhatKilledProcessesLeftCanBeRemoved) {
+  for (const char* name : {"file.17.0.tmp", "other.pth.1234.5.tmp", "file", "notes.tmp",
+                           "a.b.1.tmp", "3.4.tmp", "file.17.0.tmp.bak"}) {
+    folder_.Write(name, "x");
+  }
+
+  RemoveAbandonedFiles(folder_.path());
+
+  EXPECT_THAT(Names(), testing::UnorderedElementsAre("file", "notes.tmp", "a.b.1.tmp", "3.4.tmp",
+                                                     "file.17.0.tmp.bak"));
+}
+
 TEST_F(FilesTest, WhatIsNotCommittedLeavesNothing) {
   {
     ASSERT_OK_AND_ASSIGN(AtomicFile file, AtomicFile::Create(path_));

@@ -1,0 +1,52 @@
+#include "dataset/image_files.h"
+
+#include <absl/strings/str_split.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "serving/file_access.h"
+#include "text/str_cat.h"
+#include "text/url.h"
+
+namespace dataset {
+namespace {
+
+using text::StrCat;
+
+constexpr std::int64_t kMaxImageBytes = std::int64_t{64} << 20;
+
+// "in/a b.jpg" of "/data/local-files/?d=in/a%20b.jpg"; of an address its path.
+std::string PathOf(std::string_view image) {
+  constexpr std::string_view kLocalFiles = "/data/local-files/?d=";
+  if (const auto at = image.find(kLocalFiles); at != std::string_view::npos) {
+    return text::PercentDecode(image.substr(at + kLocalFiles.size()), /*plus_is_space=*/false);
+  }
+  const auto scheme = image.find("://");
+  const bool uploaded = image.starts_with("/data/upload/");
+  if (scheme == std::string_view::npos && !uploaded) return std::string(image);
+  if (scheme != std::string_view::npos) image.remove_prefix(scheme + 3);
+  return text::PercentDecode(image.substr(0, image.find_first_of("?#")), /*plus_is_space=*/false);
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ReadImageFile(const std::string& folder, std::string_view image) {
+  const std::string path = PathOf(image);
+  const std::vector<std::string> parts = absl::StrSplit(path, '/', absl::SkipEmpty());
+  for (std::size_t first = 0; first < parts.size(); ++first) {
+    std::string below = parts[first];
+    for (std::size_t i = first + 1; i < parts.size(); ++i) text::StrAppend(&below, "/", parts[i]);
+    absl::StatusOr<serving::FileBelow> file = serving::FileBelow::Open(folder, below);
+    if (file.ok()) return file->Read(kMaxImageBytes);
+  }
+  return absl::NotFoundError(StrCat("no such file below ", folder));
+}
+
+std::string FileNameOf(std::string_view image) {
+  const std::string path = PathOf(image);
+  const auto slash = path.find_last_of('/');
+  return slash == std::string::npos ? path : path.substr(slash + 1);
+}
+
+}  // namespace dataset

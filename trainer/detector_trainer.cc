@@ -127,7 +127,7 @@ DetectorLoss LossOf(const detector::HeadOutput& output,
   return {classes, 2 * (giou * targets.weights).sum() / average};
 }
 
-void TrainDetector(const DetectorTraining& training, const SceneSource& scenes,
+void TrainDetector(const DetectorTraining& training, const SceneSequence& scenes,
                    detector::Rtmdet& detector) {
   torch::optim::AdamW optimizer = MakeAdamW(*detector, training.weight_decay);
   WeightAverage average(*detector, training.average_momentum, training.average_gamma);

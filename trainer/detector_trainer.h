@@ -32,7 +32,7 @@ struct DetectorTraining {
 };
 
 // Leaves the averaged weights in `detector`, in eval mode. Throws c10::Error.
-void TrainDetector(const DetectorTraining& training, const SceneSource& scenes,
+void TrainDetector(const DetectorTraining& training, const SceneSequence& scenes,
                    detector::Rtmdet& detector);
 
 struct DetectorLoss {

@@ -11,7 +11,7 @@ namespace trainer {
 
 // The n-th image of an endless sequence, with its ground truth. Called from several threads at
 // once; the same n gives the same image.
-using SceneSource = std::function<Scene(std::uint64_t n)>;
+using SceneSequence = std::function<Scene(std::uint64_t n)>;
 
 }  // namespace trainer
 

@@ -137,8 +137,8 @@ struct Batch {
   at::Tensor others;            // likewise, by all other objects
 };
 
-Batch MakeBatch(const SegmenterTraining& training, const SceneSource& scenes, std::uint64_t number,
-                Random& random, const segmenter::SamConfig& config) {
+Batch MakeBatch(const SegmenterTraining& training, const SceneSequence& scenes,
+                std::uint64_t number, Random& random, const segmenter::SamConfig& config) {
   const std::int64_t input_size = config.image_encoder.image_size;
   std::vector<at::Tensor> inputs, targets, others;
   Batch batch;
@@ -190,7 +190,7 @@ RoundResult ResultOf(const at::Tensor& loss, const segmenter::DecodedMasks& answ
 }
 
 // Leaves the gradients of batch `number` in `sam`.
-RoundResult BackwardBatch(const SegmenterTraining& training, const SceneSource& scenes,
+RoundResult BackwardBatch(const SegmenterTraining& training, const SceneSequence& scenes,
                           std::uint64_t number, int rounds, double balance, segmenter::Sam& sam) {
   Random random(SceneSeed(training.seed, "prompts", number));
   Batch batch = MakeBatch(training, scenes, number, random, sam->config);
@@ -222,7 +222,7 @@ RoundResult BackwardBatch(const SegmenterTraining& training, const SceneSource& 
 
 }  // namespace
 
-void TrainSegmenter(const SegmenterTraining& training, const SceneSource& scenes,
+void TrainSegmenter(const SegmenterTraining& training, const SceneSequence& scenes,
                     segmenter::Sam& sam) {
   torch::optim::AdamW optimizer = MakeAdamW(*sam, training.weight_decay, /*beta2=*/0.95);
   WeightAverage average(*sam, training.average_momentum, training.average_gamma);

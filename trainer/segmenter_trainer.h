@@ -38,7 +38,7 @@ struct SegmenterTraining {
 };
 
 // Leaves the averaged weights in `sam`, in eval mode. Throws c10::Error.
-void TrainSegmenter(const SegmenterTraining& training, const SceneSource& scenes,
+void TrainSegmenter(const SegmenterTraining& training, const SceneSequence& scenes,
                     segmenter::Sam& sam);
 
 // Starts pos_embed as sines and cosines of rows and columns, from a quarter to eight periods across

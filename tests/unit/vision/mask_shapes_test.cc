@@ -164,6 +164,16 @@ TEST(RingsTest, PixelsAreInsideByTheirCentres) {
               IsEmpty());
 }
 
+// Of four rows, those whose centres 0.5, 1.5, 2.5 and 3.5 are between the edges.
+TEST(RingsTest, RowsAreInsideByTheirCentresToo) {
+  const auto rows = [](float top, float bottom) {
+    return MaskFromRings({1, 4}, {{{0, top}, {1, top}, {1, bottom}, {0, bottom}}});
+  };
+  EXPECT_EQ(rows(0.4f, 2.4f), MaskOf({"#", "#", ".", "."}));
+  EXPECT_EQ(rows(0.6f, 2.6f), MaskOf({".", "#", "#", "."}));
+  EXPECT_EQ(rows(0.5f, 2.5f), MaskOf({"#", "#", ".", "."}));  // an edge on a centre: its row is in
+}
+
 TEST(RingsTest, PartsOutsideOfTheImageAreCutOff) {
   const Ring ring = {{-5, -5}, {1e9f, -5}, {1e9f, 2}, {-5, 2}};
 

@@ -4,9 +4,8 @@
 
 namespace image_fetch {
 
-ImageCache::ImageCache(std::int64_t budget_bytes, absl::Duration fresh_for,
-                       absl::Duration negative_ttl)
-    : budget_bytes_(budget_bytes), fresh_for_(fresh_for), negative_ttl_(negative_ttl) {}
+ImageCache::ImageCache(std::int64_t budget_bytes, absl::Duration fresh_for)
+    : budget_bytes_(budget_bytes), fresh_for_(fresh_for) {}
 
 std::int64_t ImageCache::Cost(const Held& held) {
   // The key is there twice; the rest is list and hash nodes.
@@ -26,7 +25,7 @@ std::optional<absl::Status> ImageCache::FindFailure(const std::string& key, absl
   const std::lock_guard lock(mutex_);
   const Failure* const failure = failures_.Find(key);
   if (failure == nullptr) return std::nullopt;
-  if (now - failure->at < negative_ttl_) return failure->status;
+  if (now < failure->forget_at) return failure->status;
   failures_.Erase(key);
   return std::nullopt;
 }
@@ -51,11 +50,11 @@ void ImageCache::Refresh(const std::string& key, absl::Time now) {
   if (const auto it = held_.find(key); it != held_.end()) it->second->checked = now;
 }
 
-void ImageCache::InsertFailure(const std::string& key, absl::Status status, absl::Time now) {
+void ImageCache::InsertFailure(const std::string& key, absl::Status status, absl::Time forget_at) {
   const std::lock_guard lock(mutex_);
   Erase(key);
   const std::size_t bytes = status.message().size();
-  failures_.Insert(key, {std::move(status), now}, bytes);
+  failures_.Insert(key, {std::move(status), forget_at}, bytes);
 }
 
 std::int64_t ImageCache::bytes() const {

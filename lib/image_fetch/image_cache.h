@@ -3,8 +3,8 @@
 //
 // Images: the least recently used are dropped once their bytes exceed the budget. An image older
 // than `fresh_for` is still held, but should be asked for again with its validators. Failures are
-// forgotten after `negative_ttl`, and the least recently used once there are more than kMaxFailures
-// or kMaxFailureBytes.
+// forgotten when they say, and the least recently used once there are more than kMaxFailures or
+// kMaxFailureBytes.
 #ifndef DUET_IMAGE_FETCH_IMAGE_CACHE_H_
 #define DUET_IMAGE_FETCH_IMAGE_CACHE_H_
 
@@ -36,7 +36,7 @@ class ImageCache {
   static constexpr std::size_t kMaxFailures = 100'000;
   static constexpr std::size_t kMaxFailureBytes = 64 << 20;
 
-  ImageCache(std::int64_t budget_bytes, absl::Duration fresh_for, absl::Duration negative_ttl);
+  ImageCache(std::int64_t budget_bytes, absl::Duration fresh_for);
 
   struct Entry {
     std::shared_ptr<const FetchedImage> image;
@@ -45,7 +45,7 @@ class ImageCache {
   };
   // A use: the image is now the most recent one.
   std::optional<Entry> Find(const std::string& key, absl::Time now);
-  // The failure, if it is remembered and young enough.
+  // The failure, if it is still remembered.
   std::optional<absl::Status> FindFailure(const std::string& key, absl::Time now);
 
   // Replaces what was there. An image larger than the whole budget is not kept.
@@ -53,7 +53,8 @@ class ImageCache {
               Validators validators, absl::Time now);
   // The server says that it hasn't changed.
   void Refresh(const std::string& key, absl::Time now);
-  void InsertFailure(const std::string& key, absl::Status status, absl::Time now);
+  // Remembers it until `forget_at`. The image that was there is dropped.
+  void InsertFailure(const std::string& key, absl::Status status, absl::Time forget_at);
 
   std::int64_t bytes() const;
 
@@ -66,14 +67,13 @@ class ImageCache {
   };
   struct Failure {
     absl::Status status;
-    absl::Time at;
+    absl::Time forget_at;
   };
   static std::int64_t Cost(const Held& held);
   void Erase(const std::string& key);  // REQUIRES: mutex_ is held
 
   const std::int64_t budget_bytes_;
   const absl::Duration fresh_for_;
-  const absl::Duration negative_ttl_;
   mutable std::mutex mutex_;  // guards all that follows
   std::int64_t bytes_ = 0;
   std::list<Held> by_recency_;  // front: most recently used

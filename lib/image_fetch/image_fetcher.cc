@@ -31,9 +31,11 @@ namespace {
 using boost::asio::awaitable;
 using DownloadPtr = std::shared_ptr<Download>;
 
-// What stays wrong for a while whoever asks.
-bool IsLasting(const absl::Status& status) {
-  return absl::IsNotFound(status) || absl::IsInvalidArgument(status);
+// How long a failure is the same whoever asks; zero if the next request may fare better.
+absl::Duration RememberedFor(const absl::Status& status, const ImageFetcher::Options& options) {
+  if (absl::IsNotFound(status)) return options.missing_for;
+  if (absl::IsInvalidArgument(status)) return options.unusable_for;
+  return absl::ZeroDuration();
 }
 
 // The cache, and who waits for which download. What to get and how is the sources' business, when
@@ -44,7 +46,7 @@ class CachingImageFetcher : public ImageFetcher {
       : options_(std::move(options)),
         policy_(std::move(policy)),
         sources_(MakeImageSources(options_)),
-        cache_(options_.cache_bytes, options_.fresh_for, options_.negative_ttl),
+        cache_(options_.cache_bytes, options_.fresh_for),
         queue_(options_.max_concurrent),
         file_threads_(2 * options_.max_concurrent),
         image_threads_(2 * options_.max_concurrent),
@@ -239,8 +241,10 @@ void CachingImageFetcher::Finish(const DownloadPtr& download, absl::StatusOr<Loa
       cache_.Insert(cache_key, *result, std::move(loaded->validators), options_.clock());
     }
   }
-  if (IsLasting(result.status()) && !cache_key.empty() && download->location.failures_last) {
-    cache_.InsertFailure(cache_key, result.status(), options_.clock());
+  const absl::Duration remembered_for = RememberedFor(result.status(), options_);
+  if (remembered_for > absl::ZeroDuration() && !cache_key.empty() &&
+      download->location.failures_last) {
+    cache_.InsertFailure(cache_key, result.status(), options_.clock() + remembered_for);
   }
   cache_bytes_ = cache_.bytes();
   if (download->abandoned()) return;

@@ -4,7 +4,7 @@
 // All transfers run on one thread of the fetcher's own (libcurl's multi interface): callers never
 // block, and connections are reused. What can block or takes long (look-ups of names, local files,
 // hashing) runs on other threads, so that one host or file system that hangs delays only those who
-// ask for it. Fetched images are kept in a byte-budgeted cache, known failures for ten minutes.
+// ask for it. Fetched images are kept in a byte-budgeted cache, known failures for seconds.
 //
 // Untrusted URIs: addresses are checked after resolution, at connect. Private, loopback and
 // link-local ones are refused unless allowed, or the host is that of a Label Studio that the
@@ -67,8 +67,13 @@ class ImageFetcher {
     std::int64_t cache_bytes = 256 << 20;
     absl::Duration fresh_for =
         absl::Seconds(60);  // then asked again, with validators if the server gave any
-    absl::Duration negative_ttl = absl::Minutes(10);  // 404, not an image, too large
-    std::function<absl::Time()> clock = absl::Now;    // for the cache and tokens
+    // Failures are remembered so that the many requests for one image, of a batch and of its
+    // prefetching, ask once. Whoever has mended the image and opens its task again must not meet
+    // the old failure, so both are shorter than that takes. Asking again for what wasn't found
+    // costs one small exchange; for what is no image or too large, a whole transfer.
+    absl::Duration missing_for = absl::Seconds(5);
+    absl::Duration unusable_for = absl::Seconds(20);
+    std::function<absl::Time()> clock = absl::Now;  // for the cache and tokens
   };
 
   using Result = absl::StatusOr<std::shared_ptr<const FetchedImage>>;

@@ -16,6 +16,7 @@ namespace gateway::testing {
 namespace {
 
 namespace json = boost::json;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
@@ -348,6 +349,25 @@ TEST_F(BackgroundJobsTest, ATaskThatFailsDoesNotHoldUpTheOthers) {
   EXPECT_EQ(job.at("stored"), 2);
   EXPECT_EQ(job.at("failed"), 1);
   EXPECT_THAT(std::string(job.at("error").as_string()), HasSubstr("task 3"));
+}
+
+TEST_F(BackgroundJobsTest, ATaskIsTriedAsOftenAsItMayBe) {
+  HoldDetections(/*free=*/1);
+  HarnessOptions options;
+  options.gateway.background.max_tries = 3;
+  Harness& gateway = Start(std::move(options));
+
+  gateway.Post("/predict", PredictBody(kRectangles, Images(2)));
+  studio_.failures = 1'000'000;
+  door_.Open();
+  AwaitEnd();
+
+  const json::value job = Jobs().at(0);
+  EXPECT_EQ(job.at("state"), "done");
+  EXPECT_EQ(job.at("failed"), 1);
+  EXPECT_THAT(gateway.Get("/metrics").body,
+              AllOf(HasSubstr("duet_gateway_pushed_total{outcome=\"tried_again\"} 2\n"),
+                    HasSubstr("duet_gateway_pushed_total{outcome=\"failed\"} 1\n")));
 }
 
 TEST_F(BackgroundJobsTest, ACancelledJobStoresNothingMore) {

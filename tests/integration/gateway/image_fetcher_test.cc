@@ -122,10 +122,11 @@ TEST_F(ImageFetcherTest, AStaleImageIsAskedForWithItsValidator) {
   EXPECT_EQ(fetcher_->stats().revalidated, 1);
 }
 
-TEST_F(ImageFetcherTest, LastingFailuresAreRememberedForTenMinutesWithTheirClass) {
-  TinyHttpServer server([](const TinyRequest& request) {
+TEST_F(ImageFetcherTest, FailuresAreRememberedForSecondsWithTheirClass) {
+  std::atomic<bool> mended = false;
+  TinyHttpServer server([&](const TinyRequest& request) {
+    if (mended) return TinyResponse{200, {}, Jpeg()};
     if (request.target == "/page") return TinyResponse{200, {}, "<!doctype html><p>hello"};
-    if (request.target == "/busy") return TinyResponse{503, {}, ""};
     return TinyResponse{404, {}, ""};
   });
   for (int i = 0; i < 2; ++i) {
@@ -133,16 +134,43 @@ TEST_F(ImageFetcherTest, LastingFailuresAreRememberedForTenMinutesWithTheirClass
                 StatusIs(Code::kNotFound, AllOf(HasSubstr("/gone"), Not(HasSubstr("secret")))));
     EXPECT_THAT(Get(server.url() + "/page"), StatusIs(Code::kInvalidArgument, HasSubstr("/page")));
   }
-  EXPECT_EQ(server.requests(), 2);
+  EXPECT_EQ(server.requests(), 2) << "two requests for one image ask once";
   EXPECT_EQ(fetcher_->stats().negative_hits, 2);
 
-  now_s_ += 600;
-  EXPECT_THAT(Get(server.url() + "/gone?sig=secret"), StatusIs(Code::kNotFound));
-  EXPECT_EQ(server.requests(), 3);
+  // An annotator uploads what was missing, and opens the task again.
+  mended = true;
+  now_s_ += 5;
+  EXPECT_THAT(Get(server.url() + "/gone?sig=secret"), IsOk());
+  now_s_ += 15;
+  EXPECT_THAT(Get(server.url() + "/page"), IsOk());
+  EXPECT_EQ(server.requests(), 4);
+}
 
-  EXPECT_THAT(Get(server.url() + "/busy"), StatusIs(Code::kUnavailable, HasSubstr("503")));
-  EXPECT_THAT(Get(server.url() + "/busy"), StatusIs(Code::kUnavailable));
-  EXPECT_EQ(server.requests(), 5) << "what may pass is asked again";
+TEST_F(ImageFetcherTest, EveryStatusSaysWhetherAnotherTryMayHelp) {
+  TinyHttpServer server([](const TinyRequest& request) {
+    return TinyResponse{std::stoi(request.target.substr(1)), {"Retry-After: 1"}, ""};
+  });
+  for (const auto& [status, code] : {std::pair{400, Code::kInvalidArgument},
+                                     {401, Code::kPermissionDenied},
+                                     {403, Code::kPermissionDenied},
+                                     {404, Code::kNotFound},
+                                     {408, Code::kUnavailable},
+                                     {410, Code::kNotFound},
+                                     {425, Code::kUnavailable},
+                                     {429, Code::kUnavailable},
+                                     {451, Code::kInvalidArgument},
+                                     {500, Code::kUnavailable},
+                                     {502, Code::kUnavailable},
+                                     {503, Code::kUnavailable},
+                                     {504, Code::kUnavailable}}) {
+    const std::string number = std::to_string(status);
+    const int before = server.requests();
+    for (int i = 0; i < 2; ++i) {
+      EXPECT_THAT(Get(server.url() + "/" + number), StatusIs(code, HasSubstr(number)));
+    }
+    const bool remembered = code == Code::kNotFound || code == Code::kInvalidArgument;
+    EXPECT_EQ(server.requests() - before, remembered ? 1 : 2) << number;
+  }
 }
 
 TEST_F(ImageFetcherTest, PrivateAddressesAreRefusedAtConnect) {

@@ -18,7 +18,7 @@ std::shared_ptr<const FetchedImage> ImageOf(std::size_t bytes) {
 
 TEST(ImageCacheTest, TheLeastRecentlyUsedGoesFirst) {
   const absl::Time now = absl::FromUnixSeconds(0);
-  ImageCache cache(/*budget_bytes=*/3000, absl::Seconds(60), absl::Minutes(10));
+  ImageCache cache(/*budget_bytes=*/3000, absl::Seconds(60));
   cache.Insert("a", ImageOf(1000), {}, now);
   cache.Insert("b", ImageOf(1000), {}, now);
   ASSERT_TRUE(cache.Find("a", now).has_value());  // a use: "b" is now the oldest
@@ -35,18 +35,18 @@ TEST(ImageCacheTest, TheLeastRecentlyUsedGoesFirst) {
 
 TEST(ImageCacheTest, ImagesGoStaleAndFailuresAreForgotten) {
   const absl::Time now = absl::FromUnixSeconds(0);
-  ImageCache cache(3000, absl::Seconds(60), absl::Minutes(10));
+  ImageCache cache(3000, absl::Seconds(60));
   cache.Insert("a", ImageOf(10), {}, now);
-  cache.InsertFailure("b", absl::NotFoundError("gone"), now);
+  cache.InsertFailure("b", absl::NotFoundError("gone"), now + absl::Seconds(5));
 
   EXPECT_TRUE(cache.Find("a", now + absl::Seconds(59))->fresh);
   EXPECT_FALSE(cache.Find("a", now + absl::Seconds(60))->fresh);
   cache.Refresh("a", now + absl::Seconds(60));
   EXPECT_TRUE(cache.Find("a", now + absl::Seconds(119))->fresh);
-  EXPECT_TRUE(cache.FindFailure("b", now + absl::Seconds(599)).has_value());
-  EXPECT_FALSE(cache.FindFailure("b", now + absl::Seconds(600)).has_value());
+  EXPECT_TRUE(cache.FindFailure("b", now + absl::Seconds(4)).has_value());
+  EXPECT_FALSE(cache.FindFailure("b", now + absl::Seconds(5)).has_value());
 
-  cache.InsertFailure("a", absl::NotFoundError("gone"), now);
+  cache.InsertFailure("a", absl::NotFoundError("gone"), now + absl::Seconds(5));
   EXPECT_FALSE(cache.Find("a", now).has_value()) << "what is gone is not served from before";
 }
 

@@ -55,7 +55,7 @@ MAY_USE = {
                                     "segmenter_service/packed"],
     "segmenter_service/rpc": ["model_service", "vision", "serving", "proto", "segmenter_service/inference"],
     "segmenter_service": ["model_service", "serving", "segmenter_service/inference", "segmenter_service/rpc"],
-    "trainer/scenes": ["vision"],
+    "trainer/scenes": ["vision", "dataset"],
     "trainer/samples": ["vision", "dataset", "trainer/scenes"],
     "trainer/losses": [],
     "trainer/evaluate": ["checkpoint", "vision", "model_service", "detector_service/inference",

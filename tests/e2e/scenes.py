@@ -29,7 +29,7 @@ class Scene:
 
 def load(directory):
     scenes = []
-    for description in sorted(pathlib.Path(directory).glob("*.json")):
+    for description in sorted(pathlib.Path(directory).glob("scene_*.json")):
         text = json.loads(description.read_text())
         index = numpy.asarray(Image.open(description.with_suffix(".masks.png")))
         objects = [Object(thing["label"], tuple(thing["box"]), index == 1 + i)

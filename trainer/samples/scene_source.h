@@ -16,7 +16,7 @@ namespace trainer {
 class SceneSource : public ImageSource {
  public:
   // The scenes draw(0) to draw(count - 1). `draw` is called from several threads at once and gives
-  // the same scene for the same number.
+  // the same scene for the same number, with the demo's shapes only.
   SceneSource(std::size_t count, std::function<Scene(std::uint64_t n)> draw)
       : count_(count), draw_(std::move(draw)) {}
 

@@ -11,8 +11,9 @@
 namespace trainer {
 
 // The first `count` held-out scenes of this seed: square, landscape, portrait and small ones in
-// turn.
-std::vector<Scene> HeldOutScenes(std::uint64_t seed, int count);
+// turn. `shapes`: as in SceneOptions.
+std::vector<Scene> HeldOutScenes(std::uint64_t seed, int count,
+                                 const std::vector<Shape>& shapes = {});
 
 }  // namespace trainer
 

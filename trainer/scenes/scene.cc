@@ -29,7 +29,9 @@ struct Placement {
 Placement Place(Random& random, const SceneOptions& options) {
   const double side = std::max(options.size.width, options.size.height);
   Placement placement;
-  placement.shape = static_cast<Shape>(random.Integer(0, kShapeCount - 1));
+  const std::size_t choices = options.shapes.empty() ? kShapeCount : options.shapes.size();
+  const int choice = random.Integer(0, static_cast<int>(choices) - 1);
+  placement.shape = options.shapes.empty() ? static_cast<Shape>(choice) : options.shapes[choice];
   placement.radius_px = side * random.Uniform(options.min_radius, options.max_radius);
   const cv::Point2d centre(random.Uniform(0, options.size.width),
                            random.Uniform(0, options.size.height));

@@ -24,6 +24,8 @@ struct SceneOptions {
   // Radius of a shape's outer circle, as a share of the longer side.
   double min_radius = 0.055;
   double max_radius = 0.17;
+  // What is drawn, each as often as it is named here. Empty: the demo's classes.
+  std::vector<Shape> shapes;
 };
 
 struct SceneObject {

@@ -2,6 +2,7 @@
 
 #include <absl/strings/str_cat.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <filesystem>
 #include <fstream>
@@ -9,12 +10,17 @@
 #include <opencv2/imgproc.hpp>
 #include <utility>
 
+#include "dataset/coco_writer.h"
+#include "dataset/sample.h"
+#include "files/atomic_file.h"
+#include "vision/mask.h"
+
 namespace trainer {
 namespace {
 
 boost::json::object Describe(const SceneObject& object) {
   const cv::Rect box = cv::boundingRect(object.mask);
-  return {{"label", ShapeNames()[static_cast<int>(object.shape)]},
+  return {{"label", NameOf(object.shape)},
           {"box", boost::json::array{box.x, box.y, box.br().x, box.br().y}},
           {"area", cv::countNonZero(object.mask)}};
 }
@@ -48,6 +54,28 @@ absl::Status WriteScene(const Scene& scene, const std::string& directory, const 
         absl::StrCat(stem, ".*: cannot be written; is the disk full or read-only?"));
   }
   return absl::OkStatus();
+}
+
+absl::Status WriteSceneAnnotations(const std::vector<Scene>& scenes,
+                                   const std::vector<std::string>& names, const std::string& path) {
+  dataset::Dataset drawn{.classes = ShapeNames(), .samples = {}};
+  for (std::size_t i = 0; i < scenes.size(); ++i) {
+    dataset::Sample& sample = drawn.samples.emplace_back();
+    sample.id = absl::StrCat(i + 1);
+    sample.image = names[i] + ".jpg";
+    sample.size = {scenes[i].image.cols, scenes[i].image.rows};
+    for (const SceneObject& shape : scenes[i].objects) {
+      const auto known = std::find(drawn.classes.begin(), drawn.classes.end(), NameOf(shape.shape));
+      dataset::Object& object = sample.objects.emplace_back();
+      object.class_index = static_cast<int>(known - drawn.classes.begin());
+      if (known == drawn.classes.end()) drawn.classes.push_back(NameOf(shape.shape));
+      object.box = shape.box;
+      object.mask = vision::MaskFromPixels(shape.mask);
+      object.area = cv::countNonZero(shape.mask);
+    }
+  }
+  dataset::Findings none;
+  return files::WriteFile(path, dataset::WriteCoco(drawn, {}, &none) + "\n");
 }
 
 }  // namespace trainer

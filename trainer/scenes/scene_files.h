@@ -5,6 +5,7 @@
 #include <absl/status/status.h>
 
 #include <string>
+#include <vector>
 
 #include "trainer/scenes/scene.h"
 
@@ -17,6 +18,12 @@ namespace trainer {
 //                       "objects": [{"label", "box", "area"}]};
 //                      box: [x_min, y_min, x_max, y_max], half-open; all in pixels
 absl::Status WriteScene(const Scene& scene, const std::string& directory, const std::string& name);
+
+// The annotations of scenes as COCO's JSON, which trainings and pycocotools read: boxes and masks.
+// names[i]: what scenes[i] was written as. The categories are the demo's classes and, after them,
+// the other shapes that were drawn.
+absl::Status WriteSceneAnnotations(const std::vector<Scene>& scenes,
+                                   const std::vector<std::string>& names, const std::string& path);
 
 }  // namespace trainer
 

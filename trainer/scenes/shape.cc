@@ -1,5 +1,6 @@
 #include "trainer/scenes/shape.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -58,13 +59,41 @@ Outline Crescent() {
   return outline;
 }
 
+// A disc of radius 0.62 with a tip at the top, from which two tangents lead to it.
+Outline Drop() {
+  constexpr double kRadius = 0.62;
+  constexpr double kCentre = 1 - kRadius;  // below the origin
+  // The angle at the disc's centre between the tip and where a tangent touches.
+  const double touch = std::acos(kRadius / (1 + kCentre));
+  Outline outline{{0, -1}};
+  for (int i = 0; i <= 48; ++i) {
+    const double angle = -kPi / 2 + touch + (2 * kPi - 2 * touch) * i / 48;
+    outline.emplace_back(kRadius * std::cos(angle), kCentre + kRadius * std::sin(angle));
+  }
+  return outline;
+}
+
+const std::vector<std::string>& AllNames() {
+  static const auto& names =
+      *new std::vector<std::string>{"circle",  "square", "triangle", "star",  "ring", "cross",
+                                    "hexagon", "heart",  "crescent", "arrow", "drop"};
+  return names;
+}
+
 }  // namespace
 
 const std::vector<std::string>& ShapeNames() {
   static const auto& names =
-      *new std::vector<std::string>{"circle", "square",  "triangle", "star",     "ring",
-                                    "cross",  "hexagon", "heart",    "crescent", "arrow"};
+      *new std::vector<std::string>(AllNames().begin(), AllNames().begin() + kShapeCount);
   return names;
+}
+
+const std::string& NameOf(Shape shape) { return AllNames()[static_cast<std::size_t>(shape)]; }
+
+std::optional<Shape> ShapeOf(std::string_view name) {
+  const auto found = std::find(AllNames().begin(), AllNames().end(), name);
+  if (found == AllNames().end()) return std::nullopt;
+  return static_cast<Shape>(found - AllNames().begin());
 }
 
 std::vector<Outline> OutlinesOf(Shape shape) {
@@ -107,6 +136,8 @@ std::vector<Outline> OutlinesOf(Shape shape) {
                {-0.95, -0.26},
                {0.15, -0.26},
                {0.15, -0.7}}};
+    case Shape::kDrop:
+      return {Drop()};
   }
   return {};
 }

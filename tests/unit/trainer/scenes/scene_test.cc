@@ -1,7 +1,6 @@
 #include "trainer/scenes/scene.h"
 
 #include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
@@ -9,9 +8,14 @@
 #include <numbers>
 #include <opencv2/imgproc.hpp>
 #include <set>
+#include <string>
 #include <vector>
 
+#include "dataset/coco_reader.h"
+#include "tests/testing/status_matchers.h"
+#include "tests/testing/temp_dir.h"
 #include "trainer/scenes/random.h"
+#include "trainer/scenes/scene_files.h"
 #include "trainer/scenes/shape.h"
 
 namespace trainer {
@@ -68,6 +72,55 @@ TEST(SceneTest, EveryShapeComesUp) {
       seen.insert(object.shape);
   }
   EXPECT_EQ(seen.size(), ShapeNames().size());
+  EXPECT_FALSE(seen.contains(Shape::kDrop));
+}
+
+TEST(SceneTest, ShapesAreDrawnAsOftenAsTheyAreNamed) {
+  const SceneOptions options{.size = {160, 160},
+                             .shapes = {Shape::kDrop, Shape::kStar, Shape::kDrop}};
+  std::map<Shape, int> drawn;
+  for (int n = 0; n < 100; ++n) {
+    for (const SceneObject& object : DrawScene(SceneSeed(1, "test", n), options).objects)
+      ++drawn[object.shape];
+  }
+  EXPECT_THAT(
+      drawn, testing::UnorderedElementsAre(testing::Key(Shape::kDrop), testing::Key(Shape::kStar)));
+  // Two in three of some 400 shapes, give or take four standard deviations.
+  const double share = 1.0 * drawn[Shape::kDrop] / (drawn[Shape::kDrop] + drawn[Shape::kStar]);
+  EXPECT_NEAR(share, 2.0 / 3, 0.1);
+}
+
+// Read back as any training reads it.
+TEST(SceneFilesTest, AnnotationsAreCoco) {
+  const duet_testing::TempDir directory;
+  const std::string path = directory.path() + "/coco.json";
+  const Scene scene = DrawScene(5, {.size = {160, 120}, .shapes = {Shape::kStar, Shape::kDrop}});
+
+  ASSERT_TRUE(WriteSceneAnnotations({scene}, {"scene_0"}, path).ok());
+
+  dataset::Findings findings;
+  ASSERT_OK_AND_ASSIGN(const dataset::Dataset read,
+                       dataset::ReadCoco(duet_testing::ReadFile(path), {}, &findings));
+  EXPECT_TRUE(findings.empty());
+  ASSERT_EQ(read.classes.size(), 11U);
+  ASSERT_EQ(read.samples.size(), 1U);
+  EXPECT_EQ(read.samples[0].image, "scene_0.jpg");
+  EXPECT_EQ(read.samples[0].size, (vision::Size{160, 120}));
+  ASSERT_EQ(read.samples[0].objects.size(), scene.objects.size());
+  for (std::size_t i = 0; i < scene.objects.size(); ++i) {
+    const dataset::Object& object = read.samples[0].objects[i];
+    EXPECT_EQ(read.classes[object.class_index], NameOf(scene.objects[i].shape));
+    EXPECT_EQ(object.box, scene.objects[i].box);
+    EXPECT_EQ(object.mask, vision::MaskFromPixels(scene.objects[i].mask));
+    EXPECT_EQ(object.area, cv::countNonZero(scene.objects[i].mask));
+  }
+}
+
+TEST(ShapeTest, NamesGoBothWays) {
+  for (int shape = 0; shape <= static_cast<int>(Shape::kDrop); ++shape)
+    EXPECT_EQ(ShapeOf(NameOf(static_cast<Shape>(shape))), static_cast<Shape>(shape));
+  EXPECT_EQ(NameOf(Shape::kArrow), ShapeNames().back());
+  EXPECT_EQ(ShapeOf("blob"), std::nullopt);
 }
 
 // A shape that its surroundings hide could be found by nobody.
@@ -80,19 +133,22 @@ TEST(ShapeTest, OutlinesHaveTheFormsOfTheirNames) {
       {Shape::kStar, 10 * 0.42 * std::sin(std::numbers::pi / 5) / 2},
       {Shape::kRing, std::numbers::pi * (1 - 0.55 * 0.55)},
       {Shape::kCross, 2 * (2 * 0.94) * (2 * 0.32) - (2 * 0.32) * (2 * 0.32)},
-      {Shape::kHexagon, 3 * std::sqrt(3) / 2}};
+      {Shape::kHexagon, 3 * std::sqrt(3) / 2},
+      // Two right triangles from the tip to where the tangents touch, and the rest of the disc.
+      {Shape::kDrop, 0.62 * std::sqrt(1.38 * 1.38 - 0.62 * 0.62) +
+                         0.62 * 0.62 * (std::numbers::pi - std::acos(0.62 / 1.38))}};
   for (const auto& [shape, area] : areas) {
     double sum = 0;
     for (const auto& outline : OutlinesOf(shape)) {
       const std::vector<cv::Point2f> points(outline.begin(), outline.end());
       sum += (sum == 0 ? 1 : -1) * cv::contourArea(points);
     }
-    EXPECT_NEAR(sum, area, 0.01) << ShapeNames()[static_cast<int>(shape)];
+    EXPECT_NEAR(sum, area, 0.01) << NameOf(shape);
   }
-  for (int shape = 0; shape < kShapeCount; ++shape) {
+  for (int shape = 0; shape <= static_cast<int>(Shape::kDrop); ++shape) {
     const auto outlines = OutlinesOf(static_cast<Shape>(shape));
     for (const cv::Point2d& point : outlines.front()) {
-      EXPECT_LE(std::hypot(point.x, point.y), 1.05) << ShapeNames()[shape];  // the heart 1.04
+      EXPECT_LE(std::hypot(point.x, point.y), 1.05) << shape;  // the heart 1.04
     }
   }
 }

@@ -13,6 +13,7 @@
 
 #include "serving/flags.h"
 #include "trainer/demo.h"
+#include "trainer/evaluate/evaluate_files.h"
 #include "trainer/evaluate/held_out_scores.h"
 #include "trainer/scenes/held_out.h"
 #include "trainer/scenes/scene.h"
@@ -25,7 +26,8 @@ constexpr char kPurpose[] =
     "\n"
     "The first argument is one of these commands:\n"
     "  demo      trains rtmdet-demo.pth and sam-demo.pth\n"
-    "  evaluate  scores these models on held-out scenes and prints one JSON object\n"
+    "  evaluate  scores these models on held-out scenes, or with --data a detector, or what any\n"
+    "            program found, on annotated images; prints one JSON object\n"
     "  scenes    writes held-out scenes, and coco.json with their annotations";
 
 struct Options {
@@ -36,6 +38,7 @@ struct Options {
   int count = 4;
   std::vector<std::string> shapes;
   std::string precision = "fp32";
+  trainer::EvaluationFiles evaluation;
 };
 
 std::string Shapes(const std::vector<std::string>& names) {
@@ -50,8 +53,10 @@ std::string Shapes(const std::vector<std::string>& names) {
 
 void AddFlags(Options* options, serving::FlagTable* flags) {
   flags->Add("seed", &options->seed, "Everything that is random follows from this number.");
-  flags->Required("out", &options->out,
-                  "The directory of the models or scenes; made if it is missing.");
+  flags->Add(
+      "out", &options->out,
+      "The directory of the models or scenes; made if it is missing. All commands need it but "
+      "evaluate with --data.");
   flags->Add("only", &options->only,
              "demo, evaluate: only one of the models, detector or segmenter; without it: both.",
              serving::OneOf({"detector", "segmenter"}));
@@ -65,6 +70,17 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
       Shapes);
   flags->Add("precision", &options->precision,
              "evaluate: the arithmetic of the detector, fp32 or bf16.");
+  flags->Add("data", &options->evaluation.annotations,
+             "evaluate: COCO's annotations of the images to score on, by COCO's AP and AR. Either "
+             "--checkpoint or --detections is needed, too.");
+  flags->Add("images", &options->evaluation.images,
+             "evaluate: the folder that the images of --data lie in.");
+  flags->Add(
+      "checkpoint", &options->evaluation.checkpoint,
+      "evaluate: the detector's file. It is scored on --images through the code that serves.");
+  flags->Add("detections", &options->evaluation.detections,
+             "evaluate: a file of COCO's results format that any program wrote; it is scored "
+             "instead of a checkpoint.");
 }
 
 absl::Status TrainDemo(const Options& options) {
@@ -97,14 +113,17 @@ absl::Status WriteScenes(const Options& options) {
 }
 
 boost::json::object ToJson(const trainer::DetectorScore& score) {
+  const trainer::CocoEvaluation& boxes = score.boxes;
   boost::json::object by_class;
-  for (const auto& [class_id, ap] : score.ap50.by_class)
-    by_class[trainer::ShapeNames()[class_id]] = ap;
-  return {{"box_ap50", score.ap50.mean},
+  for (std::size_t c = 0; c < boxes.by_class.size(); ++c) {
+    if (const auto& ap50 = boxes.by_class[c].ap50) by_class[trainer::ShapeNames()[c]] = *ap50;
+  }
+  return {{"box_ap", boxes.all.ap.value_or(0)},
+          {"box_ap50", boxes.all.ap50.value_or(0)},
           {"box_ap50_by_class", by_class},
-          {"precision_at_0.5", score.precision},
-          {"recall_at_0.5", score.recall},
-          {"objects", score.objects}};
+          {"precision_at_0.5", score.mistakes.precision},
+          {"recall_at_0.5", score.mistakes.recall},
+          {"objects", score.mistakes.hits + score.mistakes.missed}};
 }
 
 boost::json::object ToJson(const trainer::SegmenterScore& score) {
@@ -116,6 +135,11 @@ boost::json::object ToJson(const trainer::SegmenterScore& score) {
 
 // One JSON object on stdout.
 absl::Status Evaluate(const Options& options) {
+  if (!options.evaluation.annotations.empty()) {
+    const auto report = trainer::EvaluateFiles(options.evaluation, options.precision);
+    if (report.ok()) std::cout << boost::json::serialize(*report) << '\n';
+    return report.status();
+  }
   const auto scenes = trainer::HeldOutScenes(options.seed, options.count);
   boost::json::object report{{"scenes", options.count}};
   if (options.only != "segmenter") {
@@ -156,6 +180,10 @@ int main(int argc, char** argv) {
               << (parsed.ok() ? "the command must be demo, evaluate or scenes (see --help)"
                               : parsed.message())
               << '\n';
+    return 2;
+  }
+  if (options.out.empty() && (command != "evaluate" || options.evaluation.annotations.empty())) {
+    std::cerr << "duet-train: --out is missing (see --help)\n";
     return 2;
   }
   const absl::Status status = run(options);

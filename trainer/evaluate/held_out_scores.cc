@@ -6,33 +6,30 @@
 #include <opencv2/imgproc.hpp>
 
 #include "checkpoint/checkpoint.h"
-#include "detector_service/inference/detection_model.h"
+#include "dataset/sample.h"
 #include "segmenter_service/inference/sam_network.h"
-#include "vision/box.h"
+#include "trainer/evaluate/served_detections.h"
+#include "trainer/samples/scene_source.h"
 #include "vision/mask.h"
 
 namespace trainer {
 namespace {
 
-constexpr float kMatchIou = 0.5f;
-
-// How many detections hit an object of their class that no better one hit. `detections`: best
-// first.
-int CountHits(const std::vector<ClassBox>& detections, const std::vector<ClassBox>& objects,
-              float min_score) {
-  std::vector<bool> taken(objects.size());
-  int hits = 0;
-  for (const ClassBox& detection : detections) {
-    if (detection.score <= min_score) continue;
-    for (std::size_t o = 0; o < objects.size(); ++o) {
-      if (taken[o] || objects[o].class_id != detection.class_id) continue;
-      if (!(vision::BoxIou(detection.box, objects[o].box) >= kMatchIou)) continue;
-      taken[o] = true;
-      ++hits;
-      break;
+// What is on the scenes, as a data set.
+dataset::Dataset TruthOf(const std::vector<Scene>& scenes) {
+  dataset::Dataset truth{.classes = ShapeNames(), .samples = {}};
+  for (const Scene& scene : scenes) {
+    dataset::Sample& sample = truth.samples.emplace_back();
+    sample.size = {scene.image.cols, scene.image.rows};
+    for (const SceneObject& object : scene.objects) {
+      dataset::Object& drawn = sample.objects.emplace_back();
+      drawn.class_index = static_cast<int>(object.shape);
+      drawn.box = object.box;
+      drawn.mask = vision::MaskFromPixels(object.mask);
+      drawn.area = static_cast<double>(vision::Area(*drawn.mask));
     }
   }
-  return hits;
+  return truth;
 }
 
 double MaskIou(const cv::Mat& a, const cv::Mat& b) {
@@ -126,33 +123,15 @@ absl::Status AddObject(Session& session, const SceneObject& object, SegmenterSco
 absl::StatusOr<DetectorScore> ScoreDetector(const std::string& checkpoint,
                                             const std::vector<Scene>& scenes,
                                             const std::string& precision) {
-  constexpr float kDefaultThreshold = 0.5f;
-  const auto model =
-      detector::DetectionModel::Load({.checkpoint = checkpoint, .precision = precision});
-  if (!model.ok()) return model.status();
-  std::vector<std::vector<ClassBox>> detections;
-  std::vector<std::vector<ClassBox>> objects;
-  int answers = 0;
-  int hits = 0;
-  DetectorScore score;
-  for (const Scene& scene : scenes) {
-    const auto found = (*model)->Detect(scene.image, {.score_threshold = 0.001});
-    if (!found.ok()) return found.status();
-    auto& boxes = detections.emplace_back();
-    for (const detector::Detection& detection : *found) {
-      boxes.push_back({detection.box, detection.class_id, detection.score});
-      answers += detection.score > kDefaultThreshold;
-    }
-    auto& truth = objects.emplace_back();
-    for (const SceneObject& object : scene.objects)
-      truth.push_back({object.box, static_cast<int>(object.shape)});
-    hits += CountHits(boxes, truth, kDefaultThreshold);
-    score.objects += static_cast<int>(truth.size());
-  }
-  score.ap50 = ComputeAveragePrecision(detections, objects, kMatchIou);
-  score.precision = static_cast<double>(hits) / std::max(answers, 1);
-  score.recall = static_cast<double>(hits) / std::max(score.objects, 1);
-  return score;
+  constexpr double kDefaultThreshold = 0.5;
+  const dataset::Dataset truth = TruthOf(scenes);
+  const absl::StatusOr<DetectionsByImage> detections =
+      DetectAsServed({checkpoint, precision},
+                     SceneSource(scenes.size(), [&](std::uint64_t n) { return scenes[n]; }));
+  if (!detections.ok()) return detections.status();
+  return DetectorScore{
+      .boxes = EvaluateCoco(truth, *detections, IouType::kBoxes),
+      .mistakes = CountMistakes(truth, *detections, IouType::kBoxes, kDefaultThreshold)};
 }
 
 absl::StatusOr<SegmenterScore> ScoreSegmenter(const std::string& checkpoint,

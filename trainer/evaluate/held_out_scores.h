@@ -9,18 +9,15 @@
 #include <string>
 #include <vector>
 
-#include "trainer/evaluate/average_precision.h"
+#include "trainer/evaluate/coco_scores.h"
+#include "trainer/evaluate/mistakes.h"
 #include "trainer/scenes/scene.h"
 
 namespace trainer {
 
 struct DetectorScore {
-  AveragePrecision ap50;  // boxes, IoU ≥ 0.5, scores from 0.001 on as COCO's protocol has it
-  // At the service's default score threshold of 0.5: the share of detections that are right, of
-  // objects found.
-  double precision = 0;
-  double recall = 0;
-  int objects = 0;
+  CocoEvaluation boxes;  // classes are shapes
+  Mistakes mistakes;     // at the service's default score threshold of 0.5
 };
 
 // Of an mmdet checkpoint; `precision` as the service's flag, fp32 or bf16.

@@ -1,0 +1,27 @@
+// `duet-train evaluate --data`: annotated images in, scores out.
+#ifndef DUET_TRAINER_EVALUATE_EVALUATE_FILES_H_
+#define DUET_TRAINER_EVALUATE_EVALUATE_FILES_H_
+
+#include <absl/status/statusor.h>
+
+#include <boost/json/object.hpp>
+#include <string>
+
+namespace trainer {
+
+// Paths. Either `checkpoint`, with `images`, or `detections` is given.
+struct EvaluationFiles {
+  std::string annotations;  // COCO's (dataset/coco_reader.h)
+  std::string images;       // the folder that the annotations' images lie in
+  std::string checkpoint;   // a detector's
+  std::string detections;   // COCO's results (coco_results.h)
+};
+
+// EvaluationReport with the ten worst images, and "left_out": what the annotations' reader didn't
+// use, as sentences. `precision` as in ServedModel. An error names the file.
+absl::StatusOr<boost::json::object> EvaluateFiles(const EvaluationFiles& files,
+                                                  const std::string& precision);
+
+}  // namespace trainer
+
+#endif  // DUET_TRAINER_EVALUATE_EVALUATE_FILES_H_

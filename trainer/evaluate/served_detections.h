@@ -1,0 +1,31 @@
+// What a checkpoint finds on the images of a data set, computed by the code that serves it: images
+// go in as a client sends them, detections come out as a client gets them. Knows no Torch.
+#ifndef DUET_TRAINER_EVALUATE_SERVED_DETECTIONS_H_
+#define DUET_TRAINER_EVALUATE_SERVED_DETECTIONS_H_
+
+#include <absl/status/statusor.h>
+
+#include <string>
+
+#include "trainer/evaluate/detection.h"
+#include "trainer/samples/image_source.h"
+
+namespace trainer {
+
+struct ServedModel {
+  std::string checkpoint;          // path of a file that the detector serves
+  std::string precision = "fp32";  // as the service's flag: fp32 or bf16
+};
+
+// Detects on all images of `images`, with the score threshold, and the most detections an image,
+// that the checkpoint's config has for evaluations. The model's classes are found among those of
+// `images` by name; detections of others are left out.
+//
+// InvalidArgument if none of its classes is there; errors of the checkpoint and of Load, so that
+// nothing is scored on fewer images than it says.
+absl::StatusOr<DetectionsByImage> DetectAsServed(const ServedModel& model,
+                                                 const ImageSource& images);
+
+}  // namespace trainer
+
+#endif  // DUET_TRAINER_EVALUATE_SERVED_DETECTIONS_H_

@@ -5,7 +5,7 @@
 #include "checkpoint/pth_writer.h"
 #include "nn/state_dict.h"
 #include "nn/torch_status.h"
-#include "trainer/detector_trainer.h"
+#include "trainer/demo_detector.h"
 #include "trainer/scenes/random.h"
 #include "trainer/segmenter_trainer.h"
 

@@ -13,6 +13,8 @@
 
 #include "segmenter_service/inference/preprocess.h"
 #include "trainer/losses/mask_losses.h"
+#include "trainer/optimization/adamw.h"
+#include "trainer/optimization/weight_average.h"
 #include "trainer/progress.h"
 #include "trainer/replicas.h"
 #include "trainer/scenes/random.h"
@@ -225,7 +227,9 @@ RoundResult BackwardBatch(const SegmenterTraining& training, const SceneSequence
 void TrainSegmenter(const SegmenterTraining& training, const SceneSequence& scenes,
                     segmenter::Sam& sam) {
   torch::optim::AdamW optimizer = MakeAdamW(*sam, training.weight_decay, /*beta2=*/0.95);
-  WeightAverage average(*sam, training.average_momentum, training.average_gamma);
+  WeightAverage average(
+      *sam,
+      {.momentum = training.average_momentum, .gamma = training.average_gamma, .by_name = false});
   Replicas<segmenter::Sam> replicas(sam, training.replicas);
   Progress progress("segmenter", training.schedule.steps);
   std::vector<RoundResult> results(training.replicas);

@@ -13,7 +13,7 @@
 #include <cstdint>
 
 #include "segmenter_service/modeling/sam.h"
-#include "trainer/optimization.h"
+#include "trainer/optimization/schedule.h"
 #include "trainer/scene_source.h"
 
 namespace trainer {

@@ -134,7 +134,7 @@ constexpr KeyRule kHead[] = {
 };
 
 constexpr KeyRule kNorm[] = {{"eps", kRead},
-                             {"momentum", kIrrelevant},
+                             {"momentum", kRead},
                              {"requires_grad", kIrrelevant},
                              {"affine", kMustBe, "[True]"},
                              {"track_running_stats", kMustBe, "[True]"}};
@@ -147,6 +147,9 @@ constexpr KeyRule kPriors[] = {{"offset", kRead}, {"strides", kRead}, {"base_siz
 
 constexpr KeyRule kBoxCoder[] = {{"clip_border", kMustBe, "[True]"},
                                  {"angle_version", kMustBe, "['le90']"}};
+
+constexpr double kTorchMomentum = 0.1;
+constexpr double kUnusableMomentum = -1;
 
 // What the class takes where the config is silent.
 struct ClassDefaults {
@@ -269,15 +272,17 @@ class NetworkReader {
                        is_known ? std::optional<std::string>(known->activation) : std::nullopt);
     if (is_known) {
       settings.bn_eps = rule_ == PostprocessRule::kMmyolo ? known->mmyolo_eps : known->mmdet_eps;
+      // The classes that say eps=0.001 say momentum=0.03 with it; the others say neither.
+      settings.bn_momentum = settings.bn_eps == 1e-3 ? 0.03 : kTorchMomentum;
     }
     if (const PythonValue* norm = reader_.Get(part, "norm_cfg", where);
         norm != nullptr && !norm->is_none()) {
-      settings.bn_eps = ReadNorm(*norm, where + " norm_cfg");
+      ReadNorm(*norm, where + " norm_cfg", &settings);
     }
     return settings;
   }
 
-  double ReadNorm(const PythonValue& norm, const std::string& where) {
+  void ReadNorm(const PythonValue& norm, const std::string& where, PartSettings* settings) {
     constexpr std::string_view kTypes[] = {"",         "BN",          "BN2d",         "SyncBN",
                                            "MMSyncBN", "BatchNorm2d", "SyncBatchNorm"};
     if (std::find(std::begin(kTypes), std::end(kTypes), TypeOf(norm)) == std::end(kTypes)) {
@@ -286,7 +291,13 @@ class NetworkReader {
     reader_.Check(norm, where, kNorm);
     double eps = 1e-5;  // PyTorch's
     reader_.Number(norm.Find("eps"), where + " eps", 0, 1, &eps);
-    return eps;
+    settings->bn_eps = eps;
+    settings->bn_momentum = kTorchMomentum;
+    if (const PythonValue* momentum = norm.Find("momentum")) {
+      double number = kUnusableMomentum;  // as None, which makes running statistics a mean
+      momentum->number(&number);
+      settings->bn_momentum = number;
+    }
   }
 
   // act_cfg=None is no activation.

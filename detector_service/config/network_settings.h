@@ -20,6 +20,8 @@ struct PartSettings {
   // As mmcv names it: "SiLU" (also for Swish), "ReLU", "LeakyReLU(0.1)", …, with what it takes.
   std::optional<std::string> activation;
   std::optional<double> bn_eps;
+  // Concerns trainings alone, and so is not checked here; -1 if it isn't a number.
+  std::optional<double> bn_momentum;
 };
 
 struct NetworkSettings {

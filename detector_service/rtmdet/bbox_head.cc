@@ -114,13 +114,19 @@ RTMDetSepBNHeadImpl::RTMDetSepBNHeadImpl(const RtmdetConfig& config)
     module->as<nn::Conv2dImpl>()->bias.fill_(
         -std::log((1 - kInitialProbability) / kInitialProbability));
   }
+  if (kind == HeadKind::kInstances) {
+    // Distances are max(x, 0): from 0 nothing would ever be learnt.
+    for (const auto& module : *rtm_reg) module->as<nn::Conv2dImpl>()->bias.fill_(1);
+  }
 }
 
 HeadOutput RTMDetSepBNHeadImpl::forward(const Features& features) {
   HeadOutput output;
   for (int level = 0; level < kLevels; ++level) {
     const at::Tensor cls_feature = RunTower(cls_convs, level, features[level]);
-    const at::Tensor reg_feature = reg_convs.ptr() == cls_convs.ptr()
+    // A training runs the modules that cls_convs and reg_convs share twice, as upstream: each time
+    // moves the running statistics of their batch norms.
+    const at::Tensor reg_feature = reg_convs.ptr() == cls_convs.ptr() && !is_training()
                                        ? cls_feature
                                        : RunTower(reg_convs, level, features[level]);
     output.cls_logits[level] = Predict(rtm_cls, level, cls_feature);

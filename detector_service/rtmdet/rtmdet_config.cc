@@ -121,6 +121,7 @@ absl::Status ReadTraining(const PythonConfig& training, RtmdetConfig* config) {
                                  " is not supported in RTMDet, only SiLU"));
     }
     config->bn_eps[i] = parts[i]->bn_eps.value_or(config->bn_eps[i]);
+    config->bn_momentum[i] = parts[i]->bn_momentum.value_or(config->bn_momentum[i]);
   }
   config->point = static_cast<float>(settings->point.value_or(0));
   if (config->head == HeadKind::kInstances && config->point != 0) {

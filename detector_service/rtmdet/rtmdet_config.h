@@ -82,6 +82,8 @@ struct RtmdetConfig {
   float point = 0;
   // What batch norms add to the variance: in the backbone, the neck, the head.
   std::array<double, 3> bn_eps = {1e-5, 1e-5, 1e-5};
+  // How far a batch of a training moves their running statistics.
+  std::array<double, 3> bn_momentum = {0.1, 0.1, 0.1};
 
   friend bool operator==(const RtmdetConfig&, const RtmdetConfig&) = default;
 };

@@ -1,4 +1,4 @@
-#include "trainer/assigner.h"
+#include "trainer/detector/assigner.h"
 
 #include <gtest/gtest.h>
 

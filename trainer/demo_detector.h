@@ -1,19 +1,13 @@
-// Trains RTMDet on images with known boxes, as mmdet does: quality focal loss on classes, 2 ·
-// GIoU loss on boxes, both weighted by how well the assigned prediction already fits
-// (mmdet/models/dense_heads/rtmdet_head.py, loss_by_feat); AdamW, flat then cosine; the moving
-// average of the weights is the result.
-#ifndef DUET_TRAINER_DETECTOR_TRAINER_H_
-#define DUET_TRAINER_DETECTOR_TRAINER_H_
+// Trains a small RTMDet on drawn scenes from nothing: mmdet's losses (detector/detector_losses.h),
+// AdamW, flat then cosine, gradients clipped; the moving average of the weights is the result. A
+// step's images are split over replicas. Fine-tuning is detector/detector_trainer.h's.
+#ifndef DUET_TRAINER_DEMO_DETECTOR_H_
+#define DUET_TRAINER_DEMO_DETECTOR_H_
 
-#include <ATen/core/Tensor.h>
-
-#include <cstdint>
 #include <string>
-#include <vector>
 
 #include "detector_service/rtmdet/rtmdet.h"
-#include "trainer/assigner.h"
-#include "trainer/optimization.h"
+#include "trainer/optimization/schedule.h"
 #include "trainer/scene_source.h"
 
 namespace trainer {
@@ -35,20 +29,10 @@ struct DetectorTraining {
 void TrainDetector(const DetectorTraining& training, const SceneSequence& scenes,
                    detector::Rtmdet& detector);
 
-struct DetectorLoss {
-  at::Tensor classes;
-  at::Tensor boxes;
-};
-
-// Of a batch; `objects[i]` are those of image i, in input pixels. Both losses are sums over the
-// batch divided by the sum of the assigned IoUs.
-DetectorLoss LossOf(const detector::HeadOutput& output,
-                    const std::vector<std::vector<LabelledBox>>& objects);
-
 // The mmengine config that makes mmdet, and detector_service, treat images as this trainer does.
 std::string DetectorConfigText(const DetectorTraining& training, double widen, double deepen,
                                int num_classes);
 
 }  // namespace trainer
 
-#endif  // DUET_TRAINER_DETECTOR_TRAINER_H_
+#endif  // DUET_TRAINER_DEMO_DETECTOR_H_

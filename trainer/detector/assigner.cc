@@ -1,4 +1,4 @@
-#include "trainer/assigner.h"
+#include "trainer/detector/assigner.h"
 
 #include <algorithm>
 #include <cmath>
@@ -60,9 +60,9 @@ std::vector<Assignment> AssignDynamicSoftLabels(std::span<const Prior> priors,
       const float class_cost =
           all_background - QualityFocal(logit, 0) + QualityFocal(logit, iou[o][v]);
       const float iou_cost = -std::log(iou[o][v] + 1e-7f) * options.iou_weight;
-      const float distance =
-          std::hypot(prior.x - (box.x_min + box.x_max) / 2, prior.y - (box.y_min + box.y_max) / 2) /
-          prior.stride;
+      const vision::Point centre = objects[o].centre.value_or(
+          vision::Point{(box.x_min + box.x_max) / 2, (box.y_min + box.y_max) / 2});
+      const float distance = std::hypot(prior.x - centre.x, prior.y - centre.y) / prior.stride;
       cost[o][v] = class_cost + iou_cost + std::pow(10.0f, distance - options.soft_center_radius);
     }
   }

@@ -1,91 +1,24 @@
-#include "trainer/detector_trainer.h"
+#include "trainer/demo_detector.h"
 
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
-#include <ATen/core/grad_mode.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
 #include <absl/strings/str_replace.h>
 #include <c10/util/Exception.h>
 
 #include <algorithm>
-#include <span>
+#include <vector>
 
 #include "detector_service/inference/preprocess.h"
-#include "trainer/losses/detection_losses.h"
+#include "trainer/detector/detector_losses.h"
+#include "trainer/optimization/adamw.h"
+#include "trainer/optimization/weight_average.h"
 #include "trainer/progress.h"
 #include "trainer/replicas.h"
 
 namespace trainer {
 namespace {
-
-// [B, C, H, W] of each level to [B, all cells, C], cells row-major, levels from fine to coarse.
-at::Tensor Flatten(const detector::Features& maps) {
-  std::vector<at::Tensor> rows;
-  for (const at::Tensor& map : maps) rows.push_back(map.flatten(2).transpose(1, 2));
-  return at::cat(rows, 1);
-}
-
-// mmdet's MlvlPointGenerator with offset 0: the top-left corner of each cell.
-std::vector<Prior> PriorsOf(const detector::Features& maps) {
-  std::vector<Prior> priors;
-  for (int level = 0; level < detector::kLevels; ++level) {
-    const auto stride = static_cast<float>(detector::kStrides[level]);
-    for (std::int64_t y = 0; y < maps[level].size(2); ++y) {
-      for (std::int64_t x = 0; x < maps[level].size(3); ++x) {
-        priors.push_back({static_cast<float>(x) * stride, static_cast<float>(y) * stride, stride});
-      }
-    }
-  }
-  return priors;
-}
-
-// What the assigner says, as tensors.
-struct Targets {
-  at::Tensor soft_labels;  // [B * cells, C]
-  at::Tensor positive;     // [N] indices of rows
-  at::Tensor boxes;        // [N, 4]
-  at::Tensor weights;      // [N]: the assigned IoU
-};
-
-Targets Assign(const std::vector<Prior>& priors, const at::Tensor& boxes, const at::Tensor& logits,
-               const std::vector<std::vector<LabelledBox>>& objects) {
-  const std::size_t cells = priors.size();
-  const std::int64_t classes = logits.size(2);
-  static_assert(sizeof(vision::Box) == 4 * sizeof(float));
-  const at::Tensor all_boxes = boxes.detach().contiguous();
-  const at::Tensor all_logits = logits.detach().contiguous();
-  Targets targets;
-  targets.soft_labels = at::zeros({logits.size(0) * logits.size(1), classes});
-  std::vector<std::int64_t> rows;
-  std::vector<float> matched;
-  std::vector<float> weights;
-  for (std::size_t image = 0; image < objects.size(); ++image) {
-    const auto* image_boxes =
-        reinterpret_cast<const vision::Box*>(all_boxes.data_ptr<float>()) + image * cells;
-    const float* image_logits =
-        all_logits.data_ptr<float>() + image * cells * static_cast<std::size_t>(classes);
-    const std::vector<Assignment> assignments = AssignDynamicSoftLabels(
-        priors, {image_boxes, cells}, {image_logits, cells * static_cast<std::size_t>(classes)},
-        static_cast<int>(classes), objects[image]);
-    for (std::size_t cell = 0; cell < cells; ++cell) {
-      if (assignments[cell].object < 0) continue;
-      const LabelledBox& object = objects[image][assignments[cell].object];
-      const std::size_t row = image * cells + cell;
-      rows.push_back(static_cast<std::int64_t>(row));
-      matched.insert(matched.end(),
-                     {object.box.x_min, object.box.y_min, object.box.x_max, object.box.y_max});
-      weights.push_back(assignments[cell].iou);
-      targets.soft_labels
-          .data_ptr<float>()[row * static_cast<std::size_t>(classes) + object.class_id] =
-          assignments[cell].iou;
-    }
-  }
-  targets.positive = at::tensor(at::ArrayRef<std::int64_t>(rows), at::kLong);
-  targets.boxes = at::tensor(at::ArrayRef<float>(matched)).view({-1, 4});
-  targets.weights = at::tensor(at::ArrayRef<float>(weights));
-  return targets;
-}
 
 // What the service does with an image: RTMDet's own settings, but for the size.
 detector::DetectorSettings SettingsOf(const DetectorTraining& training) {
@@ -106,31 +39,12 @@ at::Tensor InputOf(const cv::Mat& image, const detector::DetectorSettings& setti
 
 }  // namespace
 
-DetectorLoss LossOf(const detector::HeadOutput& output,
-                    const std::vector<std::vector<LabelledBox>>& objects) {
-  const std::vector<Prior> priors = PriorsOf(output.cls_logits);
-  const at::Tensor logits = Flatten(output.cls_logits);
-  const at::Tensor distances = Flatten(output.distances);
-  std::vector<float> corners;
-  for (const Prior& prior : priors) corners.insert(corners.end(), {prior.x, prior.y});
-  const at::Tensor points = at::tensor(at::ArrayRef<float>(corners)).view({1, -1, 2});
-  const at::Tensor boxes =
-      at::cat({points - distances.slice(2, 0, 2), points + distances.slice(2, 2, 4)}, 2);
-
-  const Targets targets = Assign(priors, boxes, logits, objects);
-  // Never below 1: a batch in which nothing fits yet has a small loss, not a huge one.
-  const double average = std::max(targets.weights.sum().item<double>(), 1.0);
-  const at::Tensor classes =
-      QualityFocalLoss(logits.flatten(0, 1), targets.soft_labels).sum() / average;
-  const at::Tensor giou =
-      GiouLoss(boxes.flatten(0, 1).index_select(0, targets.positive), targets.boxes);
-  return {classes, 2 * (giou * targets.weights).sum() / average};
-}
-
 void TrainDetector(const DetectorTraining& training, const SceneSequence& scenes,
                    detector::Rtmdet& detector) {
   torch::optim::AdamW optimizer = MakeAdamW(*detector, training.weight_decay);
-  WeightAverage average(*detector, training.average_momentum, training.average_gamma);
+  WeightAverage average(
+      *detector,
+      {.momentum = training.average_momentum, .gamma = training.average_gamma, .by_name = false});
   Replicas<detector::Rtmdet> replicas(detector, training.replicas);
   Progress progress("detector", training.schedule.steps);
   std::vector<double> class_loss(training.replicas);
@@ -138,7 +52,7 @@ void TrainDetector(const DetectorTraining& training, const SceneSequence& scenes
   for (int step = 0; step < training.schedule.steps; ++step) {
     replicas.Backward([&](detector::Rtmdet& replica, int r) {
       std::vector<at::Tensor> inputs;
-      std::vector<std::vector<LabelledBox>> objects;
+      std::vector<std::vector<TrainingObject>> objects;
       const std::uint64_t first =
           (static_cast<std::uint64_t>(step) * training.replicas + r) * training.images_per_replica;
       for (int i = 0; i < training.images_per_replica; ++i) {
@@ -149,7 +63,7 @@ void TrainDetector(const DetectorTraining& training, const SceneSequence& scenes
           boxes.push_back({object.box, static_cast<int>(object.shape)});
         }
       }
-      const DetectorLoss loss = LossOf(replica->forward(at::stack(inputs)), objects);
+      const DetectorLosses loss = ComputeLosses(replica->forward(at::stack(inputs)), objects);
       (loss.classes + loss.boxes).backward();
       class_loss[r] = loss.classes.item<double>();
       box_loss[r] = loss.boxes.item<double>();

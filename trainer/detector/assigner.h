@@ -1,9 +1,10 @@
 // Decides which priors are trained to predict which object: mmdet's DynamicSoftLabelAssigner, as
 // RTMDet uses it.
 //
-// A prior is a candidate for an object if it lies inside the object's box. Of its candidates, each
-// object takes the k cheapest. k is the sum of the object's 13 best IoUs with the boxes predicted
-// now, but at least 1: objects that are predicted well get more priors. The cost of a pair is
+// A prior is a candidate if it lies inside the box of any object. Of all candidates, each object
+// takes the k cheapest, even an object whose box is too small to have one inside. k is the sum of
+// the object's 13 best IoUs with the boxes predicted now, but at least 1: objects that are
+// predicted well get more priors. The cost of a pair is
 //   quality focal loss of the class against the IoU
 //   + 3 · -ln IoU
 //   + 10^(distance to the centre / stride - 3).
@@ -11,9 +12,10 @@
 //
 // Matches mmdet/models/task_modules/assigners/dynamic_soft_label_assigner.py (topk 13,
 // soft_center_radius 3, iou_weight 3), and so do the names.
-#ifndef DUET_TRAINER_ASSIGNER_H_
-#define DUET_TRAINER_ASSIGNER_H_
+#ifndef DUET_TRAINER_DETECTOR_ASSIGNER_H_
+#define DUET_TRAINER_DETECTOR_ASSIGNER_H_
 
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -31,6 +33,9 @@ struct Prior {
 struct LabelledBox {
   vision::Box box;
   int class_id = 0;
+  // Where the object is thought to be, if it isn't the box's middle: where objects have masks,
+  // mmdet takes the mask's centre of mass.
+  std::optional<vision::Point> centre = std::nullopt;
 };
 
 struct Assignment {
@@ -57,4 +62,4 @@ std::vector<Assignment> AssignDynamicSoftLabels(std::span<const Prior> priors,
 
 }  // namespace trainer
 
-#endif  // DUET_TRAINER_ASSIGNER_H_
+#endif  // DUET_TRAINER_DETECTOR_ASSIGNER_H_

@@ -1,5 +1,3 @@
-#include "trainer/optimization.h"
-
 #include <ATen/Functions.h>
 #include <gtest/gtest.h>
 #include <torch/nn/modules/batchnorm.h>
@@ -12,6 +10,10 @@
 #include <numbers>
 #include <string>
 #include <vector>
+
+#include "trainer/optimization/adamw.h"
+#include "trainer/optimization/schedule.h"
+#include "trainer/optimization/weight_average.h"
 
 namespace trainer {
 namespace {
@@ -31,8 +33,8 @@ TEST(WeightAverageTest, IsMmdets) {
     module->weight.fill_(weight);
   };
   set(golden.at("initial").to_number<double>());
-  WeightAverage average(*module, golden.at("momentum").to_number<double>(),
-                        golden.at("gamma").to_number<double>());
+  WeightAverage average(*module, {.momentum = golden.at("momentum").to_number<double>(),
+                                  .gamma = golden.at("gamma").to_number<double>()});
   for (std::size_t step = 0; step < golden.at("weights").as_array().size(); ++step) {
     set(golden.at("weights").at(step).to_number<double>());
     average.Update(*module);
@@ -47,7 +49,7 @@ TEST(WeightAverageTest, IsMmdets) {
 
 TEST(WeightAverageTest, TakesRunningStatisticsAndCounts) {
   torch::nn::BatchNorm1d norm(1);
-  WeightAverage average(*norm, 0.1, 4);
+  WeightAverage average(*norm, {.momentum = 0.1, .gamma = 4, .by_name = false});
   average.Update(*norm);  // the first takes everything as it is
   {
     const at::NoGradGuard no_grad;

@@ -1,0 +1,239 @@
+#include "trainer/detector/detector_trainer.h"
+
+#include <ATen/Context.h>
+#include <ATen/Functions.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <memory>
+#include <string>
+
+#include "nn/state_dict.h"
+#include "tests/testing/status_matchers.h"
+#include "trainer/detector/trainable_detector.h"
+
+namespace trainer {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+constexpr int kClasses = 2;
+
+detector::Rtmdet TinyNetwork(detector::HeadKind head = detector::HeadKind::kBoxes) {
+  at::manual_seed(3);
+  detector::RtmdetConfig config = detector::ScaledRtmdet(0.125, 0.167, kClasses, head);
+  config.exp_on_reg = head == detector::HeadKind::kBoxes;  // boxes fit at once, if badly
+  return MakeNetwork(config);
+}
+
+DetectorTrainingOptions Options() {
+  return {
+      .schedule = {.base = 0.01, .epochs = 2, .iterations_per_epoch = 4, .warmup_iterations = 2}};
+}
+
+std::unique_ptr<DetectorTrainer> MakeTrainer(const DetectorTrainingOptions& options = Options()) {
+  return *DetectorTrainer::Make(TinyNetwork(), options);
+}
+
+Batch TinyBatch(std::uint64_t seed) {
+  at::manual_seed(seed);
+  return {at::randn({2, 3, 64, 64}),
+          {{{.box = {8, 8, 40, 48}, .class_index = 1}}, {{.box = {20, 4, 60, 30}}}}};
+}
+
+// The names whose tensors differ.
+std::vector<std::string> Differences(const checkpoint::StateDict& a,
+                                     const checkpoint::StateDict& b) {
+  std::vector<std::string> names;
+  EXPECT_EQ(a.size(), b.size());
+  for (const auto& [name, view] : a) {
+    const checkpoint::TensorView* other = checkpoint::Find(b, name);
+    if (other == nullptr || !at::equal(nn::ToTensor(view), nn::ToTensor(*other)))
+      names.push_back(name);
+  }
+  return names;
+}
+
+bool IsOf(const std::string& name, const std::string& part) {
+  return name.find("." + part) != std::string::npos;
+}
+
+TEST(DetectorTrainerTest, TheLossFallsOnABatchThatIsSeenAgainAndAgain) {
+  DetectorTrainingOptions options = Options();
+  options.schedule.epochs = 10;
+  const auto trainer = MakeTrainer(options);
+  const Batch batch = TinyBatch(1);
+  const StepReport first = *trainer->Step(batch);
+  StepReport last;
+  while (trainer->iteration() < options.schedule.iterations()) last = *trainer->Step(batch);
+
+  EXPECT_EQ(first.iteration, 0);
+  EXPECT_DOUBLE_EQ(first.learning_rate, 0.01 * 1e-5);
+  EXPECT_EQ(last.iteration, 39);
+  EXPECT_LT(last.total(), 0.7 * first.total());
+  EXPECT_THAT(trainer->Step(batch),
+              duet_testing::StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("all 40")));
+}
+
+// In the middle of an accumulation, when gradients are part of the state.
+TEST(DetectorTrainerTest, GoesOnFromItsStateWithTheSameBits) {
+  DetectorTrainingOptions options = Options();
+  options.accumulation = 3;
+  const auto uninterrupted = MakeTrainer(options);
+  checkpoint::StateDict middle;
+  for (int i = 0; i < 7; ++i) {
+    if (i == 4) middle = uninterrupted->TakeState();
+    ASSERT_TRUE(uninterrupted->Step(TinyBatch(i)).ok());
+  }
+
+  const auto resumed = MakeTrainer(options);
+  ASSERT_TRUE(resumed->GiveState(middle).ok());
+  EXPECT_EQ(resumed->iteration(), 4);
+  for (int i = 4; i < 7; ++i) ASSERT_TRUE(resumed->Step(TinyBatch(i)).ok());
+
+  EXPECT_THAT(Differences(uninterrupted->TakeState(), resumed->TakeState()), testing::IsEmpty());
+}
+
+TEST(DetectorTrainerTest, AStateOfAnotherNetworkIsRefusedAndChangesNothing) {
+  const auto trainer = MakeTrainer();
+  ASSERT_TRUE(trainer->Step(TinyBatch(1)).ok());
+  const checkpoint::StateDict before = trainer->TakeState();
+  checkpoint::StateDict other = before;
+  std::erase_if(other, [](const auto& item) {
+    return item.first == "second_moment.bbox_head.rtm_cls.2.bias";
+  });
+  EXPECT_THAT(trainer->GiveState(other),
+              duet_testing::StatusIs(absl::StatusCode::kFailedPrecondition,
+                                     HasSubstr("no second_moment.bbox_head.rtm_cls.2.bias")));
+  EXPECT_THAT(Differences(before, trainer->TakeState()), testing::IsEmpty());
+}
+
+TEST(DetectorTrainerTest, WhatIsNotFiniteIsNamedAndChangesNothing) {
+  DetectorTrainingOptions options = Options();
+  options.accumulation = 2;
+  const auto trainer = MakeTrainer(options);
+  ASSERT_TRUE(trainer->Step(TinyBatch(1)).ok());
+  const checkpoint::StateDict before = trainer->TakeState();
+  Batch broken = TinyBatch(2);
+  broken.images.fill_(std::numeric_limits<float>::quiet_NaN());
+  EXPECT_THAT(trainer->Step(broken),
+              duet_testing::StatusIs(absl::StatusCode::kOutOfRange,
+                                     StartsWith("iteration 1: the loss of classes is not finite")));
+  EXPECT_THAT(Differences(before, trainer->TakeState()), testing::IsEmpty());
+  EXPECT_TRUE(trainer->Step(TinyBatch(2)).ok());
+
+  // A network that has gone astray: finite scores, infinite boxes.
+  at::Tensor bias = trainer->network()->bbox_head->rtm_reg->ptr(1)->named_parameters()["bias"];
+  bias.data().fill_(3e38);
+  EXPECT_THAT(trainer->Step(TinyBatch(3)),
+              duet_testing::StatusIs(absl::StatusCode::kOutOfRange,
+                                     StartsWith("iteration 2: the loss of boxes is")));
+}
+
+TEST(DetectorTrainerTest, FrozenStagesKeepWeightsAndStatistics) {
+  DetectorTrainingOptions options = Options();
+  options.frozen_stages = 1;
+  const auto trainer = MakeTrainer(options);
+  const checkpoint::StateDict before = trainer->TakeState();
+  ASSERT_TRUE(trainer->Step(TinyBatch(1)).ok());
+  ASSERT_TRUE(trainer->Step(TinyBatch(2)).ok());
+  checkpoint::StateDict after = trainer->TakeState();
+  std::erase_if(after,
+                [](const auto& item) { return !item.first.starts_with("weights.backbone."); });
+  int frozen = 0;
+  for (const auto& [name, view] : after) {
+    const bool same = at::equal(nn::ToTensor(view), nn::ToTensor(*checkpoint::Find(before, name)));
+    const bool expected = IsOf(name, "backbone.stem.") || IsOf(name, "backbone.stage1.");
+    EXPECT_EQ(same, expected) << name;
+    frozen += expected;
+  }
+  EXPECT_GT(frozen, 50);
+}
+
+TEST(DetectorTrainerTest, NormEvalKeepsTheBackbonesStatisticsAlone) {
+  DetectorTrainingOptions options = Options();
+  options.norm_eval = true;
+  const auto trainer = MakeTrainer(options);
+  const auto mean = [&](const torch::nn::Module& part) {
+    return part.named_buffers().begin()->value().clone();
+  };
+  const at::Tensor backbone = mean(*trainer->network()->backbone);
+  const at::Tensor neck = mean(*trainer->network()->neck);
+  ASSERT_TRUE(trainer->Step(TinyBatch(1)).ok());
+  EXPECT_TRUE(at::equal(backbone, mean(*trainer->network()->backbone)));
+  EXPECT_FALSE(at::equal(neck, mean(*trainer->network()->neck)));
+}
+
+TEST(DetectorTrainerTest, AnImageWithoutObjectsAndABoxWithoutAnInsideAreLearntFrom) {
+  const auto trainer = MakeTrainer();
+  Batch batch = TinyBatch(1);
+  batch.objects = {{}, {}};
+  const StepReport empty = *trainer->Step(batch);
+  EXPECT_GT(empty.classes, 0);
+  EXPECT_EQ(empty.boxes, 0);
+  batch.objects = {{}, {{.box = {9, 9, 9, 9}}, {.box = {30, 30, 10, 10}}}};
+  EXPECT_TRUE(trainer->Step(batch).ok());
+}
+
+TEST(DetectorTrainerTest, IgnoredObjectsAreAsIfTheyWereNotThere) {
+  const auto with = MakeTrainer();
+  const auto without = MakeTrainer();
+  Batch batch = TinyBatch(1);
+  ASSERT_TRUE(without->Step(batch).ok());
+  // Not even its class matters.
+  batch.objects[0].push_back({.box = {0, 0, 64, 64}, .class_index = -1, .ignored = true});
+  ASSERT_TRUE(with->Step(batch).ok());
+  EXPECT_THAT(Differences(with->TakeState(), without->TakeState()), testing::IsEmpty());
+}
+
+TEST(DetectorTrainerTest, ABatchThatDoesNotFitIsNamed) {
+  const auto trainer = MakeTrainer();
+  const auto refused = [&](const Batch& batch, const std::string& why) {
+    EXPECT_THAT(trainer->Step(batch),
+                duet_testing::StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(why)));
+  };
+  Batch batch = TinyBatch(1);
+  batch.objects[1][0].class_index = kClasses;
+  refused(batch, "image 1 of the batch, object 0: class 2; the network has 2");
+  batch = TinyBatch(1);
+  batch.objects[0][0].box.x_max = std::numeric_limits<float>::infinity();
+  refused(batch, "image 0 of the batch, object 0: its box is not finite");
+  batch = TinyBatch(1);
+  batch.images = at::zeros({2, 3, 64, 65});
+  refused(batch, "multiples of 32");
+  batch = TinyBatch(1);
+  batch.objects.pop_back();
+  refused(batch, "2 images has the objects of 1");
+  EXPECT_EQ(trainer->iteration(), 0);
+}
+
+TEST(DetectorTrainerTest, InstancesNeedMasksOfTheInputsSize) {
+  const auto trainer =
+      *DetectorTrainer::Make(TinyNetwork(detector::HeadKind::kInstances), Options());
+  Batch batch = TinyBatch(1);
+  EXPECT_THAT(trainer->Step(batch), duet_testing::StatusIs(absl::StatusCode::kInvalidArgument,
+                                                           HasSubstr("it has no mask")));
+  for (auto& objects : batch.objects) objects[0].mask = cv::Mat::ones(32, 64, CV_8UC1);
+  EXPECT_THAT(trainer->Step(batch), duet_testing::StatusIs(absl::StatusCode::kInvalidArgument,
+                                                           HasSubstr("64x64; it is 64x32")));
+  for (auto& objects : batch.objects) objects[0].mask = cv::Mat::ones(64, 64, CV_8UC1);
+  EXPECT_GT((*trainer->Step(batch)).masks, 0);
+}
+
+TEST(DetectorTrainerTest, OptionsThatMakeNoSenseAreRefused) {
+  const auto refused = [&](const auto& change, const std::string& why) {
+    DetectorTrainingOptions options = Options();
+    change(options);
+    EXPECT_THAT(DetectorTrainer::Make(TinyNetwork(), options).status(),
+                duet_testing::StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(why)));
+  };
+  refused([](auto& options) { options.frozen_stages = 5; }, "frozen_stages");
+  refused([](auto& options) { options.accumulation = 0; }, "accumulation");
+  refused([](auto& options) { options.schedule.epochs = 0; }, "epoch");
+  refused([](auto& options) { options.schedule.base = 0; }, "learning rate");
+}
+
+}  // namespace
+}  // namespace trainer

@@ -1,0 +1,193 @@
+#include "trainer/detector/detector_losses.h"
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <opencv2/imgproc.hpp>
+
+#include "trainer/detector/assigner.h"
+#include "trainer/losses/detection_losses.h"
+#include "trainer/losses/dynamic_masks.h"
+
+namespace trainer {
+namespace {
+
+constexpr int kMaskStride = 4;  // mask_loss_stride: masks are compared at every fourth pixel
+
+// [B, C, H, W] of each level to [B, all cells, C], cells row-major, levels from fine to coarse.
+at::Tensor Flatten(const detector::Features& maps) {
+  std::vector<at::Tensor> rows;
+  for (const at::Tensor& map : maps) rows.push_back(map.flatten(2).transpose(1, 2));
+  return at::cat(rows, 1);
+}
+
+// mmdet's MlvlPointGenerator with offset 0: the top-left corner of each cell.
+std::vector<Prior> PriorsOf(const detector::Features& maps) {
+  std::vector<Prior> priors;
+  for (int level = 0; level < detector::kLevels; ++level) {
+    const auto stride = static_cast<float>(detector::kStrides[level]);
+    for (std::int64_t y = 0; y < maps[level].size(2); ++y) {
+      for (std::int64_t x = 0; x < maps[level].size(3); ++x) {
+        priors.push_back({static_cast<float>(x) * stride, static_cast<float>(y) * stride, stride});
+      }
+    }
+  }
+  return priors;
+}
+
+// mmdet's center_of_mass; (0, 0) of an empty mask.
+vision::Point CentreOfMass(const cv::Mat& mask) {
+  const cv::Moments moments = cv::moments(mask, /*binaryImage=*/true);
+  const double area = std::max(moments.m00, 1e-7);
+  return {static_cast<float>(moments.m10 / area), static_cast<float>(moments.m01 / area)};
+}
+
+using ObjectPointers = std::vector<const TrainingObject*>;
+
+ObjectPointers WithoutIgnored(const std::vector<TrainingObject>& objects) {
+  ObjectPointers wanted;
+  for (const TrainingObject& object : objects) {
+    if (!object.ignored) wanted.push_back(&object);
+  }
+  return wanted;
+}
+
+// An assigned prior of an image.
+struct Positive {
+  std::int64_t cell;
+  const TrainingObject* object;
+};
+
+// What the assigner says, as tensors.
+struct Targets {
+  at::Tensor soft_labels;                       // [B * cells, C]
+  at::Tensor positive;                          // [N] indices of rows
+  at::Tensor boxes;                             // [N, 4]
+  at::Tensor weights;                           // [N]: the assigned IoU
+  std::vector<std::vector<Positive>> by_image;  // the same N
+};
+
+Targets Assign(const std::vector<Prior>& priors, const at::Tensor& boxes, const at::Tensor& logits,
+               const std::vector<std::vector<TrainingObject>>& objects, bool masks) {
+  const std::size_t cells = priors.size();
+  const std::int64_t classes = logits.size(2);
+  static_assert(sizeof(vision::Box) == 4 * sizeof(float));
+  const at::Tensor all_boxes = boxes.detach().contiguous();
+  const at::Tensor all_logits = logits.detach().contiguous();
+  Targets targets;
+  targets.soft_labels = at::zeros({logits.size(0) * logits.size(1), classes});
+  std::vector<std::int64_t> rows;
+  std::vector<float> matched;
+  std::vector<float> weights;
+  for (std::size_t image = 0; image < objects.size(); ++image) {
+    const ObjectPointers wanted = WithoutIgnored(objects[image]);
+    std::vector<LabelledBox> labelled;
+    for (const TrainingObject* object : wanted) {
+      labelled.push_back({object->box, object->class_index});
+      if (masks) labelled.back().centre = CentreOfMass(object->mask);
+    }
+    const auto* image_boxes =
+        reinterpret_cast<const vision::Box*>(all_boxes.data_ptr<float>()) + image * cells;
+    const float* image_logits =
+        all_logits.data_ptr<float>() + image * cells * static_cast<std::size_t>(classes);
+    const std::vector<Assignment> assignments = AssignDynamicSoftLabels(
+        priors, {image_boxes, cells}, {image_logits, cells * static_cast<std::size_t>(classes)},
+        static_cast<int>(classes), labelled);
+    std::vector<Positive>& positives = targets.by_image.emplace_back();
+    for (std::size_t cell = 0; cell < cells; ++cell) {
+      if (assignments[cell].object < 0) continue;
+      const TrainingObject& object = *wanted[assignments[cell].object];
+      const std::size_t row = image * cells + cell;
+      rows.push_back(static_cast<std::int64_t>(row));
+      positives.push_back({static_cast<std::int64_t>(cell), &object});
+      matched.insert(matched.end(),
+                     {object.box.x_min, object.box.y_min, object.box.x_max, object.box.y_max});
+      weights.push_back(assignments[cell].iou);
+      targets.soft_labels
+          .data_ptr<float>()[row * static_cast<std::size_t>(classes) + object.class_index] =
+          assignments[cell].iou;
+    }
+  }
+  targets.positive = at::tensor(at::ArrayRef<std::int64_t>(rows), at::kLong);
+  targets.boxes = at::tensor(at::ArrayRef<float>(matched)).view({-1, 4});
+  targets.weights = at::tensor(at::ArrayRef<float>(weights));
+  return targets;
+}
+
+// The object at pixels (2, 2), (6, 2), …: [H / 4, W / 4], 0 or 1.
+at::Tensor MaskTarget(const cv::Mat& mask) {
+  cv::Mat sampled(mask.rows / kMaskStride, mask.cols / kMaskStride, CV_32F);
+  for (int y = 0; y < sampled.rows; ++y) {
+    const auto* row = mask.ptr<uchar>(y * kMaskStride + kMaskStride / 2);
+    for (int x = 0; x < sampled.cols; ++x) {
+      sampled.at<float>(y, x) = row[x * kMaskStride + kMaskStride / 2] != 0 ? 1 : 0;
+    }
+  }
+  return at::from_blob(sampled.data, {1, sampled.rows, sampled.cols}, at::kFloat).clone();
+}
+
+// Mean over the assigned priors of all images of the dice loss between the mask that the prior
+// draws and its object's.
+at::Tensor MaskLoss(const detector::HeadOutput& output, const std::vector<Prior>& priors,
+                    const Targets& targets) {
+  const at::Tensor kernels = Flatten(output.kernels);
+  std::vector<at::Tensor> drawn;
+  std::vector<at::Tensor> wanted;
+  for (std::size_t image = 0; image < targets.by_image.size(); ++image) {
+    if (targets.by_image[image].empty()) continue;
+    std::vector<std::int64_t> cells;
+    std::vector<float> points;
+    for (const Positive& positive : targets.by_image[image]) {
+      const Prior& prior = priors[static_cast<std::size_t>(positive.cell)];
+      cells.push_back(positive.cell);
+      points.insert(points.end(), {prior.x, prior.y, prior.stride});
+      wanted.push_back(MaskTarget(positive.object->mask));
+    }
+    const auto index = static_cast<std::int64_t>(image);
+    drawn.push_back(DrawMasks(
+        output.mask_features[index],
+        kernels[index].index_select(0, at::tensor(at::ArrayRef<std::int64_t>(cells), at::kLong)),
+        at::tensor(at::ArrayRef<float>(points)).view({-1, 3})));
+  }
+  if (drawn.empty()) return output.mask_features.sum() * 0;
+  const at::Tensor logits = at::cat(drawn, 0).unsqueeze(0);
+  const at::Tensor larger =
+      at::upsample_bilinear2d(logits, {logits.size(2) * 2, logits.size(3) * 2},
+                              /*align_corners=*/false)
+          .squeeze(0);
+  return SquaredDiceLoss(larger, at::cat(wanted, 0)).mean();
+}
+
+}  // namespace
+
+DetectorLosses ComputeLosses(const detector::HeadOutput& output,
+                             const std::vector<std::vector<TrainingObject>>& objects,
+                             const LossWeights& weights) {
+  const std::vector<Prior> priors = PriorsOf(output.cls_logits);
+  const at::Tensor logits = Flatten(output.cls_logits);
+  const at::Tensor distances = Flatten(output.distances);
+  std::vector<float> corners;
+  for (const Prior& prior : priors) corners.insert(corners.end(), {prior.x, prior.y});
+  const at::Tensor points = at::tensor(at::ArrayRef<float>(corners)).view({1, -1, 2});
+  const at::Tensor boxes =
+      at::cat({points - distances.slice(2, 0, 2), points + distances.slice(2, 2, 4)}, 2);
+
+  const bool masks = output.mask_features.defined();
+  const Targets targets = Assign(priors, boxes, logits, objects, masks);
+  // Never below 1: a batch in which nothing fits yet has a small loss, not a huge one.
+  const double average = std::max(targets.weights.sum().item<double>(), 1.0);
+  const at::Tensor classes =
+      QualityFocalLoss(logits.flatten(0, 1), targets.soft_labels).sum() / average;
+  const at::Tensor giou =
+      GiouLoss(boxes.flatten(0, 1).index_select(0, targets.positive), targets.boxes);
+  DetectorLosses losses;
+  losses.classes = weights.classes == 1 ? classes : weights.classes * classes;
+  losses.boxes = weights.boxes * (giou * targets.weights).sum() / average;
+  if (masks) losses.masks = weights.masks * MaskLoss(output, priors, targets);
+  return losses;
+}
+
+}  // namespace trainer

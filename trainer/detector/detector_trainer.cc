@@ -1,0 +1,382 @@
+#include "trainer/detector/detector_trainer.h"
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <absl/strings/str_cat.h>
+#include <c10/util/string_utils.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <string>
+#include <tuple>
+#include <utility>
+
+#include "nn/layers.h"
+#include "nn/state_dict.h"
+#include "nn/torch_status.h"
+#include "trainer/detector/trainable_detector.h"
+#include "trainer/optimization/adamw.h"
+
+namespace trainer {
+namespace {
+
+constexpr int kStages = 4;
+constexpr std::int64_t kLargestStride = 32;
+
+absl::Status CheckOptions(const detector::RtmdetConfig& config,
+                          const DetectorTrainingOptions& options) {
+  const auto refuse = [](const auto&... parts) {
+    return absl::InvalidArgumentError(absl::StrCat(parts...));
+  };
+  if (config.head == detector::HeadKind::kRotated) {
+    return refuse("RTMDet-R can't be trained, only RTMDet and RTMDet-Ins");
+  }
+  const EpochSchedule& schedule = options.schedule;
+  if (schedule.epochs < 1 || schedule.iterations_per_epoch < 1) {
+    return refuse("a training needs at least one epoch of one iteration; there are ",
+                  schedule.epochs, " of ", schedule.iterations_per_epoch);
+  }
+  if (!(schedule.base > 0)) {
+    return refuse("the learning rate must be above 0; it is ", schedule.base);
+  }
+  if (options.accumulation < 1) {
+    return refuse("accumulation must be at least 1; it is ", options.accumulation);
+  }
+  if (options.frozen_stages < -1 || options.frozen_stages > kStages) {
+    return refuse("frozen_stages must be between -1 and ", kStages, "; it is ",
+                  options.frozen_stages);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckObject(const TrainingObject& object, const at::Tensor& images,
+                         const detector::RtmdetConfig& config) {
+  if (object.class_index < 0 || object.class_index >= config.num_classes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("class ", object.class_index, "; the network has ", config.num_classes));
+  }
+  const vision::Box& box = object.box;
+  for (const float edge : {box.x_min, box.y_min, box.x_max, box.y_max}) {
+    if (!std::isfinite(edge)) return absl::InvalidArgumentError("its box is not finite");
+  }
+  if (config.head != detector::HeadKind::kInstances) return absl::OkStatus();
+  const cv::Size wanted(static_cast<int>(images.size(3)), static_cast<int>(images.size(2)));
+  if (object.mask.type() != CV_8UC1 || object.mask.size() != wanted) {
+    return absl::InvalidArgumentError(
+        object.mask.empty()
+            ? std::string("it has no mask, which RTMDet-Ins learns from")
+            : absl::StrCat("its mask must be one byte a pixel, ", wanted.width, "x", wanted.height,
+                           "; it is ", object.mask.cols, "x", object.mask.rows));
+  }
+  return absl::OkStatus();
+}
+
+bool AllFinite(const detector::Features& maps) {
+  return std::all_of(maps.begin(), maps.end(), [](const at::Tensor& map) {
+    return !map.defined() || map.isfinite().all().item<bool>();
+  });
+}
+
+double JointNorm(const std::vector<StateTensor>& parameters) {
+  double sum = 0;
+  for (const StateTensor& parameter : parameters) {
+    if (!parameter.tensor.grad().defined()) continue;
+    const double norm = parameter.tensor.grad().norm().item<double>();
+    sum += norm * norm;
+  }
+  return std::sqrt(sum);
+}
+
+std::vector<StateTensor> TrainedOf(const torch::nn::Module& module) {
+  std::vector<StateTensor> trained = StateOf(module);
+  std::erase_if(trained, [](const StateTensor& entry) { return !entry.tensor.requires_grad(); });
+  return trained;
+}
+
+at::Tensor CountTensor(std::int64_t count) { return at::scalar_tensor(count, at::kLong); }
+
+// What a state says of one tensor; FailedPrecondition if it doesn't fit.
+absl::StatusOr<at::Tensor> Fetch(const checkpoint::StateDict& state, const std::string& name,
+                                 const at::Tensor& like) {
+  const checkpoint::TensorView* view = checkpoint::Find(state, name);
+  if (view == nullptr) {
+    return absl::FailedPreconditionError(absl::StrCat("the training's state has no ", name));
+  }
+  if (view->shape != like.sizes().vec()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the training's state has ", name, " of shape ", nn::ShapeString(view->shape),
+                     "; this training's is ", nn::ShapeString(like.sizes().vec())));
+  }
+  return nn::ToTensor(*view);
+}
+
+}  // namespace
+
+class DetectorTrainer::Rollback {
+ public:
+  explicit Rollback(DetectorTrainer& trainer) : trainer_(trainer) {
+    for (const at::Tensor& buffer : trainer_.network_->buffers())
+      buffers_.push_back(buffer.clone());
+    for (StateTensor& parameter : trainer_.trained_)
+      gradients_.push_back(std::exchange(parameter.tensor.mutable_grad(), at::Tensor()));
+  }
+  Rollback(const Rollback&) = delete;
+  Rollback& operator=(const Rollback&) = delete;
+
+  ~Rollback() {
+    if (kept_) return;
+    const at::NoGradGuard no_grad;
+    std::vector<at::Tensor> buffers = trainer_.network_->buffers();
+    for (std::size_t i = 0; i < buffers.size(); ++i) buffers[i].copy_(buffers_[i]);
+    for (std::size_t i = 0; i < gradients_.size(); ++i)
+      trainer_.trained_[i].tensor.mutable_grad() = gradients_[i];
+  }
+
+  // The step is good: its gradients join those that were there.
+  void Keep() {
+    kept_ = true;
+    const at::NoGradGuard no_grad;
+    for (std::size_t i = 0; i < gradients_.size(); ++i) {
+      if (!gradients_[i].defined()) continue;
+      at::Tensor& gradient = trainer_.trained_[i].tensor.mutable_grad();
+      gradient = gradient.defined() ? gradients_[i].add_(gradient) : gradients_[i];
+    }
+  }
+
+ private:
+  DetectorTrainer& trainer_;
+  std::vector<at::Tensor> buffers_;
+  std::vector<at::Tensor> gradients_;
+  bool kept_ = false;
+};
+
+absl::StatusOr<std::unique_ptr<DetectorTrainer>> DetectorTrainer::Make(
+    detector::Rtmdet network, const DetectorTrainingOptions& options) {
+  if (absl::Status status = CheckOptions(network->config, options); !status.ok()) return status;
+  return nn::CatchTorch("begin the training", [&] {
+    return std::unique_ptr<DetectorTrainer>(new DetectorTrainer(std::move(network), options));
+  });
+}
+
+DetectorTrainer::DetectorTrainer(detector::Rtmdet network, const DetectorTrainingOptions& options)
+    : options_(options),
+      learning_rates_(options.schedule.LearningRates()),
+      network_(std::move(network)),
+      trained_((Freeze(), TrainedOf(*network_))),
+      optimizer_(MakeAdamW(*network_, options.weight_decay)),
+      average_(*network_, options.average) {}
+
+// CSPNeXt's _freeze_stages and norm_eval.
+void DetectorTrainer::Freeze() {
+  network_->train();
+  detector::CSPNeXt& backbone = network_->backbone;
+  for (int part = 0; part <= options_.frozen_stages; ++part) {
+    torch::nn::Sequential& frozen = part == 0 ? backbone->stem : backbone->stages[part - 1];
+    frozen->eval();
+    for (at::Tensor& parameter : frozen->parameters()) parameter.set_requires_grad(false);
+  }
+  if (!options_.norm_eval) return;
+  for (const auto& module : backbone->modules()) {
+    if (auto* norm = module->as<nn::BatchNorm2dImpl>()) norm->eval();
+  }
+}
+
+absl::Status DetectorTrainer::Check(const Batch& batch) const {
+  const auto refuse = [](const auto&... parts) {
+    return absl::InvalidArgumentError(absl::StrCat(parts...));
+  };
+  const at::Tensor& images = batch.images;
+  if (!images.defined() || images.dim() != 4 || images.size(0) == 0 || images.size(1) != 3 ||
+      images.scalar_type() != at::kFloat) {
+    return refuse("a batch needs float images [B, 3, H, W]; it has ",
+                  images.defined() ? nn::ShapeString(images.sizes().vec()) : "none");
+  }
+  if (images.size(2) == 0 || images.size(3) == 0 || images.size(2) % kLargestStride != 0 ||
+      images.size(3) % kLargestStride != 0) {
+    return refuse("height and width of a batch must be multiples of ", kLargestStride, "; it has ",
+                  nn::ShapeString(images.sizes().vec()));
+  }
+  if (static_cast<std::int64_t>(batch.objects.size()) != images.size(0)) {
+    return refuse("a batch of ", images.size(0), " images has the objects of ",
+                  batch.objects.size());
+  }
+  for (std::size_t i = 0; i < batch.objects.size(); ++i) {
+    for (std::size_t o = 0; o < batch.objects[i].size(); ++o) {
+      const TrainingObject& object = batch.objects[i][o];
+      if (object.ignored) continue;
+      if (absl::Status status = CheckObject(object, images, network_->config); !status.ok()) {
+        return refuse("image ", i, " of the batch, object ", o, ": ", status.message());
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+int DetectorTrainer::AccumulationNow() const {
+  const auto total = static_cast<std::int64_t>(learning_rates_.size());
+  const std::int64_t rest = total % options_.accumulation;
+  return iteration_ < total - rest ? options_.accumulation : static_cast<int>(rest);
+}
+
+bool DetectorTrainer::EndsAccumulation() const {
+  const std::int64_t done = iteration_ + 1;
+  return done % options_.accumulation == 0 ||
+         done == static_cast<std::int64_t>(learning_rates_.size());
+}
+
+absl::StatusOr<StepReport> DetectorTrainer::Step(const Batch& batch) {
+  if (iteration_ >= static_cast<std::int64_t>(learning_rates_.size())) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("all ", learning_rates_.size(), " iterations of the training are done"));
+  }
+  if (absl::Status status = Check(batch); !status.ok()) return status;
+  return nn::CatchTorch("train on a batch", [&]() -> absl::StatusOr<StepReport> {
+    absl::StatusOr<StepReport> report = Learn(batch);
+    if (!report.ok()) return report;
+    if (EndsAccumulation()) UpdateWeights();
+    average_.Update(*network_);
+    ++iteration_;
+    return report;
+  });
+}
+
+absl::StatusOr<StepReport> DetectorTrainer::Learn(const Batch& batch) {
+  Rollback rollback(*this);
+  StepReport report{.iteration = iteration_,
+                    .learning_rate = learning_rates_[static_cast<std::size_t>(iteration_)]};
+  const auto diverged = [&](const auto&... parts) {
+    return absl::OutOfRangeError(absl::StrCat("iteration ", iteration_, ": ", parts...,
+                                              " (the learning rate is ", report.learning_rate,
+                                              ")"));
+  };
+  const detector::HeadOutput output = network_->forward(batch.images);
+  // The assigner sorts by these.
+  if (!AllFinite(output.cls_logits)) {
+    return diverged("the loss of classes is not finite: the network's scores are not");
+  }
+  if (!AllFinite(output.distances)) {
+    return diverged("the loss of boxes is not finite: the network's distances are not");
+  }
+  const DetectorLosses losses = ComputeLosses(output, batch.objects, options_.loss_weights);
+  at::Tensor total;
+  for (const auto& [name, loss, value] : {std::tuple("classes", losses.classes, &report.classes),
+                                          std::tuple("boxes", losses.boxes, &report.boxes),
+                                          std::tuple("masks", losses.masks, &report.masks)}) {
+    if (!loss.defined()) continue;
+    *value = loss.item<double>();
+    if (!std::isfinite(*value)) return diverged("the loss of ", name, " is ", *value);
+    total = total.defined() ? total + loss : loss;
+  }
+  if (const int parts = AccumulationNow(); parts > 1) total = total / parts;
+  total.backward();
+  report.gradient_norm = JointNorm(trained_);
+  if (!std::isfinite(report.gradient_norm)) {
+    return diverged("the norm of the gradients is ", report.gradient_norm);
+  }
+  rollback.Keep();
+  return report;
+}
+
+void DetectorTrainer::UpdateWeights() {
+  SetLearningRate(optimizer_, learning_rates_[static_cast<std::size_t>(iteration_)]);
+  optimizer_.step();
+  for (StateTensor& parameter : trained_) parameter.tensor.mutable_grad() = at::Tensor();
+  ++optimizer_steps_;
+}
+
+torch::optim::AdamWParamState& DetectorTrainer::MomentsOf(const at::Tensor& parameter) {
+  auto& states = optimizer_.state();
+  auto& state = states[c10::guts::to_string(parameter.unsafeGetTensorImpl())];
+  if (state == nullptr) {
+    auto fresh = std::make_unique<torch::optim::AdamWParamState>();
+    fresh->exp_avg(at::zeros_like(parameter));
+    fresh->exp_avg_sq(at::zeros_like(parameter));
+    state = std::move(fresh);
+  }
+  return static_cast<torch::optim::AdamWParamState&>(*state);
+}
+
+detector::Rtmdet DetectorTrainer::AveragedNetwork() const {
+  const nn::SkipInitialization skip;
+  detector::Rtmdet network = MakeNetwork(network_->config);
+  average_.CopyTo(*network);
+  network->eval();
+  return network;
+}
+
+checkpoint::StateDict DetectorTrainer::TakeState() const {
+  checkpoint::StateDict taken;
+  const auto add = [&](const std::string& name, const at::Tensor& tensor) {
+    taken.emplace_back(name, *nn::ToTensorView(tensor.detach().clone()));
+  };
+  for (const StateTensor& entry : StateOf(*network_))
+    add(absl::StrCat("weights.", entry.name), entry.tensor);
+  for (const StateTensor& entry : average_.state())
+    add(absl::StrCat("average.", entry.name), entry.tensor);
+  for (const StateTensor& entry : trained_) {
+    if (optimizer_steps_ > 0) {
+      const auto& moments = const_cast<DetectorTrainer*>(this)->MomentsOf(entry.tensor);
+      add(absl::StrCat("first_moment.", entry.name), moments.exp_avg());
+      add(absl::StrCat("second_moment.", entry.name), moments.exp_avg_sq());
+    }
+    if (entry.tensor.grad().defined())
+      add(absl::StrCat("gradient.", entry.name), entry.tensor.grad());
+  }
+  add("iteration", CountTensor(iteration_));
+  add("optimizer_steps", CountTensor(optimizer_steps_));
+  add("average_updates", CountTensor(average_.updates()));
+  return taken;
+}
+
+absl::Status DetectorTrainer::GiveState(const checkpoint::StateDict& state) {
+  return nn::CatchTorch("go on with a training", [&]() -> absl::Status {
+    const at::NoGradGuard no_grad;
+    std::vector<std::pair<at::Tensor, at::Tensor>> copies;  // to, from
+    absl::Status status;
+    const auto plan = [&](const std::string& name, const at::Tensor& to) {
+      if (!status.ok()) return;
+      absl::StatusOr<at::Tensor> from = Fetch(state, name, to);
+      if (!from.ok()) {
+        status = from.status();
+      } else {
+        copies.emplace_back(to, *std::move(from));
+      }
+    };
+    at::Tensor iteration = CountTensor(0);
+    at::Tensor steps = CountTensor(0);
+    at::Tensor updates = CountTensor(0);
+    for (const StateTensor& entry : StateOf(*network_))
+      plan(absl::StrCat("weights.", entry.name), entry.tensor);
+    for (const StateTensor& entry : average_.state())
+      plan(absl::StrCat("average.", entry.name), entry.tensor);
+    const bool moments = checkpoint::Find(state, "first_moment." + trained_[0].name) != nullptr;
+    const bool gradients = checkpoint::Find(state, "gradient." + trained_[0].name) != nullptr;
+    std::vector<at::Tensor> gradient(trained_.size());
+    for (std::size_t i = 0; i < trained_.size(); ++i) {
+      const StateTensor& entry = trained_[i];
+      if (moments) {
+        plan("first_moment." + entry.name, MomentsOf(entry.tensor).exp_avg());
+        plan("second_moment." + entry.name, MomentsOf(entry.tensor).exp_avg_sq());
+      }
+      if (gradients) plan("gradient." + entry.name, gradient[i] = at::empty_like(entry.tensor));
+    }
+    plan("iteration", iteration);
+    plan("optimizer_steps", steps);
+    plan("average_updates", updates);
+    if (!status.ok()) return status;
+
+    for (auto& [to, from] : copies) to.copy_(from);
+    iteration_ = iteration.item<std::int64_t>();
+    optimizer_steps_ = steps.item<std::int64_t>();
+    average_.set_updates(updates.item<std::int64_t>());
+    for (std::size_t i = 0; i < trained_.size(); ++i) {
+      trained_[i].tensor.mutable_grad() = gradient[i];
+      if (moments) MomentsOf(trained_[i].tensor).step(optimizer_steps_);
+    }
+    return absl::OkStatus();
+  });
+}
+
+}  // namespace trainer

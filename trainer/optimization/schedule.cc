@@ -1,0 +1,42 @@
+#include "trainer/optimization/schedule.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <numbers>
+
+namespace trainer {
+
+double FlatCosineSchedule::LearningRate(int step) const {
+  if (step < warmup_steps) return peak * (step + 1) / warmup_steps;
+  const int fall = std::max(1, steps - steps / 2);
+  const double progress = std::clamp(static_cast<double>(step - steps / 2) / fall, 0.0, 1.0);
+  return peak *
+         (final_share + (1 - final_share) * 0.5 * (1 + std::cos(std::numbers::pi * progress)));
+}
+
+std::vector<double> EpochSchedule::LearningRates() const {
+  const int cosine_begin = epochs / 2 * iterations_per_epoch;
+  const int period =
+      epochs / 2 > 0 ? epochs / 2 * iterations_per_epoch : iterations() - cosine_begin;  // T_max
+  const double lowest = base * final_share;
+  const auto cosine = [&](int step) { return std::cos(std::numbers::pi * step / period); };
+  std::vector<double> rates(static_cast<std::size_t>(std::max(0, iterations())));
+  double rate = base;
+  for (int i = 0; i < iterations(); ++i) {
+    if (i < warmup_iterations && warmup_iterations > 1) {
+      const double gain = 1 - warmup_start;
+      rate *= i == 0 ? warmup_start
+                     : 1 + gain / ((warmup_iterations - 1) * warmup_start + (i - 1) * gain);
+    }
+    if (const int step = i - cosine_begin; step > 0) {
+      rate = (step - 1 - period) % (2 * period) == 0
+                 ? rate + (base - lowest) * (1 - std::cos(std::numbers::pi / period)) / 2
+                 : (1 + cosine(step)) / (1 + cosine(step - 1)) * (rate - lowest) + lowest;
+    }
+    rates[static_cast<std::size_t>(i)] = rate;
+  }
+  return rates;
+}
+
+}  // namespace trainer

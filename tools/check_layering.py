@@ -57,6 +57,7 @@ MAY_USE = {
     "segmenter_service": ["model_service", "serving", "segmenter_service/inference", "segmenter_service/rpc"],
     "trainer/scenes": ["vision", "dataset"],
     "trainer/samples": ["vision", "dataset", "trainer/scenes"],
+    "trainer/augment": ["vision", "trainer/samples", "trainer/scenes"],
     "trainer/losses": [],
     "trainer/optimization": [],
     "trainer/detector": ["checkpoint", "nn", "vision", "detector_service/config", "detector_service/rtmdet",
@@ -66,7 +67,7 @@ MAY_USE = {
     "trainer": ["checkpoint", "nn", "serving", "vision", "dataset", "detector_service/blueprint",
                 "detector_service/config", "detector_service/rtmdet", "detector_service/inference",
                 "segmenter_service/modeling", "segmenter_service/inference", "trainer/scenes", "trainer/samples",
-                "trainer/losses", "trainer/optimization", "trainer/detector", "trainer/evaluate"],
+                "trainer/augment", "trainer/losses", "trainer/optimization", "trainer/detector", "trainer/evaluate"],
     "tools": ["checkpoint", "vision", "serving"],
 }
 MAY_SEE_TORCH = ["nn", "detector_service/blueprint", "detector_service/rtmdet",

@@ -90,6 +90,16 @@ TEST_F(RedisClientTest, AbsentDeletedAndExpiredValuesAreNotFound) {
   while (client->GetAndWait("expired").ok()) std::this_thread::yield();
 }
 
+TEST_F(RedisClientTest, LifetimesAreMilliseconds) {
+  RedisServer server;
+  const auto client = Connect(server.url());
+
+  ASSERT_THAT(Set(*client, "kept", "x", absl::Minutes(5)), IsOk());
+
+  EXPECT_GT(server.TimeToLive("kept"), absl::ZeroDuration());
+  EXPECT_LE(server.TimeToLive("kept"), absl::Minutes(5));
+}
+
 TEST_F(RedisClientTest, ManyAtOnceAreEachAnsweredWithTheirOwn) {
   RedisServer server;
   const auto client = Connect(server.url());

@@ -32,6 +32,8 @@ class PickleWriter {
 
   void Mark() { out_ += '('; }
   void TupleFromMark() { out_ += 't'; }
+  void EmptyList() { out_ += ']'; }
+  void AppendFromMark() { out_ += 'e'; }  // to the list below the mark
   void EmptyDict() { out_ += '}'; }
   void SetItem() { out_ += 's'; }
   void Reduce() { out_ += 'R'; }
@@ -150,16 +152,40 @@ void PickleTensor(PickleWriter& out, const TensorView& view, std::size_t storage
   out.Reduce();
 }
 
-void PickleMeta(PickleWriter& out, const Meta& meta) {
+void PickleDatasetMeta(PickleWriter& out, const Meta& meta, const TrainingMeta& training) {
   out.EmptyDict();
   if (!meta.classes.empty()) {
-    out.Text("dataset_meta");
-    out.EmptyDict();
     out.Text("classes");
     out.Mark();
     for (const std::string& name : meta.classes) out.Text(name);
     out.TupleFromMark();
     out.SetItem();
+  }
+  if (!training.palette.empty()) {
+    out.Text("palette");
+    out.EmptyList();
+    out.Mark();
+    for (const std::array<int, 3>& color : training.palette) {
+      out.IntTuple({color[0], color[1], color[2]});
+    }
+    out.AppendFromMark();
+    out.SetItem();
+  }
+}
+
+void PickleMeta(PickleWriter& out, const Meta& meta, const std::optional<TrainingMeta>& training) {
+  out.EmptyDict();
+  if (training.has_value()) {
+    for (const auto& [key, value] :
+         {std::pair("epoch", training->epoch), std::pair("iter", training->iter)}) {
+      out.Text(key);
+      out.Int(value);
+      out.SetItem();
+    }
+  }
+  if (!meta.classes.empty() || (training.has_value() && !training->palette.empty())) {
+    out.Text("dataset_meta");
+    PickleDatasetMeta(out, meta, training.value_or(TrainingMeta{}));
     out.SetItem();
   }
   for (const auto& [key, text] : {std::pair("cfg", &meta.config_text),
@@ -172,12 +198,13 @@ void PickleMeta(PickleWriter& out, const Meta& meta) {
 }
 
 std::string PickleObject(const StateDict& state_dict, const Storages& storages,
-                         const std::optional<Meta>& meta) {
+                         const std::optional<Meta>& meta,
+                         const std::optional<TrainingMeta>& training) {
   PickleWriter out;
   if (meta.has_value()) {
     out.EmptyDict();
     out.Text("meta");
-    PickleMeta(out, *meta);
+    PickleMeta(out, *meta, training);
     out.SetItem();
     out.Text("state_dict");
   }
@@ -276,14 +303,15 @@ absl::Status CheckLimits(const std::string& path, const StateDict& state_dict,
 }  // namespace
 
 absl::Status WritePth(const std::string& path, const StateDict& state_dict,
-                      const std::optional<Meta>& meta) {
+                      const std::optional<Meta>& meta,
+                      const std::optional<TrainingMeta>& training) {
   const Storages storages = ShareStorages(state_dict);
   if (absl::Status status = CheckLimits(path, state_dict, storages); !status.ok()) return status;
   absl::StatusOr<files::AtomicFile> file = files::AtomicFile::Create(path);
   if (!file.ok()) return file.status();
 
   ZipWriter zip(*file);
-  zip.Add("data.pkl", PickleObject(state_dict, storages, meta));
+  zip.Add("data.pkl", PickleObject(state_dict, storages, meta, training));
   zip.Add("byteorder", "little");
   for (std::size_t i = 0; i < storages.views.size(); ++i) {
     std::string packed;

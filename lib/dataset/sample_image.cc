@@ -17,7 +17,9 @@ std::optional<std::string> AcceptImage(const absl::StatusOr<std::string>& bytes,
     return std::nullopt;
   };
   if (!bytes.ok()) {
-    return leave_out("images that can't be read, left out",
+    return leave_out(absl::IsNotFound(bytes.status())   ? "images that can't be found, left out"
+                     : absl::IsDataLoss(bytes.status()) ? "damaged images, left out"
+                                                        : "images that can't be read, left out",
                      text::StdView(bytes.status().message()));
   }
   const absl::StatusOr<vision::ImageHeader> header = vision::ReadImageHeader(*bytes, {});

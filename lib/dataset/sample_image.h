@@ -14,7 +14,8 @@ namespace dataset {
 
 // The format of the encoded image ("jpeg", "png", …), and the sample's size from it if it was
 // unknown. None, counted in `findings`, if it couldn't be read, is no image, or has another upright
-// size than the one that was annotated. `bytes`: what reading it gave.
+// size than the one that was annotated. `bytes`: what reading it gave; NotFound and DataLoss
+// (damaged) are kinds of their own.
 std::optional<std::string> AcceptImage(const absl::StatusOr<std::string>& bytes, Sample* sample,
                                        Findings* findings);
 

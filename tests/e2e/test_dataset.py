@@ -291,4 +291,4 @@ def test_images_are_copied_and_nothing_else(tmp_path):
     ours = export.ours(f"--images={images}")
     assert [one["file_name"] for one in ours.dataset["images"]] == ["images/one.jpg"]
     assert (tmp_path / "ours/images/one.jpg").read_bytes() == scene
-    assert "2 images that can't be read, left out; the first: '/data/upload/../secret.jpg' of task 2" in export.findings
+    assert "2 images that can't be found, left out; the first: '/data/upload/../secret.jpg' of task 2" in export.findings

@@ -8,8 +8,11 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/pickle_reader.h"
 #include "checkpoint/pth_writer.h"
 #include "checkpoint/safetensors_writer.h"
+#include "checkpoint/zip_reader.h"
+#include "files/mapped_file.h"
 
 namespace checkpoint {
 namespace {
@@ -77,6 +80,33 @@ TEST_F(WriterTest, PthComesBackWithNamesShapesValuesAndMeta) {
   EXPECT_EQ(Floats(read->state_dict[0].second), weight_);
   EXPECT_EQ(read->state_dict[1].second.dtype, DType::kInt64);
   EXPECT_TRUE(read->state_dict[1].second.shape.empty());
+}
+
+TEST_F(WriterTest, PthHasWhatATrainingRecordsWhereMmengineLooksForIt) {
+  const StateDict written = {{"w", ViewOf(weight_, DType::kFloat32, {6})}};
+  ASSERT_EQ(
+      WritePth(Path("a.pth"), written, Meta{.classes = {"cat", "dog"}},
+               TrainingMeta{.palette = {{220, 20, 60}, {0, 82, 255}}, .epoch = 3, .iter = 70}),
+      absl::OkStatus());
+
+  const auto file = files::MappedFile::Open(Path("a.pth"));
+  ASSERT_TRUE(file.ok());
+  const auto entries = ReadZipDirectory((*file)->bytes());
+  ASSERT_TRUE(entries.ok());
+  ASSERT_EQ(entries->front().name, "archive/data.pkl");
+  const auto pickle = ReadPickle(entries->front().payload);
+  ASSERT_TRUE(pickle.ok()) << pickle.status();
+  const PickleValue* const meta = FindKey(*pickle->root, "meta");
+  ASSERT_NE(meta, nullptr);
+  EXPECT_EQ(FindKey(*meta, "epoch")->integer, 3);
+  EXPECT_EQ(FindKey(*meta, "iter")->integer, 70);
+  const PickleValue* const palette = FindKey(*FindKey(*meta, "dataset_meta"), "palette");
+  ASSERT_NE(palette, nullptr);
+  ASSERT_TRUE(palette->Is(PickleValue::Kind::kList));
+  ASSERT_EQ(palette->items.size(), 2u);
+  ASSERT_TRUE(palette->items[1]->Is(PickleValue::Kind::kTuple));
+  EXPECT_EQ(palette->items[1]->items[1]->integer, 82);
+  EXPECT_EQ(palette->items[1]->items[2]->integer, 255);
 }
 
 TEST_F(WriterTest, PthWithoutMetaIsABareStateDict) {

@@ -158,7 +158,7 @@ TEST_F(RevisionTest, ImagesThatCannotBeUsedAreLeftOutAndCounted) {
   EXPECT_THAT(revision.dataset.samples, SizeIs(7));
   ASSERT_THAT(findings_.Lines(), SizeIs(3));
   EXPECT_EQ(findings_.Lines()[0],
-            "1 images that can't be read, left out; the first: 'a0.bmp' of task 1: no such file");
+            "1 images that can't be found, left out; the first: 'a0.bmp' of task 1: no such file");
   EXPECT_THAT(findings_.Lines()[1],
               HasSubstr("1 files that are no images, left out; the first: 'a1"));
   EXPECT_EQ(findings_.Lines()[2],

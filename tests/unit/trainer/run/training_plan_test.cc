@@ -1,0 +1,67 @@
+#include "trainer/run/training_plan.h"
+
+#include <gtest/gtest.h>
+
+#include "trainer/run/class_colors.h"
+
+namespace trainer {
+namespace {
+
+TEST(TrainingPlanTest, TheGuidesExampleIsTrainedAsTheGuideDoes) {
+  const TrainingPlan plan = ChoosePlan(144, {});
+
+  EXPECT_EQ(plan.epochs, 40);
+  EXPECT_EQ(plan.plain_epochs, 5);
+  EXPECT_EQ(plan.batch, 4);
+  EXPECT_EQ(plan.steps(), 40 * 36);
+  EXPECT_EQ(plan.first_plain_step(), 35 * 36);
+  EXPECT_DOUBLE_EQ(plan.learning_rate, 0.004 * 4 / 256);
+  EXPECT_EQ(plan.warmup_steps, 30);
+  EXPECT_EQ(plan.frozen_stages, 4);
+  EXPECT_EQ(plan.evaluate_every, 1);
+}
+
+TEST(TrainingPlanTest, FewImagesAreSeenAsManyTimesAsNeeded) {
+  const TrainingPlan plan = ChoosePlan(20, {});
+
+  EXPECT_EQ(plan.epochs, 288);
+  EXPECT_EQ(plan.steps(), 40 * 36);
+  EXPECT_EQ(plan.evaluate_every, 7) << "forty evaluations are enough";
+  EXPECT_EQ(ChoosePlan(145, {}).epochs, 40);
+}
+
+TEST(TrainingPlanTest, ManyImagesAreTrainedAsCocoIs) {
+  const TrainingPlan plan = ChoosePlan(118'000, {});
+
+  EXPECT_EQ(plan.epochs, 300);
+  EXPECT_EQ(plan.plain_epochs, 20);
+  EXPECT_EQ(plan.warmup_steps, 1000);
+  EXPECT_EQ(plan.frozen_stages, -1);
+}
+
+TEST(TrainingPlanTest, WhatTheUserSaysCounts) {
+  const TrainingPlan plan =
+      ChoosePlan(100, {.epochs = 1, .batch = 8, .learning_rate = 0.5, .frozen_stages = -1});
+
+  EXPECT_EQ(plan.steps(), 13);
+  EXPECT_EQ(plan.plain_epochs, 0);
+  EXPECT_EQ(plan.warmup_steps, 3) << "not longer than a quarter of it";
+  EXPECT_EQ(plan.learning_rate, 0.5);
+  EXPECT_EQ(plan.frozen_stages, -1);
+}
+
+TEST(ClassColorsTest, AreDifferentAndDoNotDependOnTheirNumber) {
+  const auto few = ClassColors(3);
+  const auto many = ClassColors(200);
+
+  for (std::size_t i = 0; i < many.size(); ++i) {
+    if (i < few.size()) {
+      EXPECT_EQ(few[i], many[i]);
+    }
+    for (std::size_t j = 0; j < i; ++j) EXPECT_NE(many[i], many[j]) << i << " " << j;
+    for (const int channel : many[i]) EXPECT_TRUE(channel >= 0 && channel <= 255);
+  }
+}
+
+}  // namespace
+}  // namespace trainer

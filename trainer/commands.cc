@@ -1,0 +1,197 @@
+#include "trainer/commands.h"
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_join.h>
+
+#include <boost/json.hpp>
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "serving/flags.h"
+#include "trainer/demo.h"
+#include "trainer/evaluate/evaluate_files.h"
+#include "trainer/evaluate/held_out_scores.h"
+#include "trainer/scenes/held_out.h"
+#include "trainer/scenes/scene.h"
+#include "trainer/scenes/scene_files.h"
+
+namespace {
+
+constexpr char kPurpose[] =
+    "Trains the demo models, draws the scenes that they learn from, and scores models.\n"
+    "\n"
+    "COMMAND is one of these:\n"
+    "  demo      trains rtmdet-demo.pth and sam-demo.pth\n"
+    "  evaluate  scores these models on held-out scenes, or with --data a detector, or what any\n"
+    "            program found, on annotated images; prints one JSON object\n"
+    "  scenes    writes held-out scenes, and coco.json with their annotations";
+
+struct Options {
+  std::uint64_t seed = 1;
+  std::string out;
+  std::string only;
+  int steps = 0;
+  int count = 4;
+  std::vector<std::string> shapes;
+  std::string precision = "fp32";
+  trainer::EvaluationFiles evaluation;
+};
+
+std::string Shapes(const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    if (!trainer::ShapeOf(name)) {
+      return absl::StrCat("must name shapes: ", absl::StrJoin(trainer::ShapeNames(), ", "),
+                          " or drop");
+    }
+  }
+  return "";
+}
+
+void AddFlags(Options* options, serving::FlagTable* flags) {
+  flags->Add("seed", &options->seed, "Everything that is random follows from this number.");
+  flags->Add(
+      "out", &options->out,
+      "The directory of the models or scenes; made if it is missing. All commands need it but "
+      "evaluate with --data.");
+  flags->Add("only", &options->only,
+             "demo, evaluate: only one of the models, detector or segmenter; without it: both.",
+             serving::OneOf({"detector", "segmenter"}));
+  flags->Add("steps", &options->steps,
+             "demo: training steps, to try it out with fewer; 0: as many as the recipe has.");
+  flags->Add("count", &options->count, "scenes, evaluate: how many held-out scenes.");
+  flags->Add(
+      "shapes", &options->shapes,
+      "scenes: what is drawn, as star,drop; each as often as it is named. Without it the demo's "
+      "ten. Its models have never seen a drop.",
+      Shapes);
+  flags->Add("precision", &options->precision,
+             "evaluate: the arithmetic of the detector, fp32 or bf16.");
+  flags->Add("data", &options->evaluation.annotations,
+             "evaluate: COCO's annotations of the images to score on, by COCO's AP and AR. Either "
+             "--checkpoint or --detections is needed, too.");
+  flags->Add("images", &options->evaluation.images,
+             "evaluate: the folder that the images of --data lie in.");
+  flags->Add(
+      "checkpoint", &options->evaluation.checkpoint,
+      "evaluate: the detector's file. It is scored on --images through the code that serves.");
+  flags->Add("detections", &options->evaluation.detections,
+             "evaluate: a file of COCO's results format that any program wrote; it is scored "
+             "instead of a checkpoint.");
+}
+
+absl::Status TrainDemo(const Options& options) {
+  const trainer::DemoOptions demo{.seed = options.seed, .steps = options.steps};
+  std::error_code error;
+  std::filesystem::create_directories(options.out, error);
+  if (error) return absl::UnavailableError(absl::StrCat(options.out, ": ", error.message()));
+  if (options.only != "segmenter") {
+    const absl::Status status = trainer::TrainDemoDetector(demo, options.out + "/rtmdet-demo.pth");
+    if (!status.ok()) return status;
+  }
+  if (options.only != "detector") {
+    const absl::Status status = trainer::TrainDemoSegmenter(demo, options.out + "/sam-demo.pth");
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WriteScenes(const Options& options) {
+  std::vector<trainer::Shape> shapes;
+  for (const std::string& name : options.shapes) shapes.push_back(*trainer::ShapeOf(name));
+  const auto scenes = trainer::HeldOutScenes(options.seed, options.count, shapes);
+  std::vector<std::string> names;
+  for (const trainer::Scene& scene : scenes) {
+    names.push_back(absl::StrCat("scene_", names.size()));
+    const absl::Status status = trainer::WriteScene(scene, options.out, names.back());
+    if (!status.ok()) return status;
+  }
+  return trainer::WriteSceneAnnotations(scenes, names, options.out + "/coco.json");
+}
+
+boost::json::object ToJson(const trainer::DetectorScore& score) {
+  const trainer::CocoEvaluation& boxes = score.boxes;
+  boost::json::object by_class;
+  for (std::size_t c = 0; c < boxes.by_class.size(); ++c) {
+    if (const auto& ap50 = boxes.by_class[c].ap50) by_class[trainer::ShapeNames()[c]] = *ap50;
+  }
+  return {{"box_ap", boxes.all.ap.value_or(0)},
+          {"box_ap50", boxes.all.ap50.value_or(0)},
+          {"box_ap50_by_class", by_class},
+          {"precision_at_0.5", score.mistakes.precision},
+          {"recall_at_0.5", score.mistakes.recall},
+          {"objects", score.mistakes.hits + score.mistakes.missed}};
+}
+
+boost::json::object ToJson(const trainer::SegmenterScore& score) {
+  return {{"mask_iou_from_box", score.box},
+          {"mask_iou_from_click", score.click},
+          {"mask_iou_from_second_click", score.second_click},
+          {"objects", score.objects}};
+}
+
+// One JSON object on stdout.
+absl::Status Evaluate(const Options& options) {
+  if (!options.evaluation.annotations.empty()) {
+    const auto report = trainer::EvaluateFiles(options.evaluation, options.precision);
+    if (report.ok()) std::cout << boost::json::serialize(*report) << '\n';
+    return report.status();
+  }
+  const auto scenes = trainer::HeldOutScenes(options.seed, options.count);
+  boost::json::object report{{"scenes", options.count}};
+  if (options.only != "segmenter") {
+    const auto score =
+        trainer::ScoreDetector(options.out + "/rtmdet-demo.pth", scenes, options.precision);
+    if (!score.ok()) return score.status();
+    report["detector"] = ToJson(*score);
+  }
+  if (options.only != "detector") {
+    const auto score = trainer::ScoreSegmenter(options.out + "/sam-demo.pth", scenes);
+    if (!score.ok()) return score.status();
+    report["segmenter"] = ToJson(*score);
+  }
+  std::cout << boost::json::serialize(report) << '\n';
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+namespace trainer {
+
+int RunCommand(int argc, const char* const* argv) {
+  Options options;
+  serving::FlagTable flags("duet-train COMMAND", kPurpose);
+  AddFlags(&options, &flags);
+  const std::string command = argv[1];
+  const absl::Status parsed = flags.Parse(argc - 1, argv + 1, std::getenv);
+  if (flags.help_requested()) {
+    std::cout << flags.RequestedHelp();
+    return 0;
+  }
+  absl::Status (*run)(const Options&) = command == "demo"       ? TrainDemo
+                                        : command == "evaluate" ? Evaluate
+                                        : command == "scenes"   ? WriteScenes
+                                                                : nullptr;
+  if (!parsed.ok() || run == nullptr) {
+    std::cerr << "duet-train: "
+              << (parsed.ok() ? absl::StrCat("there is no command '", command,
+                                             "'; there are demo, evaluate and scenes, and without "
+                                             "one it trains (see --help)")
+                              : std::string(parsed.message()))
+              << '\n';
+    return 2;
+  }
+  if (options.out.empty() && (command != "evaluate" || options.evaluation.annotations.empty())) {
+    std::cerr << "duet-train: --out is missing (see --help)\n";
+    return 2;
+  }
+  const absl::Status status = run(options);
+  if (!status.ok()) std::cerr << status << '\n';
+  return status.ok() ? 0 : 1;
+}
+
+}  // namespace trainer

@@ -1,0 +1,82 @@
+// The command line of a training.
+#include "trainer/run/run.h"
+
+namespace trainer {
+namespace {
+
+std::string CheckSide(const int& side) {
+  return side == 0 || (side >= 64 && side <= 4096 && side % 32 == 0)
+             ? ""
+             : "must be a multiple of 32 from 64 to 4096, or 0";
+}
+
+void AddDataFlags(DataOptions* data, serving::FlagTable* flags) {
+  flags->Required("data", &data->data,
+                  "The annotations: COCO, or Label Studio's export (JSON, JSON-MIN), or what its "
+                  "API says of tasks.");
+  flags->Required("images", &data->images,
+                  "The folder that the images lie in. They are found by their path or their name.");
+  flags->Add("label_config", &data->label_config,
+             "Of the Label Studio project, XML: for aliases and the order of the classes.");
+  flags->Add("classes", &data->classes,
+             "Which classes, in which order; empty: all that the annotations have. What the "
+             "checkpoint knows of them by name is kept.");
+  flags->Add(
+      "validation", &data->validation,
+      "A second file of annotations, whose images the model is measured with; empty: a share "
+      "of --data is.");
+  flags->Add("val_share", &data->val_share,
+             "Which share of the images the model is measured with, class by class. Images that "
+             "have been in --out keep their side.",
+             [](const double& share) -> std::string {
+               return share >= 0 && share < 1 ? "" : "must be from 0 to less than 1";
+             });
+}
+
+}  // namespace
+
+void AddFlags(RunOptions* options, serving::FlagTable* flags) {
+  AddDataFlags(&options->data, flags);
+  flags->Required("from", &options->from,
+                  "The checkpoint that is fine-tuned: an RTMDet or RTMDet-Ins of MMDetection.");
+  flags->Required("out", &options->out,
+                  "The folder for best.pth, last.pth, report.md and what is needed to go on after "
+                  "an interruption; made if it is missing.");
+  flags->Add("epochs", &options->plan.epochs,
+             "Passes over the training images; 0: 40, more for less than 144 images, 300 for more "
+             "than 10000.",
+             serving::InRange(0, 100000));
+  flags->Add("batch", &options->plan.batch, "Images a step; 0: 4, 32 for more than 10000 images.",
+             serving::InRange(0, 1024));
+  flags->Add("accumulation", &options->accumulation,
+             "So many steps are one step of the optimizer: a larger batch in the same memory.",
+             serving::InRange(1, 1024));
+  flags->Add("lr", &options->plan.learning_rate, "The learning rate; 0: 0.004 * batch / 256.",
+             [](const double& rate) -> std::string {
+               return rate >= 0 && rate <= 10 ? "" : "must be from 0 to 10";
+             });
+  flags->Add("frozen_stages", &options->frozen_stages,
+             "How much of the backbone stays as it is, by mmdet's numbers: -1 nothing, 0 the stem, "
+             "4 all; auto: 4, -1 for more than 10000 images.",
+             serving::OneOf({"auto", "-1", "0", "1", "2", "3", "4"}));
+  flags->Add("input_size", &options->input_size,
+             "Side of the square that images are learned from and found in; 0: the model's.",
+             CheckSide);
+  flags->Add("patience", &options->patience,
+             "The training ends after so many evaluations without a better AP; 0: never.",
+             serving::InRange(0, 100000));
+  flags->Add("save_minutes", &options->save_minutes,
+             "The state is saved after each evaluation, and after so many minutes at the latest.",
+             serving::InRange(1, 10000));
+  flags->Add("threads", &options->threads, "Compute threads; 0: as many as the process has CPUs.",
+             serving::InRange(0, 1024));
+  flags->Add("device", &options->device, "What computes: cpu.");
+  flags->Add("precision", &options->precision, "The arithmetic: fp32.", serving::OneOf({"fp32"}));
+  flags->Add("seed", &options->seed, "Everything that is random follows from this number.");
+  flags->Add("resume", &options->resume,
+             "Go on with the training in --out if it is the same; --noresume: begin anew, which "
+             "removes it.");
+  flags->Add("json", &options->json, "One JSON object a line on stdout, as in --out's log.jsonl.");
+}
+
+}  // namespace trainer

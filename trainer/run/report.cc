@@ -1,0 +1,94 @@
+#include "trainer/run/report.h"
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+
+#include <string_view>
+
+namespace trainer {
+namespace {
+
+// Nothing in it is Markdown or HTML, nor ends a table's cell.
+std::string Plain(std::string_view text) {
+  constexpr std::string_view kSpecial = "\\`*_[]<>#|~&";
+  std::string out;
+  for (const char c : text) {
+    if (c == '\n' || c == '\r' || c == '\t') {
+      out += ' ';
+      continue;
+    }
+    if (kSpecial.find(c) != std::string_view::npos) out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+std::string Number(const std::optional<double>& value) {
+  return value.has_value() ? absl::StrFormat("%.3f", *value) : "–";
+}
+
+std::string Counted(const ClassCount& count) {
+  return absl::StrCat(count.objects, " in ", count.images);
+}
+
+std::string DataText(const Report& report) {
+  std::string text =
+      absl::StrCat("## Data\n\n", report.train_images, " images to learn from, ",
+                   report.validation_images, " to measure with: revision `", report.revision,
+                   "` in `data/`. Objects, and in how many images:\n\n",
+                   "| class | training | validation |\n|---|---|---|\n");
+  for (std::size_t i = 0; i < report.classes.size(); ++i) {
+    absl::StrAppend(&text, "| ", Plain(report.classes[i]), " | ", Counted(report.train[i]), " | ",
+                    Counted(report.validation[i]), " |\n");
+  }
+  absl::StrAppend(&text, "\n");
+  if (report.findings.empty()) return text + "Everything was used.\n\n";
+  absl::StrAppend(&text, "Left out or changed:\n\n");
+  for (const std::string& line : report.findings) absl::StrAppend(&text, "* ", Plain(line), "\n");
+  return text + "\n";
+}
+
+std::string ScoresText(const Report& report) {
+  if (!report.scores.has_value()) {
+    return "Nothing was measured, since there are no validation images: `best.pth` is the last "
+           "state.\n\n";
+  }
+  const ReportedScores& scores = *report.scores;
+  std::string text = absl::StrFormat(
+      "`best.pth` on the validation images: **AP %.3f**, AP50 %.3f, AP75 %.3f (COCO's).\n\n"
+      "| class | AP | AP50 |\n|---|---|---|\n",
+      scores.ap, scores.ap50, scores.ap75);
+  for (std::size_t i = 0; i < report.classes.size(); ++i) {
+    absl::StrAppend(&text, "| ", Plain(report.classes[i]), " | ", Number(scores.by_class[i].ap),
+                    " | ", Number(scores.by_class[i].ap50), " |\n");
+  }
+  return text + "\n";
+}
+
+std::string WorstText(const Report& report) {
+  if (report.worst.empty()) return "";
+  std::string text =
+      "## Worst images\n\nAt a score of 0.5; left: annotated, right: found. Look for annotations "
+      "that are missing or wrong before you blame the model.\n\n";
+  for (const WorstImage& image : report.worst) {
+    absl::StrAppend(&text, Plain(image.name), ": ", image.missed, " missed, ", image.false_alarms,
+                    " false alarms\n\n![", Plain(image.name), "](", image.link, ")\n\n");
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string WriteReport(const Report& report) {
+  std::string text =
+      absl::StrCat("# Training of ", Plain(report.model), "\n\n", Plain(report.end), "\n\n",
+                   ScoresText(report), "![losses, learning rate and AP](curves.svg)\n\n",
+                   DataText(report), "## Recipe\n\n| | |\n|---|---|\n");
+  for (const auto& [name, value] : report.recipe) {
+    absl::StrAppend(&text, "| ", Plain(name), " | ", Plain(value), " |\n");
+  }
+  absl::StrAppend(&text, "\n", WorstText(report));
+  return text;
+}
+
+}  // namespace trainer

@@ -1,0 +1,53 @@
+// report.md: what a training learned from, how, and how well, for people.
+#ifndef DUET_TRAINER_RUN_REPORT_H_
+#define DUET_TRAINER_RUN_REPORT_H_
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "trainer/run/training_data.h"
+
+namespace trainer {
+
+struct ClassScore {
+  std::optional<double> ap;  // none without an object
+  std::optional<double> ap50;
+};
+
+struct ReportedScores {
+  double ap = 0;
+  double ap50 = 0;
+  double ap75 = 0;
+  std::vector<ClassScore> by_class;
+};
+
+struct WorstImage {
+  std::string link;  // relative to the report
+  std::string name;  // what people call the image
+  int missed = 0;
+  int false_alarms = 0;
+};
+
+struct Report {
+  std::string model;  // what was trained
+  std::vector<std::string> classes;
+  std::vector<ClassCount> train;       // one a class
+  std::vector<ClassCount> validation;  // one a class
+  std::size_t train_images = 0;
+  std::size_t validation_images = 0;
+  std::string revision;
+  std::vector<std::string> findings;
+  std::vector<std::pair<std::string, std::string>> recipe;
+  std::string end;                       // a sentence: how it ended
+  std::optional<ReportedScores> scores;  // of best.pth; none without validation images
+  std::vector<WorstImage> worst;
+};
+
+// Markdown. Names of classes and images are shown as they are, whatever characters they have.
+std::string WriteReport(const Report& report);
+
+}  // namespace trainer
+
+#endif  // DUET_TRAINER_RUN_REPORT_H_

@@ -1,0 +1,349 @@
+#include "trainer/run/run.h"
+
+#include <ATen/Functions.h>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_join.h>
+#include <c10/core/Device.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <filesystem>
+#include <utility>
+#include <vector>
+
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/wrappers.h"
+#include "detector_service/config/detector_settings.h"
+#include "detector_service/config/python_config.h"
+#include "detector_service/rtmdet/rtmdet_config.h"
+#include "files/atomic_file.h"
+#include "nn/threads.h"
+#include "nn/torch_status.h"
+#include "serving/cpu.h"
+#include "trainer/augment/recipe.h"
+#include "trainer/augment/training_sequence.h"
+#include "trainer/detector/detector_trainer.h"
+#include "trainer/detector/trainable_detector.h"
+#include "trainer/run/class_colors.h"
+#include "trainer/run/final_report.h"
+#include "trainer/run/model_config.h"
+#include "trainer/run/run_folder.h"
+#include "trainer/run/run_log.h"
+#include "trainer/run/session.h"
+#include "trainer/run/training_state.h"
+#include "trainer/samples/dataset_source.h"
+
+namespace trainer {
+namespace {
+
+absl::Status WithPrefix(const std::string& prefix, const absl::Status& status) {
+  return absl::Status(status.code(), absl::StrCat(prefix, ": ", status.message()));
+}
+
+// LibTorch says itself which devices there are.
+absl::Status CheckDevice(const std::string& device) {
+  bool is_cpu = false;
+  const absl::Status usable = nn::CatchTorch("LibTorch", [&] {
+    const c10::Device target(device);
+    is_cpu = target.is_cpu();
+    at::empty({1}, at::TensorOptions().device(target));
+  });
+  if (!usable.ok()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("--device=", device, ": cannot be used: ", usable.message()));
+  }
+  if (is_cpu) return absl::OkStatus();
+  return absl::UnimplementedError(absl::StrCat("--device=", device, ": trainings compute on cpu"));
+}
+
+struct SourceModel {
+  checkpoint::Checkpoint file;
+  TrainableDetector detector;
+  detector::PythonConfig config;
+};
+
+absl::StatusOr<SourceModel> LoadSource(const RunOptions& options,
+                                       const std::vector<std::string>& classes) {
+  const std::string flag = absl::StrCat("--from=", options.from);
+  SourceModel source;
+  absl::StatusOr<checkpoint::Checkpoint> file = checkpoint::ReadCheckpoint(options.from);
+  if (!file.ok())
+    return absl::Status(file.status().code(), absl::StrCat("--from: ", file.status().message()));
+  source.file = *std::move(file);
+  constexpr std::string_view kAnchors[] = {"backbone"};
+  const auto removed = checkpoint::RemoveWrappers(kAnchors, &source.file.state_dict);
+  if (!removed.ok()) return WithPrefix(flag, removed.status());
+  source.config = detector::ParsePythonConfig(source.file.meta.config_text);
+  absl::StatusOr<TrainableDetector> detector = LoadForTraining(source.file, classes, options.seed);
+  if (!detector.ok()) return WithPrefix(flag, detector.status());
+  source.detector = *std::move(detector);
+  return source;
+}
+
+// What decides the result, under the names of the flags.
+RunRecord RecordOf(const RunOptions& options, const TrainingPlan& plan, const SourceModel& source,
+                   int side, const std::string& revision) {
+  return {.configuration = {{"from", source.file.content_hash},
+                            {"epochs", absl::StrCat(plan.epochs)},
+                            {"batch", absl::StrCat(plan.batch)},
+                            {"accumulation", absl::StrCat(options.accumulation)},
+                            {"lr", absl::StrCat(plan.learning_rate)},
+                            {"frozen_stages", absl::StrCat(plan.frozen_stages)},
+                            {"input_size", absl::StrCat(side)},
+                            {"patience", absl::StrCat(options.patience)},
+                            {"precision", options.precision},
+                            {"seed", absl::StrCat(options.seed)}},
+          .revision = revision};
+}
+
+ModelScale ScaleOf(const detector::RtmdetConfig& network) {
+  if (network.depthwise.backbone) return ModelScale::kNano;
+  if (network.neck_channels < 128) return ModelScale::kTiny;
+  return network.neck_channels < 192 ? ModelScale::kSmall : ModelScale::kMediumAndUp;
+}
+
+DetectorTrainingOptions TrainerOptions(const TrainingPlan& plan, int accumulation) {
+  return {.schedule = {.base = plan.learning_rate,
+                       .epochs = plan.epochs,
+                       .iterations_per_epoch = plan.steps_per_epoch,
+                       .warmup_iterations = plan.warmup_steps,
+                       .final_share = plan.final_share},
+          .accumulation = accumulation,
+          .frozen_stages = plan.frozen_stages,
+          .average = {.momentum = plan.average_momentum, .gamma = plan.average_gamma}};
+}
+
+// A run that is set up, step by step.
+class Run {
+ public:
+  Run(const RunOptions& options, Display& display, const std::function<bool()>& stop_requested)
+      : options_(options), display_(display), stop_requested_(stop_requested) {}
+
+  absl::Status Do() {
+    for (const auto step : {&Run::OpenFolder, &Run::ReadData, &Run::ReadModel, &Run::MakePlan,
+                            &Run::CheckRecord, &Run::MakeTrainer, &Run::Train}) {
+      if (absl::Status status = (this->*step)(); !status.ok() || done_) return status;
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  absl::Status OpenFolder();
+  absl::Status ReadData();
+  absl::Status ReadModel();
+  absl::Status MakePlan();
+  absl::Status CheckRecord();
+  absl::Status MakeTrainer();
+  absl::Status Train();
+  absl::Status Announce(RunLog& log, History& history);
+  absl::Status Finish(const Session& session, RunLog& log, History& history);
+  void Tell(const char* event, const std::string& message);
+
+  const RunOptions& options_;
+  Display& display_;
+  const std::function<bool()>& stop_requested_;
+  bool done_ = false;
+
+  std::optional<RunFolder> folder_;
+  TrainingData data_;
+  SourceModel source_;
+  detector::DetectorSettings settings_;
+  int side_ = 0;
+  checkpoint::Meta meta_;
+  std::vector<std::array<int, 3>> palette_;
+  TrainingPlan plan_;
+  RunState state_;
+  bool resumed_ = false;
+  std::unique_ptr<DetectorTrainer> trainer_;
+};
+
+// Before there is a log.
+void Run::Tell(const char* event, const std::string& message) {
+  boost::json::object object = MakeEvent(event);
+  object["message"] = message;
+  display_.Show(object);
+}
+
+absl::Status Run::OpenFolder() {
+  if (absl::Status status = CheckDevice(options_.device); !status.ok()) return status;
+  nn::UseThreads(options_.threads > 0 ? options_.threads : serving::ReadCpuBudget().threads());
+  absl::StatusOr<RunFolder> folder = RunFolder::Open(options_.out);
+  if (!folder.ok()) return folder.status();
+  folder_.emplace(*std::move(folder));
+  return absl::OkStatus();
+}
+
+absl::Status Run::ReadData() {
+  const std::string directory = folder_->file("data");
+  dataset::Sides former;
+  if (folder_->record().has_value()) {
+    // Of a revision that somebody removed, nothing is known.
+    const auto before = dataset::ReadRevision(directory, folder_->record()->revision,
+                                              /*verify_images=*/false);
+    if (before.ok()) former = before->all_sides;
+  }
+  absl::StatusOr<TrainingData> data = FreezeTrainingData(options_.data, former, directory);
+  if (!data.ok()) return data.status();
+  data_ = *std::move(data);
+  return absl::OkStatus();
+}
+
+absl::Status Run::ReadModel() {
+  absl::StatusOr<SourceModel> source = LoadSource(options_, data_.train.classes);
+  if (!source.ok()) return source.status();
+  source_ = *std::move(source);
+  const detector::RtmdetConfig& network = source_.detector.network->config;
+  palette_ = ClassColors(static_cast<int>(data_.train.classes.size()));
+  ModelConfigChanges changes{.classes = data_.train.classes,
+                             .palette = palette_,
+                             .revision = data_.revision.id,
+                             .input_size = {}};
+  if (options_.input_size > 0) {
+    changes.input_size = vision::Size{options_.input_size, options_.input_size};
+  }
+  const std::string flag = absl::StrCat("--from=", options_.from);
+  absl::StatusOr<std::string> text =
+      FineTunedConfig(source_.file.meta.config_text, network, changes);
+  if (!text.ok()) return WithPrefix(flag, text.status());
+  const absl::StatusOr<detector::DetectorSettings> settings = detector::ReadSettings(
+      detector::ParsePythonConfig(*text), detector::DefaultSettings(network));
+  if (!settings.ok()) return WithPrefix(flag, settings.status());
+  settings_ = *settings;
+  side_ = std::max(settings_.input_size.width, settings_.input_size.height);
+  meta_ = {.classes = data_.train.classes,
+           .config_text = *std::move(text),
+           .mmengine_version = source_.file.meta.mmengine_version};
+  if (meta_.mmengine_version.empty()) meta_.mmengine_version = "0.10.7";
+  return absl::OkStatus();
+}
+
+absl::Status Run::MakePlan() {
+  PlanChoices choices = options_.plan;
+  int stages = 0;
+  if (absl::SimpleAtoi(options_.frozen_stages, &stages)) choices.frozen_stages = stages;
+  plan_ = ChoosePlan(data_.train.samples.size(), choices);
+  return absl::OkStatus();
+}
+
+absl::Status Run::CheckRecord() {
+  const RunRecord asked = RecordOf(options_, plan_, source_, side_, data_.revision.id);
+  if (!folder_->record().has_value() || !options_.resume) return folder_->Begin(asked);
+  if (absl::Status status = folder_->CheckSame(asked); !status.ok()) return status;
+  if (folder_->record()->finished) {
+    done_ = true;
+    Tell("end", absl::StrCat(options_.out,
+                             ": this training is finished already; report.md says "
+                             "how it went, --noresume repeats it"));
+    return absl::OkStatus();
+  }
+  resumed_ = std::filesystem::exists(folder_->file("state.pth"));
+  return resumed_ ? absl::OkStatus() : folder_->Begin(asked);
+}
+
+absl::Status Run::MakeTrainer() {
+  auto trainer =
+      DetectorTrainer::Make(source_.detector.network, TrainerOptions(plan_, options_.accumulation));
+  if (!trainer.ok()) return trainer.status();
+  trainer_ = *std::move(trainer);
+  if (!resumed_) return absl::OkStatus();
+  const std::string path = folder_->file("state.pth");
+  const absl::StatusOr<SavedState> saved = LoadState(path);
+  if (!saved.ok()) return saved.status();
+  state_ = saved->run;
+  return WithPrefix(path, trainer_->GiveState(saved->tensors));
+}
+
+absl::Status Run::Announce(RunLog& log, History& history) {
+  const auto say = [&](const char* name, const std::string& message) {
+    boost::json::object event = MakeEvent(name);
+    event["message"] = message;
+    history.Add(event);
+    display_.Show(event);
+    return log.Append(event);
+  };
+  if (resumed_) {
+    return say("resumed", absl::StrCat("going on after step ", state_.step, " of ", plan_.steps()));
+  }
+  const TrainableDetector& detector = source_.detector;
+  absl::Status status = say(
+      "start",
+      absl::StrCat(detector::ModelName(detector.network->config), ": ", data_.train.samples.size(),
+                   " images to learn from, ", data_.validation.samples.size(), " to measure with; ",
+                   detector.kept.size(), " classes are known, ", detector.added.size(), " new; ",
+                   plan_.epochs, " epochs of ", plan_.steps_per_epoch, " steps"));
+  for (const std::string& line : data_.findings.Lines()) {
+    if (status.ok()) status = say("finding", line);
+  }
+  return status;
+}
+
+absl::Status Run::Train() {
+  History history;
+  absl::StatusOr<RunLog> log =
+      RunLog::Open(folder_->file("log.jsonl"), state_.log_bytes,
+                   [&](const boost::json::object& event) { history.Add(event); });
+  if (!log.ok()) return log.status();
+  if (absl::Status status = Announce(*log, history); !status.ok()) return status;
+  absl::Status status = files::WriteFile(folder_->file("config.py"), meta_.config_text);
+  if (!status.ok()) return status;
+
+  const bool masks = source_.detector.network->config.head == detector::HeadKind::kInstances;
+  const std::string directory = folder_->file("data");
+  const DatasetSource train(data_.train, directory, masks);
+  const DatasetSource validation(data_.validation, directory, /*masks=*/false);
+  const TrainingSequence sequence(
+      train, RtmdetRecipe(ScaleOf(source_.detector.network->config), masks, side_),
+      {.seed = options_.seed,
+       .plain_from = static_cast<std::uint64_t>(plan_.epochs - plan_.plain_epochs) * train.size()});
+  Session session({.folder = *folder_,
+                   .log = *log,
+                   .display = display_,
+                   .history = history,
+                   .trainer = *trainer_,
+                   .sequence = sequence,
+                   .validation = validation,
+                   .validation_truth = data_.validation,
+                   .plan = plan_,
+                   .settings = settings_,
+                   .meta = meta_,
+                   .palette = palette_,
+                   .patience = options_.patience,
+                   .save_every = absl::Minutes(options_.save_minutes),
+                   .stop_requested = stop_requested_},
+                  state_);
+  if (absl::Status trained = session.Run(); !trained.ok()) return trained;
+  return Finish(session, *log, history);
+}
+
+absl::Status Run::Finish(const Session& session, RunLog& log, History& history) {
+  absl::StatusOr<std::string> message =
+      WriteFinalReport({.folder = *folder_,
+                        .model = detector::ModelName(source_.detector.network->config),
+                        .from = options_.from,
+                        .data = data_,
+                        .plan = plan_,
+                        .side = side_,
+                        .options = options_,
+                        .end = session.end(),
+                        .state = session.state(),
+                        .history = history});
+  if (!message.ok()) return message.status();
+  boost::json::object event = MakeEvent("end");
+  event["step"] = session.state().step;
+  event["best_step"] = session.state().best_step;
+  event["best_ap"] = session.state().best_ap < 0 ? boost::json::value(nullptr)
+                                                 : boost::json::value(session.state().best_ap);
+  event["message"] = *message;
+  if (absl::Status status = log.Append(event); !status.ok()) return status;
+  display_.Show(event);
+  return folder_->Finish();
+}
+
+}  // namespace
+
+absl::Status RunTraining(const RunOptions& options, Display& display,
+                         const std::function<bool()>& stop_requested) {
+  return nn::CatchTorch("train", [&] { return Run(options, display, stop_requested).Do(); });
+}
+
+}  // namespace trainer

@@ -1,0 +1,221 @@
+#include "trainer/run/session.h"
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <absl/time/clock.h>
+
+#include <boost/json.hpp>
+#include <utility>
+
+#include "checkpoint/pth_writer.h"
+#include "files/atomic_file.h"
+#include "nn/compute_thread.h"
+#include "nn/state_dict.h"
+#include "nn/torch_status.h"
+#include "trainer/evaluate/coco_scores.h"
+#include "trainer/evaluate/evaluation_report.h"
+#include "trainer/evaluate/served_detections.h"
+#include "trainer/run/curves.h"
+#include "trainer/run/make_batch.h"
+
+namespace trainer {
+namespace {
+
+constexpr int kStepsALine = 10;  // of the log, and at the end of an epoch
+
+// A source that ends an evaluation when the training is to stop.
+class StoppableSource : public ImageSource {
+ public:
+  StoppableSource(const ImageSource& source, const std::function<bool()>& stop_requested)
+      : source_(source), stop_requested_(stop_requested) {}
+
+  const std::vector<std::string>& classes() const override { return source_.classes(); }
+  std::size_t size() const override { return source_.size(); }
+  std::string name(std::size_t index) const override { return source_.name(index); }
+  absl::StatusOr<TrainingImage> Load(std::size_t index) const override {
+    if (stop_requested_()) return absl::CancelledError("stopped");
+    return source_.Load(index);
+  }
+
+ private:
+  const ImageSource& source_;
+  const std::function<bool()>& stop_requested_;
+};
+
+}  // namespace
+
+absl::Status Session::Log(const boost::json::object& event) {
+  parts_.history.Add(event);
+  parts_.display.Show(event);
+  return parts_.log.Append(event);
+}
+
+bool Session::IsEpochsEnd() const { return state_.step % parts_.plan.steps_per_epoch == 0; }
+
+bool Session::EvaluationIsDue() const {
+  if (parts_.validation.size() == 0 || state_.evaluated_step == state_.step) return false;
+  if (state_.step == 0 || !IsEpochsEnd()) return false;
+  const std::int64_t epoch = state_.step / parts_.plan.steps_per_epoch;
+  return epoch % parts_.plan.evaluate_every == 0 || epoch == parts_.plan.epochs;
+}
+
+absl::Status Session::Run() {
+  begun_ = absl::Now();
+  saved_ = begun_;
+  seconds_before_ = state_.seconds;
+  loader_.emplace(parts_.sequence,
+                  LoaderOptions{.batch_size = parts_.plan.batch,
+                                .threads = parts_.loader_threads,
+                                .first_batch = static_cast<std::uint64_t>(state_.step)});
+  for (;;) {
+    if (parts_.stop_requested()) return Stopped();
+    if (EvaluationIsDue()) {
+      absl::Status status = Evaluate();
+      if (absl::IsCancelled(status)) return Stopped();
+      if (status.ok()) status = Save();
+      if (!status.ok()) return status;
+    }
+    if (parts_.patience > 0 && state_.evaluations_since_best >= parts_.patience) {
+      end_ = absl::StrCat("Ended after step ", state_.step, " of ", parts_.plan.steps(),
+                          ": AP has not become better for ", parts_.patience, " evaluations.");
+      return absl::OkStatus();
+    }
+    if (state_.step == parts_.plan.steps()) break;
+    if (absl::Status status = Step(); !status.ok()) return status;
+    if (absl::Now() - saved_ >= parts_.save_every) {
+      if (absl::Status status = Save(); !status.ok()) return status;
+    }
+  }
+  end_ = absl::StrCat("Finished all ", parts_.plan.steps(), " steps.");
+  if (parts_.validation.size() > 0) return absl::OkStatus();
+  return WriteModel("best.pth", nn::ToStateDict(*parts_.trainer.AveragedNetwork()));
+}
+
+absl::Status Session::Stopped() {
+  if (absl::Status status = Save(); !status.ok()) return status;
+  return absl::CancelledError(absl::StrCat("stopped after step ", state_.step, " of ",
+                                           parts_.plan.steps(),
+                                           "; its state is saved: the same command goes on"));
+}
+
+absl::Status Session::Step() {
+  absl::StatusOr<std::vector<TrainingImage>> images = loader_->Next();
+  if (!images.ok()) return images.status();
+  absl::StatusOr<StepReport> report = absl::InternalError("not computed");
+  const absl::Status thrown = nn::CatchTorch("learn from a batch", [&] {
+    nn::RunOnComputeThread(
+        [&] { report = parts_.trainer.Step(MakeBatch(*std::move(images), parts_.settings)); });
+  });
+  if (!thrown.ok()) return thrown;
+  if (!report.ok()) {
+    return absl::Status(report.status().code(),
+                        absl::StrCat("step ", state_.step + 1, ": ", report.status().message(),
+                                     "; what was saved last stays. A lower --lr may help"));
+  }
+  ++state_.step;
+  ++steps_here_;
+  state_.seconds = seconds_before_ + absl::ToDoubleSeconds(absl::Now() - begun_);
+  if (absl::Status status = LogSteps(*report); !status.ok()) return status;
+  parts_.display.Show(ProgressNow(*report), absl::Now());
+  return absl::OkStatus();
+}
+
+Progress Session::ProgressNow(const StepReport& report) const {
+  const int steps_left = parts_.plan.steps() - static_cast<int>(state_.step);
+  const absl::Duration a_step = (absl::Now() - begun_) / steps_here_;
+  return {.step = static_cast<int>(state_.step),
+          .steps = parts_.plan.steps(),
+          .epoch = static_cast<int>((state_.step - 1) / parts_.plan.steps_per_epoch) + 1,
+          .epochs = parts_.plan.epochs,
+          .loss = report.total(),
+          .learning_rate = report.learning_rate,
+          .best_ap = state_.best_ap,
+          .left = a_step * steps_left};
+}
+
+absl::Status Session::LogSteps(const StepReport& report) {
+  ++summed_;
+  classes_ += report.classes;
+  boxes_ += report.boxes;
+  masks_ += report.masks;
+  gradient_norm_ += report.gradient_norm;
+  if (state_.step % kStepsALine != 0 && !IsEpochsEnd()) return absl::OkStatus();
+  boost::json::object event = MakeEvent("step");
+  event["step"] = state_.step;
+  event["steps"] = parts_.plan.steps();
+  event["epoch"] = static_cast<double>(state_.step) / parts_.plan.steps_per_epoch;
+  event["learning_rate"] = report.learning_rate;
+  boost::json::object losses{{"classes", classes_ / summed_}, {"boxes", boxes_ / summed_}};
+  if (masks_ > 0) losses["masks"] = masks_ / summed_;
+  event["losses"] = std::move(losses);
+  event["gradient_norm"] = gradient_norm_ / summed_;
+  event["seconds_left"] = absl::ToInt64Seconds(ProgressNow(report).left);
+  summed_ = 0;
+  classes_ = boxes_ = masks_ = gradient_norm_ = 0;
+  return Log(event);
+}
+
+absl::Status Session::WriteModel(const std::string& name, const checkpoint::StateDict& weights) {
+  return checkpoint::WritePth(
+      parts_.folder.file(name), weights, parts_.meta,
+      checkpoint::TrainingMeta{.palette = parts_.palette,
+                               .epoch = state_.step / parts_.plan.steps_per_epoch,
+                               .iter = state_.step});
+}
+
+// What is measured is the file that was written, by the code that serves it.
+absl::Status Session::Evaluate() {
+  const absl::Time begun = absl::Now();
+  if (absl::Status status = WriteLast(); !status.ok()) return status;
+  const StoppableSource images(parts_.validation, parts_.stop_requested);
+  const absl::StatusOr<DetectionsByImage> detections =
+      DetectAsServed({.checkpoint = parts_.folder.file("last.pth")}, images);
+  if (!detections.ok()) return detections.status();
+  const CocoEvaluation scores = EvaluateCoco(parts_.validation_truth, *detections, IouType::kBoxes);
+  const double ap = scores.all.ap.value_or(0);
+  const bool best = ap > state_.best_ap;
+  state_.evaluated_step = state_.step;
+  if (best) {
+    state_.best_ap = ap;
+    state_.best_step = state_.step;
+    state_.evaluations_since_best = 0;
+    absl::Status status =
+        WriteModel("best.pth", nn::ToStateDict(*parts_.trainer.AveragedNetwork()));
+    if (!status.ok()) return status;
+  } else {
+    ++state_.evaluations_since_best;
+  }
+  boost::json::object event = MakeEvent("evaluation");
+  event["step"] = state_.step;
+  event["epoch"] = state_.step / parts_.plan.steps_per_epoch;
+  for (const auto& [name, value] : ToJson(scores.all)) event[name] = value;
+  boost::json::object by_class;
+  for (std::size_t c = 0; c < scores.by_class.size(); ++c) {
+    const CocoScores& one = scores.by_class[c];
+    by_class[parts_.meta.classes[c]] = one.ap ? boost::json::value(*one.ap) : nullptr;
+  }
+  event["by_class"] = std::move(by_class);
+  event["best"] = best;
+  event["seconds"] = absl::ToDoubleSeconds(absl::Now() - begun);
+  if (absl::Status status = Log(event); !status.ok()) return status;
+  return files::WriteFile(parts_.folder.file("curves.svg"), DrawCurves(parts_.history));
+}
+
+absl::Status Session::WriteLast() {
+  if (last_written_ == state_.step) return absl::OkStatus();
+  absl::Status status = WriteModel("last.pth", nn::ToStateDict(*parts_.trainer.AveragedNetwork()));
+  if (status.ok()) last_written_ = state_.step;
+  return status;
+}
+
+absl::Status Session::Save() {
+  if (absl::Status status = WriteLast(); !status.ok()) return status;
+  boost::json::object event = MakeEvent("saved");
+  event["step"] = state_.step;
+  if (absl::Status status = Log(event); !status.ok()) return status;
+  state_.log_bytes = parts_.log.size();
+  saved_ = absl::Now();
+  return SaveState(parts_.folder.file("state.pth"), state_, parts_.trainer.TakeState());
+}
+
+}  // namespace trainer

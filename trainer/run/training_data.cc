@@ -1,0 +1,233 @@
+#include "trainer/run/training_data.h"
+
+#include <absl/status/status.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <set>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "dataset/coco_reader.h"
+#include "dataset/image_files.h"
+#include "dataset/json_elements.h"
+#include "dataset/label_studio_reader.h"
+#include "files/mapped_file.h"
+#include "hash/sha256.h"
+#include "text/str_cat.h"
+#include "trainer/samples/training_filter.h"
+#include "vision/image_codec.h"
+
+namespace trainer {
+namespace {
+
+using text::StrCat;
+
+// COCO is an object with one of these fields; everything else is Label Studio's, or nobody's, which
+// its reader says.
+bool LooksLikeCoco(std::string_view json) {
+  bool coco = false;
+  // The first part that tells ends the reading, by an error that is nobody's business.
+  const absl::Status stop = absl::CancelledError();
+  dataset::ReadJsonElements(json, [&](const dataset::JsonElement& element) -> absl::Status {
+    coco = element.field == "images" || element.field == "annotations" ||
+           element.field == "categories";
+    // An answer of Label Studio's API to a question for one task has "annotations", too, behind
+    // "id" and "data".
+    const bool task = element.field.empty() || element.field == "tasks" ||
+                      element.field == "data" || element.field == "id";
+    return coco || task ? stop : absl::OkStatus();
+  }).IgnoreError();
+  return coco;
+}
+
+absl::StatusOr<dataset::Dataset> ReadFile(const char* flag, const std::string& path,
+                                          const DataOptions& options,
+                                          const std::vector<std::string>& classes,
+                                          dataset::Findings* findings) {
+  const auto file = files::MappedFile::Open(path);
+  if (!file.ok()) {
+    return absl::Status(file.status().code(), StrCat("--", flag, ": ", file.status().message()));
+  }
+  std::string label_config;
+  if (!options.label_config.empty()) {
+    const auto config = files::MappedFile::Open(options.label_config);
+    if (!config.ok()) return config.status();
+    label_config = (*config)->bytes();
+  }
+  absl::StatusOr<dataset::Dataset> data =
+      LooksLikeCoco((*file)->bytes())
+          ? dataset::ReadCoco((*file)->bytes(), {.classes = classes, .masks = true}, findings)
+          : dataset::ReadLabelStudio((*file)->bytes(),
+                                     {.label_config = std::move(label_config), .classes = classes},
+                                     findings);
+  if (!data.ok()) {
+    return absl::Status(data.status().code(),
+                        StrCat("--", flag, "=", path, ": ", data.status().message()));
+  }
+  return data;
+}
+
+// Brings `data` to `classes` by their names; objects of others are left out.
+void UseClasses(const std::vector<std::string>& classes, dataset::Dataset* data,
+                dataset::Findings* findings) {
+  std::vector<int> index_of;
+  for (const std::string& name : data->classes) {
+    const auto found = std::find(classes.begin(), classes.end(), name);
+    index_of.push_back(found == classes.end() ? -1 : static_cast<int>(found - classes.begin()));
+  }
+  for (dataset::Sample& sample : data->samples) {
+    std::erase_if(sample.objects, [&](dataset::Object& object) {
+      const std::string& name = data->classes[static_cast<std::size_t>(object.class_index)];
+      object.class_index = index_of[static_cast<std::size_t>(object.class_index)];
+      if (object.class_index >= 0) return false;
+      findings->Add("validation objects of classes that the training data doesn't have, left out",
+                    name);
+      return true;
+    });
+  }
+  data->classes = classes;
+}
+
+// The bytes of an image that can be decoded, or of a file that is none, which its header shows.
+absl::StatusOr<std::string> ReadWholeImage(const std::string& folder,
+                                           const dataset::Sample& sample) {
+  absl::StatusOr<std::string> bytes = dataset::ReadImageFile(folder, sample.image);
+  if (!bytes.ok()) return bytes;
+  if (!vision::ReadImageHeader(*bytes, {}).ok()) return bytes;
+  const absl::StatusOr<vision::DecodedImage> image = vision::DecodeImage(*bytes, {});
+  if (!image.ok()) return absl::DataLossError(image.status().message());
+  if (!image->damage.empty()) {
+    return absl::DataLossError(StrCat("it is damaged: ", image->damage));
+  }
+  return bytes;
+}
+
+// Adds the samples of the official validation set, and says on which side each image is. An image
+// of both is for validation alone: what has been learned can't be measured with.
+void JoinSides(const std::string& folder, dataset::Dataset validation, dataset::Dataset* train,
+               dataset::Sides* sides, dataset::Findings* findings) {
+  const auto identity = [&](const dataset::Sample& sample) {
+    const absl::StatusOr<std::string> bytes = dataset::ReadImageFile(folder, sample.image);
+    return bytes.ok() ? hash::Sha256Hex(*bytes) : std::string();
+  };
+  sides->clear();
+  for (const dataset::Sample& sample : validation.samples) {
+    const std::string name = identity(sample);
+    if (!name.empty()) (*sides)[name] = dataset::Side::kValidation;
+  }
+  std::erase_if(train->samples, [&](const dataset::Sample& sample) {
+    const std::string name = identity(sample);
+    if (name.empty()) return false;  // counted when it is frozen
+    if (sides->emplace(name, dataset::Side::kTrain).first->second == dataset::Side::kTrain) {
+      return false;
+    }
+    findings->Add("training images that are validation images as well, not learned from",
+                  StrCat("'", sample.image, "'"));
+    return true;
+  });
+  std::move(validation.samples.begin(), validation.samples.end(),
+            std::back_inserter(train->samples));
+}
+
+dataset::Dataset SideOf(const dataset::Revision& revision, dataset::Side side) {
+  dataset::Dataset data{revision.dataset.classes, {}};
+  for (std::size_t i = 0; i < revision.sides.size(); ++i) {
+    if (revision.sides[i] == side) data.samples.push_back(revision.dataset.samples[i]);
+  }
+  return data;
+}
+
+// FilterForTraining, whose findings shall have the names that people know.
+void FilterByName(TrainingData* data) {
+  std::map<std::string, std::string> frozen;
+  for (dataset::Sample& sample : data->train.samples) {
+    const std::string& name = data->names[sample.image];
+    frozen[name] = sample.image;
+    sample.image = name;
+  }
+  FilterForTraining({}, &data->train, &data->findings);
+  for (dataset::Sample& sample : data->train.samples) sample.image = frozen[sample.image];
+}
+
+absl::Status CheckSides(const std::string& path, TrainingData* data) {
+  const std::vector<ClassCount> counts = CountClasses(data->train);
+  std::size_t objects = 0;
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    objects += counts[i].objects;
+    if (counts[i].objects > 0) continue;
+    data->findings.Add("classes that no training image has an object of, not learned",
+                       StrCat("'", data->train.classes[i], "'"));
+  }
+  if (objects > 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      StrCat("--data=", path, ": ", data->revision.dataset.samples.size(),
+             " images, but none with an object to learn from; annotated boxes are needed"));
+}
+
+}  // namespace
+
+std::vector<ClassCount> CountClasses(const dataset::Dataset& data) {
+  std::vector<ClassCount> counts(data.classes.size());
+  for (const dataset::Sample& sample : data.samples) {
+    std::set<int> seen;
+    for (const dataset::Object& object : sample.objects) {
+      if (object.crowd) continue;
+      ClassCount& count = counts[static_cast<std::size_t>(object.class_index)];
+      ++count.objects;
+      count.images += seen.insert(object.class_index).second;
+    }
+  }
+  return counts;
+}
+
+absl::StatusOr<TrainingData> FreezeTrainingData(const DataOptions& options,
+                                                const dataset::Sides& former,
+                                                const std::string& directory) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(options.images, error)) {
+    return absl::NotFoundError(StrCat("--images=", options.images, ": there is no such folder"));
+  }
+  TrainingData data;
+  absl::StatusOr<dataset::Dataset> all =
+      ReadFile("data", options.data, options, options.classes, &data.findings);
+  if (!all.ok()) return all.status();
+  dataset::RevisionOptions revision{.validation_share = options.val_share, .former = former};
+  if (!options.validation.empty()) {
+    auto validation = ReadFile("validation", options.validation, options, {}, &data.findings);
+    if (!validation.ok()) return validation.status();
+    UseClasses(all->classes, &*validation, &data.findings);
+    JoinSides(options.images, *std::move(validation), &*all, &revision.former, &data.findings);
+  }
+  std::map<std::string, std::string> name_of_hash;
+  absl::StatusOr<dataset::Revision> frozen = dataset::WriteRevision(
+      *all,
+      [&](const dataset::Sample& sample) {
+        absl::StatusOr<std::string> bytes = ReadWholeImage(options.images, sample);
+        if (bytes.ok()) name_of_hash.emplace(hash::Sha256Hex(*bytes), sample.image);
+        return bytes;
+      },
+      revision, directory, &data.findings);
+  if (!frozen.ok()) {
+    if (!absl::IsFailedPrecondition(frozen.status())) return frozen.status();
+    std::string why;
+    for (const std::string& line : data.findings.Lines()) text::StrAppend(&why, "; ", line);
+    return absl::NotFoundError(StrCat("--images=", options.images, ": none of the ",
+                                      all->samples.size(), " images of ", options.data,
+                                      " can be used", why));
+  }
+  data.revision = *std::move(frozen);
+  for (const dataset::Sample& sample : data.revision.dataset.samples) {
+    const std::string hash = std::filesystem::path(sample.image).stem();
+    data.names[sample.image] = name_of_hash[hash];
+  }
+  data.train = SideOf(data.revision, dataset::Side::kTrain);
+  data.validation = SideOf(data.revision, dataset::Side::kValidation);
+  FilterByName(&data);
+  if (absl::Status status = CheckSides(options.data, &data); !status.ok()) return status;
+  return data;
+}
+
+}  // namespace trainer

@@ -1,0 +1,40 @@
+#include "trainer/run/training_plan.h"
+
+#include <algorithm>
+
+namespace trainer {
+namespace {
+
+constexpr std::size_t kMostOfSmall = 10'000;
+constexpr int kExampleImages = 144;
+constexpr int kExampleEpochs = 40;
+// A model is measured so often at least, if there are so many epochs.
+constexpr int kEvaluations = 40;
+
+int DivideUp(int value, int by) { return (value + by - 1) / by; }
+
+}  // namespace
+
+TrainingPlan ChoosePlan(std::size_t images, const PlanChoices& choices) {
+  const bool small = images <= kMostOfSmall;
+  const int count = static_cast<int>(images);
+  TrainingPlan plan{.name = small ? "small" : "large"};
+  plan.batch = choices.batch > 0 ? choices.batch : small ? 4 : 32;
+  plan.steps_per_epoch = DivideUp(count, plan.batch);
+  if (choices.epochs > 0) {
+    plan.epochs = choices.epochs;
+  } else if (small) {
+    plan.epochs = std::max(kExampleEpochs, DivideUp(kExampleImages * kExampleEpochs, count));
+  } else {
+    plan.epochs = 300;
+  }
+  // An eighth in the guide, a fifteenth for COCO. None of a single epoch.
+  plan.plain_epochs = plan.epochs == 1 ? 0 : DivideUp(plan.epochs, small ? 8 : 15);
+  plan.learning_rate = choices.learning_rate > 0 ? choices.learning_rate : 0.004 * plan.batch / 256;
+  plan.warmup_steps = std::min(small ? 30 : 1000, std::max(1, plan.steps() / 4));
+  plan.frozen_stages = choices.frozen_stages.value_or(small ? 4 : -1);
+  plan.evaluate_every = std::max(1, plan.epochs / kEvaluations);
+  return plan;
+}
+
+}  // namespace trainer

@@ -7,9 +7,10 @@
 namespace cli {
 
 absl::Span<const Command> Commands() {
-  static constexpr std::array<Command, 2> kCommands = {{
+  static constexpr std::array<Command, 3> kCommands = {{
       {"export", "annotations of Label Studio as COCO", RunExport},
       {"import", "COCO as tasks for Label Studio", RunImport},
+      {"revision", "annotated images, split and frozen for a training", RunRevision},
   }};
   return kCommands;
 }

@@ -30,6 +30,7 @@ absl::Status ParseAndRun(serving::FlagTable& flags, int argc, const char* const*
 
 absl::Status RunExport(int argc, const char* const* argv);
 absl::Status RunImport(int argc, const char* const* argv);
+absl::Status RunRevision(int argc, const char* const* argv);
 
 }  // namespace cli
 

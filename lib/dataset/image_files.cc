@@ -8,6 +8,7 @@
 #include "serving/file_access.h"
 #include "text/str_cat.h"
 #include "text/url.h"
+#include "vision/image_codec.h"
 
 namespace dataset {
 namespace {
@@ -41,6 +42,15 @@ absl::StatusOr<std::string> ReadImageFile(const std::string& folder, std::string
     if (file.ok()) return file->Read(kMaxImageBytes);
   }
   return absl::NotFoundError(StrCat("no such file below ", folder));
+}
+
+absl::StatusOr<std::string> ReadWholeImage(const std::string& folder, std::string_view image) {
+  absl::StatusOr<std::string> bytes = ReadImageFile(folder, image);
+  if (!bytes.ok() || !vision::ReadImageHeader(*bytes, {}).ok()) return bytes;
+  const absl::StatusOr<vision::DecodedImage> decoded = vision::DecodeImage(*bytes, {});
+  if (!decoded.ok()) return absl::DataLossError(decoded.status().message());
+  if (decoded->damage.empty()) return bytes;
+  return absl::DataLossError(StrCat("it is damaged: ", decoded->damage));
 }
 
 std::string FileNameOf(std::string_view image) {

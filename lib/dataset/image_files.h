@@ -15,6 +15,11 @@ namespace dataset {
 // NotFound; nothing outside of the folder is read.
 absl::StatusOr<std::string> ReadImageFile(const std::string& folder, std::string_view image);
 
+// The same, of an image that can be decoded as a whole: browsers show damaged ones, but nothing is
+// to be learned from what is missing. A file that is no image at all passes, since AcceptImage
+// (sample_image.h) says so. DataLoss.
+absl::StatusOr<std::string> ReadWholeImage(const std::string& folder, std::string_view image);
+
 // The file's name in such an `image`: "a b.jpg".
 std::string FileNameOf(std::string_view image);
 

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -153,6 +154,20 @@ absl::StatusOr<std::string> WriteFolder(const Revision& revision, Manifest manif
   return id;
 }
 
+absl::StatusOr<Manifest> OpenManifest(const std::string& path, std::string_view id) {
+  if (id.size() != kIdDigits || id.find_first_not_of("0123456789abcdef") != std::string::npos) {
+    return absl::NotFoundError(StrCat("'", id, "' is no revision's id: 16 hexadecimal digits"));
+  }
+  auto file = files::MappedFile::Open(path);
+  if (!file.ok()) return file.status();
+  if (!hash::Sha256Hex((*file)->bytes()).starts_with(id)) {
+    return absl::DataLossError(StrCat(path, ": has changed since it was frozen"));
+  }
+  absl::StatusOr<Manifest> manifest = ParseManifest((*file)->bytes());
+  if (!manifest.ok()) return absl::DataLossError(StrCat(path, ": ", manifest.status().message()));
+  return manifest;
+}
+
 // The samples of one side in order; none if the manifest has none of it.
 absl::StatusOr<std::vector<Sample>> ReadSide(const std::string& path, std::string_view sha256,
                                              const Manifest& manifest, Side side) {
@@ -213,16 +228,8 @@ absl::StatusOr<Revision> ReadRevision(const std::string& directory, const std::s
                                       bool verify_images) {
   const std::string folder = FolderOf(directory, id);
   const std::string path = folder + "/manifest.json";
-  if (id.size() != kIdDigits || id.find_first_not_of("0123456789abcdef") != std::string::npos) {
-    return absl::NotFoundError(StrCat("'", id, "' is no revision's id: 16 hexadecimal digits"));
-  }
-  auto file = files::MappedFile::Open(path);
-  if (!file.ok()) return file.status();
-  if (!hash::Sha256Hex((*file)->bytes()).starts_with(id)) {
-    return absl::DataLossError(StrCat(path, ": has changed since it was frozen"));
-  }
-  absl::StatusOr<Manifest> manifest = ParseManifest((*file)->bytes());
-  if (!manifest.ok()) return absl::DataLossError(StrCat(path, ": ", manifest.status().message()));
+  const absl::StatusOr<Manifest> manifest = OpenManifest(path, id);
+  if (!manifest.ok()) return manifest.status();
 
   auto train = ReadSide(folder + "/train.json", manifest->train_sha256, *manifest, Side::kTrain);
   if (!train.ok()) return train.status();
@@ -251,6 +258,37 @@ absl::StatusOr<Revision> ReadRevision(const std::string& directory, const std::s
     revision.all_sides.emplace(entry.image_sha256, entry.side);
   }
   return revision;
+}
+
+absl::StatusOr<Sides> ReadSides(const std::string& directory) {
+  std::error_code error;
+  std::set<std::filesystem::path> folders;  // in the order of their names
+  for (std::filesystem::directory_iterator at(directory + "/revisions", error), end;
+       !error && at != end; at.increment(error)) {
+    folders.insert(at->path());
+  }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    return absl::ErrnoToStatus(error.value(), StrCat(directory, "/revisions: cannot be read"));
+  }
+  Sides sides;
+  for (const std::filesystem::path& folder : folders) {
+    const std::string path = folder / "manifest.json";
+    // What an interrupted writer left has none.
+    if (!std::filesystem::exists(path, error)) continue;
+    const absl::StatusOr<Manifest> manifest = OpenManifest(path, folder.filename().string());
+    if (!manifest.ok()) return manifest.status();
+    Sides known = manifest->former_sides;
+    for (const ManifestEntry& entry : manifest->samples) {
+      known.emplace(entry.image_sha256, entry.side);
+    }
+    for (const auto& [image, side] : known) {
+      if (sides.emplace(image, side).first->second == side) continue;
+      return absl::DataLossError(StrCat(path, ": has image ", image,
+                                        " on another side than an other revision below ",
+                                        directory));
+    }
+  }
+  return sides;
 }
 
 }  // namespace dataset

@@ -55,6 +55,11 @@ absl::StatusOr<Revision> WriteRevision(const Dataset& dataset, ReadImage read_im
 absl::StatusOr<Revision> ReadRevision(const std::string& directory, const std::string& id,
                                       bool verify_images = true);
 
+// The sides of all images that revisions of the directory know, for RevisionOptions::former. Empty
+// if there are none. DataLoss, naming the file, if a manifest has changed, or if two revisions say
+// different sides of an image: they weren't made one after the other.
+absl::StatusOr<Sides> ReadSides(const std::string& directory);
+
 }  // namespace dataset
 
 #endif  // DUET_DATASET_REVISION_H_

@@ -13,7 +13,7 @@ MANIFESTS = [DEPLOY / "compose.yaml", *sorted((DEPLOY / "k8s").rglob("*.yaml"))]
 OTHERS_FLAGS = {
     "bind", "build", "build-arg", "cert", "cpu_time", "file", "from-literal", "key", "no-browser", "out", "only", "output-on-failure",
     "preset", "runs", "scale", "seed", "skip", "target", "test-dir", "values", "version", "count",
-    "models", "torch", "undefok", "stderrthreshold", "dev", "all", "benchmark_filter", "json", "seconds",
+    "models", "torch", "undefok", "stderrthreshold", "dev", "all", "benchmark_filter", "benchmark_min_time", "json", "seconds",
     "gunicorn", "gateway", "picture", "outputs", "correct_s", "encodes", "save"}
 # Label Studio, Grafana, Prometheus and PostgreSQL in compose.yaml.
 OTHERS_PORTS = {"8080", "3000", "9090", "5432", "6379"}
@@ -25,7 +25,7 @@ def flags(help_of):
     text = "".join(help_of(name) for name in BINARIES)
     text += "".join(run(ROOT / "duet", *command).stdout for command in (["up", "--help"], ["test", "--help"], ["models"]))
     text += "".join(run(ROOT / "build/release/bin/duet", *command).stdout for command in (
-        ["export", "--help"], ["import", "--help"]))
+        ["export", "--help"], ["import", "--help"], ["revision", "--help"]))
     text += run(sys.executable, ROOT / "tests/bench/capacity.py", "check", "--help").stdout
     named = set(re.findall(r"--([a-z][a-z_-]*[a-z])", text))
     named |= {flag.replace("_", "-") for flag in named}  # to ./duet up both are the same

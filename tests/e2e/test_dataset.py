@@ -1,4 +1,5 @@
-"""What `duet export` and `duet import` write and read, judged by pycocotools and by label-studio-sdk's converter.
+"""What `duet export`, `duet import` and `duet revision` write and read, judged by pycocotools and by label-studio-sdk's
+converter.
 
 Where the converter differs, the difference is a fault of it (label-studio-sdk 2.1.2), and a test below that shows it:
   - a turned rectangle in an image that isn't square gets a wrong box: it turns percentages
@@ -13,6 +14,7 @@ import io
 import json
 import math
 import os
+import re
 import subprocess
 
 import numpy
@@ -33,10 +35,14 @@ CONFIG = """<View><Image name="image" value="$image"/>
 WIDTH, HEIGHT = 64, 40
 
 
-def duet(*arguments):
+def duet_run(*arguments, cwd=None):
     environment = {key: value for key, value in os.environ.items() if not key.startswith("DUET_")}
-    ran = subprocess.run([ROOT / "build/release/bin/duet", *map(str, arguments)], capture_output=True, text=True,
-                         env=environment, timeout=120)
+    return subprocess.run([ROOT / "build/release/bin/duet", *map(str, arguments)], capture_output=True, text=True,
+                          env=environment, timeout=120, cwd=cwd)
+
+
+def duet(*arguments):
+    ran = duet_run(*arguments)
     assert ran.returncode == 0, ran.stderr
     return ran.stderr
 
@@ -292,3 +298,103 @@ def test_images_are_copied_and_nothing_else(tmp_path):
     assert [one["file_name"] for one in ours.dataset["images"]] == ["images/one.jpg"]
     assert (tmp_path / "ours/images/one.jpg").read_bytes() == scene
     assert "2 images that can't be found, left out; the first: '/data/upload/../secret.jpg' of task 2" in export.findings
+
+
+def sides(folder, revision):
+    """Which images are on which side, by their hashes."""
+    manifest = json.loads((folder / "revisions" / revision / "manifest.json").read_text())
+    return {one["image_sha256"]: one["side"] for one in manifest["samples"]}
+
+
+def revision_of(printed):
+    return re.match("revision ([0-9a-f]{16})", printed).group(1)
+
+
+def test_a_revision_is_a_frozen_split_of_what_can_be_used(tmp_path):
+    scenes = ROOT / "tests/data/scenes"
+    images = tmp_path / "media"
+    images.mkdir()
+    coco = {"categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}], "images": [], "annotations": []}
+    for number in range(12):
+        # JPEG ignores what follows its end: so many files that are different and show three scenes.
+        size = json.loads((scenes / f"scene_{number % 3}.json").read_text())
+        (images / f"{number}.jpg").write_bytes((scenes / f"scene_{number % 3}.jpg").read_bytes() + bytes([number]))
+        coco["images"].append(dict(id=number, file_name=f"{number}.jpg", width=size["width"], height=size["height"]))
+        coco["annotations"].append(dict(id=number, image_id=number, category_id=1 + number % 2, bbox=[1, 2, 30, 40],
+                                        area=1200, iscrowd=0))
+    whole = (images / "3.jpg").read_bytes()
+    (images / "3.jpg").write_bytes(whole[:len(whole) // 2])
+    coco["images"][4]["width"] += 1
+    data, out = tmp_path / "coco.json", tmp_path / "out"
+    data.write_text(json.dumps(coco))
+
+    made = duet_run("revision", f"--data={data}", f"--images={images}", f"--out={out}")
+    assert made.returncode == 0, made.stderr
+    revision = revision_of(made.stdout)
+    rows = {line[:15].strip(): line[15:].split() for line in made.stdout.splitlines()[2:]}
+    assert rows == {"images": ["8", "2"], "without objects": ["0", "0"], "cat": ["4", "1"], "dog": ["4", "1"]}
+    assert "1 damaged images, left out; the first: '3.jpg' of task 3: it is damaged" in made.stderr
+    assert "1 images of another size than what was annotated, left out; the first: '4.jpg'" in made.stderr
+    for side in "train", "validation":
+        coco_side = quiet(COCO, str(out / "revisions" / revision / f"{side}.json"))
+        assert len(coco_side.imgs) == int(rows["images"][side == "validation"])
+        assert all((out / one["file_name"]).is_file() for one in coco_side.imgs.values())
+
+    # The same data is the same revision; more data leaves sides as they are, also of the image that is mended.
+    assert revision_of(duet_run("revision", f"--data={data}", f"--images={images}", f"--out={out}").stdout) == revision
+    (images / "3.jpg").write_bytes(whole)
+    more = duet_run("revision", f"--data={data}", f"--images={images}", f"--out={out}")
+    later = sides(out, revision_of(more.stdout))
+    assert len(later) == 11
+    assert sides(out, revision).items() <= later.items()
+
+    intact = duet_run("revision", f"--out={out}", f"--verify={revision}")
+    assert intact.returncode == 0, intact.stderr
+    assert intact.stdout.splitlines()[0] == f"revision {revision}: nothing has changed"
+    assert intact.stdout.splitlines()[1:] == made.stdout.splitlines()[1:]
+    changed = next((out / "images").glob(next(iter(sides(out, revision))) + ".*"))
+    changed.write_bytes(whole)
+    damaged = duet_run("revision", f"--out={out}", f"--verify={revision}")
+    assert damaged.returncode == 1
+    assert f"{changed}: has changed since it was frozen" in damaged.stderr
+
+
+def test_a_revision_of_label_studios_export(tmp_path):
+    images = tmp_path / "upload/1"
+    images.mkdir(parents=True)
+    size = json.loads((ROOT / "tests/data/scenes/scene_0.json").read_text())
+    tasks = []
+    for number in range(3):
+        (images / f"{number}.jpg").write_bytes((ROOT / "tests/data/scenes/scene_0.jpg").read_bytes() + bytes([number]))
+        made = task(number, *([rectangle(10, 10, 20, 20, labels=["Cat"])] if number else []))
+        for result in made["annotations"][0]["result"]:
+            result.update(original_width=size["width"], original_height=size["height"])
+        tasks.append(made)
+    (tmp_path / "export.json").write_text(json.dumps(tasks))
+    (tmp_path / "config.xml").write_text(CONFIG)
+    made = duet_run("revision", f"--data={tmp_path / 'export.json'}", f"--label_config={tmp_path / 'config.xml'}",
+                    f"--images={tmp_path / 'upload'}", f"--out={tmp_path / 'out'}", "--val_share=0.5")
+    assert made.returncode == 0, made.stderr
+    rows = {line[:15].strip(): line[15:].split() for line in made.stdout.splitlines()[2:]}
+    # Half of one empty image is rounded up.
+    assert rows == {"images": ["1", "2"], "without objects": ["0", "1"], "cat": ["1", "1"], "dog": ["0", "0"]}
+
+
+@pytest.mark.parametrize("flags, message", [
+    (["--data=DATA"], "a new revision needs --data=FILE and --images=DIR; one that is there --verify=ID"),
+    (["--data=DATA", "--images=nowhere"], "--images=nowhere: there is no such folder"),
+    (["--data=DATA", "--images=."], "none of 6 samples can be used: "),
+    (["--data=nowhere.json", "--images=."], "nowhere.json: "),
+    (["--data=DATA", "--images=.", "--classes=zebra"], "zebra"),
+    (["--data=DATA", "--images=.", "--val_share=1.5"], "--val_share=1.5: must be from 0 to 1"),
+    (["--verify=0123456789abcdef"], "manifest.json: "),
+    (["--verify=latest"], "'latest' is no revision's id: 16 hexadecimal digits"),
+    (["--verify=0123456789abcdef", "--data=DATA"], "--data and --images are for a new one"),
+])
+def test_what_a_revision_cannot_be_made_of(tmp_path, flags, message):
+    data = coco_file(tmp_path)
+    ran = duet_run("revision", f"--out={tmp_path / 'out'}", *[flag.replace("DATA", str(data)) for flag in flags], cwd=tmp_path)
+    assert ran.returncode == 1
+    *_, last = ran.stderr.splitlines()
+    assert last.startswith("duet revision: ")
+    assert message in last

@@ -28,8 +28,9 @@ usage: ./duet COMMAND [ARGUMENT...]
   models list|fetch     official weights, from their publishers
   export                annotations of Label Studio as COCO
   import                COCO as tasks for Label Studio
+  revision              annotated images, split and frozen for a training
   bench NAME            runs the benchmarks of a layer
 
-up, test, models, export and import say more with --help. Duet runs on Debian 12 (bookworm), as root or with sudo.
+up, test, models, export, import and revision say more with --help. Duet runs on Debian 12 (bookworm), as root or with sudo.
 TEXT
 }

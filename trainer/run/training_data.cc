@@ -10,38 +10,17 @@
 #include <system_error>
 #include <utility>
 
-#include "dataset/coco_reader.h"
+#include "dataset/annotations_reader.h"
 #include "dataset/image_files.h"
-#include "dataset/json_elements.h"
-#include "dataset/label_studio_reader.h"
 #include "files/mapped_file.h"
 #include "hash/sha256.h"
 #include "text/str_cat.h"
 #include "trainer/samples/training_filter.h"
-#include "vision/image_codec.h"
 
 namespace trainer {
 namespace {
 
 using text::StrCat;
-
-// COCO is an object with one of these fields; everything else is Label Studio's, or nobody's, which
-// its reader says.
-bool LooksLikeCoco(std::string_view json) {
-  bool coco = false;
-  // The first part that tells ends the reading, by an error that is nobody's business.
-  const absl::Status stop = absl::CancelledError();
-  dataset::ReadJsonElements(json, [&](const dataset::JsonElement& element) -> absl::Status {
-    coco = element.field == "images" || element.field == "annotations" ||
-           element.field == "categories";
-    // An answer of Label Studio's API to a question for one task has "annotations", too, behind
-    // "id" and "data".
-    const bool task = element.field.empty() || element.field == "tasks" ||
-                      element.field == "data" || element.field == "id";
-    return coco || task ? stop : absl::OkStatus();
-  }).IgnoreError();
-  return coco;
-}
 
 absl::StatusOr<dataset::Dataset> ReadFile(const char* flag, const std::string& path,
                                           const DataOptions& options,
@@ -57,12 +36,8 @@ absl::StatusOr<dataset::Dataset> ReadFile(const char* flag, const std::string& p
     if (!config.ok()) return config.status();
     label_config = (*config)->bytes();
   }
-  absl::StatusOr<dataset::Dataset> data =
-      LooksLikeCoco((*file)->bytes())
-          ? dataset::ReadCoco((*file)->bytes(), {.classes = classes, .masks = true}, findings)
-          : dataset::ReadLabelStudio((*file)->bytes(),
-                                     {.label_config = std::move(label_config), .classes = classes},
-                                     findings);
+  absl::StatusOr<dataset::Dataset> data = dataset::ReadAnnotations(
+      (*file)->bytes(), {.label_config = std::move(label_config), .classes = classes}, findings);
   if (!data.ok()) {
     return absl::Status(data.status().code(),
                         StrCat("--", flag, "=", path, ": ", data.status().message()));
@@ -89,20 +64,6 @@ void UseClasses(const std::vector<std::string>& classes, dataset::Dataset* data,
     });
   }
   data->classes = classes;
-}
-
-// The bytes of an image that can be decoded, or of a file that is none, which its header shows.
-absl::StatusOr<std::string> ReadWholeImage(const std::string& folder,
-                                           const dataset::Sample& sample) {
-  absl::StatusOr<std::string> bytes = dataset::ReadImageFile(folder, sample.image);
-  if (!bytes.ok()) return bytes;
-  if (!vision::ReadImageHeader(*bytes, {}).ok()) return bytes;
-  const absl::StatusOr<vision::DecodedImage> image = vision::DecodeImage(*bytes, {});
-  if (!image.ok()) return absl::DataLossError(image.status().message());
-  if (!image->damage.empty()) {
-    return absl::DataLossError(StrCat("it is damaged: ", image->damage));
-  }
-  return bytes;
 }
 
 // Adds the samples of the official validation set, and says on which side each image is. An image
@@ -205,7 +166,7 @@ absl::StatusOr<TrainingData> FreezeTrainingData(const DataOptions& options,
   absl::StatusOr<dataset::Revision> frozen = dataset::WriteRevision(
       *all,
       [&](const dataset::Sample& sample) {
-        absl::StatusOr<std::string> bytes = ReadWholeImage(options.images, sample);
+        absl::StatusOr<std::string> bytes = dataset::ReadWholeImage(options.images, sample.image);
         if (bytes.ok()) name_of_hash.emplace(hash::Sha256Hex(*bytes), sample.image);
         return bytes;
       },

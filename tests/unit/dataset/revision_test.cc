@@ -181,6 +181,44 @@ TEST_F(RevisionTest, OneImageIsARevisionToo) {
   EXPECT_THAT(ReadRevision(directory_.path() + "/set", revision.id), IsOk());
 }
 
+TEST_F(RevisionTest, ADirectoryRemembersTheSidesOfAllItsRevisions) {
+  const std::string set = directory_.path() + "/set";
+  ASSERT_OK_AND_ASSIGN(const Sides none, ReadSides(set));
+  EXPECT_TRUE(none.empty());
+  Dataset part{data_.classes, {data_.samples.begin(), data_.samples.begin() + 4}};
+  ASSERT_OK_AND_ASSIGN(const Revision first, Write(part));
+  ASSERT_OK_AND_ASSIGN(const Sides four, ReadSides(set));
+  EXPECT_EQ(four, first.all_sides);
+  part.samples.assign(data_.samples.begin() + 4, data_.samples.end());
+  ASSERT_OK_AND_ASSIGN(const Revision second, Write(part, {.former = four}));
+  fs::create_directories(set + "/revisions/0000000000000000");  // an interrupted writer's
+
+  ASSERT_OK_AND_ASSIGN(const Sides all, ReadSides(set));
+
+  EXPECT_EQ(all, second.all_sides);
+  EXPECT_EQ(all.size(), 10U);
+
+  fs::remove_all(Path("revisions/" + first.id));
+  ASSERT_OK_AND_ASSIGN(const Sides of_the_second, ReadSides(set));
+  EXPECT_EQ(of_the_second, all);
+}
+
+TEST_F(RevisionTest, SidesThatContradictEachOtherAreAnError) {
+  ASSERT_OK_AND_ASSIGN(const Revision first, Write(data_));
+  Sides others = first.all_sides;
+  for (auto& [image, side] : others) {
+    side = side == Side::kTrain ? Side::kValidation : Side::kTrain;
+  }
+  ASSERT_OK_AND_ASSIGN(const Revision second, Write(data_, {.former = others}));
+
+  EXPECT_THAT(ReadSides(directory_.path() + "/set"),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("on another side")));
+
+  std::ofstream(Path("revisions/" + first.id + "/manifest.json")) << "{}";
+  EXPECT_THAT(ReadSides(directory_.path() + "/set"),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr(first.id)));
+}
+
 TEST_F(RevisionTest, WhatCannotBeWrittenIsAnError) {
   directory_.Write("set", "a file where a folder should be");
   EXPECT_THAT(Write(data_), testing::Not(IsOk()));

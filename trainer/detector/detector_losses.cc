@@ -45,14 +45,57 @@ vision::Point CentreOfMass(const cv::Mat& mask) {
   return {static_cast<float>(moments.m10 / area), static_cast<float>(moments.m01 / area)};
 }
 
-using ObjectPointers = std::vector<const TrainingObject*>;
+// What the head says of every prior, in input pixels.
+struct Predictions {
+  std::vector<Prior> priors;
+  at::Tensor logits;  // [B, priors, C]
+  at::Tensor boxes;   // [B, priors, 4]
+};
 
-ObjectPointers WithoutIgnored(const std::vector<TrainingObject>& objects) {
-  ObjectPointers wanted;
-  for (const TrainingObject& object : objects) {
-    if (!object.ignored) wanted.push_back(&object);
+Predictions Decode(const detector::HeadOutput& output) {
+  Predictions decoded{.priors = PriorsOf(output.cls_logits), .logits = Flatten(output.cls_logits)};
+  const at::Tensor distances = Flatten(output.distances);
+  std::vector<float> corners;
+  for (const Prior& prior : decoded.priors) corners.insert(corners.end(), {prior.x, prior.y});
+  const at::Tensor points = at::tensor(at::ArrayRef<float>(corners)).view({1, -1, 2});
+  decoded.boxes =
+      at::cat({points - distances.slice(2, 0, 2), points + distances.slice(2, 2, 4)}, 2);
+  return decoded;
+}
+
+using Objects = std::vector<std::vector<TrainingObject>>;
+
+std::vector<std::vector<Assignment>> Assign(const Predictions& predictions, const Objects& objects,
+                                            bool masks) {
+  const std::size_t cells = predictions.priors.size();
+  const std::int64_t classes = predictions.logits.size(2);
+  static_assert(sizeof(vision::Box) == 4 * sizeof(float));
+  const at::Tensor all_boxes = predictions.boxes.detach().contiguous();
+  const at::Tensor all_logits = predictions.logits.detach().contiguous();
+  std::vector<std::vector<Assignment>> assigned;
+  for (std::size_t image = 0; image < objects.size(); ++image) {
+    std::vector<LabelledBox> labelled;
+    std::vector<int> places;
+    for (std::size_t o = 0; o < objects[image].size(); ++o) {
+      const TrainingObject& object = objects[image][o];
+      if (object.ignored) continue;
+      labelled.push_back({object.box, object.class_index});
+      if (masks) labelled.back().centre = CentreOfMass(object.mask);
+      places.push_back(static_cast<int>(o));
+    }
+    const auto* image_boxes =
+        reinterpret_cast<const vision::Box*>(all_boxes.data_ptr<float>()) + image * cells;
+    const float* image_logits =
+        all_logits.data_ptr<float>() + image * cells * static_cast<std::size_t>(classes);
+    assigned.push_back(
+        AssignDynamicSoftLabels(predictions.priors, {image_boxes, cells},
+                                {image_logits, cells * static_cast<std::size_t>(classes)},
+                                static_cast<int>(classes), labelled));
+    for (Assignment& assignment : assigned.back()) {
+      if (assignment.object >= 0) assignment.object = places[assignment.object];
+    }
   }
-  return wanted;
+  return assigned;
 }
 
 // An assigned prior of an image.
@@ -70,45 +113,28 @@ struct Targets {
   std::vector<std::vector<Positive>> by_image;  // the same N
 };
 
-Targets Assign(const std::vector<Prior>& priors, const at::Tensor& boxes, const at::Tensor& logits,
-               const std::vector<std::vector<TrainingObject>>& objects, bool masks) {
-  const std::size_t cells = priors.size();
-  const std::int64_t classes = logits.size(2);
-  static_assert(sizeof(vision::Box) == 4 * sizeof(float));
-  const at::Tensor all_boxes = boxes.detach().contiguous();
-  const at::Tensor all_logits = logits.detach().contiguous();
+Targets TargetsOf(const std::vector<std::vector<Assignment>>& assigned, const Objects& objects,
+                  const at::Tensor& logits) {
+  const auto cells = static_cast<std::size_t>(logits.size(1));
+  const auto classes = static_cast<std::size_t>(logits.size(2));
   Targets targets;
-  targets.soft_labels = at::zeros({logits.size(0) * logits.size(1), classes});
+  targets.soft_labels = at::zeros({logits.size(0) * logits.size(1), logits.size(2)});
   std::vector<std::int64_t> rows;
   std::vector<float> matched;
   std::vector<float> weights;
-  for (std::size_t image = 0; image < objects.size(); ++image) {
-    const ObjectPointers wanted = WithoutIgnored(objects[image]);
-    std::vector<LabelledBox> labelled;
-    for (const TrainingObject* object : wanted) {
-      labelled.push_back({object->box, object->class_index});
-      if (masks) labelled.back().centre = CentreOfMass(object->mask);
-    }
-    const auto* image_boxes =
-        reinterpret_cast<const vision::Box*>(all_boxes.data_ptr<float>()) + image * cells;
-    const float* image_logits =
-        all_logits.data_ptr<float>() + image * cells * static_cast<std::size_t>(classes);
-    const std::vector<Assignment> assignments = AssignDynamicSoftLabels(
-        priors, {image_boxes, cells}, {image_logits, cells * static_cast<std::size_t>(classes)},
-        static_cast<int>(classes), labelled);
+  for (std::size_t image = 0; image < assigned.size(); ++image) {
     std::vector<Positive>& positives = targets.by_image.emplace_back();
     for (std::size_t cell = 0; cell < cells; ++cell) {
-      if (assignments[cell].object < 0) continue;
-      const TrainingObject& object = *wanted[assignments[cell].object];
+      const Assignment& assignment = assigned[image][cell];
+      if (assignment.object < 0) continue;
+      const TrainingObject& object = objects[image][assignment.object];
       const std::size_t row = image * cells + cell;
       rows.push_back(static_cast<std::int64_t>(row));
       positives.push_back({static_cast<std::int64_t>(cell), &object});
       matched.insert(matched.end(),
                      {object.box.x_min, object.box.y_min, object.box.x_max, object.box.y_max});
-      weights.push_back(assignments[cell].iou);
-      targets.soft_labels
-          .data_ptr<float>()[row * static_cast<std::size_t>(classes) + object.class_index] =
-          assignments[cell].iou;
+      weights.push_back(assignment.iou);
+      targets.soft_labels.data_ptr<float>()[row * classes + object.class_index] = assignment.iou;
     }
   }
   targets.positive = at::tensor(at::ArrayRef<std::int64_t>(rows), at::kLong);
@@ -163,30 +189,27 @@ at::Tensor MaskLoss(const detector::HeadOutput& output, const std::vector<Prior>
 
 }  // namespace
 
-DetectorLosses ComputeLosses(const detector::HeadOutput& output,
-                             const std::vector<std::vector<TrainingObject>>& objects,
-                             const LossWeights& weights) {
-  const std::vector<Prior> priors = PriorsOf(output.cls_logits);
-  const at::Tensor logits = Flatten(output.cls_logits);
-  const at::Tensor distances = Flatten(output.distances);
-  std::vector<float> corners;
-  for (const Prior& prior : priors) corners.insert(corners.end(), {prior.x, prior.y});
-  const at::Tensor points = at::tensor(at::ArrayRef<float>(corners)).view({1, -1, 2});
-  const at::Tensor boxes =
-      at::cat({points - distances.slice(2, 0, 2), points + distances.slice(2, 2, 4)}, 2);
+std::vector<std::vector<Assignment>> AssignObjects(const detector::HeadOutput& output,
+                                                   const Objects& objects) {
+  return Assign(Decode(output), objects, output.mask_features.defined());
+}
 
+DetectorLosses ComputeLosses(const detector::HeadOutput& output, const Objects& objects,
+                             const LossWeights& weights) {
   const bool masks = output.mask_features.defined();
-  const Targets targets = Assign(priors, boxes, logits, objects, masks);
+  const Predictions predictions = Decode(output);
+  const at::Tensor& logits = predictions.logits;
+  const Targets targets = TargetsOf(Assign(predictions, objects, masks), objects, logits);
   // Never below 1: a batch in which nothing fits yet has a small loss, not a huge one.
   const double average = std::max(targets.weights.sum().item<double>(), 1.0);
   const at::Tensor classes =
       QualityFocalLoss(logits.flatten(0, 1), targets.soft_labels).sum() / average;
   const at::Tensor giou =
-      GiouLoss(boxes.flatten(0, 1).index_select(0, targets.positive), targets.boxes);
+      GiouLoss(predictions.boxes.flatten(0, 1).index_select(0, targets.positive), targets.boxes);
   DetectorLosses losses;
   losses.classes = weights.classes == 1 ? classes : weights.classes * classes;
   losses.boxes = weights.boxes * (giou * targets.weights).sum() / average;
-  if (masks) losses.masks = weights.masks * MaskLoss(output, priors, targets);
+  if (masks) losses.masks = weights.masks * MaskLoss(output, predictions.priors, targets);
   return losses;
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "detector_service/rtmdet/rtmdet.h"
+#include "trainer/detector/assigner.h"
 #include "trainer/samples/image_source.h"
 
 namespace trainer {
@@ -26,6 +27,11 @@ struct DetectorLosses {
   at::Tensor boxes;
   at::Tensor masks;  // undefined without masks (HeadKind::kBoxes)
 };
+
+// Of each image, for every prior (cells row-major, levels from fine to coarse) the object that it
+// learns: an index into objects[i]. As for ComputeLosses.
+std::vector<std::vector<Assignment>> AssignObjects(
+    const detector::HeadOutput& output, const std::vector<std::vector<TrainingObject>>& objects);
 
 // Of a batch; objects[i] are those of image i, in input pixels; at most as many lists as images, of
 // which the rest has no objects. Those that are `ignored` count for nothing: not as objects, and

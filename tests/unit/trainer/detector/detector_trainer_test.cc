@@ -96,6 +96,24 @@ TEST(DetectorTrainerTest, GoesOnFromItsStateWithTheSameBits) {
   EXPECT_THAT(Differences(uninterrupted->TakeState(), resumed->TakeState()), testing::IsEmpty());
 }
 
+// AdamW is blind to the size of gradients, so that only this shows it: eight batches in threes are
+// two steps of three and one of two.
+TEST(DetectorTrainerTest, AccumulationIsAMeanAlsoAtTheEnd) {
+  DetectorTrainingOptions options = Options();
+  options.accumulation = 3;
+  const auto trainer = MakeTrainer(options);
+  for (int i = 0; i < 8; ++i) {
+    const auto alone = MakeTrainer();
+    // The same weights and statistics, on their own.
+    checkpoint::StateDict state = trainer->TakeState();
+    std::erase_if(state, [](const auto& item) { return item.first.starts_with("gradient."); });
+    ASSERT_TRUE(alone->GiveState(state).ok());
+    const double whole = (*alone->Step(TinyBatch(i))).gradient_norm;
+    EXPECT_NEAR((*trainer->Step(TinyBatch(i))).gradient_norm, whole / (i < 6 ? 3 : 2),
+                1e-4 * whole);
+  }
+}
+
 TEST(DetectorTrainerTest, AStateOfAnotherNetworkIsRefusedAndChangesNothing) {
   const auto trainer = MakeTrainer();
   ASSERT_TRUE(trainer->Step(TinyBatch(1)).ok());

@@ -19,7 +19,7 @@ namespace trainer {
 
 struct LoaderOptions {
   int batch_size = 8;
-  // One makes images many times faster than two cores can learn from them (docs/training.md).
+  // One makes images many times faster than two cores can learn from them (docs/performance.md).
   int threads = 1;
   // How many batches are made in advance at most. With masks an image takes several megabytes.
   int batches_ahead = 2;

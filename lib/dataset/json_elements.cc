@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "label_studio/json_fields.h"
+#include "label_studio/python_json.h"
 #include "text/str_cat.h"
 
 namespace dataset {
@@ -207,9 +208,8 @@ absl::Status ReadJsonElements(std::string_view text,
   json::error_code error;
   try {
     json::basic_parser<ElementsHandler> parser(options, on_element);
-    const std::size_t read = parser.write_some(false, text.data(), text.size(), error);
+    const std::size_t read = label_studio::WritePythonJson(text, parser, error);
     if (!parser.handler().status().ok()) return parser.handler().status();
-    if (!error && read < text.size()) error = json::error::extra_data;
     if (error) {
       return absl::InvalidArgumentError(
           text::StrCat("not JSON: ", error.message(), " near byte ", read));

@@ -25,7 +25,8 @@ struct JsonElement {
   const boost::json::value& value;  // until the callback returns
 };
 
-// Calls `on_element` for the parts of `text` in order, and passes on its first error.
+// Calls `on_element` for the parts of `text` in order, and passes on its first error. What Python
+// writes beyond JSON is read (label_studio/python_json.h): NaN as null.
 // InvalidArgument if the text is not JSON, has neither object nor list outermost, or is nested
 // deeper than 64; ResourceExhausted if one element takes more than 1 GiB of memory.
 absl::Status ReadJsonElements(std::string_view text,

@@ -8,13 +8,12 @@
 #include <boost/json/object.hpp>
 #include <boost/json/string.hpp>
 #include <boost/json/value_stack.hpp>
-#include <charconv>
 #include <new>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "label_studio/python_json.h"
 #include "text/str_cat.h"
 
 namespace label_studio {
@@ -172,65 +171,20 @@ class PartsHandler {
   bool keeps_string_ = false;
 };
 
-// The code unit of an escape such as "\ud83d" at the beginning of `text`; nothing if there is none.
-std::optional<unsigned> EscapedUnit(std::string_view text) {
-  constexpr std::size_t kLength = 6;
-  if (text.size() < kLength || text[0] != '\\' || text[1] != 'u') return std::nullopt;
-  unsigned unit = 0;
-  const char* const end = text.data() + kLength;
-  const auto parsed = std::from_chars(text.data() + 2, end, unit, 16);
-  return parsed.ptr == end ? std::optional(unit) : std::nullopt;
-}
-
-bool IsHighSurrogate(unsigned unit) { return unit >= 0xD800 && unit <= 0xDBFF; }
-bool IsLowSurrogate(unsigned unit) { return unit >= 0xDC00 && unit <= 0xDFFF; }
-
-// Where the next escape of a surrogate begins, from `at` on, that is no half of a pair; npos if
-// there is none. `at` is not within an escape.
-std::size_t FindLoneSurrogate(std::string_view text, std::size_t at) {
-  while ((at = text.find('\\', at)) != text.npos) {
-    const std::optional<unsigned> unit = EscapedUnit(text.substr(at));
-    if (!unit) {
-      at += 2;  // another escape, perhaps of a backslash
-    } else if (IsHighSurrogate(*unit)) {
-      const std::optional<unsigned> next = EscapedUnit(text.substr(at + 6));
-      if (!next || !IsLowSurrogate(*next)) return at;
-      at += 12;
-    } else if (IsLowSurrogate(*unit)) {
-      return at;
-    } else {
-      at += 6;
-    }
-  }
-  return text.npos;
-}
-
 }  // namespace
 
 absl::StatusOr<json::value> ParseJsonParts(std::string_view text, const JsonPart& root,
-                                           int max_depth, json::storage_ptr memory) {
-  // What stands in for half of a pair, which is no character.
-  constexpr std::string_view kReplacement = "\\ufffd";
+                                           int max_depth, json::storage_ptr memory,
+                                           std::string_view name) {
   json::parse_options options;
   options.max_depth = static_cast<std::size_t>(max_depth);
   json::error_code error;
   try {
     json::basic_parser<PartsHandler> parser(options, root, memory);
-    std::size_t read = 0;
-    for (bool more = true; more && !error;) {
-      const std::size_t lone = FindLoneSurrogate(text, read);
-      more = lone != text.npos;
-      const std::string_view piece = text.substr(read, lone - read);
-      const std::size_t written = parser.write_some(more, piece.data(), piece.size(), error);
-      read += written;
-      if (!error && written < piece.size()) error = json::error::extra_data;
-      if (!more || error) break;
-      parser.write_some(more, kReplacement.data(), kReplacement.size(), error);
-      read += kReplacement.size();
-    }
+    const std::size_t read = WritePythonJson(text, parser, error);
     if (error) {
       return absl::InvalidArgumentError(
-          text::StrCat("the body is not JSON: ", error.message(), " near byte ", read));
+          text::StrCat(name, " is not JSON: ", error.message(), " near byte ", read));
     }
     return parser.handler().Release();
   } catch (const std::bad_alloc&) {

@@ -28,12 +28,12 @@ struct JsonPart {
   std::size_t max_elements = std::numeric_limits<std::size_t>::max();
 };
 
-// The parts of `text` that `root` names, allocated in `memory`. Half of a surrogate pair, as in
-// "\ud83d", is read as U+FFFD: Python writes texts so that were cut within a character.
-// InvalidArgument if the text isn't
+// The parts of `text` that `root` names, allocated in `memory`. What Python writes beyond JSON is
+// read (python_json.h). `name` says in errors what the text is. InvalidArgument if the text isn't
 // JSON or is nested deeper than `max_depth`, ResourceExhausted if `memory` throws std::bad_alloc.
 absl::StatusOr<boost::json::value> ParseJsonParts(std::string_view text, const JsonPart& root,
-                                                  int max_depth, boost::json::storage_ptr memory);
+                                                  int max_depth, boost::json::storage_ptr memory,
+                                                  std::string_view name = "the body");
 
 // Bytes that a value takes besides itself, about.
 std::size_t MemoryOf(const boost::json::value& value);

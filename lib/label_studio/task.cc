@@ -4,8 +4,6 @@
 #include <absl/strings/numbers.h>
 
 #include <boost/json/array.hpp>
-#include <boost/json/parse.hpp>
-#include <new>
 #include <optional>
 #include <span>
 #include <utility>
@@ -226,21 +224,10 @@ absl::StatusOr<SetupRequest> ParseSetupRequest(std::string_view body, const Requ
   if (extra == nullptr) return request;
   if (const auto* text = extra->if_string()) {
     if (text->empty()) return request;
-    json::parse_options options;
-    options.max_depth = static_cast<std::size_t>(limits.max_depth);
-    json::error_code error;
-    json::value inner;
-    try {
-      inner = json::parse(*text, error, limits.memory, options);
-    } catch (const std::bad_alloc&) {
-      return absl::ResourceExhaustedError("there is no memory for 'extra_params'");
-    }
-    if (error) {
-      return absl::InvalidArgumentError(
-          text::StrCat("'extra_params' is a string that is not JSON (", error.message(),
-                       "); needed: an object"));
-    }
-    *extra = std::move(inner);
+    absl::StatusOr<json::value> inner = ParseJsonParts(*text, Whole(""), limits.max_depth,
+                                                       limits.memory, "the text of 'extra_params'");
+    if (!inner.ok()) return inner.status();
+    *extra = *std::move(inner);
   }
   if (!extra->is_object()) return WrongKind("extra_params", *extra, "an object");
   return SetupRequest{.project_id = std::move(request.project_id),

@@ -1,5 +1,7 @@
 #include "dataset/coco_reader.h"
 
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_join.h>
 #include <gmock/gmock.h>
 
 #include <string>
@@ -199,6 +201,26 @@ TEST(CocoReaderTest, AChoiceOfClassesGivesTheirOrder) {
   EXPECT_THAT(dataset.classes, ElementsAre("dog"));
   EXPECT_EQ(Only(dataset).class_index, 0);
   EXPECT_TRUE(findings.empty());
+}
+
+TEST(CocoReaderTest, NumbersThatAreNoneAreMissing) {
+  Findings findings;
+  ASSERT_OK_AND_ASSIGN(const Dataset dataset, ReadCoco(R"({
+    "images": [{"id": 1, "file_name": "a.jpg", "width": 20, "height": 10, "dpi": NaN}],
+    "categories": [{"id": 1, "name": "cat"}],
+    "annotations": [
+      {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "area": NaN},
+      {"id": 2, "image_id": 1, "category_id": 1, "bbox": [1, 2, NaN, 4], "area": 12},
+      {"id": 3, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "area": 12,
+       "segmentation": [[1, 2, Infinity, 2, 4, 6], [1, 2, 4, 2, 4, 6]]}]})",
+                                                       {.masks = true}, &findings));
+
+  ASSERT_EQ(dataset.samples[0].objects.size(), 2U);
+  EXPECT_EQ(dataset.samples[0].objects[0].area, 12) << "of the box";
+  EXPECT_TRUE(dataset.samples[0].objects[1].mask.has_value()) << "of the other polygon";
+  const std::string lines = absl::StrJoin(findings.Lines(), "\n");
+  EXPECT_THAT(lines, HasSubstr("annotation 2 of image 1"));
+  EXPECT_THAT(lines, HasSubstr("annotation 3 of image 1"));
 }
 
 }  // namespace

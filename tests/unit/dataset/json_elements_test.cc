@@ -55,6 +55,25 @@ TEST(JsonElementsTest, ErrorsSayWhere) {
   EXPECT_THAT(ReadJsonElements("", ignore), StatusIs(code, HasSubstr("JSON")));
 }
 
+TEST(JsonElementsTest, WhatPythonWritesBeyondJsonIsRead) {
+  EXPECT_THAT(Parts(R"({"a":[NaN,-Infinity,{"b":Infinity,"c":-1}],"d":NaN})"),
+              ElementsAre("a*: null", "a*: null", "a*: {\"b\":null,\"c\":-1}", "d: null"));
+  EXPECT_THAT(Parts(R"(["NaN, \"Infinity","\\",NaN,"Infinity"])"),
+              ElementsAre(R"(*: "NaN, \"Infinity")", R"(*: "\\")", "*: null", R"(*: "Infinity")"));
+  EXPECT_THAT(Parts(R"([{"file_name":"a\ud83d.jpg"},NaN])"),
+              ElementsAre("*: {\"file_name\":\"a\uFFFD.jpg\"}", "*: null"));
+}
+
+TEST(JsonElementsTest, WhatIsLikeItIsAnErrorAtItsPlace) {
+  const auto ignore = [](const JsonElement&) { return absl::OkStatus(); };
+  for (const char* text : {"[NaN,nan]", "[NaN,NaNs]", "[NaN,Inf]", "[NaN,+Infinity]",
+                           "[NaN,--Infinity]", "[NaN,NaN NaN]", "[NaN,Nan", "[NaN,1NaN]"}) {
+    EXPECT_THAT(ReadJsonElements(text, ignore),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("near byte ")))
+        << text;
+  }
+}
+
 TEST(JsonElementsTest, TheCallbacksErrorEndsTheReading) {
   int calls = 0;
   const absl::Status status = ReadJsonElements("[1,2,3]", [&](const JsonElement&) {

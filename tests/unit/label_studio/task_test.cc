@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <boost/json/memory_resource.hpp>
+#include <boost/json/serialize.hpp>
 #include <new>
 #include <string>
 
@@ -44,6 +45,36 @@ TEST(TaskTest, HalfOfASurrogatePairInAKeyOrInWhatIsNotReadFailsNothing) {
       "label_config":"<View>\ud83d</View>"})"));
   EXPECT_EQ(request.tasks[0].data.begin()->key(), "\uFFFD");
   EXPECT_EQ(request.label_config, "<View>\uFFFD</View>");
+}
+
+TEST(TaskTest, HalfOfASurrogatePairInExtraParamsFailsNothing) {
+  for (const char* extra_params :
+       {R"({"label_map":{"cat":"\ud83d"}})", R"("{\"label_map\":{\"cat\":\"\ud83d\"}}")",
+        R"("{\"label_map\":{\"cat\":\"\\ud83d\"}}")"}) {
+    ASSERT_OK_AND_ASSIGN(
+        const SetupRequest request,
+        ParseSetupRequest(std::string(R"({"project":"1.5","extra_params":)") + extra_params + "}"));
+    EXPECT_EQ(request.extra_params.at("label_map").at("cat"), "\uFFFD") << extra_params;
+  }
+}
+
+TEST(TaskTest, NumbersThatAreNoneAreReadAsNull) {
+  ASSERT_OK_AND_ASSIGN(const PredictRequest request, ParsePredictRequest(R"({"tasks":[
+      {"id":1,"data":{"image":"/NaN.jpg","scale":NaN,"range":[-Infinity,Infinity]}}],
+      "label_config":"<View/>"})"));
+  EXPECT_EQ(boost::json::serialize(request.tasks[0].data),
+            R"({"image":"/NaN.jpg","scale":null,"range":[null,null]})");
+}
+
+TEST(TaskTest, ExtraParamsThatAreNoObjectAreNamed) {
+  const auto error = [](const std::string& text) {
+    return std::string(ParseSetupRequest(R"({"project":"1.5","extra_params":")" + text + "\"}")
+                           .status()
+                           .message());
+  };
+  EXPECT_THAT(error("{]"), testing::StartsWith("the text of 'extra_params' is not JSON"));
+  EXPECT_THAT(error("[]"), HasSubstr("'extra_params' is a list; needed: an object"));
+  EXPECT_THAT(error("{} {}"), HasSubstr("the text of 'extra_params' is not JSON"));
 }
 
 TEST(PredictRequestTest, ARecordedBatchHasItsTasksInOrder) {

@@ -3,6 +3,8 @@
 #include <absl/status/status.h>
 
 #include <algorithm>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -10,6 +12,7 @@
 #include "label_studio/json_text.h"
 #include "label_studio/label_config.h"
 #include "label_studio/result.h"
+#include "label_studio/task_data.h"
 #include "text/str_cat.h"
 #include "text/url.h"
 
@@ -30,13 +33,13 @@ absl::StatusOr<std::string> DataField(const label_studio::LabelConfig& config) {
         StrCat("the label config has ", config.images.size(), " images; needed: one"));
   }
   const std::string& value = config.images.front().value;
-  if (value.size() < 2 || value.front() != '$' ||
-      value.find_first_of("$.[]/", 1) != std::string::npos) {
+  const std::optional<std::string_view> path = label_studio::PathOf(value);
+  if (!path || path->find_first_of(".[]{}") != std::string_view::npos) {
     return absl::InvalidArgumentError(
         StrCat("the label config's image has value=\"", value,
                "\"; needed: the name of one field, as value=\"$image\""));
   }
-  return value.substr(1);
+  return std::string(*path);
 }
 
 class Writer {

@@ -22,35 +22,99 @@ struct GridPoint {
   int y = 0;
 };
 
-// Collects where an outline crosses the middles of the image's columns.
+// Of legitimate outlines; each crossing takes 8 bytes.
+constexpr std::int64_t kMaxCrossings = 30'000'000;
+
+// Collects where an outline crosses the middles of the image's columns. pycocotools draws all
+// points of the outline to find them; here each is computed, so that the work is that of the
+// columns, however long a line is and wherever it runs.
 class Crossings {
  public:
-  explicit Crossings(Size size) : size_(size) {}
+  // No outline with a shape crosses a column more often than a few times a pixel.
+  explicit Crossings(Size size)
+      : size_(size),
+        limit_(std::min(std::int64_t{4} * size.width * size.height + 1'000'000, kMaxCrossings)) {}
 
-  // Points of the outline in order. Neighbours differ by at most one in x.
-  void Add(GridPoint point) {
-    if (has_last_ && point.x != last_.x) Cross(point);
-    last_ = point;
-    has_last_ = true;
-  }
+  // Adds those of a line. False if these are more crossings than an image of this size may have.
+  bool AddLine(GridPoint from, GridPoint to);
+
+  std::int64_t limit() const { return limit_; }
 
   // The runs between crossings, column by column.
   absl::StatusOr<Mask> ToMask() &&;
 
  private:
-  void Cross(GridPoint point) {
-    const double x = (std::min(point.x, last_.x) + 0.5) / kFineness - 0.5;
-    if (std::floor(x) != x || x < 0 || x > size_.width - 1) return;
-    double y = (std::min(point.y, last_.y) + 0.5) / kFineness - 0.5;
-    y = std::ceil(std::clamp(y, 0.0, static_cast<double>(size_.height)));
-    at_.push_back(static_cast<std::int64_t>(x) * size_.height + static_cast<std::int64_t>(y));
+  // Columns of which the middle lies between two neighbours on the grid: x and x + 1.
+  struct Columns {
+    std::int64_t begin = 0, end = 0;
+  };
+  static int MiddleOf(std::int64_t column) { return static_cast<int>(kFineness * column + 2); }
+  // Those that a line from x_min to x_max crosses.
+  Columns ColumnsBetween(int x_min, int x_max) const {
+    const auto first = [](int x) {  // the first column whose middle isn't left of x
+      return static_cast<std::int64_t>(std::ceil((x - 2) / kFineness));
+    };
+    Columns columns{std::max<std::int64_t>(0, first(x_min)),
+                    std::min<std::int64_t>(size_.width, first(x_max))};
+    columns.end = std::max(columns.begin, columns.end);
+    return columns;
   }
+  // `grid_y`: the smaller one of the two neighbours'.
+  void Cross(std::int64_t column, int grid_y) {
+    const double y = (grid_y + 0.5) / kFineness - 0.5;
+    const double row = std::ceil(std::clamp(y, 0.0, static_cast<double>(size_.height)));
+    at_.push_back(column * size_.height + static_cast<std::int64_t>(row));
+  }
+  void AddFlatLine(GridPoint from, GridPoint to, const Columns& columns);
+  void AddSteepLine(GridPoint from, GridPoint to, const Columns& columns);
 
   const Size size_;
-  bool has_last_ = false;
-  GridPoint last_;
+  const std::int64_t limit_;
   std::vector<std::int64_t> at_;  // pixels counted column by column
 };
+
+// The points of a line are computed from the end with the smaller coordinate, whichever end it
+// begins at.
+bool Crossings::AddLine(GridPoint from, GridPoint to) {
+  const Columns columns = ColumnsBetween(std::min(from.x, to.x), std::max(from.x, to.x));
+  if (columns.end - columns.begin > limit_ - static_cast<std::int64_t>(at_.size())) return false;
+  if (std::abs(to.x - from.x) >= std::abs(to.y - from.y)) {
+    if (from.x > to.x) std::swap(from, to);
+    AddFlatLine(from, to, columns);
+  } else {
+    if (from.y > to.y) std::swap(from, to);
+    AddSteepLine(from, to, columns);
+  }
+  return true;
+}
+
+// Has a point at each x.
+void Crossings::AddFlatLine(GridPoint from, GridPoint to, const Columns& columns) {
+  const double slope = static_cast<double>(to.y - from.y) / (to.x - from.x);
+  const auto y_at = [&](int x) { return static_cast<int>(from.y + slope * (x - from.x) + 0.5); };
+  for (std::int64_t column = columns.begin; column < columns.end; ++column) {
+    const int x = MiddleOf(column);
+    Cross(column, std::min(y_at(x), y_at(x + 1)));
+  }
+}
+
+// Has a point at each y; x grows or shrinks with it.
+void Crossings::AddSteepLine(GridPoint from, GridPoint to, const Columns& columns) {
+  const int steps = to.y - from.y;
+  const double slope = static_cast<double>(to.x - from.x) / steps;
+  const auto x_at = [&](int step) { return static_cast<int>(from.x + slope * step + 0.5); };
+  const bool grows = slope > 0;
+  for (std::int64_t column = columns.begin; column < columns.end; ++column) {
+    // The first step on the far side of the column's middle.
+    const int x = MiddleOf(column);
+    int before = 0, behind = steps;
+    while (behind - before > 1) {
+      const int step = before + (behind - before) / 2;
+      ((x_at(step) > x) == grows ? behind : before) = step;
+    }
+    Cross(column, from.y + before);
+  }
+}
 
 absl::StatusOr<Mask> Crossings::ToMask() && {
   std::sort(at_.begin(), at_.end());
@@ -67,28 +131,6 @@ absl::StatusOr<Mask> Crossings::ToMask() && {
   return Transpose(*columns);
 }
 
-// The grid's points on the line from `from` to `to`, both included, in this order. They are
-// computed from the end with the smaller coordinate, whichever end the line begins at.
-void DrawLine(GridPoint from, GridPoint to, Crossings& crossings) {
-  const int dx = std::abs(to.x - from.x);
-  const int dy = std::abs(to.y - from.y);
-  if (dx == 0 && dy == 0) return;
-  const bool along_x = dx >= dy;
-  const bool flipped = along_x ? from.x > to.x : from.y > to.y;
-  if (flipped) std::swap(from, to);
-  const int steps = std::max(dx, dy);
-  const double slope =
-      along_x ? static_cast<double>(to.y - from.y) / dx : static_cast<double>(to.x - from.x) / dy;
-  for (int step = 0; step <= steps; ++step) {
-    const int t = flipped ? steps - step : step;
-    if (along_x) {
-      crossings.Add({from.x + t, static_cast<int>(from.y + slope * t + 0.5)});
-    } else {
-      crossings.Add({static_cast<int>(from.x + slope * t + 0.5), from.y + t});
-    }
-  }
-}
-
 absl::Status CheckPolygon(Size size, absl::Span<const double> coordinates) {
   if (size.width <= 0 || size.height <= 0 ||
       std::int64_t{size.width} * size.height > kMaxMaskPixels) {
@@ -100,7 +142,7 @@ absl::Status CheckPolygon(Size size, absl::Span<const double> coordinates) {
                                                    " coordinates; needed: two a point, and at "
                                                    "least three points"));
   }
-  // Drawing takes time in proportion to the outline's length.
+  // Whole numbers of the grid have 32 bits.
   const double reach = 10.0 * std::max(size.width, size.height);
   for (const double coordinate : coordinates) {
     if (!(coordinate >= -reach && coordinate <= reach * 1.1)) {
@@ -125,7 +167,13 @@ absl::StatusOr<Mask> MaskFromCocoPolygon(Size size, absl::Span<const double> coo
     return GridPoint{grid(coordinates[2 * (i % points)]), grid(coordinates[2 * (i % points) + 1])};
   };
   Crossings crossings(size);
-  for (std::size_t i = 0; i < points; ++i) DrawLine(point(i), point(i + 1), crossings);
+  for (std::size_t i = 0; i < points; ++i) {
+    if (!crossings.AddLine(point(i), point(i + 1))) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("a polygon whose outline crosses the columns of an image of ", size.width,
+                       "x", size.height, " more than ", crossings.limit(), " times"));
+    }
+  }
   return std::move(crossings).ToMask();
 }
 

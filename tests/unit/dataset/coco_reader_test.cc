@@ -223,5 +223,26 @@ TEST(CocoReaderTest, NumbersThatAreNoneAreMissing) {
   EXPECT_THAT(lines, HasSubstr("annotation 3 of image 1"));
 }
 
+TEST(CocoReaderTest, TheWorkForAPolygonIsBoundedByItsImage) {
+  // An outline that runs to and fro beside and across an image of one row.
+  std::string polygon;
+  for (int i = 0; i < 20'000; ++i) {
+    absl::StrAppend(&polygon, i == 0 ? "" : ",", i % 2 == 0 ? "0,-900000" : "90000,900000");
+  }
+  Findings findings;
+  ASSERT_OK_AND_ASSIGN(const Dataset dataset, ReadCoco(absl::StrCat(R"({
+    "images": [{"id": 1, "file_name": "a.jpg", "width": 100000, "height": 1}],
+    "categories": [{"id": 1, "name": "cat"}],
+    "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 1],
+                     "segmentation": [[)",
+                                                                    polygon, "]]}]}"),
+                                                       {.masks = true}, &findings));
+
+  ASSERT_EQ(dataset.samples[0].objects.size(), 1U);
+  EXPECT_FALSE(dataset.samples[0].objects[0].mask.has_value());
+  EXPECT_THAT(absl::StrJoin(findings.Lines(), "\n"),
+              HasSubstr("crosses the columns of an image of 100000x1"));
+}
+
 }  // namespace
 }  // namespace dataset

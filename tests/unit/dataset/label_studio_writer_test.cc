@@ -115,6 +115,12 @@ TEST(LabelStudioWriterTest, ConfigsThatSayNoPlaceForTheImageAreRefused) {
     return std::string(WriteLabelStudioTasks(Example(), options, &findings).status().message());
   };
   EXPECT_THAT(refused({.label_config = "<View>"}), HasSubstr("not XML"));
+  // "$my-image" is the field "my", with "-image" behind what it holds.
+  for (const std::string value : {"$my-image", "$a.b", "$a[0]", "$", "photo", "$a b", "x$a"}) {
+    EXPECT_THAT(
+        refused({.label_config = Config("<Image name='image' value='" + value + "'/>", kBoth)}),
+        HasSubstr("value=\"" + value + "\"; needed: the name of one field"));
+  }
   EXPECT_THAT(refused({.label_config = Config("<Image name='image' value='$a/$b'/>", kBoth)}),
               HasSubstr("value=\"$a/$b\"; needed: the name of one field"));
   EXPECT_THAT(refused({.label_config = Config(

@@ -58,6 +58,16 @@ TEST(CocoPolygonTest, OutlinesAlongPixelEdgesGiveTheMaskBack) {
   EXPECT_EQ(Union(parts), mask);
 }
 
+TEST(CocoPolygonTest, AnOutlineFarBeyondTheImageCostsWhatItsColumnsCost) {
+  // Each line has 5e7 points of pycocotools' grid, and all but a few lie outside of the image.
+  std::vector<double> polygon;
+  for (int i = 0; i < 4000; ++i) {
+    polygon.insert(polygon.end(), {i % 2 == 0 ? 2.0 : 7.0, i % 2 == 0 ? -4e6 : 4e6});
+  }
+  ASSERT_OK_AND_ASSIGN(const Mask mask, MaskFromCocoPolygon({1'000'000, 1}, polygon));
+  EXPECT_LT(Area(mask), 10);
+}
+
 TEST(CocoPolygonTest, WhatIsNoPolygonIsRefused) {
   const Size size = {20, 10};
   const auto refused = [](std::string_view what) {

@@ -3,9 +3,12 @@
 #include <absl/strings/str_split.h>
 
 #include <cstdint>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "serving/file_access.h"
+#include "text/local_files.h"
 #include "text/str_cat.h"
 #include "text/url.h"
 #include "vision/image_codec.h"
@@ -19,10 +22,7 @@ constexpr std::int64_t kMaxImageBytes = std::int64_t{64} << 20;
 
 // "in/a b.jpg" of "/data/local-files/?d=in/a%20b.jpg"; of an address its path.
 std::string PathOf(std::string_view image) {
-  constexpr std::string_view kLocalFiles = "/data/local-files/?d=";
-  if (const auto at = image.find(kLocalFiles); at != std::string_view::npos) {
-    return text::PercentDecode(image.substr(at + kLocalFiles.size()), /*plus_is_space=*/false);
-  }
+  if (std::optional<std::string> file = text::LocalFileOf(image)) return *std::move(file);
   const auto scheme = image.find("://");
   const bool uploaded = image.starts_with("/data/upload/");
   if (scheme == std::string_view::npos && !uploaded) return std::string(image);

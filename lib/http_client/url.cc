@@ -8,10 +8,12 @@
 #include <locale.h>
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <utility>
 
+#include "text/local_files.h"
 #include "text/str_cat.h"
 #include "text/url.h"
 #include "text/utf8.h"
@@ -55,6 +57,29 @@ class Utf8Locale {
 bool IsAscii(std::string_view text) {
   return std::all_of(text.begin(), text.end(),
                      [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+}
+
+// Fields of a query that say which image is meant. Everything else may be a signature or a token.
+bool SaysWhichImage(std::string_view path, std::string_view field) {
+  if (field == "d") return text::IsLocalFilesPath(path);
+  constexpr std::string_view kNames[] = {"file", "filename", "filepath", "image", "path", "id"};
+  return std::find(std::begin(kNames), std::end(kNames), field) != std::end(kNames);
+}
+
+// Of the query at the beginning of `rest`, what stands behind `path`: "?d=a.jpg", or "".
+std::string ShownQuery(std::string_view path, std::string_view rest) {
+  std::string shown;
+  if (!rest.starts_with('?')) return shown;
+  rest = rest.substr(1, rest.find('#') - 1);
+  while (!rest.empty() && shown.size() <= kRedactedLength) {
+    const std::string_view field = rest.substr(0, rest.find('&'));
+    const std::size_t equals = field.find('=');
+    if (equals != std::string_view::npos && SaysWhichImage(path, field.substr(0, equals))) {
+      text::StrAppend(&shown, shown.empty() ? "?" : "&", field);
+    }
+    rest.remove_prefix(std::min(rest.size(), field.size() + 1));
+  }
+  return shown;
 }
 
 }  // namespace
@@ -115,22 +140,20 @@ std::string Origin(std::string_view url) {
 }
 
 std::string RedactUri(std::string_view uri) {
-  std::string_view shown = uri.substr(
-      0, uri.find_first_of(absl::StartsWithIgnoreCase(text::View(uri), "data:") ? ";," : "?#"));
-  std::string text;
+  const bool is_data = absl::StartsWithIgnoreCase(text::View(uri), "data:");
+  const std::string_view path = uri.substr(0, uri.find_first_of(is_data ? ";," : "?#"));
+  std::string text(path);
   // Credentials: what stands before the last @ of the authority.
-  const std::size_t slashes = shown.find("://");
+  const std::size_t slashes = path.find("://");
   if (slashes != std::string_view::npos) {
     const std::size_t authority = slashes + 3;
-    const std::size_t end = std::min(shown.find('/', authority), shown.size());
-    const std::size_t at = shown.substr(0, end).rfind('@');
-    if (at != std::string_view::npos && at >= authority) {
-      text = text::StrCat(shown.substr(0, authority), shown.substr(at + 1));
-      shown = text;
-    }
+    const std::size_t end = std::min(path.find('/', authority), path.size());
+    const std::size_t at = path.substr(0, end).rfind('@');
+    if (at != std::string_view::npos && at >= authority) text.erase(authority, at + 1 - authority);
   }
-  std::string redacted = text::ToUtf8(text::Utf8Prefix(shown, kRedactedLength));
-  if (shown.size() > kRedactedLength) redacted += "...";
+  if (!is_data) text += ShownQuery(path, uri.substr(path.size()));
+  std::string redacted = text::ToUtf8(text::Utf8Prefix(text, kRedactedLength));
+  if (text.size() > kRedactedLength) redacted += "...";
   for (char& c : redacted) {
     if (absl::ascii_iscntrl(static_cast<unsigned char>(c))) c = '?';
   }

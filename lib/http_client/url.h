@@ -31,8 +31,10 @@ absl::StatusOr<std::string> NormalizeUrl(std::string_view url);
 // http(s) URL.
 std::string Origin(std::string_view url);
 
-// For logs and errors: scheme, host and path without query, credentials or fragment; data URIs only
-// their type; about 200 bytes at most, and valid UTF-8.
+// For logs and errors: scheme, host and path, without credentials and fragment; data URIs only
+// their type; about 200 bytes at most, and valid UTF-8. Of a query, which may have a signature or
+// token, only the fields by which images are told apart are kept: `d` of Label Studio's
+// /data/local-files/, and file, filename, filepath, image, path and id of any address.
 std::string RedactUri(std::string_view uri);
 
 }  // namespace http_client

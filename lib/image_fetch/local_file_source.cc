@@ -11,27 +11,11 @@
 #include "image_fetch/read_image.h"
 #include "image_fetch/sources.h"
 #include "serving/file_access.h"
+#include "text/local_files.h"
 #include "text/str_cat.h"
-#include "text/url.h"
 
 namespace image_fetch {
 namespace {
-
-// "imgs/a.jpg" of "/data/local-files/?d=imgs/a.jpg"; nothing for any other path.
-std::optional<std::string> FileOf(std::string_view path) {
-  constexpr std::string_view kPrefix = "/data/local-files";
-  if (!path.starts_with(kPrefix)) return std::nullopt;
-  const std::size_t query = path.find('?');
-  if (query == std::string_view::npos) return std::nullopt;
-  for (std::string_view rest = path.substr(query + 1); !rest.empty();) {
-    const std::string_view field = rest.substr(0, rest.find('&'));
-    if (field.starts_with("d=")) {
-      return text::PercentDecode(field.substr(2), /*plus_is_space=*/true);
-    }
-    rest.remove_prefix(std::min(rest.size(), field.size() + 1));
-  }
-  return std::nullopt;
-}
 
 // A file below `root` (canonical), by a path from outside.
 absl::StatusOr<std::string> ReadLocalFile(const std::string& root, const std::string& path,
@@ -75,7 +59,7 @@ class LocalFileSource final : public ImageSource {
   absl::StatusOr<std::optional<ImageLocation>> Locate(const ImageUri& uri,
                                                       const ImageRequest&) const override {
     if (root_.empty() || !uri.label_studio_path) return std::nullopt;
-    std::optional<std::string> file = FileOf(*uri.label_studio_path);
+    std::optional<std::string> file = text::LocalFileOf(*uri.label_studio_path);
     if (!file) return std::nullopt;
     ImageLocation location{.address = *std::move(file), .lane = "file"};
     location.cache_key = CacheKey(name(), location.address);

@@ -69,5 +69,19 @@ TEST(UrlTest, RedactedUrisHaveNoSecretsAndAnEnd) {
   EXPECT_EQ(RedactUri(std::string(199, 'x') + "é"), std::string(199, 'x') + "...");
 }
 
+TEST(UrlTest, RedactedUrisKeepWhichFileWasMeant) {
+  EXPECT_EQ(RedactUri("/data/local-files/?d=in/a%20b.jpg"), "/data/local-files/?d=in/a%20b.jpg");
+  EXPECT_EQ(RedactUri("http://u:p@h/ls/data/local-files/?token=x&d=a.jpg&sig=y#z"),
+            "http://h/ls/data/local-files/?d=a.jpg");
+  EXPECT_EQ(RedactUri("/data/local-files?d=a.jpg"), "/data/local-files?d=a.jpg");
+  EXPECT_EQ(RedactUri("https://h/storage-data/uploaded/?filepath=upload/1/a.jpg&sig=x"),
+            "https://h/storage-data/uploaded/?filepath=upload/1/a.jpg");
+  EXPECT_EQ(RedactUri("https://h/view.php?X-Amz-Signature=s&file=a.jpg&id=7&key=k"),
+            "https://h/view.php?file=a.jpg&id=7");
+  EXPECT_EQ(RedactUri("https://h/a.jpg?d=a.jpg"), "https://h/a.jpg") << "not a name everywhere";
+  EXPECT_EQ(RedactUri("https://h/a.jpg?ID=7&file"), "https://h/a.jpg");
+  EXPECT_EQ(RedactUri("/data/local-files/?d=" + std::string(300, 'x')).size(), 203u);
+}
+
 }  // namespace
 }  // namespace http_client

@@ -1,0 +1,33 @@
+#include "dataset/image_files.h"
+
+#include <gmock/gmock.h>
+
+#include <string>
+
+#include "tests/testing/status_matchers.h"
+#include "tests/testing/temp_dir.h"
+
+namespace dataset {
+namespace {
+
+TEST(ImageFilesTest, TheNameIsThatOfTheFileBehindTheAddress) {
+  EXPECT_EQ(FileNameOf("/data/local-files/?d=in/a%20b.jpg"), "a b.jpg");
+  EXPECT_EQ(FileNameOf("http://host/data/local-files/?x=1&d=in/a+b.jpg&token=t"), "a b.jpg");
+  EXPECT_EQ(FileNameOf("/data/upload/1/9d55-a%20b.jpg"), "9d55-a b.jpg");
+  EXPECT_EQ(FileNameOf("https://host/in/a.jpg?sig=a/b#c/d"), "a.jpg");
+  EXPECT_EQ(FileNameOf("in/100%25.jpg"), "100%25.jpg") << "a path is no address";
+}
+
+TEST(ImageFilesTest, AFileIsFoundWhereverItsFolderWasMovedTo) {
+  const duet_testing::TempDir folder;
+  folder.Write("in/a b.jpg", "bytes");
+
+  for (const char* image : {"/data/local-files/?d=old/in/a%20b.jpg&x=1", "/srv/old/in/a b.jpg",
+                            "http://host/data/local-files/?d=in/a+b.jpg"}) {
+    ASSERT_OK_AND_ASSIGN(const std::string bytes, ReadImageFile(folder.path(), image));
+    EXPECT_EQ(bytes, "bytes") << image;
+  }
+}
+
+}  // namespace
+}  // namespace dataset

@@ -46,6 +46,7 @@ absl::StatusOr<DetectorService::Job> DetectorService::ReadJob(
 }
 
 absl::Status DetectorService::Compute(Job job, const pb::DetectRequest& request,
+                                      const serving::RequestContext* caller,
                                       pb::DetectResponse* response) {
   nn::UseThreads(options_.threads);
   const std::shared_ptr<DetectionModel> model = host_->Current();
@@ -55,7 +56,7 @@ absl::Status DetectorService::Compute(Job job, const pb::DetectRequest& request,
     job = *std::move(again);
   }
   const absl::Time start = clock_->Now();
-  const absl::StatusOr<cv::Mat> image = images_->Decode(request.image());
+  const absl::StatusOr<cv::Mat> image = images_->Decode(request.image(), caller);
   if (!image.ok()) return image.status();
   const absl::Time decoded = clock_->Now();
   const absl::StatusOr<std::vector<Detection>> found = model->Detect(*image, job.options);
@@ -77,17 +78,18 @@ absl::Status DetectorService::Answer(grpc::ServerContext* call, serving::Priorit
   // A request that can't be answered is refused before it takes a place in the queue.
   absl::StatusOr<Job> job = ReadJob(request, host_->Current());
   if (!job.ok()) return job.status();
+  const std::shared_ptr<const serving::RequestContext> caller = serving::RequestContextOf(*call);
   absl::Status computed;
   absl::Duration queued;
-  const absl::Status served = queue_.Run({.priority = priority,
-                                          .deadline = absl::FromChrono(call->deadline()),
-                                          .is_cancelled = [call] { return call->IsCancelled(); },
-                                          .run =
-                                              [&](absl::Duration waited) {
-                                                queued = waited;
-                                                computed =
-                                                    Compute(*std::move(job), request, response);
-                                              }});
+  const absl::Status served =
+      queue_.Run({.priority = priority,
+                  .deadline = absl::FromChrono(call->deadline()),
+                  .is_cancelled = [call] { return call->IsCancelled(); },
+                  .run =
+                      [&](absl::Duration waited) {
+                        queued = waited;
+                        computed = Compute(*std::move(job), request, caller.get(), response);
+                      }});
   if (!served.ok()) return served;
   response->mutable_timing()->set_queue_ms(absl::ToDoubleMilliseconds(queued));
   return computed;

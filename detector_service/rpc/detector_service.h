@@ -65,6 +65,7 @@ class DetectorService final : public duet::detector::v1::Detector::Service {
                       duet::detector::v1::DetectResponse* response);
   // On a worker.
   absl::Status Compute(Job job, const duet::detector::v1::DetectRequest& request,
+                       const serving::RequestContext* caller,
                        duet::detector::v1::DetectResponse* response);
 
   const ServiceOptions options_;

@@ -18,6 +18,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -34,6 +35,8 @@ struct CallOptions {
   // Sent along as x-request-id and traceparent; "" sends none.
   std::string request_id;
   std::string traceparent;
+  // Of Label Studio's, sent along as x-task-id for the services' logs; 0 sends none.
+  std::int64_t task_id = 0;
   // Decides the order in the services' queues.
   serving::Priority priority = serving::Priority::kInteractive;
   // Of the model that must answer: `model()->version`. "": whichever serves.

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "serving/metrics.h"
+#include "serving/request_context.h"
 #include "vision/image_codec.h"
 
 namespace model_service {
@@ -17,8 +18,10 @@ inline constexpr serving::CounterSpec kDamagedImages{
     "Images that were decoded though they are cut off or damaged, as a browser shows them."};
 
 // As vision::DecodeImage: CV_8UC3, BGR, upright. A damaged image is counted, and a warning
-// "image.damaged" in the log has its SHA-256 and what is wrong with it. Thread-safe.
+// "image.damaged" in the log has the ids of `request` (null: of none), which may name a task, the
+// image's SHA-256, and what is wrong with it. Thread-safe.
 absl::StatusOr<cv::Mat> DecodeImage(std::string_view bytes, const vision::ImageLimits& limits,
+                                    const serving::RequestContext* request,
                                     serving::Metrics& metrics);
 
 }  // namespace model_service

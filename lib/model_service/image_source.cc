@@ -31,11 +31,12 @@ absl::StatusOr<std::string_view> ImageSource::Read(const duet::vision::v1::Image
   return bytes;
 }
 
-absl::StatusOr<cv::Mat> ImageSource::Decode(const duet::vision::v1::Image& image) const {
+absl::StatusOr<cv::Mat> ImageSource::Decode(const duet::vision::v1::Image& image,
+                                            const serving::RequestContext* request) const {
   std::string storage;
   const absl::StatusOr<std::string_view> bytes = Read(image, &storage);
   if (!bytes.ok()) return bytes.status();
-  return DecodeImage(*bytes, limits_, metrics_);
+  return DecodeImage(*bytes, limits_, request, metrics_);
 }
 
 }  // namespace model_service

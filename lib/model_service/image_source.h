@@ -10,6 +10,7 @@
 
 #include "duet/vision/v1/image.pb.h"
 #include "serving/metrics.h"
+#include "serving/request_context.h"
 #include "vision/image_codec.h"
 
 namespace model_service {
@@ -27,8 +28,9 @@ class ImageSource {
                                         std::string* storage) const;
 
   // CV_8UC3, BGR, upright. InvalidArgument for whatever is wrong with the image, but a damaged one
-  // is decoded as far as it goes (decode_image.h).
-  absl::StatusOr<cv::Mat> Decode(const duet::vision::v1::Image& image) const;
+  // is decoded as far as it goes, and logged with the ids of `request` (decode_image.h).
+  absl::StatusOr<cv::Mat> Decode(const duet::vision::v1::Image& image,
+                                 const serving::RequestContext* request) const;
 
  private:
   const std::string image_root_;

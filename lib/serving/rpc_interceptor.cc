@@ -3,14 +3,18 @@
 #include <absl/container/flat_hash_map.h>
 #include <absl/status/status.h>
 #include <absl/strings/match.h>
+#include <absl/strings/numbers.h>
 #include <absl/time/clock.h>
 
+#include <cstdint>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "serving/grpc_status.h"
 #include "serving/log.h"
+#include "text/str_cat.h"
 
 namespace serving {
 namespace {
@@ -49,13 +53,27 @@ class RunningCalls {
 
 using Metadata = std::multimap<grpc::string_ref, grpc::string_ref>;
 
+// Every gateway asks every few seconds, without an id: not worth a line each time.
+bool IsPoll(std::string_view method, bool has_callers_id) {
+  return method.ends_with("/GetModel") && !has_callers_id;
+}
+
+LogLevel LevelOf(const absl::Status& status, bool is_poll) {
+  if (absl::IsInternal(status) || absl::IsUnknown(status)) return LogLevel::kError;
+  return status.ok() && is_poll ? LogLevel::kDebug : LogLevel::kInfo;
+}
+
 std::shared_ptr<RequestContext> FromMetadata(const Metadata& metadata) {
   const auto value = [&](const char* name) -> std::string_view {
     const auto found = metadata.find(name);
     if (found == metadata.end()) return {};
     return {found->second.data(), found->second.size()};
   };
-  return std::make_shared<RequestContext>(value(kRequestIdHeader), value(kTraceparentHeader));
+  auto request =
+      std::make_shared<RequestContext>(value(kRequestIdHeader), value(kTraceparentHeader));
+  std::int64_t task = 0;
+  if (absl::SimpleAtoi(text::View(value(kTaskIdHeader)), &task)) request->NoteInt("task_id", task);
+  return request;
 }
 
 class RpcInterceptor final : public grpc::experimental::Interceptor {
@@ -75,10 +93,7 @@ class RpcInterceptor final : public grpc::experimental::Interceptor {
     metrics_->Get(kRpcInFlight, {method_}).Decrement();
     metrics_->Get(kRpcSeconds, {method_}).Observe(absl::ToDoubleSeconds(took));
     metrics_->Get(kRpcRequests, {method_, absl::StatusCodeToString(status_.code())}).Increment();
-    LogLine line("rpc.done", status_.code() == absl::StatusCode::kInternal ||
-                                     status_.code() == absl::StatusCode::kUnknown
-                                 ? LogLevel::kError
-                                 : LogLevel::kInfo);
+    LogLine line("rpc.done", LevelOf(status_, IsPoll(method_, has_callers_id_)));
     line.Str("method", method_);
     if (request_ != nullptr) line.Request(*request_);
     line.Status(status_).Num("ms", absl::ToDoubleMilliseconds(took));
@@ -86,7 +101,9 @@ class RpcInterceptor final : public grpc::experimental::Interceptor {
 
   void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
     if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_INITIAL_METADATA)) {
-      request_ = FromMetadata(*methods->GetRecvInitialMetadata());
+      const Metadata& metadata = *methods->GetRecvInitialMetadata();
+      has_callers_id_ = metadata.count(kRequestIdHeader) > 0;
+      request_ = FromMetadata(metadata);
       RunningCalls::Get().Add(call_, request_);
     }
     if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::PRE_SEND_INITIAL_METADATA) &&
@@ -105,6 +122,7 @@ class RpcInterceptor final : public grpc::experimental::Interceptor {
   Metrics* const metrics_;
   const absl::Time start_;
   std::shared_ptr<RequestContext> request_;
+  bool has_callers_id_ = false;
   // Of a call that ends without having sent one, because its client is gone.
   absl::Status status_ = absl::CancelledError("the client went away");
 };

@@ -1,6 +1,8 @@
 // What surrounds every RPC of ours, on the server's side. It gets a RequestContext, and when it is
-// over one log line ("rpc.done": method, code, ms, request_id, the handler's notes) and its metrics
-// (kRpc… in serving/metrics.h). Health checks and reflection get neither.
+// over one log line ("rpc.done": method, code, ms, request_id, task_id if the caller named a task,
+// the handler's notes) and its metrics (kRpc… in serving/metrics.h). Health checks and reflection
+// get neither. GetModel, which gateways poll without an id, has its line at the level "debug" then,
+// unless it fails.
 #ifndef DUET_SERVING_RPC_INTERCEPTOR_H_
 #define DUET_SERVING_RPC_INTERCEPTOR_H_
 
@@ -14,6 +16,9 @@
 #include "serving/request_context.h"
 
 namespace serving {
+
+// The header that names the task of Label Studio's which a call is for: a whole number.
+inline constexpr char kTaskIdHeader[] = "x-task-id";
 
 // The context of a running RPC, for its handler. For an RPC that no interceptor knows (a handler
 // called directly by a unit test) it is made from the call's metadata, and nothing is logged. Never

@@ -56,10 +56,11 @@ absl::Status Segmenter::WarmUp(const ServedModel& model) {
   return status.ok() ? result : status;
 }
 
-absl::StatusOr<PreparedImage> Segmenter::Prepare(std::string_view image, const ServedModel& model) {
+absl::StatusOr<PreparedImage> Segmenter::Prepare(std::string_view image, const ServedModel& model,
+                                                 const serving::RequestContext* request) {
   decoding_.acquire();
   absl::StatusOr<cv::Mat> pixels = serving::CatchAll("decode the image", [&] {
-    return model_service::DecodeImage(image, options_.image_limits, metrics_);
+    return model_service::DecodeImage(image, options_.image_limits, request, metrics_);
   });
   decoding_.release();
   if (!pixels.ok()) return pixels.status();
@@ -77,7 +78,7 @@ absl::StatusOr<EmbedResult> Segmenter::Embed(std::shared_ptr<const ServedModel> 
   result.image_id = ImageIdOf(image);
   absl::StatusOr<EmbedOutcome> outcome = embedder_.Embed(
       KeyOf(*result.model, result.image_id), result.model->network,
-      [&] { return Prepare(image, *result.model); },
+      [&] { return Prepare(image, *result.model, limits.request.get()); },
       {.priority = priority, .deadline = limits.deadline, .is_cancelled = limits.is_cancelled});
   if (!outcome.ok()) return outcome.status();
   Count(*outcome);

@@ -26,6 +26,7 @@
 #include "segmenter_service/inference/served_model.h"
 #include "serving/clock.h"
 #include "serving/metrics.h"
+#include "serving/request_context.h"
 #include "serving/work_queue.h"
 #include "vision/image_codec.h"
 
@@ -52,10 +53,11 @@ struct SegmenterOptions {
   vision::ImageLimits image_limits;
 };
 
-// Until when a caller wants its result.
+// Until when a caller wants its result, and which request it is for.
 struct CallLimits {
   absl::Time deadline = absl::InfiniteFuture();
-  std::function<bool()> is_cancelled;  // may be null
+  std::function<bool()> is_cancelled;                      // may be null
+  std::shared_ptr<const serving::RequestContext> request;  // for the log; may be null
 };
 
 // Where the time went; see Timing in segmenter.proto.
@@ -130,7 +132,8 @@ class Segmenter {
   absl::Status WarmUp(const ServedModel& model);
 
  private:
-  absl::StatusOr<PreparedImage> Prepare(std::string_view image, const ServedModel& model);
+  absl::StatusOr<PreparedImage> Prepare(std::string_view image, const ServedModel& model,
+                                        const serving::RequestContext* request);
   absl::StatusOr<EmbedResult> FindEmbedding(const SegmentRequest& request,
                                             const CallLimits& limits);
   // Of this replica or another one.

@@ -22,7 +22,9 @@ namespace {
 namespace pb = duet::segmenter::v1;
 
 CallLimits LimitsOf(grpc::ServerContext* call) {
-  return {absl::FromChrono(call->deadline()), [call] { return call->IsCancelled(); }};
+  return {.deadline = absl::FromChrono(call->deadline()),
+          .is_cancelled = [call] { return call->IsCancelled(); },
+          .request = serving::RequestContextOf(*call)};
 }
 
 void NoteTimes(const pb::Timing& timing, bool cached, serving::RequestContext& context) {

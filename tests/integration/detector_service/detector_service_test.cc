@@ -344,9 +344,9 @@ TEST_F(DetectorServiceTest, ADamagedImageIsAnsweredCountedAndLogged) {
   EXPECT_EQ(response.image_width(), 53u);
   EXPECT_THAT(metrics_.Text(), HasSubstr("duet_damaged_images_total 1"));
   EXPECT_THAT(log.lines("image.damaged"),
-              testing::ElementsAre(testing::AllOf(HasSubstr("\"level\":\"warning\""),
-                                                  HasSubstr("\"width\":53,\"height\":37"),
-                                                  HasSubstr("premature end"))));
+              testing::ElementsAre(testing::AllOf(
+                  HasSubstr("\"level\":\"warning\""), HasSubstr("\"width\":53,\"height\":37"),
+                  HasSubstr("\"request_id\":"), HasSubstr("premature end"))));
 }
 
 TEST_F(DetectorServiceTest, ABatchGoesOnAfterABadPicture) {

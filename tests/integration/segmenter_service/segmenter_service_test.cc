@@ -424,7 +424,9 @@ TEST_F(SegmenterServiceTest, ADamagedImageIsEmbeddedCountedAndLogged) {
                        server_.Embed(jpeg.substr(0, jpeg.size() * 7 / 10)));
   EXPECT_EQ(embedded.width(), 53u);
   EXPECT_THAT(server_.metrics().Text(), HasSubstr("duet_damaged_images_total 1"));
-  EXPECT_THAT(log.lines("image.damaged"), testing::ElementsAre(HasSubstr(embedded.image_id())));
+  EXPECT_THAT(
+      log.lines("image.damaged"),
+      testing::ElementsAre(AllOf(HasSubstr(embedded.image_id()), HasSubstr("\"request_id\":"))));
 }
 
 // A copy of `file` in which every value of the tensors with this prefix is `value`.

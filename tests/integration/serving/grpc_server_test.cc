@@ -40,6 +40,9 @@ class FakeDetector final : public Detector::Service {
   grpc::Status GetModel(grpc::ServerContext* call, const GetModelRequest*,
                         GetModelResponse* response) override {
     const auto request = RequestContextOf(*call);
+    if (call->client_metadata().count("x-refuse") > 0) {
+      return {grpc::StatusCode::UNAVAILABLE, "not now"};
+    }
     request->NoteInt("answer", 42);
     response->mutable_model()->set_name(request->request_id());
     response->mutable_model()->set_version(request->traceparent());
@@ -163,6 +166,42 @@ TEST_F(GrpcServerTest, TheCallersIdsReachTheHandlerTheLogAndTheAnswer) {
                                 HasSubstr("\"trace_id\":\"0af7651916cd43dd8448eb211c80319c\""),
                                 HasSubstr("\"answer\":42"), HasSubstr("\"code\":\"OK\""),
                                 HasSubstr("\"ms\":"), Not(HasSubstr("127.0.0.1")))));
+}
+
+TEST_F(GrpcServerTest, WhatIsAskedEveryFewSecondsIsLoggedOnlyIfItFails) {
+  GetModelResponse response;
+  for (int i = 0; i < 3; ++i) {
+    grpc::ClientContext call;
+    ASSERT_TRUE(stub_->GetModel(&call, {}, &response).ok());
+    EXPECT_EQ(Health("liveness"), "SERVING");
+  }
+  grpc::ClientContext refused;
+  refused.AddMetadata("x-refuse", "1");
+  EXPECT_FALSE(stub_->GetModel(&refused, {}, &response).ok());
+  grpc::ClientContext call;
+  DetectResponse detected;
+  detector_.let_go_promise.set_value();
+  ASSERT_TRUE(stub_->Detect(&call, {}, &detected).ok());
+  server_->Drain(absl::Now() + absl::Seconds(60));
+
+  EXPECT_THAT(log_.lines("rpc.done"),
+              ElementsAre(AllOf(HasSubstr("Detector/GetModel"), HasSubstr("UNAVAILABLE")),
+                          HasSubstr("Detector/Detect")));
+}
+
+TEST_F(GrpcServerTest, TheTaskThatTheCallerNamesIsInTheLine) {
+  detector_.let_go_promise.set_value();
+  for (const char* task : {"42", "no number\""}) {
+    grpc::ClientContext call;
+    call.AddMetadata("x-task-id", task);
+    DetectResponse response;
+    detector_.entered = std::promise<void>();
+    ASSERT_TRUE(stub_->Detect(&call, {}, &response).ok());
+  }
+  server_->Drain(absl::Now() + absl::Seconds(60));
+
+  EXPECT_THAT(log_.lines("rpc.done"),
+              ElementsAre(HasSubstr("\"task_id\":42"), Not(HasSubstr("task_id"))));
 }
 
 TEST_F(GrpcServerTest, ACallWithoutAnIdGetsOne) {

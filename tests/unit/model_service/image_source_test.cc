@@ -48,10 +48,10 @@ TEST_F(ImageSourceTest, AFileBelowTheRootIsReadIntoTheStorage) {
 
 TEST_F(ImageSourceTest, DecodesBoth) {
   image_.set_data(PngOf(20, 10));
-  ASSERT_OK_AND_ASSIGN(const cv::Mat from_data, images_.Decode(image_));
+  ASSERT_OK_AND_ASSIGN(const cv::Mat from_data, images_.Decode(image_, nullptr));
   EXPECT_EQ(from_data.size(), cv::Size(20, 10));
   image_.set_uri("file://" + folder_.Write("a.png", PngOf(30, 10)));
-  ASSERT_OK_AND_ASSIGN(const cv::Mat from_file, images_.Decode(image_));
+  ASSERT_OK_AND_ASSIGN(const cv::Mat from_file, images_.Decode(image_, nullptr));
   EXPECT_EQ(from_file.size(), cv::Size(30, 10));
 }
 
@@ -73,7 +73,7 @@ TEST_F(ImageSourceTest, WhatIsMissingOrNotAllowedIsInvalid) {
 
 TEST_F(ImageSourceTest, DecodingKeepsTheLimits) {
   image_.set_data(PngOf(200, 100));
-  EXPECT_THAT(images_.Decode(image_), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(images_.Decode(image_, nullptr), StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "gateway/http/message.h"
 #include "gateway/http/metered_memory.h"
 #include "label_studio/task.h"
+#include "serving/request_context.h"
 
 namespace gateway::endpoints {
 
@@ -33,6 +34,11 @@ ParseBody(boost::asio::thread_pool& pool, http::Request& request, Parse parse) {
   auto parsed = co_await std::move(working);
   request.DropBody();
   co_return parsed;
+}
+
+// Adds the project of Label Studio's to the request's log lines; "": it named none.
+inline void NoteProject(const std::string& project_id, serving::RequestContext& request) {
+  if (!project_id.empty()) request.NoteStr("project", project_id);
 }
 
 // What `work()` makes of a text: on the pool if it is large.

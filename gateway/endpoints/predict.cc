@@ -68,6 +68,7 @@ absl::StatusOr<prelabel::PredictContext> MakePredictContext(
   prelabel::PredictContext predict{
       .profile = profile,
       .project = *std::move(project),
+      .project_id = request.project_id,
       .model_version = std::move(version),
       .label_studio = setup.label_studio,
       .call = {.deadline = system_clock::now() + app.options.predict_deadline,
@@ -219,14 +220,22 @@ awaitable<Response> Predict(Application& app, Request& request, Context& context
   auto parsing = ParseBody(app.pool, request, label_studio::ParsePredictRequest);
   auto parsed = co_await std::move(parsing);
   if (!parsed.ok()) co_return http::ErrorResponse(parsed.status());
+  NoteProject(parsed->project_id, context.request);
   auto looking = app.ResolveSetup(app.ProfileOf(context), parsed->project_id);
   Application::ResolvedSetup setup = co_await std::move(looking);
   auto finding = app.projects.Get(app.pool, parsed->label_config, setup.settings);
   auto project = co_await std::move(finding);
-  // The plan is made with the version, once a project: here, if that takes long.
   if (const auto models = prelabel::Serving(app.ProfileOf(context)); project.ok() && models) {
-    auto planning = OnPoolIfLarge(app.pool, parsed->label_config,
-                                  [&] { return (*project)->ModelVersion(*models); });
+    const std::string key = Application::ProjectKey(app.ProfileOf(context), parsed->project_id);
+    // The plan is made with the version, once a project: here, if that takes long.
+    auto planning = OnPoolIfLarge(app.pool, parsed->label_config, [&] {
+      (*project)->ModelVersion(*models);
+      // Label Studio says nothing when a label config is mended, but sends it along.
+      if (app.memory.HasWarning(key)) {
+        app.memory.SetWarning(key, (*project)->ReviewFor(*models).Text());
+      }
+      return true;
+    });
     co_await std::move(planning);
   }
   auto predict = MakePredictContext(app, *parsed, std::move(project), setup, context);

@@ -33,11 +33,14 @@ struct ParsedSetup {
   prelabel::Settings settings;
 };
 
-// Whatever grows with the body, for the pool.
+// Whatever grows with the body, for the pool. Notes the project for the log, also if its settings
+// are refused.
 absl::StatusOr<ParsedSetup> Read(const prelabel::Settings& profile, std::string_view body,
-                                 const label_studio::RequestLimits& limits) {
+                                 const label_studio::RequestLimits& limits,
+                                 serving::RequestContext& context) {
   auto request = label_studio::ParseSetupRequest(body, limits);
   if (!request.ok()) return request.status();
+  NoteProject(request->project_id, context);
   auto settings = prelabel::Refine(profile, request->extra_params, /*strict=*/false);
   if (!settings.ok()) {
     return absl::InvalidArgumentError(text::StrCat("extra_params: ", settings.status().message()));
@@ -52,62 +55,79 @@ absl::StatusOr<ParsedSetup> Read(const prelabel::Settings& profile, std::string_
 
 // Label Studio shows nothing of a warning, and sends /setup again before every batch: the log says
 // it once a project.
-void NoteWarning(const std::string& warning, prelabel::Project& project, Context& context) {
-  if (warning.empty() || !project.IsFirst(warning)) return;
-  serving::LogLine("label_config.warning", serving::LogLevel::kWarning)
-      .Request(context.request)
-      .Str("warning", warning);
+void NoteWarnings(const std::vector<std::string>& warnings, const std::string& project_id,
+                  prelabel::Project& project, Context& context) {
+  for (const std::string& warning : project.FirstSeen(project_id, warnings)) {
+    serving::LogLine("label_config.warning", serving::LogLevel::kWarning)
+        .Request(context.request)
+        .Str("warning", warning);
+  }
+}
+
+// What /setup makes of the label config.
+struct Reviewed {
+  absl::Status status;                 // an error: no task can be served
+  std::optional<std::string> version;  // nothing as long as the models haven't been heard of
+  std::string warning;                 // "" for none
+};
+
+awaitable<Reviewed> Review(Application& app, const ParsedSetup& setup, Context& context) {
+  const label_studio::SetupRequest& request = setup.request;
+  const auto models = prelabel::Serving(app.ProfileOf(context));
+  Reviewed reviewed;
+  if (request.label_config.empty()) {
+    if (models) reviewed.version = models->versions() + prelabel::Fingerprint(setup.settings);
+    co_return reviewed;
+  }
+  auto finding = app.projects.Get(app.pool, request.label_config, setup.settings);
+  const auto project = co_await std::move(finding);
+  if (!project.ok()) {
+    reviewed.status = project.status();
+  } else if (models) {
+    const auto work = [&] { return (*project)->ReviewFor(*models); };
+    auto reviewing = OnPoolIfLarge(app.pool, request.label_config, work);
+    const prelabel::Project::Review review = co_await std::move(reviewing);
+    reviewed.status = review.status;
+    if (!review.status.ok()) co_return reviewed;
+    NoteWarnings(review.warnings, request.project_id, **project, context);
+    reviewed.warning = review.Text();
+    reviewed.version = (*project)->ModelVersion(*models);
+  }
+  co_return reviewed;
 }
 
 awaitable<Response> Setup(Application& app, Request& request, Context& context) {
   const prelabel::Profile& profile = app.ProfileOf(context);
-  const auto read = [&profile](std::string_view body, const label_studio::RequestLimits& limits) {
-    return Read(profile.settings, body, limits);
+  const auto read = [&](std::string_view body, const label_studio::RequestLimits& limits) {
+    return Read(profile.settings, body, limits, context.request);
   };
   auto reading = ParseBody(app.pool, request, read);
   auto setup = co_await std::move(reading);
   if (!setup.ok()) co_return http::ErrorResponse(setup.status());
   const label_studio::SetupRequest& parsed = setup->request;
-  const auto models = prelabel::Serving(profile);
-  std::optional<std::string> version;
-  std::string warning;
-  if (!parsed.label_config.empty()) {
-    auto finding = app.projects.Get(app.pool, parsed.label_config, setup->settings);
-    const auto project = co_await std::move(finding);
-    if (!project.ok()) {
-      co_return http::ErrorResponse(400, text::StrCat("schema: ", project.status().message()));
-    }
-    if (models) {
-      const auto work = [&] { return (*project)->ReviewFor(*models); };
-      auto reviewing = OnPoolIfLarge(app.pool, parsed.label_config, work);
-      prelabel::Project::Review review = co_await std::move(reviewing);
-      if (!review.status.ok()) {
-        co_return http::ErrorResponse(400, text::StrCat("schema: ", review.status.message()));
-      }
-      warning = std::move(review.warning);
-      NoteWarning(warning, **project, context);
-      version = (*project)->ModelVersion(*models);
-    }
-  } else if (models) {
-    version = models->versions() + prelabel::Fingerprint(setup->settings);
+  const std::string key = Application::ProjectKey(profile, parsed.project_id);
+  auto reviewing = Review(app, *setup, context);
+  Reviewed reviewed = co_await std::move(reviewing);
+  if (!reviewed.status.ok()) {
+    app.memory.SetWarning(key, text::StrCat("refused: ", reviewed.status.message()));
+    co_return http::ErrorResponse(400, text::StrCat("schema: ", reviewed.status.message()));
   }
   std::string unusable;
   label_studio_api::SetupSite site = label_studio_api::ReadSetupSite(
       app.options.label_studio, parsed.hostname, parsed.access_token, &unusable);
   if (!unusable.empty()) context.request.NoteStr("not_used", unusable);
-  const std::string key = Application::ProjectKey(profile, parsed.project_id);
   auto keeping = app.settings_store.Keep(key, parsed.extra_params);
   const bool shared = co_await std::move(keeping);
   app.memory.Remember(
       key,
       {.settings = std::move(setup->settings), .label_studio = std::move(site), .shared = shared});
-  if (!version) {
+  if (!reviewed.version) {
     co_return http::ErrorResponse(absl::UnavailableError("the models have not been heard of yet"));
   }
-  app.memory.Announced(profile.name, *version);
-  app.memory.SetWarning(key, warning);
-  boost::json::object answer = {{"model_version", *version}};
-  if (!warning.empty()) answer["warning"] = warning;
+  app.memory.Announced(profile.name, *reviewed.version);
+  app.memory.SetWarning(key, reviewed.warning);
+  boost::json::object answer = {{"model_version", *reviewed.version}};
+  if (!reviewed.warning.empty()) answer["warning"] = reviewed.warning;
   co_return http::JsonResponse(std::move(answer));
 }
 

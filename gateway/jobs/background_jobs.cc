@@ -302,9 +302,11 @@ awaitable<BackgroundJobs::Outcome> BackgroundJobs::Try(const Job& job,
                             "another model is loaded now; Label Studio will ask for its answers")};
     }
     serving::RequestContext request(job.request_id, job.traceparent);
+    request.NoteStr("project", job.project_id);
     prelabel::PredictContext work{
         .profile = job.profile,
         .project = project,
+        .project_id = job.project_id,
         .model_version = job.model_version,
         .label_studio = job.label_studio,
         .call = {.deadline = absl::ToChronoTime(absl::Now() + options_.task_deadline),
@@ -362,6 +364,7 @@ void BackgroundJobs::Settle(Assignment assignment, const Outcome& outcome) {
     serving::LogLine("push.task_failed", serving::LogLevel::kWarning)
         .Str("job", job.id)
         .Str("request_id", job.request_id)
+        .Str("project", job.project_id)
         .Int("task_id", item.task.id)
         .Int("try", item.tries)
         .Bool("again", outcome.ending == Ending::kTryAgain)

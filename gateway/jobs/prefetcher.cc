@@ -191,6 +191,7 @@ awaitable<absl::Status> Prefetcher::EmbedNext(ProjectPtr project, Event event) {
     prelabel::PredictContext context{
         .profile = event.profile,
         .project = *parsed,
+        .project_id = event.project_id,
         .model_version = "",
         .label_studio = event.label_studio,
         .call = {.deadline = absl::ToChronoTime(absl::Now() + options_.task_deadline),

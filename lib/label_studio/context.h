@@ -68,31 +68,6 @@ InteractivePrompt Rescale(InteractivePrompt prompt, vision::Size size);
 // its longest side to the top-left corner. Use it along with `box`: a mask alone is a weak prompt.
 std::vector<float> MaskPromptLogits(const vision::Mask& mask, int side);
 
-// The labels that a region gets from one group, as the config spells them.
-struct Labelling {
-  const LabelGroup* group = nullptr;
-  std::vector<std::string> labels;
-};
-
-// A control that an answer is written into.
-struct AnswerTarget {
-  const Control* control = nullptr;  // points into the config
-  std::vector<Labelling> labels;     // likewise; empty if the prompt has no label
-};
-
-// Where the answer goes: into the control of the prompt's image that has one of its labels, brush
-// before polygon, ellipse and rectangle, and of one kind those that aren't smart before smart ones.
-// If it is a brush or polygon, the box also goes into the first such rectangle that isn't for
-// prompts only (smartOnly), if a rectangle was drawn, or if both take their labels from one
-// <Labels> (a click into the printed config: exports of boxes would lack the object). A control
-// without labels is taken if no other has the prompt's. FailedPrecondition, saying what to add, if
-// there is none.
-absl::StatusOr<std::vector<AnswerTarget>> ChooseAnswerTargets(const InteractivePrompt& prompt,
-                                                              const LabelConfig& config);
-
-// OK if the image has a control that an answer may be written into; else FailedPrecondition.
-absl::Status CheckAnswerable(const LabelConfig& config, const ImageTag& image);
-
 }  // namespace label_studio
 
 #endif  // DUET_LABEL_STUDIO_CONTEXT_H_

@@ -19,6 +19,10 @@ absl::StatusOr<Outputs> ParseOutputs(std::string_view text) {
   for (const absl::string_view word :
        absl::StrSplit(text::View(text), ',', absl::SkipWhitespace())) {
     const std::string name = absl::AsciiStrToLower(absl::StripAsciiWhitespace(word));
+    if (name == "auto") {
+      return absl::InvalidArgumentError(
+          "outputs: 'auto' stands alone; it leaves the choice of kinds to the label config");
+    }
     const auto info = std::find_if(RegionKinds().begin(), RegionKinds().end(),
                                    [&](const auto& known) { return known.name == name; });
     if (info == RegionKinds().end()) {
@@ -156,6 +160,7 @@ EmissionPlan EmissionPlan::Make(const LabelConfig& config, const ImageTag& image
   plan.matches_no_class_ = maker.MatchesNoClass();
   std::vector<RegionKind> kinds =
       maker.ChooseKinds(options.outputs, [](RegionKind) { return true; });
+  plan.kinds_ = kinds;
   plan.needs_masks_ = std::any_of(kinds.begin(), kinds.end(), IsMadeOfMasksOnly);
   if (plan.needs_masks_ && !options.masks_available) {
     plan.needs_masks_ = false;

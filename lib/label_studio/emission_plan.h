@@ -15,6 +15,7 @@
 #include <absl/status/statusor.h>
 #include <absl/types/span.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -60,6 +61,11 @@ class EmissionPlan {
   // In the order of writing; empty for a class without a label.
   absl::Span<const Target> TargetsOf(std::string_view class_name) const;
 
+  // True if the label config has something for regions of this kind, of those that are wanted:
+  // then they are written, unless they need masks and these aren't available.
+  bool CanTake(RegionKind kind) const {
+    return std::find(kinds_.begin(), kinds_.end(), kind) != kinds_.end();
+  }
   // True if nothing is ever written: all controls are smart, say.
   bool empty() const { return targets_.empty() && !depends_on_task_; }
   // True if any region is made of masks: then the detector's masks or the segmenter are needed.
@@ -86,6 +92,7 @@ class EmissionPlan {
   const ImageTag* image_ = nullptr;
   const std::vector<std::string>* classes_ = nullptr;
   absl::flat_hash_map<std::string_view, Range> of_class_;  // into targets_
+  std::vector<RegionKind> kinds_;
   std::vector<Target> targets_;
   // The controls whose labels only a task knows (LabelGroup::from_task), of the kinds written.
   std::vector<Target> from_task_;

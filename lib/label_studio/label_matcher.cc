@@ -104,4 +104,26 @@ const Label* LabelMatcher::Match(std::string_view class_name) const {
   return label ? &labels_[*label] : nullptr;
 }
 
+template <typename Accept>
+const Label* LabelMatcher::FirstNamed(std::string_view text, Accept accept) const {
+  auto named = std::lower_bound(by_name_.begin(), by_name_.end(), text,
+                                [this](const Name& name, std::string_view wanted) {
+                                  return CompareFolded(TextOf(name), wanted) < 0;
+                                });
+  std::optional<std::uint32_t> first;
+  for (; named != by_name_.end() && CompareFolded(TextOf(*named), text) == 0; ++named) {
+    if ((!first || named->label < *first) && accept(labels_[named->label])) first = named->label;
+  }
+  return first ? &labels_[*first] : nullptr;
+}
+
+const Label* LabelMatcher::FindWritten(std::string_view text) const {
+  return FirstNamed(text, [text](const Label& label) { return label.written() == text; });
+}
+
+const Label* LabelMatcher::FindWrittenOrValue(std::string_view text) const {
+  return FirstNamed(
+      text, [text](const Label& label) { return label.written() == text || label.value == text; });
+}
+
 }  // namespace label_studio

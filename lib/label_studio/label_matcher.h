@@ -40,6 +40,11 @@ class LabelMatcher {
   // Null if the group has no label for this class.
   const Label* Match(std::string_view class_name) const;
 
+  // The first label that is written so into regions; null if there is none.
+  const Label* FindWritten(std::string_view text) const;
+  // The first label that is written so or has this value; null if there is none.
+  const Label* FindWrittenOrValue(std::string_view text) const;
+
  private:
   // A text that stands for a label.
   struct Name {
@@ -49,6 +54,9 @@ class LabelMatcher {
   std::string_view TextOf(const Name& name) const;
   // The label's index.
   std::optional<std::uint32_t> Find(std::string_view class_name) const;
+  // The first label of those with a name like `text` that `accept` takes.
+  template <typename Accept>
+  const Label* FirstNamed(std::string_view text, Accept accept) const;
 
   const std::vector<Label>& labels_;
   std::vector<std::uint32_t> by_value_;  // labels, sorted by value

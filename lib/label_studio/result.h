@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "label_studio/answer_plan.h"
 #include "label_studio/context.h"
 #include "label_studio/emission_plan.h"
 #include "label_studio/region_kind.h"

@@ -49,11 +49,12 @@ backends::ImageRef RefOf(const std::shared_ptr<const image_fetch::FetchedImage>&
   return {.id = image->image_id, .bytes = {image, &image->bytes}};
 }
 
-// `context.call` for the service of this model; null: of any version.
+// `context.call` for an image of this task and the service of this model; null: of any version.
 template <typename Model>
-backends::CallOptions CallOf(const PredictContext& context,
+backends::CallOptions CallOf(const PredictContext& context, std::int64_t task_id,
                              const std::shared_ptr<const Model>& model) {
   backends::CallOptions call = context.call;
+  call.task_id = task_id;
   if (model) call.version = model->version;
   return call;
 }
@@ -95,6 +96,12 @@ FailureKind ClassifyFailure(const absl::Status& status) {
   }
 }
 
+struct Predictor::TaskImage {
+  ImagePtr image;
+  std::int64_t task_id = 0;
+  int item_index = -1;  // which image of a list tag; -1: the tag has just one
+};
+
 // What was found in one image.
 struct Predictor::ImageObjects {
   vision::Size size;
@@ -125,14 +132,14 @@ awaitable<absl::StatusOr<segmenter::EmbedResponse>> Predictor::Embed(
 }
 
 awaitable<absl::StatusOr<Predictor::ImageObjects>> Predictor::FindObjects(
-    const label_studio::EmissionPlan& plan, ImagePtr image, PredictContext& context,
+    const label_studio::EmissionPlan& plan, const TaskImage& image, PredictContext& context,
     const ServedModels& models) {
-  ImageObjects found{.size = image->size};
+  ImageObjects found{.size = image.image->size};
   if (!context.profile.detector) co_return found;
   const Stopwatch stopwatch(context.timings->detect_ms, metrics_.Get(kStageSeconds, {"detect"}));
   auto pending = context.profile.detector->Detect(
-      RefOf(image), ToDetectRequest(context.project->settings(), plan.needs_masks()),
-      CallOf(context, models.detector));
+      RefOf(image.image), ToDetectRequest(context.project->settings(), plan.needs_masks()),
+      CallOf(context, image.task_id, models.detector));
   const auto response = co_await std::move(pending);
   if (!response.ok()) co_return response.status();
   found.size = {static_cast<int>(response->image_width()),
@@ -143,7 +150,7 @@ awaitable<absl::StatusOr<Predictor::ImageObjects>> Predictor::FindObjects(
   co_return found;
 }
 
-awaitable<absl::Status> Predictor::SegmentBoxes(ImagePtr image, ImageObjects& found,
+awaitable<absl::Status> Predictor::SegmentBoxes(const TaskImage& image, ImageObjects& found,
                                                 PredictContext& context,
                                                 const ServedModels& models) {
   const Stopwatch stopwatch(context.timings->segment_ms, metrics_.Get(kStageSeconds, {"segment"}));
@@ -154,8 +161,9 @@ awaitable<absl::Status> Predictor::SegmentBoxes(ImagePtr image, ImageObjects& fo
     unmasked.push_back(&object);
     boxes.push_back(object.box);
   }
-  auto pending = context.profile.segmenter->Segment(RefOf(image), ToSegmentRequest(boxes),
-                                                    CallOf(context, models.segmenter));
+  auto pending =
+      context.profile.segmenter->Segment(RefOf(image.image), ToSegmentRequest(boxes),
+                                         CallOf(context, image.task_id, models.segmenter));
   const auto response = co_await std::move(pending);
   if (!response.ok()) co_return response.status();
   auto masks = BestMasks(*response, boxes.size());
@@ -182,7 +190,7 @@ awaitable<absl::StatusOr<std::shared_ptr<const label_studio::LabelConfig>>> Pred
 }
 
 void Predictor::NoteMissingMasks(const PredictContext& context) {
-  if (!context.project->IsFirst(Project::kNoMasks)) return;
+  if (!context.project->IsFirst(context.project_id, Project::kNoMasks)) return;
   serving::LogLine("label_config.warning", serving::LogLevel::kWarning)
       .Request(context.request)
       .Str("warning", Project::kNoMasks);
@@ -191,7 +199,8 @@ void Predictor::NoteMissingMasks(const PredictContext& context) {
 void Predictor::Count(const PredictContext& context, const Regions& regions) {
   metrics_.Get(kRegions).Increment(regions.count);
   if (regions.degenerate > 0) metrics_.Get(kDropped, {"degenerate"}).Increment(regions.degenerate);
-  for (const std::string& name : context.project->FirstSeen(regions.unmatched_classes)) {
+  for (const std::string& name :
+       context.project->FirstSeen(context.project_id, regions.unmatched_classes)) {
     metrics_.Get(kDropped, {"unlabelled_class"}).Increment();
     serving::LogLine("class.unlabelled").Request(context.request).Str("class", name);
   }
@@ -266,9 +275,10 @@ awaitable<absl::StatusOr<Regions>> Predictor::TryPredict(const label_studio::Tas
       auto fetching = Fetch((*uris)[i], task.id, context);
       auto image = co_await std::move(fetching);
       if (!image.ok()) co_return image.status();
-      const int item_index = plan.image().is_list ? static_cast<int>(i) : -1;
-      auto predicting =
-          PredictImage(plan, *std::move(image), item_index, click_expected, context, models);
+      const TaskImage of_task{.image = *std::move(image),
+                              .task_id = task.id,
+                              .item_index = plan.image().is_list ? static_cast<int>(i) : -1};
+      auto predicting = PredictImage(plan, of_task, click_expected, context, models);
       auto regions = co_await std::move(predicting);
       if (!regions.ok()) co_return regions.status();
       all.Append(*std::move(regions));
@@ -278,7 +288,7 @@ awaitable<absl::StatusOr<Regions>> Predictor::TryPredict(const label_studio::Tas
 }
 
 awaitable<absl::StatusOr<Regions>> Predictor::PredictImage(const label_studio::EmissionPlan& plan,
-                                                           ImagePtr image, int item_index,
+                                                           const TaskImage& image,
                                                            bool click_expected,
                                                            PredictContext& context,
                                                            const ServedModels& models) {
@@ -287,8 +297,9 @@ awaitable<absl::StatusOr<Regions>> Predictor::PredictImage(const label_studio::E
       plan.needs_masks() && context.profile.detector && !context.project->UsesOwnMasks(models);
   std::optional<async::ConcurrentTask<absl::StatusOr<segmenter::EmbedResponse>>> embedding;
   if (context.profile.segmenter && (sam_masks || click_expected)) {
-    embedding.emplace(strand, Embed(context.profile.segmenter, image,
-                                    CallOf(context, models.segmenter), context.timings));
+    embedding.emplace(strand,
+                      Embed(context.profile.segmenter, image.image,
+                            CallOf(context, image.task_id, models.segmenter), context.timings));
   }
 
   auto finding = FindObjects(plan, image, context, models);
@@ -324,12 +335,12 @@ awaitable<absl::StatusOr<Regions>> Predictor::PredictImage(const label_studio::E
   const Stopwatch stopwatch(context.timings->encode_ms, metrics_.Get(kStageSeconds, {"encode"}));
   Regions regions;
   if (plan.needs_masks()) {
-    auto encoding = async::OnPool(pool_, [&plan, &found, item_index] {
+    auto encoding = async::OnPool(pool_, [&plan, &found, item_index = image.item_index] {
       return label_studio::MakeRegions(plan, found->size, found->objects, item_index);
     });
     regions = co_await std::move(encoding);
   } else {
-    regions = label_studio::MakeRegions(plan, found->size, found->objects, item_index);
+    regions = label_studio::MakeRegions(plan, found->size, found->objects, image.item_index);
   }
   regions.unmatched_classes.insert(regions.unmatched_classes.end(), dropped.begin(), dropped.end());
   co_return regions;
@@ -349,8 +360,9 @@ awaitable<absl::Status> Predictor::EmbedAhead(const label_studio::Task& task,
       auto fetching = Fetch(uri, task.id, context);
       auto image = co_await std::move(fetching);
       if (!image.ok()) co_return image.status();
-      auto embedding = Embed(context.profile.segmenter, *image,
-                             CallOf(context, context.profile.segmenter->model()), context.timings);
+      auto embedding =
+          Embed(context.profile.segmenter, *image,
+                CallOf(context, task.id, context.profile.segmenter->model()), context.timings);
       const auto embedded = co_await std::move(embedding);
       if (!embedded.ok()) co_return embedded.status();
     }
@@ -367,7 +379,10 @@ awaitable<absl::StatusOr<Regions>> Predictor::TrySegmentPrompt(const label_studi
   if (!config.ok()) co_return config.status();
   const auto parsed = label_studio::ParseContext(prompt, **config);
   if (!parsed.ok()) co_return parsed.status();
-  const auto targets = label_studio::ChooseAnswerTargets(*parsed, **config);
+  // On the pool, since the first click of a project looks at all of its labels.
+  auto choosing = async::OnPool(
+      pool_, [&] { return context.project->AnswersFor(*config)->ChooseTargets(*parsed); });
+  const auto targets = co_await std::move(choosing);
   if (!targets.ok()) co_return targets.status();
   // Points that say only what isn't wanted select nothing. SAM, asked with them alone, would answer
   // with the very thing that they exclude.
@@ -391,7 +406,7 @@ awaitable<absl::StatusOr<Regions>> Predictor::TrySegmentPrompt(const label_studi
     const Stopwatch stopwatch(context.timings->segment_ms,
                               metrics_.Get(kStageSeconds, {"segment"}));
     auto pending = context.profile.segmenter->Segment(RefOf(*image), std::move(request),
-                                                      CallOf(context, models.segmenter));
+                                                      CallOf(context, task.id, models.segmenter));
     const auto response = co_await std::move(pending);
     if (!response.ok()) co_return response.status();
     context.request.NoteStr("embedding", response->embedding_cached() ? "hit" : "miss");

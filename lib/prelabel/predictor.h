@@ -46,6 +46,7 @@ struct Timings {
 struct PredictContext {
   const Profile& profile;
   std::shared_ptr<Project> project;
+  std::string project_id;     // Label Studio's
   std::string model_version;  // when the request came; its tasks are claimed under it
   label_studio_api::LabelStudioSite label_studio;
   backends::CallOptions call;  // deadline, ids, priority; of any version
@@ -94,6 +95,7 @@ class Predictor {
 
  private:
   struct ImageObjects;
+  struct TaskImage;
   using ImagePtr = std::shared_ptr<const image_fetch::FetchedImage>;
   using Attempt = std::function<boost::asio::awaitable<absl::StatusOr<label_studio::Regions>>(
       const ServedModels&)>;
@@ -114,14 +116,13 @@ class Predictor {
       std::shared_ptr<backends::SegmenterClient> client, ImagePtr image, backends::CallOptions call,
       std::shared_ptr<Timings> timings);
   boost::asio::awaitable<absl::StatusOr<ImageObjects>> FindObjects(
-      const label_studio::EmissionPlan& plan, ImagePtr image, PredictContext& context,
+      const label_studio::EmissionPlan& plan, const TaskImage& image, PredictContext& context,
       const ServedModels& models);
-  // The regions of one image. `item_index`: which of a list, or -1; `click_expected`: it is
-  // embedded ahead of the first click.
+  // The regions of one image. `click_expected`: it is embedded ahead of the first click.
   boost::asio::awaitable<absl::StatusOr<label_studio::Regions>> PredictImage(
-      const label_studio::EmissionPlan& plan, ImagePtr image, int item_index, bool click_expected,
+      const label_studio::EmissionPlan& plan, const TaskImage& image, bool click_expected,
       PredictContext& context, const ServedModels& models);
-  boost::asio::awaitable<absl::Status> SegmentBoxes(ImagePtr image, ImageObjects& found,
+  boost::asio::awaitable<absl::Status> SegmentBoxes(const TaskImage& image, ImageObjects& found,
                                                     PredictContext& context,
                                                     const ServedModels& models);
   // Project::PlanFor and Project::ConfigFor, on the pool if they parse the label config anew.

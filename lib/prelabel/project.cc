@@ -5,7 +5,8 @@
 #include <boost/json/serialize.hpp>
 #include <utility>
 
-#include "label_studio/context.h"
+#include "hash/fnv.h"
+#include "label_studio/region_kind.h"
 #include "text/str_cat.h"
 
 namespace prelabel {
@@ -15,13 +16,20 @@ constexpr std::size_t kMaxReported = 1000;
 constexpr std::size_t kMaxAnnounced = 20;  // of one profile
 // Of a plan: an entry of its table of classes, and a target.
 constexpr std::size_t kPlanBytesPerLabel = 64;
-constexpr std::size_t kMaxWarnings = 100;
+constexpr std::size_t kAnswerBytesPerLabel = 12;
+constexpr std::size_t kMaxWarnings = 500;
+constexpr absl::Duration kWarningsLast = absl::Hours(24);
 constexpr std::size_t kMaxListed = 100;  // classes in a warning
 
 constexpr char kOnlyMasks[] =
     "the label config takes masks only, but nothing makes masks: this backend URL has no segmenter "
     "(see --segmenter and --profiles), and the detector makes no masks of its own; add "
     "RectangleLabels";
+
+constexpr char kOnlySmart[] =
+    "only smart controls of the label config have labels for classes of the model, so clicks are "
+    "answered but nothing is written into predictions; add a control that isn't smart (see ./duet "
+    "label-config)";
 
 // "cat, dog", cut if there are very many.
 std::string Listed(const std::vector<std::string>& names) {
@@ -102,6 +110,14 @@ absl::StatusOr<std::shared_ptr<const label_studio::LabelConfig>> Project::Config
   return std::make_shared<const label_studio::LabelConfig>(*std::move(config));
 }
 
+std::shared_ptr<const label_studio::AnswerPlan> Project::AnswersFor(
+    const std::shared_ptr<const label_studio::LabelConfig>& config) {
+  if (config != config_) return std::make_shared<const label_studio::AnswerPlan>(*config);
+  const std::lock_guard lock(mutex_);
+  if (answers_ == nullptr) answers_ = std::make_shared<const label_studio::AnswerPlan>(*config_);
+  return answers_;
+}
+
 absl::StatusOr<std::shared_ptr<const PlannedConfig>> Project::PlanFor(
     const ServedModels& models, const boost::json::object& task_data) {
   if (!config_->depends_on_task) return PlannedFor(models)->config;
@@ -120,19 +136,51 @@ Project::Review Project::ReviewFor(const ServedModels& models) {
   const bool matches_no_class =
       !writes && std::any_of(plans.begin(), plans.end(),
                              [](const auto& plan) { return plan.matches_no_class(); });
+  const auto [left_out, taken] = SplitOutputs(plans);
   Review review;
   if (lacks_masks) {
-    review.warning = kNoMasks;
+    review.warnings.push_back(kNoMasks);
     if (!writes) review.status = absl::FailedPreconditionError(kOnlyMasks);
   } else if (matches_no_class) {
-    review.warning = text::StrCat(
+    review.warnings.push_back(text::StrCat(
         "the label config has no label for any class of the model, so nothing will be written; "
         "its classes are ",
-        Listed(models.detector->classes), " (see ./duet label-config, or label_map in a profile)");
+        Listed(models.detector->classes), " (see ./duet label-config, or label_map in a profile)"));
+    return review;
   } else if (!writes) {
     review.status = ReviewOfClicks(models);
+    if (models.detector != nullptr && taken.empty() && left_out.empty()) {
+      review.warnings.push_back(kOnlySmart);
+    }
+  }
+  if (!left_out.empty() && models.detector != nullptr) {
+    review.warnings.push_back(text::StrCat(
+        "outputs asks for ", left_out,
+        ", but the label config has no control of that kind that isn't smart and has a label for a "
+        "class of the model; ",
+        writes ? text::StrCat("what is written is ", taken) : "nothing is written"));
   }
   return review;
+}
+
+std::string Project::Review::Text() const {
+  std::string text(status.message());
+  for (const std::string& warning : warnings) {
+    text::StrAppend(&text, text.empty() ? "" : "; ", warning);
+  }
+  return text;
+}
+
+std::pair<std::string, std::string> Project::SplitOutputs(
+    const std::vector<label_studio::EmissionPlan>& plans) const {
+  std::pair<std::string, std::string> names;
+  for (const label_studio::RegionKind kind : options_.outputs.kinds) {
+    const bool taken = std::any_of(plans.begin(), plans.end(),
+                                   [kind](const auto& plan) { return plan.CanTake(kind); });
+    std::string& names_of = taken ? names.second : names.first;
+    text::StrAppend(&names_of, names_of.empty() ? "" : ", ", label_studio::InfoOf(kind).name);
+  }
+  return names;
 }
 
 absl::Status Project::ReviewOfClicks(const ServedModels& models) const {
@@ -172,10 +220,12 @@ std::string Project::ModelVersion(const ServedModels& models) {
 
 std::size_t Project::memory_bytes() const {
   std::size_t bytes = sizeof(Project) + config_->memory_bytes() + xml_.capacity();
-  // A plan, which is made later: of each label, what goes to it.
+  // Plans, which are made later: of each label, what goes to it, and its names for clicks.
+  absl::flat_hash_set<const label_studio::LabelGroup*> groups;
   for (const label_studio::Control& control : config_->controls) {
     for (const auto& group : control.groups) {
       if (control.has_own_labels) bytes += kPlanBytesPerLabel * group->labels.size();
+      if (groups.insert(group.get()).second) bytes += kAnswerBytesPerLabel * group->labels.size();
     }
   }
   for (const auto& [from, to] : settings_.label_map) {
@@ -184,12 +234,15 @@ std::size_t Project::memory_bytes() const {
   return bytes;
 }
 
-std::vector<std::string> Project::FirstSeen(const std::vector<std::string>& classes) {
+std::vector<std::string> Project::FirstSeen(const std::string& project_id,
+                                            const std::vector<std::string>& texts) {
   std::vector<std::string> first_seen;
   const std::lock_guard lock(mutex_);
-  for (const std::string& name : classes) {
-    if (reported_.size() < kMaxReported && reported_.insert(name).second)
-      first_seen.push_back(name);
+  for (const std::string& text : texts) {
+    if (reported_.size() < kMaxReported &&
+        reported_.insert(hash::Fnv1a(text::StrCat(project_id, "\n", text))).second) {
+      first_seen.push_back(text);
+    }
   }
   return first_seen;
 }
@@ -217,14 +270,27 @@ void ProjectMemory::SetWarning(const std::string& key, const std::string& warnin
   const std::lock_guard lock(mutex_);
   if (warning.empty()) {
     warnings_.erase(key);
-  } else if (warnings_.size() < kMaxWarnings || warnings_.contains(key)) {
-    warnings_[key] = warning;
+    return;
   }
+  warnings_[key] = {warning, clock_()};
+  if (warnings_.size() <= kMaxWarnings) return;
+  warnings_.erase(
+      std::min_element(warnings_.begin(), warnings_.end(),
+                       [](const auto& a, const auto& b) { return a.second.said < b.second.said; }));
+}
+
+bool ProjectMemory::HasWarning(const std::string& key) const {
+  const std::lock_guard lock(mutex_);
+  return warnings_.contains(key);
 }
 
 std::map<std::string, std::string> ProjectMemory::warnings() const {
   const std::lock_guard lock(mutex_);
-  return warnings_;
+  std::map<std::string, std::string> texts;
+  for (const auto& [key, warning] : warnings_) {
+    if (clock_() - warning.said < kWarningsLast) texts.emplace(key, warning.text);
+  }
+  return texts;
 }
 
 void ProjectMemory::Announced(const std::string& profile, const std::string& version) {

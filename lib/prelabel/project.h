@@ -7,18 +7,24 @@
 #define DUET_PRELABEL_PROJECT_H_
 
 #include <absl/container/flat_hash_map.h>
+#include <absl/container/flat_hash_set.h>
 #include <absl/status/statusor.h>
+#include <absl/time/clock.h>
+#include <absl/time/time.h>
 
 #include <boost/json/object.hpp>
+#include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "containers/lru.h"
+#include "label_studio/answer_plan.h"
 #include "label_studio/emission_plan.h"
 #include "label_studio/label_config.h"
 #include "label_studio_api/label_studio_choice.h"
@@ -59,12 +65,20 @@ class Project {
   absl::StatusOr<std::shared_ptr<const label_studio::LabelConfig>> ConfigFor(
       const boost::json::object& task_data) const;
 
-  // What the label config lacks to be of use with these models: an error if no task can ever be
-  // answered, a warning if what is found has nowhere to go. OK and "" if it lacks nothing.
-  // Thread-safe.
+  // Where the answers to clicks go. `config`, which is ConfigFor's, outlives the plan. It is made
+  // once for a project, as PlanFor's. Thread-safe.
+  std::shared_ptr<const label_studio::AnswerPlan> AnswersFor(
+      const std::shared_ptr<const label_studio::LabelConfig>& config);
+
+  // What the label config and the settings lack to be of use with these models: an error if no task
+  // can ever be answered, warnings if what is found, or what is asked for, has nowhere to go. OK
+  // and empty if they lack nothing. Thread-safe.
   struct Review {
     absl::Status status;
-    std::string warning;
+    std::vector<std::string> warnings;
+
+    // All that was found, as one text; "" if there is nothing.
+    std::string Text() const;
   };
   Review ReviewFor(const ServedModels& models);
 
@@ -76,11 +90,15 @@ class Project {
   // again for tasks whose predictions carry another one. Thread-safe.
   std::string ModelVersion(const ServedModels& models);
 
-  // Those of `classes` that no call has named before, up to a bound on their number: so that a
-  // class without a label is reported once a project. Thread-safe.
-  std::vector<std::string> FirstSeen(const std::vector<std::string>& classes);
-  // True for the first call with this text, up to a bound. Thread-safe.
-  bool IsFirst(const std::string& text) { return !FirstSeen({text}).empty(); }
+  // Those of `texts` that no call for this project of Label Studio's has named before, up to a
+  // bound on their number: so that a class without a label is reported once a project. Projects
+  // with equal label configs and settings share this object. Thread-safe.
+  std::vector<std::string> FirstSeen(const std::string& project_id,
+                                     const std::vector<std::string>& texts);
+  // True for the first call with this text, likewise. Thread-safe.
+  bool IsFirst(const std::string& project_id, const std::string& text) {
+    return !FirstSeen(project_id, {text}).empty();
+  }
 
  private:
   // For one pair of models.
@@ -103,6 +121,10 @@ class Project {
   std::shared_ptr<const Planned> PlannedFor(const ServedModels& models);
   // Whether smart tools are answered, in a project into which batches write nothing.
   absl::Status ReviewOfClicks(const ServedModels& models) const;
+  // Those of the kinds in `outputs` that the label config can't take, "brush, ellipse", and of the
+  // kinds that it can.
+  std::pair<std::string, std::string> SplitOutputs(
+      const std::vector<label_studio::EmissionPlan>& plans) const;
   std::string AnswersHash(const PlannedConfig& planned, const ServedModels& models) const;
 
   const std::shared_ptr<const label_studio::LabelConfig> config_;
@@ -110,9 +132,10 @@ class Project {
   const Settings settings_;
   const label_studio::EmissionPlan::Options options_;  // without masks_available
   std::mutex mutex_;
-  std::set<std::string> reported_;  // guarded by mutex_
+  absl::flat_hash_set<std::uint64_t> reported_;  // hashes of texts; guarded by mutex_
   // For the models that it was last asked for; guarded by mutex_.
   std::shared_ptr<const Planned> planned_;
+  std::shared_ptr<const label_studio::AnswerPlan> answers_;  // of config_; guarded by mutex_
 };
 
 // What /setup said about a project.
@@ -127,14 +150,19 @@ struct ProjectSetup {
 // may name new projects. Thread-safe.
 class ProjectMemory {
  public:
+  explicit ProjectMemory(std::function<absl::Time()> clock = absl::Now)
+      : clock_(std::move(clock)) {}
+
   // `key`: profile and project id.
   void Remember(const std::string& key, ProjectSetup setup);
   std::optional<ProjectSetup> Find(const std::string& key);
   void Forget(const std::string& key);
 
-  // What the latest /setup found suspect in a project's label config (Project::Review); "" for
-  // nothing. Of the first so many projects.
+  // What was found suspect in a project's label config at last (Project::Review); "" for nothing.
+  // It is forgotten a day after it was said last, since Label Studio doesn't say when a project is
+  // deleted; of very many projects the oldest warnings are.
   void SetWarning(const std::string& key, const std::string& warning);
+  bool HasWarning(const std::string& key) const;
   std::map<std::string, std::string> warnings() const;  // by key
 
   // The versions that /setup has told projects of this profile, the latest first, up to a bound.
@@ -142,11 +170,17 @@ class ProjectMemory {
   std::vector<std::string> Announced(const std::string& profile) const;
 
  private:
+  struct Warning {
+    std::string text;
+    absl::Time said;
+  };
+
+  const std::function<absl::Time()> clock_;
   mutable std::mutex mutex_;
   // Guarded by mutex_.
   containers::Lru<ProjectSetup> setups_{/*max_entries=*/10'000, /*max_bytes=*/64 << 20};
   absl::flat_hash_map<std::string, std::vector<std::string>> announced_;  // one entry a profile
-  std::map<std::string, std::string> warnings_;
+  std::map<std::string, Warning> warnings_;
 };
 
 }  // namespace prelabel

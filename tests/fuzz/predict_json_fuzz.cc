@@ -18,7 +18,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!config.ok() || !request->interactive()) return 0;
   const auto prompt = ls::ParseContext(request->context, *config);
   if (!prompt.ok()) return 0;
-  const auto targets = ls::ChooseAnswerTargets(*prompt, *config);
+  const auto targets = ls::AnswerPlan(*config).ChooseTargets(*prompt);
   if (!targets.ok()) return 0;
   if (prompt->mask) ls::MaskPromptLogits(*prompt->mask, 64);
   ls::MakeAnswer(*prompt, *targets, vision::Mask{{8, 8}, {{1, 1, 5}, {2, 1, 5}}}, 0.5f);

@@ -64,7 +64,7 @@ absl::StatusOr<Regions> Answer(const prelabel::Project& project, const json::obj
   if (!config.ok()) return config.status();
   const auto prompt = label_studio::ParseContext(json::object{{"result", prompts}}, **config);
   if (!prompt.ok()) return prompt.status();
-  const auto targets = label_studio::ChooseAnswerTargets(*prompt, **config);
+  const auto targets = label_studio::AnswerPlan(**config).ChooseTargets(*prompt);
   if (!targets.ok()) return targets.status();
   return label_studio::MakeAnswer(*prompt, *targets, Filled(30, 20, 90, 70), 0.8f);
 }

@@ -271,7 +271,7 @@ TEST(RegionsTest, AnswersRepeatTheViewsRotation) {
   prompt.to_name = "image";
   prompt.labels = {"cat"};
   prompt.image_rotation = 270;
-  ASSERT_OK_AND_ASSIGN(const auto targets, ChooseAnswerTargets(prompt, config));
+  ASSERT_OK_AND_ASSIGN(const auto targets, AnswerPlan(config).ChooseTargets(prompt));
 
   const Regions regions = MakeAnswer(prompt, targets, Filled(1, 1, 5, 5), 0.5f);
 

@@ -7,6 +7,10 @@
 namespace prelabel {
 namespace {
 
+using testing::ElementsAre;
+using testing::Pair;
+using testing::SizeIs;
+
 ProjectSetup WithThreshold(double threshold) {
   ProjectSetup setup;
   setup.settings.score_threshold = threshold;
@@ -33,6 +37,34 @@ TEST(ProjectMemoryTest, LargeSettingsAreBoundedByTheirBytes) {
 
   EXPECT_FALSE(memory.Find("/30").has_value());
   EXPECT_TRUE(memory.Find("/99").has_value());
+}
+
+TEST(ProjectMemoryTest, AWarningEndsADayAfterItWasSaidLast) {
+  absl::Time now = absl::FromUnixSeconds(1'700'000'000);
+  ProjectMemory memory([&now] { return now; });
+  memory.SetWarning("/kept", "no label");
+  memory.SetWarning("/deleted", "no label");
+  memory.SetWarning("/mended", "no label");
+  memory.SetWarning("/mended", "");
+  EXPECT_THAT(memory.warnings(), SizeIs(2));
+
+  now += absl::Hours(20);
+  memory.SetWarning("/kept", "no label");
+  now += absl::Hours(4);
+
+  EXPECT_THAT(memory.warnings(), ElementsAre(Pair("/kept", "no label")));
+}
+
+TEST(ProjectMemoryTest, OfVeryManyWarningsTheOldestGo) {
+  absl::Time now = absl::FromUnixSeconds(1'700'000'000);
+  ProjectMemory memory([&now] { return now; });
+  for (int i = 0; i < 1000; ++i) {
+    memory.SetWarning("/" + std::to_string(i), "no label");
+    now += absl::Seconds(1);
+  }
+  EXPECT_LE(memory.warnings().size(), 500u);
+  EXPECT_FALSE(memory.HasWarning("/0"));
+  EXPECT_TRUE(memory.HasWarning("/999"));
 }
 
 }  // namespace

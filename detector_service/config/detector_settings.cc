@@ -22,6 +22,19 @@ constexpr int kMax = std::numeric_limits<int>::max();
 
 using enum KeyUse;
 
+// Sources: mmdet/models/detectors/single_stage.py, mmyolo/models/detectors/yolo_detector.py.
+constexpr KeyRule kModel[] = {
+    {"data_preprocessor", kRead},
+    {"backbone", kRead},  // these three in network_settings.cc
+    {"neck", kRead},
+    {"bbox_head", kRead},
+    {"test_cfg", kRead},
+    {"train_cfg", kIrrelevant},  // the rest is of training
+    {"init_cfg", kIrrelevant},
+    {"pretrained", kIrrelevant},
+    {"use_syncbn", kIrrelevant},
+};
+
 // Sources: mmdet/models/dense_heads/{base_dense_head,rtmdet_head,rtmdet_ins_head}.py,
 // mmrotate/models/dense_heads/rotated_rtmdet_head.py.
 constexpr KeyRule kMmdetTestCfg[] = {
@@ -245,6 +258,7 @@ absl::StatusOr<DetectorSettings> ReadSettings(const PythonConfig& config,
   ConfigReader reader;
   if (const PythonValue* model = reader.Get(config.values, "model", "")) {
     CheckModelType(*model, &reader);
+    reader.Check(*model, "model", kModel);
     if (const PythonValue* test = reader.Get(*model, "test_cfg", "model")) {
       // Which the detector lays over the head's own; Runner writes both into checkpoints.
       const PythonValue* own = model->Find({"bbox_head", "test_cfg"});

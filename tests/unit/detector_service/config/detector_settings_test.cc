@@ -376,6 +376,24 @@ TEST(DetectorSettingsTest, WhatIsNotFollowedIsWarnedAbout) {
   EXPECT_EQ(warning(Preprocessor("batch_augments=[build()], pad_mask=True, non_blocking=x")), "");
 }
 
+TEST(DetectorSettingsTest, KeysOfTheModelThatNothingReadsAreWarnedAbout) {
+  const auto warnings_of = [](const std::string& keys) {
+    std::vector<std::string> warnings;
+    EXPECT_TRUE(Read("model = dict(type='RTMDet', " + keys + ")", {}, &warnings).ok()) << keys;
+    return warnings;
+  };
+  EXPECT_THAT(
+      warnings_of("mask_head=dict(type='CondInstMaskHead')"),
+      testing::ElementsAre(HasSubstr("model mask_head = dict(type='CondInstMaskHead', …)")));
+  EXPECT_THAT(warnings_of("necks=[1], test_config=None"),
+              testing::ElementsAre(HasSubstr("model necks = (1)"),
+                                   HasSubstr("model test_config = None is not known")));
+  EXPECT_THAT(warnings_of("_scope_='mmdet', backbone=dict(), neck=dict(), bbox_head=dict(), "
+                          "data_preprocessor=None, test_cfg=None, train_cfg=dict(assigner=1), "
+                          "init_cfg=dict(checkpoint='x'), use_syncbn=False, pretrained='x'"),
+              testing::IsEmpty());
+}
+
 TEST(DetectorSettingsTest, OnlyAnOpaqueValueThatMattersIsAnErrorAndIsNamed) {
   EXPECT_TRUE(Read("train_pipeline = build()\nmodel = dict(backbone=build(), train_cfg=x.y)").ok());
   EXPECT_THAT(Read(TestCfg("score_thr=get()")),

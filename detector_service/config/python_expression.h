@@ -58,6 +58,8 @@ class PythonExpression {
   void SkipTo(const std::vector<std::string_view>& ends);
 
  private:
+  static constexpr int kMaxDepth = 64;  // of nested expressions, and of values
+
   struct Arguments {
     PythonValue::List positional;
     PythonValue::Dict named;
@@ -87,6 +89,11 @@ class PythonExpression {
   Arguments ReadArguments();
   bool Spread(const PythonValue& value, PythonValue::Dict* dict);
   PythonValue Change(PythonValue value, const std::string& name, const Arguments& arguments);
+  // Of the tokens from `begin` to `end`: names with commas between them; an attribute or item.
+  void AssignSeveral(PythonValue value, std::size_t begin, std::size_t end);
+  void AssignItem(PythonValue value, std::size_t begin, std::size_t end);
+  // Where the last key of `a.b['c']` begins; nothing if it isn't of this form. Moves on.
+  std::optional<std::size_t> FindLastKey(std::size_t begin, std::size_t end);
   void Store(PythonValue target, const PythonValue& key, PythonValue value);
   // Whether `value` holds `container` itself, so that storing it there would make a circle.
   bool Holds(const PythonValue& value, const void* container, int depth);

@@ -62,6 +62,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   std::signal(SIGPIPE, SIG_IGN);  // whoever watched has gone; the log has it all
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error like a full disk
   std::signal(SIGTERM, AskToStop);
   std::signal(SIGINT, AskToStop);
   absl::Status status;

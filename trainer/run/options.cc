@@ -25,6 +25,8 @@ void AddDataFlags(DataOptions* data, serving::FlagTable* flags) {
       "validation", &data->validation,
       "A second file of annotations, whose images the model is measured with; empty: a share "
       "of --data is.");
+  flags->Add("validation_images", &data->validation_images,
+             "The folder that the images of --validation lie in; empty: that of --images.");
   flags->Add("val_share", &data->val_share,
              "Which share of the images the model is measured with, class by class. Images that "
              "have been in --out keep their side.",

@@ -44,10 +44,15 @@ class StoppableSource : public ImageSource {
 
 }  // namespace
 
+absl::Status Session::Written(absl::Status status) {
+  writing_failed_ = writing_failed_ || !status.ok();
+  return status;
+}
+
 absl::Status Session::Log(const boost::json::object& event) {
   parts_.history.Add(event);
   parts_.display.Show(event);
-  return parts_.log.Append(event);
+  return Written(parts_.log.Append(event));
 }
 
 bool Session::IsEpochsEnd() const { return state_.step % parts_.plan.steps_per_epoch == 0; }
@@ -60,6 +65,17 @@ bool Session::EvaluationIsDue() const {
 }
 
 absl::Status Session::Run() {
+  const absl::Status status = RunToItsEnd();
+  // Of the file system, such as a full disk.
+  if (status.ok() || !writing_failed_) return status;
+  return absl::Status(
+      status.code(),
+      absl::StrCat(status.message(),
+                   "; the files before it are whole: make room, and the same command "
+                   "goes on from the state that was saved last"));
+}
+
+absl::Status Session::RunToItsEnd() {
   begun_ = absl::Now();
   saved_ = begun_;
   seconds_before_ = state_.seconds;
@@ -156,11 +172,11 @@ absl::Status Session::LogSteps(const StepReport& report) {
 }
 
 absl::Status Session::WriteModel(const std::string& name, const checkpoint::StateDict& weights) {
-  return checkpoint::WritePth(
+  return Written(checkpoint::WritePth(
       parts_.folder.file(name), weights, parts_.meta,
       checkpoint::TrainingMeta{.palette = parts_.palette,
                                .epoch = state_.step / parts_.plan.steps_per_epoch,
-                               .iter = state_.step});
+                               .iter = state_.step}));
 }
 
 // What is measured is the file that was written, by the code that serves it.
@@ -198,7 +214,7 @@ absl::Status Session::Evaluate() {
   event["best"] = best;
   event["seconds"] = absl::ToDoubleSeconds(absl::Now() - begun);
   if (absl::Status status = Log(event); !status.ok()) return status;
-  return files::WriteFile(parts_.folder.file("curves.svg"), DrawCurves(parts_.history));
+  return Written(files::WriteFile(parts_.folder.file("curves.svg"), DrawCurves(parts_.history)));
 }
 
 absl::Status Session::WriteLast() {
@@ -215,7 +231,7 @@ absl::Status Session::Save() {
   if (absl::Status status = Log(event); !status.ok()) return status;
   state_.log_bytes = parts_.log.size();
   saved_ = absl::Now();
-  return SaveState(parts_.folder.file("state.pth"), state_, parts_.trainer.TakeState());
+  return Written(SaveState(parts_.folder.file("state.pth"), state_, parts_.trainer.TakeState()));
 }
 
 }  // namespace trainer

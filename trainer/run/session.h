@@ -68,6 +68,9 @@ class Session {
   const std::string& end() const { return end_; }
 
  private:
+  absl::Status RunToItsEnd();
+  // Notes that a file couldn't be written.
+  absl::Status Written(absl::Status status);
   absl::Status Step();
   absl::Status Evaluate();
   absl::Status Save();
@@ -94,6 +97,7 @@ class Session {
   double boxes_ = 0;
   double masks_ = 0;
   double gradient_norm_ = 0;
+  bool writing_failed_ = false;
   std::string end_;
 };
 

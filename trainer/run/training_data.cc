@@ -45,6 +45,27 @@ absl::StatusOr<dataset::Dataset> ReadFile(const char* flag, const std::string& p
   return data;
 }
 
+// All findings, to be put behind an error.
+std::string Reasons(const dataset::Findings& findings) {
+  std::string text;
+  for (const std::string& line : findings.Lines()) text::StrAppend(&text, "; ", line);
+  return text;
+}
+
+absl::Status CheckFolders(const DataOptions& options) {
+  for (const auto& [flag, folder] : {std::pair("images", &options.images),
+                                     std::pair("validation_images", &options.validation_images)}) {
+    std::error_code error;
+    if (folder == &options.validation_images && folder->empty()) continue;
+    if (std::filesystem::is_directory(*folder, error)) continue;
+    return absl::NotFoundError(StrCat("--", flag, "=", *folder, ": there is no such folder"));
+  }
+  if (options.validation.empty() && !options.validation_images.empty()) {
+    return absl::InvalidArgumentError("--validation_images is for --validation, which is missing");
+  }
+  return absl::OkStatus();
+}
+
 // Brings `data` to `classes` by their names; objects of others are left out.
 void UseClasses(const std::vector<std::string>& classes, dataset::Dataset* data,
                 dataset::Findings* findings) {
@@ -66,21 +87,29 @@ void UseClasses(const std::vector<std::string>& classes, dataset::Dataset* data,
   data->classes = classes;
 }
 
+// Before the ids of the official validation set's samples: they are another file's.
+const std::string kOfficial = "validation ";
+
+const std::string& ValidationImages(const DataOptions& options) {
+  return options.validation_images.empty() ? options.images : options.validation_images;
+}
+
 // Adds the samples of the official validation set, and says on which side each image is. An image
 // of both is for validation alone: what has been learned can't be measured with.
-void JoinSides(const std::string& folder, dataset::Dataset validation, dataset::Dataset* train,
+void JoinSides(const DataOptions& options, dataset::Dataset validation, dataset::Dataset* train,
                dataset::Sides* sides, dataset::Findings* findings) {
-  const auto identity = [&](const dataset::Sample& sample) {
+  const auto identity = [](const std::string& folder, const dataset::Sample& sample) {
     const absl::StatusOr<std::string> bytes = dataset::ReadImageFile(folder, sample.image);
     return bytes.ok() ? hash::Sha256Hex(*bytes) : std::string();
   };
   sides->clear();
-  for (const dataset::Sample& sample : validation.samples) {
-    const std::string name = identity(sample);
+  for (dataset::Sample& sample : validation.samples) {
+    const std::string name = identity(ValidationImages(options), sample);
+    sample.id = kOfficial + sample.id;
     if (!name.empty()) (*sides)[name] = dataset::Side::kValidation;
   }
   std::erase_if(train->samples, [&](const dataset::Sample& sample) {
-    const std::string name = identity(sample);
+    const std::string name = identity(options.images, sample);
     if (name.empty()) return false;  // counted when it is frozen
     if (sides->emplace(name, dataset::Side::kTrain).first->second == dataset::Side::kTrain) {
       return false;
@@ -91,6 +120,35 @@ void JoinSides(const std::string& folder, dataset::Dataset validation, dataset::
   });
   std::move(validation.samples.begin(), validation.samples.end(),
             std::back_inserter(train->samples));
+}
+
+// Writes the revision of `all` into `data`, and what its images were called.
+absl::Status Freeze(const DataOptions& options, const dataset::Dataset& all,
+                    const dataset::RevisionOptions& revision, const std::string& directory,
+                    TrainingData* data) {
+  std::map<std::string, std::string> name_of_hash;
+  absl::StatusOr<dataset::Revision> frozen = dataset::WriteRevision(
+      all,
+      [&](const dataset::Sample& sample) {
+        const bool official = !options.validation.empty() && sample.id.starts_with(kOfficial);
+        absl::StatusOr<std::string> bytes = dataset::ReadWholeImage(
+            official ? ValidationImages(options) : options.images, sample.image);
+        if (bytes.ok()) name_of_hash.emplace(hash::Sha256Hex(*bytes), sample.image);
+        return bytes;
+      },
+      revision, directory, &data->findings);
+  if (absl::IsFailedPrecondition(frozen.status())) {
+    return absl::NotFoundError(StrCat("--images=", options.images, ": none of the ",
+                                      all.samples.size(), " images of ", options.data,
+                                      " can be used", Reasons(data->findings)));
+  }
+  if (!frozen.ok()) return frozen.status();
+  data->revision = *std::move(frozen);
+  for (const dataset::Sample& sample : data->revision.dataset.samples) {
+    const std::string hash = std::filesystem::path(sample.image).stem();
+    data->names[sample.image] = name_of_hash[hash];
+  }
+  return absl::OkStatus();
 }
 
 dataset::Dataset SideOf(const dataset::Revision& revision, dataset::Side side) {
@@ -115,17 +173,19 @@ void FilterByName(TrainingData* data) {
 
 absl::Status CheckSides(const std::string& path, TrainingData* data) {
   const std::vector<ClassCount> counts = CountClasses(data->train);
-  std::size_t objects = 0;
-  for (std::size_t i = 0; i < counts.size(); ++i) {
-    objects += counts[i].objects;
-    if (counts[i].objects > 0) continue;
-    data->findings.Add("classes that no training image has an object of, not learned",
-                       StrCat("'", data->train.classes[i], "'"));
+  if (std::any_of(counts.begin(), counts.end(),
+                  [](const ClassCount& count) { return count.objects > 0; })) {
+    for (std::size_t i = 0; i < counts.size(); ++i) {
+      if (counts[i].objects > 0) continue;
+      data->findings.Add("classes that no training image has an object of, not learned",
+                         StrCat("'", data->train.classes[i], "'"));
+    }
+    return absl::OkStatus();
   }
-  if (objects > 0) return absl::OkStatus();
   return absl::InvalidArgumentError(
       StrCat("--data=", path, ": ", data->revision.dataset.samples.size(),
-             " images, but none with an object to learn from; annotated boxes are needed"));
+             " images, but none with an object to learn from; annotated boxes are needed",
+             Reasons(data->findings)));
 }
 
 }  // namespace
@@ -147,10 +207,7 @@ std::vector<ClassCount> CountClasses(const dataset::Dataset& data) {
 absl::StatusOr<TrainingData> FreezeTrainingData(const DataOptions& options,
                                                 const dataset::Sides& former,
                                                 const std::string& directory) {
-  std::error_code error;
-  if (!std::filesystem::is_directory(options.images, error)) {
-    return absl::NotFoundError(StrCat("--images=", options.images, ": there is no such folder"));
-  }
+  if (absl::Status status = CheckFolders(options); !status.ok()) return status;
   TrainingData data;
   absl::StatusOr<dataset::Dataset> all =
       ReadFile("data", options.data, options, options.classes, &data.findings);
@@ -160,34 +217,15 @@ absl::StatusOr<TrainingData> FreezeTrainingData(const DataOptions& options,
     auto validation = ReadFile("validation", options.validation, options, {}, &data.findings);
     if (!validation.ok()) return validation.status();
     UseClasses(all->classes, &*validation, &data.findings);
-    JoinSides(options.images, *std::move(validation), &*all, &revision.former, &data.findings);
+    JoinSides(options, *std::move(validation), &*all, &revision.former, &data.findings);
   }
-  std::map<std::string, std::string> name_of_hash;
-  absl::StatusOr<dataset::Revision> frozen = dataset::WriteRevision(
-      *all,
-      [&](const dataset::Sample& sample) {
-        absl::StatusOr<std::string> bytes = dataset::ReadWholeImage(options.images, sample.image);
-        if (bytes.ok()) name_of_hash.emplace(hash::Sha256Hex(*bytes), sample.image);
-        return bytes;
-      },
-      revision, directory, &data.findings);
-  if (!frozen.ok()) {
-    if (!absl::IsFailedPrecondition(frozen.status())) return frozen.status();
-    std::string why;
-    for (const std::string& line : data.findings.Lines()) text::StrAppend(&why, "; ", line);
-    return absl::NotFoundError(StrCat("--images=", options.images, ": none of the ",
-                                      all->samples.size(), " images of ", options.data,
-                                      " can be used", why));
-  }
-  data.revision = *std::move(frozen);
-  for (const dataset::Sample& sample : data.revision.dataset.samples) {
-    const std::string hash = std::filesystem::path(sample.image).stem();
-    data.names[sample.image] = name_of_hash[hash];
-  }
+  absl::Status status = Freeze(options, *all, revision, directory, &data);
+  if (!status.ok()) return status;
   data.train = SideOf(data.revision, dataset::Side::kTrain);
   data.validation = SideOf(data.revision, dataset::Side::kValidation);
   FilterByName(&data);
-  if (absl::Status status = CheckSides(options.data, &data); !status.ok()) return status;
+  status = CheckSides(options.data, &data);
+  if (!status.ok()) return status;
   return data;
 }
 

@@ -25,6 +25,7 @@ struct DataOptions {
   // Path of a second file, whose images the model is measured with; all others are learned from.
   // "": the images of `data` are split.
   std::string validation;
+  std::string validation_images;     // the folder of its images; "": that of `data`
   std::vector<std::string> classes;  // which, in which order; empty: all
   double val_share = 0.2;
 };

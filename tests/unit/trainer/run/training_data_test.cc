@@ -101,6 +101,25 @@ TEST_F(TrainingDataTest, TheOfficialSplitIsKeptAndItsClassesAreFoundByName) {
               ElementsAre(HasSubstr("the first: bird"), HasSubstr("the first: 'a0.png'")));
 }
 
+// As COCO itself is kept: train2017/ and val2017/.
+TEST_F(TrainingDataTest, TheOfficialSplitsImagesMayLieElsewhereUnderTheSameNames) {
+  for (int i = 0; i < 2; ++i) WriteImage(absl::StrCat("a", i, ".png"), 20 * i);
+  options_.validation_images = folder_.path() + "/val";
+  options_.validation = folder_.Write("val.json", Coco({{Box(2)}}));
+  const std::string other = duet_testing::ReadFile(folder_.path() + "/images/a1.png");
+  folder_.Write("val/a0.png", other);
+
+  ASSERT_OK_AND_ASSIGN(const TrainingData data, Freeze(Coco({{Box(1)}})));
+
+  ASSERT_THAT(data.validation.samples, SizeIs(1));
+  EXPECT_EQ(data.validation.samples[0].objects[0].class_index, 1);
+  EXPECT_THAT(data.train.samples, SizeIs(1));
+  EXPECT_NE(data.train.samples[0].image, data.validation.samples[0].image);
+  options_.validation_images = folder_.path() + "/nowhere";
+  EXPECT_THAT(Freeze(Coco({{Box(1)}})),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("--validation_images=")));
+}
+
 TEST_F(TrainingDataTest, WhatCannotBeUsedIsNamedAndCounted) {
   for (int i = 0; i < 6; ++i) WriteImage(absl::StrCat("a", i, ".png"), 20 * i);
   const std::string whole = duet_testing::ReadFile(folder_.path() + "/images/a4.png");

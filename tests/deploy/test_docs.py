@@ -26,6 +26,7 @@ def flags(help_of):
     text += "".join(run(ROOT / "duet", *command).stdout for command in (["up", "--help"], ["test", "--help"], ["models"]))
     text += "".join(run(ROOT / "build/release/bin/duet", *command).stdout for command in (
         ["export", "--help"], ["import", "--help"], ["revision", "--help"]))
+    text += help_of("duet-train") + run(ROOT / "build/release/bin/duet-train", "demo", "--help").stdout
     text += run(sys.executable, ROOT / "tests/bench/capacity.py", "check", "--help").stdout
     named = set(re.findall(r"--([a-z][a-z_-]*[a-z])", text))
     named |= {flag.replace("_", "-") for flag in named}  # to ./duet up both are the same
@@ -49,7 +50,7 @@ def test_ports_and_variables_in_a_page_are_the_programs(page, help_of):
     text, helps = page.read_text(), "".join(help_of(name) for name in BINARIES)
     ports = set(re.findall(r"(?:localhost|HOST|host|gateway|127\.0\.0\.1):(\d{4,5})\b", text))
     assert ports <= set(re.findall(r"\(default: (\d+); env", helps)) | OTHERS_PORTS
-    variables = set(re.findall(r"\bDUET_[A-Z_]+[A-Z]\b", text)) - {"DUET_STATE", "DUET_UPDATE_PICTURES", "DUET_UPDATE_GOLDENS"}  # of ./duet and of tests
+    variables = set(re.findall(r"\bDUET_[A-Z_]+[A-Z]\b", text)) - {"DUET_STATE", "DUET_UPDATE_PICTURES", "DUET_UPDATE_GOLDENS", "DUET_REAL_GOLDENS"}  # of ./duet and of tests
     assert all(f"env: {variable})" in helps for variable in variables), variables
 
 

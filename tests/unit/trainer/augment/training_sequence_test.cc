@@ -339,5 +339,35 @@ TEST(TrainingSequenceTest, WhereMasksAreWantedAnObjectWithoutOneIsIgnored) {
   }
 }
 
+// Every other image has a box of a pixel's width, and nothing else.
+class ThinBoxSource : public PaintedSource {
+ public:
+  explicit ThinBoxSource(std::size_t count) : PaintedSource(count, 1, kSide) {}
+
+  absl::StatusOr<TrainingImage> Load(std::size_t index) const override {
+    absl::StatusOr<TrainingImage> image = PaintedSource::Load(index);
+    if (index % 2 == 0) image->objects[0].box = {10, 10, 11, 60};
+    image->objects[0].mask = cv::Mat();
+    return image;
+  }
+};
+
+TEST(TrainingSequenceTest, AnImageWhoseBoxesAreAllFilteredAwayIsReplaced) {
+  const ThinBoxSource source(8);
+  Recipe recipe = RtmdetRecipe(ModelScale::kTiny, /*masks=*/true, kSide);
+  recipe.plain.max_resize_ratio = 1;  // a pixel stays a pixel
+  recipe.plain.allow_negative_crop = false;
+  const TrainingSequence sequence(source, recipe, {.plain_from = 0});
+  for (std::uint64_t n = 0; n < 16; ++n) {
+    ASSERT_OK_AND_ASSIGN(const TrainingImage image, sequence.Load(n));
+    ASSERT_EQ(image.objects.size(), 1U);
+    EXPECT_GT(image.objects[0].box.width(), 1);
+  }
+
+  const ThinBoxSource alone(1);
+  const TrainingSequence hopeless(alone, recipe, {.plain_from = 0});
+  EXPECT_THAT(hopeless.Load(0), StatusIs(absl::StatusCode::kFailedPrecondition));
+}
+
 }  // namespace
 }  // namespace trainer

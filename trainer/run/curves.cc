@@ -39,7 +39,7 @@ struct Range {
 // From 0 to a round number that is at least `most`.
 Range RangeTo(double most) {
   if (!(most > 0)) return {0, 1, 0.5};
-  const double rough = most / 4;
+  const double rough = most / 5;
   const double power = std::pow(10, std::floor(std::log10(rough)));
   double step = 10 * power;
   for (const double factor : {1.0, 2.0, 5.0}) {
@@ -93,6 +93,7 @@ class PanelWriter {
     }
     for (std::size_t i = panel_.lines.size(); i-- > 0;) {
       const std::string& name = panel_.lines[i].name;
+      if (name.empty()) continue;
       absl::StrAppend(&out_, Text(legend, top_ - 14, "end", name));
       legend -= 7.0 * static_cast<double>(name.size()) + 10;
       absl::StrAppendFormat(

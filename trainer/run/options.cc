@@ -48,6 +48,11 @@ void AddFlags(RunOptions* options, serving::FlagTable* flags) {
              "Passes over the training images; 0: 40, more for less than 144 images, 300 for more "
              "than 10000.",
              serving::InRange(0, 100000));
+  flags->Add(
+      "plain_epochs", &options->plain_epochs,
+      "The last epochs, which do without mosaic and mixup; -1: an eighth of them, a fifteenth "
+      "for more than 10000 images.",
+      serving::InRange(-1, 100000));
   flags->Add("batch", &options->plan.batch, "Images a step; 0: 4, 32 for more than 10000 images.",
              serving::InRange(0, 1024));
   flags->Add("accumulation", &options->accumulation,

@@ -85,6 +85,7 @@ RunRecord RecordOf(const RunOptions& options, const TrainingPlan& plan, const So
                    int side, const std::string& revision) {
   return {.configuration = {{"from", source.file.content_hash},
                             {"epochs", absl::StrCat(plan.epochs)},
+                            {"plain_epochs", absl::StrCat(plan.plain_epochs)},
                             {"batch", absl::StrCat(plan.batch)},
                             {"accumulation", absl::StrCat(options.accumulation)},
                             {"lr", absl::StrCat(plan.learning_rate)},
@@ -221,6 +222,7 @@ absl::Status Run::MakePlan() {
   PlanChoices choices = options_.plan;
   int stages = 0;
   if (absl::SimpleAtoi(options_.frozen_stages, &stages)) choices.frozen_stages = stages;
+  if (options_.plain_epochs >= 0) choices.plain_epochs = options_.plain_epochs;
   plan_ = ChoosePlan(data_.train.samples.size(), choices);
   return absl::OkStatus();
 }

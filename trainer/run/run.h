@@ -21,7 +21,9 @@ struct RunOptions {
   std::string from;  // the checkpoint that is fine-tuned
   std::string out;   // run_folder.h
   PlanChoices plan;
-  std::string frozen_stages = "auto";  // or mmdet's number, which goes into `plan`
+  // Numbers go into `plan`.
+  std::string frozen_stages = "auto";
+  int plain_epochs = -1;
   int accumulation = 1;
   int input_size = 0;  // side of the square that is learned from; 0: the model's
   int patience = 20;

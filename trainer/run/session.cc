@@ -207,8 +207,7 @@ absl::Status Session::Evaluate() {
   for (const auto& [name, value] : ToJson(scores.all)) event[name] = value;
   boost::json::object by_class;
   for (std::size_t c = 0; c < scores.by_class.size(); ++c) {
-    const CocoScores& one = scores.by_class[c];
-    by_class[parts_.meta.classes[c]] = one.ap ? boost::json::value(*one.ap) : nullptr;
+    by_class[parts_.meta.classes[c]] = ToJson(scores.by_class[c]);
   }
   event["by_class"] = std::move(by_class);
   event["best"] = best;

@@ -30,6 +30,9 @@ TrainingPlan ChoosePlan(std::size_t images, const PlanChoices& choices) {
   }
   // An eighth in the guide, a fifteenth for COCO. None of a single epoch.
   plan.plain_epochs = plan.epochs == 1 ? 0 : DivideUp(plan.epochs, small ? 8 : 15);
+  if (choices.plain_epochs.has_value()) {
+    plan.plain_epochs = std::min(*choices.plain_epochs, plan.epochs);
+  }
   plan.learning_rate = choices.learning_rate > 0 ? choices.learning_rate : 0.004 * plan.batch / 256;
   plan.warmup_steps = std::min(small ? 30 : 1000, std::max(1, plan.steps() / 4));
   plan.frozen_stages = choices.frozen_stages.value_or(small ? 4 : -1);

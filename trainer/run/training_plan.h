@@ -10,6 +10,7 @@ namespace trainer {
 // What the user said; 0 and absent: as the plan has it.
 struct PlanChoices {
   int epochs = 0;
+  std::optional<int> plain_epochs;  // at most as many as there are epochs count
   int batch = 0;
   double learning_rate = 0;
   std::optional<int> frozen_stages;

@@ -48,6 +48,8 @@ TEST(TrainingPlanTest, WhatTheUserSaysCounts) {
   EXPECT_EQ(plan.warmup_steps, 3) << "not longer than a quarter of it";
   EXPECT_EQ(plan.learning_rate, 0.5);
   EXPECT_EQ(plan.frozen_stages, -1);
+  EXPECT_EQ(ChoosePlan(100, {.epochs = 8, .plain_epochs = 0}).plain_epochs, 0);
+  EXPECT_EQ(ChoosePlan(100, {.epochs = 8, .plain_epochs = 20}).plain_epochs, 8);
 }
 
 TEST(ClassColorsTest, AreDifferentAndDoNotDependOnTheirNumber) {

@@ -8,6 +8,7 @@
 #include <iostream>
 #include <string_view>
 
+#include "nn/heap.h"
 #include "serving/cpu.h"
 #include "serving/flags.h"
 #include "trainer/commands.h"
@@ -49,6 +50,7 @@ int main(int argc, char** argv) {
     return trainer::RunCommand(argc, argv);
   }
   serving::SetUpOpenMp(argv);
+  nn::KeepFreedMemory();
   trainer::RunOptions options;
   serving::FlagTable flags("duet-train", kPurpose);
   trainer::AddFlags(&options, &flags);

@@ -158,6 +158,18 @@ void BuildGraph(const RtmdetImpl& model, vision::Size input_size, Graph& graph) 
   Head(graph, *model.bbox_head, Neck(graph, *model.neck, features));
 }
 
+void BuildStemGraph(const CSPNeXtImpl& backbone, int stages, vision::Size input_size,
+                    Graph& graph) {
+  constexpr int kFirstRead = 1;  // the neck reads the second to the fourth
+  const at::NoGradGuard no_grad;
+  Value x = Stage(graph, backbone.stem, graph.Input(3, input_size.height, input_size.width));
+  for (int stage = 0; stage < stages; ++stage) {
+    if (stage > kFirstRead) graph.Output(x);
+    x = Stage(graph, backbone.stages[stage], x);
+  }
+  graph.Output(x);
+}
+
 HeadLayout GraphLayoutOf(const RtmdetConfig& config) {
   HeadLayout layout = LayoutOf(config);
   layout.coding.code = config.exp_on_reg                     ? BoxCode::kLogStrideDistances

@@ -14,6 +14,12 @@ namespace detector {
 // rtm_reg gives them, before the head's own arithmetic: see GraphLayoutOf.
 void BuildGraph(const RtmdetImpl& model, vision::Size input_size, nn::onednn::Graph& graph);
 
+// The backbone's stem and its first `stages` stages alone, for a training that does not change
+// them. Outputs: those of the last of these, and of every one before it that the neck reads, from
+// the first on.
+void BuildStemGraph(const CSPNeXtImpl& backbone, int stages, vision::Size input_size,
+                    nn::onednn::Graph& graph);
+
 // What the outputs of BuildGraph mean.
 HeadLayout GraphLayoutOf(const RtmdetConfig& config);
 

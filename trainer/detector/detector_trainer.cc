@@ -22,7 +22,7 @@
 namespace trainer {
 namespace {
 
-constexpr int kStages = 4;
+constexpr std::size_t kStages = 4;
 constexpr std::int64_t kLargestStride = 32;
 
 absl::Status CheckOptions(const detector::RtmdetConfig& config,
@@ -44,7 +44,7 @@ absl::Status CheckOptions(const detector::RtmdetConfig& config,
   if (options.accumulation < 1) {
     return refuse("accumulation must be at least 1; it is ", options.accumulation);
   }
-  if (options.frozen_stages < -1 || options.frozen_stages > kStages) {
+  if (options.frozen_stages < -1 || options.frozen_stages > static_cast<int>(kStages)) {
     return refuse("frozen_stages must be between -1 and ", kStages, "; it is ",
                   options.frozen_stages);
   }
@@ -164,13 +164,23 @@ DetectorTrainer::DetectorTrainer(detector::Rtmdet network, const DetectorTrainin
     : options_(options),
       learning_rates_(options.schedule.LearningRates()),
       network_(std::move(network)),
-      trained_((Freeze(), TrainedOf(*network_))),
+      trained_((Arrange(), TrainedOf(*network_))),
       optimizer_(MakeAdamW(*network_, options.weight_decay)),
       average_(*network_, options.average) {}
 
+void DetectorTrainer::Arrange() {
+  // Channels innermost is what oneDNN's convolutions and LibTorch's batch norms are fastest with;
+  // the maps follow the weights' and the images' order.
+  for (StateTensor& entry : StateOf(*network_)) {
+    if (entry.tensor.dim() == 4)
+      entry.tensor.set_data(entry.tensor.contiguous(at::MemoryFormat::ChannelsLast));
+  }
+  network_->train();
+  Freeze();
+}
+
 // CSPNeXt's _freeze_stages and norm_eval.
 void DetectorTrainer::Freeze() {
-  network_->train();
   detector::CSPNeXt& backbone = network_->backbone;
   for (int part = 0; part <= options_.frozen_stages; ++part) {
     torch::nn::Sequential& frozen = part == 0 ? backbone->stem : backbone->stages[part - 1];
@@ -251,7 +261,7 @@ absl::StatusOr<StepReport> DetectorTrainer::Learn(const Batch& batch) {
                                               " (the learning rate is ", report.learning_rate,
                                               ")"));
   };
-  const detector::HeadOutput output = network_->forward(batch.images);
+  const detector::HeadOutput output = Forward(batch.images);
   // The assigner sorts by these.
   if (!AllFinite(output.cls_logits)) {
     return diverged("the loss of classes is not finite: the network's scores are not");
@@ -277,6 +287,22 @@ absl::StatusOr<StepReport> DetectorTrainer::Learn(const Batch& batch) {
   }
   rollback.Keep();
   return report;
+}
+
+detector::HeadOutput DetectorTrainer::Forward(const at::Tensor& images) {
+  std::vector<at::Tensor> maps;  // of stem and stages
+  if (options_.frozen_stages >= 0) {
+    if (frozen_ == nullptr) {
+      frozen_ = std::make_unique<FrozenStages>(network_->backbone, options_.frozen_stages);
+    }
+    maps = frozen_->Run(images);
+  } else {
+    maps.push_back(
+        network_->backbone->stem->forward(images.contiguous(at::MemoryFormat::ChannelsLast)));
+  }
+  while (maps.size() <= kStages)
+    maps.push_back(network_->backbone->stages[maps.size() - 1]->forward(maps.back()));
+  return network_->bbox_head(network_->neck(detector::Features{maps[2], maps[3], maps[4]}));
 }
 
 void DetectorTrainer::UpdateWeights() {
@@ -368,6 +394,7 @@ absl::Status DetectorTrainer::GiveState(const checkpoint::StateDict& state) {
     if (!status.ok()) return status;
 
     for (auto& [to, from] : copies) to.copy_(from);
+    frozen_.reset();
     iteration_ = iteration.item<std::int64_t>();
     optimizer_steps_ = steps.item<std::int64_t>();
     average_.set_updates(updates.item<std::int64_t>());

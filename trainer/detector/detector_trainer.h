@@ -27,6 +27,7 @@
 #include "checkpoint/checkpoint.h"
 #include "detector_service/rtmdet/rtmdet.h"
 #include "trainer/detector/detector_losses.h"
+#include "trainer/detector/frozen_stages.h"
 #include "trainer/optimization/module_state.h"
 #include "trainer/optimization/schedule.h"
 #include "trainer/optimization/weight_average.h"
@@ -109,6 +110,7 @@ class DetectorTrainer {
 
   DetectorTrainer(detector::Rtmdet network, const DetectorTrainingOptions& options);
 
+  void Arrange();
   void Freeze();
   absl::Status Check(const Batch& batch) const;
   // How many batches this iteration's step of the optimizer is made of, and whether it is the last
@@ -116,6 +118,7 @@ class DetectorTrainer {
   int AccumulationNow() const;
   bool EndsAccumulation() const;
   absl::StatusOr<StepReport> Learn(const Batch& batch);
+  detector::HeadOutput Forward(const at::Tensor& images);
   void UpdateWeights();
   // The optimizer's moments of a parameter; made if there are none yet.
   torch::optim::AdamWParamState& MomentsOf(const at::Tensor& parameter);
@@ -123,7 +126,8 @@ class DetectorTrainer {
   const DetectorTrainingOptions options_;
   const std::vector<double> learning_rates_;
   detector::Rtmdet network_;
-  std::vector<StateTensor> trained_;  // the parameters that are not frozen
+  std::vector<StateTensor> trained_;      // the parameters that are not frozen
+  std::unique_ptr<FrozenStages> frozen_;  // null if there are none, or until they are needed
   torch::optim::AdamW optimizer_;
   WeightAverage average_;
   std::int64_t iteration_ = 0;

@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 
+#include "nn/heap.h"
 #include "nn/threads.h"
 #include "tests/bench/turns.h"
 #include "trainer/detector/detector_trainer.h"
@@ -54,6 +55,7 @@ int main(int argc, char** argv) {
     if (equals != std::string::npos && flags.contains(argument.substr(0, equals)))
       flags[argument.substr(0, equals)] = std::atoi(argument.c_str() + equals + 1);
   }
+  nn::KeepFreedMemory();
   nn::UseThreads(flags["--threads"]);
   return bench::TakeTurns(
       [&](const std::string&, const std::string& form) {

@@ -6,16 +6,15 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <cstdlib>
-#include <fstream>
 #include <memory>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "backends/grpc_clients.h"
+#include "files/text_file.h"
 #include "gateway/endpoints/access_log.h"
 #include "gateway/endpoints/routes.h"
 #include "gateway/http/server.h"
@@ -30,6 +29,8 @@
 namespace {
 
 using gateway::Options;
+
+constexpr std::size_t kMaxProfilesBytes = std::size_t{16} << 20;
 
 // The threads of an io_context; stopped and joined before anything that its coroutines use goes.
 class IoThreads {
@@ -83,12 +84,12 @@ absl::StatusOr<prelabel::Profiles> LoadProfiles(const Options& options,
                                                 boost::asio::io_context& io) {
   std::string text;
   if (!options.profiles.empty()) {
-    std::ifstream file(options.profiles);
-    std::stringstream content;
-    content << file.rdbuf();
-    if (!file)
-      return absl::NotFoundError(absl::StrCat("--profiles: cannot read ", options.profiles));
-    text = content.str();
+    absl::StatusOr<std::string> read = files::ReadText(options.profiles, kMaxProfilesBytes);
+    if (!read.ok()) {
+      return absl::Status(read.status().code(),
+                          absl::StrCat("--profiles: ", read.status().message()));
+    }
+    text = *std::move(read);
   }
   auto profiles = prelabel::Profiles::Create(
       options.detector, options.segmenter, text,

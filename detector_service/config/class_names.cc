@@ -7,16 +7,17 @@
 #include <absl/strings/str_split.h>
 
 #include <filesystem>
-#include <fstream>
 #include <iterator>
 #include <optional>
 #include <utility>
+
+#include "files/text_file.h"
 
 namespace detector {
 namespace {
 
 constexpr int kMaxWrappers = 8;  // of a data set
-constexpr std::uintmax_t kMaxFileBytes = 1 << 20;
+constexpr std::size_t kMaxFileBytes = 1 << 20;
 
 // As the data sets of mmdet (CocoDataset) and mmrotate (DOTADataset) have them.
 constexpr const char* kCoco[] = {"person",        "bicycle",      "car",
@@ -153,12 +154,11 @@ absl::StatusOr<std::vector<std::string>> ReadClassesFlag(const std::string& flag
   };
   std::string text = flag;
   if (is_file) {
-    if (std::filesystem::file_size(flag, error) > kMaxFileBytes) {
-      return invalid("is larger than a list of names can be");
+    absl::StatusOr<std::string> read = files::ReadText(flag, kMaxFileBytes);
+    if (!read.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat("--classes=", read.status().message()));
     }
-    std::ifstream file(flag, std::ios::binary);
-    text.assign(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
-    if (!file) return invalid("cannot be read");
+    text = *std::move(read);
     if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
   } else if (flag.starts_with('/') || flag.starts_with("./") || flag.ends_with(".txt")) {
     return invalid("there is no such file");

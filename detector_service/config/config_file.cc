@@ -5,17 +5,17 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "files/text_file.h"
 #include "serving/file_access.h"
 
 namespace detector {
 namespace {
 
-constexpr std::streamsize kMaxBytes = 1 << 20;
+constexpr std::size_t kMaxBytes = 1 << 20;
 constexpr int kMaxBases = 16;  // in a chain; mmdet's own configs have three
 
 absl::StatusOr<std::string> ReadText(const std::string& path, const std::string& root) {
@@ -26,16 +26,7 @@ absl::StatusOr<std::string> ReadText(const std::string& path, const std::string&
     if (text.ok()) return text;
     return absl::Status(text.status().code(), absl::StrCat(path, ": ", text.status().message()));
   }
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return absl::NotFoundError(absl::StrCat(path, ": cannot be opened"));
-  std::string text(kMaxBytes + 1, '\0');
-  file.read(text.data(), kMaxBytes + 1);
-  if (file.bad()) return absl::NotFoundError(absl::StrCat(path, ": cannot be read"));
-  if (file.gcount() > kMaxBytes) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": is larger than a config can be"));
-  }
-  text.resize(file.gcount());
-  return text;
+  return files::ReadText(path, kMaxBytes);
 }
 
 // The paths in `_base_`, or an error if they aren't known.

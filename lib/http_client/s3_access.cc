@@ -1,22 +1,25 @@
 #include "http_client/s3_access.h"
 
 #include <absl/strings/ascii.h>
+#include <absl/strings/str_split.h>
 #include <absl/strings/string_view.h>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdlib>
-#include <fstream>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "files/text_file.h"
 #include "http_client/url.h"
 #include "text/str_cat.h"
 #include "text/url.h"
 
 namespace http_client {
 namespace {
+
+constexpr std::size_t kMaxProfileBytes = std::size_t{1} << 20;
 
 // The first of the variables that is set and not empty.
 std::string Environment(std::initializer_list<const char*> names) {
@@ -28,9 +31,10 @@ std::string Environment(std::initializer_list<const char*> names) {
 
 // Values of one [section] of the files that AWS's tools share.
 void ReadProfile(const std::string& path, std::string_view section, S3Access* access) {
-  std::ifstream file(path);
+  const absl::StatusOr<std::string> file = files::ReadText(path, kMaxProfileBytes);
+  if (!file.ok()) return;  // not everybody has both files
   bool inside = false;
-  for (std::string line; std::getline(file, line);) {
+  for (const absl::string_view line : absl::StrSplit(*file, '\n')) {
     const std::string text(absl::StripAsciiWhitespace(line));
     if (text.empty() || text[0] == '#' || text[0] == ';') continue;
     if (text[0] == '[') {

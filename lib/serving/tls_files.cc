@@ -6,12 +6,10 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
-#include <cerrno>
-#include <cstring>
-#include <fstream>
 #include <utility>
 #include <vector>
 
+#include "files/text_file.h"
 #include "serving/log.h"
 
 namespace serving {
@@ -46,18 +44,9 @@ std::string Reason() {
 
 absl::StatusOr<std::string> Read(const TlsFile& file) {
   if (file.path.empty()) return std::string();
-  errno = 0;
-  std::ifstream stream(file.path, std::ios::binary);
-  std::string text;
-  char part[8192];
-  while (stream.read(part, sizeof part), stream.gcount() > 0) {
-    text.append(part, static_cast<std::size_t>(stream.gcount()));
-    if (text.size() > kMaxFileBytes) return Unusable(file, "is too large for a PEM file");
-  }
-  if (!stream.is_open() || stream.bad()) {
-    return Unusable(file, errno != 0 ? std::strerror(errno) : "cannot be read");
-  }
-  return text;
+  absl::StatusOr<std::string> text = files::ReadText(file.path, kMaxFileBytes);
+  if (text.ok()) return text;
+  return absl::InvalidArgumentError(absl::StrCat(file.flag, ": ", text.status().message()));
 }
 
 Bio Reader(const std::string& text) {

@@ -6,13 +6,13 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <fstream>
 #include <iterator>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
+#include "files/text_file.h"
 #include "hash/sha256.h"
 #include "segmenter_service/modeling/hugging_face_names.h"
 #include "serving/file_access.h"
@@ -43,15 +43,8 @@ absl::StatusOr<std::string> ReadSidecar(const std::string& path, const std::stri
     if (text.ok()) return text;
     return absl::InvalidArgumentError(absl::StrCat(path, ": ", text.status().message()));
   }
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return std::string();
-  std::string text(kMaxSidecarBytes + 1, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(file.gcount()));
-  if (text.size() > kMaxSidecarBytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, " is larger than the ", kMaxSidecarBytes, " bytes that it may have"));
-  }
+  absl::StatusOr<std::string> text = files::ReadText(path, kMaxSidecarBytes);
+  if (absl::IsNotFound(text.status())) return std::string();
   return text;
 }
 

@@ -9,6 +9,7 @@
 
 #include "files/atomic_file.h"
 #include "files/mapped_file.h"
+#include "files/text_file.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
 
@@ -48,6 +49,23 @@ TEST_F(FilesTest, AFileAppearsWhenItIsComplete) {
 
   EXPECT_EQ(ReadFile(path_), "one two");
   EXPECT_THAT(Names(), ElementsAre("file")) << "nothing else is left";
+}
+
+TEST_F(FilesTest, ATextIsReadWholeOrItIsSaidWhyNot) {
+  const auto refused = [](absl::StatusCode code, const std::string& path, const char* why) {
+    return StatusIs(code, testing::AllOf(testing::StartsWith(path + ": "), HasSubstr(why)));
+  };
+  folder_.Write("file", std::string(20'000, 'x'));
+  ASSERT_OK_AND_ASSIGN(const std::string text, ReadText(path_, 20'000));
+  EXPECT_EQ(text.size(), 20'000u);
+  EXPECT_THAT(ReadText(path_, 19'999),
+              refused(absl::StatusCode::kInvalidArgument, path_, "larger than the 19999 bytes"));
+  EXPECT_THAT(ReadText(path_ + "s", 10),
+              refused(absl::StatusCode::kNotFound, path_ + "s", "No such file"));
+  EXPECT_THAT(ReadText(folder_.path(), 10),
+              refused(absl::StatusCode::kInvalidArgument, folder_.path(), "is a directory"));
+  folder_.Write("empty", "");
+  EXPECT_EQ(*ReadText(folder_.path() + "/empty", 0), "");
 }
 
 TEST_F(FilesTest, WhatKilledProcessesLeftCanBeRemoved) {

@@ -145,75 +145,128 @@ struct Failures {
   }
 };
 
-// As many items as tasks, in order. A task that failed, or that a background job does, is {}: Label
-// Studio keeps the others and asks again for it.
+// Answers with as many items as tasks, in order. A task that failed, or that a background job does,
+// is {}: Label Studio keeps the others and asks again for it. Used on the request's strand.
+class Batch {
+ public:
+  Batch(Application& app, const label_studio::PredictRequest& request,
+        prelabel::PredictContext& predict)
+      : app_(app),
+        request_(request),
+        predict_(predict),
+        predictions_(request.tasks.size(), "{}"),
+        claims_(app.jobs.claims()) {}
+
+  awaitable<Response> Answer();
+
+ private:
+  awaitable<void> PredictTask(std::size_t i);
+  // The prediction, unless the batch is full or out of time. `begun`: it was asked for.
+  awaitable<absl::StatusOr<prelabel::Prediction>> Predict(const label_studio::Task& task,
+                                                          bool* begun);
+  void NoteCounts();
+  // Hands on what is left to a background job; how many tasks.
+  std::size_t Push();
+
+  Application& app_;
+  const label_studio::PredictRequest& request_;
+  prelabel::PredictContext& predict_;
+  std::vector<std::string> predictions_;
+  Failures failures_;
+  std::size_t late_ = 0;           // of them, not begun at the deadline
+  std::size_t elsewhere_ = 0;      // in somebody else's hands, for this very version
+  std::size_t answer_bytes_ = 0;   // of predictions_
+  bool full_ = false;              // nothing more is begun
+  std::vector<std::size_t> left_;  // for the background
+  gateway::jobs::RequestClaims claims_;
+};
+
+awaitable<absl::StatusOr<prelabel::Prediction>> Batch::Predict(const label_studio::Task& task,
+                                                               bool* begun) {
+  const absl::Status no_room =
+      absl::ResourceExhaustedError("the batch's answer is as large as it may be");
+  *begun = false;
+  if (full_) co_return no_room;
+  if (system_clock::now() >= predict_.call.deadline) {
+    co_return absl::DeadlineExceededError("the batch ran out of time");
+  }
+  *begun = true;
+  auto work = app_.predictor.Predict(task, predict_);
+  auto prediction = co_await std::move(work);
+  if (prediction.ok() && answer_bytes_ > 0 &&
+      answer_bytes_ + prediction->json.size() > app_.options.max_answer_bytes) {
+    full_ = true;
+    co_return no_room;
+  }
+  co_return prediction;
+}
+
+awaitable<void> Batch::PredictTask(std::size_t i) {
+  const label_studio::Task& task = request_.tasks[i];
+  if (predict_.push && !claims_.Take(gateway::jobs::BackgroundJobs::KeyOf(predict_, task.id))) {
+    ++elsewhere_;
+    co_return;
+  }
+  bool begun = false;
+  auto work = Predict(task, &begun);
+  auto prediction = co_await std::move(work);
+  CountTask(app_, "batch", prediction.status());
+  if (prediction.ok()) {
+    answer_bytes_ += prediction->json.size();
+    predictions_[i] = std::move(prediction->json);
+    co_return;
+  }
+  failures_.Add(i, task, prediction.status());
+  if (predict_.push && prelabel::IsRetryable(prediction.status())) left_.push_back(i);
+  if (!begun) {
+    ++late_;  // one number will do instead of thousands of lines
+    co_return;
+  }
+  serving::LogLine("task.failed", serving::LogLevel::kWarning)
+      .Request(predict_.request)
+      .Int("task_id", task.id)
+      .Status(prediction.status());
+}
+
+void Batch::NoteCounts() {
+  const auto note = [this](std::string_view key, std::size_t count) {
+    predict_.request.NoteInt(key, static_cast<std::int64_t>(count));
+  };
+  note("failed", failures_.total());
+  if (full_) note("answer_full_at", answer_bytes_);
+  if (late_ > 0) note("late", late_);
+  if (elsewhere_ > 0) note("elsewhere", elsewhere_);
+}
+
+std::size_t Batch::Push() {
+  if (left_.empty()) return 0;
+  std::sort(left_.begin(), left_.end());
+  std::vector<const label_studio::Task*> tasks;
+  for (const std::size_t i : left_) tasks.push_back(&request_.tasks[i]);
+  const auto added = app_.jobs.Add(predict_, request_.project_id, tasks, claims_);
+  predict_.request.NoteStr("job", added.job_id);
+  predict_.request.NoteInt("pushed", static_cast<std::int64_t>(added.added));
+  return added.added;
+}
+
+awaitable<Response> Batch::Answer() {
+  const std::function<awaitable<void>(std::size_t)> one = [this](std::size_t i) {
+    return PredictTask(i);
+  };
+  auto all = async::ForEachBounded(predictions_.size(),
+                                   static_cast<std::size_t>(app_.options.batch_concurrency), one);
+  co_await std::move(all);
+  NoteCounts();
+  const std::size_t pushed = Push();
+  if (failures_.total() == predictions_.size() && pushed == 0) co_return failures_.ToResponse();
+  co_return ResultsResponse(std::move(predictions_), predict_.model_version);
+}
+
 awaitable<Response> PredictBatch(Application& app, const label_studio::PredictRequest& request,
                                  prelabel::PredictContext& predict) {
-  std::vector<std::string> predictions(request.tasks.size(), "{}");
-  Failures failures;
-  std::size_t late = 0;          // of them, not begun at the deadline
-  std::size_t elsewhere = 0;     // in somebody else's hands, for this very version
-  std::size_t answer_bytes = 0;  // of `predictions`
-  bool full = false;
-  std::vector<std::size_t> left;  // for the background
-  gateway::jobs::RequestClaims claims(app.jobs.claims());
-  const std::function<awaitable<void>(std::size_t)> one = [&](std::size_t i) -> awaitable<void> {
-    const label_studio::Task& task = request.tasks[i];
-    if (predict.push && !claims.Take(gateway::jobs::BackgroundJobs::KeyOf(predict, task.id))) {
-      ++elsewhere;
-      co_return;
-    }
-    const absl::Status no_room =
-        absl::ResourceExhaustedError("the batch's answer is as large as it may be");
-    absl::StatusOr<prelabel::Prediction> prediction =
-        full ? no_room : absl::DeadlineExceededError("the batch ran out of time");
-    const bool begun = !full && system_clock::now() < predict.call.deadline;
-    if (begun) {
-      auto work = app.predictor.Predict(task, predict);
-      prediction = co_await std::move(work);
-    }
-    if (prediction.ok() && answer_bytes > 0 &&
-        answer_bytes + prediction->json.size() > app.options.max_answer_bytes) {
-      full = true;  // nothing more is begun
-      prediction = no_room;
-    }
-    CountTask(app, "batch", prediction.status());
-    if (prediction.ok()) {
-      answer_bytes += prediction->json.size();
-      predictions[i] = std::move(prediction->json);
-      co_return;
-    }
-    failures.Add(i, task, prediction.status());
-    if (predict.push && prelabel::IsRetryable(prediction.status())) left.push_back(i);
-    if (!begun) {
-      ++late;  // one number will do instead of thousands of lines
-      co_return;
-    }
-    serving::LogLine("task.failed", serving::LogLevel::kWarning)
-        .Request(predict.request)
-        .Int("task_id", task.id)
-        .Status(prediction.status());
-  };
-  auto all = async::ForEachBounded(predictions.size(),
-                                   static_cast<std::size_t>(app.options.batch_concurrency), one);
-  co_await std::move(all);
-  predict.request.NoteInt("failed", static_cast<std::int64_t>(failures.total()));
-  if (full) predict.request.NoteInt("answer_full_at", static_cast<std::int64_t>(answer_bytes));
-  if (late > 0) predict.request.NoteInt("late", static_cast<std::int64_t>(late));
-
-  std::size_t pushed = 0;
-  if (!left.empty()) {
-    std::sort(left.begin(), left.end());
-    std::vector<const label_studio::Task*> tasks;
-    for (const std::size_t i : left) tasks.push_back(&request.tasks[i]);
-    const auto added = app.jobs.Add(predict, request.project_id, tasks, claims);
-    pushed = added.added;
-    predict.request.NoteStr("job", added.job_id);
-    predict.request.NoteInt("pushed", static_cast<std::int64_t>(pushed));
-  }
-  if (elsewhere > 0) predict.request.NoteInt("elsewhere", static_cast<std::int64_t>(elsewhere));
-  if (failures.total() == predictions.size() && pushed == 0) co_return failures.ToResponse();
-  co_return ResultsResponse(std::move(predictions), predict.model_version);
+  Batch batch(app, request, predict);
+  auto answering = batch.Answer();
+  co_return co_await std::move(answering);
 }
 
 awaitable<Response> Predict(Application& app, Request& request, Context& context) {

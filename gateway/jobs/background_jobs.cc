@@ -7,7 +7,6 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
-#include <boost/json/object.hpp>
 #include <exception>
 #include <utility>
 
@@ -27,27 +26,7 @@ constexpr std::size_t kMaxEnded = 50;
 // Poll interval while yielding to interactive requests.
 constexpr auto kYieldPoll = absl::Milliseconds(20);
 
-// Short enough to type.
-std::string NewJobId() { return serving::RequestContext().request_id().substr(0, 12); }
-
-json::value ToJson(absl::Time time) {
-  if (time == absl::InfiniteFuture()) return nullptr;
-  return json::value(absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone()));
-}
-
 }  // namespace
-
-BackgroundJobs::Job::Job(const prelabel::PredictContext& predict, std::string_view project_id,
-                         TaskClaims::Owner owner)
-    : id(NewJobId()),
-      request_id(predict.call.request_id),
-      traceparent(predict.call.traceparent),
-      project_id(project_id),
-      owner(owner),
-      profile(predict.profile),
-      model_version(predict.model_version),
-      label_studio(predict.label_studio),
-      project(predict.project) {}
 
 BackgroundJobs::BackgroundJobs(asio::any_io_executor executor, prelabel::Predictor& predictor,
                                label_studio_api::LabelStudioApi& api, serving::Metrics& metrics,
@@ -107,48 +86,14 @@ void BackgroundJobs::AnsweredElsewhere(const prelabel::PredictContext& predict,
   claims_->Release(KeyOf(predict, task_id));
 }
 
-std::string_view BackgroundJobs::NameOf(State state) {
-  switch (state) {
-    case State::kRunning:
-      return "running";
-    case State::kDone:
-      return "done";
-    case State::kFailed:
-      return "failed";
-    case State::kCancelled:
-      return "cancelled";
-    case State::kDropped:
-      return "dropped";
-  }
-  return "";
-}
-
 json::array BackgroundJobs::Describe() const {
   json::array jobs;
   const std::lock_guard lock(mutex_);
-  const auto describe = [&jobs](const Job& job) {
-    const bool paused = job.state == State::kRunning && job.resume_at > absl::Now();
-    jobs.push_back({{"id", job.id},
-                    {"state", paused ? "paused" : NameOf(job.state)},
-                    {"profile", job.profile.name},
-                    {"project", job.project_id},
-                    {"model_version", job.model_version},
-                    {"request_id", job.request_id},
-                    {"tasks", job.total},
-                    {"waiting", job.waiting.size()},
-                    {"in_work", job.in_work},
-                    {"stored", job.stored},
-                    {"already_there", job.already_there},
-                    {"failed", job.failed},
-                    {"created_at", ToJson(job.created)},
-                    {"finished_at", ToJson(job.finished)},
-                    {"error", job.error.empty() ? json::value(nullptr) : json::value(job.error)}});
-  };
   std::vector<JobPtr> running(running_.begin(), running_.end());
   std::sort(running.begin(), running.end(),
             [](const JobPtr& a, const JobPtr& b) { return a->owner > b->owner; });
-  for (const JobPtr& job : running) describe(*job);
-  for (const JobPtr& job : ended_) describe(*job);
+  for (const JobPtr& job : running) jobs.push_back(gateway::jobs::Describe(*job));
+  for (const JobPtr& job : ended_) jobs.push_back(gateway::jobs::Describe(*job));
   return jobs;
 }
 

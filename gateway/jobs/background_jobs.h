@@ -34,6 +34,7 @@
 #include <string_view>
 #include <vector>
 
+#include "gateway/jobs/push_job.h"
 #include "gateway/jobs/task_claims.h"
 #include "label_studio/task.h"
 #include "label_studio_api/label_studio_api.h"
@@ -107,45 +108,9 @@ class BackgroundJobs {
   void Drain(absl::Time deadline);
 
  private:
-  enum class State { kRunning, kDone, kFailed, kCancelled, kDropped };
-  static std::string_view NameOf(State state);
-
-  struct Item {
-    label_studio::Task task;
-    std::string key;
-    std::size_t bytes = 0;  // without the prediction
-    int tries = 0;
-    prelabel::Prediction prediction = {};  // computed and not stored yet; empty: not computed
-
-    std::size_t waiting_bytes() const { return bytes + prediction.json.capacity(); }
-  };
-  struct Job {
-    Job(const prelabel::PredictContext& predict, std::string_view project_id,
-        TaskClaims::Owner owner);
-
-    // Constant after construction.
-    const std::string id;
-    const std::string request_id;  // of the /predict
-    const std::string traceparent;
-    const std::string project_id;
-    const TaskClaims::Owner owner;  // later jobs have higher ones
-    const prelabel::Profile& profile;
-    const std::string model_version;
-    const label_studio_api::LabelStudioSite label_studio;
-    const absl::Time created = absl::Now();
-
-    // Guarded by mutex_.
-    State state = State::kRunning;
-    std::shared_ptr<prelabel::Project>
-        project;  // null once nothing more is computed: it may be large
-    std::deque<Item> waiting;
-    std::size_t total = 0, in_work = 0, stored = 0, already_there = 0, failed = 0;
-    int pauses = 0;  // since the last success
-    absl::Time resume_at = absl::InfinitePast();
-    absl::Time failing_since = absl::InfiniteFuture();  // no success since then
-    std::string error;                                  // the last one
-    absl::Time finished = absl::InfiniteFuture();
-  };
+  using State = PushJob::State;
+  using Item = PushItem;
+  using Job = PushJob;
   using JobPtr = std::shared_ptr<Job>;
   struct Assignment {
     JobPtr job;

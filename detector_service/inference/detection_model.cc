@@ -99,17 +99,8 @@ absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Build(const Load
   const absl::StatusOr<LoadedDetector> loaded =
       LoadDetector(file->state_dict, *config, nn::Memory::kBorrow, &model->notes_);
   if (!loaded.ok()) return WithPrefix(options.checkpoint, loaded.status());
-  absl::StatusOr<DetectorSettings> settings =
-      ReadSettings(*config, loaded->defaults, &model->notes_, options.input_size);
-  if (!settings.ok()) return WithPrefix(config_path, settings.status());
-  const absl::StatusOr<Placement> usual = PlaceUsualImage(*settings);
+  const absl::StatusOr<Placement> usual = model->TakeSettings(*config, loaded->defaults);
   if (!usual.ok()) return WithPrefix(config_path, usual.status());
-  model->usual_image_ = usual->image;
-  model->evaluation_score_threshold_ = settings->score_threshold;
-  settings->score_threshold = options.score_threshold;
-  settings->max_per_img = options.max_detections.value_or(settings->max_per_img);
-  settings->nms_iou_threshold = options.nms_iou_threshold.value_or(settings->nms_iou_threshold);
-  model->settings_ = *std::move(settings);
 
   model->name_ = loaded->name;
   model->has_masks_ = loaded->head.has_masks();
@@ -123,18 +114,9 @@ absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Build(const Load
   model->classes_ = std::move(classes->names);
   model->notes_.insert(model->notes_.end(), classes->notes.begin(), classes->notes.end());
   for (const auto& [name, view] : file->state_dict) model->parameter_count_ += view.NumElements();
-  // MakeNetwork packs for a CPU in just this precision, or fails.
-  const bool may_be_bf16 = options.precision == "bf16" && options.device == "cpu" && !options.plain;
-  const nn::onednn::Precision precision = nn::onednn::FasterPrecision(may_be_bf16);
-  model->bf16_ = precision == nn::onednn::Precision::kBFloat16;
   // The whole config, whether it is read or not: the version then holds when more of it is read.
-  model->version_ =
-      absl::StrCat(model->name_, "-", file->content_hash.substr(0, 12), "-",
-                   nn::onednn::ArithmeticClass(options.device, precision), "-",
-                   checkpoint::HashBytes(absl::StrCat(model->settings_.Fingerprint(), "\n",
-                                                      Canonical(config->values), "\n",
-                                                      absl::StrJoin(*given, "\n")))
-                       .substr(0, 8));
+  model->NameVersion(file->content_hash,
+                     absl::StrCat(Canonical(config->values), "\n", absl::StrJoin(*given, "\n")));
 
   const bool one_size = HasOneInputSize(model->settings_);
   absl::StatusOr<std::unique_ptr<Network>> network =
@@ -143,6 +125,35 @@ absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Build(const Load
   model->network_ = *std::move(network);
   if (!one_size) model->file_ = *std::move(file);
   return model;
+}
+
+absl::StatusOr<Placement> DetectionModel::TakeSettings(const PythonConfig& config,
+                                                       const DetectorSettings& defaults) {
+  absl::StatusOr<DetectorSettings> settings =
+      ReadSettings(config, defaults, &notes_, options_.input_size);
+  if (!settings.ok()) return settings.status();
+  absl::StatusOr<Placement> usual = PlaceUsualImage(*settings);
+  if (!usual.ok()) return usual.status();
+  usual_image_ = usual->image;
+  evaluation_score_threshold_ = settings->score_threshold;
+  settings->score_threshold = options_.score_threshold;
+  settings->max_per_img = options_.max_detections.value_or(settings->max_per_img);
+  settings->nms_iou_threshold = options_.nms_iou_threshold.value_or(settings->nms_iou_threshold);
+  settings_ = *std::move(settings);
+  return usual;
+}
+
+void DetectionModel::NameVersion(std::string_view content_hash, std::string_view config) {
+  // MakeNetwork packs for a CPU in just this precision, or fails.
+  const bool may_be_bf16 =
+      options_.precision == "bf16" && options_.device == "cpu" && !options_.plain;
+  const nn::onednn::Precision precision = nn::onednn::FasterPrecision(may_be_bf16);
+  bf16_ = precision == nn::onednn::Precision::kBFloat16;
+  version_ = absl::StrCat(
+      name_, "-", std::string(content_hash.substr(0, 12)), "-",
+      nn::onednn::ArithmeticClass(options_.device, precision), "-",
+      checkpoint::HashBytes(absl::StrCat(settings_.Fingerprint(), "\n", std::string(config)))
+          .substr(0, 8));
 }
 
 absl::StatusOr<std::vector<Detection>> DetectionModel::Detect(const cv::Mat& image,

@@ -10,6 +10,7 @@
 #include <opencv2/core/mat.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
@@ -18,6 +19,8 @@
 #include "detector_service/inference/postprocess.h"
 
 namespace detector {
+
+struct Placement;  // preprocess.h
 
 struct LoadOptions {
   std::string checkpoint;   // path
@@ -92,6 +95,11 @@ class DetectionModel {
  private:
   DetectionModel() = default;
   static absl::StatusOr<std::unique_ptr<DetectionModel>> Build(const LoadOptions& options);
+  // The config's settings, with what the options say instead. Returns where the usual image goes.
+  absl::StatusOr<Placement> TakeSettings(const PythonConfig& config,
+                                         const DetectorSettings& defaults);
+  // REQUIRES: the name and the settings are there. `config`: whatever else decides about answers.
+  void NameVersion(std::string_view content_hash, std::string_view config);
   absl::StatusOr<std::vector<Detection>> FitAndDetect(const cv::Mat& image,
                                                       const DetectOptions& options);
 

@@ -524,6 +524,53 @@ absl::StatusOr<Checkpoint> ReadZipPth(std::string_view file, std::shared_ptr<con
   return ReadObject(*pickle->root, storages, file.size(), std::move(owner));
 }
 
+namespace {
+
+// The storages that an object refers to, by key. How large a storage's elements are is known only
+// to the references to it.
+absl::StatusOr<absl::flat_hash_map<std::string_view, StorageRef>> StoragesIn(const Pickle& object) {
+  absl::flat_hash_map<std::string_view, StorageRef> references;
+  for (const PickleValue& value : object.values) {
+    if (!value.Is(Kind::kPersistentId)) continue;
+    absl::StatusOr<StorageRef> ref = ParseStorageRef(value);
+    if (!ref.ok())
+      continue;  // a pickled module's source, say; if it is a tensor's, that will be an error
+    const auto [found, added] = references.emplace(ref->key, *ref);
+    if (!added && found->second.type.size != ref->type.size) {
+      return Invalid(StrCat("storage '", ref->key, "' is referred to as ", ref->type_name,
+                            " and as ", found->second.type_name));
+    }
+  }
+  return references;
+}
+
+// The bytes of the storages, which stand in `rest` in the order of `keys`, each behind its number
+// of elements. `file_size`: for errors.
+absl::StatusOr<Storages> CutStorages(
+    const PickleValue& keys, const absl::flat_hash_map<std::string_view, StorageRef>& references,
+    std::string_view rest, std::size_t file_size) {
+  Storages storages;
+  for (const PickleValue* key : keys.items) {
+    const auto ref = key->Is(Kind::kString) ? references.find(key->text) : references.end();
+    if (ref == references.end()) return Invalid("a storage that nothing refers to");
+    const std::size_t element_size = ref->second.type.size;
+    const auto numel =
+        rest.size() < 8 ? std::uint64_t{0} : LoadLittleEndian<std::uint64_t>(rest.data());
+    if (rest.size() < 8 || numel > (rest.size() - 8) / element_size) {
+      return Invalid(StrCat("damaged or truncated: storage '", key->text, "' (",
+                            storages.size() + 1, " of ", keys.items.size(), ", ", numel,
+                            " elements) ends after the file's ", file_size, " bytes"));
+    }
+    if (!storages.emplace(key->text, rest.substr(8, numel * element_size)).second) {
+      return Invalid(StrCat("two storages with key '", key->text, "'"));
+    }
+    rest.remove_prefix(8 + numel * element_size);
+  }
+  return storages;
+}
+
+}  // namespace
+
 absl::StatusOr<Checkpoint> ReadLegacyPth(std::string_view file, std::shared_ptr<const void> owner) {
   std::string_view rest = file;
   // Four more pickles than the object itself; see the layout in docs/formats.md.
@@ -553,39 +600,12 @@ absl::StatusOr<Checkpoint> ReadLegacyPth(std::string_view file, std::shared_ptr<
   absl::StatusOr<Pickle> keys = next("storage keys");
   if (!keys.ok()) return keys.status();
   if (!keys->root->IsSequence()) return Invalid("the storage keys are not a list");
-
-  // How large a storage's elements are is known only to the references to it.
-  absl::flat_hash_map<std::string_view, StorageRef> references;
-  for (const PickleValue& value : object->values) {
-    if (!value.Is(Kind::kPersistentId)) continue;
-    absl::StatusOr<StorageRef> ref = ParseStorageRef(value);
-    if (!ref.ok())
-      continue;  // a pickled module's source, say; if it is a tensor's, that will be an error
-    const auto [found, added] = references.emplace(ref->key, *ref);
-    if (!added && found->second.type.size != ref->type.size) {
-      return Invalid(StrCat("storage '", ref->key, "' is referred to as ", ref->type_name,
-                            " and as ", found->second.type_name));
-    }
-  }
-
-  Storages storages;
-  for (const PickleValue* key : keys->root->items) {
-    const auto ref = key->Is(Kind::kString) ? references.find(key->text) : references.end();
-    if (ref == references.end()) return Invalid("a storage that nothing refers to");
-    const std::size_t element_size = ref->second.type.size;
-    const auto numel =
-        rest.size() < 8 ? std::uint64_t{0} : LoadLittleEndian<std::uint64_t>(rest.data());
-    if (rest.size() < 8 || numel > (rest.size() - 8) / element_size) {
-      return Invalid(StrCat("damaged or truncated: storage '", key->text, "' (",
-                            storages.size() + 1, " of ", keys->root->items.size(), ", ", numel,
-                            " elements) ends after the file's ", file.size(), " bytes"));
-    }
-    if (!storages.emplace(key->text, rest.substr(8, numel * element_size)).second) {
-      return Invalid(StrCat("two storages with key '", key->text, "'"));
-    }
-    rest.remove_prefix(8 + numel * element_size);
-  }
-  return ReadObject(*object->root, storages, file.size(), std::move(owner));
+  const auto references = StoragesIn(*object);
+  if (!references.ok()) return references.status();
+  const absl::StatusOr<Storages> storages =
+      CutStorages(*keys->root, *references, rest, file.size());
+  if (!storages.ok()) return storages.status();
+  return ReadObject(*object->root, *storages, file.size(), std::move(owner));
 }
 
 }  // namespace checkpoint

@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "tests/testing/checkpoint_files.h"
+#include "tests/testing/zip_files.h"
 
 namespace checkpoint {
 namespace {

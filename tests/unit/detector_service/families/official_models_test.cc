@@ -19,6 +19,7 @@
 
 #include "detector_service/families/family.h"
 #include "tests/testing/status_matchers.h"
+#include "tests/testing/zero_tensors.h"
 
 namespace detector {
 namespace {
@@ -43,39 +44,23 @@ std::vector<std::string> Names() {
 }
 
 // The state of such a model, all numbers zero.
-class OfficialState {
- public:
-  explicit OfficialState(const boost::json::object& shapes) {
-    for (const auto& [key, shape] : shapes) {
-      Add(std::string(key), boost::json::value_to<std::vector<std::int64_t>>(shape));
-      const std::string name(key);
-      if (name.find(".bn.weight") == std::string::npos &&
-          name.find("rbr_identity.weight") == std::string::npos) {
-        continue;
-      }
-      const std::string norm = name.substr(0, name.rfind('.'));
-      for (const char* rest : {".bias", ".running_mean", ".running_var"}) {
-        Add(norm + rest, state_.back().second.shape);
-      }
+checkpoint::StateDict StateOf(const boost::json::object& shapes) {
+  duet_testing::ZeroTensors tensors;
+  for (const auto& [key, value] : shapes) {
+    const std::string name(key);
+    const auto shape = boost::json::value_to<std::vector<std::int64_t>>(value);
+    tensors.Add(name, shape);
+    if (name.find(".bn.weight") == std::string::npos &&
+        name.find("rbr_identity.weight") == std::string::npos) {
+      continue;
     }
-    for (auto& [name, view] : state_) {
-      view.data = reinterpret_cast<const std::byte*>(zeros_.data());
+    const std::string norm = name.substr(0, name.rfind('.'));
+    for (const char* rest : {".bias", ".running_mean", ".running_var"}) {
+      tensors.Add(norm + rest, shape);
     }
   }
-  const checkpoint::StateDict& state() const { return state_; }
-
- private:
-  void Add(const std::string& name, std::vector<std::int64_t> shape) {
-    checkpoint::TensorView view;
-    view.strides = checkpoint::ContiguousStrides(shape);
-    view.shape = std::move(shape);
-    zeros_.resize(std::max<std::size_t>(zeros_.size(), view.NumElements()));
-    state_.emplace_back(name, view);
-  }
-
-  std::vector<float> zeros_;  // which all tensors share
-  checkpoint::StateDict state_;
-};
+  return tensors.state();
+}
 
 // "mmyolo/yolov6_v3_m" → "yolov6-m": versions of one network have one name.
 std::string ExpectedName(const std::string& model) {
@@ -141,10 +126,9 @@ class OfficialModelTest : public testing::TestWithParam<std::string> {};
 
 TEST_P(OfficialModelTest, IsRecognisedAndHasItsConfigsSettings) {
   const boost::json::object& official = Official().at(GetParam()).as_object();
-  const OfficialState state(official.at("state").as_object());
+  const checkpoint::StateDict state = StateOf(official.at("state").as_object());
 
-  ASSERT_OK_AND_ASSIGN(const LoadedDetector model,
-                       LoadDetector(state.state(), {}, nn::Memory::kBorrow));
+  ASSERT_OK_AND_ASSIGN(const LoadedDetector model, LoadDetector(state, {}, nn::Memory::kBorrow));
 
   EXPECT_EQ(model.name, ExpectedName(GetParam()));
   EXPECT_EQ(model.head.num_classes, 80);

@@ -6,6 +6,7 @@
 #include "nn/state_dict.h"
 #include "nn/torch_status.h"
 #include "trainer/demo_detector.h"
+#include "trainer/samples/scene_source.h"
 #include "trainer/scenes/random.h"
 #include "trainer/segmenter_trainer.h"
 
@@ -60,8 +61,10 @@ absl::Status TrainDemoDetector(const DemoOptions& options, const std::string& pa
       training.schedule = {.peak = 2e-3, .steps = round == 0 ? 500 : 600, .warmup_steps = 30};
       if (options.steps > 0) training.schedule.steps = options.steps;
       const std::uint64_t seed = options.seed + (round == 0 ? 0 : 1000003);
-      TrainDetector(
-          training, [&](std::uint64_t n) { return DemoScene(seed, n, kDetectorSide); }, detector);
+      const SceneSource scenes(ImagesOf(training), [seed](std::uint64_t n) {
+        return DemoScene(seed, n, kDetectorSide);
+      });
+      TrainDetector(training, scenes, detector);
     }
     const checkpoint::Meta meta{
         .classes = ShapeNames(),

@@ -8,6 +8,7 @@
 #include <c10/util/Exception.h>
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "detector_service/inference/preprocess.h"
@@ -39,7 +40,12 @@ at::Tensor InputOf(const cv::Mat& image, const detector::DetectorSettings& setti
 
 }  // namespace
 
-void TrainDetector(const DetectorTraining& training, const SceneSequence& scenes,
+std::size_t ImagesOf(const DetectorTraining& training) {
+  return static_cast<std::size_t>(training.schedule.steps) * training.replicas *
+         training.images_per_replica;
+}
+
+void TrainDetector(const DetectorTraining& training, const ImageSource& images,
                    detector::Rtmdet& detector) {
   torch::optim::AdamW optimizer = MakeAdamW(*detector, training.weight_decay);
   WeightAverage average(
@@ -53,15 +59,13 @@ void TrainDetector(const DetectorTraining& training, const SceneSequence& scenes
     replicas.Backward([&](detector::Rtmdet& replica, int r) {
       std::vector<at::Tensor> inputs;
       std::vector<std::vector<TrainingObject>> objects;
-      const std::uint64_t first =
-          (static_cast<std::uint64_t>(step) * training.replicas + r) * training.images_per_replica;
+      const std::size_t first =
+          (static_cast<std::size_t>(step) * training.replicas + r) * training.images_per_replica;
       for (int i = 0; i < training.images_per_replica; ++i) {
-        const Scene scene = scenes(first + i);
-        inputs.push_back(InputOf(scene.image, SettingsOf(training)));
-        auto& boxes = objects.emplace_back();
-        for (const SceneObject& object : scene.objects) {
-          boxes.push_back({object.box, static_cast<int>(object.shape)});
-        }
+        absl::StatusOr<TrainingImage> image = images.Load(first + i);
+        TORCH_CHECK(image.ok(), image.status().ToString());
+        inputs.push_back(InputOf(image->image, SettingsOf(training)));
+        objects.push_back(std::move(image->objects));
       }
       const DetectorLosses loss = ComputeLosses(replica->forward(at::stack(inputs)), objects);
       (loss.classes + loss.boxes).backward();

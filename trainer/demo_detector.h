@@ -4,11 +4,12 @@
 #ifndef DUET_TRAINER_DEMO_DETECTOR_H_
 #define DUET_TRAINER_DEMO_DETECTOR_H_
 
+#include <cstddef>
 #include <string>
 
 #include "detector_service/rtmdet/rtmdet.h"
 #include "trainer/optimization/schedule.h"
-#include "trainer/scene_source.h"
+#include "trainer/samples/image_source.h"
 
 namespace trainer {
 
@@ -25,8 +26,12 @@ struct DetectorTraining {
   double average_gamma = 200;
 };
 
-// Leaves the averaged weights in `detector`, in eval mode. Throws c10::Error.
-void TrainDetector(const DetectorTraining& training, const SceneSequence& scenes,
+// How many images a training takes.
+std::size_t ImagesOf(const DetectorTraining& training);
+
+// Learns from each of the first ImagesOf(training) images once, in their order. Leaves the averaged
+// weights in `detector`, in eval mode. REQUIRES: there are as many. Throws c10::Error.
+void TrainDetector(const DetectorTraining& training, const ImageSource& images,
                    detector::Rtmdet& detector);
 
 // The mmengine config that makes mmdet, and detector_service, treat images as this trainer does.

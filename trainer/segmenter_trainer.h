@@ -11,10 +11,11 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 
 #include "segmenter_service/modeling/sam.h"
 #include "trainer/optimization/schedule.h"
-#include "trainer/scene_source.h"
+#include "trainer/scenes/scene.h"
 
 namespace trainer {
 
@@ -36,6 +37,10 @@ struct SegmenterTraining {
   // Of prompts and their order; weights are initialised by the caller.
   std::uint64_t seed = 1;
 };
+
+// The n-th image of an endless sequence, with its ground truth. Called from several threads at
+// once; the same n gives the same image.
+using SceneSequence = std::function<Scene(std::uint64_t n)>;
 
 // Leaves the averaged weights in `sam`, in eval mode. Throws c10::Error.
 void TrainSegmenter(const SegmenterTraining& training, const SceneSequence& scenes,

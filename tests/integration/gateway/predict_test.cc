@@ -7,8 +7,11 @@
 #include <boost/json/serialize.hpp>
 #include <cstdint>
 #include <future>
+#include <mutex>
+#include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "tests/integration/gateway/gateway_test.h"
 #include "tests/testing/service_answers.h"
@@ -106,6 +109,43 @@ TEST_F(PredictTest, OneRowAndOneColumnGetRegionsWithinThem) {
       }
     }
   }
+}
+
+TEST_F(PredictTest, EachCallNamesItsTask) {
+  std::mutex mutex;
+  std::vector<std::string> calls;
+  const auto note = [&](const std::string& method, const grpc::ServerContext& context) {
+    const auto found = context.client_metadata().find("x-task-id");
+    const bool named = found != context.client_metadata().end();
+    const std::lock_guard lock(mutex);
+    calls.push_back(method +
+                    (named ? std::string(found->second.data(), found->second.size()) : " of none"));
+  };
+  services_.on_detect = [&](auto& context, const auto&, auto* response) {
+    note("Detect ", context);
+    response->set_image_width(320);
+    response->set_image_height(240);
+    auto* found = response->add_detections();
+    found->set_label("cat");
+    found->set_score(0.9f);
+    found->mutable_box()->set_x_max(20);
+    found->mutable_box()->set_y_max(30);
+    return grpc::Status::OK;
+  };
+  services_.on_embed = [&](auto& context, const auto&, auto*) {
+    note("Embed ", context);
+    return grpc::Status::OK;
+  };
+  services_.on_segment = [&](auto& context, const auto&, auto*) {
+    note("Segment ", context);
+    return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "that is enough");
+  };
+  Harness& gateway = Start();
+
+  gateway.Post("/predict", PredictBody(kMasks, {image_, PngDataUri(320, 240, 7)}));
+
+  EXPECT_THAT(calls, ::testing::UnorderedElementsAre("Detect 1", "Detect 2", "Embed 1", "Embed 2",
+                                                     "Segment 1", "Segment 2"));
 }
 
 TEST_F(PredictTest, SetupAndPredictionsNameTheSameVersion) {

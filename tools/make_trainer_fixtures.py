@@ -5,6 +5,7 @@ usage: make_trainer_fixtures.py tests/data/trainer
 
 assignment.json: what DynamicSoftLabelAssigner does with random objects, predictions and logits on a small image, with
 RTMDet's options and with radii and weights of their own. average.json: ExpMomentumEMA over a few steps of one weight.
+rates.json: the learning rates of trainings of several lengths, by mmengine's schedulers.
 """
 import json
 import os
@@ -62,6 +63,29 @@ def average(average_class):
     return {"initial": 0.25, "momentum": momentum, "gamma": gamma, "weights": weights, "averages": averages}
 
 
+def rates():
+    """As RTMDet's configs and mmengine's runner combine LinearLR and CosineAnnealingLR: an ordinary training, a warm-up
+    that outlasts the flat half, one that outlasts the training, an odd number of epochs, a single one, no warm-up."""
+    from mmengine.optim import CosineAnnealingLR, LinearLR
+    cases = []
+    for epochs, length, warmup in ((40, 3, 30), (10, 4, 30), (4, 5, 50), (5, 4, 3), (7, 1, 2), (1, 10, 4), (2, 6, 0)):
+        base = 0.004
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=base)
+        schedulers = [LinearLR(optimizer, start_factor=1e-5, by_epoch=False, begin=0, end=warmup)] if warmup else []
+        schedulers.append(CosineAnnealingLR.build_iter_from_epoch(
+            optimizer, eta_min=base * 0.05, begin=epochs // 2, end=epochs, T_max=epochs // 2, by_epoch=True,
+            epoch_length=length))
+        values = []
+        for _ in range(epochs * length):
+            values.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            for scheduler in schedulers:
+                scheduler.step()
+        cases.append({"base": base, "epochs": epochs, "iterations_per_epoch": length, "warmup_iterations": warmup,
+                      "rates": values})
+    return cases
+
+
 def main():
     out = sys.argv[1]
     os.makedirs(out, exist_ok=True)
@@ -70,7 +94,7 @@ def main():
     from mmdet.models.task_modules.assigners import DynamicSoftLabelAssigner
     from mmengine.structures import InstanceData
     for name, value in (("assignment", assignments(DynamicSoftLabelAssigner, InstanceData)),
-                        ("average", average(ExpMomentumEMA))):
+                        ("average", average(ExpMomentumEMA)), ("rates", rates())):
         with open(os.path.join(out, name + ".json"), "w") as file:
             json.dump(value, file, separators=(",", ":"))
 

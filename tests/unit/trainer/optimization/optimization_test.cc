@@ -47,6 +47,35 @@ TEST(WeightAverageTest, IsMmdets) {
   }
 }
 
+// A tensor with two names is moved twice, as mmengine's walk over a state_dict does, and counts
+// stay where the first update found them.
+TEST(WeightAverageTest, GoesByNamesAsMmengine) {
+  struct Shared : torch::nn::Module {
+    Shared() {
+      weight = register_parameter("weight", at::zeros({1}));
+      register_module("inner", inner);
+      inner->register_parameter("again", weight);
+      count = register_buffer("count", at::zeros({}, at::kLong));
+    }
+    at::Tensor weight;
+    at::Tensor count;
+    std::shared_ptr<torch::nn::Module> inner = std::make_shared<torch::nn::Module>("inner");
+  };
+  Shared module;
+  WeightAverage average(module, {.momentum = 0.5, .gamma = 1e-9});
+  average.Update(module);
+  {
+    const at::NoGradGuard no_grad;
+    module.weight.fill_(8);
+    module.count.fill_(5);
+  }
+  average.Update(module);
+  ASSERT_EQ(average.state().size(), 2);
+  EXPECT_EQ(average.state()[0].names, 2);
+  EXPECT_FLOAT_EQ(average.state()[0].tensor.item<float>(), 6);  // 0 → 4 → 6
+  EXPECT_EQ(average.state()[1].tensor.item<int>(), 0);
+}
+
 TEST(WeightAverageTest, TakesRunningStatisticsAndCounts) {
   torch::nn::BatchNorm1d norm(1);
   WeightAverage average(*norm, {.momentum = 0.1, .gamma = 4, .by_name = false});
@@ -76,6 +105,26 @@ TEST(FlatCosineScheduleTest, WarmsUpIsFlatThenFalls) {
   EXPECT_NEAR(schedule.LearningRate(75), 2 * (0.05 + 0.95 / 2), 1e-12);  // half of the cosine
   EXPECT_NEAR(schedule.LearningRate(99),
               2 * (0.05 + 0.95 * 0.5 * (1 + std::cos(std::numbers::pi * 49 / 50))), 1e-12);
+}
+
+// rates.json holds what mmengine's LinearLR and CosineAnnealingLR gave.
+TEST(EpochScheduleTest, IsMmengines) {
+  const boost::json::value golden = ReadFixture("rates.json");
+  for (const auto& training : golden.as_array()) {
+    const auto number = [&](const char* key) { return training.at(key).to_number<int>(); };
+    const EpochSchedule schedule{.base = training.at("base").as_double(),
+                                 .epochs = number("epochs"),
+                                 .iterations_per_epoch = number("iterations_per_epoch"),
+                                 .warmup_iterations = number("warmup_iterations")};
+    const std::vector<double> rates = schedule.LearningRates();
+    const auto& expected = training.at("rates").as_array();
+    ASSERT_EQ(rates.size(), expected.size());
+    for (std::size_t i = 0; i < rates.size(); ++i) {
+      // The same steps in double; only a cosine may round differently.
+      EXPECT_NEAR(rates[i], expected[i].to_number<double>(), 1e-14)
+          << number("epochs") << " epochs, iteration " << i;
+    }
+  }
 }
 
 TEST(MakeAdamWTest, WhatIsOneDimensionalDoesNotDecay) {

@@ -1,8 +1,12 @@
 #include "cli/commands.h"
 
+#include <absl/container/flat_hash_set.h>
+
 #include <array>
 #include <cstdlib>
 #include <iostream>
+
+#include "text/str_cat.h"
 
 namespace cli {
 
@@ -24,6 +28,15 @@ absl::Status ParseAndRun(serving::FlagTable& flags, int argc, const char* const*
     return absl::OkStatus();
   }
   return run();
+}
+
+std::string CheckNames(const std::vector<std::string>& names) {
+  absl::flat_hash_set<std::string_view> seen;
+  for (const std::string& name : names) {
+    if (name.empty()) return "has an empty name in it; names have one comma between them";
+    if (!seen.insert(name).second) return text::StrCat("has the name '", name, "' twice");
+  }
+  return "";
 }
 
 }  // namespace cli

@@ -6,7 +6,9 @@
 #include <absl/status/status.h>
 #include <absl/types/span.h>
 
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "serving/flags.h"
 
@@ -27,6 +29,9 @@ absl::Span<const Command> Commands();
 // the help if that was asked for, else calls `run`.
 absl::Status ParseAndRun(serving::FlagTable& flags, int argc, const char* const* argv,
                          absl::FunctionRef<absl::Status()> run);
+
+// The check of a flag that lists classes: each has a name, and one of its own.
+std::string CheckNames(const std::vector<std::string>& names);
 
 absl::Status RunExport(int argc, const char* const* argv);
 absl::Status RunImport(int argc, const char* const* argv);

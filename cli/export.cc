@@ -52,7 +52,8 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
              serving::OneOf({"rle", "polygons"}));
   flags->Add("classes", &options->classes,
              "Which classes, in which order; empty: those of the label config, then others by "
-             "name.");
+             "name.",
+             CheckNames);
   flags->Add("unlabeled_class", &options->unlabeled_class,
              "The class of regions without a label; empty: they are left out.");
   flags->Add("min_join_iou", &options->min_join_iou,
@@ -101,7 +102,14 @@ absl::Status Export(const Options& options) {
                                &findings);
   if (!data.ok()) {
     PrintFindings(findings);
-    return absl::Status(data.status().code(), StrCat(options.data, ": ", data.status().message()));
+    const bool is_zip = (*file)->bytes().starts_with("PK");
+    return absl::Status(
+        data.status().code(),
+        StrCat(options.data, ": ", data.status().message(),
+               is_zip
+                   ? " (Label Studio's exports COCO and YOLO are such archives, but needed is its "
+                     "export JSON or JSON-MIN)"
+                   : ""));
   }
   if (absl::Status status = MakeFolder(options.out); !status.ok()) return status;
   if (!options.images.empty()) {

@@ -49,7 +49,7 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
              "As predictions, which people check, instead of annotations.");
   flags->Add("model_version", &options->model_version, "Of predictions.");
   flags->Add("classes", &options->classes,
-             "Which classes, in which order; empty: all, by their ids.");
+             "Which classes, in which order; empty: all, by their ids.", CheckNames);
 }
 
 absl::Status Import(const Options& options) {

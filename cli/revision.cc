@@ -49,7 +49,8 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
   flags->Add("label_config", &options->label_config,
              "Of Label Studio's data: the project's label config, XML, for aliases and for the "
              "order of the classes.");
-  flags->Add("classes", &options->classes, "Which classes, in which order; empty: all.");
+  flags->Add("classes", &options->classes, "Which classes, in which order; empty: all.",
+             CheckNames);
   flags->Add("unlabeled_class", &options->unlabeled_class,
              "Of Label Studio's data: the class of regions without a label; empty: they are left "
              "out.");

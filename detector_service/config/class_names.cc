@@ -1,5 +1,6 @@
 #include "detector_service/config/class_names.h"
 
+#include <absl/container/flat_hash_map.h>
 #include <absl/status/status.h>
 #include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
@@ -149,7 +150,7 @@ absl::StatusOr<std::vector<std::string>> ReadClassesFlag(const std::string& flag
   if (flag.empty()) return names;
   std::error_code error;
   const bool is_file = std::filesystem::is_regular_file(flag, error);
-  const auto invalid = [&](const char* what) {
+  const auto invalid = [&](absl::string_view what) {
     return absl::InvalidArgumentError(absl::StrCat("--classes=", flag, ": ", what));
   };
   std::string text = flag;
@@ -163,11 +164,18 @@ absl::StatusOr<std::vector<std::string>> ReadClassesFlag(const std::string& flag
   } else if (flag.starts_with('/') || flag.starts_with("./") || flag.ends_with(".txt")) {
     return invalid("there is no such file");
   }
+  if (is_file) absl::StripTrailingAsciiWhitespace(&text);
+  absl::flat_hash_map<absl::string_view, std::size_t> places;
   for (const absl::string_view part : absl::StrSplit(text, is_file ? '\n' : ',')) {
     const absl::string_view name = absl::StripAsciiWhitespace(part);
-    if (!name.empty()) names.emplace_back(name);
+    const std::size_t place = names.size() + 1;
+    if (name.empty()) return invalid(absl::StrCat(is_file ? "line " : "name ", place, " is empty"));
+    if (const auto [before, is_new] = places.emplace(name, place); !is_new) {
+      return invalid(absl::StrCat("'", name, "' is there twice, as ", is_file ? "line " : "name ",
+                                  before->second, " and ", place));
+    }
+    names.emplace_back(name);
   }
-  if (names.empty()) return invalid("has no names in it");
   return names;
 }
 

@@ -227,10 +227,13 @@ absl::Status Reader::ResolveClasses() {
   if (absl::Status status = CheckClasses(classes_); !status.ok()) return status;
   for (const std::string& name : classes_) {
     if (std::find(names.begin(), names.end(), name) == names.end()) {
+      constexpr std::size_t kMaxListed = 100;
       std::string known;
-      for (const std::string& one : names) {
-        if (known.size() < 500) text::StrAppend(&known, known.empty() ? "" : ", ", one);
+      for (std::size_t i = 0; i < names.size() && i < kMaxListed; ++i) {
+        text::StrAppend(&known, i == 0 ? "" : ", ", names[i]);
       }
+      if (names.size() > kMaxListed)
+        text::StrAppend(&known, " and ", names.size() - kMaxListed, " more");
       return absl::InvalidArgumentError(
           StrCat("no category is named '", name, "'; the file has: ", known));
     }

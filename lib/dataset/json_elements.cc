@@ -199,10 +199,21 @@ class ElementsHandler {
   std::vector<bool> is_list_;  // of the element's open values
 };
 
+// What an archive's first bytes say it is; "" for anything else.
+std::string_view ArchiveFormat(std::string_view bytes) {
+  if (bytes.starts_with("PK\x03\x04") || bytes.starts_with("PK\x05\x06")) return "zip";
+  if (bytes.starts_with("\x1f\x8b")) return "gzip";
+  return "";
+}
+
 }  // namespace
 
 absl::Status ReadJsonElements(std::string_view text,
                               absl::FunctionRef<absl::Status(const JsonElement&)> on_element) {
+  if (const std::string_view format = ArchiveFormat(text); !format.empty()) {
+    return absl::InvalidArgumentError(text::StrCat(
+        "is a ", format, " archive, not JSON: unpack it and name the .json file that is in it"));
+  }
   json::parse_options options;
   options.max_depth = kMaxDepth;
   json::error_code error;

@@ -170,7 +170,8 @@ class Reader {
   absl::flat_hash_map<std::string, int> class_index_;
   std::vector<Sample> samples_;
   std::size_t tasks_ = 0;
-  json::object single_;  // a file that is one task
+  bool has_categories_ = false;  // as COCO's files and what comes with YOLO's have them
+  json::object single_;          // a file that is one task
   json::array single_annotations_;
   // Of JSON-MIN, whose records are annotations: the newest record of each task.
   absl::flat_hash_map<std::string, json::object> newest_minimal_;
@@ -228,6 +229,7 @@ absl::Status Reader::Take(const JsonElement& element) {
     return object == nullptr ? absl::OkStatus() : TakeTask(*object);
   }
   if (element.of_list) {
+    if (element.field == "categories") has_categories_ = true;
     if (element.field == "annotations" || element.field == "completions") {
       single_annotations_.push_back(json::value(element.value, json::storage_ptr()));
       single_["annotations"] = nullptr;
@@ -423,9 +425,11 @@ absl::StatusOr<Dataset> Reader::Finish() {
     if (!status.ok()) return status;
   }
   if (samples_.empty()) {
-    return absl::InvalidArgumentError(tasks_ == 0
-                                          ? "has no tasks: is this Label Studio's export as JSON?"
-                                          : StrCat("none of ", tasks_, " tasks is annotated"));
+    if (tasks_ > 0)
+      return absl::InvalidArgumentError(StrCat("none of ", tasks_, " tasks is annotated"));
+    return absl::InvalidArgumentError(
+        StrCat("has no tasks: needed is Label Studio's export JSON or JSON-MIN",
+               has_categories_ ? ", and this looks like COCO's or YOLO's" : ""));
   }
 
   return NameClasses();

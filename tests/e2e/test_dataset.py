@@ -15,6 +15,7 @@ import json
 import math
 import os
 import re
+import shutil
 import subprocess
 
 import numpy
@@ -44,6 +45,13 @@ def duet_run(*arguments, cwd=None):
 def duet(*arguments):
     ran = duet_run(*arguments)
     assert ran.returncode == 0, ran.stderr
+    return ran.stderr
+
+
+def refused(*arguments):
+    """What it says."""
+    ran = duet_run(*arguments)
+    assert ran.returncode == 1 and not ran.stdout
     return ran.stderr
 
 
@@ -398,3 +406,23 @@ def test_what_a_revision_cannot_be_made_of(tmp_path, flags, message):
     *_, last = ran.stderr.splitlines()
     assert last.startswith("duet revision: ")
     assert message in last
+
+
+def test_an_archive_is_named_with_what_is_needed(export, tmp_path):
+    """Label Studio's exports COCO and YOLO are zip archives."""
+    made = export(task(1, rectangle(10, 20, 30, 40)))
+    archive = shutil.make_archive(str(tmp_path / "project"), "zip", made.convert("COCO"))
+
+    said = refused("export", f"--data={archive}", f"--out={tmp_path / 'out'}")
+    assert archive in said and "zip archive" in said and "unpack it" in said and "JSON or JSON-MIN" in said
+    said = refused("import", f"--data={archive}", f"--out={tmp_path / 'out'}")
+    assert archive in said and "zip archive" in said and "unpack it" in said
+    said = refused("export", f"--data={tmp_path / 'coco/result.json'}", f"--out={tmp_path / 'out'}")
+    assert "JSON or JSON-MIN" in said and "looks like COCO's" in said
+
+
+@pytest.mark.parametrize("command", ["export", "import", "revision"])
+@pytest.mark.parametrize("classes, why", [("cat,dog,cat", "the name 'cat' twice"), ("cat,,dog", "an empty name"), ("cat,", "an empty name")])
+def test_classes_are_named_once_each(tmp_path, command, classes, why):
+    said = refused(command, f"--data={coco_file(tmp_path)}", f"--out={tmp_path / 'out'}", f"--classes={classes}")
+    assert "--classes" in said and why in said

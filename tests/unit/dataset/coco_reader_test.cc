@@ -189,6 +189,13 @@ TEST(CocoReaderTest, FilesThatAreNoDataSetAreRefused) {
   EXPECT_THAT(refusal(Coco(""), {.classes = {"bird"}}),
               HasSubstr("no category is named 'bird'; the file has: cat, dog"));
   EXPECT_THAT(refusal(Coco(""), {.classes = {"cat", "cat"}}), HasSubstr("two classes 'cat'"));
+  std::string many = R"("categories":[{"id":0,"name":"n0"})";
+  for (int n = 1; n < 102; ++n) {
+    const std::string number = std::to_string(n);
+    many.append(R"(,{"id":)").append(number).append(R"(,"name":"n)").append(number).append("\"}");
+  }
+  EXPECT_THAT(refusal(Coco("", kImages, many + "]"), {.classes = {"bird"}}),
+              HasSubstr("n98, n99 and 2 more"));
 }
 
 TEST(CocoReaderTest, AChoiceOfClassesGivesTheirOrder) {

@@ -74,6 +74,16 @@ TEST(JsonElementsTest, WhatIsLikeItIsAnErrorAtItsPlace) {
   }
 }
 
+// Label Studio's exports COCO and YOLO are zip archives.
+TEST(JsonElementsTest, AnArchiveIsNamedAsOne) {
+  const auto ignore = [](const JsonElement&) { return absl::OkStatus(); };
+  const auto code = absl::StatusCode::kInvalidArgument;
+  EXPECT_THAT(ReadJsonElements("PK\x03\x04 and so on", ignore),
+              StatusIs(code, HasSubstr("is a zip archive, not JSON: unpack it")));
+  EXPECT_THAT(ReadJsonElements("\x1f\x8b\x08", ignore),
+              StatusIs(code, HasSubstr("is a gzip archive, not JSON: unpack it")));
+}
+
 TEST(JsonElementsTest, TheCallbacksErrorEndsTheReading) {
   int calls = 0;
   const absl::Status status = ReadJsonElements("[1,2,3]", [&](const JsonElement&) {

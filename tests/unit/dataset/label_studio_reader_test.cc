@@ -15,6 +15,7 @@ namespace dataset {
 namespace {
 
 using duet_testing::StatusIs;
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -479,6 +480,8 @@ TEST(LabelStudioReaderTest, FilesThatAreNoExportAreRefused) {
   EXPECT_THAT(refusal("["), HasSubstr("not JSON"));
   EXPECT_THAT(refusal("[]"), HasSubstr("has no tasks"));
   EXPECT_THAT(refusal("{\"images\":[],\"annotations\":[{}]}"), HasSubstr("has no tasks"));
+  EXPECT_THAT(refusal("{\"images\":[],\"categories\":[{\"id\":0}]}"),
+              AllOf(HasSubstr("JSON or JSON-MIN"), HasSubstr("looks like COCO's")));
   EXPECT_THAT(refusal("[{\"id\":1,\"data\":{}}]"), HasSubstr("task 1 has no 'annotations'"));
   EXPECT_THAT(refusal("[{\"id\":1,\"annotations\":[]}]"), HasSubstr("task 1 has no 'data'"));
   EXPECT_THAT(refusal("[" + Task(1, "") + "]"), HasSubstr("none of 1 tasks is annotated"));

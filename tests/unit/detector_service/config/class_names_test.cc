@@ -97,7 +97,7 @@ TEST(ClassNamesTest, TheFlagIsAListOrAFile) {
   const duet_testing::TempDir dir;
   const std::string file = dir.Write("names.txt",
                                      "\xEF\xBB\xBF"
-                                     "cat\r\n\n traffic light \na,b\n");
+                                     "cat\r\n traffic light \na,b\n\n");
 
   EXPECT_THAT(*ReadClassesFlag(file), ElementsAre("cat", "traffic light", "a,b"));
   EXPECT_THAT(*ReadClassesFlag("cat, traffic light"), ElementsAre("cat", "traffic light"));
@@ -108,6 +108,23 @@ TEST(ClassNamesTest, TheFlagIsAListOrAFile) {
                 StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--classes=")))
         << wrong;
   }
+}
+
+// A name that is there twice would be two classes that nobody can tell apart, and one that is
+// missing moves all that follow.
+TEST(ClassNamesTest, TheFlagNamesEachClassOnce) {
+  const duet_testing::TempDir dir;
+  const auto says = [](const char* what) {
+    return StatusIs(absl::StatusCode::kInvalidArgument,
+                    AllOf(HasSubstr("--classes="), HasSubstr(what)));
+  };
+  EXPECT_THAT(ReadClassesFlag("cat,dog, cat"), says("'cat' is there twice, as name 1 and 3"));
+  EXPECT_THAT(ReadClassesFlag("cat,,dog"), says("name 2 is empty"));
+  EXPECT_THAT(ReadClassesFlag("cat,dog,"), says("name 3 is empty"));
+  EXPECT_THAT(ReadClassesFlag(dir.Write("twice.txt", "cat\ndog\ncat\n")),
+              says("'cat' is there twice, as line 1 and 3"));
+  EXPECT_THAT(ReadClassesFlag(dir.Write("gap.txt", "cat\n\ndog\n")), says("line 2 is empty"));
+  EXPECT_THAT(ReadClassesFlag(dir.Write("empty.txt", "\n")), says("line 1 is empty"));
 }
 
 }  // namespace

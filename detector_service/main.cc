@@ -7,6 +7,7 @@
 
 #include "detector_service/rpc/detector_service.h"
 #include "detector_service/rpc/options.h"
+#include "model_service/model_info.h"
 #include "model_service/startup.h"
 #include "serving/cpu.h"
 #include "serving/grpc_server.h"
@@ -25,7 +26,10 @@ absl::Status Serve(const Options& options, serving::Process& process) {
       DetectionModel::Load(options.load_options());
   if (!model.ok()) return model.status();
   LogNotes(**model);
-  ModelHost host(*std::move(model), options.common.reload, LoaderWith(threads));
+  model_service::ModelInfo info(process.metrics());
+  ModelHost host(
+      *std::move(model), options.common.reload, LoaderWith(threads),
+      [&](const DetectionModel& served) { info.Serves(served.name(), served.version()); });
   const model_service::ImageSource images(options.common.image_root, options.common.image_limits(),
                                           process.metrics());
   DetectorService service({.queue_size = options.common.queue_size, .threads = threads}, &host,

@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "model_service/model_info.h"
 #include "model_service/startup.h"
 #include "segmenter_service/rpc/options.h"
 #include "segmenter_service/rpc/segmenter_service.h"
@@ -42,7 +43,9 @@ absl::Status Serve(const Options& options, serving::Process& process) {
   if (!model.ok()) return model.status();
   Segmenter engine(options.engine_options(), process.clock(), process.metrics(),
                    store ? &*store : nullptr);
-  ModelHost host(*std::move(model), options.common.reload, LoaderWith(engine));
+  model_service::ModelInfo info(process.metrics());
+  ModelHost host(*std::move(model), options.common.reload, LoaderWith(engine),
+                 [&](const ServedModel& served) { info.Serves(served.name, served.version); });
   const model_service::ImageSource images(options.common.image_root, options.common.image_limits(),
                                           process.metrics());
   SegmenterService service(&host, &images, &engine);

@@ -285,7 +285,7 @@ awaitable<Response> Predict(Application& app, Request& request, Context& context
       (*project)->ModelVersion(*models);
       // Label Studio says nothing when a label config is mended, but sends it along.
       if (app.memory.HasWarning(key)) {
-        app.memory.SetWarning(key, (*project)->ReviewFor(*models).Text());
+        app.memory.SetWarning(key, (*project)->ReviewFor(*models).Text(), models->versions());
       }
       return true;
     });

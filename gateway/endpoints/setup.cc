@@ -69,6 +69,7 @@ struct Reviewed {
   absl::Status status;                 // an error: no task can be served
   std::optional<std::string> version;  // nothing as long as the models haven't been heard of
   std::string warning;                 // "" for none
+  std::string models;                  // the versions that it is about; "" for any
 };
 
 awaitable<Reviewed> Review(Application& app, const ParsedSetup& setup, Context& context) {
@@ -88,6 +89,7 @@ awaitable<Reviewed> Review(Application& app, const ParsedSetup& setup, Context& 
     auto reviewing = OnPoolIfLarge(app.pool, request.label_config, work);
     const prelabel::Project::Review review = co_await std::move(reviewing);
     reviewed.status = review.status;
+    reviewed.models = models->versions();
     if (!review.status.ok()) co_return reviewed;
     NoteWarnings(review.warnings, request.project_id, **project, context);
     reviewed.warning = review.Text();
@@ -109,7 +111,8 @@ awaitable<Response> Setup(Application& app, Request& request, Context& context) 
   auto reviewing = Review(app, *setup, context);
   Reviewed reviewed = co_await std::move(reviewing);
   if (!reviewed.status.ok()) {
-    app.memory.SetWarning(key, text::StrCat("refused: ", reviewed.status.message()));
+    app.memory.SetWarning(key, text::StrCat("refused: ", reviewed.status.message()),
+                          reviewed.models);
     co_return http::ErrorResponse(400, text::StrCat("schema: ", reviewed.status.message()));
   }
   std::string unusable;
@@ -125,7 +128,7 @@ awaitable<Response> Setup(Application& app, Request& request, Context& context) 
     co_return http::ErrorResponse(absl::UnavailableError("the models have not been heard of yet"));
   }
   app.memory.Announced(profile.name, *reviewed.version);
-  app.memory.SetWarning(key, reviewed.warning);
+  app.memory.SetWarning(key, reviewed.warning, reviewed.models);
   boost::json::object answer = {{"model_version", *reviewed.version}};
   if (!reviewed.warning.empty()) answer["warning"] = reviewed.warning;
   co_return http::JsonResponse(std::move(answer));

@@ -49,8 +49,13 @@ json::object Describe(const Application& app, const prelabel::Profile& profile) 
   return object;
 }
 
-// What /setup found suspect in label configs, of all profiles.
-json::array Warnings(const Application& app) {
+// What /setup found suspect in label configs, of all profiles. What it found for models that are
+// served no more says nothing of those that are.
+json::array Warnings(Application& app) {
+  for (const auto& [name, profile] : app.profiles.all()) {
+    if (const auto models = prelabel::Serving(profile))
+      app.memory.ForgetOtherWarnings(name, models->versions());
+  }
   json::array warnings;
   for (const auto& [key, warning] : app.memory.warnings()) {
     const std::size_t slash = key.find('/');  // a project's name may have one, a profile's not

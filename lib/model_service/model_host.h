@@ -35,10 +35,15 @@ class ModelHost {
   using Loader = std::function<absl::StatusOr<std::shared_ptr<Model>>(const Model& current,
                                                                       const ReloadFiles& files)>;
 
+  // Is told which model serves from now on. Called one at a time.
+  using OnServing = std::function<void(const Model& model)>;
+
   // REQUIRES: `model` is not null; nor is `load`, if `options` enable reloading.
   explicit ModelHost(std::shared_ptr<Model> model, ReloadOptions options = {},
-                     Loader load = nullptr)
-      : options_(std::move(options)), load_(std::move(load)), model_(std::move(model)) {}
+                     Loader load = nullptr, OnServing on_serving = nullptr)
+      : options_(std::move(options)), load_(std::move(load)), on_serving_(std::move(on_serving)) {
+    Replace(std::move(model));
+  }
 
   // Never null; valid for as long as the caller holds it.
   std::shared_ptr<Model> Current() const {
@@ -50,6 +55,7 @@ class ModelHost {
   void Replace(std::shared_ptr<Model> model) {
     const std::lock_guard lock(mutex_);
     model_ = std::move(model);
+    if (on_serving_) on_serving_(*model_);
   }
 
   // Loads, warms up and replaces, on the calling thread. On any error the old model goes on
@@ -72,6 +78,7 @@ class ModelHost {
  private:
   const ReloadOptions options_;
   const Loader load_;
+  const OnServing on_serving_;
   std::mutex reloading_;
   mutable std::mutex mutex_;
   std::shared_ptr<Model> model_;  // guarded by mutex_

@@ -266,17 +266,27 @@ void ProjectMemory::Forget(const std::string& key) {
   setups_.Erase(key);
 }
 
-void ProjectMemory::SetWarning(const std::string& key, const std::string& warning) {
+void ProjectMemory::SetWarning(const std::string& key, const std::string& warning,
+                               const std::string& models) {
   const std::lock_guard lock(mutex_);
   if (warning.empty()) {
     warnings_.erase(key);
     return;
   }
-  warnings_[key] = {warning, clock_()};
+  warnings_[key] = {warning, clock_(), models};
   if (warnings_.size() <= kMaxWarnings) return;
   warnings_.erase(
       std::min_element(warnings_.begin(), warnings_.end(),
                        [](const auto& a, const auto& b) { return a.second.said < b.second.said; }));
+}
+
+void ProjectMemory::ForgetOtherWarnings(const std::string& profile, const std::string& models) {
+  const std::lock_guard lock(mutex_);
+  const std::string prefix = profile + "/";  // no profile's name has one
+  std::erase_if(warnings_, [&](const auto& entry) {
+    const Warning& warning = entry.second;
+    return entry.first.starts_with(prefix) && !warning.models.empty() && warning.models != models;
+  });
 }
 
 bool ProjectMemory::HasWarning(const std::string& key) const {

@@ -160,8 +160,12 @@ class ProjectMemory {
 
   // What was found suspect in a project's label config at last (Project::Review); "" for nothing.
   // It is forgotten a day after it was said last, since Label Studio doesn't say when a project is
-  // deleted; of very many projects the oldest warnings are.
-  void SetWarning(const std::string& key, const std::string& warning);
+  // deleted; of very many projects the oldest warnings are. `models`: the versions
+  // (ServedModels::versions) that it was found for; "" if it holds for any.
+  void SetWarning(const std::string& key, const std::string& warning,
+                  const std::string& models = "");
+  // Forgets the profile's warnings that were found for other models than these, which serve.
+  void ForgetOtherWarnings(const std::string& profile, const std::string& models);
   bool HasWarning(const std::string& key) const;
   std::map<std::string, std::string> warnings() const;  // by key
 
@@ -173,6 +177,7 @@ class ProjectMemory {
   struct Warning {
     std::string text;
     absl::Time said;
+    std::string models;
   };
 
   const std::function<absl::Time()> clock_;

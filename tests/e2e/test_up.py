@@ -9,10 +9,13 @@ import pathlib
 import pty
 import re
 import select
+import signal
 import socket
 import ssl
 import subprocess
+import termios
 import threading
+import urllib.parse
 
 import pytest
 import requests
@@ -95,8 +98,8 @@ class Listener(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, certificate=None, key=None):
-        super().__init__(("127.0.0.1", 0), _Listening)
+    def __init__(self, certificate=None, key=None, handler=None):
+        super().__init__(("127.0.0.1", 0), handler or _Listening)
         self.asked = []
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -477,6 +480,221 @@ class TestStatus:
 
         assert f"Label Studio {studio.url}: accepts the token" in own.run("status").stdout
         assert studio.asked[-1]["Authorization"] == "Token legacy-token"
+
+
+class TestAfterUp:
+    """What is said after `up` concerns what runs then, not what ran before."""
+
+    def test_label_config_and_status_are_the_new_models(self, own, tmp_path):
+        other = tmp_path / "other.pth"
+        other.write_bytes(pathlib.Path(DETECTOR).read_bytes())
+        names = tmp_path / "names.txt"
+        names.write_text("".join(f"thing {number}\n" for number in range(10)))
+        own.up()
+        before = requests.get(own.url, timeout=5).json()["detector"]["version"]
+
+        own.up(f"--detector_checkpoint={other}", f"--classes={names}")
+
+        # At once, each of them.
+        printed = own.run("label-config").stdout
+        version = requests.get(own.url, timeout=5).json()["detector"]["version"]
+        assert "thing 3" in printed and version != before
+        status = own.run("status").stdout
+        assert version in status and before not in status and "does not know it yet" not in status
+        os.kill(own.pid("duet-gateway"), signal.SIGSTOP)
+        status = own.run("status", check=False).stdout
+        os.kill(own.pid("duet-gateway"), signal.SIGCONT)
+        assert version in status and "the gateway does not know it yet; it knows: none" in status
+
+    def test_it_ends_when_the_gateway_has_heard_of_the_models(self, tmp_path):
+        """wait_until_ready of tools/duet/up.sh, with a gateway that knows the former detector for a while."""
+        asked = tmp_path / "asked"
+        script = f"""set -euo pipefail
+DUET_ROOT={ROOT} DUET_STATE=/nowhere
+for part in {ROOT}/tools/duet/*.sh; do source $part; done
+running() {{ :; }}
+metrics_of() {{ printf 'duet_ready 1\nduet_model_info{{name="a",version="old"}} 0\nduet_model_info{{name="a",version="new"}} 1\n'; }}
+model_is_ready() {{ :; }}
+ask_gateway() {{
+  echo "$1" >>{asked}
+  local version=old
+  (($(wc -l <{asked}) < 5)) || version=new
+  printf '{{"detector": {{"version": "%s"}}, "segmenter": {{"version": "new"}}}}' $version
+}}
+wait_until_ready"""
+
+        subprocess.run(["bash", "-c", script], check=True, timeout=PATIENCE_S)
+
+        assert asked.read_text().split().count("/") >= 4
+
+    def test_status_counts_tasks_and_names_options(self, own, labels):
+        own.up("--prefetch_tasks=0", "--threads=1", "--queue_size=7", DUET_BASIC_AUTH_PASSWORD="password-4718",
+               DUET_BASIC_AUTH_USER="somebody")
+        auth = ("somebody", "password-4718")
+        requests.post(f"{own.url}/predict", json={
+            "tasks": [{"id": 1, "data": {"image": data_uri(SCENE)}}, {"id": 2, "data": {"image": "http://127.0.0.1:1/none.jpg"}}],
+            "label_config": config(labels, "RectangleLabels")}, auth=auth, timeout=60)
+
+        status = own.run("status").stdout
+
+        assert "1 tasks done, 1 failed (1 " in status, status
+        assert status.count("--threads=1") == 2 and status.count("--queue_size=7") == 2
+        assert "--prefetch_tasks=0" in status and "--basic_auth_password=(kept)" in status
+        assert "password-4718" not in status
+
+
+class Projects(Listener):
+    """A Label Studio with so many projects, which it lists a hundred at a time. `answering` is called before each answer
+    about a project's backends."""
+
+    def __init__(self, count, answering=lambda: None):
+        self.count, self.answering = count, answering
+        self.looked_at, self.now, self.most, self.lock = [], 0, 0, threading.Lock()
+        super().__init__(handler=_ListingProjects)
+
+
+class _ListingProjects(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        studio, url = self.server, urllib.parse.urlparse(self.path)
+        asked = {key: int(values[0]) for key, values in urllib.parse.parse_qs(url.query).items() if values[0].isdigit()}
+        answer = {}
+        if url.path == "/api/projects/":
+            first = (asked["page"] - 1) * asked["page_size"]
+            ids = range(studio.count, 0, -1)[first:first + asked["page_size"]]
+            answer = {"count": studio.count, "results": [{"id": each} for each in ids]}
+        elif url.path == "/api/ml/":
+            with studio.lock:
+                studio.now += 1
+                studio.most = max(studio.most, studio.now)
+            studio.answering()
+            with studio.lock:
+                studio.now -= 1
+                studio.looked_at.append(asked["project"])
+        body = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+class TestProjects:
+    """`up` has Label Studio look at the backends of all its projects."""
+
+    @pytest.fixture
+    def projects(self):
+        with contextlib.ExitStack() as stack:
+            def projects(*arguments):
+                studio = Projects(*arguments)
+                stack.callback(studio.server_close)
+                stack.callback(studio.shutdown)
+                return studio
+            yield projects
+
+    def warn(self, studio, seconds):
+        """warn_of_label_configs of tools/duet/label_studio.sh."""
+        script = (f"set -euo pipefail; DUET_ROOT={ROOT} DUET_STATE=/nowhere; for part in {ROOT}/tools/duet/*.sh; do source $part; done; "
+                  f"OPTION=([label_studio_url]={studio.url} [label_studio_api_key]=legacy); warn_of_label_configs {seconds}")
+        return subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stderr
+
+    def test_all_are_looked_at_several_at_once(self, projects):
+        together = threading.Barrier(8)
+        studio = projects(208, lambda: together.wait(PATIENCE_S))  # nobody answers until eight are asked
+
+        said = self.warn(studio, PATIENCE_S)
+
+        assert sorted(studio.looked_at) == list(range(1, 209)) and studio.most == 8
+        assert "were checked" not in said
+
+    def test_what_is_not_looked_at_in_time_is_said(self, projects):
+        never = threading.Event()
+        studio = projects(12, lambda: studio.looked_at and never.wait(PATIENCE_S))  # only some answer
+
+        said = self.warn(studio, 2)
+        never.set()
+
+        assert re.search(r"\b([1-9]|10) of Label Studio's 12 projects were checked", said), said
+
+    def test_a_count_that_is_no_number_is_not_calculated_with(self, projects, tmp_path):
+        studio = projects(0)
+        studio.count = f"a[$(touch {tmp_path}/done)]"
+        handler = studio.RequestHandlerClass
+        studio.RequestHandlerClass = type("Lying", (handler,), {"do_GET": _lie})
+
+        self.warn(studio, 5)
+
+        assert not (tmp_path / "done").exists()
+
+
+def _lie(handler):
+    body = json.dumps({"count": handler.server.count, "results": [{"id": 1}, {"id": handler.server.count}]}).encode()
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+class TestReset:
+    def test_the_next_step_names_the_label_studio_that_was_told_or_forgotten(self, own):
+        step = "./duet up --label_studio_url=http://127.0.0.1:1\n"
+
+        without_token = own.up("--label_studio_url=http://127.0.0.1:1").stdout
+        own.up(DUET_LABEL_STUDIO_API_KEY="token-4719")
+        reset = own.up("--reset").stdout
+
+        assert step in without_token and step in reset
+        assert "localhost:8080" not in without_token + reset
+        assert "forgotten: --label_studio_api_key --label_studio_url=http://127.0.0.1:1\n" in reset
+        assert "token-4719" not in reset
+
+
+class TestClosedPipes:
+    """Whoever reads what is said may stop reading."""
+
+    def test_up_goes_on(self, own):
+        own.up()
+        reading, writing = os.pipe()
+        os.close(reading)  # before it says a word
+
+        up = subprocess.run([DUET, "up", *own.options, "--threads=1"], stdout=writing, stderr=writing,
+                            stdin=subprocess.DEVNULL, env={**os.environ, "DUET_STATE": str(own.state), "DUET_NOBODYS": "1"},
+                            timeout=PATIENCE_S * 4)
+        os.close(writing)
+
+        assert up.returncode == 0
+        assert "--threads=1" in arguments(own, "duet-detector") and own.run("status").returncode == 0
+        assert "threads=1" in (own.state / "options").read_text()
+
+    def test_up_goes_on_when_its_terminal_is_closed(self, own):
+        own.up()
+        main, terminal = pty.openpty()
+        up = subprocess.Popen([DUET, "up", *own.options, "--threads=1"], stdin=terminal, stdout=terminal, stderr=terminal,
+                              env={**os.environ, "DUET_STATE": str(own.state)}, start_new_session=True,
+                              preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+        os.close(terminal)
+        shown = ""
+        while "stopping duet-detector" not in shown:
+            assert select.select([main], [], [], PATIENCE_S)[0]
+            shown += os.read(main, 4096).decode(errors="replace")
+        os.close(main)  # hangs up
+        up.wait(PATIENCE_S)
+
+        assert "--threads=1" in arguments(own, "duet-detector") and own.run("status").returncode == 0
+        assert "threads=1" in (own.state / "options").read_text()
+
+    def test_the_exit_status_is_the_commands(self, own):
+        result = subprocess.run(f"{DUET} down now | head -1; exit ${{PIPESTATUS[0]}}", shell=True, executable="/bin/bash",
+                                capture_output=True, text=True, env={**os.environ, "DUET_STATE": str(own.state)})
+        assert result.returncode == 1 and "takes no arguments" in result.stderr
+
+    def test_what_is_said_in_one_pipe_keeps_its_order(self, own):
+        script = "cd {root}; source tools/duet/messages.sh; outlive_readers; for n in $(seq 200); do say o$n; warn e$n; done"
+        result = subprocess.run(["bash", "-c", script.format(root=ROOT)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                text=True, check=True)
+        expected = [line for number in range(1, 201) for line in (f"o{number}", f"duet: e{number}")]
+        assert result.stdout.splitlines() == expected
 
 
 def command_lines_with(*secrets):

@@ -99,7 +99,7 @@ check_access() {
   access=$(access_to "${OPTION[label_studio_url]}" "$(label_studio_key)" \
     "${OPTION[ca_certificates]:-${SSL_CERT_FILE:-}}")
   if [[ $access == *accepts* ]]; then
-    warn_of_label_configs
+    warn_of_label_configs "$LABEL_CONFIG_SECONDS"
   else
     warn "Label Studio at ${OPTION[label_studio_url]}: $access"
   fi
@@ -139,28 +139,89 @@ token_exchange() {
   curl_setting data "{\"refresh\": \"$2\"}"
 }
 
-# ask_label_studio PATH: with the token that Duet has, and trust as in access_to. Nothing if it refuses or is away.
-ask_label_studio() {
-  local url=${OPTION[label_studio_url]%/} token ca=${OPTION[ca_certificates]:-${SSL_CERT_FILE:-}} header
-  local options=(--config - --noproxy '*' --silent --fail --max-time 10)
-  [[ ! $ca ]] || options+=(--cacert "$ca")
+# label_studio_settings: curl's, to ask Label Studio with the token that Duet has, and trust as in access_to. Fails if it
+# refuses that token or is away.
+label_studio_settings() {
+  local url=${OPTION[label_studio_url]%/} token ca=${OPTION[ca_certificates]:-${SSL_CERT_FILE:-}}
+  local trusted=()
+  [[ ! $ca ]] || trusted=(--cacert "$ca")
   token=$(label_studio_key)
-  header="Authorization: Token $token"
   if is_personal_token "$token"; then
-    token=$(token_exchange "$url" "$token" | curl "${options[@]}" | parse json_value access) || return 1
-    header="Authorization: Bearer $token"
+    token=$(token_exchange "$url" "$token" |
+      curl --config - --noproxy '*' "${trusted[@]}" --silent --fail --max-time 10 | parse json_value access) || return 1
+    curl_setting header "Authorization: Bearer $token"
+  else
+    curl_setting header "Authorization: Token $token"
   fi
-  { curl_setting url "$url$1"; curl_setting header "$header"; } | curl "${options[@]}"
+  curl_setting noproxy '*'
+  curl_setting max-time 10
+  [[ ! $ca ]] || curl_setting cacert "$ca"
 }
 
-# Has Label Studio ask the gateway about the label configs of its latest projects, by looking at their backends, and says
-# what the gateway found suspect: that a config has no label for any class of the model, say.
+# How long `up` waits for what Label Studio says of its projects, how many it is asked about at once, and how many warnings
+# are printed.
+readonly LABEL_CONFIG_SECONDS=30
+readonly PROJECTS_AT_ONCE=8
+readonly WARNINGS_SHOWN=10
+
+# warn_of_label_configs SECONDS: has Label Studio ask the gateway about the label configs of its projects, the latest
+# first, by looking at their backends, and says what the gateway found suspect: that a config has no label for any class of
+# the model, say. For about so many seconds; what is left then is said.
 warn_of_label_configs() {
-  local project warning
-  while read -r project; do
-    ask_label_studio "/api/ml/?project=$project" >/dev/null || true
-  done < <(ask_label_studio "/api/projects/?page_size=10&fields=id" | parse json_rows results id)
+  local deadline=$((SECONDS + $1)) settings projects=() total checked project warning shown=0
+  settings=$(label_studio_settings) || return 0
+  mapfile -t projects < <(list_projects "$deadline" <<<"$settings")
+  ((${#projects[@]})) || return 0
+  total=${projects[0]}
+  checked=$(look_at_backends "$deadline" "${projects[@]:1}" <<<"$settings")
+  ((checked >= total)) ||
+    warn "$checked of Label Studio's $total projects were checked; whether Duet can serve the label configs of the others" \
+      "is said when they are opened (./duet status)"
   while IFS=$'\t' read -r project warning; do
+    ((++shown <= WARNINGS_SHOWN)) || continue
     warn "project $project in Label Studio: $warning"
   done < <(ask_gateway / --max-time 10 | parse json_rows warnings project warning)
+  ((shown <= WARNINGS_SHOWN)) || warn "$((shown - WARNINGS_SHOWN)) more such projects: ./duet status"
+}
+
+# list_projects DEADLINE: how many there are and then, a line each, the ids of those that could be listed until then, the
+# latest first. Reads curl's settings.
+list_projects() {
+  local settings url=${OPTION[label_studio_url]%/} answer page=0 listed=0 total=0 ids=()
+  settings=$(cat)
+  while ((page == 0 || listed < total)) && ((SECONDS < $1)); do
+    page=$((page + 1))
+    answer=$({ say "$settings"; curl_setting url "$url/api/projects/?page=$page&page_size=100&fields=id"; } |
+      curl --config - --silent --fail) || break
+    if ((page == 1)); then
+      total=$(parse json_value count <<<"$answer") || return 0
+      is_number "$total" || return 0
+      say "$total"
+    fi
+    mapfile -t ids < <(parse json_rows results id <<<"$answer" | grep -xE '[0-9]+')
+    ((${#ids[@]})) || break
+    printf '%s\n' "${ids[@]}"
+    listed=$((listed + ${#ids[@]}))
+  done
+}
+
+# is_number TEXT: before it is calculated with, for the shell would run commands in what somebody else sent.
+is_number() { [[ $1 =~ ^[0-9]{1,9}$ ]]; }
+
+# look_at_backends DEADLINE PROJECT...: several at once; prints of how many it was heard until then. Reads curl's settings.
+look_at_backends() {
+  local left=$(($1 - SECONDS)) url=${OPTION[label_studio_url]%/} project
+  shift
+  ((left > 0 && $# > 0)) || { say 0; return; }
+  {
+    cat
+    for project; do
+      curl_setting url "$url/api/ml/?project=$project"
+      curl_setting output /dev/null
+    done
+  } | {
+    # Line by line, so that those before the end of the time are not lost.
+    timeout "$left" stdbuf -oL curl --config - --silent --parallel --parallel-immediate \
+      --parallel-max "$PROJECTS_AT_ONCE" --write-out '%{http_code}\n' 2>/dev/null || true
+  } | grep -c '^200$' || true
 }

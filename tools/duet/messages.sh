@@ -1,16 +1,37 @@
 # shellcheck shell=bash
 # What ./duet says while it works, and its help.
 
-say() { printf '%s\n' "$*"; }
+# A terminal that was closed is no reason to stop in the middle of something, nor is a closed pipe (outlive_readers).
+say() { printf '%s\n' "$*" 2>/dev/null || true; }
 
 # A heading above a step that may take a while.
 step() { printf '== %s\n' "$*"; }
 
-warn() { printf 'duet: %s\n' "$*" >&2; }
+warn() { printf 'duet: %s\n' "$*" >&2 || true; }
 
 die() {
   warn "$@"
   exit 1
+}
+
+# outlive_readers: who reads what ./duet says may stop reading, as in `./duet up | head -1`. That would end it, or what it
+# calls, in the middle of a change. So what goes into a pipe goes through a process that reads on to the end.
+outlive_readers() {
+  local one_pipe=''
+  [[ ! /dev/fd/1 -ef /dev/fd/2 ]] || one_pipe=yes  # 2>&1, whose order is kept
+  if may_break 1; then exec > >(pass_along); fi
+  if may_break 2; then
+    if [[ $one_pipe ]]; then exec 2>&1; else exec 2> >(pass_along >&2); fi
+  fi
+}
+
+# may_break DESCRIPTOR
+may_break() { [[ -p /dev/fd/$1 || -S /dev/fd/$1 ]]; }
+
+# pass_along: ends when nobody is left who could say anything.
+pass_along() {
+  trap '' PIPE INT TERM HUP
+  cat 2>/dev/null || cat >/dev/null
 }
 
 # take_no_arguments COMMAND [ARGUMENT...]

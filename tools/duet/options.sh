@@ -20,6 +20,8 @@ readonly OTHER_VARIABLES='DUET_@(STATE|ROOT|LIBRARY|UPDATE_*|BUILD_*|TEST_*|BENC
 # The options by their names, with defaults; and where each was told: said, variable or remembered. A default has no
 # origin.
 declare -A OPTION=() ORIGIN=()
+# What --reset makes of what was remembered.
+declare -A FORGOTTEN=()
 
 # resolve_options [ARGUMENT...]: sets OPTION and ORIGIN from `up`'s arguments, the environment and what is remembered.
 # Takes the variables out of the environment: what is started from here sees none of them.
@@ -86,12 +88,16 @@ forget_option() {
   if [[ ${2:-} ]]; then OPTION[$1]=$2; else unset "OPTION[$1]"; fi
 }
 
-# recall_options [ARGUMENT...]: nothing with --reset.
+# recall_options [ARGUMENT...]: with --reset only what it was, in FORGOTTEN.
 recall_options() {
   local name value
-  [[ " $* " != *' --reset '* && -s $OPTIONS_FILE ]] || return 0
+  [[ -s $OPTIONS_FILE ]] || return 0
   while IFS='=' read -r name value; do
-    tell_option "$name" "$value" remembered
+    if [[ " $* " == *' --reset '* ]]; then
+      FORGOTTEN[$name]=$value
+    else
+      tell_option "$name" "$value" remembered
+    fi
   done <"$OPTIONS_FILE"
 }
 
@@ -143,6 +149,12 @@ say_what_is_remembered() {
     if is_secret "$name"; then line+=" --$name=(kept)"; else line+=" --$name=${OPTION[$name]}"; fi
   done
   [[ ! $line ]] || say "as the last time:$line (--OPTION= forgets one, --reset all)"
+  line=''
+  for name in $(sorted "${!FORGOTTEN[@]}"); do
+    [[ ! -v ORIGIN[$name] ]] || continue
+    if is_secret "$name"; then line+=" --$name"; else line+=" --$name=${FORGOTTEN[$name]}"; fi
+  done
+  [[ ! $line ]] || say "forgotten:$line"
 }
 
 is_secret() { [[ " ${SECRETS[*]} " == *" ${1#segmenter_} "* ]]; }

@@ -30,33 +30,71 @@ describe_running() {
     gateway) describe_gateway ;;
     *) describe_model "$process" ;;
   esac
+  describe_options "$1"
   error=$(parse last_error --when "$LOG_DIRECTORY/$1.log")
   [[ ! $error ]] || detail "last error: $error"
 }
 
-# describe_model detector|segmenter: the model by the gateway's word, which asks it all the time; the rest as it was
-# started.
+# Of how many projects the gateway keeps a warning (lib/prelabel/project.cc).
+readonly WARNINGS_KEPT=500
+# Told of in other lines.
+readonly SHOWN_FLAGS='@(bind|port|metrics_bind|metrics_port|checkpoint|device|precision|detector|segmenter|score_threshold|label_studio_url)'
+
+# describe_options NAME: what else it was told, if it is one of Duet's own.
+describe_options() {
+  local argument name line=''
+  [[ $1 == duet-* ]] || return 0
+  while IFS= read -r argument; do
+    name=${argument%%=*}
+    # shellcheck disable=SC2053 # a pattern
+    [[ ${name#--} == $SHOWN_FLAGS ]] || line+=" $argument"
+  done < <(of_process "$1" cmdline | sed -n '2,$ s/^--/--/p')
+  for name in $(of_process "$1" environ | sed -n 's/^DUET_\([A-Z_]*\)=.*/\L\1/p' | sort); do
+    line+=" --$name=(kept)"
+  done
+  [[ ! $line ]] || detail "options$line"
+}
+
+# describe_model detector|segmenter: the model by its own word, and what the gateway says if that is something else; the
+# rest as it was started.
 describe_model() {
-  local answer name version
-  answer=$(ask_gateway / --max-time 2) || true
-  if name=$(parse json_value "$1" name <<<"$answer") && version=$(parse json_value "$1" version <<<"$answer"); then
-    detail "model $name, version $version"
+  local version announced
+  version=$(served_by "$1" version)
+  if [[ $version ]]; then
+    detail "model $(served_by "$1" name), version $version"
+    announced=$(ask_gateway / --max-time 2 | parse json_value "$1" version) || announced=none
+    [[ $announced == "$version" ]] || detail "the gateway does not know it yet; it knows: $announced"
   else
-    detail "model unknown: the gateway has not heard of it"
+    detail "model unknown: $1 does not answer"
   fi
   detail "$(flag_of "duet-$1" checkpoint), $(flag_of "duet-$1" device), $(flag_of "duet-$1" precision)"
 }
 
+# served_by detector|segmenter name|version: of the model that it serves; nothing if it does not say.
+served_by() { { metrics_of "$1" || true; } | sed -nE "s/^duet_model_info\{.*\b$2=\"([^\"]*)\".*\} 1\$/\1/p"; }
+
+# metrics_of detector|segmenter: its own, where it was told to show them.
+metrics_of() {
+  local bind where
+  bind=$(flag_of "duet-$1" metrics_bind)
+  where=$(reachable "${bind:-$(flag_of "duet-$1" bind)}" "$(flag_of "duet-$1" metrics_port)")
+  ask_own "http://$where/metrics" --fail --max-time 2
+}
+
 describe_gateway() {
-  local answer url trusted project warning
+  local answer url trusted tasks project warning warned=0
   if answer=$(ask_gateway /readyz --max-time 2); then
     detail "ready; score threshold $(flag_of duet-gateway score_threshold)"
   else
     detail "not ready: $(parse json_value error <<<"$answer"); score threshold $(flag_of duet-gateway score_threshold)"
   fi
+  tasks=$({ ask_gateway /metrics --max-time 2 || true; } | sum_of_tasks)
+  [[ ! $tasks ]] || detail "$tasks"
   while IFS=$'\t' read -r project warning; do
     detail "project $project in Label Studio: $warning"
+    warned=$((warned + 1))
   done < <(ask_gateway / --max-time 2 | parse json_rows warnings project warning)
+  ((warned < WARNINGS_KEPT)) || detail "it keeps the warnings of $WARNINGS_KEPT projects, so there may be more"
   url=$(flag_of duet-gateway label_studio_url)
   if [[ ! $url ]]; then
     detail "Label Studio: none given, so only images that need no token are fetched"
@@ -65,6 +103,24 @@ describe_gateway() {
     [[ $trusted ]] || trusted=$(of_process duet-gateway environ | sed -n 's/^SSL_CERT_FILE=//p')
     detail "Label Studio $url: $(access_to "$url" "$(secret_of duet-gateway label_studio_api_key)" "$trusted")"
   fi
+}
+
+# sum_of_tasks: what the gateway's metrics say became of the tasks of /predict, in one line; nothing without metrics.
+sum_of_tasks() {
+  awk '
+    /^duet_gateway_tasks_total\{/ && match($0, /code="[^"]*"/) {
+      code = substr($0, RSTART + 6, RLENGTH - 7)
+      if (code == "OK") done += $NF; else if ($NF > 0) { failed += $NF; why[code] += $NF }
+    }
+    /^duet_gateway_pushed_total\{outcome="failed"\}/ { unstored = $NF }
+    END {
+      if (NR == 0) exit
+      line = sprintf("since its start: %d tasks done, %d failed", done, failed)
+      for (code in why) parts = parts sprintf("%s%d %s", parts ? ", " : "", why[code], code)
+      if (parts) line = line " (" parts "; the log says why)"
+      if (unstored > 0) line = line sprintf("; %d predictions could not be stored", unstored)
+      print line
+    }'
 }
 
 # flag_of NAME FLAG: of a running process, by its command line or its default.

@@ -61,16 +61,19 @@ cmd_up() {
   fi
   start_duet
   remember_options
+  trap - HUP
   print_next_steps
 }
 
-# All that is to be started anew is tried before anything is stopped.
+# All that is to be started anew is tried before anything is stopped. From then on it goes through to the end, even if the
+# terminal is closed.
 start_duet() {
   local process
   for process in detector segmenter gateway; do
     describe_process "$process"
     try_out "duet-$process" "$SIGNATURE" "${COMMAND[@]}"
   done
+  trap '' HUP
   for process in detector segmenter gateway; do
     describe_process "$process"
     ensure_running "duet-$process" "$WHERE" "$SIGNATURE" "${COMMAND[@]}"
@@ -124,13 +127,17 @@ try_out() {
   trap - EXIT
 }
 
-# Each model by its own word, then the gateway, which may have been there before.
+# Each model by its own word, then the gateway, which may have been there before: only once it has heard of these very
+# models does everything that is asked of it, and every warning, concern them.
 wait_until_ready() {
   local deadline=$((SECONDS + READY_SECONDS)) model
   for model in detector segmenter; do
     await_process "duet-$model" model_is_ready "$model"
   done
   await_process duet-gateway gateway_is_ready
+  for model in detector segmenter; do
+    await_process duet-gateway gateway_knows "$model" "$(served_by "$model" version)"
+  done
   for model in detector segmenter; do require_alive "duet-$model"; done
 }
 
@@ -146,11 +153,10 @@ await_process() {
   require_alive "$name"
 }
 
-model_is_ready() {
-  local where
-  where=$(reachable "${OPTION[$1_bind]}" "${OPTION[$1_metrics_port]}")
-  ask_own "http://$where/metrics" --fail --max-time 2 | grep '^duet_ready 1$' >/dev/null
-}
+model_is_ready() { metrics_of "$1" | grep '^duet_ready 1$' >/dev/null; }
+
+# gateway_knows detector|segmenter VERSION: that this is what it serves.
+gateway_knows() { [[ $(ask_gateway / --max-time 2 | parse json_value "$1" version) == "$2" ]]; }
 
 gateway_is_ready() { ask_gateway /readyz --output /dev/null --max-time 2; }
 
@@ -164,17 +170,21 @@ print_next_steps() {
     next_step "Log in to Label Studio: ${OPTION[label_studio_url]}
      $LABEL_STUDIO_USER, password $(<"$LABEL_STUDIO_HOME/password")
    Duet holds a token of it already."
-    warn_of_label_configs
+    warn_of_label_configs "$LABEL_CONFIG_SECONDS"
   elif [[ ${OPTION[label_studio_url]:-} && $(label_studio_key) ]]; then
     say "Duet fetches images from ${OPTION[label_studio_url]} with the token that it was given."
     check_access
     say
+  elif running label-studio; then
+    next_step "The Label Studio that Duet started still runs, but Duet fetches no images from it. So that it does:
+     ./duet up --with_label_studio"
   else
-    next_step "Start your Label Studio with these variables, else it refuses backends on its own machine:
+    local url=${OPTION[label_studio_url]:-${FORGOTTEN[label_studio_url]:-}}
+    next_step "Start your Label Studio${url:+ ($url)} with these variables, else it refuses backends on its own machine:
      LABEL_STUDIO_ML_BLOCK_LOCAL_IP=false LABEL_STUDIO_SSRF_PROTECTION_ENABLED=false label-studio start"
     next_step "Give Duet a token to fetch images with: in Label Studio, Account & Settings → Personal Access Token →
    Create; then
-     ./duet up --label_studio_url=http://localhost:8080
+     ./duet up --label_studio_url=${url:-http://localhost:8080}
    which asks for it."
   fi
   next_step "Create a project. Labeling Setup → Custom template → Code: paste what this prints,

@@ -106,6 +106,23 @@ TEST_F(VersionsTest, ReplicasThatDisagreeAreAskedForTheAnnouncedVersionOnly) {
   }
 }
 
+// What was suspect with the classes of a model that is gone says nothing of the one that serves.
+TEST_F(VersionsTest, AWarningIsOfTheModelsThatServe) {
+  constexpr char kThings[] = R"(<View><Image name="image" value="$image"/>
+    <RectangleLabels name="rect" toName="image"><Label value="thing"/></RectangleLabels></View>)";
+  Harness& gateway = Start();
+  gateway.Post("/setup", SetupBody(kThings));
+  const json::value before = gateway.Get("/").json();
+
+  for (FakeServices* services : {&one_, &two_}) services->Serve("d2", "s1");
+  while (Text(gateway.Get("/").json().at("detector").at("version")) != "d2") {
+    std::this_thread::yield();
+  }
+
+  EXPECT_THAT(before.at("warnings").as_array(), SizeIs(1));
+  EXPECT_THAT(gateway.Get("/").json().at("warnings").as_array(), SizeIs(0));
+}
+
 TEST_F(VersionsTest, GatewaysAgreeAboutReplicasThatDisagree) {
   two_.Serve("d2", "s2");
   Start();

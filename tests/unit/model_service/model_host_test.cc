@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "model_service/model_info.h"
 #include "tests/testing/status_matchers.h"
 
 namespace model_service {
@@ -13,6 +14,7 @@ namespace {
 
 using duet_testing::IsOk;
 using duet_testing::StatusIs;
+using testing::HasSubstr;
 
 using Host = ModelHost<const std::string>;
 
@@ -23,6 +25,19 @@ std::shared_ptr<const std::string> Model(const char* name) {
 // Answers with `next`.
 Host::Loader LoaderOf(absl::StatusOr<std::shared_ptr<const std::string>> next) {
   return [next](const std::string&, const ReloadFiles&) { return next; };
+}
+
+TEST(ModelHostTest, ItIsToldWhichModelServes) {
+  serving::Metrics metrics;
+  ModelInfo info(metrics);
+  Host host(Model("a"), {.enabled = true}, LoaderOf(Model("b")),
+            [&](const std::string& model) { info.Serves(model, model + "-1"); });
+  EXPECT_THAT(metrics.Text(), HasSubstr("duet_model_info{name=\"a\",version=\"a-1\"} 1"));
+
+  ASSERT_THAT(host.Reload({}), IsOk());
+
+  EXPECT_THAT(metrics.Text(), HasSubstr("duet_model_info{name=\"a\",version=\"a-1\"} 0"));
+  EXPECT_THAT(metrics.Text(), HasSubstr("duet_model_info{name=\"b\",version=\"b-1\"} 1"));
 }
 
 TEST(ModelHostTest, AReloadReplacesTheModelAndTellsBoth) {

@@ -59,3 +59,10 @@ bench_beside_peers_detector() {
 bench_beside_peers_segmenter() {
   side_by_side segmenter requirements.txt -- "$@"
 }
+
+# How fast training images are made; and an iteration of training beside mmdet's, whose PyTorch pip takes some gigabytes
+# for.
+bench_beside_peers_trainer() {
+  "$(find build/release -type f -name bench_trainer_augment)"
+  side_by_side trainer requirements.txt -- "$@"
+}

@@ -1,6 +1,7 @@
 #include "trainer/detector/detector_losses.h"
 
 #include <ATen/Functions.h>
+#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 
 #include <algorithm>
@@ -72,8 +73,8 @@ std::vector<std::vector<Assignment>> Assign(const Predictions& predictions, cons
   static_assert(sizeof(vision::Box) == 4 * sizeof(float));
   const at::Tensor all_boxes = predictions.boxes.detach().contiguous();
   const at::Tensor all_logits = predictions.logits.detach().contiguous();
-  std::vector<std::vector<Assignment>> assigned;
-  for (std::size_t image = 0; image < objects.size(); ++image) {
+  std::vector<std::vector<Assignment>> assigned(objects.size());
+  const auto assign = [&](std::size_t image) {
     std::vector<LabelledBox> labelled;
     std::vector<int> places;
     for (std::size_t o = 0; o < objects[image].size(); ++o) {
@@ -87,14 +88,19 @@ std::vector<std::vector<Assignment>> Assign(const Predictions& predictions, cons
         reinterpret_cast<const vision::Box*>(all_boxes.data_ptr<float>()) + image * cells;
     const float* image_logits =
         all_logits.data_ptr<float>() + image * cells * static_cast<std::size_t>(classes);
-    assigned.push_back(
+    assigned[image] =
         AssignDynamicSoftLabels(predictions.priors, {image_boxes, cells},
                                 {image_logits, cells * static_cast<std::size_t>(classes)},
-                                static_cast<int>(classes), labelled));
-    for (Assignment& assignment : assigned.back()) {
+                                static_cast<int>(classes), labelled);
+    for (Assignment& assignment : assigned[image]) {
       if (assignment.object >= 0) assignment.object = places[assignment.object];
     }
-  }
+  };
+  at::parallel_for(0, static_cast<std::int64_t>(objects.size()), /*grain_size=*/1,
+                   [&](std::int64_t begin, std::int64_t end) {
+                     for (std::int64_t image = begin; image < end; ++image)
+                       assign(static_cast<std::size_t>(image));
+                   });
   return assigned;
 }
 

@@ -170,6 +170,24 @@ TEST(DetectorTrainerTest, FrozenStagesKeepWeightsAndStatistics) {
   EXPECT_GT(frozen, 50);
 }
 
+// They are packed when they are first needed, and again when a state brings other weights.
+TEST(DetectorTrainerTest, FrozenStagesAreThoseOfTheStateThatIsGiven) {
+  DetectorTrainingOptions options = Options();
+  options.frozen_stages = 4;
+  const auto first = MakeTrainer(options);
+  ASSERT_TRUE(first->Step(TinyBatch(1)).ok());
+  const detector::RtmdetConfig config = TinyNetwork()->config;
+  at::manual_seed(17);
+  const auto second = *DetectorTrainer::Make(MakeNetwork(config), options);
+  ASSERT_TRUE(second->Step(TinyBatch(1)).ok());
+
+  ASSERT_TRUE(second->GiveState(first->TakeState()).ok());
+  ASSERT_TRUE(first->Step(TinyBatch(2)).ok());
+  ASSERT_TRUE(second->Step(TinyBatch(2)).ok());
+
+  EXPECT_THAT(Differences(first->TakeState(), second->TakeState()), testing::IsEmpty());
+}
+
 TEST(DetectorTrainerTest, NormEvalKeepsTheBackbonesStatisticsAlone) {
   DetectorTrainingOptions options = Options();
   options.norm_eval = true;

@@ -98,6 +98,7 @@ absl::StatusOr<std::string> WriteFinalReport(const FinalReport& report) {
               .recipe = RecipeRows(report),
               .end = report.end,
               .scores = {},
+              .mask_scores = {},
               .worst = {}};
   std::string message = report.end;
   if (!data.validation.samples.empty()) {
@@ -105,6 +106,9 @@ absl::StatusOr<std::string> WriteFinalReport(const FinalReport& report) {
     const auto detections = DetectAsServed({.checkpoint = report.folder.file("best.pth")}, images);
     if (!detections.ok()) return detections.status();
     text.scores = ScoresOf(EvaluateCoco(data.validation, *detections, IouType::kBoxes));
+    if (report.masks) {
+      text.mask_scores = ScoresOf(EvaluateCoco(data.validation, *detections, IouType::kMasks));
+    }
     auto worst = DrawWorst(report, images, *detections);
     if (!worst.ok()) return worst.status();
     text.worst = *std::move(worst);

@@ -23,6 +23,7 @@ struct FinalReport {
   const TrainingData& data;
   const TrainingPlan& plan;
   int side = 0;
+  bool masks = false;  // they are measured as well
   const RunOptions& options;
   std::string end;
   const RunState& state;

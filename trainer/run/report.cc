@@ -48,21 +48,26 @@ std::string DataText(const Report& report) {
   return text + "\n";
 }
 
-std::string ScoresText(const Report& report) {
-  if (!report.scores.has_value()) {
-    return "Nothing was measured, since there are no validation images: `best.pth` is the last "
-           "state.\n\n";
-  }
-  const ReportedScores& scores = *report.scores;
+std::string TableOf(const Report& report, const char* what, const ReportedScores& scores) {
   std::string text = absl::StrFormat(
-      "`best.pth` on the validation images: **AP %.3f**, AP50 %.3f, AP75 %.3f (COCO's).\n\n"
+      "%s of `best.pth` on the validation images: **AP %.3f**, AP50 %.3f, AP75 %.3f (COCO's).\n\n"
       "| class | AP | AP50 |\n|---|---|---|\n",
-      scores.ap, scores.ap50, scores.ap75);
+      what, scores.ap, scores.ap50, scores.ap75);
   for (std::size_t i = 0; i < report.classes.size(); ++i) {
     absl::StrAppend(&text, "| ", Plain(report.classes[i]), " | ", Number(scores.by_class[i].ap),
                     " | ", Number(scores.by_class[i].ap50), " |\n");
   }
   return text + "\n";
+}
+
+std::string ScoresText(const Report& report) {
+  if (!report.scores.has_value()) {
+    return "Nothing was measured, since there are no validation images: `best.pth` is the last "
+           "state.\n\n";
+  }
+  std::string text = TableOf(report, "Boxes", *report.scores);
+  if (report.mask_scores) text += TableOf(report, "Masks", *report.mask_scores);
+  return text;
 }
 
 std::string WorstText(const Report& report) {

@@ -132,6 +132,10 @@ class Run {
   absl::Status OpenFolder();
   absl::Status ReadData();
   absl::Status ReadModel();
+  absl::Status CheckMasks();
+  bool HasMasks() const {
+    return source_.detector.network->config.head == detector::HeadKind::kInstances;
+  }
   absl::Status MakePlan();
   absl::Status CheckRecord();
   absl::Status MakeTrainer();
@@ -189,10 +193,31 @@ absl::Status Run::ReadData() {
   return absl::OkStatus();
 }
 
+// RTMDet-Ins learns objects by their masks, and one without counts for nothing.
+absl::Status Run::CheckMasks() {
+  std::size_t with = 0;
+  for (const dataset::Sample& sample : data_.train.samples) {
+    for (const dataset::Object& object : sample.objects) {
+      if (object.crowd) continue;
+      with += object.mask.has_value();
+      if (object.mask.has_value()) continue;
+      data_.findings.Add("objects without a mask, not learned, since RTMDet-Ins learns masks",
+                         absl::StrCat("on '", data_.names[sample.image], "'"));
+    }
+  }
+  if (with > 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("--from=", options_.from, ": is an RTMDet-Ins, which learns masks, but --data=",
+                   options_.data.data, " has boxes alone; an RTMDet learns these"));
+}
+
 absl::Status Run::ReadModel() {
   absl::StatusOr<SourceModel> source = LoadSource(options_, data_.train.classes);
   if (!source.ok()) return source.status();
   source_ = *std::move(source);
+  if (HasMasks()) {
+    if (absl::Status status = CheckMasks(); !status.ok()) return status;
+  }
   const detector::RtmdetConfig& network = source_.detector.network->config;
   palette_ = ClassColors(static_cast<int>(data_.train.classes.size()));
   ModelConfigChanges changes{.classes = data_.train.classes,
@@ -289,7 +314,7 @@ absl::Status Run::Train() {
   absl::Status status = files::WriteFile(folder_->file("config.py"), meta_.config_text);
   if (!status.ok()) return status;
 
-  const bool masks = source_.detector.network->config.head == detector::HeadKind::kInstances;
+  const bool masks = HasMasks();
   const std::string directory = folder_->file("data");
   const DatasetSource train(data_.train, directory, masks);
   const DatasetSource validation(data_.validation, directory, /*masks=*/false);
@@ -305,6 +330,7 @@ absl::Status Run::Train() {
                    .sequence = sequence,
                    .validation = validation,
                    .validation_truth = data_.validation,
+                   .masks = masks,
                    .plan = plan_,
                    .settings = settings_,
                    .meta = meta_,
@@ -329,6 +355,7 @@ absl::Status Run::Finish(const Session& session, RunLog& log, History& history) 
                         .data = data_,
                         .plan = plan_,
                         .side = side_,
+                        .masks = HasMasks(),
                         .options = options_,
                         .end = session.end(),
                         .state = session.state(),

@@ -42,6 +42,17 @@ class StoppableSource : public ImageSource {
   const std::function<bool()>& stop_requested_;
 };
 
+// {"ap": …, "ap50": …, …, "by_class": {"cat": {…}, …}}.
+void AddScores(const CocoEvaluation& scores, const std::vector<std::string>& classes,
+               boost::json::object* event) {
+  for (const auto& [name, value] : ToJson(scores.all)) (*event)[name] = value;
+  boost::json::object by_class;
+  for (std::size_t c = 0; c < scores.by_class.size(); ++c) {
+    by_class[classes[c]] = ToJson(scores.by_class[c]);
+  }
+  (*event)["by_class"] = std::move(by_class);
+}
+
 }  // namespace
 
 absl::Status Session::Written(absl::Status status) {
@@ -188,7 +199,9 @@ absl::Status Session::Evaluate() {
       DetectAsServed({.checkpoint = parts_.folder.file("last.pth")}, images);
   if (!detections.ok()) return detections.status();
   const CocoEvaluation scores = EvaluateCoco(parts_.validation_truth, *detections, IouType::kBoxes);
-  const double ap = scores.all.ap.value_or(0);
+  std::optional<CocoEvaluation> masks;
+  if (parts_.masks) masks = EvaluateCoco(parts_.validation_truth, *detections, IouType::kMasks);
+  const double ap = (masks ? masks->all.ap : scores.all.ap).value_or(0);
   const bool best = ap > state_.best_ap;
   state_.evaluated_step = state_.step;
   if (best) {
@@ -204,12 +217,8 @@ absl::Status Session::Evaluate() {
   boost::json::object event = MakeEvent("evaluation");
   event["step"] = state_.step;
   event["epoch"] = state_.step / parts_.plan.steps_per_epoch;
-  for (const auto& [name, value] : ToJson(scores.all)) event[name] = value;
-  boost::json::object by_class;
-  for (std::size_t c = 0; c < scores.by_class.size(); ++c) {
-    by_class[parts_.meta.classes[c]] = ToJson(scores.by_class[c]);
-  }
-  event["by_class"] = std::move(by_class);
+  AddScores(scores, parts_.meta.classes, &event);
+  if (masks) AddScores(*masks, parts_.meta.classes, &event["masks"].emplace_object());
   event["best"] = best;
   event["seconds"] = absl::ToDoubleSeconds(absl::Now() - begun);
   if (absl::Status status = Log(event); !status.ok()) return status;

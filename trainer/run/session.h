@@ -43,6 +43,7 @@ struct SessionParts {
   const TrainingSequence& sequence;
   const ImageSource& validation;             // may have no images
   const dataset::Dataset& validation_truth;  // of the same images
+  bool masks = false;  // RTMDet-Ins: its masks are measured, too, and the best has the best masks
   const TrainingPlan& plan;
   const detector::DetectorSettings& settings;  // how an image becomes an input
   checkpoint::Meta meta;                       // of the models that are written

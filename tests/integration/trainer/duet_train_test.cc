@@ -229,5 +229,24 @@ TEST_F(DuetTrainTest, WhatCannotBeDoneIsOneLine) {
   EXPECT_THAT(error({"--input_size=100"}), HasSubstr("multiple of 32"));
 }
 
+// The demo's scenes without their masks.
+TEST_F(DuetTrainTest, AModelOfMasksDoesNotLearnFromBoxesAlone) {
+  boost::json::object coco = boost::json::parse(ReadFile(data_->path() + "/coco.json")).as_object();
+  for (boost::json::value& annotation : coco["annotations"].as_array()) {
+    annotation.as_object().erase("segmentation");
+  }
+  const std::string boxes = folder_.Write("boxes.json", boost::json::serialize(coco));
+  const std::string model = "--from=" DUET_SOURCE_DIR "/tests/data/detector/ins.pth";
+
+  Subprocess refused(Command(out_, {model, "--data=" + boxes}));
+  EXPECT_EQ(refused.Wait(), 1);
+  EXPECT_THAT(refused.err(), AllOf(HasSubstr("RTMDet-Ins"), HasSubstr("boxes alone")));
+
+  Subprocess learned(Command(out_, {model, "--epochs=1"}));
+  ASSERT_EQ(learned.Wait(), 0) << learned.err();
+  EXPECT_THAT(ReadFile(out_ + "/report.md"), AllOf(HasSubstr("Boxes of"), HasSubstr("Masks of")));
+  EXPECT_THAT(ReadFile(out_ + "/log.jsonl"), HasSubstr("\"masks\":{\"ap\""));
+}
+
 }  // namespace
 }  // namespace trainer

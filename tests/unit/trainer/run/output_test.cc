@@ -148,6 +148,8 @@ TEST(ReportTest, SaysWhatWasLearnedAndShowsTheWorst) {
         "(worst/1.jpg)", "2 missed, 1 false alarms", "(curves.svg)"}) {
     EXPECT_THAT(text, HasSubstr(part));
   }
+  report.mask_scores = report.scores;
+  EXPECT_THAT(WriteReport(report), HasSubstr("Masks of `best.pth`"));
   report.scores = std::nullopt;
   report.worst.clear();
   EXPECT_THAT(WriteReport(report),

@@ -122,58 +122,70 @@ PythonValue PythonExpression::Change(PythonValue value, const std::string& name,
   for (const auto& [key, part] : arguments.named) {
     if (Holds(part, value.identity(), 0)) return give_up();
   }
-  if (PythonValue::Dict* dict = value.shared_dict()) {
-    if (name == "update" && given.size() <= 1) {
-      PythonValue::Dict added;
-      if (given.size() == 1 && !Spread(given[0], &added)) return give_up();
-      if (!Spread(PythonValue(arguments.named), &added)) return give_up();
-      if (!budget_.Take(static_cast<std::int64_t>(added.size() * dict->size()))) return give_up();
-      for (const auto& [key, item] : added) {
-        const PythonValue* known = value.Find(key);
-        const bool both = known != nullptr && known->dict() != nullptr && item.dict() != nullptr;
-        // A dict of _base_ merges, one of this text doesn't, and nothing tells them apart here.
-        dict->Set(key, !both                 ? item
-                       : budget_.dicts_merge ? Merge(item, *known)
-                                             : PythonValue::Opaque(Quote(at_ - 1, at_) +
-                                                                   " updates a dict in a dict"));
-      }
-      return PythonValue();
+  std::optional<PythonValue> result = value.shared_dict() != nullptr
+                                          ? ChangeDict(value, name, arguments)
+                                          : ChangeList(value, name, given);
+  return result ? *std::move(result) : give_up();
+}
+
+std::optional<PythonValue> PythonExpression::ChangeDict(PythonValue& value, const std::string& name,
+                                                        const Arguments& arguments) {
+  const PythonValue::List& given = arguments.positional;
+  PythonValue::Dict* const dict = value.shared_dict();
+  if (name == "update" && given.size() <= 1) {
+    PythonValue::Dict added;
+    if (given.size() == 1 && !Spread(given[0], &added)) return std::nullopt;
+    if (!Spread(PythonValue(arguments.named), &added)) return std::nullopt;
+    if (!budget_.Take(static_cast<std::int64_t>(added.size() * dict->size()))) return std::nullopt;
+    for (const auto& [key, item] : added) {
+      const PythonValue* known = value.Find(key);
+      const bool both = known != nullptr && known->dict() != nullptr && item.dict() != nullptr;
+      // A dict of _base_ merges, one of this text doesn't, and nothing tells them apart here.
+      dict->Set(key, !both ? item
+                     : budget_.dicts_merge
+                         ? Merge(item, *known)
+                         : PythonValue::Opaque(Quote(at_ - 1, at_) + " updates a dict in a dict"));
     }
-    if (name == "pop" && !given.empty() && given[0].string() != nullptr && dict->rest.is_none()) {
-      const PythonValue* found = value.Find(*given[0].string());
-      PythonValue popped = found != nullptr ? *found : given.size() > 1 ? given[1] : PythonValue();
-      std::erase_if(dict->items,
-                    [&](const auto& item) { return item.first == *given[0].string(); });
-      return popped;
-    }
+    return PythonValue();
   }
-  if (PythonValue::List* list = value.shared_list(); list != nullptr && given.size() <= 2) {
-    const auto size = static_cast<std::int64_t>(list->size());
-    if (name == "append" && given.size() == 1) {
-      list->push_back(given[0]);
-      return PythonValue();
-    }
-    if (name == "extend" && given.size() == 1 && given[0].list() != nullptr &&
-        budget_.Take(static_cast<std::int64_t>(given[0].list()->size()))) {
-      const PythonValue::List items = *given[0].list();
-      list->insert(list->end(), items.begin(), items.end());
-      return PythonValue();
-    }
-    const auto index = given.empty() ? std::optional<std::int64_t>(-1) : AsInteger(given[0]);
-    if (name == "insert" && given.size() == 2 && index) {
-      const std::int64_t i = std::clamp<std::int64_t>(*index < 0 ? *index + size : *index, 0, size);
-      list->insert(list->begin() + i, given[1]);
-      return PythonValue();
-    }
-    if (name == "pop" && given.size() <= 1 && index && size > 0) {
-      const std::int64_t i = *index < 0 ? *index + size : *index;
-      if (i < 0 || i >= size) return give_up();
-      PythonValue popped = (*list)[i];
-      list->erase(list->begin() + i);
-      return popped;
-    }
+  if (name == "pop" && !given.empty() && given[0].string() != nullptr && dict->rest.is_none()) {
+    const PythonValue* found = value.Find(*given[0].string());
+    PythonValue popped = found != nullptr ? *found : given.size() > 1 ? given[1] : PythonValue();
+    std::erase_if(dict->items, [&](const auto& item) { return item.first == *given[0].string(); });
+    return popped;
   }
-  return give_up();
+  return std::nullopt;
+}
+
+std::optional<PythonValue> PythonExpression::ChangeList(PythonValue& value, const std::string& name,
+                                                        const PythonValue::List& given) {
+  PythonValue::List* const list = value.shared_list();
+  if (list == nullptr || given.size() > 2) return std::nullopt;
+  const auto size = static_cast<std::int64_t>(list->size());
+  if (name == "append" && given.size() == 1) {
+    list->push_back(given[0]);
+    return PythonValue();
+  }
+  if (name == "extend" && given.size() == 1 && given[0].list() != nullptr &&
+      budget_.Take(static_cast<std::int64_t>(given[0].list()->size()))) {
+    const PythonValue::List items = *given[0].list();
+    list->insert(list->end(), items.begin(), items.end());
+    return PythonValue();
+  }
+  const auto index = given.empty() ? std::optional<std::int64_t>(-1) : AsInteger(given[0]);
+  if (name == "insert" && given.size() == 2 && index) {
+    const std::int64_t i = std::clamp<std::int64_t>(*index < 0 ? *index + size : *index, 0, size);
+    list->insert(list->begin() + i, given[1]);
+    return PythonValue();
+  }
+  if (name == "pop" && given.size() <= 1 && index && size > 0) {
+    const std::int64_t i = *index < 0 ? *index + size : *index;
+    if (i < 0 || i >= size) return std::nullopt;
+    PythonValue popped = (*list)[i];
+    list->erase(list->begin() + i);
+    return popped;
+  }
+  return std::nullopt;
 }
 
 bool PythonExpression::Holds(const PythonValue& value, const void* container, int depth) {
@@ -245,20 +257,7 @@ std::optional<PythonValue> PythonExpression::Convert(std::string_view function,
   const PythonValue& first = given[0];
   const PythonValue::List* list = first.list();
   if (function == "min" || function == "max" || function == "sum") {
-    const PythonValue::List& items = given.size() == 1 && list != nullptr ? *list : given;
-    if (items.empty() || !budget_.Take(static_cast<std::int64_t>(items.size()))) {
-      return std::nullopt;
-    }
-    PythonValue result = items[0];
-    for (std::size_t i = 0; i < items.size(); ++i) {
-      if (!AsReal(items[i])) return std::nullopt;
-      const bool less = *AsReal(items[i]) < *AsReal(result);
-      const bool greater = *AsReal(items[i]) > *AsReal(result);
-      if (i > 0 && function == "sum") result = Operate("+", result, items[i]);
-      if ((function == "min" && less) || (function == "max" && greater)) result = items[i];
-      if (!AsReal(result)) return std::nullopt;
-    }
-    return result;
+    return Reduce(function, given.size() == 1 && list != nullptr ? *list : given);
   }
   if (given.size() != 1) return std::nullopt;
   if (function == "list" || function == "tuple") {
@@ -283,6 +282,30 @@ std::optional<PythonValue> PythonExpression::Convert(std::string_view function,
     return truth ? std::optional(PythonValue(*truth)) : std::nullopt;
   }
   if (function == "str" && first.string() != nullptr) return first;
+  return ConvertNumber(function, first);
+}
+
+// min, max and sum.
+std::optional<PythonValue> PythonExpression::Reduce(std::string_view function,
+                                                    const PythonValue::List& items) {
+  if (items.empty() || !budget_.Take(static_cast<std::int64_t>(items.size()))) {
+    return std::nullopt;
+  }
+  PythonValue result = items[0];
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (!AsReal(items[i])) return std::nullopt;
+    const bool less = *AsReal(items[i]) < *AsReal(result);
+    const bool greater = *AsReal(items[i]) > *AsReal(result);
+    if (i > 0 && function == "sum") result = Operate("+", result, items[i]);
+    if ((function == "min" && less) || (function == "max" && greater)) result = items[i];
+    if (!AsReal(result)) return std::nullopt;
+  }
+  return result;
+}
+
+// float, abs, int and round.
+std::optional<PythonValue> PythonExpression::ConvertNumber(std::string_view function,
+                                                           const PythonValue& first) {
   const std::optional<double> real = AsReal(first);
   if (function == "float") {
     if (real) return PythonValue(*real);

@@ -85,10 +85,17 @@ class PythonExpression {
   PythonValue Method(PythonValue value, const std::string& name);
   PythonValue Function(std::string_view name, std::size_t begin);
   std::optional<PythonValue> Convert(std::string_view function, const Arguments& arguments);
+  std::optional<PythonValue> Reduce(std::string_view function, const PythonValue::List& items);
+  std::optional<PythonValue> ConvertNumber(std::string_view function, const PythonValue& first);
   std::optional<PythonValue> Copy(const PythonValue& value, int depth);
   Arguments ReadArguments();
   bool Spread(const PythonValue& value, PythonValue::Dict* dict);
   PythonValue Change(PythonValue value, const std::string& name, const Arguments& arguments);
+  // Nothing, and no change, if it isn't understood.
+  std::optional<PythonValue> ChangeDict(PythonValue& value, const std::string& name,
+                                        const Arguments& arguments);
+  std::optional<PythonValue> ChangeList(PythonValue& value, const std::string& name,
+                                        const PythonValue::List& given);
   // Of the tokens from `begin` to `end`: names with commas between them; an attribute or item.
   void AssignSeveral(PythonValue value, std::size_t begin, std::size_t end);
   void AssignItem(PythonValue value, std::size_t begin, std::size_t end);

@@ -276,34 +276,37 @@ awaitable<BackgroundJobs::Outcome> BackgroundJobs::Try(const Job& job,
   co_return failed(stored);
 }
 
+// True if the task has its prediction now.
+bool BackgroundJobs::CountEnding(Job& job, Ending ending) {
+  switch (ending) {
+    case Ending::kStored:
+      ++job.stored;
+      metrics_.Get(kPushed, {"stored"}).Increment();
+      return true;
+    case Ending::kAlreadyThere:
+    case Ending::kNotWanted:
+      ++job.already_there;
+      metrics_.Get(kPushed, {"already_there"}).Increment();
+      return true;
+    case Ending::kFailed:
+      ++job.failed;
+      metrics_.Get(kPushed, {"failed"}).Increment();
+      return false;
+    case Ending::kTryAgain:
+      metrics_.Get(kPushed, {"tried_again"}).Increment();
+      return false;
+    case Ending::kEndsJob:
+      return false;
+  }
+  return false;
+}
+
 void BackgroundJobs::Settle(Assignment assignment, const Outcome& outcome) {
   Job& job = *assignment.job;
   Item& item = assignment.item;
   --job.in_work;
   if (--in_work_ == 0) idle_.notify_all();
-  bool succeeded = false;
-  switch (outcome.ending) {
-    case Ending::kStored:
-      ++job.stored;
-      metrics_.Get(kPushed, {"stored"}).Increment();
-      succeeded = true;
-      break;
-    case Ending::kAlreadyThere:
-    case Ending::kNotWanted:
-      ++job.already_there;
-      metrics_.Get(kPushed, {"already_there"}).Increment();
-      succeeded = true;
-      break;
-    case Ending::kFailed:
-      ++job.failed;
-      metrics_.Get(kPushed, {"failed"}).Increment();
-      break;
-    case Ending::kTryAgain:
-      metrics_.Get(kPushed, {"tried_again"}).Increment();
-      break;
-    case Ending::kEndsJob:
-      break;
-  }
+  const bool succeeded = CountEnding(job, outcome.ending);
   if (!outcome.status.ok() && !succeeded) {
     job.error = text::StrCat("task ", item.task.id, ": ", outcome.status.message());
     serving::LogLine("push.task_failed", serving::LogLevel::kWarning)

@@ -136,6 +136,7 @@ class BackgroundJobs {
   void StartWorkersAt(absl::Time time);
   std::size_t ProjectBytes() const;
   void Settle(Assignment assignment, const Outcome& outcome);
+  bool CountEnding(Job& job, Ending ending);
   void Pause(Job& job);
   void DropWaiting(const Job& job, const Item& item);  // one that waits
   void End(const JobPtr& job, State state);

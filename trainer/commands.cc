@@ -72,8 +72,9 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
   flags->Add("precision", &options->precision,
              "evaluate: the arithmetic of the detector, fp32 or bf16.");
   flags->Add("data", &options->evaluation.annotations,
-             "evaluate: COCO's annotations of the images to score on, by COCO's AP and AR. Either "
-             "--checkpoint or --detections is needed, too.");
+             "evaluate: the annotations to score by, with COCO's AP and AR: COCO, or with "
+             "--checkpoint also Label Studio's export JSON. Either --checkpoint or --detections is "
+             "needed, too.");
   flags->Add("images", &options->evaluation.images,
              "evaluate: the folder that the images of --data lie in.");
   flags->Add(

@@ -81,6 +81,24 @@ def test_a_checkpoint_is_scored_by_the_names_of_its_classes(tmp_path):
         assert (SCENES / worst["image"]).exists()
 
 
+def test_label_studios_export_gives_the_same_scores_as_coco(tmp_path):
+    coco = coco_of_scenes(tmp_path / "annotations.json")
+    tasks = [{"id": number, "data": {"image": f"/data/upload/1/{scene.file.name}"}, "annotations": [
+        {"id": number, "created_at": "2026-01-01T00:00:00Z", "was_cancelled": False, "result": [
+            {"id": str(index), "from_name": "box", "to_name": "image", "type": "rectanglelabels",
+             "original_width": scene.width, "original_height": scene.height, "value": {
+                 "x": 100 * thing.box[0] / scene.width, "y": 100 * thing.box[1] / scene.height,
+                 "width": 100 * (thing.box[2] - thing.box[0]) / scene.width,
+                 "height": 100 * (thing.box[3] - thing.box[1]) / scene.height, "rectanglelabels": [thing.label]}}
+            for index, thing in enumerate(scene.objects)]}]} for number, scene in enumerate(scenes.load(SCENES))]
+    export = tmp_path / "export.json"
+    export.write_text(json.dumps(tasks))
+
+    reports = [evaluate(f"--data={data}", f"--images={SCENES}", f"--checkpoint={DETECTOR}") for data in (coco, export)]
+
+    assert reports[0]["boxes"] == reports[1]["boxes"] and reports[0]["worst_images"] != []
+
+
 def test_what_cannot_be_scored_is_named(tmp_path):
     data = coco_of_scenes(tmp_path / "annotations.json")
     assert "either --checkpoint" in evaluate(f"--data={data}", code=1)

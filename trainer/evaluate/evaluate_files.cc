@@ -3,6 +3,7 @@
 #include <boost/json/array.hpp>
 #include <string_view>
 
+#include "dataset/annotations_reader.h"
 #include "dataset/coco_reader.h"
 #include "dataset/findings.h"
 #include "files/mapped_file.h"
@@ -47,7 +48,8 @@ absl::StatusOr<boost::json::object> EvaluateFiles(const EvaluationFiles& files,
   if (!annotations.ok()) return annotations.status();
   dataset::Findings findings;
   const absl::StatusOr<dataset::Dataset> truth =
-      dataset::ReadCoco((*annotations)->bytes(), {}, &findings);
+      files.checkpoint.empty() ? dataset::ReadCoco((*annotations)->bytes(), {}, &findings)
+                               : dataset::ReadAnnotations((*annotations)->bytes(), {}, &findings);
   if (!truth.ok()) return Naming(files.annotations, truth.status());
 
   const absl::StatusOr<DetectionsByImage> detections =

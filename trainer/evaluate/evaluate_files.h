@@ -11,10 +11,12 @@ namespace trainer {
 
 // Paths. Either `checkpoint`, with `images`, or `detections` is given.
 struct EvaluationFiles {
-  std::string annotations;  // COCO's (dataset/coco_reader.h)
-  std::string images;       // the folder that the annotations' images lie in
-  std::string checkpoint;   // a detector's
-  std::string detections;   // COCO's results (coco_results.h)
+  // COCO's, or Label Studio's with a checkpoint (dataset/annotations_reader.h): results name
+  // categories by their ids, which only COCO has.
+  std::string annotations;
+  std::string images;      // the folder that the annotations' images lie in
+  std::string checkpoint;  // a detector's
+  std::string detections;  // COCO's results (coco_results.h)
 };
 
 // EvaluationReport with the ten worst images, and "left_out": what the annotations' reader didn't

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "nn/norm_silu.h"
+
 namespace detector {
 namespace {
 
@@ -41,7 +43,10 @@ ConvModuleImpl::ConvModuleImpl(nn::Conv2d shared_conv)
   register_module("bn", bn);
 }
 
-at::Tensor ConvModuleImpl::forward(const at::Tensor& x) { return Silu(bn(conv(x))); }
+at::Tensor ConvModuleImpl::forward(const at::Tensor& x) {
+  const at::Tensor y = conv(x);
+  return nn::CanFuse(*bn, y) ? nn::BatchNormSilu(*bn, y) : Silu(bn(y));
+}
 
 DepthwiseSeparableConvModuleImpl::DepthwiseSeparableConvModuleImpl(int in_channels,
                                                                    int out_channels,

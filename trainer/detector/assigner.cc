@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <numeric>
 
 #include "vision/box.h"
@@ -64,6 +65,8 @@ std::vector<Assignment> AssignDynamicSoftLabels(std::span<const Prior> priors,
           vision::Point{(box.x_min + box.x_max) / 2, (box.y_min + box.y_max) / 2});
       const float distance = std::hypot(prior.x - centre.x, prior.y - centre.y) / prior.stride;
       cost[o][v] = class_cost + iou_cost + std::pow(10.0f, distance - options.soft_center_radius);
+      // Logits beyond 1e38 give inf - inf, which could not be sorted: the dearest prior of all.
+      if (std::isnan(cost[o][v])) cost[o][v] = std::numeric_limits<float>::infinity();
     }
   }
 

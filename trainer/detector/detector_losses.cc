@@ -67,10 +67,9 @@ Predictions Decode(const detector::HeadOutput& output) {
 using Objects = std::vector<std::vector<TrainingObject>>;
 
 std::vector<std::vector<Assignment>> Assign(const Predictions& predictions, const Objects& objects,
-                                            bool masks) {
+                                            bool masks, const AssignerOptions& options) {
   const std::size_t cells = predictions.priors.size();
   const std::int64_t classes = predictions.logits.size(2);
-  static_assert(sizeof(vision::Box) == 4 * sizeof(float));
   const at::Tensor all_boxes = predictions.boxes.detach().contiguous();
   const at::Tensor all_logits = predictions.logits.detach().contiguous();
   std::vector<std::vector<Assignment>> assigned(objects.size());
@@ -84,14 +83,15 @@ std::vector<std::vector<Assignment>> Assign(const Predictions& predictions, cons
       if (masks) labelled.back().centre = CentreOfMass(object.mask);
       places.push_back(static_cast<int>(o));
     }
-    const auto* image_boxes =
-        reinterpret_cast<const vision::Box*>(all_boxes.data_ptr<float>()) + image * cells;
+    const float* edges = all_boxes.data_ptr<float>() + 4 * image * cells;
+    std::vector<vision::Box> boxes;
+    for (std::size_t cell = 0; cell < cells; ++cell, edges += 4)
+      boxes.push_back({edges[0], edges[1], edges[2], edges[3]});
     const float* image_logits =
         all_logits.data_ptr<float>() + image * cells * static_cast<std::size_t>(classes);
-    assigned[image] =
-        AssignDynamicSoftLabels(predictions.priors, {image_boxes, cells},
-                                {image_logits, cells * static_cast<std::size_t>(classes)},
-                                static_cast<int>(classes), labelled);
+    assigned[image] = AssignDynamicSoftLabels(
+        predictions.priors, boxes, {image_logits, cells * static_cast<std::size_t>(classes)},
+        static_cast<int>(classes), labelled, options);
     for (Assignment& assignment : assigned[image]) {
       if (assignment.object >= 0) assignment.object = places[assignment.object];
     }
@@ -197,15 +197,15 @@ at::Tensor MaskLoss(const detector::HeadOutput& output, const std::vector<Prior>
 
 std::vector<std::vector<Assignment>> AssignObjects(const detector::HeadOutput& output,
                                                    const Objects& objects) {
-  return Assign(Decode(output), objects, output.mask_features.defined());
+  return Assign(Decode(output), objects, output.mask_features.defined(), {});
 }
 
 DetectorLosses ComputeLosses(const detector::HeadOutput& output, const Objects& objects,
-                             const LossWeights& weights) {
+                             const LossWeights& weights, const AssignerOptions& assigner) {
   const bool masks = output.mask_features.defined();
   const Predictions predictions = Decode(output);
   const at::Tensor& logits = predictions.logits;
-  const Targets targets = TargetsOf(Assign(predictions, objects, masks), objects, logits);
+  const Targets targets = TargetsOf(Assign(predictions, objects, masks, assigner), objects, logits);
   // Never below 1: a batch in which nothing fits yet has a small loss, not a huge one.
   const double average = std::max(targets.weights.sum().item<double>(), 1.0);
   const at::Tensor classes =

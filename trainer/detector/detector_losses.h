@@ -44,7 +44,7 @@ std::vector<std::vector<Assignment>> AssignObjects(
 // HeadKind::kInstances masks of the size of the input.
 DetectorLosses ComputeLosses(const detector::HeadOutput& output,
                              const std::vector<std::vector<TrainingObject>>& objects,
-                             const LossWeights& weights = {});
+                             const LossWeights& weights = {}, const AssignerOptions& assigner = {});
 
 }  // namespace trainer
 

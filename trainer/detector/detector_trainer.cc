@@ -16,6 +16,7 @@
 #include "nn/layers.h"
 #include "nn/state_dict.h"
 #include "nn/torch_status.h"
+#include "trainer/detector/detector_losses.h"
 #include "trainer/detector/trainable_detector.h"
 #include "trainer/optimization/adamw.h"
 
@@ -95,7 +96,53 @@ std::vector<StateTensor> TrainedOf(const torch::nn::Module& module) {
   return trained;
 }
 
+// CSPNeXt's _freeze_stages and norm_eval.
+void Freeze(const DetectorTrainingOptions& options, detector::CSPNeXtImpl& backbone) {
+  for (int part = 0; part <= options.frozen_stages; ++part) {
+    torch::nn::Sequential& frozen = part == 0 ? backbone.stem : backbone.stages[part - 1];
+    frozen->eval();
+    for (at::Tensor& parameter : frozen->parameters()) parameter.set_requires_grad(false);
+  }
+  if (!options.learning.norm_eval) return;
+  for (const auto& module : backbone.modules()) {
+    if (auto* norm = module->as<nn::BatchNorm2dImpl>()) norm->eval();
+  }
+}
+
+// Makes the network ready for training.
+void Arrange(const DetectorTrainingOptions& options, detector::RtmdetImpl& network) {
+  // Channels innermost is what oneDNN's convolutions and LibTorch's batch norms are fastest with;
+  // the maps follow the weights' and the images' order.
+  for (StateTensor& entry : StateOf(network)) {
+    if (entry.tensor.dim() == 4)
+      entry.tensor.set_data(entry.tensor.contiguous(at::MemoryFormat::ChannelsLast));
+  }
+  network.train();
+  Freeze(options, *network.backbone);
+}
+
+// Where the optimizer keeps a parameter's state.
+std::string KeyOf(const at::Tensor& parameter) {
+  return c10::guts::to_string(parameter.unsafeGetTensorImpl());
+}
+
+// AdamW's state of a parameter; null before its first step.
+const torch::optim::AdamWParamState* MomentsOf(const torch::optim::AdamW& optimizer,
+                                               const at::Tensor& parameter) {
+  const auto found = optimizer.state().find(KeyOf(parameter));
+  if (found == optimizer.state().end()) return nullptr;
+  return static_cast<const torch::optim::AdamWParamState*>(found->second.get());
+}
+
 at::Tensor CountTensor(std::int64_t count) { return at::scalar_tensor(count, at::kLong); }
+
+// What a state says of one parameter.
+struct SavedParameter {
+  std::int64_t steps = 0;   // of the optimizer
+  at::Tensor first_moment;  // undefined before the first step, like the second one
+  at::Tensor second_moment;
+  at::Tensor gradient;  // undefined if there is none
+};
 
 // What a state says of one tensor; FailedPrecondition if it doesn't fit.
 absl::StatusOr<at::Tensor> Fetch(const checkpoint::StateDict& state, const std::string& name,
@@ -156,6 +203,7 @@ absl::StatusOr<std::unique_ptr<DetectorTrainer>> DetectorTrainer::Make(
     detector::Rtmdet network, const DetectorTrainingOptions& options) {
   if (absl::Status status = CheckOptions(network->config, options); !status.ok()) return status;
   return nn::CatchTorch("begin the training", [&] {
+    Arrange(options, *network);
     return std::unique_ptr<DetectorTrainer>(new DetectorTrainer(std::move(network), options));
   });
 }
@@ -164,34 +212,9 @@ DetectorTrainer::DetectorTrainer(detector::Rtmdet network, const DetectorTrainin
     : options_(options),
       learning_rates_(options.schedule.LearningRates()),
       network_(std::move(network)),
-      trained_((Arrange(), TrainedOf(*network_))),
+      trained_(TrainedOf(*network_)),
       optimizer_(MakeAdamW(*network_, options.weight_decay)),
       average_(*network_, options.average) {}
-
-void DetectorTrainer::Arrange() {
-  // Channels innermost is what oneDNN's convolutions and LibTorch's batch norms are fastest with;
-  // the maps follow the weights' and the images' order.
-  for (StateTensor& entry : StateOf(*network_)) {
-    if (entry.tensor.dim() == 4)
-      entry.tensor.set_data(entry.tensor.contiguous(at::MemoryFormat::ChannelsLast));
-  }
-  network_->train();
-  Freeze();
-}
-
-// CSPNeXt's _freeze_stages and norm_eval.
-void DetectorTrainer::Freeze() {
-  detector::CSPNeXt& backbone = network_->backbone;
-  for (int part = 0; part <= options_.frozen_stages; ++part) {
-    torch::nn::Sequential& frozen = part == 0 ? backbone->stem : backbone->stages[part - 1];
-    frozen->eval();
-    for (at::Tensor& parameter : frozen->parameters()) parameter.set_requires_grad(false);
-  }
-  if (!options_.norm_eval) return;
-  for (const auto& module : backbone->modules()) {
-    if (auto* norm = module->as<nn::BatchNorm2dImpl>()) norm->eval();
-  }
-}
 
 absl::Status DetectorTrainer::Check(const Batch& batch) const {
   const auto refuse = [](const auto&... parts) {
@@ -269,7 +292,8 @@ absl::StatusOr<StepReport> DetectorTrainer::Learn(const Batch& batch) {
   if (!AllFinite(output.distances)) {
     return diverged("the loss of boxes is not finite: the network's distances are not");
   }
-  const DetectorLosses losses = ComputeLosses(output, batch.objects, options_.loss_weights);
+  const DetectorLosses losses = ComputeLosses(output, batch.objects, options_.learning.loss_weights,
+                                              options_.learning.assigner);
   at::Tensor total;
   for (const auto& [name, loss, value] : {std::tuple("classes", losses.classes, &report.classes),
                                           std::tuple("boxes", losses.boxes, &report.boxes),
@@ -309,19 +333,6 @@ void DetectorTrainer::UpdateWeights() {
   SetLearningRate(optimizer_, learning_rates_[static_cast<std::size_t>(iteration_)]);
   optimizer_.step();
   for (StateTensor& parameter : trained_) parameter.tensor.mutable_grad() = at::Tensor();
-  ++optimizer_steps_;
-}
-
-torch::optim::AdamWParamState& DetectorTrainer::MomentsOf(const at::Tensor& parameter) {
-  auto& states = optimizer_.state();
-  auto& state = states[c10::guts::to_string(parameter.unsafeGetTensorImpl())];
-  if (state == nullptr) {
-    auto fresh = std::make_unique<torch::optim::AdamWParamState>();
-    fresh->exp_avg(at::zeros_like(parameter));
-    fresh->exp_avg_sq(at::zeros_like(parameter));
-    state = std::move(fresh);
-  }
-  return static_cast<torch::optim::AdamWParamState&>(*state);
 }
 
 detector::Rtmdet DetectorTrainer::AveragedNetwork() const {
@@ -342,16 +353,16 @@ checkpoint::StateDict DetectorTrainer::TakeState() const {
   for (const StateTensor& entry : average_.state())
     add(absl::StrCat("average.", entry.name), entry.tensor);
   for (const StateTensor& entry : trained_) {
-    if (optimizer_steps_ > 0) {
-      const auto& moments = const_cast<DetectorTrainer*>(this)->MomentsOf(entry.tensor);
-      add(absl::StrCat("first_moment.", entry.name), moments.exp_avg());
-      add(absl::StrCat("second_moment.", entry.name), moments.exp_avg_sq());
+    const torch::optim::AdamWParamState* const moments = MomentsOf(optimizer_, entry.tensor);
+    add("optimizer_steps." + entry.name, CountTensor(moments == nullptr ? 0 : moments->step()));
+    if (moments != nullptr) {
+      add("first_moment." + entry.name, moments->exp_avg());
+      add("second_moment." + entry.name, moments->exp_avg_sq());
     }
     if (entry.tensor.grad().defined())
       add(absl::StrCat("gradient.", entry.name), entry.tensor.grad());
   }
   add("iteration", CountTensor(iteration_));
-  add("optimizer_steps", CountTensor(optimizer_steps_));
   add("average_updates", CountTensor(average_.updates()));
   return taken;
 }
@@ -371,36 +382,41 @@ absl::Status DetectorTrainer::GiveState(const checkpoint::StateDict& state) {
       }
     };
     at::Tensor iteration = CountTensor(0);
-    at::Tensor steps = CountTensor(0);
     at::Tensor updates = CountTensor(0);
     for (const StateTensor& entry : StateOf(*network_))
       plan(absl::StrCat("weights.", entry.name), entry.tensor);
     for (const StateTensor& entry : average_.state())
       plan(absl::StrCat("average.", entry.name), entry.tensor);
-    const bool moments = checkpoint::Find(state, "first_moment." + trained_[0].name) != nullptr;
-    const bool gradients = checkpoint::Find(state, "gradient." + trained_[0].name) != nullptr;
-    std::vector<at::Tensor> gradient(trained_.size());
+    std::vector<SavedParameter> saved(trained_.size());
     for (std::size_t i = 0; i < trained_.size(); ++i) {
       const StateTensor& entry = trained_[i];
-      if (moments) {
-        plan("first_moment." + entry.name, MomentsOf(entry.tensor).exp_avg());
-        plan("second_moment." + entry.name, MomentsOf(entry.tensor).exp_avg_sq());
+      const auto steps = Fetch(state, "optimizer_steps." + entry.name, CountTensor(0));
+      if (!steps.ok()) return steps.status();
+      saved[i].steps = steps->item<std::int64_t>();
+      if (saved[i].steps > 0) {
+        plan("first_moment." + entry.name, saved[i].first_moment = at::empty_like(entry.tensor));
+        plan("second_moment." + entry.name, saved[i].second_moment = at::empty_like(entry.tensor));
       }
-      if (gradients) plan("gradient." + entry.name, gradient[i] = at::empty_like(entry.tensor));
+      if (checkpoint::Find(state, "gradient." + entry.name) != nullptr)
+        plan("gradient." + entry.name, saved[i].gradient = at::empty_like(entry.tensor));
     }
     plan("iteration", iteration);
-    plan("optimizer_steps", steps);
     plan("average_updates", updates);
     if (!status.ok()) return status;
 
     for (auto& [to, from] : copies) to.copy_(from);
     frozen_.reset();
     iteration_ = iteration.item<std::int64_t>();
-    optimizer_steps_ = steps.item<std::int64_t>();
     average_.set_updates(updates.item<std::int64_t>());
     for (std::size_t i = 0; i < trained_.size(); ++i) {
-      trained_[i].tensor.mutable_grad() = gradient[i];
-      if (moments) MomentsOf(trained_[i].tensor).step(optimizer_steps_);
+      trained_[i].tensor.mutable_grad() = saved[i].gradient;
+      optimizer_.state().erase(KeyOf(trained_[i].tensor));
+      if (saved[i].steps == 0) continue;
+      auto moments = std::make_unique<torch::optim::AdamWParamState>();
+      moments->step(saved[i].steps);
+      moments->exp_avg(saved[i].first_moment);
+      moments->exp_avg_sq(saved[i].second_moment);
+      optimizer_.state()[KeyOf(trained_[i].tensor)] = std::move(moments);
     }
     return absl::OkStatus();
   });

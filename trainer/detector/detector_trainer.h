@@ -26,8 +26,8 @@
 
 #include "checkpoint/checkpoint.h"
 #include "detector_service/rtmdet/rtmdet.h"
-#include "trainer/detector/detector_losses.h"
 #include "trainer/detector/frozen_stages.h"
+#include "trainer/detector/learning_settings.h"
 #include "trainer/optimization/module_state.h"
 #include "trainer/optimization/schedule.h"
 #include "trainer/optimization/weight_average.h"
@@ -53,11 +53,10 @@ struct DetectorTrainingOptions {
   // The backbone's stem and so many of its four stages keep their weights and running statistics.
   // -1: none, not even the stem.
   int frozen_stages = -1;
-  // The backbone's batch norms keep their running statistics and normalise with them.
-  bool norm_eval = false;
   double weight_decay = 0.05;
   AverageOptions average;
-  LossWeights loss_weights;
+  // As the checkpoint's config has it.
+  LearningSettings learning;
 };
 
 // Of one batch. The losses are weighted; `masks` is 0 without masks.
@@ -81,10 +80,11 @@ class DetectorTrainer {
   static absl::StatusOr<std::unique_ptr<DetectorTrainer>> Make(
       detector::Rtmdet network, const DetectorTrainingOptions& options);
 
-  // Learns from one batch. An error leaves the trainer as it was, so that the caller may go on with
-  // another batch. InvalidArgument, naming the image and the object, for a batch that doesn't fit;
-  // OutOfRange, naming the iteration and which loss or what gradients, where the arithmetic gave
-  // infinity or NaN; FailedPrecondition when the schedule's iterations are done.
+  // Learns from one batch. These errors leave the trainer as it was, so that the caller may go on
+  // with another batch: InvalidArgument, naming the image and the object, for a batch that doesn't
+  // fit; OutOfRange, naming the iteration and which loss or what gradients, where the arithmetic
+  // gave infinity or NaN; FailedPrecondition when the schedule's iterations are done. After any
+  // other, as LibTorch's own when memory ran out, the way on is a state that was taken before.
   absl::StatusOr<StepReport> Step(const Batch& batch);
 
   // How many batches were learnt from.
@@ -97,8 +97,10 @@ class DetectorTrainer {
 
   // Everything that another trainer, of the same options and class list, needs to go on with the
   // same bits: weights, average, AdamW's moments, gradients of an unfinished accumulation, counts.
-  // Copies. Names: weights.*, average.*, first_moment.*, second_moment.*, gradient.*, iteration,
-  // optimizer_steps, average_updates.
+  // Copies. Names: weights.*, average.*, iteration, average_updates; of each parameter that is
+  // trained optimizer_steps.*, with first_moment.* and second_moment.* unless that is 0, as it is
+  // until a batch touches the parameter (RTMDet-Ins' kernels need one with an object); gradient.*
+  // where there is one.
   checkpoint::StateDict TakeState() const;
   // FailedPrecondition, naming the first tensor that is missing or has another shape, with the
   // trainer unchanged.
@@ -108,10 +110,9 @@ class DetectorTrainer {
   // Buffers and gradients as they were before a step that may fail.
   class Rollback;
 
+  // `network` is arranged.
   DetectorTrainer(detector::Rtmdet network, const DetectorTrainingOptions& options);
 
-  void Arrange();
-  void Freeze();
   absl::Status Check(const Batch& batch) const;
   // How many batches this iteration's step of the optimizer is made of, and whether it is the last
   // of them.
@@ -120,9 +121,6 @@ class DetectorTrainer {
   absl::StatusOr<StepReport> Learn(const Batch& batch);
   detector::HeadOutput Forward(const at::Tensor& images);
   void UpdateWeights();
-  // The optimizer's moments of a parameter; made if there are none yet.
-  torch::optim::AdamWParamState& MomentsOf(const at::Tensor& parameter);
-
   const DetectorTrainingOptions options_;
   const std::vector<double> learning_rates_;
   detector::Rtmdet network_;
@@ -131,7 +129,6 @@ class DetectorTrainer {
   torch::optim::AdamW optimizer_;
   WeightAverage average_;
   std::int64_t iteration_ = 0;
-  std::int64_t optimizer_steps_ = 0;
 };
 
 }  // namespace trainer

@@ -13,20 +13,18 @@
 namespace trainer {
 
 nn::onednn::Program* FrozenStages::ProgramFor(std::int64_t height, std::int64_t width) {
-  const auto [place, added] = programs_.try_emplace({height, width});
-  if (!added) return place->second.get();
+  if (const auto known = programs_.find({height, width}); known != programs_.end())
+    return known->second.get();
   nn::onednn::Graph graph;
   detector::BuildStemGraph(*backbone_, stages_, {static_cast<int>(width), static_cast<int>(height)},
                            graph);
   // Which convolutions Winograd pays for is measured, and so differs from run to run: a training
   // that goes on after an interruption would not have the same bits.
   auto program = graph.Compile({.winograd = nn::onednn::CompileOptions::Winograd::kNever});
-  if (program.ok()) {
-    place->second = *std::move(program);
-  } else {
-    TORCH_CHECK(absl::IsUnimplemented(program.status()), program.status().ToString());
-  }
-  return place->second.get();
+  TORCH_CHECK(program.ok() || absl::IsUnimplemented(program.status()), program.status().ToString());
+  auto& place = programs_[{height, width}];
+  if (program.ok()) place = *std::move(program);
+  return place.get();
 }
 
 std::vector<at::Tensor> FrozenStages::RunPlain(const at::Tensor& images) {

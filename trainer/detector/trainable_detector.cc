@@ -134,6 +134,10 @@ absl::StatusOr<TrainableDetector> LoadForTraining(const checkpoint::Checkpoint& 
   if (!known.ok()) return known.status();
 
   TrainableDetector result;
+  const absl::StatusOr<LearningSettings> learning =
+      ReadLearningSettings(training, &result.warnings);
+  if (!learning.ok()) return learning.status();
+  result.learning = *learning;
   std::vector<int> rows;
   for (const std::string& name : classes) {
     const auto found = std::find(known->names.begin(), known->names.end(), name);

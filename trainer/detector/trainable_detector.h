@@ -10,6 +10,7 @@
 
 #include "checkpoint/checkpoint.h"
 #include "detector_service/rtmdet/rtmdet.h"
+#include "trainer/detector/learning_settings.h"
 
 namespace trainer {
 
@@ -20,6 +21,9 @@ struct TrainableDetector {
   std::vector<std::string> kept;
   std::vector<std::string> added;
   std::vector<std::string> dropped;
+  // What its config says of learning, and what of that isn't understood, as sentences.
+  LearningSettings learning;
+  std::vector<std::string> warnings;
 };
 
 // A new network of this shape, whose batch norms have the config's eps and momentum (the classes of
@@ -36,7 +40,7 @@ detector::Rtmdet MakeNetwork(const detector::RtmdetConfig& config);
 // are called.) The checkpoint's names are those of detector::ChooseClassNames.
 //
 // InvalidArgument: no classes, an empty name, a name twice. FailedPrecondition: another family,
-// naming or head, or weights that don't fit.
+// naming or head, a loss or an assigner that can't be trained with, or weights that don't fit.
 absl::StatusOr<TrainableDetector> LoadForTraining(const checkpoint::Checkpoint& checkpoint,
                                                   const std::vector<std::string>& classes,
                                                   std::uint64_t seed);

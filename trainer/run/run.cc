@@ -103,7 +103,8 @@ ModelScale ScaleOf(const detector::RtmdetConfig& network) {
   return network.neck_channels < 192 ? ModelScale::kSmall : ModelScale::kMediumAndUp;
 }
 
-DetectorTrainingOptions TrainerOptions(const TrainingPlan& plan, int accumulation) {
+DetectorTrainingOptions TrainerOptions(const TrainingPlan& plan, int accumulation,
+                                       const LearningSettings& learning) {
   return {.schedule = {.base = plan.learning_rate,
                        .epochs = plan.epochs,
                        .iterations_per_epoch = plan.steps_per_epoch,
@@ -111,7 +112,8 @@ DetectorTrainingOptions TrainerOptions(const TrainingPlan& plan, int accumulatio
                        .final_share = plan.final_share},
           .accumulation = accumulation,
           .frozen_stages = plan.frozen_stages,
-          .average = {.momentum = plan.average_momentum, .gamma = plan.average_gamma}};
+          .average = {.momentum = plan.average_momentum, .gamma = plan.average_gamma},
+          .learning = learning};
 }
 
 // A run that is set up, step by step.
@@ -268,8 +270,9 @@ absl::Status Run::CheckRecord() {
 }
 
 absl::Status Run::MakeTrainer() {
-  auto trainer =
-      DetectorTrainer::Make(source_.detector.network, TrainerOptions(plan_, options_.accumulation));
+  auto trainer = DetectorTrainer::Make(
+      source_.detector.network,
+      TrainerOptions(plan_, options_.accumulation, source_.detector.learning));
   if (!trainer.ok()) return trainer.status();
   trainer_ = *std::move(trainer);
   if (!resumed_) return absl::OkStatus();
@@ -298,6 +301,9 @@ absl::Status Run::Announce(RunLog& log, History& history) {
                    " images to learn from, ", data_.validation.samples.size(), " to measure with; ",
                    detector.kept.size(), " classes are known, ", detector.added.size(), " new; ",
                    plan_.epochs, " epochs of ", plan_.steps_per_epoch, " steps"));
+  for (const std::string& line : detector.warnings) {
+    if (status.ok()) status = say("finding", line);
+  }
   for (const std::string& line : data_.findings.Lines()) {
     if (status.ok()) status = say("finding", line);
   }

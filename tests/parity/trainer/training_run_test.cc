@@ -136,7 +136,7 @@ class Golden {
         .warmup_iterations = 12};
     options.accumulation = Option("accumulation", 1);
     options.frozen_stages = Option("frozen_stages", -1);
-    options.norm_eval = Has("norm_eval");
+    options.learning.norm_eval = Has("norm_eval");
     return options;
   }
 

@@ -141,6 +141,21 @@ TEST(AssignerTest, AssignsAsMmdet) {
   }
 }
 
+// The classes' cost becomes infinity - infinity, which no sort could place. Four priors fit, so
+// four are chosen: the one that doesn't fit rather than the one without a cost.
+TEST(AssignerTest, LogitsBeyondAllMeasureAreTheDearest) {
+  const std::vector<LabelledBox> objects{{{-1, 0, 41, 16}, 0}};
+  std::vector<vision::Box> predicted(5, objects[0].box);
+  predicted[4] = {100, 100, 110, 110};
+  std::vector<float> logits = Undecided(5);
+  for (int c = 0; c < kClasses; ++c) logits[2 * kClasses + c] = 3e38F;
+
+  const auto assigned = AssignDynamicSoftLabels(kRow, predicted, logits, kClasses, objects);
+
+  EXPECT_EQ(assigned[2].object, -1);
+  EXPECT_EQ(assigned[4].object, 0);
+}
+
 TEST(AssignerTest, NoObjectsMeansAllBackground) {
   const auto assigned =
       AssignDynamicSoftLabels(kRow, std::vector<vision::Box>(5), Undecided(5), kClasses, {});

@@ -28,10 +28,11 @@ outlive_readers() {
 # may_break DESCRIPTOR
 may_break() { [[ -p /dev/fd/$1 || -S /dev/fd/$1 ]]; }
 
-# pass_along: ends when nobody is left who could say anything.
+# pass_along: ends when nobody is left who could say anything. It becomes a program of its own, since a shell would keep the
+# command line, which may have a secret (hide_secrets).
 pass_along() {
-  trap '' PIPE INT TERM HUP
-  cat 2>/dev/null || cat >/dev/null
+  trap '' INT TERM HUP
+  exec tee --output-error=warn-nopipe /dev/null 2>/dev/null
 }
 
 # take_no_arguments COMMAND [ARGUMENT...]

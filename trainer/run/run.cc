@@ -346,6 +346,10 @@ absl::Status Run::Train() {
                    .stop_requested = stop_requested_},
                   state_);
   if (absl::Status trained = session.Run(); !trained.ok()) return trained;
+  for (const auto& [index, why] : sequence.Unloadable()) {
+    data_.findings.Add("frozen images that couldn't be read while training, others taken instead",
+                       why);
+  }
   // All could be read when they were frozen.
   for (const auto& [index, why] : sequence.Unloadable()) {
     data_.findings.Add("images that could not be read any more, others learned from instead", why);

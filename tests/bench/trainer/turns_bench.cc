@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 
+#include "nn/compute_thread.h"
 #include "nn/heap.h"
 #include "nn/threads.h"
 #include "tests/bench/turns.h"
@@ -42,7 +43,11 @@ absl::StatusOr<bench::Work> StepWork(const std::string& form, int images, int si
       trainer::MakeNetwork(detector::ScaledRtmdet(0.375, 0.167, 80)), options);
   if (!made.ok()) return made.status();
   return bench::Timed([trainer = std::shared_ptr<trainer::DetectorTrainer>(*std::move(made)),
-                       batch = MakeBatch(images, side)] { return trainer->Step(batch).status(); });
+                       batch = MakeBatch(images, side)] {
+    absl::Status status;
+    nn::RunOnComputeThread([&] { status = trainer->Step(batch).status(); });  // as duet-train does
+    return status;
+  });
 }
 
 }  // namespace

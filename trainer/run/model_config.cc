@@ -217,16 +217,20 @@ test_cfg = dict(type='TestLoop')
 )";
 
 // Behind the source's text: what is different. `pipeline`: an assignment of test_pipeline, or "".
-std::string Tail(const std::string& pipeline, bool has_train_pipeline, bool masks,
-                 const ModelConfigChanges& changes) {
+std::string Tail(const std::string& pipeline, bool has_train_pipeline,
+                 const detector::RtmdetConfig& network, const ModelConfigChanges& changes) {
   std::string text =
       text::StrCat(kMark, pipeline, "metainfo = dict(\n    classes=", TupleOf(changes.classes),
                    ",\n    palette=", PaletteText(changes.palette), ")\n",
                    "model['bbox_head']['num_classes'] = ", changes.classes.size(), "\n");
+  // Where the source doesn't say it, Duet takes large models for official ones, and mmdet doesn't.
+  if (network.exp_on_reg) text::StrAppend(&text, "model['bbox_head']['exp_on_reg'] = True\n");
   if (has_train_pipeline) text::StrAppend(&text, kTrainLoader);
   text::StrAppend(&text, kTestLoaders);
   return absl::StrReplaceAll(
-      text, {{"$revision", changes.revision}, {"$metric", masks ? "['bbox', 'segm']" : "'bbox'"}});
+      text, {{"$revision", changes.revision},
+             {"$metric",
+              network.head == detector::HeadKind::kInstances ? "['bbox', 'segm']" : "'bbox'"}});
 }
 
 }  // namespace
@@ -256,8 +260,7 @@ absl::StatusOr<std::string> FineTunedConfig(const std::string& source,
     pipeline = text::StrCat("test_pipeline = ", found, "\n");
   }
   const detector::PythonValue* const train = config.values.Find("train_pipeline");
-  return text + Tail(pipeline, train != nullptr && train->list() != nullptr,
-                     network.head == detector::HeadKind::kInstances, changes);
+  return text + Tail(pipeline, train != nullptr && train->list() != nullptr, network, changes);
 }
 
 }  // namespace trainer

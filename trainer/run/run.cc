@@ -230,6 +230,10 @@ absl::Status Run::ReadModel() {
     changes.input_size = vision::Size{options_.input_size, options_.input_size};
   }
   const std::string flag = absl::StrCat("--from=", options_.from);
+  if (source_.file.meta.config_text.empty()) {
+    data_.findings.Add("checkpoints without a config, taken as the official ones of this size are",
+                       absl::StrCat(options_.from, ", exp_on_reg=", network.exp_on_reg));
+  }
   absl::StatusOr<std::string> text =
       FineTunedConfig(source_.file.meta.config_text, network, changes);
   if (!text.ok()) return WithPrefix(flag, text.status());

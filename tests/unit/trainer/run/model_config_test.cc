@@ -124,6 +124,21 @@ TEST(ModelConfigTest, WithoutAConfigOneIsWrittenThatGivesTheNetwork) {
   EXPECT_EQ(settings.input_size, (vision::Size{320, 320}));
 }
 
+// RTMDet-m and larger have it officially; mmdet takes a config that doesn't say it for False.
+TEST(ModelConfigTest, WhatWasTrainedIsSaidWhereTheSourceLeavesItOpen) {
+  const std::string source = "model = dict(bbox_head=dict(num_classes=1))\n";
+  const detector::RtmdetConfig medium = detector::ScaledRtmdet(0.75, 0.67, 2);
+  ASSERT_TRUE(medium.exp_on_reg);
+
+  ASSERT_OK_AND_ASSIGN(const std::string text, FineTunedConfig(source, medium, kChanges));
+
+  const detector::PythonConfig config = ParsePythonConfig(text);
+  const PythonValue* const said = config.values.Find({"model", "bbox_head", "exp_on_reg"});
+  ASSERT_NE(said, nullptr);
+  EXPECT_TRUE(*said->boolean());
+  EXPECT_THAT(Changed(source), Not(HasSubstr("exp_on_reg"))) << "of a tiny one";
+}
+
 TEST(ModelConfigTest, AConfigWithoutAHeadIsRefused) {
   EXPECT_THAT(FineTunedConfig("x = 1\n", detector::ScaledRtmdet(0.25, 0.33, 2), kChanges),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("bbox_head")));

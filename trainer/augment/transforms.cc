@@ -1,6 +1,7 @@
 #include "trainer/augment/transforms.h"
 
 #include <algorithm>
+#include <cmath>
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
 #include <utility>
@@ -65,6 +66,21 @@ void SettleMask(vision::Size size, FramedObject* object) {
   if (object->mask == nullptr) return;
   object->mask = std::make_shared<const vision::Mask>(Resample(*object->mask, object->map, size));
   object->map = {};
+}
+
+// RandomCrop with recompute_bbox, whose boxes are the bounds of the cropped polygons. A mask's edges
+// are those of the source's pixels, so that where they are within a pixel of the annotated box, this
+// is what is exact; elsewhere the crop has cut off what reached there.
+vision::Box RecomputedBox(const FramedObject& object, vision::Size size) {
+  const vision::Box bounds = BoundsInFrame(*object.mask, object.map, size);
+  if (bounds.width() <= 0) return bounds;
+  const auto edge = [](float annotated, float recomputed, double pixel) {
+    return std::abs(annotated - recomputed) <= pixel ? annotated : recomputed;
+  };
+  return {edge(object.box.x_min, bounds.x_min, object.map.scale_x),
+          edge(object.box.y_min, bounds.y_min, object.map.scale_y),
+          edge(object.box.x_max, bounds.x_max, object.map.scale_x),
+          edge(object.box.y_max, bounds.y_max, object.map.scale_y)};
 }
 
 cv::Scalar Grey(int value) { return cv::Scalar::all(value); }
@@ -181,7 +197,7 @@ Frame Cropped(const Frame& frame, const cv::Rect& window, bool recompute_boxes) 
     if (!IsInside(object.box, size)) continue;
     object.map = Moved(object.map, -window.x, -window.y);
     if (recompute_boxes && object.mask != nullptr) {
-      object.box = BoundsInFrame(*object.mask, object.map, size);
+      object.box = RecomputedBox(object, size);
     }
     SettleMask(size, &object);
     cropped.objects.push_back(std::move(object));

@@ -55,8 +55,8 @@ Frame Mosaic(const std::array<const Frame*, 4>& tiles, cv::Point centre, int sid
 Frame Resized(const Frame& frame, int longer_side);
 
 // RandomCrop. REQUIRES: `window` is inside of the image. Objects that are outside of it are left
-// out. Masks are resampled here. `recompute_boxes`: boxes are drawn anew around the masks of those
-// that have one.
+// out. Masks are resampled here. `recompute_boxes`: boxes are drawn anew around what is left of the
+// masks; edges that the crop didn't change stay as they were annotated.
 Frame Cropped(const Frame& frame, const cv::Rect& window, bool recompute_boxes);
 
 // YOLOXHSVRandomAug, in place: hue, saturation and value plus `gains`. The pixels must be of this

@@ -5,12 +5,16 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <memory>
+#include <numbers>
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
 #include <string>
 #include <vector>
 
 #include "tests/unit/trainer/augment/fixture.h"
+#include "vision/coco_polygon.h"
 #include "vision/mask_rle.h"
 
 namespace trainer {
@@ -167,6 +171,43 @@ TEST_F(TransformsTest, Crop) {
       Expect(full, Cropped(source, window, recompute), kSame, recompute ? 2 : 1e-4F, 1);
     }
   }
+}
+
+// Upstream draws the box around what is left of the polygon, which is as fine as the annotation.
+// The mask has whole pixels of the source: drawn around those, small objects would lose a tenth.
+TEST(RecomputedBoxTest, EdgesThatTheCropLeftAloneStayAsAnnotated) {
+  const vision::Size size{40, 40};
+  const vision::Box annotated{10.3F, 8.6F, 18.4F, 16.7F};
+  std::vector<double> circle;
+  for (int i = 0; i < 48; ++i) {
+    const double angle = 2 * std::numbers::pi * i / 48;
+    circle.push_back(14.35 + 4.05 * std::cos(angle));
+    circle.push_back(12.65 + 4.05 * std::sin(angle));
+  }
+  Frame frame{.image = cv::Mat(40, 40, CV_8UC3, cv::Scalar::all(0)), .objects = {}};
+  FramedObject& object = frame.objects.emplace_back();
+  object.box = annotated;
+  object.mask = std::make_shared<const vision::Mask>(*vision::MaskFromCocoPolygon(size, circle));
+  const Frame larger = Resized(frame, 100);
+
+  const vision::Box whole = Cropped(larger, {0, 0, 100, 100}, true).objects.at(0).box;
+  EXPECT_NEAR(whole.x_min, 2.5F * annotated.x_min, 1e-4);
+  EXPECT_NEAR(whole.y_min, 2.5F * annotated.y_min, 1e-4);
+  EXPECT_NEAR(whole.x_max, 2.5F * annotated.x_max, 1e-4);
+  EXPECT_NEAR(whole.y_max, 2.5F * annotated.y_max, 1e-4);
+
+  // Six of the object's eight columns are cut off: what is left is not as high any more.
+  const vision::Box rest = Cropped(larger, {40, 0, 60, 100}, true).objects.at(0).box;
+  EXPECT_EQ(rest.x_min, 0);
+  EXPECT_NEAR(rest.x_max, 2.5F * annotated.x_max - 40, 1e-4);
+  const double half = std::sqrt(4.05 * 4.05 - 1.65 * 1.65);
+  EXPECT_NEAR(rest.y_min, 2.5 * (12.65 - half), 2.5) << "a pixel of the source";
+  EXPECT_NEAR(rest.y_max, 2.5 * (12.65 + half), 2.5);
+  const vision::Box strip = Cropped(larger, {44, 0, 56, 100}, true).objects.at(0).box;
+  EXPECT_GT(strip.y_min, 2.5 * (annotated.y_min + 1)) << "recomputed";
+  EXPECT_LT(strip.y_max, 2.5 * (annotated.y_max - 1)) << "recomputed";
+
+  EXPECT_EQ(Cropped(larger, {0, 0, 100, 100}, false).objects.at(0).box, larger.objects[0].box);
 }
 
 TEST_F(TransformsTest, Colours) {

@@ -49,7 +49,7 @@ Sides SplitImages(const std::vector<SplitImage>& images, double validation_share
   Sides sides = former;
   for (const auto& [total, name] : order) {
     int wanted = static_cast<int>(std::lround(validation_share * total));
-    if (total >= 2) wanted = std::clamp(wanted, 1, total - 1);
+    if (validation_share > 0 && total >= 2) wanted = std::clamp(wanted, 1, total - 1);
     int missing = wanted - counts[name].validation;
     for (const auto& [digest, identity] : fresh) {
       if (sides.contains(identity) || !classes_of[identity].contains(name)) continue;

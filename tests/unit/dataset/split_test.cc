@@ -126,6 +126,15 @@ TEST(SplitTest, TasksOfOneImageAreOnOneSide) {
   EXPECT_EQ(sides.size(), 3U);
 }
 
+TEST(SplitTest, AShareOfNothingTakesNoImageAway) {
+  const std::vector<SplitImage> images = Images(50, 5);
+  for (const auto& [identity, side] : SplitImages(images, 0, {})) {
+    EXPECT_EQ(side, Side::kTrain) << identity;
+  }
+  const Sides former = {{"image 3", Side::kValidation}};
+  EXPECT_EQ(SplitImages(images, 0, former).at("image 3"), Side::kValidation);
+}
+
 TEST(SplitTest, OneImageIsForTraining) {
   EXPECT_EQ(SplitImages({{"a", {"cat"}}}, 0.2, {}), (Sides{{"a", Side::kTrain}}));
   EXPECT_EQ(SplitImages({}, 0.2, {}), Sides());

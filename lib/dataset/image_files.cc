@@ -40,6 +40,10 @@ absl::StatusOr<std::string> ReadImageFile(const std::string& folder, std::string
     for (std::size_t i = first + 1; i < parts.size(); ++i) text::StrAppend(&below, "/", parts[i]);
     absl::StatusOr<serving::FileBelow> file = serving::FileBelow::Open(folder, below);
     if (file.ok()) return file->Read(kMaxImageBytes);
+    // Of the folder, or of a machine that opens no file just now; neither says that there is none.
+    if (absl::IsFailedPrecondition(file.status()) || absl::IsUnavailable(file.status())) {
+      return absl::UnavailableError(file.status().message());
+    }
   }
   return absl::NotFoundError(StrCat("no such file below ", folder));
 }

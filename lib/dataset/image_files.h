@@ -12,7 +12,8 @@ namespace dataset {
 // The bytes of an image's file below `folder`. `image` is what the task's data or COCO's file_name
 // says: "/data/upload/1/a.jpg", "/data/local-files/?d=in/a%20b.jpg", a path, or an address. Tried
 // are the whole path and what is left of it without its first folders, down to the name alone.
-// NotFound; nothing outside of the folder is read.
+// NotFound; Unavailable if the folder can't be read, or no file at all just now; nothing outside of
+// the folder is read.
 absl::StatusOr<std::string> ReadImageFile(const std::string& folder, std::string_view image);
 
 // The same, of an image that can be decoded as a whole: browsers show damaged ones, but nothing is

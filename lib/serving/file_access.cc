@@ -50,6 +50,9 @@ absl::StatusOr<FileBelow> FileBelow::Open(const std::string& root, const std::st
     const int error = errno;
     const std::string why = absl::StrCat("'", path, "': ", std::strerror(error));
     if (error == ENOENT || error == ENOTDIR) return absl::NotFoundError(why);
+    if (error == EMFILE || error == ENFILE || error == ENOMEM || error == EIO) {
+      return absl::UnavailableError(why);
+    }
     return absl::PermissionDeniedError(why);
   }
   FileBelow file(descriptor, PathOf(descriptor));

@@ -19,7 +19,7 @@ class FileBelow {
  public:
   // `path`: absolute, or relative to `root`. FailedPrecondition: the root cannot be read;
   // OutOfRange: the path leads out of it; NotFound; PermissionDenied: the system refuses it;
-  // InvalidArgument: not a regular file, or a zero byte in the name.
+  // InvalidArgument: not a regular file, or a zero byte in the name; Unavailable: not just now.
   static absl::StatusOr<FileBelow> Open(const std::string& root, const std::string& path);
 
   FileBelow(FileBelow&& other) noexcept;

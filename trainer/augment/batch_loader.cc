@@ -1,9 +1,35 @@
 #include "trainer/augment/batch_loader.h"
 
+#include <absl/status/status.h>
+
 #include <algorithm>
+#include <new>
+#include <system_error>
 #include <utility>
 
+#include "text/str_cat.h"
+
 namespace trainer {
+namespace {
+
+using text::StrCat;
+
+absl::Status StatusOf(const std::exception_ptr& exception) {
+  try {
+    std::rethrow_exception(exception);
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError("no memory to make training images");
+  } catch (const std::system_error& e) {
+    return absl::ResourceExhaustedError(
+        StrCat("no thread can be started to make training images: ", e.what()));
+  } catch (const std::exception& e) {
+    return absl::InternalError(StrCat("cannot make training images: ", e.what()));
+  } catch (...) {
+    return absl::InternalError("cannot make training images: unknown exception");
+  }
+}
+
+}  // namespace
 
 std::uint64_t BatchesPerEpoch(std::size_t epoch_size, int batch_size) {
   const auto size = static_cast<std::uint64_t>(batch_size);
@@ -15,7 +41,13 @@ BatchLoader::BatchLoader(const TrainingSequence& sequence, const LoaderOptions& 
       options_(options),
       next_batch_(options.first_batch),
       next_image_(RangeOf(options.first_batch).first) {
-  for (int i = 0; i < options.threads; ++i) threads_.emplace_back([this] { Work(); });
+  try {
+    threads_.reserve(static_cast<std::size_t>(options.threads));
+    for (int i = 0; i < options.threads; ++i) threads_.emplace_back([this] { Run(); });
+  } catch (...) {
+    // Fewer threads make the same images.
+    if (threads_.empty()) failure_ = std::current_exception();
+  }
 }
 
 BatchLoader::~BatchLoader() {
@@ -34,6 +66,16 @@ BatchLoader::Range BatchLoader::RangeOf(std::uint64_t batch) const {
   const std::uint64_t epoch_begin = batch / batches * images;
   const std::uint64_t first = epoch_begin + batch % batches * size;
   return {first, std::min(first + size, epoch_begin + images)};
+}
+
+void BatchLoader::Run() {
+  try {
+    Work();
+  } catch (...) {
+    const std::lock_guard lock(mutex_);
+    failure_ = std::current_exception();
+    made_.notify_one();
+  }
 }
 
 void BatchLoader::Work() {
@@ -58,7 +100,8 @@ absl::StatusOr<std::vector<TrainingImage>> BatchLoader::Next() {
     std::unique_lock lock(mutex_);
     const Range range = RangeOf(next_batch_);
     for (std::uint64_t n = range.first; n < range.end; ++n) {
-      made_.wait(lock, [&] { return ready_.contains(n); });
+      made_.wait(lock, [&] { return ready_.contains(n) || failure_ != nullptr; });
+      if (!ready_.contains(n)) return StatusOf(failure_);
       images.push_back(std::move(ready_.extract(n).mapped()));
     }
     ++next_batch_;

@@ -7,6 +7,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -33,7 +34,8 @@ std::uint64_t BatchesPerEpoch(std::size_t epoch_size, int batch_size);
 
 class BatchLoader {
  public:
-  // `sequence` must outlive this. REQUIRES: numbers of `options` are positive.
+  // `sequence` must outlive this. REQUIRES: numbers of `options` are positive. Where not all threads
+  // can be started, the others do the work; without any, Next is an error.
   BatchLoader(const TrainingSequence& sequence, const LoaderOptions& options);
   BatchLoader(const BatchLoader&) = delete;
   BatchLoader& operator=(const BatchLoader&) = delete;
@@ -41,7 +43,8 @@ class BatchLoader {
   ~BatchLoader();
 
   // The next batch; waits until it is complete. What TrainingSequence::Load couldn't do is an error
-  // here, at the batch that it belongs to. To be called from one thread, and not after an error.
+  // here, at the batch that it belongs to; an exception that ended a thread is one of the next batch
+  // that isn't complete. To be called from one thread, and not after an error.
   absl::StatusOr<std::vector<TrainingImage>> Next();
 
  private:
@@ -51,6 +54,7 @@ class BatchLoader {
     std::uint64_t end;
   };
   Range RangeOf(std::uint64_t batch) const;
+  void Run();  // of a thread: Work, from which no exception may escape
   void Work();
 
   const TrainingSequence& sequence_;
@@ -62,6 +66,7 @@ class BatchLoader {
   std::uint64_t next_batch_;  // that Next will give
   std::uint64_t next_image_;  // that a worker will make
   std::map<std::uint64_t, absl::StatusOr<TrainingImage>> ready_;
+  std::exception_ptr failure_;        // what ended a thread, or kept all from beginning
   std::vector<std::thread> threads_;  // last: they use all of the above
 };
 

@@ -43,6 +43,13 @@ std::array<int, 3> DrawGains(const Pipeline& pipeline, Random& random) {
   return gains;
 }
 
+// Whether an error is about the image itself and will come again, rather than about the machine.
+bool IsOfTheImage(absl::StatusCode code) {
+  return code == absl::StatusCode::kDataLoss || code == absl::StatusCode::kNotFound ||
+         code == absl::StatusCode::kFailedPrecondition ||
+         code == absl::StatusCode::kInvalidArgument || code == absl::StatusCode::kPermissionDenied;
+}
+
 cv::Rect DrawWindow(cv::Size image, int side, Random& random) {
   const cv::Size window(std::min(side, image.width), std::min(side, image.height));
   const int y = random.Integer(0, image.height - window.height);
@@ -80,6 +87,11 @@ std::map<std::size_t, std::string> TrainingSequence::Unloadable() const {
   return unloadable_;
 }
 
+std::size_t TrainingSequence::unloadable_count() const {
+  const std::lock_guard lock(mutex_);
+  return unloadable_.size();
+}
+
 absl::StatusOr<TrainingSequence::FramePointer> TrainingSequence::LoadFrame(std::size_t index,
                                                                            int mosaic_side,
                                                                            bool masks) const {
@@ -104,7 +116,7 @@ absl::StatusOr<TrainingSequence::FramePointer> TrainingSequence::Image(std::size
       if (unloadable_.contains(at)) continue;
     }
     absl::StatusOr<FramePointer> frame = LoadFrame(at, mosaic_side, masks);
-    if (frame.ok()) return frame;
+    if (frame.ok() || !IsOfTheImage(frame.status().code())) return frame;
     const std::lock_guard lock(mutex_);
     unloadable_.emplace(at, std::string(frame.status().message()));
   }

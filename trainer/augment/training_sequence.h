@@ -49,13 +49,18 @@ class TrainingSequence {
   std::size_t epoch_size() const { return source_.size(); }
 
   // A square of the recipe's side, with at least one object unless the recipe allows none. An image
-  // that can't be loaded is replaced by the source's next one, and counted. FailedPrecondition if
-  // none of the source's images can be loaded, if it has none, or if the thousandth crop in a row
-  // has no object; ResourceExhausted without memory.
+  // whose file is missing or damaged, or whose size isn't the annotated one, is replaced by the
+  // source's next one from then on, and counted. All other errors of the source are this call's,
+  // since they may be gone the next time: a machine without memory or file descriptors must not
+  // take images out of a training. FailedPrecondition if none of the source's images can be loaded,
+  // if it has none, or if the thousandth crop in a row has no object; ResourceExhausted without
+  // memory.
   absl::StatusOr<TrainingImage> Load(std::uint64_t n) const;
 
-  // What was wrong with the images that couldn't be loaded, by index.
+  // What was wrong with the images that are replaced, by index.
   std::map<std::size_t, std::string> Unloadable() const;
+  // How many those are. Cheap enough to be asked after each step.
+  std::size_t unloadable_count() const;
 
  private:
   using FramePointer = std::shared_ptr<const Frame>;

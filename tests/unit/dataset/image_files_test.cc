@@ -1,6 +1,8 @@
 #include "dataset/image_files.h"
 
 #include <gmock/gmock.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <string>
 
@@ -9,6 +11,8 @@
 
 namespace dataset {
 namespace {
+
+using duet_testing::StatusIs;
 
 TEST(ImageFilesTest, TheNameIsThatOfTheFileBehindTheAddress) {
   EXPECT_EQ(FileNameOf("/data/local-files/?d=in/a%20b.jpg"), "a b.jpg");
@@ -27,6 +31,27 @@ TEST(ImageFilesTest, AFileIsFoundWhereverItsFolderWasMovedTo) {
     ASSERT_OK_AND_ASSIGN(const std::string bytes, ReadImageFile(folder.path(), image));
     EXPECT_EQ(bytes, "bytes") << image;
   }
+}
+
+// A machine that can't open any file says nothing about this one.
+TEST(ImageFilesTest, WithoutDescriptorsAFileIsNotCalledMissing) {
+  const duet_testing::TempDir folder;
+  folder.Write("a.jpg", "bytes");
+  rlimit limit = {};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  for (const rlim_t descriptors : {0, 1}) {
+    // The lowest free numbers: that of the folder, and that of the file.
+    const int free = dup(STDIN_FILENO);
+    close(free);
+    const rlimit few{static_cast<rlim_t>(free) + descriptors, limit.rlim_max};
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+    const absl::StatusOr<std::string> bytes = ReadImageFile(folder.path(), "old/a.jpg");
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    EXPECT_THAT(bytes, StatusIs(absl::StatusCode::kUnavailable)) << descriptors;
+  }
+  EXPECT_THAT(ReadImageFile(folder.path(), "b.jpg"), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(ReadImageFile(folder.path() + "/nowhere", "a.jpg"),
+              StatusIs(absl::StatusCode::kUnavailable, testing::HasSubstr("nowhere")));
 }
 
 }  // namespace

@@ -1,9 +1,12 @@
 #include "trainer/augment/batch_loader.h"
 
 #include <gmock/gmock.h>
+#include <pthread.h>
 
 #include <memory>
 #include <opencv2/core.hpp>
+#include <optional>
+#include <stdexcept>
 #include <vector>
 
 #include "tests/testing/status_matchers.h"
@@ -88,6 +91,45 @@ TEST_F(BatchLoaderTest, AnErrorComesWithItsBatch) {
   BatchLoader loader(sequence, {.batch_size = 2});
 
   EXPECT_THAT(loader.Next(), StatusIs(absl::StatusCode::kFailedPrecondition));
+}
+
+// A source whose third image is beyond what its author thought of.
+class ThrowingSource : public PaintedSource {
+ public:
+  using PaintedSource::PaintedSource;
+  absl::StatusOr<TrainingImage> Load(std::size_t index) const override {
+    if (index == 2) throw std::runtime_error("unforeseen");
+    return PaintedSource::Load(index);
+  }
+};
+
+TEST_F(BatchLoaderTest, AnExceptionOfAThreadIsAnErrorOfTheNextBatches) {
+  const ThrowingSource source(7, 2, kSide);
+  const TrainingSequence sequence(source, recipe_, {.seed = 2});
+  for (const int threads : {1, 3}) {
+    BatchLoader loader(sequence, {.batch_size = 7, .threads = threads});
+
+    EXPECT_THAT(loader.Next(),
+                StatusIs(absl::StatusCode::kInternal, testing::HasSubstr("unforeseen")));
+  }
+}
+
+// Threads with a stack that no address space holds can't be started.
+TEST_F(BatchLoaderTest, WithoutAThreadNextIsAnError) {
+  pthread_attr_t usual;
+  pthread_attr_t huge;
+  ASSERT_EQ(pthread_getattr_default_np(&usual), 0);
+  ASSERT_EQ(pthread_attr_init(&huge), 0);
+  ASSERT_EQ(pthread_attr_setstacksize(&huge, std::size_t{1} << 60), 0);
+  ASSERT_EQ(pthread_setattr_default_np(&huge), 0);
+  std::optional<BatchLoader> loader;
+  EXPECT_NO_THROW(loader.emplace(sequence_, LoaderOptions{.batch_size = 2, .threads = 2}));
+  ASSERT_EQ(pthread_setattr_default_np(&usual), 0);
+
+  if (loader) {
+    EXPECT_THAT(loader->Next(),
+                StatusIs(absl::StatusCode::kResourceExhausted, testing::HasSubstr("thread")));
+  }
 }
 
 TEST_F(BatchLoaderTest, ManyCanBeStartedAndStoppedAtOnce) {

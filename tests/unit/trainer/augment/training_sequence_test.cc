@@ -268,9 +268,11 @@ class DamagedSource : public PaintedSource {
       : PaintedSource(count, objects, kSide), damaged_(std::move(damaged)) {}
 
   absl::StatusOr<TrainingImage> Load(std::size_t index) const override {
-    if (damaged_.contains(index)) return absl::DataLossError("image '" + name(index) + "': torn");
+    if (damaged_.contains(index)) return absl::Status(code, "image '" + name(index) + "': torn");
     return PaintedSource::Load(index);
   }
+
+  absl::StatusCode code = absl::StatusCode::kDataLoss;
 
  private:
   const std::set<std::size_t> damaged_;
@@ -285,6 +287,30 @@ TEST(TrainingSequenceTest, AnImageThatCannotBeReadIsReplacedByTheNextAndCounted)
   EXPECT_THAT(sequence.Unloadable(),
               testing::ElementsAre(testing::Pair(2, "image 'painted 2': torn"),
                                    testing::Pair(3, "image 'painted 3': torn")));
+}
+
+// What a missing or damaged file, an undecodable one, and one of another size give.
+TEST(TrainingSequenceTest, OnlyAnErrorOfTheImageItselfTakesItOutOfTheTraining) {
+  for (const absl::StatusCode code :
+       {absl::StatusCode::kDataLoss, absl::StatusCode::kNotFound,
+        absl::StatusCode::kFailedPrecondition, absl::StatusCode::kInvalidArgument,
+        absl::StatusCode::kPermissionDenied}) {
+    DamagedSource source(6, {2, 3}, 1);
+    source.code = code;
+    const TrainingSequence sequence(source, RtmdetRecipe(ModelScale::kTiny, false, kSide), {});
+    EXPECT_EQ(sequence.unloadable_count(), 0U);
+    for (std::uint64_t n = 0; n < 12; ++n) EXPECT_THAT(sequence.Load(n), IsOk()) << code;
+    EXPECT_EQ(sequence.unloadable_count(), 2U) << code;
+  }
+  for (const absl::StatusCode code :
+       {absl::StatusCode::kResourceExhausted, absl::StatusCode::kUnavailable,
+        absl::StatusCode::kInternal, absl::StatusCode::kUnknown}) {
+    DamagedSource source(6, {0, 1, 2, 3, 4, 5}, 1);
+    source.code = code;
+    const TrainingSequence sequence(source, RtmdetRecipe(ModelScale::kTiny, false, kSide), {});
+    EXPECT_THAT(sequence.Load(0), StatusIs(code, HasSubstr("torn")));
+    EXPECT_EQ(sequence.unloadable_count(), 0U) << code;
+  }
 }
 
 TEST(TrainingSequenceTest, NoImageAtAllIsAnError) {

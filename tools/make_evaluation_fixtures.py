@@ -4,7 +4,9 @@ usage: python make_evaluation_fixtures.py     (needs pycocotools)
 
 Each case is made of what its rules treat in its own way: whole coordinates, with which IoUs are exactly a threshold; few
 different scores, so that many are equal; crowds; areas on the borders of the ranges; more than a hundred detections of one
-class in one image; classes and images without objects, and without detections; images in another order than their ids.
+class in one image; classes and images without objects, and without detections; images in another order than their ids. The
+last case has annotations that a training leaves out or changes, and an evaluation doesn't: boxes that reach out of their image
+or lie beside it, boxes without width or height, objects marked `ignore`.
 """
 import contextlib
 import io
@@ -93,6 +95,28 @@ def make_case(seed, images=12, whole=True):
             "annotations": annotations}, found
 
 
+def make_odd(annotations, results, seed):
+    """Changes boxes and marks of about half of the annotations."""
+    chosen = random.Random(seed)
+    for one in annotations["annotations"]:
+        x, y, w, h = one["bbox"]
+        change = chosen.randrange(8)
+        if change == 0:
+            one["bbox"] = [x - w / 2, y, w + w / 2, h]
+            results.append({"image_id": one["image_id"], "category_id": one["category_id"], "score": 0.875,
+                            "bbox": [x, y, w, h], "segmentation": one["segmentation"]})
+        elif change == 1:
+            one["bbox"] = [x + 300, y, w, h]
+        elif change == 2:
+            one["bbox"] = [x, y, 0, h]
+        elif change == 3:
+            one["bbox"] = [x, y, w, -h]
+        elif change == 4:
+            one["ignore"] = 1  # of crowds, too
+        elif change == 5:
+            one.update(ignore=0, iscrowd=1)
+
+
 def judge(annotations, results, kind):
     """COCOeval.stats of all classes, and of each by itself."""
     with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
@@ -115,8 +139,11 @@ def judge(annotations, results, kind):
 
 if __name__ == "__main__":
     cases = []
-    for seed in range(4):
-        annotations, results = make_case(seed, images=6, whole=seed < 3)
+    for seed in range(5):
+        annotations, results = make_case(seed, images=6, whole=seed != 3)
+        odd = seed == 4
+        if odd:
+            make_odd(annotations, results, seed)
         cases.append({"annotations": annotations, "results": results, "boxes": judge(annotations, results, "bbox"),
-                      "masks": judge(annotations, results, "segm")})
+                      "masks": judge(annotations, results, "segm"), "odd_boxes": odd})
     OUT.write_text("[\n" + ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases) + "\n]\n")

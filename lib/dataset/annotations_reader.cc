@@ -29,7 +29,7 @@ bool IsCoco(std::string_view json) {
 absl::StatusOr<Dataset> ReadAnnotations(std::string_view json,
                                         const LabelStudioReadOptions& options, Findings* findings) {
   if (!IsCoco(json)) return ReadLabelStudio(json, options, findings);
-  return ReadCoco(json, {.classes = options.classes}, findings);
+  return ReadCoco(json, {.classes = options.classes, .boxes_as_written = true}, findings);
 }
 
 }  // namespace dataset

@@ -13,8 +13,8 @@
 namespace dataset {
 
 // An object with "images", "annotations" or "categories" is read as COCO (coco_reader.h), of which
-// `options` says the classes; all else as Label Studio's (label_studio_reader.h). Findings and
-// errors are the reader's.
+// `options` says the classes, with the boxes as they are written; all else as Label Studio's
+// (label_studio_reader.h). Findings and errors are the reader's.
 absl::StatusOr<Dataset> ReadAnnotations(std::string_view json,
                                         const LabelStudioReadOptions& options, Findings* findings);
 

@@ -55,6 +55,7 @@ struct Annotation {
   Segmentation segmentation;
   std::optional<double> area;
   bool crowd = false;
+  bool ignore = false;
 
   std::string where() const { return StrCat("annotation ", id, " of image ", image_id); }
 };
@@ -189,7 +190,8 @@ class Reader {
     annotation.bbox = Numbers<4>(object.if_contains("bbox"));
     annotation.rotated_box = Numbers<5>(object.if_contains("rotated_box"));
     annotation.area = NumberField(object, "area");
-    annotation.crowd = TrueField(object, "iscrowd") || TrueField(object, "ignore");
+    annotation.crowd = TrueField(object, "iscrowd");
+    annotation.ignore = TrueField(object, "ignore");
     const json::value* const segmentation = object.if_contains("segmentation");
     if (segmentation != nullptr && (options_.masks || !annotation.bbox)) {
       annotation.segmentation = ReadSegmentation(*segmentation);
@@ -198,6 +200,9 @@ class Reader {
 
   absl::Status ResolveClasses();
   void Resolve(Annotation& annotation);
+  // None, which is counted, if there is no box that can be used.
+  std::optional<vision::Box> BoxOf(const Annotation& annotation,
+                                   const std::optional<vision::Mask>& mask, vision::Size size);
   std::optional<vision::Mask> MaskOf(const Annotation& annotation, vision::Size size);
 
   const CocoReadOptions& options_;
@@ -301,9 +306,52 @@ bool IsOutlineOf(const vision::RotatedBox& box, const Segmentation& segmentation
   return true;
 }
 
+bool IsFinite(const vision::Box& box) {
+  return std::isfinite(box.x_min) && std::isfinite(box.y_min) && std::isfinite(box.x_max) &&
+         std::isfinite(box.y_max);
+}
+
+std::optional<vision::Box> Reader::BoxOf(const Annotation& annotation,
+                                         const std::optional<vision::Mask>& mask,
+                                         vision::Size size) {
+  const bool as_written = options_.boxes_as_written;
+  std::optional<vision::Box> box;
+  if (annotation.bbox) {
+    const auto [x, y, width, height] = *annotation.bbox;
+    box = {static_cast<float>(x), static_cast<float>(y), static_cast<float>(x + width),
+           static_cast<float>(y + height)};
+    if (!(width > 0 && height > 0) && !as_written) box.reset();
+  } else if (mask) {
+    box = vision::TightBox(*mask);
+  }
+  if (!box || !IsFinite(*box) || (IsEmpty(*box) && !as_written)) {
+    findings_.Add("annotations whose box is missing, damaged or empty, left out",
+                  annotation.where());
+    return std::nullopt;
+  }
+  if (IsEmpty(*box)) {
+    findings_.Add("annotations whose box has no width or height, kept as written",
+                  annotation.where());
+    return box;
+  }
+  const vision::Box clipped = vision::Clip(*box, size);
+  if (IsEmpty(clipped)) {
+    findings_.Add(as_written ? "annotations whose box is outside of the image, kept as written"
+                             : "annotations whose box is outside of the image, left out",
+                  annotation.where());
+    if (!as_written) return std::nullopt;
+  }
+  return as_written ? *box : clipped;
+}
+
 void Reader::Resolve(Annotation& annotation) {
   if (!annotation.id.empty() && !annotation_ids_.emplace(annotation.id, true).second) {
     findings_.Add("annotations of an id that another has already, kept", annotation.where());
+  }
+  if (annotation.id == "0" && options_.boxes_as_written) {
+    findings_.Add(
+        "annotations of the id 0, which pycocotools never counts as found; here they count",
+        annotation.where());
   }
   const auto image = image_index_.find(annotation.image_id);
   if (image == image_index_.end()) {
@@ -324,6 +372,7 @@ void Reader::Resolve(Annotation& annotation) {
   Object object;
   object.class_index = category->second;
   object.crowd = annotation.crowd;
+  object.ignore = annotation.ignore;
   if (const auto& numbers = annotation.rotated_box) {
     object.rotated_box = {{static_cast<float>((*numbers)[0]), static_cast<float>((*numbers)[1])},
                           static_cast<float>((*numbers)[2]),
@@ -332,27 +381,11 @@ void Reader::Resolve(Annotation& annotation) {
     if (IsOutlineOf(*object.rotated_box, annotation.segmentation)) annotation.segmentation = {};
   }
   if (!annotation.segmentation.empty()) object.mask = MaskOf(annotation, sample.size);
-  if (annotation.bbox) {
-    const auto [x, y, width, height] = *annotation.bbox;
-    object.box = {static_cast<float>(x), static_cast<float>(y), static_cast<float>(x + width),
-                  static_cast<float>(y + height)};
-    if (!(width > 0 && height > 0)) object.box = {};
-  } else if (object.mask) {
-    object.box = vision::TightBox(*object.mask);
-  }
-  if (IsEmpty(object.box)) {
-    findings_.Add("annotations whose box is missing, damaged or empty, left out",
-                  annotation.where());
-    return;
-  }
-  const vision::Box clipped = vision::Clip(object.box, sample.size);
-  if (IsEmpty(clipped)) {
-    findings_.Add("annotations whose box is outside of the image, left out", annotation.where());
-    return;
-  }
+  const std::optional<vision::Box> box = BoxOf(annotation, object.mask, sample.size);
+  if (!box) return;
+  object.box = *box;
   if (!annotation.area && object.mask) annotation.area = vision::Area(*object.mask);
-  object.box = clipped;
-  object.area = annotation.area.value_or(BoxArea(clipped));
+  object.area = annotation.area.value_or(vision::BoxArea(*box));
   if (!options_.masks) object.mask.reset();
   sample.objects.push_back(std::move(object));
 }

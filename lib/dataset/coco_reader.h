@@ -20,15 +20,19 @@ struct CocoReadOptions {
   std::vector<std::string> classes;
   // False saves the time and memory that masks take where only boxes are needed.
   bool masks = true;
+  // Keeps boxes as the file has them, as pycocotools and MMDetection do: an evaluation counts an
+  // object that lies outside of its image, or that has no width, among those that weren't found.
+  // Otherwise boxes are clipped to their image, and those of which nothing remains are left out.
+  bool boxes_as_written = false;
 };
 
 // Classes are in the order of the category ids, samples in the order of `images`, an image's
-// objects in the order of `annotations`. Boxes are clipped to their image. Polygons become the
-// masks that pycocotools makes of them.
+// objects in the order of `annotations`. Polygons become the masks that pycocotools makes of them.
 //
 // What can't be used is left out and counted in `findings`: images without a size or of an id that
 // another has already, annotations of unknown images or categories, degenerate boxes and those
-// outside of the image, masks that are damaged or empty (their box stays).
+// outside of the image (counted as well where they are kept), masks that are damaged or empty
+// (their box stays).
 //
 // InvalidArgument, saying what was found and what is needed, if `json` is no such file: no images,
 // no categories, a category without a name, two of one name or id, a class of the options that the

@@ -101,7 +101,8 @@ void AppendAnnotation(const Object& object, std::int64_t id, std::int64_t image_
              json);
   json->append(",\"area\":");
   AppendJsonNumber(object.area, json);
-  StrAppend(json, ",\"iscrowd\":", object.crowd ? 1 : 0, ",\"segmentation\":");
+  StrAppend(json, ",\"iscrowd\":", object.crowd ? 1 : 0, object.ignore ? ",\"ignore\":1" : "",
+            ",\"segmentation\":");
   AppendSegmentation(object, options, where, json, findings);
   if (const auto& turned = object.rotated_box) {
     json->append(",\"rotated_box\":");

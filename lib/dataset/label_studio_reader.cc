@@ -23,6 +23,7 @@
 #include "label_studio/json_fields.h"
 #include "label_studio/label_config.h"
 #include "text/str_cat.h"
+#include "vision/box.h"
 
 namespace dataset {
 namespace {
@@ -370,7 +371,7 @@ void Reader::AddObjects(std::vector<Region> regions, Sample* sample) {
       object.area = region.mask          ? static_cast<double>(vision::Area(*region.mask))
                     : region.rotated_box ? static_cast<double>(region.rotated_box->width) *
                                                region.rotated_box->height
-                                         : BoxArea(region.box);
+                                         : vision::BoxArea(region.box);
     }
   }
 }

@@ -74,6 +74,10 @@ std::vector<label_studio::Object> Writer::ObjectsOf(const Sample& sample, std::s
       findings_.Add("crowds, which Label Studio has no regions for, left out", where);
       continue;
     }
+    if (object.ignore) {
+      findings_.Add("objects marked 'ignore', which Label Studio has no mark for, left out", where);
+      continue;
+    }
     if (object.mask && !plan_.needs_masks()) {
       findings_.Add("masks that the label config has no place for, left out", where);
     }

@@ -9,10 +9,6 @@ namespace dataset {
 // Written so that NaN is empty.
 bool IsEmpty(const vision::Box& box) { return !(box.width() > 0 && box.height() > 0); }
 
-double BoxArea(const vision::Box& box) {
-  return static_cast<double>(box.width()) * static_cast<double>(box.height());
-}
-
 absl::Status CheckClasses(const std::vector<std::string>& classes) {
   absl::flat_hash_set<std::string> seen;
   for (const std::string& name : classes) {

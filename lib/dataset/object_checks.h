@@ -13,7 +13,6 @@ namespace dataset {
 
 // True without width or height.
 bool IsEmpty(const vision::Box& box);
-double BoxArea(const vision::Box& box);
 
 // InvalidArgument if a name is empty or there twice.
 absl::Status CheckClasses(const std::vector<std::string>& classes);

@@ -75,19 +75,18 @@ class ImageStore {
                                                Sample sample);
 
  private:
-  absl::Status Store(const std::string& path, std::string_view bytes);
+  absl::Status Store(const ManifestEntry& entry, std::string_view bytes);
 
   ReadImage read_image_;
   const std::string& directory_;
   Findings& findings_;
 };
 
-absl::Status ImageStore::Store(const std::string& path, std::string_view bytes) {
-  std::error_code error;
-  const std::string full = StrCat(directory_, "/", path);
-  // The name is the hash, so a file of the same length is this one, unless somebody changed it.
-  if (std::filesystem::file_size(full, error) == bytes.size() && !error) return absl::OkStatus();
-  return files::WriteFile(full, bytes);
+absl::Status ImageStore::Store(const ManifestEntry& entry, std::string_view bytes) {
+  const std::string path = StrCat(directory_, "/", entry.image);
+  // The name is the hash, but somebody may have changed the file since.
+  if (OpenVerified(path, entry.image_sha256).ok()) return absl::OkStatus();
+  return files::WriteFile(path, bytes);
 }
 
 absl::StatusOr<std::optional<Frozen>> ImageStore::Freeze(const std::vector<std::string>& classes,
@@ -105,7 +104,7 @@ absl::StatusOr<std::optional<Frozen>> ImageStore::Freeze(const std::vector<std::
   frozen.entry.annotation_id = frozen.sample.annotation_id;
   frozen.entry.annotation_sha256 = AnnotationSha256(classes, frozen.sample);
   frozen.sample.image = frozen.entry.image;
-  if (absl::Status status = Store(frozen.entry.image, *bytes); !status.ok()) return status;
+  if (absl::Status status = Store(frozen.entry, *bytes); !status.ok()) return status;
   return frozen;
 }
 
@@ -178,8 +177,8 @@ absl::StatusOr<std::vector<Sample>> ReadSide(const std::string& path, std::strin
     return std::vector<Sample>{};
   }
   Findings findings;
-  absl::StatusOr<Dataset> part =
-      ReadCoco((*file)->bytes(), {.classes = manifest.classes}, &findings);
+  absl::StatusOr<Dataset> part = ReadCoco(
+      (*file)->bytes(), {.classes = manifest.classes, .boxes_as_written = true}, &findings);
   if (!part.ok()) return absl::DataLossError(StrCat(path, ": ", part.status().message()));
   return std::move(part->samples);
 }

@@ -18,8 +18,9 @@ namespace dataset {
 // One thing on an image.
 struct Object {
   int class_index = 0;  // into Dataset::classes
-  // Not empty, and inside of the image. Around `rotated_box` if there is one; not necessarily tight
-  // around `mask`, since both were drawn by people.
+  // Not empty, and inside of the image, unless it was read with CocoReadOptions::boxes_as_written.
+  // Around `rotated_box` if there is one; not necessarily tight around `mask`, since both were
+  // drawn by people.
   vision::Box box;
   std::optional<vision::RotatedBox> rotated_box;
   // Has the sample's size and at least one pixel.
@@ -27,9 +28,12 @@ struct Object {
   // Square pixels by which evaluations call it small, medium or large: what COCO's file says, else
   // the mask's, else the box's.
   double area = 0;
-  // A region of many things, or one that shall not count: trainings and evaluations neither want
-  // nor punish detections there (COCO's `iscrowd`).
+  // A region of many things: trainings and evaluations neither want nor punish detections there
+  // (COCO's `iscrowd`).
   bool crowd = false;
+  // Shall not be learned from (COCO's `ignore`): MMDetection's trainings leave it out. Evaluations
+  // want it found like any other, as pycocotools replaces the mark by that of crowds.
+  bool ignore = false;
 };
 
 struct Sample {

@@ -27,8 +27,8 @@ struct SplitImage {
 // `former`, whose entries stay as they are, also those of images that are gone, and a side for each
 // of the other images. Of each class about `validation_share` of the images (0 to 1) are on the
 // side of validation, and at least one on each side if the share isn't 0, the class has two images
-// or more, and those of `former` allow it. Which ones are chosen depends on hashes of the identities; the order of
-// `images` doesn't matter.
+// or more, and those of `former` allow it. Which ones are chosen depends on hashes of the
+// identities; the order of `images` doesn't matter.
 Sides SplitImages(const std::vector<SplitImage>& images, double validation_share,
                   const Sides& former);
 

@@ -16,6 +16,11 @@ inline Box Clip(const Box& box, Size size) {
           std::clamp(box.x_max, 0.0F, width), std::clamp(box.y_max, 0.0F, height)};
 }
 
+// Width times height, in double: what COCO's evaluation compares with its bounds.
+inline double BoxArea(const Box& box) {
+  return (double{box.x_max} - box.x_min) * (double{box.y_max} - box.y_min);
+}
+
 // Intersection over union: 0 if the boxes don't overlap. Of two boxes without area it is NaN, as in
 // torchvision: no comparison with it holds.
 inline float BoxIou(const Box& a, const Box& b) {

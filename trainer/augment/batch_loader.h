@@ -34,8 +34,8 @@ std::uint64_t BatchesPerEpoch(std::size_t epoch_size, int batch_size);
 
 class BatchLoader {
  public:
-  // `sequence` must outlive this. REQUIRES: numbers of `options` are positive. Where not all threads
-  // can be started, the others do the work; without any, Next is an error.
+  // `sequence` must outlive this. REQUIRES: numbers of `options` are positive. Where not all
+  // threads can be started, the others do the work; without any, Next is an error.
   BatchLoader(const TrainingSequence& sequence, const LoaderOptions& options);
   BatchLoader(const BatchLoader&) = delete;
   BatchLoader& operator=(const BatchLoader&) = delete;
@@ -43,8 +43,8 @@ class BatchLoader {
   ~BatchLoader();
 
   // The next batch; waits until it is complete. What TrainingSequence::Load couldn't do is an error
-  // here, at the batch that it belongs to; an exception that ended a thread is one of the next batch
-  // that isn't complete. To be called from one thread, and not after an error.
+  // here, at the batch that it belongs to; an exception that ended a thread is one of the next
+  // batch that isn't complete. To be called from one thread, and not after an error.
   absl::StatusOr<std::vector<TrainingImage>> Next();
 
  private:

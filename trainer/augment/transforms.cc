@@ -68,8 +68,8 @@ void SettleMask(vision::Size size, FramedObject* object) {
   object->map = {};
 }
 
-// RandomCrop with recompute_bbox, whose boxes are the bounds of the cropped polygons. A mask's edges
-// are those of the source's pixels, so that where they are within a pixel of the annotated box, this
+// RandomCrop with recompute_bbox, whose boxes are the bounds of the cropped polygons. A mask's
+// edges are those of the source's pixels: where they are within a pixel of the annotated box, that
 // is what is exact; elsewhere the crop has cut off what reached there.
 vision::Box RecomputedBox(const FramedObject& object, vision::Size size) {
   const vision::Box bounds = BoundsInFrame(*object.mask, object.map, size);

@@ -1,7 +1,5 @@
-// COCO's average precision and recall, equal to those of pycocotools' COCOeval.
-//
-// What the data set's reader does with a file comes before: boxes are clipped to their image, and
-// an object marked `ignore` is a crowd (dataset/coco_reader.h).
+// COCO's average precision and recall, equal to those of pycocotools' COCOeval, if the data set has
+// its boxes as they are written (dataset/coco_reader.h).
 #ifndef DUET_TRAINER_EVALUATE_COCO_SCORES_H_
 #define DUET_TRAINER_EVALUATE_COCO_SCORES_H_
 

@@ -48,8 +48,9 @@ absl::StatusOr<boost::json::object> EvaluateFiles(const EvaluationFiles& files,
   if (!annotations.ok()) return annotations.status();
   dataset::Findings findings;
   const absl::StatusOr<dataset::Dataset> truth =
-      files.checkpoint.empty() ? dataset::ReadCoco((*annotations)->bytes(), {}, &findings)
-                               : dataset::ReadAnnotations((*annotations)->bytes(), {}, &findings);
+      files.checkpoint.empty()
+          ? dataset::ReadCoco((*annotations)->bytes(), {.boxes_as_written = true}, &findings)
+          : dataset::ReadAnnotations((*annotations)->bytes(), {}, &findings);
   if (!truth.ok()) return Naming(files.annotations, truth.status());
 
   const absl::StatusOr<DetectionsByImage> detections =

@@ -20,7 +20,7 @@ struct EvaluationFiles {
 };
 
 // EvaluationReport with the ten worst images, and "left_out": what the annotations' reader didn't
-// use, as sentences. `precision` as in ServedModel. An error names the file.
+// use, or found odd, as sentences. `precision` as in ServedModel. An error names the file.
 absl::StatusOr<boost::json::object> EvaluateFiles(const EvaluationFiles& files,
                                                   const std::string& precision);
 

@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "vision/box.h"
 #include "vision/mask_overlap.h"
 
 namespace trainer {
@@ -26,10 +27,6 @@ std::vector<std::size_t> OrderOfImages(const std::vector<dataset::Sample>& sampl
   return order;
 }
 
-double BoxArea(const vision::Box& box) {
-  return (double{box.x_max} - box.x_min) * (double{box.y_max} - box.y_min);
-}
-
 // In double, as pycocotools computes it. Of a crowd it is the share of the detection that lies in
 // it.
 double IouOfBoxes(const vision::Box& detection, const dataset::Object& object) {
@@ -40,8 +37,8 @@ double IouOfBoxes(const vision::Box& detection, const dataset::Object& object) {
       double{std::min(detection.y_max, other.y_max)} - std::max(detection.y_min, other.y_min);
   if (!(width > 0 && height > 0)) return 0;
   const double both = width * height;
-  const double area = BoxArea(detection);
-  return both / (object.crowd ? area : area + BoxArea(other) - both);
+  const double area = vision::BoxArea(detection);
+  return both / (object.crowd ? area : area + vision::BoxArea(other) - both);
 }
 
 double IouOfMasks(const Detection& detection, double area, const dataset::Object& object) {
@@ -61,7 +58,7 @@ void Prepare(IouType type, ImageMatch* match) {
   match->ious.reserve(detections.size() * match->objects.size());
   for (const Detection* const detection : detections) {
     const bool boxes = type == IouType::kBoxes;
-    const double area = boxes             ? BoxArea(detection->box)
+    const double area = boxes             ? vision::BoxArea(detection->box)
                         : detection->mask ? static_cast<double>(vision::Area(*detection->mask))
                                           : 0;
     match->detection_areas.push_back(area);

@@ -15,10 +15,11 @@ struct TrainingFilter {
   int min_side_px = 32;
 };
 
-// Removes from `dataset` the images that the filter leaves out and, before that, objects of less
-// than a pixel in width or height or without an area (mmdet/datasets/coco.py: parse_data_info). An
-// image whose only objects are of that kind is not empty, as it isn't there. What is removed is
-// counted in `findings`.
+// Removes from `dataset` the images that the filter leaves out. Of the others it removes objects
+// that are marked `ignore`, lie outside of their image, have less than a pixel in width or height,
+// or no area (mmdet/datasets/coco.py: parse_data_info); an image whose only objects are of these
+// kinds stays, without them. What is removed is counted in `findings`. Then boxes are clipped to
+// their image, which upstream leaves to the first transform that does it.
 void FilterForTraining(const TrainingFilter& filter, dataset::Dataset* dataset,
                        dataset::Findings* findings);
 

@@ -168,6 +168,59 @@ TEST(CocoReaderTest, WhatCannotBeUsedIsLeftOutAndCounted) {
           "image 7"));
 }
 
+// As pycocotools' evaluation and MMDetection's CocoDataset see them.
+TEST(CocoReaderTest, BoxesAsWrittenAreNeitherClippedNorDropped) {
+  Findings findings;
+  const std::string json =
+      Coco(R"({"id":1,"image_id":7,"category_id":8,"bbox":[-5,-5,10,30],"area":7},)"
+           R"({"id":2,"image_id":7,"category_id":8,"bbox":[1,1,0,5]},)"
+           R"({"id":3,"image_id":7,"category_id":8,"bbox":[9,1,-3,5]},)"
+           R"({"id":4,"image_id":7,"category_id":8,"bbox":[20,1,3,3]},)"
+           R"({"id":5,"image_id":7,"category_id":8,"bbox":[1,1,3]},)"
+           R"({"id":6,"image_id":7,"category_id":8,"bbox":[1,1,1e300,3]},)"
+           R"({"id":7,"image_id":7,"category_id":8,"segmentation":[[2,1,5,1,5,3,2,3]]})");
+
+  const Dataset dataset = Read(json, &findings, {.boxes_as_written = true});
+
+  const std::vector<Object>& objects = dataset.samples[0].objects;
+  ASSERT_THAT(objects, SizeIs(5));
+  EXPECT_EQ(objects[0].box, (vision::Box{-5, -5, 5, 25}));
+  EXPECT_EQ(objects[0].area, 7);
+  EXPECT_EQ(objects[1].box, (vision::Box{1, 1, 1, 6}));
+  EXPECT_EQ(objects[2].box, (vision::Box{9, 1, 6, 6}));
+  EXPECT_EQ(objects[3].box, (vision::Box{20, 1, 23, 4}));
+  EXPECT_EQ(objects[4].box, (vision::Box{2, 1, 5, 3}));
+  EXPECT_THAT(findings.Lines(),
+              ElementsAre("2 annotations whose box has no width or height, kept as written; the "
+                          "first: annotation 2 of image 7",
+                          "1 annotations whose box is outside of the image, kept as written; the "
+                          "first: annotation 4 of image 7",
+                          "2 annotations whose box is missing, damaged or empty, left out; the "
+                          "first: annotation 5 of image 7"));
+}
+
+// pycocotools takes the id of what a detection hit for whether it hit anything.
+TEST(CocoReaderTest, AnIdThatPycocotoolsNeverCountsAsFoundIsNamed) {
+  Findings findings;
+  const std::string json = Coco(R"({"id":0,"image_id":7,"category_id":8,"bbox":[1,1,2,2]})");
+
+  Read(json, &findings);
+  EXPECT_TRUE(findings.empty());
+  Read(json, &findings, {.boxes_as_written = true});
+  EXPECT_THAT(findings.Lines(),
+              ElementsAre("1 annotations of the id 0, which pycocotools never counts as found; "
+                          "here they count; the first: annotation 0 of image 7"));
+}
+
+TEST(CocoReaderTest, IgnoreIsNoCrowd) {
+  Findings findings;
+  const Object object =
+      Only(Read(Coco(On7(R"("bbox":[1,1,2,2],"ignore":1,"iscrowd":0)")), &findings));
+  EXPECT_TRUE(object.ignore);
+  EXPECT_FALSE(object.crowd);
+  EXPECT_FALSE(Only(Read(Coco(On7(R"("bbox":[1,1,2,2],"iscrowd":1)")), &findings)).ignore);
+}
+
 TEST(CocoReaderTest, FilesThatAreNoDataSetAreRefused) {
   const auto refusal = [](std::string_view json, const CocoReadOptions& options = {}) {
     Findings findings;

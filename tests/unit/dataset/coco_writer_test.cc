@@ -88,6 +88,23 @@ TEST(CocoWriterTest, TheReaderGivesItAllBack) {
   EXPECT_TRUE(findings.empty());
 }
 
+TEST(CocoWriterTest, BoxesAsWrittenAndTheMarkIgnoreComeBack) {
+  Dataset written = Example();
+  Object& object = written.samples[0].objects[0];
+  object.box = {-3, 1, -3, 900};
+  object.ignore = true;
+  object.mask.reset();
+  Findings findings;
+
+  ASSERT_OK_AND_ASSIGN(const Dataset read, ReadCoco(WriteCoco(written, {}, &findings),
+                                                    {.boxes_as_written = true}, &findings));
+
+  ASSERT_THAT(read.samples[0].objects, SizeIs(3));
+  EXPECT_EQ(read.samples[0].objects[0].box, object.box);
+  EXPECT_TRUE(read.samples[0].objects[0].ignore);
+  EXPECT_FALSE(read.samples[0].objects[1].ignore);
+}
+
 TEST(CocoWriterTest, PolygonsFillHolesAndSaySo) {
   Findings findings;
   const std::string text = WriteCoco(Example(), {.masks = CocoMasks::kPolygons}, &findings);

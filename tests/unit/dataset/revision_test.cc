@@ -124,6 +124,34 @@ TEST_F(RevisionTest, ImagesKeepTheirSidesAsTasksComeAndGo) {
   for (const auto& [image, side] : second.all_sides) EXPECT_EQ(third.all_sides.at(image), side);
 }
 
+// Evaluations and the training's own rules see what the file said.
+TEST_F(RevisionTest, BoxesStayAsTheyWereWritten) {
+  data_.samples[0].objects[0].box = {-4, 2, 30, 2};
+  data_.samples[0].objects[0].ignore = true;
+
+  ASSERT_OK_AND_ASSIGN(const Revision revision, Write(data_));
+
+  const auto first = std::find_if(revision.dataset.samples.begin(), revision.dataset.samples.end(),
+                                  [](const Sample& sample) { return sample.id == "1"; });
+  ASSERT_THAT(first->objects, SizeIs(2));
+  EXPECT_EQ(first->objects[0].box, (vision::Box{-4, 2, 30, 2}));
+  EXPECT_TRUE(first->objects[0].ignore);
+}
+
+TEST_F(RevisionTest, AStoredImageThatHasChangedIsWrittenAnew) {
+  ASSERT_OK_AND_ASSIGN(const Revision revision, Write(data_));
+  const std::string path = Path(revision.dataset.samples[3].image);
+  const std::string contents = duet_testing::ReadFile(path);
+  std::string changed = contents;  // of the same length
+  changed[changed.size() / 2] ^= 1;
+  std::ofstream(path) << changed;
+
+  ASSERT_OK_AND_ASSIGN(const Revision again, Write(data_));
+
+  EXPECT_EQ(again.id, revision.id);
+  EXPECT_EQ(duet_testing::ReadFile(path), contents);
+}
+
 TEST_F(RevisionTest, WhatHasChangedIsNoticed) {
   ASSERT_OK_AND_ASSIGN(const Revision revision, Write(data_));
   const std::string folder = "revisions/" + revision.id + "/";

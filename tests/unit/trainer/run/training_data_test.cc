@@ -138,8 +138,10 @@ TEST_F(TrainingDataTest, WhatCannotBeUsedIsNamedAndCounted) {
   EXPECT_THAT(
       data.findings.Lines(),
       testing::UnorderedElementsAre(
-          HasSubstr("1 annotations whose box is outside of the image"),
-          HasSubstr("1 annotations whose box is missing, damaged or empty"),
+          HasSubstr("1 annotations whose box is outside of the image, kept as written"),
+          HasSubstr("1 annotations whose box has no width or height, kept as written"),
+          HasSubstr("1 objects outside of their image, left out of the training"),
+          HasSubstr("1 objects of less than a pixel, left out of the training"),
           HasSubstr("1 annotations of unknown"),
           HasSubstr("1 damaged images, left out; the first: 'a4.png'"),
           HasSubstr("1 files that are no images, left out; the first: 'a5.png'"),

@@ -108,6 +108,12 @@ absl::StatusOr<DecodedImage> DecodeImage(std::string_view bytes, const ImageLimi
     return image;
   } catch (const std::bad_alloc&) {
     return absl::ResourceExhaustedError(absl::StrCat("no memory to decode the ", format));
+  } catch (const cv::Exception& e) {
+    if (e.code == cv::Error::StsNoMem) {
+      return absl::ResourceExhaustedError(absl::StrCat("no memory to decode the ", format));
+    }
+    return absl::InvalidArgumentError(
+        absl::StrCat("the ", format, " cannot be decoded: ", e.what()));
   } catch (const std::exception& e) {
     return absl::InvalidArgumentError(
         absl::StrCat("the ", format, " cannot be decoded: ", e.what()));

@@ -297,6 +297,32 @@ TEST(ImageCodecTest, OneRowAndOneColumnAreImages) {
   }
 }
 
+// As cv::fastMalloc says that there is no memory.
+class NoMemory : public cv::MatAllocator {
+ public:
+  cv::UMatData* allocate(int, const int*, int, void*, size_t*, cv::AccessFlag,
+                         cv::UMatUsageFlags) const override {
+    CV_Error(cv::Error::StsNoMem, "Failed to allocate");
+  }
+  bool allocate(cv::UMatData*, cv::AccessFlag, cv::UMatUsageFlags) const override { return false; }
+  void deallocate(cv::UMatData*) const override {}
+};
+
+TEST(ImageCodecTest, WithoutMemoryTheImageIsNotBlamed) {
+  for (const char* format : {".jpg", ".png", ".bmp", ".webp", ".tiff"}) {
+    std::vector<std::uint8_t> bytes;
+    cv::imencode(format, cv::Mat(40, 50, CV_8UC3, cv::Scalar(90, 120, 60)), bytes);
+    const std::string text(bytes.begin(), bytes.end());
+    NoMemory no_memory;
+    cv::MatAllocator* const usual = cv::Mat::getDefaultAllocator();
+    cv::Mat::setDefaultAllocator(&no_memory);
+    const absl::StatusOr<DecodedImage> image = DecodeImage(text, {});
+    cv::Mat::setDefaultAllocator(usual);
+    EXPECT_THAT(image, StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("no memory")))
+        << format;
+  }
+}
+
 TEST(ImageCodecTest, NothingIsPrinted) {
   testing::internal::CaptureStderr();
   for (const char* name : {"rgb.jpg", "progressive.jpg", "rgb.png", "rgb.webp", "animated.webp",

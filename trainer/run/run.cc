@@ -354,10 +354,6 @@ absl::Status Run::Train() {
     data_.findings.Add("frozen images that couldn't be read while training, others taken instead",
                        why);
   }
-  // All could be read when they were frozen.
-  for (const auto& [index, why] : sequence.Unloadable()) {
-    data_.findings.Add("images that could not be read any more, others learned from instead", why);
-  }
   return Finish(session, *log, history);
 }
 

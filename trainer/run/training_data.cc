@@ -94,6 +94,25 @@ const std::string& ValidationImages(const DataOptions& options) {
   return options.validation_images.empty() ? options.images : options.validation_images;
 }
 
+bool IsOfficial(const DataOptions& options, const dataset::Sample& sample) {
+  return !options.validation.empty() && sample.id.starts_with(kOfficial);
+}
+
+// That no image of one of the files can be used. `all`: of both.
+absl::Status NoneUsable(const DataOptions& options, dataset::Side side, const dataset::Dataset& all,
+                        const dataset::Findings& findings) {
+  const bool official = side == dataset::Side::kValidation;
+  const auto count = std::count_if(
+      all.samples.begin(), all.samples.end(),
+      [&](const dataset::Sample& sample) { return IsOfficial(options, sample) == official; });
+  const bool own_folder = official && !options.validation_images.empty();
+  return absl::NotFoundError(StrCat(
+      own_folder ? "--validation_images=" : "--images=",
+      official ? ValidationImages(options) : options.images, ": none of the ", count, " images of ",
+      official ? "--validation=" : "--data=", official ? options.validation : options.data,
+      " can be used", Reasons(findings)));
+}
+
 // Adds the samples of the official validation set, and says on which side each image is. An image
 // of both is for validation alone: what has been learned can't be measured with.
 void JoinSides(const DataOptions& options, dataset::Dataset validation, dataset::Dataset* train,
@@ -130,17 +149,14 @@ absl::Status Freeze(const DataOptions& options, const dataset::Dataset& all,
   absl::StatusOr<dataset::Revision> frozen = dataset::WriteRevision(
       all,
       [&](const dataset::Sample& sample) {
-        const bool official = !options.validation.empty() && sample.id.starts_with(kOfficial);
         absl::StatusOr<std::string> bytes = dataset::ReadWholeImage(
-            official ? ValidationImages(options) : options.images, sample.image);
+            IsOfficial(options, sample) ? ValidationImages(options) : options.images, sample.image);
         if (bytes.ok()) name_of_hash.emplace(hash::Sha256Hex(*bytes), sample.image);
         return bytes;
       },
       revision, directory, &data->findings);
   if (absl::IsFailedPrecondition(frozen.status())) {
-    return absl::NotFoundError(StrCat("--images=", options.images, ": none of the ",
-                                      all.samples.size(), " images of ", options.data,
-                                      " can be used", Reasons(data->findings)));
+    return NoneUsable(options, dataset::Side::kTrain, all, data->findings);
   }
   if (!frozen.ok()) return frozen.status();
   data->revision = *std::move(frozen);
@@ -171,21 +187,48 @@ void FilterByName(TrainingData* data) {
   for (dataset::Sample& sample : data->train.samples) sample.image = frozen[sample.image];
 }
 
-absl::Status CheckSides(const std::string& path, TrainingData* data) {
+bool HasObjects(const dataset::Dataset& data) {
+  const std::vector<ClassCount> counts = CountClasses(data);
+  return std::any_of(counts.begin(), counts.end(),
+                     [](const ClassCount& count) { return count.objects > 0; });
+}
+
+// That there is something to learn from.
+absl::Status CheckTraining(const DataOptions& options, TrainingData* data) {
+  if (!HasObjects(data->train)) {
+    return absl::InvalidArgumentError(
+        StrCat("--data=", options.data, ": ", data->revision.dataset.samples.size(),
+               " images, but none with an object to learn from; annotated boxes are needed",
+               Reasons(data->findings)));
+  }
   const std::vector<ClassCount> counts = CountClasses(data->train);
-  if (std::any_of(counts.begin(), counts.end(),
-                  [](const ClassCount& count) { return count.objects > 0; })) {
-    for (std::size_t i = 0; i < counts.size(); ++i) {
-      if (counts[i].objects > 0) continue;
-      data->findings.Add("classes that no training image has an object of, not learned",
-                         StrCat("'", data->train.classes[i], "'"));
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    if (counts[i].objects > 0) continue;
+    data->findings.Add("classes that no training image has an object of, not learned",
+                       StrCat("'", data->train.classes[i], "'"));
+  }
+  return absl::OkStatus();
+}
+
+// That there is something to measure with. Without an object there is no AP, which must not be
+// taken for one of 0: what was asked for is an error then; the split's images are left out.
+absl::Status CheckValidation(const DataOptions& options, TrainingData* data) {
+  if (HasObjects(data->validation)) return absl::OkStatus();
+  if (options.validation.empty()) {
+    for (const dataset::Sample& sample : data->validation.samples) {
+      data->findings.Add("validation images without objects, which measure nothing, left out",
+                         StrCat("'", data->names[sample.image], "'"));
     }
+    data->validation.samples.clear();
     return absl::OkStatus();
   }
-  return absl::InvalidArgumentError(
-      StrCat("--data=", path, ": ", data->revision.dataset.samples.size(),
-             " images, but none with an object to learn from; annotated boxes are needed",
-             Reasons(data->findings)));
+  std::string classes;
+  for (const std::string& name : data->train.classes) {
+    text::StrAppend(&classes, classes.empty() ? "'" : ", '", name, "'");
+  }
+  return absl::InvalidArgumentError(StrCat(
+      "--validation=", options.validation, ": ", data->validation.samples.size(),
+      " images, but no object on them of what is learned: ", classes, Reasons(data->findings)));
 }
 
 }  // namespace
@@ -223,8 +266,14 @@ absl::StatusOr<TrainingData> FreezeTrainingData(const DataOptions& options,
   if (!status.ok()) return status;
   data.train = SideOf(data.revision, dataset::Side::kTrain);
   data.validation = SideOf(data.revision, dataset::Side::kValidation);
+  for (const auto& [side, found] : {std::pair(dataset::Side::kTrain, &data.train),
+                                    std::pair(dataset::Side::kValidation, &data.validation)}) {
+    if (options.validation.empty() || !found->samples.empty()) continue;
+    return NoneUsable(options, side, *all, data.findings);
+  }
   FilterByName(&data);
-  status = CheckSides(options.data, &data);
+  status = CheckTraining(options, &data);
+  if (status.ok()) status = CheckValidation(options, &data);
   if (!status.ok()) return status;
   return data;
 }

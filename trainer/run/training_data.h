@@ -52,7 +52,9 @@ struct TrainingData {
 // in dataset::RevisionOptions.
 //
 // What can't be used is left out and counted. InvalidArgument or NotFound, naming the flag or the
-// file, if nothing is left to learn from: no images, no image file found, no object of any class.
+// file, if nothing is left to learn from, or of `options.validation` to measure with: no images, no
+// image file found, no object of any class. If the split alone leaves no object to measure with,
+// there are no validation images.
 absl::StatusOr<TrainingData> FreezeTrainingData(const DataOptions& options,
                                                 const dataset::Sides& former,
                                                 const std::string& directory);

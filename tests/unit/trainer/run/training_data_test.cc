@@ -168,6 +168,67 @@ TEST_F(TrainingDataTest, NothingToLearnFromIsRefusedInOneSentence) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("cat")));
 }
 
+// What the model is measured with is asked for explicitly: without it the training isn't what was
+// asked.
+TEST_F(TrainingDataTest, AnOfficialValidationSetWithoutItsImagesIsRefused) {
+  WriteImage("a0.png", 0);
+  folder_.Write("val/other.png", "x");
+  options_.validation = folder_.Write("val.json", Coco({{Box(1)}, {Box(2)}}, /*first=*/7));
+  options_.validation_images = folder_.path() + "/val";
+
+  EXPECT_THAT(
+      Freeze(Coco({{Box(1)}})),
+      StatusIs(absl::StatusCode::kNotFound,
+               AllOf(HasSubstr("--validation_images=" + options_.validation_images + ": none of"),
+                     HasSubstr("2 images of --validation="), HasSubstr("'a7.png'"))));
+  options_.validation_images = "";
+  EXPECT_THAT(Freeze(Coco({{Box(1)}})),
+              StatusIs(absl::StatusCode::kNotFound,
+                       AllOf(HasSubstr("--images="), HasSubstr("2 images of --validation="))));
+}
+
+TEST_F(TrainingDataTest, AnOfficialValidationSetWithoutObjectsOfTheClassesIsRefused) {
+  WriteImage("a0.png", 0);
+  WriteImage("a1.png", 50);
+  const std::string crowd =
+      R"("category_id":1,"iscrowd":1,"area":400,"bbox":[4,4,20,20],"segmentation":)"
+      R"({"size":[48,64],"counts":[0,3072]})";
+  for (const std::string& annotation : {Box(2), crowd}) {
+    options_.validation = folder_.Write("val.json", Coco({{annotation}}, /*first=*/1));
+    options_.classes = {"cat"};
+
+    EXPECT_THAT(Freeze(Coco({{Box(1)}})),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         AllOf(HasSubstr("--validation=" + options_.validation),
+                               HasSubstr("no object"), HasSubstr("'cat'"))))
+        << annotation;
+  }
+}
+
+// One annotated image of eleven: the split alone gives validation two blank ones.
+TEST_F(TrainingDataTest, BlankValidationImagesMeasureNothingAndAreLeftOut) {
+  std::vector<std::vector<std::string>> annotations(11);
+  annotations[0] = {Box(1)};
+  for (int i = 0; i < 11; ++i) WriteImage(absl::StrCat("a", i, ".png"), 20 * i);
+
+  ASSERT_OK_AND_ASSIGN(const TrainingData data, Freeze(Coco(annotations)));
+
+  EXPECT_THAT(data.train.samples, SizeIs(1));
+  EXPECT_THAT(data.validation.samples, testing::IsEmpty());
+  EXPECT_THAT(data.findings.Lines(),
+              testing::Contains(HasSubstr("2 validation images without objects")));
+}
+
+TEST_F(TrainingDataTest, TrainingImagesThatAreNowhereAreNamedBesideAValidationSet) {
+  WriteImage("a5.png", 50);
+  options_.validation = folder_.Write("val.json", Coco({{Box(1)}}, /*first=*/5));
+
+  EXPECT_THAT(Freeze(Coco({{Box(1)}, {Box(1)}})),
+              StatusIs(absl::StatusCode::kNotFound,
+                       AllOf(HasSubstr("--images="), HasSubstr("none of the 2 images of --data="),
+                             HasSubstr("'a0.png'"))));
+}
+
 TEST_F(TrainingDataTest, ImagesThatAreNowhereAreNamed) {
   folder_.Write("images/other.png", "x");
 

@@ -3,10 +3,9 @@
 
 usage: train_with_mmdet.py RUN_FOLDER CHECKPOINT OUT [SEED]
 
-RUN_FOLDER is duet-train's --out, which says what data and which recipe; CHECKPOINT is its --from, whose config must have
-train_pipeline and train_pipeline_stage2. OUT gets epoch_N.pth. `duet-train evaluate --checkpoint` scores both.
+RUN_FOLDER is duet-train's --out, whose config.py says what data and which recipe; CHECKPOINT is its --from. OUT gets
+epoch_N.pth. `duet-train evaluate --checkpoint` scores both.
 """
-import json
 import pathlib
 import sys
 
@@ -15,30 +14,20 @@ from openmmlab import import_mmdet
 
 def training_config(folder, checkpoint, out, seed):
     from mmengine.config import Config
-    asked = json.loads((folder / "run.json").read_text())["configuration"]
-    epochs, plain, batch = int(asked["epochs"]), int(asked["plain_epochs"]), int(asked["batch"])
-    rate = float(asked["lr"])
     config = Config.fromfile(folder / "config.py")
-    config.model.backbone.frozen_stages = int(asked["frozen_stages"])
-    for part in ("backbone", "neck", "bbox_head"):  # SyncBN needs several processes
-        config.model[part].norm_cfg = dict(type="BN")
-    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+    for part in ("backbone", "neck", "bbox_head"):  # SyncBN needs several processes; its other values stay
+        norm = config.model[part].get("norm_cfg")
+        if norm and norm.type == "SyncBN":
+            norm.type = "BN"
+    for loader in filter(None, (config.train_dataloader, config.val_dataloader, config.test_dataloader)):
         loader.dataset.data_root = str(folder / "data") + "/"
         loader.update(num_workers=0, persistent_workers=False)
-    config.train_dataloader.batch_size = batch
-    config.train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=epochs, val_interval=epochs)
-    config.val_evaluator.ann_file = str(folder / config.val_evaluator.ann_file)
-    config.test_evaluator = config.val_evaluator
-    config.optim_wrapper.optimizer.lr = rate
-    config.optim_wrapper.accumulative_counts = int(asked["accumulation"])
-    config.param_scheduler = [
-        dict(type="LinearLR", start_factor=1e-5, by_epoch=False, begin=0, end=30),
-        dict(type="CosineAnnealingLR", eta_min=rate * 0.05, begin=epochs // 2, end=epochs, T_max=epochs // 2, by_epoch=True,
-             convert_to_iter_based=True)]
-    config.custom_hooks = [
-        dict(type="EMAHook", ema_type="ExpMomentumEMA", momentum=0.0002, update_buffers=True, priority=49),
-        dict(type="PipelineSwitchHook", switch_epoch=epochs - plain, switch_pipeline=config.train_pipeline_stage2)]
-    config.default_hooks.checkpoint = dict(type="CheckpointHook", interval=epochs)
+    for evaluator in filter(None, (config.val_evaluator, config.test_evaluator)):
+        evaluator.ann_file = str(folder / evaluator.ann_file)
+    config.train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=config.train_cfg.max_epochs,
+                            val_interval=config.train_cfg.max_epochs)
+    hooks = dict(config.get("default_hooks") or {})
+    config.default_hooks = dict(hooks, checkpoint=dict(type="CheckpointHook", interval=config.train_cfg.max_epochs))
     config.update(load_from=checkpoint, work_dir=str(out), randomness=dict(seed=seed), auto_scale_lr=dict(enable=False),
                   launcher="none", vis_backends=[], visualizer=dict(type="DetLocalVisualizer", vis_backends=[]))
     return config

@@ -2,6 +2,7 @@
 #ifndef DUET_TRAINER_OPTIMIZATION_SCHEDULE_H_
 #define DUET_TRAINER_OPTIMIZATION_SCHEDULE_H_
 
+#include <cstdint>
 #include <vector>
 
 namespace trainer {
@@ -30,7 +31,7 @@ struct EpochSchedule {
   double warmup_start = 1e-5;
   double final_share = 0.05;
 
-  int iterations() const { return epochs * iterations_per_epoch; }
+  std::int64_t iterations() const { return std::int64_t{epochs} * iterations_per_epoch; }
 
   // Of every iteration. Each follows from the one before, as in mmengine: its schedulers multiply
   // what they find, so where warm-up and cosine overlap the product counts, and with an odd number

@@ -17,20 +17,21 @@ std::string TextOf(const boost::json::object& event, std::string_view key) {
   return value->is_string() ? std::string(value->get_string()) : boost::json::serialize(*value);
 }
 
-double NumberOf(const boost::json::object& event, std::string_view key) {
+// "0.512", "none".
+std::string ScoreText(const boost::json::object& event, std::string_view key) {
   const boost::json::value* const value = event.if_contains(key);
   boost::system::error_code error;
-  const double number = value == nullptr ? 0 : value->to_number<double>(error);
-  return error ? 0 : number;
+  const double score = value == nullptr ? 0 : value->to_number<double>(error);
+  return value == nullptr || error ? "none" : absl::StrFormat("%.3f", score);
 }
 
 // A line for people; "" for what they needn't see.
 std::string Sentence(const boost::json::object& event) {
   const std::string name = TextOf(event, "event");
   if (name == "evaluation") {
-    return absl::StrFormat("epoch %s: AP %.3f, AP50 %.3f%s", TextOf(event, "epoch"),
-                           NumberOf(event, "ap"), NumberOf(event, "ap50"),
-                           TextOf(event, "best") == "true" ? ", the best so far" : "");
+    return absl::StrCat("epoch ", TextOf(event, "epoch"), ": AP ", ScoreText(event, "ap"),
+                        ", AP50 ", ScoreText(event, "ap50"),
+                        TextOf(event, "best") == "true" ? ", the best so far" : "");
   }
   return TextOf(event, "message");
 }

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "dataset/findings.h"
 #include "files/atomic_file.h"
 #include "trainer/evaluate/coco_scores.h"
 #include "trainer/evaluate/mistakes.h"
@@ -75,12 +76,25 @@ absl::StatusOr<std::vector<WorstImage>> DrawWorst(const FinalReport& report,
 }
 
 ReportedScores ScoresOf(const CocoEvaluation& evaluation) {
-  ReportedScores scores{.ap = evaluation.all.ap.value_or(0),
-                        .ap50 = evaluation.all.ap50.value_or(0),
-                        .ap75 = evaluation.all.ap75.value_or(0),
+  ReportedScores scores{.ap = evaluation.all.ap,
+                        .ap50 = evaluation.all.ap50,
+                        .ap75 = evaluation.all.ap75,
                         .by_class = {}};
   for (const CocoScores& one : evaluation.by_class) scores.by_class.push_back({one.ap, one.ap50});
   return scores;
+}
+
+// Of the data, and of what happened to it and to the batches on the way.
+std::vector<std::string> FindingsOf(const FinalReport& report) {
+  dataset::Findings findings = report.data.findings;
+  for (const auto& [name, why] : report.history.unloadable) {
+    findings.Add(kUnloadable, absl::StrCat("'", name, "': ", why));
+  }
+  for (std::int64_t i = 0; i < report.state.skipped_batches; ++i) {
+    findings.Add("batches whose losses or gradients weren't finite, skipped",
+                 "in log.jsonl, as all of them");
+  }
+  return findings.Lines();
 }
 
 }  // namespace
@@ -94,7 +108,7 @@ absl::StatusOr<std::string> WriteFinalReport(const FinalReport& report) {
               .train_images = data.train.samples.size(),
               .validation_images = data.validation.samples.size(),
               .revision = data.revision.id,
-              .findings = data.findings.Lines(),
+              .findings = FindingsOf(report),
               .recipe = RecipeRows(report),
               .end = report.end,
               .scores = {},
@@ -112,7 +126,9 @@ absl::StatusOr<std::string> WriteFinalReport(const FinalReport& report) {
     auto worst = DrawWorst(report, images, *detections);
     if (!worst.ok()) return worst.status();
     text.worst = *std::move(worst);
-    absl::StrAppendFormat(&message, " AP %.3f, AP50 %.3f.", text.scores->ap, text.scores->ap50);
+    if (text.scores->ap.has_value() && text.scores->ap50.has_value()) {
+      absl::StrAppendFormat(&message, " AP %.3f, AP50 %.3f.", *text.scores->ap, *text.scores->ap50);
+    }
   }
   absl::Status status =
       files::WriteFile(report.folder.file("curves.svg"), DrawCurves(report.history));

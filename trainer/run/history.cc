@@ -27,7 +27,15 @@ void History::Add(const boost::json::object& event) {
     for (const auto& [key, value] : losses->get_object()) {
       step.losses[key] = NumberOf(losses->get_object(), key);
     }
+  } else if (*name == "finding") {
+    const boost::json::value* const images = event.if_contains("images");
+    if (images == nullptr || !images->is_object()) return;
+    for (const auto& [image, why] : images->get_object()) {
+      if (why.is_string()) unloadable.emplace(image, why.get_string());
+    }
   } else if (*name == "evaluation") {
+    const boost::json::value* const ap = event.if_contains("ap");
+    if (ap == nullptr || ap->is_null()) return;
     evaluations.push_back(
         {NumberOf(event, "step"), NumberOf(event, "ap"), NumberOf(event, "ap50")});
   }

@@ -9,6 +9,10 @@
 
 namespace trainer {
 
+// How findings name History::unloadable.
+inline constexpr char kUnloadable[] =
+    "images that can't be read any more, others are learned from instead";
+
 struct History {
   // Means over the steps since the point before; `step` is how many were done.
   struct Step {
@@ -22,7 +26,10 @@ struct History {
     double ap50 = 0;
   };
   std::vector<Step> steps;
-  std::vector<Evaluation> evaluations;
+  std::vector<Evaluation> evaluations;  // that gave an AP
+  // Images that could be read when they were frozen and no more when they were to be learned from:
+  // what was wrong, by what people call them. Others were learned from instead.
+  std::map<std::string, std::string> unloadable;
 
   // Takes what is of interest in a line of the log.
   void Add(const boost::json::object& event);

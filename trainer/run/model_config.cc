@@ -98,8 +98,7 @@ absl::StatusOr<double> DeepenFactorOf(const detector::RtmdetConfig& network) {
 std::string Bool(bool value) { return value ? "True" : "False"; }
 
 // As the official configs of RTMDet are.
-absl::StatusOr<std::string> ConfigOf(const detector::RtmdetConfig& network) {
-  constexpr char kTemplate[] = R"(default_scope = 'mmdet'
+constexpr char kRtmdet[] = R"(default_scope = 'mmdet'
 model = dict(
     type='RTMDet',
     data_preprocessor=dict(
@@ -157,40 +156,28 @@ model = dict(
         max_per_img=300))
 test_pipeline = $pipeline
 )";
+
+absl::StatusOr<std::string> ConfigOf(const detector::RtmdetConfig& network) {
   const absl::StatusOr<double> deepen = DeepenFactorOf(network);
   if (!deepen.ok()) return deepen.status();
   const auto& stages = network.stage_channels;
   return absl::StrReplaceAll(
-      kTemplate, {{"$deepen", text::StrCat(*deepen)},
-                  {"$widen", text::StrCat(network.neck_channels / 256.0)},
-                  {"$in_channels", text::StrCat(stages[1], ", ", stages[2], ", ", stages[3])},
-                  {"$neck_blocks", text::StrCat(network.neck_blocks)},
-                  {"$neck_depthwise", Bool(network.depthwise.neck)},
-                  {"$neck", text::StrCat(network.neck_channels)},
-                  {"$classes", text::StrCat(network.num_classes)},
-                  {"$stacked", text::StrCat(network.stacked_convs)},
-                  {"$head_depthwise", Bool(network.depthwise.head)},
-                  {"$head", text::StrCat(network.head_channels)},
-                  {"$backbone_depthwise", Bool(network.depthwise.backbone)},
-                  {"$exp_on_reg", Bool(network.exp_on_reg)},
-                  {"$share_conv", Bool(network.share_conv)},
-                  {"$pipeline", PipelineText(detector::DefaultSettings(network).input_size)}});
+      kRtmdet, {{"$deepen", text::StrCat(*deepen)},
+                {"$widen", text::StrCat(network.neck_channels / 256.0)},
+                {"$in_channels", text::StrCat(stages[1], ", ", stages[2], ", ", stages[3])},
+                {"$neck_blocks", text::StrCat(network.neck_blocks)},
+                {"$neck_depthwise", Bool(network.depthwise.neck)},
+                {"$neck", text::StrCat(network.neck_channels)},
+                {"$classes", text::StrCat(network.num_classes)},
+                {"$stacked", text::StrCat(network.stacked_convs)},
+                {"$head_depthwise", Bool(network.depthwise.head)},
+                {"$head", text::StrCat(network.head_channels)},
+                {"$backbone_depthwise", Bool(network.depthwise.backbone)},
+                {"$exp_on_reg", Bool(network.exp_on_reg)},
+                {"$share_conv", Bool(network.share_conv)},
+                {"$pipeline", PipelineText(detector::DefaultSettings(network).input_size)}});
 }
 
-constexpr char kTrainLoader[] = R"(train_dataloader = dict(
-    batch_size=4,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(
-        type='CocoDataset',
-        metainfo=metainfo,
-        data_root='data/',
-        ann_file='revisions/$revision/train.json',
-        data_prefix=dict(img=''),
-        filter_cfg=dict(filter_empty_gt=True, min_size=32),
-        pipeline=train_pipeline))
-)";
 constexpr char kTestLoaders[] = R"(val_dataloader = dict(
     batch_size=1,
     num_workers=2,
@@ -217,15 +204,14 @@ test_cfg = dict(type='TestLoop')
 )";
 
 // Behind the source's text: what is different. `pipeline`: an assignment of test_pipeline, or "".
-std::string Tail(const std::string& pipeline, bool has_train_pipeline,
-                 const detector::RtmdetConfig& network, const ModelConfigChanges& changes) {
+std::string Tail(const std::string& pipeline, const detector::RtmdetConfig& network,
+                 const ModelConfigChanges& changes) {
   std::string text =
       text::StrCat(kMark, pipeline, "metainfo = dict(\n    classes=", TupleOf(changes.classes),
                    ",\n    palette=", PaletteText(changes.palette), ")\n",
                    "model['bbox_head']['num_classes'] = ", changes.classes.size(), "\n");
   // Where the source doesn't say it, Duet takes large models for official ones, and mmdet doesn't.
   if (network.exp_on_reg) text::StrAppend(&text, "model['bbox_head']['exp_on_reg'] = True\n");
-  if (has_train_pipeline) text::StrAppend(&text, kTrainLoader);
   text::StrAppend(&text, kTestLoaders);
   return absl::StrReplaceAll(
       text, {{"$revision", changes.revision},
@@ -259,8 +245,7 @@ absl::StatusOr<std::string> FineTunedConfig(const std::string& source,
   } else if (found != "test_pipeline") {
     pipeline = text::StrCat("test_pipeline = ", found, "\n");
   }
-  const detector::PythonValue* const train = config.values.Find("train_pipeline");
-  return text + Tail(pipeline, train != nullptr && train->list() != nullptr, network, changes);
+  return text + Tail(pipeline, network, changes);
 }
 
 }  // namespace trainer

@@ -1,4 +1,5 @@
-// The mmengine config of a fine-tuned model.
+// The mmengine config of a fine-tuned model: the network, the data sets, the test. What trains it
+// is behind that (training_config.h).
 #ifndef DUET_TRAINER_RUN_MODEL_CONFIG_H_
 #define DUET_TRAINER_RUN_MODEL_CONFIG_H_
 

@@ -5,9 +5,7 @@ namespace trainer {
 namespace {
 
 std::string CheckSide(const int& side) {
-  return side == 0 || (side >= 64 && side <= 4096 && side % 32 == 0)
-             ? ""
-             : "must be a multiple of 32 from 64 to 4096, or 0";
+  return side == 0 || IsTrainingSide(side) ? "" : "must be a multiple of 32 from 64 to 4096, or 0";
 }
 
 void AddDataFlags(DataOptions* data, serving::FlagTable* flags) {
@@ -37,6 +35,8 @@ void AddDataFlags(DataOptions* data, serving::FlagTable* flags) {
 
 }  // namespace
 
+bool IsTrainingSide(int side) { return side >= 64 && side <= 4096 && side % 32 == 0; }
+
 void AddFlags(RunOptions* options, serving::FlagTable* flags) {
   AddDataFlags(&options->data, flags);
   flags->Required("from", &options->from,
@@ -56,9 +56,11 @@ void AddFlags(RunOptions* options, serving::FlagTable* flags) {
   flags->Add("batch", &options->plan.batch, "Images a step; 0: 4, 32 for more than 10000 images.",
              serving::InRange(0, 1024));
   flags->Add("accumulation", &options->accumulation,
-             "So many steps are one step of the optimizer: a larger batch in the same memory.",
+             "So many steps are one step of the optimizer, as mmengine's accumulative_counts: its "
+             "gradient is of so many batches, in the memory of one. Batch norm sees one batch, and "
+             "the learning rate stays --lr, which doesn't count them.",
              serving::InRange(1, 1024));
-  flags->Add("lr", &options->plan.learning_rate, "The learning rate; 0: 0.004 * batch / 256.",
+  flags->Add("lr", &options->plan.learning_rate, "The learning rate; 0: 0.004 * --batch / 256.",
              [](const double& rate) -> std::string {
                return rate >= 0 && rate <= 10 ? "" : "must be from 0 to 10";
              });
@@ -70,7 +72,8 @@ void AddFlags(RunOptions* options, serving::FlagTable* flags) {
              "Side of the square that images are learned from and found in; 0: the model's.",
              CheckSide);
   flags->Add("patience", &options->patience,
-             "The training ends after so many evaluations without a better AP; 0: never.",
+             "The training ends after so many evaluations without a better AP in its plain epochs "
+             "(without any, in its second half); 0: never.",
              serving::InRange(0, 100000));
   flags->Add("save_minutes", &options->save_minutes,
              "The state is saved after each evaluation, and after so many minutes at the latest.",

@@ -24,7 +24,7 @@ std::string Plain(std::string_view text) {
 }
 
 std::string Number(const std::optional<double>& value) {
-  return value.has_value() ? absl::StrFormat("%.3f", *value) : "–";
+  return value.has_value() ? absl::StrFormat("%.3f", *value) : "none";
 }
 
 std::string Counted(const ClassCount& count) {
@@ -49,10 +49,10 @@ std::string DataText(const Report& report) {
 }
 
 std::string TableOf(const Report& report, const char* what, const ReportedScores& scores) {
-  std::string text = absl::StrFormat(
-      "%s of `best.pth` on the validation images: **AP %.3f**, AP50 %.3f, AP75 %.3f (COCO's).\n\n"
-      "| class | AP | AP50 |\n|---|---|---|\n",
-      what, scores.ap, scores.ap50, scores.ap75);
+  std::string text =
+      absl::StrCat(what, " of `best.pth` on the validation images: **AP ", Number(scores.ap),
+                   "**, AP50 ", Number(scores.ap50), ", AP75 ", Number(scores.ap75),
+                   " (COCO's).\n\n| class | AP | AP50 |\n|---|---|---|\n");
   for (std::size_t i = 0; i < report.classes.size(); ++i) {
     absl::StrAppend(&text, "| ", Plain(report.classes[i]), " | ", Number(scores.by_class[i].ap),
                     " | ", Number(scores.by_class[i].ap50), " |\n");

@@ -17,9 +17,9 @@ struct ClassScore {
 };
 
 struct ReportedScores {
-  double ap = 0;
-  double ap50 = 0;
-  double ap75 = 0;
+  std::optional<double> ap;  // none without an object
+  std::optional<double> ap50;
+  std::optional<double> ap75;
   std::vector<ClassScore> by_class;
 };
 

@@ -15,6 +15,7 @@
 #include "checkpoint/wrappers.h"
 #include "detector_service/config/detector_settings.h"
 #include "detector_service/config/python_config.h"
+#include "detector_service/inference/preprocess.h"
 #include "detector_service/rtmdet/rtmdet_config.h"
 #include "files/atomic_file.h"
 #include "nn/threads.h"
@@ -30,6 +31,7 @@
 #include "trainer/run/run_folder.h"
 #include "trainer/run/run_log.h"
 #include "trainer/run/session.h"
+#include "trainer/run/training_config.h"
 #include "trainer/run/training_state.h"
 #include "trainer/samples/dataset_source.h"
 
@@ -123,7 +125,7 @@ class Run {
       : options_(options), display_(display), stop_requested_(stop_requested) {}
 
   absl::Status Do() {
-    for (const auto step : {&Run::OpenFolder, &Run::ReadData, &Run::ReadModel, &Run::MakePlan,
+    for (const auto step : {&Run::OpenFolder, &Run::ReadData, &Run::MakePlan, &Run::ReadModel,
                             &Run::CheckRecord, &Run::MakeTrainer, &Run::Train}) {
       if (absl::Status status = (this->*step)(); !status.ok() || done_) return status;
     }
@@ -133,12 +135,13 @@ class Run {
  private:
   absl::Status OpenFolder();
   absl::Status ReadData();
+  absl::Status MakePlan();
   absl::Status ReadModel();
   absl::Status CheckMasks();
   bool HasMasks() const {
     return source_.detector.network->config.head == detector::HeadKind::kInstances;
   }
-  absl::Status MakePlan();
+  absl::Status ReadSide();
   absl::Status CheckRecord();
   absl::Status MakeTrainer();
   absl::Status Train();
@@ -156,6 +159,7 @@ class Run {
   SourceModel source_;
   detector::DetectorSettings settings_;
   int side_ = 0;
+  Recipe recipe_;
   checkpoint::Meta meta_;
   std::vector<std::array<int, 3>> palette_;
   TrainingPlan plan_;
@@ -241,11 +245,50 @@ absl::Status Run::ReadModel() {
       detector::ParsePythonConfig(*text), detector::DefaultSettings(network));
   if (!settings.ok()) return WithPrefix(flag, settings.status());
   settings_ = *settings;
-  side_ = std::max(settings_.input_size.width, settings_.input_size.height);
+  if (absl::Status status = ReadSide(); !status.ok()) return status;
+  recipe_ = RtmdetRecipe(ScaleOf(network), HasMasks(), side_);
+  const detector::PythonValue* const backbone = source_.config.values.Find({"model", "backbone"});
+  *text += TrainingConfig({.plan = plan_,
+                           .recipe = recipe_,
+                           .accumulation = options_.accumulation,
+                           .revision = data_.revision.id,
+                           .validation = !data_.validation.samples.empty(),
+                           .backbone = source_.file.meta.config_text.empty() ||
+                                       (backbone != nullptr && backbone->dict() != nullptr)});
   meta_ = {.classes = data_.train.classes,
            .config_text = *std::move(text),
            .mmengine_version = source_.file.meta.mmengine_version};
   if (meta_.mmengine_version.empty()) meta_.mmengine_version = "0.10.7";
+  return absl::OkStatus();
+}
+
+// What is learned from is a square: the recipes are made of squares, and the network halves its
+// input five times. What is measured with goes through the config's test pipeline, which must give
+// inputs that the network can take.
+absl::Status Run::ReadSide() {
+  const vision::Size size = settings_.input_size;
+  const std::string sizes = absl::StrCat(size.width, "x", size.height);
+  side_ = std::max(size.width, size.height);
+  const auto refuse = [&](const auto&... what) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--from=", options_.from, ": its config scales images to ", sizes, what...,
+        "; --input_size=", std::clamp((side_ + 31) / 32 * 32, 64, 4096), " sets another size"));
+  };
+  if (!IsTrainingSide(side_)) {
+    return refuse(", but a training needs squares whose side is a multiple of 32 from 64 to 4096");
+  }
+  for (const dataset::Sample& sample : data_.validation.samples) {
+    const bool known = sample.size.width > 0 && sample.size.height > 0;
+    if (!known || detector::PlaceImage(sample.size, settings_).ok()) continue;
+    return refuse(" without padding '", data_.names[sample.image], "' (", sample.size.width, "x",
+                  sample.size.height, ") to multiples of 32 from 32 to 4096");
+  }
+  if (size.width != size.height) {
+    data_.findings.Add(
+        "input sizes that are no squares, learned from as the square of the "
+        "longer side and measured as they are",
+        sizes);
+  }
   return absl::OkStatus();
 }
 
@@ -255,7 +298,10 @@ absl::Status Run::MakePlan() {
   if (absl::SimpleAtoi(options_.frozen_stages, &stages)) choices.frozen_stages = stages;
   if (options_.plain_epochs >= 0) choices.plain_epochs = options_.plain_epochs;
   plan_ = ChoosePlan(data_.train.samples.size(), choices);
-  return absl::OkStatus();
+  if (plan_.steps() <= kMostSteps) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--epochs=", plan_.epochs, ": with ", data_.train.samples.size(), " images and --batch=",
+      plan_.batch, " that is ", plan_.steps(), " steps; at most ", kMostSteps, " can be done"));
 }
 
 absl::Status Run::CheckRecord() {
@@ -329,7 +375,7 @@ absl::Status Run::Train() {
   const DatasetSource train(data_.train, directory, masks);
   const DatasetSource validation(data_.validation, directory, /*masks=*/false);
   const TrainingSequence sequence(
-      train, RtmdetRecipe(ScaleOf(source_.detector.network->config), masks, side_),
+      train, recipe_,
       {.seed = options_.seed,
        .plain_from = static_cast<std::uint64_t>(plan_.epochs - plan_.plain_epochs) * train.size()});
   Session session({.folder = *folder_,
@@ -338,6 +384,8 @@ absl::Status Run::Train() {
                    .history = history,
                    .trainer = *trainer_,
                    .sequence = sequence,
+                   .train_truth = data_.train,
+                   .names = data_.names,
                    .validation = validation,
                    .validation_truth = data_.validation,
                    .masks = masks,
@@ -350,10 +398,6 @@ absl::Status Run::Train() {
                    .stop_requested = stop_requested_},
                   state_);
   if (absl::Status trained = session.Run(); !trained.ok()) return trained;
-  for (const auto& [index, why] : sequence.Unloadable()) {
-    data_.findings.Add("frozen images that couldn't be read while training, others taken instead",
-                       why);
-  }
   return Finish(session, *log, history);
 }
 

@@ -26,7 +26,7 @@ struct RunOptions {
   int plain_epochs = -1;
   int accumulation = 1;
   int input_size = 0;  // side of the square that is learned from; 0: the model's
-  int patience = 20;
+  int patience = 10;
   int save_minutes = 5;
   int threads = 0;
   std::string device = "cpu";
@@ -35,6 +35,9 @@ struct RunOptions {
   bool resume = true;
   bool json = false;
 };
+
+// Whether images can be learned from in squares of this side, in pixels.
+bool IsTrainingSide(int side);
 
 void AddFlags(RunOptions* options, serving::FlagTable* flags);
 

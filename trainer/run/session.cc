@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "checkpoint/pth_writer.h"
+#include "dataset/findings.h"
 #include "files/atomic_file.h"
 #include "nn/compute_thread.h"
 #include "nn/state_dict.h"
@@ -72,7 +73,7 @@ bool Session::EvaluationIsDue() const {
   if (parts_.validation.size() == 0 || state_.evaluated_step == state_.step) return false;
   if (state_.step == 0 || !IsEpochsEnd()) return false;
   const std::int64_t epoch = state_.step / parts_.plan.steps_per_epoch;
-  return epoch % parts_.plan.evaluate_every == 0 || epoch == parts_.plan.epochs;
+  return parts_.plan.EvaluatesAfter(epoch);
 }
 
 absl::Status Session::Run() {
@@ -90,10 +91,10 @@ absl::Status Session::RunToItsEnd() {
   begun_ = absl::Now();
   saved_ = begun_;
   seconds_before_ = state_.seconds;
-  loader_.emplace(parts_.sequence,
-                  LoaderOptions{.batch_size = parts_.plan.batch,
-                                .threads = parts_.loader_threads,
-                                .first_batch = static_cast<std::uint64_t>(state_.step)});
+  loader_.emplace(parts_.sequence, LoaderOptions{.batch_size = parts_.plan.batch,
+                                                 .threads = parts_.loader_threads,
+                                                 .first_batch = static_cast<std::uint64_t>(
+                                                     state_.step + state_.skipped_batches)});
   for (;;) {
     if (parts_.stop_requested()) return Stopped();
     if (EvaluationIsDue()) {
@@ -114,7 +115,7 @@ absl::Status Session::RunToItsEnd() {
     }
   }
   end_ = absl::StrCat("Finished all ", parts_.plan.steps(), " steps.");
-  if (parts_.validation.size() > 0) return absl::OkStatus();
+  if (absl::Status status = WriteLast(); !status.ok() || state_.best_ap >= 0) return status;
   return WriteModel("best.pth", nn::ToStateDict(*parts_.trainer.AveragedNetwork()));
 }
 
@@ -134,11 +135,13 @@ absl::Status Session::Step() {
         [&] { report = parts_.trainer.Step(MakeBatch(*std::move(images), parts_.settings)); });
   });
   if (!thrown.ok()) return thrown;
+  if (absl::IsOutOfRange(report.status())) return Skip(report.status());
   if (!report.ok()) {
     return absl::Status(report.status().code(),
                         absl::StrCat("step ", state_.step + 1, ": ", report.status().message(),
-                                     "; what was saved last stays. A lower --lr may help"));
+                                     "; what was saved last stays"));
   }
+  skipped_in_a_row_ = 0;
   ++state_.step;
   ++steps_here_;
   state_.seconds = seconds_before_ + absl::ToDoubleSeconds(absl::Now() - begun_);
@@ -147,11 +150,25 @@ absl::Status Session::Step() {
   return absl::OkStatus();
 }
 
+// A trainer that couldn't learn from a batch is as it was before.
+absl::Status Session::Skip(const absl::Status& why) {
+  ++state_.skipped_batches;
+  const std::string message = absl::StrCat("step ", state_.step + 1, ": ", why.message());
+  if (++skipped_in_a_row_ >= kMostSkipped) {
+    return absl::OutOfRangeError(absl::StrCat(
+        message, ", and so were the ", kMostSkipped - 1,
+        " batches before; what was saved last stays. A lower --lr may help, in another --out"));
+  }
+  boost::json::object event = MakeEvent("finding");
+  event["message"] = absl::StrCat(message, "; the batch is skipped");
+  return Log(event);
+}
+
 Progress Session::ProgressNow(const StepReport& report) const {
-  const int steps_left = parts_.plan.steps() - static_cast<int>(state_.step);
+  const std::int64_t steps_left = parts_.plan.steps() - state_.step;
   const absl::Duration a_step = (absl::Now() - begun_) / steps_here_;
   return {.step = static_cast<int>(state_.step),
-          .steps = parts_.plan.steps(),
+          .steps = static_cast<int>(parts_.plan.steps()),
           .epoch = static_cast<int>((state_.step - 1) / parts_.plan.steps_per_epoch) + 1,
           .epochs = parts_.plan.epochs,
           .loss = report.total(),
@@ -167,6 +184,7 @@ absl::Status Session::LogSteps(const StepReport& report) {
   masks_ += report.masks;
   gradient_norm_ += report.gradient_norm;
   if (state_.step % kStepsALine != 0 && !IsEpochsEnd()) return absl::OkStatus();
+  if (absl::Status status = LogUnloadable(); !status.ok()) return status;
   boost::json::object event = MakeEvent("step");
   event["step"] = state_.step;
   event["steps"] = parts_.plan.steps();
@@ -179,6 +197,25 @@ absl::Status Session::LogSteps(const StepReport& report) {
   event["seconds_left"] = absl::ToInt64Seconds(ProgressNow(report).left);
   summed_ = 0;
   classes_ = boxes_ = masks_ = gradient_norm_ = 0;
+  return Log(event);
+}
+
+// All images could be read when they were frozen.
+absl::Status Session::LogUnloadable() {
+  dataset::Findings findings;
+  boost::json::object images;
+  for (const auto& [index, why] : parts_.sequence.Unloadable()) {
+    const std::string& path = parts_.train_truth.samples[index].image;
+    const auto name = parts_.names.find(path);
+    const std::string& shown = name == parts_.names.end() ? path : name->second;
+    if (parts_.history.unloadable.contains(shown)) continue;
+    images[shown] = why;
+    findings.Add(kUnloadable, absl::StrCat("'", shown, "': ", why));
+  }
+  if (images.empty()) return absl::OkStatus();
+  boost::json::object event = MakeEvent("finding");
+  event["message"] = findings.Lines().front();
+  event["images"] = std::move(images);
   return Log(event);
 }
 
@@ -201,17 +238,18 @@ absl::Status Session::Evaluate() {
   const CocoEvaluation scores = EvaluateCoco(parts_.validation_truth, *detections, IouType::kBoxes);
   std::optional<CocoEvaluation> masks;
   if (parts_.masks) masks = EvaluateCoco(parts_.validation_truth, *detections, IouType::kMasks);
-  const double ap = (masks ? masks->all.ap : scores.all.ap).value_or(0);
-  const bool best = ap > state_.best_ap;
+  // None if there is no object, which is no measurement.
+  const std::optional<double> ap = scores.all.ap;
+  const bool best = ap.has_value() && *ap > state_.best_ap;
   state_.evaluated_step = state_.step;
   if (best) {
-    state_.best_ap = ap;
+    state_.best_ap = *ap;
     state_.best_step = state_.step;
     state_.evaluations_since_best = 0;
     absl::Status status =
         WriteModel("best.pth", nn::ToStateDict(*parts_.trainer.AveragedNetwork()));
     if (!status.ok()) return status;
-  } else {
+  } else if (ap.has_value() && state_.step > parts_.plan.patience_from()) {
     ++state_.evaluations_since_best;
   }
   boost::json::object event = MakeEvent("evaluation");

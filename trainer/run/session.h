@@ -41,14 +41,18 @@ struct SessionParts {
   History& history;
   DetectorTrainer& trainer;
   const TrainingSequence& sequence;
-  const ImageSource& validation;             // may have no images
-  const dataset::Dataset& validation_truth;  // of the same images
-  bool masks = false;  // RTMDet-Ins: its masks are measured, too, and the best has the best masks
+  const dataset::Dataset& train_truth;              // of the images of the sequence
+  const std::map<std::string, std::string>& names;  // what people call an image, by its path
+  const ImageSource& validation;                    // may have no images
+  const dataset::Dataset& validation_truth;         // of the same images
+  bool masks = false;                               // RTMDet-Ins: they are measured, too
   const TrainingPlan& plan;
   const detector::DetectorSettings& settings;  // how an image becomes an input
   checkpoint::Meta meta;                       // of the models that are written
   std::vector<std::array<int, 3>> palette;
-  int patience = 0;           // evaluations without a better AP that end the training; 0: none do
+  // Evaluations without a better AP that end the training, counted from plan.patience_from() on; 0:
+  // none do.
+  int patience = 0;
   absl::Duration save_every;  // at most so much is lost
   int loader_threads = 1;
   std::function<bool()> stop_requested;  // asked after every step
@@ -56,12 +60,18 @@ struct SessionParts {
 
 class Session {
  public:
+  static constexpr int kMostSkipped = 10;
+
   // All that `parts` refers to must outlive it. `state`: where to go on.
   Session(SessionParts parts, const RunState& state) : parts_(std::move(parts)), state_(state) {}
 
-  // Until the last step, or until nothing gets better. Cancelled if it was stopped, with the state
-  // saved. OutOfRange if a loss isn't finite; errors of the file system: the state that was saved
-  // last stays.
+  // Until the last step, or until nothing gets better. The best model is that with the best AP of
+  // its boxes, also of RTMDet-Ins: mmengine's save_best='auto' takes the first of mmdet's metrics,
+  // coco/bbox_mAP. Without any AP it is the last.
+  //
+  // A batch whose losses or gradients aren't finite is skipped, logged and counted. OutOfRange for
+  // kMostSkipped in a row. Cancelled if it was stopped, with the state saved. After this and after
+  // errors of the file system the state that was saved last stays.
   absl::Status Run();
 
   const RunState& state() const { return state_; }
@@ -73,12 +83,14 @@ class Session {
   // Notes that a file couldn't be written.
   absl::Status Written(absl::Status status);
   absl::Status Step();
+  absl::Status Skip(const absl::Status& why);
   absl::Status Evaluate();
   absl::Status Save();
   absl::Status WriteLast();
   absl::Status WriteModel(const std::string& name, const checkpoint::StateDict& weights);
   absl::Status Log(const boost::json::object& event);
   absl::Status LogSteps(const StepReport& report);
+  absl::Status LogUnloadable();
   absl::Status Stopped();
   bool EvaluationIsDue() const;
   bool IsEpochsEnd() const;
@@ -91,6 +103,7 @@ class Session {
   absl::Time saved_;
   double seconds_before_ = 0;
   std::int64_t steps_here_ = 0;
+  int skipped_in_a_row_ = 0;
   std::int64_t last_written_ = -1;  // of which step last.pth is
   // Sums over the steps since the last line of the log.
   int summed_ = 0;

@@ -2,14 +2,17 @@
 
 #include <algorithm>
 
+#include "trainer/augment/batch_loader.h"
+
 namespace trainer {
 namespace {
 
 constexpr std::size_t kMostOfSmall = 10'000;
 constexpr int kExampleImages = 144;
 constexpr int kExampleEpochs = 40;
-// A model is measured so often at least, if there are so many epochs.
-constexpr int kEvaluations = 40;
+// A model is measured so often at least, if there are so many epochs; of a large set as upstream.
+constexpr int kEvaluationsOfSmall = 40;
+constexpr int kEvaluationsOfLarge = 30;
 
 int DivideUp(int value, int by) { return (value + by - 1) / by; }
 
@@ -20,7 +23,7 @@ TrainingPlan ChoosePlan(std::size_t images, const PlanChoices& choices) {
   const int count = static_cast<int>(images);
   TrainingPlan plan{.name = small ? "small" : "large"};
   plan.batch = choices.batch > 0 ? choices.batch : small ? 4 : 32;
-  plan.steps_per_epoch = DivideUp(count, plan.batch);
+  plan.steps_per_epoch = static_cast<int>(BatchesPerEpoch(images, plan.batch));
   if (choices.epochs > 0) {
     plan.epochs = choices.epochs;
   } else if (small) {
@@ -34,10 +37,18 @@ TrainingPlan ChoosePlan(std::size_t images, const PlanChoices& choices) {
     plan.plain_epochs = std::min(*choices.plain_epochs, plan.epochs);
   }
   plan.learning_rate = choices.learning_rate > 0 ? choices.learning_rate : 0.004 * plan.batch / 256;
-  plan.warmup_steps = std::min(small ? 30 : 1000, std::max(1, plan.steps() / 4));
+  plan.warmup_steps = static_cast<int>(
+      std::min<std::int64_t>(small ? 30 : 1000, std::max<std::int64_t>(1, plan.steps() / 4)));
   plan.frozen_stages = choices.frozen_stages.value_or(small ? 4 : -1);
-  plan.evaluate_every = std::max(1, plan.epochs / kEvaluations);
+  plan.evaluate_every =
+      std::max(1, plan.epochs / (small ? kEvaluationsOfSmall : kEvaluationsOfLarge));
+  plan.evaluate_each_plain = !small;
   return plan;
+}
+
+bool TrainingPlan::EvaluatesAfter(std::int64_t epoch) const {
+  if (evaluate_each_plain && plain_epochs > 0 && epoch + 1 >= epochs - plain_epochs) return true;
+  return epoch % evaluate_every == 0 || epoch == epochs;
 }
 
 }  // namespace trainer

@@ -3,6 +3,7 @@
 #define DUET_TRAINER_RUN_TRAINING_PLAN_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 
 namespace trainer {
@@ -27,13 +28,24 @@ struct TrainingPlan {
   double final_share = 0.05;  // of the learning rate, at the end
   int frozen_stages = -1;     // mmdet's: -1 none, 0 the backbone's stem, 4 all of the backbone
   int evaluate_every = 1;     // epochs
+  // Upstream's dynamic_intervals, for large sets: from the end of the epoch before the plain ones
+  // on, each is measured.
+  bool evaluate_each_plain = false;
   double average_momentum = 0.0002;
   double average_gamma = 2000;
 
-  int steps() const { return epochs * steps_per_epoch; }
-  // The first step that is of the plain epochs.
-  int first_plain_step() const { return (epochs - plain_epochs) * steps_per_epoch; }
+  std::int64_t steps() const { return std::int64_t{epochs} * steps_per_epoch; }
+  // Whether the model is measured after so many epochs.
+  bool EvaluatesAfter(std::int64_t epoch) const;
+  // After how many steps an AP that isn't better begins to count for an early end: before the plain
+  // epochs (without any, before the learning rate falls), AP is not what it is going to be.
+  std::int64_t patience_from() const {
+    return std::int64_t{plain_epochs > 0 ? epochs - plain_epochs : epochs / 2} * steps_per_epoch;
+  }
 };
+
+// What a training may have: the learning rates of its steps are kept in memory.
+inline constexpr std::int64_t kMostSteps = 100'000'000;
 
 // Up to 10,000 training images: what MMDetection's guide does with its 144 images of a cat
 // (40 epochs, the last 5 plain, learning rate 0.004 · batch / 256, 30 steps of warm-up, the whole

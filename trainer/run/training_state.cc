@@ -30,6 +30,7 @@ std::string ToJson(const RunState& run) {
                           {"best_ap_bits", bits(run.best_ap)},
                           {"best_step", run.best_step},
                           {"evaluations_since_best", run.evaluations_since_best},
+                          {"skipped_batches", run.skipped_batches},
                           {"log_bytes", run.log_bytes},
                           {"bf16", run.bf16},
                           {"seconds", static_cast<std::int64_t>(run.seconds)}});
@@ -54,6 +55,7 @@ std::optional<RunState> FromJson(std::string_view text) {
   std::memcpy(&run.best_ap, &bits, sizeof bits);
   run.best_step = number("best_step");
   run.evaluations_since_best = static_cast<int>(number("evaluations_since_best"));
+  run.skipped_batches = number("skipped_batches");
   run.log_bytes = static_cast<std::uint64_t>(number("log_bytes"));
   run.seconds = static_cast<double>(number("seconds"));
   const boost::json::value* const bf16 = value.get_object().if_contains("bf16");

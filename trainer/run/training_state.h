@@ -19,6 +19,8 @@ struct RunState {
   double best_ap = -1;              // negative: none yet
   std::int64_t best_step = 0;
   int evaluations_since_best = 0;
+  std::int64_t skipped_batches =
+      0;                        // that were no steps, since the arithmetic gave infinity or NaN
   std::uint64_t log_bytes = 0;  // of log.jsonl, which belong to these steps
   bool bf16 = false;            // what --precision=auto has chosen
   double seconds = 0;           // that the training took so far

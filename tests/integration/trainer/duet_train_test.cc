@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/pth_writer.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/subprocess.h"
 #include "tests/testing/temp_dir.h"
@@ -205,11 +206,75 @@ TEST_F(DuetTrainTest, WithoutRoomItSaysSoAndGoesOnWhenThereIsSome) {
   ExpectTheReference(out_);
 }
 
-TEST_F(DuetTrainTest, ALossThatIsNotFiniteEndsItWithTheStepAndKeepsWhatWasSaved) {
+TEST_F(DuetTrainTest, LossesThatAreNotFiniteAreSkippedUntilThereAreTooMany) {
   Subprocess train(Command(out_, {"--lr=10", "--frozen_stages=-1"}));
   EXPECT_EQ(train.Wait(), 1);
-  EXPECT_THAT(train.err(), AllOf(HasSubstr("duet-train: step "), HasSubstr("--lr")));
+  EXPECT_THAT(train.err(), AllOf(HasSubstr("duet-train: step "), HasSubstr("9 batches before"),
+                                 HasSubstr("A lower --lr may help, in another --out")));
+  EXPECT_THAT(ReadFile(out_ + "/log.jsonl"), HasSubstr("the batch is skipped"));
   EXPECT_THAT(checkpoint::ReadCheckpoint(out_ + "/last.pth"), IsOk());
+}
+
+// Frozen to the bit, no AP ever gets better than the first.
+TEST_F(DuetTrainTest, AnEarlyEndWaitsForThePlainEpochs) {
+  Subprocess train(Command(out_, {"--lr=1e-30", "--patience=2", "--plain_epochs=4"}));
+  ASSERT_EQ(train.Wait(), 0) << train.err();
+  EXPECT_THAT(ReadFile(out_ + "/report.md"), HasSubstr("Ended after step 20 of 24"));
+}
+
+TEST_F(DuetTrainTest, WithoutAnObjectToMeasureWithTheLastModelIsTheBest) {
+  std::string blank = ReadFile(data_->path() + "/coco.json");
+  boost::json::object coco = boost::json::parse(blank).as_object();
+  const std::int64_t annotated = coco.at("images").as_array()[0].at("id").to_number<std::int64_t>();
+  boost::json::array& all = coco.at("annotations").as_array();
+  for (auto it = all.begin(); it != all.end();) {
+    it = it->at("image_id").to_number<std::int64_t>() == annotated ? it + 1 : all.erase(it);
+  }
+  folder_.Write("blank.json", boost::json::serialize(coco));
+  std::vector<std::string> command = Command(out_, {"--patience=1", "--epochs=3"});
+  command[1] = "--data=" + folder_.path() + "/blank.json";
+
+  Subprocess train(command);
+
+  ASSERT_EQ(train.Wait(), 0) << train.err();
+  EXPECT_THAT(train.out(), AllOf(HasSubstr("validation images without objects"),
+                                 HasSubstr("Finished all 3 steps"), HasSubstr("\"best_ap\":null")));
+  EXPECT_EQ(ReadFile(out_ + "/best.pth"), ReadFile(out_ + "/last.pth"));
+  EXPECT_THAT(ReadFile(out_ + "/report.md"), HasSubstr("Nothing was measured"));
+}
+
+// As configs of other detectors have it; the pipeline that pads to multiples of 32 fits no square.
+TEST_F(DuetTrainTest, AConfigsInputThatIsNoMultipleOf32IsRefusedBeforeTheTraining) {
+  ASSERT_OK_AND_ASSIGN(checkpoint::Checkpoint demo,
+                       checkpoint::ReadCheckpoint(DUET_SOURCE_DIR "/models/demo/rtmdet-demo.pth"));
+  const auto with_scale = [&](const std::string& scale, const std::string& pad = "") {
+    checkpoint::Meta meta = demo.meta;
+    absl::StrAppend(&meta.config_text, "\ntest_pipeline = [dict(type='Resize', scale=", scale,
+                    ", keep_ratio=True)", pad, "]\ntest_dataloader = dict(dataset=dict(",
+                    "pipeline=test_pipeline))\n");
+    const std::string path = folder_.path() + "/model.pth";
+    EXPECT_THAT(checkpoint::WritePth(path, demo.state_dict, meta), IsOk());
+    std::vector<std::string> command = Command(out_, {"--epochs=1"});
+    command[3] = "--from=" + path;
+    std::erase(command, "--input_size=64");
+    return command;
+  };
+
+  Subprocess refused(with_scale("(1333, 800)"));
+  EXPECT_EQ(refused.Wait(), 1);
+  EXPECT_THAT(refused.err(), AllOf(HasSubstr("--from="), HasSubstr("1333x800"),
+                                   HasSubstr("multiple of 32"), HasSubstr("--input_size")));
+  EXPECT_FALSE(fs::exists(out_ + "/run.json"));
+
+  Subprocess unpadded(with_scale("(96, 64)"));
+  EXPECT_EQ(unpadded.Wait(), 1);
+  EXPECT_THAT(unpadded.err(),
+              AllOf(HasSubstr("96x64 without padding 'scene_"), HasSubstr("--input_size=96 ")));
+
+  Subprocess longer(with_scale("(96, 64)", ", dict(type='Pad', size_divisor=32)"));
+  ASSERT_EQ(longer.Wait(), 0) << longer.err();
+  EXPECT_THAT(ReadFile(out_ + "/report.md"), AllOf(HasSubstr("the longer side"), HasSubstr("96x64"),
+                                                   HasSubstr("| input size | 96 |")));
 }
 
 TEST_F(DuetTrainTest, WhatCannotBeDoneIsOneLine) {

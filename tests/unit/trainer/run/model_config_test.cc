@@ -62,8 +62,6 @@ TEST(ModelConfigTest, OnlyWhatChangedIsDifferent) {
   ASSERT_OK_AND_ASSIGN(const detector::DetectorSettings settings, detector::ReadSettings(config));
   EXPECT_EQ(settings.input_size, (vision::Size{320, 320}));
   EXPECT_FLOAT_EQ(settings.mean[1], 2.0F);
-  EXPECT_EQ(config.values.Find("train_dataloader"), nullptr)
-      << "there is no pipeline to train with";
 }
 
 TEST(ModelConfigTest, AnEarlierFineTuningIsReplaced) {

@@ -66,6 +66,7 @@ TEST(DisplayTest, WithoutATerminalThereAreNoControlCharacters) {
     display.Show(Progress{.step = 2, .steps = 9}, absl::UnixEpoch());  // too soon
     display.Show(Progress{.step = 9, .steps = 9}, absl::UnixEpoch());  // the last one
     display.Show(Json(R"({"event":"evaluation","epoch":3,"ap":0.25,"ap50":0.5,"best":true})"));
+    display.Show(Json(R"({"event":"evaluation","epoch":4,"ap":null,"ap50":null,"best":false})"));
     display.Show(Json(R"({"event":"saved","step":9})"));
     display.Show(Json(R"({"event":"end","message":"finished"})"));
   }
@@ -73,6 +74,7 @@ TEST(DisplayTest, WithoutATerminalThereAreNoControlCharacters) {
             "step 1/9  epoch 0/0  loss 0.000  lr 0  left 0 s\n"
             "step 9/9  epoch 0/0  loss 0.000  lr 0  left 0 s\n"
             "epoch 3: AP 0.250, AP50 0.500, the best so far\n"
+            "epoch 4: AP none, AP50 none\n"
             "finished\n");
 }
 
@@ -113,6 +115,18 @@ TEST(CurvesTest, AreAnSvgWithALineACurve) {
   }
 }
 
+TEST(HistoryTest, RemembersUnloadableImagesOnceAndNoMissingAp) {
+  History history;
+  history.Add(Json(R"({"event":"finding","message":"1 boxes, left out"})"));
+  history.Add(Json(R"({"event":"finding","images":{"a.jpg":"gone","b.jpg":"damaged"}})"));
+  history.Add(Json(R"({"event":"finding","images":{"a.jpg":"gone again"}})"));
+  history.Add(Json(R"({"event":"evaluation","step":1,"ap":null,"ap50":null})"));
+
+  EXPECT_THAT(history.unloadable, testing::ElementsAre(testing::Pair("a.jpg", "gone"),
+                                                       testing::Pair("b.jpg", "damaged")));
+  EXPECT_TRUE(history.evaluations.empty());
+}
+
 TEST(CurvesTest, WithoutEvaluationsOrStepsThereIsStillAPicture) {
   History history;
   EXPECT_TRUE(pugi::xml_document().load_string(DrawCurves(history).c_str()));
@@ -144,12 +158,15 @@ TEST(ReportTest, SaysWhatWasLearnedAndShowsTheWorst) {
 
   for (const char* part :
        {"| cat | 7 in 5 | 3 in 2 |", "| a\\|b | 2 in 1 | 0 in 0 |", "**AP 0.500**",
-        "| cat | 0.500 | 0.750 |", "| a\\|b | – | – |", "boxes\\_without", "| epochs | 40 |",
+        "| cat | 0.500 | 0.750 |", "| a\\|b | none | none |", "boxes\\_without", "| epochs | 40 |",
         "(worst/1.jpg)", "2 missed, 1 false alarms", "(curves.svg)"}) {
     EXPECT_THAT(text, HasSubstr(part));
   }
   report.mask_scores = report.scores;
   EXPECT_THAT(WriteReport(report), HasSubstr("Masks of `best.pth`"));
+  report.scores->ap = report.scores->ap50 = report.scores->ap75 = std::nullopt;
+  EXPECT_THAT(WriteReport(report), HasSubstr("**AP none**, AP50 none, AP75 none"))
+      << "0 would be a measurement";
   report.scores = std::nullopt;
   report.worst.clear();
   EXPECT_THAT(WriteReport(report),

@@ -138,6 +138,7 @@ TEST(TrainingStateTest, ComesBackToTheBit) {
                      .best_ap = 1.0 / 3,
                      .best_step = 5,
                      .evaluations_since_best = 1,
+                     .skipped_batches = 2,
                      .log_bytes = 1234,
                      .bf16 = true,
                      .seconds = 12};

@@ -14,7 +14,7 @@ TEST(TrainingPlanTest, TheGuidesExampleIsTrainedAsTheGuideDoes) {
   EXPECT_EQ(plan.plain_epochs, 5);
   EXPECT_EQ(plan.batch, 4);
   EXPECT_EQ(plan.steps(), 40 * 36);
-  EXPECT_EQ(plan.first_plain_step(), 35 * 36);
+  EXPECT_EQ(plan.patience_from(), 35 * 36);
   EXPECT_DOUBLE_EQ(plan.learning_rate, 0.004 * 4 / 256);
   EXPECT_EQ(plan.warmup_steps, 30);
   EXPECT_EQ(plan.frozen_stages, 4);
@@ -37,6 +37,36 @@ TEST(TrainingPlanTest, ManyImagesAreTrainedAsCocoIs) {
   EXPECT_EQ(plan.plain_epochs, 20);
   EXPECT_EQ(plan.warmup_steps, 1000);
   EXPECT_EQ(plan.frozen_stages, -1);
+}
+
+// val_interval=10, dynamic_intervals=[(280, 1)], which mmengine looks up an epoch ahead.
+TEST(TrainingPlanTest, ManyImagesAreMeasuredAfterEachPlainEpoch) {
+  const TrainingPlan plan = ChoosePlan(118'000, {});
+
+  for (int epoch = 1; epoch <= 300; ++epoch) {
+    EXPECT_EQ(plan.EvaluatesAfter(epoch), epoch % 10 == 0 || epoch >= 279) << epoch;
+  }
+  const TrainingPlan all_plain_alike = ChoosePlan(118'000, {.plain_epochs = 0});
+  EXPECT_FALSE(all_plain_alike.EvaluatesAfter(299));
+  EXPECT_TRUE(all_plain_alike.EvaluatesAfter(300));
+  const TrainingPlan small = ChoosePlan(20, {});
+  EXPECT_FALSE(small.EvaluatesAfter(286)) << "an epoch of five steps is no reason to measure";
+  EXPECT_TRUE(small.EvaluatesAfter(287));
+  EXPECT_TRUE(small.EvaluatesAfter(288)) << "the last one";
+}
+
+TEST(TrainingPlanTest, AnEarlyEndWaitsForThePlainEpochs) {
+  EXPECT_EQ(ChoosePlan(144, {.epochs = 40, .plain_epochs = 10}).patience_from(), 30 * 36);
+  EXPECT_EQ(ChoosePlan(144, {.epochs = 40, .plain_epochs = 0}).patience_from(), 20 * 36)
+      << "there are none: for the learning rate to fall";
+}
+
+TEST(TrainingPlanTest, StepsAreCountedBeyond32Bits) {
+  const TrainingPlan plan = ChoosePlan(118'000, {.epochs = 100'000, .batch = 1});
+
+  EXPECT_EQ(plan.steps(), 11'800'000'000);
+  EXPECT_EQ(plan.warmup_steps, 1000);
+  EXPECT_GT(plan.patience_from(), 11'000'000'000);
 }
 
 TEST(TrainingPlanTest, WhatTheUserSaysCounts) {

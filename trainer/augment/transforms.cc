@@ -111,10 +111,8 @@ Frame ToFrame(const TrainingImage& image, bool masks) {
     FramedObject& framed = frame.objects.emplace_back();
     framed.box = object.box;
     framed.class_index = object.class_index;
-    framed.ignored = object.ignored || (masks && object.mask.empty());
-    if (masks && !object.mask.empty()) {
-      framed.mask = std::make_shared<const vision::Mask>(vision::MaskFromPixels(object.mask));
-    }
+    framed.ignored = object.ignored || (masks && object.mask == nullptr);
+    if (masks) framed.mask = object.mask;
   }
   return frame;
 }
@@ -128,7 +126,8 @@ TrainingImage ToTrainingImage(const Frame& frame) {
     object.class_index = framed.class_index;
     object.ignored = framed.ignored;
     if (framed.mask != nullptr) {
-      object.mask = vision::ToPixels(Resample(*framed.mask, framed.map, SizeOf(frame.image)), 1);
+      object.mask = std::make_shared<const vision::Mask>(
+          Resample(*framed.mask, framed.map, SizeOf(frame.image)));
     }
   }
   return image;

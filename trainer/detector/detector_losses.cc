@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <opencv2/imgproc.hpp>
 
 #include "trainer/detector/assigner.h"
 #include "trainer/losses/detection_losses.h"
@@ -40,10 +39,18 @@ std::vector<Prior> PriorsOf(const detector::Features& maps) {
 }
 
 // mmdet's center_of_mass; (0, 0) of an empty mask.
-vision::Point CentreOfMass(const cv::Mat& mask) {
-  const cv::Moments moments = cv::moments(mask, /*binaryImage=*/true);
-  const double area = std::max(moments.m00, 1e-7);
-  return {static_cast<float>(moments.m10 / area), static_cast<float>(moments.m01 / area)};
+vision::Point CentreOfMass(const vision::Mask& mask) {
+  double pixels = 0;
+  double sum_x = 0;
+  double sum_y = 0;
+  for (const vision::Span& span : mask.spans) {
+    const double length = span.x_end - span.x_begin;
+    pixels += length;
+    sum_x += length * (span.x_begin + span.x_end - 1) / 2;
+    sum_y += length * span.y;
+  }
+  const double area = std::max(pixels, 1e-7);
+  return {static_cast<float>(sum_x / area), static_cast<float>(sum_y / area)};
 }
 
 // What the head says of every prior, in input pixels.
@@ -80,7 +87,7 @@ std::vector<std::vector<Assignment>> Assign(const Predictions& predictions, cons
       const TrainingObject& object = objects[image][o];
       if (object.ignored) continue;
       labelled.push_back({object.box, object.class_index});
-      if (masks) labelled.back().centre = CentreOfMass(object.mask);
+      if (masks) labelled.back().centre = CentreOfMass(*object.mask);
       places.push_back(static_cast<int>(o));
     }
     const float* edges = all_boxes.data_ptr<float>() + 4 * image * cells;
@@ -150,15 +157,22 @@ Targets TargetsOf(const std::vector<std::vector<Assignment>>& assigned, const Ob
 }
 
 // The object at pixels (2, 2), (6, 2), …: [H / 4, W / 4], 0 or 1.
-at::Tensor MaskTarget(const cv::Mat& mask) {
-  cv::Mat sampled(mask.rows / kMaskStride, mask.cols / kMaskStride, CV_32F);
-  for (int y = 0; y < sampled.rows; ++y) {
-    const auto* row = mask.ptr<uchar>(y * kMaskStride + kMaskStride / 2);
-    for (int x = 0; x < sampled.cols; ++x) {
-      sampled.at<float>(y, x) = row[x * kMaskStride + kMaskStride / 2] != 0 ? 1 : 0;
-    }
+at::Tensor MaskTarget(const vision::Mask& mask) {
+  constexpr int kFirst = kMaskStride / 2;
+  const int rows = mask.size.height / kMaskStride;
+  const int columns = mask.size.width / kMaskStride;
+  at::Tensor sampled = at::zeros({1, rows, columns});
+  auto* const cells = sampled.data_ptr<float>();
+  // How many sampled columns are left of x.
+  const auto before = [&](int x) {
+    return std::min((x - kFirst + kMaskStride - 1) / kMaskStride, columns);
+  };
+  for (const vision::Span& span : mask.spans) {
+    if (span.y % kMaskStride != kFirst || span.y / kMaskStride >= rows) continue;
+    float* const row = cells + static_cast<std::ptrdiff_t>(span.y / kMaskStride) * columns;
+    std::fill(row + before(span.x_begin), row + before(span.x_end), 1.0F);
   }
-  return at::from_blob(sampled.data, {1, sampled.rows, sampled.cols}, at::kFloat).clone();
+  return sampled;
 }
 
 // Mean over the assigned priors of all images of the dice loss between the mask that the prior
@@ -176,7 +190,7 @@ at::Tensor MaskLoss(const detector::HeadOutput& output, const std::vector<Prior>
       const Prior& prior = priors[static_cast<std::size_t>(positive.cell)];
       cells.push_back(positive.cell);
       points.insert(points.end(), {prior.x, prior.y, prior.stride});
-      wanted.push_back(MaskTarget(positive.object->mask));
+      wanted.push_back(MaskTarget(*positive.object->mask));
     }
     const auto index = static_cast<std::int64_t>(image);
     drawn.push_back(DrawMasks(

@@ -63,13 +63,14 @@ absl::Status CheckObject(const TrainingObject& object, const at::Tensor& images,
     if (!std::isfinite(edge)) return absl::InvalidArgumentError("its box is not finite");
   }
   if (config.head != detector::HeadKind::kInstances) return absl::OkStatus();
-  const cv::Size wanted(static_cast<int>(images.size(3)), static_cast<int>(images.size(2)));
-  if (object.mask.type() != CV_8UC1 || object.mask.size() != wanted) {
-    return absl::InvalidArgumentError(
-        object.mask.empty()
-            ? std::string("it has no mask, which RTMDet-Ins learns from")
-            : absl::StrCat("its mask must be one byte a pixel, ", wanted.width, "x", wanted.height,
-                           "; it is ", object.mask.cols, "x", object.mask.rows));
+  if (object.mask == nullptr) {
+    return absl::InvalidArgumentError("it has no mask, which RTMDet-Ins learns from");
+  }
+  const vision::Size is = object.mask->size;
+  if (is.width != images.size(3) || is.height != images.size(2)) {
+    return absl::InvalidArgumentError(absl::StrCat("its mask must be ", images.size(3), "x",
+                                                   images.size(2), "; it is ", is.width, "x",
+                                                   is.height));
   }
   return absl::OkStatus();
 }

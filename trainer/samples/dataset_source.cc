@@ -1,5 +1,7 @@
 #include "trainer/samples/dataset_source.h"
 
+#include <memory>
+
 #include "dataset/image_files.h"
 #include "text/str_cat.h"
 #include "vision/image_codec.h"
@@ -48,7 +50,7 @@ absl::StatusOr<TrainingImage> DatasetSource::Load(std::size_t index) const {
     one.box = object.box;
     one.class_index = object.class_index;
     one.ignored = object.crowd;
-    if (masks_ && object.mask) one.mask = vision::ToPixels(*object.mask, /*foreground=*/1);
+    if (masks_ && object.mask) one.mask = std::make_shared<const vision::Mask>(*object.mask);
   }
   return loaded;
 }

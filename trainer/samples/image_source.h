@@ -6,11 +6,13 @@
 #include <absl/status/statusor.h>
 
 #include <cstddef>
+#include <memory>
 #include <opencv2/core/mat.hpp>
 #include <string>
 #include <vector>
 
 #include "vision/geometry.h"
+#include "vision/mask.h"
 
 namespace trainer {
 
@@ -18,9 +20,9 @@ namespace trainer {
 struct TrainingObject {
   vision::Box box;
   int class_index = 0;  // into ImageSource::classes()
-  // CV_8UC1 of the image's size: 1 where the object is, else 0. Empty if there is none, or none is
-  // wanted.
-  cv::Mat mask;
+  // Of the image's size, in spans: pixels would take a large image's size an object. Null if there
+  // is none, or none is wanted.
+  std::shared_ptr<const vision::Mask> mask;
   // A region of many things: the training neither wants nor punishes detections there.
   bool ignored = false;
 };

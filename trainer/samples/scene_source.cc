@@ -1,5 +1,7 @@
 #include "trainer/samples/scene_source.h"
 
+#include <memory>
+
 #include "text/str_cat.h"
 #include "trainer/scenes/shape.h"
 
@@ -16,7 +18,7 @@ absl::StatusOr<TrainingImage> SceneSource::Load(std::size_t index) const {
     TrainingObject& one = loaded.objects.emplace_back();
     one.box = object.box;
     one.class_index = static_cast<int>(object.shape);
-    one.mask = object.mask / 255;
+    one.mask = std::make_shared<const vision::Mask>(vision::MaskFromPixels(object.mask));
   }
   return loaded;
 }

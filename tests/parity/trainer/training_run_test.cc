@@ -179,7 +179,10 @@ class Golden {
       TrainingObject object{.box = {edge(0), edge(1), edge(2), edge(3)},
                             .class_index = entry.at("class").to_number<int>(),
                             .ignored = entry.at("crowd").as_bool()};
-      if (instances()) object.mask = MakeMask(object.box, Number("height"), Number("width"));
+      if (instances()) {
+        object.mask = std::make_shared<const vision::Mask>(
+            vision::MaskFromPixels(MakeMask(object.box, Number("height"), Number("width"))));
+      }
       objects.push_back(object);
     }
     return objects;

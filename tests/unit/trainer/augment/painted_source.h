@@ -4,6 +4,7 @@
 #define DUET_TESTS_UNIT_TRAINER_AUGMENT_PAINTED_SOURCE_H_
 
 #include <atomic>
+#include <memory>
 #include <opencv2/imgproc.hpp>
 #include <string>
 #include <vector>
@@ -34,6 +35,7 @@ class PaintedSource : public ImageSource {
     const int width = index % 2 == 0 ? side_ : side_ / 2;
     const int height = index % 2 == 0 ? side_ * 3 / 4 : side_;
     TrainingImage painted{.image = cv::Mat(height, width, CV_8UC3, Background()), .objects = {}};
+    std::vector<cv::Mat> masks;
     for (int i = 0; i < objects_; ++i) {
       const cv::Rect box(random.Integer(0, width - 21), random.Integer(0, height - 21),
                          random.Integer(12, 20), random.Integer(12, 20));
@@ -44,14 +46,15 @@ class PaintedSource : public ImageSource {
         cv::ellipse(mask, cv::RotatedRect(cv::Point2f(box.tl() + box.br()) / 2, box.size(), 0), 1,
                     cv::FILLED);
       }
-      for (TrainingObject& below : painted.objects) below.mask.setTo(0, mask);
+      for (cv::Mat& below : masks) below.setTo(0, mask);
       painted.image.setTo(Colour(i), mask);
-      painted.objects.push_back({.box = {}, .class_index = i, .mask = mask});
+      masks.push_back(mask);
     }
-    std::erase_if(painted.objects,
-                  [](const TrainingObject& object) { return cv::countNonZero(object.mask) == 0; });
-    for (TrainingObject& object : painted.objects) {
-      object.box = vision::TightBox(vision::MaskFromPixels(object.mask));
+    for (int i = 0; i < objects_; ++i) {
+      const auto mask = std::make_shared<const vision::Mask>(
+          vision::MaskFromPixels(masks[static_cast<std::size_t>(i)]));
+      if (mask->spans.empty()) continue;
+      painted.objects.push_back({.box = vision::TightBox(*mask), .class_index = i, .mask = mask});
     }
     return painted;
   }

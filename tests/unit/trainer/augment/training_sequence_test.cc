@@ -28,8 +28,8 @@ bool SameImage(const TrainingImage& a, const TrainingImage& b) {
   return std::equal(a.objects.begin(), a.objects.end(), b.objects.begin(), b.objects.end(),
                     [](const TrainingObject& x, const TrainingObject& y) {
                       return x.box == y.box && x.class_index == y.class_index &&
-                             x.ignored == y.ignored && x.mask.size() == y.mask.size() &&
-                             (x.mask.empty() || cv::norm(x.mask, y.mask, cv::NORM_INF) == 0);
+                             x.ignored == y.ignored && (x.mask == nullptr) == (y.mask == nullptr) &&
+                             (x.mask == nullptr || *x.mask == *y.mask);
                     });
 }
 
@@ -59,8 +59,9 @@ void ExpectMasksAreThePixels(const PaintedSource& source, const TrainingImage& i
   const cv::Mat by_colour = ClassesByColour(source, image.image);
   cv::Mat by_mask(image.image.size(), CV_8SC1, cv::Scalar(-1));
   for (const TrainingObject& object : image.objects) {
-    ASSERT_EQ(object.mask.size(), image.image.size());
-    by_mask.setTo(object.class_index, object.mask);
+    const cv::Mat mask = vision::ToPixels(*object.mask);
+    ASSERT_EQ(mask.size(), image.image.size());
+    by_mask.setTo(object.class_index, mask);
   }
   const cv::Mat wrong = by_mask != by_colour;
   // A pixel that is no edge in either, neither as it is nor a pixel on, is the same in both.
@@ -345,7 +346,7 @@ class HalfMaskedSource : public PaintedSource {
 
   absl::StatusOr<TrainingImage> Load(std::size_t index) const override {
     absl::StatusOr<TrainingImage> image = PaintedSource::Load(index);
-    image->objects.front().mask = cv::Mat();
+    image->objects.front().mask = nullptr;
     return image;
   }
 };
@@ -359,7 +360,7 @@ TEST(TrainingSequenceTest, WhereMasksAreWantedAnObjectWithoutOneIsIgnored) {
       ASSERT_OK_AND_ASSIGN(const TrainingImage image, sequence.Load(n));
       for (const TrainingObject& object : image.objects) {
         EXPECT_EQ(object.ignored, masks && object.class_index == 0);
-        EXPECT_EQ(object.mask.empty(), !masks || object.class_index == 0);
+        EXPECT_EQ(object.mask == nullptr, !masks || object.class_index == 0);
       }
     }
   }
@@ -373,7 +374,7 @@ class ThinBoxSource : public PaintedSource {
   absl::StatusOr<TrainingImage> Load(std::size_t index) const override {
     absl::StatusOr<TrainingImage> image = PaintedSource::Load(index);
     if (index % 2 == 0) image->objects[0].box = {10, 10, 11, 60};
-    image->objects[0].mask = cv::Mat();
+    image->objects[0].mask = nullptr;
     return image;
   }
 };

@@ -67,10 +67,10 @@ class TransformsTest : public testing::Test {
         return described.at("boxes").at(i).at(at).to_number<float>();
       };
       const std::string code(described.at("masks").at(i).as_string());
-      const auto mask = vision::DecodeCocoRle({size.width, size.height}, code);
+      auto mask = vision::DecodeCocoRle({size.width, size.height}, code);
       objects.push_back({.box = {corner(0), corner(1), corner(2), corner(3)},
                          .class_index = described.at("labels").at(i).to_number<int>(),
-                         .mask = vision::ToPixels(*mask, 1),
+                         .mask = std::make_shared<const vision::Mask>(*std::move(mask)),
                          .ignored = described.at("ignored").at(i).as_bool()});
     }
     return objects;
@@ -109,7 +109,9 @@ class TransformsTest : public testing::Test {
       EXPECT_EQ(ours.objects[i].class_index, theirs[i].class_index) << i;
       EXPECT_EQ(ours.objects[i].ignored, theirs[i].ignored) << i;
       if (TouchesBorder(box, image.size())) continue;
-      EXPECT_TRUE(OutlinesAgree(ours.objects[i].mask, theirs[i].mask, mask_px)) << i;
+      EXPECT_TRUE(OutlinesAgree(vision::ToPixels(*ours.objects[i].mask, 1),
+                                vision::ToPixels(*theirs[i].mask, 1), mask_px))
+          << i;
     }
   }
 

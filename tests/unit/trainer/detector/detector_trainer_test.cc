@@ -105,7 +105,10 @@ Batch MaskBatch(std::uint64_t seed, bool has_object) {
   if (!has_object) return batch;
   cv::Mat mask = cv::Mat::zeros(64, 64, CV_8UC1);
   mask(cv::Rect(8, 8, 32, 40)) = 1;
-  batch.objects[0].push_back({.box = {8, 8, 40, 48}, .class_index = 1, .mask = mask});
+  batch.objects[0].push_back(
+      {.box = {8, 8, 40, 48},
+       .class_index = 1,
+       .mask = std::make_shared<const vision::Mask>(vision::MaskFromPixels(mask))});
   return batch;
 }
 
@@ -284,16 +287,21 @@ TEST(DetectorTrainerTest, ABatchThatDoesNotFitIsNamed) {
   EXPECT_EQ(trainer->iteration(), 0);
 }
 
+std::shared_ptr<const vision::Mask> FullMask(vision::Size size) {
+  return std::make_shared<const vision::Mask>(
+      vision::MaskFromPixels(cv::Mat::ones(size.height, size.width, CV_8UC1)));
+}
+
 TEST(DetectorTrainerTest, InstancesNeedMasksOfTheInputsSize) {
   const auto trainer =
       *DetectorTrainer::Make(TinyNetwork(detector::HeadKind::kInstances), Options());
   Batch batch = TinyBatch(1);
   EXPECT_THAT(trainer->Step(batch), duet_testing::StatusIs(absl::StatusCode::kInvalidArgument,
                                                            HasSubstr("it has no mask")));
-  for (auto& objects : batch.objects) objects[0].mask = cv::Mat::ones(32, 64, CV_8UC1);
+  for (auto& objects : batch.objects) objects[0].mask = FullMask({64, 32});
   EXPECT_THAT(trainer->Step(batch), duet_testing::StatusIs(absl::StatusCode::kInvalidArgument,
                                                            HasSubstr("64x64; it is 64x32")));
-  for (auto& objects : batch.objects) objects[0].mask = cv::Mat::ones(64, 64, CV_8UC1);
+  for (auto& objects : batch.objects) objects[0].mask = FullMask({64, 64});
   EXPECT_GT((*trainer->Step(batch)).masks, 0);
 }
 

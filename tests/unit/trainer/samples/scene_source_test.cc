@@ -24,7 +24,7 @@ TEST(SceneSourceTest, ASceneIsAnImageWithItsObjects) {
   for (std::size_t i = 0; i < scene.objects.size(); ++i) {
     EXPECT_EQ(loaded.objects[i].box, scene.objects[i].box);
     EXPECT_EQ(loaded.objects[i].class_index, static_cast<int>(scene.objects[i].shape));
-    EXPECT_EQ(cv::norm(loaded.objects[i].mask * 255, scene.objects[i].mask, cv::NORM_INF), 0);
+    EXPECT_EQ(*loaded.objects[i].mask, vision::MaskFromPixels(scene.objects[i].mask));
     EXPECT_FALSE(loaded.objects[i].ignored);
   }
 }

@@ -277,9 +277,10 @@ TEST_F(GrpcServerTest, TlsFlagsThatCannotBeUsedAreOneClearError) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--tls_client_ca needs")));
   EXPECT_THAT(start({.tls_key = "tls.key"}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("go together")));
-  EXPECT_THAT(start({.tls_certificate = "/no/tls.crt", .tls_key = "/no/tls.key"}),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       "--tls_certificate: /no/tls.crt: No such file or directory"));
+  EXPECT_THAT(
+      start({.tls_certificate = "/no/tls.crt", .tls_key = "/no/tls.key"}),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               "--tls_certificate: /no/tls.crt: cannot be opened: No such file or directory"));
 }
 
 TEST_F(GrpcServerTest, DrainLetsCallsInFlightFinish) {

@@ -148,6 +148,29 @@ TEST(CocoScoresTest, DetectionsInACrowdAreNoFalseAlarms) {
   EXPECT_NEAR(*scores.ap, 1, kTolerance);
 }
 
+// Of the crowd's mask a detection inside is a small part; what counts is that all of it is inside.
+TEST(CocoScoresTest, MasksInACrowdAreNoFalseAlarmsEither) {
+  // These columns of the upper forty rows.
+  const auto block = [](int x_begin, int x_end) {
+    vision::Mask mask{.size = {100, 100}, .spans = {}};
+    for (int y = 0; y < 40; ++y) mask.spans.push_back({y, x_begin, x_end});
+    return mask;
+  };
+  dataset::Object crowd = ObjectAt({20, 0, 90, 40}, 0, /*crowd=*/true);
+  crowd.mask = block(20, 90);
+  dataset::Object object = ObjectAt({0, 0, 10, 40});
+  object.mask = block(0, 10);
+  Detection inside = Found({30, 0, 40, 40}, 0.9F);
+  inside.mask = block(30, 40);
+  Detection hit = Found(object.box, 0.8F);
+  hit.mask = object.mask;
+
+  const CocoEvaluation scores =
+      EvaluateCoco(Images({{crowd, object}}), {{inside, hit}}, IouType::kMasks);
+
+  EXPECT_NEAR(*scores.all.ap, 1, kTolerance);
+}
+
 // The detection lies wholly in the crowd, but also covers 80 of the object's 100 pixels.
 TEST(CocoScoresTest, AnObjectIsPreferredToTheCrowdAroundIt) {
   const CocoScores scores =

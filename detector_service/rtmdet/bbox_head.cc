@@ -8,9 +8,6 @@
 namespace detector {
 namespace {
 
-constexpr double kInitialStd = 0.01;
-constexpr double kInitialProbability = 0.01;  // of any class at any cell, before training
-
 // kLevels towers of convolutions; with `share_conv` the later ones reuse the first one's
 // convolutions.
 torch::nn::ModuleList MakeTowers(const RtmdetConfig& config, bool share_conv) {

@@ -14,6 +14,11 @@
 
 namespace detector {
 
+// How a head begins, as in mmdet's init_weights: the deviation of its convolutions' weights, and
+// how probable each class is at each cell.
+inline constexpr double kInitialStd = 0.01;
+inline constexpr double kInitialProbability = 0.01;
+
 // Per level, with H and W of that level.
 struct HeadOutput {
   Features cls_logits;  // [B, num_classes, H, W], before the sigmoid

@@ -21,9 +21,6 @@
 namespace trainer {
 namespace {
 
-constexpr double kInitialStd = 0.01;
-constexpr double kInitialProbability = 0.01;
-
 absl::Status CheckClasses(const std::vector<std::string>& classes) {
   if (classes.empty()) return absl::InvalidArgumentError("a training needs at least one class");
   std::map<std::string, int> places;
@@ -85,8 +82,9 @@ void ReplaceClassRows(const std::vector<int>& rows, std::uint64_t seed,
   for (std::size_t level = 0; level < from->bbox_head->rtm_cls->size(); ++level) {
     auto* old_layer = from->bbox_head->rtm_cls->ptr(level)->as<nn::Conv2dImpl>();
     auto* layer = to->bbox_head->rtm_cls->ptr(level)->as<nn::Conv2dImpl>();
-    layer->weight.normal_(0, kInitialStd, generator);
-    layer->bias.fill_(-std::log((1 - kInitialProbability) / kInitialProbability));
+    layer->weight.normal_(0, detector::kInitialStd, generator);
+    layer->bias.fill_(
+        -std::log((1 - detector::kInitialProbability) / detector::kInitialProbability));
     layer->weight.copy_(ChooseRows(old_layer->weight, layer->weight, rows));
     layer->bias.copy_(ChooseRows(old_layer->bias, layer->bias, rows));
   }

@@ -6,6 +6,7 @@
 #include "nn/state_dict.h"
 #include "nn/torch_status.h"
 #include "trainer/demo_detector.h"
+#include "trainer/run/model_config.h"
 #include "trainer/samples/scene_source.h"
 #include "trainer/scenes/random.h"
 #include "trainer/segmenter_trainer.h"
@@ -49,7 +50,7 @@ Scene DemoScene(std::uint64_t seed, std::uint64_t n, int side, SceneOptions opti
 }
 
 absl::Status TrainDemoDetector(const DemoOptions& options, const std::string& path) {
-  return nn::CatchTorch("train the detector", [&] {
+  return nn::CatchTorch("train the detector", [&]() -> absl::Status {
     at::manual_seed(options.seed);
     detector::RtmdetConfig config = detector::ScaledRtmdet(kWiden, kDeepen, kShapeCount);
     config.exp_on_reg = true;  // boxes start at two cells' size instead of none, and learn at once
@@ -66,10 +67,11 @@ absl::Status TrainDemoDetector(const DemoOptions& options, const std::string& pa
       });
       TrainDetector(training, scenes, detector);
     }
+    const absl::StatusOr<std::string> config_text =
+        WriteModelConfig(config, {training.input_size, training.input_size});
+    if (!config_text.ok()) return config_text.status();
     const checkpoint::Meta meta{
-        .classes = ShapeNames(),
-        .config_text = DetectorConfigText(training, kWiden, kDeepen, kShapeCount),
-        .mmengine_version = "0.10.7"};
+        .classes = ShapeNames(), .config_text = *config_text, .mmengine_version = "0.10.7"};
     return checkpoint::WritePth(path, nn::ToStateDict(*detector), meta);
   });
 }

@@ -2,9 +2,6 @@
 
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
-#include <absl/strings/str_cat.h>
-#include <absl/strings/str_join.h>
-#include <absl/strings/str_replace.h>
 #include <c10/util/Exception.h>
 
 #include <algorithm>
@@ -81,85 +78,6 @@ void TrainDetector(const DetectorTraining& training, const ImageSource& images,
   }
   average.CopyTo(*detector);
   detector->eval();
-}
-
-std::string DetectorConfigText(const DetectorTraining& training, double widen, double deepen,
-                               int num_classes) {
-  // Written as mmengine dumps a config. One size and one normalization: those of SettingsOf.
-  constexpr char kTemplate[] = R"(model = dict(
-    type='RTMDet',
-    data_preprocessor=dict(
-        type='DetDataPreprocessor',
-        mean=[$mean],
-        std=[$std],
-        bgr_to_rgb=False,
-        batch_augments=None),
-    backbone=dict(
-        type='CSPNeXt',
-        arch='P5',
-        expand_ratio=0.5,
-        deepen_factor=$deepen,
-        widen_factor=$widen,
-        channel_attention=True,
-        norm_cfg=dict(type='BN'),
-        act_cfg=dict(type='SiLU', inplace=True)),
-    neck=dict(
-        type='CSPNeXtPAFPN',
-        in_channels=[$c3, $c4, $c5],
-        out_channels=$c3,
-        num_csp_blocks=1,
-        expand_ratio=0.5,
-        norm_cfg=dict(type='BN'),
-        act_cfg=dict(type='SiLU', inplace=True)),
-    bbox_head=dict(
-        type='RTMDetSepBNHead',
-        num_classes=$classes,
-        in_channels=$c3,
-        stacked_convs=2,
-        feat_channels=$c3,
-        anchor_generator=dict(type='MlvlPointGenerator', offset=0, strides=[8, 16, 32]),
-        bbox_coder=dict(type='DistancePointBBoxCoder'),
-        loss_cls=dict(type='QualityFocalLoss', use_sigmoid=True, beta=2.0, loss_weight=1.0),
-        loss_bbox=dict(type='GIoULoss', loss_weight=2.0),
-        with_objectness=False,
-        exp_on_reg=True,
-        share_conv=True,
-        pred_kernel_size=1,
-        norm_cfg=dict(type='BN'),
-        act_cfg=dict(type='SiLU', inplace=True)),
-    train_cfg=dict(
-        assigner=dict(type='DynamicSoftLabelAssigner', topk=13),
-        allowed_border=-1,
-        pos_weight=-1,
-        debug=False),
-    test_cfg=dict(
-        nms_pre=30000,
-        min_bbox_size=0,
-        score_thr=0.001,
-        nms=dict(type='nms', iou_threshold=0.65),
-        max_per_img=300))
-test_pipeline = [
-    dict(type='LoadImageFromFile', backend_args=None),
-    dict(type='Resize', scale=($side, $side), keep_ratio=True),
-    dict(type='Pad', size=($side, $side), pad_val=dict(img=($pad, $pad, $pad))),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(
-        type='PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'))
-]
-)";
-  const detector::DetectorSettings settings = SettingsOf(training);
-  const auto width = [&](int full) { return absl::StrCat(static_cast<int>(full * widen)); };
-  return absl::StrReplaceAll(kTemplate, {{"$deepen", absl::StrCat(deepen)},
-                                         {"$widen", absl::StrCat(widen)},
-                                         {"$c3", width(256)},
-                                         {"$c4", width(512)},
-                                         {"$c5", width(1024)},
-                                         {"$classes", absl::StrCat(num_classes)},
-                                         {"$mean", absl::StrJoin(settings.mean, ", ")},
-                                         {"$std", absl::StrJoin(settings.std, ", ")},
-                                         {"$pad", absl::StrCat(settings.pad_value[0])},
-                                         {"$side", absl::StrCat(training.input_size)}});
 }
 
 }  // namespace trainer

@@ -5,7 +5,6 @@
 #define DUET_TRAINER_DEMO_DETECTOR_H_
 
 #include <cstddef>
-#include <string>
 
 #include "detector_service/rtmdet/rtmdet.h"
 #include "trainer/optimization/schedule.h"
@@ -33,10 +32,6 @@ std::size_t ImagesOf(const DetectorTraining& training);
 // weights in `detector`, in eval mode. REQUIRES: there are as many. Throws c10::Error.
 void TrainDetector(const DetectorTraining& training, const ImageSource& images,
                    detector::Rtmdet& detector);
-
-// The mmengine config that makes mmdet, and detector_service, treat images as this trainer does.
-std::string DetectorConfigText(const DetectorTraining& training, double widen, double deepen,
-                               int num_classes);
 
 }  // namespace trainer
 

@@ -82,7 +82,10 @@ absl::StatusOr<double> DeepenFactorOf(const detector::RtmdetConfig& network) {
     return absl::InvalidArgumentError(
         "it has no config, which only a model of boxes can do without");
   }
-  for (int thousandths = 1; thousandths <= 4000; ++thousandths) {
+  // Of several that do, an official one.
+  std::vector<int> candidates = {167, 330, 670, 1000, 1330};
+  for (int thousandths = 1; thousandths <= 4000; ++thousandths) candidates.push_back(thousandths);
+  for (const int thousandths : candidates) {
     const double factor = thousandths / 1000.0;
     const detector::RtmdetConfig scaled =
         detector::ScaledRtmdet(network.neck_channels / 256.0, factor, network.num_classes);
@@ -157,27 +160,6 @@ model = dict(
 test_pipeline = $pipeline
 )";
 
-absl::StatusOr<std::string> ConfigOf(const detector::RtmdetConfig& network) {
-  const absl::StatusOr<double> deepen = DeepenFactorOf(network);
-  if (!deepen.ok()) return deepen.status();
-  const auto& stages = network.stage_channels;
-  return absl::StrReplaceAll(
-      kRtmdet, {{"$deepen", text::StrCat(*deepen)},
-                {"$widen", text::StrCat(network.neck_channels / 256.0)},
-                {"$in_channels", text::StrCat(stages[1], ", ", stages[2], ", ", stages[3])},
-                {"$neck_blocks", text::StrCat(network.neck_blocks)},
-                {"$neck_depthwise", Bool(network.depthwise.neck)},
-                {"$neck", text::StrCat(network.neck_channels)},
-                {"$classes", text::StrCat(network.num_classes)},
-                {"$stacked", text::StrCat(network.stacked_convs)},
-                {"$head_depthwise", Bool(network.depthwise.head)},
-                {"$head", text::StrCat(network.head_channels)},
-                {"$backbone_depthwise", Bool(network.depthwise.backbone)},
-                {"$exp_on_reg", Bool(network.exp_on_reg)},
-                {"$share_conv", Bool(network.share_conv)},
-                {"$pipeline", PipelineText(detector::DefaultSettings(network).input_size)}});
-}
-
 constexpr char kTestLoaders[] = R"(val_dataloader = dict(
     batch_size=1,
     num_workers=2,
@@ -221,12 +203,35 @@ std::string Tail(const std::string& pipeline, const detector::RtmdetConfig& netw
 
 }  // namespace
 
+absl::StatusOr<std::string> WriteModelConfig(const detector::RtmdetConfig& network,
+                                             vision::Size input_size) {
+  const absl::StatusOr<double> deepen = DeepenFactorOf(network);
+  if (!deepen.ok()) return deepen.status();
+  const auto& stages = network.stage_channels;
+  return absl::StrReplaceAll(
+      kRtmdet, {{"$deepen", text::StrCat(*deepen)},
+                {"$widen", text::StrCat(network.neck_channels / 256.0)},
+                {"$in_channels", text::StrCat(stages[1], ", ", stages[2], ", ", stages[3])},
+                {"$neck_blocks", text::StrCat(network.neck_blocks)},
+                {"$neck_depthwise", Bool(network.depthwise.neck)},
+                {"$neck", text::StrCat(network.neck_channels)},
+                {"$classes", text::StrCat(network.num_classes)},
+                {"$stacked", text::StrCat(network.stacked_convs)},
+                {"$head_depthwise", Bool(network.depthwise.head)},
+                {"$head", text::StrCat(network.head_channels)},
+                {"$backbone_depthwise", Bool(network.depthwise.backbone)},
+                {"$exp_on_reg", Bool(network.exp_on_reg)},
+                {"$share_conv", Bool(network.share_conv)},
+                {"$pipeline", PipelineText(input_size)}});
+}
+
 absl::StatusOr<std::string> FineTunedConfig(const std::string& source,
                                             const detector::RtmdetConfig& network,
                                             const ModelConfigChanges& changes) {
   std::string text = source.substr(0, source.find(kMark));
   if (text.empty()) {
-    absl::StatusOr<std::string> written = ConfigOf(network);
+    absl::StatusOr<std::string> written =
+        WriteModelConfig(network, detector::DefaultSettings(network).input_size);
     if (!written.ok()) return written.status();
     text = *std::move(written);
   }

@@ -15,6 +15,12 @@
 
 namespace trainer {
 
+// The config of an RTMDet of boxes in mmdet's naming, as the official ones are, whose images are
+// scaled and padded to `input_size`. InvalidArgument for other networks, and for channels and
+// blocks that no factors of CSPNeXt give.
+absl::StatusOr<std::string> WriteModelConfig(const detector::RtmdetConfig& network,
+                                             vision::Size input_size);
+
 struct ModelConfigChanges {
   std::vector<std::string> classes;
   std::vector<std::array<int, 3>> palette;  // one a class

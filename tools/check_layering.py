@@ -64,6 +64,7 @@ MAY_USE = {
                          "detector_service/packed", "trainer/samples", "trainer/losses", "trainer/optimization"],
     "trainer/evaluate": ["checkpoint", "vision", "dataset", "model_service", "detector_service/inference",
                          "segmenter_service/inference", "trainer/scenes", "trainer/samples"],
+    "trainer/gate": ["vision", "dataset", "trainer/scenes", "trainer/samples", "trainer/evaluate"],
     "trainer/run": ["checkpoint", "nn", "serving", "vision", "dataset", "detector_service/config",
                     "detector_service/rtmdet", "detector_service/inference", "trainer/samples", "trainer/augment",
                     "trainer/detector", "trainer/optimization", "trainer/evaluate"],
@@ -71,7 +72,7 @@ MAY_USE = {
                 "detector_service/config", "detector_service/rtmdet", "detector_service/packed",
                 "detector_service/inference", "segmenter_service/modeling", "segmenter_service/inference",
                 "trainer/scenes", "trainer/samples", "trainer/augment", "trainer/losses", "trainer/optimization", "trainer/detector", "trainer/evaluate",
-                "trainer/run"],
+                "trainer/gate", "trainer/run"],
     "tools": ["checkpoint", "vision", "serving"],
 }
 MAY_SEE_TORCH = ["nn", "detector_service/blueprint", "detector_service/rtmdet",

@@ -3,11 +3,13 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +18,7 @@
 #include "trainer/demo.h"
 #include "trainer/evaluate/evaluate_files.h"
 #include "trainer/evaluate/held_out_scores.h"
+#include "trainer/gate/compare_files.h"
 #include "trainer/scenes/held_out.h"
 #include "trainer/scenes/scene.h"
 #include "trainer/scenes/scene_files.h"
@@ -23,9 +26,13 @@
 namespace {
 
 constexpr char kPurpose[] =
-    "Trains the demo models, draws the scenes that they learn from, and scores models.\n"
+    "Compares and scores models, trains the demo models, and draws the scenes that they learn "
+    "from.\n"
     "\n"
     "COMMAND is one of these:\n"
+    "  compare   says whether a new model is better than an old one on annotated images that "
+    "neither\n"
+    "            has learned from\n"
     "  demo      trains rtmdet-demo.pth and sam-demo.pth\n"
     "  evaluate  scores these models on held-out scenes, or with --data a detector, or what any\n"
     "            program found, on annotated images; prints one JSON object\n"
@@ -40,6 +47,8 @@ struct Options {
   std::vector<std::string> shapes;
   std::string precision = "fp32";
   trainer::EvaluationFiles evaluation;
+  trainer::ComparedFiles compared;
+  bool json = false;
 };
 
 std::string Shapes(const std::vector<std::string>& names) {
@@ -52,12 +61,26 @@ std::string Shapes(const std::vector<std::string>& names) {
   return "";
 }
 
+void AddComparisonFlags(Options* options, serving::FlagTable* flags) {
+  trainer::ComparedFiles* const compared = &options->compared;
+  flags->Add("old", &compared->old_checkpoint,
+             "compare: the checkpoint that serves. Neither it nor --old_detections: nothing has "
+             "served before.");
+  flags->Add("new", &compared->new_checkpoint, "compare: the checkpoint that shall serve.");
+  flags->Add("old_detections", &compared->old_detections,
+             "compare: what the old model has found on --images, instead of --old: a file of "
+             "COCO's results format, as evaluate's --found writes it.");
+  flags->Add("new_detections", &compared->new_detections, "compare: the same instead of --new.");
+  flags->Add("json", &options->json,
+             "compare: prints one JSON object with all figures instead of a sentence.");
+}
+
 void AddFlags(Options* options, serving::FlagTable* flags) {
   flags->Add("seed", &options->seed, "Everything that is random follows from this number.");
   flags->Add(
       "out", &options->out,
       "The directory of the models or scenes; made if it is missing. All commands need it but "
-      "evaluate with --data.");
+      "compare, and evaluate with --data.");
   flags->Add("only", &options->only,
              "demo, evaluate: only one of the models, detector or segmenter; without it: both.",
              serving::OneOf({"detector", "segmenter"}));
@@ -70,19 +93,23 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
       "ten. Its models have never seen a drop.",
       Shapes);
   flags->Add("precision", &options->precision,
-             "evaluate: the arithmetic of the detector, fp32 or bf16.");
+             "evaluate, compare: the arithmetic of the detector, fp32 or bf16.");
   flags->Add("data", &options->evaluation.annotations,
-             "evaluate: the annotations to score by, with COCO's AP and AR: COCO, or with "
-             "--checkpoint also Label Studio's export JSON. Either --checkpoint or --detections is "
-             "needed, too.");
+             "evaluate, compare: the annotations to score by, with COCO's AP and AR: COCO, or with "
+             "checkpoints also Label Studio's export JSON. For evaluate either --checkpoint or "
+             "--detections is needed, too.");
   flags->Add("images", &options->evaluation.images,
-             "evaluate: the folder that the images of --data lie in.");
+             "evaluate, compare: the folder that the images of --data lie in.");
   flags->Add(
       "checkpoint", &options->evaluation.checkpoint,
       "evaluate: the detector's file. It is scored on --images through the code that serves.");
   flags->Add("detections", &options->evaluation.detections,
              "evaluate: a file of COCO's results format that any program wrote; it is scored "
              "instead of a checkpoint.");
+  flags->Add("found", &options->evaluation.found,
+             "evaluate: a file that is written with what --checkpoint finds, in COCO's results "
+             "format; --data must be COCO.");
+  AddComparisonFlags(options, flags);
 }
 
 absl::Status TrainDemo(const Options& options) {
@@ -159,6 +186,36 @@ absl::Status Evaluate(const Options& options) {
   return absl::OkStatus();
 }
 
+// One JSON object, or a sentence, on stdout.
+absl::Status Compare(const Options& options) {
+  trainer::ComparedFiles files = options.compared;
+  files.annotations = options.evaluation.annotations;
+  files.images = options.evaluation.images;
+  const auto report = trainer::CompareFiles(files, options.precision, options.seed);
+  if (!report.ok()) return report.status();
+  if (options.json) {
+    std::cout << boost::json::serialize(*report) << '\n';
+  } else {
+    const auto text = [&](const char* name) {
+      return std::string_view(report->at(name).as_string());
+    };
+    std::cout << text("outcome") << ": " << text("reason") << '\n';
+  }
+  return absl::OkStatus();
+}
+
+struct Command {
+  const char* name;
+  absl::Status (*run)(const Options&);
+};
+constexpr Command kCommands[] = {
+    {"compare", Compare}, {"demo", TrainDemo}, {"evaluate", Evaluate}, {"scenes", WriteScenes}};
+
+// Whether it makes files in --out.
+bool NeedsOut(std::string_view command, const Options& options) {
+  return command != "compare" && (command != "evaluate" || options.evaluation.annotations.empty());
+}
+
 }  // namespace
 
 namespace trainer {
@@ -173,24 +230,23 @@ int RunCommand(int argc, const char* const* argv) {
     std::cout << flags.RequestedHelp();
     return 0;
   }
-  absl::Status (*run)(const Options&) = command == "demo"       ? TrainDemo
-                                        : command == "evaluate" ? Evaluate
-                                        : command == "scenes"   ? WriteScenes
-                                                                : nullptr;
-  if (!parsed.ok() || run == nullptr) {
+  const Command* const found =
+      std::find_if(std::begin(kCommands), std::end(kCommands),
+                   [&](const Command& one) { return one.name == command; });
+  if (!parsed.ok() || found == std::end(kCommands)) {
     std::cerr << "duet-train: "
               << (parsed.ok() ? absl::StrCat("there is no command '", command,
-                                             "'; there are demo, evaluate and scenes, and without "
-                                             "one it trains (see --help)")
+                                             "'; there are compare, demo, evaluate and scenes, and "
+                                             "without one it trains (see --help)")
                               : std::string(parsed.message()))
               << '\n';
     return 2;
   }
-  if (options.out.empty() && (command != "evaluate" || options.evaluation.annotations.empty())) {
+  if (options.out.empty() && NeedsOut(command, options)) {
     std::cerr << "duet-train: --out is missing (see --help)\n";
     return 2;
   }
-  const absl::Status status = run(options);
+  const absl::Status status = found->run(options);
   if (!status.ok()) std::cerr << status << '\n';
   return status.ok() ? 0 : 1;
 }

@@ -1,4 +1,5 @@
-// What duet-train does besides training on data: `duet-train demo | evaluate | scenes`.
+// What duet-train does besides training on data: `duet-train compare | demo | evaluate |
+// scenes`.
 #ifndef DUET_TRAINER_COMMANDS_H_
 #define DUET_TRAINER_COMMANDS_H_
 

@@ -23,6 +23,7 @@ constexpr char kPurpose[] =
     "duet-detector and MMDetection load.\n"
     "\n"
     "With a command as its first argument it does something else, as COMMAND --help says:\n"
+    "  compare   says whether a new model is better than an old one\n"
     "  demo      trains the demo models\n"
     "  evaluate  scores models, or what any program found, on annotated images\n"
     "  scenes    draws images with annotations to try things out with";
@@ -46,10 +47,10 @@ trainer::Display MakeDisplay(bool json) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  serving::SetUpOpenMp(argv);
   if (argc > 1 && !std::string_view(argv[1]).starts_with("-")) {
     return trainer::RunCommand(argc, argv);
   }
-  serving::SetUpOpenMp(argv);
   nn::KeepFreedMemory();
   trainer::RunOptions options;
   serving::FlagTable flags("duet-train", kPurpose);

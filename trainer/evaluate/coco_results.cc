@@ -2,14 +2,17 @@
 
 #include <absl/container/flat_hash_map.h>
 #include <absl/status/status.h>
+#include <absl/strings/numbers.h>
 
 #include <algorithm>
 #include <array>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <utility>
@@ -101,6 +104,18 @@ absl::StatusOr<Detection> ReadDetection(const json::object& object, vision::Size
   return detection;
 }
 
+// As IdField reads it.
+json::value IdValue(const std::string& id) {
+  std::int64_t number = 0;
+  if (absl::SimpleAtoi(id, &number)) return number;
+  return json::string(id);
+}
+
+// In double, in which the sum of both gives the very corner again.
+json::array CornerAndSize(const vision::Box& box) {
+  return {box.x_min, box.y_min, double{box.x_max} - box.x_min, double{box.y_max} - box.y_min};
+}
+
 }  // namespace
 
 absl::StatusOr<DetectionsByImage> ReadCocoResults(std::string_view results,
@@ -143,6 +158,39 @@ absl::StatusOr<DetectionsByImage> ReadCocoResults(std::string_view results,
       });
   if (!status.ok()) return status;
   return detections;
+}
+
+absl::StatusOr<std::string> WriteCocoResults(const DetectionsByImage& detections,
+                                             std::string_view annotations,
+                                             const dataset::Dataset& truth) {
+  const auto classes = ClassesOfCategories(annotations, truth.classes);
+  if (!classes.ok()) return classes.status();
+  std::vector<std::string> categories(truth.classes.size());
+  for (const auto& [id, class_index] : *classes) {
+    if (class_index >= 0) categories[static_cast<std::size_t>(class_index)] = id;
+  }
+  for (std::size_t c = 0; c < categories.size(); ++c) {
+    if (categories[c].empty()) {
+      return absl::InvalidArgumentError(
+          StrCat("has no category '", truth.classes[c], "', as COCO's annotations have"));
+    }
+  }
+  json::array results;
+  for (std::size_t image = 0; image < detections.size(); ++image) {
+    for (const Detection& detection : detections[image]) {
+      json::object result{
+          {"image_id", IdValue(truth.samples[image].id)},
+          {"category_id", IdValue(categories[static_cast<std::size_t>(detection.class_index)])},
+          {"score", detection.score},
+          {"bbox", CornerAndSize(detection.box)}};
+      if (const auto& mask = detection.mask) {
+        result["segmentation"] = {{"size", {mask->size.height, mask->size.width}},
+                                  {"counts", vision::EncodeCocoRle(*mask)}};
+      }
+      results.push_back(std::move(result));
+    }
+  }
+  return json::serialize(results);
 }
 
 }  // namespace trainer

@@ -6,6 +6,7 @@
 
 #include <absl/status/statusor.h>
 
+#include <string>
 #include <string_view>
 
 #include "dataset/sample.h"
@@ -22,6 +23,13 @@ namespace trainer {
 absl::StatusOr<DetectionsByImage> ReadCocoResults(std::string_view results,
                                                   std::string_view annotations,
                                                   const dataset::Dataset& truth);
+
+// The same list of `detections`, which ReadCocoResults reads; masks beside boxes where there are
+// any. InvalidArgument, naming the class, if `annotations` has no category of it. REQUIRES: as
+// EvaluateCoco.
+absl::StatusOr<std::string> WriteCocoResults(const DetectionsByImage& detections,
+                                             std::string_view annotations,
+                                             const dataset::Dataset& truth);
 
 }  // namespace trainer
 

@@ -6,6 +6,7 @@
 #include "dataset/annotations_reader.h"
 #include "dataset/coco_reader.h"
 #include "dataset/findings.h"
+#include "files/atomic_file.h"
 #include "files/mapped_file.h"
 #include "text/str_cat.h"
 #include "trainer/evaluate/coco_results.h"
@@ -44,6 +45,8 @@ absl::StatusOr<boost::json::object> EvaluateFiles(const EvaluationFiles& files,
   }
   if (!files.checkpoint.empty() && files.images.empty())
     return absl::InvalidArgumentError("--checkpoint needs --images, the folder of the images");
+  if (files.checkpoint.empty() && !files.found.empty())
+    return absl::InvalidArgumentError("--found needs --checkpoint, which finds something");
   const auto annotations = files::MappedFile::Open(files.annotations);
   if (!annotations.ok()) return annotations.status();
   dataset::Findings findings;
@@ -59,6 +62,12 @@ absl::StatusOr<boost::json::object> EvaluateFiles(const EvaluationFiles& files,
           : DetectAsServed({files.checkpoint, precision},
                            DatasetSource(*truth, files.images, /*masks=*/false));
   if (!detections.ok()) return detections.status();
+  if (!files.found.empty()) {
+    const absl::StatusOr<std::string> results =
+        WriteCocoResults(*detections, (*annotations)->bytes(), *truth);
+    if (!results.ok()) return Naming(files.annotations, results.status());
+    if (absl::Status status = files::WriteFile(files.found, *results); !status.ok()) return status;
+  }
   boost::json::object report = EvaluationReport(*truth, *detections, kWorstImages);
   boost::json::array& left_out = (report["left_out"] = boost::json::array()).get_array();
   for (const std::string& line : findings.Lines()) left_out.emplace_back(line);

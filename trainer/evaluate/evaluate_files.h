@@ -17,6 +17,9 @@ struct EvaluationFiles {
   std::string images;      // the folder that the annotations' images lie in
   std::string checkpoint;  // a detector's
   std::string detections;  // COCO's results (coco_results.h)
+  // Where what `checkpoint` finds is written as COCO's results; the annotations must be COCO's. May
+  // be empty.
+  std::string found;
 };
 
 // EvaluationReport with the ten worst images, and "left_out": what the annotations' reader didn't

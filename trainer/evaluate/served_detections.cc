@@ -10,25 +10,28 @@
 
 namespace trainer {
 
-absl::StatusOr<DetectionsByImage> DetectAsServed(const ServedModel& model,
-                                                 const ImageSource& images) {
-  const std::vector<std::string>& classes = images.classes();
-  const auto loaded = detector::DetectionModel::Load(
+ServedDetector::ServedDetector(std::unique_ptr<detector::DetectionModel> model)
+    : model_(std::move(model)) {}
+ServedDetector::ServedDetector(ServedDetector&& other) noexcept = default;
+ServedDetector::~ServedDetector() = default;
+
+absl::StatusOr<ServedDetector> ServedDetector::Load(const ServedModel& model) {
+  auto loaded = detector::DetectionModel::Load(
       {.checkpoint = model.checkpoint, .precision = model.precision});
   if (!loaded.ok()) return loaded.status();
-  detector::DetectionModel& detector = **loaded;
+  return ServedDetector(*std::move(loaded));
+}
 
+const std::vector<std::string>& ServedDetector::classes() const { return model_->classes(); }
+
+absl::StatusOr<DetectionsByImage> ServedDetector::Detect(const ImageSource& images) {
+  detector::DetectionModel& detector = *model_;
+  const std::vector<std::string>& wanted = images.classes();
   std::vector<int> class_indices;  // by the model's class id; -1: not in the data set
   for (const std::string& name : detector.classes()) {
-    const auto at = std::find(classes.begin(), classes.end(), name);
-    class_indices.push_back(at == classes.end() ? -1 : static_cast<int>(at - classes.begin()));
+    const auto at = std::find(wanted.begin(), wanted.end(), name);
+    class_indices.push_back(at == wanted.end() ? -1 : static_cast<int>(at - wanted.begin()));
   }
-  if (*std::max_element(class_indices.begin(), class_indices.end()) < 0) {
-    return absl::InvalidArgumentError(text::StrCat(
-        model.checkpoint, ": none of its classes (", absl::StrJoin(detector.classes(), ", "),
-        ") is one of the data set (", absl::StrJoin(classes, ", "), ")"));
-  }
-
   const detector::DetectOptions options{.score_threshold = detector.evaluation_score_threshold()};
   DetectionsByImage detections;
   for (std::size_t index = 0; index < images.size(); ++index) {
@@ -47,6 +50,20 @@ absl::StatusOr<DetectionsByImage> DetectAsServed(const ServedModel& model,
     }
   }
   return detections;
+}
+
+absl::StatusOr<DetectionsByImage> DetectAsServed(const ServedModel& model,
+                                                 const ImageSource& images) {
+  absl::StatusOr<ServedDetector> detector = ServedDetector::Load(model);
+  if (!detector.ok()) return detector.status();
+  const std::vector<std::string>& known = detector->classes();
+  const std::vector<std::string>& wanted = images.classes();
+  if (std::find_first_of(known.begin(), known.end(), wanted.begin(), wanted.end()) == known.end()) {
+    return absl::InvalidArgumentError(
+        text::StrCat(model.checkpoint, ": none of its classes (", absl::StrJoin(known, ", "),
+                     ") is one of the data set (", absl::StrJoin(wanted, ", "), ")"));
+  }
+  return detector->Detect(images);
 }
 
 }  // namespace trainer

@@ -5,10 +5,16 @@
 
 #include <absl/status/statusor.h>
 
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "trainer/evaluate/detection.h"
 #include "trainer/samples/image_source.h"
+
+namespace detector {
+class DetectionModel;
+}  // namespace detector
 
 namespace trainer {
 
@@ -17,12 +23,28 @@ struct ServedModel {
   std::string precision = "fp32";  // as the service's flag: fp32 or bf16
 };
 
-// Detects on all images of `images`, with the score threshold, and the most detections an image,
-// that the checkpoint's config has for evaluations. The model's classes are found among those of
-// `images` by name; detections of others are left out.
-//
-// InvalidArgument if none of its classes is there; errors of the checkpoint and of Load, so that
-// nothing is scored on fewer images than it says.
+// A checkpoint in memory. Not thread-safe.
+class ServedDetector {
+ public:
+  // Errors are those of the checkpoint.
+  static absl::StatusOr<ServedDetector> Load(const ServedModel& model);
+  ServedDetector(ServedDetector&& other) noexcept;
+  ~ServedDetector();
+
+  const std::vector<std::string>& classes() const;
+
+  // Detects on all images of `images`, with the score threshold, and the most detections an image,
+  // that the checkpoint's config has for evaluations. The model's classes are found among those of
+  // `images` by name; detections of others are left out. Errors are those of Load, so that nothing
+  // is scored on fewer images than it says.
+  absl::StatusOr<DetectionsByImage> Detect(const ImageSource& images);
+
+ private:
+  explicit ServedDetector(std::unique_ptr<detector::DetectionModel> model);
+  std::unique_ptr<detector::DetectionModel> model_;
+};
+
+// Loads and detects. InvalidArgument, too, if none of the model's classes is one of `images`.
 absl::StatusOr<DetectionsByImage> DetectAsServed(const ServedModel& model,
                                                  const ImageSource& images);
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "tests/testing/status_matchers.h"
+#include "vision/mask_rle.h"
 
 namespace trainer {
 namespace {
@@ -90,6 +91,34 @@ TEST(CocoResultsTest, WhatIsWrongIsNamed) {
                 StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(std::string(message))))
         << results;
   }
+}
+
+// In binary fractions nothing is rounded, and 0.1 + 0.2 must come back, too.
+TEST(CocoResultsTest, WhatIsWrittenIsReadAgain) {
+  dataset::Dataset truth = Truth();
+  truth.samples[1].id = "seventeen";
+  DetectionsByImage detections(2);
+  ASSERT_OK_AND_ASSIGN(const vision::Mask mask, vision::DecodeCocoRle({4, 2}, "242"));
+  detections[0].push_back(
+      {.class_index = 1, .box = {0.1F, 0.2F, 3.3F, 1.7F}, .score = 0.3F, .mask = mask});
+  detections[1].push_back({.class_index = 0, .box = {1, 2, 30, 40}, .score = 1e-4F, .mask = {}});
+
+  ASSERT_OK_AND_ASSIGN(const std::string written,
+                       WriteCocoResults(detections, kAnnotations, truth));
+  ASSERT_OK_AND_ASSIGN(const DetectionsByImage read, ReadCocoResults(written, kAnnotations, truth));
+
+  EXPECT_THAT(written, HasSubstr(R"({"image_id":7,"category_id":90,)"));
+  ASSERT_THAT(read, ElementsAre(SizeIs(1), SizeIs(1)));
+  for (std::size_t image = 0; image < 2; ++image) {
+    EXPECT_EQ(read[image][0].class_index, detections[image][0].class_index);
+    EXPECT_EQ(read[image][0].box, detections[image][0].box);
+    EXPECT_EQ(read[image][0].score, detections[image][0].score);
+    EXPECT_EQ(read[image][0].mask, detections[image][0].mask);
+  }
+
+  truth.classes.emplace_back("aardvark");
+  EXPECT_THAT(WriteCocoResults(detections, kAnnotations, truth),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("aardvark")));
 }
 
 }  // namespace

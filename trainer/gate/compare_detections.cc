@@ -1,0 +1,109 @@
+#include "trainer/gate/compare_detections.h"
+
+#include <boost/json/array.hpp>
+#include <cmath>
+#include <span>
+
+#include "trainer/gate/weighted_precision.h"
+
+namespace trainer {
+namespace {
+
+namespace json = boost::json;
+
+std::optional<ScorePair> Pair(const std::optional<double>& old_score,
+                              const std::optional<double>& new_score) {
+  if (!old_score) return std::nullopt;
+  return ScorePair{*old_score, *new_score};
+}
+
+json::value ToJson(const std::optional<Difference>& difference) {
+  if (!difference) return nullptr;
+  return json::object{
+      {"old", difference->old_score},
+      {"new", difference->new_score},
+      {"difference", difference->value()},
+      {"standard_error",
+       std::isfinite(difference->error) ? json::value(difference->error) : json::value(nullptr)}};
+}
+
+// How many images have an object of each class, and how many objects there are.
+void CountObjects(const dataset::Dataset& truth, DetectionComparison* comparison,
+                  std::vector<int>* images) {
+  images->assign(truth.classes.size(), 0);
+  for (const std::string& name : truth.classes) comparison->by_class.emplace_back().name = name;
+  for (const dataset::Sample& sample : truth.samples) {
+    std::vector<bool> seen(truth.classes.size());
+    for (const dataset::Object& object : sample.objects) {
+      if (object.crowd) continue;
+      const auto c = static_cast<std::size_t>(object.class_index);
+      ++comparison->by_class[c].objects;
+      ++comparison->objects;
+      if (!seen[c]) ++(*images)[c];
+      seen[c] = true;
+    }
+  }
+}
+
+}  // namespace
+
+DetectionComparison CompareDetections(const dataset::Dataset& truth,
+                                      const DetectionsByImage& old_detections,
+                                      const DetectionsByImage& new_detections,
+                                      const BootstrapOptions& options, const GateRule& rule) {
+  DetectionComparison comparison{.images = truth.samples.size()};
+  std::vector<int> images_of_class;
+  CountObjects(truth, &comparison, &images_of_class);
+
+  const WeightedPrecision old_precision(truth, old_detections, IouType::kBoxes);
+  const WeightedPrecision new_precision(truth, new_detections, IouType::kBoxes);
+  const auto measure = [&](std::span<const int> counts) {
+    const std::vector<Precision> of_old = old_precision.ByClass(counts);
+    const std::vector<Precision> of_new = new_precision.ByClass(counts);
+    const Precision old_mean = MeanOf(of_old);
+    const Precision new_mean = MeanOf(of_new);
+    ScorePairs pairs{Pair(old_mean.ap, new_mean.ap), Pair(old_mean.ap50, new_mean.ap50)};
+    for (std::size_t c = 0; c < of_old.size(); ++c)
+      pairs.push_back(Pair(of_old[c].ap50, of_new[c].ap50));
+    return pairs;
+  };
+  const auto differences = PairedBootstrap(truth.samples.size(), measure, options);
+
+  comparison.ap = differences[0];
+  comparison.ap50 = differences[1];
+  std::vector<ComparedPart> parts;
+  for (std::size_t c = 0; c < truth.classes.size(); ++c) {
+    std::optional<Difference>& difference = comparison.by_class[c].ap50 = differences[2 + c];
+    if (!difference) continue;
+    difference->images = images_of_class[c];
+    parts.push_back({truth.classes[c], *difference});
+  }
+  comparison.verdict =
+      Decide("AP", comparison.ap, parts, static_cast<int>(comparison.images), rule);
+  return comparison;
+}
+
+json::object ToJson(const DetectionComparison& comparison) {
+  const Verdict& verdict = comparison.verdict;
+  json::object by_class;
+  for (const DetectionComparison::OfClass& one : comparison.by_class) {
+    json::value figures = ToJson(one.ap50);
+    if (figures.is_object()) figures.as_object()["objects"] = one.objects;
+    by_class[one.name] = std::move(figures);
+  }
+  json::array fallen;
+  for (const std::string& name : verdict.fallen) fallen.emplace_back(name);
+  return {{"outcome", NameOf(verdict.decision)},
+          {"reason", verdict.reason},
+          {"images_needed", verdict.images_needed},
+          {"old_score", comparison.ap50 ? comparison.ap50->old_score : 0},
+          {"new_score", comparison.ap50 ? comparison.ap50->new_score : 0},
+          {"images", comparison.images},
+          {"objects", comparison.objects},
+          {"ap", ToJson(comparison.ap)},
+          {"ap50", ToJson(comparison.ap50)},
+          {"by_class", std::move(by_class)},
+          {"fallen", std::move(fallen)}};
+}
+
+}  // namespace trainer

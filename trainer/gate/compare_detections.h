@@ -1,0 +1,50 @@
+// Two detectors by what they found on the same annotated images.
+#ifndef DUET_TRAINER_GATE_COMPARE_DETECTIONS_H_
+#define DUET_TRAINER_GATE_COMPARE_DETECTIONS_H_
+
+#include <boost/json/object.hpp>
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dataset/sample.h"
+#include "trainer/evaluate/detection.h"
+#include "trainer/gate/paired_bootstrap.h"
+#include "trainer/gate/verdict.h"
+
+namespace trainer {
+
+struct DetectionComparison {
+  Verdict verdict;
+  std::size_t images = 0;
+  std::size_t objects = 0;  // without crowds
+  // Means of the classes that have objects.
+  std::optional<Difference> ap;
+  std::optional<Difference> ap50;
+  struct OfClass {
+    std::string name;
+    std::size_t objects = 0;
+    std::optional<Difference> ap50;
+  };
+  std::vector<OfClass> by_class;  // by class index
+};
+
+// The verdict is by AP; no class's AP50 may fall. Both over all scores, as COCO has it: not by what
+// is left above a threshold, which is a setting of each project and no property of a model.
+// REQUIRES: both as EvaluateCoco's.
+DetectionComparison CompareDetections(const dataset::Dataset& truth,
+                                      const DetectionsByImage& old_detections,
+                                      const DetectionsByImage& new_detections,
+                                      const BootstrapOptions& options, const GateRule& rule = {});
+
+// {"outcome": "better", "reason": "…", "images_needed": 0, "old_score": 0.6, "new_score": 0.66,
+//  "images": 40, "objects": 190, "ap": {"old": 0.41, "new": 0.48, "difference": 0.07,
+//  "standard_error": 0.02}, "ap50": {…}, "by_class": {"star": {"objects": 12, "old": …}, …},
+//  "fallen": []}
+// The scores are AP50; 0 if nothing could be measured. by_class is of AP50, null without objects.
+boost::json::object ToJson(const DetectionComparison& comparison);
+
+}  // namespace trainer
+
+#endif  // DUET_TRAINER_GATE_COMPARE_DETECTIONS_H_

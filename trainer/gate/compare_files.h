@@ -1,0 +1,37 @@
+// `duet-train compare`: annotated images and two models in, a verdict out.
+#ifndef DUET_TRAINER_GATE_COMPARE_FILES_H_
+#define DUET_TRAINER_GATE_COMPARE_FILES_H_
+
+#include <absl/status/statusor.h>
+
+#include <boost/json/object.hpp>
+#include <cstdint>
+#include <string>
+
+namespace trainer {
+
+// Paths. A model is its checkpoint, or what it found on these images.
+struct ComparedFiles {
+  std::string annotations;  // COCO's, or Label Studio's if both are checkpoints
+  std::string images;       // the folder that the annotations' images lie in
+  // Neither: nothing has served before, which finds nothing.
+  std::string old_checkpoint;
+  std::string old_detections;  // COCO's results (evaluate/coco_results.h)
+  std::string new_checkpoint;
+  std::string new_detections;
+};
+
+// ToJson of the comparison, and besides:
+//   "new_classes"      of the data set, which the new model knows and the old one doesn't
+//   "removed_classes"  of the old model, which the new one doesn't know
+//   "left_out"         what the annotations' reader didn't use, or found odd, as sentences
+// The lists of classes are empty unless both are checkpoints. A class that a model doesn't know it
+// finds nowhere. Two files with the same bytes are not compared: the new one is not better.
+//
+// `precision` as in ServedModel, `seed` that of the draws. An error names the file or the flag.
+absl::StatusOr<boost::json::object> CompareFiles(const ComparedFiles& files,
+                                                 const std::string& precision, std::uint64_t seed);
+
+}  // namespace trainer
+
+#endif  // DUET_TRAINER_GATE_COMPARE_FILES_H_

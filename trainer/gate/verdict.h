@@ -1,0 +1,59 @@
+// Whether a new model shall take the old one's place, by what both find on images that neither has
+// learned from (docs/adr/0707).
+//
+// A swap that loses costs the annotators every image until somebody notices it; a swap that isn't
+// made costs a few more annotations. So a new model has to be likely better, and almost surely not
+// worse. Where the images don't say either, the verdict is how many would.
+#ifndef DUET_TRAINER_GATE_VERDICT_H_
+#define DUET_TRAINER_GATE_VERDICT_H_
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "trainer/gate/paired_bootstrap.h"
+
+namespace trainer {
+
+enum class Decision { kBetter, kNotBetter, kUndecided };
+
+// "better", "not_better", "undecided"
+const char* NameOf(Decision decision);
+
+struct GateRule {
+  // A difference of the score that doesn't matter.
+  double margin = 0.01;
+  // The new model is better by so much or more of probability …
+  double gain_confidence = 0.9;
+  // … and not worse than the margin allows by so much.
+  double loss_confidence = 0.98;
+  // A part whose old score is at least this is good, and may not fall by more than `fall` …
+  double good = 0.5;
+  double fall = 0.05;
+  // … which is said to have happened if it is so probable.
+  double fall_confidence = 0.98;
+};
+
+// A class, or whatever else may not fall while the whole gets better.
+struct ComparedPart {
+  std::string name;
+  Difference difference;
+};
+
+struct Verdict {
+  Decision decision = Decision::kUndecided;
+  // One sentence with figures, for people.
+  std::string reason;
+  // If it is undecided: on how many images like these, in all, it probably would be decided.
+  int images_needed = 0;
+  std::vector<std::string> fallen;  // names of parts
+};
+
+// `score`: what people call it, "AP". `whole`: none where nothing could be measured. `images`: how
+// many there are to measure on.
+Verdict Decide(const std::string& score, const std::optional<Difference>& whole,
+               const std::vector<ComparedPart>& parts, int images, const GateRule& rule = {});
+
+}  // namespace trainer
+
+#endif  // DUET_TRAINER_GATE_VERDICT_H_

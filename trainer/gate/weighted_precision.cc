@@ -1,0 +1,121 @@
+#include "trainer/gate/weighted_precision.h"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+
+#include "trainer/evaluate/matching.h"
+
+namespace trainer {
+namespace {
+
+constexpr int kRecallPoints = 101;
+
+// Of one IoU threshold, after a hit: how many objects are found by then, and with which precision.
+struct Point {
+  std::int64_t hits;
+  double precision;
+};
+
+// Precision made non-increasing and read at the recalls 0, 0.01, … 1, as coco_scores.cc does it. It
+// is enough to look at hits: at a false alarm recall stays and precision falls.
+double AveragePrecision(std::vector<Point>& points, std::int64_t objects) {
+  for (std::size_t i = points.size(); i > 1; --i)
+    points[i - 2].precision = std::max(points[i - 2].precision, points[i - 1].precision);
+  double sum = 0;
+  auto at = points.begin();
+  for (int recall = 0; recall < kRecallPoints; ++recall) {
+    while (at != points.end() &&
+           static_cast<double>(at->hits) / static_cast<double>(objects) < recall * 0.01) {
+      ++at;
+    }
+    if (at == points.end()) break;
+    sum += at->precision;
+  }
+  return sum / kRecallPoints;
+}
+
+}  // namespace
+
+WeightedPrecision::WeightedPrecision(const dataset::Dataset& truth,
+                                     const DetectionsByImage& detections, IouType type)
+    : classes_(truth.classes.size()) {
+  for (std::size_t image = 0; image < truth.samples.size(); ++image) {
+    for (const dataset::Object& object : truth.samples[image].objects) {
+      if (object.crowd) continue;
+      std::vector<ObjectCount>& objects =
+          classes_[static_cast<std::size_t>(object.class_index)].objects;
+      if (objects.empty() || objects.back().image != image)
+        objects.push_back({static_cast<std::uint32_t>(image), 0});
+      ++objects.back().objects;
+    }
+  }
+  const Matching matching(truth, detections, type);
+  for (std::size_t c = 0; c < classes_.size(); ++c) {
+    ClassOutcomes outcomes = matching.MatchClass(static_cast<int>(c), {});
+    std::stable_sort(outcomes.detections.begin(), outcomes.detections.end(),
+                     [](const Outcome& a, const Outcome& b) { return a.score > b.score; });
+    for (const Outcome& outcome : outcomes.detections) {
+      classes_[c].answers.push_back(
+          {static_cast<std::uint32_t>(outcome.image), outcome.hit, outcome.ignored});
+    }
+  }
+}
+
+Precision WeightedPrecision::Of(const OfClass& one, std::span<const int> counts) {
+  std::int64_t objects = 0;
+  for (const ObjectCount& count : one.objects)
+    objects += std::int64_t{counts[count.image]} * count.objects;
+  if (objects == 0) return {};
+
+  std::array<std::vector<Point>, kIouThresholds> points;
+  std::array<std::int64_t, kIouThresholds> hits{};
+  std::array<std::int64_t, kIouThresholds> ignored{};
+  std::int64_t answers = 0;
+  for (const Answer& answer : one.answers) {
+    const int count = counts[answer.image];
+    if (count == 0) continue;
+    answers += count;
+    if ((answer.hit | answer.ignored) == 0) continue;
+    for (std::size_t t = 0; t < points.size(); ++t) {
+      const auto bit = static_cast<std::uint16_t>(1U << t);
+      if ((answer.ignored & bit) != 0) {
+        ignored[t] += count;
+      } else if ((answer.hit & bit) != 0) {
+        hits[t] += count;
+        points[t].push_back(
+            {hits[t], static_cast<double>(hits[t]) / static_cast<double>(answers - ignored[t])});
+      }
+    }
+  }
+  Precision precision{.ap = 0, .ap50 = 0};
+  for (std::size_t t = 0; t < points.size(); ++t) {
+    const double at_threshold = AveragePrecision(points[t], objects);
+    *precision.ap += at_threshold / kIouThresholds;
+    if (t == 0) precision.ap50 = at_threshold;
+  }
+  return precision;
+}
+
+std::vector<Precision> WeightedPrecision::ByClass(std::span<const int> counts) const {
+  std::vector<Precision> result;
+  result.reserve(classes_.size());
+  for (const OfClass& one : classes_) result.push_back(Of(one, counts));
+  return result;
+}
+
+Precision MeanOf(const std::vector<Precision>& classes) {
+  double ap = 0;
+  double ap50 = 0;
+  int count = 0;
+  for (const Precision& one : classes) {
+    if (!one.ap) continue;
+    ap += *one.ap;
+    ap50 += *one.ap50;
+    ++count;
+  }
+  if (count == 0) return {};
+  return {.ap = ap / count, .ap50 = ap50 / count};
+}
+
+}  // namespace trainer

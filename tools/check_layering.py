@@ -16,6 +16,7 @@ import sys
 GROUND = ["text", "hash", "containers", "files"]  # all others may use these
 MAY_USE = {
     "proto": [], "text": [], "hash": [], "containers": [], "files": ["text"],
+    "model_store": [],
     "vision": [],
     "checkpoint": [],
     "serving": [],
@@ -32,12 +33,12 @@ MAY_USE = {
     "gateway/jobs": ["serving", "async", "label_studio", "label_studio_api", "prelabel"],
     "gateway/endpoints": ["vision", "serving", "async", "label_studio", "http_client", "label_studio_api", "image_fetch",
                           "backends", "prelabel", "gateway/http", "gateway/jobs"],
-    "gateway": ["serving", "async", "http_client", "label_studio_api", "image_fetch", "backends", "prelabel",
+    "gateway": ["serving", "async", "model_store", "http_client", "label_studio_api", "image_fetch", "backends", "prelabel",
                 "gateway/http", "gateway/jobs", "gateway/endpoints"],
-    "cli": ["vision", "serving", "label_studio", "dataset"],
+    "cli": ["vision", "serving", "label_studio", "dataset", "model_store"],
     # The models.
     "nn": ["checkpoint"],
-    "model_service": ["nn", "checkpoint", "vision", "serving", "proto"],
+    "model_service": ["nn", "checkpoint", "vision", "serving", "proto", "model_store"],
     "detector_service/config": ["vision", "serving"],
     "detector_service/blueprint": ["checkpoint", "nn", "vision"],
     "detector_service/rtmdet": ["checkpoint", "nn", "detector_service/config", "detector_service/blueprint"],

@@ -90,6 +90,15 @@ awaitable<absl::StatusOr<std::vector<label_studio::Task>>> LabelStudioApi::Unlab
   co_return ParseTasks(*body);
 }
 
+awaitable<absl::StatusOr<AnnotatedTasks>> LabelStudioApi::Annotated(LabelStudioSite site,
+                                                                    std::string project_id,
+                                                                    std::int64_t after, int count) {
+  auto calling = Call(std::move(site), AnnotatedTasksPath(project_id, after, count));
+  const auto body = co_await std::move(calling);
+  if (!body.ok()) co_return body.status();
+  co_return ParseAnnotatedTasks(*body);
+}
+
 awaitable<absl::Status> LabelStudioApi::StorePrediction(LabelStudioSite site, std::int64_t task_id,
                                                         std::string prediction,
                                                         std::string model_version) {

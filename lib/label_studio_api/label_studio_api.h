@@ -1,5 +1,5 @@
-// LabelStudioApi is the gateway as a client of Label Studio: what a background job stores, and
-// which tasks come next.
+// LabelStudioApi is Duet as a client of Label Studio: what a background job stores, which tasks
+// come next, and what was annotated.
 //
 // Exchanges run on one thread of its own (http_client/transfer.h), apart from images, so that a
 // call never waits behind an image. The token is the one that images are fetched with
@@ -45,6 +45,9 @@ class LabelStudioApi {
   boost::asio::awaitable<absl::StatusOr<std::vector<label_studio::Task>>> UnlabelledTasks(
       LabelStudioSite site, std::string project_id, Sampling sampling, std::int64_t after,
       int count);
+  boost::asio::awaitable<absl::StatusOr<AnnotatedTasks>> Annotated(LabelStudioSite site,
+                                                                   std::string project_id,
+                                                                   std::int64_t after, int count);
   // Stores a prediction unless the task has one of this version already (somebody else was faster,
   // or an earlier try did arrive): AlreadyExists then.
   boost::asio::awaitable<absl::Status> StorePrediction(LabelStudioSite site, std::int64_t task_id,

@@ -106,6 +106,46 @@ absl::StatusOr<std::vector<label_studio::Task>> ParseTasks(std::string_view body
   return tasks;
 }
 
+std::string AnnotatedTasksPath(std::string_view project_id, std::int64_t after, int count) {
+  // What was cancelled or skipped isn't counted by Label Studio.
+  const auto above = [](std::string_view what, std::int64_t least) {
+    return json::object{{"filter", text::StrCat("filter:tasks:", what)},
+                        {"operator", "greater"},
+                        {"type", "Number"},
+                        {"value", least}};
+  };
+  const json::object query = {
+      {"filters",
+       {{"conjunction", "and"},
+        {"items", json::array{above("total_annotations", 0), above("id", after)}}}},
+      {"ordering", json::array{"tasks:id"}}};
+  return text::StrCat(
+      "/api/tasks?project=", project_id, "&page=1&page_size=", count,
+      "&fields=all&resolve_uri=false&query=", text::PercentEncode(json::serialize(query), ""));
+}
+
+absl::StatusOr<AnnotatedTasks> ParseAnnotatedTasks(std::string_view body) {
+  json::value answer = ParseOrNull(body);
+  const json::array* list = List(answer, "tasks");
+  if (list == nullptr) return NotA("a list of tasks");
+  AnnotatedTasks page;
+  for (const json::value& element : *list) {
+    const json::object* object = element.if_object();
+    const json::value* id = object == nullptr ? nullptr : object->if_contains("id");
+    const json::value* annotations =
+        object == nullptr ? nullptr : object->if_contains("annotations");
+    if (id == nullptr || !id->is_int64() || annotations == nullptr || !annotations->is_array()) {
+      return NotA("a list of tasks with 'id' and 'annotations'");
+    }
+    json::object task = *object;
+    task.erase("predictions");
+    task.erase("drafts");
+    page.tasks.push_back(json::serialize(task));
+    page.last_id = std::max(page.last_id, id->get_int64());
+  }
+  return page;
+}
+
 std::string PredictionBody(std::int64_t task_id, std::string_view prediction) {
   return text::StrCat("{\"task\":", task_id, ",", prediction.substr(1));
 }
@@ -134,7 +174,7 @@ absl::Status ErrorOf(int http_status, std::string_view path, std::string_view bo
   switch (http_status) {
     case 401:
       return absl::UnauthenticatedError(
-          text::StrCat(sentence, "; give the gateway a valid --label_studio_api_key"));
+          text::StrCat(sentence, "; needed: a valid --label_studio_api_key"));
     case 403:
       return absl::PermissionDeniedError(sentence);
     case 404:

@@ -39,6 +39,18 @@ std::string UnlabelledTasksPath(std::string_view project_id, Sampling sampling, 
                                 int count);
 absl::StatusOr<std::vector<label_studio::Task>> ParseTasks(std::string_view body);
 
+// GET of up to `count` tasks that somebody annotated, by id, with all that is annotated of them and
+// image strings as imported. `after`: only tasks with a higher id. One page after another, so that
+// a project of any size is read in pieces, and a task that comes or goes meanwhile moves no other
+// one.
+std::string AnnotatedTasksPath(std::string_view project_id, std::int64_t after, int count);
+struct AnnotatedTasks {
+  // A JSON object each, as Label Studio exports tasks, without predictions and drafts.
+  std::vector<std::string> tasks;
+  std::int64_t last_id = 0;  // the highest of their ids
+};
+absl::StatusOr<AnnotatedTasks> ParseAnnotatedTasks(std::string_view body);
+
 // POST /api/predictions/ with one prediction ({"result": …, "score": …, "model_version": …}).
 inline constexpr char kPredictionsPath[] = "/api/predictions/";
 std::string PredictionBody(std::int64_t task_id, std::string_view prediction);

@@ -65,6 +65,31 @@ TEST(TasksTest, PagedAndPlainListsAreRead) {
   }
 }
 
+TEST(AnnotatedTasksTest, ThePathAsksForAnnotatedOnesBehindAnId) {
+  const std::string path = AnnotatedTasksPath("17", 5, 3);
+
+  EXPECT_THAT(path, HasSubstr("/api/tasks?project=17&page=1&page_size=3"));
+  EXPECT_THAT(path, HasSubstr("fields=all&resolve_uri=false"));
+  EXPECT_THAT(path, HasSubstr("total_annotations%22%2C%22operator%22%3A%22greater%22"));
+  EXPECT_THAT(path, HasSubstr("%22filter%3Atasks%3Aid%22%2C%22operator%22%3A%22greater%22%2C"
+                              "%22type%22%3A%22Number%22%2C%22value%22%3A5"));
+}
+
+TEST(AnnotatedTasksTest, TasksAreKeptAsTheyAreWithoutPredictionsAndDrafts) {
+  ASSERT_OK_AND_ASSIGN(const AnnotatedTasks page, ParseAnnotatedTasks(R"({"total": 2, "tasks": [
+        {"id": 9, "data": {"image": "/a"}, "annotations": [], "predictions": [1], "drafts": [2]},
+        {"id": 7, "annotations": [{"id": 1}]}]})"));
+
+  ASSERT_EQ(page.tasks.size(), 2u);
+  EXPECT_EQ(boost::json::parse(page.tasks[0]),
+            boost::json::parse(R"({"id": 9, "data": {"image": "/a"}, "annotations": []})"));
+  EXPECT_EQ(page.last_id, 9);
+  EXPECT_TRUE(ParseAnnotatedTasks(R"({"tasks": []})")->tasks.empty());
+  for (const char* bad : {"", "{}", "[7]", R"([{"id": 7}])", R"([{"annotations": []}])"}) {
+    EXPECT_THAT(ParseAnnotatedTasks(bad), StatusIs(absl::StatusCode::kInvalidArgument)) << bad;
+  }
+}
+
 TEST(PredictionTest, TheBodyIsThePredictionAndItsTask) {
   const std::string body = PredictionBody(7, R"({"result":[],"score":0,"model_version":"v"})");
 

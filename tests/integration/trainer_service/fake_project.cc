@@ -1,0 +1,137 @@
+#include "tests/integration/trainer_service/fake_project.h"
+
+#include <absl/strings/str_cat.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <boost/url/parse.hpp>
+#include <boost/url/url_view.hpp>
+
+namespace trainer_service::testing {
+
+namespace json = boost::json;
+using duet_testing::TinyRequest;
+using duet_testing::TinyResponse;
+
+namespace {
+
+TinyResponse Json(const json::value& body, int status = 200) {
+  return {.status = status,
+          .headers = {"Content-Type: application/json"},
+          .body = json::serialize(body)};
+}
+
+std::string Parameter(const std::string& target, const std::string& name) {
+  const auto url = boost::urls::parse_origin_form(target);
+  for (const auto& parameter : url->params()) {
+    if (parameter.key == name) return parameter.value;
+  }
+  return "";
+}
+
+std::string ConfigOf(const std::vector<std::string>& labels) {
+  std::string config = R"(<View><Image name="image" value="$image"/>)"
+                       R"(<RectangleLabels name="label" toName="image">)";
+  for (const std::string& label : labels)
+    absl::StrAppend(&config, "<Label value=\"", label, "\"/>");
+  return config + "</RectangleLabels></View>";
+}
+
+}  // namespace
+
+json::object Rectangle(const std::string& label, double x, double y, double width, double height,
+                       int image_width, int image_height) {
+  return {{"id", absl::StrCat(label, x, y)},
+          {"type", "rectanglelabels"},
+          {"from_name", "label"},
+          {"to_name", "image"},
+          {"original_width", image_width},
+          {"original_height", image_height},
+          {"value",
+           {{"x", x},
+            {"y", y},
+            {"width", width},
+            {"height", height},
+            {"rotation", 0},
+            {"rectanglelabels", json::array{label}}}}};
+}
+
+FakeProject::FakeProject(std::vector<std::string> labels)
+    : label_config_(ConfigOf(labels)),
+      server_([this](const auto& request) { return Answer(request); }) {}
+
+void FakeProject::AddTask(std::int64_t id, const std::string& image,
+                          std::vector<Annotation> annotations) {
+  const std::lock_guard lock(mutex_);
+  tasks_[id] = {image, std::move(annotations)};
+}
+
+void FakeProject::SetLabels(const std::vector<std::string>& labels) {
+  const std::lock_guard lock(mutex_);
+  label_config_ = ConfigOf(labels);
+}
+
+void FakeProject::RemoveImage(std::int64_t task) {
+  const std::lock_guard lock(mutex_);
+  tasks_.at(task).image.clear();
+}
+
+// GET /api/tasks: the data manager's list with its filters.
+json::value FakeProject::List(const std::string& target) const {
+  EXPECT_EQ(Parameter(target, "resolve_uri"), "false") << "image strings must come as imported";
+  EXPECT_EQ(Parameter(target, "fields"), "all");
+  const json::value query = json::parse(Parameter(target, "query"));
+  EXPECT_EQ(query.at("ordering").at(0), "tasks:id");
+  std::int64_t after = 0;
+  bool annotated_only = false;
+  for (const json::value& filter : query.at("filters").at("items").as_array()) {
+    EXPECT_EQ(filter.at("operator"), "greater");
+    if (filter.at("filter") == "filter:tasks:id") after = filter.at("value").as_int64();
+    if (filter.at("filter") == "filter:tasks:total_annotations") annotated_only = true;
+  }
+  const std::size_t page_size = std::stoul(Parameter(target, "page_size"));
+  json::array tasks;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [id, task] : tasks_) {
+    const bool annotated = std::any_of(task.annotations.begin(), task.annotations.end(),
+                                       [](const Annotation& one) { return !one.cancelled; });
+    if (id <= after || tasks.size() == page_size || (annotated_only && !annotated)) continue;
+    json::array annotations;
+    for (const Annotation& one : task.annotations) {
+      annotations.push_back({{"id", id * 100 + static_cast<std::int64_t>(annotations.size())},
+                             {"result", one.result},
+                             {"created_at", one.created_at},
+                             {"was_cancelled", one.cancelled}});
+    }
+    tasks.push_back({{"id", id},
+                     {"data", {{"image", absl::StrCat("/data/upload/7/", id, ".jpg")}}},
+                     {"annotations", std::move(annotations)},
+                     {"predictions", {{{"result", json::array{}}}}},
+                     {"drafts", json::array{}}});
+  }
+  return {{"total", tasks.size()}, {"tasks", std::move(tasks)}};
+}
+
+TinyResponse FakeProject::Answer(const TinyRequest& request) {
+  if (failures > 0 && failures-- > 0) return Json({{"detail", "away"}}, failure_status);
+  const auto token = request.headers.find("authorization");
+  if (token == request.headers.end() || token->second != std::string("Token ") + kToken) {
+    return Json({{"detail", "Authentication credentials were not provided."}}, 401);
+  }
+  const std::string path = request.target.substr(0, request.target.find('?'));
+  if (deleted) return Json({{"detail", "Not found."}}, 404);
+  if (path == "/api/projects/7/") {
+    const std::lock_guard lock(mutex_);
+    return Json({{"id", 7}, {"label_config", label_config_}, {"sampling", nullptr}});
+  }
+  if (path == "/api/tasks") return Json(List(request.target));
+  if (constexpr std::string_view kUploads = "/data/upload/7/"; path.starts_with(kUploads)) {
+    const std::lock_guard lock(mutex_);
+    const auto task = tasks_.find(std::stoll(path.substr(kUploads.size())));
+    if (task != tasks_.end() && !task->second.image.empty()) return {.body = task->second.image};
+  }
+  return Json({{"detail", "Not found."}}, 404);
+}
+
+}  // namespace trainer_service::testing

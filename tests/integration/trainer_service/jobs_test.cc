@@ -1,0 +1,550 @@
+// duet-trainer as a process, with a Label Studio and a duet-train that do what each test wants.
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_replace.h>
+#include <gmock/gmock.h>
+#include <grpcpp/client_context.h>
+#include <signal.h>
+
+#include <boost/json.hpp>
+#include <filesystem>
+#include <fstream>
+#include <opencv2/imgcodecs.hpp>
+#include <opencv2/imgproc.hpp>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "model_store/model_store.h"
+#include "tests/integration/trainer_service/fake_project.h"
+#include "tests/integration/trainer_service/trainer_process.h"
+#include "tests/testing/status_matchers.h"
+#include "tests/testing/temp_dir.h"
+
+namespace trainer_service::testing {
+namespace {
+
+using duet_testing::IsOk;
+using duet_testing::ReadFile;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+namespace fs = std::filesystem;
+
+constexpr int kSide = 64;
+
+// Each another one.
+std::string Image(int number) {
+  cv::Mat image(kSide, kSide, CV_8UC3, cv::Scalar(number * 7 % 256, 90, 200));
+  cv::rectangle(image, {8 + number % 8, 8}, {40, 40}, cv::Scalar(0, number % 256, 0), -1);
+  std::vector<unsigned char> bytes;
+  cv::imencode(".png", image, bytes);
+  return {bytes.begin(), bytes.end()};
+}
+
+FakeProject::Annotation Box(const std::string& label, const std::string& created_at = "") {
+  FakeProject::Annotation annotation{
+      .result = {Rectangle(label, 12.5, 12.5, 50, 50, kSide, kSide)}};
+  if (!created_at.empty()) annotation.created_at = created_at;
+  return annotation;
+}
+
+// A duet-train that writes down how it was called and then does what $HERE/behaviour says; compared
+// is as $HERE/verdict says.
+constexpr char kFakeTrain[] = R"(#!/bin/sh
+here=$(dirname "$0")
+echo "$@" >>"$here/calls"
+if [ "$1" = compare ]; then . "$here/compare"; cat "$here/verdict"; exit; fi
+for argument; do case $argument in --out=*) out=${argument#--out=};; esac; done
+mkdir -p "$out"
+echo '{"event":"start","message":"tiny: 8 images to learn from"}'
+. "$here/behaviour"
+echo '{"event":"step","step":5,"steps":10,"losses":{"classes":0.5,"boxes":0.25},"seconds_left":9}'
+echo '{"event":"evaluation","step":10,"ap":0.75}'
+echo weights >"$out/best.pth"
+echo config >"$out/config.py"
+echo report >"$out/report.md"
+)";
+constexpr char kBetter[] =
+    R"({"outcome":"better","reason":"AP50 0.90, was 0.50","old_score":0.5,"new_score":0.9,"images_needed":0})";
+
+class JobsTest : public ::testing::Test {
+ protected:
+  JobsTest() {
+    Write("duet-train", kFakeTrain);
+    fs::permissions(program_.path() + "/duet-train", fs::perms::owner_all);
+    Write("behaviour", "");
+    Write("compare", "");
+    Write("verdict", kBetter);
+    for (int i = 1; i <= 10; ++i) studio_.AddTask(i, Image(i), {Box("bolt")});
+  }
+
+  void Write(const std::string& name, const std::string& text) { program_.Write(name, text); }
+  std::string Calls() const { return ReadFile(program_.path() + "/calls"); }
+  // What a fake duet-train waits for.
+  std::string Gate() const { return program_.path() + "/gate"; }
+  void HoldTraining() {
+    Write("behaviour", absl::StrCat("while [ ! -e ", Gate(), " ]; do sleep 0.02; done\n"));
+  }
+  void OpenGate() { Write("gate", ""); }
+  model_store::ModelStore Store() const { return model_store::ModelStore(trainer_.model_root()); }
+
+  // Waits until the newest job is in that state.
+  void Await(pb::Job::State state) {
+    while (trainer_.Newest().state() < state) std::this_thread::yield();
+  }
+  grpc::Status Cancel(const std::string& id, pb::Job* job) {
+    grpc::ClientContext call;
+    pb::CancelRequest request;
+    request.set_job_id(id);
+    return trainer_.stub().Cancel(&call, request, job);
+  }
+  grpc::Status Forget(std::uint64_t project, pb::ForgetResponse* response) {
+    grpc::ClientContext call;
+    pb::ForgetRequest request;
+    request.set_project_id(project);
+    return trainer_.stub().Forget(&call, request, response);
+  }
+  void ExpectFailure(const pb::Job& job, const ::testing::Matcher<std::string>& sentence) {
+    EXPECT_EQ(job.state(), pb::Job::STATE_FAILED) << job.DebugString();
+    EXPECT_THAT(job.message(), sentence);
+    EXPECT_THAT(job.message(), Not(HasSubstr("\n")));
+    EXPECT_THAT(trainer_.Leftovers(), IsEmpty());
+  }
+
+  duet_testing::TempDir program_;
+  FakeProject studio_{{"bolt", "nut"}};
+  TrainerProcess trainer_{studio_.url(), program_.path() + "/duet-train"};
+};
+
+TEST_F(JobsTest, AnAnnotatedProjectBecomesAVersion) {
+  trainer_.Start();
+  std::vector<pb::Job::State> states;
+  double loss = 0;
+
+  const pb::Job job = trainer_.Train(7, [&](const pb::Job& now) {
+    if (states.empty() || states.back() != now.state()) states.push_back(now.state());
+    if (now.progress().has_loss()) loss = now.progress().loss();
+  });
+
+  EXPECT_EQ(job.state(), pb::Job::STATE_DONE) << job.DebugString();
+  EXPECT_EQ(states.back(), pb::Job::STATE_DONE);
+  EXPECT_EQ(job.message(), "AP50 0.90, was 0.50");
+  EXPECT_EQ(job.requested_by(), "test");
+  EXPECT_EQ(job.images(), 10u);
+  EXPECT_EQ(job.annotations(), 10u);
+  EXPECT_EQ(job.verdict().outcome(), pb::Verdict::OUTCOME_BETTER);
+  EXPECT_EQ(job.verdict().model_name(), "project-7");
+  EXPECT_EQ(job.verdict().version(), 1u);
+  EXPECT_EQ(job.verdict().parent(), 0u);
+  EXPECT_EQ(job.verdict().new_score(), 0.9);
+  ASSERT_OK_AND_ASSIGN(const model_store::Manifest manifest,
+                       Store().VerifyVersion(model_store::Kind::kDetector, "project-7", 1));
+  EXPECT_THAT(manifest.classes, ElementsAre("bolt", "nut"));
+  EXPECT_EQ(manifest.label_studio_url, studio_.url());
+  EXPECT_EQ(manifest.project_id, 7u);
+  EXPECT_EQ(manifest.images, 10u);
+  EXPECT_EQ(manifest.verdict->reason, "AP50 0.90, was 0.50");
+  EXPECT_EQ(ReadFile(Store().PathOf(model_store::Kind::kDetector, "project-7", 1) + "/model.pth"),
+            "weights\n");
+  EXPECT_THAT(Calls(), AllOf(HasSubstr("default.pth"), HasSubstr("validation.json"),
+                             HasSubstr("--json"), HasSubstr("--resume")));
+  EXPECT_THAT(trainer_.Leftovers(), IsEmpty());
+  EXPECT_EQ(trainer_.Stop(SIGTERM), 0);
+  EXPECT_THAT(trainer_.process().err(), Not(HasSubstr(FakeProject::kToken)));
+}
+
+TEST_F(JobsTest, TheNewestAnnotationOfATaskCountsAndNoCancelledOne) {
+  trainer_.Start();
+  studio_.AddTask(20, Image(20), {Box("nut", "2026-11-30T10:00:00Z"), Box("bolt")});
+  FakeProject::Annotation skipped = Box("bolt");
+  skipped.cancelled = true;
+  studio_.AddTask(21, Image(21), {skipped});
+  studio_.AddTask(22, Image(22), {});
+
+  const pb::Job job = trainer_.Train();
+
+  ASSERT_EQ(job.state(), pb::Job::STATE_DONE) << job.DebugString();
+  EXPECT_EQ(job.images(), 11u);
+  std::string frozen;
+  for (const auto& file : fs::recursive_directory_iterator(trainer_.work_dir() + "/projects/7")) {
+    const std::string name = file.path().filename();
+    if (name == "train.json" || name == "validation.json") frozen += ReadFile(file.path());
+  }
+  EXPECT_THAT(frozen, HasSubstr("\"category_id\":2")) << "the nut of task 20";
+}
+
+TEST_F(JobsTest, WhoeverAsksAgainMeanwhileJoins) {
+  HoldTraining();
+  trainer_.Start();
+  pb::Job first;
+  std::thread asked([&] { first = trainer_.Train(); });
+  Await(pb::Job::STATE_TRAINING);
+
+  const pb::Job running = trainer_.Newest();
+  OpenGate();
+  const pb::Job second = trainer_.Follow();
+  asked.join();
+
+  EXPECT_EQ(second.id(), running.id());
+  EXPECT_EQ(first.id(), running.id());
+  EXPECT_EQ(second.state(), pb::Job::STATE_DONE);
+}
+
+TEST_F(JobsTest, TheNextTrainingBeginsFromTheVersionThatServes) {
+  trainer_.Start();
+  ASSERT_EQ(trainer_.Train().verdict().version(), 1u);
+  ASSERT_THAT(Store().UpdateServing(model_store::Kind::kDetector, "project-7",
+                                    [](const model_store::Serving&) {
+                                      return model_store::Serving{.version = 1, .decided = 1};
+                                    }),
+              IsOk());
+  studio_.SetLabels({"screw", "nut"});
+  studio_.AddTask(30, Image(30), {Box("screw")});
+  Write("behaviour", "echo more >\"$out/more\"\n");
+
+  const pb::Job job = trainer_.Train();
+
+  EXPECT_EQ(job.verdict().parent(), 1u) << job.DebugString();
+  EXPECT_EQ(job.verdict().version(), 2u);
+  EXPECT_THAT(Calls(),
+              HasSubstr("--from=" + Store().PathOf(model_store::Kind::kDetector, "project-7", 1) +
+                        "/model.pth"));
+}
+
+TEST_F(JobsTest, ALabelThatWasRenamedIsSaid) {
+  trainer_.Start();
+  ASSERT_EQ(trainer_.Train().verdict().version(), 1u);
+  ASSERT_THAT(Store().UpdateServing(model_store::Kind::kDetector, "project-7",
+                                    [](const model_store::Serving&) {
+                                      return model_store::Serving{.version = 1, .decided = 1};
+                                    }),
+              IsOk());
+  studio_.SetLabels({"screw", "nut"});
+  for (int i = 1; i <= 10; ++i) studio_.AddTask(i, Image(i), {Box("screw")});
+
+  const pb::Job job = trainer_.Train();
+
+  EXPECT_EQ(job.state(), pb::Job::STATE_DONE);
+  EXPECT_THAT(job.message(),
+              HasSubstr("version 1 knows labels that the project no longer has: 'bolt'"));
+}
+
+TEST_F(JobsTest, ImagesThatAreMissingAreLeftOutAndSaid) {
+  trainer_.Start();
+  studio_.RemoveImage(3);
+
+  const pb::Job job = trainer_.Train();
+
+  EXPECT_EQ(job.state(), pb::Job::STATE_DONE) << job.DebugString();
+  EXPECT_EQ(job.images(), 9u);
+  EXPECT_THAT(job.message(),
+              AllOf(HasSubstr("1 images that can't be found, left out"), HasSubstr("task 3")));
+}
+
+TEST_F(JobsTest, AnImageKeepsItsSideFromTrainingToTraining) {
+  trainer_.Start();
+  ASSERT_EQ(trainer_.Train().state(), pb::Job::STATE_DONE);
+  const std::string sides = trainer_.work_dir() + "/projects/7/sides.json";
+  const boost::json::object before = boost::json::parse(ReadFile(sides)).as_object();
+  for (int i = 40; i < 60; ++i) studio_.AddTask(i, Image(i), {Box(i % 2 == 0 ? "nut" : "bolt")});
+  pb::ForgetResponse forgotten;
+  ASSERT_TRUE(Forget(7, &forgotten).ok());
+  EXPECT_EQ(forgotten.jobs(), 1u);
+  EXPECT_GT(forgotten.bytes(), 0u);
+  EXPECT_FALSE(fs::exists(trainer_.work_dir() + "/projects/7/images"));
+  EXPECT_EQ(trainer_.Newest().id(), "");
+
+  ASSERT_EQ(trainer_.Train().state(), pb::Job::STATE_DONE);
+
+  const boost::json::object after = boost::json::parse(ReadFile(sides)).as_object();
+  EXPECT_EQ(after.size(), 30u);
+  for (const auto& [image, side] : before) EXPECT_EQ(after.at(image), side) << image;
+}
+
+TEST_F(JobsTest, WithoutAnythingToMeasureWithItIsUndecided) {
+  FakeProject lone{{"bolt"}};
+  lone.AddTask(1, Image(1), {Box("bolt")});
+  TrainerProcess trainer(lone.url(), program_.path() + "/duet-train");
+  trainer.Start();
+
+  const pb::Job job = trainer.Train();
+
+  EXPECT_EQ(job.state(), pb::Job::STATE_DONE) << job.DebugString();
+  EXPECT_EQ(job.verdict().outcome(), pb::Verdict::OUTCOME_UNDECIDED);
+  EXPECT_GT(job.verdict().images_needed(), 0u);
+  EXPECT_THAT(Calls(), AllOf(HasSubstr("--val_share=0"), Not(HasSubstr("compare"))));
+}
+
+TEST_F(JobsTest, HowManyImagesAreNeededCountsThoseToLearnFromToo) {
+  Write("verdict", R"({"outcome":"undecided","reason":"too few images","images_needed":7})");
+  trainer_.Start();
+
+  const pb::Job job = trainer_.Train();
+
+  EXPECT_EQ(job.verdict().outcome(), pb::Verdict::OUTCOME_UNDECIDED) << job.DebugString();
+  EXPECT_EQ(job.verdict().images_needed(), 35u) << "2 of 10 images are compared on";
+}
+
+TEST_F(JobsTest, WhatGoesWrongIsOneSentence) {
+  trainer_.Start();
+  ExpectFailure(trainer_.Train(8), AllOf(HasSubstr("has no project 8"), HasSubstr(studio_.url())));
+
+  studio_.failures = 1;
+  ExpectFailure(trainer_.Train(), HasSubstr("Label Studio answered 503"));
+  studio_.failures = 1;
+  studio_.failure_status = 401;
+  ExpectFailure(trainer_.Train(), AllOf(HasSubstr("401"), HasSubstr("--label_studio_api_key")));
+
+  Write("behaviour", "echo 'duet-train: disk full: No space left on device' >&2; exit 1\n");
+  ExpectFailure(trainer_.Train(), HasSubstr("exit code 1: disk full: No space left on device"));
+  Write("behaviour", "");
+  Write("compare", "echo 'duet-train: cannot compare' >&2; exit 1\n");
+  ExpectFailure(trainer_.Train(),
+                HasSubstr("the comparison ended with exit code 1: cannot compare"));
+  Write("compare", "");
+  Write("verdict", "{}");
+  ExpectFailure(trainer_.Train(), HasSubstr("'outcome' is missing"));
+  Write("verdict", kBetter);
+
+  studio_.deleted = true;
+  ExpectFailure(trainer_.Train(), HasSubstr("has no project 7"));
+  EXPECT_THAT(Store().ListNames(model_store::Kind::kDetector), IsOk());
+}
+
+TEST_F(JobsTest, AProjectWithoutAnnotationsFails) {
+  FakeProject empty{{"bolt"}};
+  empty.AddTask(1, Image(1), {});
+  TrainerProcess trainer(empty.url(), program_.path() + "/duet-train");
+  trainer.Start();
+
+  const pb::Job job = trainer.Train();
+
+  EXPECT_EQ(job.state(), pb::Job::STATE_FAILED);
+  EXPECT_THAT(job.message(), HasSubstr("nobody has annotated anything in project 7"));
+  EXPECT_THAT(trainer.Leftovers(), IsEmpty());
+}
+
+TEST_F(JobsTest, ATrainingThatIsKilledGoesOnButNotForEver) {
+  // The first time it leaves what a later one finds.
+  Write("behaviour", "[ -e \"$out/saved\" ] || { touch \"$out/saved\"; kill -9 $$; }\n");
+  trainer_.Start();
+  EXPECT_EQ(trainer_.Train().state(), pb::Job::STATE_DONE);
+
+  Write("behaviour", "kill -9 $$\n");
+  ExpectFailure(trainer_.Train(), HasSubstr("was killed by signal 9"));
+  EXPECT_THAT(trainer_.process().err(), HasSubstr("job.child_died"));
+}
+
+TEST_F(JobsTest, LabelStudioThatIsAwayIsWaitedFor) {
+  TrainerProcess trainer(studio_.url(), program_.path() + "/duet-train", {"--retry_s=600"});
+  trainer.Start();
+  studio_.failures = 2;
+  std::string message;
+
+  const pb::Job job = trainer.Train(7, [&](const pb::Job& now) {
+    if (now.message().find("tried again") != std::string::npos) message = now.message();
+  });
+
+  EXPECT_EQ(job.state(), pb::Job::STATE_DONE) << job.DebugString();
+  EXPECT_THAT(message, HasSubstr("Label Studio answered 503"));
+}
+
+TEST_F(JobsTest, AJobIsCancelledWhereverItIs) {
+  HoldTraining();
+  trainer_.Start();
+  pb::Job streamed;
+  std::thread asked([&] { streamed = trainer_.Train(); });
+  Await(pb::Job::STATE_TRAINING);
+  std::thread waits([&] { (void)trainer_.Train(8); });
+  while (trainer_.Newest().project_id() != 8) std::this_thread::yield();
+  pb::Job waiting;
+  ASSERT_TRUE(Cancel(trainer_.Newest().id(), &waiting).ok());
+  EXPECT_EQ(waiting.state(), pb::Job::STATE_CANCELLED);
+  pb::Job running;
+  pb::ListJobsRequest request;
+  request.set_project_id(7);
+  pb::ListJobsResponse jobs;
+  grpc::ClientContext call;
+  ASSERT_TRUE(trainer_.stub().ListJobs(&call, request, &jobs).ok());
+  pb::ForgetResponse refused;
+  EXPECT_EQ(Forget(7, &refused).error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+
+  ASSERT_TRUE(Cancel(jobs.jobs(0).id(), &running).ok());
+  asked.join();
+  waits.join();
+
+  EXPECT_EQ(streamed.state(), pb::Job::STATE_CANCELLED) << streamed.DebugString();
+  EXPECT_THAT(trainer_.Leftovers(), IsEmpty());
+  EXPECT_EQ(Cancel("no-job", &running).error_code(), grpc::StatusCode::NOT_FOUND);
+  ASSERT_TRUE(Cancel(streamed.id(), &running).ok()) << "one that has ended stays as it is";
+  EXPECT_EQ(running.state(), pb::Job::STATE_CANCELLED);
+}
+
+TEST_F(JobsTest, ARestartGoesOnWithWhatRan) {
+  HoldTraining();
+  trainer_.Start();
+  std::thread asked([&] { (void)trainer_.Train(); });
+  Await(pb::Job::STATE_TRAINING);
+  const std::string id = trainer_.Newest().id();
+
+  EXPECT_EQ(trainer_.Stop(SIGTERM), 0);  // its child gets SIGTERM, too
+  asked.join();
+  EXPECT_THAT(trainer_.process().err(), HasSubstr("\"event\":\"job.paused\""));
+  OpenGate();
+  trainer_.Start();
+  const pb::Job job = trainer_.Follow();
+
+  EXPECT_EQ(job.id(), id);
+  EXPECT_EQ(job.state(), pb::Job::STATE_DONE) << job.DebugString();
+  EXPECT_THAT(trainer_.Leftovers(), IsEmpty());
+}
+
+// The children of a process that is killed don't go on without it.
+TEST_F(JobsTest, KilledItLeavesNoChildAndGoesOnAfterwards) {
+  HoldTraining();
+  Write("behaviour", absl::StrCat("echo $$ >", program_.path(), "/child\n", "while [ ! -e ", Gate(),
+                                  " ]; do sleep 0.02; done\n"));
+  trainer_.Start();
+  std::thread asked([&] { (void)trainer_.Train(); });
+  while (!fs::exists(program_.path() + "/child") || ReadFile(program_.path() + "/child").empty()) {
+    std::this_thread::yield();
+  }
+  const pid_t child = std::stoi(ReadFile(program_.path() + "/child"));
+
+  EXPECT_EQ(trainer_.Stop(SIGKILL), -SIGKILL);
+  asked.join();
+  while (kill(child, 0) == 0) std::this_thread::yield();
+  OpenGate();
+  trainer_.Start();
+
+  EXPECT_EQ(trainer_.Follow().state(), pb::Job::STATE_DONE);
+  EXPECT_THAT(trainer_.Leftovers(), IsEmpty());
+}
+
+TEST_F(JobsTest, AVersionThatWasDamagedByHandIsNotBegunFrom) {
+  trainer_.Start();
+  ASSERT_EQ(trainer_.Train().verdict().version(), 1u);
+  ASSERT_THAT(Store().UpdateServing(model_store::Kind::kDetector, "project-7",
+                                    [](const model_store::Serving&) {
+                                      return model_store::Serving{.version = 1, .decided = 1};
+                                    }),
+              IsOk());
+  std::ofstream(Store().PathOf(model_store::Kind::kDetector, "project-7", 1) + "/model.pth")
+      << "other";
+
+  ExpectFailure(trainer_.Train(), AllOf(HasSubstr("version 1 of project-7, which serves"),
+                                        HasSubstr("model.pth"), HasSubstr("rollback")));
+}
+
+TEST_F(JobsTest, ANameOfAnotherLabelStudioIsLeftAlone) {
+  trainer_.Start();
+  ASSERT_EQ(trainer_.Train().verdict().version(), 1u);
+  EXPECT_EQ(trainer_.Stop(SIGTERM), 0);
+  FakeProject other{{"bolt"}};
+  for (int i = 1; i <= 10; ++i) other.AddTask(i, Image(i), {Box("bolt")});
+  TrainerProcess trainer(other.url(), program_.path() + "/duet-train",
+                         {"--model_root=" + trainer_.model_root()});
+  trainer.Start();
+
+  const pb::Job job = trainer.Train();
+
+  EXPECT_EQ(job.state(), pb::Job::STATE_FAILED);
+  EXPECT_THAT(job.message(), AllOf(HasSubstr("is of project 7 of " + studio_.url()),
+                                   HasSubstr("--label_studio_alias")));
+}
+
+TEST_F(JobsTest, OldVersionsGo) {
+  TrainerProcess trainer(studio_.url(), program_.path() + "/duet-train", {"--keep_versions=2"});
+  trainer.Start();
+  for (int i = 0; i < 4; ++i) {
+    Write("behaviour", "");
+    studio_.AddTask(100 + i, Image(100 + i), {Box("nut")});
+    ASSERT_EQ(trainer.Train().state(), pb::Job::STATE_DONE);
+  }
+  const auto versions = model_store::ModelStore(trainer.model_root())
+                            .ListVersions(model_store::Kind::kDetector, "project-7");
+  ASSERT_THAT(versions, IsOk());
+  EXPECT_THAT(*versions, ElementsAre(3u, 4u));
+}
+
+TEST_F(JobsTest, RequestsThatCantBeAreRefused) {
+  TrainerProcess trainer(studio_.url(), program_.path() + "/duet-train", {"--min_interval_s=3600"});
+  trainer.Start();
+  EXPECT_THAT(trainer.Train(0).message(), AllOf(HasSubstr("3: "), HasSubstr("project_id is 0")));
+  EXPECT_EQ(trainer.Train().state(), pb::Job::STATE_DONE);
+  EXPECT_THAT(trainer.Train().message(),
+              AllOf(HasSubstr("8: "), HasSubstr("--min_interval_s is 3600")));
+
+  grpc::ClientContext call;
+  pb::TrainRequest segmenter;
+  segmenter.set_project_id(7);
+  segmenter.set_kind(pb::MODEL_KIND_SEGMENTER);
+  pb::Job none;
+  const auto stream = trainer.stub().Train(&call, segmenter);
+  EXPECT_FALSE(stream->Read(&none));
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(JobsTest, WhatItCannotWorkWithEndsTheStart) {
+  struct Refusal {
+    std::string flag;
+    std::string message;
+  };
+  for (const Refusal& refusal :
+       {Refusal{"--model_root=/nowhere", "--model_root=/nowhere: there is no such folder"},
+        {"--checkpoint=/nowhere.pth", "--checkpoint=/nowhere.pth"},
+        {"--duet_train=/nowhere", "--duet_train"},
+        {"--label_studio_url=nonsense", "--label_studio_url"}}) {
+    std::vector<std::string> command = trainer_.command();
+    command.push_back(refusal.flag);
+    duet_testing::Subprocess trainer(command);
+    EXPECT_EQ(trainer.Wait(), 1) << refusal.flag;
+    EXPECT_THAT(trainer.err(), HasSubstr(refusal.message));
+  }
+  for (const char* flag : {"--train_flags=epochs=2", "--train_flags=--epochs=2,--noresume",
+                           "--train_flags=--data=x", "--max_memory_mb=100"}) {
+    std::vector<std::string> command = trainer_.command();
+    command.push_back(flag);
+    duet_testing::Subprocess trainer(command);
+    EXPECT_EQ(trainer.Wait(), 2) << flag;
+    EXPECT_THAT(trainer.err(), HasSubstr("must")) << flag;
+  }
+  trainer_.Start();
+  duet_testing::Subprocess second(trainer_.command());
+  EXPECT_EQ(second.Wait(), 1);
+  EXPECT_THAT(second.err(), HasSubstr("another trainer works in this folder"));
+}
+
+// Killed at random moments it ends with a version, with nothing left behind. More rounds with
+// DUET_TRAINER_KILLS=200.
+TEST_F(JobsTest, KilledAtAnyMomentItGoesOn) {
+  const char* const asked_for = std::getenv("DUET_TRAINER_KILLS");
+  const int rounds = asked_for == nullptr ? 5 : std::atoi(asked_for);
+  Write("behaviour", "sleep 0.05\n");
+  std::mt19937 random(1);
+  std::uniform_int_distribution<int> wait_us(0, 300'000);
+  for (int i = 0; i < rounds; ++i) {
+    trainer_.Start();
+    std::thread asked([&] { (void)trainer_.Train(); });
+    std::this_thread::sleep_for(std::chrono::microseconds(wait_us(random)));
+    EXPECT_EQ(trainer_.Stop(SIGKILL), -SIGKILL);
+    asked.join();
+  }
+  trainer_.Start();
+  const pb::Job job = trainer_.Train();
+
+  EXPECT_EQ(job.state(), pb::Job::STATE_DONE) << job.DebugString();
+  EXPECT_THAT(trainer_.Leftovers(), IsEmpty());
+  const auto versions = Store().ListVersions(model_store::Kind::kDetector, "project-7");
+  ASSERT_THAT(versions, IsOk());
+  for (const std::uint64_t version : *versions) {
+    EXPECT_THAT(Store().VerifyVersion(model_store::Kind::kDetector, "project-7", version), IsOk());
+  }
+}
+
+}  // namespace
+}  // namespace trainer_service::testing

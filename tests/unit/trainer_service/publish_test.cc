@@ -1,0 +1,80 @@
+#include "trainer_service/work/publish.h"
+
+#include <gmock/gmock.h>
+
+#include <filesystem>
+
+#include "tests/testing/status_matchers.h"
+#include "tests/testing/temp_dir.h"
+
+namespace trainer_service {
+namespace {
+
+using duet_testing::IsOk;
+using duet_testing::ReadFile;
+using duet_testing::StatusIs;
+using testing::HasSubstr;
+
+namespace fs = std::filesystem;
+constexpr model_store::Kind kKind = model_store::Kind::kDetector;
+
+class PublishTest : public testing::Test {
+ protected:
+  PublishTest() {
+    fs::create_directory(folder_.path() + "/models");
+    for (const char* name : {"best.pth", "last.pth", "report.md", "worst/01.jpg"}) {
+      folder_.Write(std::string("train/") + name, name);
+    }
+  }
+  absl::StatusOr<std::uint64_t> Publish() const {
+    return PublishVersion(store_, folder_.path() + "/train", manifest_);
+  }
+
+  duet_testing::TempDir folder_;
+  const model_store::ModelStore store_{folder_.path() + "/models"};
+  model_store::Manifest manifest_{
+      .kind = kKind, .name = "project-7", .project_id = 7, .revision = "0123456789abcdef"};
+};
+
+TEST_F(PublishTest, TheBestModelAndItsReportAreCopied) {
+  ASSERT_OK_AND_ASSIGN(const std::uint64_t version, Publish());
+
+  EXPECT_EQ(version, 1u);
+  const std::string folder = store_.PathOf(kKind, "project-7", 1);
+  EXPECT_EQ(ReadFile(folder + "/model.pth"), "best.pth");
+  EXPECT_TRUE(fs::exists(folder + "/report.md"));
+  EXPECT_FALSE(fs::exists(folder + "/last.pth"));
+  EXPECT_FALSE(fs::exists(folder + "/worst")) << "copies of the project's images";
+}
+
+TEST_F(PublishTest, WhatWasPublishedAlreadyIsNotPublishedAgain) {
+  ASSERT_OK_AND_ASSIGN(const std::uint64_t first, Publish());
+  ASSERT_OK_AND_ASSIGN(const std::uint64_t again, Publish());
+  EXPECT_EQ(again, first);
+
+  manifest_.parent = 1;
+  ASSERT_OK_AND_ASSIGN(const std::uint64_t other, Publish());
+  EXPECT_EQ(other, 2u);
+  folder_.Write("train/best.pth", "another one");
+  ASSERT_OK_AND_ASSIGN(const std::uint64_t newer, Publish());
+  EXPECT_EQ(newer, 3u);
+}
+
+TEST_F(PublishTest, WithoutAModelNothingAppears) {
+  fs::remove(folder_.path() + "/train/best.pth");
+
+  EXPECT_THAT(Publish(), StatusIs(absl::StatusCode::kNotFound, HasSubstr("best.pth")));
+  EXPECT_TRUE(fs::is_empty(folder_.path() + "/models"));
+}
+
+TEST_F(PublishTest, WhereVersionsCantBeWrittenIsSaidBefore) {
+  EXPECT_THAT(CheckCanPublish(store_, kKind, "project-7"), IsOk());
+  EXPECT_THAT(CheckCanPublish(model_store::ModelStore("/nowhere"), kKind, "project-7"),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("--model_root=/nowhere")));
+  folder_.Write("models/detector", "a file where a folder should be");
+  EXPECT_THAT(CheckCanPublish(store_, kKind, "project-7"),
+              StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("models/detector")));
+}
+
+}  // namespace
+}  // namespace trainer_service

@@ -1,0 +1,291 @@
+#include "trainer_service/jobs/job_queue.h"
+
+#include <absl/random/random.h>
+#include <absl/status/status.h>
+#include <absl/strings/str_format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "serving/log.h"
+#include "text/str_cat.h"
+
+namespace trainer_service {
+namespace {
+
+namespace fs = std::filesystem;
+using text::StrCat;
+
+// How often a watcher looks whether anybody still listens to it.
+constexpr absl::Duration kLook = absl::Milliseconds(500);
+
+std::string NewId(std::uint64_t number) {
+  absl::BitGen random;
+  return StrCat(number, "-",
+                absl::StrFormat("%06x", absl::Uniform<std::uint32_t>(random, 0, 1U << 24)));
+}
+
+absl::Status NoSuchJob(const std::string& id) {
+  return absl::NotFoundError(StrCat("there is no job '", id, "'"));
+}
+
+// What the regular files in a folder take.
+std::uint64_t BytesBelow(const std::string& folder) {
+  std::uint64_t bytes = 0;
+  std::error_code error;
+  for (fs::recursive_directory_iterator at(folder, error), end; !error && at != end;
+       at.increment(error)) {
+    std::error_code ignored;
+    if (!at->is_regular_file(ignored)) continue;
+    const std::uintmax_t size = at->file_size(ignored);
+    if (!ignored) bytes += size;
+  }
+  return bytes;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<JobQueue>> JobQueue::Open(const JobQueueOptions& options,
+                                                         JobFolders folders, serving::Clock& clock,
+                                                         serving::Metrics& metrics) {
+  auto queue = std::unique_ptr<JobQueue>(new JobQueue(options, std::move(folders), clock, metrics));
+  absl::StatusOr<std::vector<Job>> jobs = queue->folders_.Load();
+  if (!jobs.ok()) return jobs.status();
+  for (Job& job : *jobs) {
+    if (HasEnded(job.state)) queue->folders_.RemoveWork(job.id);
+    const std::uint64_t number = job.number;
+    const std::string id = job.id;
+    if (queue->jobs_.emplace(number, Entry{.job = std::move(job)}).second) continue;
+    // Somebody has copied a folder by hand.
+    serving::LogLine("job.unreadable", serving::LogLevel::kError)
+        .Str("job", id)
+        .Str("error", "another job has this number");
+  }
+  queue->DropOldest();
+  queue->Notify();
+  return queue;
+}
+
+JobQueue::Entry* JobQueue::Find(const std::string& id) {
+  for (auto& [number, entry] : jobs_) {
+    if (entry.job.id == id) return &entry;
+  }
+  return nullptr;
+}
+
+int JobQueue::Waiting() const {
+  return static_cast<int>(std::count_if(jobs_.begin(), jobs_.end(), [](const auto& one) {
+    return one.second.job.state == JobState::kQueued;
+  }));
+}
+
+void JobQueue::Notify() {
+  metrics_.Get(kJobsWaiting).Set(Waiting());
+  changed_.notify_all();
+}
+
+void JobQueue::Changed(Entry* entry, const Job& job) {
+  entry->job = job;
+  ++entry->version;
+  Notify();
+}
+
+absl::Status JobQueue::MayQueue(std::uint64_t project) const {
+  const int waiting = Waiting();
+  std::int64_t last_end = 0;
+  for (const auto& [number, entry] : jobs_) {
+    // One that somebody cancelled is no reason to wait.
+    const bool counts = entry.job.state == JobState::kDone || entry.job.state == JobState::kFailed;
+    if (counts && entry.job.project == project) last_end = std::max(last_end, entry.job.ended_ms);
+  }
+  if (waiting >= options_.capacity) {
+    return absl::ResourceExhaustedError(
+        StrCat(waiting, " trainings wait already, as many as --queue_size allows"));
+  }
+  // A clock that was set back says nothing about how long ago it was.
+  const absl::Duration since = absl::Milliseconds(Now() - last_end);
+  if (last_end > 0 && since >= absl::ZeroDuration() && since < options_.min_interval) {
+    return absl::ResourceExhaustedError(
+        StrCat("project ", project, " was trained ", absl::ToInt64Seconds(since),
+               " s ago; --min_interval_s is ", absl::ToInt64Seconds(options_.min_interval)));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Job> JobQueue::Submit(std::uint64_t project, const std::string& requested_by) {
+  const std::lock_guard lock(mutex_);
+  if (stopping_) return absl::UnavailableError("the trainer is stopping");
+  for (const auto& [number, entry] : jobs_) {
+    if (entry.job.project == project && !HasEnded(entry.job.state)) return entry.job;
+  }
+  if (absl::Status may = MayQueue(project); !may.ok()) return may;
+  const absl::StatusOr<std::uint64_t> number = folders_.TakeNumber();
+  if (!number.ok()) return number.status();
+  Job job{.id = NewId(*number),
+          .number = *number,
+          .project = project,
+          .requested_by = requested_by,
+          .message = "waits for its turn",
+          .queued_ms = Now(),
+          .model = ModelNameOf(project)};
+  if (absl::Status saved = folders_.Save(job); !saved.ok()) {
+    (void)folders_.Remove(job.id);
+    return saved;
+  }
+  jobs_.emplace(*number, Entry{.job = job});
+  Notify();
+  return job;
+}
+
+absl::StatusOr<Job> JobQueue::Cancel(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  Entry* const entry = Find(id);
+  if (entry == nullptr) return NoSuchJob(id);
+  if (HasEnded(entry->job.state)) return entry->job;
+  if (id == running_) {
+    cancelled_ = true;
+    Notify();
+    Job job = entry->job;
+    job.message = "is being cancelled";
+    Changed(entry, job);
+    return job;
+  }
+  Job job = entry->job;
+  job.state = JobState::kCancelled;
+  job.message = "was cancelled before it began";
+  job.ended_ms = Now();
+  if (absl::Status saved = folders_.Save(job); !saved.ok()) return saved;
+  Changed(entry, job);
+  folders_.RemoveWork(id);
+  return job;
+}
+
+std::vector<Job> JobQueue::List(std::uint64_t project, std::size_t limit) const {
+  const std::lock_guard lock(mutex_);
+  std::vector<Job> found;
+  for (auto at = jobs_.rbegin(); at != jobs_.rend() && found.size() < limit; ++at) {
+    if (project == 0 || at->second.job.project == project) found.push_back(at->second.job);
+  }
+  return found;
+}
+
+absl::StatusOr<JobQueue::Forgotten> JobQueue::Forget(std::uint64_t project) {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::uint64_t> numbers;
+  for (const auto& [number, entry] : jobs_) {
+    if (entry.job.project != project) continue;
+    if (!HasEnded(entry.job.state)) {
+      return absl::FailedPreconditionError(StrCat("job ", entry.job.id, " of project ", project,
+                                                  " is ", NameOf(entry.job.state),
+                                                  "; cancel it first"));
+    }
+    numbers.push_back(number);
+  }
+  Forgotten forgotten;
+  const std::string folder = folders_.project_folder(project);
+  for (const char* copies : {"/images", "/revisions"}) {
+    forgotten.bytes += BytesBelow(folder + copies);
+    std::error_code error;
+    fs::remove_all(folder + copies, error);
+    if (error) {
+      return absl::ErrnoToStatus(error.value(), StrCat(folder, copies, ": cannot be removed"));
+    }
+  }
+  for (const std::uint64_t number : numbers) {
+    if (absl::Status gone = folders_.Remove(jobs_.at(number).job.id); !gone.ok()) return gone;
+    jobs_.erase(number);
+    ++forgotten.jobs;
+  }
+  Notify();
+  return forgotten;
+}
+
+absl::StatusOr<Job> JobQueue::Watch(const std::string& id, std::uint64_t* seen,
+                                    const std::function<bool()>& gone) const {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    const auto at = std::find_if(jobs_.begin(), jobs_.end(),
+                                 [&](const auto& one) { return one.second.job.id == id; });
+    if (at == jobs_.end()) return NoSuchJob(id);
+    if (at->second.version != *seen) {
+      *seen = at->second.version;
+      return at->second.job;
+    }
+    if (stopping_) return absl::UnavailableError("the trainer is stopping; the job goes on later");
+    if (gone()) return absl::CancelledError("nobody waits any more");
+    changed_.wait_for(lock, absl::ToChronoMilliseconds(kLook));
+  }
+}
+
+std::optional<Job> JobQueue::Take() {
+  std::unique_lock lock(mutex_);
+  Entry* next = nullptr;
+  changed_.wait(lock, [&] {
+    next = nullptr;
+    for (auto& [number, entry] : jobs_) {
+      if (HasEnded(entry.job.state)) continue;
+      const bool ran = entry.job.state != JobState::kQueued;
+      if (next == nullptr || (ran && next->job.state == JobState::kQueued)) next = &entry;
+    }
+    return stopping_ || next != nullptr;
+  });
+  if (stopping_) return std::nullopt;
+  cancelled_ = false;
+  running_ = next->job.id;
+  return next->job;
+}
+
+absl::Status JobQueue::Update(const Job& job, bool durable) {
+  const std::lock_guard lock(mutex_);
+  Entry* const entry = Find(job.id);
+  if (entry == nullptr) return NoSuchJob(job.id);
+  absl::Status saved;
+  if (durable) saved = folders_.Save(job);
+  Changed(entry, job);
+  return saved;
+}
+
+void JobQueue::End(const Job& job) {
+  const std::lock_guard lock(mutex_);
+  // First what it worked with: a folder of a job that has ended holds nothing else. But should the
+  // end not get into its file (a full disk, say), a restart would find it running, and begin anew.
+  folders_.RemoveWork(job.id);
+  if (absl::Status saved = folders_.Save(job); !saved.ok()) {
+    serving::LogLine("job.unsaved", serving::LogLevel::kError).Str("job", job.id).Status(saved);
+  }
+  running_.clear();
+  if (Entry* const entry = Find(job.id); entry != nullptr) Changed(entry, job);
+  DropOldest();
+}
+
+void JobQueue::DropOldest() {
+  int ended = 0;
+  for (const auto& [number, entry] : jobs_) ended += HasEnded(entry.job.state) ? 1 : 0;
+  for (auto at = jobs_.begin(); at != jobs_.end() && ended > options_.keep_jobs;) {
+    if (!HasEnded(at->second.job.state)) {
+      ++at;
+      continue;
+    }
+    if (absl::Status gone = folders_.Remove(at->second.job.id); !gone.ok()) {
+      serving::LogLine("job.cleanup", serving::LogLevel::kWarning).Status(gone);
+    }
+    at = jobs_.erase(at);
+    --ended;
+  }
+}
+
+void JobQueue::Pause(absl::Duration duration) {
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, absl::ToChronoMilliseconds(duration),
+                    [&] { return stopping_ || cancelled_; });
+}
+
+void JobQueue::Stop() {
+  const std::lock_guard lock(mutex_);
+  stopping_ = true;
+  Notify();
+}
+
+}  // namespace trainer_service

@@ -1,0 +1,242 @@
+#include "trainer_service/work/pipeline.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "serving/log.h"
+#include "text/str_cat.h"
+#include "trainer_service/work/publish.h"
+
+namespace trainer_service {
+namespace {
+
+using text::StrCat;
+
+constexpr model_store::Kind kKind = model_store::Kind::kDetector;
+// Annotated images of which a fifth, which is measured with, says something at all.
+constexpr std::uint64_t kFewestImages = 10;
+
+// A sentence with what was left out behind it.
+std::string WithRemarks(std::string sentence, const std::string& remarks) {
+  return remarks.empty() ? sentence : StrCat(sentence, "; ", remarks);
+}
+
+model_store::Verdict NothingToMeasureWith() {
+  return {.outcome = model_store::Verdict::Outcome::kUndecided,
+          .reason = "no annotated image is left to measure with, so old and new can't be compared",
+          .images_needed = kFewestImages};
+}
+
+Outcome OutcomeOf(model_store::Verdict::Outcome outcome) {
+  switch (outcome) {
+    case model_store::Verdict::Outcome::kBetter:
+      return Outcome::kBetter;
+    case model_store::Verdict::Outcome::kNotBetter:
+      return Outcome::kNotBetter;
+    case model_store::Verdict::Outcome::kUndecided:
+      return Outcome::kUndecided;
+  }
+  return Outcome::kUndecided;
+}
+
+// The comparison says how many images to compare on would do; people annotate images that are
+// split.
+void CountAllImages(const dataset::Revision& revision, model_store::Verdict* verdict) {
+  const auto measured = static_cast<std::uint64_t>(
+      std::count(revision.sides.begin(), revision.sides.end(), dataset::Side::kValidation));
+  if (measured == 0) return;
+  const std::uint64_t all = revision.sides.size();
+  verdict->images_needed = (verdict->images_needed * all + measured - 1) / measured;
+}
+
+absl::Status Enter(JobState state, std::string message, JobControl& control) {
+  control.job().state = state;
+  control.job().message = std::move(message);
+  return control.Changed(/*durable=*/true);
+}
+
+}  // namespace
+
+absl::Status Pipeline::Run(JobControl& control) const {
+  const Job& job = control.job();
+  using Step = absl::Status (Pipeline::*)(JobControl&) const;
+  constexpr std::pair<JobState, Step> kSteps[] = {
+      {JobState::kQueued, &Pipeline::Begin},
+      {JobState::kFreezing, &Pipeline::Freeze},
+      {JobState::kTraining, &Pipeline::TrainIt},
+      {JobState::kComparing, &Pipeline::CompareAndPublish}};
+  for (const auto& [state, step] : kSteps) {
+    if (absl::Status go_on = GoOn(control); !go_on.ok()) return go_on;
+    if (job.state != state) continue;
+    if (absl::Status done = (this->*step)(control); !done.ok()) return done;
+  }
+  return absl::OkStatus();
+}
+
+// A version of the same name that another Label Studio's project 7 gave would be mixed with ours.
+absl::Status Pipeline::CheckIsOurs(const Job& job) const {
+  const auto versions = store_.ListVersions(kKind, job.model);
+  if (absl::IsNotFound(versions.status())) return absl::OkStatus();
+  if (!versions.ok()) return versions.status();
+  const label_studio_api::LabelStudioSite& site = source_.site;
+  for (const std::uint64_t version : *versions) {
+    const auto manifest = store_.ReadManifest(kKind, job.model, version);
+    if (!manifest.ok() || manifest->label_studio_url.empty()) continue;
+    const std::string& url = manifest->label_studio_url;
+    if (url == site.url ||
+        std::find(site.aliases.begin(), site.aliases.end(), url) != site.aliases.end()) {
+      continue;
+    }
+    return absl::FailedPreconditionError(StrCat(
+        store_.PathOf(kKind, job.model, version), " is of project ", manifest->project_id, " of ",
+        url, ", not of ", site.url,
+        "; give each Label Studio a model root of its own, or name it by --label_studio_alias"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Pipeline::CheckParent(const Job& job) const {
+  if (job.parent == 0) return absl::OkStatus();
+  const auto verified = store_.VerifyVersion(kKind, job.model, job.parent);
+  if (verified.ok()) return absl::OkStatus();
+  return absl::Status(verified.status().code(),
+                      StrCat("version ", job.parent, " of ", job.model,
+                             ", which serves, can't be begun from: ", verified.status().message(),
+                             "; 'duet models rollback ", job.model, "' lets another one serve"));
+}
+
+absl::Status Pipeline::Begin(JobControl& control) const {
+  Job& job = control.job();
+  if (absl::Status may = CheckCanPublish(store_, kKind, job.model); !may.ok()) return may;
+  if (absl::Status ours = CheckIsOurs(job); !ours.ok()) return ours;
+  const auto serving = store_.ReadServing(kKind, job.model);
+  if (!serving.ok() && !absl::IsNotFound(serving.status())) return serving.status();
+  job.parent = serving.ok() ? serving->version : 0;
+  if (absl::Status whole = CheckParent(job); !whole.ok()) return whole;
+  return Enter(JobState::kFreezing, "copies annotations and images", control);
+}
+
+absl::Status Pipeline::Freeze(JobControl& control) const {
+  Job& job = control.job();
+  absl::StatusOr<FrozenProject> frozen = absl::UnknownError("");
+  const absl::Status done = RepeatWhilePassing(options_.patience, control, [&] {
+    frozen = FreezeProject(source_, folders_.job_folder(job.id) + "/data",
+                           folders_.project_folder(job.project), control);
+    return frozen.status();
+  });
+  if (!done.ok()) return done;
+  const dataset::Revision& revision = frozen->revision;
+  job.revision = revision.id;
+  job.images = static_cast<std::uint32_t>(revision.sides.size());
+  job.annotations = static_cast<std::uint32_t>(CountObjects(revision, dataset::Side::kTrain) +
+                                               CountObjects(revision, dataset::Side::kValidation));
+  job.left_out = frozen->left_out;
+  const std::string lost = LostClasses(job, revision);
+  if (!lost.empty()) job.left_out = WithRemarks(lost, job.left_out);
+  serving::LogLine("job.frozen")
+      .Str("job", job.id)
+      .Str("revision", job.revision)
+      .Int("images", job.images)
+      .Int("annotations", job.annotations)
+      .Str("left_out", job.left_out);
+  return Enter(JobState::kTraining,
+               WithRemarks(StrCat("trains on ", job.images, " images with ", job.annotations,
+                                  " annotated objects"),
+                           job.left_out),
+               control);
+}
+
+// Labels that the parent was trained with and that the project no longer has, as after a renaming.
+std::string Pipeline::LostClasses(const Job& job, const dataset::Revision& revision) const {
+  if (job.parent == 0) return "";
+  const auto parent = store_.ReadManifest(kKind, job.model, job.parent);
+  if (!parent.ok()) return "";
+  std::string lost;
+  for (const std::string& name : parent->classes) {
+    const auto& classes = revision.dataset.classes;
+    if (std::find(classes.begin(), classes.end(), name) != classes.end()) continue;
+    text::StrAppend(&lost, lost.empty() ? "" : ", ", "'", name, "'");
+  }
+  if (lost.empty()) return "";
+  return StrCat("version ", job.parent, " knows labels that the project no longer has: ", lost);
+}
+
+absl::StatusOr<dataset::Revision> Pipeline::RevisionOf(const Job& job) const {
+  return dataset::ReadRevision(folders_.project_folder(job.project), job.revision);
+}
+
+TrainingFiles Pipeline::FilesOf(const Job& job, const dataset::Revision& revision) const {
+  const std::string images = folders_.project_folder(job.project);
+  const std::string folder = StrCat(images, "/revisions/", job.revision);
+  const bool measured = CountObjects(revision, dataset::Side::kValidation) > 0;
+  return {.train = folder + "/train.json",
+          .validation = measured ? folder + "/validation.json" : "",
+          .images = images,
+          .from = job.parent == 0 ? options_.checkpoint
+                                  : StrCat(store_.PathOf(kKind, job.model, job.parent), "/",
+                                           model_store::kModelFile),
+          .out = folders_.job_folder(job.id) + "/train"};
+}
+
+absl::Status Pipeline::TrainIt(JobControl& control) const {
+  const absl::StatusOr<dataset::Revision> revision = RevisionOf(control.job());
+  if (!revision.ok()) return revision.status();
+  const TrainingFiles files = FilesOf(control.job(), *revision);
+  if (absl::Status trained = Train(options_.child, files, control); !trained.ok()) return trained;
+  return Enter(JobState::kComparing, "compares the new model with the one that serves", control);
+}
+
+absl::StatusOr<std::uint64_t> Pipeline::Publish(const dataset::Revision& revision,
+                                                const model_store::Verdict& verdict,
+                                                JobControl& control) const {
+  const Job& job = control.job();
+  model_store::Manifest manifest{.kind = kKind,
+                                 .name = job.model,
+                                 .parent = job.parent,
+                                 .created = {},
+                                 .label_studio_url = source_.site.url,
+                                 .project_id = job.project,
+                                 .revision = job.revision,
+                                 .images = job.images,
+                                 .annotations = job.annotations,
+                                 .classes = revision.dataset.classes,
+                                 .verdict = verdict,
+                                 .seed = 1,
+                                 .files = {}};
+  std::uint64_t version = 0;
+  const absl::Status done = RepeatWhilePassing(options_.patience, control, [&] {
+    auto published = PublishVersion(store_, FilesOf(job, revision).out, manifest);
+    if (published.ok()) version = *published;
+    return published.status();
+  });
+  if (!done.ok()) return done;
+  return version;
+}
+
+absl::Status Pipeline::CompareAndPublish(JobControl& control) const {
+  Job& job = control.job();
+  const absl::StatusOr<dataset::Revision> revision = RevisionOf(job);
+  if (!revision.ok()) return revision.status();
+  const TrainingFiles files = FilesOf(job, *revision);
+  absl::StatusOr<model_store::Verdict> verdict =
+      files.validation.empty() ? NothingToMeasureWith()
+                               : Compare(options_.child, files, files.out + "/best.pth", control);
+  if (!verdict.ok()) return verdict.status();
+  if (!files.validation.empty()) CountAllImages(*revision, &*verdict);
+  const absl::StatusOr<std::uint64_t> version = Publish(*revision, *verdict, control);
+  if (!version.ok()) return version.status();
+  job.verdict = Verdict{.outcome = OutcomeOf(verdict->outcome),
+                        .version = *version,
+                        .old_score = verdict->old_score,
+                        .new_score = verdict->new_score,
+                        .images_needed = static_cast<std::uint32_t>(verdict->images_needed)};
+  job.message = WithRemarks(verdict->reason, job.left_out);
+  job.state = JobState::kDone;
+  const auto removed = store_.DeleteOldVersions(kKind, job.model, options_.keep_versions);
+  serving::LogLine log("versions.kept");
+  log.Str("model", job.model).Int("newest", static_cast<std::int64_t>(*version));
+  if (!removed.ok()) log.Status(removed.status());
+  return absl::OkStatus();
+}
+
+}  // namespace trainer_service

@@ -1,0 +1,85 @@
+#include "trainer_service/work/publish.h"
+
+#include <absl/status/status.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "files/mapped_file.h"
+#include "hash/sha256.h"
+#include "text/str_cat.h"
+
+namespace trainer_service {
+namespace {
+
+namespace fs = std::filesystem;
+using text::StrCat;
+
+struct Copied {
+  std::string_view from;
+  std::string_view to;
+};
+constexpr std::array<Copied, 5> kCopied = {{{"best.pth", model_store::kModelFile},
+                                            {"config.py", "config.py"},
+                                            {"report.md", "report.md"},
+                                            {"curves.svg", "curves.svg"},
+                                            {"log.jsonl", "log.jsonl"}}};
+
+// Whether that version is what is about to be published.
+bool IsSame(const model_store::Manifest& there, const model_store::Manifest& now,
+            std::string_view model_sha256) {
+  return there.revision == now.revision && there.parent == now.parent &&
+         there.project_id == now.project_id &&
+         std::any_of(there.files.begin(), there.files.end(), [&](const auto& file) {
+           return file.name == model_store::kModelFile && file.sha256 == model_sha256;
+         });
+}
+
+}  // namespace
+
+absl::StatusOr<std::uint64_t> PublishVersion(const model_store::ModelStore& store,
+                                             const std::string& folder,
+                                             model_store::Manifest manifest) {
+  const auto model = files::MappedFile::Open(folder + "/best.pth");
+  if (!model.ok()) return model.status();
+  const std::string sha256 = hash::Sha256Hex((*model)->bytes());
+  const auto versions = store.ListVersions(manifest.kind, manifest.name);
+  if (versions.ok() && !versions->empty()) {
+    const auto newest = store.ReadManifest(manifest.kind, manifest.name, versions->back());
+    if (newest.ok() && IsSame(*newest, manifest, sha256)) return versions->back();
+  }
+  absl::StatusOr<model_store::Staging> staging = store.Stage(manifest.kind, manifest.name);
+  if (!staging.ok()) return staging.status();
+  for (const auto& [from, to] : kCopied) {
+    const fs::path source = StrCat(folder, "/", from);
+    std::error_code error;
+    if (!fs::exists(source, error)) continue;
+    fs::copy_file(source, StrCat(staging->folder(), "/", to), error);
+    if (error) {
+      return absl::ErrnoToStatus(error.value(),
+                                 StrCat(staging->folder(), "/", to, ": cannot be written"));
+    }
+  }
+  return staging->Publish(std::move(manifest));
+}
+
+absl::Status CheckCanPublish(const model_store::ModelStore& store, model_store::Kind kind,
+                             const std::string& name) {
+  std::error_code error;
+  if (!fs::is_directory(store.root(), error)) {
+    return absl::FailedPreconditionError(
+        StrCat("--model_root=", store.root(), ": there is no such folder"));
+  }
+  // The nearest folder that exists, in which the next one would be made.
+  fs::path path = store.PathOf(kind, name);
+  while (!fs::exists(path, error) && path != fs::path(store.root())) path = path.parent_path();
+  if (access(path.c_str(), W_OK | X_OK) == 0) return absl::OkStatus();
+  return absl::ErrnoToStatus(errno, StrCat(path.string(), ": versions cannot be written there"));
+}
+
+}  // namespace trainer_service

@@ -34,6 +34,16 @@ absl::Status MakeFolder(const std::string& path) {
   return absl::ErrnoToStatus(error.value(), StrCat(path, ": cannot make the folder"));
 }
 
+// What killed processes left half written, in all folders below this one.
+void RemoveAbandonedBelow(const std::string& folder) {
+  std::error_code error;
+  for (fs::recursive_directory_iterator at(folder, error), end; !error && at != end;
+       at.increment(error)) {
+    std::error_code ignored;
+    if (at->is_directory(ignored)) files::RemoveAbandonedFiles(at->path());
+  }
+}
+
 // The number that an id begins with; 0 if it doesn't.
 std::uint64_t NumberOf(const std::string& id) {
   std::uint64_t number = 0;
@@ -78,6 +88,7 @@ std::string JobFolders::project_folder(std::uint64_t project) const {
 
 absl::StatusOr<std::vector<Job>> JobFolders::Load() {
   files::RemoveAbandonedFiles(path_);
+  RemoveAbandonedBelow(path_ + "/projects");
   std::vector<Job> jobs;
   std::error_code error;
   for (fs::directory_iterator at(path_ + "/jobs", error), end; !error && at != end;

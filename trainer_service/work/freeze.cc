@@ -188,9 +188,6 @@ absl::StatusOr<FrozenProject> Freezing::Freeze(const dataset::Dataset& data,
                                                const ImageCopies& images) {
   control_.Say("freezes annotations and images");
   if (absl::Status made = MakeFolder(project_folder_); !made.ok()) return made;
-  for (const char* folder : {"", "/images"}) {
-    files::RemoveAbandonedFiles(project_folder_ + folder);
-  }
   absl::StatusOr<dataset::Sides> former = ReadSides();
   if (!former.ok()) return former.status();
   absl::StatusOr<dataset::Revision> revision = dataset::WriteRevision(

@@ -36,7 +36,7 @@ void TrainerProcess::Start(const std::map<std::string, std::string>& environment
 
 int TrainerProcess::Stop(int signal) {
   // An idle connection, on which nobody listens, would hold up the server's end for seconds.
-  if (streams_ == 0) stub_.reset();
+  if (signal == SIGTERM && streams_ == 0) stub_.reset();
   process_->Signal(signal);
   return process_->Wait();
 }

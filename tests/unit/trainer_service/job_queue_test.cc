@@ -164,6 +164,16 @@ TEST_F(JobQueueTest, WhatAJobWorkedWithIsGoneAtItsEnd) {
   EXPECT_FALSE(fs::exists(work)) << "also if the process was killed just before";
 }
 
+TEST_F(JobQueueTest, WhatAKilledProcessLeftHalfWrittenIsGone) {
+  const std::string left = folder_.Write("projects/7/revisions/0123/train.json.17.0.tmp", "{");
+  const std::string kept = folder_.Write("projects/7/revisions/0123/train.json", "{}");
+
+  Reopen();
+
+  EXPECT_FALSE(fs::exists(left));
+  EXPECT_TRUE(fs::exists(kept));
+}
+
 TEST_F(JobQueueTest, DamagedAndForeignRecordsAreFailedJobs) {
   const Job job = Submit(7);
   folder_.Write("jobs/" + job.id + "/job.json", "{\"format\":1");

@@ -18,6 +18,16 @@ namespace {
 constexpr double kWiden = 0.25;
 constexpr double kDeepen = 0.167;
 constexpr int kDetectorSide = 256;
+// Scenes as large as the input first; then as large as images are, which the model shrinks: what is
+// blurred and noisy in them is sharper then.
+constexpr SceneSides kLargeScenes{kDetectorSide * 5 / 4, kDetectorSide * 5 / 2};
+struct DetectorRound {
+  int steps;
+  SceneSides sides;
+};
+constexpr DetectorRound kDetectorRounds[] = {{500, {kDetectorSide, kDetectorSide}},
+                                             {600, {kDetectorSide, kDetectorSide}},
+                                             {1600, kLargeScenes}};
 constexpr int kFirstSegmenterSide = 128;
 constexpr int kSegmenterSide = 256;
 
@@ -41,11 +51,13 @@ segmenter::SamConfig SmallSam() {
 
 }  // namespace
 
-Scene DemoScene(std::uint64_t seed, std::uint64_t n, int side, SceneOptions options) {
+Scene DemoScene(std::uint64_t seed, std::uint64_t n, SceneSides sides, SceneOptions options) {
   const std::uint64_t scene_seed = SceneSeed(seed, "train", n);
   Random random(~scene_seed);
-  const int shorter = random.Chance(0.5) ? side : random.Integer(side * 5 / 8, side);
-  options.size = random.Chance(0.5) ? cv::Size(side, shorter) : cv::Size(shorter, side);
+  const int longer =
+      sides.least == sides.most ? sides.most : random.Integer(sides.least, sides.most);
+  const int shorter = random.Chance(0.5) ? longer : random.Integer(longer * 5 / 8, longer);
+  options.size = random.Chance(0.5) ? cv::Size(longer, shorter) : cv::Size(shorter, longer);
   return DrawScene(scene_seed, options);
 }
 
@@ -57,15 +69,15 @@ absl::Status TrainDemoDetector(const DemoOptions& options, const std::string& pa
     detector::Rtmdet detector(config);
     DetectorTraining training;
     training.input_size = kDetectorSide;
-    // Two rounds of the schedule, the second from the average that the first one left.
-    for (const int round : {0, 1}) {
-      training.schedule = {.peak = 2e-3, .steps = round == 0 ? 500 : 600, .warmup_steps = 30};
+    // Three rounds of the schedule, each from the average that the one before left.
+    std::uint64_t seed = options.seed;
+    for (const DetectorRound& round : kDetectorRounds) {
+      training.schedule = {.peak = 2e-3, .steps = round.steps, .warmup_steps = 30};
       if (options.steps > 0) training.schedule.steps = options.steps;
-      const std::uint64_t seed = options.seed + (round == 0 ? 0 : 1000003);
-      const SceneSource scenes(ImagesOf(training), [seed](std::uint64_t n) {
-        return DemoScene(seed, n, kDetectorSide);
-      });
+      const SceneSource scenes(ImagesOf(training),
+                               [&](std::uint64_t n) { return DemoScene(seed, n, round.sides); });
       TrainDetector(training, scenes, detector);
+      seed += 1000003;
     }
     const absl::StatusOr<std::string> config_text =
         WriteModelConfig(config, {training.input_size, training.input_size});
@@ -99,7 +111,10 @@ absl::Status TrainDemoSegmenter(const DemoOptions& options, const std::string& p
         .min_objects = 1, .max_objects = 6, .min_radius = 0.07, .max_radius = 0.3};
     TrainSegmenter(
         training,
-        [&](std::uint64_t n) { return DemoScene(options.seed, n, kFirstSegmenterSide, few); }, sam);
+        [&](std::uint64_t n) {
+          return DemoScene(options.seed, n, {kFirstSegmenterSide, kFirstSegmenterSide}, few);
+        },
+        sam);
 
     sam = Enlarge(sam, kSegmenterSide);
     training.seed = ~options.seed;
@@ -112,7 +127,10 @@ absl::Status TrainDemoSegmenter(const DemoOptions& options, const std::string& p
     training.schedule = {.peak = 7e-4, .steps = 2000, .warmup_steps = 30, .final_share = 0.02};
     if (options.steps > 0) training.schedule.steps = options.steps;
     TrainSegmenter(
-        training, [&](std::uint64_t n) { return DemoScene(~options.seed, n, kSegmenterSide); },
+        training,
+        [&](std::uint64_t n) {
+          return DemoScene(~options.seed, n, {kSegmenterSide, kSegmenterSide});
+        },
         sam);
     return checkpoint::WritePth(path, nn::ToStateDict(*sam), std::nullopt);
   });

@@ -25,9 +25,14 @@ struct DemoOptions {
 absl::Status TrainDemoDetector(const DemoOptions& options, const std::string& path);
 absl::Status TrainDemoSegmenter(const DemoOptions& options, const std::string& path);
 
-// The n-th training scene for a model with this input side: longer side = `side`, of varying
-// proportions.
-Scene DemoScene(std::uint64_t seed, std::uint64_t n, int side, SceneOptions options = {});
+// How long the longer sides of training scenes are, pixels.
+struct SceneSides {
+  int least = 0;
+  int most = 0;
+};
+
+// The n-th training scene, of varying proportions.
+Scene DemoScene(std::uint64_t seed, std::uint64_t n, SceneSides sides, SceneOptions options = {});
 
 }  // namespace trainer
 

@@ -4,7 +4,6 @@
 #include <ATen/TensorOperators.h>
 #include <c10/util/Exception.h>
 
-#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -23,15 +22,21 @@ detector::DetectorSettings SettingsOf(const DetectorTraining& training) {
   return {.input_size = {training.input_size, training.input_size}};
 }
 
-// [3, side, side], for an image whose longer side is the input's: boxes stay where they are.
-at::Tensor InputOf(const cv::Mat& image, const detector::DetectorSettings& settings) {
-  const auto [width, height] = settings.input_size;
-  TORCH_CHECK(std::max(image.cols, image.rows) == width, "the longer side is not ", width);
+// [3, side, side]: the image as the service fits it into the input. Moves the objects' boxes along.
+at::Tensor InputOf(TrainingImage& image, const detector::DetectorSettings& settings) {
   detector::Placement placement;
-  const absl::StatusOr<cv::Mat> fitted = detector::FitImage(image, settings, &placement);
+  const absl::StatusOr<cv::Mat> fitted = detector::FitImage(image.image, settings, &placement);
   TORCH_CHECK(fitted.ok(), fitted.status().ToString());
+  const auto moved = [&placement](const vision::Box& box) {
+    return vision::Box{static_cast<float>(box.x_min * placement.scale_x + placement.left),
+                       static_cast<float>(box.y_min * placement.scale_y + placement.top),
+                       static_cast<float>(box.x_max * placement.scale_x + placement.left),
+                       static_cast<float>(box.y_max * placement.scale_y + placement.top)};
+  };
+  for (TrainingObject& object : image.objects) object.box = moved(object.box);
+  const auto [width, height] = settings.input_size;
   at::Tensor input = at::empty({3, height, width});
-  detector::Normalize(*fitted, settings, input.data_ptr<float>());
+  detector::Normalize(*fitted, settings, settings.input_size, input.data_ptr<float>());
   return input;
 }
 
@@ -61,7 +66,7 @@ void TrainDetector(const DetectorTraining& training, const ImageSource& images,
       for (int i = 0; i < training.images_per_replica; ++i) {
         absl::StatusOr<TrainingImage> image = images.Load(first + i);
         TORCH_CHECK(image.ok(), image.status().ToString());
-        inputs.push_back(InputOf(image->image, SettingsOf(training)));
+        inputs.push_back(InputOf(*image, SettingsOf(training)));
         objects.push_back(std::move(image->objects));
       }
       const DetectorLosses loss = ComputeLosses(replica->forward(at::stack(inputs)), objects);

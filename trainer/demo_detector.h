@@ -14,8 +14,7 @@ namespace trainer {
 
 struct DetectorTraining {
   FlatCosineSchedule schedule;
-  // Side of the square input. REQUIRES: the longer side of every image is as long; the rest of the
-  // input is padded.
+  // Side of the square input, into which images are fitted.
   int input_size = 256;
   int images_per_replica = 4;
   int replicas = 4;

@@ -109,7 +109,9 @@ segmenter::Sam Trained() {
                                    .clicks_per_image = 1};
   TrainSegmenter(
       training,
-      [](std::uint64_t n) { return DemoScene(1, n, 64, {.min_radius = 0.2, .max_radius = 0.3}); },
+      [](std::uint64_t n) {
+        return DemoScene(1, n, {64, 64}, {.min_radius = 0.2, .max_radius = 0.3});
+      },
       sam);
   return sam;
 }

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "backends/grpc_clients.h"
+#include "backends/trainer_client.h"
 #include "files/text_file.h"
 #include "gateway/endpoints/access_log.h"
 #include "gateway/endpoints/routes.h"
@@ -58,8 +59,7 @@ class HttpListener final : public serving::Listener {
 
   void SetReady(bool ready) override { app_.ready = ready; }
   void Drain(absl::Time deadline) override {
-    app_.jobs.Stop();
-    app_.prefetcher.Stop();
+    app_.StopBackground();
     server_.Drain(
         absl::ToChronoMilliseconds(std::max(absl::ZeroDuration(), deadline - absl::Now())));
     app_.jobs.Drain(deadline);
@@ -140,9 +140,15 @@ absl::Status Run(Options& options, serving::Process& process) {
   if (!fetcher.ok()) return fetcher.status();
   auto profiles = LoadProfiles(options, *grpc, io);
   if (!profiles.ok()) return profiles.status();
+  std::unique_ptr<backends::TrainerClient> trainer;
+  if (!options.trainer.empty()) {
+    auto made = backends::MakeGrpcTrainer(options.trainer, *grpc);
+    if (!made.ok()) return made.status();
+    trainer = *std::move(made);
+  }
   boost::asio::thread_pool compute(static_cast<std::size_t>(options.compute_threads));
   gateway::endpoints::Application app(options.app, *profiles, **fetcher, compute, io.get_executor(),
-                                      process.metrics(), redis ? &*redis : nullptr);
+                                      process.metrics(), redis ? &*redis : nullptr, trainer.get());
   gateway::http::Router router;
   gateway::endpoints::AddRoutes(app, router);
   options.http.tls = *std::move(tls);

@@ -62,6 +62,18 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
              "Detections that score more than this become predictions. A profile or extra_params "
              "may say otherwise.",
              [](double value) { return value >= 0 && value <= 1 ? "" : "must be from 0 to 1"; });
+  flags->Add("trainer", &options->trainer,
+             "host:port of duet-trainer, which fine-tunes models on what is annotated in "
+             "--label_studio_url; needs that and --model_root. Empty: nothing is trained.");
+  flags->Add("model_root", &app.training.model_root,
+             "The folder where the trainer leaves new versions of models, and where this gateway "
+             "says which of them serves; the services have the same flag.");
+  flags->Add("train_every", &app.training.every,
+             "Train a project by itself after so many new annotations. 0: only when it is asked.",
+             InRange(0, 1 << 30));
+  flags->Add("train_interval_s", &options->train_interval_s,
+             "Between the beginnings of two trainings of a project, at least.",
+             InRange(0, 7 * 86400));
   flags->Add(
       "settings_store", &options->settings_store,
       "redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE] where several gateways remember what "
@@ -223,6 +235,15 @@ absl::Status CheckLabelStudio(Options& options) {
 }  // namespace
 
 absl::Status Check(Options& options) {
+  options.app.training.interval = absl::Seconds(options.train_interval_s);
+  if (!options.trainer.empty() &&
+      (options.app.label_studio.url.empty() || options.app.training.model_root.empty())) {
+    return absl::InvalidArgumentError(
+        text::StrCat("--trainer is given without ", options.app.training.model_root.empty()
+                                                        ? "--model_root, where its models lie"
+                                                        : "--label_studio_url, whose projects "
+                                                          "are trained"));
+  }
   options.http.port = static_cast<std::uint16_t>(options.port);
   options.http.max_body_bytes = static_cast<std::size_t>(options.max_body_mb) << 20;
   options.http.request_memory_bytes = static_cast<std::size_t>(options.request_memory_mb) << 20;

@@ -40,6 +40,8 @@ struct Options {
   std::string segmenter = "127.0.0.1:50052";
   std::string profiles;
   std::string settings_store;
+  std::string trainer;
+  int train_interval_s = 60;
   std::string label_studio_api_key;
   std::string label_studio_api_key_file;
   std::string basic_auth_password;

@@ -9,15 +9,20 @@
 #include <boost/asio/thread_pool.hpp>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "gateway/endpoints/metrics.h"
+#include "gateway/endpoints/own_projects.h"
+#include "gateway/endpoints/renewal.h"
+#include "gateway/endpoints/training_door.h"
 #include "gateway/http/cross_site.h"
 #include "gateway/http/message.h"
 #include "gateway/jobs/background_jobs.h"
 #include "gateway/jobs/prefetcher.h"
 #include "gateway/jobs/settings_store.h"
+#include "gateway/jobs/trainings.h"
 #include "http_client/network.h"
 #include "image_fetch/image_fetcher.h"
 #include "label_studio_api/label_studio_api.h"
@@ -49,16 +54,23 @@ struct ApplicationOptions {
   std::size_t max_answer_bytes = 128 << 20;
   gateway::jobs::BackgroundOptions background;
   gateway::jobs::PrefetchOptions prefetch;
+  gateway::jobs::TrainingOptions training;
 };
 
-// One a process. Members that are references outlive it, as does `redis` (null: nothing is shared
-// with other gateways), and so does the context of `executor`, which runs what no request waits
-// for; at destruction nobody runs it any more. Thread-safe.
+// One a process. Members that are references outlive it, as do `redis` (null: nothing is shared
+// with other gateways) and `trainer` (null: nothing is trained), and so does the context of
+// `executor`, which runs what no request waits for; at destruction nobody runs it any more.
+// Thread-safe.
 struct Application {
   Application(ApplicationOptions options, prelabel::Profiles& profiles,
               image_fetch::ImageFetcher& fetcher, boost::asio::thread_pool& pool,
               boost::asio::any_io_executor executor, serving::Metrics& metrics,
-              serving::RedisClient* redis = nullptr);
+              serving::RedisClient* redis = nullptr, backends::TrainerClient* trainer = nullptr);
+
+  // What names serve changes about now: all services are asked soon.
+  void LookSoon();
+  // Nothing that no request waits for begins from now on.
+  void StopBackground();
 
   // REQUIRES: the gate has let the request pass.
   const prelabel::Profile& ProfileOf(const http::Context& context) const {
@@ -68,11 +80,20 @@ struct Application {
   struct ResolvedSetup {
     prelabel::Settings settings;
     label_studio_api::LabelStudioSite label_studio;
+    std::string model_name;  // that its models are asked for by
   };
   // By what /setup has said (to any gateway), else the profile's settings; the site is
-  // ChooseSite's.
+  // ChooseSite's. `created` as NamedProject's.
   boost::asio::awaitable<ResolvedSetup> ResolveSetup(const prelabel::Profile& profile,
-                                                     std::string project_id);
+                                                     std::string project_id, std::int64_t created);
+  // By which name the models of a project are asked for: "project-7" if it is the operator's and a
+  // service of the profile has that model, else "default".
+  boost::asio::awaitable<std::string> ModelNameFor(const prelabel::Profile& profile,
+                                                   NamedProject project);
+  // The models that answer for the name. Waits for one that is being loaded, up to `patience`; not
+  // for services that haven't been heard of.
+  boost::asio::awaitable<std::optional<prelabel::ServedModels>> AwaitServing(
+      const prelabel::Profile& profile, std::string model_name, std::chrono::milliseconds patience);
   // The versions that predictions may carry now, the one that /setup announced last first; before
   // any /setup, that of the profile's settings. Empty as long as a model hasn't been heard of.
   std::vector<std::string> VersionsOf(const prelabel::Profile& profile) const;
@@ -87,6 +108,7 @@ struct Application {
   }
 
   const ApplicationOptions options;
+  const std::shared_ptr<const BasicAuth> auth;  // null: nobody needs credentials
   prelabel::Profiles& profiles;
   image_fetch::ImageFetcher& fetcher;
   boost::asio::thread_pool& pool;  // for computing
@@ -96,8 +118,12 @@ struct Application {
   gateway::jobs::SettingsStore settings_store;
   prelabel::Predictor predictor;
   label_studio_api::LabelStudioApi label_studio_api;
+  OwnProjects own_projects;
   gateway::jobs::BackgroundJobs jobs;
   gateway::jobs::Prefetcher prefetcher;
+  TrainingDoor training_door;
+  Renewal renewal;
+  gateway::jobs::Trainings trainings;
   std::atomic<bool> ready = false;
   const std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
 };

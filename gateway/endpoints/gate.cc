@@ -8,18 +8,11 @@
 #include <string>
 #include <vector>
 
-#include "gateway/endpoints/basic_auth.h"
 #include "gateway/endpoints/route_policy.h"
 #include "text/str_cat.h"
 
 namespace gateway::endpoints {
 namespace {
-
-http::Response MissingCredentials() {
-  http::Response refusal = http::ErrorResponse(401, "User name and password are missing or wrong.");
-  refusal.headers.emplace_back("WWW-Authenticate", "Basic realm=\"duet\", charset=\"UTF-8\"");
-  return refusal;
-}
 
 http::Response UnknownProfile(const prelabel::Profiles& profiles, std::string_view prefix) {
   std::vector<std::string> names;
@@ -35,12 +28,7 @@ http::Response UnknownProfile(const prelabel::Profiles& profiles, std::string_vi
 }  // namespace
 
 void AddGates(Application& app, http::Router& router) {
-  // Null: nobody needs credentials.
-  std::shared_ptr<const BasicAuth> auth;
-  if (const std::string& user = app.options.basic_auth_user; !user.empty()) {
-    auth = std::make_shared<BasicAuth>(user, app.options.basic_auth_password);
-  }
-  router.Seal([&app, auth](http::Route& route) {
+  router.Seal([&app, auth = app.auth](http::Route& route) {
     const RoutePolicy* const policy = PolicyOf(route.method, route.pattern);
     if (policy == nullptr) throw std::logic_error(route.pattern + " is not in route_policy.cc");
     route.body = {.max_bytes = policy->max_body_bytes, .from_anybody = !policy->needs_credentials};
@@ -52,6 +40,9 @@ void AddGates(Application& app, http::Router& router) {
       }
       if (auth != nullptr && !auth->Accepts(request.Header("Authorization"))) {
         return MissingCredentials();
+      }
+      if (policy->trains && app.trainings.enabled()) {
+        if (auto refusal = app.training_door.Refuse(request, context)) return refusal;
       }
       if (app.profiles.ForPrefix(context.prefix) == nullptr) {
         return UnknownProfile(app.profiles, context.prefix);

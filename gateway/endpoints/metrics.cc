@@ -18,4 +18,17 @@ void DeclareMetrics(serving::Metrics& metrics) {
   }
 }
 
+void DeclareTrainingMetrics(serving::Metrics& metrics) {
+  metrics.Get(gateway::jobs::kTrainerUp);
+  for (const char* outcome : {"started", "refused"}) {
+    metrics.Get(gateway::jobs::kTrainings, {outcome});
+  }
+  for (const char* outcome : {"better", "not_better", "undecided", "failed", "cancelled"}) {
+    metrics.Get(gateway::jobs::kTrainingsEnded, {outcome});
+  }
+  for (const char* outcome : {"swapped", "superseded", "failed"}) {
+    metrics.Get(gateway::jobs::kVerdictsApplied, {outcome});
+  }
+}
+
 }  // namespace gateway::endpoints

@@ -32,9 +32,17 @@ inline constexpr GaugeSpec kImageCacheBytes{"duet_gateway_image_cache_bytes",
                                             "Memory that fetched images take."};
 inline constexpr GaugeSpec kConnections{"duet_gateway_connections", "HTTP connections open."};
 
+inline constexpr GaugeSpec kNamesBehind{
+    "duet_gateway_names_behind",
+    "How often a replica serves another version of a name than serving.json says; service: "
+    "detector, segmenter.",
+    "service"};
+
 // Creates what is counted seldom, here and in the rooms below, so that the first count is seen as
 // an increase.
 void DeclareMetrics(serving::Metrics& metrics);
+// The same for trainings, where there is a trainer.
+void DeclareTrainingMetrics(serving::Metrics& metrics);
 
 }  // namespace gateway::endpoints
 

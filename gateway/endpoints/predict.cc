@@ -33,6 +33,9 @@ using http::Request;
 using http::Response;
 using std::chrono::system_clock;
 
+// How long a request waits for a project's model that isn't loaded.
+constexpr auto kLoadPatience = std::chrono::seconds(30);
+
 absl::Status WithPrefix(const label_studio::Task& task, const absl::Status& status) {
   return {status.code(), text::StrCat("task ", task.id, ": ", status.message())};
 }
@@ -53,7 +56,8 @@ void NoteTimings(const prelabel::PredictContext& predict) {
 absl::StatusOr<prelabel::PredictContext> MakePredictContext(
     Application& app, const label_studio::PredictRequest& request,
     absl::StatusOr<std::shared_ptr<prelabel::Project>> project,
-    const Application::ResolvedSetup& setup, Context& context) {
+    const Application::ResolvedSetup& setup, const std::optional<prelabel::ServedModels>& models,
+    Context& context) {
   const prelabel::Profile& profile = app.ProfileOf(context);
   const prelabel::Settings& settings = setup.settings;
   if (request.label_config.empty()) return absl::InvalidArgumentError("label_config is missing");
@@ -61,7 +65,6 @@ absl::StatusOr<prelabel::PredictContext> MakePredictContext(
     return absl::Status(project.status().code(),
                         text::StrCat("label_config: ", project.status().message()));
   }
-  const auto models = prelabel::Serving(profile);
   if (!models) return absl::UnavailableError("the models have not been heard of yet");
   const bool opened = request.tasks.size() == 1;
   std::string version = (*project)->ModelVersion(*models);
@@ -69,6 +72,7 @@ absl::StatusOr<prelabel::PredictContext> MakePredictContext(
       .profile = profile,
       .project = *std::move(project),
       .project_id = request.project_id,
+      .model_name = setup.model_name,
       .model_version = std::move(version),
       .label_studio = setup.label_studio,
       .call = {.deadline = system_clock::now() + app.options.predict_deadline,
@@ -274,11 +278,14 @@ awaitable<Response> Predict(Application& app, Request& request, Context& context
   auto parsed = co_await std::move(parsing);
   if (!parsed.ok()) co_return http::ErrorResponse(parsed.status());
   NoteProject(parsed->project_id, context.request);
-  auto looking = app.ResolveSetup(app.ProfileOf(context), parsed->project_id);
+  auto looking =
+      app.ResolveSetup(app.ProfileOf(context), parsed->project_id, parsed->project_created);
   Application::ResolvedSetup setup = co_await std::move(looking);
   auto finding = app.projects.Get(app.pool, parsed->label_config, setup.settings);
   auto project = co_await std::move(finding);
-  if (const auto models = prelabel::Serving(app.ProfileOf(context)); project.ok() && models) {
+  auto awaiting = app.AwaitServing(app.ProfileOf(context), setup.model_name, kLoadPatience);
+  const auto models = co_await std::move(awaiting);
+  if (project.ok() && models) {
     const std::string key = Application::ProjectKey(app.ProfileOf(context), parsed->project_id);
     // The plan is made with the version, once a project: here, if that takes long.
     auto planning = OnPoolIfLarge(app.pool, parsed->label_config, [&] {
@@ -291,7 +298,7 @@ awaitable<Response> Predict(Application& app, Request& request, Context& context
     });
     co_await std::move(planning);
   }
-  auto predict = MakePredictContext(app, *parsed, std::move(project), setup, context);
+  auto predict = MakePredictContext(app, *parsed, std::move(project), setup, models, context);
   if (!predict.ok()) co_return http::ErrorResponse(predict.status());
   context.request.NoteInt("tasks", static_cast<std::int64_t>(parsed->tasks.size()));
   const bool opened = parsed->tasks.size() == 1;
@@ -305,6 +312,10 @@ awaitable<Response> Predict(Application& app, Request& request, Context& context
                          /*opened=*/!parsed->interactive(), context);
   };
   if (!parsed->interactive()) schedule_prefetch();
+  // Whoever opens a task has probably submitted another one: events may not arrive.
+  if (opened && !parsed->interactive()) {
+    app.trainings.Annotated(parsed->project_id, parsed->project_created);
+  }
   auto work = opened ? PredictOne(app, *parsed, *predict) : PredictBatch(app, *parsed, *predict);
   Response response = co_await std::move(work);
   if (parsed->interactive()) schedule_prefetch();  // not before its answer

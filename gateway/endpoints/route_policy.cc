@@ -36,10 +36,17 @@ constexpr RoutePolicy Post(std::string_view pattern, std::size_t max_body_bytes)
   return {verb::post, pattern, true, /*changes_state=*/true, /*takes_json=*/true, max_body_bytes};
 }
 
+constexpr RoutePolicy Trains(std::string_view pattern, std::size_t max_body_bytes) {
+  RoutePolicy policy = Post(pattern, max_body_bytes);
+  policy.trains = true;
+  return policy;
+}
+
 constexpr RoutePolicy kPolicies[] = {
     Post("/predict", kLargest),
     Post("/setup", kLabelConfig),
-    // Label Studio sends event webhooks without credentials.
+    // Label Studio sends event webhooks without credentials. START_TRAINING comes with them, and
+    // the handler asks the training door: what an event is says its body.
     {verb::post, "/webhook", /*needs_credentials=*/false, true, true, kEvent},
     Read("/versions"),
     Read("/health"),
@@ -51,12 +58,15 @@ constexpr RoutePolicy kPolicies[] = {
     Read("/openapi.json"),
     Read("/jobs"),
     {verb::delete_, "/jobs/{id}", true, /*changes_state=*/true},
+    Read("/train/{project}"),
+    Trains("/train/{project}/cancel", kSmall),
+    Trains("/train/{project}/forget", kSmall),
     // Label Studio before 1.5.
     Post("/versions", kSmall),
     Post("/validate", kLabelConfig),
     Post("/delete", kSmall),
     Post("/duplicate_model", kSmall),
-    Post("/train", kLargest),
+    Trains("/train", kLargest),
     Post("/job_status", kSmall),
     Read("/is_training"),
 };

@@ -29,6 +29,8 @@ struct RoutePolicy {
   // asking first (CORS, which is never granted) has one, or an Origin.
   bool takes_json = false;
   std::size_t max_body_bytes = 0;
+  // Begins or ends a training, where there is a trainer: asks the training door, too.
+  bool trains = false;
 };
 
 // One row a route.

@@ -28,13 +28,21 @@ void AddSetup(Application& app, http::Router& router);
 void AddWebhook(Application& app, http::Router& router);
 // GET /, /health, /livez, /readyz, /metrics, /label-config and /openapi.json.
 void AddStatus(Application& app, http::Router& router);
-// POST /train and /job_status, GET /is_training.
+// POST /train, GET /train/{project}, POST /train/{project}/cancel and /forget; POST /job_status and
+// GET /is_training.
 void AddTraining(Application& app, http::Router& router);
 // GET /jobs, DELETE /jobs/{id}.
 void AddJobs(Application& app, http::Router& router);
 
-// The answer to a request for training, which Duet doesn't do.
+// The answer to a request for training where there is no trainer.
 boost::json::object NotTrained();
+
+// Begins a training of the project, or joins the one that runs: the job as the answer has it.
+// FailedPrecondition if it isn't the operator's. REQUIRES: there is a trainer; the training door
+// has let the request pass.
+boost::asio::awaitable<absl::StatusOr<boost::json::object>> StartTraining(
+    Application& app, NamedProject project, duet::trainer::v1::ModelKind kind,
+    http::Context& context);
 
 // openapi.json as it is in the repository.
 extern const std::string_view kOpenApi;

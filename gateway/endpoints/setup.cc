@@ -26,6 +26,9 @@ using http::Response;
 // A label map of ten thousand classes takes two thirds of it.
 constexpr std::size_t kMaxSettingsBytes = 2 << 20;
 
+// Label Studio waits three seconds for the answer.
+constexpr auto kLoadPatience = std::chrono::seconds(2);
+
 // What a /setup says, with the settings that its extra_params make of the profile's. Of these it
 // keeps the keys that Duet knows.
 struct ParsedSetup {
@@ -72,9 +75,11 @@ struct Reviewed {
   std::string models;                  // the versions that it is about; "" for any
 };
 
-awaitable<Reviewed> Review(Application& app, const ParsedSetup& setup, Context& context) {
+awaitable<Reviewed> Review(Application& app, const ParsedSetup& setup, std::string model_name,
+                           Context& context) {
   const label_studio::SetupRequest& request = setup.request;
-  const auto models = prelabel::Serving(app.ProfileOf(context));
+  auto awaiting = app.AwaitServing(app.ProfileOf(context), model_name, kLoadPatience);
+  const auto models = co_await std::move(awaiting);
   Reviewed reviewed;
   if (request.label_config.empty()) {
     if (models) reviewed.version = models->versions() + prelabel::Fingerprint(setup.settings);
@@ -108,17 +113,20 @@ awaitable<Response> Setup(Application& app, Request& request, Context& context) 
   if (!setup.ok()) co_return http::ErrorResponse(setup.status());
   const label_studio::SetupRequest& parsed = setup->request;
   const std::string key = Application::ProjectKey(profile, parsed.project_id);
-  auto reviewing = Review(app, *setup, context);
+  std::string unusable;
+  label_studio_api::SetupSite site = label_studio_api::ReadSetupSite(
+      app.options.label_studio, parsed.hostname, parsed.access_token, &unusable);
+  if (!unusable.empty()) context.request.NoteStr("not_used", unusable);
+  auto naming = app.ModelNameFor(
+      profile, {.id = parsed.project_id, .created = parsed.project_created, .setup = site});
+  const std::string model_name = co_await std::move(naming);
+  auto reviewing = Review(app, *setup, model_name, context);
   Reviewed reviewed = co_await std::move(reviewing);
   if (!reviewed.status.ok()) {
     app.memory.SetWarning(key, text::StrCat("refused: ", reviewed.status.message()),
                           reviewed.models);
     co_return http::ErrorResponse(400, text::StrCat("schema: ", reviewed.status.message()));
   }
-  std::string unusable;
-  label_studio_api::SetupSite site = label_studio_api::ReadSetupSite(
-      app.options.label_studio, parsed.hostname, parsed.access_token, &unusable);
-  if (!unusable.empty()) context.request.NoteStr("not_used", unusable);
   auto keeping = app.settings_store.Keep(key, parsed.extra_params);
   const bool shared = co_await std::move(keeping);
   app.memory.Remember(
@@ -127,7 +135,7 @@ awaitable<Response> Setup(Application& app, Request& request, Context& context) 
   if (!reviewed.version) {
     co_return http::ErrorResponse(absl::UnavailableError("the models have not been heard of yet"));
   }
-  app.memory.Announced(profile.name, *reviewed.version);
+  app.memory.Announced(profile.name, {*reviewed.version, model_name});
   app.memory.SetWarning(key, reviewed.warning, reviewed.models);
   boost::json::object answer = {{"model_version", *reviewed.version}};
   if (!reviewed.warning.empty()) answer["warning"] = reviewed.warning;

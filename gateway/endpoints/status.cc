@@ -3,7 +3,11 @@
 #include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
+#include <map>
 #include <mutex>
+#include <set>
+#include <string>
+#include <vector>
 
 #include "gateway/endpoints/metrics.h"
 #include "gateway/endpoints/routes.h"
@@ -20,17 +24,42 @@ using http::Context;
 using http::Request;
 using http::Response;
 
+// What is served under names below the model root, by all replicas together: [{"name": "project-7",
+// "stored_version": 3, "loaded": {"3": 2}, "error": "…"}].
+json::array NamesToJson(const backends::BackendHealth& health) {
+  std::map<std::string, json::object> names;
+  for (const auto& [address, of_replica] : health.names) {
+    for (const backends::NameStatus& status : of_replica) {
+      json::object& name = names[status.name];
+      if (name.empty()) {
+        name = {{"name", status.name},
+                {"stored_version", status.stored_version},
+                {"loaded", json::object()}};
+      }
+      if (status.loaded_version != 0) {
+        json::value& replicas = name["loaded"].get_object()[std::to_string(status.loaded_version)];
+        replicas = replicas.is_null() ? 1 : replicas.get_int64() + 1;
+      }
+      if (!status.error.empty()) name["error"] = text::StrCat(address, ": ", status.error);
+    }
+  }
+  json::array list;
+  for (auto& [key, name] : names) list.push_back(std::move(name));
+  return list;
+}
+
 json::object ToJson(const backends::BackendHealth& health) {
   json::object object = {{"replicas", health.replicas}, {"reachable", health.reachable}};
   if (!health.error.empty()) object["error"] = health.error;
   // More than one: they are being rolled.
   json::object& versions = object["versions"].emplace_object();
   for (const auto& [version, replicas] : health.versions) versions[version] = replicas;
+  if (!health.names.empty()) object["names"] = NamesToJson(health);
   return object;
 }
 
 template <typename Client>
-json::value Describe(const Client* client) {
+json::value Describe(Client* client) {
   if (client == nullptr) return nullptr;
   json::object object = ToJson(client->health());
   if (const auto model = client->model()) {
@@ -53,8 +82,9 @@ json::object Describe(const Application& app, const prelabel::Profile& profile) 
 // served no more says nothing of those that are.
 json::array Warnings(Application& app) {
   for (const auto& [name, profile] : app.profiles.all()) {
-    if (const auto models = prelabel::Serving(profile))
-      app.memory.ForgetOtherWarnings(name, models->versions());
+    if (prelabel::Serving(profile)) {
+      app.memory.ForgetOtherWarnings(name, prelabel::AllVersions(profile));
+    }
   }
   json::array warnings;
   for (const auto& [key, warning] : app.memory.warnings()) {
@@ -113,6 +143,27 @@ void CountImages(Application& app) {
   app.metrics.Get(kImageCacheBytes).Set(static_cast<double>(stats.cache_bytes));
 }
 
+// Of all profiles' services; several profiles may share them.
+void CountNamesBehind(Application& app) {
+  std::set<std::string> behind[2];
+  std::vector<backends::BackendHealth> health;
+  for (const auto& [name, profile] : app.profiles.all()) {
+    health.push_back(profile.detector ? profile.detector->health() : backends::BackendHealth());
+    health.push_back(profile.segmenter ? profile.segmenter->health() : backends::BackendHealth());
+  }
+  for (std::size_t i = 0; i < health.size(); ++i) {
+    for (const auto& [address, names] : health[i].names) {
+      for (const backends::NameStatus& status : names) {
+        const bool unloaded = status.loaded_version == 0 && status.error.empty();
+        if (unloaded || status.loaded_version == status.stored_version) continue;
+        behind[i % 2].insert(address + " " + status.name);
+      }
+    }
+  }
+  app.metrics.Get(kNamesBehind, {"detector"}).Set(static_cast<double>(behind[0].size()));
+  app.metrics.Get(kNamesBehind, {"segmenter"}).Set(static_cast<double>(behind[1].size()));
+}
+
 Response LabelConfig(Application& app, const Request&, Context& context) {
   const prelabel::Profile& profile = app.ProfileOf(context);
   if (!profile.detector)
@@ -143,6 +194,7 @@ void AddStatus(Application& app, http::Router& router) {
                   [](const Request&, Context&) { return Response{.body = std::string(kOpenApi)}; });
   router.AddQuick(verb::get, "/metrics", [&app](const Request&, Context&) {
     CountImages(app);
+    CountNamesBehind(app);
     return Response{.body = app.metrics.Text(), .content_type = serving::Metrics::kTextType};
   });
 }

@@ -28,6 +28,18 @@ constexpr std::array<std::string_view, 9> kKnown = {
     "ANNOTATIONS_DELETED", "TASKS_CREATED",       "TASKS_DELETED",
     "PROJECT_UPDATED",     "START_TRAINING",      "PROJECT_CREATED"};
 
+// Label Studio sends this event alone with the credentials of the backend, and shows no errors.
+awaitable<Response> Start(Application& app, const label_studio::WebhookEvent& event,
+                          const Request& request, Context& context) {
+  if (!app.trainings.enabled()) co_return http::JsonResponse(NotTrained());
+  if (auto refusal = app.training_door.Refuse(request, context)) co_return *std::move(refusal);
+  auto starting = StartTraining(app, {.id = event.project_id, .created = event.project_created},
+                                duet::trainer::v1::MODEL_KIND_DETECTOR, context);
+  auto job = co_await std::move(starting);
+  if (!job.ok()) co_return http::ErrorResponse(job.status());
+  co_return http::JsonResponse(*std::move(job));
+}
+
 awaitable<Response> Webhook(Application& app, Request& request, Context& context) {
   auto parsing = ParseBody(app.pool, request, label_studio::ParseWebhook);
   const auto event = co_await std::move(parsing);
@@ -36,7 +48,13 @@ awaitable<Response> Webhook(Application& app, Request& request, Context& context
   const std::string_view action = known ? std::string_view(event->action) : "other";
   app.metrics.Get(kWebhooks, {action}).Increment();
   context.request.NoteStr("action", action);
-  if (action == "START_TRAINING") co_return http::JsonResponse(NotTrained());
+  if (action == "START_TRAINING") {
+    auto starting = Start(app, *event, request, context);
+    co_return co_await std::move(starting);
+  }
+  if (action == "ANNOTATION_CREATED" || action == "ANNOTATIONS_CREATED") {
+    app.trainings.Annotated(event->project_id, event->project_created);
+  }
   if (action == "ANNOTATION_CREATED" && event->task_ids.size() == 1) {
     app.prefetcher.Annotated(Application::ProjectKey(app.ProfileOf(context), event->project_id),
                              event->task_ids.front(), context.request.request_id(),

@@ -9,6 +9,7 @@
 
 #include <absl/status/status.h>
 
+#include <boost/asio/ip/address.hpp>
 #include <boost/beast/http/fields.hpp>
 #include <boost/beast/http/verb.hpp>
 #include <boost/json/value.hpp>
@@ -68,6 +69,8 @@ struct Context {
   std::string route;
   // What came before the pattern: "" or "/p/street".
   std::string prefix;
+  // Where the connection comes from: the client, or a proxy before it.
+  boost::asio::ip::address peer = {};
   std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
 };
 

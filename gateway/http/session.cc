@@ -152,6 +152,8 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
     Context context(request.Header(serving::kRequestIdHeader),
                     request.Header(serving::kTraceparentHeader));
     context.started = started;
+    beast::error_code unknown;
+    context.peer = socket().remote_endpoint(unknown).address();
 
     Admission admission;
     if (error) {

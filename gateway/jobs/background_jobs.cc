@@ -240,7 +240,7 @@ awaitable<BackgroundJobs::Outcome> BackgroundJobs::Try(const Job& job,
                    status};
   };
   if (item.prediction.json.empty()) {
-    const auto models = prelabel::Serving(job.profile);
+    const auto models = prelabel::Serving(job.profile, job.model_name);
     if (!models || project->ModelVersion(*models) != job.model_version) {
       co_return Outcome{Ending::kEndsJob,
                         absl::FailedPreconditionError(
@@ -252,6 +252,7 @@ awaitable<BackgroundJobs::Outcome> BackgroundJobs::Try(const Job& job,
         .profile = job.profile,
         .project = project,
         .project_id = job.project_id,
+        .model_name = job.model_name,
         .model_version = job.model_version,
         .label_studio = job.label_studio,
         .call = {.deadline = absl::ToChronoTime(absl::Now() + options_.task_deadline),

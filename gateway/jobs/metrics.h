@@ -18,6 +18,21 @@ inline constexpr CounterSpec kPrefetched{
     "duet_gateway_prefetched_total",
     "Tasks fetched and embedded ahead of the first click; code: OK or why not.", "code"};
 
+inline constexpr CounterSpec kTrainings{"duet_gateway_trainings_total",
+                                        "Requests for a training; outcome: started, refused.",
+                                        "outcome"};
+inline constexpr CounterSpec kTrainingsEnded{
+    "duet_gateway_trainings_ended_total",
+    "Trainings that ended; outcome: better, not_better, undecided, failed, cancelled.", "outcome"};
+inline constexpr CounterSpec kVerdictsApplied{
+    "duet_gateway_verdicts_total",
+    "What this gateway made of verdicts; outcome: swapped, superseded, failed.", "outcome"};
+inline constexpr GaugeSpec kTrainingJobs{
+    "duet_gateway_training_jobs",
+    "Trainings that wait or run; state: queued, freezing, training, comparing.", "state"};
+inline constexpr GaugeSpec kTrainerUp{"duet_gateway_trainer_up",
+                                      "1 if the trainer answered when it was asked last."};
+
 }  // namespace gateway::jobs
 
 #endif  // DUET_GATEWAY_JOBS_METRICS_H_

@@ -192,6 +192,7 @@ awaitable<absl::Status> Prefetcher::EmbedNext(ProjectPtr project, Event event) {
         .profile = event.profile,
         .project = *parsed,
         .project_id = event.project_id,
+        .model_name = event.model_name,
         .model_version = "",
         .label_studio = event.label_studio,
         .call = {.deadline = absl::ToChronoTime(absl::Now() + options_.task_deadline),

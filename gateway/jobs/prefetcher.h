@@ -71,6 +71,7 @@ class Prefetcher {
     prelabel::Settings settings;
     label_studio_api::LabelStudioSite label_studio;
     std::string project_id;
+    std::string model_name;
     std::int64_t task_id = 0;
     std::string request_id;
     std::string traceparent;

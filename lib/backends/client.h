@@ -6,10 +6,13 @@
 // services' own codes, with a sentence that names the service. `model()` and `health()` never wait:
 // a background task keeps them fresh.
 //
-// The replicas of a service need not serve the same version: one is rolled after another, and
-// reloads. `model()` is the one to ask for. It stays the same while any replica serves it. A call
-// names the version that must answer; Aborted means that no replica has it any more, and that
-// `model()` tells another one now or soon.
+// A service may serve several models, each under a name: "default", and names of its own below the
+// model root, such as "project-7". A name that no replica serves stands for the default model.
+//
+// The replicas of a service need not serve the same version of a name: one is rolled after another,
+// and reloads. `model(name)` is the one to ask for. It stays the same while any replica serves it.
+// A call names the model and the version that must answer; Aborted means that no replica has it any
+// more, and that `model(name)` tells another one now or soon.
 #ifndef DUET_BACKENDS_CLIENT_H_
 #define DUET_BACKENDS_CLIENT_H_
 
@@ -30,6 +33,9 @@
 
 namespace backends {
 
+// The model that a service serves unless another one is asked for.
+inline constexpr char kDefaultModel[] = "default";
+
 struct CallOptions {
   std::chrono::system_clock::time_point deadline;
   // Sent along as x-request-id and traceparent; "" sends none.
@@ -39,8 +45,10 @@ struct CallOptions {
   std::int64_t task_id = 0;
   // Decides the order in the services' queues.
   serving::Priority priority = serving::Priority::kInteractive;
-  // Of the model that must answer: `model()->version`. "": whichever serves.
-  std::string version;
+  // The model that must answer, by the name that it is served under, `served_as`, and by its
+  // version. "": whichever version serves.
+  std::string model = kDefaultModel;
+  std::string version = {};
 
   // No person waits for this one call: a full queue is tried again until the deadline, instead of
   // failing at once.
@@ -58,12 +66,24 @@ struct DetectorModel {
   std::string version;  // changes whenever answers may
   std::vector<std::string> classes;
   bool has_masks = false;
+  std::string served_as = kDefaultModel;
 };
 
 struct SegmenterModel {
   std::string name;  // "sam-vit-b"
   std::string version;
   int low_res_size = 256;  // side of mask_logits
+  std::string served_as = kDefaultModel;
+};
+
+// What a replica says of a name below the model root.
+struct NameStatus {
+  std::string name;                  // "project-7"
+  std::string version;               // of what is loaded; "": nothing is
+  std::uint64_t stored_version = 0;  // the folder that serving.json names; 0: the default serves
+  std::uint64_t loaded_version = 0;  // the folder that is loaded; 0: nothing is
+  bool loading = false;
+  std::string error;  // why stored_version isn't loaded; "": it is, or will be when it is asked for
 };
 
 // For GET / and readiness.
@@ -71,8 +91,10 @@ struct BackendHealth {
   int replicas = 0;        // known addresses
   bool reachable = false;  // one replica at least answered when they were asked last
   std::string error;       // which replica is away, and why; "": none
-  // What those that aren't away serve: version → replicas.
+  // What those that aren't away serve by default: version → replicas.
   std::map<std::string, int> versions;
+  // What each of them says of other names: address → names. None if there is no model root.
+  std::map<std::string, std::vector<NameStatus>> names;
 };
 
 class DetectorClient {
@@ -82,9 +104,19 @@ class DetectorClient {
   // `request.image` is filled in from `image`.
   virtual boost::asio::awaitable<absl::StatusOr<duet::detector::v1::DetectResponse>> Detect(
       ImageRef image, duet::detector::v1::DetectRequest request, CallOptions options) = 0;
-  // What was last heard; null as long as nothing was. Any thread.
-  virtual std::shared_ptr<const DetectorModel> model() const = 0;
+  // What serves under the name, as last heard: the name's own model, or the default one if no
+  // replica serves the name. Null as long as that isn't known: nothing was heard yet, or the name's
+  // model isn't loaded; then it is loaded from now on. Any thread.
+  virtual std::shared_ptr<const DetectorModel> model(const std::string& name) = 0;
+  std::shared_ptr<const DetectorModel> model() { return model(kDefaultModel); }
+  // Whether any replica serves a model of its own under the name, loaded or not. Any thread.
+  virtual bool Has(const std::string& name) const = 0;
+  // The names of which that model is known. Any thread.
+  virtual std::vector<std::string> names() const = 0;
   virtual BackendHealth health() const = 0;
+  // What names serve changes about now (serving.json was written): looks often for some seconds.
+  // Any thread.
+  virtual void LookSoon() = 0;
 };
 
 class SegmenterClient {
@@ -98,8 +130,13 @@ class SegmenterClient {
   // filled in.
   virtual boost::asio::awaitable<absl::StatusOr<duet::segmenter::v1::SegmentResponse>> Segment(
       ImageRef image, duet::segmenter::v1::SegmentRequest request, CallOptions options) = 0;
-  virtual std::shared_ptr<const SegmenterModel> model() const = 0;
+  // As DetectorClient's.
+  virtual std::shared_ptr<const SegmenterModel> model(const std::string& name) = 0;
+  std::shared_ptr<const SegmenterModel> model() { return model(kDefaultModel); }
+  virtual bool Has(const std::string& name) const = 0;
+  virtual std::vector<std::string> names() const = 0;
   virtual BackendHealth health() const = 0;
+  virtual void LookSoon() = 0;
 };
 
 }  // namespace backends

@@ -2,17 +2,21 @@
 
 #include <absl/strings/str_cat.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/strand.hpp>
+#include <chrono>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <utility>
 
 #include "backends/upstream.h"
 #include "backends/wire.h"
+#include "duet/vision/v1/model.pb.h"
 #include "serving/grpc_log.h"
 #include "serving/log.h"
 
@@ -22,15 +26,17 @@ namespace {
 namespace asio = boost::asio;
 namespace detector = duet::detector::v1;
 namespace segmenter = duet::segmenter::v1;
+namespace vision = duet::vision::v1;
 using asio::awaitable;
 
-constexpr char kDefaultModel[] = "default";
+// To start loading a model it is enough that the request arrives.
+constexpr auto kLoadTimeout = std::chrono::milliseconds(200);
 
 // Says in a request which model must answer.
 template <typename Request>
 void SetModel(const CallOptions& options, Request& request) {
-  if (options.version.empty()) return;
-  request.mutable_model()->set_name(kDefaultModel);
+  if (options.version.empty() && options.model == kDefaultModel) return;
+  request.mutable_model()->set_name(options.model);
   request.mutable_model()->set_version(options.version);
 }
 
@@ -47,87 +53,213 @@ segmenter::EmbedRank RankOf(serving::Priority priority) {
   return segmenter::EMBED_RANK_UNSPECIFIED;
 }
 
-// A value that one task replaces and many read.
-template <typename T>
-class Latest {
- public:
-  std::shared_ptr<const T> Get() const {
-    const std::lock_guard lock(mutex_);
-    return value_;
-  }
-  void Set(T value) {
-    auto next = std::make_shared<const T>(std::move(value));
-    const std::lock_guard lock(mutex_);
-    value_ = std::move(next);
-  }
-
- private:
-  mutable std::mutex mutex_;
-  std::shared_ptr<const T> value_;  // guarded by mutex_
-};
-
-// The model to ask for, out of those that replicas have told of.
+// The models to ask for, out of those that replicas have told of.
 template <typename Model>
 class Models {
  public:
-  std::shared_ptr<const Model> announced() const { return announced_.Get(); }
+  using Ptr = std::shared_ptr<const Model>;
+
+  // The name's model, the default one if nobody serves the name, null if it isn't known yet. Then
+  // `*wanted` tells whether this is the first to ask for it. Any thread.
+  Ptr Find(const std::string& name, bool* wanted) {
+    *wanted = false;
+    const std::lock_guard lock(mutex_);
+    if (const auto found = announced_.find(name); found != announced_.end()) return found->second;
+    if (unknown_.contains(name)) {
+      *wanted = wanted_.insert(name).second;
+      return nullptr;
+    }
+    const auto fallback = announced_.find(kDefaultModel);
+    return fallback == announced_.end() ? nullptr : fallback->second;
+  }
+  bool Has(const std::string& name) const {
+    const std::lock_guard lock(mutex_);
+    return name != kDefaultModel && (announced_.contains(name) || unknown_.contains(name));
+  }
+  std::vector<std::string> names() const {
+    const std::lock_guard lock(mutex_);
+    std::vector<std::string> names;
+    for (const auto& [name, model] : announced_) {
+      if (name != kDefaultModel) names.push_back(name);
+    }
+    return names;
+  }
+  // Somebody waits for a model of this name. Any thread.
+  bool IsWanted(const std::string& name) const {
+    const std::lock_guard lock(mutex_);
+    return wanted_.contains(name);
+  }
 
   // The rest is called on one strand.
-  std::string Add(Model model) {
-    std::string version = model.version;
-    answers_.insert_or_assign(version, std::move(model));
-    return version;
+  void Add(Model model) {
+    auto key = std::pair(model.served_as, model.version);
+    told_[std::move(key)] = std::make_shared<const Model>(std::move(model));
   }
-  void Announce(const std::string& version) {
-    // Of one that only a busy replica serves, what was announced before is still known.
-    if (const auto found = answers_.find(version); found != answers_.end()) {
-      announced_.Set(std::move(found->second));
+  bool Knows(const std::string& name, const std::string& version) const {
+    return told_.contains({name, version});
+  }
+  // The version of a name's folder, which is the same on all replicas of equal settings; "" as long
+  // as none has loaded it.
+  std::string VersionOf(const NameStatus& status) const {
+    const auto found = folders_.find(status.name);
+    return found != folders_.end() && found->second.first == status.stored_version
+               ? found->second.second
+               : "";
+  }
+  void Note(const NameStatus& status) {
+    folders_[status.name] = {status.loaded_version, status.version};
+  }
+  void Announce(const Upstream::Announcement& announcement) {
+    const std::lock_guard lock(mutex_);
+    std::map<std::string, Ptr> next;
+    for (const auto& [name, version] : announcement.versions) {
+      const auto told = told_.find({name, version});
+      const auto before = announced_.find(name);
+      if (told != told_.end()) {
+        // The same object, as long as it says the same: plans are made for it.
+        const bool same = before != announced_.end() && before->second->version == version &&
+                          Same(*before->second, *told->second);
+        next[name] = same ? before->second : told->second;
+      } else if (before != announced_.end()) {
+        // Of one that only a busy replica serves, what was announced before is still known.
+        next[name] = before->second;
+      }
     }
-    answers_.clear();
+    announced_ = std::move(next);
+    unknown_ = announcement.unknown;
+    std::erase_if(wanted_, [&](const std::string& name) { return !unknown_.contains(name); });
+    std::erase_if(told_, [&](const auto& entry) {
+      const auto found = announcement.versions.find(entry.first.first);
+      return found == announcement.versions.end() || found->second != entry.first.second;
+    });
+    std::erase_if(folders_, [&](const auto& entry) {
+      return !announced_.contains(entry.first) && !unknown_.contains(entry.first);
+    });
   }
 
  private:
-  Latest<Model> announced_;
-  std::map<std::string, Model> answers_;  // since the last announcement, by version
+  static bool Same(const DetectorModel& a, const DetectorModel& b) {
+    return a.name == b.name && a.classes == b.classes && a.has_masks == b.has_masks;
+  }
+  static bool Same(const SegmenterModel& a, const SegmenterModel& b) {
+    return a.name == b.name && a.low_res_size == b.low_res_size;
+  }
+
+  mutable std::mutex mutex_;
+  // Guarded by mutex_.
+  std::map<std::string, Ptr> announced_;
+  std::set<std::string> unknown_;
+  std::set<std::string> wanted_;  // of unknown_
+  // On the strand: by name and version; by name, the folder that was loaded last, and its version.
+  std::map<std::pair<std::string, std::string>, Ptr> told_;
+  std::map<std::string, std::pair<std::uint64_t, std::string>> folders_;
 };
 
-// What both clients have in common: the replicas, and the model to ask them for.
+NameStatus FromProto(const vision::ModelStatus& status) {
+  return {.name = status.name(),
+          .version = status.version(),
+          .stored_version = status.stored_version(),
+          .loaded_version = status.loaded_version(),
+          .loading = status.state() == vision::ModelStatus::STATE_LOADING,
+          .error = status.error()};
+}
+
+// What both clients have in common: the replicas, and the models to ask them for.
 template <typename Interface, typename Model>
 class GrpcClient : public Interface {
  public:
-  GrpcClient(std::string service, std::unique_ptr<ReplicaSet> replicas)
-      : upstream_(std::move(service), std::move(replicas)) {}
+  // `methods`: "/duet.detector.v1.Detector/".
+  GrpcClient(std::string service, std::string methods, std::unique_ptr<ReplicaSet> replicas)
+      : methods_(std::move(methods)), upstream_(std::move(service), std::move(replicas)) {}
 
   void Start(asio::any_io_executor strand) {
-    asio::co_spawn(strand,
-                   upstream_.PollForever(
-                       strand,
-                       [this](std::shared_ptr<Replica> replica, CallOptions options) {
-                         return GetVersion(std::move(replica), std::move(options));
-                       },
-                       [this](const std::string& version) { models_.Announce(version); }),
-                   asio::detached);
+    asio::co_spawn(
+        strand,
+        upstream_.PollForever(
+            strand,
+            [this](std::shared_ptr<Replica> replica, CallOptions options) {
+              return GetOffer(std::move(replica), std::move(options));
+            },
+            [this](const Upstream::Announcement& announced) { models_.Announce(announced); }),
+        asio::detached);
   }
 
-  std::shared_ptr<const Model> model() const final { return models_.announced(); }
+  std::shared_ptr<const Model> model(const std::string& name) final {
+    bool wanted = false;
+    auto found = models_.Find(name, &wanted);
+    if (wanted) upstream_.LookSoon();
+    return found;
+  }
+  bool Has(const std::string& name) const final { return models_.Has(name); }
+  std::vector<std::string> names() const final { return models_.names(); }
   BackendHealth health() const final { return upstream_.health(); }
+  void LookSoon() final { upstream_.LookSoon(); }
 
  protected:
-  // Asks the replica for its model.
+  // Asks the replica for a model; `options.model` and `options.version` say for which.
   virtual awaitable<absl::StatusOr<Model>> GetModel(std::shared_ptr<Replica> replica,
                                                     CallOptions options) = 0;
 
   Upstream& upstream() { return upstream_; }
+  const std::string& methods() const { return methods_; }
 
  private:
-  awaitable<absl::StatusOr<std::string>> GetVersion(std::shared_ptr<Replica> replica,
-                                                    CallOptions options) {
-    auto getting = GetModel(std::move(replica), std::move(options));
+  awaitable<absl::StatusOr<Upstream::Offer>> GetOffer(std::shared_ptr<Replica> replica,
+                                                      CallOptions options) {
+    auto getting = GetModel(replica, options);
     auto model = co_await std::move(getting);
     if (!model.ok()) co_return model.status();
-    co_return models_.Add(*std::move(model));
+    Upstream::Offer offer;
+    offer.versions[kDefaultModel] = model->version;
+    models_.Add(*std::move(model));
+    auto listing = upstream_.caller().template Call<vision::ListModelsResponse>(
+        replica, methods_ + "ListModels", Serialize(vision::ListModelsRequest()), options);
+    const auto listed = co_await std::move(listing);
+    // A service of an older release has one model.
+    if (absl::IsUnimplemented(listed.status())) co_return offer;
+    if (!listed.ok()) co_return listed.status();
+    for (const vision::ModelStatus& one : listed->models()) {
+      if (one.name().empty() || one.name() == kDefaultModel) continue;
+      NameStatus status = FromProto(one);
+      auto adding = AddName(replica, options, status, offer);
+      co_await std::move(adding);
+      offer.names.push_back(std::move(status));
+    }
+    co_return offer;
   }
 
+  // Finds out what the replica serves under a name.
+  awaitable<void> AddName(std::shared_ptr<Replica> replica, CallOptions options,
+                          const NameStatus& status, Upstream::Offer& offer) {
+    options.model = status.name;
+    options.version = status.version;
+    if (!status.version.empty()) {
+      if (!models_.Knows(status.name, status.version)) {
+        auto getting = GetModel(replica, options);
+        auto model = co_await std::move(getting);
+        if (!model.ok()) co_return;  // it has just been replaced or dropped
+        models_.Add(*std::move(model));
+      }
+      if (status.loaded_version != 0) models_.Note(status);
+      offer.versions[status.name] = status.version;
+      co_return;
+    }
+    if (status.stored_version == 0) co_return;
+    // It was dropped for want of memory, and is loaded by the next call that asks for it.
+    if (std::string version = models_.VersionOf(status);
+        !version.empty() && models_.Knows(status.name, version)) {
+      offer.versions[status.name] = std::move(version);
+      co_return;
+    }
+    if (!status.error.empty()) co_return;  // nobody can have it
+    offer.unknown.insert(status.name);
+    if (status.loading || !models_.IsWanted(status.name)) co_return;
+    options.deadline = std::min(options.deadline, std::chrono::system_clock::now() + kLoadTimeout);
+    auto loading = GetModel(replica, options);
+    const auto model = co_await std::move(loading);  // told by the next ListModels
+  }
+
+  const std::string methods_;
   Models<Model> models_;
   Upstream upstream_;  // last: its calls end before the rest goes
 };
@@ -135,7 +267,7 @@ class GrpcClient : public Interface {
 class GrpcDetector final : public GrpcClient<DetectorClient, DetectorModel> {
  public:
   explicit GrpcDetector(std::unique_ptr<ReplicaSet> replicas)
-      : GrpcClient("detector", std::move(replicas)) {}
+      : GrpcClient("detector", "/duet.detector.v1.Detector/", std::move(replicas)) {}
 
   awaitable<absl::StatusOr<detector::DetectResponse>> Detect(ImageRef image,
                                                              detector::DetectRequest request,
@@ -143,22 +275,24 @@ class GrpcDetector final : public GrpcClient<DetectorClient, DetectorModel> {
     request.set_background(options.patient());
     SetModel(options, request);
     return upstream().Call<detector::DetectResponse>(
-        "/duet.detector.v1.Detector/Detect",
-        Serialize(request, detector::DetectRequest::kImageFieldNumber, image), /*key=*/"",
+        methods() + "Detect", Serialize(request, detector::DetectRequest::kImageFieldNumber, image),
+        /*key=*/"",
         /*has_image=*/false, std::move(options));
   }
 
  private:
   awaitable<absl::StatusOr<DetectorModel>> GetModel(std::shared_ptr<Replica> replica,
                                                     CallOptions options) override {
+    detector::GetModelRequest request;
+    SetModel(options, request);
     auto pending = upstream().caller().Call<detector::GetModelResponse>(
-        std::move(replica), "/duet.detector.v1.Detector/GetModel",
-        Serialize(detector::GetModelRequest()), std::move(options));
+        std::move(replica), methods() + "GetModel", Serialize(request), options);
     auto answer = co_await std::move(pending);
     if (!answer.ok()) co_return answer.status();
     DetectorModel model{.name = answer->model().name(),
                         .version = answer->model().version(),
-                        .has_masks = answer->has_masks()};
+                        .has_masks = answer->has_masks(),
+                        .served_as = options.model};
     model.classes.assign(answer->classes().begin(), answer->classes().end());
     co_return model;
   }
@@ -167,7 +301,7 @@ class GrpcDetector final : public GrpcClient<DetectorClient, DetectorModel> {
 class GrpcSegmenter final : public GrpcClient<SegmenterClient, SegmenterModel> {
  public:
   explicit GrpcSegmenter(std::unique_ptr<ReplicaSet> replicas)
-      : GrpcClient("segmenter", std::move(replicas)) {}
+      : GrpcClient("segmenter", "/duet.segmenter.v1.Segmenter/", std::move(replicas)) {}
 
   awaitable<absl::StatusOr<segmenter::EmbedResponse>> Embed(ImageRef image,
                                                             CallOptions options) override {
@@ -175,15 +309,15 @@ class GrpcSegmenter final : public GrpcClient<SegmenterClient, SegmenterModel> {
     request.set_rank(RankOf(options.priority));
     SetModel(options, request);
     return upstream().Call<segmenter::EmbedResponse>(
-        "/duet.segmenter.v1.Segmenter/Embed",
-        Serialize(request, segmenter::EmbedRequest::kImageFieldNumber, image), image.id,
+        methods() + "Embed", Serialize(request, segmenter::EmbedRequest::kImageFieldNumber, image),
+        image.id,
         /*has_image=*/true, std::move(options));
   }
 
   awaitable<absl::StatusOr<segmenter::SegmentResponse>> Segment(ImageRef image,
                                                                 segmenter::SegmentRequest request,
                                                                 CallOptions options) override {
-    const std::string method = "/duet.segmenter.v1.Segmenter/Segment";
+    const std::string method = methods() + "Segment";
     request.set_image_id(image.id);
     request.set_background(options.patient());
     SetModel(options, request);
@@ -201,14 +335,16 @@ class GrpcSegmenter final : public GrpcClient<SegmenterClient, SegmenterModel> {
  private:
   awaitable<absl::StatusOr<SegmenterModel>> GetModel(std::shared_ptr<Replica> replica,
                                                      CallOptions options) override {
+    segmenter::GetModelRequest request;
+    SetModel(options, request);
     auto pending = upstream().caller().Call<segmenter::GetModelResponse>(
-        std::move(replica), "/duet.segmenter.v1.Segmenter/GetModel",
-        Serialize(segmenter::GetModelRequest()), std::move(options));
+        std::move(replica), methods() + "GetModel", Serialize(request), options);
     auto answer = co_await std::move(pending);
     if (!answer.ok()) co_return answer.status();
     co_return SegmenterModel{.name = answer->model().name(),
                              .version = answer->model().version(),
-                             .low_res_size = static_cast<int>(answer->low_res_size())};
+                             .low_res_size = static_cast<int>(answer->low_res_size()),
+                             .served_as = options.model};
   }
 };
 

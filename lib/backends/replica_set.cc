@@ -47,26 +47,47 @@ void Replica::ConnectSoon() const {
   grpc::experimental::ChannelResetConnectionBackoff(channel.get());
 }
 
-std::string Replica::version() const {
+Replica::Versions Replica::versions() const {
   const std::lock_guard lock(mutex_);
-  return version_;
+  return versions_;
 }
 
-void Replica::set_version(std::string version) {
+std::vector<NameStatus> Replica::names() const {
   const std::lock_guard lock(mutex_);
-  version_ = std::move(version);
+  return names_;
+}
+
+void Replica::set_versions(Versions versions, std::vector<NameStatus> names) {
+  const std::lock_guard lock(mutex_);
+  versions_ = std::move(versions);
+  names_ = std::move(names);
   lacks_.clear();
 }
 
-bool Replica::ServesOther(const std::string& wanted) const {
+void Replica::set_version(const ModelChoice& answered) {
   const std::lock_guard lock(mutex_);
-  return !wanted.empty() && (lacks_ == wanted || (!version_.empty() && version_ != wanted));
+  versions_[answered.name] = answered.version;
+  lacks_.erase(answered.name);
 }
 
-void Replica::Lacks(const std::string& version) {
+bool Replica::ServesOther(const ModelChoice& wanted) const {
+  if (wanted.version.empty()) return false;
   const std::lock_guard lock(mutex_);
-  if (version_ == version) version_.clear();
-  lacks_ = version;
+  const auto lacks = lacks_.find(wanted.name);
+  if (lacks != lacks_.end() && lacks->second == wanted.version) return true;
+  const auto serves = versions_.find(wanted.name);
+  // A replica of which the default is known has told all its names.
+  if (serves == versions_.end()) {
+    return wanted.name != kDefaultModel && versions_.contains(kDefaultModel);
+  }
+  return serves->second != wanted.version;
+}
+
+void Replica::Lacks(const ModelChoice& wanted) {
+  const std::lock_guard lock(mutex_);
+  const auto serves = versions_.find(wanted.name);
+  if (serves != versions_.end() && serves->second == wanted.version) versions_.erase(serves);
+  lacks_[wanted.name] = wanted.version;
 }
 
 absl::StatusOr<std::unique_ptr<ReplicaSet>> ReplicaSet::Create(std::string_view targets,
@@ -157,8 +178,8 @@ int ReplicaSet::size() const {
 namespace {
 
 // What comes first when replicas are ranked: it may have the model, and it can be reached.
-std::pair<bool, bool> Reluctance(const Replica& replica, const std::string& version) {
-  return {replica.ServesOther(version), replica.IsDown()};
+std::pair<bool, bool> Reluctance(const Replica& replica, const ModelChoice& wanted) {
+  return {replica.ServesOther(wanted), replica.IsDown()};
 }
 
 template <typename Rank>
@@ -174,21 +195,21 @@ void SortBy(ReplicaSet::Replicas& replicas, const Rank& rank) {
 
 }  // namespace
 
-ReplicaSet::Replicas ReplicaSet::ByLoad(const std::string& version) {
+ReplicaSet::Replicas ReplicaSet::ByLoad(const ModelChoice& wanted) {
   Replicas replicas = All();
   if (replicas.size() < 2) return replicas;
   std::rotate(replicas.begin(), replicas.begin() + turn_++ % replicas.size(), replicas.end());
   SortBy(replicas, [&](const Replica& replica) {
-    return std::pair(Reluctance(replica, version), replica.in_flight.load());
+    return std::pair(Reluctance(replica, wanted), replica.in_flight.load());
   });
   return replicas;
 }
 
-ReplicaSet::Replicas ReplicaSet::ByKey(std::string_view key, const std::string& version) const {
+ReplicaSet::Replicas ReplicaSet::ByKey(std::string_view key, const ModelChoice& wanted) const {
   Replicas replicas = All();
   if (replicas.size() < 2) return replicas;
   SortBy(replicas, [&](const Replica& replica) {
-    return std::pair(Reluctance(replica, version), ~StableHash(key, replica.address));
+    return std::pair(Reluctance(replica, wanted), ~StableHash(key, replica.address));
   });
   return replicas;
 }

@@ -11,6 +11,7 @@
 
 #include <atomic>
 #include <boost/asio/awaitable.hpp>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -19,8 +20,15 @@
 #include <vector>
 
 #include "backends/channel.h"
+#include "backends/client.h"
 
 namespace backends {
+
+// A model by name and version; "": any version.
+struct ModelChoice {
+  std::string name = kDefaultModel;
+  std::string version = {};
+};
 
 struct Replica {
   Replica(std::string address, std::string host, std::shared_ptr<grpc::Channel> channel);
@@ -35,18 +43,29 @@ struct Replica {
   // Makes the next attempt to connect due now.
   void ConnectSoon() const;
 
-  // The version of the model that it serves, as last heard; "" if it isn't known. Any thread.
-  std::string version() const;
-  void set_version(std::string version);
-  // It is known to serve another version than `wanted`; never for "".
-  bool ServesOther(const std::string& wanted) const;
+  // By the names that models are served under, their versions.
+  using Versions = std::map<std::string, std::string>;
+
+  // What it serves, as last heard; empty if it isn't known. Any thread, as all of these.
+  Versions versions() const;
+  // What it says of the names below the model root.
+  std::vector<NameStatus> names() const;
+  // It has told everything that it serves; empty: it didn't answer.
+  void set_versions(Versions versions, std::vector<NameStatus> names = {});
+  // It has just answered with this version.
+  void set_version(const ModelChoice& answered);
+  // It is known to serve another version than `wanted` under that name, or nothing; never for the
+  // version "".
+  bool ServesOther(const ModelChoice& wanted) const;
   // It has just said that it doesn't serve this one.
-  void Lacks(const std::string& version);
+  void Lacks(const ModelChoice& wanted);
 
  private:
   mutable std::mutex mutex_;
-  std::string version_;  // guarded by mutex_
-  std::string lacks_;    // since the last set_version; guarded by mutex_
+  // Guarded by mutex_.
+  Versions versions_;
+  std::vector<NameStatus> names_;
+  Versions lacks_;  // since the last set_versions
 };
 
 class ReplicaSet {
@@ -64,11 +83,11 @@ class ReplicaSet {
   boost::asio::awaitable<void> Resolve();
 
   // All replicas, best first: the reachable ones with the fewest calls in flight, in turn if equal;
-  // then the rest. Those that are known to serve another `version` (unless "") come last.
-  Replicas ByLoad(const std::string& version = "");
+  // then the rest. Those that are known not to serve `wanted` come last.
+  Replicas ByLoad(const ModelChoice& wanted = {});
   // All replicas by rendezvous hashing of `key`, the reachable ones first: the same key goes to the
-  // same replica from every gateway, and when one goes, only its keys move. `version` as above.
-  Replicas ByKey(std::string_view key, const std::string& version = "") const;
+  // same replica from every gateway, and when one goes, only its keys move. `wanted` as above.
+  Replicas ByKey(std::string_view key, const ModelChoice& wanted = {}) const;
   // The address of the replica that `key` leads to, reachable or not; "" if there is none.
   std::string HomeOf(std::string_view key) const;
   // In no order.

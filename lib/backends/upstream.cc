@@ -11,6 +11,7 @@
 #include <boost/asio/this_coro.hpp>
 #include <chrono>
 #include <exception>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -31,7 +32,11 @@ constexpr double kEarned = 0.1;
 // About 100 + 200 + 400 ms for a call that somebody waits for; a patient one rides out a restart.
 constexpr int kRounds = 4;
 constexpr int kPatientRounds = 10;
-constexpr auto kRefresh = std::chrono::seconds(5);
+// What serves under a name changes by a file, of which nobody tells the gateway but the replicas.
+constexpr auto kRefresh = milliseconds(1000);
+// While something is known to change.
+constexpr auto kOften = milliseconds(100);
+constexpr auto kOftenLasts = std::chrono::seconds(5);
 // Between two polls, however many calls want one.
 constexpr auto kMinimumPause = milliseconds(20);
 constexpr auto kModelTimeout = std::chrono::seconds(2);
@@ -48,7 +53,14 @@ BackendHealth Upstream::health() const {
   const std::lock_guard lock(mutex_);
   BackendHealth health{.replicas = replicas_->size(), .reachable = reachable_, .error = error_};
   for (const auto& replica : replicas_->All()) {
-    if (std::string version = replica->version(); !version.empty()) ++health.versions[version];
+    const Replica::Versions versions = replica->versions();
+    if (versions.empty()) continue;
+    if (const auto found = versions.find(kDefaultModel); found != versions.end()) {
+      ++health.versions[found->second];
+    }
+    if (auto names = replica->names(); !names.empty()) {
+      health.names[replica->address] = std::move(names);
+    }
   }
   return health;
 }
@@ -96,23 +108,25 @@ absl::Status Upstream::ToStatus(const absl::Status& status, const std::string& a
   }
 }
 
-absl::Status Upstream::VersionIsGone(const std::string& version) const {
-  return absl::AbortedError(
-      absl::StrCat("no ", service_, " serves version ", version, " any more"));
+absl::Status Upstream::VersionIsGone(const ModelChoice& model) const {
+  return absl::AbortedError(absl::StrCat("no ", service_, " serves version ", model.version,
+                                         model.name == kDefaultModel ? "" : " of " + model.name,
+                                         " any more"));
 }
 
-bool Upstream::HasMovedFrom(const std::string& version) const {
+bool Upstream::HasMovedFrom(const ModelChoice& model) const {
   const std::lock_guard lock(mutex_);
-  return announced_ != version;
+  const auto found = announced_.find(model.name);
+  return found == announced_.end() || found->second != model.version;
 }
 
 ReplicaSet::Replicas Upstream::Candidates(const std::string& key, const CallOptions& options) {
-  if (key.empty()) return replicas_->ByLoad(options.version);
-  ReplicaSet::Replicas candidates = replicas_->ByKey(key, options.version);
+  const ModelChoice model = {options.model, options.version};
+  if (key.empty()) return replicas_->ByLoad(model);
+  ReplicaSet::Replicas candidates = replicas_->ByKey(key, model);
   const std::string address = detours_.Find(key);
   const auto detour = std::find_if(candidates.begin(), candidates.end(), [&](const auto& replica) {
-    return replica->address == address && !replica->IsDown() &&
-           !replica->ServesOther(options.version);
+    return replica->address == address && !replica->IsDown() && !replica->ServesOther(model);
   });
   if (detour != candidates.end()) std::rotate(candidates.begin(), detour, detour + 1);
   return candidates;
@@ -162,35 +176,67 @@ void Upstream::PollNow() {
              [timer = poll_timer_] { timer->expires_at(timer->expiry().min()); });
 }
 
-asio::awaitable<Upstream::PollResult> Upstream::Poll(
-    const GetVersion& get_version,
-    const std::function<void(const std::string& version)>& announce) {
+void Upstream::LookSoon() {
+  {
+    const std::lock_guard lock(mutex_);
+    often_until_ = std::chrono::steady_clock::now() + kOftenLasts;
+  }
+  PollNow();
+}
+
+Upstream::Announcement Upstream::Choose(const ReplicaSet::Replicas& replicas,
+                                        std::set<std::string> unknown) {
+  std::map<std::string, std::vector<std::string>> served;
+  for (const auto& replica : replicas) {
+    for (auto& [name, version] : replica->versions()) served[name].push_back(version);
+  }
+  const std::lock_guard lock(mutex_);
+  Announcement chosen;
+  if (const auto found = announced_.find(kDefaultModel); found != announced_.end()) {
+    chosen.versions.insert(*found);
+  }
+  for (const auto& [name, versions] : served) {
+    const auto before = announced_.find(name);
+    chosen.versions[name] =
+        ChooseVersion(before == announced_.end() ? "" : before->second, versions);
+    unknown.erase(name);
+  }
+  chosen.unknown = std::move(unknown);
+  return chosen;
+}
+
+asio::awaitable<Upstream::PollResult> Upstream::Poll(const GetOffer& get_offer,
+                                                     const Announce& announce) {
   const auto strand = co_await asio::this_coro::executor;
   const CallOptions options{.deadline = system_clock::now() + kModelTimeout};
   const ReplicaSet::Replicas replicas = replicas_->All();
   std::vector<absl::Status> statuses(replicas.size());
+  std::set<std::string> unknown;
+  PollResult result;
   std::size_t asked = replicas.size();
   asio::steady_timer all_have_answered(strand, asio::steady_timer::time_point::max());
   for (std::size_t i = 0; i < replicas.size(); ++i) {
-    asio::co_spawn(strand, get_version(replicas[i], options),
-                   [&, i](std::exception_ptr, absl::StatusOr<std::string> version) {
-                     statuses[i] = version.status();
-                     // One that is too busy to say serves what it did before.
-                     if (!absl::IsDeadlineExceeded(version.status())) {
-                       replicas[i]->set_version(version.value_or(""));
-                     }
-                     if (--asked == 0) all_have_answered.cancel();
-                   });
+    asio::co_spawn(
+        strand, get_offer(replicas[i], options),
+        [&, i](std::exception_ptr, absl::StatusOr<Offer> offer) {
+          statuses[i] = offer.status();
+          if (offer.ok()) {
+            unknown.merge(offer->unknown);
+            result.loading =
+                result.loading || std::any_of(offer->names.begin(), offer->names.end(),
+                                              [](const auto& name) { return name.loading; });
+            replicas[i]->set_versions(std::move(offer->versions), std::move(offer->names));
+          } else if (!absl::IsDeadlineExceeded(offer.status())) {
+            // One that is too busy to say serves what it did before.
+            replicas[i]->set_versions({});
+          }
+          if (--asked == 0) all_have_answered.cancel();
+        });
   }
   // On one strand: nothing can have come in between.
   if (asked > 0) co_await all_have_answered.async_wait(asio::as_tuple(asio::use_awaitable));
-  PollResult result;
-  std::vector<std::string> served;
-  for (std::size_t i = 0; i < replicas.size(); ++i) {
-    result.any_answered = result.any_answered || statuses[i].ok();
-    if (std::string version = replicas[i]->version(); !version.empty()) {
-      served.push_back(std::move(version));
-    }
+  for (const absl::Status& status : statuses) {
+    result.any_answered = result.any_answered || status.ok();
   }
   for (std::size_t i = 0; i < replicas.size() && !result.away; ++i) {
     const bool busy = absl::IsDeadlineExceeded(statuses[i]);
@@ -200,21 +246,22 @@ asio::awaitable<Upstream::PollResult> Upstream::Poll(
   }
   if (replicas.empty()) result.error = absl::UnavailableError("no address is known");
   if (result.any_answered) {
-    std::string version;
-    {
-      const std::lock_guard lock(mutex_);
-      version = ChooseVersion(announced_, served);
-    }
-    announce(version);  // before calls can find out that it has moved
+    const Announcement chosen = Choose(replicas, std::move(unknown));
+    announce(chosen);  // before calls can find out that it has moved
     const std::lock_guard lock(mutex_);
-    announced_ = version;
+    announced_ = chosen.versions;
   }
   co_return result;
 }
 
-asio::awaitable<void> Upstream::PollForever(
-    asio::any_io_executor strand, GetVersion get_version,
-    std::function<void(const std::string& version)> announce) {
+milliseconds Upstream::PauseAfter(const PollResult& result, milliseconds retry) const {
+  if (!result.any_answered) return retry;
+  const bool often = result.loading || std::chrono::steady_clock::now() < often_until_;
+  return often ? kOften : kRefresh;
+}
+
+asio::awaitable<void> Upstream::PollForever(asio::any_io_executor strand, GetOffer get_offer,
+                                            Announce announce) {
   asio::steady_timer minimum_pause(strand);
   const auto timer = std::make_shared<asio::steady_timer>(strand);
   {
@@ -244,7 +291,7 @@ asio::awaitable<void> Upstream::PollForever(
       if (resolving) co_await until_resolved.async_wait(asio::as_tuple(asio::use_awaitable));
       late = resolving;
     }
-    auto polling = Poll(get_version, announce);
+    auto polling = Poll(get_offer, announce);
     PollResult result = co_await std::move(polling);
     // While others answer, the next poll doesn't wait for a diagnosis that plaintext doesn't need.
     if (result.away && absl::IsUnavailable(result.error) &&
@@ -261,7 +308,7 @@ asio::awaitable<void> Upstream::PollForever(
     {
       const std::lock_guard lock(mutex_);
       at_once = poll_now_;
-      if (!at_once) timer->expires_after(result.any_answered ? milliseconds(kRefresh) : retry);
+      if (!at_once) timer->expires_after(PauseAfter(result, retry));
     }
     if (!at_once) co_await timer->async_wait(asio::as_tuple(asio::use_awaitable));
   }

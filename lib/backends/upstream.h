@@ -22,11 +22,14 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "backends/client.h"
 #include "backends/detours.h"
@@ -54,15 +57,32 @@ class Upstream {
   // For a call to one replica, and no other.
   UnaryCaller& caller() { return caller_; }
 
-  // Asks a replica for its model and returns the version. Several run at once, on one strand.
-  using GetVersion = std::function<boost::asio::awaitable<absl::StatusOr<std::string>>(
+  // What a replica tells.
+  struct Offer {
+    // By name, the versions that it serves, or would after loading what it has dropped.
+    Replica::Versions versions;
+    // Names of which it has a version that nobody knows, since it isn't loaded.
+    std::set<std::string> unknown;
+    std::vector<NameStatus> names;
+  };
+  // What is announced: by name, the version to ask for; and names that are served by a model that
+  // isn't known yet.
+  struct Announcement {
+    Replica::Versions versions;
+    std::set<std::string> unknown;
+  };
+  // Asks a replica for its models. Several run at once, on one strand.
+  using GetOffer = std::function<boost::asio::awaitable<absl::StatusOr<Offer>>(
       std::shared_ptr<Replica>, CallOptions)>;
+  using Announce = std::function<void(const Announcement&)>;
   // Never ends: resolves names, asks all replicas that are known then, and calls `announce` with
-  // the version to ask for (ChooseVersion). Every few seconds, soon after a failure, and at once
-  // when a call found another version than it asked for. Runs on `strand`.
-  boost::asio::awaitable<void> PollForever(
-      boost::asio::any_io_executor strand, GetVersion get_version,
-      std::function<void(const std::string& version)> announce);
+  // the versions to ask for (ChooseVersion). Every second, more often while a model is loaded or
+  // after LookSoon, soon after a failure, and at once when a call found another version than it
+  // asked for. Runs on `strand`.
+  boost::asio::awaitable<void> PollForever(boost::asio::any_io_executor strand, GetOffer get_offer,
+                                           Announce announce);
+  // Polls now, and often for some seconds. Any thread.
+  void LookSoon();
 
  private:
   // All replicas, in the order in which to ask them.
@@ -72,21 +92,25 @@ class Upstream {
   boost::asio::awaitable<void> Pause(int round, const CallOptions& options);
   void OnSuccess();
   absl::Status ToStatus(const absl::Status& status, const std::string& address) const;
-  absl::Status VersionIsGone(const std::string& version) const;
+  absl::Status VersionIsGone(const ModelChoice& model) const;
   // The version to ask for isn't this one any more.
-  bool HasMovedFrom(const std::string& version) const;
+  bool HasMovedFrom(const ModelChoice& model) const;
   // Wakes PollForever. Any thread.
   void PollNow();
   struct PollResult {
     bool any_answered = false;  // one replica at least
+    bool loading = false;       // one of them loads a model
     absl::Status error;         // why `away` didn't; OK: all did
     // The first that didn't; a busy one counts only if none answered.
     std::shared_ptr<Replica> away;
   };
   // Asks all replicas, sets their versions, and chooses.
-  boost::asio::awaitable<PollResult> Poll(
-      const GetVersion& get_version,
-      const std::function<void(const std::string& version)>& announce);
+  boost::asio::awaitable<PollResult> Poll(const GetOffer& get_offer, const Announce& announce);
+  // What all replicas together offer. REQUIRES: one of them at least has answered.
+  Announcement Choose(const ReplicaSet::Replicas& replicas, std::set<std::string> unknown);
+  // How long to wait for the next poll. REQUIRES: mutex_ is held.
+  std::chrono::milliseconds PauseAfter(const PollResult& result,
+                                       std::chrono::milliseconds retry) const;
   // Says what is wrong with TLS instead, if that is why the replica isn't connected.
   boost::asio::awaitable<void> Diagnose(PollResult& result);
   // Keeps the result for health(), and logs it if it has changed.
@@ -100,7 +124,8 @@ class Upstream {
   std::string error_ = "not asked yet";  // guarded by mutex_
   std::string tls_error_;                // guarded by mutex_; why TLS fails; "": it doesn't
   std::string tls_error_at_;             // guarded by mutex_; the address where it does
-  std::string announced_;                // the version; guarded by mutex_
+  Replica::Versions announced_;          // guarded by mutex_
+  std::chrono::steady_clock::time_point often_until_;  // guarded by mutex_
   // PollForever's; guarded by mutex_, which is not held while it waits.
   std::shared_ptr<boost::asio::steady_timer> poll_timer_;
   bool poll_now_ = false;  // guarded by mutex_
@@ -114,7 +139,8 @@ boost::asio::awaitable<absl::StatusOr<Response>> Upstream::Call(std::string meth
                                                                 std::string key, bool has_image,
                                                                 CallOptions options) {
   constexpr int kMaxAway = 3;
-  const std::string& version = options.version;
+  const ModelChoice model = {options.model, options.version};
+  const std::string& version = model.version;
   for (int round = 0;; ++round) {
     absl::Status status = absl::UnavailableError("no address is known");
     std::string address = replicas_->targets();
@@ -129,7 +155,7 @@ boost::asio::awaitable<absl::StatusOr<Response>> Upstream::Call(std::string meth
       auto calling = caller_.Call<Response>(replica, method, request, options);  // shares slices
       auto answer = co_await std::move(calling);
       if (answer.ok()) {
-        replica->set_version(answer->model_version());
+        replica->set_version({model.name, answer->model_version()});
         if (version.empty() || answer->model_version() == version) {
           if (has_image && !detour) detours_.Erase(key);
           OnSuccess();
@@ -139,7 +165,7 @@ boost::asio::awaitable<absl::StatusOr<Response>> Upstream::Call(std::string meth
         continue;
       }
       if (!version.empty() && absl::IsFailedPrecondition(answer.status())) {
-        replica->Lacks(version);
+        replica->Lacks(model);
         other_version = true;
         continue;
       }
@@ -154,7 +180,7 @@ boost::asio::awaitable<absl::StatusOr<Response>> Upstream::Call(std::string meth
     if (has_image) detours_.Erase(key);  // nobody took it
     // Those that are away may have been the last ones that had it: no reason to wait for them.
     if (other_version && (away == 0 || absl::IsUnavailable(status))) {
-      co_return VersionIsGone(version);
+      co_return VersionIsGone(model);
     }
     if (!MayRepeat(status, round, options)) co_return ToStatus(status, address);
     // A replica that has just come back is found out during the pause; by itself the channel may
@@ -163,7 +189,7 @@ boost::asio::awaitable<absl::StatusOr<Response>> Upstream::Call(std::string meth
       if (replica->IsDown()) replica->ConnectSoon();
     }
     co_await Pause(round, options);
-    if (other_version && HasMovedFrom(version)) co_return VersionIsGone(version);
+    if (other_version && HasMovedFrom(model)) co_return VersionIsGone(model);
   }
 }
 

@@ -2,12 +2,14 @@
 
 #include <absl/status/status.h>
 #include <absl/strings/numbers.h>
+#include <absl/time/time.h>
 
 #include <boost/json/array.hpp>
 #include <optional>
 #include <span>
 #include <utility>
 
+#include "label_studio/json_fields.h"
 #include "label_studio/json_parts.h"
 #include "label_studio/label_config.h"
 #include "label_studio/task_data.h"
@@ -33,6 +35,7 @@ constexpr std::size_t kMaxEventTasks = 1000;
 
 constexpr JsonPart Whole(std::string_view name) { return {.name = name, .whole = true}; }
 constexpr JsonPart kId[] = {Whole("id")};
+constexpr JsonPart kProject[] = {Whole("id"), Whole("created_at")};
 constexpr JsonPart kEventTask[] = {{.inside = kId}};
 
 absl::StatusOr<json::value> ParseObject(std::string_view body, std::span<const JsonPart> fields,
@@ -100,6 +103,23 @@ absl::StatusOr<std::string> ProjectId(json::object& object, std::string_view fie
   return WrongKind(field, *value, "a string like \"1.1795395253\"");
 }
 
+// 1795395253 of "1.1795395253"; 0 if there is no such number.
+std::int64_t ProjectCreated(json::object& object) {
+  const json::value* value = Find(object, "project");
+  const json::string* text = value == nullptr ? nullptr : value->if_string();
+  if (text == nullptr) return 0;
+  const std::string_view whole = *text;
+  const std::size_t dot = whole.find('.');
+  std::int64_t seconds = 0;
+  if (dot == whole.npos || !absl::SimpleAtoi(text::View(whole.substr(dot + 1)), &seconds)) return 0;
+  return seconds;
+}
+
+// Of a whole project.
+std::int64_t CreatedOf(const json::object& project) {
+  return SecondsOf(TextField(project, "created_at"));
+}
+
 absl::StatusOr<Task> ParseTask(json::value& value, std::size_t index) {
   const std::string name = text::StrCat("tasks[", index, "]");
   auto* object = value.if_object();
@@ -127,6 +147,13 @@ void AddId(const json::value& value, std::vector<std::int64_t>* ids) {
 }
 
 }  // namespace
+
+std::int64_t SecondsOf(std::string_view created_at) {
+  absl::Time time;
+  std::string error;
+  if (!absl::ParseTime(absl::RFC3339_full, text::View(created_at), &time, &error)) return 0;
+  return absl::ToUnixSeconds(time);
+}
 
 Task Detached(const Task& task) {
   return {.id = task.id, .data = json::object(task.data, json::storage_ptr())};
@@ -176,6 +203,7 @@ absl::StatusOr<PredictRequest> ParsePredictRequest(std::string_view body,
   absl::StatusOr<std::string> project = ProjectId(root);
   if (!project.ok()) return project.status();
   request.project_id = *std::move(project);
+  request.project_created = ProjectCreated(root);
   absl::StatusOr<std::string> label_config = ConfigText(root, "label_config");
   if (!label_config.ok()) return label_config.status();
   request.label_config = *std::move(label_config);
@@ -192,6 +220,7 @@ absl::StatusOr<PredictRequest> ParsePredictRequest(std::string_view body,
       // As with a task's data.
       return PredictRequest{.tasks = std::move(request.tasks),
                             .project_id = std::move(request.project_id),
+                            .project_created = request.project_created,
                             .label_config = std::move(request.label_config),
                             .context = json::value(std::move(*context))};
     }
@@ -210,6 +239,7 @@ absl::StatusOr<SetupRequest> ParseSetupRequest(std::string_view body, const Requ
   absl::StatusOr<std::string> project = ProjectId(root);
   if (!project.ok()) return project.status();
   request.project_id = *std::move(project);
+  request.project_created = ProjectCreated(root);
   absl::StatusOr<std::string> schema = ConfigText(root, "schema");
   if (!schema.ok()) return schema.status();
   request.label_config = *std::move(schema);
@@ -231,6 +261,7 @@ absl::StatusOr<SetupRequest> ParseSetupRequest(std::string_view body, const Requ
   }
   if (!extra->is_object()) return WrongKind("extra_params", *extra, "an object");
   return SetupRequest{.project_id = std::move(request.project_id),
+                      .project_created = request.project_created,
                       .label_config = std::move(request.label_config),
                       .hostname = std::move(request.hostname),
                       .access_token = std::move(request.access_token),
@@ -240,7 +271,7 @@ absl::StatusOr<SetupRequest> ParseSetupRequest(std::string_view body, const Requ
 absl::StatusOr<WebhookEvent> ParseWebhook(std::string_view body, const RequestLimits& limits) {
   static constexpr JsonPart kFields[] = {
       Whole("action"),
-      {.name = "project", .inside = kId},
+      {.name = "project", .inside = kProject},
       {.name = "task", .inside = kId},
       {.name = "tasks", .inside = kEventTask, .max_elements = kMaxEventTasks}};
   absl::StatusOr<json::value> document = ParseObject(body, kFields, limits);
@@ -259,6 +290,7 @@ absl::StatusOr<WebhookEvent> ParseWebhook(std::string_view body, const RequestLi
         event.project_id = text::StrCat(*number);
       }
     }
+    event.project_created = CreatedOf(object);
   }
   if (json::value* task = Find(root, "task")) AddId(*task, &event.task_ids);
   if (json::value* tasks = Find(root, "tasks"); tasks != nullptr && tasks->is_array()) {
@@ -269,7 +301,7 @@ absl::StatusOr<WebhookEvent> ParseWebhook(std::string_view body, const RequestLi
 
 absl::StatusOr<OlderRequest> ParseOlderRequest(std::string_view body, const RequestLimits& limits) {
   // /train may come with the whole project, as webhooks do.
-  static constexpr JsonPart kFields[] = {{.name = "project", .inside = kId},
+  static constexpr JsonPart kFields[] = {{.name = "project", .inside = kProject},
                                          Whole("project_src"),
                                          Whole("project_dst"),
                                          Whole("config"),
@@ -280,7 +312,9 @@ absl::StatusOr<OlderRequest> ParseOlderRequest(std::string_view body, const Requ
   json::object& root = document->get_object();
 
   OlderRequest request;
+  request.project_created = ProjectCreated(root);
   if (json::value* project = Find(root, "project"); project != nullptr && project->is_object()) {
+    request.project_created = CreatedOf(project->get_object());
     if (json::value* id = Find(project->get_object(), "id")) root["project"] = json::value(*id);
   }
   const bool copies = Find(root, "project_src") != nullptr;

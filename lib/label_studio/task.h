@@ -36,12 +36,17 @@ struct Task {
 Task Detached(const Task& task);
 std::size_t MemoryOf(const Task& task);
 
+// Label Studio's `created_at`, "2026-11-30T09:13:14.816Z", in whole seconds since 1970; 0 if it is
+// none. The same number stands behind a project's id in requests.
+std::int64_t SecondsOf(std::string_view created_at);
+
 // POST /predict.
 struct PredictRequest {
-  std::vector<Task> tasks;     // at least one
-  std::string project_id;      // "1" of "1.1795395253"; "" if absent
-  std::string label_config;    // XML; "" if absent
-  boost::json::value context;  // of `params`; null for batches and opened tasks
+  std::vector<Task> tasks;           // at least one
+  std::string project_id;            // "1" of "1.1795395253"; "" if absent
+  std::int64_t project_created = 0;  // 1795395253, seconds since 1970; 0 if absent
+  std::string label_config;          // XML; "" if absent
+  boost::json::value context;        // of `params`; null for batches and opened tasks
 
   // True: somebody has drawn a prompt with a smart tool and waits. There is exactly one task then.
   bool interactive() const { return !context.is_null(); }
@@ -52,9 +57,10 @@ absl::StatusOr<PredictRequest> ParsePredictRequest(std::string_view body,
 // POST /setup.
 struct SetupRequest {
   std::string project_id;
-  std::string label_config;  // `schema`; "" if absent
-  std::string hostname;      // Label Studio's own idea of its URL
-  std::string access_token;  // legacy token, often refused
+  std::int64_t project_created = 0;  // as PredictRequest's
+  std::string label_config;          // `schema`; "" if absent
+  std::string hostname;              // Label Studio's own idea of its URL
+  std::string access_token;          // legacy token, often refused
   boost::json::object
       extra_params;  // given as an object or as a string that holds one; empty if null
 };
@@ -66,6 +72,7 @@ absl::StatusOr<SetupRequest> ParseSetupRequest(std::string_view body,
 struct WebhookEvent {
   std::string action;
   std::string project_id;              // "" if absent
+  std::int64_t project_created = 0;    // by the project's `created_at`
   std::vector<std::int64_t> task_ids;  // of `task`, or the first thousand of `tasks`
 };
 absl::StatusOr<WebhookEvent> ParseWebhook(std::string_view body, const RequestLimits& limits = {});
@@ -73,7 +80,8 @@ absl::StatusOr<WebhookEvent> ParseWebhook(std::string_view body, const RequestLi
 // What Label Studio before 1.5 POSTs besides: /train, /job_status, /validate, /versions, /delete,
 // /duplicate_model. Each has a few of these fields; "" if absent.
 struct OlderRequest {
-  std::string project_id;      // `project` or `project_src`, without the time of creation
+  std::string project_id;  // `project` or `project_src`, without the time of creation
+  std::int64_t project_created = 0;
   std::string destination_id;  // `project_dst`
   std::string label_config;    // `config`
   std::string job;

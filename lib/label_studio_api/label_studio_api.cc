@@ -99,6 +99,31 @@ awaitable<absl::StatusOr<AnnotatedTasks>> LabelStudioApi::Annotated(LabelStudioS
   co_return ParseAnnotatedTasks(*body);
 }
 
+awaitable<absl::StatusOr<std::vector<label_studio::Task>>> LabelStudioApi::TasksWithoutAnnotations(
+    LabelStudioSite site, std::string project_id, std::int64_t after, int count) {
+  auto calling = Call(std::move(site), TasksWithoutAnnotationsPath(project_id, after, count));
+  const auto body = co_await std::move(calling);
+  if (!body.ok()) co_return body.status();
+  co_return ParseTasks(*body);
+}
+
+awaitable<absl::StatusOr<std::int64_t>> LabelStudioApi::CountAnnotated(LabelStudioSite site,
+                                                                       std::string project_id,
+                                                                       absl::Time since) {
+  auto calling = Call(std::move(site), AnnotatedSincePath(project_id, since));
+  const auto body = co_await std::move(calling);
+  if (!body.ok()) co_return body.status();
+  co_return ParseTotal(*body);
+}
+
+awaitable<absl::StatusOr<std::vector<std::string>>> LabelStudioApi::Backends(
+    LabelStudioSite site, std::string project_id) {
+  auto calling = Call(std::move(site), BackendsPath(project_id));
+  const auto body = co_await std::move(calling);
+  if (!body.ok()) co_return body.status();
+  co_return ParseBackends(*body);
+}
+
 awaitable<absl::Status> LabelStudioApi::StorePrediction(LabelStudioSite site, std::int64_t task_id,
                                                         std::string prediction,
                                                         std::string model_version) {

@@ -48,6 +48,17 @@ class LabelStudioApi {
   boost::asio::awaitable<absl::StatusOr<AnnotatedTasks>> Annotated(LabelStudioSite site,
                                                                    std::string project_id,
                                                                    std::int64_t after, int count);
+
+  // Up to `count` tasks without any annotation whose ids are higher than `after`, by id.
+  boost::asio::awaitable<absl::StatusOr<std::vector<label_studio::Task>>> TasksWithoutAnnotations(
+      LabelStudioSite site, std::string project_id, std::int64_t after, int count);
+  // How many tasks of the project were annotated after `since`; in all for InfinitePast.
+  boost::asio::awaitable<absl::StatusOr<std::int64_t>> CountAnnotated(LabelStudioSite site,
+                                                                      std::string project_id,
+                                                                      absl::Time since);
+  // The addresses of the project's ML backends. Label Studio calls their /setup before it answers.
+  boost::asio::awaitable<absl::StatusOr<std::vector<std::string>>> Backends(LabelStudioSite site,
+                                                                            std::string project_id);
   // Stores a prediction unless the task has one of this version already (somebody else was faster,
   // or an earlier try did arrive): AlreadyExists then.
   boost::asio::awaitable<absl::Status> StorePrediction(LabelStudioSite site, std::int64_t task_id,

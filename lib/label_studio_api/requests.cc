@@ -40,6 +40,24 @@ const json::array* List(const json::value& answer, std::string_view field) {
   return list == nullptr ? nullptr : list->if_array();
 }
 
+// A condition of the data manager.
+json::object Filter(std::string_view column, std::string_view comparison, std::string_view type,
+                    json::value value) {
+  return {{"filter", text::StrCat("filter:tasks:", column)},
+          {"operator", comparison},
+          {"type", type},
+          {"value", std::move(value)}};
+}
+
+std::string TasksPath(std::string_view project_id, json::array filters, std::string_view order,
+                      int count) {
+  const json::object query = {{"filters", {{"conjunction", "and"}, {"items", std::move(filters)}}},
+                              {"ordering", json::array{order}}};
+  return text::StrCat("/api/tasks?project=", project_id, "&page=1&page_size=", count,
+                      "&fields=task_only&resolve_uri=false&query=",
+                      text::PercentEncode(json::serialize(query), ""));
+}
+
 }  // namespace
 
 bool IsProjectId(std::string_view id) {
@@ -61,6 +79,7 @@ absl::StatusOr<ProjectInfo> ParseProject(std::string_view body) {
   ProjectInfo info;
   info.label_config = std::string(label_studio::TextField(*object, "label_config"));
   const std::string_view sampling = label_studio::TextField(*object, "sampling");
+  info.created = label_studio::SecondsOf(label_studio::TextField(*object, "created_at"));
   if (sampling.starts_with("Uniform")) info.sampling = Sampling::kUniform;
   if (sampling.starts_with("Uncertainty")) info.sampling = Sampling::kUncertainty;
   return info;
@@ -70,23 +89,53 @@ std::string UnlabelledTasksPath(std::string_view project_id, Sampling sampling, 
                                 int count) {
   json::array filters;
   // "Completed" is what the label stream leaves out: as many annotations as the overlap asks for.
-  filters.push_back({{"filter", "filter:tasks:completed_at"},
-                     {"operator", "empty"},
-                     {"type", "Datetime"},
-                     {"value", "true"}});
-  if (after > 0) {
-    filters.push_back({{"filter", "filter:tasks:id"},
-                       {"operator", "greater"},
-                       {"type", "Number"},
-                       {"value", after}});
+  filters.push_back(Filter("completed_at", "empty", "Datetime", "true"));
+  if (after > 0) filters.push_back(Filter("id", "greater", "Number", after));
+  return TasksPath(project_id, std::move(filters),
+                   sampling == Sampling::kUncertainty ? "tasks:predictions_score" : "tasks:id",
+                   count);
+}
+
+std::string TasksWithoutAnnotationsPath(std::string_view project_id, std::int64_t after,
+                                        int count) {
+  json::array filters = {Filter("total_annotations", "equal", "Number", 0)};
+  if (after > 0) filters.push_back(Filter("id", "greater", "Number", after));
+  return TasksPath(project_id, std::move(filters), "tasks:id", count);
+}
+
+std::string AnnotatedSincePath(std::string_view project_id, absl::Time since) {
+  json::array filters = {Filter("total_annotations", "greater", "Number", 0)};
+  if (since != absl::InfinitePast()) {
+    filters.push_back(
+        Filter("completed_at", "greater", "Datetime",
+               json::value(absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", since, absl::UTCTimeZone()))));
   }
-  const char* const order =
-      sampling == Sampling::kUncertainty ? "tasks:predictions_score" : "tasks:id";
-  const json::object query = {{"filters", {{"conjunction", "and"}, {"items", std::move(filters)}}},
-                              {"ordering", json::array{order}}};
-  return text::StrCat("/api/tasks?project=", project_id, "&page=1&page_size=", count,
-                      "&fields=task_only&resolve_uri=false&query=",
-                      text::PercentEncode(json::serialize(query), ""));
+  return TasksPath(project_id, std::move(filters), "tasks:id", 1);
+}
+
+absl::StatusOr<std::int64_t> ParseTotal(std::string_view body) {
+  const json::value answer = ParseOrNull(body);
+  const json::object* object = answer.if_object();
+  const json::value* total = object == nullptr ? nullptr : object->if_contains("total");
+  if (total == nullptr || !total->is_int64()) return NotA("a list of tasks with its 'total'");
+  return total->get_int64();
+}
+
+std::string BackendsPath(std::string_view project_id) {
+  return text::StrCat("/api/ml?project=", project_id);
+}
+
+absl::StatusOr<std::vector<std::string>> ParseBackends(std::string_view body) {
+  const json::value answer = ParseOrNull(body);
+  const json::array* list = List(answer, "results");
+  if (list == nullptr) return NotA("a list of ML backends");
+  std::vector<std::string> urls;
+  for (const json::value& element : *list) {
+    const json::object* backend = element.if_object();
+    if (backend == nullptr) return NotA("a list of ML backends with their 'url'");
+    urls.emplace_back(label_studio::TextField(*backend, "url"));
+  }
+  return urls;
 }
 
 absl::StatusOr<std::vector<label_studio::Task>> ParseTasks(std::string_view body) {

@@ -4,6 +4,7 @@
 #define DUET_LABEL_STUDIO_API_REQUESTS_H_
 
 #include <absl/status/statusor.h>
+#include <absl/time/time.h>
 
 #include <cstdint>
 #include <string>
@@ -24,6 +25,7 @@ enum class Sampling {
 struct ProjectInfo {
   std::string label_config;  // XML
   Sampling sampling = Sampling::kSequential;
+  std::int64_t created = 0;  // label_studio::SecondsOf
 };
 
 // GET /api/projects/ID/. REQUIRES of ids of projects here and below: decimal digits (IsProjectId).
@@ -50,6 +52,18 @@ struct AnnotatedTasks {
   std::int64_t last_id = 0;  // the highest of their ids
 };
 absl::StatusOr<AnnotatedTasks> ParseAnnotatedTasks(std::string_view body);
+
+// GET of up to `count` tasks without any annotation, by id, as UnlabelledTasksPath's.
+std::string TasksWithoutAnnotationsPath(std::string_view project_id, std::int64_t after, int count);
+
+// GET that says how many tasks were annotated after `since`; in all for InfinitePast.
+std::string AnnotatedSincePath(std::string_view project_id, absl::Time since);
+absl::StatusOr<std::int64_t> ParseTotal(std::string_view body);
+
+// GET of the project's ML backends; their addresses. Label Studio calls each backend's /setup
+// before it answers.
+std::string BackendsPath(std::string_view project_id);
+absl::StatusOr<std::vector<std::string>> ParseBackends(std::string_view body);
 
 // POST /api/predictions/ with one prediction ({"result": …, "score": …, "model_version": …}).
 inline constexpr char kPredictionsPath[] = "/api/predictions/";

@@ -55,7 +55,10 @@ backends::CallOptions CallOf(const PredictContext& context, std::int64_t task_id
                              const std::shared_ptr<const Model>& model) {
   backends::CallOptions call = context.call;
   call.task_id = task_id;
-  if (model) call.version = model->version;
+  if (model) {
+    call.model = model->served_as;
+    call.version = model->version;
+  }
   return call;
 }
 
@@ -66,6 +69,10 @@ constexpr int kPatientAttempts = 30;
 // models are served.
 constexpr auto kFirstPause = std::chrono::milliseconds(25);
 constexpr auto kLongestPause = std::chrono::milliseconds(1000);
+
+absl::Status ModelsUnknown() {
+  return absl::UnavailableError("the models have not been heard of yet");
+}
 
 absl::Status NoSegmenter() {
   return absl::FailedPreconditionError(
@@ -211,17 +218,22 @@ awaitable<absl::StatusOr<Prediction>> Predictor::WithModels(PredictContext& cont
   const int max_attempts = context.call.patient() ? kPatientAttempts : kAttempts;
   auto pause = kFirstPause;
   for (int attempts = 1;; ++attempts) {
-    const auto models = Serving(context.profile);
-    if (!models) co_return absl::UnavailableError("the models have not been heard of yet");
-    auto trying = attempt(*models);
-    const auto regions = co_await std::move(trying);
+    const auto models = Serving(context.profile, context.model_name);
+    absl::StatusOr<Regions> regions = ModelsUnknown();
+    if (models) {
+      auto trying = attempt(*models);
+      regions = co_await std::move(trying);
+    } else if (!Serving(context.profile)) {
+      co_return regions.status();  // nothing was heard of the services at all
+    }
     if (regions.ok()) {
       Count(context, *regions);
       Prediction prediction{.model_version = context.project->ModelVersion(*models)};
       prediction.json = label_studio::PredictionJson(*regions, prediction.model_version);
       co_return prediction;
     }
-    if (!absl::IsAborted(regions.status())) co_return regions.status();
+    // A project's model that isn't known is being loaded.
+    if (models && !absl::IsAborted(regions.status())) co_return regions.status();
     if (attempts == max_attempts ||
         std::chrono::system_clock::now() + pause >= context.call.deadline) {
       co_return absl::UnavailableError(regions.status().message());
@@ -362,7 +374,8 @@ awaitable<absl::Status> Predictor::EmbedAhead(const label_studio::Task& task,
       if (!image.ok()) co_return image.status();
       auto embedding =
           Embed(context.profile.segmenter, *image,
-                CallOf(context, task.id, context.profile.segmenter->model()), context.timings);
+                CallOf(context, task.id, context.profile.segmenter->model(context.model_name)),
+                context.timings);
       const auto embedded = co_await std::move(embedding);
       if (!embedded.ok()) co_return embedded.status();
     }

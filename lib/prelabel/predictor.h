@@ -47,6 +47,7 @@ struct PredictContext {
   const Profile& profile;
   std::shared_ptr<Project> project;
   std::string project_id;     // Label Studio's
+  std::string model_name;     // that its models are asked for by
   std::string model_version;  // when the request came; its tasks are claimed under it
   label_studio_api::LabelStudioSite label_studio;
   backends::CallOptions call;  // deadline, ids, priority; of any version

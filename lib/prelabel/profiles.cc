@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
+#include <set>
 #include <utility>
 
 #include "text/str_cat.h"
@@ -81,6 +82,10 @@ absl::StatusOr<Profile> MakeProfile(std::string_view name, const json::value& va
   return profile;
 }
 
+std::set<std::string> ToSet(const std::vector<std::string>& names) {
+  return {names.begin(), names.end()};
+}
+
 }  // namespace
 
 std::string ServedModels::versions() const {
@@ -88,11 +93,29 @@ std::string ServedModels::versions() const {
                       segmenter ? segmenter->version + "+" : "");
 }
 
-std::optional<ServedModels> Serving(const Profile& profile) {
+std::optional<ServedModels> Serving(const Profile& profile, const std::string& name) {
   ServedModels models;
-  if (profile.detector && !(models.detector = profile.detector->model())) return std::nullopt;
-  if (profile.segmenter && !(models.segmenter = profile.segmenter->model())) return std::nullopt;
+  if (profile.detector) models.detector = profile.detector->model(name);
+  if (profile.segmenter) models.segmenter = profile.segmenter->model(name);
+  if (profile.detector && !models.detector) return std::nullopt;
+  if (profile.segmenter && !models.segmenter) return std::nullopt;
   return models;
+}
+
+bool HasModel(const Profile& profile, const std::string& name) {
+  return (profile.detector && profile.detector->Has(name)) ||
+         (profile.segmenter && profile.segmenter->Has(name));
+}
+
+std::vector<std::string> AllVersions(const Profile& profile) {
+  std::set<std::string> names = {backends::kDefaultModel};
+  if (profile.detector) names.merge(ToSet(profile.detector->names()));
+  if (profile.segmenter) names.merge(ToSet(profile.segmenter->names()));
+  std::vector<std::string> versions;
+  for (const std::string& name : names) {
+    if (const auto models = Serving(profile, name)) versions.push_back(models->versions());
+  }
+  return versions;
 }
 
 std::optional<std::string> ModelVersion(const Profile& profile, const Settings& settings) {

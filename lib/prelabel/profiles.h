@@ -16,6 +16,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "backends/client.h"
 #include "prelabel/settings.h"
@@ -40,8 +41,15 @@ struct ServedModels {
   std::string versions() const;
 };
 
-// Nothing until each service of the profile has told its model.
-std::optional<ServedModels> Serving(const Profile& profile);
+// The models that answer for a name (backends/client.h): each service's own of that name, or its
+// default. Nothing until each service of the profile has told it.
+std::optional<ServedModels> Serving(const Profile& profile,
+                                    const std::string& name = backends::kDefaultModel);
+
+// Whether one of the profile's services serves a model of its own under the name.
+bool HasModel(const Profile& profile, const std::string& name);
+// The versions (ServedModels::versions) that the profile's services answer with now, of all names.
+std::vector<std::string> AllVersions(const Profile& profile);
 
 // For a project whose label config isn't known: both models' versions (which name them) and the
 // settings' fingerprint. If it is known, /setup and predictions carry Project::ModelVersion.

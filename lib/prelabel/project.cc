@@ -280,12 +280,14 @@ void ProjectMemory::SetWarning(const std::string& key, const std::string& warnin
                        [](const auto& a, const auto& b) { return a.second.said < b.second.said; }));
 }
 
-void ProjectMemory::ForgetOtherWarnings(const std::string& profile, const std::string& models) {
+void ProjectMemory::ForgetOtherWarnings(const std::string& profile,
+                                        const std::vector<std::string>& models) {
   const std::lock_guard lock(mutex_);
   const std::string prefix = profile + "/";  // no profile's name has one
   std::erase_if(warnings_, [&](const auto& entry) {
     const Warning& warning = entry.second;
-    return entry.first.starts_with(prefix) && !warning.models.empty() && warning.models != models;
+    return entry.first.starts_with(prefix) && !warning.models.empty() &&
+           std::find(models.begin(), models.end(), warning.models) == models.end();
   });
 }
 
@@ -303,18 +305,19 @@ std::map<std::string, std::string> ProjectMemory::warnings() const {
   return texts;
 }
 
-void ProjectMemory::Announced(const std::string& profile, const std::string& version) {
+void ProjectMemory::Announced(const std::string& profile, const AnnouncedVersion& version) {
   const std::lock_guard lock(mutex_);
-  std::vector<std::string>& versions = announced_[profile];
-  std::erase(versions, version);
+  std::vector<AnnouncedVersion>& versions = announced_[profile];
+  std::erase_if(versions, [&](const auto& other) { return other.version == version.version; });
   versions.insert(versions.begin(), version);
   if (versions.size() > kMaxAnnounced) versions.pop_back();
 }
 
-std::vector<std::string> ProjectMemory::Announced(const std::string& profile) const {
+std::vector<ProjectMemory::AnnouncedVersion> ProjectMemory::Announced(
+    const std::string& profile) const {
   const std::lock_guard lock(mutex_);
   const auto found = announced_.find(profile);
-  return found == announced_.end() ? std::vector<std::string>() : found->second;
+  return found == announced_.end() ? std::vector<AnnouncedVersion>() : found->second;
 }
 
 }  // namespace prelabel

@@ -164,14 +164,19 @@ class ProjectMemory {
   // (ServedModels::versions) that it was found for; "" if it holds for any.
   void SetWarning(const std::string& key, const std::string& warning,
                   const std::string& models = "");
-  // Forgets the profile's warnings that were found for other models than these, which serve.
-  void ForgetOtherWarnings(const std::string& profile, const std::string& models);
+  // Forgets the profile's warnings that were found for other models than those that serve, which
+  // have these versions.
+  void ForgetOtherWarnings(const std::string& profile, const std::vector<std::string>& models);
   bool HasWarning(const std::string& key) const;
   std::map<std::string, std::string> warnings() const;  // by key
 
   // The versions that /setup has told projects of this profile, the latest first, up to a bound.
-  void Announced(const std::string& profile, const std::string& version);
-  std::vector<std::string> Announced(const std::string& profile) const;
+  struct AnnouncedVersion {
+    std::string version;
+    std::string model_name;  // that the project's models are asked for by
+  };
+  void Announced(const std::string& profile, const AnnouncedVersion& version);
+  std::vector<AnnouncedVersion> Announced(const std::string& profile) const;
 
  private:
   struct Warning {
@@ -184,7 +189,8 @@ class ProjectMemory {
   mutable std::mutex mutex_;
   // Guarded by mutex_.
   containers::Lru<ProjectSetup> setups_{/*max_entries=*/10'000, /*max_bytes=*/64 << 20};
-  absl::flat_hash_map<std::string, std::vector<std::string>> announced_;  // one entry a profile
+  // One entry a profile.
+  absl::flat_hash_map<std::string, std::vector<AnnouncedVersion>> announced_;
   std::map<std::string, Warning> warnings_;
 };
 

@@ -14,7 +14,10 @@ from service import wait_until
 
 MONITORING = DEPLOY / "k8s/components/monitoring"
 # What is counted only once something went wrong; the rest must be there after ordinary work.
-ONLY_ON_TROUBLE = {"duet_queue_unserved_total", "duet_gateway_degraded_total", "duet_gateway_dropped_total"}
+ONLY_ON_TROUBLE = {"duet_queue_unserved_total", "duet_gateway_degraded_total", "duet_gateway_dropped_total",
+                   # Only with --trainer; integration.gateway.trainings has one.
+                   "duet_gateway_trainer_up", "duet_gateway_training_jobs", "duet_gateway_trainings_ended_total",
+                   "duet_gateway_verdicts_total"}
 RATE_INTERVAL = "5m"  # what Grafana would put for $__rate_interval; longer than this test takes on a busy machine
 
 

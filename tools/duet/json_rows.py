@@ -1,7 +1,7 @@
 """Prints a line for each object of a list in the JSON on standard input: some of its fields, with tabs between.
 
 usage: json_rows.py LIST FIELD...
-LIST is the key of the list. Prints nothing if the input is no JSON or has no such list; a field that an object lacks
+LIST is the key of the list, with dots where it is in other objects: detector.names. Prints nothing if the input is no JSON or has no such list; a field that an object lacks
 is empty.
 """
 
@@ -15,7 +15,8 @@ def rows_of(text, key, fields):
         found = json.loads(text)
     except ValueError:
         return []
-    found = found.get(key) if isinstance(found, dict) else None
+    for part in key.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
     objects = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
     return [[_line(str(each.get(field, ""))) for field in fields] for each in objects]
 

@@ -67,7 +67,17 @@ describe_model() {
   else
     detail "model unknown: $1 does not answer"
   fi
+  describe_names "$1"
   detail "$(flag_of "duet-$1" checkpoint), $(flag_of "duet-$1" device), $(flag_of "duet-$1" precision)"
+}
+
+# describe_names detector|segmenter: what it serves besides, below its model root.
+describe_names() {
+  local name version error
+  while IFS=$'\t' read -r name version error; do
+    if [[ $version == 0 ]]; then version='the default model'; else version="version $version"; fi
+    detail "$name: $version${error:+, which a replica can't load: $error}"
+  done < <(ask_gateway / --max-time 2 | parse json_rows "$1.names" name stored_version error)
 }
 
 # served_by detector|segmenter name|version: of the model that it serves; nothing if it does not say.

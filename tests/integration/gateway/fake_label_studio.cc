@@ -1,5 +1,7 @@
 #include "tests/integration/gateway/fake_label_studio.h"
 
+#include <absl/time/clock.h>
+#include <absl/time/time.h>
 #include <gtest/gtest.h>
 
 #include <boost/json/array.hpp>
@@ -34,7 +36,14 @@ std::string Parameter(const std::string& target, const std::string& name) {
 
 void FakeLabelStudio::AddTask(std::int64_t id, const std::string& image, bool labelled) {
   const std::lock_guard lock(mutex_);
-  tasks_[id] = {image, labelled};
+  tasks_[id] = {image, labelled, labelled ? "2026-01-01T00:00:00.000Z" : ""};
+}
+
+void FakeLabelStudio::Annotate(std::int64_t id) {
+  const std::lock_guard lock(mutex_);
+  tasks_[id].labelled = true;
+  tasks_[id].completed_at =
+      absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::Now(), absl::UTCTimeZone());
 }
 
 void FakeLabelStudio::AddPrediction(std::int64_t task, const std::string& model_version) {
@@ -60,22 +69,34 @@ std::size_t FakeLabelStudio::prediction_count() const {
 json::value FakeLabelStudio::List(const std::string& target) const {
   EXPECT_EQ(Parameter(target, "resolve_uri"), "false") << "image strings must come as imported";
   const json::value query = json::parse(Parameter(target, "query"));
-  EXPECT_EQ(query.at("ordering").at(0),
-            sampling == "Sequential sampling" ? "tasks:id" : "tasks:predictions_score");
-  std::int64_t after = 0;
-  bool unlabelled_only = false;
-  for (const json::value& filter : query.at("filters").at("items").as_array()) {
-    if (filter.at("filter") == "filter:tasks:id") after = filter.at("value").as_int64();
-    if (filter.at("filter") == "filter:tasks:completed_at") unlabelled_only = true;
-  }
   const std::size_t page_size = std::stoul(Parameter(target, "page_size"));
+  const auto passes = [&](std::int64_t id, const Task& task) {
+    for (const json::value& filter : query.at("filters").at("items").as_array()) {
+      const std::string column(filter.at("filter").as_string());
+      const bool greater = filter.at("operator") == "greater";
+      const json::value& value = filter.at("value");
+      if (column == "filter:tasks:id" && id <= value.as_int64()) return false;
+      if (column == "filter:tasks:total_annotations" && task.labelled != greater) return false;
+      if (column != "filter:tasks:completed_at") continue;
+      if (!greater) {
+        EXPECT_EQ(query.at("ordering").at(0),
+                  sampling == "Sequential sampling" ? "tasks:id" : "tasks:predictions_score");
+      }
+      if (!greater && task.labelled) return false;
+      if (greater && task.completed_at <= std::string(value.as_string())) return false;
+    }
+    return true;
+  };
   json::array tasks;
+  std::size_t total = 0;
   const std::lock_guard lock(mutex_);
   for (const auto& [id, task] : tasks_) {
-    if (id <= after || (task.labelled && unlabelled_only) || tasks.size() == page_size) continue;
+    if (!passes(id, task)) continue;
+    ++total;
+    if (tasks.size() == page_size) continue;
     tasks.push_back({{"id", id}, {"data", {{"image", task.image}}}});
   }
-  return {{"total", tasks.size()}, {"tasks", std::move(tasks)}};
+  return {{"total", total}, {"tasks", std::move(tasks)}};
 }
 
 TinyResponse FakeLabelStudio::Answer(const TinyRequest& request) {
@@ -86,9 +107,15 @@ TinyResponse FakeLabelStudio::Answer(const TinyRequest& request) {
   }
   const std::string path = request.target.substr(0, request.target.find('?'));
   if (request.method == "GET" && path == "/api/projects/1/") {
-    return JsonResponse({{"id", 1}, {"label_config", label_config}, {"sampling", sampling}});
+    return JsonResponse({{"id", 1},
+                         {"label_config", label_config},
+                         {"sampling", sampling},
+                         {"created_at", created_at}});
   }
   if (request.method == "GET" && path == "/api/tasks") return JsonResponse(List(request.target));
+  if (request.method == "GET" && path == "/api/ml" && Parameter(request.target, "project") == "1") {
+    return JsonResponse(json::array{{{"id", 1}, {"url", backend_url}, {"state", "CO"}}});
+  }
   if (request.method == "GET" && path == "/api/predictions/") {
     json::array stored;
     for (json::object& one : predictions(std::stoll(Parameter(request.target, "task")))) {

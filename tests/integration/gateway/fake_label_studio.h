@@ -28,11 +28,15 @@ class FakeLabelStudio {
   // Set before the first call.
   std::string label_config;
   std::string sampling = "Sequential sampling";
+  std::string created_at = "2026-11-23T00:54:13.814966Z";  // as in "1.1795395253"
+  std::string backend_url = "http://127.0.0.1:8003";       // of the project's one ML backend
   // Any time. As many calls as this are answered with this status first.
   std::atomic<int> failures = 0;
   std::atomic<int> failure_status = 503;
 
   void AddTask(std::int64_t id, const std::string& image, bool labelled = false);
+  // As of a task that was there before, with an annotation from now.
+  void Annotate(std::int64_t id);
   void AddPrediction(std::int64_t task, const std::string& model_version);
   // Of one task, in the order they came.
   std::vector<boost::json::object> predictions(std::int64_t task) const;
@@ -43,6 +47,7 @@ class FakeLabelStudio {
   struct Task {
     std::string image;
     bool labelled = false;
+    std::string completed_at = "";  // "2026-11-30T09:13:14.816Z"
   };
   duet_testing::TinyResponse Answer(const duet_testing::TinyRequest& request);
   boost::json::value List(const std::string& target) const;

@@ -34,32 +34,82 @@ void FakeServices::Serve(std::string detector_version, std::string segmenter_ver
   segmenter_version_ = std::move(segmenter_version);
 }
 
-std::string FakeServices::detector_version() const {
+void FakeServices::ServeDetector(const std::string& name, Named model) {
   const std::lock_guard lock(mutex_);
-  return detector_version_;
+  detectors_[name] = std::move(model);
 }
 
-std::string FakeServices::segmenter_version() const {
+void FakeServices::ServeSegmenter(const std::string& name, Named model) {
   const std::lock_guard lock(mutex_);
-  return segmenter_version_;
+  segmenters_[name] = std::move(model);
+}
+
+void FakeServices::Delete(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  detectors_.erase(name);
+  segmenters_.erase(name);
+}
+
+bool FakeServices::IsLoaded(const std::string& name) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = detectors_.find(name);
+  return found != detectors_.end() && found->second.loaded;
 }
 
 template <typename Request>
-grpc::Status FakeServices::CheckSpec(const Request& request, const std::string& version) const {
+grpc::Status FakeServices::Choose(const Request& request, const std::string& fallback, Names& names,
+                                  std::string* version) {
+  const std::lock_guard lock(mutex_);
+  *version = fallback;
+  if (!knows_model_spec) return grpc::Status::OK;
+  const std::string& name = request.model().name();
+  if (!name.empty() && name != "default") {
+    const auto found = names.find(name);
+    if (found == names.end() || found->second.version.empty()) {
+      return {grpc::StatusCode::FAILED_PRECONDITION, "no model serves '" + name + "'"};
+    }
+    found->second.loaded = true;
+    *version = found->second.version;
+  }
   const std::string& wanted = request.model().version();
-  if (!knows_model_spec || wanted.empty() || wanted == version) return grpc::Status::OK;
-  return {grpc::StatusCode::FAILED_PRECONDITION, "this is " + version + ", not " + wanted};
+  if (wanted.empty() || wanted == *version) return grpc::Status::OK;
+  return {grpc::StatusCode::FAILED_PRECONDITION, "this is " + *version + ", not " + wanted};
 }
 
-template <typename Response>
+template <typename Request, typename Response>
 grpc::Status FakeServices::Sign(const grpc::Status& status, const std::string& version,
-                                Response* response) const {
+                                const Request& request, Response* response) const {
   if (response->model_version().empty()) response->set_model_version(version);
   if (knows_model_spec) {
-    response->mutable_model()->set_name("default");
+    const std::string& name = request.model().name();
+    response->mutable_model()->set_name(name.empty() ? "default" : name);
     response->mutable_model()->set_version(response->model_version());
   }
   return status;
+}
+
+grpc::Status FakeServices::List(const std::string& fallback, const Names& names,
+                                duet::vision::v1::ListModelsResponse* response) const {
+  using duet::vision::v1::ModelStatus;
+  if (!knows_names) return {grpc::StatusCode::UNIMPLEMENTED, "there is no such method"};
+  const std::lock_guard lock(mutex_);
+  ModelStatus* first = response->add_models();
+  first->set_name("default");
+  first->set_state(ModelStatus::STATE_LOADED);
+  first->set_version(fallback);
+  for (const auto& [name, model] : names) {
+    ModelStatus* status = response->add_models();
+    status->set_name(name);
+    status->set_stored_version(model.stored);
+    status->set_error(model.error);
+    status->set_state(!model.error.empty() ? ModelStatus::STATE_FAILED
+                      : model.loaded       ? ModelStatus::STATE_LOADED
+                                           : ModelStatus::STATE_UNLOADED);
+    if (!model.loaded || model.version.empty()) continue;
+    status->set_version(model.version);
+    status->set_loaded_version(model.error.empty() ? model.stored : model.stored - 1);
+  }
+  return grpc::Status::OK;
 }
 
 class FakeServices::Detector : public detector::Detector::Service {
@@ -68,11 +118,13 @@ class FakeServices::Detector : public detector::Detector::Service {
 
   grpc::Status Detect(grpc::ServerContext* context, const detector::DetectRequest* request,
                       detector::DetectResponse* response) override {
-    const std::string version = owner_.detector_version();
     owner_.Note(*context, "Detect", request->image().has_data());
-    if (const auto meant = owner_.CheckSpec(*request, version); !meant.ok()) return meant;
+    std::string version;
+    const grpc::Status chosen = owner_.ChooseDetector(*request, &version);
+    if (!chosen.ok()) return chosen;
     if (owner_.on_detect) {
-      return owner_.Sign(owner_.on_detect(*context, *request, response), version, response);
+      return owner_.Sign(owner_.on_detect(*context, *request, response), version, *request,
+                         response);
     }
     response->set_image_width(kWidth);
     response->set_image_height(kHeight);
@@ -81,16 +133,24 @@ class FakeServices::Detector : public detector::Detector::Service {
         found != owner_.class_found_by.end()) {
       response->mutable_detections(0)->set_label(found->second);
     }
-    return owner_.Sign(grpc::Status::OK, version, response);
+    return owner_.Sign(grpc::Status::OK, version, *request, response);
   }
 
-  grpc::Status GetModel(grpc::ServerContext*, const detector::GetModelRequest*,
+  grpc::Status GetModel(grpc::ServerContext*, const detector::GetModelRequest* request,
                         detector::GetModelResponse* response) override {
+    std::string version;
+    const grpc::Status chosen = owner_.ChooseDetector(*request, &version);
+    if (!chosen.ok()) return chosen;
     response->mutable_model()->set_name("rtmdet-t");
-    response->mutable_model()->set_version(owner_.detector_version());
+    response->mutable_model()->set_version(version);
     for (const std::string& name : owner_.classes) response->add_classes(name);
     response->set_has_masks(owner_.has_masks);
     return grpc::Status::OK;
+  }
+
+  grpc::Status ListModels(grpc::ServerContext*, const duet::vision::v1::ListModelsRequest*,
+                          duet::vision::v1::ListModelsResponse* response) override {
+    return owner_.ListDetector(response);
   }
 
  private:
@@ -103,29 +163,33 @@ class FakeServices::Segmenter : public segmenter::Segmenter::Service {
 
   grpc::Status Embed(grpc::ServerContext* context, const segmenter::EmbedRequest* request,
                      segmenter::EmbedResponse* response) override {
-    const std::string version = owner_.segmenter_version();
     owner_.Note(*context, "Embed", true);
-    if (const auto meant = owner_.CheckSpec(*request, version); !meant.ok()) return meant;
+    std::string version;
+    const grpc::Status chosen = owner_.ChooseSegmenter(*request, &version);
+    if (!chosen.ok()) return chosen;
     if (owner_.embeds_to_refuse && (*owner_.embeds_to_refuse)-- > 0) {
       return {grpc::StatusCode::RESOURCE_EXHAUSTED, "full"};
     }
     if (owner_.on_embed) {
-      return owner_.Sign(owner_.on_embed(*context, *request, response), version, response);
+      return owner_.Sign(owner_.on_embed(*context, *request, response), version, *request,
+                         response);
     }
     const std::string id = ImageId(request->image().data());
     response->set_image_id(id);
     const std::lock_guard lock(owner_.mutex_);
     response->set_cached(!owner_.embedded_.insert(id).second);
-    return owner_.Sign(grpc::Status::OK, version, response);
+    return owner_.Sign(grpc::Status::OK, version, *request, response);
   }
 
   grpc::Status Segment(grpc::ServerContext* context, const segmenter::SegmentRequest* request,
                        segmenter::SegmentResponse* response) override {
-    const std::string version = owner_.segmenter_version();
     owner_.Note(*context, "Segment", request->has_image());
-    if (const auto meant = owner_.CheckSpec(*request, version); !meant.ok()) return meant;
+    std::string version;
+    const grpc::Status chosen = owner_.ChooseSegmenter(*request, &version);
+    if (!chosen.ok()) return chosen;
     if (owner_.on_segment) {
-      return owner_.Sign(owner_.on_segment(*context, *request, response), version, response);
+      return owner_.Sign(owner_.on_segment(*context, *request, response), version, *request,
+                         response);
     }
     {
       const std::lock_guard lock(owner_.mutex_);
@@ -153,14 +217,22 @@ class FakeServices::Segmenter : public segmenter::Segmenter::Service {
                               mask->mutable_row_runs());
       }
     }
-    return owner_.Sign(grpc::Status::OK, version, response);
+    return owner_.Sign(grpc::Status::OK, version, *request, response);
   }
 
-  grpc::Status GetModel(grpc::ServerContext*, const segmenter::GetModelRequest*,
+  grpc::Status GetModel(grpc::ServerContext*, const segmenter::GetModelRequest* request,
                         segmenter::GetModelResponse* response) override {
+    std::string version;
+    const grpc::Status chosen = owner_.ChooseSegmenter(*request, &version);
+    if (!chosen.ok()) return chosen;
     response->mutable_model()->set_name("sam-vit-b");
-    response->mutable_model()->set_version(owner_.segmenter_version());
+    response->mutable_model()->set_version(version);
     return grpc::Status::OK;
+  }
+
+  grpc::Status ListModels(grpc::ServerContext*, const duet::vision::v1::ListModelsRequest*,
+                          duet::vision::v1::ListModelsResponse* response) override {
+    return owner_.ListSegmenter(response);
   }
 
  private:

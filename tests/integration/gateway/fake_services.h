@@ -56,10 +56,26 @@ class FakeServices {
   // Both say which model made an answer that doesn't say so itself, and refuse a call for another
   // one before any of the above.
   void Serve(std::string detector_version, std::string segmenter_version);
+  // A model below the model root: serving.json names the folder `stored`, whose content gives
+  // `version`; 0: the default model serves the name. One that isn't `loaded` is by the first call
+  // that asks for it. As real services, which tell all of it by ListModels.
+  struct Named {
+    std::uint64_t stored = 0;
+    std::string version;
+    bool loaded = true;
+    std::string error = "";  // why `stored` can't be loaded; what was loaded before serves on
+  };
+  void ServeDetector(const std::string& name, Named model);
+  void ServeSegmenter(const std::string& name, Named model);
+  // The folder is gone.
+  void Delete(const std::string& name);
+  bool IsLoaded(const std::string& name) const;  // by the detector
   // By version, the class of what Detect finds by default, instead of "cat". Before the first call.
   std::map<std::string, std::string> class_found_by;
   // False: as before there was a ModelSpec, in requests and answers.
   bool knows_model_spec = true;
+  // False: as before there was a ListModels.
+  bool knows_names = true;
   // While it is above 0, an Embed lowers it and is refused, as a full queue does.
   std::atomic<int>* embeds_to_refuse = nullptr;
   std::vector<std::string> classes = {"cat", "dog"};
@@ -68,14 +84,31 @@ class FakeServices {
  private:
   class Detector;
   class Segmenter;
-  std::string detector_version() const;
-  std::string segmenter_version() const;
-  // OK if `request` asks for `version` or doesn't mind.
+  using Names = std::map<std::string, Named>;
+  // Which version answers, of a service that serves `fallback` by default and `names` besides. An
+  // error if the one that is asked for isn't there.
   template <typename Request>
-  grpc::Status CheckSpec(const Request& request, const std::string& version) const;
-  template <typename Response>
-  grpc::Status Sign(const grpc::Status& status, const std::string& version,
+  grpc::Status Choose(const Request& request, const std::string& fallback, Names& names,
+                      std::string* version);
+  template <typename Request>
+  grpc::Status ChooseDetector(const Request& request, std::string* version) {
+    return Choose(request, detector_version_, detectors_, version);
+  }
+  template <typename Request>
+  grpc::Status ChooseSegmenter(const Request& request, std::string* version) {
+    return Choose(request, segmenter_version_, segmenters_, version);
+  }
+  template <typename Request, typename Response>
+  grpc::Status Sign(const grpc::Status& status, const std::string& version, const Request& request,
                     Response* response) const;
+  grpc::Status ListDetector(duet::vision::v1::ListModelsResponse* response) const {
+    return List(detector_version_, detectors_, response);
+  }
+  grpc::Status ListSegmenter(duet::vision::v1::ListModelsResponse* response) const {
+    return List(segmenter_version_, segmenters_, response);
+  }
+  grpc::Status List(const std::string& fallback, const Names& names,
+                    duet::vision::v1::ListModelsResponse* response) const;
   void Note(const grpc::ServerContext& context, std::string method, bool with_image = false);
 
   mutable std::mutex mutex_;
@@ -83,6 +116,8 @@ class FakeServices {
   std::set<std::string> embedded_;        // image ids; guarded by mutex_
   std::string detector_version_ = "d1";   // guarded by mutex_
   std::string segmenter_version_ = "s1";  // guarded by mutex_
+  Names detectors_;                       // guarded by mutex_
+  Names segmenters_;                      // guarded by mutex_
   std::unique_ptr<Detector> detector_;
   std::unique_ptr<Segmenter> segmenter_;
   std::unique_ptr<grpc::Server> server_;

@@ -69,8 +69,10 @@ Harness::Harness(HarnessOptions options) {
                                       .last_retry = absl::Milliseconds(200)},
         metrics_);
   }
-  app_ = std::make_unique<gateway::endpoints::Application>(
-      options.gateway, *profiles_, *fetcher_, compute_, io_.get_executor(), metrics_, redis_.get());
+  if (!options.trainer.empty()) trainer_ = *backends::MakeGrpcTrainer(options.trainer);
+  app_ = std::make_unique<gateway::endpoints::Application>(options.gateway, *profiles_, *fetcher_,
+                                                           compute_, io_.get_executor(), metrics_,
+                                                           redis_.get(), trainer_.get());
   gateway::endpoints::AddRoutes(*app_, router_);
   http::ServerOptions http;
   http.request_memory_bytes = options.request_memory_bytes;
@@ -80,8 +82,7 @@ Harness::Harness(HarnessOptions options) {
 }
 
 Harness::~Harness() {
-  app_->jobs.Stop();
-  app_->prefetcher.Stop();
+  app_->StopBackground();
   server_->Drain(std::chrono::seconds(5));
   io_.stop();
   for (std::thread& thread : threads_) thread.join();

@@ -38,6 +38,7 @@ struct HarnessOptions {
   std::vector<std::string> allowed_private = {};
   std::string settings_store = "";  // redis://…
   absl::Duration settings_timeout = absl::Seconds(30);
+  std::string trainer = "";  // host:port
   std::size_t request_memory_bytes = http::ServerOptions().request_memory_bytes;
 };
 
@@ -67,6 +68,7 @@ class Harness {
   std::unique_ptr<serving::RedisClient> redis_;
   std::unique_ptr<image_fetch::ImageFetcher> fetcher_;
   std::unique_ptr<prelabel::Profiles> profiles_;
+  std::unique_ptr<backends::TrainerClient> trainer_;
   boost::asio::thread_pool compute_{2};
   std::unique_ptr<gateway::endpoints::Application> app_;
   http::Router router_;

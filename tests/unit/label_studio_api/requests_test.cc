@@ -10,6 +10,7 @@ namespace label_studio_api {
 namespace {
 
 using duet_testing::StatusIs;
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -49,6 +50,44 @@ TEST(TasksTest, ThePathAsksForUnlabelledOnesWithImageStringsAsImported) {
   EXPECT_THAT(UnlabelledTasksPath("17", Sampling::kSequential, 0, 3), Not(HasSubstr("greater")));
   EXPECT_THAT(UnlabelledTasksPath("17", Sampling::kUncertainty, 0, 3),
               HasSubstr("predictions_score"));
+}
+
+TEST(TasksPathTest, TasksWithoutAnnotationsAreListedById) {
+  const std::string path = TasksWithoutAnnotationsPath("17", 5, 200);
+  EXPECT_THAT(path, HasSubstr("/api/tasks?project=17&page=1&page_size=200"));
+  EXPECT_THAT(path, HasSubstr("total_annotations%22%2C%22operator%22%3A%22equal%22"));
+  EXPECT_THAT(path, HasSubstr("%22filter%3Atasks%3Aid%22%2C%22operator%22%3A%22greater%22"));
+  EXPECT_THAT(TasksWithoutAnnotationsPath("17", 0, 3), Not(HasSubstr("greater")));
+}
+
+TEST(TasksPathTest, AnnotatedTasksAreCountedFromATimeOn) {
+  EXPECT_THAT(AnnotatedSincePath("17", absl::InfinitePast()),
+              AllOf(HasSubstr("total_annotations%22%2C%22operator%22%3A%22greater%22"),
+                    Not(HasSubstr("completed_at"))));
+  EXPECT_THAT(AnnotatedSincePath("17", absl::FromUnixMillis(1'795'395'253'814)),
+              AllOf(HasSubstr("completed_at%22%2C%22operator%22%3A%22greater%22"),
+                    HasSubstr("2026-11-23T00%3A54%3A13.814Z")));
+  EXPECT_EQ(*ParseTotal(R"({"total": 7, "tasks": [{"id": 1}]})"), 7);
+  EXPECT_FALSE(ParseTotal("[]").ok());
+  EXPECT_FALSE(ParseTotal(R"({"tasks": []})").ok());
+}
+
+TEST(BackendsTest, TheirAddressesAreRead) {
+  EXPECT_EQ(BackendsPath("17"), "/api/ml?project=17");
+  EXPECT_EQ(*ParseBackends(R"([{"id": 1, "url": "http://a/p/x"}, {"id": 2}])"),
+            (std::vector<std::string>{"http://a/p/x", ""}));
+  EXPECT_FALSE(ParseBackends(R"({"detail": "no"})").ok());
+  EXPECT_FALSE(ParseBackends("[7]").ok());
+}
+
+TEST(ProjectTest, WhenItWasCreatedIsInWholeSeconds) {
+  EXPECT_EQ(ParseProject(R"({"label_config": "<View/>",
+                             "created_at": "2026-11-23T00:54:13.814966Z"})")
+                ->created,
+            1'795'395'253)
+      << "as behind the dot of \"1.1795395253\"";
+  EXPECT_EQ(ParseProject(R"({"label_config": "<View/>", "created_at": 7})")->created, 0);
+  EXPECT_EQ(ParseProject(R"({"label_config": "<View/>"})")->created, 0);
 }
 
 TEST(TasksTest, PagedAndPlainListsAreRead) {

@@ -1,0 +1,503 @@
+#include "gateway/jobs/trainings.h"
+
+#include <absl/strings/ascii.h>
+#include <absl/strings/numbers.h>
+#include <absl/time/clock.h>
+
+#include <algorithm>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <exception>
+#include <optional>
+#include <utility>
+
+#include "async/concurrency.h"
+#include "gateway/jobs/metrics.h"
+#include "serving/log.h"
+#include "text/str_cat.h"
+
+namespace gateway::jobs {
+namespace {
+
+namespace asio = boost::asio;
+namespace json = boost::json;
+namespace trainer = duet::trainer::v1;
+using asio::awaitable;
+using trainer::Job;
+
+constexpr auto kCallTimeout = std::chrono::seconds(5);
+constexpr std::uint32_t kListed = 100;
+// A disk that was full, a volume that was away.
+constexpr absl::Duration kSettleAgain = absl::Seconds(10);
+// Whose annotations are counted at once; anybody may send events.
+constexpr std::size_t kMaxCounting = 100;
+
+backends::CallOptions Soon() {
+  return {.deadline = std::chrono::system_clock::now() + kCallTimeout};
+}
+
+bool HasEnded(Job::State state) {
+  return state == Job::STATE_DONE || state == Job::STATE_FAILED || state == Job::STATE_CANCELLED;
+}
+
+// "training" of STATE_TRAINING, "not_better" of OUTCOME_NOT_BETTER.
+std::string Lower(const std::string& name, std::string_view prefix) {
+  return absl::AsciiStrToLower(
+      text::View(std::string_view(name).substr(name.starts_with(prefix) ? prefix.size() : 0)));
+}
+std::string NameOf(Job::State state) { return Lower(Job::State_Name(state), "STATE_"); }
+std::string NameOf(trainer::Verdict::Outcome outcome) {
+  return Lower(trainer::Verdict::Outcome_Name(outcome), "OUTCOME_");
+}
+std::string NameOfKind(trainer::ModelKind kind) {
+  return std::string(model_store::NameOf(KindOf(kind)));
+}
+
+json::value TimeOf(std::int64_t milliseconds) {
+  if (milliseconds == 0) return nullptr;
+  return json::value(absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromUnixMillis(milliseconds),
+                                      absl::UTCTimeZone()));
+}
+
+json::object ToJson(const trainer::Progress& progress) {
+  json::object object = {{"step", progress.step()}, {"steps", progress.steps()}};
+  if (progress.has_loss()) object["loss"] = progress.loss();
+  if (progress.has_score()) object["score"] = progress.score();
+  if (progress.remaining_s() > 0) object["remaining_s"] = progress.remaining_s();
+  return object;
+}
+
+json::object ToJson(const trainer::Verdict& verdict) {
+  json::object object = {
+      {"outcome", NameOf(verdict.outcome())}, {"model", verdict.model_name()},
+      {"version", verdict.version()},         {"parent", verdict.parent()},
+      {"old_score", verdict.old_score()},     {"new_score", verdict.new_score()}};
+  if (verdict.images_needed() > 0) object["images_needed"] = verdict.images_needed();
+  return object;
+}
+
+std::uint64_t NumberOf(const std::string& project_id) {
+  std::uint64_t number = 0;
+  return absl::SimpleAtoi(project_id, &number) ? number : 0;
+}
+
+}  // namespace
+
+Trainings::Trainings(asio::any_io_executor executor, backends::TrainerClient* trainer,
+                     label_studio_api::LabelStudioApi& api, label_studio_api::LabelStudioSite site,
+                     asio::thread_pool& pool, serving::Metrics& metrics, TrainingOptions options,
+                     Hooks hooks)
+    : strand_(asio::make_strand(std::move(executor))),
+      trainer_(trainer),
+      api_(api),
+      site_(std::move(site)),
+      pool_(pool),
+      metrics_(metrics),
+      options_(std::move(options)),
+      hooks_(std::move(hooks)),
+      store_(options_.model_root),
+      timer_(strand_) {}
+
+void Trainings::Begin() {
+  asio::co_spawn(strand_, Follow(), [](const std::exception_ptr& error) {
+    if (error) std::rethrow_exception(error);  // a bug: nothing in Follow throws
+  });
+}
+
+void Trainings::Stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  if (enabled()) Wake();
+}
+
+void Trainings::Wake() {
+  {
+    const std::lock_guard lock(mutex_);
+    wake_ = true;
+  }
+  asio::post(strand_, [this] { timer_.cancel(); });
+}
+
+awaitable<absl::StatusOr<Trainings::Jobs>> Trainings::List(std::uint64_t project_id,
+                                                           std::uint32_t limit) {
+  auto asking = trainer_->ListJobs(project_id, limit, Soon());
+  auto listed = co_await std::move(asking);
+  if (!listed.ok()) co_return listed.status();
+  co_return Jobs(std::make_move_iterator(listed->mutable_jobs()->begin()),
+                 std::make_move_iterator(listed->mutable_jobs()->end()));
+}
+
+awaitable<void> Trainings::Follow() {
+  while (true) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (stopping_) co_return;
+      wake_ = false;
+    }
+    auto listing = List(/*project_id=*/0, kListed);
+    const auto jobs = co_await std::move(listing);
+    metrics_.Get(kTrainerUp).Set(jobs.ok() ? 1 : 0);
+    bool active = false;
+    if (jobs.ok()) {
+      NoteStates(*jobs);
+      auto settling = Settle(*jobs);
+      co_await std::move(settling);
+      active = std::any_of(jobs->begin(), jobs->end(),
+                           [](const Job& job) { return !HasEnded(job.state()); });
+    }
+    {
+      const std::lock_guard lock(mutex_);
+      if (reachable_ != jobs.ok()) {
+        serving::LogLine(jobs.ok() ? "trainer.found" : "trainer.away",
+                         jobs.ok() ? serving::LogLevel::kInfo : serving::LogLevel::kWarning)
+            .Status(jobs.status());
+      }
+      reachable_ = jobs.ok();
+    }
+    auto looking = async::OnPool(pool_, [this] { return LookAtServing(); });
+    if (co_await std::move(looking)) hooks_.serving_changed();
+    {
+      const std::lock_guard lock(mutex_);
+      if (stopping_) co_return;
+      timer_.expires_after(wake_    ? std::chrono::milliseconds(0)
+                           : active ? options_.follow
+                                    : options_.idle);
+    }
+    co_await timer_.async_wait(asio::as_tuple(asio::use_awaitable));
+  }
+}
+
+// Logs and counts what has changed since the list before. What had ended before the first list is
+// no news.
+void Trainings::NoteStates(const Jobs& jobs) {
+  std::map<Job::State, int> counts = {{Job::STATE_QUEUED, 0},
+                                      {Job::STATE_FREEZING, 0},
+                                      {Job::STATE_TRAINING, 0},
+                                      {Job::STATE_COMPARING, 0}};
+  const std::lock_guard lock(mutex_);
+  std::map<std::string, Job::State> states;
+  for (const Job& job : jobs) {
+    states[job.id()] = job.state();
+    if (!HasEnded(job.state())) ++counts[job.state()];
+    const auto before = states_.find(job.id());
+    if (before != states_.end() && before->second == job.state()) continue;
+    if (!heard_ && HasEnded(job.state())) continue;
+    const bool failed = job.state() == Job::STATE_FAILED;
+    serving::LogLine("training.state",
+                     failed ? serving::LogLevel::kWarning : serving::LogLevel::kInfo)
+        .Str("job", job.id())
+        .Str("project", text::StrCat(job.project_id()))
+        .Str("kind", NameOfKind(job.kind()))
+        .Str("state", NameOf(job.state()))
+        .Str("message", job.message());
+    if (!HasEnded(job.state())) continue;
+    const std::string outcome =
+        job.state() == Job::STATE_DONE ? NameOf(job.verdict().outcome()) : NameOf(job.state());
+    metrics_.Get(kTrainingsEnded, {outcome}).Increment();
+  }
+  for (const auto& [state, count] : counts) {
+    metrics_.Get(kTrainingJobs, {NameOf(state)}).Set(count);
+  }
+  states_ = std::move(states);
+  jobs_ = jobs;
+  heard_ = true;
+}
+
+awaitable<void> Trainings::Settle(const Jobs& jobs) {
+  // The oldest first: a later job was compared with what the earlier one left.
+  for (auto job = jobs.rbegin(); job != jobs.rend(); ++job) {
+    if (job->state() != Job::STATE_DONE || !IsDue(job->id())) continue;
+    auto applying = async::OnPool(pool_, [&] { return ApplyVerdict(store_, *job); });
+    const AppliedVerdict applied = co_await std::move(applying);
+    Keep(*job, applied);
+    if (applied.outcome != AppliedVerdict::Outcome::kSwapped) continue;
+    hooks_.swapped({.kind = KindOf(job->kind()),
+                    .project_id = text::StrCat(job->project_id()),
+                    .version = job->verdict().version()});
+  }
+  // What the trainer no longer lists is never asked about again.
+  const std::lock_guard lock(mutex_);
+  const auto is_gone = [&](const std::string& id) { return !states_.contains(id); };
+  std::erase_if(settled_, is_gone);
+  std::erase_if(sentences_, [&](const auto& entry) { return is_gone(entry.first); });
+  std::erase_if(failed_at_, [&](const auto& entry) { return is_gone(entry.first); });
+}
+
+bool Trainings::IsDue(const std::string& job_id) const {
+  const std::lock_guard lock(mutex_);
+  if (settled_.contains(job_id)) return false;
+  const auto failed = failed_at_.find(job_id);
+  return failed == failed_at_.end() || absl::Now() - failed->second >= kSettleAgain;
+}
+
+// Remembers, counts and logs what became of a verdict.
+void Trainings::Keep(const Job& job, const AppliedVerdict& applied) {
+  using Outcome = AppliedVerdict::Outcome;
+  const bool again =
+      applied.outcome == Outcome::kFailed &&
+      (absl::IsUnavailable(applied.status) || absl::IsResourceExhausted(applied.status) ||
+       absl::IsPermissionDenied(applied.status));
+  {
+    const std::lock_guard lock(mutex_);
+    if (again) {
+      failed_at_[job.id()] = absl::Now();
+    } else {
+      settled_.insert(job.id());
+      failed_at_.erase(job.id());
+    }
+    if (!applied.sentence.empty()) sentences_[job.id()] = applied.sentence;
+  }
+  if (applied.outcome == Outcome::kKept || applied.outcome == Outcome::kDecided) return;
+  const bool swapped = applied.outcome == Outcome::kSwapped;
+  metrics_
+      .Get(kVerdictsApplied, {swapped                                   ? "swapped"
+                              : applied.outcome == Outcome::kSuperseded ? "superseded"
+                                                                        : "failed"})
+      .Increment();
+  serving::LogLine(swapped ? "audit.swap" : "training.not_swapped",
+                   swapped ? serving::LogLevel::kInfo : serving::LogLevel::kWarning)
+      .Str("project", text::StrCat(job.project_id()))
+      .Str("kind", NameOfKind(job.kind()))
+      .Str("job", job.id())
+      .Str("asked_by", job.requested_by())
+      .Int("version", static_cast<std::int64_t>(job.verdict().version()))
+      .Int("parent", static_cast<std::int64_t>(job.verdict().parent()))
+      .Str("reason", job.message())
+      .Str("meaning", applied.sentence)
+      .Bool("again", again);
+}
+
+bool Trainings::LookAtServing() {
+  std::map<std::string, model_store::Serving> now;
+  for (const auto kind : {model_store::Kind::kDetector, model_store::Kind::kSegmenter}) {
+    const auto names = store_.ListNames(kind);
+    if (!names.ok()) continue;
+    for (const std::string& name : *names) {
+      const auto serving = store_.ReadServing(kind, name);
+      if (serving.ok()) now[text::StrCat(model_store::NameOf(kind), "/", name)] = *serving;
+    }
+  }
+  const bool changed = looked_ && now != serving_;
+  for (const auto& [name, serving] : now) {
+    const auto before = serving_.find(name);
+    if (!looked_ || (before != serving_.end() && before->second.version == serving.version)) {
+      continue;
+    }
+    serving::LogLine("audit.serving")
+        .Str("model", name)
+        .Int("version", static_cast<std::int64_t>(serving.version))
+        .Int("previous", static_cast<std::int64_t>(serving.previous))
+        .Str("by", serving.by)
+        .Str("reason", serving.reason);
+  }
+  for (const auto& [name, serving] : serving_) {
+    if (now.contains(name)) continue;
+    serving::LogLine("audit.serving")
+        .Str("model", name)
+        .Int("version", 0)
+        .Int("previous", static_cast<std::int64_t>(serving.version))
+        .Str("reason", "the name was deleted");
+  }
+  looked_ = true;
+  serving_ = std::move(now);
+  return changed;
+}
+
+awaitable<absl::Status> Trainings::CheckInterval(std::string project_id, trainer::ModelKind kind) {
+  auto listing = List(NumberOf(project_id), kListed);
+  const auto jobs = co_await std::move(listing);
+  if (!jobs.ok()) co_return jobs.status();
+  const auto last = std::find_if(jobs->begin(), jobs->end(), [&](const Job& job) {
+    return KindOf(job.kind()) == KindOf(kind);
+  });
+  if (last == jobs->end() || !HasEnded(last->state())) co_return absl::OkStatus();
+  const absl::Duration since = absl::Now() - absl::FromUnixMillis(last->queued_ms());
+  // A job of the future tells of a clock that was wrong, and must not keep others out.
+  if (since < absl::ZeroDuration() || since >= options_.interval) co_return absl::OkStatus();
+  metrics_.Get(kTrainings, {"refused"}).Increment();
+  co_return absl::ResourceExhaustedError(
+      text::StrCat("project ", project_id, " was trained ", absl::ToInt64Seconds(since),
+                   " s ago; the next training may begin in ",
+                   absl::ToInt64Seconds(absl::Ceil(options_.interval - since, absl::Seconds(1))),
+                   " s (--train_interval_s)"));
+}
+
+awaitable<absl::StatusOr<json::object>> Trainings::Start(std::string project_id,
+                                                         trainer::ModelKind kind, Asker asker) {
+  auto checking = CheckInterval(project_id, kind);
+  const absl::Status allowed = co_await std::move(checking);
+  if (!allowed.ok()) co_return allowed;
+  trainer::TrainRequest request;
+  request.set_project_id(NumberOf(project_id));
+  request.set_kind(kind);
+  request.set_requested_by(asker.who);
+  auto asking = trainer_->Train(std::move(request), Soon());
+  const auto job = co_await std::move(asking);
+  serving::LogLine("audit.train", job.ok() ? serving::LogLevel::kInfo : serving::LogLevel::kWarning)
+      .Str("who", asker.who)
+      .Str("request_id", asker.request_id)
+      .Str("project", project_id)
+      .Str("kind", NameOfKind(kind))
+      .Str("job", job.ok() ? job->id() : "")
+      .Str("asked_first_by", job.ok() ? job->requested_by() : "")
+      .Status(job.status());
+  metrics_.Get(kTrainings, {job.ok() ? "started" : "refused"}).Increment();
+  if (!job.ok()) co_return job.status();
+  Wake();
+  co_return ToJson(*job);
+}
+
+awaitable<absl::StatusOr<json::object>> Trainings::Cancel(std::string project_id, Asker asker) {
+  auto listing = List(NumberOf(project_id), kListed);
+  const auto jobs = co_await std::move(listing);
+  if (!jobs.ok()) co_return jobs.status();
+  std::optional<json::object> last;
+  for (const Job& job : *jobs) {
+    if (HasEnded(job.state())) continue;
+    auto cancelling = trainer_->Cancel(job.id(), Soon());
+    const auto cancelled = co_await std::move(cancelling);
+    serving::LogLine("audit.cancel")
+        .Str("who", asker.who)
+        .Str("request_id", asker.request_id)
+        .Str("project", project_id)
+        .Str("job", job.id())
+        .Status(cancelled.status());
+    if (!cancelled.ok()) co_return cancelled.status();
+    last = ToJson(*cancelled);
+  }
+  Wake();
+  if (last) co_return *std::move(last);
+  co_return absl::NotFoundError(
+      text::StrCat("no training of project ", project_id, " waits or runs"));
+}
+
+awaitable<absl::StatusOr<json::object>> Trainings::Forget(std::string project_id, Asker asker) {
+  auto forgetting = trainer_->Forget(NumberOf(project_id), Soon());
+  const auto forgotten = co_await std::move(forgetting);
+  serving::LogLine("audit.forget")
+      .Str("who", asker.who)
+      .Str("request_id", asker.request_id)
+      .Str("project", project_id)
+      .Status(forgotten.status());
+  if (!forgotten.ok()) co_return forgotten.status();
+  Wake();
+  co_return json::object{
+      {"project", project_id}, {"jobs", forgotten->jobs()}, {"bytes", forgotten->bytes()}};
+}
+
+awaitable<absl::StatusOr<json::object>> Trainings::Describe(std::string project_id) {
+  auto listing = List(NumberOf(project_id), 1);
+  const auto jobs = co_await std::move(listing);
+  if (!jobs.ok()) co_return jobs.status();
+  if (jobs->empty()) {
+    co_return absl::NotFoundError(text::StrCat(
+        "project ", project_id, " was never trained, or what was kept of it is forgotten"));
+  }
+  co_return ToJson(jobs->front());
+}
+
+std::optional<json::object> Trainings::Find(std::string_view job_id) const {
+  std::optional<Job> found;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const Job& job : jobs_) {
+      if (job.id() == job_id) found = job;
+    }
+  }
+  if (!found) return std::nullopt;
+  return ToJson(*found);
+}
+
+bool Trainings::IsActive() const {
+  const std::lock_guard lock(mutex_);
+  return std::any_of(jobs_.begin(), jobs_.end(),
+                     [](const Job& job) { return !HasEnded(job.state()); });
+}
+
+json::object Trainings::ToJson(const Job& job) const {
+  json::object object = {{"job", job.id()},
+                         {"project", text::StrCat(job.project_id())},
+                         {"kind", NameOfKind(job.kind())},
+                         {"state", NameOf(job.state())},
+                         {"message", job.message()},
+                         {"requested_by", job.requested_by()},
+                         {"queued_at", TimeOf(job.queued_ms())},
+                         {"started_at", TimeOf(job.started_ms())},
+                         {"ended_at", TimeOf(job.ended_ms())},
+                         {"images", job.images()},
+                         {"annotations", job.annotations()}};
+  if (job.has_progress()) object["progress"] = jobs::ToJson(job.progress());
+  if (!job.has_verdict()) return object;
+  object["verdict"] = jobs::ToJson(job.verdict());
+  const std::lock_guard lock(mutex_);
+  // What serves is decided a moment after the job has ended.
+  object["decided"] = settled_.contains(job.id());
+  const auto sentence = sentences_.find(job.id());
+  if (sentence != sentences_.end()) object["decision"] = sentence->second;
+  return object;
+}
+
+void Trainings::Annotated(const std::string& project_id, std::int64_t created) {
+  if (!enabled() || options_.every == 0) return;
+  if (!label_studio_api::IsProjectId(project_id)) return;
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopping_ || counting_.size() >= kMaxCounting || !counting_.insert(project_id).second) {
+      return;
+    }
+  }
+  asio::post(strand_, [this, project_id, created] {
+    asio::co_spawn(strand_, CountAnnotations(project_id, created),
+                   [this, project_id](const std::exception_ptr& error) {
+                     if (error) std::rethrow_exception(error);  // a bug
+                     const std::lock_guard lock(mutex_);
+                     counting_.erase(project_id);
+                   });
+  });
+}
+
+awaitable<void> Trainings::CountAnnotations(std::string project_id, std::int64_t created) {
+  asio::steady_timer debounce(strand_, options_.debounce);
+  co_await debounce.async_wait(asio::use_awaitable);
+  {
+    // What comes from now on is counted the next time.
+    const std::lock_guard lock(mutex_);
+    if (stopping_) co_return;
+  }
+  auto looking = hooks_.is_own(project_id, created);
+  if (!co_await std::move(looking)) co_return;
+  const auto kind = trainer::MODEL_KIND_DETECTOR;
+  auto listing = List(NumberOf(project_id), kListed);
+  const auto jobs = co_await std::move(listing);
+  if (!jobs.ok()) co_return;
+  absl::Time since = absl::InfinitePast();
+  for (const Job& job : *jobs) {
+    if (KindOf(job.kind()) != KindOf(kind)) continue;
+    if (!HasEnded(job.state())) co_return;
+    const absl::Time queued = absl::FromUnixMillis(job.queued_ms());
+    if (queued <= absl::Now()) since = queued;
+    break;
+  }
+  auto counting = api_.CountAnnotated(site_, project_id, since);
+  const auto count = co_await std::move(counting);
+  if (!count.ok()) {
+    serving::LogLine("training.not_counted", serving::LogLevel::kWarning)
+        .Str("project", project_id)
+        .Status(count.status());
+    co_return;
+  }
+  if (*count < options_.every) co_return;
+  Asker asker{.who = text::StrCat("annotations (", *count, " new ones)"), .request_id = ""};
+  auto starting = Start(project_id, kind, std::move(asker));
+  const auto started = co_await std::move(starting);
+  if (started.ok() || absl::IsResourceExhausted(started.status())) co_return;
+  serving::LogLine("training.not_started", serving::LogLevel::kWarning)
+      .Str("project", project_id)
+      .Status(started.status());
+}
+
+}  // namespace gateway::jobs

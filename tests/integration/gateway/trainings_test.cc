@@ -1,0 +1,537 @@
+// The button, the verdict and what follows from it: a gateway, a trainer, a Label Studio and
+// services over real sockets. The services of these tests follow serving.json as real ones do.
+#include <absl/strings/escaping.h>
+#include <absl/time/clock.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <boost/json/serialize.hpp>
+#include <fstream>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "model_store/model_store.h"
+#include "tests/integration/gateway/fake_label_studio.h"
+#include "tests/integration/gateway/fake_services.h"
+#include "tests/integration/gateway/fake_trainer.h"
+#include "tests/integration/gateway/harness.h"
+#include "tests/testing/log_capture.h"
+#include "tests/testing/temp_dir.h"
+
+namespace gateway::testing {
+namespace {
+
+namespace json = boost::json;
+using model_store::Kind;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using ::testing::StartsWith;
+using Job = FakeTrainer::Job;
+using Verdict = FakeTrainer::Verdict;
+
+constexpr char kConfig[] = R"(<View><Image name="image" value="$image"/>
+  <RectangleLabels name="rect" toName="image"><Label value="cat"/><Label value="dog"/>
+  </RectangleLabels></View>)";
+constexpr char kOurs[] = "1.1795395253";
+
+std::string Text(const json::value& value) { return std::string(value.as_string()); }
+
+template <typename Condition>
+void Await(const Condition& condition) {
+  while (!condition()) std::this_thread::yield();
+}
+
+class TrainingsTest : public ::testing::Test {
+ protected:
+  TrainingsTest() { studio_.label_config = kConfig; }
+  ~TrainingsTest() override {
+    stop_following_ = true;
+    if (follower_.joinable()) follower_.join();
+  }
+
+  HarnessOptions Options() {
+    HarnessOptions options;
+    options.detector = options.segmenter = services_.address();
+    options.trainer = trainer_.address();
+    options.settings.background = prelabel::Background::kPush;
+    options.gateway.label_studio = {
+        .url = studio_.url(), .token = std::make_shared<serving::Secret>(FakeLabelStudio::kToken)};
+    options.gateway.training.model_root = root_.path();
+    options.gateway.training.interval = absl::ZeroDuration();
+    options.gateway.training.follow = std::chrono::milliseconds(5);
+    options.gateway.training.idle = std::chrono::milliseconds(5);
+    options.gateway.training.debounce = std::chrono::milliseconds(5);
+    return options;
+  }
+  Harness& Start(HarnessOptions options) {
+    harness_ = std::make_unique<Harness>(std::move(options));
+    harness_->AwaitModels();
+    return *harness_;
+  }
+  Harness& Start() { return Start(Options()); }
+  void Stop() { harness_.reset(); }
+
+  // The services load what serving.json names, from now on.
+  void FollowServing() {
+    follower_ = std::thread([this] {
+      std::uint64_t loaded = 0;
+      while (!stop_following_) {
+        const auto serving = store_.ReadServing(Kind::kDetector, "project-1");
+        if (serving.ok() && serving->version != loaded) {
+          loaded = serving->version;
+          services_.ServeDetector(
+              "project-1",
+              {.stored = loaded, .version = loaded == 0 ? "" : "own-" + std::to_string(loaded)});
+        }
+        std::this_thread::yield();
+      }
+    });
+  }
+  std::uint64_t Serves() const {
+    const auto serving = store_.ReadServing(Kind::kDetector, "project-1");
+    return serving.ok() ? serving->version : 0;
+  }
+  // As the trainer does before it tells its verdict.
+  std::uint64_t Publish(std::uint64_t parent) {
+    auto staging = store_.Stage(Kind::kDetector, "project-1");
+    EXPECT_TRUE(staging.ok()) << staging.status();
+    std::ofstream(staging->folder() + "/model.pth") << "weights after " << parent;
+    const auto version = staging->Publish({.parent = parent, .project_id = 1});
+    EXPECT_TRUE(version.ok()) << version.status();
+    return *version;
+  }
+  static Verdict Made(std::uint64_t version, std::uint64_t parent,
+                      Verdict::Outcome outcome = Verdict::OUTCOME_BETTER) {
+    Verdict verdict;
+    verdict.set_outcome(outcome);
+    verdict.set_model_name("project-1");
+    verdict.set_version(version);
+    verdict.set_parent(parent);
+    verdict.set_old_score(0.5);
+    verdict.set_new_score(0.75);
+    return verdict;
+  }
+  json::value Event(const std::string& action) {
+    return {{"action", action},
+            {"project", {{"id", 1}, {"created_at", "2026-11-23T00:54:13.814966Z"}}}};
+  }
+  // Presses the button; the job's id.
+  std::string Button() {
+    const Reply reply = harness_->Post("/webhook", Event("START_TRAINING"));
+    EXPECT_EQ(reply.status, 200) << reply.body;
+    return Text(reply.json().at("job"));
+  }
+  json::value Progress() { return harness_->Get("/train/1").json(); }
+  void AwaitDecision() {
+    Await([&] {
+      const json::value progress = Progress();
+      return progress.at("state") == "done" && progress.at("decided").as_bool();
+    });
+  }
+  // A whole training; the version.
+  std::uint64_t TrainBetter(std::uint64_t parent) {
+    const std::string job = Button();
+    const std::uint64_t version = Publish(parent);
+    trainer_.Finish(job, Made(version, parent), "AP50 0.75 instead of 0.50 on 20 images");
+    AwaitDecision();
+    return version;
+  }
+
+  duet_testing::TempDir root_;
+  const model_store::ModelStore store_{root_.path()};
+  FakeLabelStudio studio_;
+  FakeServices services_;
+  FakeTrainer trainer_;
+  std::unique_ptr<Harness> harness_;
+  std::atomic<bool> stop_following_ = false;
+  std::thread follower_;
+  const std::string image_ = PngDataUri(320, 240);
+};
+
+TEST_F(TrainingsTest, TheButtonBeginsAJobAndItsProgressIsThere) {
+  duet_testing::LogCapture log;
+  Harness& gateway = Start();
+  EXPECT_EQ(gateway.Get("/train/1").status, 404);
+  EXPECT_EQ(gateway.Get("/is_training").json().at("is_training"), false);
+
+  const Reply begun = gateway.Post("/webhook", Event("START_TRAINING"));
+  ASSERT_EQ(begun.status, 200) << begun.body;
+  const std::string job = Text(begun.json().at("job"));
+  EXPECT_EQ(begun.json().at("status"), "queued");
+  trainer_.Change(job, [](Job& one) {
+    one.set_state(Job::STATE_TRAINING);
+    one.set_message("trains on 20 images");
+    one.set_images(20);
+    one.mutable_progress()->set_step(30);
+    one.mutable_progress()->set_steps(120);
+    one.mutable_progress()->set_loss(1.5);
+  });
+
+  const json::value progress = Progress();
+  EXPECT_EQ(Text(progress.at("job")), job);
+  EXPECT_EQ(progress.at("state"), "training");
+  EXPECT_EQ(progress.at("message"), "trains on 20 images");
+  EXPECT_EQ(progress.at("progress").at("step"), 30);
+  EXPECT_EQ(progress.at("progress").at("loss"), 1.5);
+  EXPECT_FALSE(progress.as_object().contains("verdict"));
+  Await([&] { return gateway.Get("/is_training").json().at("is_training").as_bool(); });
+  EXPECT_EQ(gateway.Post("/job_status", {{"job", job}}).json().at("state"), "training");
+  EXPECT_EQ(gateway.Post("/job_status", {{"job", "another"}}).status, 410);
+
+  ASSERT_THAT(log.lines("audit.train"), SizeIs(1));
+  EXPECT_THAT(log.lines("audit.train")[0], AllOf(HasSubstr("\"project\":\"1\""), HasSubstr(job)));
+  Await([&] { return trainer_.streams() == 0; });  // nobody holds a stream open
+  EXPECT_EQ(trainer_.jobs().size(), 1U);
+}
+
+TEST_F(TrainingsTest, WhoAsksWhileOneRunsJoinsIt) {
+  Harness& gateway = Start();
+  const std::string job = Button();
+
+  EXPECT_EQ(Button(), job);
+  const Reply older = gateway.Post("/train", {{"project", kOurs}, {"annotations", {{{"id", 1}}}}});
+  EXPECT_EQ(older.status, 201);
+  EXPECT_EQ(Text(older.json().at("job")), job);
+  EXPECT_EQ(trainer_.jobs().size(), 1U);
+
+  const Reply other = gateway.Send("POST", "/train?kind=segmenter", R"({"project": "1"})");
+  EXPECT_EQ(other.json().at("kind"), "segmenter");
+  EXPECT_NE(Text(other.json().at("job")), job);
+  EXPECT_EQ(gateway.Send("POST", "/train?kind=cat", R"({"project": "1"})").status, 400);
+}
+
+TEST_F(TrainingsTest, AProjectIsNotTrainedAgainAtOnce) {
+  HarnessOptions options = Options();
+  options.gateway.training.interval = absl::Hours(1);
+  Harness& gateway = Start(std::move(options));
+  const std::string job = Button();
+  EXPECT_EQ(Button(), job) << "one that runs is joined";
+  trainer_.Finish(job, Made(1, 0, Verdict::OUTCOME_NOT_BETTER), "AP50 0.50 as before");
+
+  const Reply early = gateway.Post("/train", {{"project", "1"}});
+  EXPECT_EQ(early.status, 429);
+  EXPECT_THAT(early.body,
+              AllOf(HasSubstr("project 1 was trained 0 s ago"), HasSubstr("--train_interval_s")));
+  EXPECT_EQ(gateway.Post("/train", {{"project", "1"}}).status, 429);
+
+  // A clock that was wrong keeps nobody out.
+  trainer_.Change(job, [](Job& one) {
+    one.set_queued_ms(absl::ToUnixMillis(absl::Now() + absl::Hours(1000)));
+  });
+  EXPECT_NE(Button(), job);
+  EXPECT_EQ(trainer_.jobs().size(), 2U);
+}
+
+TEST_F(TrainingsTest, WithAPasswordOnlyWhoHasItTrains) {
+  HarnessOptions options = Options();
+  options.gateway.basic_auth_user = "ann";
+  options.gateway.basic_auth_password = std::make_shared<serving::Secret>("secret");
+  Harness& gateway = Start(std::move(options));
+  const std::string event = json::serialize(Event("START_TRAINING"));
+  const std::string train = R"({"project": "1"})";
+
+  for (const char* wrong : {"", "Basic bm9ib2R5Om5vdGhpbmc="}) {
+    const std::vector<std::pair<std::string, std::string>> headers = {{"Authorization", wrong}};
+    EXPECT_EQ(gateway.Send("POST", "/webhook", event, headers).status, 401);
+    EXPECT_EQ(gateway.Send("POST", "/train", train, headers).status, 401);
+    EXPECT_EQ(gateway.Send("POST", "/train/1/cancel", "{}", headers).status, 401);
+    EXPECT_EQ(gateway.Send("POST", "/train/1/forget", "{}", headers).status, 401);
+    EXPECT_EQ(gateway.Send("GET", "/train/1", "", headers).status, 401);
+  }
+  EXPECT_THAT(trainer_.jobs(), IsEmpty());
+  EXPECT_EQ(gateway.Post("/webhook", Event("ANNOTATION_CREATED")).status, 200)
+      << "other events come without";
+
+  const std::vector<std::pair<std::string, std::string>> right = {
+      {"Authorization", "Basic " + absl::Base64Escape("ann:secret")},
+      {"X-Forwarded-For", "10.0.0.7"}};
+  EXPECT_EQ(gateway.Send("POST", "/webhook", event, right).status, 200);
+  EXPECT_EQ(gateway.Send("POST", "/train/1/cancel", "{}", right).status, 200);
+}
+
+// Behind a proxy on this machine everybody would be this machine.
+TEST_F(TrainingsTest, WhatCameThroughAProxyIsNobodys) {
+  Harness& gateway = Start();
+  const std::string event = json::serialize(Event("START_TRAINING"));
+  for (const char* field : {"X-Forwarded-For", "Forwarded", "Via", "X-Real-IP"}) {
+    const Reply reply = gateway.Send("POST", "/webhook", event, {{field, "127.0.0.1"}});
+    EXPECT_EQ(reply.status, 403) << field;
+    EXPECT_THAT(reply.body, AllOf(HasSubstr(field), HasSubstr("--basic_auth_user")));
+    EXPECT_EQ(gateway.Send("POST", "/train", "{}", {{field, "127.0.0.1"}}).status, 403);
+  }
+  EXPECT_THAT(trainer_.jobs(), IsEmpty());
+}
+
+TEST_F(TrainingsTest, OnlyProjectsOfTheOperatorsLabelStudioAreTrained) {
+  Harness& gateway = Start();
+  json::value event = Event("START_TRAINING");
+  event.at("project").at("created_at") = "2025-01-01T00:00:00Z";
+  const Reply other = gateway.Post("/webhook", event);
+  EXPECT_EQ(other.status, 400);
+  EXPECT_THAT(other.body, HasSubstr("project 1 is no project of --label_studio_url"));
+  EXPECT_EQ(gateway.Post("/train", {{"project", "cats"}}).status, 400);
+  EXPECT_EQ(gateway.Post("/train", json::object()).status, 400);
+  EXPECT_THAT(trainer_.jobs(), IsEmpty());
+}
+
+TEST_F(TrainingsTest, ABetterVersionServesAndPredictionsAreRenewedOnce) {
+  duet_testing::LogCapture log;
+  for (int task = 1; task <= 5; ++task) studio_.AddTask(task, image_, /*labelled=*/task == 3);
+  FollowServing();
+  Harness& gateway = Start();
+  ASSERT_EQ(TrainBetter(/*parent=*/0), 1U);
+
+  EXPECT_EQ(Serves(), 1U);
+  EXPECT_EQ(Progress().at("decision"), "project-1 is served by version 1 now");
+  EXPECT_EQ(Progress().at("verdict").at("outcome"), "better");
+  Await([&] { return studio_.prediction_count() >= 4; });
+  Await([&] { return !log.lines("predictions.renewed").empty(); });
+  const auto serving = store_.ReadServing(Kind::kDetector, "project-1");
+  EXPECT_EQ(serving->decided, 1U);
+  EXPECT_THAT(serving->by, HasSubstr("loopback"));
+  EXPECT_THAT(serving->reason, HasSubstr("0.75 instead of 0.50"));
+
+  const std::string announced = Text(gateway
+                                         .Post("/setup", {{"project", kOurs},
+                                                          {"schema", kConfig},
+                                                          {"hostname", ""},
+                                                          {"access_token", ""},
+                                                          {"extra_params", nullptr}})
+                                         .json()
+                                         .at("model_version"));
+  EXPECT_THAT(announced, StartsWith("own-1+"));
+  for (const int task : {1, 2, 4, 5}) {
+    ASSERT_THAT(studio_.predictions(task), SizeIs(1)) << task;
+    EXPECT_EQ(Text(studio_.predictions(task)[0].at("model_version")), announced);
+  }
+  EXPECT_THAT(studio_.predictions(3), IsEmpty()) << "somebody has annotated it";
+  EXPECT_THAT(log.lines("audit.swap"), SizeIs(1));
+  EXPECT_THAT(gateway.Get("/metrics").body,
+              AllOf(HasSubstr("duet_gateway_verdicts_total{outcome=\"swapped\"} 1"),
+                    HasSubstr("duet_gateway_trainings_ended_total{outcome=\"better\"} 1")));
+}
+
+TEST_F(TrainingsTest, WhatIsNotBetterChangesNothingAndSaysWhy) {
+  Harness& gateway = Start();
+  for (const auto outcome : {Verdict::OUTCOME_NOT_BETTER, Verdict::OUTCOME_UNDECIDED}) {
+    const std::string job = Button();
+    Verdict verdict = Made(Publish(0), 0, outcome);
+    verdict.set_images_needed(outcome == Verdict::OUTCOME_UNDECIDED ? 90 : 0);
+    trainer_.Finish(job, verdict, "AP50 0.52 instead of 0.50 on 5 images: too few to tell");
+    AwaitDecision();
+    EXPECT_THAT(Text(Progress().at("message")), HasSubstr("too few to tell"));
+  }
+  EXPECT_EQ(Progress().at("verdict").at("images_needed"), 90);
+  EXPECT_FALSE(store_.ReadServing(Kind::kDetector, "project-1").ok());
+  EXPECT_THAT(gateway.Get("/metrics").body,
+              AllOf(HasSubstr("duet_gateway_trainings_ended_total{outcome=\"not_better\"} 1"),
+                    HasSubstr("duet_gateway_trainings_ended_total{outcome=\"undecided\"} 1"),
+                    HasSubstr("duet_gateway_verdicts_total{outcome=\"swapped\"} 0")));
+}
+
+TEST_F(TrainingsTest, WhatWasRolledBackIsNotPromotedAgain) {
+  duet_testing::LogCapture log;
+  FollowServing();
+  Start();
+  TrainBetter(0);
+  ASSERT_EQ(Serves(), 1U);
+  const auto rolled_back = store_.UpdateServing(
+      Kind::kDetector, "project-1",
+      [](const model_store::Serving& now) -> absl::StatusOr<model_store::Serving> {
+        model_store::Serving next = now;
+        next.version = 0;
+        next.by = "ann";
+        next.reason = "cats are missing";
+        return next;
+      });
+  ASSERT_TRUE(rolled_back.ok());
+
+  Await([&] {
+    for (const std::string& line : log.lines("audit.serving")) {
+      if (line.find("cats are missing") != std::string::npos) return true;
+    }
+    return false;
+  });
+  Stop();  // another gateway finds the same verdict
+  Start();
+  Await([&] { return Progress().at("decided").as_bool(); });
+  EXPECT_EQ(Serves(), 0U);
+
+  // The next one begins from what serves.
+  EXPECT_EQ(TrainBetter(0), 2U);
+  EXPECT_EQ(Serves(), 2U);
+}
+
+TEST_F(TrainingsTest, WhatWasComparedWithSomethingElseDoesNotServe) {
+  Start();
+  TrainBetter(0);
+  const std::string job = Button();
+  const std::uint64_t version = Publish(0);
+  trainer_.Finish(job, Made(version, /*parent=*/0), "better than the default model");
+  AwaitDecision();
+
+  EXPECT_EQ(Serves(), 1U);
+  EXPECT_THAT(Text(Progress().at("decision")),
+              AllOf(HasSubstr("version 2 was compared with the default model, but version 1"),
+                    HasSubstr("duet models rollback project-1 2")));
+}
+
+TEST_F(TrainingsTest, OfTwoGatewaysOneAppliesTheVerdict) {
+  duet_testing::LogCapture log;
+  for (int task = 1; task <= 4; ++task) studio_.AddTask(task, image_);
+  FollowServing();
+  Start();
+  Harness other(Options());
+  other.AwaitModels();
+  TrainBetter(0);
+  Await([&] { return other.Get("/train/1").json().at("decided").as_bool(); });
+  Await([&] { return !log.lines("predictions.renewed").empty(); });
+  Await([&] { return studio_.prediction_count() >= 4; });
+
+  EXPECT_THAT(log.lines("audit.swap"), SizeIs(1));
+  EXPECT_THAT(log.lines("predictions.renewed"), SizeIs(1));
+  EXPECT_EQ(studio_.prediction_count(), 4U);
+}
+
+TEST_F(TrainingsTest, ADamagedVersionDoesNotServe) {
+  Harness& gateway = Start();
+  const std::string job = Button();
+  const std::uint64_t version = Publish(0);
+  std::ofstream(store_.PathOf(Kind::kDetector, "project-1", version) + "/model.pth") << "changed";
+  trainer_.Finish(job, Made(version, 0), "better");
+  AwaitDecision();
+
+  EXPECT_EQ(Serves(), 0U);
+  EXPECT_THAT(Text(Progress().at("decision")),
+              AllOf(HasSubstr("the new version can't serve"), HasSubstr("model.pth")));
+  EXPECT_THAT(gateway.Get("/metrics").body,
+              HasSubstr("duet_gateway_verdicts_total{outcome=\"failed\"} 1"));
+}
+
+TEST_F(TrainingsTest, AVerdictAboutAnotherNameIsNotBelieved) {
+  Start();
+  const std::string job = Button();
+  Verdict verdict = Made(Publish(0), 0);
+  verdict.set_model_name("project-2");
+  trainer_.Finish(job, verdict, "better");
+  AwaitDecision();
+
+  EXPECT_EQ(Serves(), 0U);
+  EXPECT_THAT(Text(Progress().at("decision")), HasSubstr("needed: a version of project-1"));
+}
+
+TEST_F(TrainingsTest, ATrainerThatIsAwayIsSaid) {
+  auto away = std::make_unique<FakeTrainer>();
+  HarnessOptions options = Options();
+  options.trainer = away->address();
+  const int port = away->port();
+  away.reset();
+  Harness& gateway = Start(std::move(options));
+
+  const Reply reply = gateway.Post("/webhook", Event("START_TRAINING"));
+  EXPECT_EQ(reply.status, 503);
+  EXPECT_THAT(reply.body,
+              HasSubstr("the trainer at 127.0.0.1:" + std::to_string(port) + " is away"));
+  EXPECT_EQ(gateway.Get("/train/1").status, 503);
+  EXPECT_THAT(gateway.Get("/metrics").body, HasSubstr("duet_gateway_trainer_up 0"));
+
+  FakeTrainer back(port);
+  Await([&] { return gateway.Post("/webhook", Event("START_TRAINING")).status == 200; });
+  EXPECT_EQ(back.jobs().size(), 1U);
+}
+
+TEST_F(TrainingsTest, AFullQueueIsSaid) {
+  trainer_.full = true;
+  Harness& gateway = Start();
+  const Reply reply = gateway.Post("/train", {{"project", "1"}});
+  EXPECT_EQ(reply.status, 429);
+  EXPECT_THAT(reply.body, HasSubstr("the trainer says: the queue is full"));
+}
+
+TEST_F(TrainingsTest, AJobIsCancelledAndItsCopiesAreForgotten) {
+  duet_testing::LogCapture log;
+  Harness& gateway = Start();
+  EXPECT_EQ(gateway.Post("/train/1/cancel", json::object()).status, 404);
+  Button();
+
+  const Reply running = gateway.Post("/train/1/forget", json::object());
+  EXPECT_EQ(running.status, 400) << running.body;
+  const Reply cancelled = gateway.Post("/train/1/cancel", json::object());
+  EXPECT_EQ(cancelled.status, 200);
+  EXPECT_EQ(cancelled.json().at("state"), "cancelled");
+  const Reply forgotten = gateway.Post("/train/1/forget", json::object());
+  EXPECT_EQ(forgotten.json().at("jobs"), 1);
+  EXPECT_EQ(forgotten.json().at("bytes"), 1000);
+  EXPECT_EQ(gateway.Get("/train/1").status, 404);
+  EXPECT_EQ(gateway.Get("/train/cats").status, 404);
+  EXPECT_THAT(log.lines("audit.cancel"), SizeIs(1));
+  EXPECT_THAT(log.lines("audit.forget"), SizeIs(2));
+}
+
+TEST_F(TrainingsTest, ManyNewAnnotationsBeginATraining) {
+  HarnessOptions options = Options();
+  options.gateway.training.every = 3;
+  for (int task = 1; task <= 9; ++task) studio_.AddTask(task, image_);
+  Harness& gateway = Start(std::move(options));
+
+  // What events say is not believed.
+  studio_.Annotate(1);
+  studio_.Annotate(2);
+  const int requests = studio_.requests();
+  for (int i = 0; i < 20; ++i) gateway.Post("/webhook", Event("ANNOTATION_CREATED"));
+  Await([&] { return studio_.requests() >= requests + 2; });
+  gateway.Post("/webhook", Event("ANNOTATION_CREATED"));
+  EXPECT_THAT(trainer_.jobs(), IsEmpty());
+
+  studio_.Annotate(3);
+  Await([&] {
+    gateway.Post("/webhook", Event("ANNOTATION_CREATED"));
+    return !trainer_.jobs().empty();
+  });
+  const Job first = trainer_.jobs()[0];
+  EXPECT_THAT(first.requested_by(), HasSubstr("annotations (3 new ones)"));
+
+  // Those that it has seen don't count again.
+  trainer_.Finish(first.id(), Made(Publish(0), 0, Verdict::OUTCOME_NOT_BETTER), "as before");
+  studio_.Annotate(4);
+  studio_.Annotate(5);
+  const int before = studio_.requests();
+  for (int i = 0; i < 5; ++i) {
+    gateway.Post("/webhook", Event("ANNOTATION_CREATED"));
+    const int now = studio_.requests();
+    Await([&] { return studio_.requests() > now || studio_.requests() > before + 4; });
+  }
+  EXPECT_EQ(trainer_.jobs().size(), 1U);
+  studio_.Annotate(6);
+  Await([&] {
+    gateway.Post("/webhook", Event("ANNOTATION_CREATED"));
+    return trainer_.jobs().size() == 2;
+  });
+}
+
+TEST_F(TrainingsTest, EventsAloneNeverBeginATrainingUnlessItIsAskedFor) {
+  for (int task = 1; task <= 3; ++task) studio_.AddTask(task, image_, /*labelled=*/true);
+  Harness& gateway = Start();
+  const int requests = studio_.requests();
+  for (int i = 0; i < 5; ++i) gateway.Post("/webhook", Event("ANNOTATION_CREATED"));
+  EXPECT_EQ(studio_.requests(), requests);
+  EXPECT_THAT(trainer_.jobs(), IsEmpty());
+}
+
+TEST_F(TrainingsTest, AStoppingGatewayLeavesTheJobAlone) {
+  Start();
+  const std::string job = Button();
+  Stop();
+  EXPECT_EQ(trainer_.jobs()[0].state(), Job::STATE_QUEUED);
+  Start();
+  EXPECT_EQ(Text(Progress().at("job")), job);
+}
+
+}  // namespace
+}  // namespace gateway::testing

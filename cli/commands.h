@@ -1,4 +1,4 @@
-// The commands of `duet`: what is done with files at once, without a process that serves.
+// The commands of `duet`: what is done with files at once, or asked of a gateway that runs.
 #ifndef DUET_CLI_COMMANDS_H_
 #define DUET_CLI_COMMANDS_H_
 
@@ -35,7 +35,9 @@ std::string CheckNames(const std::vector<std::string>& names);
 
 absl::Status RunExport(int argc, const char* const* argv);
 absl::Status RunImport(int argc, const char* const* argv);
+absl::Status RunModels(int argc, const char* const* argv);
 absl::Status RunRevision(int argc, const char* const* argv);
+absl::Status RunTrain(int argc, const char* const* argv);
 
 }  // namespace cli
 

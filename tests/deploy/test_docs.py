@@ -25,7 +25,7 @@ def flags(help_of):
     text = "".join(help_of(name) for name in BINARIES)
     text += "".join(run(ROOT / "duet", *command).stdout for command in (["up", "--help"], ["test", "--help"], ["models"]))
     text += "".join(run(ROOT / "build/release/bin/duet", *command).stdout for command in (
-        ["export", "--help"], ["import", "--help"], ["revision", "--help"]))
+        ["export", "--help"], ["import", "--help"], ["models", "--help"], ["revision", "--help"], ["train", "--help"]))
     text += help_of("duet-train") + run(ROOT / "build/release/bin/duet-train", "demo", "--help").stdout
     text += run(sys.executable, ROOT / "tests/bench/capacity.py", "check", "--help").stdout
     named = set(re.findall(r"--([a-z][a-z_-]*[a-z])", text))

@@ -48,11 +48,13 @@ usage: ./duet COMMAND [ARGUMENT...]
   label-config          a label config for Label Studio, from the loaded model's classes
   test                  install, build, and run the tests; ./duet test --help lists its parts
   models list|fetch     official weights, from their publishers
+  models rollback|delete  trained models; models list --model_root=DIR shows them
   export                annotations of Label Studio as COCO
   import                COCO as tasks for Label Studio
   revision              annotated images, split and frozen for a training
+  train                 trains on what is annotated in Label Studio, by a gateway that has a trainer
   bench NAME            runs the benchmarks of a layer
 
-up, test, models, export, import and revision say more with --help. Duet runs on Debian 12 (bookworm), as root or with sudo.
+up, test, models, export, import, revision and train say more with --help. Duet runs on Debian 12 (bookworm), as root or with sudo.
 TEXT
 }

@@ -10,6 +10,11 @@ help_models() {
   cat <<TEXT
 usage: ./duet models list
        ./duet models fetch NAME... [--base_url=URL] [--dir=DIRECTORY] [--table=FILE]
+       ./duet models list --model_root=DIRECTORY
+       ./duet models rollback NAME [VERSION] --model_root=DIRECTORY
+       ./duet models delete NAME VERSION --model_root=DIRECTORY
+
+The last three are for models that Duet has trained (docs/label_studio.md).
 
 Fetches official weights to $MODELS_DIRECTORY. An interrupted download goes on where it stopped. A file whose
 published name carries the start of its SHA-256 is checked against that before it gets its name.

@@ -1,0 +1,200 @@
+// duet models: what lies below a model root, and what of it serves.
+#include <absl/strings/numbers.h>
+#include <absl/types/span.h>
+#include <pwd.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <iomanip>
+#include <iostream>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cli/commands.h"
+#include "model_store/model_store.h"
+#include "serving/flags.h"
+#include "text/str_cat.h"
+
+namespace cli {
+namespace {
+
+using model_store::Kind;
+using model_store::ModelStore;
+using text::StrCat;
+
+struct Options {
+  std::string model_root;
+  std::string kind = "detector";
+  std::string reason;
+};
+
+// NAME and VERSION, as they stand before the flags.
+struct Words {
+  std::string name;
+  std::optional<std::uint64_t> version;
+};
+
+// Who does it, for serving.json and the gateway's log.
+std::string User() {
+  const passwd* const entry = getpwuid(getuid());
+  return entry == nullptr ? StrCat("user ", getuid()) : std::string(entry->pw_name);
+}
+
+std::string Called(std::uint64_t version) {
+  return version == 0 ? "the default model" : StrCat("version ", version);
+}
+
+std::string Score(double value) {
+  char text[16];
+  std::snprintf(text, sizeof text, "%.3f", value);
+  return text;
+}
+
+// What its verdict was, in one line.
+std::string About(const model_store::Manifest& manifest) {
+  std::string about = StrCat("from ", Called(manifest.parent), ", ", manifest.images, " images");
+  if (!manifest.verdict) return about;
+  text::StrAppend(&about, ", ", model_store::NameOf(manifest.verdict->outcome), ": ",
+                  Score(manifest.verdict->old_score), " -> ", Score(manifest.verdict->new_score));
+  return about;
+}
+
+absl::Status ListKind(const ModelStore& store, Kind kind) {
+  const auto names = store.ListNames(kind);
+  if (!names.ok()) return names.status();
+  for (const std::string& name : *names) {
+    const auto serving = store.ReadServing(kind, name);
+    const bool known = serving.ok() || absl::IsNotFound(serving.status());
+    const std::uint64_t serves = serving.ok() ? serving->version : 0;
+    std::cout << model_store::NameOf(kind) << " " << name << ": ";
+    if (known) {
+      std::cout << Called(serves) << " serves";
+      if (serving.ok() && !serving->by.empty()) std::cout << ", by " << serving->by;
+      std::cout << "\n";
+    } else {
+      std::cout << serving.status().message() << "\n";
+    }
+    const auto versions = store.ListVersions(kind, name);
+    if (!versions.ok()) return versions.status();
+    for (auto version = versions->rbegin(); version != versions->rend(); ++version) {
+      const auto manifest = store.ReadManifest(kind, name, *version);
+      std::cout << (known && *version == serves ? "  * " : "    ") << std::left << std::setw(6)
+                << *version
+                << (manifest.ok() ? StrCat(manifest->created, "  ", About(*manifest))
+                                  : std::string(manifest.status().message()))
+                << "\n";
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status List(const ModelStore& store) {
+  for (const Kind kind : {Kind::kDetector, Kind::kSegmenter}) {
+    if (absl::Status status = ListKind(store, kind); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Rollback(const ModelStore& store, Kind kind, const Words& words,
+                      const std::string& reason) {
+  std::uint64_t before = 0;
+  const auto change = [&](const model_store::Serving& now) -> absl::StatusOr<model_store::Serving> {
+    before = now.version;
+    model_store::Serving next = now;
+    next.version = words.version.value_or(now.previous);
+    next.by = StrCat(User(), " (duet models rollback)");
+    next.reason = reason.empty() ? StrCat("it replaces ", Called(now.version)) : reason;
+    if (next.version == now.version) {
+      return absl::FailedPreconditionError(
+          StrCat(words.name, " is served by ", Called(now.version), " already"));
+    }
+    return next;
+  };
+  const auto serving = store.UpdateServing(kind, words.name, change);
+  if (!serving.ok()) return serving.status();
+  std::cout << words.name << " is served by " << Called(serving->version) << " from now on; it was "
+            << Called(before) << "\n";
+  return absl::OkStatus();
+}
+
+absl::Status Delete(const ModelStore& store, Kind kind, const Words& words) {
+  if (!words.version || *words.version == 0) {
+    return absl::InvalidArgumentError("needed: duet models delete NAME VERSION");
+  }
+  if (absl::Status status = store.DeleteVersion(kind, words.name, *words.version); !status.ok()) {
+    return status;
+  }
+  std::cout << Called(*words.version) << " of " << words.name << " is deleted\n";
+  return absl::OkStatus();
+}
+
+// Takes the words before the flags off.
+absl::StatusOr<Words> TakeWords(std::vector<const char*>& arguments) {
+  std::vector<std::string> taken;
+  while (arguments.size() > 1 && arguments[1][0] != '-') {
+    taken.emplace_back(arguments[1]);
+    arguments.erase(arguments.begin() + 1);
+  }
+  Words words;
+  if (taken.size() > 2) {
+    return absl::InvalidArgumentError(
+        StrCat("unexpected argument '", taken[2], "'; needed: NAME and at most a VERSION"));
+  }
+  if (!taken.empty()) words.name = taken[0];
+  if (taken.size() == 2) {
+    std::uint64_t version = 0;
+    if (taken[1] != "0" && !model_store::ParseVersion(taken[1])) {
+      return absl::InvalidArgumentError(
+          StrCat("'", taken[1], "' is no version; needed: its number, or 0 for the default model"));
+    }
+    if (!absl::SimpleAtoi(taken[1], &version)) return absl::InvalidArgumentError("no version");
+    words.version = version;
+  }
+  return words;
+}
+
+absl::Status Run(std::string_view what, const Options& options, const Words& words) {
+  if (options.model_root.empty()) {
+    return absl::InvalidArgumentError(
+        "--model_root is missing: the folder that trainer, gateway and services were started with");
+  }
+  const ModelStore store(options.model_root);
+  if (what == "list") return List(store);
+  if (words.name.empty()) {
+    return absl::InvalidArgumentError(StrCat("needed: duet models ", what, " NAME"));
+  }
+  const Kind kind = *model_store::ParseKind(options.kind);
+  if (what == "rollback") return Rollback(store, kind, words, options.reason);
+  return Delete(store, kind, words);
+}
+
+}  // namespace
+
+absl::Status RunModels(int argc, const char* const* argv) {
+  std::vector<const char*> arguments(argv, argv + argc);
+  const std::string what = argc > 1 ? argv[1] : "--help";
+  if (what == "list" || what == "rollback" || what == "delete") {
+    arguments.erase(arguments.begin() + 1);
+  } else if (what[0] != '-') {
+    return absl::InvalidArgumentError(
+        StrCat("unknown command 'models ", what, "'; there are list, rollback and delete"));
+  }
+  const auto words = TakeWords(arguments);
+  if (!words.ok()) return words.status();
+  Options options;
+  serving::FlagTable flags(
+      "duet models list|rollback NAME [VERSION]|delete NAME VERSION",
+      "Shows the models below a model root; lets another version of one serve, which gateway and "
+      "services follow at once (without VERSION the one that served before, 0 is the default "
+      "model); deletes a version that doesn't serve.");
+  flags.Add("model_root", &options.model_root,
+            "The folder that trainer, gateway and services were started with.");
+  flags.Add("kind", &options.kind, "Whose model.", serving::OneOf({"detector", "segmenter"}));
+  flags.Add("reason", &options.reason, "Why, for those who read serving.json and the log.");
+  return ParseAndRun(flags, static_cast<int>(arguments.size()), arguments.data(),
+                     [&] { return Run(what, options, *words); });
+}
+
+}  // namespace cli

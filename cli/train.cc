@@ -1,0 +1,174 @@
+// duet train: a training of what is annotated in Label Studio, and how it goes.
+#include <absl/time/clock.h>
+#include <absl/time/time.h>
+
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+#include <iostream>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "cli/commands.h"
+#include "cli/gateway_client.h"
+#include "serving/flags.h"
+#include "text/str_cat.h"
+
+namespace cli {
+namespace {
+
+namespace json = boost::json;
+using text::StrCat;
+
+constexpr absl::Duration kLook = absl::Seconds(1);
+// A gateway that restarts is waited for.
+constexpr absl::Duration kAwayPatience = absl::Minutes(2);
+
+struct Options {
+  GatewayOptions gateway;
+  int label_studio_project = 0;
+  int forget = 0;
+  std::string kind = "detector";
+  bool wait = true;
+};
+
+void AddFlags(Options* options, serving::FlagTable* flags) {
+  flags->Add("label_studio_project", &options->label_studio_project,
+             "The number of the project whose annotations are learned from; it is in the address "
+             "of its page.",
+             serving::InRange(0, 2'000'000'000));
+  flags->Add("forget", &options->forget,
+             "Instead of training: deletes the copies of images and annotations that trainings of "
+             "this project have kept. Models stay.",
+             serving::InRange(0, 2'000'000'000));
+  flags->Add("kind", &options->kind, "What is trained.", serving::OneOf({"detector", "segmenter"}));
+  flags->Add("wait", &options->wait, "Show how it goes, until it has ended.");
+  AddFlags(&options->gateway, flags);
+}
+
+std::string Text(const json::object& object, std::string_view field) {
+  const json::value* value = object.if_contains(field);
+  return value != nullptr && value->is_string() ? std::string(value->get_string()) : "";
+}
+
+std::string Number(const json::value& value, int digits) {
+  std::string text(32, '\0');
+  const int size = std::snprintf(text.data(), text.size(), "%.*f", digits,
+                                 value.is_number() ? value.to_number<double>() : 0.0);
+  text.resize(static_cast<std::size_t>(size));
+  return text;
+}
+
+// One line of how it goes.
+std::string Line(const json::object& job) {
+  std::string line = StrCat(Text(job, "state"), ": ", Text(job, "message"));
+  const json::value* value = job.if_contains("progress");
+  if (value == nullptr || !value->is_object()) return line;
+  const json::object& progress = value->get_object();
+  if (const json::value* steps = progress.if_contains("steps");
+      steps != nullptr && steps->is_int64() && steps->get_int64() > 0) {
+    text::StrAppend(&line, "; step ", json::serialize(progress.at("step")), " of ",
+                    steps->get_int64());
+  }
+  if (const json::value* loss = progress.if_contains("loss"))
+    text::StrAppend(&line, ", loss ", Number(*loss, 3));
+  if (const json::value* score = progress.if_contains("score"))
+    text::StrAppend(&line, ", score ", Number(*score, 3));
+  if (const json::value* left = progress.if_contains("remaining_s"))
+    text::StrAppend(&line, ", about ", Number(*left, 0), " s left");
+  return line;
+}
+
+bool HasEnded(const json::object& job) {
+  const std::string state = Text(job, "state");
+  if (state == "failed" || state == "cancelled") return true;
+  const json::value* decided = job.if_contains("decided");
+  return state == "done" && decided != nullptr && decided->is_bool() && decided->get_bool();
+}
+
+// Follows the project's job until it has ended.
+absl::StatusOr<json::object> Follow(GatewayClient& gateway, const Options& options,
+                                    const std::string& job_id) {
+  const std::string path = StrCat("/train/", options.label_studio_project);
+  std::string last;
+  std::optional<absl::Time> away_since;
+  while (true) {
+    auto job = gateway.Ask(path);
+    if (job.ok()) {
+      away_since.reset();
+      if (Text(*job, "job") != job_id) {
+        return absl::FailedPreconditionError(
+            StrCat("job ", job_id, " is not the project's last one any more"));
+      }
+      if (const std::string line = Line(*job); line != last) std::cout << line << std::endl;
+      last = Line(*job);
+      if (HasEnded(*job)) return job;
+    } else {
+      const absl::Time now = absl::Now();
+      if (!away_since) away_since = now;
+      if (!absl::IsUnavailable(job.status()) || now - *away_since > kAwayPatience) {
+        return job.status();
+      }
+    }
+    absl::SleepFor(kLook);
+  }
+}
+
+absl::Status Train(GatewayClient& gateway, const Options& options) {
+  const json::object request = {{"project", StrCat(options.label_studio_project)}};
+  auto begun = gateway.Ask(StrCat("/train?kind=", options.kind), json::serialize(request));
+  if (!begun.ok()) return begun.status();
+  const std::string job_id = Text(*begun, "job");
+  if (job_id.empty()) return absl::FailedPreconditionError(Text(*begun, "detail"));
+  std::cout << "job " << job_id << std::endl;
+  if (!options.wait) return absl::OkStatus();
+  const auto job = Follow(gateway, options, job_id);
+  if (!job.ok()) return job.status();
+  const std::string state = Text(*job, "state");
+  if (state != "done") return absl::AbortedError(StrCat(state, ": ", Text(*job, "message")));
+  if (const std::string decision = Text(*job, "decision"); !decision.empty()) {
+    std::cout << decision << "\n";
+  }
+  const json::value* verdict = job->if_contains("verdict");
+  if (verdict == nullptr || !verdict->is_object() ||
+      Text(verdict->get_object(), "outcome") != "better") {
+    std::cout << "the model that served before serves on\n";
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Forget(GatewayClient& gateway, const Options& options) {
+  const auto forgotten = gateway.Ask(StrCat("/train/", options.forget, "/forget"), "{}");
+  if (!forgotten.ok()) return forgotten.status();
+  const auto count = [&](std::string_view field) {
+    const json::value* value = forgotten->if_contains(field);
+    return value == nullptr ? std::string("0") : json::serialize(*value);
+  };
+  std::cout << "project " << options.forget << ": " << count("jobs") << " jobs and "
+            << count("bytes") << " bytes of copies are deleted\n";
+  return absl::OkStatus();
+}
+
+absl::Status Run(const Options& options) {
+  if ((options.label_studio_project == 0) == (options.forget == 0)) {
+    return absl::InvalidArgumentError(
+        "needed: --label_studio_project=NUMBER to train, or --forget=NUMBER; one of them");
+  }
+  auto gateway = GatewayClient::Make(options.gateway);
+  if (!gateway.ok()) return gateway.status();
+  return options.forget != 0 ? Forget(**gateway, options) : Train(**gateway, options);
+}
+
+}  // namespace
+
+absl::Status RunTrain(int argc, const char* const* argv) {
+  Options options;
+  serving::FlagTable flags("duet train",
+                           "Fine-tunes a project's model on what is annotated in Label Studio, and "
+                           "says how it goes. Exit code 0: it was trained, whether or not the new "
+                           "model is better; 1: it was not.");
+  AddFlags(&options, &flags);
+  return ParseAndRun(flags, argc, argv, [&] { return Run(options); });
+}
+
+}  // namespace cli

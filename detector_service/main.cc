@@ -3,12 +3,15 @@
 #include <absl/time/time.h>
 
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "detector_service/rpc/detector_service.h"
 #include "detector_service/rpc/options.h"
 #include "model_service/model_info.h"
+#include "model_service/named_models.h"
 #include "model_service/startup.h"
+#include "model_store/names.h"
 #include "serving/cpu.h"
 #include "serving/grpc_server.h"
 #include "serving/log.h"
@@ -32,8 +35,13 @@ absl::Status Serve(const Options& options, serving::Process& process) {
       [&](const DetectionModel& served) { info.Serves(served.name(), served.version()); });
   const model_service::ImageSource images(options.common.image_root, options.common.image_limits(),
                                           process.metrics());
+  std::optional<model_service::NamedModels> named;
+  if (!options.common.reload.model_root.empty()) {
+    named.emplace(options.common.named_models(model_store::Kind::kDetector),
+                  NamedLoaderWith(options.load_options(), threads), process.metrics());
+  }
   DetectorService service({.queue_size = options.common.queue_size, .threads = threads}, &host,
-                          &images, &process.clock(), &process.metrics());
+                          &images, &process.clock(), &process.metrics(), named ? &*named : nullptr);
 
   absl::StatusOr<std::unique_ptr<serving::GrpcServer>> server =
       serving::GrpcServer::Start(options.common.server, {&service}, &process.metrics());

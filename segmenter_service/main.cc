@@ -8,7 +8,9 @@
 #include <utility>
 
 #include "model_service/model_info.h"
+#include "model_service/named_models.h"
 #include "model_service/startup.h"
+#include "model_store/names.h"
 #include "segmenter_service/rpc/options.h"
 #include "segmenter_service/rpc/segmenter_service.h"
 #include "serving/cpu.h"
@@ -48,7 +50,12 @@ absl::Status Serve(const Options& options, serving::Process& process) {
                  [&](const ServedModel& served) { info.Serves(served.name, served.version); });
   const model_service::ImageSource images(options.common.image_root, options.common.image_limits(),
                                           process.metrics());
-  SegmenterService service(&host, &images, &engine);
+  std::optional<model_service::NamedModels> named;
+  if (!options.common.reload.model_root.empty()) {
+    named.emplace(options.common.named_models(model_store::Kind::kSegmenter),
+                  NamedLoaderWith(options.network_options(threads), engine), process.metrics());
+  }
+  SegmenterService service(&host, &images, &engine, named ? &*named : nullptr);
 
   absl::StatusOr<std::unique_ptr<serving::GrpcServer>> server =
       serving::GrpcServer::Start(options.common.server, {&service}, &process.metrics());

@@ -83,8 +83,8 @@ absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Load(const LoadO
 
 absl::StatusOr<std::unique_ptr<DetectionModel>> DetectionModel::Build(const LoadOptions& options) {
   constexpr std::string_view kAnchors[] = {"backbone"};
-  absl::StatusOr<checkpoint::Checkpoint> file =
-      model_service::ReadCheckpoint({options.checkpoint, options.checkpoint_root}, kAnchors);
+  absl::StatusOr<checkpoint::Checkpoint> file = model_service::ReadCheckpoint(
+      {options.checkpoint, options.checkpoint_root, options.checkpoint_handle}, kAnchors);
   if (!file.ok()) return file.status();
   const bool own_config = options.config_file.empty();
   const std::string& config_path = own_config ? options.checkpoint : options.config_file;

@@ -29,6 +29,7 @@ struct LoadOptions {
   // meanwhile (serving/file_access.h); "": anywhere.
   std::string checkpoint_root;
   std::string config_root;
+  std::string checkpoint_handle;  // as model_service::ModelFile's
   // Names of the classes: a file's lines, or a list with commas (ReadClassesFlag); "": as
   // ChooseClassNames finds them.
   std::string classes;

@@ -18,25 +18,34 @@ namespace pb = duet::detector::v1;
 
 constexpr int kWorkers = 2;
 
+model_service::WaitLimits LimitsOf(const grpc::ServerContext* call) {
+  return {.deadline = absl::FromChrono(call->deadline()),
+          .is_cancelled = [call] { return call->IsCancelled(); }};
+}
+
 }  // namespace
 
 DetectorService::DetectorService(const ServiceOptions& options, ModelHost* host,
                                  const model_service::ImageSource* images, serving::Clock* clock,
-                                 serving::Metrics* metrics)
+                                 serving::Metrics* metrics, model_service::NamedModels* named)
     : options_(options),
-      host_(host),
+      models_(host, named),
       images_(images),
       clock_(clock),
       metrics_(metrics),
       queue_({.name = "detect", .capacity = options.queue_size, .threads = kWorkers}, *clock,
              metrics) {}
 
-absl::StatusOr<DetectorService::Job> DetectorService::ReadJob(
-    const pb::DetectRequest& request, const std::shared_ptr<DetectionModel>& model) const {
-  Job job{.model = model, .options = {}, .formats = {}};
-  absl::Status served = model_service::CheckSpec(request.model(), model->version());
-  if (!served.ok()) return served;
-  absl::StatusOr<DetectOptions> options = ReadOptions(request, *model);
+absl::StatusOr<DetectorService::Job> DetectorService::ReadJob(const pb::DetectRequest& request,
+                                                              const ServedModel& served) const {
+  Job job{.name = served.name,
+          .model = served.model,
+          .named = served.is_default() ? nullptr : served.model,
+          .options = {},
+          .formats = {}};
+  absl::Status same = model_service::CheckVersion(request.model(), served.model->version());
+  if (!same.ok()) return same;
+  absl::StatusOr<DetectOptions> options = ReadOptions(request, *served.model);
   if (!options.ok()) return options.status();
   job.options = *std::move(options);
   const absl::StatusOr<MaskFormats> formats = ReadFormats(request);
@@ -49,9 +58,10 @@ absl::Status DetectorService::Compute(Job job, const pb::DetectRequest& request,
                                       const serving::RequestContext* caller,
                                       pb::DetectResponse* response) {
   nn::UseThreads(options_.threads);
-  const std::shared_ptr<DetectionModel> model = host_->Current();
+  const std::shared_ptr<DetectionModel> model =
+      job.named != nullptr ? job.named : models_.host().Current();
   if (job.model.lock() != model) {  // a reload came between
-    absl::StatusOr<Job> again = ReadJob(request, model);
+    absl::StatusOr<Job> again = ReadJob(request, {model, job.name});
     if (!again.ok()) return again.status();
     job = *std::move(again);
   }
@@ -64,6 +74,7 @@ absl::Status DetectorService::Compute(Job job, const pb::DetectRequest& request,
   const absl::Time done = clock_->Now();
 
   WriteResponse(*found, *model, {image->cols, image->rows}, job.formats, response);
+  model_service::WriteSpec(job.name, model->version(), response->mutable_model());
   response->mutable_timing()->set_decode_ms(absl::ToDoubleMilliseconds(decoded - start));
   response->mutable_timing()->set_model_ms(absl::ToDoubleMilliseconds(done - decoded));
   metrics_->Get(kStageSeconds, {"decode"}).Observe(absl::ToDoubleSeconds(decoded - start));
@@ -76,7 +87,9 @@ absl::Status DetectorService::Answer(grpc::ServerContext* call, serving::Priorit
                                      const pb::DetectRequest& request,
                                      pb::DetectResponse* response) {
   // A request that can't be answered is refused before it takes a place in the queue.
-  absl::StatusOr<Job> job = ReadJob(request, host_->Current());
+  const absl::StatusOr<ServedModel> model = models_.Find(request.model(), LimitsOf(call));
+  if (!model.ok()) return model.status();
+  absl::StatusOr<Job> job = ReadJob(request, *model);
   if (!job.ok()) return job.status();
   const std::shared_ptr<const serving::RequestContext> caller = serving::RequestContextOf(*call);
   absl::Status computed;
@@ -141,31 +154,47 @@ grpc::Status DetectorService::DetectBatch(
   return grpc::Status::OK;
 }
 
-grpc::Status DetectorService::GetModel(grpc::ServerContext* /*call*/,
+grpc::Status DetectorService::GetModel(grpc::ServerContext* call,
                                        const pb::GetModelRequest* request,
                                        pb::GetModelResponse* response) {
-  const std::shared_ptr<DetectionModel> model = host_->Current();
-  absl::Status served = model_service::CheckSpec(request->model(), model->version());
-  if (!served.ok()) return serving::ToGrpc(served);
-  WriteModelInfo(*model, response->mutable_model());
-  response->mutable_classes()->Add(model->classes().begin(), model->classes().end());
-  response->set_has_masks(model->has_masks());
-  response->set_has_rotated_boxes(model->has_rotated_boxes());
-  response->set_score_threshold(static_cast<float>(model->settings().score_threshold));
-  response->set_nms_iou_threshold(static_cast<float>(model->settings().nms_iou_threshold));
-  response->set_max_detections(model->settings().max_per_img);
+  const absl::StatusOr<ServedModel> served = models_.Find(request->model(), LimitsOf(call));
+  if (!served.ok()) return serving::ToGrpc(served.status());
+  const DetectionModel& model = *served->model;
+  const absl::Status same = model_service::CheckVersion(request->model(), model.version());
+  if (!same.ok()) return serving::ToGrpc(same);
+  WriteModelInfo(model, response->mutable_model());
+  response->mutable_model()->set_served_as(served->name);
+  response->mutable_classes()->Add(model.classes().begin(), model.classes().end());
+  response->set_has_masks(model.has_masks());
+  response->set_has_rotated_boxes(model.has_rotated_boxes());
+  response->set_score_threshold(static_cast<float>(model.settings().score_threshold));
+  response->set_nms_iou_threshold(static_cast<float>(model.settings().nms_iou_threshold));
+  response->set_max_detections(model.settings().max_per_img);
   return grpc::Status::OK;
 }
 
 grpc::Status DetectorService::ReloadModel(grpc::ServerContext* call,
                                           const duet::vision::v1::ReloadModelRequest* request,
                                           duet::vision::v1::ReloadModelResponse* response) {
-  const absl::StatusOr<model_service::Reloaded<DetectionModel>> reloaded = host_->Reload(*request);
+  const absl::StatusOr<model_service::Reloaded<DetectionModel>> reloaded =
+      models_.host().Reload(*request);
   if (!reloaded.ok()) return serving::ToGrpc(reloaded.status());
   WriteModelInfo(*reloaded->model, response->mutable_model());
+  response->mutable_model()->set_served_as(model_service::kDefaultModel);
   response->set_previous_version(reloaded->previous->version());
   response->set_peak_memory_bytes(reloaded->peak_memory_bytes);
   serving::RequestContextOf(*call)->NoteStr("model_version", reloaded->model->version());
+  return grpc::Status::OK;
+}
+
+grpc::Status DetectorService::ListModels(grpc::ServerContext* /*call*/,
+                                         const duet::vision::v1::ListModelsRequest* /*request*/,
+                                         duet::vision::v1::ListModelsResponse* response) {
+  const std::shared_ptr<DetectionModel> model = models_.host().Current();
+  duet::vision::v1::ModelStatus status;
+  status.set_version(model->version());
+  status.set_memory_bytes(model->parameter_count() * sizeof(float));
+  models_.List(std::move(status), response);
   return grpc::Status::OK;
 }
 

@@ -1,4 +1,4 @@
-// duet.detector.v1.Detector over a ModelHost: checks requests, queues them, translates. No
+// duet.detector.v1.Detector over ServedModels: checks requests, queues them, translates. No
 // arithmetic here.
 //
 // Threads: gRPC's handlers block in the queue. Two workers run what leaves it, so that one decodes
@@ -9,11 +9,13 @@
 #include <absl/status/statusor.h>
 
 #include <memory>
+#include <string>
 
 #include "detector_service/rpc/model_host.h"
 #include "detector_service/rpc/translate.h"
 #include "duet/detector/v1/detector.grpc.pb.h"
 #include "model_service/image_source.h"
+#include "model_service/served_models.h"
 #include "serving/clock.h"
 #include "serving/metrics.h"
 #include "serving/work_queue.h"
@@ -32,10 +34,10 @@ struct ServiceOptions {
 
 class DetectorService final : public duet::detector::v1::Detector::Service {
  public:
-  // What is pointed to must outlive the service.
+  // What is pointed to must outlive the service. `named` may be null: there is one model only.
   DetectorService(const ServiceOptions& options, ModelHost* host,
                   const model_service::ImageSource* images, serving::Clock* clock,
-                  serving::Metrics* metrics);
+                  serving::Metrics* metrics, model_service::NamedModels* named = nullptr);
 
   grpc::Status Detect(grpc::ServerContext* call, const duet::detector::v1::DetectRequest* request,
                       duet::detector::v1::DetectResponse* response) override;
@@ -49,17 +51,25 @@ class DetectorService final : public duet::detector::v1::Detector::Service {
   grpc::Status ReloadModel(grpc::ServerContext* call,
                            const duet::vision::v1::ReloadModelRequest* request,
                            duet::vision::v1::ReloadModelResponse* response) override;
+  grpc::Status ListModels(grpc::ServerContext* call,
+                          const duet::vision::v1::ListModelsRequest* request,
+                          duet::vision::v1::ListModelsResponse* response) override;
 
  private:
-  // What a request asks of a model. Waiting in the queue it keeps no replaced model in memory.
+  using ServedModel = model_service::Served<DetectionModel>;
+
+  // What a request asks of a model. Waiting in the queue it keeps a named model in memory, whose
+  // budget counts it, but no default model that was replaced.
   struct Job {
+    std::string name;
     std::weak_ptr<DetectionModel> model;
+    std::shared_ptr<DetectionModel> named;  // null for the default model
     DetectOptions options;
     MaskFormats formats;
   };
   // FailedPrecondition or InvalidArgument for a request that can't be answered.
   absl::StatusOr<Job> ReadJob(const duet::detector::v1::DetectRequest& request,
-                              const std::shared_ptr<DetectionModel>& model) const;
+                              const ServedModel& served) const;
   absl::Status Answer(grpc::ServerContext* call, serving::Priority priority,
                       const duet::detector::v1::DetectRequest& request,
                       duet::detector::v1::DetectResponse* response);
@@ -69,7 +79,7 @@ class DetectorService final : public duet::detector::v1::Detector::Service {
                        duet::detector::v1::DetectResponse* response);
 
   const ServiceOptions options_;
-  ModelHost* const host_;
+  const model_service::ServedModels<DetectionModel> models_;
   const model_service::ImageSource* const images_;
   serving::Clock* const clock_;
   serving::Metrics* const metrics_;

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "nn/threads.h"
 #include "serving/log.h"
@@ -15,6 +16,20 @@ void LogNotes(const DetectionModel& model) {
         .Str("note", note);
   }
 }
+
+namespace {
+
+absl::StatusOr<std::shared_ptr<DetectionModel>> LoadAndWarmUp(const LoadOptions& options,
+                                                              int threads) {
+  nn::UseThreads(threads);
+  absl::StatusOr<std::unique_ptr<DetectionModel>> model = DetectionModel::Load(options);
+  if (!model.ok()) return model.status();
+  if (const absl::Status warm = (*model)->WarmUp(); !warm.ok()) return warm;
+  LogNotes(**model);
+  return *std::move(model);
+}
+
+}  // namespace
 
 ModelHost::Loader LoaderWith(int threads) {
   return [threads](const DetectionModel& current, const model_service::ReloadFiles& files)
@@ -30,12 +45,23 @@ ModelHost::Loader LoaderWith(int threads) {
       options.config_file = files.config_file->path;
       options.config_root = files.config_file->root;
     }
-    nn::UseThreads(threads);
-    absl::StatusOr<std::unique_ptr<DetectionModel>> next = DetectionModel::Load(options);
-    if (!next.ok()) return next.status();
-    if (const absl::Status warm = (*next)->WarmUp(); !warm.ok()) return warm;
-    LogNotes(**next);
-    return *std::move(next);
+    return LoadAndWarmUp(options, threads);
+  };
+}
+
+model_service::NamedModels::Load NamedLoaderWith(const LoadOptions& options, int threads) {
+  return [options, threads](
+             const model_service::ModelFile& file) -> absl::StatusOr<model_service::LoadedModel> {
+    LoadOptions own = options;
+    own.checkpoint = file.path;
+    own.checkpoint_root = file.root;
+    own.checkpoint_handle = file.handle;
+    own.config_file.clear();
+    own.classes.clear();
+    absl::StatusOr<std::shared_ptr<DetectionModel>> model = LoadAndWarmUp(own, threads);
+    if (!model.ok()) return model.status();
+    std::string version = (*model)->version();
+    return model_service::LoadedModel{*std::move(model), std::move(version)};
   };
 }
 

@@ -6,7 +6,6 @@
 #include <algorithm>
 
 #include "model_service/mask_message.h"
-#include "model_service/model_spec.h"
 
 namespace detector {
 namespace {
@@ -82,7 +81,6 @@ void WriteResponse(const std::vector<Detection>& detections, const DetectionMode
   response->set_image_width(image.width);
   response->set_image_height(image.height);
   response->set_model_version(model.version());
-  model_service::WriteSpec(model.version(), response->mutable_model());
   for (const Detection& detection : detections) {
     duet::detector::v1::Detection* out = response->add_detections();
     duet::vision::v1::Box* box = out->mutable_box();
@@ -118,7 +116,6 @@ void WriteModelInfo(const DetectionModel& model, duet::vision::v1::ModelInfo* in
   info->set_precision(model.precision());
   info->set_device(model.options().device);
   info->set_parameter_count(model.parameter_count());
-  info->set_served_as(model_service::kDefaultModel);
 }
 
 }  // namespace detector

@@ -25,11 +25,12 @@ struct MaskFormats {
 // None listed: COCO's code alone. InvalidArgument for unknown formats.
 absl::StatusOr<MaskFormats> ReadFormats(const duet::detector::v1::DetectRequest& request);
 
-// All but the timing.
+// All but the timing and the model's name.
 void WriteResponse(const std::vector<Detection>& detections, const DetectionModel& model,
                    vision::Size image, const MaskFormats& formats,
                    duet::detector::v1::DetectResponse* response);
 
+// All but the name that it serves under.
 void WriteModelInfo(const DetectionModel& model, duet::vision::v1::ModelInfo* info);
 
 }  // namespace detector

@@ -35,6 +35,14 @@ vision::ImageLimits CommonOptions::image_limits() const {
           .max_pixels = std::int64_t{max_image_megapixels} * 1'000'000};
 }
 
+NamedModelsOptions CommonOptions::named_models(model_store::Kind kind) const {
+  return {.model_root = reload.model_root,
+          .kind = kind,
+          .budget_bytes = static_cast<std::uint64_t>(model_budget_mb) << 20,
+          .poll_interval = absl::Milliseconds(model_poll_ms),
+          .max_waiting = std::max(1, std::min(queue_size, server.max_handlers / 4))};
+}
+
 void AddFlags(CommonOptions* options, std::string_view checkpoint_help, serving::FlagTable* flags) {
   using serving::InRange;
   flags->Required("checkpoint", &options->checkpoint, checkpoint_help);
@@ -55,7 +63,13 @@ void AddFlags(CommonOptions* options, std::string_view checkpoint_help, serving:
              InRange(1, 2000));
   flags->Add("enable_reload", &options->reload.enabled, "Allow ReloadModel.");
   flags->Add("model_root", &options->reload.model_root,
-             "Directory below which ReloadModel may read files; empty: none but those in use.");
+             "Directory of trained models, which serve under their names; also below which "
+             "ReloadModel may read files. Empty: none but --checkpoint.");
+  flags->Add("model_budget_mb", &options->model_budget_mb,
+             "Memory for the models below --model_root, MiB; those used least recently make room.",
+             InRange(1, 1 << 20));
+  flags->Add("model_poll_ms", &options->model_poll_ms,
+             "How often it is looked which of their versions are to serve.", InRange(10, 60'000));
   AddFlags(&options->server, flags);
   AddFlags(&options->process, flags);
 }

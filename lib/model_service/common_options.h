@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "model_service/named_models.h"
 #include "model_service/reload.h"
 #include "serving/flags.h"
 #include "serving/grpc_server.h"
@@ -34,10 +35,15 @@ struct CommonOptions {
   int max_image_mb = 0;    // 0: as server.max_message_mb
   int max_image_megapixels = 100;
   ReloadOptions reload;
+  int model_budget_mb = 1024;
+  int model_poll_ms = 500;
   serving::GrpcServerOptions server;
   serving::ProcessOptions process;
 
   vision::ImageLimits image_limits() const;
+  // For the models below --model_root. Requests that wait for one take a quarter of the handlers at
+  // most, so that others get theirs.
+  NamedModelsOptions named_models(model_store::Kind kind) const;
 };
 
 // `checkpoint_help`: which files this service reads.

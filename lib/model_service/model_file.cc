@@ -9,6 +9,7 @@ namespace model_service {
 namespace {
 
 absl::StatusOr<checkpoint::Checkpoint> ReadAsSaved(const ModelFile& file) {
+  if (!file.handle.empty()) return checkpoint::ReadCheckpoint(file.path, file.handle);
   if (file.root.empty()) return checkpoint::ReadCheckpoint(file.path);
   const absl::StatusOr<serving::FileBelow> opened = serving::OpenForClient(file.root, file.path);
   if (!opened.ok()) return opened.status();

@@ -17,6 +17,9 @@ struct ModelFile {
   // For a path that a client named: the directory below which the file must lie when it is opened,
   // whatever is put in its place meanwhile (serving/file_access.h). Empty: anywhere.
   std::string root;
+  // Under which the file's bytes are opened, if it was opened before: /proc/self/fd/7. `path` then
+  // only says in messages where it lies. Empty: they are opened under `path`.
+  std::string handle;
 };
 
 // As checkpoint::ReadCheckpoint. With a root: InvalidArgument unless the file lies below it. The

@@ -46,6 +46,33 @@ absl::Status ReadParts(int file, const std::string& path,
   }
 }
 
+absl::Status WriteAll(int file, std::string_view bytes, const std::string& path) {
+  while (!bytes.empty()) {
+    const ssize_t written = write(file, bytes.data(), bytes.size());
+    if (written >= 0) {
+      bytes.remove_prefix(static_cast<std::size_t>(written));
+    } else if (errno != EINTR) {
+      return absl::ErrnoToStatus(errno, StrCat(path, ": cannot be copied"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// `copy`: an open file that gets what is read, or -1.
+absl::StatusOr<StoredFile> MeasureParts(int file, const std::string& name, const std::string& path,
+                                        int copy) {
+  StoredFile stored{.name = name};
+  hash::Sha256Hasher hasher;
+  const absl::Status status = ReadParts(file, path, [&](std::string_view part) {
+    hasher.Update(part);
+    stored.bytes += part.size();
+    return copy < 0 ? absl::OkStatus() : WriteAll(copy, part, path);
+  });
+  if (!status.ok()) return status;
+  stored.sha256 = hash::Hex(hasher.Finish());
+  return stored;
+}
+
 }  // namespace
 
 absl::StatusOr<Folder> Folder::Open(const std::string& path) {
@@ -137,19 +164,18 @@ absl::StatusOr<StoredFile> Folder::Measure(const std::string& name, bool sync) c
   const absl::StatusOr<int> file = OpenFile(name);
   if (!file.ok()) return file.status();
   const absl::Cleanup close_file = [&] { close(*file); };
-  StoredFile stored{.name = name};
-  hash::Sha256Hasher hasher;
-  absl::Status status = ReadParts(*file, PathOf(name), [&](std::string_view part) {
-    hasher.Update(part);
-    stored.bytes += part.size();
-    return absl::OkStatus();
-  });
-  if (status.ok() && sync && fsync(*file) != 0) {
-    status = absl::ErrnoToStatus(errno, StrCat(PathOf(name), ": cannot be made durable"));
+  absl::StatusOr<StoredFile> stored = MeasureParts(*file, name, PathOf(name), /*copy=*/-1);
+  if (stored.ok() && sync && fsync(*file) != 0) {
+    return absl::ErrnoToStatus(errno, StrCat(PathOf(name), ": cannot be made durable"));
   }
-  if (!status.ok()) return status;
-  stored.sha256 = hash::Hex(hasher.Finish());
   return stored;
+}
+
+absl::StatusOr<StoredFile> Folder::CopyTo(int copy, const std::string& name) const {
+  const absl::StatusOr<int> file = OpenFile(name);
+  if (!file.ok()) return file.status();
+  const absl::Cleanup close_file = [&] { close(*file); };
+  return MeasureParts(*file, name, PathOf(name), copy);
 }
 
 absl::Status Folder::Sync() const {

@@ -43,6 +43,9 @@ class Folder {
   // Reads all of a regular file. `sync`: also makes it durable.
   absl::StatusOr<StoredFile> Measure(const std::string& name, bool sync) const;
 
+  // The same, and writes what it reads to the open file `copy`.
+  absl::StatusOr<StoredFile> CopyTo(int copy, const std::string& name) const;
+
   // Makes the names in it durable.
   absl::Status Sync() const;
   // Whether `name` in this folder is the very folder `other`.

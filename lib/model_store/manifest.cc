@@ -122,6 +122,11 @@ std::string_view NameOf(Verdict::Outcome outcome) {
   return "undecided";
 }
 
+const StoredFile& Manifest::weights() const {
+  return *std::find_if(files.begin(), files.end(),
+                       [](const StoredFile& file) { return file.name == kModelFile; });
+}
+
 std::string ManifestText(const Manifest& manifest) {
   ObjectWriter writer;
   writer.Add("format", kFormat);

@@ -55,6 +55,9 @@ struct Manifest {
   std::optional<Verdict> verdict;
   std::uint64_t seed = 0;
   std::vector<StoredFile> files;  // by name
+
+  // REQUIRES: kModelFile is among them, as in every manifest that was read.
+  const StoredFile& weights() const;
 };
 
 // REQUIRES: scores are finite. Texts that aren't UTF-8 are made so.

@@ -2,6 +2,7 @@
 
 #include <absl/status/status.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -61,8 +62,8 @@ absl::StatusOr<Folder> OpenName(const std::string& root, Kind kind, const std::s
   return folder->Sub(name);
 }
 
-absl::StatusOr<Folder> OpenVersion(const std::string& root, Kind kind, const std::string& name,
-                                   std::uint64_t version) {
+absl::StatusOr<Folder> VersionFolder(const std::string& root, Kind kind, const std::string& name,
+                                     std::uint64_t version) {
   const absl::StatusOr<Folder> folder = OpenName(root, kind, name);
   if (!folder.ok()) return folder.status();
   return folder->Sub(StrCat(version));
@@ -100,8 +101,10 @@ absl::StatusOr<Manifest> ManifestIn(const Folder& folder, Kind kind, std::string
                                     NameOf(manifest->kind), " ", Quoted(manifest->name)));
 }
 
-absl::Status VerifyFile(const Folder& folder, const StoredFile& expected) {
-  const absl::StatusOr<StoredFile> found = folder.Measure(expected.name, /*sync=*/false);
+// Compares a file with what the manifest says. `copy`: an open file that gets its bytes, or -1.
+absl::Status VerifyFile(const Folder& folder, const StoredFile& expected, int copy) {
+  const absl::StatusOr<StoredFile> found =
+      copy < 0 ? folder.Measure(expected.name, /*sync=*/false) : folder.CopyTo(copy, expected.name);
   if (!found.ok()) return AsDamage(found.status());
   if (found->bytes != expected.bytes) {
     return absl::DataLossError(StrCat(folder.PathOf(expected.name), ": has ", found->bytes,
@@ -111,6 +114,18 @@ absl::Status VerifyFile(const Folder& folder, const StoredFile& expected) {
   return absl::DataLossError(StrCat(folder.PathOf(expected.name),
                                     ": has changed since it was published: its SHA-256 is not ",
                                     expected.sha256));
+}
+
+// `copy`: an open file that gets the weights, or -1.
+absl::StatusOr<Manifest> Verify(const Folder& folder, Kind kind, std::string_view name,
+                                std::uint64_t version, int copy) {
+  absl::StatusOr<Manifest> manifest = ManifestIn(folder, kind, name, version);
+  if (!manifest.ok()) return manifest.status();
+  for (const StoredFile& file : manifest->files) {
+    absl::Status status = VerifyFile(folder, file, file.name == kModelFile ? copy : -1);
+    if (!status.ok()) return status;
+  }
+  return manifest;
 }
 
 absl::StatusOr<Serving> ParseServing(std::string_view text) {
@@ -233,21 +248,31 @@ absl::StatusOr<std::vector<std::uint64_t>> ModelStore::ListVersions(Kind kind,
 
 absl::StatusOr<Manifest> ModelStore::ReadManifest(Kind kind, const std::string& name,
                                                   std::uint64_t version) const {
-  const absl::StatusOr<Folder> folder = OpenVersion(root_, kind, name, version);
+  const absl::StatusOr<Folder> folder = VersionFolder(root_, kind, name, version);
   if (!folder.ok()) return folder.status();
   return ManifestIn(*folder, kind, name, version);
 }
 
 absl::StatusOr<Manifest> ModelStore::VerifyVersion(Kind kind, const std::string& name,
                                                    std::uint64_t version) const {
-  const absl::StatusOr<Folder> folder = OpenVersion(root_, kind, name, version);
+  const absl::StatusOr<Folder> folder = VersionFolder(root_, kind, name, version);
   if (!folder.ok()) return folder.status();
-  absl::StatusOr<Manifest> manifest = ManifestIn(*folder, kind, name, version);
-  if (!manifest.ok()) return manifest.status();
-  for (const StoredFile& file : manifest->files) {
-    if (absl::Status status = VerifyFile(*folder, file); !status.ok()) return status;
+  return Verify(*folder, kind, name, version, /*copy=*/-1);
+}
+
+absl::StatusOr<OpenedVersion> ModelStore::OpenVersion(Kind kind, const std::string& name,
+                                                      std::uint64_t version) const {
+  const absl::StatusOr<Folder> folder = VersionFolder(root_, kind, name, version);
+  if (!folder.ok()) return folder.status();
+  const int copy = memfd_create("duet-model", MFD_CLOEXEC);
+  if (copy < 0) {
+    return absl::ErrnoToStatus(errno, StrCat(folder->path(), ": no memory for its weights"));
   }
-  return manifest;
+  OpenedVersion opened({}, folder->path(), copy);
+  absl::StatusOr<Manifest> manifest = Verify(*folder, kind, name, version, copy);
+  if (!manifest.ok()) return manifest.status();
+  opened.manifest_ = *std::move(manifest);
+  return opened;
 }
 
 absl::StatusOr<Serving> ModelStore::ReadServing(Kind kind, const std::string& name) const {

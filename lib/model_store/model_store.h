@@ -27,6 +27,7 @@
 
 #include "model_store/manifest.h"
 #include "model_store/names.h"
+#include "model_store/opened_version.h"
 #include "model_store/staging.h"
 
 namespace model_store {
@@ -77,6 +78,10 @@ class ModelStore {
   // all of them: a second for some 500 MB.
   absl::StatusOr<Manifest> VerifyVersion(Kind kind, const std::string& name,
                                          std::uint64_t version) const;
+
+  // The same, for whoever serves it: with the weights in memory.
+  absl::StatusOr<OpenedVersion> OpenVersion(Kind kind, const std::string& name,
+                                            std::uint64_t version) const;
 
   // NotFound if the name has no serving.json; DataLoss if it is damaged. Whether its version exists
   // isn't looked at.

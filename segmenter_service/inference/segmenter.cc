@@ -21,6 +21,9 @@ constexpr std::ptrdiff_t kImagesDecodedAtOnce = 2;
 // piece; smaller pieces cost more in all.
 constexpr std::size_t kSegmentPiece = 16;
 constexpr std::size_t kGeneratorPiece = 4;
+// How long a model that is to be warmed up lets all other work go first. Where clicks never cease,
+// it would wait forever.
+constexpr absl::Duration kWarmUpPatience = absl::Milliseconds(200);
 
 // The key of an embedding. Models that differ only in their decoders share it.
 std::string KeyOf(const ServedModel& model, const std::string& image_id) {
@@ -50,9 +53,15 @@ Segmenter::Segmenter(const SegmenterOptions& options, serving::Clock& clock,
 
 absl::Status Segmenter::WarmUp(const ServedModel& model) {
   absl::Status result;
-  absl::Status status = queue_.Run({.priority = Priority::kPrefetch, .run = [&](absl::Duration) {
-                                      result = model.network->WarmUp();
-                                    }});
+  const auto warm_up = [&](Priority priority, absl::Time deadline) {
+    return queue_.Run({.priority = priority, .deadline = deadline, .run = [&](absl::Duration) {
+                         result = model.network->WarmUp();
+                       }});
+  };
+  absl::Status status = warm_up(Priority::kPrefetch, clock_.Now() + kWarmUpPatience);
+  if (absl::IsDeadlineExceeded(status)) {
+    status = warm_up(Priority::kInteractive, absl::InfiniteFuture());
+  }
   return status.ok() ? result : status;
 }
 

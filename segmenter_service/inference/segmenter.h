@@ -127,8 +127,8 @@ class Segmenter {
       const std::function<absl::Status(int prompts_done, int prompts_total)>& progress,
       const CallLimits& limits);
 
-  // Runs the first use of all that is in `model`, in the queue, where clicks on the model that
-  // serves go first. Blocks.
+  // Runs the first use of all that is in `model`, in the queue, where other work goes first for a
+  // fifth of a second. Blocks.
   absl::Status WarmUp(const ServedModel& model);
 
  private:

@@ -2,6 +2,8 @@
 
 #include <memory>
 
+#include "model_service/served_models.h"
+
 namespace segmenter {
 
 ModelHost::Loader LoaderWith(Segmenter& engine) {
@@ -12,6 +14,16 @@ ModelHost::Loader LoaderWith(Segmenter& engine) {
     if (!next.ok()) return next.status();
     if (absl::Status warm = engine.WarmUp(**next); !warm.ok()) return warm;
     return next;
+  };
+}
+
+model_service::NamedModels::Load NamedLoaderWith(const NetworkOptions& options, Segmenter& engine) {
+  return [options, &engine](
+             const model_service::ModelFile& file) -> absl::StatusOr<model_service::LoadedModel> {
+    absl::StatusOr<std::shared_ptr<const ServedModel>> model = LoadModel(file, options);
+    if (!model.ok()) return model.status();
+    if (absl::Status warm = engine.WarmUp(**model); !warm.ok()) return warm;
+    return model_service::LoadedModel{model_service::Unnamed(*model), (*model)->version};
   };
 }
 

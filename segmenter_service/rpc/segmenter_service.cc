@@ -5,6 +5,7 @@
 #include <absl/time/time.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -47,23 +48,26 @@ absl::StatusOr<std::string_view> ReadImage(const Request& request,
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const ServedModel>> SegmenterService::FindModel(
-    const duet::vision::v1::ModelSpec& spec) const {
-  std::shared_ptr<const ServedModel> model = host_->Current();
-  absl::Status served = model_service::CheckSpec(spec, model->version);
+absl::StatusOr<SegmenterService::Served> SegmenterService::FindModel(
+    const duet::vision::v1::ModelSpec& spec, grpc::ServerContext* call) const {
+  absl::StatusOr<Served> served =
+      models_.Find(spec, {.deadline = absl::FromChrono(call->deadline()),
+                          .is_cancelled = [call] { return call->IsCancelled(); }});
   if (!served.ok()) return served;
-  return model;
+  absl::Status same = model_service::CheckVersion(spec, served->model->version);
+  if (!same.ok()) return same;
+  return served;
 }
 
 grpc::Status SegmenterService::Embed(grpc::ServerContext* call, const pb::EmbedRequest* request,
                                      pb::EmbedResponse* response) {
-  const auto model = FindModel(request->model());
-  if (!model.ok()) return serving::ToGrpc(model.status());
+  const absl::StatusOr<Served> served = FindModel(request->model(), call);
+  if (!served.ok()) return serving::ToGrpc(served.status());
   std::string storage;
   const absl::StatusOr<std::string_view> image = images_->Read(request->image(), &storage);
   if (!image.ok()) return serving::ToGrpc(image.status());
   const absl::StatusOr<EmbedResult> answer =
-      engine_->Embed(*model, *image, PriorityOf(request->rank()), LimitsOf(call));
+      engine_->Embed(served->model, *image, PriorityOf(request->rank()), LimitsOf(call));
   if (!answer.ok()) return serving::ToGrpc(answer.status());
   const vision::Size size = answer->embedding->geometry.original;
   response->set_image_id(answer->image_id);
@@ -71,7 +75,7 @@ grpc::Status SegmenterService::Embed(grpc::ServerContext* call, const pb::EmbedR
   response->set_height(static_cast<std::uint32_t>(size.height));
   response->set_cached(answer->cached);
   response->set_model_version(answer->model->version);
-  model_service::WriteSpec(answer->model->version, response->mutable_model());
+  model_service::WriteSpec(served->name, answer->model->version, response->mutable_model());
   WriteTimes(answer->times, response->mutable_timing());
   NoteTimes(response->timing(), answer->cached, *serving::RequestContextOf(*call));
   return grpc::Status::OK;
@@ -79,12 +83,12 @@ grpc::Status SegmenterService::Embed(grpc::ServerContext* call, const pb::EmbedR
 
 grpc::Status SegmenterService::Segment(grpc::ServerContext* call, const pb::SegmentRequest* request,
                                        pb::SegmentResponse* response) {
-  const auto model = FindModel(request->model());
-  if (!model.ok()) return serving::ToGrpc(model.status());
+  const absl::StatusOr<Served> served = FindModel(request->model(), call);
+  if (!served.ok()) return serving::ToGrpc(served.status());
   const absl::StatusOr<MaskFormats> formats = ReadFormats(*request);
   if (!formats.ok()) return serving::ToGrpc(formats.status());
   SegmentRequest engine_request;
-  engine_request.model = *model;
+  engine_request.model = served->model;
   std::string storage;
   const absl::StatusOr<std::string_view> image = ReadImage(*request, *images_, &storage);
   if (!image.ok()) return serving::ToGrpc(image.status());
@@ -111,7 +115,7 @@ grpc::Status SegmenterService::Segment(grpc::ServerContext* call, const pb::Segm
       static_cast<std::uint32_t>(embedded.embedding->geometry.original.height));
   response->set_image_id(embedded.image_id);
   response->set_model_version(embedded.model->version);
-  model_service::WriteSpec(embedded.model->version, response->mutable_model());
+  model_service::WriteSpec(served->name, embedded.model->version, response->mutable_model());
   response->set_embedding_cached(embedded.cached);
   WriteTimes(embedded.times, response->mutable_timing());
   response->mutable_timing()->set_format_ms(
@@ -128,8 +132,8 @@ grpc::Status SegmenterService::Segment(grpc::ServerContext* call, const pb::Segm
 grpc::Status SegmenterService::SegmentEverything(
     grpc::ServerContext* call, const pb::SegmentEverythingRequest* request,
     grpc::ServerWriter<pb::SegmentEverythingResponse>* writer) {
-  const auto model = FindModel(request->model());
-  if (!model.ok()) return serving::ToGrpc(model.status());
+  const absl::StatusOr<Served> served = FindModel(request->model(), call);
+  if (!served.ok()) return serving::ToGrpc(served.status());
   const absl::StatusOr<MaskFormats> formats = ReadFormats(*request);
   if (!formats.ok()) return serving::ToGrpc(formats.status());
   if (formats->low_res_logits) {
@@ -137,13 +141,13 @@ grpc::Status SegmenterService::SegmentEverything(
         absl::InvalidArgumentError("LOW_RES_LOGITS are not kept by SegmentEverything"));
   }
   GenerateRequest engine_request{
-      .image_id = request->image_id(), .options = ReadOptions(*request), .model = *model};
+      .image_id = request->image_id(), .options = ReadOptions(*request), .model = served->model};
   std::string storage;
   const absl::StatusOr<std::string_view> image = ReadImage(*request, *images_, &storage);
   if (!image.ok()) return serving::ToGrpc(image.status());
   engine_request.image = *image;
   const auto write = [&](pb::SegmentEverythingResponse& response) {
-    model_service::WriteSpec((*model)->version, response.mutable_model());
+    model_service::WriteSpec(served->name, served->model->version, response.mutable_model());
     return writer->Write(response) ? absl::OkStatus() : absl::CancelledError("the caller hung up");
   };
   const absl::StatusOr<GenerateResult> answer = engine_->Generate(
@@ -167,12 +171,15 @@ grpc::Status SegmenterService::SegmentEverything(
   return grpc::Status::OK;
 }
 
-grpc::Status SegmenterService::GetModel(grpc::ServerContext*, const pb::GetModelRequest* request,
+grpc::Status SegmenterService::GetModel(grpc::ServerContext* call,
+                                        const pb::GetModelRequest* request,
                                         pb::GetModelResponse* response) {
-  const auto model = FindModel(request->model());
-  if (!model.ok()) return serving::ToGrpc(model.status());
-  WriteModelInfo(**model, response->mutable_model());
-  response->set_low_res_size(static_cast<std::uint32_t>((*model)->network->spec().low_res_size));
+  const absl::StatusOr<Served> served = FindModel(request->model(), call);
+  if (!served.ok()) return serving::ToGrpc(served.status());
+  WriteModelInfo(*served->model, response->mutable_model());
+  response->mutable_model()->set_served_as(served->name);
+  response->set_low_res_size(
+      static_cast<std::uint32_t>(served->model->network->spec().low_res_size));
   return grpc::Status::OK;
 }
 
@@ -184,12 +191,24 @@ grpc::Status SegmenterService::ReloadModel(grpc::ServerContext* call,
         absl::InvalidArgumentError("config_file is for the detector; a SAM checkpoint needs none"));
   }
   const absl::StatusOr<model_service::Reloaded<const ServedModel>> reloaded =
-      host_->Reload(*request);
+      models_.host().Reload(*request);
   if (!reloaded.ok()) return serving::ToGrpc(reloaded.status());
   WriteModelInfo(*reloaded->model, response->mutable_model());
+  response->mutable_model()->set_served_as(model_service::kDefaultModel);
   response->set_previous_version(reloaded->previous->version);
   response->set_peak_memory_bytes(reloaded->peak_memory_bytes);
   serving::RequestContextOf(*call)->NoteStr("model_version", reloaded->model->version);
+  return grpc::Status::OK;
+}
+
+grpc::Status SegmenterService::ListModels(grpc::ServerContext* /*call*/,
+                                          const duet::vision::v1::ListModelsRequest* /*request*/,
+                                          duet::vision::v1::ListModelsResponse* response) {
+  const std::shared_ptr<const ServedModel> model = models_.host().Current();
+  duet::vision::v1::ModelStatus status;
+  status.set_version(model->version);
+  status.set_memory_bytes(model->parameter_count * sizeof(float));
+  models_.List(std::move(status), response);
   return grpc::Status::OK;
 }
 

@@ -10,7 +10,6 @@
 #include <type_traits>
 #include <vector>
 
-#include "model_service/model_spec.h"
 #include "serving/exceptions.h"
 
 namespace segmenter {
@@ -90,7 +89,6 @@ void WriteModelInfo(const ServedModel& model, duet::vision::v1::ModelInfo* info)
   info->set_precision(absl::EndsWith(spec.arithmetic, "bf16") ? "bf16" : "fp32");
   info->set_device(model.options.device);
   info->set_parameter_count(model.parameter_count);
-  info->set_served_as(model_service::kDefaultModel);
 }
 
 absl::Status WriteResults(const SegmentResult& answer, const MaskFormats& formats,

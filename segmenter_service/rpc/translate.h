@@ -18,6 +18,7 @@ MaskGeneratorOptions ReadOptions(const duet::segmenter::v1::SegmentEverythingReq
 // All but format_ms.
 void WriteTimes(const CallTimes& times, duet::segmenter::v1::Timing* timing);
 
+// All but the name that it serves under.
 void WriteModelInfo(const ServedModel& model, duet::vision::v1::ModelInfo* info);
 
 // All masks of all prompts, rendered in parallel on a few threads, since somebody waits for them.

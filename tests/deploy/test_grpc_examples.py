@@ -1,6 +1,8 @@
 """docs/grpc.md: every command in it, run by the real grpcurl against the real services."""
 
 import functools
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -19,9 +21,22 @@ EXAMPLES = re.findall(r"```sh\n(.*?)```\n(?:```text\n(.*?)```)?", PAGE, re.DOTAL
 
 
 @pytest.fixture(scope="module")
-def duet():
-    with trio() as duet:
+def duet(tmp_path_factory):
+    root = tmp_path_factory.mktemp("model_root")
+    stored_version(root / "detector/project-7", 2)
+    with trio(detector_flags=[f"--model_root={root}"]) as duet:
         yield duet
+
+
+def stored_version(folder, version):
+    """A version below a model root, as docs/formats.md has it, which serves."""
+    weights = CHECKPOINT["duet-detector"].read_bytes()
+    (folder / f"{version}").mkdir(parents=True)
+    (folder / f"{version}/model.pth").write_bytes(weights)
+    file = {"name": "model.pth", "bytes": len(weights), "sha256": hashlib.sha256(weights).hexdigest()}
+    manifest = {"format": 1, "kind": "detector", "name": folder.name, "version": version, "files": [file]}
+    (folder / f"{version}/manifest.json").write_text(json.dumps(manifest))
+    (folder / "serving.json").write_text(json.dumps({"version": version}))
 
 
 @pytest.fixture(scope="module")

@@ -232,6 +232,23 @@ TEST_F(ModelStoreTest, WhatWasDamagedByHandIsNamed) {
   EXPECT_THAT(store_.ReadManifest(kKind, kName, 1), IsOk()) << "what is in the file isn't read";
 }
 
+TEST_F(ModelStoreTest, WhatIsOpenedStaysWhatWasVerified) {
+  ASSERT_THAT(Publish(), IsOk());
+  ASSERT_THAT(Publish(), IsOk());
+  ASSERT_OK_AND_ASSIGN(const OpenedVersion opened, store_.OpenVersion(kKind, kName, 1));
+  Write(Version("1/model.pth"), "");
+  EXPECT_EQ(opened.manifest().version, 1u);
+  EXPECT_EQ(opened.folder(), Version("1"));
+  EXPECT_EQ(opened.model_path(), Version("1/model.pth"));
+  EXPECT_EQ(ReadFile(opened.model_handle()), "weights");
+  EXPECT_THAT(store_.OpenVersion(kKind, kName, 1),
+              StatusIs(StatusCode::kDataLoss, StartsWith(Version("1/model.pth") + ": ")));
+  Write(Version("2/report.md"), "");
+  EXPECT_THAT(store_.OpenVersion(kKind, kName, 2),
+              StatusIs(StatusCode::kDataLoss, StartsWith(Version("2/report.md") + ": ")));
+  EXPECT_THAT(store_.OpenVersion(kKind, kName, 3), StatusIs(StatusCode::kNotFound, HasSubstr("3")));
+}
+
 TEST_F(ModelStoreTest, NothingIsReachedThroughLinks) {
   ASSERT_THAT(Publish(), IsOk());
   duet_testing::TempDir elsewhere;

@@ -3,9 +3,11 @@
 
 #include <gmock/gmock.h>
 
+#include <atomic>
 #include <memory>
 #include <opencv2/imgcodecs.hpp>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "serving/clock.h"
@@ -69,6 +71,45 @@ TEST_F(SegmenterTest, AnotherModelsMasksAreNotWhatAClickStartsFrom) {
 
   EXPECT_THAT(Click(Model("v2"), {{1, 2}, {3, 4}}).mask_logits, IsEmpty());
   EXPECT_EQ(network_->encodes, 1) << "though both have one encoder, hence one embedding";
+}
+
+// While one click is answered, the next one waits already.
+class BusyNetwork final : public FakeNetwork {
+ public:
+  explicit BusyNetwork(serving::Metrics& metrics)
+      : waiting_(metrics.Get(serving::kQueueDepth, {"segmenter"})) {}
+
+  absl::StatusOr<LowResMasks> DecodeMasks(const Embedding& embedding,
+                                          absl::Span<const Prompt> prompts,
+                                          bool multimask_output) override {
+    while (warm_ups == 0 && waiting_.Value() < 2) std::this_thread::yield();
+    return FakeNetwork::DecodeMasks(embedding, prompts, multimask_output);
+  }
+
+ private:
+  prometheus::Gauge& waiting_;
+};
+
+TEST_F(SegmenterTest, AModelIsWarmedUpThoughClicksNeverCease) {
+  const auto busy = std::make_shared<BusyNetwork>(metrics_);
+  network_ = busy;
+  const auto model = Model("v1");
+  std::atomic<bool> warm = false;
+  std::vector<std::thread> clients;
+  for (int i = 0; i < 3; ++i) {
+    clients.emplace_back([&] {
+      SegmentRequest request;
+      request.model = model;
+      request.image = image_;
+      request.prompts.resize(1);
+      request.prompts[0].points.push_back({{1, 2}, 1});
+      while (!warm) EXPECT_TRUE(segmenter_.Segment(request, {}).ok());
+    });
+  }
+  EXPECT_THAT(segmenter_.WarmUp(*model), duet_testing::IsOk());
+  warm = true;
+  for (std::thread& client : clients) client.join();
+  EXPECT_EQ(busy->warm_ups, 1);
 }
 
 }  // namespace

@@ -8,11 +8,12 @@ import pytest
 from conftest import BINARIES, DEPLOY, ROOT, run
 
 PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", DEPLOY / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PROGRAMS = [*BINARIES, "duet-trainer"]
 MANIFESTS = [DEPLOY / "compose.yaml", *sorted((DEPLOY / "k8s").rglob("*.yaml"))]
 # Of other programs: docker, kubectl, helm, cmake, ctest, redis, absl, our benchmarks.
 OTHERS_FLAGS = {
     "bind", "build", "build-arg", "cert", "cpu_time", "file", "from-literal", "key", "no-browser", "out", "only", "output-on-failure",
-    "preset", "runs", "scale", "seed", "skip", "target", "test-dir", "values", "version", "count",
+    "preset", "profile", "runs", "scale", "seed", "skip", "target", "test-dir", "values", "version", "count",
     "models", "torch", "undefok", "stderrthreshold", "dev", "all", "benchmark_filter", "benchmark_min_time", "json", "seconds",
     "counts", "seeds", "iterations", "gunicorn", "gateway", "picture", "outputs", "correct_s", "encodes", "save"}
 # Label Studio, Grafana, Prometheus and PostgreSQL in compose.yaml.
@@ -21,8 +22,8 @@ OTHERS_PORTS = {"8080", "3000", "9090", "5432", "6379"}
 
 @pytest.fixture(scope="module")
 def flags(help_of):
-    """Of the three binaries and of ./duet."""
-    text = "".join(help_of(name) for name in BINARIES)
+    """Of the processes and of ./duet."""
+    text = "".join(help_of(name) for name in PROGRAMS)
     text += "".join(run(ROOT / "duet", *command).stdout for command in (["up", "--help"], ["test", "--help"], ["models"]))
     text += "".join(run(ROOT / "build/release/bin/duet", *command).stdout for command in (
         ["export", "--help"], ["import", "--help"], ["models", "--help"], ["revision", "--help"], ["train", "--help"]))
@@ -30,8 +31,8 @@ def flags(help_of):
     text += run(sys.executable, ROOT / "tests/bench/capacity.py", "check", "--help").stdout
     named = set(re.findall(r"--([a-z][a-z_-]*[a-z])", text))
     named |= {flag.replace("_", "-") for flag in named}  # to ./duet up both are the same
-    for model in ("detector", "segmenter"):  # ./duet up takes each for one of them alone
-        named |= {f"{model}_{flag}" for flag in re.findall(r"^  --(\w+)", help_of(f"duet-{model}"), re.MULTILINE)}
+    for process in ("detector", "segmenter", "trainer"):  # ./duet up takes each for one of them alone
+        named |= {f"{process}_{flag}" for flag in re.findall(r"^  --(\w+)", help_of(f"duet-{process}"), re.MULTILINE)}
     return named
 
 
@@ -47,7 +48,7 @@ def test_flags_in_a_page_exist(page, flags):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_ports_and_variables_in_a_page_are_the_programs(page, help_of):
-    text, helps = page.read_text(), "".join(help_of(name) for name in BINARIES)
+    text, helps = page.read_text(), "".join(help_of(name) for name in PROGRAMS)
     ports = set(re.findall(r"(?:localhost|HOST|host|gateway|127\.0\.0\.1):(\d{4,5})\b", text))
     assert ports <= set(re.findall(r"\(default: (\d+); env", helps)) | OTHERS_PORTS
     variables = set(re.findall(r"\bDUET_[A-Z_]+[A-Z]\b", text)) - {"DUET_STATE", "DUET_UPDATE_PICTURES", "DUET_UPDATE_GOLDENS", "DUET_REAL_GOLDENS"}  # of ./duet and of tests

@@ -59,9 +59,23 @@ def shell(duet, tmp_path_factory):
         service.ready()
         return service
 
+    @functools.cache
+    def trainer():
+        """Without a Label Studio: its jobs fail, which is told as well."""
+        (folder / "models").mkdir()
+        service = Service("duet-trainer", "--port=0", "--metrics_port=0", f"--work_dir={folder}/work",
+                          f"--model_root={folder}/models", f"--checkpoint={CHECKPOINT['duet-detector']}",
+                          "--label_studio_url=http://127.0.0.1:9", "--retry_s=0")
+        duet.stack.callback(service.kill)
+        service.ready()
+        return service
+
     def execute(command):
         detector = detector_with_tls() if "grpcurl -cacert" in command else duet.detector
-        for port, service in (("50051", detector), ("50052", duet.segmenter)):
+        services = [("50051", detector), ("50052", duet.segmenter)]
+        if "50053" in command:
+            services.append(("50053", trainer()))
+        for port, service in services:
             command = command.replace(f"localhost:{port}", f"127.0.0.1:{service.port}")
         call, look, rest = command.partition("grep ")
         result = run("bash", "-c", call, env=environment, cwd=folder)

@@ -13,6 +13,11 @@ from conftest import DEPLOY, ROOT, run, tool
 SECRETS = ["LABEL_STUDIO_TOKEN", "LABEL_STUDIO_PASSWORD", "POSTGRES_PASSWORD", "REDIS_PASSWORD", "GRAFANA_PASSWORD"]
 
 
+SERVICES = ("detector", "segmenter", "gateway", "trainer")
+# How long a training may take to save its state when the trainer stops (TrainingChildOptions::patience).
+TRAINING_SAVES_S = 20
+
+
 def test_the_dockerfile_has_no_lint():
     hadolint = pathlib.Path(sys.executable).parent / "hadolint"
 
@@ -48,9 +53,10 @@ def brought_by(names):
 
 
 @pytest.mark.parametrize("binary, packages", [
-    ("duet-detector", "models"), ("duet-segmenter", "models"), ("duet-gateway", "gateway")])
+    ("duet-detector", "models"), ("duet-segmenter", "models"), ("duet-gateway", "gateway"), ("duet", "gateway"),
+    ("duet-trainer", "models gateway"), ("duet-train", "models gateway")])
 def test_an_image_holds_every_library_that_its_binary_names(binary, packages):
-    listed = (DEPLOY / f"packages/{packages}.txt").read_text()
+    listed = "".join((DEPLOY / f"packages/{name}.txt").read_text() for name in packages.split())
     there = brought_by(re.findall(r"^[a-z].*", listed, re.MULTILINE))
 
     libraries = libraries_of(binary)
@@ -75,7 +81,7 @@ def test_compose_loads_as_docker_loads_it():
 
     assert result.returncode == 0, result.stderr
     services = yaml.safe_load(result.stdout)["services"]
-    assert services.keys() == {"detector", "segmenter", "gateway", "redis", "label-studio", "postgres", "prometheus",
+    assert services.keys() == {"detector", "segmenter", "gateway", "trainer", "redis", "label-studio", "postgres", "prometheus",
                                "grafana"}
     for name, service in services.items():
         assert service["healthcheck"]["test"], name
@@ -86,6 +92,17 @@ def test_compose_loads_as_docker_loads_it():
             assert mount["type"] == "volume" or pathlib.Path(mount["source"]).exists(), mount
             assert mount["type"] == "volume" or mount["read_only"], mount
     assert services["prometheus"]["command"][0].startswith("sed '1,/^spec:/d")
+
+
+def test_the_trainer_is_there_when_it_is_asked_for():
+    trainer = compose()["services"]["trainer"]
+    assert trainer["profiles"] == ["train"]
+    volumes = {mount.split(":")[0]: mount for name in SERVICES for mount in compose()["services"][name].get("volumes", [])}
+    assert {"trained", "trainer-work"} <= volumes.keys() & compose()["volumes"].keys()
+    for model in ("detector", "segmenter"):
+        assert "trained:/trained:ro" in compose()["services"][model]["volumes"]
+        assert "--model_root=/trained" in compose()["services"][model]["command"]
+    assert "trained:/trained" in trainer["volumes"]
 
 
 def test_the_compose_loader_notices_a_misspelt_key(tmp_path):
@@ -105,7 +122,7 @@ def test_compose_asks_for_a_missing_secret_by_its_name(secret):
 
 
 def test_compose_passes_flags_and_variables_that_exist(help_of):
-    for service in ("detector", "segmenter", "gateway"):
+    for service in SERVICES:
         text = help_of(f"duet-{service}")
         description = compose()["services"][service]
         for argument in description["command"]:
@@ -126,15 +143,16 @@ def test_compose_uses_the_default_ports(default_of):
 
 def test_compose_gives_services_longer_to_stop_than_they_drain(default_of):
     services = compose()["services"]
-    for service in ("detector", "segmenter", "gateway"):
+    for service in SERVICES:
         flags = dict(argument[2:].split("=") for argument in services[service]["command"])
         drain_s = int(flags.get("drain_timeout_s", default_of(f"duet-{service}", "drain_timeout_s")))
-        assert int(services[service]["stop_grace_period"].removesuffix("s")) > drain_s
+        save_s = TRAINING_SAVES_S if service == "trainer" else 0
+        assert int(services[service]["stop_grace_period"].removesuffix("s")) > drain_s + save_s
 
 
 def test_compose_builds_the_dockerfiles_targets():
     targets = set(re.findall(r"^FROM \S+ AS (\w+)", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE))
-    for service in ("detector", "segmenter", "gateway"):
+    for service in SERVICES:
         assert compose()["services"][service]["build"]["target"] == service
         assert service in targets
 

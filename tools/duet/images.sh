@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# ./duet test --only=images: builds deploy/Dockerfile's three targets and starts them as a cluster would: not as
+# ./duet test --only=images: builds deploy/Dockerfile's targets and starts them as a cluster would: not as
 # root, with a read-only root, no capabilities, and the models mounted. Needs root and 5 GB; takes about 20 minutes.
 #
 # No container engine and no image registry: buildah builds, podman runs, and the base image is made by debootstrap
@@ -20,7 +20,7 @@ test_part_images() {
   install_packages "${packages[@]}"
   images_configure
   images_base
-  for target in detector segmenter gateway; do
+  for target in detector segmenter gateway trainer; do
     if images_build "$target"; then ((++passed)); else ((++failed)); fi
   done
   if images_start; then ((++passed)); else ((++failed)); fi

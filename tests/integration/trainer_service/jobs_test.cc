@@ -185,8 +185,7 @@ TEST_F(JobsTest, WhoeverAsksAgainMeanwhileJoins) {
   Await(pb::Job::STATE_TRAINING);
 
   const pb::Job running = trainer_.Newest();
-  OpenGate();
-  const pb::Job second = trainer_.Follow();
+  const pb::Job second = trainer_.Train(7, [&](const pb::Job&) { OpenGate(); });
   asked.join();
 
   EXPECT_EQ(second.id(), running.id());

@@ -7,6 +7,7 @@
 
 #include <csignal>
 #include <filesystem>
+#include <thread>
 
 #include "tests/integration/trainer_service/fake_project.h"
 
@@ -71,9 +72,11 @@ pb::Job TrainerProcess::Newest() {
 }
 
 pb::Job TrainerProcess::Follow() {
-  const pb::Job job = Newest();
-  // One that has not ended is joined.
-  return job.state() >= pb::Job::STATE_DONE ? job : Train(job.project_id());
+  while (true) {
+    pb::Job job = Newest();
+    if (job.state() >= pb::Job::STATE_DONE) return job;
+    std::this_thread::yield();
+  }
 }
 
 std::string TrainerProcess::Leftovers() const {

@@ -1,0 +1,102 @@
+"""The Kubernetes component of the trainer: valid, locked down, and in step with the binary."""
+
+import shutil
+import sys
+
+import pytest
+import yaml
+
+from conftest import DEPLOY, run
+from test_images import TRAINING_SAVES_S
+from test_manifests import KUBERNETES_VERSIONS, containers, flags_of, main_of, of_kind, pods, selects
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory):
+    """A cluster's overlay with the component."""
+    if not shutil.which("kubectl"):
+        pytest.skip("kubectl is not installed")
+    folder = tmp_path_factory.mktemp("trainer")
+    shutil.copytree(DEPLOY / "k8s", folder / "k8s")
+    overlay = folder / "k8s/overlays/train"
+    overlay.mkdir()
+    (overlay / "kustomization.yaml").write_text(yaml.safe_dump({
+        "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "namespace": "duet",
+        "resources": ["../../base"], "components": ["../../components/label-studio", "../../components/trainer"]}))
+    printed = run("kubectl", "kustomize", overlay)
+    assert printed.returncode == 0, printed.stderr
+    return printed.stdout
+
+
+@pytest.fixture
+def manifests(rendered):
+    return list(yaml.safe_load_all(rendered))
+
+
+@pytest.mark.parametrize("version", KUBERNETES_VERSIONS)
+def test_it_is_valid(rendered, version, tmp_path):
+    (tmp_path / "rendered.yaml").write_text(rendered)
+
+    result = run(sys.executable, "-m", "kubernetes_validate", "-k", version, "--strict", tmp_path / "rendered.yaml")
+
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_its_flags_and_variables_exist_and_its_ports_are_the_defaults(manifests, help_of, default_of):
+    container = main_of(pods(manifests)["duet-trainer"])
+    for flag in flags_of(container):
+        assert f"--{flag}=VALUE" in help_of("duet-trainer")
+    for variable in container["env"]:
+        assert f"env: {variable['name']})" in help_of("duet-trainer")
+    ports = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
+    assert ports == {"grpc": default_of("duet-trainer", "port"), "metrics": default_of("duet-trainer", "metrics_port")}
+
+
+def test_it_is_locked_down_like_the_others(manifests):
+    pod = pods(manifests)["duet-trainer"]
+    assert pod["securityContext"]["runAsNonRoot"] and pod["automountServiceAccountToken"] is False
+    for container in containers(pod):
+        security = container["securityContext"]
+        assert security["allowPrivilegeEscalation"] is False and security["readOnlyRootFilesystem"] is True
+        assert security["capabilities"] == {"drop": ["ALL"]}
+        assert "memory" in container["resources"]["limits"]
+
+
+def test_a_training_has_time_to_save_its_state(manifests, default_of):
+    pod = pods(manifests)["duet-trainer"]
+    _, seconds = main_of(pod)["lifecycle"]["preStop"]["exec"]["command"]
+    drain_s = int(default_of("duet-trainer", "drain_timeout_s"))
+    assert pod["terminationGracePeriodSeconds"] > int(seconds) + drain_s + TRAINING_SAVES_S
+    assert of_kind(manifests, "Deployment")["duet-trainer"]["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_the_services_only_read_what_it_writes(manifests, help_of):
+    for name in ("duet-detector", "duet-segmenter"):
+        pod = pods(manifests)[name]
+        (mount,) = [each for each in main_of(pod)["volumeMounts"] if each["name"] == "trained"]
+        (volume,) = [each for each in pod["volumes"] if each["name"] == "trained"]
+        assert mount["readOnly"] and volume["persistentVolumeClaim"] == {"claimName": "duet-models", "readOnly": True}
+        (root,) = [each["value"] for each in main_of(pod)["env"] if each["name"] == "DUET_MODEL_ROOT"]
+        assert root == mount["mountPath"] and "env: DUET_MODEL_ROOT)" in help_of(name)
+    mounts = {each["name"]: each for each in main_of(pods(manifests)["duet-trainer"])["volumeMounts"]}
+    assert mounts["trained"]["mountPath"] == flags_of(main_of(pods(manifests)["duet-trainer"]))["model_root"]
+    assert mounts["work"]["mountPath"] == flags_of(main_of(pods(manifests)["duet-trainer"]))["work_dir"]
+    assert not mounts["trained"].get("readOnly") and not mounts["work"].get("readOnly")
+    claims = of_kind(manifests, "PersistentVolumeClaim")
+    assert claims["duet-models"]["spec"]["accessModes"] == ["ReadWriteMany"]
+
+
+def test_only_the_gateway_reaches_it(manifests):
+    labels = of_kind(manifests, "Deployment")["duet-trainer"]["spec"]["template"]["metadata"]["labels"]
+    policies = of_kind(manifests, "NetworkPolicy").values()
+    rules = [rule for each in policies if selects(each["spec"]["podSelector"], labels)
+             for rule in each["spec"].get("ingress", [])]
+    by_port = {port["port"]: rule["from"] for rule in rules for port in rule["ports"]}
+    assert by_port.keys() == {"grpc", "metrics"}
+    assert by_port["grpc"] == [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "duet-gateway"}}}]
+    assert any(selects(each["spec"]["podSelector"], labels) and "ingress" not in each["spec"] for each in policies)
+
+
+def test_it_begins_from_the_detectors_model(manifests):
+    (detector,), (trainer,) = (pods(manifests)[name]["initContainers"] for name in ("duet-detector", "duet-trainer"))
+    assert detector["envFrom"] == trainer["envFrom"] and detector["args"] == trainer["args"]

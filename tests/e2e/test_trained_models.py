@@ -204,3 +204,12 @@ def test_copies_are_forgotten():
     ran = duet("train", "--forget=7", gateway.flag)
     assert ran.returncode == 0 and ran.stdout == "project 7: 2 jobs and 1234 bytes of copies are deleted\n"
     assert gateway.asked == [("POST", "/train/7/forget", "{}")]
+
+
+def test_the_shell_command_passes_it_on(root):
+    ran = subprocess.run([ROOT / "duet", "models", "list", "--model_root=detector/.."], capture_output=True, text=True, cwd=root)
+    assert ran.returncode == 0 and "detector project-7: version 2 serves" in ran.stdout, ran.stderr
+    ran = subprocess.run([ROOT / "duet", "models", "rollback", "project-7", f"--model_root={root}"], capture_output=True, text=True)
+    assert ran.returncode == 0 and serving(root)["version"] == 1, ran.stderr
+    official = subprocess.run([ROOT / "duet", "models", "list"], capture_output=True, text=True)
+    assert official.returncode == 0 and "rtmdet-tiny" in official.stdout

@@ -16,10 +16,7 @@ configure() {
 pass_on() {
   local binary=$DUET_ROOT/build/release/bin/duet
   case $1 in
-    export | import | revision | train) ;;
-    models)
-      [[ ${2:-} == @(rollback|delete) || ${2:-} == list && ${*:3} == *--model_root* ]] || return 0
-      ;;
+    export | import | models | revision | train) ;;
     *) return 0 ;;
   esac
   [[ -x $binary ]] || die "'$1' isn't built yet; ./duet up builds it"

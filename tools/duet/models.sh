@@ -25,6 +25,8 @@ TEXT
 }
 
 cmd_models() {
+  # Trained ones are the business of another program.
+  [[ ${1:-} != @(rollback|delete) && " ${*:2}" != *" --model_root"* ]] || pass_on models "$@"
   case ${1:-} in
     list) cut -f 1,2 "$MODELS_TABLE" | column -t -s $'\t' ;;
     fetch) models_fetch "${@:2}" ;;

@@ -76,7 +76,7 @@ describe_names() {
   local name version error
   while IFS=$'\t' read -r name version error; do
     if [[ $version == 0 ]]; then version='the default model'; else version="version $version"; fi
-    detail "$name: $version${error:+, which a replica can't load: $error}"
+    detail "$name: $version${error:+, which a replica cannot load: $error}"
   done < <(ask_gateway / --max-time 2 | parse json_rows "$1.names" name stored_version error)
 }
 

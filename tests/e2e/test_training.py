@@ -1,0 +1,147 @@
+"""From the button in Label Studio to another model, with all real processes: annotations, Start Training, a short training, the
+comparison, the swap, new predictions, and back."""
+
+import subprocess
+
+import pytest
+import requests
+
+import scenes as scene_files
+from conftest import DETECTOR
+from label_configs import config
+from recorder import Recorder
+from service import BINARIES, Service, wait_until
+
+# A class of the demo model's under a name of the project's own: the model that serves at first knows none of them.
+OWN = "my "
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """Twelve images of few sizes that the demo models have not seen."""
+    directory = tmp_path_factory.mktemp("drawn")
+    subprocess.run([BINARIES / "duet-train", "scenes", "--seed=5", "--count=12", f"--out={directory}"], check=True)
+    return scene_files.load(directory)
+
+
+class Loop:
+    """Detector, trainer and gateway of its own around one model root; the session's segmenter and Label Studio."""
+
+    def __init__(self, duet, studio, folder):
+        ports = dict(option.lstrip("-").split("=") for option in duet.options if "port" in option)
+        self.root = folder / "models"
+        self.root.mkdir()
+        login = [f"--label_studio_url={studio.url}", f"--label_studio_api_key={studio.token}"]
+        shared = f"--model_root={self.root}"
+        self.detector = Service("duet-detector", "--port=0", "--metrics_port=0", f"--checkpoint={DETECTOR}", shared)
+        self.trainer = Service("duet-trainer", "--port=0", "--metrics_port=0", f"--work_dir={folder / 'work'}", shared,
+                               f"--checkpoint={DETECTOR}", "--min_interval_s=0", "--val_share=0.4",
+                               "--train_flags=--epochs=10,--input_size=256", *login)
+        self.gateway = Service(
+            "duet-gateway", "--port=0", f"--detector=127.0.0.1:{self.detector.ready()}",
+            f"--segmenter=127.0.0.1:{ports['segmenter-port']}", f"--trainer=127.0.0.1:{self.trainer.ready()}", shared,
+            "--background=push", "--train_interval_s=0", *login)
+        self.direct = f"http://127.0.0.1:{self.gateway.ready()}"
+        wait_until(lambda: requests.get(f"{self.direct}/readyz", timeout=5).ok)
+        self.recorder = Recorder(self.direct)
+
+    def progress(self, project):
+        answer = requests.get(f"{self.direct}/train/{project.id}", timeout=30)
+        return answer.json() if answer.ok else {}
+
+    def duet(self, *arguments):
+        ran = subprocess.run([BINARIES / "duet", *map(str, arguments)], capture_output=True, text=True, timeout=300)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    def close(self):
+        self.recorder.close()
+        for service in (self.gateway, self.trainer, self.detector):
+            service.kill()
+
+
+@pytest.fixture(scope="module")
+def loop(duet, studio, tmp_path_factory):
+    loop = Loop(duet, studio, tmp_path_factory.mktemp("loop"))
+    yield loop
+    loop.close()
+
+
+def rectangles(scene):
+    """What an annotator draws around its objects."""
+    return [{"from_name": "rectanglelabels", "to_name": "image", "type": "rectanglelabels", "original_width": scene.width,
+             "original_height": scene.height, "image_rotation": 0,
+             "value": {"x": 100 * x0 / scene.width, "y": 100 * y0 / scene.height, "width": 100 * (x1 - x0) / scene.width,
+                       "height": 100 * (y1 - y0) / scene.height, "rotation": 0, "rectanglelabels": [OWN + thing.label]}}
+            for thing in scene.objects for x0, y0, x1, y1 in [thing.box]]
+
+
+def versions(project):
+    return {task: [each["model_version"] for each in stored] for task, stored in project.predictions().items()}
+
+
+def test_the_button_trains_and_the_better_model_serves_its_project_alone(loop, studio, labels, drawn):
+    own = studio.create_project("trained", config([OWN + label for label in labels], "RectangleLabels"))
+    other = studio.create_project("another", config(labels, "RectangleLabels"))
+    for project in (own, other):
+        project.add_backend(loop.recorder.url)
+    tasks = own.upload([scene.file for scene in drawn])
+    for task, scene in list(zip(tasks, drawn))[:10]:
+        own.annotate(task, rectangles(scene))
+    before, others = own.backend()["model_version"], other.backend()["model_version"]
+
+    studio.call("POST", f"/api/ml/{own.backend_id}/train", json={})
+    wait_until(lambda: loop.progress(own).get("state") in ("done", "failed", "cancelled"))
+    wait_until(lambda: loop.progress(own).get("decided"))
+
+    done = loop.progress(own)
+    assert done["state"] == "done" and done["verdict"]["outcome"] == "better", done
+    assert done["images"] == 10 and done["decision"] == f"project-{own.id} is served by version 1 now"
+    # Nobody retrieves anything: tasks without annotations get the new model's predictions, once.
+    wait_until(lambda: all(versions(own)[task] for task in tasks[10:]))
+    after = own.backend()["model_version"]
+    assert after != before and other.backend()["model_version"] == others
+    assert versions(own) == {task: [after] if task in tasks[10:] else [] for task in tasks}
+    own.retrieve_predictions()
+    assert versions(own) == {task: [after] for task in tasks}
+
+    listed = loop.duet("models", "list", f"--model_root={loop.root}")
+    assert f"detector project-{own.id}: version 1 serves" in listed
+    loop.duet("models", "rollback", f"project-{own.id}", f"--model_root={loop.root}", "--reason=to see that it goes back")
+    wait_until(lambda: own.backend()["model_version"] == before)
+    own.delete()
+    other.delete()
+
+
+def test_the_terminal_trains_too_and_forgets(loop, studio, labels, drawn):
+    project = studio.create_project("by hand", config([OWN + label for label in labels], "RectangleLabels"))
+    ran = subprocess.run([BINARIES / "duet", "train", f"--label_studio_project={project.id}", f"--gateway={loop.direct}"],
+                         capture_output=True, text=True, timeout=300)
+    assert ran.returncode == 1 and "failed: " in ran.stderr, ran.stdout + ran.stderr  # nothing is annotated
+    assert "1 jobs" in loop.duet("train", f"--forget={project.id}", f"--gateway={loop.direct}")
+    assert requests.get(f"{loop.direct}/train/{project.id}", timeout=30).status_code == 404
+    project.delete()
+
+
+def test_who_has_no_password_trains_nothing(duet, studio, loop, tmp_path):
+    """The button sends the backend's credentials, other events don't."""
+    ports = dict(option.lstrip("-").split("=") for option in duet.options if "port" in option)
+    (tmp_path / "password").write_text("secret")
+    gateway = Service(
+        "duet-gateway", "--port=0", f"--detector=127.0.0.1:{loop.detector.port}",
+        f"--segmenter=127.0.0.1:{ports['segmenter-port']}", f"--trainer=127.0.0.1:{loop.trainer.port}",
+        f"--model_root={loop.root}", "--basic_auth_user=ann", f"--basic_auth_password_file={tmp_path / 'password'}",
+        "--train_interval_s=0", f"--label_studio_url={studio.url}", f"--label_studio_api_key={studio.token}")
+    url = f"http://127.0.0.1:{gateway.ready()}"
+    wait_until(lambda: requests.get(f"{url}/readyz", timeout=5).ok)
+    project = studio.create_project("with a password", config(["star"], "RectangleLabels"))
+    project.add_backend(url, auth_method="BASIC_AUTH", basic_auth_user="ann", basic_auth_pass="secret")
+
+    event = {"action": "START_TRAINING", "project": studio.call("GET", f"/api/projects/{project.id}")}
+    assert requests.post(f"{url}/webhook", json=event, timeout=30).status_code == 401
+    studio.call("POST", f"/api/ml/{project.backend_id}/train", json={})
+
+    begun = gateway.wait_for_event("audit.train")
+    assert begun["project"] == str(project.id) and "the user of --basic_auth_user" in begun["who"] and begun["job"]
+    project.delete()
+    gateway.kill()

@@ -1,9 +1,11 @@
 #include "trainer/gate/compare_detections.h"
 
+#include <algorithm>
 #include <boost/json/array.hpp>
 #include <cmath>
 #include <span>
 
+#include "text/str_cat.h"
 #include "trainer/gate/weighted_precision.h"
 
 namespace trainer {
@@ -25,6 +27,31 @@ json::value ToJson(const std::optional<Difference>& difference) {
       {"difference", difference->value()},
       {"standard_error",
        std::isfinite(difference->error) ? json::value(difference->error) : json::value(nullptr)}};
+}
+
+bool SameDetections(const DetectionsByImage& one, const DetectionsByImage& other) {
+  const auto same = [](const Detection& a, const Detection& b) {
+    return a.class_index == b.class_index && a.box == b.box && a.score == b.score &&
+           a.mask == b.mask;
+  };
+  return std::equal(one.begin(), one.end(), other.begin(), other.end(),
+                    [&](const std::vector<Detection>& a, const std::vector<Detection>& b) {
+                      return std::equal(a.begin(), a.end(), b.begin(), b.end(), same);
+                    });
+}
+
+bool HasMasks(const dataset::Dataset& truth) {
+  return std::any_of(truth.samples.begin(), truth.samples.end(), [](const dataset::Sample& sample) {
+    return std::any_of(sample.objects.begin(), sample.objects.end(),
+                       [](const auto& object) { return object.mask.has_value(); });
+  });
+}
+
+bool HasMasks(const DetectionsByImage& detections) {
+  return std::any_of(detections.begin(), detections.end(), [](const auto& image) {
+    return std::any_of(image.begin(), image.end(),
+                       [](const Detection& one) { return one.mask.has_value(); });
+  });
 }
 
 // How many images have an object of each class, and how many objects there are.
@@ -57,6 +84,11 @@ DetectionComparison CompareDetections(const dataset::Dataset& truth,
 
   const WeightedPrecision old_precision(truth, old_detections, IouType::kBoxes);
   const WeightedPrecision new_precision(truth, new_detections, IouType::kBoxes);
+  // Models of masks are those that find some; one that doesn't lets their AP fall to 0.
+  const bool masks = HasMasks(truth) && HasMasks(old_detections);
+  const DetectionsByImage none(truth.samples.size());
+  const WeightedPrecision old_masks(truth, masks ? old_detections : none, IouType::kMasks);
+  const WeightedPrecision new_masks(truth, masks ? new_detections : none, IouType::kMasks);
   const auto measure = [&](std::span<const int> counts) {
     const std::vector<Precision> of_old = old_precision.ByClass(counts);
     const std::vector<Precision> of_new = new_precision.ByClass(counts);
@@ -65,6 +97,10 @@ DetectionComparison CompareDetections(const dataset::Dataset& truth,
     ScorePairs pairs{Pair(old_mean.ap, new_mean.ap), Pair(old_mean.ap50, new_mean.ap50)};
     for (std::size_t c = 0; c < of_old.size(); ++c)
       pairs.push_back(Pair(of_old[c].ap50, of_new[c].ap50));
+    if (masks) {
+      pairs.push_back(
+          Pair(MeanOf(old_masks.ByClass(counts)).ap50, MeanOf(new_masks.ByClass(counts)).ap50));
+    }
     return pairs;
   };
   const auto differences = PairedBootstrap(truth.samples.size(), measure, options);
@@ -78,8 +114,18 @@ DetectionComparison CompareDetections(const dataset::Dataset& truth,
     difference->images = images_of_class[c];
     parts.push_back({truth.classes[c], *difference});
   }
+  if (masks && differences.back()) {
+    comparison.masks_ap50 = differences.back();
+    parts.push_back({"masks", *comparison.masks_ap50});
+  }
   comparison.verdict =
       Decide("AP", comparison.ap, parts, static_cast<int>(comparison.images), rule);
+  if (comparison.ap && SameDetections(old_detections, new_detections)) {
+    comparison.verdict = {.decision = Decision::kNotBetter,
+                          .reason = text::StrCat("Both models find the very same on ",
+                                                 comparison.images, " images: not better."),
+                          .fallen = {}};
+  }
   return comparison;
 }
 
@@ -102,6 +148,7 @@ json::object ToJson(const DetectionComparison& comparison) {
           {"objects", comparison.objects},
           {"ap", ToJson(comparison.ap)},
           {"ap50", ToJson(comparison.ap50)},
+          {"masks_ap50", ToJson(comparison.masks_ap50)},
           {"by_class", std::move(by_class)},
           {"fallen", std::move(fallen)}};
 }

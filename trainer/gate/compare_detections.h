@@ -22,6 +22,8 @@ struct DetectionComparison {
   // Means of the classes that have objects.
   std::optional<Difference> ap;
   std::optional<Difference> ap50;
+  // Of masks, if the annotations have some and the old model finds some.
+  std::optional<Difference> masks_ap50;
   struct OfClass {
     std::string name;
     std::size_t objects = 0;
@@ -30,8 +32,9 @@ struct DetectionComparison {
   std::vector<OfClass> by_class;  // by class index
 };
 
-// The verdict is by AP; no class's AP50 may fall. Both over all scores, as COCO has it: not by what
-// is left above a threshold, which is a setting of each project and no property of a model.
+// The verdict is by the boxes' AP; neither a class's AP50 may fall nor that of all masks. All over
+// all scores, as COCO has it: not by what is left above a threshold, which is a setting of each
+// project and no property of a model. If both have found the very same, the new one is not better.
 // REQUIRES: both as EvaluateCoco's.
 DetectionComparison CompareDetections(const dataset::Dataset& truth,
                                       const DetectionsByImage& old_detections,
@@ -40,8 +43,8 @@ DetectionComparison CompareDetections(const dataset::Dataset& truth,
 
 // {"outcome": "better", "reason": "…", "images_needed": 0, "old_score": 0.6, "new_score": 0.66,
 //  "images": 40, "objects": 190, "ap": {"old": 0.41, "new": 0.48, "difference": 0.07,
-//  "standard_error": 0.02}, "ap50": {…}, "by_class": {"star": {"objects": 12, "old": …}, …},
-//  "fallen": []}
+//  "standard_error": 0.02}, "ap50": {…}, "masks_ap50": null,
+//  "by_class": {"star": {"objects": 12, "old": …}, …}, "fallen": []}
 // The scores are AP50; 0 if nothing could be measured. by_class is of AP50, null without objects.
 boost::json::object ToJson(const DetectionComparison& comparison);
 

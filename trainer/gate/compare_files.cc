@@ -81,6 +81,13 @@ json::array Names(const std::vector<std::string>& names, const std::vector<std::
   return result;
 }
 
+// "cat, dog"
+std::string NamesOf(const json::array& names) {
+  return absl::StrJoin(names, ", ", [](std::string* out, const json::value& name) {
+    out->append(name.as_string());
+  });
+}
+
 // Whether both are there and have the same bytes.
 bool SameFile(const std::string& one, const std::string& other) {
   if (one.empty() || other.empty()) return false;
@@ -114,10 +121,15 @@ absl::StatusOr<json::object> CompareFiles(const ComparedFiles& files, const std:
   const std::vector<std::string>& classes = source.classes();
   json::object report = ToJson(
       CompareDetections(source.dataset(), of_old->detections, of_new->detections, {.seed = seed}));
+  // A class that is gone from the data, too, has nothing to fall by: so it is at least named.
   const bool lists = !files.old_checkpoint.empty() && !files.new_checkpoint.empty();
   report["new_classes"] = lists ? Names(classes, of_new->classes, of_old->classes) : json::array();
   report["removed_classes"] =
       lists ? Names(of_old->classes, of_old->classes, of_new->classes) : json::array();
+  if (const json::array& removed = report["removed_classes"].as_array(); !removed.empty()) {
+    report["reason"] = StrCat(std::string_view(report["reason"].as_string()),
+                              " The new model no longer knows ", NamesOf(removed), ".");
+  }
   json::array& left_out = (report["left_out"] = json::array()).get_array();
   for (const std::string& line : findings.Lines()) left_out.emplace_back(line);
   return report;

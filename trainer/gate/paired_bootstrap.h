@@ -49,7 +49,7 @@ struct Difference {
 };
 
 struct BootstrapOptions {
-  int draws = 2000;
+  int draws = 500;
   std::uint64_t seed = 1;
 };
 

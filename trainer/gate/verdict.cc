@@ -13,36 +13,48 @@ constexpr int kMostImages = 1'000'000;
 // Where nothing is known of how much a score varies, since there are no two images to measure it.
 constexpr int kImagesToBeginWith = 10;
 
-bool IsBetter(const Difference& whole, const GateRule& rule) {
-  return whole.AtLeast(rule.gain_confidence) > 0 &&
-         whole.AtLeast(rule.loss_confidence) > -rule.margin;
+// The difference as it would be known from so many images, if it stays what it is: its error
+// shrinks with the square root of their number.
+Difference KnownFrom(int images, const Difference& measured, double image_effect) {
+  Difference known = measured;
+  known.images = images;
+  known.error =
+      std::hypot(measured.error * std::sqrt(static_cast<double>(measured.images) / images),
+                 image_effect / images);
+  return known;
 }
 
-// It gains nothing that matters.
+bool IsBetter(const Difference& whole, const GateRule& rule) {
+  return whole.AtLeast(rule.confidence) > (whole.old_score == 0 ? rule.first : 0);
+}
+
+// What a gain must reach to matter.
+double GainThatMatters(const Difference& whole, const GateRule& rule) {
+  return whole.old_score == 0 ? rule.first : rule.margin;
+}
+
 bool IsNoBetter(const Difference& whole, const GateRule& rule) {
-  return whole.AtMost(rule.gain_confidence) < rule.margin;
+  return whole.AtMost(rule.confidence) < GainThatMatters(whole, rule);
 }
 
 std::vector<std::string> Fallen(const std::vector<ComparedPart>& parts, const GateRule& rule) {
   std::vector<std::string> fallen;
   for (const ComparedPart& part : parts) {
-    const Difference& difference = part.difference;
-    if (difference.old_score >= rule.good && difference.AtMost(rule.fall_confidence) < -rule.fall)
+    const Difference known =
+        KnownFrom(part.difference.images, part.difference, rule.image_effect_on_part);
+    if (known.old_score >= rule.good && known.AtMost(rule.confidence) < -rule.fall)
       fallen.push_back(part.name);
   }
   return fallen;
 }
 
-// If the difference stays what it is, and its error shrinks with the square root of the number.
-int ImagesNeeded(const Difference& whole, const GateRule& rule) {
-  if (whole.images < 2) return kImagesToBeginWith;
+int ImagesNeeded(const Difference& measured, const GateRule& rule) {
+  if (measured.images < 2) return kImagesToBeginWith;
   const auto decided = [&](int images) {
-    Difference more = whole;
-    more.images = images;
-    more.error *= std::sqrt(static_cast<double>(whole.images) / images);
-    return IsBetter(more, rule) || IsNoBetter(more, rule);
+    const Difference known = KnownFrom(images, measured, rule.image_effect);
+    return IsBetter(known, rule) || IsNoBetter(known, rule);
   };
-  int enough = whole.images;
+  int enough = measured.images;
   while (enough < kMostImages && !decided(enough)) enough *= 2;
   int too_few = enough / 2;
   while (enough - too_few > 1) {
@@ -94,26 +106,27 @@ Verdict Decide(const std::string& score, const std::optional<Difference>& whole,
     return verdict;
   }
   const std::string figures = Figures(score, *whole, images);
+  const Difference known = KnownFrom(whole->images, *whole, rule.image_effect);
   verdict.fallen = Fallen(parts, rule);
   if (!verdict.fallen.empty()) {
     verdict.decision = Decision::kNotBetter;
     verdict.reason = absl::StrFormat("%s, but what was good has fallen: %s.", figures,
                                      PartFigures(parts, verdict.fallen));
-  } else if (IsBetter(*whole, rule)) {
+  } else if (IsBetter(known, rule)) {
     verdict.decision = Decision::kBetter;
     verdict.reason =
         absl::StrFormat("%s: better, by %.3f at least with %.0f %% certainty.", figures,
-                        whole->AtLeast(rule.gain_confidence), 100 * rule.gain_confidence);
-  } else if (IsNoBetter(*whole, rule)) {
+                        known.AtLeast(rule.confidence), 100 * rule.confidence);
+  } else if (IsNoBetter(known, rule)) {
     verdict.decision = Decision::kNotBetter;
     verdict.reason =
-        absl::StrFormat("%s: not better, it gains less than %.2f with %.0f %% certainty.", figures,
-                        rule.margin, 100 * rule.gain_confidence);
+        absl::StrFormat("%s: not better, the gain is below %.2f with %.0f %% certainty.", figures,
+                        GainThatMatters(known, rule), 100 * rule.confidence);
   } else {
     verdict.images_needed = ImagesNeeded(*whole, rule);
     verdict.reason = absl::StrFormat(
         "%s, which may be chance (standard error %.3f): about %d images would decide it.", figures,
-        whole->error, verdict.images_needed);
+        known.error, verdict.images_needed);
   }
   return verdict;
 }

@@ -2,8 +2,8 @@
 // learned from (docs/adr/0707).
 //
 // A swap that loses costs the annotators every image until somebody notices it; a swap that isn't
-// made costs a few more annotations. So a new model has to be likely better, and almost surely not
-// worse. Where the images don't say either, the verdict is how many would.
+// made costs a few more annotations. So a new model has to be better with some certainty. Where the
+// images don't tell, the verdict is how many would.
 #ifndef DUET_TRAINER_GATE_VERDICT_H_
 #define DUET_TRAINER_GATE_VERDICT_H_
 
@@ -21,17 +21,19 @@ enum class Decision { kBetter, kNotBetter, kUndecided };
 const char* NameOf(Decision decision);
 
 struct GateRule {
-  // A difference of the score that doesn't matter.
+  // How probable it must be that what is said is so.
+  double confidence = 0.95;
+  // Better gains more than 0; what gains less than this is not better.
   double margin = 0.01;
-  // The new model is better by so much or more of probability …
-  double gain_confidence = 0.9;
-  // … and not worse than the margin allows by so much.
-  double loss_confidence = 0.98;
-  // A part whose old score is at least this is good, and may not fall by more than `fall` …
+  // What replaces nothing, an old score of 0, must gain so much to be better.
+  double first = 0.05;
+  // A part whose old score is at least this is good, and may not fall by more than `fall`.
   double good = 0.5;
   double fall = 0.05;
-  // … which is said to have happened if it is so probable.
-  double fall_confidence = 0.98;
+  // By how much a single image can typically change the score, and that of a part. Where all images
+  // of a few agree, their error is 0; but the next image may not agree.
+  double image_effect = 0.1;
+  double image_effect_on_part = 1;
 };
 
 // A class, or whatever else may not fall while the whole gets better.

@@ -17,18 +17,29 @@ struct Point {
   double precision;
 };
 
-// Precision made non-increasing and read at the recalls 0, 0.01, … 1, as coco_scores.cc does it. It
-// is enough to look at hits: at a false alarm recall stays and precision falls.
-double AveragePrecision(std::vector<Point>& points, std::int64_t objects) {
+// How many objects must be found for each of the recalls 0, 0.01, … 1.
+using HitsOfRecalls = std::array<std::int64_t, kRecallPoints>;
+
+HitsOfRecalls HitsOf(std::int64_t objects) {
+  HitsOfRecalls hits;
+  std::int64_t enough = 0;
+  for (std::size_t point = 0; point < hits.size(); ++point) {
+    const double recall = static_cast<double>(point) * 0.01;  // as numpy.linspace has it
+    while (static_cast<double>(enough) / static_cast<double>(objects) < recall) ++enough;
+    hits[point] = enough;
+  }
+  return hits;
+}
+
+// Precision made non-increasing and read at the recalls, as coco_scores.cc does it. It is enough to
+// look at hits: at a false alarm recall stays and precision falls.
+double AveragePrecision(std::vector<Point>& points, const HitsOfRecalls& recalls) {
   for (std::size_t i = points.size(); i > 1; --i)
     points[i - 2].precision = std::max(points[i - 2].precision, points[i - 1].precision);
   double sum = 0;
   auto at = points.begin();
-  for (int recall = 0; recall < kRecallPoints; ++recall) {
-    while (at != points.end() &&
-           static_cast<double>(at->hits) / static_cast<double>(objects) < recall * 0.01) {
-      ++at;
-    }
+  for (const std::int64_t hits : recalls) {
+    while (at != points.end() && at->hits < hits) ++at;
     if (at == points.end()) break;
     sum += at->precision;
   }
@@ -59,6 +70,10 @@ WeightedPrecision::WeightedPrecision(const dataset::Dataset& truth,
       classes_[c].answers.push_back(
           {static_cast<std::uint32_t>(outcome.image), outcome.hit, outcome.ignored});
     }
+    // Behind the last hit precision is never read.
+    std::vector<Answer>& answers = classes_[c].answers;
+    while (!answers.empty() && (answers.back().hit & ~answers.back().ignored) == 0)
+      answers.pop_back();
   }
 }
 
@@ -88,9 +103,10 @@ Precision WeightedPrecision::Of(const OfClass& one, std::span<const int> counts)
       }
     }
   }
+  const HitsOfRecalls recalls = HitsOf(objects);
   Precision precision{.ap = 0, .ap50 = 0};
   for (std::size_t t = 0; t < points.size(); ++t) {
-    const double at_threshold = AveragePrecision(points[t], objects);
+    const double at_threshold = AveragePrecision(points[t], recalls);
     *precision.ap += at_threshold / kIouThresholds;
     if (t == 0) precision.ap50 = at_threshold;
   }

@@ -42,7 +42,7 @@ class WeightedPrecision {
     std::int32_t objects;
   };
   struct OfClass {
-    std::vector<Answer> answers;  // best score first
+    std::vector<Answer> answers;  // best score first, up to the last hit
     std::vector<ObjectCount> objects;
   };
 

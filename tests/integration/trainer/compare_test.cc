@@ -91,6 +91,7 @@ TEST_F(CompareTest, AClassThatTheOldOneDoesNotKnowIsNew) {
 
   EXPECT_EQ(boost::json::serialize(report.at("new_classes")), R"(["star"])");
   EXPECT_EQ(boost::json::serialize(report.at("removed_classes")), R"(["asterisk"])");
+  EXPECT_THAT(report.at("reason").as_string().c_str(), HasSubstr("no longer knows asterisk."));
   EXPECT_EQ(report.at("by_class").at("star").at("old").to_number<double>(), 0);
 }
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <boost/json.hpp>
+#include <opencv2/core/mat.hpp>
 
 namespace trainer {
 namespace {
@@ -78,6 +79,37 @@ TEST(CompareDetectionsTest, TheSameDetectionsAreNotBetter) {
   const DetectionsByImage same = Finding(8, 4, 6);
   const DetectionComparison comparison = CompareDetections(CatsAndDogs(8), same, same, {});
   EXPECT_EQ(comparison.verdict.decision, Decision::kNotBetter);
+}
+
+// Dogs are on two of 40 images; that both are lost may be chance.
+TEST(CompareDetectionsTest, ARareClassIsKnownFromItsOwnImages) {
+  dataset::Dataset truth = CatsAndDogs(40);
+  for (std::size_t i = 2; i < 40; ++i) truth.samples[i].objects.pop_back();
+  const DetectionComparison comparison =
+      CompareDetections(truth, Finding(40, 0, 2), Finding(40, 40, 0), {});
+  EXPECT_EQ(comparison.by_class[kDog].ap50->images, 2);
+  EXPECT_THAT(comparison.verdict.fallen, testing::IsEmpty());
+}
+
+// The boxes stay what they are, the masks are gone.
+TEST(CompareDetectionsTest, MasksMayNotFall) {
+  dataset::Dataset truth = CatsAndDogs(40);
+  const auto mask_of = [](const vision::Box& box) {
+    cv::Mat pixels = cv::Mat::zeros(20, 40, CV_8U);
+    pixels(cv::Rect(static_cast<int>(box.x_min), 0, 10, 10)) = 1;
+    return vision::MaskFromPixels(pixels);
+  };
+  DetectionsByImage with_masks = Finding(40, 20, 40);
+  for (std::size_t i = 0; i < 40; ++i) {
+    for (dataset::Object& object : truth.samples[i].objects) object.mask = mask_of(object.box);
+    for (Detection& one : with_masks[i]) one.mask = mask_of(one.box);
+  }
+  const DetectionComparison comparison =
+      CompareDetections(truth, with_masks, Finding(40, 40, 40), {});
+  EXPECT_GT(comparison.ap->value(), 0.2);
+  EXPECT_THAT(comparison.verdict.fallen, ElementsAre("masks"));
+  EXPECT_EQ(CompareDetections(truth, Finding(40, 20, 40), Finding(40, 40, 40), {}).masks_ap50,
+            std::nullopt);
 }
 
 TEST(CompareDetectionsTest, ASingleImageDecidesNothing) {

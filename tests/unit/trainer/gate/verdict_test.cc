@@ -12,8 +12,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-// With so many images Student's quantiles are those of the normal distribution: 1.28 at 0.9, 2.05
-// at 0.98.
+// With so many images Student's quantile at 0.95 is that of the normal distribution, 1.645.
 constexpr int kMany = 10'000;
 
 Difference From(double old_score, double new_score, double error, int images = kMany) {
@@ -22,55 +21,76 @@ Difference From(double old_score, double new_score, double error, int images = k
 
 Verdict OfWhole(const Difference& whole) { return Decide("AP", whole, {}, whole.images); }
 
-TEST(VerdictTest, BetterIsAGainAndAlmostSurelyNoLoss) {
-  // 0.06 - 2.05 * 0.034 = -0.0097, which is above -0.01; 0.06 - 1.28 * 0.034 = 0.0165.
-  const Verdict verdict = OfWhole(From(0.5, 0.56, 0.034));
+TEST(VerdictTest, BetterIsAGainWithCertainty) {
+  // 0.06 - 1.645 * 0.03 = 0.0107
+  const Verdict verdict = OfWhole(From(0.5, 0.56, 0.03));
   EXPECT_EQ(verdict.decision, Decision::kBetter);
   EXPECT_THAT(verdict.reason, AllOf(HasSubstr("AP"), HasSubstr("0.500"), HasSubstr("0.560"),
-                                    HasSubstr("10000 images"), HasSubstr("by 0.016 at least")));
+                                    HasSubstr("10000 images"), HasSubstr("by 0.011 at least"),
+                                    HasSubstr("95 % certainty")));
   EXPECT_EQ(verdict.images_needed, 0);
-  // 0.06 - 2.05 * 0.035 = -0.0119
-  EXPECT_EQ(OfWhole(From(0.5, 0.56, 0.035)).decision, Decision::kUndecided);
-  // No loss that matters, but no gain to be sure of: 0.003 - 1.28 * 0.004 = -0.002.
-  EXPECT_NE(OfWhole(From(0.5, 0.503, 0.004)).decision, Decision::kBetter);
+  // 0.06 - 1.645 * 0.037 = -0.0009
+  EXPECT_EQ(OfWhole(From(0.5, 0.56, 0.037)).decision, Decision::kUndecided);
 }
 
 TEST(VerdictTest, NotBetterGainsNothingThatMatters) {
-  // 0.003 + 1.28 * 0.004 = 0.0081
+  // 0.003 + 1.645 * 0.004 = 0.0096
   EXPECT_EQ(OfWhole(From(0.5, 0.503, 0.004)).decision, Decision::kNotBetter);
-  // 0.003 + 1.28 * 0.006 = 0.0107
-  EXPECT_EQ(OfWhole(From(0.5, 0.503, 0.006)).decision, Decision::kUndecided);
+  // 0.003 + 1.645 * 0.005 = 0.0112
+  EXPECT_EQ(OfWhole(From(0.5, 0.503, 0.005)).decision, Decision::kUndecided);
   EXPECT_EQ(OfWhole(From(0.5, 0.3, 0.05)).decision, Decision::kNotBetter);
   EXPECT_EQ(OfWhole(From(0.5, 0.5, 0)).decision, Decision::kNotBetter);
+  EXPECT_THAT(OfWhole(From(0.5, 0.3, 0.05)).reason, HasSubstr("below 0.01 with 95 % certainty"));
 }
 
 TEST(VerdictTest, AFewImagesAreLessSureThanTheirErrorSays) {
-  EXPECT_EQ(OfWhole(From(0.5, 0.6, 0.04, kMany)).decision, Decision::kBetter);
-  // Student's quantile for 3 degrees of freedom is 3.48 at 0.98.
-  EXPECT_EQ(OfWhole(From(0.5, 0.6, 0.04, 4)).decision, Decision::kUndecided);
+  EXPECT_EQ(OfWhole(From(0.5, 0.6, 0.05, kMany)).decision, Decision::kBetter);
+  // Student's quantile for 3 degrees of freedom is 2.353.
+  EXPECT_EQ(OfWhole(From(0.5, 0.6, 0.05, 4)).decision, Decision::kUndecided);
+}
+
+// An image more may tell something else: 0.1 / 4 * 2.353 = 0.059 is more than the margin of 0.01,
+// and 0.1 / 20 * 1.729 = 0.0086 is less.
+TEST(VerdictTest, ThatAFewImagesAgreeIsNoCertainty) {
+  const Verdict few = OfWhole(From(0.9, 0.9, 0, 4));
+  EXPECT_EQ(few.decision, Decision::kUndecided);
+  EXPECT_EQ(few.images_needed, 18);  // 0.1 / 17 * 1.746 = 0.0103, 0.1 / 18 * 1.740 = 0.0097
+  EXPECT_EQ(OfWhole(From(0.9, 0.9, 0, 20)).decision, Decision::kNotBetter);
+  // A class on two images: 1 / 2 * 6.31 is more than its fall of 1.
+  EXPECT_THAT(Decide("AP", From(0.5, 0.6, 0.01), {{"star", From(1, 0, 0, 2)}}, 80).fallen,
+              IsEmpty());
+  // On ten: 1 / 10 * 1.833.
+  EXPECT_THAT(Decide("AP", From(0.5, 0.6, 0.01), {{"star", From(1, 0, 0, 10)}}, 80).fallen,
+              ElementsAre("star"));
+}
+
+TEST(VerdictTest, WhatReplacesNothingMustBeUseful) {
+  EXPECT_EQ(OfWhole(From(0, 0.03, 0.002)).decision, Decision::kNotBetter);
+  EXPECT_EQ(OfWhole(From(0, 0.06, 0.002)).decision, Decision::kBetter);
+  EXPECT_EQ(OfWhole(From(0.01, 0.04, 0.002)).decision, Decision::kBetter);
 }
 
 TEST(VerdictTest, NoClassThatWasGoodMayFall) {
-  // 0.7 - 0.9 + 2.05 * 0.07 = -0.056
-  const ComparedPart fallen{"star", From(0.9, 0.7, 0.07)};
+  // 0.7 - 0.9 + 1.645 * 0.09 = -0.052
+  const ComparedPart fallen{"star", From(0.9, 0.7, 0.09)};
   const Verdict verdict =
       Decide("AP", From(0.5, 0.6, 0.01), {{"cat", From(0.9, 0.95, 0.01)}, fallen}, 80);
   EXPECT_EQ(verdict.decision, Decision::kNotBetter);
   EXPECT_THAT(verdict.fallen, ElementsAre("star"));
   EXPECT_THAT(verdict.reason, HasSubstr("star from 0.90 to 0.70"));
 
-  // 0.7 - 0.9 + 2.05 * 0.08 = -0.036: perhaps by chance.
-  const ComparedPart perhaps{"star", From(0.9, 0.7, 0.08)};
+  // 0.7 - 0.9 + 1.645 * 0.1 = -0.036: perhaps by chance.
+  const ComparedPart perhaps{"star", From(0.9, 0.7, 0.1)};
   EXPECT_EQ(Decide("AP", From(0.5, 0.6, 0.01), {perhaps}, 80).decision, Decision::kBetter);
   const ComparedPart was_bad{"star", From(0.4, 0.1, 0.01)};
   EXPECT_EQ(Decide("AP", From(0.5, 0.6, 0.01), {was_bad}, 80).decision, Decision::kBetter);
 }
 
-// The gain needs an error of 0.05 / 2.05 or less: (0.1 / 0.0244)^2 = 16.8 times as many images.
+// The gain needs an error of 0.04 / 1.645 or less: (0.1 / 0.0243)^2 = 16.9 times as many images.
 TEST(VerdictTest, UndecidedSaysHowManyImagesWouldDecide) {
   const Verdict verdict = OfWhole(From(0.5, 0.54, 0.1, 1000));
   EXPECT_EQ(verdict.decision, Decision::kUndecided);
-  EXPECT_NEAR(verdict.images_needed, 16'870, 200);
+  EXPECT_NEAR(verdict.images_needed, 16'910, 100);
   EXPECT_THAT(verdict.reason, HasSubstr(std::to_string(verdict.images_needed)));
   EXPECT_LT(OfWhole(From(0.5, 0.54, 0.05, 1000)).images_needed, verdict.images_needed / 3);
 }

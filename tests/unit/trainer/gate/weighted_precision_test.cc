@@ -103,6 +103,28 @@ TEST(WeightedPrecisionTest, AnImageThatCountsTwiceIsThereTwice) {
   }
 }
 
+// 200 images with a cat each, so that recall grows in steps of half a hundredth.
+TEST(WeightedPrecisionTest, ManyHitsAreReadAtAHundredAndOneRecalls) {
+  Random random(11);
+  Case many{.truth = {.classes = {"cat"}, .samples = {}}, .detections = {}};
+  for (int image = 0; image < 200; ++image) {
+    dataset::Object& object = many.truth.samples.emplace_back().objects.emplace_back();
+    object.box = {0, 0, 10, 10};
+    object.area = 100;
+    std::vector<Detection>& found = many.detections.emplace_back();
+    for (const float left : {0.0F, 20.0F}) {
+      if (random.Chance(0.2)) continue;
+      found.push_back({.class_index = 0,
+                       .box = {left, 0, left + 10, 10},
+                       .score = static_cast<float>(random.Uniform(0, 1)),
+                       .mask = {}});
+    }
+  }
+  ExpectScores(WeightedPrecision(many.truth, many.detections, IouType::kBoxes)
+                   .ByClass(std::vector<int>(200, 1)),
+               EvaluateCoco(many.truth, many.detections, IouType::kBoxes));
+}
+
 TEST(WeightedPrecisionTest, WithoutImagesThereIsNone) {
   const WeightedPrecision precision({.classes = {"cat"}, .samples = {}}, {}, IouType::kBoxes);
   EXPECT_EQ(MeanOf(precision.ByClass({})).ap, std::nullopt);

@@ -68,6 +68,10 @@ struct NamedModels::Entry {
   int waiters = 0;
 
   bool up_to_date() const { return loaded && wanted && loaded->stored == *wanted; }
+  // Whether somebody has use for a load of what is wanted.
+  bool needs_load() const {
+    return wanted && status.ok() && !up_to_date() && (loaded || waiters > 0 || failed());
+  }
   // Whether the last attempt to load what is wanted failed.
   bool failed() const { return failure && wanted && failure->stored == *wanted; }
   // And whether that was so short a while ago that there is no point in another one.
@@ -275,8 +279,8 @@ void NamedModels::Take(const std::string& name, Seen seen, Garbage* garbage) {
     if (!entry.wanted) {
       Drop(entry, "withdrawn", garbage);
       pending_.erase(name);
-    } else if (entry.loaded && !entry.up_to_date() && !entry.failed_lately()) {
-      pending_.insert(name);
+    } else if (!entry.up_to_date() && !entry.failed_lately() && (entry.loaded || entry.failed())) {
+      pending_.insert(name);  // a new version, or another attempt
     }
   } else {
     pending_.erase(name);
@@ -339,9 +343,7 @@ std::optional<NamedModels::Task> NamedModels::TakeTask(Garbage* garbage) {
   const std::set<std::string> names = pending_;  // what can't be loaded leaves pending_
   for (const std::string& name : names) {
     const std::shared_ptr<Entry> entry = entries_.contains(name) ? entries_[name] : nullptr;
-    const bool needed = entry != nullptr && entry->wanted && entry->status.ok() &&
-                        !entry->up_to_date() && (entry->loaded || entry->waiters > 0);
-    if (!needed) {
+    if (entry == nullptr || !entry->needs_load()) {
       pending_.erase(name);
       continue;
     }
@@ -358,6 +360,13 @@ std::optional<NamedModels::Task> NamedModels::TakeTask(Garbage* garbage) {
            absl::ResourceExhaustedError(absl::StrCat(
                "version ", stored.version, " needs ", Megabytes(bytes), " MiB", while_serving,
                ", more than --model_budget_mb=", options_.budget_bytes >> 20)));
+      continue;
+    }
+    // For an attempt that nobody waits for, no other model goes.
+    const bool idle = !entry->loaded && entry->waiters == 0;
+    if (idle && UsedBytes() + bytes > options_.budget_bytes) {
+      entry->failure.reset();  // the next request makes it
+      pending_.erase(name);
       continue;
     }
     if (!MakeRoom(*entry, bytes, garbage)) continue;  // until a request lets its model go

@@ -8,7 +8,7 @@
 // the one that was used least recently goes, unless a request holds it or waits for it.
 //
 //   unloaded ─request─▶ loading ─▶ loaded ─new version─▶ loading, the old one serves ─▶ loaded
-//       ▲                  └─▶ failed: later requests, after a while, try again        │
+//       ▲                  └─▶ failed: tried again after a while                       │
 //       └──────────── budget needed, or serving.json names no version any more ◀───────┘
 #ifndef DUET_MODEL_SERVICE_NAMED_MODELS_H_
 #define DUET_MODEL_SERVICE_NAMED_MODELS_H_

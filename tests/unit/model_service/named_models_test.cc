@@ -306,6 +306,37 @@ TEST_F(NamedModelsTest, AFailedLoadIsTriedAgainAfterAWhile) {
   EXPECT_GT(loads(), 3u);
 }
 
+TEST_F(NamedModelsTest, WhatWasMendedIsLoadedThoughNobodyAsksAgain) {
+  Make("a");
+  Make("b");
+  const std::string file = store_.PathOf(kKind, "a", 1) + "/model.pth";
+  Write(file, "damaged");
+  Start({.budget_bytes = 6, .retry_delay = absl::ZeroDuration()});
+  ASSERT_THAT(Get("a", {.deadline = absl::Now() + absl::Milliseconds(50)}), Not(IsOk()));
+  AwaitState("a", ModelStatus::STATE_FAILED);
+  ASSERT_EQ(Answer("b"), "b-1");
+  Write(file, "a-1");
+  models_->Poll();
+  AwaitState("a", ModelStatus::STATE_LOADED);
+  EXPECT_EQ(StatusOf("a").error(), "");
+}
+
+TEST_F(NamedModelsTest, AnAttemptThatNobodyWaitsForDropsNoOtherModel) {
+  Make("a");
+  Make("b");
+  const std::string file = store_.PathOf(kKind, "a", 1) + "/model.pth";
+  Write(file, "damaged");
+  Start({.budget_bytes = 5, .retry_delay = absl::ZeroDuration()});
+  ASSERT_THAT(Get("a", {.deadline = absl::Now() + absl::Milliseconds(50)}), Not(IsOk()));
+  AwaitState("a", ModelStatus::STATE_FAILED);
+  ASSERT_EQ(Answer("b"), "b-1");
+  Write(file, "a-1");
+  models_->Poll();
+  AwaitState("a", ModelStatus::STATE_UNLOADED);
+  EXPECT_EQ(StatusOf("b").state(), ModelStatus::STATE_LOADED);
+  EXPECT_EQ(Answer("a"), "a-1") << "for a request it does";
+}
+
 TEST_F(NamedModelsTest, TheLeastRecentlyUsedMakesRoom) {
   for (const char* name : {"a", "b", "c"}) Make(name);
   Start({.budget_bytes = 6});

@@ -123,6 +123,34 @@ def test_the_terminal_trains_too_and_forgets(loop, studio, labels, drawn):
     project.delete()
 
 
+def test_new_annotations_train_by_themselves(duet, studio, loop, labels, drawn):
+    """Label Studio's events make the gateway ask its API how many there are."""
+    ports = dict(option.lstrip("-").split("=") for option in duet.options if "port" in option)
+    gateway = Service(
+        "duet-gateway", "--port=0", f"--detector=127.0.0.1:{loop.detector.port}",
+        f"--segmenter=127.0.0.1:{ports['segmenter-port']}", f"--trainer=127.0.0.1:{loop.trainer.port}",
+        f"--model_root={loop.root}", "--train_every=2", "--train_interval_s=0", f"--label_studio_url={studio.url}",
+        f"--label_studio_api_key={studio.token}")
+    url = f"http://127.0.0.1:{gateway.ready()}"
+    wait_until(lambda: requests.get(f"{url}/readyz", timeout=5).ok)
+    project = studio.create_project("by itself", config([OWN + label for label in labels], "RectangleLabels"))
+    project.add_backend(url)
+    tasks = project.upload([scene.file for scene in drawn[:3]])
+
+    project.annotate(tasks[0], rectangles(drawn[0]))
+    event = {"action": "ANNOTATION_CREATED", "project": studio.call("GET", f"/api/projects/{project.id}")}
+    for _ in range(20):  # what anybody may send
+        assert requests.post(f"{url}/webhook", json=event, timeout=30).ok
+    project.annotate(tasks[1], rectangles(drawn[1]))
+
+    begun = gateway.wait_for_event("audit.train")
+    assert begun["project"] == str(project.id) and begun["who"] == "annotations (2 new ones)"
+    assert requests.post(f"{url}/train/{project.id}/cancel", json={}, timeout=30).ok
+    wait_until(lambda: loop.progress(project).get("state") == "cancelled")
+    project.delete()
+    gateway.kill()
+
+
 def test_who_has_no_password_trains_nothing(duet, studio, loop, tmp_path):
     """The button sends the backend's credentials, other events don't."""
     ports = dict(option.lstrip("-").split("=") for option in duet.options if "port" in option)

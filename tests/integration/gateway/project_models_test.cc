@@ -36,7 +36,7 @@ class ProjectModelsTest : public ::testing::Test {
  protected:
   ProjectModelsTest() {
     for (FakeServices* services : {&one_, &two_}) {
-      services->class_found_by = {{"d1", "cat"}, {"own-3", "dog"}, {"own-4", "cat"}};
+      services->class_found_by = {{"d1", "cat"}, {"own-3", "dog"}, {"better-4", "cat"}};
     }
     studio_.label_config = kConfig;
   }
@@ -150,19 +150,30 @@ TEST_F(ProjectModelsTest, ASwapIsAnnouncedOnceAndEveryPredictionSaysWhatMadeIt) 
   Start();
   const std::string before = Announced();
 
-  one_.ServeDetector("project-1", {.stored = 4, .version = "own-4"});
+  one_.ServeDetector("project-1", {.stored = 4, .version = "better-4"});
+  // Until the gateway has seen that the replicas disagree.
+  while (!harness_->Get("/")
+              .json()
+              .at("detector")
+              .at("names")
+              .at(0)
+              .at("loaded")
+              .as_object()
+              .contains("4")) {
+    std::this_thread::yield();
+  }
   for (int i = 0; i < 10; ++i) {
     EXPECT_EQ(Announced(), before) << "one replica still serves it";
     EXPECT_EQ(PredictedVersion(), before);
   }
-  two_.ServeDetector("project-1", {.stored = 4, .version = "own-4"});
+  two_.ServeDetector("project-1", {.stored = 4, .version = "better-4"});
   // By a call, not only by the next poll.
   const json::value batch = Predicted(kOurs, 20);
   for (const json::value& result : batch.at("results").as_array()) {
-    EXPECT_THAT(Text(result.at("model_version")), StartsWith("own-4+"));
+    EXPECT_THAT(Text(result.at("model_version")), StartsWith("better-4+"));
     EXPECT_EQ(result.at("result").at(0).at("value").at("rectanglelabels").at(0), "cat");
   }
-  AwaitAnnounced("own-4+");
+  AwaitAnnounced("better-4+");
   EXPECT_EQ(PredictedVersion(), Announced());
   EXPECT_THAT(Announced("2.1795395253"), StartsWith("d1+"));
 }
@@ -175,8 +186,8 @@ TEST_F(ProjectModelsTest, ANameThatIsRolledBackToNothingOrDeletedIsTheDefault) {
   Serve({.stored = 0, .version = ""});
   EXPECT_THAT(PredictedVersion(), StartsWith("d1+")) << "a task that was begun is not lost";
   AwaitAnnounced("d1+");
-  Serve({.stored = 4, .version = "own-4"});
-  AwaitAnnounced("own-4+");
+  Serve({.stored = 4, .version = "better-4"});
+  AwaitAnnounced("better-4+");
   one_.Delete("project-1");
   two_.Delete("project-1");
   AwaitAnnounced("d1+");

@@ -253,6 +253,27 @@ TEST(SetupRequestTest, ExtraParamsMayBeAStringThatHoldsAnObject) {
               StatusIs(kInvalid, HasSubstr("'extra_params' is a list")));
 }
 
+// By it two Label Studios' projects of one number are told apart.
+TEST(ProjectTest, WhenItWasCreatedIsTheSameInAllRecordedRequests) {
+  ASSERT_OK_AND_ASSIGN(const SetupRequest setup, ParseSetupRequest(ReadRecorded("setup.json")));
+  ASSERT_OK_AND_ASSIGN(const PredictRequest predict,
+                       ParsePredictRequest(ReadRecorded("predict_batch.json")));
+  ASSERT_OK_AND_ASSIGN(const WebhookEvent event,
+                       ParseWebhook(ReadRecorded("webhook_annotation_created.json")));
+
+  EXPECT_EQ(setup.project_created, 1'795'395'253);
+  EXPECT_EQ(predict.project_created, setup.project_created);
+  EXPECT_EQ(event.project_created, setup.project_created);
+  ASSERT_OK_AND_ASSIGN(const OlderRequest train,
+                       ParseOlderRequest(R"({"project": "7.1795395253"})"));
+  EXPECT_EQ(train.project_created, 1'795'395'253);
+  for (const char* without : {R"({"project": "7"})", R"({"project": 7})", R"({"project": "7.x"})",
+                              R"({"project": {"id": 7, "created_at": "yesterday"}})", "{}"}) {
+    ASSERT_OK_AND_ASSIGN(const OlderRequest request, ParseOlderRequest(without));
+    EXPECT_EQ(request.project_created, 0) << without;
+  }
+}
+
 TEST(WebhookTest, RecordedEventsGiveActionProjectAndIds) {
   ASSERT_OK_AND_ASSIGN(const WebhookEvent created,
                        ParseWebhook(ReadRecorded("webhook_annotation_created.json")));

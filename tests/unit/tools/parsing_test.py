@@ -90,6 +90,13 @@ class JsonRowsTest(unittest.TestCase):
         for text in ("", "<html>", "[]", '{"warnings":null}', '{"other":[]}'):
             self.assertEqual(json_rows.rows_of(text, "warnings", ["project"]), [], text)
 
+    def test_a_list_may_be_in_other_objects(self):
+        text = '{"detector": {"names": [{"name": "project-7", "stored_version": 3}]}, "segmenter": null}'
+        self.assertEqual(json_rows.rows_of(text, "detector.names", ["name", "stored_version", "error"]),
+                         [["project-7", "3", ""]])
+        self.assertEqual(json_rows.rows_of(text, "segmenter.names", ["name"]), [])
+        self.assertEqual(json_rows.rows_of(text, "trainer.names", ["name"]), [])
+
 
 class LastErrorTest(FileTest):
     def test_the_last_line_of_that_level_counts_among_lines_of_any_kind(self):

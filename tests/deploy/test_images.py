@@ -103,6 +103,8 @@ def test_the_trainer_is_there_when_it_is_asked_for():
         assert "trained:/trained:ro" in compose()["services"][model]["volumes"]
         assert "--model_root=/trained" in compose()["services"][model]["command"]
     assert "trained:/trained" in trainer["volumes"]
+    gateway = compose()["services"]["gateway"]
+    assert "trained:/trained" in gateway["volumes"] and gateway["environment"]["DUET_MODEL_ROOT"] == "/trained"
 
 
 def test_the_compose_loader_notices_a_misspelt_key(tmp_path):

@@ -11,9 +11,8 @@ from test_images import TRAINING_SAVES_S
 from test_manifests import KUBERNETES_VERSIONS, containers, flags_of, main_of, of_kind, pods, selects
 
 
-@pytest.fixture(scope="module")
-def rendered(tmp_path_factory):
-    """A cluster's overlay with the component."""
+def render_with(tmp_path_factory, *components):
+    """The base with these components."""
     if not shutil.which("kubectl"):
         pytest.skip("kubectl is not installed")
     folder = tmp_path_factory.mktemp("trainer")
@@ -22,10 +21,15 @@ def rendered(tmp_path_factory):
     overlay.mkdir()
     (overlay / "kustomization.yaml").write_text(yaml.safe_dump({
         "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "namespace": "duet",
-        "resources": ["../../base"], "components": ["../../components/label-studio", "../../components/trainer"]}))
+        "resources": ["../../base"], "components": [f"../../components/{name}" for name in components]}))
     printed = run("kubectl", "kustomize", overlay)
     assert printed.returncode == 0, printed.stderr
     return printed.stdout
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory):
+    return render_with(tmp_path_factory, "label-studio", "trainer")
 
 
 @pytest.fixture
@@ -84,6 +88,25 @@ def test_the_services_only_read_what_it_writes(manifests, help_of):
     assert not mounts["trained"].get("readOnly") and not mounts["work"].get("readOnly")
     claims = of_kind(manifests, "PersistentVolumeClaim")
     assert claims["duet-models"]["spec"]["accessModes"] == ["ReadWriteMany"]
+
+
+def test_the_gateway_calls_it_and_says_what_serves(manifests, help_of):
+    pod = pods(manifests)["duet-gateway"]
+    variables = {each["name"]: each.get("value") for each in main_of(pod)["env"]}
+    (port,) = [each["port"] for each in of_kind(manifests, "Service")["duet-trainer"]["spec"]["ports"]
+               if each["name"] == "grpc"]
+    assert variables["DUET_TRAINER"] == f"duet-trainer:{port}" and variables["DUET_MODEL_ROOT"] == "/trained"
+    assert all(f"env: {name})" in help_of("duet-gateway") for name in variables)
+    (mount,) = [each for each in main_of(pod)["volumeMounts"] if each["name"] == "trained"]
+    assert mount["mountPath"] == "/trained" and not mount.get("readOnly")
+
+
+def test_with_tls_it_has_files_too(tmp_path_factory):
+    manifests = list(yaml.safe_load_all(render_with(tmp_path_factory, "label-studio", "trainer", "tls")))
+    container = main_of(pods(manifests)["duet-trainer"])
+    assert {"DUET_TLS_CERTIFICATE", "DUET_TLS_KEY", "DUET_TLS_CLIENT_CA"} <= {each["name"] for each in container["env"]}
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "metrics"}
+    assert "grpc" not in container["readinessProbe"]
 
 
 def test_only_the_gateway_reaches_it(manifests):

@@ -72,11 +72,12 @@ class Duet:
 
     def __init__(self, state):
         self.state = pathlib.Path(state)
-        ports = free_ports(6)
+        ports = free_ports(8)
         self.port, self.label_studio_port = ports[:2]
         names = ["port", "label-studio-port", "detector-port", "segmenter-port", "detector-metrics-port",
                  "segmenter-metrics-port"]
         self.options = [f"--{name}={port}" for name, port in zip(names, ports)]
+        self.trainer_options = [f"--trainer-port={ports[6]}", f"--trainer-metrics-port={ports[7]}"]
         self.options += [f"--detector-checkpoint={DETECTOR}", f"--segmenter-checkpoint={SEGMENTER}"]
 
     def run(self, *arguments, timeout=900, check=True, cwd=None, **variables):

@@ -191,6 +191,7 @@ class TestDuetCommand:
         (("--metrics_port=1",), "--detector_metrics_port or --segmenter_metrics_port"),
         (("--detector=other:50051",), "up starts the detector itself"),
         (("--detector-score-threshold=0.9",), "--score_threshold"),
+        (("--train",), "--label_studio_url=URL or --with_label_studio"), (("--trainer=other:50053",), "with --train"),
         (("--port",), "--port needs a value"), (("--precision=fp32\nbf16",), "line break"),
         (("--label_studio_api_key_file=/no/such",), "there is no file /no/such"),
         (("--label_studio_url=http://127.0.0.1:1", "--with-label-studio"), "exclude each other"),
@@ -267,8 +268,12 @@ def says_yes(function, name):
 
 def test_somebody_decided_what_a_name_of_the_gateway_and_a_model_means():
     """docs/adr/0805-options-of-up.md: the gateway's alone, or for all."""
-    for_all = {"log_level", "drain_grace_ms", "drain_timeout_s", "max_message_mb", "max_image_megapixels"}
-    shared = flags_of("duet-gateway").keys() & (flags_of("duet-detector").keys() | flags_of("duet-segmenter").keys())
+    for_all = {"log_level", "drain_grace_ms", "drain_timeout_s", "max_message_mb", "max_image_megapixels", "model_root",
+               # Of gateway and trainer: one Label Studio, one way to it and to images.
+               "label_studio_url", "label_studio_alias", "label_studio_api_key", "label_studio_api_key_file",
+               "local_files_root", "allowed_private", "allow_all_private", "ca_certificates", "image_proxy"}
+    others = [flags_of(name).keys() for name in ("duet-detector", "duet-segmenter", "duet-trainer")]
+    shared = flags_of("duet-gateway").keys() & set().union(*others)
 
     assert {name for name in shared if not says_yes("is_of_one_process", name)} == for_all
 
@@ -276,10 +281,10 @@ def test_somebody_decided_what_a_name_of_the_gateway_and_a_model_means():
 def test_every_flag_that_names_a_file_is_known_to():
     # Whose help has the word; --classes is a file or the names themselves.
     of_none = {"max_image_mb", "label_studio_api_key", "basic_auth_password", "classes"}
-    found = {flag for name in PROCESSES for flag, text in flags_of(name).items()
+    found = {flag for name in [*PROCESSES, "duet-trainer"] for flag, text in flags_of(name).items()
              if re.search(r"\b(file|folder|directory|PEM|weights)\b", text, re.IGNORECASE)} - of_none
 
-    assert {"checkpoint", "profiles", "tls_key", "local_files_root"} <= found
+    assert {"checkpoint", "profiles", "tls_key", "local_files_root", "work_dir"} <= found
     assert all(says_yes("names_a_path", flag) for flag in found), found
 
 
@@ -399,6 +404,30 @@ class TestOptions:
         own.run("up", *own.options, "--tls_certificate=duet.pem", "--tls_key=duet.key", cwd=tmp_path)
 
         assert f"--tls_key={tmp_path}/duet.key" in arguments(own, "duet-gateway")
+
+
+class TestTrain:
+    """./duet up --train."""
+
+    def test_the_trainer_comes_with_what_it_needs_and_goes(self, own):
+        own.up("--train", "--label_studio_url=http://127.0.0.1:1", *own.trainer_options)
+        trainer = arguments(own, "duet-trainer")
+
+        assert f"--checkpoint={DETECTOR}" in trainer and f"--work_dir={own.state}/trainer" in trainer
+        assert "--label_studio_url=http://127.0.0.1:1" in trainer
+        for name in ("duet-detector", "duet-segmenter", "duet-trainer"):
+            assert f"--model_root={own.state}/models" in arguments(own, name), name
+        status = own.run("status")
+        assert re.search(r"duet-trainer +running", status.stdout) and "no training runs" in status.stdout
+        before = own.pid("duet-trainer")
+        own.run("up", "--trainer_threads=1")  # another one beside it, in a work folder of its own
+        assert own.pid("duet-trainer") != before and "--threads=1" in arguments(own, "duet-trainer")
+        assert not (own.state / "trainer.trial").exists()
+
+        own.run("up", "--train=")
+
+        assert not (own.state / "run/duet-trainer").exists()
+        assert "duet-trainer" not in own.run("status").stdout
 
 
 class TestBadOptions:

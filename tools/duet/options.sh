@@ -5,15 +5,15 @@
 # DUET_NAME=value, and what the last `up` that succeeded was told, .duet/options. The first place that has it counts,
 # then the default. --name= (nothing) stands for the default and forgets the rest.
 #
-# Every flag of the three processes is an option. A name that several of them have is for all of them, but for those
-# that only make sense for one: bind, port, score_threshold and tls_… are the gateway's. detector_FLAG and
-# segmenter_FLAG are for one model alone. The processes themselves see no DUET_ variable but those of their secrets.
+# Every flag of the processes is an option. A name that several of them have is for all of them, but for those
+# that only make sense for one: bind, port, score_threshold and tls_… are the gateway's. detector_FLAG,
+# segmenter_FLAG and trainer_FLAG are for one of these alone. The processes themselves see no DUET_ variable but those of their secrets.
 
 readonly OPTIONS_FILE=$DUET_STATE/options
 # Go to a process by its environment, since a command line is there for everyone on this machine to read.
 readonly SECRETS=(label_studio_api_key basic_auth_password settings_store embedding_store)
 # `up`'s own, of no process.
-readonly OWN_OPTIONS=(with_label_studio label_studio_port)
+readonly OWN_OPTIONS=(with_label_studio label_studio_port train)
 # DUET_ variables that are no options: of ./duet itself, its init container and its tests.
 readonly OTHER_VARIABLES='DUET_@(STATE|ROOT|LIBRARY|UPDATE_*|BUILD_*|TEST_*|BENCH_*)'
 
@@ -27,8 +27,9 @@ declare -A FORGOTTEN=()
 # Takes the variables out of the environment: what is started from here sees none of them.
 resolve_options() {
   OPTION=(
-    [bind]=127.0.0.1 [port]=8003 [detector_bind]=127.0.0.1 [segmenter_bind]=127.0.0.1
-    [detector_port]=50051 [segmenter_port]=50052 [detector_metrics_port]=9101 [segmenter_metrics_port]=9102
+    [bind]=127.0.0.1 [port]=8003 [detector_bind]=127.0.0.1 [segmenter_bind]=127.0.0.1 [trainer_bind]=127.0.0.1
+    [detector_port]=50051 [segmenter_port]=50052 [trainer_port]=50053
+    [detector_metrics_port]=9101 [segmenter_metrics_port]=9102 [trainer_metrics_port]=9103
     [label_studio_port]=8080
     [detector_checkpoint]=$DUET_ROOT/models/demo/rtmdet-demo.pth
     [segmenter_checkpoint]=$DUET_ROOT/models/demo/sam-demo.pth
@@ -59,6 +60,7 @@ resolve_options() {
   exclude with_label_studio label_studio_url
   exclude with_label_studio label_studio_api_key
   exclude with_label_studio label_studio_api_key_file
+  [[ ! ${OPTION[train]:-} ]] || options_of_training
   # A token was given for one Label Studio, and no other gets it.
   if [[ ${OPTION[label_studio_url]:-} != "$known_url" ]]; then
     for name in label_studio_api_key label_studio_api_key_file; do
@@ -66,6 +68,20 @@ resolve_options() {
     done
   fi
 }
+
+# What a trainer needs, unless it was told otherwise: it begins from the detector's model, and leaves its models where
+# all processes look for them.
+options_of_training() {
+  [[ ${OPTION[trainer_checkpoint]:-} ]] || OPTION[trainer_checkpoint]=${OPTION[detector_checkpoint]}
+  [[ ${OPTION[trainer_work_dir]:-${OPTION[work_dir]:-}} ]] || OPTION[trainer_work_dir]=$DUET_STATE/trainer
+  if [[ ! ${OPTION[model_root]:-} ]]; then
+    OPTION[model_root]=$DUET_STATE/models
+    private_folder "$DUET_STATE/models"
+  fi
+}
+
+# processes: those that `up` starts, in this order.
+processes() { printf '%s\n' detector segmenter ${OPTION[train]:+trainer} gateway; }
 
 # option_name ARGUMENT: --label-studio-url=… is label_studio_url.
 option_name() {
@@ -157,7 +173,10 @@ say_what_is_remembered() {
   [[ ! $line ]] || say "forgotten:$line"
 }
 
-is_secret() { [[ " ${SECRETS[*]} " == *" ${1#segmenter_} "* ]]; }
+is_secret() {
+  local name=${1#segmenter_}
+  [[ " ${SECRETS[*]} " == *" ${name#trainer_} "* ]]
+}
 
 # hide_secrets ARGUMENT...: starts `up` anew with the secrets of its command line in its environment instead.
 hide_secrets() {
@@ -186,6 +205,7 @@ check_own_names() {
   for name in "${!ORIGIN[@]}"; do
     case $name in
       checkpoint | metrics_port) die "$(called "$name"): of which model? --detector_$name or --segmenter_$name" ;;
+      trainer) die "$(called "$name"): up starts it itself, with --train" ;;
       detector | segmenter)
         die "$(called "$name"): up starts the $name itself; others are named in a profile (--profiles)" ;;
       detector_score_threshold)
@@ -226,14 +246,17 @@ is_option() {
   [[ " ${OWN_OPTIONS[*]} " != *" $1 "* ]] || return 0
   ! has_flag gateway "$1" || return 0
   local process
-  for process in detector segmenter; do
+  # Kept for the time when there is one again; only a trainer that is built says what its flags are.
+  [[ ${OPTION[train]:-} || $1 != trainer_* ]] || return 0
+  for process in $(processes); do
+    [[ $process != gateway ]] || continue
     if [[ $1 == "${process}"_* ]] && has_flag "$process" "${1#"${process}"_}"; then return 0; fi
     if ! is_of_one_process "$1" && has_flag "$process" "$1"; then return 0; fi
   done
   return 1
 }
 
-# is_of_one_process FLAG: told without detector_ or segmenter_ it is none of the models'.
+# is_of_one_process FLAG: told without detector_, segmenter_ or trainer_ it is none of theirs.
 is_of_one_process() { [[ $1 == @(bind|port|score_threshold|checkpoint|metrics_port|tls_*) ]]; }
 
 # Files and folders get their full path, for the processes run elsewhere.
@@ -242,7 +265,8 @@ check_files() {
   for name in "${!OPTION[@]}"; do
     names_a_path "$name" || continue
     path=$(cd "$CALLER_DIRECTORY" && realpath -m -- "${OPTION[$name]}")
-    [[ -f $path || -d $path ]] || die "$(called "$name")=${OPTION[$name]}: there is no file $path"
+    # A work folder is made.
+    [[ -f $path || -d $path || $name == *work_dir ]] || die "$(called "$name")=${OPTION[$name]}: there is no file $path"
     OPTION[$name]=$path
   done
   # A file, if there is one of that name; else the names themselves.
@@ -253,14 +277,16 @@ check_files() {
   done
 }
 
-names_a_path() { [[ $1 == @(profiles|*checkpoint|*_file|*_root|*_ca|*_certificate|ca_certificates|*tls_key|*backend_key) ]]; }
+names_a_path() { [[ $1 == @(profiles|*work_dir|*duet_train|*checkpoint|*_file|*_root|*_ca|*_certificate|ca_certificates|*tls_key|*backend_key) ]]; }
 
 # Before anything is built or stopped: are the ports numbers, different, and free, or ours?
 check_ports() {
   local name port
   local -A owner
-  for name in port detector_port segmenter_port detector_metrics_port segmenter_metrics_port label_studio_port; do
+  for name in port detector_port segmenter_port trainer_port detector_metrics_port segmenter_metrics_port \
+    trainer_metrics_port label_studio_port; do
     port=${OPTION[$name]}
+    [[ $name != trainer_* || ${OPTION[train]:-} ]] || continue
     [[ $name != label_studio_port || ${OPTION[with_label_studio]:-} ]] || continue
     [[ $port =~ ^[1-9][0-9]{0,4}$ && $port -lt 65536 ]] || die "--$name=$port is no port: 1 to 65535 is needed"
     [[ ! -v owner[$port] ]] || die "--$name and --${owner[$port]} are both $port"

@@ -12,7 +12,7 @@ cmd_status() {
       printf '%-15s stopped by itself: %s\n' "$name" "$(last_words_in "$LOG_DIRECTORY/$name.log")"
       detail "its log is $LOG_DIRECTORY/$name.log"
       status=1
-    elif [[ $name != label-studio ]]; then
+    elif [[ $name != @(label-studio|duet-trainer) ]]; then
       printf '%-15s stopped\n' "$name"
       status=1
     fi
@@ -28,6 +28,7 @@ describe_running() {
   case $process in
     label-studio) detail "$LABEL_STUDIO_USER, password in $LABEL_STUDIO_HOME/password" ;;
     gateway) describe_gateway ;;
+    trainer) describe_trainer ;;
     *) describe_model "$process" ;;
   esac
   describe_options "$1"
@@ -38,7 +39,7 @@ describe_running() {
 # Of how many projects the gateway keeps a warning (lib/prelabel/project.cc).
 readonly WARNINGS_KEPT=500
 # Told of in other lines.
-readonly SHOWN_FLAGS='@(bind|port|metrics_bind|metrics_port|checkpoint|device|precision|detector|segmenter|score_threshold|label_studio_url)'
+readonly SHOWN_FLAGS='@(bind|port|metrics_bind|metrics_port|checkpoint|device|precision|detector|segmenter|score_threshold|label_studio_url|trainer|model_root|work_dir)'
 
 # describe_options NAME: what else it was told, if it is one of Duet's own.
 describe_options() {
@@ -83,12 +84,32 @@ describe_names() {
 # served_by detector|segmenter name|version: of the model that it serves; nothing if it does not say.
 served_by() { { metrics_of "$1" || true; } | sed -nE "s/^duet_model_info\{.*\b$2=\"([^\"]*)\".*\} 1\$/\1/p"; }
 
-# metrics_of detector|segmenter: its own, where it was told to show them.
+# metrics_of detector|segmenter|trainer: its own, where it was told to show them.
 metrics_of() {
   local bind where
   bind=$(flag_of "duet-$1" metrics_bind)
   where=$(reachable "${bind:-$(flag_of "duet-$1" bind)}" "$(flag_of "duet-$1" metrics_port)")
   ask_own "http://$where/metrics" --fail --max-time 2
+}
+
+# describe_trainer: what it does, and where its models go.
+describe_trainer() {
+  local metrics
+  metrics=$(metrics_of trainer) || true
+  if [[ $metrics ]]; then
+    detail "$(awk '
+      $1 == "duet_trainer_job_running" { running = $2 }
+      $1 == "duet_trainer_jobs_waiting" { waiting = $2 }
+      match($1, /^duet_trainer_jobs_total\{end="/) { end = substr($1, RLENGTH + 1); sub(/".*/, "", end); ended[end] = $2 }
+      END {
+        printf "%s, %d wait; since its start: %d better, %d not better, %d undecided, %d failed",
+          running ? "a training runs" : "no training runs", waiting, ended["better"], ended["not_better"],
+          ended["undecided"], ended["failed"]
+      }' <<<"$metrics")"
+  else
+    detail "it does not answer"
+  fi
+  detail "begins from $(flag_of duet-trainer checkpoint), models go to $(flag_of duet-trainer model_root)"
 }
 
 describe_gateway() {

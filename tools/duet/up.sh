@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# ./duet up and down: Duet's three processes on this machine.
+# ./duet up and down: Duet's processes on this machine.
 
 # In the order of starting; stopped in the reverse, so that nothing loses what it calls.
-readonly PROCESSES=(label-studio duet-detector duet-segmenter duet-gateway)
+readonly PROCESSES=(label-studio duet-detector duet-segmenter duet-trainer duet-gateway)
 readonly READY_SECONDS=300
 readonly BINARIES=build/release/bin
 
@@ -19,13 +19,14 @@ usage: ./duet up [OPTION...]
   --label_studio_url=URL        where images of Label Studio's tasks are fetched,
   --label_studio_api_key_file=FILE  and the file of the token for that; without one, up asks for the token
   --with_label_studio           start a Label Studio too, set up for Duet
+  --train                       start the trainer too: models learn from what is annotated in that Label Studio
   --bind=ADDRESS                where the gateway listens; default 127.0.0.1. The models stay there, see below
-  --port=8003 --detector_port=50051 --segmenter_port=50052 --label_studio_port=8080
-  --detector_metrics_port=9101 --segmenter_metrics_port=9102
-  --FLAG=VALUE                  any other flag of the three processes (build/release/bin/duet-gateway --help, …),
+  --port=8003 --detector_port=50051 --segmenter_port=50052 --trainer_port=50053 --label_studio_port=8080
+  --detector_metrics_port=9101 --segmenter_metrics_port=9102 --trainer_metrics_port=9103
+  --FLAG=VALUE                  any other flag of the processes (build/release/bin/duet-gateway --help, …),
                                 for all that have it
-  --detector_FLAG=VALUE --segmenter_FLAG=VALUE
-                                for this model alone; --bind, --port and --tls_… by themselves are the gateway's
+  --detector_FLAG=VALUE --segmenter_FLAG=VALUE --trainer_FLAG=VALUE
+                                for this one alone; --bind, --port and --tls_… by themselves are the gateway's
   --reset                       forget what was told before
 
 Each option is also a variable, DUET_OPTION, and is remembered for the next time: the command line counts before the
@@ -47,10 +48,13 @@ cmd_up() {
   check_ports
   ask_for_token "$@"
   check_token
-  local packages
+  [[ ! ${OPTION[train]:-} || ${OPTION[with_label_studio]:-} || ${OPTION[label_studio_url]:-} ]] ||
+    die "--train needs the Label Studio whose annotations are learned from: --label_studio_url=URL or --with_label_studio"
+  local packages targets=(bin/duet-detector bin/duet-segmenter bin/duet-gateway bin/duet)
+  [[ ! ${OPTION[train]:-} ]] || targets+=(bin/duet-trainer bin/duet-train)
   mapfile -t packages < <(packages_of build runtime)
   install_packages "${packages[@]}"
-  build release bin/duet-detector bin/duet-segmenter bin/duet-gateway bin/duet || die "the build failed"
+  build release "${targets[@]}" || die "the build failed"
   check_names
   if [[ ${OPTION[with_label_studio]:-} ]]; then
     start_label_studio "${OPTION[label_studio_port]}"
@@ -69,19 +73,20 @@ cmd_up() {
 # terminal is closed.
 start_duet() {
   local process
-  for process in detector segmenter gateway; do
+  for process in $(processes); do
     describe_process "$process"
     try_out "duet-$process" "$SIGNATURE" "${COMMAND[@]}"
   done
   trap '' HUP
-  for process in detector segmenter gateway; do
+  for process in $(processes); do
     describe_process "$process"
     ensure_running "duet-$process" "$WHERE" "$SIGNATURE" "${COMMAND[@]}"
   done
+  [[ ${OPTION[train]:-} ]] || stop duet-trainer
   wait_until_ready
 }
 
-# describe_process detector|segmenter|gateway: sets WHERE, COMMAND, VARIABLES and SIGNATURE to how it is to run. Another
+# describe_process detector|segmenter|trainer|gateway: sets WHERE, COMMAND, VARIABLES and SIGNATURE to how it is to run. Another
 # version of its binary or weights, and another variable that it reads, start it anew.
 describe_process() {
   local files=("$PWD/$BINARIES/duet-$1") settings=() name
@@ -91,10 +96,17 @@ describe_process() {
     [[ ! ${OPTION[tls_certificate]:-} ]] || WHERE=https://$WHERE
     ARGUMENTS+=("--detector=$(reachable "${OPTION[detector_bind]}" "${OPTION[detector_port]}")"
       "--segmenter=$(reachable "${OPTION[segmenter_bind]}" "${OPTION[segmenter_port]}")")
+    if [[ ${OPTION[train]:-} ]] && has_flag gateway trainer; then
+      ARGUMENTS+=("--trainer=$(reachable "${OPTION[trainer_bind]}" "${OPTION[trainer_port]}")")
+    fi
     for name in "${!AWS_@}" "${!SSL_CERT_@}"; do settings+=("$name=${!name}"); done
   else
     WHERE=$(reachable "${OPTION[$1_bind]}" "${OPTION[$1_port]}")
     files+=("${OPTION[$1_checkpoint]}")
+  fi
+  if [[ $1 == trainer ]]; then
+    files+=("$PWD/$BINARIES/duet-train")
+    for name in "${!AWS_@}" "${!SSL_CERT_@}"; do settings+=("$name=${!name}"); done
   fi
   for name in $(sorted "${!VARIABLES[@]}"); do settings+=("$name=${VARIABLES[$name]}"); done
   COMMAND=("${files[0]}" "${ARGUMENTS[@]}")
@@ -109,6 +121,8 @@ try_out() {
   if ! running "$name" || [[ $(record_of "$name" signature) == "$signature" ]]; then return; fi
   say "trying $name with the new options"
   [[ $name == duet-gateway ]] || ports+=(--metrics_port=0)
+  # Two trainers don't work in one folder.
+  [[ $name != duet-trainer ]] || ports+=("--work_dir=$DUET_STATE/trainer.trial")
   rm -f "$log"
   launch "$log" "$@" "${ports[@]}" --log_level=info
   # Should memory be short, it is this one that the kernel ends.
@@ -125,6 +139,7 @@ try_out() {
   kill -TERM -- "-$LAUNCHED" || true
   wait "$LAUNCHED" || true
   trap - EXIT
+  rm -rf "$DUET_STATE/trainer.trial"
 }
 
 # Each model by its own word, then the gateway, which may have been there before: only once it has heard of these very
@@ -134,6 +149,7 @@ wait_until_ready() {
   for model in detector segmenter; do
     await_process "duet-$model" model_is_ready "$model"
   done
+  [[ ! ${OPTION[train]:-} ]] || await_process duet-trainer model_is_ready trainer
   await_process duet-gateway gateway_is_ready
   for model in detector segmenter; do
     await_process duet-gateway gateway_knows "$model" "$(served_by "$model" version)"

@@ -131,6 +131,8 @@ CASES = {
     "norm_eval": {"frozen_stages": 1, "norm_eval": True},
     "crowd": {"crowd": True},
     "accumulation": {"accumulation": 3},
+    # All classes begin from nothing: their rows have a rate of their own, as trainer/run/training_config.cc writes it.
+    "new_classes": {"rate": 2e-5, "class_rate_ratio": 20},
     "instances": {"rate": 3e-5, "instances": True, "crowd": True},
 }
 
@@ -207,6 +209,12 @@ def make_runner(case, noise, work_dir):
             self.losses.append({name: float(value.detach()) for name, value in outputs.items()})
             self.rates.append(runner.optim_wrapper.optimizer.param_groups[0]["lr"])
 
+    keys = {}
+    if "class_rate_ratio" in case:
+        ratio = case["class_rate_ratio"]
+        keys["bbox_head.rtm_cls"] = {"lr_mult": ratio}
+        for level in range(3):
+            keys[f"bbox_head.rtm_cls.{level}.bias"] = {"lr_mult": ratio, "decay_mult": 0}
     recorder = Recorder()
     rate = case.get("rate", RATE)
     runner = Runner(
@@ -217,7 +225,8 @@ def make_runner(case, noise, work_dir):
         train_cfg={"by_epoch": True, "max_epochs": EPOCHS, "val_interval": 1000},
         optim_wrapper={"type": "OptimWrapper", "accumulative_counts": case.get("accumulation", 1),
                        "optimizer": {"type": "AdamW", "lr": rate, "weight_decay": 0.05},
-                       "paramwise_cfg": {"norm_decay_mult": 0, "bias_decay_mult": 0, "bypass_duplicate": True}},
+                       "paramwise_cfg": {"norm_decay_mult": 0, "bias_decay_mult": 0, "bypass_duplicate": True,
+                                         "custom_keys": keys}},
         param_scheduler=[
             {"type": "LinearLR", "start_factor": 1e-5, "by_epoch": False, "begin": 0, "end": 12},
             {"type": "CosineAnnealingLR", "eta_min": rate * 0.05, "begin": EPOCHS // 2, "end": EPOCHS,

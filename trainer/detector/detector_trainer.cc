@@ -49,6 +49,13 @@ absl::Status CheckOptions(const detector::RtmdetConfig& config,
     return refuse("frozen_stages must be between -1 and ", kStages, "; it is ",
                   options.frozen_stages);
   }
+  for (const int row : options.new_classes) {
+    if (row < 0 || row >= config.num_classes)
+      return refuse("there is no class ", row, "; there are ", config.num_classes);
+  }
+  if (!(options.new_class_rate_ratio > 0)) {
+    return refuse("new_class_rate_ratio must be above 0; it is ", options.new_class_rate_ratio);
+  }
   return absl::OkStatus();
 }
 
@@ -330,9 +337,25 @@ detector::HeadOutput DetectorTrainer::Forward(const at::Tensor& images) {
   return network_->bbox_head(network_->neck(detector::Features{maps[2], maps[3], maps[4]}));
 }
 
+std::vector<at::Tensor> DetectorTrainer::ClassifierWithOwnRates() const {
+  if (options_.new_classes.empty() || options_.new_class_rate_ratio == 1) return {};
+  return network_->bbox_head->rtm_cls->parameters();
+}
+
 void DetectorTrainer::UpdateWeights() {
+  const at::NoGradGuard no_grad;
   SetLearningRate(optimizer_, learning_rates_[static_cast<std::size_t>(iteration_)]);
+  std::vector<at::Tensor> classifier = ClassifierWithOwnRates();
+  std::vector<at::Tensor> before;
+  before.reserve(classifier.size());
+  for (const at::Tensor& parameter : classifier) before.push_back(parameter.clone());
   optimizer_.step();
+  // A step of AdamW, decay included, is proportional to the learning rate.
+  for (std::size_t i = 0; i < classifier.size(); ++i) {
+    for (const int row : options_.new_classes)
+      classifier[i][row].copy_(
+          before[i][row].lerp(classifier[i][row], options_.new_class_rate_ratio));
+  }
   for (StateTensor& parameter : trained_) parameter.tensor.mutable_grad() = at::Tensor();
 }
 

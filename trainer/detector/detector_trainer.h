@@ -53,6 +53,10 @@ struct DetectorTrainingOptions {
   // The backbone's stem and so many of its four stages keep their weights and running statistics.
   // -1: none, not even the stem.
   int frozen_stages = -1;
+  // Rows of the classifier (rtm_cls) that learn at so many times the schedule's rate: those of
+  // classes that begin from nothing. With all rows listed it is mmengine's lr_mult of rtm_cls.
+  std::vector<int> new_classes;
+  double new_class_rate_ratio = 1;
   double weight_decay = 0.05;
   AverageOptions average;
   // As the checkpoint's config has it.
@@ -121,6 +125,9 @@ class DetectorTrainer {
   absl::StatusOr<StepReport> Learn(const Batch& batch);
   detector::HeadOutput Forward(const at::Tensor& images);
   void UpdateWeights();
+  // The classifier's parameters, if any rows have a rate of their own; otherwise none.
+  std::vector<at::Tensor> ClassifierWithOwnRates() const;
+
   const DetectorTrainingOptions options_;
   const std::vector<double> learning_rates_;
   detector::Rtmdet network_;

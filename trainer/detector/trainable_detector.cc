@@ -142,6 +142,7 @@ absl::StatusOr<TrainableDetector> LoadForTraining(const checkpoint::Checkpoint& 
     const bool is_known = found != known->names.end();
     rows.push_back(is_known ? static_cast<int>(found - known->names.begin()) : -1);
     (is_known ? result.kept : result.added).push_back(name);
+    if (!is_known) result.new_rows.push_back(static_cast<int>(rows.size()) - 1);
   }
   for (const std::string& name : known->names) {
     if (std::find(classes.begin(), classes.end(), name) == classes.end())

@@ -21,6 +21,7 @@ struct TrainableDetector {
   std::vector<std::string> kept;
   std::vector<std::string> added;
   std::vector<std::string> dropped;
+  std::vector<int> new_rows;  // where those of `added` stand in the list
   // What its config says of learning, and what of that isn't understood, as sentences.
   LearningSettings learning;
   std::vector<std::string> warnings;

@@ -38,6 +38,7 @@ std::vector<std::pair<std::string, std::string>> RecipeRows(const FinalReport& r
           {"accumulation", absl::StrCat(report.options.accumulation)},
           {"learning rate",
            absl::StrCat(plan.learning_rate, ", after ", plan.warmup_steps, " steps of warm-up")},
+          {"learning rate of new classes", absl::StrCat(plan.new_class_learning_rate)},
           {"frozen stages", absl::StrCat(plan.frozen_stages)},
           {"input size", absl::StrCat(report.side)},
           {"precision", report.options.precision},

@@ -91,6 +91,7 @@ RunRecord RecordOf(const RunOptions& options, const TrainingPlan& plan, const So
                             {"batch", absl::StrCat(plan.batch)},
                             {"accumulation", absl::StrCat(options.accumulation)},
                             {"lr", absl::StrCat(plan.learning_rate)},
+                            {"new_class_lr", absl::StrCat(plan.new_class_learning_rate)},
                             {"frozen_stages", absl::StrCat(plan.frozen_stages)},
                             {"input_size", absl::StrCat(side)},
                             {"patience", absl::StrCat(options.patience)},
@@ -106,7 +107,7 @@ ModelScale ScaleOf(const detector::RtmdetConfig& network) {
 }
 
 DetectorTrainingOptions TrainerOptions(const TrainingPlan& plan, int accumulation,
-                                       const LearningSettings& learning) {
+                                       const TrainableDetector& detector) {
   return {.schedule = {.base = plan.learning_rate,
                        .epochs = plan.epochs,
                        .iterations_per_epoch = plan.steps_per_epoch,
@@ -114,8 +115,10 @@ DetectorTrainingOptions TrainerOptions(const TrainingPlan& plan, int accumulatio
                        .final_share = plan.final_share},
           .accumulation = accumulation,
           .frozen_stages = plan.frozen_stages,
+          .new_classes = detector.new_rows,
+          .new_class_rate_ratio = plan.new_class_learning_rate / plan.learning_rate,
           .average = {.momentum = plan.average_momentum, .gamma = plan.average_gamma},
-          .learning = learning};
+          .learning = detector.learning};
 }
 
 // A run that is set up, step by step.
@@ -254,7 +257,9 @@ absl::Status Run::ReadModel() {
                            .revision = data_.revision.id,
                            .validation = !data_.validation.samples.empty(),
                            .backbone = source_.file.meta.config_text.empty() ||
-                                       (backbone != nullptr && backbone->dict() != nullptr)});
+                                       (backbone != nullptr && backbone->dict() != nullptr),
+                           .new_classes = static_cast<int>(source_.detector.new_rows.size()),
+                           .classes = source_.detector.network->config.num_classes});
   meta_ = {.classes = data_.train.classes,
            .config_text = *std::move(text),
            .mmengine_version = source_.file.meta.mmengine_version};
@@ -321,8 +326,7 @@ absl::Status Run::CheckRecord() {
 
 absl::Status Run::MakeTrainer() {
   auto trainer = DetectorTrainer::Make(
-      source_.detector.network,
-      TrainerOptions(plan_, options_.accumulation, source_.detector.learning));
+      source_.detector.network, TrainerOptions(plan_, options_.accumulation, source_.detector));
   if (!trainer.ok()) return trainer.status();
   trainer_ = *std::move(trainer);
   if (!resumed_) return absl::OkStatus();

@@ -91,7 +91,7 @@ optim_wrapper = dict(
     accumulative_counts=$accumulation,
     optimizer=dict(type='AdamW', lr=$rate, weight_decay=0.05),
     paramwise_cfg=dict(norm_decay_mult=0, bias_decay_mult=0, bypass_duplicate=True))
-)";
+$class_rates)";
 
 constexpr char kCosine[] = R"(    dict(
         type='CosineAnnealingLR',
@@ -113,6 +113,25 @@ constexpr char kAverage[] = R"(custom_hooks = [
         update_buffers=True,
         priority=49),
 )";
+
+// What a key matches is no longer norm or bias to mmengine, so that the biases are named again.
+constexpr char kClassRates[] = R"(optim_wrapper['paramwise_cfg']['custom_keys'] = {
+    'bbox_head.rtm_cls': dict(lr_mult=$ratio),
+    'bbox_head.rtm_cls.0.bias': dict(lr_mult=$ratio, decay_mult=0),
+    'bbox_head.rtm_cls.1.bias': dict(lr_mult=$ratio, decay_mult=0),
+    'bbox_head.rtm_cls.2.bias': dict(lr_mult=$ratio, decay_mult=0)}
+)";
+
+std::string ClassRatesText(const TrainingConfigParts& parts) {
+  const double rate = parts.plan.new_class_learning_rate;
+  if (parts.new_classes == 0 || rate == parts.plan.learning_rate) return "";
+  if (parts.new_classes < parts.classes) {
+    return absl::StrCat("# In Duet the rows of the ", parts.new_classes,
+                        " classes that the checkpoint doesn't know learnt at ", Number(rate),
+                        ". MMDetection has one\n# learning rate for all rows of rtm_cls.\n");
+  }
+  return absl::StrReplaceAll(kClassRates, {{"$ratio", Number(rate / parts.plan.learning_rate)}});
+}
 
 // The learning rates, and what happens between the epochs.
 std::string ScheduleText(const TrainingPlan& plan) {
@@ -154,6 +173,7 @@ std::string TrainingConfig(const TrainingConfigParts& parts) {
                                     {"$plain_intervals", intervals},
                                     {"$accumulation", absl::StrCat(parts.accumulation)},
                                     {"$rate", Number(plan.learning_rate)},
+                                    {"$class_rates", ClassRatesText(parts)},
                                     {"$lowest", Number(plan.learning_rate * plan.final_share)},
                                     {"$half", absl::StrCat(plan.epochs / 2)},
                                     {"$period", absl::StrCat(std::max(1, plan.epochs / 2))},

@@ -16,6 +16,10 @@ struct TrainingConfigParts {
   std::string revision;     // of the data, below the folder data/
   bool validation = false;  // there are images to measure with
   bool backbone = false;    // the config's model has a dict `backbone`
+  // How many of the classes begin from nothing, and of how many: their rows have a learning rate of
+  // their own, which MMDetection can be told for all rows only.
+  int new_classes = 0;
+  int classes = 0;
 };
 
 // Lines for the end of a config (model_config.h), which has a variable `metainfo`. With them

@@ -7,6 +7,8 @@
 namespace trainer {
 namespace {
 
+// RTMDet's for training from nothing.
+constexpr double kRateFromNothing = 0.004;
 constexpr std::size_t kMostOfSmall = 10'000;
 constexpr int kExampleImages = 144;
 constexpr int kExampleEpochs = 40;
@@ -36,7 +38,14 @@ TrainingPlan ChoosePlan(std::size_t images, const PlanChoices& choices) {
   if (choices.plain_epochs.has_value()) {
     plan.plain_epochs = std::min(*choices.plain_epochs, plan.epochs);
   }
-  plan.learning_rate = choices.learning_rate > 0 ? choices.learning_rate : 0.004 * plan.batch / 256;
+  plan.learning_rate =
+      choices.learning_rate > 0 ? choices.learning_rate : kRateFromNothing * plan.batch / 256;
+  if (choices.new_class_learning_rate > 0) {
+    plan.new_class_learning_rate = choices.new_class_learning_rate;
+  } else {
+    plan.new_class_learning_rate =
+        small ? std::max(kRateFromNothing, plan.learning_rate) : plan.learning_rate;
+  }
   plan.warmup_steps = static_cast<int>(
       std::min<std::int64_t>(small ? 30 : 1000, std::max<std::int64_t>(1, plan.steps() / 4)));
   plan.frozen_stages = choices.frozen_stages.value_or(small ? 4 : -1);

@@ -14,6 +14,7 @@ struct PlanChoices {
   std::optional<int> plain_epochs;  // at most as many as there are epochs count
   int batch = 0;
   double learning_rate = 0;
+  double new_class_learning_rate = 0;
   std::optional<int> frozen_stages;
 };
 
@@ -24,6 +25,8 @@ struct TrainingPlan {
   int batch = 0;          // images a step
   int steps_per_epoch = 0;
   double learning_rate = 0;  // the highest
+  // Of the classifier's rows of classes that begin from nothing, the highest.
+  double new_class_learning_rate = 0;
   int warmup_steps = 0;
   double final_share = 0.05;  // of the learning rate, at the end
   int frozen_stages = -1;     // mmdet's: -1 none, 0 the backbone's stem, 4 all of the backbone
@@ -50,7 +53,9 @@ inline constexpr std::int64_t kMostSteps = 100'000'000;
 // Up to 10,000 training images: what MMDetection's guide does with its 144 images of a cat
 // (40 epochs, the last 5 plain, learning rate 0.004 · batch / 256, 30 steps of warm-up, the whole
 // backbone frozen). With fewer images an epoch is shorter, so there are more of them: as many steps
-// as there. Beyond that: RTMDet's own schedule for COCO (300 epochs, the last 20 plain, 1000 steps
+// as there. Rows of new classes learn at 0.004, RTMDet's rate for training from nothing: at the
+// rate of fine-tuning they would hardly move in so few steps, since AdamW bounds each of them.
+// Beyond that: RTMDet's own schedule for COCO (300 epochs, the last 20 plain, 1000 steps
 // of warm-up, nothing frozen, 0.004 · batch / 256).
 // REQUIRES: images > 0.
 TrainingPlan ChoosePlan(std::size_t images, const PlanChoices& choices);

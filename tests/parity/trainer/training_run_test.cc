@@ -137,6 +137,10 @@ class Golden {
     options.accumulation = Option("accumulation", 1);
     options.frozen_stages = Option("frozen_stages", -1);
     options.learning.norm_eval = Has("norm_eval");
+    if (Has("class_rate_ratio")) {
+      options.new_classes = {0, 1, 2};
+      options.new_class_rate_ratio = Option("class_rate_ratio", 1);
+    }
     return options;
   }
 
@@ -333,7 +337,7 @@ TEST_P(TrainingRunTest, LearnsAsMmdet) {
 
 INSTANTIATE_TEST_SUITE_P(Cases, TrainingRunTest,
                          ::testing::Values("boxes", "nano", "frozen", "norm_eval", "crowd",
-                                           "accumulation", "instances"),
+                                           "accumulation", "new_classes", "instances"),
                          [](const auto& info) { return std::string(info.param); });
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "nn/layers.h"
 #include "nn/state_dict.h"
 #include "tests/testing/status_matchers.h"
 #include "trainer/detector/trainable_detector.h"
@@ -192,6 +193,32 @@ TEST(DetectorTrainerTest, WhatIsNotFiniteIsNamedAndChangesNothing) {
                                      StartsWith("iteration 2: the loss of boxes is")));
 }
 
+// How far two steps move the rows of the classifier on the first level: [classes, channels].
+at::Tensor MovementOfRows(const DetectorTrainingOptions& options) {
+  const auto trainer = MakeTrainer(options);
+  const auto rows = [&] {
+    return trainer->network()->bbox_head->rtm_cls->ptr(0)->as<nn::Conv2dImpl>()->weight.flatten(1);
+  };
+  const at::Tensor before = rows().detach().clone();
+  EXPECT_TRUE(trainer->Step(TinyBatch(1)).ok());  // at a rate of almost 0
+  EXPECT_TRUE(trainer->Step(TinyBatch(2)).ok());
+  return rows().detach() - before;
+}
+
+TEST(DetectorTrainerTest, RowsOfNewClassesLearnAtTheirOwnRate) {
+  DetectorTrainingOptions options = Options();
+  const at::Tensor plain = MovementOfRows(options);
+  options.new_classes = {1};
+  options.new_class_rate_ratio = 5;
+
+  const at::Tensor moved = MovementOfRows(options);
+
+  // The first step's rate is 1e-5 of the second's, and moves what the second one sees as little.
+  EXPECT_TRUE(at::allclose(moved[0], plain[0], 1e-3, 1e-6));
+  EXPECT_TRUE(at::allclose(moved[1], 5 * plain[1], 1e-3, 1e-6)) << moved[1] << plain[1];
+  EXPECT_GT(plain[1].abs().max().item<double>(), 1e-3);
+}
+
 TEST(DetectorTrainerTest, FrozenStagesKeepWeightsAndStatistics) {
   DetectorTrainingOptions options = Options();
   options.frozen_stages = 1;
@@ -316,6 +343,8 @@ TEST(DetectorTrainerTest, OptionsThatMakeNoSenseAreRefused) {
   refused([](auto& options) { options.accumulation = 0; }, "accumulation");
   refused([](auto& options) { options.schedule.epochs = 0; }, "epoch");
   refused([](auto& options) { options.schedule.base = 0; }, "learning rate");
+  refused([](auto& options) { options.new_classes = {kClasses}; }, "no class 2");
+  refused([](auto& options) { options.new_class_rate_ratio = 0; }, "new_class_rate_ratio");
 }
 
 }  // namespace

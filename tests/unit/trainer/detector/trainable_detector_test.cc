@@ -46,6 +46,7 @@ TEST(LoadForTrainingTest, KeepsRowsByTheClassesNames) {
     ASSERT_TRUE(loaded.ok()) << loaded.status();
     EXPECT_THAT(loaded->kept, ElementsAre("cow", "cat"));
     EXPECT_THAT(loaded->added, ElementsAre("hen"));
+    EXPECT_THAT(loaded->new_rows, ElementsAre(1));
     EXPECT_THAT(loaded->dropped, ElementsAre("dog"));
     const checkpoint::StateDict state = nn::ToStateDict(*loaded->network);
     for (const auto& [name, view] : state) {

@@ -15,7 +15,8 @@ using detector::PythonValue;
 using testing::HasSubstr;
 
 // Behind a source that says something else of each.
-std::string ConfigOf(const TrainingPlan& plan, const Recipe& recipe, bool validation = true) {
+std::string ConfigOf(const TrainingPlan& plan, const Recipe& recipe, bool validation = true,
+                     int new_classes = 0) {
   return R"(model = dict(backbone=dict(frozen_stages=1))
 metainfo = dict(classes=('bolt', ))
 train_pipeline = [dict(type='LoadAnnotations', with_mask=True, poly2mask=False)]
@@ -30,7 +31,9 @@ val_dataloader = dict(batch_size=1)
                      .accumulation = 3,
                      .revision = "0123456789abcdef",
                      .validation = validation,
-                     .backbone = true});
+                     .backbone = true,
+                     .new_classes = new_classes,
+                     .classes = 2});
 }
 
 // The transform of this type in a list of them; none: null.
@@ -99,6 +102,28 @@ TEST(TrainingConfigTest, ThePlanIsTheConfigs) {
   EXPECT_EQ(turn->Find("switch_pipeline")->list()->size(), 8u);
   EXPECT_EQ(*values.Find({"model", "backbone", "frozen_stages"})->integer(), 4);
   EXPECT_NE(values.Find({"val_dataloader", "batch_size"}), nullptr);
+}
+
+TEST(TrainingConfigTest, NewClassesHaveARateOfTheirOwn) {
+  const Recipe recipe = RtmdetRecipe(ModelScale::kTiny, false, 640);
+  const TrainingPlan plan = ChoosePlan(100, {.learning_rate = 0.001});
+  const auto keys = [&](int new_classes) {
+    const PythonConfig config =
+        ParsePythonConfig(ConfigOf(plan, recipe, /*validation=*/true, new_classes));
+    const PythonValue* const found =
+        config.values.Find({"optim_wrapper", "paramwise_cfg", "custom_keys"});
+    return found == nullptr ? PythonValue() : *found;
+  };
+
+  EXPECT_EQ(keys(0).Find("bbox_head.rtm_cls"), nullptr);
+  EXPECT_EQ(keys(1).Find("bbox_head.rtm_cls"), nullptr) << "one of two: mmengine can't";
+  EXPECT_THAT(ConfigOf(plan, recipe, true, 1), HasSubstr("# In Duet the rows of the 1 classes"));
+  EXPECT_EQ(NumberAt(keys(2).Find({"bbox_head.rtm_cls", "lr_mult"})), 4);
+  // To mmengine what a key matches is no bias any more.
+  EXPECT_EQ(NumberAt(keys(2).Find({"bbox_head.rtm_cls.2.bias", "lr_mult"})), 4);
+  EXPECT_EQ(NumberAt(keys(2).Find({"bbox_head.rtm_cls.2.bias", "decay_mult"})), 0);
+  const TrainingPlan large = ChoosePlan(20'000, {});
+  EXPECT_THAT(ConfigOf(large, recipe, true, 2), testing::Not(HasSubstr("custom_keys")));
 }
 
 TEST(TrainingConfigTest, WhatThereIsNoneOfIsNotInTheConfig) {

@@ -21,6 +21,16 @@ TEST(TrainingPlanTest, TheGuidesExampleIsTrainedAsTheGuideDoes) {
   EXPECT_EQ(plan.evaluate_every, 1);
 }
 
+// At --lr, 1,440 steps would move a row that begins from nothing by 0.1 at most.
+TEST(TrainingPlanTest, NewClassesLearnFastInFewSteps) {
+  EXPECT_EQ(ChoosePlan(144, {}).new_class_learning_rate, 0.004);
+  EXPECT_EQ(ChoosePlan(144, {.learning_rate = 0.01}).new_class_learning_rate, 0.01)
+      << "never slower than the others";
+  EXPECT_EQ(ChoosePlan(144, {.new_class_learning_rate = 0.002}).new_class_learning_rate, 0.002);
+  const TrainingPlan many = ChoosePlan(20'000, {});
+  EXPECT_EQ(many.new_class_learning_rate, many.learning_rate);
+}
+
 TEST(TrainingPlanTest, FewImagesAreSeenAsManyTimesAsNeeded) {
   const TrainingPlan plan = ChoosePlan(20, {});
 

@@ -1,12 +1,17 @@
 """The Kubernetes component of the trainer: valid, locked down, and in step with the binary."""
 
+import os
+import re
 import shutil
 import sys
 
 import pytest
+import requests
 import yaml
 
-from conftest import DEPLOY, run
+from conftest import DEPLOY, ROOT, run
+from processes import CHECKPOINT
+from service import Service
 from test_images import TRAINING_SAVES_S
 from test_manifests import KUBERNETES_VERSIONS, containers, flags_of, main_of, of_kind, pods, selects
 
@@ -123,3 +128,21 @@ def test_only_the_gateway_reaches_it(manifests):
 def test_it_begins_from_the_detectors_model(manifests):
     (detector,), (trainer,) = (pods(manifests)[name]["initContainers"] for name in ("duet-detector", "duet-trainer"))
     assert detector["envFrom"] == trainer["envFrom"] and detector["args"] == trainer["args"]
+
+
+def test_its_metrics_have_the_agreed_names(tmp_path):
+    """As tests/contract/goldens/duet-trainer.metrics.txt says; DUET_UPDATE_GOLDENS=1 writes that instead."""
+    (tmp_path / "models").mkdir()
+    trainer = Service("duet-trainer", "--port=0", "--metrics_port=0", f"--work_dir={tmp_path}/work",
+                      f"--model_root={tmp_path}/models", f"--checkpoint={CHECKPOINT['duet-detector']}",
+                      "--label_studio_url=http://127.0.0.1:9")
+    try:
+        trainer.ready()
+        text = requests.get(f"http://127.0.0.1:{trainer.metrics_port}/metrics", timeout=10).text
+    finally:
+        trainer.kill()
+    names = sorted(f"{name} {kind}" for name, kind in re.findall(r"^# TYPE (duet_trainer\S+) (\S+)$", text, re.M))
+    golden = ROOT / "tests/contract/goldens/duet-trainer.metrics.txt"
+    if os.environ.get("DUET_UPDATE_GOLDENS"):
+        golden.write_text("\n".join(names) + "\n")
+    assert names == golden.read_text().splitlines()

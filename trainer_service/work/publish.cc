@@ -10,6 +10,7 @@
 #include <system_error>
 #include <utility>
 
+#include "files/atomic_file.h"
 #include "files/mapped_file.h"
 #include "hash/sha256.h"
 #include "text/str_cat.h"
@@ -29,6 +30,15 @@ constexpr std::array<Copied, 5> kCopied = {{{"best.pth", model_store::kModelFile
                                             {"report.md", "report.md"},
                                             {"curves.svg", "curves.svg"},
                                             {"log.jsonl", "log.jsonl"}}};
+
+// Copies a file, if it exists. std::filesystem calls a full disk an input/output error.
+absl::Status Copy(const std::string& from, const std::string& to) {
+  std::error_code error;
+  if (!fs::exists(from, error) || fs::is_empty(from, error)) return absl::OkStatus();
+  const auto file = files::MappedFile::Open(from);
+  if (!file.ok()) return file.status();
+  return files::WriteFile(to, (*file)->bytes());
+}
 
 // Whether that version is what is about to be published.
 bool IsSame(const model_store::Manifest& there, const model_store::Manifest& now,
@@ -56,14 +66,8 @@ absl::StatusOr<std::uint64_t> PublishVersion(const model_store::ModelStore& stor
   absl::StatusOr<model_store::Staging> staging = store.Stage(manifest.kind, manifest.name);
   if (!staging.ok()) return staging.status();
   for (const auto& [from, to] : kCopied) {
-    const fs::path source = StrCat(folder, "/", from);
-    std::error_code error;
-    if (!fs::exists(source, error)) continue;
-    fs::copy_file(source, StrCat(staging->folder(), "/", to), error);
-    if (error) {
-      return absl::ErrnoToStatus(error.value(),
-                                 StrCat(staging->folder(), "/", to, ": cannot be written"));
-    }
+    const absl::Status copied = Copy(StrCat(folder, "/", from), StrCat(staging->folder(), "/", to));
+    if (!copied.ok()) return copied;
   }
   return staging->Publish(std::move(manifest));
 }

@@ -34,6 +34,7 @@ Worker::Worker(JobQueue& queue, Run run, serving::Clock& clock, serving::Metrics
     metrics_.Get(kJobsEnded, {end});
   }
   metrics_.Get(kJobRunning).Set(0);
+  metrics_.Get(kJobSeconds);
   thread_ = std::thread([this] { Work(); });
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How long a click takes while a training runs on the same cores.
 
-usage: clicks_beside_training.py [--clicks=N]
+usage: .duet/venv/deploy/bin/python tests/bench/trainer/clicks_beside_training.py [--clicks=N]
 
 Starts the detector, the segmenter and the gateway with the demo models, and asks for clicks on one image, as the labelling page
 does: alone, and beside duet-train on drawn scenes with the priorities that a training could have. The trainer's is idle.
@@ -16,7 +16,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-sys.path[:0] = [str(ROOT / "tests/e2e"), str(ROOT / "tests/deploy")]
+sys.path[:0] = [str(ROOT / "tests/deploy"), str(ROOT / "tests/e2e")]
 
 from label_configs import config, keypoint_prompt  # noqa: E402
 from processes import CHECKPOINT, data_uri, trio  # noqa: E402

@@ -1,6 +1,6 @@
 // duet-trainer as a process, with a Label Studio and a duet-train that do what each test wants.
 #include <absl/strings/str_cat.h>
-#include <absl/strings/str_replace.h>
+#include <absl/time/clock.h>
 #include <gmock/gmock.h>
 #include <grpcpp/client_context.h>
 #include <signal.h>
@@ -416,7 +416,9 @@ TEST_F(JobsTest, KilledItLeavesNoChildAndGoesOnAfterwards) {
 
   EXPECT_EQ(trainer_.Stop(SIGKILL), -SIGKILL);
   asked.join();
-  while (kill(child, 0) == 0) std::this_thread::yield();
+  const absl::Time deadline = absl::Now() + absl::Seconds(60);
+  while (kill(child, 0) == 0 && absl::Now() < deadline) std::this_thread::yield();
+  EXPECT_NE(kill(child, 0), 0);
   OpenGate();
   trainer_.Start();
 

@@ -1,6 +1,8 @@
 #include "trainer_service/work/publish.h"
 
 #include <gmock/gmock.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 #include <filesystem>
 
@@ -65,6 +67,26 @@ TEST_F(PublishTest, WithoutAModelNothingAppears) {
 
   EXPECT_THAT(Publish(), StatusIs(absl::StatusCode::kNotFound, HasSubstr("best.pth")));
   EXPECT_TRUE(fs::is_empty(folder_.path() + "/models"));
+}
+
+// As on a full disk.
+TEST_F(PublishTest, AFileThatFindsNoRoomSaysSoAndLeavesNothing) {
+  folder_.Write("train/best.pth", std::string(100'000, 'x'));
+  const auto before = signal(SIGXFSZ, SIG_IGN);
+  rlimit old;
+  getrlimit(RLIMIT_FSIZE, &old);
+  const rlimit small{4096, old.rlim_max};
+  setrlimit(RLIMIT_FSIZE, &small);
+  const auto published = Publish();
+  setrlimit(RLIMIT_FSIZE, &old);
+  signal(SIGXFSZ, before);
+
+  EXPECT_FALSE(published.ok());
+  EXPECT_THAT(std::string(published.status().message()),
+              testing::AllOf(HasSubstr("model.pth"), HasSubstr("too large")));
+  for (const auto& left : fs::directory_iterator(folder_.path() + "/models/detector/project-7")) {
+    EXPECT_EQ(left.path().filename(), ".lock");
+  }
 }
 
 TEST_F(PublishTest, WhereVersionsCantBeWrittenIsSaidBefore) {

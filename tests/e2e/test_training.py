@@ -18,15 +18,17 @@ OWN = "my "
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
-    """Twelve images of few sizes that the demo models have not seen."""
+    """Twenty images that the demo models have not seen."""
     directory = tmp_path_factory.mktemp("drawn")
-    subprocess.run([BINARIES / "duet-train", "scenes", "--seed=5", "--count=12", f"--out={directory}"], check=True)
+    subprocess.run([BINARIES / "duet-train", "scenes", "--seed=5", "--count=20", f"--out={directory}"], check=True)
     return scene_files.load(directory)
 
 
 class Loop:
     """Detector, trainer and gateway of its own around one model root; the session's segmenter and Label Studio."""
 
+    # Of eighteen annotated images eight are for the comparison: whichever these are (Label Studio's numbers of the tasks
+    # decide), AP rises from 0 to 0.18 at least, and the gate asks for 0.08. With ten and four it was once undecided.
     def __init__(self, duet, studio, folder):
         ports = dict(option.lstrip("-").split("=") for option in duet.options if "port" in option)
         self.root = folder / "models"
@@ -35,8 +37,8 @@ class Loop:
         shared = f"--model_root={self.root}"
         self.detector = Service("duet-detector", "--port=0", "--metrics_port=0", f"--checkpoint={DETECTOR}", shared)
         self.trainer = Service("duet-trainer", "--port=0", "--metrics_port=0", f"--work_dir={folder / 'work'}", shared,
-                               f"--checkpoint={DETECTOR}", "--min_interval_s=0", "--val_share=0.4",
-                               "--train_flags=--epochs=10,--input_size=256", *login)
+                               f"--checkpoint={DETECTOR}", "--min_interval_s=0", "--val_share=0.45",
+                               "--train_flags=--epochs=12,--input_size=256", *login)
         self.gateway = Service(
             "duet-gateway", "--port=0", f"--detector=127.0.0.1:{self.detector.ready()}",
             f"--segmenter=127.0.0.1:{ports['segmenter-port']}", f"--trainer=127.0.0.1:{self.trainer.ready()}", shared,
@@ -86,7 +88,7 @@ def test_the_button_trains_and_the_better_model_serves_its_project_alone(loop, s
     for project in (own, other):
         project.add_backend(loop.recorder.url)
     tasks = own.upload([scene.file for scene in drawn])
-    for task, scene in list(zip(tasks, drawn))[:10]:
+    for task, scene in list(zip(tasks, drawn))[:18]:
         own.annotate(task, rectangles(scene))
     before, others = own.backend()["model_version"], other.backend()["model_version"]
 
@@ -96,12 +98,12 @@ def test_the_button_trains_and_the_better_model_serves_its_project_alone(loop, s
 
     done = loop.progress(own)
     assert done["state"] == "done" and done["verdict"]["outcome"] == "better", done
-    assert done["images"] == 10 and done["decision"] == f"project-{own.id} is served by version 1 now"
+    assert done["images"] == 18 and done["decision"] == f"project-{own.id} is served by version 1 now"
     # Nobody retrieves anything: tasks without annotations get the new model's predictions, once.
-    wait_until(lambda: all(versions(own)[task] for task in tasks[10:]))
+    wait_until(lambda: all(versions(own)[task] for task in tasks[18:]))
     after = own.backend()["model_version"]
     assert after != before and other.backend()["model_version"] == others
-    assert versions(own) == {task: [after] if task in tasks[10:] else [] for task in tasks}
+    assert versions(own) == {task: [after] if task in tasks[18:] else [] for task in tasks}
     own.retrieve_predictions()
     assert versions(own) == {task: [after] for task in tasks}
 

@@ -29,8 +29,6 @@ constexpr std::size_t kNamesShown = 5;
 
 std::string Megabytes(std::uint64_t bytes) { return absl::StrCat((bytes + (1 << 20) - 1) >> 20); }
 
-std::string_view NameOfFolder(model_store::Kind kind) { return model_store::NameOf(kind); }
-
 }  // namespace
 
 // What was read of a name.
@@ -230,7 +228,8 @@ void NamedModels::Poll() {
     const std::lock_guard lock(mutex_);
     any = !entries_.empty();
   }
-  const std::string folder = text::StrCat(options_.model_root, "/", NameOfFolder(options_.kind));
+  const std::string folder =
+      text::StrCat(options_.model_root, "/", model_store::NameOf(options_.kind));
   std::error_code ignored;
   if (names.ok() && names->empty() && any && !std::filesystem::exists(folder, ignored)) {
     names = absl::UnavailableError(text::StrCat(folder, ": is gone; is the volume mounted?"));
@@ -407,12 +406,14 @@ void NamedModels::Finish(const Task& task, absl::StatusOr<LoadedModel> loaded, G
     Fail(entry, task.stored, loaded.status());
   } else {
     Drop(entry, "replaced", garbage);
-    entry.loaded = Entry::Loaded{task.stored, *std::move(loaded), bytes};
+    const std::uint64_t all_bytes = bytes + loaded->more_bytes;
+    entry.loaded = Entry::Loaded{task.stored, *std::move(loaded), all_bytes};
     entry.failure.reset();
     entry.last_used = ++uses_;
     pending_.erase(entry.name);
     metrics_.Get(kModelLoads, {"ok"}).Increment();
     ShowInMetrics(entry);
+    MakeRoom(entry, 0, garbage);  // for what the estimate before the load didn't know
   }
   metrics_.Get(kNamedModelBytes).Set(static_cast<double>(UsedBytes()));
 }

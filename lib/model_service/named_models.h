@@ -68,6 +68,8 @@ struct NamedModelsOptions {
 struct LoadedModel {
   std::shared_ptr<void> model;  // not null
   std::string version;          // ModelInfo.version
+  // Memory that it takes or may come to take besides its weights and `overhead_bytes`.
+  std::uint64_t more_bytes = 0;
 };
 
 // Until when a caller wants its model.

@@ -27,9 +27,6 @@ namespace {
 // run.
 constexpr vision::Size kUsualImages[] = {{640, 480}, {1920, 1080}, {640, 640}, {480, 640}};
 
-// What programs for other sizes than the first may take.
-constexpr std::size_t kOtherSizesBytes = std::size_t{1} << 30;
-
 // `status` with the path that it is about.
 absl::Status WithPrefix(const std::string& path, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(path, ": ", status.message()));
@@ -65,7 +62,7 @@ absl::StatusOr<std::unique_ptr<Network>> MakeNetwork(const DetectorModules& modu
   }
   auto packed =
       MakePackedNetwork(modules, input_size, {.precision = nn::onednn::FasterPrecision(bf16)},
-                        one_size ? std::nullopt : std::optional(kOtherSizesBytes));
+                        one_size ? std::nullopt : std::optional(options.other_sizes_bytes));
   if (bf16 || !absl::IsUnimplemented(packed.status())) return packed;
   return MakePlainNetwork(modules, options.device);
 }

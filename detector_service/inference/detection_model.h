@@ -43,6 +43,10 @@ struct LoadOptions {
   std::optional<int> max_detections;
   std::optional<double> nms_iou_threshold;
   std::optional<vision::Size> input_size;  // multiples of 32; see ReadSettings
+
+  // What programs for other sizes than the usual one may take together, where images become inputs
+  // of several sizes.
+  std::size_t other_sizes_bytes = std::size_t{1} << 30;
 };
 
 // What a request may change; absent values are the model's.
@@ -92,6 +96,9 @@ class DetectionModel {
   double evaluation_score_threshold() const { return evaluation_score_threshold_; }
   const LoadOptions& options() const { return options_; }
   std::uint64_t parameter_count() const { return parameter_count_; }
+  // Whether images become inputs of several sizes. Then the file stays mapped, and programs for
+  // other sizes are kept, up to LoadOptions::other_sizes_bytes.
+  bool has_several_sizes() const { return file_.has_value(); }
 
  private:
   DetectionModel() = default;

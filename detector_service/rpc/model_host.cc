@@ -1,7 +1,11 @@
 #include "detector_service/rpc/model_host.h"
 
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "nn/threads.h"
@@ -18,6 +22,9 @@ void LogNotes(const DetectionModel& model) {
 }
 
 namespace {
+
+// Of each named model; the default one may take more.
+constexpr std::size_t kOtherSizesBytes = std::size_t{256} << 20;
 
 absl::StatusOr<std::shared_ptr<DetectionModel>> LoadAndWarmUp(const LoadOptions& options,
                                                               int threads) {
@@ -58,10 +65,17 @@ model_service::NamedModels::Load NamedLoaderWith(const LoadOptions& options, int
     own.checkpoint_handle = file.handle;
     own.config_file.clear();
     own.classes.clear();
+    own.other_sizes_bytes = kOtherSizesBytes;
     absl::StatusOr<std::shared_ptr<DetectionModel>> model = LoadAndWarmUp(own, threads);
     if (!model.ok()) return model.status();
-    std::string version = (*model)->version();
-    return model_service::LoadedModel{*std::move(model), std::move(version)};
+    model_service::LoadedModel loaded{.version = (*model)->version()};
+    if ((*model)->has_several_sizes()) {
+      std::error_code error;
+      const std::uintmax_t file_bytes = std::filesystem::file_size(file.path, error);
+      loaded.more_bytes = own.other_sizes_bytes + (error ? 0 : file_bytes);
+    }
+    loaded.model = *std::move(model);
+    return loaded;
   };
 }
 

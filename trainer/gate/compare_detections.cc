@@ -94,7 +94,8 @@ DetectionComparison CompareDetections(const dataset::Dataset& truth,
     const std::vector<Precision> of_new = new_precision.ByClass(counts);
     const Precision old_mean = MeanOf(of_old);
     const Precision new_mean = MeanOf(of_new);
-    ScorePairs pairs{Pair(old_mean.ap, new_mean.ap), Pair(old_mean.ap50, new_mean.ap50)};
+    ScorePairs pairs{Pair(old_mean.ap, new_mean.ap), Pair(old_mean.ap50, new_mean.ap50),
+                     Pair(old_precision.Pooled(counts).ap, new_precision.Pooled(counts).ap)};
     for (std::size_t c = 0; c < of_old.size(); ++c)
       pairs.push_back(Pair(of_old[c].ap50, of_new[c].ap50));
     if (masks) {
@@ -107,9 +108,10 @@ DetectionComparison CompareDetections(const dataset::Dataset& truth,
 
   comparison.ap = differences[0];
   comparison.ap50 = differences[1];
+  comparison.pooled_ap = differences[2];
   std::vector<ComparedPart> parts;
   for (std::size_t c = 0; c < truth.classes.size(); ++c) {
-    std::optional<Difference>& difference = comparison.by_class[c].ap50 = differences[2 + c];
+    std::optional<Difference>& difference = comparison.by_class[c].ap50 = differences[3 + c];
     if (!difference) continue;
     difference->images = images_of_class[c];
     parts.push_back({truth.classes[c], *difference});
@@ -118,8 +120,8 @@ DetectionComparison CompareDetections(const dataset::Dataset& truth,
     comparison.masks_ap50 = differences.back();
     parts.push_back({"masks", *comparison.masks_ap50});
   }
-  comparison.verdict =
-      Decide("AP", comparison.ap, parts, static_cast<int>(comparison.images), rule);
+  comparison.verdict = Decide("AP", comparison.ap, parts, static_cast<int>(comparison.images), rule,
+                              comparison.pooled_ap);
   if (comparison.ap && SameDetections(old_detections, new_detections)) {
     comparison.verdict = {.decision = Decision::kNotBetter,
                           .reason = text::StrCat("Both models find the very same on ",
@@ -148,6 +150,7 @@ json::object ToJson(const DetectionComparison& comparison) {
           {"objects", comparison.objects},
           {"ap", ToJson(comparison.ap)},
           {"ap50", ToJson(comparison.ap50)},
+          {"pooled_ap", ToJson(comparison.pooled_ap)},
           {"masks_ap50", ToJson(comparison.masks_ap50)},
           {"by_class", std::move(by_class)},
           {"fallen", std::move(fallen)}};

@@ -22,6 +22,8 @@ struct DetectionComparison {
   // Means of the classes that have objects.
   std::optional<Difference> ap;
   std::optional<Difference> ap50;
+  // AP of all classes in one ranking.
+  std::optional<Difference> pooled_ap;
   // Of masks, if the annotations have some and the old model finds some.
   std::optional<Difference> masks_ap50;
   struct OfClass {
@@ -43,7 +45,7 @@ DetectionComparison CompareDetections(const dataset::Dataset& truth,
 
 // {"outcome": "better", "reason": "…", "images_needed": 0, "old_score": 0.6, "new_score": 0.66,
 //  "images": 40, "objects": 190, "ap": {"old": 0.41, "new": 0.48, "difference": 0.07,
-//  "standard_error": 0.02}, "ap50": {…}, "masks_ap50": null,
+//  "standard_error": 0.02}, "ap50": {…}, "pooled_ap": {…}, "masks_ap50": null,
 //  "by_class": {"star": {"objects": 12, "old": …}, …}, "fallen": []}
 // The scores are AP50; 0 if nothing could be measured. by_class is of AP50, null without objects.
 boost::json::object ToJson(const DetectionComparison& comparison);

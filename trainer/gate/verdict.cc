@@ -24,8 +24,27 @@ Difference KnownFrom(int images, const Difference& measured, double image_effect
   return known;
 }
 
-bool IsBetter(const Difference& whole, const GateRule& rule) {
-  return whole.AtLeast(rule.confidence) > (whole.old_score == 0 ? rule.first : 0);
+std::optional<Difference> KnownFrom(int images, const std::optional<Difference>& measured,
+                                    double image_effect) {
+  if (!measured) return std::nullopt;
+  return KnownFrom(images, *measured, image_effect);
+}
+
+// What the whole gains at least, and with which confidence that is said.
+struct Gain {
+  double at_least;
+  double confidence;
+};
+
+std::optional<Gain> GainOf(const Difference& whole, const std::optional<Difference>& pooled,
+                           const GateRule& rule) {
+  const double needed = whole.old_score == 0 ? rule.first : 0;
+  std::vector<double> confidences{rule.confidence};
+  if (pooled && pooled->AtLeast(rule.confidence) > needed) confidences.push_back(rule.support);
+  for (const double confidence : confidences) {
+    if (whole.AtLeast(confidence) > needed) return Gain{whole.AtLeast(confidence), confidence};
+  }
+  return std::nullopt;
 }
 
 // What a gain must reach to matter.
@@ -48,11 +67,13 @@ std::vector<std::string> Fallen(const std::vector<ComparedPart>& parts, const Ga
   return fallen;
 }
 
-int ImagesNeeded(const Difference& measured, const GateRule& rule) {
+int ImagesNeeded(const Difference& measured, const std::optional<Difference>& pooled,
+                 const GateRule& rule) {
   if (measured.images < 2) return kImagesToBeginWith;
   const auto decided = [&](int images) {
     const Difference known = KnownFrom(images, measured, rule.image_effect);
-    return IsBetter(known, rule) || IsNoBetter(known, rule);
+    return GainOf(known, KnownFrom(images, pooled, rule.image_effect), rule) ||
+           IsNoBetter(known, rule);
   };
   int enough = measured.images;
   while (enough < kMostImages && !decided(enough)) enough *= 2;
@@ -95,7 +116,8 @@ const char* NameOf(Decision decision) {
 }
 
 Verdict Decide(const std::string& score, const std::optional<Difference>& whole,
-               const std::vector<ComparedPart>& parts, int images, const GateRule& rule) {
+               const std::vector<ComparedPart>& parts, int images, const GateRule& rule,
+               const std::optional<Difference>& pooled) {
   Verdict verdict;
   if (!whole) {
     verdict.images_needed = std::max(kImagesToBeginWith, images + 1);
@@ -112,18 +134,18 @@ Verdict Decide(const std::string& score, const std::optional<Difference>& whole,
     verdict.decision = Decision::kNotBetter;
     verdict.reason = absl::StrFormat("%s, but what was good has fallen: %s.", figures,
                                      PartFigures(parts, verdict.fallen));
-  } else if (IsBetter(known, rule)) {
+  } else if (const auto gain =
+                 GainOf(known, KnownFrom(whole->images, pooled, rule.image_effect), rule)) {
     verdict.decision = Decision::kBetter;
-    verdict.reason =
-        absl::StrFormat("%s: better, by %.3f at least with %.0f %% certainty.", figures,
-                        known.AtLeast(rule.confidence), 100 * rule.confidence);
+    verdict.reason = absl::StrFormat("%s: better, by %.3f at least with %.0f %% certainty.",
+                                     figures, gain->at_least, 100 * gain->confidence);
   } else if (IsNoBetter(known, rule)) {
     verdict.decision = Decision::kNotBetter;
     verdict.reason =
         absl::StrFormat("%s: not better, the gain is below %.2f with %.0f %% certainty.", figures,
                         GainThatMatters(known, rule), 100 * rule.confidence);
   } else {
-    verdict.images_needed = ImagesNeeded(*whole, rule);
+    verdict.images_needed = ImagesNeeded(*whole, pooled, rule);
     verdict.reason = absl::StrFormat(
         "%s, which may be chance (standard error %.3f): about %d images would decide it.", figures,
         known.error, verdict.images_needed);

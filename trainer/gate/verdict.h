@@ -23,6 +23,8 @@ const char* NameOf(Decision decision);
 struct GateRule {
   // How probable it must be that what is said is so.
   double confidence = 0.95;
+  // How probable a gain of the whole must be if the pooled score has gained with `confidence`.
+  double support = 0.8;
   // Better gains more than 0; what gains less than this is not better.
   double margin = 0.01;
   // What replaces nothing, an old score of 0, must gain so much to be better.
@@ -52,9 +54,12 @@ struct Verdict {
 };
 
 // `score`: what people call it, "AP". `whole`: none where nothing could be measured. `images`: how
-// many there are to measure on.
+// many there are to measure on. `pooled`: the same score with all parts in one, if there is such a
+// one. It knows more from a few images, on which a class may have a single object, but rare classes
+// hardly count in it: so it only supports the whole.
 Verdict Decide(const std::string& score, const std::optional<Difference>& whole,
-               const std::vector<ComparedPart>& parts, int images, const GateRule& rule = {});
+               const std::vector<ComparedPart>& parts, int images, const GateRule& rule = {},
+               const std::optional<Difference>& pooled = std::nullopt);
 
 }  // namespace trainer
 

@@ -63,18 +63,25 @@ WeightedPrecision::WeightedPrecision(const dataset::Dataset& truth,
   }
   const Matching matching(truth, detections, type);
   for (std::size_t c = 0; c < classes_.size(); ++c) {
-    ClassOutcomes outcomes = matching.MatchClass(static_cast<int>(c), {});
-    std::stable_sort(outcomes.detections.begin(), outcomes.detections.end(),
-                     [](const Outcome& a, const Outcome& b) { return a.score > b.score; });
-    for (const Outcome& outcome : outcomes.detections) {
-      classes_[c].answers.push_back(
-          {static_cast<std::uint32_t>(outcome.image), outcome.hit, outcome.ignored});
-    }
-    // Behind the last hit precision is never read.
     std::vector<Answer>& answers = classes_[c].answers;
-    while (!answers.empty() && (answers.back().hit & ~answers.back().ignored) == 0)
-      answers.pop_back();
+    for (const Outcome& outcome : matching.MatchClass(static_cast<int>(c), {}).detections) {
+      answers.push_back(
+          {outcome.score, static_cast<std::uint32_t>(outcome.image), outcome.hit, outcome.ignored});
+    }
+    pooled_.answers.insert(pooled_.answers.end(), answers.begin(), answers.end());
+    pooled_.objects.insert(pooled_.objects.end(), classes_[c].objects.begin(),
+                           classes_[c].objects.end());
+    Rank(&answers);
   }
+  Rank(&pooled_.answers);
+}
+
+// Best score first. What is behind the last hit is left out, where precision is never read.
+void WeightedPrecision::Rank(std::vector<Answer>* answers) {
+  std::stable_sort(answers->begin(), answers->end(),
+                   [](const Answer& a, const Answer& b) { return a.score > b.score; });
+  while (!answers->empty() && (answers->back().hit & ~answers->back().ignored) == 0)
+    answers->pop_back();
 }
 
 Precision WeightedPrecision::Of(const OfClass& one, std::span<const int> counts) {

@@ -29,10 +29,14 @@ class WeightedPrecision {
   // One a class. `counts`: how often each sample counts, in the order of Dataset::samples. Where
   // all count once, the result is EvaluateCoco's. REQUIRES: one count a sample, none negative.
   std::vector<Precision> ByClass(std::span<const int> counts) const;
+  // Of the detections of all classes in one ranking: each object counts the same, however rare its
+  // class is.
+  Precision Pooled(std::span<const int> counts) const { return Of(pooled_, counts); }
 
  private:
   // Bits as in evaluate/matching.h.
   struct Answer {
+    float score;
     std::uint32_t image;
     std::uint16_t hit;
     std::uint16_t ignored;
@@ -46,9 +50,11 @@ class WeightedPrecision {
     std::vector<ObjectCount> objects;
   };
 
+  static void Rank(std::vector<Answer>* answers);
   static Precision Of(const OfClass& one, std::span<const int> counts);
 
   std::vector<OfClass> classes_;
+  OfClass pooled_;
 };
 
 // Of the classes that have one; none if none has.

@@ -64,6 +64,20 @@ TEST(VerdictTest, ThatAFewImagesAgreeIsNoCertainty) {
               ElementsAre("star"));
 }
 
+// 0.06 - 1.645 * 0.05 = -0.022, 0.06 - 0.842 * 0.05 = 0.018.
+TEST(VerdictTest, WhatAllClassesTogetherGainSupportsTheWhole) {
+  const auto with = [](double error, const Difference& pooled) {
+    return Decide("AP", From(0.5, 0.56, error), {}, kMany, {}, pooled);
+  };
+  const Verdict supported = with(0.05, From(0.5, 0.7, 0.05));
+  EXPECT_EQ(supported.decision, Decision::kBetter);
+  EXPECT_THAT(supported.reason, HasSubstr("by 0.018 at least with 80 % certainty"));
+  EXPECT_EQ(with(0.05, From(0.5, 0.7, 0.13)).decision, Decision::kUndecided);
+  EXPECT_EQ(with(0.08, From(0.5, 0.7, 0.05)).decision, Decision::kUndecided);
+  // The pooled score is enough from 10000 * (0.08 * 0.842 / 0.06)^2 images on.
+  EXPECT_NEAR(with(0.08, From(0.5, 0.7, 0.05)).images_needed, 12'600, 100);
+}
+
 TEST(VerdictTest, WhatReplacesNothingMustBeUseful) {
   EXPECT_EQ(OfWhole(From(0, 0.03, 0.002)).decision, Decision::kNotBetter);
   EXPECT_EQ(OfWhole(From(0, 0.06, 0.002)).decision, Decision::kBetter);

@@ -103,6 +103,30 @@ TEST(WeightedPrecisionTest, AnImageThatCountsTwiceIsThereTwice) {
   }
 }
 
+// As if there were one class, but a dog is still no cat: matched by class, counted together.
+TEST(WeightedPrecisionTest, PooledIsOneRankingOfAllClasses) {
+  dataset::Dataset truth{.classes = {"cat", "dog"}, .samples = {}};
+  DetectionsByImage detections(2);
+  const auto add = [&](std::size_t image, int truth_class, int found_class, float score) {
+    dataset::Object& object = truth.samples[image].objects.emplace_back();
+    object.class_index = truth_class;
+    object.box = {0, 0, 10, 10};
+    object.area = 100;
+    detections[image].push_back(
+        {.class_index = found_class, .box = object.box, .score = score, .mask = {}});
+  };
+  truth.samples.resize(2);
+  add(0, 0, 0, 0.9F);
+  add(1, 1, 0, 0.8F);  // a dog that is called a cat
+  detections[1].push_back({.class_index = 1, .box = {0, 0, 10, 10}, .score = 0.7F, .mask = {}});
+  const WeightedPrecision precision(truth, detections, IouType::kBoxes);
+  // Hit, false alarm, hit: precision 1 up to recall 0.5 (51 points), then 2/3.
+  EXPECT_NEAR(*precision.Pooled(std::vector{1, 1}).ap50, (51 + 50 * 2.0 / 3) / 101, kTolerance);
+  EXPECT_NEAR(*MeanOf(precision.ByClass(std::vector{1, 1})).ap50, 1, kTolerance);
+  // The second image twice: precisions 1, 1/3 and 2/4 … 3/5 with three of three found.
+  EXPECT_NEAR(*precision.Pooled(std::vector{1, 2}).ap50, (34 + 67 * 3.0 / 5) / 101, kTolerance);
+}
+
 // 200 images with a cat each, so that recall grows in steps of half a hundredth.
 TEST(WeightedPrecisionTest, ManyHitsAreReadAtAHundredAndOneRecalls) {
   Random random(11);

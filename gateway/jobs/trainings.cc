@@ -347,6 +347,13 @@ awaitable<absl::StatusOr<json::object>> Trainings::Start(std::string project_id,
       .Status(job.status());
   metrics_.Get(kTrainings, {job.ok() ? "started" : "refused"}).Increment();
   if (!job.ok()) co_return job.status();
+  {
+    // Somebody may ask for it before the next list comes.
+    const std::lock_guard lock(mutex_);
+    const bool listed = std::any_of(jobs_.begin(), jobs_.end(),
+                                    [&](const Job& one) { return one.id() == job->id(); });
+    if (!listed) jobs_.insert(jobs_.begin(), *job);
+  }
   Wake();
   co_return ToJson(*job);
 }
@@ -452,10 +459,8 @@ void Trainings::Annotated(const std::string& project_id, std::int64_t created) {
   }
   asio::post(strand_, [this, project_id, created] {
     asio::co_spawn(strand_, CountAnnotations(project_id, created),
-                   [this, project_id](const std::exception_ptr& error) {
+                   [](const std::exception_ptr& error) {
                      if (error) std::rethrow_exception(error);  // a bug
-                     const std::lock_guard lock(mutex_);
-                     counting_.erase(project_id);
                    });
   });
 }
@@ -464,8 +469,9 @@ awaitable<void> Trainings::CountAnnotations(std::string project_id, std::int64_t
   asio::steady_timer debounce(strand_, options_.debounce);
   co_await debounce.async_wait(asio::use_awaitable);
   {
-    // What comes from now on is counted the next time.
+    // What comes from now on is counted once more: this count may not see it.
     const std::lock_guard lock(mutex_);
+    counting_.erase(project_id);
     if (stopping_) co_return;
   }
   auto looking = hooks_.is_own(project_id, created);

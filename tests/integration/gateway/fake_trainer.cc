@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <thread>
 
 namespace gateway::testing {
 namespace {
@@ -32,6 +33,7 @@ class FakeTrainer::Service : public trainer::Trainer::Service {
     if (request->project_id() == 0) {
       return {grpc::StatusCode::INVALID_ARGUMENT, "project_id is missing"};
     }
+    owner_.trained_ = true;
     ++owner_.streams_;
     const grpc::Status status = Stream(*context, *request, *writer);
     --owner_.streams_;
@@ -52,8 +54,11 @@ class FakeTrainer::Service : public trainer::Trainer::Service {
     return grpc::Status::OK;
   }
 
-  grpc::Status ListJobs(grpc::ServerContext*, const trainer::ListJobsRequest* request,
+  grpc::Status ListJobs(grpc::ServerContext* context, const trainer::ListJobsRequest* request,
                         trainer::ListJobsResponse* response) override {
+    while (owner_.holds_lists && owner_.trained_ && !context->IsCancelled()) {
+      std::this_thread::yield();
+    }
     const int limit = request->limit() == 0 ? 100 : static_cast<int>(request->limit());
     const std::lock_guard lock(owner_.mutex_);
     for (const trainer::Job& job : owner_.jobs_) {

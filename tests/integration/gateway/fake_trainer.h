@@ -40,6 +40,8 @@ class FakeTrainer {
   void Finish(const std::string& id, const Verdict& verdict, const std::string& message);
   // The next Train is refused as with a full queue.
   std::atomic<bool> full = false;
+  // True: after a Train no list is answered until it is false.
+  std::atomic<bool> holds_lists = false;
   int streams() const { return streams_; }
 
  private:
@@ -47,9 +49,10 @@ class FakeTrainer {
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  std::list<Job> jobs_;           // latest first; guarded by mutex_
-  int next_ = 1;                  // guarded by mutex_
-  bool stopping_ = false;         // guarded by mutex_
+  std::list<Job> jobs_;    // latest first; guarded by mutex_
+  int next_ = 1;           // guarded by mutex_
+  bool stopping_ = false;  // guarded by mutex_
+  std::atomic<bool> trained_ = false;
   std::atomic<int> streams_ = 0;  // open now
   std::unique_ptr<Service> service_;
   std::unique_ptr<grpc::Server> server_;

@@ -235,10 +235,11 @@ int RunCommand(int argc, const char* const* argv) {
                    [&](const Command& one) { return one.name == command; });
   if (!parsed.ok() || found == std::end(kCommands)) {
     std::cerr << "duet-train: "
-              << (parsed.ok() ? absl::StrCat("there is no command '", command,
-                                             "'; there are compare, demo, evaluate and scenes, and "
-                                             "without one it trains (see --help)")
-                              : std::string(parsed.message()))
+              << (parsed.ok()
+                      ? absl::StrCat("there is no command '", command,
+                                     "'; there are compare, demo, evaluate, scenes and "
+                                     "segmenter, and without one it trains a detector (see --help)")
+                      : std::string(parsed.message()))
               << '\n';
     return 2;
   }

@@ -5,6 +5,7 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <functional>
 #include <iostream>
 #include <string_view>
 
@@ -14,6 +15,7 @@
 #include "trainer/commands.h"
 #include "trainer/run/display.h"
 #include "trainer/run/run.h"
+#include "trainer/segmenter/tuning_run.h"
 
 namespace {
 
@@ -26,7 +28,13 @@ constexpr char kPurpose[] =
     "  compare   says whether a new model is better than an old one\n"
     "  demo      trains the demo models\n"
     "  evaluate  scores models, or what any program found, on annotated images\n"
-    "  scenes    draws images with annotations to try things out with";
+    "  scenes    draws images with annotations to try things out with\n"
+    "  segmenter tunes a segmenter on annotated images";
+
+constexpr char kSegmenterPurpose[] =
+    "Tunes a segmenter on annotated images: its prompt encoder and mask decoder learn from the "
+    "objects' masks, its image encoder stays as it is. The result, best.pth in --out, is a "
+    "checkpoint that duet-segmenter and segment_anything, mobile_sam or sam2 load.";
 
 volatile std::sig_atomic_t stop_signal = 0;
 
@@ -44,16 +52,13 @@ trainer::Display MakeDisplay(bool json) {
   return {trainer::DisplayKind::kBar, std::cout, known ? size.ws_col : 80};
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  serving::SetUpOpenMp(argv);
-  if (argc > 1 && !std::string_view(argv[1]).starts_with("-")) {
-    return trainer::RunCommand(argc, argv);
-  }
-  nn::KeepFreedMemory();
-  trainer::RunOptions options;
-  serving::FlagTable flags("duet-train", kPurpose);
+// Reads the command line, then trains until that is finished or somebody asks to stop. Returns the
+// exit code.
+template <typename Options>
+int Train(int argc, const char* const* argv, const char* program, const char* purpose,
+          absl::Status (*run)(const Options&, trainer::Display&, const std::function<bool()>&)) {
+  Options options;
+  serving::FlagTable flags(program, purpose);
   trainer::AddFlags(&options, &flags);
   const absl::Status parsed = flags.Parse(argc, argv, std::getenv);
   if (flags.help_requested()) {
@@ -71,10 +76,24 @@ int main(int argc, char** argv) {
   absl::Status status;
   {
     trainer::Display display = MakeDisplay(options.json);
-    status = trainer::RunTraining(options, display, [] { return stop_signal != 0; });
+    status = run(options, display, [] { return stop_signal != 0; });
   }
   if (status.ok()) return 0;
   std::cerr << "duet-train: " << status.message() << '\n';
   // As a shell says that a signal ended a process.
   return absl::IsCancelled(status) && stop_signal != 0 ? 128 + stop_signal : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  serving::SetUpOpenMp(argv);
+  nn::KeepFreedMemory();
+  if (argc > 1 && argv[1] == std::string_view("segmenter")) {
+    return Train(argc - 1, argv + 1, "duet-train segmenter", kSegmenterPurpose, trainer::RunTuning);
+  }
+  if (argc > 1 && !std::string_view(argv[1]).starts_with("-")) {
+    return trainer::RunCommand(argc, argv);
+  }
+  return Train(argc, argv, "duet-train", kPurpose, trainer::RunTraining);
 }

@@ -4,6 +4,7 @@
 #include <zlib.h>
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <map>
 #include <string_view>
@@ -197,25 +198,13 @@ void PickleMeta(PickleWriter& out, const Meta& meta, const std::optional<Trainin
   }
 }
 
-std::string PickleObject(const StateDict& state_dict, const Storages& storages,
-                         const std::optional<Meta>& meta,
-                         const std::optional<TrainingMeta>& training) {
-  PickleWriter out;
-  if (meta.has_value()) {
-    out.EmptyDict();
-    out.Text("meta");
-    PickleMeta(out, *meta, training);
-    out.SetItem();
-    out.Text("state_dict");
-  }
+void PickleStateDict(PickleWriter& out, const StateDict& state_dict, const Storages& storages) {
   out.OrderedDict();
   for (std::size_t i = 0; i < state_dict.size(); ++i) {
     out.Text(state_dict[i].first);
     PickleTensor(out, state_dict[i].second, storages.index_of_entry[i]);
     out.SetItem();
   }
-  if (meta.has_value()) out.SetItem();
-  return out.Finish();
 }
 
 // A zip archive of stored entries, each one's payload aligned.
@@ -300,18 +289,18 @@ absl::Status CheckLimits(const std::string& path, const StateDict& state_dict,
   return absl::OkStatus();
 }
 
-}  // namespace
-
-absl::Status WritePth(const std::string& path, const StateDict& state_dict,
-                      const std::optional<Meta>& meta,
-                      const std::optional<TrainingMeta>& training) {
+// The file whose object `pickle` writes.
+absl::Status WriteArchive(const std::string& path, const StateDict& state_dict,
+                          const std::function<void(PickleWriter&, const Storages&)>& pickle) {
   const Storages storages = ShareStorages(state_dict);
   if (absl::Status status = CheckLimits(path, state_dict, storages); !status.ok()) return status;
   absl::StatusOr<files::AtomicFile> file = files::AtomicFile::Create(path);
   if (!file.ok()) return file.status();
 
+  PickleWriter object;
+  pickle(object, storages);
   ZipWriter zip(*file);
-  zip.Add("data.pkl", PickleObject(state_dict, storages, meta, training));
+  zip.Add("data.pkl", object.Finish());
   zip.Add("byteorder", "little");
   for (std::size_t i = 0; i < storages.views.size(); ++i) {
     std::string packed;
@@ -320,6 +309,33 @@ absl::Status WritePth(const std::string& path, const StateDict& state_dict,
   zip.Add("version", "3\n");
   zip.Finish();
   return file->Commit();
+}
+
+}  // namespace
+
+absl::Status WritePth(const std::string& path, const StateDict& state_dict,
+                      const std::optional<Meta>& meta,
+                      const std::optional<TrainingMeta>& training) {
+  return WriteArchive(path, state_dict, [&](PickleWriter& out, const Storages& storages) {
+    if (!meta.has_value()) return PickleStateDict(out, state_dict, storages);
+    out.EmptyDict();
+    out.Text("meta");
+    PickleMeta(out, *meta, training);
+    out.SetItem();
+    out.Text("state_dict");
+    PickleStateDict(out, state_dict, storages);
+    out.SetItem();
+  });
+}
+
+absl::Status WriteWrappedPth(const std::string& path, const std::string& key,
+                             const StateDict& state_dict) {
+  return WriteArchive(path, state_dict, [&](PickleWriter& out, const Storages& storages) {
+    out.EmptyDict();
+    out.Text(key);
+    PickleStateDict(out, state_dict, storages);
+    out.SetItem();
+  });
 }
 
 }  // namespace checkpoint

@@ -34,6 +34,10 @@ absl::Status WritePth(const std::string& path, const StateDict& state_dict,
                       const std::optional<Meta>& meta,
                       const std::optional<TrainingMeta>& training = std::nullopt);
 
+// The same for {key: state_dict}: sam2 reads the weights under 'model'.
+absl::Status WriteWrappedPth(const std::string& path, const std::string& key,
+                             const StateDict& state_dict);
+
 }  // namespace checkpoint
 
 #endif  // DUET_CHECKPOINT_PTH_WRITER_H_

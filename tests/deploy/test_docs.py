@@ -27,7 +27,8 @@ def flags(help_of):
     text += "".join(run(ROOT / "duet", *command).stdout for command in (["up", "--help"], ["test", "--help"], ["models"]))
     text += "".join(run(ROOT / "build/release/bin/duet", *command).stdout for command in (
         ["export", "--help"], ["import", "--help"], ["models", "--help"], ["revision", "--help"], ["train", "--help"]))
-    text += help_of("duet-train") + run(ROOT / "build/release/bin/duet-train", "demo", "--help").stdout
+    text += help_of("duet-train") + "".join(
+        run(ROOT / "build/release/bin/duet-train", command, "--help").stdout for command in ("demo", "segmenter"))
     text += run(sys.executable, ROOT / "tests/bench/capacity.py", "check", "--help").stdout
     named = set(re.findall(r"--([a-z][a-z_-]*[a-z])", text))
     named |= {flag.replace("_", "-") for flag in named}  # to ./duet up both are the same

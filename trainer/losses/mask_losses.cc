@@ -22,6 +22,16 @@ at::Tensor WeightedCrossEntropy(const at::Tensor& logits, const at::Tensor& targ
   return (entropy * weights).sum({-2, -1});
 }
 
+at::Tensor FocalLoss(const at::Tensor& logits, const at::Tensor& target) {
+  constexpr double kAlpha = 0.25;
+  const at::Tensor p = logits.sigmoid();
+  const at::Tensor entropy = at::binary_cross_entropy_with_logits(logits, target.expand_as(logits),
+                                                                  {}, {}, at::Reduction::None);
+  const at::Tensor wrong = p + target - 2 * p * target;  // 1 - the probability of what it is
+  const at::Tensor alpha = kAlpha * target + (1 - kAlpha) * (1 - target);
+  return (alpha * wrong.square() * entropy).mean({-2, -1});
+}
+
 at::Tensor DiceLoss(const at::Tensor& logits, const at::Tensor& target) {
   const at::Tensor p = logits.sigmoid();
   const at::Tensor overlap = (p * target).sum({-2, -1});

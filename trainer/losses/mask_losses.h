@@ -1,8 +1,9 @@
-// What the segmenter minimises for a mask: cross entropy, weighted so that a network that knows
-// nothing learns what a prompt is, plus dice. (SAM's own 20 · focal + dice rests on pre-trained
-// weights: from nothing it answers with empty masks and stays there.) All take mask logits
-// [..., H, W] and a target of a broadcastable shape, the share of each pixel that the object
-// covers, 0 to 1; they return [...].
+// What the segmenter minimises for a mask. A network that knows nothing learns what a prompt is
+// from a weighted cross entropy plus dice; one that knows goes on with SAM's own 20 · focal + dice,
+// from which a new one would learn to answer with empty masks.
+//
+// All take mask logits [..., H, W] and a target of a broadcastable shape, the share of each pixel
+// that the object covers, 0 to 1; they return [...].
 #ifndef DUET_TRAINER_LOSSES_MASK_LOSSES_H_
 #define DUET_TRAINER_LOSSES_MASK_LOSSES_H_
 
@@ -22,6 +23,12 @@ at::Tensor PixelWeights(const at::Tensor& target, const at::Tensor& others, doub
 // Summed over the pixels.
 at::Tensor WeightedCrossEntropy(const at::Tensor& logits, const at::Tensor& target,
                                 const at::Tensor& weights);
+
+// The mean over the pixels of -a · (1 - p)² · log p, with p the probability of what the pixel is
+// and a = 1/4 for the object's pixels, 3/4 for the others: what is right already hardly counts. A
+// pixel that is covered in part is both, in these parts. Lin et al. 2017 (arXiv 1708.02002); alpha
+// and gamma as in SAM 2's training (sam2, training/loss_fns.py).
+at::Tensor FocalLoss(const at::Tensor& logits, const at::Tensor& target);
 
 // 1 - (2 · overlap + 1) / (sum of both + 1), on probabilities.
 at::Tensor DiceLoss(const at::Tensor& logits, const at::Tensor& target);

@@ -28,7 +28,7 @@ std::string ScoreText(const boost::json::object& event, std::string_view key) {
 // A line for people; "" for what they needn't see.
 std::string Sentence(const boost::json::object& event) {
   const std::string name = TextOf(event, "event");
-  if (name == "evaluation") {
+  if (name == "evaluation" && !event.contains("message")) {
     return absl::StrCat("epoch ", TextOf(event, "epoch"), ": AP ", ScoreText(event, "ap"),
                         ", AP50 ", ScoreText(event, "ap50"),
                         TextOf(event, "best") == "true" ? ", the best so far" : "");
@@ -48,7 +48,9 @@ std::string ShortDuration(absl::Duration duration) {
 std::string ProgressText(const Progress& progress) {
   std::string text = absl::StrFormat("epoch %d/%d  loss %.3f  lr %.2g", progress.epoch,
                                      progress.epochs, progress.loss, progress.learning_rate);
-  if (progress.best_ap >= 0) absl::StrAppendFormat(&text, "  best AP %.3f", progress.best_ap);
+  if (progress.best_ap >= 0) {
+    absl::StrAppendFormat(&text, "  best %s %.3f", progress.score, progress.best_ap);
+  }
   absl::StrAppend(&text, "  left ", ShortDuration(progress.left));
   return text;
 }

@@ -25,7 +25,8 @@ struct Progress {
   int epochs = 0;
   double loss = 0;
   double learning_rate = 0;
-  double best_ap = -1;  // negative: none yet
+  double best_ap = -1;       // negative: none yet
+  std::string score = "AP";  // what best_ap is called
   absl::Duration left;
 };
 

@@ -1,4 +1,5 @@
 // The command line of a training.
+#include "trainer/run/data_flags.h"
 #include "trainer/run/run.h"
 
 namespace trainer {
@@ -8,37 +9,15 @@ std::string CheckSide(const int& side) {
   return side == 0 || IsTrainingSide(side) ? "" : "must be a multiple of 32 from 64 to 4096, or 0";
 }
 
-void AddDataFlags(DataOptions* data, serving::FlagTable* flags) {
-  flags->Required("data", &data->data,
-                  "The annotations: COCO, or Label Studio's export (JSON, JSON-MIN), or what its "
-                  "API says of tasks.");
-  flags->Required("images", &data->images,
-                  "The folder that the images lie in. They are found by their path or their name.");
-  flags->Add("label_config", &data->label_config,
-             "Of the Label Studio project, XML: for aliases and the order of the classes.");
-  flags->Add("classes", &data->classes,
-             "Which classes, in which order; empty: all that the annotations have. What the "
-             "checkpoint knows of them by name is kept.");
-  flags->Add(
-      "validation", &data->validation,
-      "A second file of annotations, whose images the model is measured with; empty: a share "
-      "of --data is.");
-  flags->Add("validation_images", &data->validation_images,
-             "The folder that the images of --validation lie in; empty: that of --images.");
-  flags->Add("val_share", &data->val_share,
-             "Which share of the images the model is measured with, class by class. Images that "
-             "have been in --out keep their side.",
-             [](const double& share) -> std::string {
-               return share >= 0 && share < 1 ? "" : "must be from 0 to less than 1";
-             });
-}
-
 }  // namespace
 
 bool IsTrainingSide(int side) { return side >= 64 && side <= 4096 && side % 32 == 0; }
 
 void AddFlags(RunOptions* options, serving::FlagTable* flags) {
-  AddDataFlags(&options->data, flags);
+  AddDataFlags(&options->data,
+               "Which classes, in which order; empty: all that the annotations have. What the "
+               "checkpoint knows of them by name is kept.",
+               flags);
   flags->Required("from", &options->from,
                   "The checkpoint that is fine-tuned: an RTMDet or RTMDet-Ins of MMDetection.");
   flags->Required("out", &options->out,

@@ -8,21 +8,6 @@
 namespace trainer {
 namespace {
 
-// Nothing in it is Markdown or HTML, nor ends a table's cell.
-std::string Plain(std::string_view text) {
-  constexpr std::string_view kSpecial = "\\`*_[]<>#|~&";
-  std::string out;
-  for (const char c : text) {
-    if (c == '\n' || c == '\r' || c == '\t') {
-      out += ' ';
-      continue;
-    }
-    if (kSpecial.find(c) != std::string_view::npos) out += '\\';
-    out += c;
-  }
-  return out;
-}
-
 std::string Number(const std::optional<double>& value) {
   return value.has_value() ? absl::StrFormat("%.3f", *value) : "none";
 }
@@ -38,13 +23,14 @@ std::string DataText(const Report& report) {
                    "` in `data/`. Objects, and in how many images:\n\n",
                    "| class | training | validation |\n|---|---|---|\n");
   for (std::size_t i = 0; i < report.classes.size(); ++i) {
-    absl::StrAppend(&text, "| ", Plain(report.classes[i]), " | ", Counted(report.train[i]), " | ",
-                    Counted(report.validation[i]), " |\n");
+    absl::StrAppend(&text, "| ", PlainMarkdown(report.classes[i]), " | ", Counted(report.train[i]),
+                    " | ", Counted(report.validation[i]), " |\n");
   }
   absl::StrAppend(&text, "\n");
   if (report.findings.empty()) return text + "Everything was used.\n\n";
   absl::StrAppend(&text, "Left out or changed:\n\n");
-  for (const std::string& line : report.findings) absl::StrAppend(&text, "* ", Plain(line), "\n");
+  for (const std::string& line : report.findings)
+    absl::StrAppend(&text, "* ", PlainMarkdown(line), "\n");
   return text + "\n";
 }
 
@@ -54,8 +40,8 @@ std::string TableOf(const Report& report, const char* what, const ReportedScores
                    "**, AP50 ", Number(scores.ap50), ", AP75 ", Number(scores.ap75),
                    " (COCO's).\n\n| class | AP | AP50 |\n|---|---|---|\n");
   for (std::size_t i = 0; i < report.classes.size(); ++i) {
-    absl::StrAppend(&text, "| ", Plain(report.classes[i]), " | ", Number(scores.by_class[i].ap),
-                    " | ", Number(scores.by_class[i].ap50), " |\n");
+    absl::StrAppend(&text, "| ", PlainMarkdown(report.classes[i]), " | ",
+                    Number(scores.by_class[i].ap), " | ", Number(scores.by_class[i].ap50), " |\n");
   }
   return text + "\n";
 }
@@ -76,21 +62,36 @@ std::string WorstText(const Report& report) {
       "## Worst images\n\nAt a score of 0.5; left: annotated, right: found. Look for annotations "
       "that are missing or wrong before you blame the model.\n\n";
   for (const WorstImage& image : report.worst) {
-    absl::StrAppend(&text, Plain(image.name), ": ", image.missed, " missed, ", image.false_alarms,
-                    " false alarms\n\n![", Plain(image.name), "](", image.link, ")\n\n");
+    absl::StrAppend(&text, PlainMarkdown(image.name), ": ", image.missed, " missed, ",
+                    image.false_alarms, " false alarms\n\n![", PlainMarkdown(image.name), "](",
+                    image.link, ")\n\n");
   }
   return text;
 }
 
 }  // namespace
 
+std::string PlainMarkdown(std::string_view text) {
+  constexpr std::string_view kSpecial = "\\`*_[]<>#|~&";
+  std::string out;
+  for (const char c : text) {
+    if (c == '\n' || c == '\r' || c == '\t') {
+      out += ' ';
+      continue;
+    }
+    if (kSpecial.find(c) != std::string_view::npos) out += '\\';
+    out += c;
+  }
+  return out;
+}
+
 std::string WriteReport(const Report& report) {
   std::string text =
-      absl::StrCat("# Training of ", Plain(report.model), "\n\n", Plain(report.end), "\n\n",
-                   ScoresText(report), "![losses, learning rate and AP](curves.svg)\n\n",
+      absl::StrCat("# Training of ", PlainMarkdown(report.model), "\n\n", PlainMarkdown(report.end),
+                   "\n\n", ScoresText(report), "![losses, learning rate and AP](curves.svg)\n\n",
                    DataText(report), "## Recipe\n\n| | |\n|---|---|\n");
   for (const auto& [name, value] : report.recipe) {
-    absl::StrAppend(&text, "| ", Plain(name), " | ", Plain(value), " |\n");
+    absl::StrAppend(&text, "| ", PlainMarkdown(name), " | ", PlainMarkdown(value), " |\n");
   }
   absl::StrAppend(&text, "\n", WorstText(report));
   return text;

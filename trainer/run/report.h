@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -45,6 +46,9 @@ struct Report {
   std::optional<ReportedScores> mask_scores;  // the same of masks, if it has any
   std::vector<WorstImage> worst;
 };
+
+// The text as Markdown shows it: nothing in it is Markdown or HTML, nor ends a table's cell.
+std::string PlainMarkdown(std::string_view text);
 
 // Markdown. Names of classes and images are shown as they are, whatever characters they have.
 std::string WriteReport(const Report& report);

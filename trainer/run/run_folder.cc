@@ -19,8 +19,9 @@
 namespace trainer {
 namespace {
 
-constexpr const char* kResults[] = {"best.pth",   "last.pth",  "config.py", "report.md",
-                                    "curves.svg", "log.jsonl", "state.pth"};
+constexpr const char* kResults[] = {"best.pth",      "best.pth.json", "last.pth",
+                                    "last.pth.json", "config.py",     "report.md",
+                                    "curves.svg",    "log.jsonl",     "state.pth"};
 
 absl::StatusOr<RunRecord> Parse(std::string_view text) {
   boost::system::error_code error;

@@ -6,6 +6,8 @@
 //   run.json                      what the training was asked to do
 //   state.pth                     where it was, to go on from; gone when it is finished
 //   data/                         the frozen data (dataset/revision.h)
+//   embeddings/                   of a segmenter's training: what the encoder made of the images;
+//                                 gone when it is finished. Its models may have a .json beside them
 //
 // One process at a time works in a folder. A training that was interrupted, however, goes on when
 // the same is asked again; when something else is asked, that is an error, because nothing that was

@@ -64,6 +64,7 @@ TEST(MaskLossesTest, EqualNumPy) {
   EXPECT_NEAR(entropy(1), 0.55590955, kTolerance);
   EXPECT_NEAR(entropy(0.25), 0.79339115, kTolerance);
   EXPECT_NEAR(Value(DiceLoss(pixels.logits, pixels.target)), 0.37167599, kTolerance);
+  EXPECT_NEAR(Value(FocalLoss(pixels.logits, pixels.target)), 0.13465029, kTolerance);
 }
 
 TEST(PixelWeightsTest, TheObjectHasHalfTheOthersAndTheBackgroundAQuarterEach) {

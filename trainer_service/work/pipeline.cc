@@ -220,7 +220,7 @@ absl::Status Pipeline::CompareAndPublish(JobControl& control) const {
   const TrainingFiles files = FilesOf(job, *revision);
   absl::StatusOr<model_store::Verdict> verdict =
       files.validation.empty() ? NothingToMeasureWith()
-                               : Compare(options_.child, files, files.out + "/best.pth", control);
+                               : Compare(options_.child, files, files.out + "/last.pth", control);
   if (!verdict.ok()) return verdict.status();
   if (!files.validation.empty()) CountAllImages(*revision, &*verdict);
   const absl::StatusOr<std::uint64_t> version = Publish(*revision, *verdict, control);

@@ -25,7 +25,7 @@ struct Copied {
   std::string_view from;
   std::string_view to;
 };
-constexpr std::array<Copied, 5> kCopied = {{{"best.pth", model_store::kModelFile},
+constexpr std::array<Copied, 5> kCopied = {{{"last.pth", model_store::kModelFile},
                                             {"config.py", "config.py"},
                                             {"report.md", "report.md"},
                                             {"curves.svg", "curves.svg"},
@@ -55,7 +55,7 @@ bool IsSame(const model_store::Manifest& there, const model_store::Manifest& now
 absl::StatusOr<std::uint64_t> PublishVersion(const model_store::ModelStore& store,
                                              const std::string& folder,
                                              model_store::Manifest manifest) {
-  const auto model = files::MappedFile::Open(folder + "/best.pth");
+  const auto model = files::MappedFile::Open(folder + "/last.pth");
   if (!model.ok()) return model.status();
   const std::string sha256 = hash::Sha256Hex((*model)->bytes());
   const auto versions = store.ListVersions(manifest.kind, manifest.name);

@@ -12,9 +12,10 @@
 
 namespace trainer_service {
 
-// Copies what duet-train left in `folder` into a new version: best.pth, which is called model.pth
-// there, config.py, report.md, curves.svg and log.jsonl, as far as they exist. The images that the
-// report shows stay behind. If such a version is there already, because a process was killed just
+// Copies what duet-train left in `folder` into a new version: last.pth, which is called model.pth
+// there, config.py, report.md, curves.svg and log.jsonl, as far as they exist. (best.pth was chosen
+// on the images that old and new are compared on, which flatters it.) The images that the report
+// shows stay behind. If such a version is there already, because a process was killed just
 // after it had published, it is that one. Returns the number. Errors of model_store::Staging, and
 // of the file system; nothing is left behind then.
 absl::StatusOr<std::uint64_t> PublishVersion(const model_store::ModelStore& store,

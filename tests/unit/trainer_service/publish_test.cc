@@ -38,14 +38,14 @@ class PublishTest : public testing::Test {
       .kind = kKind, .name = "project-7", .project_id = 7, .revision = "0123456789abcdef"};
 };
 
-TEST_F(PublishTest, TheBestModelAndItsReportAreCopied) {
+TEST_F(PublishTest, TheLastStateAndItsReportAreCopied) {
   ASSERT_OK_AND_ASSIGN(const std::uint64_t version, Publish());
 
   EXPECT_EQ(version, 1u);
   const std::string folder = store_.PathOf(kKind, "project-7", 1);
-  EXPECT_EQ(ReadFile(folder + "/model.pth"), "best.pth");
+  EXPECT_EQ(ReadFile(folder + "/model.pth"), "last.pth");
   EXPECT_TRUE(fs::exists(folder + "/report.md"));
-  EXPECT_FALSE(fs::exists(folder + "/last.pth"));
+  EXPECT_FALSE(fs::exists(folder + "/best.pth"));
   EXPECT_FALSE(fs::exists(folder + "/worst")) << "copies of the project's images";
 }
 
@@ -57,21 +57,21 @@ TEST_F(PublishTest, WhatWasPublishedAlreadyIsNotPublishedAgain) {
   manifest_.parent = 1;
   ASSERT_OK_AND_ASSIGN(const std::uint64_t other, Publish());
   EXPECT_EQ(other, 2u);
-  folder_.Write("train/best.pth", "another one");
+  folder_.Write("train/last.pth", "another one");
   ASSERT_OK_AND_ASSIGN(const std::uint64_t newer, Publish());
   EXPECT_EQ(newer, 3u);
 }
 
 TEST_F(PublishTest, WithoutAModelNothingAppears) {
-  fs::remove(folder_.path() + "/train/best.pth");
+  fs::remove(folder_.path() + "/train/last.pth");
 
-  EXPECT_THAT(Publish(), StatusIs(absl::StatusCode::kNotFound, HasSubstr("best.pth")));
+  EXPECT_THAT(Publish(), StatusIs(absl::StatusCode::kNotFound, HasSubstr("last.pth")));
   EXPECT_TRUE(fs::is_empty(folder_.path() + "/models"));
 }
 
 // As on a full disk.
 TEST_F(PublishTest, AFileThatFindsNoRoomSaysSoAndLeavesNothing) {
-  folder_.Write("train/best.pth", std::string(100'000, 'x'));
+  folder_.Write("train/last.pth", std::string(100'000, 'x'));
   const auto before = signal(SIGXFSZ, SIG_IGN);
   rlimit old;
   getrlimit(RLIMIT_FSIZE, &old);

@@ -249,10 +249,12 @@ absl::Status JobQueue::Update(const Job& job, bool durable) {
 
 void JobQueue::End(const Job& job) {
   const std::lock_guard lock(mutex_);
-  // First what it worked with: a folder of a job that has ended holds nothing else. But should the
-  // end not get into its file (a full disk, say), a restart would find it running, and begin anew.
+  // First its end: killed in between, a restart removes what an ended job has worked with, but
+  // could do nothing with a job that compares and has lost its files.
+  absl::Status saved = folders_.Save(job);
   folders_.RemoveWork(job.id);
-  if (absl::Status saved = folders_.Save(job); !saved.ok()) {
+  if (!saved.ok()) saved = folders_.Save(job);  // of a full disk that was most
+  if (!saved.ok()) {
     serving::LogLine("job.unsaved", serving::LogLevel::kError).Str("job", job.id).Status(saved);
   }
   running_.clear();

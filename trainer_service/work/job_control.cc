@@ -34,7 +34,10 @@ absl::Status RepeatWhilePassing(absl::Duration patience, JobControl& control,
   for (absl::Duration pause = kFirstPause;; pause = std::min(pause * 2, kLongestPause)) {
     if (absl::Status go_on = GoOn(control); !go_on.ok()) return go_on;
     const absl::Status status = attempt();
-    if (absl::Status go_on = GoOn(control); !go_on.ok()) return go_on;
+    if (!status.ok()) {
+      // What is done is done, and told, though the job was cancelled meanwhile.
+      if (absl::Status go_on = GoOn(control); !go_on.ok()) return go_on;
+    }
     const absl::Duration left =
         patience - absl::FromChrono(std::chrono::steady_clock::now() - begun);
     if (!MayPass(status) || left <= absl::ZeroDuration()) {

@@ -61,9 +61,9 @@ std::string TasksPath(std::string_view project_id, json::array filters, std::str
 }  // namespace
 
 bool IsProjectId(std::string_view id) {
-  return !id.empty() && id.size() <= 18 && std::all_of(id.begin(), id.end(), [](char c) {
-    return absl::ascii_isdigit(static_cast<unsigned char>(c));
-  });
+  return !id.empty() && id.size() <= 18 && id.front() != '0' &&
+         std::all_of(id.begin(), id.end(),
+                     [](char c) { return absl::ascii_isdigit(static_cast<unsigned char>(c)); });
 }
 
 std::string ProjectPath(std::string_view project_id) {

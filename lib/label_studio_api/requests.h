@@ -28,7 +28,8 @@ struct ProjectInfo {
   std::int64_t created = 0;  // label_studio::SecondsOf
 };
 
-// GET /api/projects/ID/. REQUIRES of ids of projects here and below: decimal digits (IsProjectId).
+// GET /api/projects/ID/. REQUIRES of ids of projects here and below: decimal digits (IsProjectId),
+// the first not 0.
 bool IsProjectId(std::string_view id);
 std::string ProjectPath(std::string_view project_id);
 // InvalidArgument if the answer isn't a project.

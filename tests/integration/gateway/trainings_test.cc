@@ -471,6 +471,10 @@ TEST_F(TrainingsTest, AJobIsCancelledAndItsCopiesAreForgotten) {
   EXPECT_EQ(gateway.Post("/train/1/cancel", json::object()).status, 404);
   Button();
 
+  // To the trainer 0 is all projects.
+  EXPECT_EQ(gateway.Post("/train/0/cancel", json::object()).status, 404);
+  EXPECT_EQ(gateway.Get("/train/0").status, 404);
+  EXPECT_EQ(gateway.Post("/train/00/forget", json::object()).status, 404);
   const Reply running = gateway.Post("/train/1/forget", json::object());
   EXPECT_EQ(running.status, 400) << running.body;
   const Reply cancelled = gateway.Post("/train/1/cancel", json::object());

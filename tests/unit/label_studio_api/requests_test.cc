@@ -33,7 +33,7 @@ TEST(ProjectTest, ConfigAndSamplingAreRead) {
 
 TEST(ProjectTest, OnlyNumbersAreProjectIds) {
   EXPECT_TRUE(IsProjectId("17"));
-  for (const char* bad : {"", "1/..", "-1", "1.5", "9999999999999999999"}) {
+  for (const char* bad : {"0", "007", "", "1/..", "-1", "1.5", "9999999999999999999"}) {
     EXPECT_FALSE(IsProjectId(bad)) << bad;
   }
 }

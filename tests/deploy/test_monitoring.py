@@ -116,6 +116,8 @@ class Prometheus:
         config = yaml.safe_load((DEPLOY / "compose/prometheus.yaml").read_text())
         config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
         config["rule_files"] = [str(directory / "rules.yaml")]
+        # The trainer, which compose has behind a profile, isn't among them.
+        config["scrape_configs"] = [job for job in config["scrape_configs"] if job["job_name"] in targets]
         for job in config["scrape_configs"]:
             del job["dns_sd_configs"]
             job["static_configs"] = [{"targets": [f"127.0.0.1:{targets[job['job_name']]}"]}]

@@ -68,7 +68,7 @@ MAY_USE = {
     "trainer/samples": ["vision", "dataset", "trainer/scenes"],
     "trainer/augment": ["vision", "trainer/samples", "trainer/scenes"],
     "trainer/losses": [],
-    "trainer/optimization": [],
+    "trainer/optimization": ["checkpoint", "nn"],
     "trainer/detector": ["checkpoint", "nn", "vision", "detector_service/config", "detector_service/rtmdet",
                          "detector_service/packed", "trainer/samples", "trainer/losses", "trainer/optimization"],
     "trainer/evaluate": ["checkpoint", "vision", "dataset", "model_service", "detector_service/inference",

@@ -4,7 +4,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <absl/strings/str_cat.h>
-#include <c10/util/string_utils.h>
 
 #include <algorithm>
 #include <cmath>
@@ -19,6 +18,7 @@
 #include "trainer/detector/detector_losses.h"
 #include "trainer/detector/trainable_detector.h"
 #include "trainer/optimization/adamw.h"
+#include "trainer/optimization/saved_state.h"
 
 namespace trainer {
 namespace {
@@ -88,22 +88,6 @@ bool AllFinite(const detector::Features& maps) {
   });
 }
 
-double JointNorm(const std::vector<StateTensor>& parameters) {
-  double sum = 0;
-  for (const StateTensor& parameter : parameters) {
-    if (!parameter.tensor.grad().defined()) continue;
-    const double norm = parameter.tensor.grad().norm().item<double>();
-    sum += norm * norm;
-  }
-  return std::sqrt(sum);
-}
-
-std::vector<StateTensor> TrainedOf(const torch::nn::Module& module) {
-  std::vector<StateTensor> trained = StateOf(module);
-  std::erase_if(trained, [](const StateTensor& entry) { return !entry.tensor.requires_grad(); });
-  return trained;
-}
-
 // CSPNeXt's _freeze_stages and norm_eval.
 void Freeze(const DetectorTrainingOptions& options, detector::CSPNeXtImpl& backbone) {
   for (int part = 0; part <= options.frozen_stages; ++part) {
@@ -127,44 +111,6 @@ void Arrange(const DetectorTrainingOptions& options, detector::RtmdetImpl& netwo
   }
   network.train();
   Freeze(options, *network.backbone);
-}
-
-// Where the optimizer keeps a parameter's state.
-std::string KeyOf(const at::Tensor& parameter) {
-  return c10::guts::to_string(parameter.unsafeGetTensorImpl());
-}
-
-// AdamW's state of a parameter; null before its first step.
-const torch::optim::AdamWParamState* MomentsOf(const torch::optim::AdamW& optimizer,
-                                               const at::Tensor& parameter) {
-  const auto found = optimizer.state().find(KeyOf(parameter));
-  if (found == optimizer.state().end()) return nullptr;
-  return static_cast<const torch::optim::AdamWParamState*>(found->second.get());
-}
-
-at::Tensor CountTensor(std::int64_t count) { return at::scalar_tensor(count, at::kLong); }
-
-// What a state says of one parameter.
-struct SavedParameter {
-  std::int64_t steps = 0;   // of the optimizer
-  at::Tensor first_moment;  // undefined before the first step, like the second one
-  at::Tensor second_moment;
-  at::Tensor gradient;  // undefined if there is none
-};
-
-// What a state says of one tensor; FailedPrecondition if it doesn't fit.
-absl::StatusOr<at::Tensor> Fetch(const checkpoint::StateDict& state, const std::string& name,
-                                 const at::Tensor& like) {
-  const checkpoint::TensorView* view = checkpoint::Find(state, name);
-  if (view == nullptr) {
-    return absl::FailedPreconditionError(absl::StrCat("the training's state has no ", name));
-  }
-  if (view->shape != like.sizes().vec()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the training's state has ", name, " of shape ", nn::ShapeString(view->shape),
-                     "; this training's is ", nn::ShapeString(like.sizes().vec())));
-  }
-  return nn::ToTensor(*view);
 }
 
 }  // namespace
@@ -313,7 +259,7 @@ absl::StatusOr<StepReport> DetectorTrainer::Learn(const Batch& batch) {
   }
   if (const int parts = AccumulationNow(); parts > 1) total = total / parts;
   total.backward();
-  report.gradient_norm = JointNorm(trained_);
+  report.gradient_norm = GradientNorm(trained_);
   if (!std::isfinite(report.gradient_norm)) {
     return diverged("the norm of the gradients is ", report.gradient_norm);
   }
@@ -368,80 +314,36 @@ detector::Rtmdet DetectorTrainer::AveragedNetwork() const {
 }
 
 checkpoint::StateDict DetectorTrainer::TakeState() const {
-  checkpoint::StateDict taken;
-  const auto add = [&](const std::string& name, const at::Tensor& tensor) {
-    taken.emplace_back(name, *nn::ToTensorView(tensor.detach().clone()));
-  };
+  StateWriter taken;
   for (const StateTensor& entry : StateOf(*network_))
-    add(absl::StrCat("weights.", entry.name), entry.tensor);
-  for (const StateTensor& entry : average_.state())
-    add(absl::StrCat("average.", entry.name), entry.tensor);
+    taken.Add("weights." + entry.name, entry.tensor);
+  taken.Add(average_);
+  taken.Add(optimizer_, trained_);
   for (const StateTensor& entry : trained_) {
-    const torch::optim::AdamWParamState* const moments = MomentsOf(optimizer_, entry.tensor);
-    add("optimizer_steps." + entry.name, CountTensor(moments == nullptr ? 0 : moments->step()));
-    if (moments != nullptr) {
-      add("first_moment." + entry.name, moments->exp_avg());
-      add("second_moment." + entry.name, moments->exp_avg_sq());
-    }
-    if (entry.tensor.grad().defined())
-      add(absl::StrCat("gradient.", entry.name), entry.tensor.grad());
+    if (entry.tensor.grad().defined()) taken.Add("gradient." + entry.name, entry.tensor.grad());
   }
-  add("iteration", CountTensor(iteration_));
-  add("average_updates", CountTensor(average_.updates()));
-  return taken;
+  taken.Add("iteration", iteration_);
+  return taken.Take();
 }
 
 absl::Status DetectorTrainer::GiveState(const checkpoint::StateDict& state) {
   return nn::CatchTorch("go on with a training", [&]() -> absl::Status {
-    const at::NoGradGuard no_grad;
-    std::vector<std::pair<at::Tensor, at::Tensor>> copies;  // to, from
-    absl::Status status;
-    const auto plan = [&](const std::string& name, const at::Tensor& to) {
-      if (!status.ok()) return;
-      absl::StatusOr<at::Tensor> from = Fetch(state, name, to);
-      if (!from.ok()) {
-        status = from.status();
-      } else {
-        copies.emplace_back(to, *std::move(from));
-      }
-    };
-    at::Tensor iteration = CountTensor(0);
-    at::Tensor updates = CountTensor(0);
+    StateReader reader(state);
     for (const StateTensor& entry : StateOf(*network_))
-      plan(absl::StrCat("weights.", entry.name), entry.tensor);
-    for (const StateTensor& entry : average_.state())
-      plan(absl::StrCat("average.", entry.name), entry.tensor);
-    std::vector<SavedParameter> saved(trained_.size());
+      reader.Read("weights." + entry.name, entry.tensor);
+    reader.Read(average_);
+    reader.Read(optimizer_, trained_);
+    std::vector<at::Tensor> gradients(trained_.size());
     for (std::size_t i = 0; i < trained_.size(); ++i) {
-      const StateTensor& entry = trained_[i];
-      const auto steps = Fetch(state, "optimizer_steps." + entry.name, CountTensor(0));
-      if (!steps.ok()) return steps.status();
-      saved[i].steps = steps->item<std::int64_t>();
-      if (saved[i].steps > 0) {
-        plan("first_moment." + entry.name, saved[i].first_moment = at::empty_like(entry.tensor));
-        plan("second_moment." + entry.name, saved[i].second_moment = at::empty_like(entry.tensor));
-      }
-      if (checkpoint::Find(state, "gradient." + entry.name) != nullptr)
-        plan("gradient." + entry.name, saved[i].gradient = at::empty_like(entry.tensor));
+      const std::string name = "gradient." + trained_[i].name;
+      if (reader.Has(name)) reader.Read(name, gradients[i] = at::empty_like(trained_[i].tensor));
     }
-    plan("iteration", iteration);
-    plan("average_updates", updates);
-    if (!status.ok()) return status;
+    reader.Read("iteration", &iteration_);
+    if (absl::Status applied = reader.Apply(); !applied.ok()) return applied;
 
-    for (auto& [to, from] : copies) to.copy_(from);
     frozen_.reset();
-    iteration_ = iteration.item<std::int64_t>();
-    average_.set_updates(updates.item<std::int64_t>());
-    for (std::size_t i = 0; i < trained_.size(); ++i) {
-      trained_[i].tensor.mutable_grad() = saved[i].gradient;
-      optimizer_.state().erase(KeyOf(trained_[i].tensor));
-      if (saved[i].steps == 0) continue;
-      auto moments = std::make_unique<torch::optim::AdamWParamState>();
-      moments->step(saved[i].steps);
-      moments->exp_avg(saved[i].first_moment);
-      moments->exp_avg_sq(saved[i].second_moment);
-      optimizer_.state()[KeyOf(trained_[i].tensor)] = std::move(moments);
-    }
+    for (std::size_t i = 0; i < trained_.size(); ++i)
+      trained_[i].tensor.mutable_grad() = gradients[i];
     return absl::OkStatus();
   });
 }

@@ -4,7 +4,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <absl/strings/str_cat.h>
-#include <c10/util/string_utils.h>
 
 #include <algorithm>
 #include <cmath>
@@ -12,46 +11,14 @@
 #include <string>
 #include <utility>
 
-#include "nn/state_dict.h"
 #include "nn/torch_status.h"
 #include "trainer/optimization/adamw.h"
+#include "trainer/optimization/saved_state.h"
 #include "trainer/scenes/scene.h"
 #include "trainer/segmenter/prompt_rounds.h"
 
 namespace trainer {
 namespace {
-
-// Where the optimizer keeps a parameter's state.
-std::string KeyOf(const at::Tensor& parameter) {
-  return c10::guts::to_string(parameter.unsafeGetTensorImpl());
-}
-
-at::Tensor CountTensor(std::int64_t count) { return at::scalar_tensor(count, at::kLong); }
-
-// FailedPrecondition if the state doesn't have it in this shape.
-absl::StatusOr<at::Tensor> Fetch(const checkpoint::StateDict& state, const std::string& name,
-                                 const at::Tensor& like) {
-  const checkpoint::TensorView* const view = checkpoint::Find(state, name);
-  if (view == nullptr) {
-    return absl::FailedPreconditionError(absl::StrCat("the training's state has no ", name));
-  }
-  if (view->shape != like.sizes().vec()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the training's state has ", name, " of shape ", nn::ShapeString(view->shape),
-                     "; this training's is ", nn::ShapeString(like.sizes().vec())));
-  }
-  return nn::ToTensor(*view);
-}
-
-double NormOf(const std::vector<StateTensor>& parameters) {
-  double sum = 0;
-  for (const StateTensor& parameter : parameters) {
-    if (!parameter.tensor.grad().defined()) continue;
-    const double norm = parameter.tensor.grad().norm().item<double>();
-    sum += norm * norm;
-  }
-  return std::sqrt(sum);
-}
 
 // So many of the masks, drawn at random.
 std::vector<cv::Mat> Drawn(std::vector<cv::Mat> masks, int most, Random& random) {
@@ -69,11 +36,9 @@ SegmenterTuner::SegmenterTuner(std::shared_ptr<PromptedDecoder> decoder,
                                const TuningOptions& options)
     : decoder_(std::move(decoder)),
       options_(options),
-      trained_(StateOf(*decoder_)),
+      trained_(TrainedOf(*decoder_)),
       optimizer_(MakeAdamW(*decoder_, options.weight_decay)),
-      average_(*decoder_, options.average) {
-  std::erase_if(trained_, [](const StateTensor& entry) { return !entry.tensor.requires_grad(); });
-}
+      average_(*decoder_, options.average) {}
 
 double SegmenterTuner::LearningRate() const {
   if (step_ < options_.warmup_steps) {
@@ -114,7 +79,7 @@ absl::StatusOr<TuningReport> SegmenterTuner::Step(std::span<const TuningImage> b
     for (const TuningImage& image : batch) {
       Backward(image, random, 1.0 / static_cast<double>(batch.size()), &report);
     }
-    report.gradient_norm = NormOf(trained_);
+    report.gradient_norm = GradientNorm(trained_);
     ++step_;
     if (!std::isfinite(report.total()) || !std::isfinite(report.gradient_norm)) {
       return absl::OutOfRangeError(absl::StrCat("step ", step_, ": the loss is ", report.total(),
@@ -140,63 +105,22 @@ absl::Status SegmenterTuner::WithAverage(const std::function<absl::Status()>& us
 }
 
 checkpoint::StateDict SegmenterTuner::TakeState() const {
-  checkpoint::StateDict taken;
-  const auto add = [&](const std::string& name, const at::Tensor& tensor) {
-    taken.emplace_back(name, *nn::ToTensorView(tensor.detach().clone()));
-  };
-  for (const StateTensor& entry : trained_) {
-    add("weights." + entry.name, entry.tensor);
-    const auto found = optimizer_.state().find(KeyOf(entry.tensor));
-    if (found == optimizer_.state().end()) continue;
-    const auto& moments = static_cast<const torch::optim::AdamWParamState&>(*found->second);
-    add("optimizer_steps." + entry.name, CountTensor(moments.step()));
-    add("first_moment." + entry.name, moments.exp_avg());
-    add("second_moment." + entry.name, moments.exp_avg_sq());
-  }
-  for (const StateTensor& entry : average_.state()) add("average." + entry.name, entry.tensor);
-  add("step", CountTensor(step_));
-  add("average_updates", CountTensor(average_.updates()));
-  return taken;
+  StateWriter taken;
+  for (const StateTensor& entry : trained_) taken.Add("weights." + entry.name, entry.tensor);
+  taken.Add(optimizer_, trained_);
+  taken.Add(average_);
+  taken.Add("step", step_);
+  return taken.Take();
 }
 
 absl::Status SegmenterTuner::GiveState(const checkpoint::StateDict& state) {
-  return nn::CatchTorch("go on with a training", [&]() -> absl::Status {
-    const at::NoGradGuard no_grad;
-    std::vector<std::pair<at::Tensor, at::Tensor>> copies;  // to, from
-    absl::Status status;
-    const auto plan = [&](const std::string& name, const at::Tensor& to) {
-      absl::StatusOr<at::Tensor> from = Fetch(state, name, to);
-      if (status.ok()) status = from.status();
-      if (from.ok()) copies.emplace_back(to, *std::move(from));
-    };
-    at::Tensor step = CountTensor(0), updates = CountTensor(0);
-    plan("step", step);
-    plan("average_updates", updates);
-    for (const StateTensor& entry : average_.state()) plan("average." + entry.name, entry.tensor);
-    std::vector<std::unique_ptr<torch::optim::AdamWParamState>> moments(trained_.size());
-    std::vector<at::Tensor> counts(trained_.size());
-    for (std::size_t i = 0; i < trained_.size(); ++i) {
-      const StateTensor& entry = trained_[i];
-      plan("weights." + entry.name, entry.tensor);
-      if (checkpoint::Find(state, "optimizer_steps." + entry.name) == nullptr) continue;
-      moments[i] = std::make_unique<torch::optim::AdamWParamState>();
-      moments[i]->exp_avg(at::empty_like(entry.tensor));
-      moments[i]->exp_avg_sq(at::empty_like(entry.tensor));
-      plan("optimizer_steps." + entry.name, counts[i] = CountTensor(0));
-      plan("first_moment." + entry.name, moments[i]->exp_avg());
-      plan("second_moment." + entry.name, moments[i]->exp_avg_sq());
-    }
-    if (!status.ok()) return status;
-    for (auto& [to, from] : copies) to.copy_(from);
-    step_ = step.item<std::int64_t>();
-    average_.set_updates(updates.item<std::int64_t>());
-    for (std::size_t i = 0; i < trained_.size(); ++i) {
-      optimizer_.state().erase(KeyOf(trained_[i].tensor));
-      if (moments[i] == nullptr) continue;
-      moments[i]->step(counts[i].item<std::int64_t>());
-      optimizer_.state()[KeyOf(trained_[i].tensor)] = std::move(moments[i]);
-    }
-    return absl::OkStatus();
+  return nn::CatchTorch("go on with a training", [&] {
+    StateReader reader(state);
+    reader.Read("step", &step_);
+    reader.Read(average_);
+    for (const StateTensor& entry : trained_) reader.Read("weights." + entry.name, entry.tensor);
+    reader.Read(optimizer_, trained_);
+    return reader.Apply();
   });
 }
 

@@ -131,14 +131,8 @@ absl::Status TrainDemo(const Options& options) {
 absl::Status WriteScenes(const Options& options) {
   std::vector<trainer::Shape> shapes;
   for (const std::string& name : options.shapes) shapes.push_back(*trainer::ShapeOf(name));
-  const auto scenes = trainer::HeldOutScenes(options.seed, options.count, shapes);
-  std::vector<std::string> names;
-  for (const trainer::Scene& scene : scenes) {
-    names.push_back(absl::StrCat("scene_", names.size()));
-    const absl::Status status = trainer::WriteScene(scene, options.out, names.back());
-    if (!status.ok()) return status;
-  }
-  return trainer::WriteSceneAnnotations(scenes, names, options.out + "/coco.json");
+  return trainer::WriteAnnotatedScenes(trainer::HeldOutScenes(options.seed, options.count, shapes),
+                                       options.out);
 }
 
 boost::json::object ToJson(const trainer::DetectorScore& score) {

@@ -78,4 +78,14 @@ absl::Status WriteSceneAnnotations(const std::vector<Scene>& scenes,
   return files::WriteFile(path, dataset::WriteCoco(drawn, {}, &none) + "\n");
 }
 
+absl::Status WriteAnnotatedScenes(const std::vector<Scene>& scenes, const std::string& directory) {
+  std::vector<std::string> names;
+  for (const Scene& scene : scenes) {
+    names.push_back(absl::StrCat("scene_", names.size()));
+    const absl::Status status = WriteScene(scene, directory, names.back());
+    if (!status.ok()) return status;
+  }
+  return WriteSceneAnnotations(scenes, names, directory + "/coco.json");
+}
+
 }  // namespace trainer

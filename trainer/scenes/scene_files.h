@@ -25,6 +25,9 @@ absl::Status WriteScene(const Scene& scene, const std::string& directory, const 
 absl::Status WriteSceneAnnotations(const std::vector<Scene>& scenes,
                                    const std::vector<std::string>& names, const std::string& path);
 
+// Both, of all scenes: they are called scene_0, scene_1 and so on, their annotations coco.json.
+absl::Status WriteAnnotatedScenes(const std::vector<Scene>& scenes, const std::string& directory);
+
 }  // namespace trainer
 
 #endif  // DUET_TRAINER_SCENES_SCENE_FILES_H_

@@ -34,13 +34,8 @@ class CompareTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     data_ = new duet_testing::TempDir;
-    const std::vector<Scene> scenes = HeldOutScenes(/*seed=*/4, /*count=*/8);
-    std::vector<std::string> names;
-    for (const Scene& scene : scenes) {
-      names.push_back(absl::StrCat("scene_", names.size()));
-      ASSERT_THAT(WriteScene(scene, data_->path(), names.back()), IsOk());
-    }
-    ASSERT_THAT(WriteSceneAnnotations(scenes, names, data_->path() + "/coco.json"), IsOk());
+    ASSERT_THAT(WriteAnnotatedScenes(HeldOutScenes(/*seed=*/4, /*count=*/8), data_->path()),
+                IsOk());
   }
   static void TearDownTestSuite() { delete data_; }
 

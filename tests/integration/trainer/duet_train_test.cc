@@ -41,13 +41,8 @@ class DuetTrainTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     data_ = new duet_testing::TempDir;
-    const std::vector<Scene> scenes = HeldOutScenes(/*seed=*/3, /*count=*/10);
-    std::vector<std::string> names;
-    for (const Scene& scene : scenes) {
-      names.push_back(absl::StrCat("scene_", names.size()));
-      ASSERT_THAT(WriteScene(scene, data_->path(), names.back()), IsOk());
-    }
-    ASSERT_THAT(WriteSceneAnnotations(scenes, names, data_->path() + "/coco.json"), IsOk());
+    ASSERT_THAT(WriteAnnotatedScenes(HeldOutScenes(/*seed=*/3, /*count=*/10), data_->path()),
+                IsOk());
     reference_ = new duet_testing::TempDir;
     Subprocess train(Command(reference_->path()));
     ASSERT_EQ(train.Wait(), 0) << train.err();

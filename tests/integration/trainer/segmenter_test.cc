@@ -36,7 +36,6 @@ class DuetTrainSegmenterTest : public testing::Test {
  protected:
   void SetUp() override {
     std::vector<Scene> scenes;
-    std::vector<std::string> names;
     for (int n = 0; n < 6; ++n) {
       SceneOptions options{.size = {160, n % 2 == 0 ? 160 : 120}, .min_objects = 1};
       options.max_objects = 2;
@@ -44,10 +43,8 @@ class DuetTrainSegmenterTest : public testing::Test {
       options.max_radius = 0.3;
       scenes.push_back(
           DrawScene(SceneSeed(3, "segmenter", static_cast<std::uint64_t>(n)), options));
-      names.push_back(absl::StrCat("scene_", n));
-      ASSERT_THAT(WriteScene(scenes.back(), dir_.path(), names.back()), IsOk());
     }
-    ASSERT_THAT(WriteSceneAnnotations(scenes, names, dir_.path() + "/coco.json"), IsOk());
+    ASSERT_THAT(WriteAnnotatedScenes(scenes, dir_.path()), IsOk());
   }
 
   std::vector<std::string> Command(const std::string& out, std::vector<std::string> more = {}) {

@@ -7,32 +7,16 @@
 #include <boost/json/array.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
-#include <boost/url/parse.hpp>
-#include <boost/url/url_view.hpp>
+
+#include "tests/integration/gateway/tiny_json.h"
 
 namespace gateway::testing {
 
 namespace json = boost::json;
+using duet_testing::JsonResponse;
+using duet_testing::Parameter;
 using duet_testing::TinyRequest;
 using duet_testing::TinyResponse;
-
-namespace {
-
-TinyResponse JsonResponse(const json::value& body, int status = 200) {
-  return {.status = status,
-          .headers = {"Content-Type: application/json"},
-          .body = json::serialize(body)};
-}
-
-std::string Parameter(const std::string& target, const std::string& name) {
-  const auto url = boost::urls::parse_origin_form(target);
-  for (const auto& parameter : url->params()) {
-    if (parameter.key == name) return parameter.value;
-  }
-  return "";
-}
-
-}  // namespace
 
 void FakeLabelStudio::AddTask(std::int64_t id, const std::string& image, bool labelled) {
   const std::lock_guard lock(mutex_);

@@ -20,6 +20,7 @@
 #include "checkpoint/pth_writer.h"
 #include "duet/detector/v1/detector.grpc.pb.h"
 #include "tests/integration/named_models/model_root.h"
+#include "tests/integration/named_models/service_process.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/subprocess.h"
 
@@ -29,10 +30,8 @@ namespace {
 namespace fs = std::filesystem;
 namespace pb = duet::detector::v1;
 using duet::vision::v1::ModelStatus;
-using duet_testing::IntField;
 using duet_testing::IsOk;
 using duet_testing::ReadFile;
-using duet_testing::Subprocess;
 using testing::HasSubstr;
 
 const std::string kData = DUET_TEST_DATA;
@@ -40,23 +39,12 @@ constexpr int kClients = 3;
 // Of answers, between two changes.
 constexpr int kPerChange = 200;
 
-class Detector {
+class Detector : public ServiceProcess<pb::Detector, pb::GetModelRequest, pb::GetModelResponse> {
  public:
-  Detector(const std::string& checkpoint, const std::vector<std::string>& flags) {
-    std::vector<std::string> command = {DUET_DETECTOR,     "--checkpoint=" + checkpoint,
-                                        "--port=0",        "--metrics_port=0",
-                                        "--threads=1",     "--input_size=64",
-                                        "--log_level=info"};
-    command.insert(command.end(), flags.begin(), flags.end());
-    process_ = std::make_unique<Subprocess>(command);
-    const auto line = process_->WaitForLine("\"event\":\"serving\"");
-    EXPECT_THAT(line, IsOk());
-    stub_ = pb::Detector::NewStub(
-        grpc::CreateChannel("127.0.0.1:" + std::to_string(line.ok() ? IntField(*line, "port") : 1),
-                            grpc::InsecureChannelCredentials()));
-  }
-
-  Subprocess& process() { return *process_; }
+  Detector(const std::string& checkpoint, const std::vector<std::string>& flags)
+      : ServiceProcess(
+            {DUET_DETECTOR, "--checkpoint=" + checkpoint, "--input_size=64", "--log_level=info"},
+            flags) {}
 
   grpc::Status Detect(const std::string& name, const std::string& version,
                       pb::DetectResponse* response) {
@@ -67,7 +55,7 @@ class Detector {
     request.mutable_model()->set_name(name);
     request.mutable_model()->set_version(version);
     grpc::ClientContext call;
-    return stub_->Detect(&call, request, response);
+    return stub().Detect(&call, request, response);
   }
   // What was detected, without times and versions; or the error's message.
   std::string Detections(const std::string& name) {
@@ -78,28 +66,12 @@ class Detector {
     response.clear_model();
     return response.DebugString();
   }
-  pb::GetModelResponse GetModel(const std::string& name) {
-    pb::GetModelRequest request;
-    request.mutable_model()->set_name(name);
-    grpc::ClientContext call;
-    pb::GetModelResponse response;
-    const grpc::Status status = stub_->GetModel(&call, request, &response);
-    EXPECT_TRUE(status.ok()) << status.error_message();
-    return response;
-  }
-  duet::vision::v1::ListModelsResponse List() {
-    grpc::ClientContext call;
-    duet::vision::v1::ListModelsResponse response;
-    const grpc::Status status = stub_->ListModels(&call, {}, &response);
-    EXPECT_TRUE(status.ok()) << status.error_message();
-    return response;
-  }
   void Reload(const std::string& checkpoint) {
     duet::vision::v1::ReloadModelRequest request;
     request.set_checkpoint(checkpoint);
     grpc::ClientContext call;
     duet::vision::v1::ReloadModelResponse response;
-    const grpc::Status status = stub_->ReloadModel(&call, request, &response);
+    const grpc::Status status = stub().ReloadModel(&call, request, &response);
     EXPECT_TRUE(status.ok()) << status.error_message();
   }
   ModelStatus AwaitState(const std::string& name, ModelStatus::State state) {
@@ -112,8 +84,6 @@ class Detector {
 
  private:
   const std::string image_ = ReadFile(kData + "/images/rgb.jpg");
-  std::unique_ptr<Subprocess> process_;
-  std::unique_ptr<pb::Detector::Stub> stub_;
 };
 
 class NamedDetectorsTest : public testing::Test {

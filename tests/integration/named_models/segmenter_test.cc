@@ -18,6 +18,7 @@
 #include "checkpoint/pth_writer.h"
 #include "duet/segmenter/v1/segmenter.grpc.pb.h"
 #include "tests/integration/named_models/model_root.h"
+#include "tests/integration/named_models/service_process.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/subprocess.h"
 
@@ -26,10 +27,8 @@ namespace {
 
 namespace pb = duet::segmenter::v1;
 using duet::vision::v1::ModelStatus;
-using duet_testing::IntField;
 using duet_testing::IsOk;
 using duet_testing::ReadFile;
-using duet_testing::Subprocess;
 using testing::HasSubstr;
 
 const std::string kData = std::string(DUET_TEST_DATA) + "/segmenter/";
@@ -37,19 +36,10 @@ constexpr int kClients = 3;
 // Of answers, between two changes.
 constexpr int kPerChange = 50;
 
-class Segmenter {
+class Segmenter : public ServiceProcess<pb::Segmenter, pb::GetModelRequest, pb::GetModelResponse> {
  public:
-  Segmenter(const std::string& checkpoint, const std::vector<std::string>& flags) {
-    std::vector<std::string> command = {DUET_SEGMENTER, "--checkpoint=" + checkpoint, "--port=0",
-                                        "--metrics_port=0", "--threads=1"};
-    command.insert(command.end(), flags.begin(), flags.end());
-    process_ = std::make_unique<Subprocess>(command);
-    const auto line = process_->WaitForLine("\"event\":\"serving\"");
-    EXPECT_THAT(line, IsOk());
-    stub_ = pb::Segmenter::NewStub(
-        grpc::CreateChannel("127.0.0.1:" + std::to_string(line.ok() ? IntField(*line, "port") : 1),
-                            grpc::InsecureChannelCredentials()));
-  }
+  Segmenter(const std::string& checkpoint, const std::vector<std::string>& flags)
+      : ServiceProcess({DUET_SEGMENTER, "--checkpoint=" + checkpoint}, flags) {}
 
   pb::EmbedResponse Embed(const std::string& name) {
     pb::EmbedRequest request;
@@ -57,7 +47,7 @@ class Segmenter {
     request.mutable_model()->set_name(name);
     grpc::ClientContext call;
     pb::EmbedResponse response;
-    const grpc::Status status = stub_->Embed(&call, request, &response);
+    const grpc::Status status = stub().Embed(&call, request, &response);
     EXPECT_TRUE(status.ok()) << status.error_message();
     return response;
   }
@@ -71,7 +61,7 @@ class Segmenter {
     point->set_y(9);
     point->set_label(1);
     grpc::ClientContext call;
-    return stub_->Segment(&call, request, response);
+    return stub().Segment(&call, request, response);
   }
   // The masks, without times and names; or the error's message.
   std::string Masks(const std::string& name) {
@@ -90,7 +80,7 @@ class Segmenter {
     request.set_points_per_side(2);
     request.mutable_model()->set_name(name);
     grpc::ClientContext call;
-    const auto reader = stub_->SegmentEverything(&call, request);
+    const auto reader = stub().SegmentEverything(&call, request);
     pb::SegmentEverythingResponse response;
     std::pair<int, std::string> found;
     while (reader->Read(&response)) {
@@ -100,28 +90,10 @@ class Segmenter {
     EXPECT_TRUE(reader->Finish().ok());
     return found;
   }
-  pb::GetModelResponse GetModel(const std::string& name) {
-    pb::GetModelRequest request;
-    request.mutable_model()->set_name(name);
-    grpc::ClientContext call;
-    pb::GetModelResponse response;
-    const grpc::Status status = stub_->GetModel(&call, request, &response);
-    EXPECT_TRUE(status.ok()) << status.error_message();
-    return response;
-  }
   std::string VersionOf(const std::string& name) { return GetModel(name).model().version(); }
-  duet::vision::v1::ListModelsResponse List() {
-    grpc::ClientContext call;
-    duet::vision::v1::ListModelsResponse response;
-    const grpc::Status status = stub_->ListModels(&call, {}, &response);
-    EXPECT_TRUE(status.ok()) << status.error_message();
-    return response;
-  }
 
  private:
   const std::string image_ = ReadFile(kData + "a0.png");
-  std::unique_ptr<Subprocess> process_;
-  std::unique_ptr<pb::Segmenter::Stub> stub_;
 };
 
 class NamedSegmentersTest : public testing::Test {

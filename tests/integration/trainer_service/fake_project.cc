@@ -5,30 +5,18 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
-#include <boost/url/parse.hpp>
-#include <boost/url/url_view.hpp>
+
+#include "tests/integration/gateway/tiny_json.h"
 
 namespace trainer_service::testing {
 
 namespace json = boost::json;
+using duet_testing::JsonResponse;
+using duet_testing::Parameter;
 using duet_testing::TinyRequest;
 using duet_testing::TinyResponse;
 
 namespace {
-
-TinyResponse Json(const json::value& body, int status = 200) {
-  return {.status = status,
-          .headers = {"Content-Type: application/json"},
-          .body = json::serialize(body)};
-}
-
-std::string Parameter(const std::string& target, const std::string& name) {
-  const auto url = boost::urls::parse_origin_form(target);
-  for (const auto& parameter : url->params()) {
-    if (parameter.key == name) return parameter.value;
-  }
-  return "";
-}
 
 std::string ConfigOf(const std::vector<std::string>& labels) {
   std::string config = R"(<View><Image name="image" value="$image"/>)"
@@ -114,24 +102,24 @@ json::value FakeProject::List(const std::string& target) const {
 }
 
 TinyResponse FakeProject::Answer(const TinyRequest& request) {
-  if (failures > 0 && failures-- > 0) return Json({{"detail", "away"}}, failure_status);
+  if (failures > 0 && failures-- > 0) return JsonResponse({{"detail", "away"}}, failure_status);
   const auto token = request.headers.find("authorization");
   if (token == request.headers.end() || token->second != std::string("Token ") + kToken) {
-    return Json({{"detail", "Authentication credentials were not provided."}}, 401);
+    return JsonResponse({{"detail", "Authentication credentials were not provided."}}, 401);
   }
   const std::string path = request.target.substr(0, request.target.find('?'));
-  if (deleted) return Json({{"detail", "Not found."}}, 404);
+  if (deleted) return JsonResponse({{"detail", "Not found."}}, 404);
   if (path == "/api/projects/7/") {
     const std::lock_guard lock(mutex_);
-    return Json({{"id", 7}, {"label_config", label_config_}, {"sampling", nullptr}});
+    return JsonResponse({{"id", 7}, {"label_config", label_config_}, {"sampling", nullptr}});
   }
-  if (path == "/api/tasks") return Json(List(request.target));
+  if (path == "/api/tasks") return JsonResponse(List(request.target));
   if (constexpr std::string_view kUploads = "/data/upload/7/"; path.starts_with(kUploads)) {
     const std::lock_guard lock(mutex_);
     const auto task = tasks_.find(std::stoll(path.substr(kUploads.size())));
     if (task != tasks_.end() && !task->second.image.empty()) return {.body = task->second.image};
   }
-  return Json({{"detail", "Not found."}}, 404);
+  return JsonResponse({{"detail", "Not found."}}, 404);
 }
 
 }  // namespace trainer_service::testing

@@ -91,6 +91,14 @@ class JobsTest : public ::testing::Test {
   }
   void OpenGate() { Write("gate", ""); }
   model_store::ModelStore Store() const { return model_store::ModelStore(trainer_.model_root()); }
+  // As the gateway does once the gate has found it better.
+  void ServeVersionOne() const {
+    ASSERT_THAT(Store().UpdateServing(model_store::Kind::kDetector, "project-7",
+                                      [](const model_store::Serving&) {
+                                        return model_store::Serving{.version = 1, .decided = 1};
+                                      }),
+                IsOk());
+  }
 
   // Waits until the newest job is in that state.
   void Await(pb::Job::State state) {
@@ -196,11 +204,7 @@ TEST_F(JobsTest, WhoeverAsksAgainMeanwhileJoins) {
 TEST_F(JobsTest, TheNextTrainingBeginsFromTheVersionThatServes) {
   trainer_.Start();
   ASSERT_EQ(trainer_.Train().verdict().version(), 1u);
-  ASSERT_THAT(Store().UpdateServing(model_store::Kind::kDetector, "project-7",
-                                    [](const model_store::Serving&) {
-                                      return model_store::Serving{.version = 1, .decided = 1};
-                                    }),
-              IsOk());
+  ServeVersionOne();
   studio_.SetLabels({"screw", "nut"});
   studio_.AddTask(30, Image(30), {Box("screw")});
   Write("behaviour", "echo more >\"$out/more\"\n");
@@ -217,11 +221,7 @@ TEST_F(JobsTest, TheNextTrainingBeginsFromTheVersionThatServes) {
 TEST_F(JobsTest, ALabelThatWasRenamedIsSaid) {
   trainer_.Start();
   ASSERT_EQ(trainer_.Train().verdict().version(), 1u);
-  ASSERT_THAT(Store().UpdateServing(model_store::Kind::kDetector, "project-7",
-                                    [](const model_store::Serving&) {
-                                      return model_store::Serving{.version = 1, .decided = 1};
-                                    }),
-              IsOk());
+  ServeVersionOne();
   studio_.SetLabels({"screw", "nut"});
   for (int i = 1; i <= 10; ++i) studio_.AddTask(i, Image(i), {Box("screw")});
 
@@ -429,11 +429,7 @@ TEST_F(JobsTest, KilledItLeavesNoChildAndGoesOnAfterwards) {
 TEST_F(JobsTest, AVersionThatWasDamagedByHandIsNotBegunFrom) {
   trainer_.Start();
   ASSERT_EQ(trainer_.Train().verdict().version(), 1u);
-  ASSERT_THAT(Store().UpdateServing(model_store::Kind::kDetector, "project-7",
-                                    [](const model_store::Serving&) {
-                                      return model_store::Serving{.version = 1, .decided = 1};
-                                    }),
-              IsOk());
+  ServeVersionOne();
   std::ofstream(Store().PathOf(model_store::Kind::kDetector, "project-7", 1) + "/model.pth")
       << "other";
 

@@ -192,6 +192,12 @@ std::vector<duet::vision::v1::ModelStatus> NamedModels::List() const {
       status.set_loaded_version(entry->loaded->stored.version);
       status.set_memory_bytes(entry->loaded->bytes);
     }
+    if (const Stored* const told = entry->loaded   ? &entry->loaded->stored
+                                   : entry->wanted ? &*entry->wanted
+                                                   : nullptr) {
+      status.set_label_studio_url(told->label_studio_url);
+      status.set_project_created(told->project_created);
+    }
     if (!entry->status.ok() || entry->failed()) {
       status.set_state(ModelStatus::STATE_FAILED);
       status.set_error(entry->status.ok() ? entry->failure->why
@@ -216,8 +222,13 @@ NamedModels::Seen NamedModels::Look(const std::string& name) const {
       store_.ReadManifest(options_.kind, name, version);
   if (!manifest.ok()) return {.version = version, .stored = {}, .status = manifest.status()};
   const model_store::StoredFile& weights = manifest->weights();
-  return {
-      .version = version, .stored = Stored{version, weights.sha256, weights.bytes}, .status = {}};
+  return {.version = version,
+          .stored = Stored{.version = version,
+                           .sha256 = weights.sha256,
+                           .bytes = weights.bytes,
+                           .label_studio_url = manifest->label_studio_url,
+                           .project_created = manifest->project_created},
+          .status = {}};
 }
 
 void NamedModels::Poll() {

@@ -107,6 +107,9 @@ class NamedModels {
     std::uint64_t version = 0;
     std::string sha256;  // of its weights: a name that was deleted begins again with version 1
     std::uint64_t bytes = 0;
+    // Whose annotations made it.
+    std::string label_studio_url;
+    std::string project_created;
     bool operator==(const Stored&) const = default;
   };
   struct Entry;

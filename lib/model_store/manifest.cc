@@ -137,6 +137,7 @@ std::string ManifestText(const Manifest& manifest) {
   writer.Add("created", manifest.created);
   writer.Add("label_studio_url", manifest.label_studio_url);
   writer.Add("project_id", manifest.project_id);
+  writer.Add("project_created", manifest.project_created);
   writer.Add("revision", manifest.revision);
   writer.Add("images", manifest.images);
   writer.Add("annotations", manifest.annotations);
@@ -168,6 +169,7 @@ absl::StatusOr<Manifest> ParseManifest(std::string_view text) {
   if (status.ok()) status = ReadField(object, "created", &manifest.created);
   if (status.ok()) status = ReadField(object, "label_studio_url", &manifest.label_studio_url);
   if (status.ok()) status = ReadField(object, "project_id", &manifest.project_id);
+  if (status.ok()) status = ReadField(object, "project_created", &manifest.project_created);
   if (status.ok()) status = ReadField(object, "revision", &manifest.revision);
   if (status.ok()) status = ReadField(object, "images", &manifest.images);
   if (status.ok()) status = ReadField(object, "annotations", &manifest.annotations);

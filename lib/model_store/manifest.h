@@ -48,6 +48,9 @@ struct Manifest {
   std::string created;
   std::string label_studio_url;
   std::uint64_t project_id = 0;
+  // RFC 3339, as Label Studio tells it; "": not known. By it two projects of one number differ:
+  // those of two Label Studios, or of one whose database was made anew.
+  std::string project_created;
   std::string revision;  // id of the data that it learned from (dataset/revision.h)
   std::uint64_t images = 0;
   std::uint64_t annotations = 0;

@@ -42,11 +42,12 @@ class NamedModelsTest : public testing::Test {
  protected:
   ~NamedModelsTest() override { GoOn(); }
 
-  void Publish(const std::string& name, const std::string& weights) {
+  void Publish(const std::string& name, const std::string& weights,
+               model_store::Manifest manifest = {}) {
     absl::StatusOr<model_store::Staging> staging = store_.Stage(kKind, name);
     ASSERT_THAT(staging, IsOk());
     Write(staging->folder() + "/model.pth", weights);
-    ASSERT_THAT(staging->Publish({}), IsOk());
+    ASSERT_THAT(staging->Publish(std::move(manifest)), IsOk());
   }
   void Serve(const std::string& name, std::uint64_t version) {
     ASSERT_THAT(store_.UpdateServing(kKind, name,
@@ -164,6 +165,29 @@ TEST_F(NamedModelsTest, TheFirstRequestLoadsAndOthersShare) {
   EXPECT_THAT(metrics_.Text(), AllOf(HasSubstr("duet_model_loaded_version{name=\"a\"} 1"),
                                      HasSubstr("duet_model_loads_total{result=\"ok\"} 1"),
                                      HasSubstr("duet_model_failed{name=\"a\"} 0")));
+}
+
+TEST_F(NamedModelsTest, WhoseModelItIsIsToldOfWhatIsLoadedElseOfWhatIsStored) {
+  Publish("a", "a-1",
+          {.label_studio_url = "http://studio", .project_created = "2026-11-01T00:00:00Z"});
+  Publish("a", "a-2",
+          {.label_studio_url = "http://other", .project_created = "2026-11-02T00:00:00Z"});
+  Serve("a", 1);
+  Start();
+  EXPECT_EQ(StatusOf("a").label_studio_url(), "http://studio");
+  EXPECT_EQ(StatusOf("a").project_created(), "2026-11-01T00:00:00Z");
+  EXPECT_EQ(Answer("a"), "a-1");
+  Block("a-2");
+  Serve("a", 2);
+  AwaitLoads(2);
+  EXPECT_EQ(StatusOf("a").stored_version(), 2u);
+  EXPECT_EQ(StatusOf("a").project_created(), "2026-11-01T00:00:00Z");
+  GoOn();
+  AwaitAnswer("a", "a-2");
+  EXPECT_EQ(StatusOf("a").label_studio_url(), "http://other");
+  EXPECT_EQ(StatusOf("a").project_created(), "2026-11-02T00:00:00Z");
+  Serve("a", 0);
+  EXPECT_EQ(StatusOf("a").project_created(), "");
 }
 
 TEST_F(NamedModelsTest, UnknownNamesCostNothing) {

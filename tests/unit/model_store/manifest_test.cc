@@ -24,6 +24,7 @@ Manifest Example() {
                     .created = "2026-11-30T08:15:00Z",
                     .label_studio_url = "http://localhost:8080",
                     .project_id = 7,
+                    .project_created = "2026-11-29T17:00:00.123456Z",
                     .revision = "0123456789abcdef",
                     .images = 20,
                     .annotations = 31,
@@ -54,7 +55,9 @@ TEST(ManifestTest, WhatIsWrittenIsRead) {
   EXPECT_EQ(read.kind, Kind::kSegmenter);
   EXPECT_EQ(read.version, 18446744073709551615u);
   EXPECT_EQ(read.parent, 2u);
+  EXPECT_EQ(read.label_studio_url, "http://localhost:8080");
   EXPECT_EQ(read.project_id, 7u);
+  EXPECT_EQ(read.project_created, "2026-11-29T17:00:00.123456Z");
   EXPECT_EQ(read.images, 20u);
   EXPECT_EQ(read.annotations, 31u);
   EXPECT_EQ(read.seed, 42u);

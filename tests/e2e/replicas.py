@@ -113,9 +113,7 @@ class Cluster:
             for gateway in self.gateways:
                 gateway.ready()
             self._start_balancer()
-            for gateway in self.gateways:
-                self.until_gateway_ready(gateway.service)
-            wait_until(lambda: self._answers(self.port))
+            wait_until(lambda: self._answers(self.all_up_port))
         except BaseException:
             self.stop()
             raise
@@ -135,8 +133,14 @@ class Cluster:
         self.names.set("detector.test", [each.address for each in self.detectors])
         self.names.set("segmenter.test", [each.address for each in self.segmenters])
 
-    def until_gateway_ready(self, service):
-        wait_until(lambda: self._answers(service.port))
+    def restart_gateway(self, gateway):
+        """Returns the exit code. The next gateway may go only when the load balancer has seen this one go and come."""
+        code = gateway.stop()
+        wait_until(lambda: not self._answers(self.all_up_port))
+        gateway.start()
+        gateway.ready()
+        wait_until(lambda: self._answers(self.all_up_port))
+        return code
 
     @staticmethod
     def _answers(port):
@@ -146,7 +150,7 @@ class Cluster:
             return False
 
     def _start_balancer(self):
-        self.port = free_port("127.0.0.1")
+        self.port, self.all_up_port = free_port("127.0.0.1"), free_port("127.0.0.1")
         servers = "\n".join(f"  server gateway{number} 127.0.0.1:{gateway.service.port} check inter 100ms fall 1 rise 1"
                             for number, gateway in enumerate(self.gateways))
         file = self.directory / "haproxy.cfg"
@@ -165,6 +169,10 @@ defaults
 frontend duet
   bind 127.0.0.1:{self.port}
   default_backend gateways
+frontend all_up
+  bind 127.0.0.1:{self.all_up_port}
+  monitor-uri /readyz
+  monitor fail if {{ nbsrv(gateways) lt {len(self.gateways)} }}
 backend gateways
   balance roundrobin
   option httpchk GET /readyz

@@ -121,7 +121,7 @@ def test_a_rolling_restart_of_everything_drops_no_request(cluster, load):
         for replica in cluster.detectors + cluster.segmenters:
             codes.append(replica.restart(until_ready=lambda _: some.after(3)))
         for gateway in cluster.gateways:
-            codes.append(gateway.restart(cluster.until_gateway_ready))
+            codes.append(cluster.restart_gateway(gateway))
             some.after(3)
 
     assert not some.failures

@@ -22,7 +22,9 @@ namespace {
 
 absl::Status Serve(const Options& options, serving::Process& process) {
   const absl::Time start = process.clock().Now();
-  const int threads = model_service::PrepareToCompute(options.common);
+  const absl::StatusOr<int> prepared = model_service::PrepareToCompute(options.common);
+  if (!prepared.ok()) return prepared.status();
+  const int threads = *prepared;
 
   // A damaged or foreign file fails here, before the port opens.
   absl::StatusOr<std::unique_ptr<DetectionModel>> model =
@@ -47,6 +49,7 @@ absl::Status Serve(const Options& options, serving::Process& process) {
       serving::GrpcServer::Start(options.common.server, {&service}, &process.metrics());
   if (!server.ok()) return server.status();
   if (absl::Status warm = host.Current()->WarmUp(); !warm.ok()) return warm;
+  model_service::LogKernelPlan();
   serving::LogLine("model.ready")
       .Str("name", host.Current()->name())
       .Str("version", host.Current()->version())

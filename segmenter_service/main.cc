@@ -24,7 +24,9 @@ namespace {
 
 absl::Status Serve(const Options& options, serving::Process& process) {
   const absl::Time start = process.clock().Now();
-  const int threads = model_service::PrepareToCompute(options.common);
+  const absl::StatusOr<int> prepared = model_service::PrepareToCompute(options.common);
+  if (!prepared.ok()) return prepared.status();
+  const int threads = *prepared;
 
   std::optional<serving::RedisClient> redis;
   std::optional<EmbeddingStore> store;
@@ -61,6 +63,7 @@ absl::Status Serve(const Options& options, serving::Process& process) {
       serving::GrpcServer::Start(options.common.server, {&service}, &process.metrics());
   if (!server.ok()) return server.status();
   if (absl::Status warm = engine.WarmUp(*host.Current()); !warm.ok()) return warm;
+  model_service::LogKernelPlan();
   serving::LogLine("model.ready")
       .Str("name", host.Current()->name)
       .Str("version", host.Current()->version)

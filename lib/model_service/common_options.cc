@@ -52,6 +52,10 @@ void AddFlags(CommonOptions* options, std::string_view checkpoint_help, serving:
              serving::OneOf({"fp32", "bf16"}));
   flags->Add("threads", &options->threads,
              "Threads that compute; 0: as many as the process has CPUs.", InRange(0, 1024));
+  flags->Add("kernel_plan", &options->kernel_plan,
+             "File in which the choice of the faster kernel for each layer is kept, measured where "
+             "it has none for this kind of CPU. With the same plan the same CPU gives the same "
+             "bits. Empty: each process measures.");
   flags->Add("queue_size", &options->queue_size,
              "Work that may wait; more is refused with RESOURCE_EXHAUSTED.", InRange(1, 1 << 16));
   flags->Add("image_root", &options->image_root,

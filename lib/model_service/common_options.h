@@ -30,6 +30,7 @@ struct CommonOptions {
   Device device;
   std::string precision = "fp32";  // or "bf16"
   int threads = 0;                 // 0: as many as the process has CPUs
+  std::string kernel_plan;         // empty: chosen anew by each process
   int queue_size = 64;
   std::string image_root;  // empty: no files
   int max_image_mb = 0;    // 0: as server.max_message_mb

@@ -33,6 +33,7 @@ resolve_options() {
     [label_studio_port]=8080
     [detector_checkpoint]=$DUET_ROOT/models/demo/rtmdet-demo.pth
     [segmenter_checkpoint]=$DUET_ROOT/models/demo/sam-demo.pth
+    [kernel_plan]=$DUET_STATE/kernel_plan
   )
   ORIGIN=()
   local -A default=()
@@ -265,8 +266,8 @@ check_files() {
   for name in "${!OPTION[@]}"; do
     names_a_path "$name" || continue
     path=$(cd "$CALLER_DIRECTORY" && realpath -m -- "${OPTION[$name]}")
-    # A work folder is made.
-    [[ -f $path || -d $path || $name == *work_dir ]] || die "$(called "$name")=${OPTION[$name]}: there is no file $path"
+    # A work folder and a plan are made.
+    [[ -f $path || -d $path || $name == @(*work_dir|*kernel_plan) ]] || die "$(called "$name")=${OPTION[$name]}: there is no file $path"
     OPTION[$name]=$path
   done
   # A file, if there is one of that name; else the names themselves.
@@ -277,7 +278,7 @@ check_files() {
   done
 }
 
-names_a_path() { [[ $1 == @(profiles|*work_dir|*duet_train|*checkpoint|*_file|*_root|*_ca|*_certificate|ca_certificates|*tls_key|*backend_key) ]]; }
+names_a_path() { [[ $1 == @(profiles|*kernel_plan|*work_dir|*duet_train|*checkpoint|*_file|*_root|*_ca|*_certificate|ca_certificates|*tls_key|*backend_key) ]]; }
 
 # Before anything is built or stopped: are the ports numbers, different, and free, or ours?
 check_ports() {

@@ -12,8 +12,8 @@ namespace nn::onednn {
 bool CpuHasBFloat16();
 
 // True if it multiplies bf16 faster than float32. Not all that have the instructions do: on an
-// Intel Xeon whose AMX is hidden by its hypervisor, float32 is twice as fast. Measured at the first
-// call, some 30 ms on the calling thread; thread-safe.
+// Intel Xeon whose AMX is hidden by its hypervisor, float32 is twice as fast. As the process's
+// kernel plan says (kernel_plan.h): measured once, some 30 ms on the calling thread. Thread-safe.
 bool CpuGainsFromBFloat16();
 
 // What to compute in: bf16 if it is allowed and faster.

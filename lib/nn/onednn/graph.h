@@ -46,9 +46,9 @@ struct ConvOptions {
 
 struct CompileOptions {
   Precision precision = Precision::kFloat32;
-  // Which stride-1 3×3 convolutions use Winograd F(4×4, 3×3) (winograd.h). kMeasure times both
-  // forms of each layer once, on one thread (kernel_time.h); about 30 ms per distinct shape,
-  // remembered for the life of the process.
+  // Which stride-1 3×3 convolutions use Winograd F(4×4, 3×3) (winograd.h). kMeasure: as the
+  // process's kernel plan says, which times both forms of each distinct shape once, about 30 ms
+  // (kernel_plan.h).
   enum class Winograd { kNever, kAlways, kMeasure } winograd = Winograd::kMeasure;
 };
 

@@ -6,9 +6,9 @@
 
 namespace nn::onednn {
 
-// Whether the Winograd form of node `value` takes less CPU time than oneDNN's direct one. Measured
-// once for each shape and remembered for the life of the process, since shapes repeat within and
-// across models. Overwrites the program's scratchpad and the layer's value. Thread-safe.
+// Whether the Winograd form of node `value` takes less CPU time than oneDNN's direct one, as the
+// process's kernel plan says (kernel_plan.h). Where that must measure first, it overwrites the
+// program's scratchpad and the layer's value. Thread-safe.
 bool WinogradIsFaster(const ProgramBuild& build, int value, const ConvGeometry& geometry,
                       const ConvParameters& parameters);
 

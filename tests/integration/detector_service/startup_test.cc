@@ -49,6 +49,21 @@ TEST(DetectorStartupTest, TheFormerNameOfTheImageLimitIsAWarning) {
   EXPECT_EQ(detector.Wait(), 0);
 }
 
+TEST(DetectorStartupTest, WhatIsInTheKernelPlanIsNotMeasuredAgain) {
+  const duet_testing::TempDir dir;
+  const std::string plan = dir.path() + "/kernel_plan";
+  for (const bool first : {true, false}) {
+    Subprocess detector(Command(kTiny, {"--kernel_plan=" + plan}));
+    ASSERT_OK_AND_ASSIGN(const std::string line, detector.WaitForLine("\"event\":\"kernel_plan\""));
+    EXPECT_EQ(IntField(line, "measured"), first ? IntField(line, "layers") : 0);
+    EXPECT_GT(IntField(line, "layers"), 0);
+    detector.Signal(SIGTERM);
+    EXPECT_EQ(detector.Wait(), 0);
+    EXPECT_THAT(detector.err(), Not(HasSubstr("kernel_plan.not_kept")));
+  }
+  EXPECT_THAT(duet_testing::ReadFile(plan), HasSubstr("\nconv3x3 fp32 "));
+}
+
 struct Refusal {
   std::vector<std::string> command;
   std::string message;  // part of it
@@ -65,6 +80,7 @@ TEST(DetectorStartupTest, WhatItCannotServeIsOneLineAndExitCodeOne) {
       {Command(dir.Write("text.pth", "hello")), "text.pth: "},
       {Command(std::string(DUET_TEST_DATA) + "/segmenter/sam_a.pth"), "duet-segmenter"},
       {Command(kTiny, {"--config_file=" + bad_config}), "bad.py: model config: test_cfg score_thr"},
+      {Command(kTiny, {"--kernel_plan=" + bad_config}), "bad.py: line 1 is 'model = dict("},
       {Command(kTiny, {"--device=cuda"}), "device 'cuda'"},
       {Command(kTiny, {"--device=gpu:7"}), "device 'cuda:7'"},
   };

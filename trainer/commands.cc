@@ -71,6 +71,9 @@ void AddComparisonFlags(Options* options, serving::FlagTable* flags) {
              "compare: what the old model has found on --images, instead of --old: a file of "
              "COCO's results format, as evaluate's --found writes it.");
   flags->Add("new_detections", &compared->new_detections, "compare: the same instead of --new.");
+  flags->Add("label_config", &compared->label_config,
+             "compare: of the Label Studio project, XML: which of its labels the classes of the "
+             "checkpoints stand for. Empty: those of the same name.");
   flags->Add("json", &options->json,
              "compare: prints one JSON object with all figures instead of a sentence.");
 }

@@ -192,6 +192,7 @@ class TestDuetCommand:
         (("--detector=other:50051",), "up starts the detector itself"),
         (("--detector-score-threshold=0.9",), "--score_threshold"),
         (("--train",), "--label_studio_url=URL or --with_label_studio"), (("--trainer=other:50053",), "with --train"),
+        (("--train", "--label_studio_url=http://127.0.0.1:1", "--detector-classes=a,b"), "--detector_classes: not with --train"),
         (("--port",), "--port needs a value"), (("--precision=fp32\nbf16",), "line break"),
         (("--label_studio_api_key_file=/no/such",), "there is no file /no/such"),
         (("--label_studio_url=http://127.0.0.1:1", "--with-label-studio"), "exclude each other"),

@@ -73,6 +73,12 @@ resolve_options() {
 # What a trainer needs, unless it was told otherwise: it begins from the detector's model, and leaves its models where
 # all processes look for them.
 options_of_training() {
+  # The trainer reads the detector's file, but none of the flags that say what is in it.
+  local name
+  for name in detector_classes classes detector_config_file config_file; do
+    [[ ! ${OPTION[$name]:-} ]] || die "$(called "$name"): not with --train, which knows only the classes and the config" \
+      "that are in the file of --detector_checkpoint. Use one that has them."
+  done
   [[ ${OPTION[trainer_checkpoint]:-} ]] || OPTION[trainer_checkpoint]=${OPTION[detector_checkpoint]}
   [[ ${OPTION[trainer_work_dir]:-${OPTION[work_dir]:-}} ]] || OPTION[trainer_work_dir]=$DUET_STATE/trainer
   if [[ ! ${OPTION[model_root]:-} ]]; then

@@ -122,7 +122,7 @@ detector::Rtmdet MakeNetwork(const detector::RtmdetConfig& config) {
 
 absl::StatusOr<TrainableDetector> LoadForTraining(const checkpoint::Checkpoint& checkpoint,
                                                   const std::vector<std::string>& classes,
-                                                  std::uint64_t seed) {
+                                                  std::uint64_t seed, const ClassMatch& match) {
   if (absl::Status status = CheckClasses(classes); !status.ok()) return status;
   const detector::PythonConfig training = detector::ParsePythonConfig(checkpoint.meta.config_text);
   absl::StatusOr<detector::RtmdetConfig> config = ReadConfig(checkpoint, training);
@@ -136,17 +136,14 @@ absl::StatusOr<TrainableDetector> LoadForTraining(const checkpoint::Checkpoint& 
       ReadLearningSettings(training, &result.warnings);
   if (!learning.ok()) return learning.status();
   result.learning = *learning;
-  std::vector<int> rows;
-  for (const std::string& name : classes) {
-    const auto found = std::find(known->names.begin(), known->names.end(), name);
-    const bool is_known = found != known->names.end();
-    rows.push_back(is_known ? static_cast<int>(found - known->names.begin()) : -1);
-    (is_known ? result.kept : result.added).push_back(name);
-    if (!is_known) result.new_rows.push_back(static_cast<int>(rows.size()) - 1);
+  const std::vector<int> rows = match.SourcesOf(classes, known->names);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    (rows[i] >= 0 ? result.kept : result.added).push_back(classes[i]);
+    if (rows[i] < 0) result.new_rows.push_back(static_cast<int>(i));
   }
-  for (const std::string& name : known->names) {
-    if (std::find(classes.begin(), classes.end(), name) == classes.end())
-      result.dropped.push_back(name);
+  for (std::size_t i = 0; i < known->names.size(); ++i) {
+    if (std::find(rows.begin(), rows.end(), static_cast<int>(i)) == rows.end())
+      result.dropped.push_back(known->names[i]);
   }
 
   const absl::Status built = nn::CatchTorch("build the network to be trained", [&]() {

@@ -11,6 +11,7 @@
 #include "checkpoint/checkpoint.h"
 #include "detector_service/rtmdet/rtmdet.h"
 #include "trainer/detector/learning_settings.h"
+#include "trainer/samples/class_match.h"
 
 namespace trainer {
 
@@ -34,8 +35,9 @@ detector::Rtmdet MakeNetwork(const detector::RtmdetConfig& config);
 
 // The network of an RTMDet or RTMDet-Ins of MMDetection with `classes` in place of the
 // checkpoint's. All weights are the checkpoint's. In the last layer, which has a row for each class
-// on each level, the row of a class is that of the checkpoint's class with just this name, wherever
-// it stood; a class that the checkpoint doesn't know begins as in mmdet's init_weights: normal(0,
+// on each level, the row of a class is that of the checkpoint's class that `match` finds for it (by
+// default the one with just this name), wherever it stood; a class that the checkpoint doesn't know
+// begins as in mmdet's init_weights: normal(0,
 // 0.01), drawn by `seed`, and a bias for a probability of 0.01. (mmdet itself, with another number
 // of classes, begins all rows anew; with the same number it keeps them in their order whatever they
 // are called.) The checkpoint's names are those of detector::ChooseClassNames.
@@ -44,7 +46,8 @@ detector::Rtmdet MakeNetwork(const detector::RtmdetConfig& config);
 // naming or head, a loss or an assigner that can't be trained with, or weights that don't fit.
 absl::StatusOr<TrainableDetector> LoadForTraining(const checkpoint::Checkpoint& checkpoint,
                                                   const std::vector<std::string>& classes,
-                                                  std::uint64_t seed);
+                                                  std::uint64_t seed,
+                                                  const ClassMatch& match = ClassMatch());
 
 }  // namespace trainer
 

@@ -24,14 +24,12 @@ absl::StatusOr<ServedDetector> ServedDetector::Load(const ServedModel& model) {
 
 const std::vector<std::string>& ServedDetector::classes() const { return model_->classes(); }
 
-absl::StatusOr<DetectionsByImage> ServedDetector::Detect(const ImageSource& images) {
+absl::StatusOr<DetectionsByImage> ServedDetector::Detect(const ImageSource& images,
+                                                         const ClassMatch& match) {
   detector::DetectionModel& detector = *model_;
-  const std::vector<std::string>& wanted = images.classes();
-  std::vector<int> class_indices;  // by the model's class id; -1: not in the data set
-  for (const std::string& name : detector.classes()) {
-    const auto at = std::find(wanted.begin(), wanted.end(), name);
-    class_indices.push_back(at == wanted.end() ? -1 : static_cast<int>(at - wanted.begin()));
-  }
+  // By the model's class id.
+  const std::vector<std::vector<int>> class_indices =
+      match.ClassesOf(detector.classes(), images.classes());
   const detector::DetectOptions options{.score_threshold = detector.evaluation_score_threshold()};
   DetectionsByImage detections;
   for (std::size_t index = 0; index < images.size(); ++index) {
@@ -40,13 +38,11 @@ absl::StatusOr<DetectionsByImage> ServedDetector::Detect(const ImageSource& imag
     absl::StatusOr<std::vector<detector::Detection>> found = detector.Detect(image->image, options);
     if (!found.ok()) return found.status();
     std::vector<Detection>& kept = detections.emplace_back();
-    for (detector::Detection& one : *found) {
-      const int class_index = class_indices[static_cast<std::size_t>(one.class_id)];
-      if (class_index < 0) continue;
-      kept.push_back({.class_index = class_index,
-                      .box = one.box,
-                      .score = one.score,
-                      .mask = std::move(one.mask)});
+    for (const detector::Detection& one : *found) {
+      for (const int class_index : class_indices[static_cast<std::size_t>(one.class_id)]) {
+        kept.push_back(
+            {.class_index = class_index, .box = one.box, .score = one.score, .mask = one.mask});
+      }
     }
   }
   return detections;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "trainer/evaluate/detection.h"
+#include "trainer/samples/class_match.h"
 #include "trainer/samples/image_source.h"
 
 namespace detector {
@@ -34,10 +35,12 @@ class ServedDetector {
   const std::vector<std::string>& classes() const;
 
   // Detects on all images of `images`, with the score threshold, and the most detections an image,
-  // that the checkpoint's config has for evaluations. The model's classes are found among those of
-  // `images` by name; detections of others are left out. Errors are those of Load, so that nothing
-  // is scored on fewer images than it says.
-  absl::StatusOr<DetectionsByImage> Detect(const ImageSource& images);
+  // that the checkpoint's config has for evaluations. What the model's classes are among those of
+  // `images` says `match`; detections of others are left out, one of a class that stands for two is
+  // there for both. Errors are those of Load, so that nothing is scored on fewer images than it
+  // says.
+  absl::StatusOr<DetectionsByImage> Detect(const ImageSource& images,
+                                           const ClassMatch& match = ClassMatch());
 
  private:
   explicit ServedDetector(std::unique_ptr<detector::DetectionModel> model);

@@ -6,6 +6,7 @@
 #include <boost/json/array.hpp>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string_view>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "trainer/evaluate/coco_results.h"
 #include "trainer/evaluate/served_detections.h"
 #include "trainer/gate/compare_detections.h"
+#include "trainer/samples/class_match.h"
 #include "trainer/samples/dataset_source.h"
 
 namespace trainer {
@@ -41,18 +43,21 @@ absl::Status Check(const ComparedFiles& files) {
 
 struct Answers {
   DetectionsByImage detections;
-  std::vector<std::string> classes;  // of a checkpoint
+  // Of a checkpoint: its classes, and those of the data set that each stands for.
+  std::vector<std::string> classes;
+  std::vector<std::vector<int>> stand_for;
 };
 
 absl::StatusOr<Answers> AnswersOf(const std::string& checkpoint, const std::string& results,
                                   const std::string& precision, const DatasetSource& source,
-                                  std::string_view annotations) {
+                                  const ClassMatch& match, std::string_view annotations) {
   Answers answers;
   if (!checkpoint.empty()) {
     auto detector = ServedDetector::Load({checkpoint, precision});
     if (!detector.ok()) return detector.status();
     answers.classes = detector->classes();
-    absl::StatusOr<DetectionsByImage> found = detector->Detect(source);
+    answers.stand_for = match.ClassesOf(answers.classes, source.classes());
+    absl::StatusOr<DetectionsByImage> found = detector->Detect(source, match);
     if (!found.ok()) return found.status();
     answers.detections = *std::move(found);
   } else if (!results.empty()) {
@@ -68,15 +73,38 @@ absl::StatusOr<Answers> AnswersOf(const std::string& checkpoint, const std::stri
   return answers;
 }
 
-// Those of `names` that are in `in` but not in `without`.
-json::array Names(const std::vector<std::string>& names, const std::vector<std::string>& in,
-                  const std::vector<std::string>& without) {
-  const auto has = [](const std::vector<std::string>& list, const std::string& name) {
-    return std::find(list.begin(), list.end(), name) != list.end();
-  };
+// The data set's classes that some class of the model stands for.
+std::set<int> Known(const Answers& model) {
+  std::set<int> known;
+  for (const std::vector<int>& classes : model.stand_for)
+    known.insert(classes.begin(), classes.end());
+  return known;
+}
+
+// The data set's classes that only the new model knows.
+json::array NewClasses(const std::vector<std::string>& classes, const Answers& of_old,
+                       const Answers& of_new) {
   json::array result;
-  for (const std::string& name : names) {
-    if (has(in, name) && !has(without, name)) result.emplace_back(name);
+  const std::set<int> before = Known(of_old);
+  for (const int index : Known(of_new)) {
+    if (!before.contains(index)) result.emplace_back(classes[static_cast<std::size_t>(index)]);
+  }
+  return result;
+}
+
+// The old model's classes that the new one doesn't know, neither by name nor as a label.
+json::array RemovedClasses(const Answers& of_old, const Answers& of_new, bool by_labels) {
+  json::array result;
+  const std::set<int> now = Known(of_new);
+  for (std::size_t i = 0; i < of_old.classes.size(); ++i) {
+    const std::string& name = of_old.classes[i];
+    const std::vector<int>& labels = of_old.stand_for[i];
+    if (by_labels && labels.empty()) continue;
+    const auto& names = of_new.classes;
+    if (std::find(names.begin(), names.end(), name) != names.end()) continue;
+    if (std::any_of(labels.begin(), labels.end(), [&](int label) { return now.contains(label); }))
+      continue;
+    result.emplace_back(name);
   }
   return result;
 }
@@ -108,9 +136,11 @@ absl::StatusOr<json::object> CompareFiles(const ComparedFiles& files, const std:
       dataset::ReadAnnotations((*annotations)->bytes(), {}, &findings);
   if (!truth.ok()) return Naming(files.annotations, truth.status());
   const DatasetSource source(*std::move(truth), files.images, /*masks=*/false);
+  const absl::StatusOr<ClassMatch> match = ClassMatch::Read(files.label_config);
+  if (!match.ok()) return Naming("--label_config", match.status());
 
   const auto answers_of = [&](const std::string& checkpoint, const std::string& results) {
-    return AnswersOf(checkpoint, results, precision, source, (*annotations)->bytes());
+    return AnswersOf(checkpoint, results, precision, source, *match, (*annotations)->bytes());
   };
   const auto of_new = answers_of(files.new_checkpoint, files.new_detections);
   if (!of_new.ok()) return of_new.status();
@@ -118,14 +148,13 @@ absl::StatusOr<json::object> CompareFiles(const ComparedFiles& files, const std:
   const auto of_old = same ? of_new : answers_of(files.old_checkpoint, files.old_detections);
   if (!of_old.ok()) return of_old.status();
 
-  const std::vector<std::string>& classes = source.classes();
   json::object report = ToJson(
       CompareDetections(source.dataset(), of_old->detections, of_new->detections, {.seed = seed}));
   // A class that is gone from the data, too, has nothing to fall by: so it is at least named.
   const bool lists = !files.old_checkpoint.empty() && !files.new_checkpoint.empty();
-  report["new_classes"] = lists ? Names(classes, of_new->classes, of_old->classes) : json::array();
+  report["new_classes"] = lists ? NewClasses(source.classes(), *of_old, *of_new) : json::array();
   report["removed_classes"] =
-      lists ? Names(of_old->classes, of_old->classes, of_new->classes) : json::array();
+      lists ? RemovedClasses(*of_old, *of_new, match->by_labels()) : json::array();
   if (const json::array& removed = report["removed_classes"].as_array(); !removed.empty()) {
     report["reason"] = StrCat(std::string_view(report["reason"].as_string()),
                               " The new model no longer knows ", NamesOf(removed), ".");

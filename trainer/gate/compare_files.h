@@ -14,6 +14,8 @@ namespace trainer {
 struct ComparedFiles {
   std::string annotations;  // COCO's, or Label Studio's if both are checkpoints
   std::string images;       // the folder that the annotations' images lie in
+  // Of the Label Studio project, XML; "": a checkpoint's classes are found by their names.
+  std::string label_config;
   // Neither: nothing has served before, which finds nothing.
   std::string old_checkpoint;
   std::string old_detections;  // COCO's results (evaluate/coco_results.h)
@@ -26,7 +28,9 @@ struct ComparedFiles {
 //   "removed_classes"  of the old model, which the new one doesn't know
 //   "left_out"         what the annotations' reader didn't use, or found odd, as sentences
 // The lists of classes are empty unless both are checkpoints. A class that a model doesn't know it
-// finds nowhere. Two files with the same bytes are not compared: the new one is not better.
+// finds nowhere. With a label config what a checkpoint's classes are called doesn't matter, but
+// which labels they stand for (samples/class_match.h), and classes that stand for none are nobody's
+// loss. Two files with the same bytes are not compared: the new one is not better.
 //
 // `precision` as in ServedModel, `seed` that of the draws. An error names the file or the flag.
 absl::StatusOr<boost::json::object> CompareFiles(const ComparedFiles& files,

@@ -10,8 +10,10 @@ void AddDataFlags(DataOptions* data, std::string_view classes_help, serving::Fla
                   "API says of tasks.");
   flags->Required("images", &data->images,
                   "The folder that the images lie in. They are found by their path or their name.");
-  flags->Add("label_config", &data->label_config,
-             "Of the Label Studio project, XML: for aliases and the order of the classes.");
+  flags->Add(
+      "label_config", &data->label_config,
+      "Of the Label Studio project, XML: for aliases, the order of the classes, and which of "
+      "them a detector to begin from knows by another name.");
   flags->Add("classes", &data->classes, classes_help);
   flags->Add(
       "validation", &data->validation,

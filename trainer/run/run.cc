@@ -33,6 +33,7 @@
 #include "trainer/run/session.h"
 #include "trainer/run/training_config.h"
 #include "trainer/run/training_state.h"
+#include "trainer/samples/class_match.h"
 #include "trainer/samples/dataset_source.h"
 
 namespace trainer {
@@ -76,7 +77,10 @@ absl::StatusOr<SourceModel> LoadSource(const RunOptions& options,
   const auto removed = checkpoint::RemoveWrappers(kAnchors, &source.file.state_dict);
   if (!removed.ok()) return WithPrefix(flag, removed.status());
   source.config = detector::ParsePythonConfig(source.file.meta.config_text);
-  absl::StatusOr<TrainableDetector> detector = LoadForTraining(source.file, classes, options.seed);
+  const absl::StatusOr<ClassMatch> match = ClassMatch::Read(options.data.label_config);
+  if (!match.ok()) return WithPrefix("--label_config", match.status());
+  absl::StatusOr<TrainableDetector> detector =
+      LoadForTraining(source.file, classes, options.seed, *match);
   if (!detector.ok()) return WithPrefix(flag, detector.status());
   source.detector = *std::move(detector);
   return source;
@@ -96,7 +100,10 @@ RunRecord RecordOf(const RunOptions& options, const TrainingPlan& plan, const So
                             {"input_size", absl::StrCat(side)},
                             {"patience", absl::StrCat(options.patience)},
                             {"precision", options.precision},
-                            {"seed", absl::StrCat(options.seed)}},
+                            {"seed", absl::StrCat(options.seed)},
+                            {"label_config", options.data.label_config.empty()
+                                                 ? ""
+                                                 : absl::StrJoin(source.detector.kept, ",")}},
           .revision = revision};
 }
 

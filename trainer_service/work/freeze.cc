@@ -187,6 +187,8 @@ absl::Status Freezing::WriteSides(const dataset::Sides& sides) const {
 absl::StatusOr<FrozenProject> Freezing::Freeze(const dataset::Dataset& data,
                                                const ImageCopies& images) {
   control_.Say("freezes annotations and images");
+  absl::StatusOr<std::string> config = files::ReadText(config_path(), kMaxConfigBytes);
+  if (!config.ok()) return config.status();
   if (absl::Status made = MakeFolder(project_folder_); !made.ok()) return made;
   absl::StatusOr<dataset::Sides> former = ReadSides();
   if (!former.ok()) return former.status();
@@ -198,7 +200,8 @@ absl::StatusOr<FrozenProject> Freezing::Freeze(const dataset::Dataset& data,
   if (absl::Status kept = WriteSides(revision->all_sides); !kept.ok()) return kept;
   std::error_code error;
   fs::remove_all(work_, error);
-  FrozenProject frozen{.revision = *std::move(revision), .left_out = {}};
+  FrozenProject frozen{
+      .revision = *std::move(revision), .label_config = *std::move(config), .left_out = {}};
   for (const std::string& line : findings_.Lines()) {
     text::StrAppend(&frozen.left_out, frozen.left_out.empty() ? "" : "; ", line);
   }

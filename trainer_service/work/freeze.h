@@ -28,7 +28,8 @@ struct LabelStudioSource {
 
 struct FrozenProject {
   dataset::Revision revision;
-  std::string left_out;  // one sentence, "" if everything could be used
+  std::string label_config;  // XML
+  std::string left_out;      // one sentence, "" if everything could be used
 };
 
 // Copies project `control.job().project`. `work`: a folder for what is in the making, which a

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "files/atomic_file.h"
 #include "serving/log.h"
 #include "text/str_cat.h"
 #include "trainer_service/work/publish.h"
@@ -126,6 +127,8 @@ absl::Status Pipeline::Freeze(JobControl& control) const {
   });
   if (!done.ok()) return done;
   const dataset::Revision& revision = frozen->revision;
+  if (absl::Status kept = files::WriteFile(LabelConfigOf(job), frozen->label_config); !kept.ok())
+    return kept;
   job.revision = revision.id;
   job.images = static_cast<std::uint32_t>(revision.sides.size());
   job.annotations = static_cast<std::uint32_t>(CountObjects(revision, dataset::Side::kTrain) +
@@ -165,6 +168,10 @@ absl::StatusOr<dataset::Revision> Pipeline::RevisionOf(const Job& job) const {
   return dataset::ReadRevision(folders_.project_folder(job.project), job.revision);
 }
 
+std::string Pipeline::LabelConfigOf(const Job& job) const {
+  return folders_.job_folder(job.id) + "/label_config.xml";
+}
+
 TrainingFiles Pipeline::FilesOf(const Job& job, const dataset::Revision& revision) const {
   const std::string images = folders_.project_folder(job.project);
   const std::string folder = StrCat(images, "/revisions/", job.revision);
@@ -172,6 +179,7 @@ TrainingFiles Pipeline::FilesOf(const Job& job, const dataset::Revision& revisio
   return {.train = folder + "/train.json",
           .validation = measured ? folder + "/validation.json" : "",
           .images = images,
+          .label_config = LabelConfigOf(job),
           .from = job.parent == 0 ? options_.checkpoint
                                   : StrCat(store_.PathOf(kKind, job.model, job.parent), "/",
                                            model_store::kModelFile),

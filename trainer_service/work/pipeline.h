@@ -49,6 +49,7 @@ class Pipeline {
                                         const model_store::Verdict& verdict,
                                         JobControl& control) const;
   absl::StatusOr<dataset::Revision> RevisionOf(const Job& job) const;
+  std::string LabelConfigOf(const Job& job) const;
   TrainingFiles FilesOf(const Job& job, const dataset::Revision& revision) const;
   absl::Status CheckIsOurs(const Job& job) const;
   absl::Status CheckParent(const Job& job) const;

@@ -71,6 +71,11 @@ ChildOptions OptionsOf(const TrainingChildOptions& options, std::vector<std::str
   return child;
 }
 
+void AddLabelConfig(const TrainingFiles& files, std::vector<std::string>* arguments) {
+  if (files.label_config.empty()) return;
+  arguments->push_back(StrCat("--label_config=", files.label_config));
+}
+
 std::vector<std::string> TrainArguments(const TrainingChildOptions& options,
                                         const TrainingFiles& files) {
   // What the operator says comes first: what the trainer needs counts more.
@@ -84,6 +89,7 @@ std::vector<std::string> TrainArguments(const TrainingChildOptions& options,
         StrCat("--threads=", options.threads), std::string("--json"), std::string("--resume")}) {
     arguments.push_back(argument);
   }
+  AddLabelConfig(files, &arguments);
   return arguments;
 }
 
@@ -162,11 +168,16 @@ absl::Status Train(const TrainingChildOptions& options, const TrainingFiles& fil
 absl::StatusOr<model_store::Verdict> Compare(const TrainingChildOptions& options,
                                              const TrainingFiles& files,
                                              const std::string& new_model, JobControl& control) {
+  std::vector<std::string> arguments = {"compare",
+                                        StrCat("--data=", files.validation),
+                                        StrCat("--images=", files.images),
+                                        StrCat("--old=", files.from),
+                                        StrCat("--new=", new_model),
+                                        "--json"};
+  AddLabelConfig(files, &arguments);
   std::string last_line;
   const absl::StatusOr<ChildEnd> end = RunChild(
-      OptionsOf(options,
-                {"compare", StrCat("--data=", files.validation), StrCat("--images=", files.images),
-                 StrCat("--old=", files.from), StrCat("--new=", new_model), "--json"}),
+      OptionsOf(options, std::move(arguments)),
       [&](std::string_view line) {
         if (line.starts_with("{")) last_line = std::string(line);
       },

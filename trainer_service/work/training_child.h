@@ -35,8 +35,10 @@ struct TrainingFiles {
   std::string train;       // COCO
   std::string validation;  // COCO; "": nothing is measured
   std::string images;      // the folder that both name images in
-  std::string from;        // the checkpoint
-  std::string out;         // of duet-train; a training that was interrupted goes on there
+  // Of the project, XML: which of its labels the checkpoint's classes stand for; "": by name.
+  std::string label_config;
+  std::string from;  // the checkpoint
+  std::string out;   // of duet-train; a training that was interrupted goes on there
 };
 
 // Trains, to the end. One that was killed goes on from its last save, but not for ever

@@ -6,6 +6,8 @@
 #include <boost/json.hpp>
 #include <filesystem>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
@@ -88,6 +90,36 @@ TEST_F(CompareTest, AClassThatTheOldOneDoesNotKnowIsNew) {
   EXPECT_EQ(boost::json::serialize(report.at("removed_classes")), R"(["asterisk"])");
   EXPECT_THAT(report.at("reason").as_string().c_str(), HasSubstr("no longer knows asterisk."));
   EXPECT_EQ(report.at("by_class").at("star").at("old").to_number<double>(), 0);
+}
+
+// People see "Stern" where the model says "star".
+TEST_F(CompareTest, AClassIsMeasuredAsTheLabelThatItStandsFor) {
+  std::string coco = ReadFile(data_->path() + "/coco.json");
+  for (const auto& [name, label] :
+       {std::pair(R"("star")", R"("Stern")"), {R"("circle")", R"("Circle")"}}) {
+    const std::size_t at = coco.find(name);
+    ASSERT_NE(at, std::string::npos);
+    coco.replace(at, std::string_view(name).size(), label);
+  }
+  folder_.Write("coco.json", coco);
+  folder_.Write("config.xml", R"(<View><Image name="image" value="$image"/>
+    <RectangleLabels name="box" toName="image"><Label value="Stern" predicted_values="star"/>
+    <Label value="Circle"/></RectangleLabels></View>)");
+  const std::string data = "--data=" + folder_.path() + "/coco.json";
+
+  const boost::json::object by_name =
+      Compare({data, absl::StrCat("--old=", kDemo), "--new=" + std::string(kRandom)});
+  const boost::json::object by_label =
+      Compare({data, absl::StrCat("--old=", kDemo), absl::StrCat("--new=", kRandom),
+               "--label_config=" + folder_.path() + "/config.xml"});
+
+  const auto old_score = [](const boost::json::object& report, const char* name) {
+    return report.at("by_class").at(name).at("old").to_number<double>();
+  };
+  EXPECT_EQ(old_score(by_name, "Stern"), 0);
+  EXPECT_GT(old_score(by_label, "Stern"), 0.8);
+  EXPECT_GT(old_score(by_label, "Circle"), 0.8) << "case is folded";
+  EXPECT_THAT(boost::json::serialize(by_label.at("removed_classes")), HasSubstr("\"star\""));
 }
 
 TEST_F(CompareTest, TheSameModelIsNotBetter) {

@@ -232,6 +232,23 @@ TEST_F(JobsTest, ALabelThatWasRenamedIsSaid) {
               HasSubstr("version 1 knows labels that the project no longer has: 'bolt'"));
 }
 
+// By their names alone a model that serves "baseball_bat" would know nothing of "Baseball Bat".
+TEST_F(JobsTest, TrainingAndComparisonKnowTheLabelConfig) {
+  const std::string keep = R"(for word; do case $word in --label_config=*)
+    cp "${word#--label_config=}" "$here/$1.xml";; esac; done
+)";
+  Write("behaviour", "set -- train \"$@\"\n" + keep);
+  Write("compare", keep);
+  trainer_.Start();
+
+  EXPECT_EQ(trainer_.Train().state(), pb::Job::STATE_DONE);
+
+  for (const char* program : {"/train.xml", "/compare.xml"}) {
+    EXPECT_THAT(ReadFile(program_.path() + program), HasSubstr("<Label value=\"bolt\"")) << program;
+  }
+  EXPECT_THAT(trainer_.Leftovers(), IsEmpty());
+}
+
 TEST_F(JobsTest, ImagesThatAreMissingAreLeftOutAndSaid) {
   trainer_.Start();
   studio_.RemoveImage(3);

@@ -72,6 +72,22 @@ TEST(LoadForTrainingTest, KeepsRowsByTheClassesNames) {
   }
 }
 
+TEST(LoadForTrainingTest, AClassThatIsKnownUnderAnotherNameKeepsItsRow) {
+  const auto config = label_studio::ParseLabelConfig(
+      R"(<View><Image name="image" value="$image"/><RectangleLabels name="box" toName="image">
+      <Label value="Katze" predicted_values="cat"/></RectangleLabels></View>)");
+  ASSERT_TRUE(config.ok());
+
+  const auto loaded = LoadForTraining(Animals(), {"hen", "Katze"}, 1, ClassMatch(*config));
+
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_THAT(loaded->kept, ElementsAre("Katze"));
+  EXPECT_THAT(loaded->new_rows, ElementsAre(0));
+  EXPECT_THAT(loaded->dropped, ElementsAre("dog", "cow"));
+  EXPECT_TRUE(at::equal(ClassLayer(nn::ToStateDict(*loaded->network), 0, "weight")[1],
+                        ClassLayer(Animals().state_dict, 0, "weight")[0]));
+}
+
 TEST(LoadForTrainingTest, TheSameSeedDrawsTheSameRows) {
   const auto row = [](std::uint64_t seed) {
     const auto loaded = LoadForTraining(Animals(), {"hen"}, seed);

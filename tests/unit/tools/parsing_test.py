@@ -48,6 +48,14 @@ class JunitTest(FileTest):
         printed = subprocess.run([sys.executable, "-I", TOOLS / "junit.py", report], capture_output=True, text=True)
         self.assertEqual(printed.stdout, "2 1 0\n")
 
+    def test_the_command_names_those_that_passed(self):
+        report = self.file('<testsuite tests="4"><testcase classname="unit.a" name="unit.a"/>'
+                           '<testcase classname="e2e.test_b.Class" name="test_c[1]"/>'
+                           '<testcase name="d"><failure/></testcase><testcase name="e"><skipped/></testcase></testsuite>')
+        printed = subprocess.run([sys.executable, "-I", TOOLS / "junit.py", "--passed", report],
+                                 capture_output=True, text=True)
+        self.assertEqual(printed.stdout, "unit.a\ne2e.test_b.Class.test_c[1]\n")
+
 
 class FlagTableTest(unittest.TestCase):
     def test_a_line_has_a_flag_and_its_default(self):

@@ -3,12 +3,13 @@
 #include <absl/status/status.h>
 
 #include <optional>
+#include <utility>
 
 #include "dataset/coco_reader.h"
 #include "dataset/json_elements.h"
+#include "text/str_cat.h"
 
 namespace dataset {
-namespace {
 
 bool IsCoco(std::string_view json) {
   std::optional<bool> coco;
@@ -24,11 +25,15 @@ bool IsCoco(std::string_view json) {
   return coco.value_or(json.find("\"images\"") != std::string_view::npos);
 }
 
-}  // namespace
-
 absl::StatusOr<Dataset> ReadAnnotations(std::string_view json,
                                         const LabelStudioReadOptions& options, Findings* findings) {
   if (!IsCoco(json)) return ReadLabelStudio(json, options, findings);
+  for (const auto& [name, value] : {std::pair("label_config", &options.label_config),
+                                    std::pair("unlabeled_class", &options.unlabeled_class)}) {
+    if (value->empty()) continue;
+    return absl::InvalidArgumentError(text::StrCat("is COCO, whose classes are its categories; --",
+                                                   name, " is for Label Studio's annotations"));
+  }
   return ReadCoco(json, {.classes = options.classes, .boxes_as_written = true}, findings);
 }
 

@@ -31,9 +31,14 @@ absl::StatusOr<dataset::Dataset> ReadFile(const char* flag, const std::string& p
     return absl::Status(file.status().code(), StrCat("--", flag, ": ", file.status().message()));
   }
   std::string label_config;
-  if (!options.label_config.empty()) {
+  // It is of the project that --data comes from. A validation set may be COCO all the same.
+  const bool is_other = std::string_view(flag) == "validation" && dataset::IsCoco((*file)->bytes());
+  if (!options.label_config.empty() && !is_other) {
     const auto config = files::MappedFile::Open(options.label_config);
-    if (!config.ok()) return config.status();
+    if (!config.ok()) {
+      return absl::Status(config.status().code(),
+                          StrCat("--label_config: ", config.status().message()));
+    }
     label_config = (*config)->bytes();
   }
   absl::StatusOr<dataset::Dataset> data = dataset::ReadAnnotations(

@@ -8,6 +8,7 @@ namespace dataset {
 namespace {
 
 using duet_testing::StatusIs;
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -44,6 +45,15 @@ TEST(AnnotationsReaderTest, TheReadersSayWhatIsWrong) {
               StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_THAT(ReadAnnotations(kCoco, {.classes = {"dog"}}, &findings),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("dog")));
+}
+
+TEST(AnnotationsReaderTest, RefusesForCocoWhatOnlyLabelStudiosAnnotationsHave) {
+  Findings findings;
+  EXPECT_THAT(ReadAnnotations(kCoco, {.label_config = "<View/>"}, &findings),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("is COCO"), HasSubstr("--label_config"))));
+  EXPECT_THAT(ReadAnnotations(kCoco, {.unlabeled_class = "thing"}, &findings),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--unlabeled_class")));
 }
 
 }  // namespace

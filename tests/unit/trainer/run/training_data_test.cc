@@ -52,6 +52,15 @@ class TrainingDataTest : public testing::Test {
     return absl::StrCat(R"("category_id":)", category, R"(,"iscrowd":0,"area":400,"bbox":)", box);
   }
 
+  // A task of Label Studio with the image a0.png, a1.png, … and a bolt on it.
+  static std::string Task(int id) {
+    return absl::StrCat(R"({"id":)", id, R"(,"data":{"image":"/data/upload/1/a)", id,
+                        R"(.png"},"annotations":[{"id":1,"result":[{"id":"r",
+           "type":"rectanglelabels","from_name":"label","to_name":"image","original_width":64,
+           "original_height":48,"value":{"x":10,"y":10,"width":50,"height":50,"rotation":0,
+           "rectanglelabels":["bolt"]}}]}]})");
+  }
+
   absl::StatusOr<TrainingData> Freeze(const std::string& json) {
     options_.data = folder_.Write("data.json", json);
     options_.images = folder_.path() + "/images";
@@ -244,21 +253,31 @@ TEST_F(TrainingDataTest, ImagesThatAreNowhereAreNamed) {
 TEST_F(TrainingDataTest, LabelStudiosExportIsRecognised) {
   WriteImage("a0.png", 0);
   WriteImage("a1.png", 50);
-  const auto task = [](int id) {
-    return absl::StrCat(R"({"id":)", id, R"(,"data":{"image":"/data/upload/1/a)", id,
-                        R"(.png"},"annotations":[{"id":1,"result":[{"id":"r",
-           "type":"rectanglelabels","from_name":"label","to_name":"image","original_width":64,
-           "original_height":48,"value":{"x":10,"y":10,"width":50,"height":50,"rotation":0,
-           "rectanglelabels":["bolt"]}}]}]})");
-  };
-
-  for (const std::string& json : {absl::StrCat("[", task(0), ",", task(1), "]"),
-                                  absl::StrCat(R"({"tasks":[)", task(0), ",", task(1), "]}")}) {
+  for (const std::string& json : {absl::StrCat("[", Task(0), ",", Task(1), "]"),
+                                  absl::StrCat(R"({"tasks":[)", Task(0), ",", Task(1), "]}")}) {
     ASSERT_OK_AND_ASSIGN(const TrainingData data, Freeze(json));
     EXPECT_THAT(data.train.classes, ElementsAre("bolt"));
     EXPECT_THAT(data.train.samples, SizeIs(1));
     EXPECT_THAT(data.validation.samples, SizeIs(1));
   }
+}
+
+TEST_F(TrainingDataTest, ALabelConfigIsForLabelStudiosAnnotations) {
+  WriteImage("a0.png", 0);
+  WriteImage("a1.png", 50);
+  options_.label_config = folder_.Write("config.xml",
+                                        R"(<View><Image name="image" value="$image"/>
+      <RectangleLabels name="label" toName="image"><Label value="bolt" alias="cat"/>
+      </RectangleLabels></View>)");
+  EXPECT_THAT(Freeze(Coco({{Box(1)}, {Box(2)}})),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("--data="), HasSubstr("is COCO"),
+                             HasSubstr("--label_config is for Label Studio's"))));
+
+  // Beside the project's annotations the validation set may be COCO.
+  options_.validation = folder_.Write("val.json", Coco({{Box(1)}}, /*first=*/1));
+  ASSERT_OK_AND_ASSIGN(const TrainingData data, Freeze(absl::StrCat("[", Task(0), "]")));
+  EXPECT_THAT(data.train.classes, ElementsAre("cat"));
 }
 
 }  // namespace

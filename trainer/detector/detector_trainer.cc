@@ -313,7 +313,7 @@ detector::Rtmdet DetectorTrainer::AveragedNetwork() const {
   return network;
 }
 
-checkpoint::StateDict DetectorTrainer::TakeState() const {
+checkpoint::StateDict DetectorTrainer::ToStateDict() const {
   StateWriter taken;
   for (const StateTensor& entry : StateOf(*network_))
     taken.Add("weights." + entry.name, entry.tensor);
@@ -326,7 +326,7 @@ checkpoint::StateDict DetectorTrainer::TakeState() const {
   return taken.Take();
 }
 
-absl::Status DetectorTrainer::GiveState(const checkpoint::StateDict& state) {
+absl::Status DetectorTrainer::LoadStateDict(const checkpoint::StateDict& state) {
   return nn::CatchTorch("go on with a training", [&]() -> absl::Status {
     StateReader reader(state);
     for (const StateTensor& entry : StateOf(*network_))

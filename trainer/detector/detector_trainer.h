@@ -105,10 +105,10 @@ class DetectorTrainer {
   // trained optimizer_steps.*, with first_moment.* and second_moment.* unless that is 0, as it is
   // until a batch touches the parameter (RTMDet-Ins' kernels need one with an object); gradient.*
   // where there is one.
-  checkpoint::StateDict TakeState() const;
+  checkpoint::StateDict ToStateDict() const;
   // FailedPrecondition, naming the first tensor that is missing or has another shape, with the
   // trainer unchanged.
-  absl::Status GiveState(const checkpoint::StateDict& state);
+  absl::Status LoadStateDict(const checkpoint::StateDict& state);
 
  private:
   // Buffers and gradients as they were before a step that may fail.

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
-#include <filesystem>
 #include <utility>
 #include <vector>
 
@@ -157,7 +156,6 @@ class Run {
   absl::Status Train();
   absl::Status Announce(RunLog& log, History& history);
   absl::Status Finish(const Session& session, RunLog& log, History& history);
-  void Tell(const char* event, const std::string& message);
 
   const RunOptions& options_;
   Display& display_;
@@ -178,13 +176,6 @@ class Run {
   std::unique_ptr<DetectorTrainer> trainer_;
 };
 
-// Before there is a log.
-void Run::Tell(const char* event, const std::string& message) {
-  boost::json::object object = MakeEvent(event);
-  object["message"] = message;
-  display_.Show(object);
-}
-
 absl::Status Run::OpenFolder() {
   if (absl::Status status = CheckDevice(options_.device); !status.ok()) return status;
   nn::UseThreads(options_.threads > 0 ? options_.threads : serving::ReadCpuBudget().threads());
@@ -195,15 +186,7 @@ absl::Status Run::OpenFolder() {
 }
 
 absl::Status Run::ReadData() {
-  const std::string directory = folder_->file("data");
-  dataset::Sides former;
-  if (folder_->record().has_value()) {
-    // Of a revision that somebody removed, nothing is known.
-    const auto before = dataset::ReadRevision(directory, folder_->record()->revision,
-                                              /*verify_images=*/false);
-    if (before.ok()) former = before->all_sides;
-  }
-  absl::StatusOr<TrainingData> data = FreezeTrainingData(options_.data, former, directory);
+  absl::StatusOr<TrainingData> data = FreezeTrainingData(options_.data, *folder_);
   if (!data.ok()) return data.status();
   data_ = *std::move(data);
   return absl::OkStatus();
@@ -318,17 +301,12 @@ absl::Status Run::MakePlan() {
 
 absl::Status Run::CheckRecord() {
   const RunRecord asked = RecordOf(options_, plan_, source_, side_, data_.revision.id);
-  if (!folder_->record().has_value() || !options_.resume) return folder_->Begin(asked);
-  if (absl::Status status = folder_->CheckSame(asked); !status.ok()) return status;
-  if (folder_->record()->finished) {
-    done_ = true;
-    Tell("end", absl::StrCat(options_.out,
-                             ": this training is finished already; report.md says "
-                             "how it went, --noresume repeats it"));
-    return absl::OkStatus();
-  }
-  resumed_ = std::filesystem::exists(folder_->file("state.pth"));
-  return resumed_ ? absl::OkStatus() : folder_->Begin(asked);
+  const absl::StatusOr<RunFolder::Found> found = folder_->Find(asked, options_.resume);
+  if (!found.ok()) return found.status();
+  resumed_ = *found == RunFolder::Found::kUnfinished;
+  done_ = *found == RunFolder::Found::kFinished;
+  if (done_) display_.Show(FinishedAlready(options_.out));
+  return absl::OkStatus();
 }
 
 absl::Status Run::MakeTrainer() {
@@ -341,13 +319,12 @@ absl::Status Run::MakeTrainer() {
   const absl::StatusOr<SavedState> saved = LoadState(path);
   if (!saved.ok()) return saved.status();
   state_ = saved->run;
-  return WithPrefix(path, trainer_->GiveState(saved->tensors));
+  return WithPrefix(path, trainer_->LoadStateDict(saved->tensors));
 }
 
 absl::Status Run::Announce(RunLog& log, History& history) {
   const auto say = [&](const char* name, const std::string& message) {
-    boost::json::object event = MakeEvent(name);
-    event["message"] = message;
+    const boost::json::object event = MakeEvent(name, message);
     history.Add(event);
     display_.Show(event);
     return log.Append(event);
@@ -426,12 +403,11 @@ absl::Status Run::Finish(const Session& session, RunLog& log, History& history) 
                         .state = session.state(),
                         .history = history});
   if (!message.ok()) return message.status();
-  boost::json::object event = MakeEvent("end");
+  boost::json::object event = MakeEvent("end", *message);
   event["step"] = session.state().step;
   event["best_step"] = session.state().best_step;
   event["best_ap"] = session.state().best_ap < 0 ? boost::json::value(nullptr)
                                                  : boost::json::value(session.state().best_ap);
-  event["message"] = *message;
   if (absl::Status status = log.Append(event); !status.ok()) return status;
   display_.Show(event);
   return folder_->Finish();

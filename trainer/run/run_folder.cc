@@ -104,6 +104,16 @@ absl::StatusOr<RunFolder> RunFolder::Open(const std::string& path) {
   return folder;
 }
 
+absl::StatusOr<RunFolder::Found> RunFolder::Find(const RunRecord& asked, bool resume) {
+  if (record_.has_value() && resume) {
+    if (absl::Status status = CheckSame(asked); !status.ok()) return status;
+    if (record_->finished) return Found::kFinished;
+    if (std::filesystem::exists(file("state.pth"))) return Found::kUnfinished;
+  }
+  if (absl::Status status = Begin(asked); !status.ok()) return status;
+  return Found::kNothing;
+}
+
 absl::Status RunFolder::CheckSame(const RunRecord& asked) const {
   std::string differences;
   const auto add = [&](std::string_view what) {

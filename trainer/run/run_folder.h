@@ -49,17 +49,20 @@ class RunFolder {
   // What was asked the last time; none in a new folder.
   const std::optional<RunRecord>& record() const { return record_; }
 
-  // OK if `asked` is what the record says; else FailedPrecondition, saying which flag differs and
-  // what can be done.
-  absl::Status CheckSame(const RunRecord& asked) const;
+  enum class Found { kNothing, kUnfinished, kFinished };
+  // What there is of the training that is asked for. Nothing, if it hasn't saved a state yet or is
+  // not to be gone on with (`resume`): then what an earlier one left is removed, but for its data,
+  // and `asked` is written. FailedPrecondition if the record says something else than `asked`,
+  // saying which flag differs and what can be done.
+  absl::StatusOr<Found> Find(const RunRecord& asked, bool resume);
 
-  // Removes what an earlier training left, but for its data, and writes `record`.
-  absl::Status Begin(const RunRecord& record);
   // Writes that the training is finished, and removes its state.
   absl::Status Finish();
 
  private:
   RunFolder(std::string path, int lock) : path_(std::move(path)), lock_(lock) {}
+  absl::Status CheckSame(const RunRecord& asked) const;
+  absl::Status Begin(const RunRecord& record);
   absl::Status Write(const RunRecord& record);
 
   std::string path_;

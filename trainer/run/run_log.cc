@@ -49,6 +49,12 @@ boost::json::object MakeEvent(std::string_view name) {
   return {{"event", name}, {"time", now}};
 }
 
+boost::json::object MakeEvent(std::string_view name, std::string_view message) {
+  boost::json::object event = MakeEvent(name);
+  event["message"] = message;
+  return event;
+}
+
 RunLog::RunLog(RunLog&& other) noexcept
     : path_(std::move(other.path_)), file_(std::exchange(other.file_, -1)), size_(other.size_) {}
 

@@ -17,6 +17,8 @@ namespace trainer {
 
 // {"event": name, "time": now}, to which the rest is added.
 boost::json::object MakeEvent(std::string_view name);
+// With "message", a sentence for people.
+boost::json::object MakeEvent(std::string_view name, std::string_view message);
 
 class RunLog {
  public:

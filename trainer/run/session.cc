@@ -18,6 +18,7 @@
 #include "trainer/evaluate/served_detections.h"
 #include "trainer/run/curves.h"
 #include "trainer/run/make_batch.h"
+#include "trainer/run/training_loop.h"
 
 namespace trainer {
 namespace {
@@ -89,41 +90,25 @@ absl::Status Session::Run() {
 
 absl::Status Session::RunToItsEnd() {
   begun_ = absl::Now();
-  saved_ = begun_;
   seconds_before_ = state_.seconds;
   loader_.emplace(parts_.sequence, LoaderOptions{.batch_size = parts_.plan.batch,
                                                  .threads = parts_.loader_threads,
                                                  .first_batch = static_cast<std::uint64_t>(
                                                      state_.step + state_.skipped_batches)});
-  for (;;) {
-    if (parts_.stop_requested()) return Stopped();
-    if (EvaluationIsDue()) {
-      absl::Status status = Evaluate();
-      if (absl::IsCancelled(status)) return Stopped();
-      if (status.ok()) status = Save();
-      if (!status.ok()) return status;
-    }
-    if (parts_.patience > 0 && state_.evaluations_since_best >= parts_.patience) {
-      end_ = absl::StrCat("Ended after step ", state_.step, " of ", parts_.plan.steps(),
-                          ": AP has not become better for ", parts_.patience, " evaluations.");
-      return absl::OkStatus();
-    }
-    if (state_.step == parts_.plan.steps()) break;
-    if (absl::Status status = Step(); !status.ok()) return status;
-    if (absl::Now() - saved_ >= parts_.save_every) {
-      if (absl::Status status = Save(); !status.ok()) return status;
-    }
-  }
-  end_ = absl::StrCat("Finished all ", parts_.plan.steps(), " steps.");
+  absl::StatusOr<std::string> end = RunLoop({.steps = parts_.plan.steps(),
+                                             .patience = parts_.patience,
+                                             .score = "AP",
+                                             .save_every = parts_.save_every,
+                                             .stop_requested = parts_.stop_requested,
+                                             .evaluation_is_due = [&] { return EvaluationIsDue(); },
+                                             .step = [&] { return Step(); },
+                                             .evaluate = [&] { return Evaluate(); },
+                                             .save = [&] { return Save(); }},
+                                            state_);
+  if (!end.ok()) return end.status();
+  end_ = *std::move(end);
   if (absl::Status status = WriteLast(); !status.ok() || state_.best_ap >= 0) return status;
   return WriteModel("best.pth", nn::ToStateDict(*parts_.trainer.AveragedNetwork()));
-}
-
-absl::Status Session::Stopped() {
-  if (absl::Status status = Save(); !status.ok()) return status;
-  return absl::CancelledError(absl::StrCat("stopped after step ", state_.step, " of ",
-                                           parts_.plan.steps(),
-                                           "; its state is saved: the same command goes on"));
 }
 
 absl::Status Session::Step() {
@@ -141,7 +126,7 @@ absl::Status Session::Step() {
                         absl::StrCat("step ", state_.step + 1, ": ", report.status().message(),
                                      "; what was saved last stays"));
   }
-  skipped_in_a_row_ = 0;
+  skipped_.Learned();
   ++state_.step;
   ++steps_here_;
   state_.seconds = seconds_before_ + absl::ToDoubleSeconds(absl::Now() - begun_);
@@ -152,16 +137,9 @@ absl::Status Session::Step() {
 
 // A trainer that couldn't learn from a batch is as it was before.
 absl::Status Session::Skip(const absl::Status& why) {
-  ++state_.skipped_batches;
-  const std::string message = absl::StrCat("step ", state_.step + 1, ": ", why.message());
-  if (++skipped_in_a_row_ >= kMostSkipped) {
-    return absl::OutOfRangeError(absl::StrCat(
-        message, ", and so were the ", kMostSkipped - 1,
-        " batches before; what was saved last stays. A lower --lr may help, in another --out"));
-  }
-  boost::json::object event = MakeEvent("finding");
-  event["message"] = absl::StrCat(message, "; the batch is skipped");
-  return Log(event);
+  const auto event =
+      skipped_.Add(absl::StrCat("step ", state_.step + 1, ": ", why.message()), &state_);
+  return event.ok() ? Log(*event) : event.status();
 }
 
 Progress Session::ProgressNow(const StepReport& report) const {
@@ -213,8 +191,7 @@ absl::Status Session::LogUnloadable() {
     findings.Add(kUnloadable, absl::StrCat("'", shown, "': ", why));
   }
   if (images.empty()) return absl::OkStatus();
-  boost::json::object event = MakeEvent("finding");
-  event["message"] = findings.Lines().front();
+  boost::json::object event = MakeEvent("finding", findings.Lines().front());
   event["images"] = std::move(images);
   return Log(event);
 }
@@ -276,8 +253,7 @@ absl::Status Session::Save() {
   event["step"] = state_.step;
   if (absl::Status status = Log(event); !status.ok()) return status;
   state_.log_bytes = parts_.log.size();
-  saved_ = absl::Now();
-  return Written(SaveState(parts_.folder.file("state.pth"), state_, parts_.trainer.TakeState()));
+  return Written(SaveState(parts_.folder.file("state.pth"), state_, parts_.trainer.ToStateDict()));
 }
 
 }  // namespace trainer

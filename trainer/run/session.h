@@ -28,6 +28,7 @@
 #include "trainer/run/history.h"
 #include "trainer/run/run_folder.h"
 #include "trainer/run/run_log.h"
+#include "trainer/run/training_loop.h"
 #include "trainer/run/training_plan.h"
 #include "trainer/run/training_state.h"
 #include "trainer/samples/image_source.h"
@@ -60,8 +61,6 @@ struct SessionParts {
 
 class Session {
  public:
-  static constexpr int kMostSkipped = 10;
-
   // All that `parts` refers to must outlive it. `state`: where to go on.
   Session(SessionParts parts, const RunState& state) : parts_(std::move(parts)), state_(state) {}
 
@@ -69,8 +68,8 @@ class Session {
   // its boxes, also of RTMDet-Ins: mmengine's save_best='auto' takes the first of mmdet's metrics,
   // coco/bbox_mAP. Without any AP it is the last.
   //
-  // A batch whose losses or gradients aren't finite is skipped, logged and counted. OutOfRange for
-  // kMostSkipped in a row. Cancelled if it was stopped, with the state saved. After this and after
+  // A batch whose losses or gradients aren't finite is skipped, logged and counted. OutOfRange for too
+  // many in a row (SkippedBatches). Cancelled if it was stopped, with the state saved. After this and after
   // errors of the file system the state that was saved last stays.
   absl::Status Run();
 
@@ -91,7 +90,6 @@ class Session {
   absl::Status Log(const boost::json::object& event);
   absl::Status LogSteps(const StepReport& report);
   absl::Status LogUnloadable();
-  absl::Status Stopped();
   bool EvaluationIsDue() const;
   bool IsEpochsEnd() const;
   Progress ProgressNow(const StepReport& report) const;
@@ -100,10 +98,9 @@ class Session {
   RunState state_;
   std::optional<BatchLoader> loader_;
   absl::Time begun_;
-  absl::Time saved_;
   double seconds_before_ = 0;
   std::int64_t steps_here_ = 0;
-  int skipped_in_a_row_ = 0;
+  SkippedBatches skipped_;
   std::int64_t last_written_ = -1;  // of which step last.pth is
   // Sums over the steps since the last line of the log.
   int summed_ = 0;

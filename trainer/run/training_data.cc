@@ -283,4 +283,17 @@ absl::StatusOr<TrainingData> FreezeTrainingData(const DataOptions& options,
   return data;
 }
 
+absl::StatusOr<TrainingData> FreezeTrainingData(const DataOptions& options,
+                                                const RunFolder& folder) {
+  const std::string directory = folder.file("data");
+  dataset::Sides former;
+  if (folder.record().has_value()) {
+    // Of a revision that somebody removed, nothing is known.
+    const auto before =
+        dataset::ReadRevision(directory, folder.record()->revision, /*verify_images=*/false);
+    if (before.ok()) former = before->all_sides;
+  }
+  return FreezeTrainingData(options, former, directory);
+}
+
 }  // namespace trainer

@@ -15,6 +15,7 @@
 #include "dataset/revision.h"
 #include "dataset/sample.h"
 #include "dataset/split.h"
+#include "trainer/run/run_folder.h"
 
 namespace trainer {
 
@@ -58,6 +59,9 @@ struct TrainingData {
 absl::StatusOr<TrainingData> FreezeTrainingData(const DataOptions& options,
                                                 const dataset::Sides& former,
                                                 const std::string& directory);
+// Below the folder's data/; `former` is what its record says of an earlier training.
+absl::StatusOr<TrainingData> FreezeTrainingData(const DataOptions& options,
+                                                const RunFolder& folder);
 
 // One a class.
 std::vector<ClassCount> CountClasses(const dataset::Dataset& data);

@@ -104,7 +104,7 @@ absl::Status SegmenterTuner::WithAverage(const std::function<absl::Status()>& us
   return status;
 }
 
-checkpoint::StateDict SegmenterTuner::TakeState() const {
+checkpoint::StateDict SegmenterTuner::ToStateDict() const {
   StateWriter taken;
   for (const StateTensor& entry : trained_) taken.Add("weights." + entry.name, entry.tensor);
   taken.Add(optimizer_, trained_);
@@ -113,7 +113,7 @@ checkpoint::StateDict SegmenterTuner::TakeState() const {
   return taken.Take();
 }
 
-absl::Status SegmenterTuner::GiveState(const checkpoint::StateDict& state) {
+absl::Status SegmenterTuner::LoadStateDict(const checkpoint::StateDict& state) {
   return nn::CatchTorch("go on with a training", [&] {
     StateReader reader(state);
     reader.Read("step", &step_);

@@ -77,10 +77,10 @@ class SegmenterTuner {
 
   // Everything that another tuner of the same options and decoder needs to go on with the same
   // bits. Copies.
-  checkpoint::StateDict TakeState() const;
+  checkpoint::StateDict ToStateDict() const;
   // FailedPrecondition, naming the first tensor that is missing or has another shape, with the
   // tuner unchanged.
-  absl::Status GiveState(const checkpoint::StateDict& state);
+  absl::Status LoadStateDict(const checkpoint::StateDict& state);
 
  private:
   double LearningRate() const;

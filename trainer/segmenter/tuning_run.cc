@@ -21,6 +21,7 @@
 #include "serving/cpu.h"
 #include "trainer/run/run_folder.h"
 #include "trainer/run/run_log.h"
+#include "trainer/run/training_loop.h"
 #include "trainer/run/training_state.h"
 #include "trainer/scenes/random.h"
 #include "trainer/scenes/scene.h"
@@ -35,7 +36,6 @@ namespace trainer {
 namespace {
 
 constexpr int kMostEvaluations = 20;  // besides the one before the first step
-constexpr int kMostSkipped = 10;      // in a row
 constexpr std::int64_t kStepsALine = 10;
 
 absl::Status WithPrefix(const std::string& prefix, const absl::Status& status) {
@@ -69,7 +69,6 @@ class TuningRun {
   absl::Status Evaluate();
   absl::StatusOr<ClickScores> Measure(boost::json::array* by_image);
   absl::Status Save();
-  absl::Status Stopped();
   absl::Status Finish();
 
   std::int64_t steps() const {
@@ -79,7 +78,6 @@ class TuningRun {
   bool EvaluationIsDue() const;
   std::size_t ImageAt(std::int64_t number);
   RunRecord Asked() const;
-  void Tell(const char* event, const std::string& message);
   absl::Status Log(const boost::json::object& event);
 
   const TuningRunOptions& options_;
@@ -100,18 +98,11 @@ class TuningRun {
   std::optional<ClickScores> before_, best_;
   std::vector<std::size_t> order_;  // of the images in epoch order_epoch_
   std::int64_t order_epoch_ = -1;
-  int skipped_in_a_row_ = 0;
-  absl::Time begun_, saved_;
+  SkippedBatches skipped_;
+  absl::Time begun_;
   std::int64_t steps_here_ = 0;
   std::string end_;
 };
-
-// Before there is a log.
-void TuningRun::Tell(const char* event, const std::string& message) {
-  boost::json::object object = MakeEvent(event);
-  object["message"] = message;
-  display_.Show(object);
-}
 
 absl::Status TuningRun::Log(const boost::json::object& event) {
   display_.Show(event);
@@ -122,14 +113,7 @@ absl::Status TuningRun::ReadData() {
   absl::StatusOr<RunFolder> folder = RunFolder::Open(options_.out);
   if (!folder.ok()) return folder.status();
   folder_.emplace(*std::move(folder));
-  const std::string directory = folder_->file("data");
-  dataset::Sides former;
-  if (folder_->record().has_value()) {
-    const auto before = dataset::ReadRevision(directory, folder_->record()->revision,
-                                              /*verify_images=*/false);
-    if (before.ok()) former = before->all_sides;
-  }
-  absl::StatusOr<TrainingData> data = FreezeTrainingData(options_.data, former, directory);
+  absl::StatusOr<TrainingData> data = FreezeTrainingData(options_.data, *folder_);
   if (!data.ok()) return data.status();
   data_ = *std::move(data);
   train_.emplace(data_.train, data_.names, &data_.findings);
@@ -172,7 +156,9 @@ absl::Status TuningRun::Encode(segmenter::SamNetwork& network) {
     }
     if (absl::Now() - told < absl::Seconds(10)) return absl::OkStatus();
     told = absl::Now();
-    Tell("encoding", absl::StrCat("encoded ", before + index, " of ", all, " images"));
+    // There is no log yet.
+    display_.Show(
+        MakeEvent("encoding", absl::StrCat("encoded ", before + index, " of ", all, " images")));
     return absl::OkStatus();
   };
   for (TuningImages* const images : {&*train_, &*validation_}) {
@@ -199,18 +185,12 @@ RunRecord TuningRun::Asked() const {
 }
 
 absl::Status TuningRun::CheckRecord() {
-  const RunRecord asked = Asked();
-  if (!folder_->record().has_value() || !options_.resume) return folder_->Begin(asked);
-  if (absl::Status status = folder_->CheckSame(asked); !status.ok()) return status;
-  if (folder_->record()->finished) {
-    done_ = true;
-    Tell("end", absl::StrCat(options_.out,
-                             ": this training is finished already; report.md says how it went, "
-                             "--noresume repeats it"));
-    return absl::OkStatus();
-  }
-  resumed_ = std::filesystem::exists(folder_->file("state.pth"));
-  return resumed_ ? absl::OkStatus() : folder_->Begin(asked);
+  const absl::StatusOr<RunFolder::Found> found = folder_->Find(Asked(), options_.resume);
+  if (!found.ok()) return found.status();
+  resumed_ = *found == RunFolder::Found::kUnfinished;
+  done_ = *found == RunFolder::Found::kFinished;
+  if (done_) display_.Show(FinishedAlready(options_.out));
+  return absl::OkStatus();
 }
 
 absl::Status TuningRun::Begin() {
@@ -225,7 +205,7 @@ absl::Status TuningRun::Begin() {
     const absl::StatusOr<SavedState> saved = LoadState(path);
     if (!saved.ok()) return saved.status();
     state_ = saved->run;
-    if (absl::Status status = tuner_->GiveState(saved->tensors); !status.ok()) {
+    if (absl::Status status = tuner_->LoadStateDict(saved->tensors); !status.ok()) {
       return WithPrefix(path + ": ", status);
     }
   }
@@ -238,19 +218,16 @@ absl::Status TuningRun::Begin() {
                           });
   if (!log.ok()) return log.status();
   log_.emplace(*std::move(log));
-  boost::json::object event = MakeEvent(resumed_ ? "resumed" : "start");
-  event["message"] =
+  const std::string message =
       resumed_ ? absl::StrCat("going on after step ", state_.step, " of ", steps())
                : absl::StrCat(model_name_, ": ", train_->size(), " images with ", train_->objects(),
                               " objects to learn from, ", validation_->size(), " with ",
                               validation_->objects(), " to measure with; ", options_.epochs,
                               " epochs, ", steps(), " steps");
-  absl::Status status = Log(event);
+  absl::Status status = Log(MakeEvent(resumed_ ? "resumed" : "start", message));
   for (const std::string& line : data_.findings.Lines()) {
     if (resumed_ || !status.ok()) break;
-    boost::json::object finding = MakeEvent("finding");
-    finding["message"] = line;
-    status = Log(finding);
+    status = Log(MakeEvent("finding", line));
   }
   return status;
 }
@@ -265,28 +242,19 @@ bool TuningRun::EvaluationIsDue() const {
 }
 
 absl::Status TuningRun::Train() {
-  begun_ = saved_ = absl::Now();
-  for (;;) {
-    if (stop_requested_()) return Stopped();
-    if (EvaluationIsDue()) {
-      absl::Status status = Evaluate();
-      if (absl::IsCancelled(status)) return Stopped();
-      if (status.ok()) status = Save();
-      if (!status.ok()) return status;
-    }
-    if (options_.patience > 0 && state_.evaluations_since_best >= options_.patience) {
-      end_ =
-          absl::StrCat("Ended after step ", state_.step, " of ", steps(),
-                       ": the IoU has not become better for ", options_.patience, " evaluations.");
-      return absl::OkStatus();
-    }
-    if (state_.step == steps()) break;
-    if (absl::Status status = Step(); !status.ok()) return status;
-    if (absl::Now() - saved_ >= absl::Minutes(options_.save_minutes)) {
-      if (absl::Status status = Save(); !status.ok()) return status;
-    }
-  }
-  end_ = absl::StrCat("Finished all ", steps(), " steps.");
+  begun_ = absl::Now();
+  absl::StatusOr<std::string> end = RunLoop({.steps = steps(),
+                                             .patience = options_.patience,
+                                             .score = "the IoU",
+                                             .save_every = absl::Minutes(options_.save_minutes),
+                                             .stop_requested = stop_requested_,
+                                             .evaluation_is_due = [&] { return EvaluationIsDue(); },
+                                             .step = [&] { return Step(); },
+                                             .evaluate = [&] { return Evaluate(); },
+                                             .save = [&] { return Save(); }},
+                                            state_);
+  if (!end.ok()) return end.status();
+  end_ = *std::move(end);
   return absl::OkStatus();
 }
 
@@ -317,18 +285,11 @@ absl::Status TuningRun::Step() {
   state_.step = tuner_->step();
   ++steps_here_;
   if (absl::IsOutOfRange(report.status())) {
-    ++state_.skipped_batches;
-    if (++skipped_in_a_row_ >= kMostSkipped) {
-      return absl::OutOfRangeError(absl::StrCat(
-          report.status().message(), ", and so it was in the ", kMostSkipped - 1,
-          " steps before; what was saved last stays. A lower --lr may help, in another --out"));
-    }
-    boost::json::object event = MakeEvent("finding");
-    event["message"] = absl::StrCat(report.status().message(), "; the batch is skipped");
-    return Log(event);
+    const auto event = skipped_.Add(std::string(report.status().message()), &state_);
+    return event.ok() ? Log(*event) : event.status();
   }
   if (!report.ok()) return report.status();
-  skipped_in_a_row_ = 0;
+  skipped_.Learned();
   return LogStep(*report);
 }
 
@@ -410,14 +371,7 @@ absl::Status TuningRun::Save() {
   event["step"] = state_.step;
   if (status = Log(event); !status.ok()) return status;
   state_.log_bytes = log_->size();
-  saved_ = absl::Now();
-  return SaveState(folder_->file("state.pth"), state_, tuner_->TakeState());
-}
-
-absl::Status TuningRun::Stopped() {
-  if (absl::Status status = Save(); !status.ok()) return status;
-  return absl::CancelledError(absl::StrCat("stopped after step ", state_.step, " of ", steps(),
-                                           "; its state is saved: the same command goes on"));
+  return SaveState(folder_->file("state.pth"), state_, tuner_->ToStateDict());
 }
 
 absl::Status TuningRun::Finish() {

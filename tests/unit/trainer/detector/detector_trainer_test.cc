@@ -87,16 +87,17 @@ TEST(DetectorTrainerTest, GoesOnFromItsStateWithTheSameBits) {
   const auto uninterrupted = MakeTrainer(options);
   checkpoint::StateDict middle;
   for (int i = 0; i < 7; ++i) {
-    if (i == 4) middle = uninterrupted->TakeState();
+    if (i == 4) middle = uninterrupted->ToStateDict();
     ASSERT_TRUE(uninterrupted->Step(TinyBatch(i)).ok());
   }
 
   const auto resumed = MakeTrainer(options);
-  ASSERT_TRUE(resumed->GiveState(middle).ok());
+  ASSERT_TRUE(resumed->LoadStateDict(middle).ok());
   EXPECT_EQ(resumed->iteration(), 4);
   for (int i = 4; i < 7; ++i) ASSERT_TRUE(resumed->Step(TinyBatch(i)).ok());
 
-  EXPECT_THAT(Differences(uninterrupted->TakeState(), resumed->TakeState()), testing::IsEmpty());
+  EXPECT_THAT(Differences(uninterrupted->ToStateDict(), resumed->ToStateDict()),
+              testing::IsEmpty());
 }
 
 // One image with an object and its mask, or with none.
@@ -124,17 +125,18 @@ TEST(DetectorTrainerTest, GoesOnWithTheSameBitsWhereParametersLearnedUnequallyOf
     const auto uninterrupted = make();
     checkpoint::StateDict middle;
     for (int i = 0; i < 5; ++i) {
-      if (i == at) middle = uninterrupted->TakeState();
+      if (i == at) middle = uninterrupted->ToStateDict();
       ASSERT_TRUE(uninterrupted->Step(MaskBatch(i, has_object[i])).ok());
     }
 
     const auto resumed = make();
     // What it did before is forgotten.
     ASSERT_TRUE(resumed->Step(MaskBatch(9, true)).ok());
-    ASSERT_TRUE(resumed->GiveState(middle).ok());
+    ASSERT_TRUE(resumed->LoadStateDict(middle).ok());
     for (int i = at; i < 5; ++i) ASSERT_TRUE(resumed->Step(MaskBatch(i, has_object[i])).ok());
 
-    EXPECT_THAT(Differences(uninterrupted->TakeState(), resumed->TakeState()), testing::IsEmpty())
+    EXPECT_THAT(Differences(uninterrupted->ToStateDict(), resumed->ToStateDict()),
+                testing::IsEmpty())
         << at;
   }
 }
@@ -148,9 +150,9 @@ TEST(DetectorTrainerTest, AccumulationIsAMeanAlsoAtTheEnd) {
   for (int i = 0; i < 8; ++i) {
     const auto alone = MakeTrainer();
     // The same weights and statistics, on their own.
-    checkpoint::StateDict state = trainer->TakeState();
+    checkpoint::StateDict state = trainer->ToStateDict();
     std::erase_if(state, [](const auto& item) { return item.first.starts_with("gradient."); });
-    ASSERT_TRUE(alone->GiveState(state).ok());
+    ASSERT_TRUE(alone->LoadStateDict(state).ok());
     const double whole = (*alone->Step(TinyBatch(i))).gradient_norm;
     EXPECT_NEAR((*trainer->Step(TinyBatch(i))).gradient_norm, whole / (i < 6 ? 3 : 2),
                 1e-4 * whole);
@@ -160,15 +162,15 @@ TEST(DetectorTrainerTest, AccumulationIsAMeanAlsoAtTheEnd) {
 TEST(DetectorTrainerTest, AStateOfAnotherNetworkIsRefusedAndChangesNothing) {
   const auto trainer = MakeTrainer();
   ASSERT_TRUE(trainer->Step(TinyBatch(1)).ok());
-  const checkpoint::StateDict before = trainer->TakeState();
+  const checkpoint::StateDict before = trainer->ToStateDict();
   checkpoint::StateDict other = before;
   std::erase_if(other, [](const auto& item) {
     return item.first == "second_moment.bbox_head.rtm_cls.2.bias";
   });
-  EXPECT_THAT(trainer->GiveState(other),
+  EXPECT_THAT(trainer->LoadStateDict(other),
               duet_testing::StatusIs(absl::StatusCode::kFailedPrecondition,
                                      HasSubstr("no second_moment.bbox_head.rtm_cls.2.bias")));
-  EXPECT_THAT(Differences(before, trainer->TakeState()), testing::IsEmpty());
+  EXPECT_THAT(Differences(before, trainer->ToStateDict()), testing::IsEmpty());
 }
 
 TEST(DetectorTrainerTest, WhatIsNotFiniteIsNamedAndChangesNothing) {
@@ -176,13 +178,13 @@ TEST(DetectorTrainerTest, WhatIsNotFiniteIsNamedAndChangesNothing) {
   options.accumulation = 2;
   const auto trainer = MakeTrainer(options);
   ASSERT_TRUE(trainer->Step(TinyBatch(1)).ok());
-  const checkpoint::StateDict before = trainer->TakeState();
+  const checkpoint::StateDict before = trainer->ToStateDict();
   Batch broken = TinyBatch(2);
   broken.images.fill_(std::numeric_limits<float>::quiet_NaN());
   EXPECT_THAT(trainer->Step(broken),
               duet_testing::StatusIs(absl::StatusCode::kOutOfRange,
                                      StartsWith("iteration 1: the loss of classes is not finite")));
-  EXPECT_THAT(Differences(before, trainer->TakeState()), testing::IsEmpty());
+  EXPECT_THAT(Differences(before, trainer->ToStateDict()), testing::IsEmpty());
   EXPECT_TRUE(trainer->Step(TinyBatch(2)).ok());
 
   // A network that has gone astray: finite scores, infinite boxes.
@@ -223,10 +225,10 @@ TEST(DetectorTrainerTest, FrozenStagesKeepWeightsAndStatistics) {
   DetectorTrainingOptions options = Options();
   options.frozen_stages = 1;
   const auto trainer = MakeTrainer(options);
-  const checkpoint::StateDict before = trainer->TakeState();
+  const checkpoint::StateDict before = trainer->ToStateDict();
   ASSERT_TRUE(trainer->Step(TinyBatch(1)).ok());
   ASSERT_TRUE(trainer->Step(TinyBatch(2)).ok());
-  checkpoint::StateDict after = trainer->TakeState();
+  checkpoint::StateDict after = trainer->ToStateDict();
   std::erase_if(after,
                 [](const auto& item) { return !item.first.starts_with("weights.backbone."); });
   int frozen = 0;
@@ -250,11 +252,11 @@ TEST(DetectorTrainerTest, FrozenStagesAreThoseOfTheStateThatIsGiven) {
   const auto second = *DetectorTrainer::Make(MakeNetwork(config), options);
   ASSERT_TRUE(second->Step(TinyBatch(1)).ok());
 
-  ASSERT_TRUE(second->GiveState(first->TakeState()).ok());
+  ASSERT_TRUE(second->LoadStateDict(first->ToStateDict()).ok());
   ASSERT_TRUE(first->Step(TinyBatch(2)).ok());
   ASSERT_TRUE(second->Step(TinyBatch(2)).ok());
 
-  EXPECT_THAT(Differences(first->TakeState(), second->TakeState()), testing::IsEmpty());
+  EXPECT_THAT(Differences(first->ToStateDict(), second->ToStateDict()), testing::IsEmpty());
 }
 
 TEST(DetectorTrainerTest, NormEvalKeepsTheBackbonesStatisticsAlone) {
@@ -290,7 +292,7 @@ TEST(DetectorTrainerTest, IgnoredObjectsAreAsIfTheyWereNotThere) {
   // Not even its class matters.
   batch.objects[0].push_back({.box = {0, 0, 64, 64}, .class_index = -1, .ignored = true});
   ASSERT_TRUE(with->Step(batch).ok());
-  EXPECT_THAT(Differences(with->TakeState(), without->TakeState()), testing::IsEmpty());
+  EXPECT_THAT(Differences(with->ToStateDict(), without->ToStateDict()), testing::IsEmpty());
 }
 
 TEST(DetectorTrainerTest, ABatchThatDoesNotFitIsNamed) {

@@ -39,34 +39,40 @@ TEST(RunFolderTest, RemembersWhatWasAskedAndSaysWhatDiffers) {
   {
     ASSERT_OK_AND_ASSIGN(RunFolder folder, RunFolder::Open(temp.path()));
     EXPECT_FALSE(folder.record().has_value());
-    EXPECT_THAT(folder.Begin(kRecord), IsOk());
+    EXPECT_EQ(folder.Find(kRecord, /*resume=*/true).value(), RunFolder::Found::kNothing);
   }
-  ASSERT_OK_AND_ASSIGN(const RunFolder folder, RunFolder::Open(temp.path()));
+  ASSERT_OK_AND_ASSIGN(RunFolder folder, RunFolder::Open(temp.path()));
   ASSERT_TRUE(folder.record().has_value());
   EXPECT_FALSE(folder.record()->finished);
 
-  EXPECT_THAT(folder.CheckSame(kRecord), IsOk());
+  EXPECT_EQ(folder.Find(kRecord, /*resume=*/true).value(), RunFolder::Found::kNothing);
+  temp.Write("state.pth", "x");
+  EXPECT_EQ(folder.Find(kRecord, /*resume=*/true).value(), RunFolder::Found::kUnfinished);
   RunRecord other = kRecord;
   other.configuration[1].second = "0.02";
-  EXPECT_THAT(folder.CheckSame(other),
+  EXPECT_THAT(folder.Find(other, /*resume=*/true),
               StatusIs(absl::StatusCode::kFailedPrecondition,
                        AllOf(HasSubstr("--lr=0.02 (it was 0.01)"), HasSubstr("--noresume"),
                              Not(HasSubstr("epochs")))));
   other = kRecord;
   other.revision = "xyz";
-  EXPECT_THAT(folder.CheckSame(other), StatusIs(absl::StatusCode::kFailedPrecondition,
-                                                HasSubstr("revision xyz (it was abc)")));
+  EXPECT_THAT(
+      folder.Find(other, /*resume=*/true),
+      StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("revision xyz (it was abc)")));
+
+  EXPECT_THAT(folder.Finish(), IsOk());
+  EXPECT_EQ(folder.Find(kRecord, /*resume=*/true).value(), RunFolder::Found::kFinished);
 }
 
 TEST(RunFolderTest, BeginningAnewRemovesTheResultsAndKeepsTheData) {
   const duet_testing::TempDir temp;
   ASSERT_OK_AND_ASSIGN(RunFolder folder, RunFolder::Open(temp.path()));
-  ASSERT_THAT(folder.Begin(kRecord), IsOk());
+  ASSERT_THAT(folder.Find(kRecord, /*resume=*/false), IsOk());
   for (const char* name : {"best.pth", "state.pth", "worst/1.jpg", "data/images/x.png"}) {
     temp.Write(name, "x");
   }
 
-  ASSERT_THAT(folder.Begin(kRecord), IsOk());
+  EXPECT_EQ(folder.Find(kRecord, /*resume=*/false).value(), RunFolder::Found::kNothing);
 
   EXPECT_FALSE(std::filesystem::exists(folder.file("best.pth")));
   EXPECT_FALSE(std::filesystem::exists(folder.file("state.pth")));

@@ -99,7 +99,7 @@ TEST(SegmenterTunerTest, GoesOnFromASavedStateWithTheSameBits) {
   SegmenterTuner uninterrupted(whole, kOptions), before(half, kOptions);
   for (int i = 0; i < 6; ++i) ASSERT_THAT(uninterrupted.Step(batch), IsOk());
   for (int i = 0; i < 3; ++i) ASSERT_THAT(before.Step(batch), IsOk());
-  const checkpoint::StateDict state = before.TakeState();
+  const checkpoint::StateDict state = before.ToStateDict();
   {
     const at::NoGradGuard no_grad;  // as a process has it that starts anew
     for (StateTensor& entry : StateOf(*rest)) {
@@ -108,7 +108,7 @@ TEST(SegmenterTunerTest, GoesOnFromASavedStateWithTheSameBits) {
   }
   SegmenterTuner after(rest, kOptions);
 
-  ASSERT_THAT(after.GiveState(state), IsOk());
+  ASSERT_THAT(after.LoadStateDict(state), IsOk());
   for (int i = 0; i < 3; ++i) ASSERT_THAT(after.Step(batch), IsOk());
 
   const auto averages = [](SegmenterTuner& tuner, const PromptedDecoder& decoder) {
@@ -130,12 +130,13 @@ TEST(SegmenterTunerTest, GoesOnFromASavedStateWithTheSameBits) {
 
 TEST(SegmenterTunerTest, RefusesAStateOfAnotherDecoder) {
   SegmenterTuner tuner(SmallDecoder(), kOptions);
-  checkpoint::StateDict state = tuner.TakeState();
+  checkpoint::StateDict state = tuner.ToStateDict();
   std::erase_if(state, [](const auto& entry) {
     return entry.first == "average.mask_decoder.iou_token.weight";
   });
-  EXPECT_THAT(tuner.GiveState(state), StatusIs(absl::StatusCode::kFailedPrecondition,
-                                               HasSubstr("average.mask_decoder.iou_token.weight")));
+  EXPECT_THAT(tuner.LoadStateDict(state),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr("average.mask_decoder.iou_token.weight")));
 }
 
 TEST(SegmenterTunerTest, LeavesTheWeightsAloneWhereTheArithmeticFails) {

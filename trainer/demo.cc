@@ -2,6 +2,8 @@
 
 #include <ATen/Context.h>
 
+#include <functional>
+
 #include "checkpoint/pth_writer.h"
 #include "nn/state_dict.h"
 #include "nn/torch_status.h"
@@ -49,6 +51,70 @@ segmenter::SamConfig SmallSam() {
   return config;
 }
 
+FlatCosineSchedule Schedule(const DemoOptions& options, double rate, int steps,
+                            double final_share) {
+  return {.base = rate,
+          .epochs = options.steps > 0 ? options.steps : steps,
+          .warmup_iterations = 30,
+          .final_share = final_share};
+}
+
+void Train(const SegmenterTraining& training, const std::function<Scene(std::uint64_t n)>& draw,
+           segmenter::Sam& sam) {
+  TrainSegmenter(training, SceneSource(ImagesOf(training), draw), sam);
+}
+
+// What prompts and masks are is learned on small scenes, which cost a quarter: shapes as large in
+// pixels as later, in number fewer.
+void LearnPrompts(const DemoOptions& options, segmenter::Sam& sam) {
+  SegmenterTraining training{.schedule = Schedule(options, 1e-3, 2000, 0.2),
+                             .images_per_replica = 2,
+                             .replicas = 2,
+                             .boxes_per_image = 4,
+                             .clicks_per_image = 4,
+                             .last_balance = 0.05,
+                             .seed = options.seed};
+  training.first_correction = training.schedule.epochs / 2;
+  const SceneOptions few{.min_objects = 1, .max_objects = 6, .min_radius = 0.07, .max_radius = 0.3};
+  Train(
+      training,
+      [&](std::uint64_t n) {
+        return DemoScene(options.seed, n, {kFirstSegmenterSide, kFirstSegmenterSide}, few);
+      },
+      sam);
+}
+
+void LearnLargeInputs(const DemoOptions& options, segmenter::Sam& sam) {
+  const SegmenterTraining training{.schedule = Schedule(options, 7e-4, 2000, 0.02),
+                                   .images_per_replica = 1,
+                                   .replicas = 2,
+                                   .boxes_per_image = 5,
+                                   .clicks_per_image = 7,  // the harder ones
+                                   .first_balance = 0.1,
+                                   .seed = ~options.seed};
+  Train(
+      training,
+      [&](std::uint64_t n) {
+        return DemoScene(~options.seed, n, {kSegmenterSide, kSegmenterSide});
+      },
+      sam);
+}
+
+// Now that it knows what is meant: outlines, by Segment Anything's own losses, on scenes as large
+// as images are.
+void LearnOutlines(const DemoOptions& options, segmenter::Sam& sam) {
+  const SegmenterTraining training{.schedule = Schedule(options, 7e-4, 2600, 0.02),
+                                   .loss = MaskLoss::kSam,
+                                   .images_per_replica = 2,
+                                   .replicas = 2,
+                                   .boxes_per_image = 5,
+                                   .clicks_per_image = 3,
+                                   .seed = options.seed + 77};
+  Train(
+      training, [&](std::uint64_t n) { return DemoScene(options.seed + 2000003, n, kLargeScenes); },
+      sam);
+}
+
 }  // namespace
 
 Scene DemoScene(std::uint64_t seed, std::uint64_t n, SceneSides sides, SceneOptions options) {
@@ -72,8 +138,7 @@ absl::Status TrainDemoDetector(const DemoOptions& options, const std::string& pa
     // Three rounds of the schedule, each from the average that the one before left.
     std::uint64_t seed = options.seed;
     for (const DetectorRound& round : kDetectorRounds) {
-      training.schedule = {.peak = 2e-3, .steps = round.steps, .warmup_steps = 30};
-      if (options.steps > 0) training.schedule.steps = options.steps;
+      training.schedule = Schedule(options, 2e-3, round.steps, 0.05);
       const SceneSource scenes(ImagesOf(training),
                                [&](std::uint64_t n) { return DemoScene(seed, n, round.sides); });
       TrainDetector(training, scenes, detector);
@@ -95,43 +160,10 @@ absl::Status TrainDemoSegmenter(const DemoOptions& options, const std::string& p
     InitializePositions(sam);
     TieCrossAttention(sam);
     InitializePromptFrequencies(sam);
-    SegmenterTraining training;
-    training.replicas = 2;
-    training.seed = options.seed;
-    // What prompts and masks are is learned on small scenes, which cost a quarter: shapes as large
-    // in pixels as later, in number fewer.
-    training.images_per_replica = 2;
-    training.boxes_per_image = 4;
-    training.clicks_per_image = 4;
-    training.last_balance = 0.05;
-    training.schedule = {.peak = 1e-3, .steps = 2000, .warmup_steps = 30, .final_share = 0.2};
-    if (options.steps > 0) training.schedule.steps = options.steps;
-    training.first_correction = training.schedule.steps / 2;
-    const SceneOptions few{
-        .min_objects = 1, .max_objects = 6, .min_radius = 0.07, .max_radius = 0.3};
-    TrainSegmenter(
-        training,
-        [&](std::uint64_t n) {
-          return DemoScene(options.seed, n, {kFirstSegmenterSide, kFirstSegmenterSide}, few);
-        },
-        sam);
-
+    LearnPrompts(options, sam);
     sam = Enlarge(sam, kSegmenterSide);
-    training.seed = ~options.seed;
-    training.images_per_replica = 1;
-    training.boxes_per_image = 5;
-    training.clicks_per_image = 7;  // the harder ones
-    training.first_balance = 0.1;
-    training.last_balance = 0.02;
-    training.first_correction = 0;
-    training.schedule = {.peak = 7e-4, .steps = 2000, .warmup_steps = 30, .final_share = 0.02};
-    if (options.steps > 0) training.schedule.steps = options.steps;
-    TrainSegmenter(
-        training,
-        [&](std::uint64_t n) {
-          return DemoScene(~options.seed, n, {kSegmenterSide, kSegmenterSide});
-        },
-        sam);
+    LearnLargeInputs(options, sam);
+    LearnOutlines(options, sam);
     return checkpoint::WritePth(path, nn::ToStateDict(*sam), std::nullopt);
   });
 }

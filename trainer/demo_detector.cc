@@ -43,7 +43,7 @@ at::Tensor InputOf(TrainingImage& image, const detector::DetectorSettings& setti
 }  // namespace
 
 std::size_t ImagesOf(const DetectorTraining& training) {
-  return static_cast<std::size_t>(training.schedule.steps) * training.replicas *
+  return static_cast<std::size_t>(training.schedule.iterations()) * training.replicas *
          training.images_per_replica;
 }
 
@@ -54,15 +54,15 @@ void TrainDetector(const DetectorTraining& training, const ImageSource& images,
       *detector,
       {.momentum = training.average_momentum, .gamma = training.average_gamma, .by_name = false});
   Replicas<detector::Rtmdet> replicas(detector, training.replicas);
-  Progress progress("detector", training.schedule.steps);
+  const std::vector<double> rates = training.schedule.LearningRates();
+  ProgressPrinter progress("detector", static_cast<int>(rates.size()));
   std::vector<double> class_loss(training.replicas);
   std::vector<double> box_loss(training.replicas);
-  for (int step = 0; step < training.schedule.steps; ++step) {
+  for (std::size_t step = 0; step < rates.size(); ++step) {
     replicas.Backward([&](detector::Rtmdet& replica, int r) {
       std::vector<at::Tensor> inputs;
       std::vector<std::vector<TrainingObject>> objects;
-      const std::size_t first =
-          (static_cast<std::size_t>(step) * training.replicas + r) * training.images_per_replica;
+      const std::size_t first = (step * training.replicas + r) * training.images_per_replica;
       for (int i = 0; i < training.images_per_replica; ++i) {
         absl::StatusOr<TrainingImage> image = images.Load(first + i);
         TORCH_CHECK(image.ok(), image.status().ToString());
@@ -75,11 +75,11 @@ void TrainDetector(const DetectorTraining& training, const ImageSource& images,
       box_loss[r] = loss.boxes.item<double>();
     });
     const double norm = ClipGradients(*detector, training.max_gradient_norm);
-    const double rate = training.schedule.LearningRate(step);
-    SetLearningRate(optimizer, rate);
+    SetLearningRate(optimizer, rates[step]);
     optimizer.step();
     average.Update(*detector);
-    progress.Step(step, rate, {{"classes", class_loss[0]}, {"boxes", box_loss[0]}, {"norm", norm}});
+    progress.Step(static_cast<int>(step), rates[step],
+                  {{"classes", class_loss[0]}, {"boxes", box_loss[0]}, {"norm", norm}});
   }
   average.CopyTo(*detector);
   detector->eval();

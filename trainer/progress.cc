@@ -6,11 +6,12 @@
 
 namespace trainer {
 
-double Progress::seconds() const {
+double ProgressPrinter::seconds() const {
   return std::chrono::duration<double>(Clock::now() - start_).count();
 }
 
-void Progress::Step(int step, double learning_rate, const std::map<std::string, double>& losses) {
+void ProgressPrinter::Step(int step, double learning_rate,
+                           const std::map<std::string, double>& losses) {
   constexpr std::chrono::seconds kBetweenLines(10);
   ++averaged_;
   for (const auto& [name, value] : losses) sums_[name] += value;

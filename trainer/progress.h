@@ -9,9 +9,9 @@
 
 namespace trainer {
 
-class Progress {
+class ProgressPrinter {
  public:
-  Progress(std::string name, int steps) : name_(std::move(name)), steps_(steps) {}
+  ProgressPrinter(std::string name, int steps) : name_(std::move(name)), steps_(steps) {}
 
   // After step `step` (from 0). `losses` are averaged over the steps of a line.
   void Step(int step, double learning_rate, const std::map<std::string, double>& losses);

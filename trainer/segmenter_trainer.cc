@@ -9,6 +9,7 @@
 #include <cmath>
 #include <numbers>
 #include <opencv2/imgproc.hpp>
+#include <optional>
 #include <utility>
 
 #include "segmenter_service/inference/preprocess.h"
@@ -18,6 +19,10 @@
 #include "trainer/progress.h"
 #include "trainer/replicas.h"
 #include "trainer/scenes/random.h"
+#include "trainer/scenes/scene.h"
+#include "trainer/segmenter/sam_losses.h"
+#include "trainer/segmenter/simulated_prompts.h"
+#include "vision/mask.h"
 
 namespace trainer {
 namespace {
@@ -30,36 +35,29 @@ struct Prompt {
   std::vector<std::int64_t> click_labels;  // 1 foreground, 0 background
 };
 
-// A pixel's position as SAM's API has it: the prompt encoder adds half a pixel.
-vision::Point Click(double x, double y) { return {static_cast<float>(x), static_cast<float>(y)}; }
-
-vision::Point RandomPixel(Random& random, const cv::Mat& mask) {
-  std::vector<cv::Point> pixels;
-  cv::findNonZero(mask, pixels);
-  const cv::Point& pixel = pixels[random.Next() % pixels.size()];
-  return Click(pixel.x, pixel.y);
+vision::Box Moved(const vision::Box& box, const segmenter::InputGeometry& geometry) {
+  const vision::Point low = geometry.ToInput({box.x_min, box.y_min});
+  const vision::Point high = geometry.ToInput({box.x_max, box.y_max});
+  return {low.x, low.y, high.x, high.y};
 }
 
-// SAM's training noise: a tenth of the side as standard deviation there; here uniform, at most 20
-// pixels.
-vision::Box Jittered(Random& random, const vision::Box& box) {
+// Half of the boxes are exact, as a detector's nearly are; the others have SAM's training noise: a
+// tenth of the side, at most `most`. It is a standard deviation there, uniform here.
+vision::Box Jittered(Random& random, const vision::Box& box, float most) {
+  if (random.Chance(0.5)) return box;
   const auto moved = [&](float value, float side) {
-    const float reach = std::min(0.1f * side, 20.0f);
+    const float reach = std::min(0.1f * side, most);
     return value + static_cast<float>(random.Uniform(-reach, reach));
   };
   return {moved(box.x_min, box.width()), moved(box.y_min, box.height()),
           moved(box.x_max, box.width()), moved(box.y_max, box.height())};
 }
 
-// [low, low]: how much of each low-res pixel the mask covers, 0 to 1.
-at::Tensor Coverage(const cv::Mat& mask, std::int64_t input_size, std::int64_t low_res_size) {
-  cv::Mat padded =
-      cv::Mat::zeros(static_cast<int>(input_size), static_cast<int>(input_size), CV_8UC1);
-  mask.copyTo(padded(cv::Rect({0, 0}, mask.size())));
-  cv::Mat small;
-  const int low = static_cast<int>(low_res_size);
-  cv::resize(padded, small, {low, low}, 0, 0, cv::INTER_AREA);
-  return at::from_blob(small.data, {low, low}, at::kByte).to(at::kFloat) / 255;
+// [low, low]: CoverageOf the mask.
+at::Tensor Coverage(const cv::Mat& mask, const segmenter::InputGeometry& geometry,
+                    std::int64_t low) {
+  const cv::Mat coverage = CoverageOf(mask, geometry, static_cast<int>(low));
+  return at::from_blob(coverage.data, {low, low}, at::kFloat).clone();
 }
 
 // [N, tokens, C]
@@ -99,8 +97,8 @@ void AddCorrection(Random& random, const at::Tensor& answer, const at::Tensor& t
   const at::Tensor bytes = region.to(at::kByte).contiguous();
   const cv::Mat mask(side, side, CV_8UC1, bytes.data_ptr());
   const vision::Point cell = RandomPixel(random, mask);
-  prompt.clicks.push_back(
-      Click((cell.x + 0.5) * pixels_per_cell - 0.5, (cell.y + 0.5) * pixels_per_cell - 0.5));
+  prompt.clicks.push_back({static_cast<float>((cell.x + 0.5) * pixels_per_cell - 0.5),
+                           static_cast<float>((cell.y + 0.5) * pixels_per_cell - 0.5)});
   prompt.click_labels.push_back(
       wanted[static_cast<std::int64_t>(cell.y)][static_cast<std::int64_t>(cell.x)].item<bool>()
           ? 1
@@ -108,23 +106,28 @@ void AddCorrection(Random& random, const at::Tensor& answer, const at::Tensor& t
 }
 
 // The single mask's loss and that of the best multimask, plus how wrong predicted IoUs are;
-// averaged over prompts. `target`, `weights`: [N, 1, low, low].
+// averaged over prompts. `target`: [N, 1, low, low]; `weights` likewise, absent for SAM's losses.
 at::Tensor LossOf(const segmenter::DecodedMasks& answer, const at::Tensor& target,
-                  const at::Tensor& weights) {
+                  const std::optional<at::Tensor>& weights) {
+  if (!weights.has_value()) {
+    const auto part = [&](std::int64_t from, std::int64_t to) {
+      return ComputeSamLosses(answer.logits.slice(1, from, to),
+                              answer.iou_predictions.slice(1, from, to), target)
+          .Total();
+    };
+    return part(0, 1) + part(1, answer.logits.size(1));
+  }
   const at::Tensor each =  // [N, 4]
-      WeightedCrossEntropy(answer.logits, target, weights) + DiceLoss(answer.logits, target);
+      WeightedCrossEntropy(answer.logits, target, *weights) + DiceLoss(answer.logits, target);
   const at::Tensor single = each.select(1, 0);
   const at::Tensor best = std::get<0>(each.slice(1, 1).min(1));
   const at::Tensor iou_error = (answer.iou_predictions - MaskIou(answer.logits, target)).square();
   return (single + best).mean() + iou_error.mean();
 }
 
-// The input of the image encoder, [3, size, size], as the service makes it. REQUIRES: the longer
-// side of the image is `size`, so that masks and boxes need not be scaled.
-at::Tensor InputOf(const cv::Mat& image, std::int64_t size) {
-  TORCH_CHECK(std::max(image.cols, image.rows) == size, "the longer side is not ", size);
-  const segmenter::InputGeometry geometry =
-      segmenter::FitInput({image.cols, image.rows}, static_cast<int>(size));
+// The input of the image encoder, [3, size, size], as the service makes it.
+at::Tensor InputOf(const cv::Mat& image, const segmenter::InputGeometry& geometry) {
+  const std::int64_t size = geometry.image_size;
   at::Tensor input = at::empty({3, size, size});
   segmenter::NormalizeAndPad(segmenter::ResizeToInput(image, geometry), geometry,
                              input.data_ptr<float>());
@@ -139,29 +142,34 @@ struct Batch {
   at::Tensor others;            // likewise, by all other objects
 };
 
-Batch MakeBatch(const SegmenterTraining& training, const SceneSequence& scenes,
-                std::uint64_t number, Random& random, const segmenter::SamConfig& config) {
-  const std::int64_t input_size = config.image_encoder.image_size;
+Batch MakeBatch(const SegmenterTraining& training, const ImageSource& images, std::uint64_t number,
+                Random& random, const segmenter::SamConfig& config) {
   std::vector<at::Tensor> inputs, targets, others;
   Batch batch;
   for (int i = 0; i < training.images_per_replica; ++i) {
-    const Scene scene = scenes(number * training.images_per_replica + i);
-    inputs.push_back(InputOf(scene.image, input_size));
+    const absl::StatusOr<TrainingImage> image =
+        images.Load(number * training.images_per_replica + i);
+    TORCH_CHECK(image.ok(), image.status().ToString());
+    const segmenter::InputGeometry geometry = segmenter::FitInput(
+        {image->image.cols, image->image.rows}, static_cast<int>(config.image_encoder.image_size));
+    inputs.push_back(InputOf(image->image, geometry));
+    std::vector<cv::Mat> masks;
     std::vector<at::Tensor> coverage;
-    for (const SceneObject& object : scene.objects)
-      coverage.push_back(Coverage(object.mask, input_size, config.low_res_size()));
+    for (const TrainingObject& object : image->objects) {
+      masks.push_back(vision::ToPixels(*object.mask));
+      coverage.push_back(Coverage(masks.back(), geometry, config.low_res_size()));
+    }
     const at::Tensor all = at::stack(coverage).sum(0);
-    const int count = static_cast<int>(scene.objects.size());
+    const int count = static_cast<int>(masks.size());
     const int first = random.Integer(0, count - 1);
     for (int p = 0; p < training.boxes_per_image + training.clicks_per_image; ++p) {
       // Every object in turn, then again with another prompt.
       const int o = (first + p) % count;
-      const SceneObject& object = scene.objects[o];
       Prompt& prompt = batch.prompts.emplace_back();
       prompt.use_box = p < training.boxes_per_image;
-      prompt.box = Jittered(random, object.box);
+      prompt.box = Jittered(random, Moved(image->objects[o].box, geometry), MostBoxNoise(geometry));
       if (!prompt.use_box) {
-        prompt.clicks.push_back(RandomPixel(random, object.mask));
+        prompt.clicks.push_back(geometry.ToInput(RandomPixel(random, masks[o])));
         prompt.click_labels.push_back(1);
       }
       targets.push_back(coverage[o]);
@@ -192,11 +200,14 @@ RoundResult ResultOf(const at::Tensor& loss, const segmenter::DecodedMasks& answ
 }
 
 // Leaves the gradients of batch `number` in `sam`.
-RoundResult BackwardBatch(const SegmenterTraining& training, const SceneSequence& scenes,
+RoundResult BackwardBatch(const SegmenterTraining& training, const ImageSource& images,
                           std::uint64_t number, int rounds, double balance, segmenter::Sam& sam) {
   Random random(SceneSeed(training.seed, "prompts", number));
-  Batch batch = MakeBatch(training, scenes, number, random, sam->config);
-  const at::Tensor weights = PixelWeights(batch.target, batch.others, balance);
+  Batch batch = MakeBatch(training, images, number, random, sam->config);
+  std::optional<at::Tensor> weights;
+  if (training.loss == MaskLoss::kBalanced) {
+    weights = PixelWeights(batch.target, batch.others, balance);
+  }
   const at::Tensor embeddings =
       sam->image_encoder(batch.inputs)
           .repeat_interleave(training.boxes_per_image + training.clicks_per_image, 0);
@@ -224,32 +235,38 @@ RoundResult BackwardBatch(const SegmenterTraining& training, const SceneSequence
 
 }  // namespace
 
-void TrainSegmenter(const SegmenterTraining& training, const SceneSequence& scenes,
+std::size_t ImagesOf(const SegmenterTraining& training) {
+  return static_cast<std::size_t>(training.schedule.iterations()) * training.replicas *
+         training.images_per_replica;
+}
+
+void TrainSegmenter(const SegmenterTraining& training, const ImageSource& images,
                     segmenter::Sam& sam) {
   torch::optim::AdamW optimizer = MakeAdamW(*sam, training.weight_decay, /*beta2=*/0.95);
   WeightAverage average(
       *sam,
       {.momentum = training.average_momentum, .gamma = training.average_gamma, .by_name = false});
   Replicas<segmenter::Sam> replicas(sam, training.replicas);
-  Progress progress("segmenter", training.schedule.steps);
+  const std::vector<double> rates = training.schedule.LearningRates();
+  const int steps = static_cast<int>(rates.size());
+  ProgressPrinter progress("segmenter", steps);
   std::vector<RoundResult> results(training.replicas);
-  for (int step = 0; step < training.schedule.steps; ++step) {
+  for (int step = 0; step < steps; ++step) {
     // The second round costs as much as the first: every fourth step, once the first one's answers
     // are worth correcting.
     const bool corrects = step % 4 == 3 && step >= training.first_correction;
-    const double done = static_cast<double>(step) / training.schedule.steps;
+    const double done = static_cast<double>(step) / steps;
     const double balance =
         training.first_balance + done * (training.last_balance - training.first_balance);
     replicas.Backward([&](segmenter::Sam& replica, int r) {
       const std::uint64_t batch = static_cast<std::uint64_t>(step) * training.replicas + r;
-      results[r] = BackwardBatch(training, scenes, batch, corrects ? 2 : 1, balance, replica);
+      results[r] = BackwardBatch(training, images, batch, corrects ? 2 : 1, balance, replica);
     });
     const double norm = ClipGradients(*sam, training.max_gradient_norm);
-    const double rate = training.schedule.LearningRate(step);
-    SetLearningRate(optimizer, rate);
+    SetLearningRate(optimizer, rates[step]);
     optimizer.step();
     average.Update(*sam);
-    progress.Step(step, rate,
+    progress.Step(step, rates[step],
                   {{"loss", results[0].loss},
                    {"iou_from_box", results[0].iou_from_box},
                    {"iou_from_click", results[0].iou_from_click},

@@ -10,24 +10,31 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstddef>
 #include <cstdint>
-#include <functional>
 
 #include "segmenter_service/modeling/sam.h"
 #include "trainer/optimization/schedule.h"
-#include "trainer/scenes/scene.h"
+#include "trainer/samples/image_source.h"
 
 namespace trainer {
 
+enum class MaskLoss {
+  kBalanced,  // PixelWeights' cross entropy + dice: for a network that starts from nothing
+  kSam,       // 20 · focal + dice: for one that answers already, to make its outlines better
+};
+
 struct SegmenterTraining {
-  FlatCosineSchedule schedule;
+  FlatCosineSchedule schedule;  // in steps
+  MaskLoss loss = MaskLoss::kBalanced;
   int images_per_replica = 1;
   int replicas = 4;
   int boxes_per_image = 4;
   int clicks_per_image = 4;
   // The first step that has a second round.
   int first_correction = 0;
-  // PixelWeights' `balance`, moved in a line over the steps: first the place, then the outline.
+  // kBalanced: PixelWeights' `balance`, moved in a line over the steps: first the place, then the
+  // outline.
   double first_balance = 1;
   double last_balance = 0.02;
   double weight_decay = 0.05;
@@ -38,12 +45,13 @@ struct SegmenterTraining {
   std::uint64_t seed = 1;
 };
 
-// The n-th image of an endless sequence, with its ground truth. Called from several threads at
-// once; the same n gives the same image.
-using SceneSequence = std::function<Scene(std::uint64_t n)>;
+// How many images a training takes.
+std::size_t ImagesOf(const SegmenterTraining& training);
 
-// Leaves the averaged weights in `sam`, in eval mode. Throws c10::Error.
-void TrainSegmenter(const SegmenterTraining& training, const SceneSequence& scenes,
+// Learns from each of the first ImagesOf(training) images once, in their order. Leaves the averaged
+// weights in `sam`, in eval mode. REQUIRES: there are as many, and every object of them has a mask.
+// Throws c10::Error.
+void TrainSegmenter(const SegmenterTraining& training, const ImageSource& images,
                     segmenter::Sam& sam);
 
 // Starts pos_embed as sines and cosines of rows and columns, from a quarter to eight periods across

@@ -34,7 +34,7 @@ absl::Status CheckOptions(const detector::RtmdetConfig& config,
   if (config.head == detector::HeadKind::kRotated) {
     return refuse("RTMDet-R can't be trained, only RTMDet and RTMDet-Ins");
   }
-  const EpochSchedule& schedule = options.schedule;
+  const FlatCosineSchedule& schedule = options.schedule;
   if (schedule.epochs < 1 || schedule.iterations_per_epoch < 1) {
     return refuse("a training needs at least one epoch of one iteration; there are ",
                   schedule.epochs, " of ", schedule.iterations_per_epoch);

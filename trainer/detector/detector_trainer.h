@@ -45,7 +45,7 @@ struct Batch {
 };
 
 struct DetectorTrainingOptions {
-  EpochSchedule schedule;  // an iteration is a batch
+  FlatCosineSchedule schedule;  // an iteration is a batch
   // Batches whose gradients are averaged for one step of the optimizer; the last few of a training,
   // if it doesn't come out even, are a step of their own. Learning rate, average and running
   // statistics move with every batch all the same.

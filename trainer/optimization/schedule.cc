@@ -7,15 +7,7 @@
 
 namespace trainer {
 
-double FlatCosineSchedule::LearningRate(int step) const {
-  if (step < warmup_steps) return peak * (step + 1) / warmup_steps;
-  const int fall = std::max(1, steps - steps / 2);
-  const double progress = std::clamp(static_cast<double>(step - steps / 2) / fall, 0.0, 1.0);
-  return peak *
-         (final_share + (1 - final_share) * 0.5 * (1 + std::cos(std::numbers::pi * progress)));
-}
-
-std::vector<double> EpochSchedule::LearningRates() const {
+std::vector<double> FlatCosineSchedule::LearningRates() const {
   const std::int64_t cosine_begin = std::int64_t{epochs / 2} * iterations_per_epoch;
   const std::int64_t period = epochs / 2 > 0 ? cosine_begin : iterations();  // T_max
   const double lowest = base * final_share;

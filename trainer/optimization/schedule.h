@@ -7,22 +7,10 @@
 
 namespace trainer {
 
-// Linear warm-up to `peak`, flat until half of the steps, then half a cosine down to `peak` ·
-// final_share: RTMDet's schedule in steps, for trainings that have no epochs.
-struct FlatCosineSchedule {
-  double peak = 1e-3;
-  int steps = 1000;
-  int warmup_steps = 100;
-  double final_share = 0.05;
-
-  // 0 <= step < steps.
-  double LearningRate(int step) const;
-};
-
 // RTMDet's schedule as mmengine runs it: LinearLR over the first iterations, and from half of the
 // epochs on CosineAnnealingLR with convert_to_iter_based
-// (configs/rtmdet/rtmdet_l_8xb32-300e_coco.py).
-struct EpochSchedule {
+// (configs/rtmdet/rtmdet_l_8xb32-300e_coco.py). A training that has no epochs has one a step.
+struct FlatCosineSchedule {
   double base = 0.004;
   int epochs = 40;
   int iterations_per_epoch = 1;

@@ -48,17 +48,21 @@ vision::Point RandomPixel(Random& random, const cv::Mat& mask) {
   return {static_cast<float>(pixel.x), static_cast<float>(pixel.y)};
 }
 
+float MostBoxNoise(const segmenter::InputGeometry& geometry) {
+  return 20.0f / 1024 * static_cast<float>(geometry.image_size);
+}
+
 segmenter::Prompt BoxPrompt(Random& random, const cv::Mat& mask,
                             const segmenter::InputGeometry& geometry) {
   constexpr float kShare = 0.1f;
-  constexpr float kMost = 20;
+  const float most = MostBoxNoise(geometry);
   const cv::Rect around = cv::boundingRect(mask);
   const vision::Point low =
       geometry.ToInput({static_cast<float>(around.x), static_cast<float>(around.y)});
   const vision::Point high = geometry.ToInput(
       {static_cast<float>(around.x + around.width), static_cast<float>(around.y + around.height)});
   const auto moved = [&](float edge, float side) {
-    return edge + std::clamp(kShare * side * static_cast<float>(Normal(random)), -kMost, kMost);
+    return edge + std::clamp(kShare * side * static_cast<float>(Normal(random)), -most, most);
   };
   const float width = high.x - low.x, height = high.y - low.y;
   const float x_min = moved(low.x, width), y_min = moved(low.y, height);

@@ -23,8 +23,11 @@ cv::Mat CoverageOf(const cv::Mat& mask, const segmenter::InputGeometry& geometry
 // A pixel of `mask`, each as likely as another. REQUIRES: `mask` is CV_8UC1 and not empty.
 vision::Point RandomPixel(Random& random, const cv::Mat& mask);
 
+// How far a simulated box may be off: Segment Anything's 20 pixels of its input of 1024.
+float MostBoxNoise(const segmenter::InputGeometry& geometry);
+
 // The box around the mask, whose sides are moved by normal noise with a tenth of the box's width or
-// height as deviation, at most 20 input pixels.
+// height as deviation, at most MostBoxNoise.
 segmenter::Prompt BoxPrompt(Random& random, const cv::Mat& mask,
                             const segmenter::InputGeometry& geometry);
 

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "trainer/demo.h"
+#include "trainer/samples/scene_source.h"
 
 namespace trainer {
 namespace {
@@ -103,16 +104,14 @@ TEST(EnlargeTest, StretchesPositionsAndKeepsTheRest) {
 
 segmenter::Sam Trained() {
   segmenter::Sam sam = TinySam();
-  const SegmenterTraining training{.schedule = {.peak = 1e-3, .steps = 4, .warmup_steps = 1},
+  const SegmenterTraining training{.schedule = {.base = 1e-3, .epochs = 4, .warmup_iterations = 1},
                                    .replicas = 2,
                                    .boxes_per_image = 2,
                                    .clicks_per_image = 1};
-  TrainSegmenter(
-      training,
-      [](std::uint64_t n) {
-        return DemoScene(1, n, {64, 64}, {.min_radius = 0.2, .max_radius = 0.3});
-      },
-      sam);
+  const SceneSource scenes(ImagesOf(training), [](std::uint64_t n) {
+    return DemoScene(1, n, {64, 64}, {.min_radius = 0.2, .max_radius = 0.3});
+  });
+  TrainSegmenter(training, scenes, sam);
   return sam;
 }
 

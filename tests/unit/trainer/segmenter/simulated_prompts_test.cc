@@ -70,6 +70,11 @@ TEST(BoxPromptTest, IsTheBoxWithNoise) {
   EXPECT_NEAR(height / kBoxes, 160, 1.5);
 }
 
+TEST(BoxPromptTest, TheMostNoiseIsAShareOfTheInput) {
+  EXPECT_FLOAT_EQ(MostBoxNoise(FitInput({256, 256}, 1024)), 20);
+  EXPECT_FLOAT_EQ(MostBoxNoise(FitInput({640, 480}, 256)), 5);
+}
+
 TEST(ClickPromptTest, IsInsideOfTheObject) {
   const InputGeometry geometry = FitInput({256, 128}, 1024);
   const cv::Mat mask = Filled({256, 128}, {50, 60, 3, 2});

@@ -29,8 +29,8 @@ void AddFlags(RunOptions* options, serving::FlagTable* flags) {
              serving::InRange(0, 100000));
   flags->Add(
       "plain_epochs", &options->plain_epochs,
-      "The last epochs, which do without mosaic and mixup; -1: an eighth of them, a fifteenth "
-      "for more than 10000 images.",
+      "The last epochs, which do without mosaic and mixup; -1: an eighth of them, more for less "
+      "than 144 images (a half for 36 and less), a fifteenth for more than 10000.",
       serving::InRange(-1, 100000));
   flags->Add("batch", &options->plan.batch, "Images a step; 0: 4, 32 for more than 10000 images.",
              serving::InRange(0, 1024));
@@ -57,10 +57,12 @@ void AddFlags(RunOptions* options, serving::FlagTable* flags) {
   flags->Add("input_size", &options->input_size,
              "Side of the square that images are learned from and found in; 0: the model's.",
              CheckSide);
-  flags->Add("patience", &options->patience,
-             "The training ends after so many evaluations without a better AP in its plain epochs "
-             "(without any, in its second half); 0: never.",
-             serving::InRange(0, 100000));
+  flags->Add(
+      "patience", &options->patience,
+      "The training ends after so many evaluations without a better AP in its last eighth, "
+      "or in the plain epochs that --plain_epochs says (without any, in its second half); 0: "
+      "never.",
+      serving::InRange(0, 100000));
   flags->Add("save_minutes", &options->save_minutes,
              "The state is saved after each evaluation, and after so many minutes at the latest.",
              serving::InRange(1, 10000));

@@ -1,6 +1,7 @@
 #include "trainer/run/training_plan.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "trainer/augment/batch_loader.h"
 
@@ -18,6 +19,15 @@ constexpr int kEvaluationsOfLarge = 30;
 
 int DivideUp(int value, int by) { return (value + by - 1) / by; }
 
+// An eighth in the guide, a fifteenth for COCO; none of a single epoch. With fewer images than the
+// guide's the share grows as they get fewer, up to a half.
+int PlainEpochs(int epochs, int images, bool small) {
+  if (epochs == 1) return 0;
+  if (!small) return DivideUp(epochs, 15);
+  const double share = std::clamp(kExampleImages / 8.0 / images, 1.0 / 8, 1.0 / 2);
+  return static_cast<int>(std::ceil(epochs * share));
+}
+
 }  // namespace
 
 TrainingPlan ChoosePlan(std::size_t images, const PlanChoices& choices) {
@@ -33,11 +43,13 @@ TrainingPlan ChoosePlan(std::size_t images, const PlanChoices& choices) {
   } else {
     plan.epochs = 300;
   }
-  // An eighth in the guide, a fifteenth for COCO. None of a single epoch.
-  plan.plain_epochs = plan.epochs == 1 ? 0 : DivideUp(plan.epochs, small ? 8 : 15);
+  plan.plain_epochs = PlainEpochs(plan.epochs, count, small);
+  plan.patient_epochs = std::min(plan.plain_epochs, DivideUp(plan.epochs, 8));
   if (choices.plain_epochs.has_value()) {
     plan.plain_epochs = std::min(*choices.plain_epochs, plan.epochs);
+    plan.patient_epochs = plan.plain_epochs;
   }
+  if (plan.plain_epochs == 0) plan.patient_epochs = plan.epochs - plan.epochs / 2;
   plan.learning_rate =
       choices.learning_rate > 0 ? choices.learning_rate : kRateFromNothing * plan.batch / 256;
   if (choices.new_class_learning_rate > 0) {

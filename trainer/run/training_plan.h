@@ -22,7 +22,11 @@ struct TrainingPlan {
   const char* name = "";  // "small" or "large"
   int epochs = 0;         // passes over the training images
   int plain_epochs = 0;   // the last so many without mosaic and mixup
-  int batch = 0;          // images a step
+  // The last so many, in which the training may end early: the plain ones, at most an eighth unless
+  // the user said how many; without any, those with a falling learning rate. Before them AP is not
+  // what it is going to be.
+  int patient_epochs = 0;
+  int batch = 0;  // images a step
   int steps_per_epoch = 0;
   double learning_rate = 0;  // the highest
   // Of the classifier's rows of classes that begin from nothing, the highest.
@@ -40,10 +44,9 @@ struct TrainingPlan {
   std::int64_t steps() const { return std::int64_t{epochs} * steps_per_epoch; }
   // Whether the model is measured after so many epochs.
   bool EvaluatesAfter(std::int64_t epoch) const;
-  // After how many steps an AP that isn't better begins to count for an early end: before the plain
-  // epochs (without any, before the learning rate falls), AP is not what it is going to be.
+  // After how many steps an AP that isn't better begins to count for an early end.
   std::int64_t patience_from() const {
-    return std::int64_t{plain_epochs > 0 ? epochs - plain_epochs : epochs / 2} * steps_per_epoch;
+    return std::int64_t{epochs - patient_epochs} * steps_per_epoch;
   }
 };
 
@@ -53,7 +56,8 @@ inline constexpr std::int64_t kMostSteps = 100'000'000;
 // Up to 10,000 training images: what MMDetection's guide does with its 144 images of a cat
 // (40 epochs, the last 5 plain, learning rate 0.004 · batch / 256, 30 steps of warm-up, the whole
 // backbone frozen). With fewer images an epoch is shorter, so there are more of them: as many steps
-// as there. Rows of new classes learn at 0.004, RTMDet's rate for training from nothing: at the
+// as there; and a larger share of them is plain, up to a half of them with 36 images and fewer,
+// since mosaics of few images soon show nothing new. Rows of new classes learn at 0.004, RTMDet's rate for training from nothing: at the
 // rate of fine-tuning they would hardly move in so few steps, since AdamW bounds each of them.
 // Beyond that: RTMDet's own schedule for COCO (300 epochs, the last 20 plain, 1000 steps
 // of warm-up, nothing frozen, 0.004 · batch / 256).

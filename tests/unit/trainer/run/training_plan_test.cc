@@ -40,6 +40,20 @@ TEST(TrainingPlanTest, FewImagesAreSeenAsManyTimesAsNeeded) {
   EXPECT_EQ(ChoosePlan(145, {}).epochs, 40);
 }
 
+TEST(TrainingPlanTest, TheFewerImagesTheMoreEpochsArePlain) {
+  const auto plain = [](std::size_t images, int epochs) {
+    return ChoosePlan(images, {.epochs = epochs}).plain_epochs;
+  };
+  EXPECT_EQ(plain(1000, 40), 5);
+  EXPECT_EQ(plain(144, 40), 5) << "the guide's";
+  EXPECT_EQ(plain(72, 40), 10);
+  EXPECT_EQ(plain(36, 40), 20);
+  EXPECT_EQ(plain(1, 40), 20) << "never more than half";
+  EXPECT_EQ(plain(20, 1), 0);
+  EXPECT_EQ(ChoosePlan(20, {}).plain_epochs, 144);
+  EXPECT_EQ(ChoosePlan(20, {.plain_epochs = 36}).plain_epochs, 36) << "as was said";
+}
+
 TEST(TrainingPlanTest, ManyImagesAreTrainedAsCocoIs) {
   const TrainingPlan plan = ChoosePlan(118'000, {});
 
@@ -66,6 +80,7 @@ TEST(TrainingPlanTest, ManyImagesAreMeasuredAfterEachPlainEpoch) {
 }
 
 TEST(TrainingPlanTest, AnEarlyEndWaitsForThePlainEpochs) {
+  EXPECT_EQ(ChoosePlan(20, {}).patience_from(), 252 * 5) << "an eighth, though a half is plain";
   EXPECT_EQ(ChoosePlan(144, {.epochs = 40, .plain_epochs = 10}).patience_from(), 30 * 36);
   EXPECT_EQ(ChoosePlan(144, {.epochs = 40, .plain_epochs = 0}).patience_from(), 20 * 36)
       << "there are none: for the learning rate to fall";

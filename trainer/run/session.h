@@ -68,9 +68,9 @@ class Session {
   // its boxes, also of RTMDet-Ins: mmengine's save_best='auto' takes the first of mmdet's metrics,
   // coco/bbox_mAP. Without any AP it is the last.
   //
-  // A batch whose losses or gradients aren't finite is skipped, logged and counted. OutOfRange for too
-  // many in a row (SkippedBatches). Cancelled if it was stopped, with the state saved. After this and after
-  // errors of the file system the state that was saved last stays.
+  // A batch whose losses or gradients aren't finite is skipped, logged and counted. OutOfRange for
+  // too many in a row (SkippedBatches). Cancelled if it was stopped, with the state saved. After
+  // this and after errors of the file system the state that was saved last stays.
   absl::Status Run();
 
   const RunState& state() const { return state_; }

@@ -57,10 +57,10 @@ inline constexpr std::int64_t kMostSteps = 100'000'000;
 // (40 epochs, the last 5 plain, learning rate 0.004 · batch / 256, 30 steps of warm-up, the whole
 // backbone frozen). With fewer images an epoch is shorter, so there are more of them: as many steps
 // as there; and a larger share of them is plain, up to a half of them with 36 images and fewer,
-// since mosaics of few images soon show nothing new. Rows of new classes learn at 0.004, RTMDet's rate for training from nothing: at the
-// rate of fine-tuning they would hardly move in so few steps, since AdamW bounds each of them.
-// Beyond that: RTMDet's own schedule for COCO (300 epochs, the last 20 plain, 1000 steps
-// of warm-up, nothing frozen, 0.004 · batch / 256).
+// since mosaics of few images soon show nothing new. Rows of new classes learn at 0.004, RTMDet's
+// rate for training from nothing: at the rate of fine-tuning they would hardly move in so few
+// steps, since AdamW bounds each of them. Beyond that: RTMDet's own schedule for COCO (300 epochs,
+// the last 20 plain, 1000 steps of warm-up, nothing frozen, 0.004 · batch / 256).
 // REQUIRES: images > 0.
 TrainingPlan ChoosePlan(std::size_t images, const PlanChoices& choices);
 

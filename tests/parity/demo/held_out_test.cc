@@ -15,8 +15,8 @@ namespace {
 // rounding.
 constexpr int kScenes = 12;
 constexpr double kLeastBoxAp50 = 0.98;
-constexpr double kLeastMaskIouFromBox = 0.85;
-constexpr double kLeastMaskIouFromClick = 0.77;
+constexpr double kLeastMaskIouFromBox = 0.90;
+constexpr double kLeastMaskIouFromClick = 0.87;
 
 TEST(DemoModelsTest, TheDetectorFindsHeldOutShapes) {
   const auto score =

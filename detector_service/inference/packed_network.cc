@@ -52,7 +52,7 @@ class PackedNetwork final : public Network {
         other_sizes_bytes_(other_sizes_bytes),
         options_(options) {
     // Winograd's weights are 2.6 times as large, and which layers it pays for is measured.
-    options_.winograd = CompileOptions::Winograd::kNever;
+    options_.kernel = nn::onednn::ConvKernel::kDirect;
   }
 
   absl::Status Run(const float* input, vision::Size size, RawOutput* output) override {

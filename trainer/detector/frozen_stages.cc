@@ -18,9 +18,9 @@ nn::onednn::Program* FrozenStages::ProgramFor(std::int64_t height, std::int64_t 
   nn::onednn::Graph graph;
   detector::BuildStemGraph(*backbone_, stages_, {static_cast<int>(width), static_cast<int>(height)},
                            graph);
-  // Which convolutions Winograd pays for is measured, and so differs from run to run: a training
-  // that goes on after an interruption would not have the same bits.
-  auto program = graph.Compile({.winograd = nn::onednn::CompileOptions::Winograd::kNever});
+  // Which kernels are faster is measured, and so may differ from run to run: a training that goes
+  // on after an interruption would not have the same bits.
+  auto program = graph.Compile({.kernel = nn::onednn::ConvKernel::kDirect});
   TORCH_CHECK(program.ok() || absl::IsUnimplemented(program.status()), program.status().ToString());
   auto& place = programs_[{height, width}];
   if (program.ok()) place = *std::move(program);

@@ -11,11 +11,13 @@
 #include <functional>
 #include <memory>
 #include <oneapi/dnnl/dnnl.hpp>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "nn/onednn/compiled_program.h"
+#include "nn/onednn/conv_choice.h"
 #include "nn/onednn/conv_forms.h"
 #include "nn/onednn/cpu.h"
 #include "nn/onednn/elementwise.h"
@@ -23,7 +25,6 @@
 #include "nn/onednn/graph.h"
 #include "nn/onednn/graph_node.h"
 #include "nn/onednn/value_layout.h"
-#include "nn/onednn/winograd_choice.h"
 
 namespace nn::onednn {
 namespace {
@@ -73,8 +74,7 @@ class Compiler {
     for (const int i : outputs_) {
       if (auto status = EmitOutput(i); !status.ok()) return status;
     }
-    program_->scratchpad = AllocateZeros(scratch_bytes_);
-    for (auto& memory : scratchpads_) memory.set_data_handle(program_->scratchpad.get());
+    program_->UseScratchpad(scratch_bytes_, scratches_);
     return std::unique_ptr<Program>(std::move(program_));
   }
 
@@ -169,43 +169,27 @@ class Compiler {
     if (depthwise && (node.conv.groups != node.channels || node.weight.size(1) != 1)) {
       return absl::UnimplementedError("grouped convolution that is not depthwise");
     }
-    const ConvGeometry geometry = GeometryOf(build_, i);
-    const auto direct = ChooseDirect(node, geometry);
-    if (!direct.has_value()) {
-      return absl::UnimplementedError(absl::StrCat("no fast ", geometry.kernel, "x",
-                                                   geometry.kernel, " convolution for this CPU"));
-    }
     const ConvParameters parameters = WidenParameters(build_, i);
-    if (UseWinograd(i, geometry, parameters)) {
-      ++program_->winograd;
-      Keep(WinogradForm(build_, i, node.height, parameters));
-    } else {
-      Keep(DirectForm(build_, i, node.height, *direct, parameters));
+    const ConvKernel kernel =
+        !options_.kernel.has_value()
+            ? ChooseKernel(build_, i, parameters)
+            : (Suits(build_, i, *options_.kernel) ? *options_.kernel : ConvKernel::kDirect);
+    std::optional<ConvForm> form = MakeForm(build_, i, node.height, kernel, parameters);
+    if (!form.has_value()) {
+      const auto side = node.weight.size(2);
+      return absl::UnimplementedError(
+          absl::StrCat("no fast ", side, "x", side, " convolution for this CPU"));
     }
+    program_->winograd += kernel == ConvKernel::kWinograd;
+    Keep(*std::move(form));
     return absl::OkStatus();
-  }
-
-  bool UseWinograd(int i, const ConvGeometry& geometry, const ConvParameters& parameters) {
-    const bool reads_image = nodes_[nodes_[i].inputs[0]].operation == Operation::kInput;
-    if (geometry.kernel != 3 || geometry.stride != 1 || geometry.groups != 1 || reads_image) {
-      return false;
-    }
-    switch (options_.winograd) {
-      case CompileOptions::Winograd::kNever:
-        return false;
-      case CompileOptions::Winograd::kAlways:
-        return true;
-      case CompileOptions::Winograd::kMeasure:
-        return WinogradIsFaster(build_, i, geometry, parameters);
-    }
-    return false;
   }
 
   void Keep(ConvForm form) {
     for (auto& step : form.steps) Add(std::move(step));
     program_->packed_weight_bytes += form.weight_bytes;
     scratch_bytes_ = std::max(scratch_bytes_, form.scratch_bytes);
-    scratchpads_.insert(scratchpads_.end(), form.scratchpads.begin(), form.scratchpads.end());
+    scratches_.insert(scratches_.end(), form.scratches.begin(), form.scratches.end());
   }
 
   // Parts that were written in place cost nothing; one that lies elsewhere (an input of two
@@ -292,7 +276,7 @@ class Compiler {
   const CompileOptions options_;
   const memory::data_type type_;
   const ValueLayout layout_;
-  std::vector<memory> scratchpads_;  // handles: all copies of one see what is set
+  std::vector<CompiledProgram::Scratch> scratches_;
   std::size_t scratch_bytes_ = 0;
   std::unique_ptr<CompiledProgram> program_;
   ProgramBuild build_;

@@ -35,6 +35,20 @@ class CompiledProgram final : public Program {
   std::size_t arena_bytes() const override { return arena_size; }
   int winograd_count() const override { return winograd; }
 
+  // Handles that want the scratchpad's address and some bytes more.
+  struct Scratch {
+    dnnl::memory handle;
+    std::size_t offset = 0;
+  };
+  // Gives the program a scratchpad, in place of one that it had.
+  void UseScratchpad(std::size_t bytes, const std::vector<Scratch>& scratches) {
+    scratchpad = AllocateZeros(bytes);
+    for (const Scratch& each : scratches) {
+      dnnl::memory handle = each.handle;  // all copies see what is set
+      handle.set_data_handle(scratchpad.get() + each.offset);
+    }
+  }
+
   dnnl::stream stream{CpuEngine()};
   std::vector<std::function<void()>> steps;
   std::vector<dnnl::memory> inputs;  // those that read the caller's image

@@ -3,59 +3,160 @@
 #include <ATen/Functions.h>
 #include <omp.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <memory>
 #include <unordered_map>
 #include <utility>
 
-#include "nn/onednn/elementwise.h"
+#include "nn/onednn/activation_pass.h"
+#include "nn/onednn/conv_primitive.h"
 #include "nn/onednn/winograd.h"
 
 namespace nn::onednn {
+namespace {
 
 using dnnl::memory;
 
-ConvGeometry GeometryOf(const ProgramBuild& build, int value) {
+bool ReadsImage(const ProgramBuild& build, int value) {
+  return build.nodes[build.nodes[value].inputs[0]].operation == Operation::kInput;
+}
+
+memory::format_tag BlockedFormat(const ProgramBuild& build) {
+  return build.layout.block() == 16 ? memory::format_tag::nChw16c : memory::format_tag::nChw8c;
+}
+
+// Of the first `rows` rows, in blocked tensors.
+ConvGeometry GeometryOf(const ProgramBuild& build, int value, int rows) {
   const GraphNode& node = build.nodes[value];
   const int in = node.inputs[0];
-  const bool reads_image = build.nodes[in].operation == Operation::kInput;
+  const int kernel = static_cast<int>(node.weight.size(2)), stride = node.conv.stride;
   const int out_channels = build.layout.channels(value).padded();
-  const auto blocked =
-      build.layout.block() == 16 ? memory::format_tag::nChw16c : memory::format_tag::nChw8c;
   return {
       .in_channels = build.layout.channels(in).padded(),
       .out_channels = out_channels,
-      .in_height = build.nodes[in].height,
+      .in_height = std::min(build.nodes[in].height, (rows - 1) * stride + std::min(kernel, stride)),
       .in_width = build.nodes[in].width,
-      .out_height = node.height,
+      .out_height = rows,
       .out_width = node.width,
-      .kernel = static_cast<int>(node.weight.size(2)),
-      .stride = node.conv.stride,
+      .kernel = kernel,
+      .stride = stride,
       .groups = node.conv.groups > 1 ? out_channels : 1,
       .type = DataTypeOf(build.precision),
-      .in_format = reads_image ? memory::format_tag::nchw : blocked,
-      .out_format = blocked,
+      .in_format = ReadsImage(build, value) ? memory::format_tag::nchw : BlockedFormat(build),
+      .out_format = BlockedFormat(build),
   };
 }
 
-ConvParameters WidenParameters(const ProgramBuild& build, int value) {
+// Adds the pass that does what the primitive left.
+void AddActivation(const ProgramBuild& build, int value, int rows, const ConvChoice& choice,
+                   ConvForm* form) {
+  if (!choice.activation_left && !choice.residual_left) return;
   const GraphNode& node = build.nodes[value];
-  const Channels& out = build.layout.channels(value);
-  at::Tensor weight = Widen(node.weight.to(at::kFloat), 0, out);
-  if (node.conv.groups == 1) weight = Widen(weight, 1, build.layout.channels(node.inputs[0]));
-  const at::Tensor bias =
-      node.bias.defined() ? node.bias.to(at::kFloat) : at::zeros({node.channels});
-  return {weight, Widen(bias, 0, out)};
+  const auto count =
+      static_cast<std::int64_t>(build.layout.bytes(value) / build.layout.element_bytes()) /
+      node.height * rows;
+  VisitType(build.precision, [&]<typename T>(std::type_identity<T>) {
+    form->steps.push_back(
+        [act = choice.activation_left ? node.conv.activation : Activation::kNone,
+         residual = choice.residual_left ? build.data<const T>(node.inputs[1]) : nullptr,
+         scale = node.conv.residual_scale, count,
+         x = build.data<T>(value)] { ActivateInPlace<T>(act, residual, scale, count, x); });
+  });
 }
 
-std::optional<ConvChoice> ChooseDirect(const GraphNode& node, const ConvGeometry& geometry) {
+// The primitive with its weights packed; `src` and `dst` are as it describes them.
+void AddPrimitive(const ProgramBuild& build, int value, const ConvChoice& choice,
+                  const ConvParameters& parameters, const memory& src, const memory& dst,
+                  std::size_t scratch_offset, ConvForm* form) {
+  auto& stream = build.program.stream;
+  const auto& desc = choice.desc;
+  // From plain OIHW (or GOIHW with one channel a group) to the order that the primitive wants.
+  const memory::dims dims = desc.weights_desc().dims();
+  memory plain({dims, memory::data_type::f32,
+                dims.size() == 5 ? memory::format_tag::goihw : memory::format_tag::oihw},
+               CpuEngine(), parameters.weight.data_ptr<float>());
+  memory packed(desc.weights_desc(), CpuEngine());
+  dnnl::reorder(plain, packed).execute(stream, plain, packed);
+  memory packed_bias(desc.bias_desc(), CpuEngine());
+  std::memcpy(packed_bias.get_data_handle(), parameters.bias.data_ptr<float>(),
+              parameters.bias.nbytes());
+  stream.wait();
+
+  const memory scratchpad(desc.scratchpad_desc(), CpuEngine(), nullptr);
+  form->weight_bytes += desc.weights_desc().get_size() + desc.bias_desc().get_size();
+  form->scratch_bytes = scratch_offset + desc.scratchpad_desc().get_size();
+  form->scratches.push_back({scratchpad, scratch_offset});
+  std::unordered_map<int, memory> args = {{DNNL_ARG_SRC, src},
+                                          {DNNL_ARG_WEIGHTS, packed},
+                                          {DNNL_ARG_BIAS, packed_bias},
+                                          {DNNL_ARG_DST, dst},
+                                          {DNNL_ARG_SCRATCHPAD, scratchpad}};
+  const GraphNode& node = build.nodes[value];
+  if (node.conv.residual.has_value() && !choice.residual_left) {
+    const int post_op = EltwiseOf(node.conv.activation).has_value() ? 1 : 0;
+    args.emplace(DNNL_ARG_ATTR_MULTIPLE_POST_OP(post_op) | DNNL_ARG_SRC_1,
+                 memory(desc.dst_desc(), CpuEngine(), build.data(node.inputs[1])));
+  }
+  form->steps.push_back([primitive = dnnl::convolution_forward(desc), args = std::move(args),
+                         &stream] { primitive.execute(stream, args); });
+}
+
+std::optional<ConvForm> DirectForm(const ProgramBuild& build, int value, int rows, bool fuse,
+                                   const ConvParameters& parameters) {
+  const GraphNode& node = build.nodes[value];
+  const ConvGeometry geometry = GeometryOf(build, value, rows);
   // oneDNN adds, but does not scale what it adds.
   const bool residual = node.conv.residual.has_value();
   const bool fusible = residual && node.conv.residual_scale == 1;
-  auto direct = ChooseDirect(geometry, node.conv.activation, fusible, CpuEngine());
-  if (direct.has_value()) direct->residual_left |= residual && !fusible;
-  return direct;
+  auto choice = fuse ? ChooseFused(geometry, node.conv.activation, fusible, CpuEngine())
+                     : ChooseBare(geometry, node.conv.activation, residual, CpuEngine());
+  if (!choice.has_value()) return std::nullopt;
+  choice->residual_left |= residual && !fusible;
+  const memory src = ReadsImage(build, value)
+                         ? build.image
+                         : memory(choice->desc.src_desc(), CpuEngine(), build.data(node.inputs[0]));
+  const memory dst(choice->desc.dst_desc(), CpuEngine(), build.data(value));
+  ConvForm form;
+  AddPrimitive(build, value, *choice, parameters, src, dst, 0, &form);
+  AddActivation(build, value, rows, *choice, &form);
+  return form;
+}
+
+std::optional<ConvForm> ChannelsLastForm(const ProgramBuild& build, int value, int rows,
+                                         const ConvParameters& parameters) {
+  const GraphNode& node = build.nodes[value];
+  ConvGeometry geometry = GeometryOf(build, value, rows);
+  const memory::desc blocked_src({1, geometry.in_channels, geometry.in_height, geometry.in_width},
+                                 geometry.type, geometry.in_format);
+  const memory::desc blocked_dst(
+      {1, geometry.out_channels, geometry.out_height, geometry.out_width}, geometry.type,
+      geometry.out_format);
+  geometry.in_format = geometry.out_format = memory::format_tag::nhwc;
+  const auto choice =
+      ChooseBare(geometry, node.conv.activation, node.conv.residual.has_value(), CpuEngine());
+  if (!choice.has_value()) return std::nullopt;
+
+  constexpr std::size_t kLine = 64;
+  const auto whole_lines = [](std::size_t bytes) { return (bytes + kLine - 1) / kLine * kLine; };
+  const std::size_t dst_offset = whole_lines(choice->desc.src_desc().get_size());
+  const std::size_t pad_offset = dst_offset + whole_lines(choice->desc.dst_desc().get_size());
+  const memory src(choice->desc.src_desc(), CpuEngine(), nullptr);
+  const memory dst(choice->desc.dst_desc(), CpuEngine(), nullptr);
+  const memory from(blocked_src, CpuEngine(), build.data(node.inputs[0]));
+  const memory to(blocked_dst, CpuEngine(), build.data(value));
+  ConvForm form{.scratches = {{src, 0}, {dst, dst_offset}}};
+  const auto add_copy = [&](const memory& a, const memory& b) {
+    form.steps.push_back([copy = dnnl::reorder(a, b), a, b, &stream = build.program.stream] {
+      copy.execute(stream, {{DNNL_ARG_FROM, a}, {DNNL_ARG_TO, b}});
+    });
+  };
+  add_copy(from, src);
+  AddPrimitive(build, value, *choice, parameters, src, dst, pad_offset, &form);
+  add_copy(dst, to);
+  AddActivation(build, value, rows, *choice, &form);
+  return form;
 }
 
 ConvForm WinogradForm(const ProgramBuild& build, int value, int rows,
@@ -88,66 +189,46 @@ ConvForm WinogradForm(const ProgramBuild& build, int value, int rows,
   return form;
 }
 
-ConvForm DirectForm(const ProgramBuild& build, int value, int rows, const ConvChoice& choice,
-                    const ConvParameters& parameters) {
+}  // namespace
+
+ConvParameters WidenParameters(const ProgramBuild& build, int value) {
   const GraphNode& node = build.nodes[value];
-  const int in = node.inputs[0];
-  auto& stream = build.program.stream;
-  const auto& desc = choice.desc;
+  const Channels& out = build.layout.channels(value);
+  at::Tensor weight = Widen(node.weight.to(at::kFloat), 0, out);
+  if (node.conv.groups == 1) weight = Widen(weight, 1, build.layout.channels(node.inputs[0]));
+  const at::Tensor bias =
+      node.bias.defined() ? node.bias.to(at::kFloat) : at::zeros({node.channels});
+  return {weight, Widen(bias, 0, out)};
+}
 
-  // From plain OIHW (or GOIHW with one channel a group) to the order that the primitive wants.
-  const memory::dims dims = desc.weights_desc().dims();
-  memory plain({dims, memory::data_type::f32,
-                dims.size() == 5 ? memory::format_tag::goihw : memory::format_tag::oihw},
-               CpuEngine(), parameters.weight.data_ptr<float>());
-  memory packed(desc.weights_desc(), CpuEngine());
-  dnnl::reorder(plain, packed).execute(stream, plain, packed);
-  memory packed_bias(desc.bias_desc(), CpuEngine());
-  std::memcpy(packed_bias.get_data_handle(), parameters.bias.data_ptr<float>(),
-              parameters.bias.nbytes());
-  stream.wait();
+bool Suits(const ProgramBuild& build, int value, ConvKernel kernel) {
+  const GraphNode& node = build.nodes[value];
+  switch (kernel) {
+    case ConvKernel::kFused:
+    case ConvKernel::kDirect:
+      return true;
+    case ConvKernel::kChannelsLast:
+      return !ReadsImage(build, value);
+    case ConvKernel::kWinograd:
+      return node.weight.size(2) == 3 && node.conv.stride == 1 && node.conv.groups == 1 &&
+             !ReadsImage(build, value);
+  }
+  return false;
+}
 
-  const memory scratchpad(desc.scratchpad_desc(), CpuEngine(), nullptr);
-  ConvForm form{.weight_bytes = desc.weights_desc().get_size() + desc.bias_desc().get_size(),
-                .scratch_bytes = desc.scratchpad_desc().get_size(),
-                .scratchpads = {scratchpad}};
-  const memory dst(desc.dst_desc(), CpuEngine(), build.data(value));
-  std::unordered_map<int, memory> args = {
-      {DNNL_ARG_SRC, build.nodes[in].operation == Operation::kInput
-                         ? build.image
-                         : memory(desc.src_desc(), CpuEngine(), build.data(in))},
-      {DNNL_ARG_WEIGHTS, packed},
-      {DNNL_ARG_BIAS, packed_bias},
-      {DNNL_ARG_DST, dst},
-      {DNNL_ARG_SCRATCHPAD, scratchpad}};
-  const bool residual = node.conv.residual.has_value();
-  if (residual && !choice.residual_left) {
-    const int post_op = EltwiseOf(node.conv.activation).has_value() ? 1 : 0;
-    args.emplace(DNNL_ARG_ATTR_MULTIPLE_POST_OP(post_op) | DNNL_ARG_SRC_1,
-                 memory(desc.dst_desc(), CpuEngine(), build.data(node.inputs[1])));
+std::optional<ConvForm> MakeForm(const ProgramBuild& build, int value, int rows, ConvKernel kernel,
+                                 const ConvParameters& parameters) {
+  switch (kernel) {
+    case ConvKernel::kFused:
+      return DirectForm(build, value, rows, /*fuse=*/true, parameters);
+    case ConvKernel::kDirect:
+      return DirectForm(build, value, rows, /*fuse=*/false, parameters);
+    case ConvKernel::kChannelsLast:
+      return ChannelsLastForm(build, value, rows, parameters);
+    case ConvKernel::kWinograd:
+      return WinogradForm(build, value, rows, parameters);
   }
-  form.steps.push_back([primitive = dnnl::convolution_forward(desc), args = std::move(args),
-                        &stream] { primitive.execute(stream, args); });
-  if (choice.activation_left) {
-    const auto act = *EltwiseOf(node.conv.activation);
-    const dnnl::eltwise_forward::desc eltwise(dnnl::prop_kind::forward_inference, act,
-                                              desc.dst_desc(), AlphaOf(node.conv.activation), 0.0F);
-    form.steps.push_back(
-        [primitive = dnnl::eltwise_forward({eltwise, CpuEngine()}),
-         args = std::unordered_map<int, memory>{{DNNL_ARG_SRC, dst}, {DNNL_ARG_DST, dst}},
-         &stream] { primitive.execute(stream, args); });
-  }
-  if (residual && choice.residual_left) {
-    const auto count =
-        static_cast<std::int64_t>(build.layout.bytes(value) / build.layout.element_bytes()) /
-        node.height * rows;
-    VisitType(build.precision, [&]<typename T>(std::type_identity<T>) {
-      form.steps.push_back([src = build.data<T>(node.inputs[1]), count,
-                            scale = node.conv.residual_scale,
-                            to = build.data<T>(value)] { AddInPlace<T>(src, count, scale, to); });
-    });
-  }
-  return form;
+  return std::nullopt;
 }
 
 }  // namespace nn::onednn

@@ -1,4 +1,4 @@
-// The two ways to compute a convolution of a graph: oneDNN's direct form and Winograd (winograd.h).
+// The ways to compute a convolution of a graph (ConvKernel in graph.h), as steps of a program.
 // Internal to nn/onednn.
 #ifndef DUET_NN_ONEDNN_CONV_FORMS_H_
 #define DUET_NN_ONEDNN_CONV_FORMS_H_
@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "nn/onednn/compiled_program.h"
-#include "nn/onednn/conv_primitive.h"
+#include "nn/onednn/graph.h"
 #include "nn/onednn/graph_node.h"
 #include "nn/onednn/precision.h"
 #include "nn/onednn/value_layout.h"
@@ -47,22 +47,18 @@ struct ConvForm {
   std::vector<std::function<void()>> steps;
   std::size_t weight_bytes = 0;
   std::size_t scratch_bytes = 0;
-  std::vector<dnnl::memory> scratchpads;  // handles that want the program's scratchpad's address
+  std::vector<CompiledProgram::Scratch> scratches;  // for CompiledProgram::UseScratchpad
 };
 
-// Of node `value`, a convolution.
-ConvGeometry GeometryOf(const ProgramBuild& build, int value);
 ConvParameters WidenParameters(const ProgramBuild& build, int value);
 
-// ChooseDirect of conv_primitive.h for a node's activation and residual.
-std::optional<ConvChoice> ChooseDirect(const GraphNode& node, const ConvGeometry& geometry);
+// Whether the kernel can compute node `value`, a convolution, as far as its shape tells.
+bool Suits(const ProgramBuild& build, int value, ConvKernel kernel);
 
-// Both are for the first `rows` rows of the layer.
-ConvForm WinogradForm(const ProgramBuild& build, int value, int rows,
-                      const ConvParameters& parameters);
-// `choice`: ChooseDirect's for a geometry of as many rows.
-ConvForm DirectForm(const ProgramBuild& build, int value, int rows, const ConvChoice& choice,
-                    const ConvParameters& parameters);
+// The first `rows` rows of node `value`. Nothing if oneDNN has no fast kernel for it on this CPU.
+// REQUIRES: the kernel suits.
+std::optional<ConvForm> MakeForm(const ProgramBuild& build, int value, int rows, ConvKernel kernel,
+                                 const ConvParameters& parameters);
 
 }  // namespace nn::onednn
 

@@ -12,6 +12,11 @@ bool IsReference(const char* implementation) {
   return std::string_view(implementation).find("ref") != std::string_view::npos;
 }
 
+float AlphaOf(Activation act) {
+  if (act == Activation::kLeakyRelu) return nn::kLeakySlope;
+  return act == Activation::kSilu ? 1.0F : 0.0F;
+}
+
 std::optional<dnnl::convolution_forward::primitive_desc> Make(const ConvGeometry& g, Activation act,
                                                               bool residual,
                                                               const dnnl::engine& engine) {
@@ -68,24 +73,20 @@ std::optional<dnnl::algorithm> EltwiseOf(Activation act) {
   return std::nullopt;
 }
 
-float AlphaOf(Activation act) {
-  if (act == Activation::kLeakyRelu) return nn::kLeakySlope;
-  return act == Activation::kSilu ? 1.0F : 0.0F;
+std::optional<ConvChoice> ChooseFused(const ConvGeometry& geometry, Activation act, bool residual,
+                                      const dnnl::engine& engine) {
+  if (residual) {
+    if (auto all = Make(geometry, act, true, engine)) return ConvChoice{*all, false, false};
+  }
+  if (auto fused = Make(geometry, act, false, engine)) return ConvChoice{*fused, false, residual};
+  return ChooseBare(geometry, act, residual, engine);
 }
 
-std::optional<ConvChoice> ChooseDirect(const ConvGeometry& geometry, Activation act, bool residual,
-                                       const dnnl::engine& engine) {
-  if (residual) {
-    if (auto all = Make(geometry, act, true, engine)) return ConvChoice{*all};
-  }
-  if (auto fused = Make(geometry, act, false, engine)) {
-    return ConvChoice{.desc = *fused, .residual_left = residual};
-  }
-  if (auto bare = Make(geometry, Activation::kNone, false, engine)) {
-    return ConvChoice{
-        .desc = *bare, .activation_left = EltwiseOf(act).has_value(), .residual_left = residual};
-  }
-  return std::nullopt;
+std::optional<ConvChoice> ChooseBare(const ConvGeometry& geometry, Activation act, bool residual,
+                                     const dnnl::engine& engine) {
+  auto bare = Make(geometry, Activation::kNone, false, engine);
+  if (!bare.has_value()) return std::nullopt;
+  return ConvChoice{*bare, EltwiseOf(act).has_value(), residual};
 }
 
 }  // namespace nn::onednn

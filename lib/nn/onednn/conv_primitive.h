@@ -18,23 +18,23 @@ struct ConvGeometry {
   dnnl::memory::format_tag in_format, out_format;
 };
 
+// What a primitive could not take along has to be done after it.
 struct ConvChoice {
   dnnl::convolution_forward::primitive_desc desc;
-  // What the primitive could not take along and has to be done after it.
-  bool activation_left = false;
-  bool residual_left = false;
+  bool activation_left;
+  bool residual_left;
 };
 
 // The activation as oneDNN names it; nothing for kNone or what it has no name for.
 std::optional<dnnl::algorithm> EltwiseOf(Activation act);
 
-// What oneDNN wants as the activation's alpha.
-float AlphaOf(Activation act);
-
-// The fastest form that oneDNN offers without falling back to its reference loops; nothing if there
-// is none.
-std::optional<ConvChoice> ChooseDirect(const ConvGeometry& geometry, Activation act, bool residual,
-                                       const dnnl::engine& engine);
+// With the activation and the residual in it as far as oneDNN takes them without falling back to
+// its reference loops; nothing if there is no other form.
+std::optional<ConvChoice> ChooseFused(const ConvGeometry& geometry, Activation act, bool residual,
+                                      const dnnl::engine& engine);
+// The convolution alone.
+std::optional<ConvChoice> ChooseBare(const ConvGeometry& geometry, Activation act, bool residual,
+                                     const dnnl::engine& engine);
 
 }  // namespace nn::onednn
 

@@ -53,6 +53,8 @@ bool CpuHasBFloat16() {
   return isa == dnnl::cpu_isa::avx512_core_bf16 || isa == dnnl::cpu_isa::avx512_core_amx;
 }
 
+bool CpuHasAmx() { return dnnl::get_effective_cpu_isa() == dnnl::cpu_isa::avx512_core_amx; }
+
 bool CpuGainsFromBFloat16() {
   static const bool gains = [] {
     if (!CpuHasBFloat16()) return false;

@@ -11,6 +11,9 @@ namespace nn::onednn {
 // True if it multiplies bf16 in hardware.
 bool CpuHasBFloat16();
 
+// True if it multiplies bf16 in tiles (AMX).
+bool CpuHasAmx();
+
 // True if it multiplies bf16 faster than float32. Not all that have the instructions do: on an
 // Intel Xeon whose AMX is hidden by its hypervisor, float32 is twice as fast. As the process's
 // kernel plan says (kernel_plan.h): measured once, some 30 ms on the calling thread. Thread-safe.

@@ -88,14 +88,6 @@ void Interleave2x(const T* src, const BlockedShape& shape, T* dst) {
 }
 
 template <typename T>
-void AddInPlace(const T* src, std::int64_t count, float scale, T* dst) {
-#pragma omp parallel for simd schedule(static)
-  for (std::int64_t i = 0; i < count; ++i) {
-    Store(ToFloat(dst[i]) + scale * ToFloat(src[i]), &dst[i]);
-  }
-}
-
-template <typename T>
 void MeanOverPixels(const T* src, const BlockedShape& shape, float* mean) {
   const std::int64_t pixels = static_cast<std::int64_t>(shape.height) * shape.width;
 #pragma omp parallel for schedule(static)
@@ -137,8 +129,6 @@ template void Upsample2x(const float*, const BlockedShape&, float*);
 template void Upsample2x(const BFloat16Bits*, const BlockedShape&, BFloat16Bits*);
 template void Interleave2x(const float*, const BlockedShape&, float*);
 template void Interleave2x(const BFloat16Bits*, const BlockedShape&, BFloat16Bits*);
-template void AddInPlace(const float*, std::int64_t, float, float*);
-template void AddInPlace(const BFloat16Bits*, std::int64_t, float, BFloat16Bits*);
 template void UpsampleBilinear(const float*, const BlockedShape&, int, float*);
 template void UpsampleBilinear(const BFloat16Bits*, const BlockedShape&, int, BFloat16Bits*);
 template void MeanOverPixels(const float*, const BlockedShape&, float*);

@@ -32,10 +32,6 @@ void UpsampleBilinear(const T* src, const BlockedShape& shape, int factor, T* ds
 template <typename T>
 void Interleave2x(const T* src, const BlockedShape& shape, T* dst);
 
-// dst += scale · src.
-template <typename T>
-void AddInPlace(const T* src, std::int64_t count, float scale, T* dst);
-
 // mean[c] over all pixels; `mean` holds blocks · block floats.
 template <typename T>
 void MeanOverPixels(const T* src, const BlockedShape& shape, float* mean);

@@ -44,12 +44,20 @@ struct ConvOptions {
   float residual_scale = 1;
 };
 
+// The ways to compute a convolution.
+enum class ConvKernel {
+  kFused,         // oneDNN's direct form, activation and residual in it where it takes them
+  kDirect,        // the same without; activation and residual in a pass of our own (activation.h)
+  kChannelsLast,  // kDirect on NHWC copies of input and output, which AMX multiplies
+  kWinograd,      // F(4×4, 3×3), stride-1 3×3 only (winograd.h)
+};
+
 struct CompileOptions {
   Precision precision = Precision::kFloat32;
-  // Which stride-1 3×3 convolutions use Winograd F(4×4, 3×3) (winograd.h). kMeasure: as the
-  // process's kernel plan says, which times both forms of each distinct shape once, about 30 ms
+  // Of all layers that it suits, kDirect of the others. Absent: of each layer the one that the
+  // process's kernel plan says, which times all of them once for each distinct layer, about 30 ms
   // (kernel_plan.h).
-  enum class Winograd { kNever, kAlways, kMeasure } winograd = Winograd::kMeasure;
+  std::optional<ConvKernel> kernel;
 };
 
 struct GraphNode;

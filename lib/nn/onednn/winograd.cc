@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "nn/onednn/block_lanes.h"
 #include "nn/onednn/target_clones.h"
-#include "nn/onednn/vector_math.h"
 #include "nn/onednn/winograd_transforms.h"
 
 namespace nn::onednn {
@@ -17,9 +17,6 @@ namespace {
 using winograd::kPatch;
 using winograd::kPlaces;
 using winograd::kTile;
-using winograd::Lanes;
-using winograd::Load;
-using winograd::Store;
 
 // Output blocks that are made together: they share one pass over the input's places.
 constexpr int kBlocksAtOnce = 2;
@@ -27,34 +24,6 @@ constexpr int kBlocksAtOnce = 2;
 // 192 channels their inputs are 36 · 28 · 192 floats, 0.8 MB of a 1 MiB L2. 28 is a multiple of the
 // 14 tiles that MultiplyRows takes at a time on AVX-512.
 constexpr int kGroup = 28;
-
-template <int kBlock>
-[[gnu::always_inline]] inline void Activate(Activation act, typename Lanes<kBlock>::Float& x) {
-  using F = typename Lanes<kBlock>::Float;
-  using I = typename Lanes<kBlock>::Int;
-  const F zero = {};
-  switch (act) {
-    case Activation::kSilu:
-    case Activation::kSigmoid: {
-      F e = -x;
-      Exp<F, I>(e);
-      x = (act == Activation::kSilu ? x : zero + 1.0F) / (1.0F + e);
-      break;
-    }
-    case Activation::kRelu:
-      x = x > zero ? x : zero;
-      break;
-    case Activation::kLeakyRelu:
-      x = x > zero ? x : x * kLeakySlope;
-      break;
-    case Activation::kGelu:
-      Gelu<F>(x);
-      break;
-    case Activation::kNone:
-    case Activation::kHardSigmoid:  // no convolution has it
-      break;
-  }
-}
 
 // A part of Run: tiles [tile, tile + tiles) to output blocks [out_block, out_block + out_blocks).
 template <typename T>

@@ -1,5 +1,5 @@
-// The transforms of Winograd's F(4×4, 3×3), and the registers that they work in. Internal to
-// winograd.cc. All is inlined, so that each CPU level has its own.
+// The transforms of Winograd's F(4×4, 3×3). Internal to winograd.cc. All is inlined, so that each
+// CPU level has its own.
 //
 // In one dimension, six input numbers and three weights are taken to six places each, where
 // convolving is multiplying place by place; the six products give four output numbers. In two
@@ -8,9 +8,6 @@
 #define DUET_NN_ONEDNN_WINOGRAD_TRANSFORMS_H_
 
 #include <array>
-#include <cstdint>
-
-#include "nn/onednn/bfloat16.h"
 
 namespace nn::onednn::winograd {
 
@@ -24,43 +21,6 @@ inline constexpr float kNear = 0.625F;
 inline constexpr float kFar = 1.5F;
 inline constexpr float kNear2 = kNear * kNear;
 inline constexpr float kFar2 = kFar * kFar;
-
-// One channel block of a pixel: a register of AVX-512 (16 channels) or of AVX2 (8).
-template <int kBlock>
-struct Lanes {
-  // No alias declarations: gcc 12 drops attributes from those whose size depends on a parameter.
-  typedef float Float __attribute__((vector_size(4 * kBlock), aligned(4), may_alias));
-  typedef std::int32_t Int __attribute__((vector_size(4 * kBlock)));
-  typedef std::uint32_t Bits __attribute__((vector_size(4 * kBlock)));
-  typedef std::uint16_t Half __attribute__((vector_size(2 * kBlock), aligned(2), may_alias));
-};
-
-template <int kBlock>
-[[gnu::always_inline]] inline void Load(const float* p, typename Lanes<kBlock>::Float& x) {
-  x = *reinterpret_cast<const typename Lanes<kBlock>::Float*>(p);
-}
-
-template <int kBlock>
-[[gnu::always_inline]] inline void Load(const BFloat16Bits* p, typename Lanes<kBlock>::Float& x) {
-  using L = Lanes<kBlock>;
-  const auto half = *reinterpret_cast<const typename L::Half*>(p);
-  const auto bits = __builtin_convertvector(half, typename L::Bits) << 16;
-  x = reinterpret_cast<typename L::Float>(bits);
-}
-
-template <int kBlock>
-[[gnu::always_inline]] inline void Store(const typename Lanes<kBlock>::Float& x, float* p) {
-  *reinterpret_cast<typename Lanes<kBlock>::Float*>(p) = x;
-}
-
-// Rounds as bfloat16.h's does.
-template <int kBlock>
-[[gnu::always_inline]] inline void Store(const typename Lanes<kBlock>::Float& x, BFloat16Bits* p) {
-  using L = Lanes<kBlock>;
-  auto bits = reinterpret_cast<typename L::Bits>(x);
-  bits = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-  *reinterpret_cast<typename L::Half*>(p) = __builtin_convertvector(bits, typename L::Half);
-}
 
 // Six input numbers to the six places; place i goes to out[i · step].
 template <typename F>

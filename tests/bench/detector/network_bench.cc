@@ -99,6 +99,7 @@ int main(int argc, char** argv) {
     model->eval();
     const at::Tensor image = at::randn({1, 3, size, size});
     using nn::onednn::CompileOptions;
+    using nn::onednn::ConvKernel;
     nn::onednn::Graph graph;
     detector::BuildGraph(*model, {size, size}, graph);
     std::map<std::string, std::unique_ptr<nn::onednn::Program>> packed;
@@ -110,8 +111,15 @@ int main(int argc, char** argv) {
         std::printf("%s: %s\n", label, made.status().ToString().c_str());
     };
     add("fp32", {});
-    add("fp32-direct", {.winograd = CompileOptions::Winograd::kNever});
-    if (nn::onednn::CpuHasBFloat16()) add("bf16", {.precision = nn::onednn::Precision::kBFloat16});
+    add("fp32-fused", {.kernel = ConvKernel::kFused});
+    add("fp32-direct", {.kernel = ConvKernel::kDirect});
+    if (nn::onednn::CpuHasBFloat16()) {
+      constexpr auto kBf16 = nn::onednn::Precision::kBFloat16;
+      add("bf16", {.precision = kBf16});
+      add("bf16-fused", {.precision = kBf16, .kernel = ConvKernel::kFused});
+      add("bf16-direct", {.precision = kBf16, .kernel = ConvKernel::kDirect});
+      add("bf16-channels-last", {.precision = kBf16, .kernel = ConvKernel::kChannelsLast});
+    }
     std::map<std::string, std::vector<double>> times;
     for (int run = 0; run < runs; ++run) {
       for (auto& [label, net] : packed)
@@ -120,7 +128,7 @@ int main(int argc, char** argv) {
     }
     for (auto& [label, t] : times) {
       std::sort(t.begin(), t.end());
-      std::printf("rtmdet-%s %-12s min %7.1f ms  median %7.1f ms", name.c_str(), label.c_str(),
+      std::printf("rtmdet-%s %-18s min %7.1f ms  median %7.1f ms", name.c_str(), label.c_str(),
                   t.front(), t[t.size() / 2]);
       if (packed.count(label)) {
         const auto& p = *packed[label];

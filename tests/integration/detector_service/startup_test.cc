@@ -61,7 +61,7 @@ TEST(DetectorStartupTest, WhatIsInTheKernelPlanIsNotMeasuredAgain) {
     EXPECT_EQ(detector.Wait(), 0);
     EXPECT_THAT(detector.err(), Not(HasSubstr("kernel_plan.not_kept")));
   }
-  EXPECT_THAT(duet_testing::ReadFile(plan), HasSubstr("\nconv3x3 fp32 "));
+  EXPECT_THAT(duet_testing::ReadFile(plan), HasSubstr("\nconv3x3/1 fp32 "));
 }
 
 struct Refusal {

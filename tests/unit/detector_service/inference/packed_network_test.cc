@@ -15,7 +15,7 @@
 namespace detector {
 namespace {
 
-using Winograd = nn::onednn::CompileOptions::Winograd;
+using nn::onednn::ConvKernel;
 
 // Random weights that keep the values' size from layer to layer, and batch norms that do something.
 Rtmdet RandomModel(double widen, double deepen, int classes, HeadKind head = HeadKind::kBoxes) {
@@ -96,8 +96,8 @@ void ExpectEqual(Rtmdet& model, const nn::onednn::CompileOptions& options, doubl
 // 5e-5).
 TEST(PackedNetworkTest, EqualsThePlainModules) {
   Rtmdet tiny = RandomModel(0.375, 0.167, 80);  // stage 1 has 24 channels: padded parts
-  ExpectEqual(tiny, {.winograd = Winograd::kNever}, 1e-4);
-  ExpectEqual(tiny, {.winograd = Winograd::kAlways}, 1e-4);
+  ExpectEqual(tiny, {.kernel = ConvKernel::kDirect}, 1e-4);
+  ExpectEqual(tiny, {.kernel = ConvKernel::kWinograd}, 1e-4);
 }
 
 TEST(PackedNetworkTest, NarrowAndDeepEqualsThePlainModules) {

@@ -5,13 +5,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <utility>
+#include <vector>
+
 #include "nn/onednn/arena.h"
 #include "nn/onednn/cpu.h"
 
 namespace nn::onednn {
 namespace {
-
-using Winograd = CompileOptions::Winograd;
 
 // Uniform in [-1, 1) / sqrt(fan-in), so that values keep their size from layer to layer.
 at::Tensor Weight(int out, int in, int k) {
@@ -49,7 +50,7 @@ TEST_F(OneDnnGraphTest, ConvolutionsOfOddSizesEqualAtens) {
         graph.Output(
             graph.Conv(x, weight, bias, {.stride = stride, .activation = Activation::kSilu}));
 
-        const auto program = graph.Compile({.winograd = Winograd::kNever});
+        const auto program = graph.Compile({.kernel = ConvKernel::kDirect});
         ASSERT_TRUE(program.ok()) << program.status();
         const at::Tensor got = ResultOf(**program, image);
 
@@ -133,6 +134,69 @@ TEST_F(OneDnnGraphTest, APoolMayHalveTheSize) {
   EXPECT_LT(Error(ResultOf(**program, image), want), 1e-5);
 }
 
+// Every kernel with what may come after a convolution.
+TEST_F(OneDnnGraphTest, EveryKernelEqualsAten) {
+  struct Form {
+    ConvKernel kernel;
+    Precision precision;
+    // Rounding: a few ulp of float32; Winograd's transforms amplify it about tenfold (Lavin and
+    // Gray, 2016, section 5); bf16 keeps 8 bits, two layers deep.
+    double tolerance;
+  };
+  std::vector<Form> forms = {{ConvKernel::kFused, Precision::kFloat32, 1e-5},
+                             {ConvKernel::kDirect, Precision::kFloat32, 1e-5},
+                             {ConvKernel::kChannelsLast, Precision::kFloat32, 1e-5},
+                             {ConvKernel::kWinograd, Precision::kFloat32, 1e-4}};
+  for (int i = 0; i < 4 && CpuHasBFloat16(); ++i) {
+    forms.push_back({forms[i].kernel, Precision::kBFloat16, 2e-2});
+  }
+  const at::Tensor image = at::rand({1, 3, 21, 34});
+  const at::Tensor first = Weight(24, 3, 3);
+  const at::Tensor weight = Weight(24, 24, 3);
+  const at::Tensor bias = at::rand({24}) - 0.5;
+  const at::Tensor x = at::conv2d(image, first, {}, 1, 1);
+  const at::Tensor y = at::conv2d(x, weight, bias, 1, 1);
+  const std::pair<Activation, at::Tensor> activations[] = {
+      {Activation::kNone, y},           {Activation::kSilu, at::silu(y)},
+      {Activation::kRelu, at::relu(y)}, {Activation::kLeakyRelu, at::leaky_relu(y, 0.1)},
+      {Activation::kGelu, at::gelu(y)}, {Activation::kSigmoid, at::sigmoid(y)}};
+  for (const Form& form : forms) {
+    for (const auto& [activation, activated] : activations) {
+      for (const float scale : {0.0F, 1.0F, 0.25F}) {
+        Graph graph;
+        const Value in = graph.Conv(graph.Input(3, 21, 34), first, at::Tensor(), {});
+        ConvOptions options = {.activation = activation, .residual_scale = scale};
+        if (scale != 0) options.residual = in;
+        graph.Output(graph.Conv(in, weight, bias, options));
+        const auto program = graph.Compile({.precision = form.precision, .kernel = form.kernel});
+        ASSERT_TRUE(program.ok()) << program.status();
+        EXPECT_LT(Error(ResultOf(**program, image), activated + scale * x), form.tolerance)
+            << static_cast<int>(form.kernel) << " " << static_cast<int>(form.precision) << " "
+            << static_cast<int>(activation) << " " << scale;
+      }
+    }
+  }
+}
+
+TEST_F(OneDnnGraphTest, SiluOfLargeNumbersIsThemOrNothing) {
+  const at::Tensor image = at::tensor({-1e30F, -200.F, -88.F, 0.F, 88.F, 200.F, 1e30F, 1.F})
+                               .reshape({1, 1, 1, 8})
+                               .repeat({1, 1, 8, 1});
+  // exp is bounded (vector_math.h), so that very negative numbers become some 1e-37 of themselves.
+  for (const Precision precision : {Precision::kFloat32, Precision::kBFloat16}) {
+    if (precision == Precision::kBFloat16 && !CpuHasBFloat16()) continue;
+    Graph graph;
+    const Value x = graph.Conv(graph.Input(1, 8, 8), at::ones({16, 1, 1, 1}), at::Tensor(), {});
+    graph.Output(graph.Conv(x, at::eye(16).reshape({16, 16, 1, 1}), at::Tensor(),
+                            {.activation = Activation::kSilu}));
+    const auto program = graph.Compile({.precision = precision, .kernel = ConvKernel::kDirect});
+    ASSERT_TRUE(program.ok()) << program.status();
+    const at::Tensor got = ResultOf(**program, image).index({0, 0, 0});
+    const at::Tensor want = at::silu(image).index({0, 0, 0});
+    EXPECT_TRUE(at::allclose(got, want, /*rtol=*/1e-2, /*atol=*/1e-6)) << got << want;
+  }
+}
+
 TEST_F(OneDnnGraphTest, WinogradEqualsDirectWithinItsRounding) {
   const at::Tensor image = at::rand({1, 3, 40, 40});
   const at::Tensor first = Weight(32, 3, 3);
@@ -141,7 +205,7 @@ TEST_F(OneDnnGraphTest, WinogradEqualsDirectWithinItsRounding) {
   Graph graph;
   const Value x = graph.Conv(graph.Input(3, 40, 40), first, at::Tensor(), {});
   graph.Output(graph.Conv(x, weight, bias, {.activation = Activation::kSilu}));
-  const auto program = graph.Compile({.winograd = Winograd::kAlways});
+  const auto program = graph.Compile({.kernel = ConvKernel::kWinograd});
   ASSERT_TRUE(program.ok()) << program.status();
   ASSERT_EQ((*program)->winograd_count(), 1);  // not the one that reads the picture
 
@@ -236,7 +300,7 @@ TEST_F(OneDnnGraphTest, AWholeBlockEqualsAtens) {
   const Block block;
   Graph graph;
   block.Build(graph);
-  const auto program = graph.Compile({.winograd = Winograd::kNever});
+  const auto program = graph.Compile({.kernel = ConvKernel::kDirect});
   ASSERT_TRUE(program.ok()) << program.status();
 
   const at::Tensor first = ResultOf(**program, block.image);
@@ -283,7 +347,7 @@ TEST_F(OneDnnGraphTest, BilinearUpsamplingEqualsAtens) {
     Graph graph;
     const Value x = graph.Conv(graph.Input(3, 9, 14), weight, at::Tensor(), {});
     graph.Output(graph.UpsampleBilinear(x, factor));
-    const auto program = graph.Compile({.winograd = Winograd::kNever});
+    const auto program = graph.Compile({.kernel = ConvKernel::kDirect});
     ASSERT_TRUE(program.ok()) << program.status();
 
     const at::Tensor got = ResultOf(**program, image);

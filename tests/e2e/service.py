@@ -37,7 +37,9 @@ class Service:
 
     def __init__(self, name, *flags, environment=None):
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(("DUET_", "AWS_"))}
-        environment = {**inherited, **(environment or {})}
+        # Replicas that choose kernels for themselves may differ in the last bits.
+        same_kernels = {"DUET_KERNEL_PLAN": str(BINARIES.parent / "kernel_plan")}
+        environment = {**inherited, **same_kernels, **(environment or {})}
         self.host = next((flag.split("=")[1] for flag in flags if flag.startswith("--bind=")), "127.0.0.1")
         self.process = subprocess.Popen([BINARIES / name, *flags], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                         stdin=subprocess.DEVNULL, text=True, env=environment)

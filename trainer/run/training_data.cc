@@ -31,9 +31,8 @@ absl::StatusOr<dataset::Dataset> ReadFile(const char* flag, const std::string& p
     return absl::Status(file.status().code(), StrCat("--", flag, ": ", file.status().message()));
   }
   std::string label_config;
-  // It is of the project that --data comes from. A validation set may be COCO all the same.
-  const bool is_other = std::string_view(flag) == "validation" && dataset::IsCoco((*file)->bytes());
-  if (!options.label_config.empty() && !is_other) {
+  // COCO says its classes itself; by which names a model knows them is asked later (ClassMatch).
+  if (!options.label_config.empty() && !dataset::IsCoco((*file)->bytes())) {
     const auto config = files::MappedFile::Open(options.label_config);
     if (!config.ok()) {
       return absl::Status(config.status().code(),

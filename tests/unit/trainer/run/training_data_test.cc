@@ -262,19 +262,16 @@ TEST_F(TrainingDataTest, LabelStudiosExportIsRecognised) {
   }
 }
 
-TEST_F(TrainingDataTest, ALabelConfigIsForLabelStudiosAnnotations) {
+TEST_F(TrainingDataTest, ALabelConfigNamesTheClassesOfLabelStudiosAnnotationsAlone) {
   WriteImage("a0.png", 0);
   WriteImage("a1.png", 50);
   options_.label_config = folder_.Write("config.xml",
                                         R"(<View><Image name="image" value="$image"/>
       <RectangleLabels name="label" toName="image"><Label value="bolt" alias="cat"/>
       </RectangleLabels></View>)");
-  EXPECT_THAT(Freeze(Coco({{Box(1)}, {Box(2)}})),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       AllOf(HasSubstr("--data="), HasSubstr("is COCO"),
-                             HasSubstr("--label_config is for Label Studio's"))));
+  ASSERT_OK_AND_ASSIGN(const TrainingData coco, Freeze(Coco({{Box(1)}, {Box(2)}})));
+  EXPECT_THAT(coco.train.classes, ElementsAre("cat", "dog"));
 
-  // Beside the project's annotations the validation set may be COCO.
   options_.validation = folder_.Write("val.json", Coco({{Box(1)}}, /*first=*/1));
   ASSERT_OK_AND_ASSIGN(const TrainingData data, Freeze(absl::StrCat("[", Task(0), "]")));
   EXPECT_THAT(data.train.classes, ElementsAre("cat"));

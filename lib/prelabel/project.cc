@@ -91,15 +91,20 @@ std::shared_ptr<const PlannedConfig> Project::Plan(
 
 std::shared_ptr<const Project::Planned> Project::PlannedFor(const ServedModels& models) {
   const std::lock_guard lock(mutex_);
-  if (planned_ == nullptr || planned_->config->detector != models.detector ||
-      planned_->masks_available != MasksAvailable(models)) {
+  auto found = std::find_if(planned_.begin(), planned_.end(), [&](const auto& one) {
+    return one->config->detector == models.detector &&
+           one->masks_available == MasksAvailable(models);
+  });
+  if (found == planned_.end()) {
     auto planned = std::make_shared<Planned>();
     planned->config = Plan(config_, models);
     planned->masks_available = MasksAvailable(models);
     planned->answers_hash = AnswersHash(*planned->config, models);
-    planned_ = std::move(planned);
+    if (planned_.size() == kMaxPlanned) planned_.pop_back();
+    found = planned_.insert(planned_.end(), std::move(planned));
   }
-  return planned_;
+  std::rotate(planned_.begin(), found, found + 1);
+  return planned_.front();
 }
 
 absl::StatusOr<std::shared_ptr<const label_studio::LabelConfig>> Project::ConfigFor(
@@ -220,7 +225,8 @@ std::string Project::ModelVersion(const ServedModels& models) {
 
 std::size_t Project::memory_bytes() const {
   std::size_t bytes = sizeof(Project) + config_->memory_bytes() + xml_.capacity();
-  // Plans, which are made later: of each label, what goes to it, and its names for clicks.
+  // Plans, which are made later: of each label, what goes to it, and its names for clicks. Few
+  // projects have more than one.
   absl::flat_hash_set<const label_studio::LabelGroup*> groups;
   for (const label_studio::Control& control : config_->controls) {
     for (const auto& group : control.groups) {

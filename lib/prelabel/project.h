@@ -102,6 +102,7 @@ class Project {
 
  private:
   // For one pair of models.
+  static constexpr std::size_t kMaxPlanned = 8;
   struct Planned {
     std::shared_ptr<const PlannedConfig> config;  // the project's own, not a task's
     bool masks_available = false;
@@ -133,8 +134,9 @@ class Project {
   const label_studio::EmissionPlan::Options options_;  // without masks_available
   std::mutex mutex_;
   absl::flat_hash_set<std::uint64_t> reported_;  // hashes of texts; guarded by mutex_
-  // For the models that it was last asked for; guarded by mutex_.
-  std::shared_ptr<const Planned> planned_;
+  // For the models that it was asked for last, the latest first: projects with equal label configs
+  // may each have a model of their own. Guarded by mutex_.
+  std::vector<std::shared_ptr<const Planned>> planned_;
   std::shared_ptr<const label_studio::AnswerPlan> answers_;  // of config_; guarded by mutex_
 };
 

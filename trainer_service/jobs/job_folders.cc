@@ -26,6 +26,7 @@ using text::StrCat;
 
 constexpr std::size_t kMaxRecordBytes = 1 << 20;
 constexpr char kRecord[] = "job.json";
+constexpr char kForgotten[] = "forgotten";
 
 absl::Status MakeFolder(const std::string& path) {
   std::error_code error;
@@ -122,6 +123,19 @@ absl::StatusOr<std::vector<Job>> JobFolders::Load() {
   std::sort(jobs.begin(), jobs.end(),
             [](const Job& a, const Job& b) { return a.number < b.number; });
   return jobs;
+}
+
+absl::Status JobFolders::NoteForgotten(std::uint64_t project, std::int64_t now_ms) {
+  const std::string folder = project_folder(project);
+  if (absl::Status made = MakeFolder(folder); !made.ok()) return made;
+  return files::WriteFile(StrCat(folder, "/", kForgotten), StrCat(now_ms, "\n"));
+}
+
+std::int64_t JobFolders::ForgottenAt(std::uint64_t project) const {
+  const auto text = files::ReadText(StrCat(project_folder(project), "/", kForgotten), 64);
+  std::int64_t at = 0;
+  if (!text.ok() || !absl::SimpleAtoi(absl::StripAsciiWhitespace(*text), &at)) return 0;
+  return at;
 }
 
 absl::StatusOr<std::uint64_t> JobFolders::TakeNumber() {

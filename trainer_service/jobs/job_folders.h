@@ -43,6 +43,11 @@ class JobFolders {
   // Removes what a job worked with, but for its record.
   void RemoveWork(const std::string& id);
 
+  // Remembers that a project's copies are deleted now; survives it. Milliseconds since 1970; 0:
+  // never.
+  absl::Status NoteForgotten(std::uint64_t project, std::int64_t now_ms);
+  std::int64_t ForgottenAt(std::uint64_t project) const;
+
   std::string job_folder(const std::string& id) const { return path_ + "/jobs/" + id; }
   std::string project_folder(std::uint64_t project) const;
 

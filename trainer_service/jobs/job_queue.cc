@@ -171,6 +171,11 @@ std::vector<Job> JobQueue::List(std::uint64_t project, std::size_t limit) const 
   return found;
 }
 
+std::int64_t JobQueue::ForgottenAt(std::uint64_t project) const {
+  const std::lock_guard lock(mutex_);
+  return project == 0 ? 0 : folders_.ForgottenAt(project);
+}
+
 absl::StatusOr<JobQueue::Forgotten> JobQueue::Forget(std::uint64_t project) {
   const std::lock_guard lock(mutex_);
   std::vector<std::uint64_t> numbers;
@@ -183,6 +188,8 @@ absl::StatusOr<JobQueue::Forgotten> JobQueue::Forget(std::uint64_t project) {
     }
     numbers.push_back(number);
   }
+  // First: what is deleted half must not be fetched again by itself.
+  if (absl::Status noted = folders_.NoteForgotten(project, Now()); !noted.ok()) return noted;
   Forgotten forgotten;
   const std::string folder = folders_.project_folder(project);
   for (const char* copies : {"/images", "/revisions"}) {

@@ -61,6 +61,8 @@ class JobQueue {
   // images with the side that each is on: without, a later model might be measured with images
   // that an earlier one has learned. FailedPrecondition while one of its jobs waits or runs.
   absl::StatusOr<Forgotten> Forget(std::uint64_t project);
+  // When that was done last, in milliseconds since 1970; 0: never. Survives a restart.
+  std::int64_t ForgottenAt(std::uint64_t project) const;
 
   // Waits until the job has changed since `seen` (0: at once), and sets `seen` for the next call.
   // `gone` is asked now and then whether anybody still waits: Cancelled if not. NotFound if there

@@ -163,6 +163,7 @@ grpc::Status TrainerService::ListJobs(grpc::ServerContext* /*call*/,
   for (const Job& job : queue_.List(request->project_id(), std::min(limit, kMostListed))) {
     *response->add_jobs() = ToProto(job);
   }
+  response->set_forgotten_ms(queue_.ForgottenAt(request->project_id()));
   return grpc::Status::OK;
 }
 

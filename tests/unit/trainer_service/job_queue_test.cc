@@ -225,6 +225,10 @@ TEST_F(JobQueueTest, ForgettingIsRefusedWhileAJobRuns) {
   EXPECT_EQ(forgotten.bytes, 5u);
   EXPECT_THAT(queue_->List(0, 10), IsEmpty());
   EXPECT_THAT(queue_->Forget(99), IsOk()) << "there is nothing of it";
+
+  // It is remembered when, so that what is annotated already begins no training by itself.
+  EXPECT_GT(queue_->ForgottenAt(7), 0);
+  EXPECT_EQ(queue_->ForgottenAt(8), 0);
 }
 
 TEST_F(JobQueueTest, OneProcessAFolder) {

@@ -64,6 +64,14 @@ absl::Status ReadField(const json::object& object, std::string_view field, doubl
   return absl::OkStatus();
 }
 
+absl::Status ReadField(const json::object& object, std::string_view field, bool* value) {
+  const json::value* const found = Find(object, field);
+  if (found == nullptr) return absl::OkStatus();
+  if (!found->is_bool()) return IsNo(field, "true or false");
+  *value = found->get_bool();
+  return absl::OkStatus();
+}
+
 void ObjectWriter::AddJson(std::string_view field, std::string_view json) {
   text::StrAppend(&text_, text_.size() == 1 ? "\n" : ",\n", Quoted(field), ": ", json);
 }

@@ -14,13 +14,14 @@ namespace model_store {
 // DataLoss unless `text` is one JSON object.
 absl::StatusOr<boost::json::object> ParseObject(std::string_view text);
 
-// What is absent is 0 or "". DataLoss, naming the field, for a value of another kind: a whole
+// What is absent stays as it is. DataLoss, naming the field, for a value of another kind: a whole
 // number has no sign, fraction or exponent and fits into 64 bits, a score is from 0 to 1.
 absl::Status ReadField(const boost::json::object& object, std::string_view field,
                        std::uint64_t* value);
 absl::Status ReadField(const boost::json::object& object, std::string_view field,
                        std::string* value);
 absl::Status ReadField(const boost::json::object& object, std::string_view field, double* value);
+absl::Status ReadField(const boost::json::object& object, std::string_view field, bool* value);
 
 // Writes an object, a field a line, in the order of the calls.
 class ObjectWriter {

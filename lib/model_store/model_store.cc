@@ -19,6 +19,7 @@
 #include "model_store/name_lock.h"
 #include "model_store/staging_state.h"
 #include "text/str_cat.h"
+#include "text/utf8.h"
 
 namespace model_store {
 namespace {
@@ -26,6 +27,7 @@ namespace {
 using text::StrCat;
 
 constexpr std::size_t kMaxServingBytes = 64 << 10;
+constexpr std::size_t kMaxTextBytes = 2000;  // six times as many where all is escaped
 constexpr std::size_t kMaxManifestBytes = 4 << 20;
 
 absl::Status WithPath(const std::string& path, const absl::Status& status) {
@@ -139,6 +141,9 @@ absl::StatusOr<Serving> ParseServing(std::string_view text) {
   if (status.ok()) status = ReadField(*object, "changed", &serving.changed);
   if (status.ok()) status = ReadField(*object, "by", &serving.by);
   if (status.ok()) status = ReadField(*object, "reason", &serving.reason);
+  // What a release before this field has written needs no renewal.
+  serving.renewed = true;
+  if (status.ok()) status = ReadField(*object, "renewed", &serving.renewed);
   if (!status.ok()) return status;
   return serving;
 }
@@ -151,6 +156,7 @@ std::string ServingText(const Serving& serving) {
   writer.Add("changed", serving.changed);
   writer.Add("by", serving.by);
   writer.Add("reason", serving.reason);
+  writer.AddJson("renewed", serving.renewed ? "true" : "false");
   return writer.Finish();
 }
 
@@ -292,7 +298,11 @@ absl::StatusOr<Serving> ModelStore::UpdateServing(Kind kind, const std::string& 
   const bool other_version = next->version != now->version;
   next->previous = other_version ? now->version : now->previous;
   next->decided = std::max(next->decided, now->decided);
-  next->changed = Rfc3339Now();
+  next->changed = other_version || now->changed.empty() ? Rfc3339Now() : now->changed;
+  next->renewed = !other_version && next->renewed;
+  // A file that is too large to be read again would stop all changes.
+  next->by = text::Utf8Prefix(text::ToUtf8(next->by), kMaxTextBytes);
+  next->reason = text::Utf8Prefix(text::ToUtf8(next->reason), kMaxTextBytes);
   if (other_version && next->version != 0) {
     const absl::StatusOr<Manifest> manifest = VerifyVersion(kind, name, next->version);
     if (!manifest.ok()) return manifest.status();

@@ -42,12 +42,14 @@ struct Serving {
   std::string changed;  // RFC 3339, for people
   std::string by;       // who changed it
   std::string reason;   // one sentence
+  // A gateway has begun to renew the project's predictions since the version changed.
+  bool renewed = false;
 
   bool operator==(const Serving&) const = default;
 };
 
 // What serves is `now`; returns what is to serve, or an error, after which nothing changes. Only
-// version, decided, by and reason are looked at.
+// version, decided, by, reason and renewed are looked at; by and reason are cut if they are long.
 using ChangeServing = absl::FunctionRef<absl::StatusOr<Serving>(const Serving& now)>;
 
 // All calls block on the file system, and those that change something also wait for the name's
@@ -87,7 +89,8 @@ class ModelStore {
   // isn't looked at.
   absl::StatusOr<Serving> ReadServing(Kind kind, const std::string& name) const;
   // Lets `change` decide what serves, and returns that. No other change comes between. Filled in
-  // here: `changed`; `previous`, if the version changes; and `decided` never falls. A version other
+  // here: `previous` and `changed`, if the version changes, and then nothing is renewed; `decided`
+  // never falls. A version other
   // than 0 that didn't serve before is verified first, with VerifyVersion's errors. NotFound if the
   // name has no folder.
   absl::StatusOr<Serving> UpdateServing(Kind kind, const std::string& name,

@@ -12,6 +12,7 @@ namespace model_store {
 namespace {
 
 constexpr std::size_t kMaxNameBytes = 64;
+constexpr std::string_view kProjectPrefix = "project-";
 
 bool IsLowerOrDigit(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
 
@@ -39,7 +40,14 @@ absl::Status CheckName(std::string_view name) {
           : "needed are 1 to 64 of a-z, 0-9, '.', '_' and '-', the first a letter or digit"));
 }
 
-std::string ProjectName(std::uint64_t project_id) { return text::StrCat("project-", project_id); }
+std::string ProjectName(std::uint64_t project_id) {
+  return text::StrCat(kProjectPrefix, project_id);
+}
+
+std::optional<std::uint64_t> ProjectOf(std::string_view name) {
+  if (!name.starts_with(kProjectPrefix)) return std::nullopt;
+  return ParseVersion(name.substr(kProjectPrefix.size()));
+}
 
 std::optional<std::uint64_t> ParseVersion(std::string_view text) {
   std::uint64_t version = 0;

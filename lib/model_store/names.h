@@ -26,6 +26,8 @@ absl::Status CheckName(std::string_view name);
 
 // The models of a project of the operator's Label Studio: "project-7".
 std::string ProjectName(std::uint64_t project_id);
+// The other way: 7 of "project-7"; nothing for any other name.
+std::optional<std::uint64_t> ProjectOf(std::string_view name);
 
 // A version's number as its folder has it: "1" to "18446744073709551615", no zeros before it.
 std::optional<std::uint64_t> ParseVersion(std::string_view text);

@@ -302,6 +302,43 @@ TEST_F(ModelStoreTest, WhatServesIsReplacedAndTheFormerIsRemembered) {
   EXPECT_THAT(Names("detector/project-7"), ElementsAre(".lock", "1", "2", "serving.json"));
 }
 
+TEST_F(ModelStoreTest, AChangeOfVersionIsToBeRenewedAndAClaimChangesNothingElse) {
+  ASSERT_THAT(Publish(), IsOk());
+  ASSERT_OK_AND_ASSIGN(const Serving served, Serve(1));
+  EXPECT_FALSE(served.renewed);
+  const auto claim = [&] {
+    return store_.UpdateServing(kKind, kName, [](Serving now) -> absl::StatusOr<Serving> {
+      now.renewed = true;
+      return now;
+    });
+  };
+  ASSERT_OK_AND_ASSIGN(Serving claimed, claim());
+  EXPECT_TRUE(claimed.renewed);
+  claimed.renewed = false;
+  EXPECT_EQ(claimed, served);
+  EXPECT_TRUE(store_.ReadServing(kKind, kName)->renewed);
+  ASSERT_OK_AND_ASSIGN(const Serving back, Serve(0));
+  EXPECT_FALSE(back.renewed);
+  // An earlier release has written it.
+  Write(Version("serving.json"), R"({"version": 1})");
+  EXPECT_TRUE(store_.ReadServing(kKind, kName)->renewed);
+}
+
+// Otherwise nobody could read the file again, nor change what serves.
+TEST_F(ModelStoreTest, LongTextsOfAChangeAreCut) {
+  ASSERT_THAT(Publish(), IsOk());
+  const std::string text(1 << 20, '"');
+  ASSERT_THAT(store_.UpdateServing(kKind, kName,
+                                   [&](Serving now) -> absl::StatusOr<Serving> {
+                                     now.by = now.reason = text;
+                                     return now;
+                                   }),
+              IsOk());
+  ASSERT_OK_AND_ASSIGN(const Serving serving, store_.ReadServing(kKind, kName));
+  EXPECT_EQ(serving.reason, text.substr(0, 2000));
+  EXPECT_THAT(Serve(1), IsOk());
+}
+
 TEST_F(ModelStoreTest, OnlyAWholeVersionServes) {
   ASSERT_THAT(Publish(), IsOk());
   ASSERT_THAT(Publish(), IsOk());

@@ -50,6 +50,10 @@ TEST(NamesTest, KindsAreFolders) {
   EXPECT_EQ(ParseKind("segmenter"), Kind::kSegmenter);
   EXPECT_EQ(ParseKind(".."), std::nullopt);
   EXPECT_EQ(ProjectName(7), "project-7");
+  EXPECT_EQ(ProjectOf("project-7"), 7U);
+  for (const char* other : {"project-", "project-07", "project-x", "project-7x", "cats", "7"}) {
+    EXPECT_FALSE(ProjectOf(other)) << other;
+  }
 }
 
 }  // namespace

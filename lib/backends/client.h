@@ -76,6 +76,13 @@ struct SegmenterModel {
   std::string served_as = kDefaultModel;
 };
 
+// Whose annotations made a model, as far as its manifest says it.
+struct ModelOwner {
+  std::string label_studio_url;  // as the trainer reached it
+  std::string project_created;   // RFC 3339, Label Studio's words
+  bool operator==(const ModelOwner&) const = default;
+};
+
 // What a replica says of a name below the model root.
 struct NameStatus {
   std::string name;                  // "project-7"
@@ -84,6 +91,7 @@ struct NameStatus {
   std::uint64_t loaded_version = 0;  // the folder that is loaded; 0: nothing is
   bool loading = false;
   std::string error;  // why stored_version isn't loaded; "": it is, or will be when it is asked for
+  ModelOwner owner = {};
 };
 
 // For GET / and readiness.
@@ -109,8 +117,12 @@ class DetectorClient {
   // model isn't loaded; then it is loaded from now on. Any thread.
   virtual std::shared_ptr<const DetectorModel> model(const std::string& name) = 0;
   std::shared_ptr<const DetectorModel> model() { return model(kDefaultModel); }
+  // The same for those who only look: nothing is loaded because of it. Any thread.
+  virtual std::shared_ptr<const DetectorModel> known_model(const std::string& name) const = 0;
   // Whether any replica serves a model of its own under the name, loaded or not. Any thread.
   virtual bool Has(const std::string& name) const = 0;
+  // Of such a model. Any thread.
+  virtual ModelOwner owner(const std::string& name) const = 0;
   // The names of which that model is known. Any thread.
   virtual std::vector<std::string> names() const = 0;
   virtual BackendHealth health() const = 0;
@@ -133,7 +145,9 @@ class SegmenterClient {
   // As DetectorClient's.
   virtual std::shared_ptr<const SegmenterModel> model(const std::string& name) = 0;
   std::shared_ptr<const SegmenterModel> model() { return model(kDefaultModel); }
+  virtual std::shared_ptr<const SegmenterModel> known_model(const std::string& name) const = 0;
   virtual bool Has(const std::string& name) const = 0;
+  virtual ModelOwner owner(const std::string& name) const = 0;
   virtual std::vector<std::string> names() const = 0;
   virtual BackendHealth health() const = 0;
   virtual void LookSoon() = 0;

@@ -62,15 +62,19 @@ class Models {
   // The name's model, the default one if nobody serves the name, null if it isn't known yet. Then
   // `*wanted` tells whether this is the first to ask for it. Any thread.
   Ptr Find(const std::string& name, bool* wanted) {
-    *wanted = false;
     const std::lock_guard lock(mutex_);
-    if (const auto found = announced_.find(name); found != announced_.end()) return found->second;
-    if (unknown_.contains(name)) {
-      *wanted = wanted_.insert(name).second;
-      return nullptr;
-    }
-    const auto fallback = announced_.find(kDefaultModel);
-    return fallback == announced_.end() ? nullptr : fallback->second;
+    *wanted = unknown_.contains(name) && wanted_.insert(name).second;
+    return FindKnown(name);
+  }
+  // The same, of which nothing follows. Any thread.
+  Ptr Known(const std::string& name) const {
+    const std::lock_guard lock(mutex_);
+    return FindKnown(name);
+  }
+  ModelOwner owner(const std::string& name) const {
+    const std::lock_guard lock(mutex_);
+    const auto found = owners_.find(name);
+    return found == owners_.end() ? ModelOwner() : found->second;
   }
   bool Has(const std::string& name) const {
     const std::lock_guard lock(mutex_);
@@ -109,6 +113,11 @@ class Models {
   void Note(const NameStatus& status) {
     folders_[status.name] = {status.loaded_version, status.version};
   }
+  // Before its name is announced.
+  void NoteOwner(const NameStatus& status) {
+    const std::lock_guard lock(mutex_);
+    owners_[status.name] = status.owner;
+  }
   void Announce(const Upstream::Announcement& announcement) {
     const std::lock_guard lock(mutex_);
     std::map<std::string, Ptr> next;
@@ -132,12 +141,21 @@ class Models {
       const auto found = announcement.versions.find(entry.first.first);
       return found == announcement.versions.end() || found->second != entry.first.second;
     });
-    std::erase_if(folders_, [&](const auto& entry) {
+    const auto is_gone = [&](const auto& entry) {
       return !announced_.contains(entry.first) && !unknown_.contains(entry.first);
-    });
+    };
+    std::erase_if(folders_, is_gone);
+    std::erase_if(owners_, is_gone);
   }
 
  private:
+  // REQUIRES: mutex_ is held.
+  Ptr FindKnown(const std::string& name) const {
+    if (const auto found = announced_.find(name); found != announced_.end()) return found->second;
+    if (unknown_.contains(name)) return nullptr;
+    const auto fallback = announced_.find(kDefaultModel);
+    return fallback == announced_.end() ? nullptr : fallback->second;
+  }
   static bool Same(const DetectorModel& a, const DetectorModel& b) {
     return a.name == b.name && a.classes == b.classes && a.has_masks == b.has_masks;
   }
@@ -150,6 +168,7 @@ class Models {
   std::map<std::string, Ptr> announced_;
   std::set<std::string> unknown_;
   std::set<std::string> wanted_;  // of unknown_
+  std::map<std::string, ModelOwner> owners_;
   // On the strand: by name and version; by name, the folder that was loaded last, and its version.
   std::map<std::pair<std::string, std::string>, Ptr> told_;
   std::map<std::string, std::pair<std::uint64_t, std::string>> folders_;
@@ -161,7 +180,8 @@ NameStatus FromProto(const vision::ModelStatus& status) {
           .stored_version = status.stored_version(),
           .loaded_version = status.loaded_version(),
           .loading = status.state() == vision::ModelStatus::STATE_LOADING,
-          .error = status.error()};
+          .error = status.error(),
+          .owner = {status.label_studio_url(), status.project_created()}};
 }
 
 // What both clients have in common: the replicas, and the models to ask them for.
@@ -190,7 +210,11 @@ class GrpcClient : public Interface {
     if (wanted) upstream_.LookSoon();
     return found;
   }
+  std::shared_ptr<const Model> known_model(const std::string& name) const final {
+    return models_.Known(name);
+  }
   bool Has(const std::string& name) const final { return models_.Has(name); }
+  ModelOwner owner(const std::string& name) const final { return models_.owner(name); }
   std::vector<std::string> names() const final { return models_.names(); }
   BackendHealth health() const final { return upstream_.health(); }
   void LookSoon() final { upstream_.LookSoon(); }
@@ -217,7 +241,13 @@ class GrpcClient : public Interface {
     const auto listed = co_await std::move(listing);
     // A service of an older release has one model.
     if (absl::IsUnimplemented(listed.status())) co_return offer;
-    if (!listed.ok()) co_return listed.status();
+    if (absl::IsUnavailable(listed.status())) co_return listed.status();
+    NoteListing(*replica, listed.status());
+    if (!listed.ok()) {
+      // Its default model serves, whatever is wrong with the rest.
+      offer.has_told_names = false;
+      co_return offer;
+    }
     for (const vision::ModelStatus& one : listed->models()) {
       if (one.name().empty() || one.name() == kDefaultModel) continue;
       NameStatus status = FromProto(one);
@@ -228,16 +258,33 @@ class GrpcClient : public Interface {
     co_return offer;
   }
 
+  // Logs what is wrong with the names of replicas, once for as long as it stays the same.
+  void NoteListing(const Replica& replica, const absl::Status& status) {
+    std::string& last = listing_errors_[replica.address];
+    const std::string error(status.message());
+    if (std::exchange(last, error) == error || status.ok()) return;
+    serving::LogLine("backend.names_unknown", serving::LogLevel::kWarning)
+        .Str("replica", replica.address)
+        .Status(status);
+  }
+
   // Finds out what the replica serves under a name.
   awaitable<void> AddName(std::shared_ptr<Replica> replica, CallOptions options,
                           const NameStatus& status, Upstream::Offer& offer) {
     options.model = status.name;
     options.version = status.version;
+    models_.NoteOwner(status);
     if (!status.version.empty()) {
       if (!models_.Knows(status.name, status.version)) {
         auto getting = GetModel(replica, options);
         auto model = co_await std::move(getting);
-        if (!model.ok()) co_return;  // it has just been replaced or dropped
+        if (!model.ok()) {
+          // It has just been replaced or dropped, or the replica is busy. The name has a model of
+          // its own all the same, so nobody may be answered by the default one meanwhile.
+          offer.unknown.insert(status.name);
+          offer.ask_again = true;
+          co_return;
+        }
         models_.Add(*std::move(model));
       }
       if (status.loaded_version != 0) models_.Note(status);
@@ -260,6 +307,7 @@ class GrpcClient : public Interface {
   }
 
   const std::string methods_;
+  std::map<std::string, std::string> listing_errors_;  // by address; on the strand
   Models<Model> models_;
   Upstream upstream_;  // last: its calls end before the rest goes
 };

@@ -57,6 +57,16 @@ std::vector<NameStatus> Replica::names() const {
   return names_;
 }
 
+std::vector<std::string> Replica::unknown_names() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::string> unknown;
+  for (const NameStatus& status : names_) {
+    const bool has_one = status.stored_version != 0 && status.error.empty();
+    if (has_one && !versions_.contains(status.name)) unknown.push_back(status.name);
+  }
+  return unknown;
+}
+
 void Replica::set_versions(Versions versions, std::vector<NameStatus> names) {
   const std::lock_guard lock(mutex_);
   versions_ = std::move(versions);

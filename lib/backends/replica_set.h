@@ -52,6 +52,8 @@ struct Replica {
   std::vector<NameStatus> names() const;
   // It has told everything that it serves; empty: it didn't answer.
   void set_versions(Versions versions, std::vector<NameStatus> names = {});
+  // Names of which it told a version, but neither what nor that nobody can have it.
+  std::vector<std::string> unknown_names() const;
   // It has just answered with this version.
   void set_version(const ModelChoice& answered);
   // It is known to serve another version than `wanted` under that name, or nothing; never for the

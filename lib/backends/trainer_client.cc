@@ -1,11 +1,16 @@
 #include "backends/trainer_client.h"
 
-#include <absl/cleanup/cleanup.h>
-#include <absl/functional/any_invocable.h>
 #include <absl/strings/str_cat.h>
 #include <grpcpp/client_context.h>
 
+#include <algorithm>
 #include <atomic>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+#include <exception>
 #include <optional>
 #include <utility>
 
@@ -26,37 +31,58 @@ using asio::awaitable;
 
 constexpr char kService[] = "/duet.trainer.v1.Trainer/";
 
-// Reads the first message of a stream, and leaves.
-struct FirstMessage final : grpc::ClientReadReactor<trainer::Job> {
-  FirstMessage(std::shared_ptr<Replica> replica, trainer::TrainRequest request)
-      : replica(std::move(replica)),
-        stub(trainer::Trainer::NewStub(this->replica->channel)),
-        request(std::move(request)) {}
+// Between two looks whether a name has been looked up.
+constexpr auto kLook = std::chrono::milliseconds(10);
+// For a name to be looked up again while an address is known.
+constexpr auto kResolvePatience = std::chrono::milliseconds(200);
 
-  void Start(absl::AnyInvocable<void(grpc::Status)> on_done) {
-    done = std::move(on_done);
-    stub->async()->Train(&context, &request, this);
-    StartRead(&read);
-    StartCall();
-  }
-  void OnReadDone(bool ok) override {
-    if (!ok) return;  // OnDone says why
-    job = std::move(read);
-    context.TryCancel();
-  }
-  // `done` lets go of this.
-  void OnDone(const grpc::Status& status) override {
-    auto finish = std::move(done);
-    finish(job ? grpc::Status::OK : status);
-  }
-
-  const std::shared_ptr<Replica> replica;  // keeps the channel
-  const std::unique_ptr<trainer::Trainer::Stub> stub;
-  const trainer::TrainRequest request;
+// What gRPC needs for the call, which may be longer than its coroutine lives.
+struct TrainCall {
   grpc::ClientContext context;
-  trainer::Job read;
+  trainer::TrainRequest request;
   std::optional<trainer::Job> job;
-  absl::AnyInvocable<void(grpc::Status)> done;
+};
+
+// Reads the first message of a stream, and leaves. Each step ends as a tag of a completion queue,
+// so that nothing of it is let go on a thread of gRPC's own (grpc_call.h).
+template <typename Done>
+class FirstMessage final : public CompletionThread::Operation {
+ public:
+  FirstMessage(TrainCall& call, Done done) : call_(call), done_(std::move(done)) {}
+
+  void Start(const std::shared_ptr<Replica>& replica, grpc::CompletionQueue& queue) {
+    const auto stub = trainer::Trainer::NewStub(replica->channel);
+    reader_ = stub->PrepareAsyncTrain(&call_.context, call_.request, &queue);
+    reader_->StartCall(this);
+  }
+  // A step that failed makes the next ones end at once; Finish says why.
+  void Complete() override {
+    switch (step_++) {
+      case 0:
+        reader_->Read(&read_, this);
+        return;
+      case 1:
+        if (!read_.id().empty()) {
+          call_.job = std::move(read_);
+          call_.context.TryCancel();
+        }
+        reader_->Finish(&status_, this);
+        return;
+      default: {
+        const std::unique_ptr<FirstMessage> self(this);
+        reader_.reset();
+        done_(call_.job ? grpc::Status::OK : std::move(status_));
+      }
+    }
+  }
+
+ private:
+  TrainCall& call_;  // kept by `done_`
+  Done done_;
+  int step_ = 0;
+  trainer::Job read_;
+  grpc::Status status_;
+  std::unique_ptr<grpc::ClientAsyncReader<trainer::Job>> reader_;
 };
 
 class GrpcTrainer final : public TrainerClient {
@@ -65,13 +91,18 @@ class GrpcTrainer final : public TrainerClient {
 
   awaitable<absl::StatusOr<trainer::Job>> Train(trainer::TrainRequest request,
                                                 CallOptions options) override {
-    auto finding = Find();
+    auto finding = Find(options.deadline);
     const auto replica = co_await std::move(finding);
     if (!replica.ok()) co_return replica.status();
-    const auto call = std::make_shared<FirstMessage>(*replica, std::move(request));
-    call->context.set_deadline(options.deadline);
-    auto pending =
-        AwaitCall(tracker_, call, [](FirstMessage& one, auto done) { one.Start(std::move(done)); });
+    const auto call = std::make_shared<TrainCall>();
+    call->request = std::move(request);
+    UnaryCaller::Prepare(call->context, options);
+    auto start = [this, replica = *replica](TrainCall& one, auto done) {
+      using Done = decltype(done);
+      auto reading = std::make_unique<FirstMessage<Done>>(one, std::move(done));
+      reading.release()->Start(replica, caller_.completions().queue());
+    };
+    auto pending = AwaitCall(caller_.tracker(), call, std::move(start));
     const grpc::Status status = co_await std::move(pending);
     if (!status.ok())
       co_return Says(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
@@ -100,15 +131,32 @@ class GrpcTrainer final : public TrainerClient {
   }
 
  private:
-  // The trainer, at the address that its name stands for now.
-  awaitable<absl::StatusOr<std::shared_ptr<Replica>>> Find() {
-    // Calls of several coroutines must not look up names at once; one answer serves all.
-    if (!resolving_.exchange(true)) {
-      const absl::Cleanup ended = [this] { resolving_ = false; };
-      auto resolving = replicas_->Resolve();
-      co_await std::move(resolving);
+  // What a look-up of the name leaves behind, which may end after everything else.
+  struct LookUp {
+    std::atomic<bool> running = false;
+  };
+
+  // The trainer, at the address that its name stands for now. A name server that hangs is waited
+  // for only as long as no address is known.
+  awaitable<absl::StatusOr<std::shared_ptr<Replica>>> Find(
+      std::chrono::system_clock::time_point deadline) {
+    const auto executor = co_await asio::this_coro::executor;
+    // One look-up at a time; it serves all who ask meanwhile.
+    if (!look_up_->running.exchange(true)) {
+      asio::co_spawn(executor, replicas_->Resolve(),
+                     [look_up = look_up_](std::exception_ptr) { look_up->running = false; });
     }
-    const ReplicaSet::Replicas replicas = replicas_->ByLoad();
+    const auto patience = std::chrono::system_clock::now() + kResolvePatience;
+    asio::steady_timer timer(executor);
+    ReplicaSet::Replicas replicas = replicas_->ByLoad();
+    while (look_up_->running) {
+      const auto give_up = replicas.empty() ? deadline : std::min(patience, deadline);
+      if (std::chrono::system_clock::now() >= give_up) break;
+      timer.expires_after(kLook);
+      co_await timer.async_wait(asio::use_awaitable);
+      replicas = replicas_->ByLoad();
+    }
+    if (replicas.empty()) replicas = replicas_->ByLoad();
     if (replicas.empty()) {
       co_return absl::UnavailableError(
           absl::StrCat("the trainer is away: no address is known for ", replicas_->targets()));
@@ -121,7 +169,7 @@ class GrpcTrainer final : public TrainerClient {
   template <typename Response>
   awaitable<absl::StatusOr<Response>> Call(std::string method, grpc::ByteBuffer request,
                                            CallOptions options) {
-    auto finding = Find();
+    auto finding = Find(options.deadline);
     const auto replica = co_await std::move(finding);
     if (!replica.ok()) co_return replica.status();
     auto calling =
@@ -143,8 +191,7 @@ class GrpcTrainer final : public TrainerClient {
   }
 
   const std::unique_ptr<ReplicaSet> replicas_;
-  std::atomic<bool> resolving_ = false;
-  CallTracker tracker_;
+  const std::shared_ptr<LookUp> look_up_ = std::make_shared<LookUp>();
   UnaryCaller caller_;  // last: goes first
 };
 

@@ -33,9 +33,12 @@ class UnaryCaller {
                                                         grpc::ByteBuffer request,
                                                         CallOptions options);
 
- private:
+  // For calls of another form: deadline and metadata, and the thread on which answers arrive.
   static void Prepare(grpc::ClientContext& context, const CallOptions& options);
+  CompletionThread& completions() { return completions_; }
+  CallTracker& tracker() { return tracker_; }
 
+ private:
   // The end of a call: what gRPC writes its outcome into, and who wants to know.
   template <typename Response, typename Done>
   struct Ending final : CompletionThread::Operation {

@@ -220,14 +220,19 @@ asio::awaitable<Upstream::PollResult> Upstream::Poll(const GetOffer& get_offer,
         strand, get_offer(replicas[i], options),
         [&, i](std::exception_ptr, absl::StatusOr<Offer> offer) {
           statuses[i] = offer.status();
-          if (offer.ok()) {
+          if (offer.ok() && offer->has_told_names) {
             unknown.merge(offer->unknown);
-            result.loading =
-                result.loading || std::any_of(offer->names.begin(), offer->names.end(),
-                                              [](const auto& name) { return name.loading; });
+            result.loading = result.loading || offer->ask_again ||
+                             std::any_of(offer->names.begin(), offer->names.end(),
+                                         [](const auto& name) { return name.loading; });
             replicas[i]->set_versions(std::move(offer->versions), std::move(offer->names));
-          } else if (!absl::IsDeadlineExceeded(offer.status())) {
+          } else if (offer.ok() || absl::IsDeadlineExceeded(offer.status())) {
             // One that is too busy to say serves what it did before.
+            if (offer.ok()) {
+              replicas[i]->set_version({kDefaultModel, offer->versions.at(kDefaultModel)});
+            }
+            for (std::string& name : replicas[i]->unknown_names()) unknown.insert(std::move(name));
+          } else {
             replicas[i]->set_versions({});
           }
           if (--asked == 0) all_have_answered.cancel();

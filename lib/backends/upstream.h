@@ -64,6 +64,10 @@ class Upstream {
     // Names of which it has a version that nobody knows, since it isn't loaded.
     std::set<std::string> unknown;
     std::vector<NameStatus> names;
+    // False: it told nothing of names this time, so that what it told before holds.
+    bool has_told_names = true;
+    // Something could not be found out, and may be a moment later.
+    bool ask_again = false;
   };
   // What is announced: by name, the version to ask for; and names that are served by a model that
   // isn't known yet.
@@ -99,7 +103,7 @@ class Upstream {
   void PollNow();
   struct PollResult {
     bool any_answered = false;  // one replica at least
-    bool loading = false;       // one of them loads a model
+    bool loading = false;       // one of them loads a model, or is to be asked again soon
     absl::Status error;         // why `away` didn't; OK: all did
     // The first that didn't; a busy one counts only if none answered.
     std::shared_ptr<Replica> away;

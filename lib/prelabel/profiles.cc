@@ -102,6 +102,26 @@ std::optional<ServedModels> Serving(const Profile& profile, const std::string& n
   return models;
 }
 
+std::optional<ServedModels> KnownServing(const Profile& profile, const std::string& name) {
+  ServedModels models;
+  if (profile.detector) models.detector = profile.detector->known_model(name);
+  if (profile.segmenter) models.segmenter = profile.segmenter->known_model(name);
+  if (profile.detector && !models.detector) return std::nullopt;
+  if (profile.segmenter && !models.segmenter) return std::nullopt;
+  return models;
+}
+
+std::vector<backends::ModelOwner> OwnersOf(const Profile& profile, const std::string& name) {
+  std::vector<backends::ModelOwner> owners;
+  if (profile.detector && profile.detector->Has(name)) {
+    owners.push_back(profile.detector->owner(name));
+  }
+  if (profile.segmenter && profile.segmenter->Has(name)) {
+    owners.push_back(profile.segmenter->owner(name));
+  }
+  return owners;
+}
+
 bool HasModel(const Profile& profile, const std::string& name) {
   return (profile.detector && profile.detector->Has(name)) ||
          (profile.segmenter && profile.segmenter->Has(name));
@@ -113,7 +133,7 @@ std::vector<std::string> AllVersions(const Profile& profile) {
   if (profile.segmenter) names.merge(ToSet(profile.segmenter->names()));
   std::vector<std::string> versions;
   for (const std::string& name : names) {
-    if (const auto models = Serving(profile, name)) versions.push_back(models->versions());
+    if (const auto models = KnownServing(profile, name)) versions.push_back(models->versions());
   }
   return versions;
 }

@@ -46,6 +46,12 @@ struct ServedModels {
 std::optional<ServedModels> Serving(const Profile& profile,
                                     const std::string& name = backends::kDefaultModel);
 
+// The same for those who only look: no model is loaded because of it.
+std::optional<ServedModels> KnownServing(const Profile& profile, const std::string& name);
+
+// Whose annotations made the models that the profile's services serve under the name.
+std::vector<backends::ModelOwner> OwnersOf(const Profile& profile, const std::string& name);
+
 // Whether one of the profile's services serves a model of its own under the name.
 bool HasModel(const Profile& profile, const std::string& name);
 // The versions (ServedModels::versions) that the profile's services answer with now, of all names.

@@ -102,6 +102,8 @@ grpc::Status FakeServices::List(const std::string& fallback, const Names& names,
     status->set_name(name);
     status->set_stored_version(model.stored);
     status->set_error(model.error);
+    status->set_label_studio_url(model.label_studio_url);
+    status->set_project_created(model.project_created);
     status->set_state(!model.error.empty() ? ModelStatus::STATE_FAILED
                       : model.loaded       ? ModelStatus::STATE_LOADED
                                            : ModelStatus::STATE_UNLOADED);
@@ -138,6 +140,11 @@ class FakeServices::Detector : public detector::Detector::Service {
 
   grpc::Status GetModel(grpc::ServerContext*, const detector::GetModelRequest* request,
                         detector::GetModelResponse* response) override {
+    if (owner_.refuse_get_model && !request->model().name().empty()) {
+      const auto refused =
+          owner_.refuse_get_model(request->model().name(), request->model().version());
+      if (!refused.ok()) return refused;
+    }
     std::string version;
     const grpc::Status chosen = owner_.ChooseDetector(*request, &version);
     if (!chosen.ok()) return chosen;
@@ -150,6 +157,9 @@ class FakeServices::Detector : public detector::Detector::Service {
 
   grpc::Status ListModels(grpc::ServerContext*, const duet::vision::v1::ListModelsRequest*,
                           duet::vision::v1::ListModelsResponse* response) override {
+    if (owner_.refuse_list_models) {
+      if (const auto refused = owner_.refuse_list_models(); !refused.ok()) return refused;
+    }
     return owner_.ListDetector(response);
   }
 

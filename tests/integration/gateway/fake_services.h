@@ -64,6 +64,9 @@ class FakeServices {
     std::string version;
     bool loaded = true;
     std::string error = "";  // why `stored` can't be loaded; what was loaded before serves on
+    // Whose annotations made it; "": its manifest doesn't say.
+    std::string label_studio_url = "";
+    std::string project_created = "";
   };
   void ServeDetector(const std::string& name, Named model);
   void ServeSegmenter(const std::string& name, Named model);
@@ -72,6 +75,10 @@ class FakeServices {
   bool IsLoaded(const std::string& name) const;  // by the detector
   // By version, the class of what Detect finds by default, instead of "cat". Before the first call.
   std::map<std::string, std::string> class_found_by;
+  // Refuse calls of the detector's GetModel for a name's model, and of its ListModels, with what
+  // they return unless it is OK. Before the first call.
+  std::function<grpc::Status(const std::string& name, const std::string& version)> refuse_get_model;
+  std::function<grpc::Status()> refuse_list_models;
   // False: as before there was a ModelSpec, in requests and answers.
   bool knows_model_spec = true;
   // False: as before there was a ListModels.

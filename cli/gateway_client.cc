@@ -68,6 +68,10 @@ absl::StatusOr<std::unique_ptr<GatewayClient>> GatewayClient::Make(const Gateway
     return absl::InvalidArgumentError(
         StrCat("--gateway is '", options.gateway, "'; needed: http(s)://HOST:PORT"));
   }
+  if (options.user.empty() != options.password_file.empty()) {
+    return absl::InvalidArgumentError(
+        "--basic_auth_user and --basic_auth_password_file go together");
+  }
   std::string authorization;
   if (!options.user.empty()) {
     const auto password = files::ReadText(options.password_file, kMaxPasswordBytes);

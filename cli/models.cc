@@ -77,7 +77,11 @@ absl::Status ListKind(const ModelStore& store, Kind kind) {
       std::cout << serving.status().message() << "\n";
     }
     const auto versions = store.ListVersions(kind, name);
-    if (!versions.ok()) return versions.status();
+    if (!versions.ok()) {
+      // The others are there all the same.
+      std::cout << "    " << versions.status().message() << "\n";
+      continue;
+    }
     for (auto version = versions->rbegin(); version != versions->rend(); ++version) {
       const auto manifest = store.ReadManifest(kind, name, *version);
       std::cout << (known && *version == serves ? "  * " : "    ") << std::left << std::setw(6)

@@ -59,9 +59,20 @@ std::string Number(const json::value& value, int digits) {
   return text;
 }
 
+bool HasEnded(const json::object& job) {
+  const std::string state = Text(job, "state");
+  if (state == "failed" || state == "cancelled") return true;
+  const json::value* decided = job.if_contains("decided");
+  return state == "done" && decided != nullptr && decided->is_bool() && decided->get_bool();
+}
+
 // One line of how it goes.
 std::string Line(const json::object& job) {
   std::string line = StrCat(Text(job, "state"), ": ", Text(job, "message"));
+  // What keeps the verdict from being applied; it is tried again.
+  if (const std::string decision = Text(job, "decision"); !decision.empty() && !HasEnded(job)) {
+    text::StrAppend(&line, "; ", decision);
+  }
   const json::value* value = job.if_contains("progress");
   if (value == nullptr || !value->is_object()) return line;
   const json::object& progress = value->get_object();
@@ -77,13 +88,6 @@ std::string Line(const json::object& job) {
   if (const json::value* left = progress.if_contains("remaining_s"))
     text::StrAppend(&line, ", about ", Number(*left, 0), " s left");
   return line;
-}
-
-bool HasEnded(const json::object& job) {
-  const std::string state = Text(job, "state");
-  if (state == "failed" || state == "cancelled") return true;
-  const json::value* decided = job.if_contains("decided");
-  return state == "done" && decided != nullptr && decided->is_bool() && decided->get_bool();
 }
 
 // Follows the project's job until it has ended.

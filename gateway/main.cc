@@ -50,6 +50,19 @@ class IoThreads {
   std::vector<std::thread> threads_;
 };
 
+// Ends a pool's work before what it uses goes: what was posted and hasn't begun never will.
+class PoolGuard {
+ public:
+  explicit PoolGuard(boost::asio::thread_pool& pool) : pool_(pool) {}
+  ~PoolGuard() {
+    pool_.stop();
+    pool_.join();
+  }
+
+ private:
+  boost::asio::thread_pool& pool_;
+};
+
 // The HTTP server as the process sees it.
 class HttpListener final : public serving::Listener {
  public:
@@ -149,6 +162,7 @@ absl::Status Run(Options& options, serving::Process& process) {
   boost::asio::thread_pool compute(static_cast<std::size_t>(options.compute_threads));
   gateway::endpoints::Application app(options.app, *profiles, **fetcher, compute, io.get_executor(),
                                       process.metrics(), redis ? &*redis : nullptr, trainer.get());
+  const PoolGuard computing(compute);
   gateway::http::Router router;
   gateway::endpoints::AddRoutes(app, router);
   options.http.tls = *std::move(tls);
@@ -159,6 +173,7 @@ absl::Status Run(Options& options, serving::Process& process) {
   serving::WarnIfOpenPlaintext(
       options.http.bind, !options.tls_certificate.empty(),
       "--tls_certificate and --tls_key, or a proxy in front that has them");
+  gateway::WarnOfTrainings(options);
   const IoThreads threads(io, options.io_threads);
   HttpListener listener(**server, app, options);
   return process.Serve(listener);

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "serving/cpu.h"
+#include "serving/host_port.h"
 #include "serving/log.h"
 #include "serving/tls_files.h"
 #include "text/str_cat.h"
@@ -244,6 +245,10 @@ absl::Status Check(Options& options) {
                                                         : "--label_studio_url, whose projects "
                                                           "are trained"));
   }
+  if (options.app.training.every > 0 && options.trainer.empty()) {
+    return absl::InvalidArgumentError(
+        "--train_every is given without --trainer, which would train");
+  }
   options.http.port = static_cast<std::uint16_t>(options.port);
   options.http.max_body_bytes = static_cast<std::size_t>(options.max_body_mb) << 20;
   options.http.request_memory_bytes = static_cast<std::size_t>(options.request_memory_mb) << 20;
@@ -280,7 +285,33 @@ absl::Status Check(Options& options) {
         text::StrCat("--allowed_private: ", std::string(policy.status().message())));
   }
   options.app.address_policy = *std::move(policy);
-  return CheckLabelStudio(options);
+  if (absl::Status status = CheckLabelStudio(options); !status.ok()) return status;
+  if (options.app.training.every > 0 && options.app.label_studio.token == nullptr) {
+    return absl::InvalidArgumentError(
+        "--train_every is given without --label_studio_api_key, with which annotations are "
+        "counted");
+  }
+  return absl::OkStatus();
+}
+
+void WarnOfTrainings(const Options& options) {
+  if (options.trainer.empty()) return;
+  if (options.app.label_studio.token == nullptr) {
+    serving::LogLine("trainings.without_token", serving::LogLevel::kWarning)
+        .Str("meaning",
+             "after a training predictions aren't renewed, and which Label Studio a project is of "
+             "is only known by name")
+        .Str("remedy", "--label_studio_api_key_file");
+  }
+  if (options.app.basic_auth_user.empty() && !serving::IsLoopback(options.http.bind)) {
+    serving::LogLine("trainings.open", serving::LogLevel::kWarning)
+        .Str("bind", options.http.bind)
+        .Str("meaning",
+             "whose connection comes from this machine or from Label Studio's may begin and end "
+             "trainings and delete their data: also all who come through a proxy there that adds "
+             "no X-Forwarded-For")
+        .Str("remedy", "--basic_auth_user and --basic_auth_password_file");
+  }
 }
 
 void FitConnections(int descriptor_limit, http::ServerOptions* http) {

@@ -67,6 +67,9 @@ void AddFlags(Options* options, serving::FlagTable* flags);
 // the flag that lacks its partner or has an unusable value; never a secret.
 absl::Status Check(Options& options);
 
+// Logs what of trainings is less safe or less complete than an operator may think.
+void WarnOfTrainings(const Options& options);
+
 // Lowers max_connections to what file descriptors allow beside images, services and files; logs it.
 void FitConnections(int descriptor_limit, http::ServerOptions* http);
 

@@ -21,6 +21,7 @@
 #include "gateway/http/message.h"
 #include "gateway/jobs/background_jobs.h"
 #include "gateway/jobs/prefetcher.h"
+#include "gateway/jobs/serving_watch.h"
 #include "gateway/jobs/settings_store.h"
 #include "gateway/jobs/trainings.h"
 #include "http_client/network.h"
@@ -67,6 +68,8 @@ struct Application {
               boost::asio::any_io_executor executor, serving::Metrics& metrics,
               serving::RedisClient* redis = nullptr, backends::TrainerClient* trainer = nullptr);
 
+  // Whether the project is one of --label_studio_url's beyond doubt.
+  boost::asio::awaitable<bool> IsOwn(std::string project_id, std::int64_t created);
   // What names serve changes about now: all services are asked soon.
   void LookSoon();
   // Nothing that no request waits for begins from now on.
@@ -78,34 +81,49 @@ struct Application {
   }
   // What a project's requests are answered with.
   struct ResolvedSetup {
+    std::string key;  // ProjectKey
     prelabel::Settings settings;
     label_studio_api::LabelStudioSite label_studio;
     std::string model_name;  // that its models are asked for by
   };
-  // By what /setup has said (to any gateway), else the profile's settings; the site is
-  // ChooseSite's. `created` as NamedProject's.
+  // By what /setup has said (to any gateway), else the profile's settings. The site: ChooseSite's;
+  // of a project that isn't the operator's, what its own /setup says. `created` as NamedProject's.
   boost::asio::awaitable<ResolvedSetup> ResolveSetup(const prelabel::Profile& profile,
                                                      std::string project_id, std::int64_t created);
-  // By which name the models of a project are asked for: "project-7" if it is the operator's and a
-  // service of the profile has that model, else "default".
-  boost::asio::awaitable<std::string> ModelNameFor(const prelabel::Profile& profile,
-                                                   NamedProject project);
-  // The models that answer for the name. Waits for one that is being loaded, up to `patience`; not
+  // By which name the models of a project are asked for: "project-7" if a service of the profile
+  // has that model and it is this project's, else "default".
+  std::string ModelNameFor(const prelabel::Profile& profile, const NamedProject& project,
+                           Whose whose);
+  // The models that answer for the name. Waits for one that is being loaded, until `give_up`; not
   // for services that haven't been heard of.
   boost::asio::awaitable<std::optional<prelabel::ServedModels>> AwaitServing(
-      const prelabel::Profile& profile, std::string model_name, std::chrono::milliseconds patience);
+      const prelabel::Profile& profile, std::string model_name,
+      std::chrono::steady_clock::time_point give_up);
+  // Unavailable: why that gave none.
+  static absl::Status ModelsUnknown(const prelabel::Profile& profile,
+                                    const std::string& model_name);
   // The versions that predictions may carry now, the one that /setup announced last first; before
   // any /setup, that of the profile's settings. Empty as long as a model hasn't been heard of.
   std::vector<std::string> VersionsOf(const prelabel::Profile& profile) const;
   // Embeds the tasks that come after this one of a /predict, in the background. `opened`: the task
   // has just been opened, else somebody has clicked into it.
   void SchedulePrefetch(const prelabel::Profile& profile, ResolvedSetup setup,
-                        const std::string& project_id, std::int64_t task_id, bool opened,
-                        const http::Context& context);
-  // For `memory` and `prefetcher`.
-  static std::string ProjectKey(const prelabel::Profile& profile, const std::string& project_id) {
-    return profile.name + "/" + project_id;
+                        const std::string& project_id, std::int64_t created, std::int64_t task_id,
+                        bool opened, const http::Context& context);
+
+  // For `memory`, `settings_store` and `prefetcher`. A project of another Label Studio than the
+  // operator's doesn't share what is remembered with the operator's of that number.
+  static std::string ProjectKey(const prelabel::Profile& profile, const NamedProject& project,
+                                Whose whose);
+  // By what is known of the project now.
+  std::string ProjectKey(const prelabel::Profile& profile, const std::string& project_id,
+                         std::int64_t created) {
+    const bool foreign = own_projects.IsForeign(project_id, created);
+    return ProjectKey(profile, {.id = project_id, .created = created},
+                      foreign ? Whose::kForeign : Whose::kUnknown);
   }
+
+  gateway::jobs::ServingWatch::Hooks ServingHooks();
 
   const ApplicationOptions options;
   const std::shared_ptr<const BasicAuth> auth;  // null: nobody needs credentials
@@ -123,6 +141,7 @@ struct Application {
   gateway::jobs::Prefetcher prefetcher;
   TrainingDoor training_door;
   Renewal renewal;
+  gateway::jobs::ServingWatch serving_watch;
   gateway::jobs::Trainings trainings;
   std::atomic<bool> ready = false;
   const std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();

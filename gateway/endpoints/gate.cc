@@ -38,11 +38,12 @@ void AddGates(Application& app, http::Router& router) {
       if (auto refusal = RefuseCrossSite(*policy, request, app.options.own_names)) {
         return refusal;
       }
-      if (auth != nullptr && !auth->Accepts(request.Header("Authorization"))) {
-        return MissingCredentials();
-      }
+      // First, since it logs whom it refuses.
       if (policy->trains && app.trainings.enabled()) {
         if (auto refusal = app.training_door.Refuse(request, context)) return refusal;
+      }
+      if (auth != nullptr && !auth->Accepts(request.Header("Authorization"))) {
+        return MissingCredentials();
       }
       if (app.profiles.ForPrefix(context.prefix) == nullptr) {
         return UnknownProfile(app.profiles, context.prefix);

@@ -65,13 +65,14 @@ absl::StatusOr<prelabel::PredictContext> MakePredictContext(
     return absl::Status(project.status().code(),
                         text::StrCat("label_config: ", project.status().message()));
   }
-  if (!models) return absl::UnavailableError("the models have not been heard of yet");
+  if (!models) return Application::ModelsUnknown(profile, setup.model_name);
   const bool opened = request.tasks.size() == 1;
   std::string version = (*project)->ModelVersion(*models);
   prelabel::PredictContext predict{
       .profile = profile,
       .project = *std::move(project),
       .project_id = request.project_id,
+      .project_created = request.project_created,
       .model_name = setup.model_name,
       .model_version = std::move(version),
       .label_studio = setup.label_studio,
@@ -283,10 +284,11 @@ awaitable<Response> Predict(Application& app, Request& request, Context& context
   Application::ResolvedSetup setup = co_await std::move(looking);
   auto finding = app.projects.Get(app.pool, parsed->label_config, setup.settings);
   auto project = co_await std::move(finding);
-  auto awaiting = app.AwaitServing(app.ProfileOf(context), setup.model_name, kLoadPatience);
+  auto awaiting = app.AwaitServing(app.ProfileOf(context), setup.model_name,
+                                   std::chrono::steady_clock::now() + kLoadPatience);
   const auto models = co_await std::move(awaiting);
   if (project.ok() && models) {
-    const std::string key = Application::ProjectKey(app.ProfileOf(context), parsed->project_id);
+    const std::string key = setup.key;
     // The plan is made with the version, once a project: here, if that takes long.
     auto planning = OnPoolIfLarge(app.pool, parsed->label_config, [&] {
       (*project)->ModelVersion(*models);
@@ -308,12 +310,13 @@ awaitable<Response> Predict(Application& app, Request& request, Context& context
   const auto schedule_prefetch = [&] {
     if (!opened || !predict->project->has_smart_control()) return;
     app.SchedulePrefetch(predict->profile, std::move(setup), parsed->project_id,
-                         parsed->tasks.front().id,
+                         parsed->project_created, parsed->tasks.front().id,
                          /*opened=*/!parsed->interactive(), context);
   };
   if (!parsed->interactive()) schedule_prefetch();
   // Whoever opens a task has probably submitted another one: events may not arrive.
   if (opened && !parsed->interactive()) {
+    app.trainings.Shown(parsed->project_id, parsed->project_created);
     app.trainings.Annotated(parsed->project_id, parsed->project_created);
   }
   auto work = opened ? PredictOne(app, *parsed, *predict) : PredictBatch(app, *parsed, *predict);

@@ -61,12 +61,18 @@ backends::BackendHealth HealthOf(const prelabel::Profile& profile, model_store::
   return profile.detector ? profile.detector->health() : backends::BackendHealth();
 }
 
-// The profile that the address of an ML backend chooses; null: it isn't this gateway's.
-const prelabel::Profile* ProfileAt(const prelabel::Profiles& profiles, const std::string& url) {
-  const auto parsed = boost::urls::parse_uri(url);
-  if (!parsed) return nullptr;
-  const std::string path = parsed->path();
-  return profiles.ForPrefix(text::WithoutTrailingSlashes(path));
+// Whether a replica tells of the name, loaded or not.
+bool Tells(const backends::BackendHealth& health, const std::string& name) {
+  for (const auto& [address, of_replica] : health.names) {
+    for (const backends::NameStatus& status : of_replica) {
+      if (status.name == name) return true;
+    }
+  }
+  return false;
+}
+
+absl::Status AnotherServes() {
+  return absl::AbortedError("another model serves it by now, whose predictions it gets");
 }
 
 }  // namespace
@@ -89,11 +95,12 @@ awaitable<absl::Status> Renewal::AwaitVersion(jobs::Swap swap) {
     bool heard = false;
     bool follow = true;
     for (const auto& [profile_name, profile] : app_.profiles.all()) {
-      if (!prelabel::HasModel(profile, name)) continue;
+      const backends::BackendHealth health = HealthOf(profile, swap.kind);
+      if (!Tells(health, name)) continue;
       heard = true;
-      follow = follow && Follows(HealthOf(profile, swap.kind), name, swap.version);
+      follow = follow && Follows(health, name, swap.version);
     }
-    if (heard && follow) co_return absl::OkStatus();
+    if (follow && (heard || swap.version == 0)) co_return absl::OkStatus();
     if (stopping_ || absl::Now() >= give_up) {
       co_return absl::DeadlineExceededError(
           text::StrCat("not all replicas serve version ", swap.version, " of ", name, " yet"));
@@ -106,42 +113,69 @@ awaitable<absl::Status> Renewal::AwaitVersion(jobs::Swap swap) {
 awaitable<absl::Status> Renewal::Renew(jobs::Swap swap) {
   auto waiting = AwaitVersion(swap);
   if (absl::Status status = co_await std::move(waiting); !status.ok()) co_return status;
-  auto asking = app_.label_studio_api.Backends(
-      label_studio_api::ChooseSite(app_.options.label_studio, {}), swap.project_id);
+  const label_studio_api::LabelStudioSite site =
+      label_studio_api::ChooseSite(app_.options.label_studio, {});
+  auto describing = app_.label_studio_api.Project(site, swap.project_id);
+  const auto info = co_await std::move(describing);
+  if (!info.ok()) co_return info.status();
+  auto asking = app_.label_studio_api.Backends(site, swap.project_id);
   const auto urls = co_await std::move(asking);
   if (!urls.ok()) co_return urls.status();
   std::set<const prelabel::Profile*> profiles;
   for (const std::string& url : *urls) {
-    if (const prelabel::Profile* profile = ProfileAt(app_.profiles, url)) profiles.insert(profile);
+    auto finding = ProfileAt(url, swap.project_id, info->created);
+    if (const prelabel::Profile* profile = co_await std::move(finding)) profiles.insert(profile);
+  }
+  if (profiles.empty() && !urls->empty()) {
+    co_return absl::FailedPreconditionError(
+        "none of its ML backends has been set up at this gateway");
   }
   for (const prelabel::Profile* profile : profiles) {
-    auto renewing = RenewWith(*profile, swap);
+    // A profile of other services has no such name, and nothing has changed for it.
+    const bool concerned =
+        swap.version == 0 || Tells(HealthOf(*profile, swap.kind), ModelNameOf(swap.project_id));
+    if (!concerned) continue;
+    auto renewing = RenewWith(*profile, swap, *info);
     if (absl::Status status = co_await std::move(renewing); !status.ok()) co_return status;
   }
   co_return absl::OkStatus();
 }
 
-awaitable<absl::Status> Renewal::RenewWith(const prelabel::Profile& profile, jobs::Swap swap) {
-  const label_studio_api::LabelStudioSite site =
-      label_studio_api::ChooseSite(app_.options.label_studio, {});
-  auto asking = app_.label_studio_api.Project(site, swap.project_id);
-  const auto info = co_await std::move(asking);
-  if (!info.ok()) co_return info.status();
-  auto resolving = app_.ResolveSetup(profile, swap.project_id, info->created);
+awaitable<const prelabel::Profile*> Renewal::ProfileAt(std::string url, std::string project_id,
+                                                       std::int64_t created) {
+  const auto parsed = boost::urls::parse_uri(url);
+  if (!parsed) co_return nullptr;
+  const std::string path = parsed->path();
+  const prelabel::Profile* const profile =
+      app_.profiles.ForPrefix(text::WithoutTrailingSlashes(path));
+  if (profile == nullptr) co_return nullptr;
+  // Other programs have addresses without /p/NAME, too. Label Studio has just called /setup of all.
+  const std::string key = app_.ProjectKey(*profile, project_id, created);
+  if (app_.memory.Find(key)) co_return profile;
+  auto finding = app_.settings_store.Find(key, profile->settings);
+  const auto shared = co_await std::move(finding);
+  co_return shared ? profile : nullptr;
+}
+
+awaitable<absl::Status> Renewal::RenewWith(const prelabel::Profile& profile, jobs::Swap swap,
+                                           label_studio_api::ProjectInfo info) {
+  auto resolving = app_.ResolveSetup(profile, swap.project_id, info.created);
   const Application::ResolvedSetup setup = co_await std::move(resolving);
   if (setup.settings.background != prelabel::Background::kPush) co_return absl::OkStatus();
-  auto finding = app_.projects.Get(app_.pool, info->label_config, setup.settings);
+  auto finding = app_.projects.Get(app_.pool, info.label_config, setup.settings);
   const auto project = co_await std::move(finding);
   if (!project.ok()) co_return project.status();
-  auto serving = app_.AwaitServing(profile, setup.model_name, std::chrono::seconds(30));
+  auto serving = app_.AwaitServing(profile, setup.model_name,
+                                   std::chrono::steady_clock::now() + std::chrono::seconds(30));
   const auto models = co_await std::move(serving);
-  if (!models) co_return absl::UnavailableError("the models have not been heard of yet");
+  if (!models) co_return Application::ModelsUnknown(profile, setup.model_name);
 
   serving::RequestContext request;
   request.NoteStr("project", swap.project_id);
   prelabel::PredictContext predict{.profile = profile,
                                    .project = *project,
                                    .project_id = swap.project_id,
+                                   .project_created = info.created,
                                    .model_name = setup.model_name,
                                    .model_version = (*project)->ModelVersion(*models),
                                    .label_studio = setup.label_studio,
@@ -163,6 +197,10 @@ awaitable<absl::StatusOr<std::int64_t>> Renewal::PushAll(const prelabel::Predict
   std::int64_t pushed = 0;
   absl::Time give_up = absl::Now() + kRoomPatience;
   for (std::int64_t after = 0; !stopping_;) {
+    const auto models = prelabel::KnownServing(predict.profile, predict.model_name);
+    if (models && predict.project->ModelVersion(*models) != predict.model_version) {
+      co_return AnotherServes();
+    }
     auto listing = app_.label_studio_api.TasksWithoutAnnotations(predict.label_studio,
                                                                  predict.project_id, after, kPage);
     const auto tasks = co_await std::move(listing);
@@ -176,12 +214,13 @@ awaitable<absl::StatusOr<std::int64_t>> Renewal::PushAll(const prelabel::Predict
     }
     const auto added = app_.jobs.Add(predict, predict.project_id, mine, claims);
     pushed += static_cast<std::int64_t>(added.added);
-    if (added.added > 0 || mine.empty()) give_up = absl::Now() + kRoomPatience;
-    if (added.added == mine.size()) {
+    if (added.begun > 0 || mine.empty()) give_up = absl::Now() + kRoomPatience;
+    if (added.begun == mine.size()) {
       after = tasks->back().id;
       continue;
     }
-    // There was no room for the rest: the page is asked for again, and what is in work is claimed.
+    // There was no room for the rest, which is asked for again.
+    after = mine[added.begun]->id - 1;
     if (absl::Now() >= give_up) {
       co_return absl::ResourceExhaustedError("other background jobs left no room for its tasks");
     }

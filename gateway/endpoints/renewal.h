@@ -3,7 +3,7 @@
 // which makes it call /setup, and where background=push holds the predictions are made and stored
 // as background jobs. Elsewhere the next "Retrieve Predictions" does it.
 //
-// The gateway that let the model serve does it, once. A restart loses the rest.
+// One gateway does it (ServingWatch), whoever has changed what serves. A restart loses the rest.
 #ifndef DUET_GATEWAY_ENDPOINTS_RENEWAL_H_
 #define DUET_GATEWAY_ENDPOINTS_RENEWAL_H_
 
@@ -16,7 +16,8 @@
 #include <cstdint>
 #include <string>
 
-#include "gateway/jobs/trainings.h"
+#include "gateway/jobs/serving_watch.h"
+#include "label_studio_api/requests.h"
 #include "prelabel/predictor.h"
 #include "prelabel/profiles.h"
 
@@ -39,7 +40,13 @@ class Renewal {
   boost::asio::awaitable<absl::Status> Renew(jobs::Swap swap);
   // Until all replicas that have the name serve the version.
   boost::asio::awaitable<absl::Status> AwaitVersion(jobs::Swap swap);
-  boost::asio::awaitable<absl::Status> RenewWith(const prelabel::Profile& profile, jobs::Swap swap);
+  // Whether the address of an ML backend is this gateway's, and which profile it chooses: one that
+  // has just been set up for the project. Null: it is another program's.
+  boost::asio::awaitable<const prelabel::Profile*> ProfileAt(std::string url,
+                                                             std::string project_id,
+                                                             std::int64_t created);
+  boost::asio::awaitable<absl::Status> RenewWith(const prelabel::Profile& profile, jobs::Swap swap,
+                                                 label_studio_api::ProjectInfo info);
   // Makes background jobs of all tasks without annotations; how many.
   boost::asio::awaitable<absl::StatusOr<std::int64_t>> PushAll(
       const prelabel::PredictContext& predict);

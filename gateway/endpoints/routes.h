@@ -38,11 +38,14 @@ void AddJobs(Application& app, http::Router& router);
 boost::json::object NotTrained();
 
 // Begins a training of the project, or joins the one that runs: the job as the answer has it.
-// FailedPrecondition if it isn't the operator's. REQUIRES: there is a trainer; the training door
+// NotFound or FailedPrecondition if it isn't the operator's, or is answered by a profile whose
+// models aren't those that a training begins from. REQUIRES: there is a trainer; the training door
 // has let the request pass.
 boost::asio::awaitable<absl::StatusOr<boost::json::object>> StartTraining(
     Application& app, NamedProject project, duet::trainer::v1::ModelKind kind,
     http::Context& context);
+// Its errors as an answer.
+http::Response TrainingError(const absl::Status& status);
 
 // openapi.json as it is in the repository.
 extern const std::string_view kOpenApi;

@@ -26,8 +26,9 @@ using http::Response;
 // A label map of ten thousand classes takes two thirds of it.
 constexpr std::size_t kMaxSettingsBytes = 2 << 20;
 
-// Label Studio waits three seconds for the answer.
-constexpr auto kLoadPatience = std::chrono::seconds(2);
+// Label Studio waits three seconds for the answer: how long it takes at most to hear whose project
+// it is and to load its model.
+constexpr auto kPatience = std::chrono::seconds(2);
 
 // What a /setup says, with the settings that its extra_params make of the profile's. Of these it
 // keeps the keys that Duet knows.
@@ -76,9 +77,9 @@ struct Reviewed {
 };
 
 awaitable<Reviewed> Review(Application& app, const ParsedSetup& setup, std::string model_name,
-                           Context& context) {
+                           std::chrono::steady_clock::time_point give_up, Context& context) {
   const label_studio::SetupRequest& request = setup.request;
-  auto awaiting = app.AwaitServing(app.ProfileOf(context), model_name, kLoadPatience);
+  auto awaiting = app.AwaitServing(app.ProfileOf(context), model_name, give_up);
   const auto models = co_await std::move(awaiting);
   Reviewed reviewed;
   if (request.label_config.empty()) {
@@ -112,15 +113,26 @@ awaitable<Response> Setup(Application& app, Request& request, Context& context) 
   auto setup = co_await std::move(reading);
   if (!setup.ok()) co_return http::ErrorResponse(setup.status());
   const label_studio::SetupRequest& parsed = setup->request;
-  const std::string key = Application::ProjectKey(profile, parsed.project_id);
+  const auto give_up = std::chrono::steady_clock::now() + kPatience;
   std::string unusable;
   label_studio_api::SetupSite site = label_studio_api::ReadSetupSite(
       app.options.label_studio, parsed.hostname, parsed.access_token, &unusable);
+  const NamedProject project{
+      .id = parsed.project_id, .created = parsed.project_created, .setup = site};
+  Whose whose = app.own_projects.KnownOf(project);
+  if (prelabel::HasModel(profile, ModelNameOf(project.id)) ||
+      setup->settings.background == prelabel::Background::kPush) {
+    auto asking = app.own_projects.Of(project);
+    whose = co_await std::move(asking);
+  }
+  if (whose == Whose::kForeign) {
+    // As if the operator had named none: its own token is what its images come with.
+    site = label_studio_api::ReadSetupSite({}, parsed.hostname, parsed.access_token, &unusable);
+  }
   if (!unusable.empty()) context.request.NoteStr("not_used", unusable);
-  auto naming = app.ModelNameFor(
-      profile, {.id = parsed.project_id, .created = parsed.project_created, .setup = site});
-  const std::string model_name = co_await std::move(naming);
-  auto reviewing = Review(app, *setup, model_name, context);
+  const std::string key = Application::ProjectKey(profile, project, whose);
+  const std::string model_name = app.ModelNameFor(profile, project, whose);
+  auto reviewing = Review(app, *setup, model_name, give_up, context);
   Reviewed reviewed = co_await std::move(reviewing);
   if (!reviewed.status.ok()) {
     app.memory.SetWarning(key, text::StrCat("refused: ", reviewed.status.message()),
@@ -132,8 +144,9 @@ awaitable<Response> Setup(Application& app, Request& request, Context& context) 
   app.memory.Remember(
       key,
       {.settings = std::move(setup->settings), .label_studio = std::move(site), .shared = shared});
+  app.trainings.Shown(parsed.project_id, parsed.project_created);
   if (!reviewed.version) {
-    co_return http::ErrorResponse(absl::UnavailableError("the models have not been heard of yet"));
+    co_return http::ErrorResponse(Application::ModelsUnknown(profile, model_name));
   }
   app.memory.Announced(profile.name, {*reviewed.version, model_name});
   app.memory.SetWarning(key, reviewed.warning, reviewed.models);
@@ -194,7 +207,8 @@ awaitable<Response> Validate(Application& app, Request& request, Context&) {
 awaitable<Response> Delete(Application& app, const Request& request, Context& context) {
   const auto parsed = label_studio::ParseOlderRequest(request.body);
   if (!parsed.ok()) co_return http::ErrorResponse(parsed.status());
-  const std::string key = Application::ProjectKey(app.ProfileOf(context), parsed->project_id);
+  const std::string key =
+      app.ProjectKey(app.ProfileOf(context), parsed->project_id, parsed->project_created);
   app.memory.Forget(key);
   auto forgetting = app.settings_store.Forget(key);
   co_await std::move(forgetting);
@@ -208,8 +222,8 @@ awaitable<Response> DuplicateModel(Application& app, const Request& request, Con
     co_return http::ErrorResponse(400, "'project_src' or 'project_dst' is missing");
   }
   const prelabel::Profile& profile = app.ProfileOf(context);
-  const std::string from = Application::ProjectKey(profile, parsed->project_id);
-  const std::string to = Application::ProjectKey(profile, parsed->destination_id);
+  const std::string from = app.ProjectKey(profile, parsed->project_id, parsed->project_created);
+  const std::string to = app.ProjectKey(profile, parsed->destination_id, /*created=*/0);
   if (auto setup = app.memory.Find(from)) app.memory.Remember(to, *std::move(setup));
   auto copying = app.settings_store.Copy(from, to);
   co_await std::move(copying);

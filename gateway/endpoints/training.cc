@@ -31,12 +31,6 @@ jobs::Trainings::Asker AskerOf(Application& app, const Context& context) {
       .request_id = context.request.request_id()};
 }
 
-// What was asked too early may be asked again, but not by waiting for a service.
-Response ErrorOf(const absl::Status& status) {
-  if (!absl::IsResourceExhausted(status)) return http::ErrorResponse(status);
-  return http::ErrorResponse(429, std::string(status.message()));
-}
-
 // label-studio-ml without a job queue answers 201 without a job, too.
 awaitable<Response> Train(Application& app, Request& request, Context& context) {
   const bool segmenter = request.query == "kind=segmenter";
@@ -60,7 +54,7 @@ awaitable<Response> Train(Application& app, Request& request, Context& context) 
       app, {.id = parsed->project_id, .created = parsed->project_created},
       segmenter ? trainer::MODEL_KIND_SEGMENTER : trainer::MODEL_KIND_DETECTOR, context);
   auto job = co_await std::move(starting);
-  if (!job.ok()) co_return ErrorOf(job.status());
+  if (!job.ok()) co_return TrainingError(job.status());
   co_return http::JsonResponse(*std::move(job), 201);
 }
 
@@ -87,7 +81,7 @@ awaitable<Response> OfProject(Application& app, std::string project, Context& co
   if (!label_studio_api::IsProjectId(project)) co_return NoProject();
   auto asking = ask(std::move(project));
   auto answer = co_await std::move(asking);
-  if (!answer.ok()) co_return ErrorOf(answer.status());
+  if (!answer.ok()) co_return TrainingError(answer.status());
   co_return http::JsonResponse(*std::move(answer));
 }
 
@@ -137,7 +131,79 @@ awaitable<Response> JobStatus(Application& app, Request& request, Context&) {
   co_return http::JsonResponse(*std::move(job));
 }
 
+// OK for a project of the operator's Label Studio. Whoever may train and tells no time of creation
+// (`duet train`, curl) means that Label Studio's: it says itself whether there is such a project.
+awaitable<absl::Status> CheckIsOperators(Application& app, NamedProject project,
+                                         const prelabel::Profile& profile) {
+  const label_studio_api::OperatorSite& site = app.options.label_studio;
+  const std::string id = project.id;
+  if (project.created == 0 && site.token != nullptr) {
+    auto asking = app.label_studio_api.Project(label_studio_api::ChooseSite(site, {}), id);
+    const auto info = co_await std::move(asking);
+    if (info.ok()) co_return absl::OkStatus();
+    if (absl::IsNotFound(info.status())) {
+      co_return absl::NotFoundError(
+          text::StrCat("there is no project ", id, " at ", site.url, " that the token may see"));
+    }
+    // Its 401 is not ours.
+    const bool refused =
+        absl::IsUnauthenticated(info.status()) || absl::IsPermissionDenied(info.status());
+    co_return absl::Status(
+        refused ? absl::StatusCode::kFailedPrecondition : info.status().code(),
+        text::StrCat("Label Studio at ", site.url, ": ", info.status().message()));
+  }
+  const auto said = app.memory.Find(app.ProjectKey(profile, id, project.created));
+  if (said) project.setup = said->label_studio;
+  const std::string name = project.setup.url;
+  const bool by_time = project.created != 0 && site.token != nullptr;
+  auto asking = app.own_projects.Of(std::move(project));
+  const Whose whose = co_await std::move(asking);
+  if (whose == Whose::kOperators) co_return absl::OkStatus();
+  if (by_time && whose == Whose::kUnknown) {
+    co_return absl::UnavailableError(text::StrCat("Label Studio at ", site.url,
+                                                  " could not tell when its project ", id,
+                                                  " was created, so it isn't known whose this is"));
+  }
+  co_return absl::FailedPreconditionError(text::StrCat(
+      "project ", id, " is no project of --label_studio_url=", site.url,
+      ", from where trainings take annotations: ",
+      by_time ? std::string("there it was created at another time, or isn't")
+              : text::StrCat("its Label Studio calls itself ", name,
+                             "; if it is the same one, name that by --label_studio_alias")));
+}
+
+// A training begins from the default profile's model, and is compared with it. For a project that
+// another profile's services answer that would be the wrong one.
+absl::Status CheckProfile(Application& app, const NamedProject& project, trainer::ModelKind kind,
+                          const http::Context& context) {
+  const auto service_of = [&](const prelabel::Profile& profile) -> const void* {
+    if (kind == trainer::MODEL_KIND_SEGMENTER) return profile.segmenter.get();
+    return profile.detector.get();
+  };
+  const void* const trained = service_of(app.profiles.default_profile());
+  // What is known of who answers it: Label Studio's button names its backend, `duet train` none.
+  std::string other;
+  for (const auto& [name, profile] : app.profiles.all()) {
+    const bool asked =
+        &profile == &app.ProfileOf(context) && (context.route == "/webhook" || !name.empty());
+    if (!asked && !app.memory.Find(app.ProjectKey(profile, project.id, project.created))) continue;
+    if (service_of(profile) == trained) return absl::OkStatus();
+    other = name;
+  }
+  if (other.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(text::StrCat(
+      "project ", project.id, " is answered by the profile ", other,
+      ", whose model isn't the default profile's, which trainings begin from; a gateway of its own "
+      "with a trainer that has its checkpoint can train it"));
+}
+
 }  // namespace
+
+Response TrainingError(const absl::Status& status) {
+  // What was asked too early may be asked again, but not by waiting for a service.
+  if (!absl::IsResourceExhausted(status)) return http::ErrorResponse(status);
+  return http::ErrorResponse(429, std::string(status.message()));
+}
 
 json::object NotTrained() {
   return {{"job", nullptr},
@@ -152,15 +218,13 @@ awaitable<absl::StatusOr<json::object>> StartTraining(Application& app, NamedPro
     co_return absl::InvalidArgumentError(
         "the request names no project; needed: its number, {\"project\": \"7\"}");
   }
-  const std::string key = Application::ProjectKey(app.ProfileOf(context), project.id);
-  if (auto setup = app.memory.Find(key)) project.setup = std::move(setup->label_studio);
-  const std::string id = project.id;
-  auto asking = app.own_projects.Has(std::move(project));
-  if (!co_await std::move(asking)) {
-    co_return absl::FailedPreconditionError(text::StrCat(
-        "project ", id, " is no project of --label_studio_url=", app.options.label_studio.url,
-        ", from where trainings take annotations"));
+  if (absl::Status status = CheckProfile(app, project, kind, context); !status.ok()) {
+    co_return status;
   }
+  const std::string id = project.id;
+  auto checking = CheckIsOperators(app, std::move(project), app.ProfileOf(context));
+  const absl::Status its = co_await std::move(checking);
+  if (!its.ok()) co_return its;
   auto starting = app.trainings.Start(id, kind, AskerOf(app, context));
   auto job = co_await std::move(starting);
   context.request.NoteStr("training", job.ok() ? "started" : "not started");

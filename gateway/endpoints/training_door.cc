@@ -11,6 +11,7 @@
 #include <exception>
 #include <utility>
 
+#include "serving/log.h"
 #include "text/str_cat.h"
 
 namespace gateway::endpoints {
@@ -23,8 +24,27 @@ using asio::ip::address;
 constexpr auto kLookUpAgain = std::chrono::seconds(10);
 
 // What proxies add.
-constexpr const char* kForwarded[] = {"Forwarded",         "X-Forwarded-For", "X-Forwarded-Host",
-                                      "X-Forwarded-Proto", "X-Real-IP",       "Via"};
+constexpr const char* kForwarded[] = {"Forwarded",
+                                      "X-Forwarded",
+                                      "X-Forwarded-For",
+                                      "X-Forwarded-Host",
+                                      "X-Forwarded-Proto",
+                                      "X-Forwarded-Port",
+                                      "X-Forwarded-Server",
+                                      "X-Real-IP",
+                                      "X-Client-IP",
+                                      "X-Cluster-Client-IP",
+                                      "X-Original-Forwarded-For",
+                                      "X-Envoy-External-Address",
+                                      "X-Envoy-Internal",
+                                      "X-Request-Start",
+                                      "CF-Connecting-IP",
+                                      "True-Client-IP",
+                                      "Fastly-Client-IP",
+                                      "Via"};
+// What browsers add, and neither Label Studio nor `duet` does: a web page whose name leads to this
+// machine would otherwise speak with this machine's voice.
+constexpr const char* kBrowsers[] = {"Origin", "Sec-Fetch-Site"};
 
 // ::ffff:10.0.0.7 is 10.0.0.7.
 address Plain(const address& peer) {
@@ -51,11 +71,13 @@ TrainingDoor::TrainingDoor(asio::any_io_executor executor, const std::string& la
   port_ = url->has_port() ? std::string(url->port()) : url->scheme() == "https" ? "443" : "80";
   boost::system::error_code error;
   const address literal = asio::ip::make_address(host_, error);
-  if (!error) addresses_.insert(Plain(literal));
+  if (error) return;
+  addresses_.insert(Plain(literal));
+  looked_up_ = true;
 }
 
 void TrainingDoor::Begin() {
-  if (host_.empty() || !addresses_.empty()) return;
+  if (host_.empty() || looked_up_) return;
   asio::co_spawn(strand_, LookUpForever(), [](const std::exception_ptr& error) {
     if (error) std::rethrow_exception(error);  // a bug: nothing in it throws
   });
@@ -79,6 +101,7 @@ asio::awaitable<void> TrainingDoor::LookUpForever() {
       if (stopping_) co_return;
       // What was known stays while a name server is away.
       if (!error) addresses_.clear();
+      looked_up_ = true;
       for (const auto& entry : results) addresses_.insert(Plain(entry.endpoint().address()));
     }
     timer_.expires_after(kLookUpAgain);
@@ -93,23 +116,57 @@ bool TrainingDoor::IsLabelStudio(const address& peer) const {
 
 std::optional<http::Response> TrainingDoor::Refuse(const http::Request& request,
                                                    const http::Context& context) const {
+  std::string why;
+  const int status = Judge(request, context, &why);
+  if (status == 0) return std::nullopt;
+  // Label Studio shows nothing of it to whoever pressed its button.
+  serving::LogLine("audit.refused", serving::LogLevel::kWarning)
+      .Str("who", Plain(context.peer).to_string())
+      .Str("request_id", context.request.request_id())
+      .Str("route", context.route)
+      .Int("status", status)
+      .Str("why", why);
+  if (status == 401) return MissingCredentials();
+  return http::ErrorResponse(status, why);
+}
+
+int TrainingDoor::Judge(const http::Request& request, const http::Context& context,
+                        std::string* why) const {
   if (auth_ != nullptr) {
-    if (auth_->Accepts(request.Header("Authorization"))) return std::nullopt;
-    return MissingCredentials();
+    if (auth_->Accepts(request.Header("Authorization"))) return 0;
+    *why = "user name and password are missing or wrong";
+    return 401;
   }
+  const auto has = [&](const char* field) {
+    return request.headers.find(field) != request.headers.end();
+  };
   for (const char* field : kForwarded) {
-    if (request.headers.find(field) == request.headers.end()) continue;
-    return http::ErrorResponse(403,
-                               text::StrCat("The request came through a proxy (", field,
-                                            "), so it isn't known whose it is, and trainings need "
-                                            "--basic_auth_user and its password."));
+    if (!has(field)) continue;
+    *why = text::StrCat("The request came through a proxy (", field,
+                        "), so it isn't known whose it is, and trainings need --basic_auth_user "
+                        "and its password.");
+    return 403;
   }
-  if (Plain(context.peer).is_loopback() || IsLabelStudio(context.peer)) return std::nullopt;
-  return http::ErrorResponse(
-      403, text::StrCat("A request from ", context.peer.to_string(),
-                        " may not start or stop trainings: it comes neither from this machine nor "
-                        "from --label_studio_url. --basic_auth_user lets those who have the "
-                        "password."));
+  for (const char* field : kBrowsers) {
+    if (!has(field)) continue;
+    *why = text::StrCat("The request is a browser's (", field,
+                        "), which any web page may have caused, and trainings need "
+                        "--basic_auth_user and its password.");
+    return 403;
+  }
+  if (Plain(context.peer).is_loopback() || IsLabelStudio(context.peer)) return 0;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!looked_up_ && !host_.empty()) {
+      *why = text::StrCat("The addresses of ", host_, " aren't looked up yet; try again.");
+      return 503;
+    }
+  }
+  *why = text::StrCat("A request from ", context.peer.to_string(),
+                      " may not start or stop trainings: it comes neither from this machine nor "
+                      "from --label_studio_url. --basic_auth_user lets those who have the "
+                      "password.");
+  return 403;
 }
 
 std::string TrainingDoor::NameOf(const http::Context& context) const {

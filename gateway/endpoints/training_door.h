@@ -7,7 +7,7 @@
 // Label Studio signs nothing. It is known by where its connection comes from: one of the addresses
 // that the host of --label_studio_url stands for. Behind a proxy all clients come from the same
 // address, so a request that says that it was forwarded is nobody's; a proxy that doesn't say so
-// can't be told from its machine. Either needs a password (docs/security.md).
+// can't be told from its machine. Either needs a password (docs/security.md). So does a browser.
 #ifndef DUET_GATEWAY_ENDPOINTS_TRAINING_DOOR_H_
 #define DUET_GATEWAY_ENDPOINTS_TRAINING_DOOR_H_
 
@@ -41,7 +41,8 @@ class TrainingDoor {
   void Begin();
   void Stop();
 
-  // The answer to a request that may not; nothing if it may. Decided from the header.
+  // The answer to a request that may not, which is logged (audit.refused); nothing if it may.
+  // Decided from the header. 503 until Label Studio's addresses were looked up.
   std::optional<http::Response> Refuse(const http::Request& request,
                                        const http::Context& context) const;
   // For the log: "the user of --basic_auth_user at 10.0.0.7", "loopback", "Label Studio at
@@ -49,6 +50,8 @@ class TrainingDoor {
   std::string NameOf(const http::Context& context) const;
 
  private:
+  // The status of a refusal, and why; 0: it may.
+  int Judge(const http::Request& request, const http::Context& context, std::string* why) const;
   boost::asio::awaitable<void> LookUpForever();
   bool IsLabelStudio(const boost::asio::ip::address& peer) const;
 
@@ -59,6 +62,7 @@ class TrainingDoor {
   boost::asio::steady_timer timer_;  // on strand_
   mutable std::mutex mutex_;
   bool stopping_ = false;                         // guarded by mutex_
+  bool looked_up_ = false;                        // guarded by mutex_
   std::set<boost::asio::ip::address> addresses_;  // Label Studio's; guarded by mutex_
 };
 

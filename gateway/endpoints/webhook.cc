@@ -1,7 +1,9 @@
 // POST /webhook: events of Label Studio. Its user waits for the answer, so there is one at once;
 // and since events come without credentials, anybody may send them: an event costs its parsing and
 // a look into a table. An annotation brings forward what a /predict has begun or paid for
-// (prefetcher.h); of a project that no /predict has shown, nothing happens and nothing is kept.
+// (prefetcher.h), and makes the gateway count annotations where --train_every asks for it
+// (trainings.h); of a project that no /predict or /setup has shown, nothing happens and nothing is
+// kept.
 #include <absl/strings/match.h>
 
 #include <algorithm>
@@ -36,7 +38,7 @@ awaitable<Response> Start(Application& app, const label_studio::WebhookEvent& ev
   auto starting = StartTraining(app, {.id = event.project_id, .created = event.project_created},
                                 duet::trainer::v1::MODEL_KIND_DETECTOR, context);
   auto job = co_await std::move(starting);
-  if (!job.ok()) co_return http::ErrorResponse(job.status());
+  if (!job.ok()) co_return TrainingError(job.status());
   co_return http::JsonResponse(*std::move(job));
 }
 
@@ -56,9 +58,9 @@ awaitable<Response> Webhook(Application& app, Request& request, Context& context
     app.trainings.Annotated(event->project_id, event->project_created);
   }
   if (action == "ANNOTATION_CREATED" && event->task_ids.size() == 1) {
-    app.prefetcher.Annotated(Application::ProjectKey(app.ProfileOf(context), event->project_id),
-                             event->task_ids.front(), context.request.request_id(),
-                             context.request.traceparent());
+    app.prefetcher.Annotated(
+        app.ProjectKey(app.ProfileOf(context), event->project_id, event->project_created),
+        event->task_ids.front(), context.request.request_id(), context.request.traceparent());
   }
   co_return http::JsonResponse(boost::json::object{{"status", known ? "ok" : "Unknown event"}});
 }

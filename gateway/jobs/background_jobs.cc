@@ -30,12 +30,13 @@ constexpr auto kYieldPoll = absl::Milliseconds(20);
 
 BackgroundJobs::BackgroundJobs(asio::any_io_executor executor, prelabel::Predictor& predictor,
                                label_studio_api::LabelStudioApi& api, serving::Metrics& metrics,
-                               const BackgroundOptions& options)
+                               const BackgroundOptions& options, IsForeign is_foreign)
     : executor_(std::move(executor)),
       predictor_(predictor),
       api_(api),
       metrics_(metrics),
       options_(options),
+      is_foreign_(std::move(is_foreign)),
       wake_(executor_) {}
 
 std::string BackgroundJobs::KeyOf(const prelabel::PredictContext& predict, std::int64_t task_id) {
@@ -54,6 +55,7 @@ BackgroundJobs::Added BackgroundJobs::Add(const prelabel::PredictContext& predic
     return other->project == predict.project;
   });
   if (!is_counted) project_bytes += predict.project->memory_bytes();
+  std::size_t begun = 0;
   for (const label_studio::Task* task : tasks) {
     std::string key = KeyOf(predict, task->id);
     const std::size_t bytes = MemoryOf(*task) + sizeof(Item) + 2 * key.size();
@@ -61,6 +63,7 @@ BackgroundJobs::Added BackgroundJobs::Add(const prelabel::PredictContext& predic
         waiting_bytes_ + project_bytes + bytes > options_.max_bytes) {
       break;
     }
+    ++begun;
     // The request no longer has the claim: the task was answered meanwhile.
     if (!claims_->HandOver(key, claims.owner(), added->owner)) continue;
     ++waiting_tasks_;
@@ -68,7 +71,7 @@ BackgroundJobs::Added BackgroundJobs::Add(const prelabel::PredictContext& predic
     added->waiting.push_back({.task = Detached(*task), .key = std::move(key), .bytes = bytes});
   }
   added->total = added->waiting.size();
-  if (added->total == 0) return {};
+  if (added->total == 0) return {.begun = begun};
   if (running_.empty()) last_begun_ = absl::Now();
   running_.push_back(added);
   Count();
@@ -78,7 +81,7 @@ BackgroundJobs::Added BackgroundJobs::Add(const prelabel::PredictContext& predic
       .Str("project", added->project_id)
       .Int("tasks", static_cast<std::int64_t>(added->total));
   StartWorkers();
-  return {.job_id = added->id, .added = added->total};
+  return {.job_id = added->id, .added = added->total, .begun = begun};
 }
 
 void BackgroundJobs::AnsweredElsewhere(const prelabel::PredictContext& predict,
@@ -252,6 +255,7 @@ awaitable<BackgroundJobs::Outcome> BackgroundJobs::Try(const Job& job,
         .profile = job.profile,
         .project = project,
         .project_id = job.project_id,
+        .project_created = job.project_created,
         .model_name = job.model_name,
         .model_version = job.model_version,
         .label_studio = job.label_studio,
@@ -266,6 +270,12 @@ awaitable<BackgroundJobs::Outcome> BackgroundJobs::Try(const Job& job,
     item.prediction = *std::move(prediction);
   }
   if (!IsWanted(job, item)) co_return Outcome{Ending::kNotWanted, absl::OkStatus()};
+  // Its tasks have the numbers of other tasks there. This may be known since the job began.
+  if (job.label_studio.trusted && is_foreign_(job.project_id, job.project_created)) {
+    co_return Outcome{Ending::kEndsJob,
+                      absl::FailedPreconditionError(text::StrCat(
+                          "project ", job.project_id, " isn't the one of ", job.label_studio.url))};
+  }
   auto storing = api_.StorePrediction(job.label_studio, item.task.id, item.prediction.json,
                                       item.prediction.model_version);
   const absl::Status stored = co_await std::move(storing);

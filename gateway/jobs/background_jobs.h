@@ -27,6 +27,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -58,11 +59,15 @@ struct BackgroundOptions {
 
 class BackgroundJobs {
  public:
+  // Whether a project is known by now to be another Label Studio's than the operator's; asks
+  // nobody.
+  using IsForeign = std::function<bool(const std::string& project_id, std::int64_t created)>;
+
   // The executor's context must not be run any more at destruction; everything referred to outlives
   // this.
   BackgroundJobs(boost::asio::any_io_executor executor, prelabel::Predictor& predictor,
                  label_studio_api::LabelStudioApi& api, serving::Metrics& metrics,
-                 const BackgroundOptions& options);
+                 const BackgroundOptions& options, IsForeign is_foreign);
 
   // Which request or job works on which task.
   const std::shared_ptr<TaskClaims>& claims() const { return claims_; }
@@ -84,8 +89,9 @@ class BackgroundJobs {
   };
 
   struct Added {
-    std::string job_id;     // "" if nothing was added
-    std::size_t added = 0;  // the first ones; the others found no room
+    std::string job_id;  // "" if nothing was added
+    std::size_t added = 0;
+    std::size_t begun = 0;  // the first ones, added or answered meanwhile; the rest found no room
   };
   // Takes over the claims of those that are added, which are copied: their memory is the request's.
   Added Add(const prelabel::PredictContext& predict, std::string_view project_id,
@@ -147,6 +153,7 @@ class BackgroundJobs {
   label_studio_api::LabelStudioApi& api_;
   serving::Metrics& metrics_;
   const BackgroundOptions options_;
+  const IsForeign is_foreign_;
   const std::shared_ptr<TaskClaims> claims_ = std::make_shared<TaskClaims>();
   const std::shared_ptr<std::atomic<int>> interactive_ = std::make_shared<std::atomic<int>>(0);
 

@@ -48,7 +48,7 @@ void Prefetcher::Schedule(Event event) {
   }
   asio::post(strand_, [this, event = std::move(event)]() mutable {
     if (stopping_) return;
-    std::string key = text::StrCat(event.profile.name, "/", event.project_id);
+    std::string key = event.key;
     const ProjectPtr* const known = projects_.Find(key);
     const ProjectPtr project = known ? *known : std::make_shared<Project>(std::move(key), strand_);
     project->last.emplace(event);
@@ -174,6 +174,12 @@ awaitable<absl::Status> Prefetcher::EmbedNext(ProjectPtr project, Event event) {
     project->info = *std::move(info);
     project->info_until = absl::Now() + kInfoAge;
     if (projects_.Find(project->key) != nullptr) Keep(project);
+  }
+  // Of another Label Studio's project with this number: its next tasks aren't these.
+  const std::int64_t created = project->info->created;
+  if (event.label_studio.trusted && event.project_created != 0 && created != 0 &&
+      created != event.project_created) {
+    co_return absl::OkStatus();
   }
   auto finding = project_cache_.Get(pool_, project->info->label_config, event.settings);
   const auto parsed = co_await std::move(finding);

@@ -70,7 +70,9 @@ class Prefetcher {
     const prelabel::Profile& profile;
     prelabel::Settings settings;
     label_studio_api::LabelStudioSite label_studio;
+    std::string key;  // Application::ProjectKey
     std::string project_id;
+    std::int64_t project_created = 0;  // seconds since 1970; 0: it isn't known
     std::string model_name;
     std::int64_t task_id = 0;
     std::string request_id;

@@ -25,6 +25,7 @@ PushJob::PushJob(const prelabel::PredictContext& predict, std::string_view proje
       request_id(predict.call.request_id),
       traceparent(predict.call.traceparent),
       project_id(project_id),
+      project_created(predict.project_created),
       model_name(predict.model_name),
       owner(owner),
       profile(predict.profile),

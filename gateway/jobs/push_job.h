@@ -41,6 +41,7 @@ struct PushJob {
   const std::string request_id;  // of the /predict
   const std::string traceparent;
   const std::string project_id;
+  const std::int64_t project_created;
   const std::string model_name;
   const TaskClaims::Owner owner;  // later jobs have higher ones
   const prelabel::Profile& profile;

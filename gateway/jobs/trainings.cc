@@ -1,7 +1,6 @@
 #include "gateway/jobs/trainings.h"
 
 #include <absl/strings/ascii.h>
-#include <absl/strings/numbers.h>
 #include <absl/time/clock.h>
 
 #include <algorithm>
@@ -29,13 +28,17 @@ using trainer::Job;
 
 constexpr auto kCallTimeout = std::chrono::seconds(5);
 constexpr std::uint32_t kListed = 100;
-// A disk that was full, a volume that was away.
-constexpr absl::Duration kSettleAgain = absl::Seconds(10);
-// Whose annotations are counted at once; anybody may send events.
+constexpr absl::Duration kLongestSettlePause = absl::Minutes(5);
+// Files that aren't what their manifest says: over NFS they may be a moment later.
+constexpr int kTriesAtDamage = 5;
+// Whose annotations are counted at once.
 constexpr std::size_t kMaxCounting = 100;
+// What failed would fail again with the next annotation.
+constexpr absl::Duration kAfterFailure = absl::Hours(1);
 
-backends::CallOptions Soon() {
-  return {.deadline = std::chrono::system_clock::now() + kCallTimeout};
+backends::CallOptions Soon(std::string request_id = "") {
+  return {.deadline = std::chrono::system_clock::now() + kCallTimeout,
+          .request_id = std::move(request_id)};
 }
 
 bool HasEnded(Job::State state) {
@@ -79,25 +82,27 @@ json::object ToJson(const trainer::Verdict& verdict) {
 }
 
 std::uint64_t NumberOf(const std::string& project_id) {
-  std::uint64_t number = 0;
-  return absl::SimpleAtoi(project_id, &number) ? number : 0;
+  return label_studio_api::ProjectNumber(project_id).value_or(0);
+}
+
+std::string ShownKey(const std::string& project_id, std::int64_t created) {
+  return text::StrCat(project_id, ".", created);
 }
 
 }  // namespace
 
 Trainings::Trainings(asio::any_io_executor executor, backends::TrainerClient* trainer,
                      label_studio_api::LabelStudioApi& api, label_studio_api::LabelStudioSite site,
-                     asio::thread_pool& pool, serving::Metrics& metrics, TrainingOptions options,
+                     ServingWatch& serving, serving::Metrics& metrics, TrainingOptions options,
                      Hooks hooks)
     : strand_(asio::make_strand(std::move(executor))),
       trainer_(trainer),
       api_(api),
       site_(std::move(site)),
-      pool_(pool),
+      serving_(serving),
       metrics_(metrics),
       options_(std::move(options)),
       hooks_(std::move(hooks)),
-      store_(options_.model_root),
       timer_(strand_) {}
 
 void Trainings::Begin() {
@@ -137,6 +142,7 @@ awaitable<void> Trainings::Follow() {
       const std::lock_guard lock(mutex_);
       if (stopping_) co_return;
       wake_ = false;
+      begun_.clear();  // what begins from now on may be missing in the list
     }
     auto listing = List(/*project_id=*/0, kListed);
     const auto jobs = co_await std::move(listing);
@@ -158,8 +164,6 @@ awaitable<void> Trainings::Follow() {
       }
       reachable_ = jobs.ok();
     }
-    auto looking = async::OnPool(pool_, [this] { return LookAtServing(); });
-    if (co_await std::move(looking)) hooks_.serving_changed();
     {
       const std::lock_guard lock(mutex_);
       if (stopping_) co_return;
@@ -204,6 +208,9 @@ void Trainings::NoteStates(const Jobs& jobs) {
   }
   states_ = std::move(states);
   jobs_ = jobs;
+  for (auto job = begun_.rbegin(); job != begun_.rend(); ++job) {
+    if (!states_.contains(job->id())) jobs_.insert(jobs_.begin(), *job);
+  }
   heard_ = true;
 }
 
@@ -211,53 +218,63 @@ awaitable<void> Trainings::Settle(const Jobs& jobs) {
   // The oldest first: a later job was compared with what the earlier one left.
   for (auto job = jobs.rbegin(); job != jobs.rend(); ++job) {
     if (job->state() != Job::STATE_DONE || !IsDue(job->id())) continue;
-    auto applying = async::OnPool(pool_, [&] { return ApplyVerdict(store_, *job); });
+    auto applying = async::OnPool(
+        serving_.files(), [this, job = *job] { return ApplyVerdict(serving_.store(), job); });
     const AppliedVerdict applied = co_await std::move(applying);
     Keep(*job, applied);
-    if (applied.outcome != AppliedVerdict::Outcome::kSwapped) continue;
-    hooks_.swapped({.kind = KindOf(job->kind()),
-                    .project_id = text::StrCat(job->project_id()),
-                    .version = job->verdict().version()});
+    if (applied.outcome == AppliedVerdict::Outcome::kSwapped) serving_.LookSoon();
   }
   // What the trainer no longer lists is never asked about again.
   const std::lock_guard lock(mutex_);
   const auto is_gone = [&](const std::string& id) { return !states_.contains(id); };
   std::erase_if(settled_, is_gone);
   std::erase_if(sentences_, [&](const auto& entry) { return is_gone(entry.first); });
-  std::erase_if(failed_at_, [&](const auto& entry) { return is_gone(entry.first); });
+  std::erase_if(failures_, [&](const auto& entry) { return is_gone(entry.first); });
 }
 
 bool Trainings::IsDue(const std::string& job_id) const {
   const std::lock_guard lock(mutex_);
   if (settled_.contains(job_id)) return false;
-  const auto failed = failed_at_.find(job_id);
-  return failed == failed_at_.end() || absl::Now() - failed->second >= kSettleAgain;
+  const auto failure = failures_.find(job_id);
+  return failure == failures_.end() || absl::Now() >= failure->second.again;
 }
 
 // Remembers, counts and logs what became of a verdict.
 void Trainings::Keep(const Job& job, const AppliedVerdict& applied) {
   using Outcome = AppliedVerdict::Outcome;
-  const bool again =
-      applied.outcome == Outcome::kFailed &&
-      (absl::IsUnavailable(applied.status) || absl::IsResourceExhausted(applied.status) ||
-       absl::IsPermissionDenied(applied.status));
+  const bool failed = applied.outcome == Outcome::kFailed;
+  bool again = false;
+  bool news = true;
   {
     const std::lock_guard lock(mutex_);
+    Failure& failure = failures_[job.id()];
+    // A volume that was away, a disk that was full, a folder that another machine doesn't see yet:
+    // nothing but a name that is wrong stays so, and damage that is there again and again.
+    again = failed && !absl::IsInvalidArgument(applied.status) &&
+            !(absl::IsDataLoss(applied.status) && failure.tries + 1 >= kTriesAtDamage);
     if (again) {
-      failed_at_[job.id()] = absl::Now();
+      const double factor = static_cast<double>(1 << std::min(failure.tries, 20));
+      failure.again = absl::Now() + std::min(kLongestSettlePause, options_.settle_again * factor);
+      ++failure.tries;
     } else {
       settled_.insert(job.id());
-      failed_at_.erase(job.id());
+      failures_.erase(job.id());
     }
-    if (!applied.sentence.empty()) sentences_[job.id()] = applied.sentence;
+    if (!applied.sentence.empty()) {
+      const std::string before = std::exchange(sentences_[job.id()], applied.sentence);
+      news = !failed || before != applied.sentence;  // the same failure again is none
+    }
   }
   if (applied.outcome == Outcome::kKept || applied.outcome == Outcome::kDecided) return;
   const bool swapped = applied.outcome == Outcome::kSwapped;
-  metrics_
-      .Get(kVerdictsApplied, {swapped                                   ? "swapped"
-                              : applied.outcome == Outcome::kSuperseded ? "superseded"
-                                                                        : "failed"})
-      .Increment();
+  if (news) {
+    metrics_.Get(kVerdictsApplied, {swapped  ? "swapped"
+                                    : failed ? "failed"
+                                             : "superseded"})
+        .Increment();
+  } else if (again) {
+    return;
+  }
   serving::LogLine(swapped ? "audit.swap" : "training.not_swapped",
                    swapped ? serving::LogLevel::kInfo : serving::LogLevel::kWarning)
       .Str("project", text::StrCat(job.project_id()))
@@ -269,42 +286,6 @@ void Trainings::Keep(const Job& job, const AppliedVerdict& applied) {
       .Str("reason", job.message())
       .Str("meaning", applied.sentence)
       .Bool("again", again);
-}
-
-bool Trainings::LookAtServing() {
-  std::map<std::string, model_store::Serving> now;
-  for (const auto kind : {model_store::Kind::kDetector, model_store::Kind::kSegmenter}) {
-    const auto names = store_.ListNames(kind);
-    if (!names.ok()) continue;
-    for (const std::string& name : *names) {
-      const auto serving = store_.ReadServing(kind, name);
-      if (serving.ok()) now[text::StrCat(model_store::NameOf(kind), "/", name)] = *serving;
-    }
-  }
-  const bool changed = looked_ && now != serving_;
-  for (const auto& [name, serving] : now) {
-    const auto before = serving_.find(name);
-    if (!looked_ || (before != serving_.end() && before->second.version == serving.version)) {
-      continue;
-    }
-    serving::LogLine("audit.serving")
-        .Str("model", name)
-        .Int("version", static_cast<std::int64_t>(serving.version))
-        .Int("previous", static_cast<std::int64_t>(serving.previous))
-        .Str("by", serving.by)
-        .Str("reason", serving.reason);
-  }
-  for (const auto& [name, serving] : serving_) {
-    if (now.contains(name)) continue;
-    serving::LogLine("audit.serving")
-        .Str("model", name)
-        .Int("version", 0)
-        .Int("previous", static_cast<std::int64_t>(serving.version))
-        .Str("reason", "the name was deleted");
-  }
-  looked_ = true;
-  serving_ = std::move(now);
-  return changed;
 }
 
 awaitable<absl::Status> Trainings::CheckInterval(std::string project_id, trainer::ModelKind kind) {
@@ -335,7 +316,7 @@ awaitable<absl::StatusOr<json::object>> Trainings::Start(std::string project_id,
   request.set_project_id(NumberOf(project_id));
   request.set_kind(kind);
   request.set_requested_by(asker.who);
-  auto asking = trainer_->Train(std::move(request), Soon());
+  auto asking = trainer_->Train(std::move(request), Soon(asker.request_id));
   const auto job = co_await std::move(asking);
   serving::LogLine("audit.train", job.ok() ? serving::LogLevel::kInfo : serving::LogLevel::kWarning)
       .Str("who", asker.who)
@@ -353,6 +334,7 @@ awaitable<absl::StatusOr<json::object>> Trainings::Start(std::string project_id,
     const bool listed = std::any_of(jobs_.begin(), jobs_.end(),
                                     [&](const Job& one) { return one.id() == job->id(); });
     if (!listed) jobs_.insert(jobs_.begin(), *job);
+    begun_.insert(begun_.begin(), *job);
   }
   Wake();
   co_return ToJson(*job);
@@ -365,7 +347,7 @@ awaitable<absl::StatusOr<json::object>> Trainings::Cancel(std::string project_id
   std::optional<json::object> last;
   for (const Job& job : *jobs) {
     if (HasEnded(job.state())) continue;
-    auto cancelling = trainer_->Cancel(job.id(), Soon());
+    auto cancelling = trainer_->Cancel(job.id(), Soon(asker.request_id));
     const auto cancelled = co_await std::move(cancelling);
     serving::LogLine("audit.cancel")
         .Str("who", asker.who)
@@ -383,7 +365,7 @@ awaitable<absl::StatusOr<json::object>> Trainings::Cancel(std::string project_id
 }
 
 awaitable<absl::StatusOr<json::object>> Trainings::Forget(std::string project_id, Asker asker) {
-  auto forgetting = trainer_->Forget(NumberOf(project_id), Soon());
+  auto forgetting = trainer_->Forget(NumberOf(project_id), Soon(asker.request_id));
   const auto forgotten = co_await std::move(forgetting);
   serving::LogLine("audit.forget")
       .Str("who", asker.who)
@@ -448,44 +430,85 @@ json::object Trainings::ToJson(const Job& job) const {
   return object;
 }
 
-void Trainings::Annotated(const std::string& project_id, std::int64_t created) {
-  if (!enabled() || options_.every == 0) return;
+void Trainings::Shown(const std::string& project_id, std::int64_t created) {
+  if (!enabled() || options_.every == 0 || created == 0) return;
   if (!label_studio_api::IsProjectId(project_id)) return;
   {
     const std::lock_guard lock(mutex_);
-    if (stopping_ || counting_.size() >= kMaxCounting || !counting_.insert(project_id).second) {
+    shown_.Insert(ShownKey(project_id, created), true, sizeof(bool));
+  }
+}
+
+void Trainings::Annotated(const std::string& project_id, std::int64_t created) {
+  if (!enabled() || options_.every == 0) return;
+  {
+    const std::lock_guard lock(mutex_);
+    if (shown_.Find(ShownKey(project_id, created)) == nullptr) return;
+  }
+  Count(project_id, created);
+}
+
+void Trainings::Count(const std::string& project_id, std::int64_t created) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopping_) return;
+    if (const auto found = counting_.find(project_id); found != counting_.end()) {
+      found->second = true;
       return;
     }
+    if (counting_.size() >= kMaxCounting) return;
+    counting_[project_id] = false;
   }
   asio::post(strand_, [this, project_id, created] {
-    asio::co_spawn(strand_, CountAnnotations(project_id, created),
+    asio::co_spawn(strand_, CountAgainAndAgain(project_id, created),
                    [](const std::exception_ptr& error) {
                      if (error) std::rethrow_exception(error);  // a bug
                    });
   });
 }
 
-awaitable<void> Trainings::CountAnnotations(std::string project_id, std::int64_t created) {
-  asio::steady_timer debounce(strand_, options_.debounce);
-  co_await debounce.async_wait(asio::use_awaitable);
-  {
-    // What comes from now on is counted once more: this count may not see it.
+awaitable<void> Trainings::CountAgainAndAgain(std::string project_id, std::int64_t created) {
+  asio::steady_timer debounce(strand_);
+  while (true) {
+    debounce.expires_after(options_.debounce);
+    co_await debounce.async_wait(asio::as_tuple(asio::use_awaitable));
+    {
+      // What comes from now on is counted once more: this count may not see it.
+      const std::lock_guard lock(mutex_);
+      if (stopping_) co_return;
+      counting_[project_id] = false;
+    }
+    auto counting = CountAnnotations(project_id, created);
+    co_await std::move(counting);
     const std::lock_guard lock(mutex_);
-    counting_.erase(project_id);
-    if (stopping_) co_return;
+    const auto found = counting_.find(project_id);
+    if (found->second && !stopping_) continue;
+    counting_.erase(found);
+    co_return;
   }
+}
+
+awaitable<void> Trainings::CountAnnotations(std::string project_id, std::int64_t created) {
   auto looking = hooks_.is_own(project_id, created);
   if (!co_await std::move(looking)) co_return;
   const auto kind = trainer::MODEL_KIND_DETECTOR;
-  auto listing = List(NumberOf(project_id), kListed);
-  const auto jobs = co_await std::move(listing);
-  if (!jobs.ok()) co_return;
-  absl::Time since = absl::InfinitePast();
-  for (const Job& job : *jobs) {
+  auto listing = trainer_->ListJobs(NumberOf(project_id), kListed, Soon());
+  const auto listed = co_await std::move(listing);
+  if (!listed.ok()) co_return;
+  // What somebody had the trainer forget must not be fetched again because of it.
+  absl::Time since = listed->forgotten_ms() == 0 ? absl::InfinitePast()
+                                                 : absl::FromUnixMillis(listed->forgotten_ms());
+  for (const Job& job : listed->jobs()) {
     if (KindOf(job.kind()) != KindOf(kind)) continue;
     if (!HasEnded(job.state())) co_return;
+    // What failed has learned from nothing, so its annotations count, but not at once.
+    if (job.state() == Job::STATE_FAILED) {
+      const absl::Duration since_then = absl::Now() - absl::FromUnixMillis(job.ended_ms());
+      if (since_then >= absl::ZeroDuration() && since_then < kAfterFailure) co_return;
+      continue;
+    }
     const absl::Time queued = absl::FromUnixMillis(job.queued_ms());
-    if (queued <= absl::Now()) since = queued;
+    if (queued <= absl::Now()) since = std::max(since, queued);
     break;
   }
   auto counting = api_.CountAnnotated(site_, project_id, since);

@@ -19,7 +19,6 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <boost/json/object.hpp>
 #include <chrono>
 #include <cstdint>
@@ -33,9 +32,10 @@
 #include <vector>
 
 #include "backends/trainer_client.h"
+#include "containers/lru.h"
+#include "gateway/jobs/serving_watch.h"
 #include "gateway/jobs/verdicts.h"
 #include "label_studio_api/label_studio_api.h"
-#include "model_store/model_store.h"
 #include "serving/metrics.h"
 
 namespace gateway::jobs {
@@ -49,25 +49,18 @@ struct TrainingOptions {
   // How often the trainer is asked while it has something to do, and else.
   std::chrono::milliseconds follow = std::chrono::seconds(1);
   std::chrono::milliseconds idle = std::chrono::seconds(5);
+  // How often serving.json files are read.
+  std::chrono::milliseconds look = std::chrono::seconds(2);
   // Annotations come one after another: how long the first one is waited after.
   std::chrono::milliseconds debounce = std::chrono::seconds(3);
-};
-
-// A version that serves from now on.
-struct Swap {
-  model_store::Kind kind = model_store::Kind::kDetector;
-  std::string project_id;
-  std::uint64_t version = 0;
+  // After a verdict that couldn't be applied; doubles each time up to five minutes.
+  absl::Duration settle_again = absl::Seconds(10);
 };
 
 class Trainings {
  public:
-  // What follows from what is seen here; called on any thread, and may not block.
   struct Hooks {
-    std::function<void(const Swap&)> swapped;
-    // What some name serves has changed, whoever did it.
-    std::function<void()> serving_changed;
-    // Whether the project is the operator's.
+    // Whether the project is the operator's beyond doubt.
     std::function<boost::asio::awaitable<bool>(std::string project_id, std::int64_t created)>
         is_own;
   };
@@ -77,8 +70,7 @@ class Trainings {
   // everything referred to outlives this.
   Trainings(boost::asio::any_io_executor executor, backends::TrainerClient* trainer,
             label_studio_api::LabelStudioApi& api, label_studio_api::LabelStudioSite site,
-            boost::asio::thread_pool& pool, serving::Metrics& metrics, TrainingOptions options,
-            Hooks hooks);
+            ServingWatch& serving, serving::Metrics& metrics, TrainingOptions options, Hooks hooks);
 
   bool enabled() const { return trainer_ != nullptr; }
   const TrainingOptions& options() const { return options_; }
@@ -109,8 +101,10 @@ class Trainings {
   // Whether any job is queued or runs, as last heard.
   bool IsActive() const;
 
-  // The project may have new annotations; anybody may claim that. `created`: the project's, in
-  // seconds since 1970; 0: it isn't known.
+  // A request that isn't open to everybody has named the project. `created`: the project's, in
+  // seconds since 1970; 0, and nothing follows: it isn't known.
+  void Shown(const std::string& project_id, std::int64_t created);
+  // It may have new annotations; anybody may claim that, so nothing follows for what wasn't Shown.
   void Annotated(const std::string& project_id, std::int64_t created);
 
  private:
@@ -124,9 +118,10 @@ class Trainings {
   bool IsDue(const std::string& job_id) const;
   void Keep(const Job& job, const AppliedVerdict& applied);
   void NoteStates(const Jobs& jobs);
-  // Looks whether serving.json files have changed, and says who did it. Blocks.
-  bool LookAtServing();
   boost::json::object ToJson(const Job& job) const;
+  void Count(const std::string& project_id, std::int64_t created);
+  // Counts until nothing has come meanwhile.
+  boost::asio::awaitable<void> CountAgainAndAgain(std::string project_id, std::int64_t created);
   boost::asio::awaitable<void> CountAnnotations(std::string project_id, std::int64_t created);
   boost::asio::awaitable<absl::Status> CheckInterval(std::string project_id,
                                                      duet::trainer::v1::ModelKind kind);
@@ -136,11 +131,10 @@ class Trainings {
   backends::TrainerClient* const trainer_;
   label_studio_api::LabelStudioApi& api_;
   const label_studio_api::LabelStudioSite site_;
-  boost::asio::thread_pool& pool_;
+  ServingWatch& serving_;
   serving::Metrics& metrics_;
   const TrainingOptions options_;
   const Hooks hooks_;
-  const model_store::ModelStore store_;
   boost::asio::steady_timer timer_;  // on strand_
 
   mutable std::mutex mutex_;
@@ -149,15 +143,20 @@ class Trainings {
   bool wake_ = false;
   bool reachable_ = true;
   Jobs jobs_;                                     // as last heard; latest first
+  Jobs begun_;                                    // since the last list was asked for
   std::map<std::string, std::string> sentences_;  // by job, what became of its verdict
   std::set<std::string> settled_;                 // jobs
-  std::map<std::string, absl::Time> failed_at_;   // verdicts that are tried again later, by job
-  std::map<std::string, Job::State> states_;      // by job
+  // Verdicts that couldn't be applied, by job.
+  struct Failure {
+    int tries = 0;
+    absl::Time again = absl::InfinitePast();
+  };
+  std::map<std::string, Failure> failures_;
+  std::map<std::string, Job::State> states_;  // by job
   bool heard_ = false;
-  std::set<std::string> counting_;  // projects
-  // On the pool, one look at a time: by kind and name.
-  std::map<std::string, model_store::Serving> serving_;
-  bool looked_ = false;
+  std::map<std::string, bool> counting_;  // projects; whether something has come meanwhile
+  // Projects that a request has shown, "7.1795395253".
+  containers::Lru<bool> shown_{/*max_entries=*/10'000, /*max_bytes=*/4 << 20};
 };
 
 }  // namespace gateway::jobs

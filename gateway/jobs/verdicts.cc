@@ -38,6 +38,13 @@ AppliedVerdict ApplyVerdict(const model_store::ModelStore& store, const trainer:
   AppliedVerdict applied;
   const auto change = [&](const Serving& now) -> absl::StatusOr<Serving> {
     if (verdict.version() <= now.decided) {
+      applied.outcome = Outcome::kDecided;
+      applied.sentence =
+          now.version == verdict.version()
+              ? text::StrCat(name, " is served by version ", verdict.version(), " now")
+              : text::StrCat("this verdict was decided about before, and ", Called(now.version),
+                             " serves by now; duet models rollback ", name, " ", verdict.version(),
+                             " lets version ", verdict.version(), " serve");
       return absl::AlreadyExistsError("this verdict was applied before");
     }
     Serving next = now;
@@ -59,7 +66,7 @@ AppliedVerdict ApplyVerdict(const model_store::ModelStore& store, const trainer:
   };
   const auto changed = store.UpdateServing(KindOf(job.kind()), name, change);
   if (changed.ok()) return applied;
-  if (absl::IsAlreadyExists(changed.status())) return {Outcome::kDecided, absl::OkStatus(), ""};
+  if (applied.outcome == Outcome::kDecided) return applied;
   return Failed(changed.status());
 }
 

@@ -18,7 +18,7 @@ struct AppliedVerdict {
     kSwapped,     // the new version serves now
     kKept,        // it isn't better, or nobody can tell
     kSuperseded,  // it was compared with something else than what serves now
-    kDecided,     // it was applied before
+    kDecided,     // it was applied before, by this gateway or another one
     kFailed,      // see `status`; what served goes on
   };
   Outcome outcome = Outcome::kKept;

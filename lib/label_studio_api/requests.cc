@@ -9,6 +9,7 @@
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
+#include <charconv>
 #include <utility>
 
 #include "label_studio/json_fields.h"
@@ -49,13 +50,14 @@ json::object Filter(std::string_view column, std::string_view comparison, std::s
           {"value", std::move(value)}};
 }
 
+// `fields`: "task_only", or "all" with what is annotated of them.
 std::string TasksPath(std::string_view project_id, json::array filters, std::string_view order,
-                      int count) {
+                      int count, std::string_view fields = "task_only") {
   const json::object query = {{"filters", {{"conjunction", "and"}, {"items", std::move(filters)}}},
                               {"ordering", json::array{order}}};
   return text::StrCat("/api/tasks?project=", project_id, "&page=1&page_size=", count,
-                      "&fields=task_only&resolve_uri=false&query=",
-                      text::PercentEncode(json::serialize(query), ""));
+                      "&fields=", fields,
+                      "&resolve_uri=false&query=", text::PercentEncode(json::serialize(query), ""));
 }
 
 }  // namespace
@@ -64,6 +66,13 @@ bool IsProjectId(std::string_view id) {
   return !id.empty() && id.size() <= 18 && id.front() != '0' &&
          std::all_of(id.begin(), id.end(),
                      [](char c) { return absl::ascii_isdigit(static_cast<unsigned char>(c)); });
+}
+
+std::optional<std::uint64_t> ProjectNumber(std::string_view id) {
+  std::uint64_t number = 0;
+  if (!IsProjectId(id)) return std::nullopt;
+  std::from_chars(id.data(), id.data() + id.size(), number);  // 18 digits fit
+  return number;
 }
 
 std::string ProjectPath(std::string_view project_id) {
@@ -157,20 +166,9 @@ absl::StatusOr<std::vector<label_studio::Task>> ParseTasks(std::string_view body
 
 std::string AnnotatedTasksPath(std::string_view project_id, std::int64_t after, int count) {
   // What was cancelled or skipped isn't counted by Label Studio.
-  const auto above = [](std::string_view what, std::int64_t least) {
-    return json::object{{"filter", text::StrCat("filter:tasks:", what)},
-                        {"operator", "greater"},
-                        {"type", "Number"},
-                        {"value", least}};
-  };
-  const json::object query = {
-      {"filters",
-       {{"conjunction", "and"},
-        {"items", json::array{above("total_annotations", 0), above("id", after)}}}},
-      {"ordering", json::array{"tasks:id"}}};
-  return text::StrCat(
-      "/api/tasks?project=", project_id, "&page=1&page_size=", count,
-      "&fields=all&resolve_uri=false&query=", text::PercentEncode(json::serialize(query), ""));
+  json::array filters = {Filter("total_annotations", "greater", "Number", 0),
+                         Filter("id", "greater", "Number", after)};
+  return TasksPath(project_id, std::move(filters), "tasks:id", count, "all");
 }
 
 absl::StatusOr<AnnotatedTasks> ParseAnnotatedTasks(std::string_view body) {

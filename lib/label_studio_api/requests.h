@@ -7,6 +7,7 @@
 #include <absl/time/time.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,6 +32,8 @@ struct ProjectInfo {
 // GET /api/projects/ID/. REQUIRES of ids of projects here and below: decimal digits (IsProjectId),
 // the first not 0.
 bool IsProjectId(std::string_view id);
+// The number; nothing for what is no such id.
+std::optional<std::uint64_t> ProjectNumber(std::string_view id);
 std::string ProjectPath(std::string_view project_id);
 // InvalidArgument if the answer isn't a project.
 absl::StatusOr<ProjectInfo> ParseProject(std::string_view body);

@@ -46,9 +46,10 @@ struct Timings {
 struct PredictContext {
   const Profile& profile;
   std::shared_ptr<Project> project;
-  std::string project_id;     // Label Studio's
-  std::string model_name;     // that its models are asked for by
-  std::string model_version;  // when the request came; its tasks are claimed under it
+  std::string project_id;            // Label Studio's
+  std::int64_t project_created = 0;  // seconds since 1970; 0: it isn't known
+  std::string model_name;            // that its models are asked for by
+  std::string model_version;         // when the request came; its tasks are claimed under it
   label_studio_api::LabelStudioSite label_studio;
   backends::CallOptions call;  // deadline, ids, priority; of any version
   bool push = false;           // what isn't done in time becomes a background job

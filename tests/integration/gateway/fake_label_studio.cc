@@ -7,6 +7,7 @@
 #include <boost/json/array.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
+#include <thread>
 
 #include "tests/integration/gateway/tiny_json.h"
 
@@ -71,6 +72,7 @@ json::value FakeLabelStudio::List(const std::string& target) const {
     }
     return true;
   };
+  if (page_size == 1) ++counts_;
   json::array tasks;
   std::size_t total = 0;
   const std::lock_guard lock(mutex_);
@@ -84,6 +86,7 @@ json::value FakeLabelStudio::List(const std::string& target) const {
 }
 
 TinyResponse FakeLabelStudio::Answer(const TinyRequest& request) {
+  while (hangs) std::this_thread::yield();
   if (failures > 0 && failures-- > 0) return JsonResponse({{"detail", "away"}}, failure_status);
   const auto token = request.headers.find("authorization");
   if (token == request.headers.end() || token->second != std::string("Token ") + kToken) {

@@ -21,6 +21,7 @@ class FakeLabelStudio {
  public:
   static constexpr char kToken[] = "0123456789abcdef0123456789abcdef01234567";
 
+  ~FakeLabelStudio() { hangs = false; }
   FakeLabelStudio() : server_([this](const auto& request) { return Answer(request); }) {}
 
   std::string url() const { return server_.url(); }
@@ -33,6 +34,8 @@ class FakeLabelStudio {
   // Any time. As many calls as this are answered with this status first.
   std::atomic<int> failures = 0;
   std::atomic<int> failure_status = 503;
+  // While it is true no call is answered.
+  std::atomic<bool> hangs = false;
 
   void AddTask(std::int64_t id, const std::string& image, bool labelled = false);
   // As of a task that was there before, with an annotation from now.
@@ -42,6 +45,7 @@ class FakeLabelStudio {
   std::vector<boost::json::object> predictions(std::int64_t task) const;
   std::size_t prediction_count() const;
   int requests() const { return server_.requests(); }
+  int counts() const { return counts_; }  // requests of how many tasks were annotated
 
  private:
   struct Task {
@@ -52,6 +56,7 @@ class FakeLabelStudio {
   duet_testing::TinyResponse Answer(const duet_testing::TinyRequest& request);
   boost::json::value List(const std::string& target) const;
 
+  mutable std::atomic<int> counts_ = 0;
   mutable std::mutex mutex_;
   std::map<std::int64_t, Task> tasks_;            // guarded by mutex_
   std::vector<boost::json::object> predictions_;  // guarded by mutex_

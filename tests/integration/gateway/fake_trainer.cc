@@ -56,6 +56,7 @@ class FakeTrainer::Service : public trainer::Trainer::Service {
 
   grpc::Status ListJobs(grpc::ServerContext* context, const trainer::ListJobsRequest* request,
                         trainer::ListJobsResponse* response) override {
+    ++(request->project_id() == 0 ? owner_.lists_ : owner_.lists_of_projects_);
     while (owner_.holds_lists && owner_.trained_ && !context->IsCancelled()) {
       std::this_thread::yield();
     }
@@ -66,6 +67,8 @@ class FakeTrainer::Service : public trainer::Trainer::Service {
       if (response->jobs_size() == limit) break;
       *response->add_jobs() = job;
     }
+    const auto forgotten = owner_.forgotten_ms_.find(request->project_id());
+    if (forgotten != owner_.forgotten_ms_.end()) response->set_forgotten_ms(forgotten->second);
     return grpc::Status::OK;
   }
 
@@ -80,6 +83,7 @@ class FakeTrainer::Service : public trainer::Trainer::Service {
         return {grpc::StatusCode::FAILED_PRECONDITION, "job " + job.id() + " runs"};
       }
     }
+    owner_.forgotten_ms_[request->project_id()] = absl::ToUnixMillis(absl::Now());
     response->set_jobs(static_cast<std::uint32_t>(owner_.jobs_.remove_if(is_its)));
     response->set_bytes(1000 * response->jobs());
     return grpc::Status::OK;

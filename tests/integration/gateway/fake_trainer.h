@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <list>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -43,17 +44,22 @@ class FakeTrainer {
   // True: after a Train no list is answered until it is false.
   std::atomic<bool> holds_lists = false;
   int streams() const { return streams_; }
+  int lists() const { return lists_; }                          // that were asked for
+  int lists_of_projects() const { return lists_of_projects_; }  // of one project
 
  private:
   class Service;
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  std::list<Job> jobs_;    // latest first; guarded by mutex_
-  int next_ = 1;           // guarded by mutex_
-  bool stopping_ = false;  // guarded by mutex_
+  std::list<Job> jobs_;                                 // latest first; guarded by mutex_
+  int next_ = 1;                                        // guarded by mutex_
+  std::map<std::uint64_t, std::int64_t> forgotten_ms_;  // guarded by mutex_
+  bool stopping_ = false;                               // guarded by mutex_
   std::atomic<bool> trained_ = false;
   std::atomic<int> streams_ = 0;  // open now
+  std::atomic<int> lists_ = 0;
+  std::atomic<int> lists_of_projects_ = 0;
   std::unique_ptr<Service> service_;
   std::unique_ptr<grpc::Server> server_;
   int port_ = 0;

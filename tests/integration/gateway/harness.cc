@@ -86,6 +86,8 @@ Harness::~Harness() {
   server_->Drain(std::chrono::seconds(5));
   io_.stop();
   for (std::thread& thread : threads_) thread.join();
+  compute_.stop();
+  compute_.join();
 }
 
 void Harness::AwaitModels() {

@@ -7,6 +7,8 @@
 
 #include <atomic>
 #include <boost/json/serialize.hpp>
+#include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <memory>
@@ -66,13 +68,25 @@ class TrainingsTest : public ::testing::Test {
     options.gateway.training.interval = absl::ZeroDuration();
     options.gateway.training.follow = std::chrono::milliseconds(5);
     options.gateway.training.idle = std::chrono::milliseconds(5);
+    options.gateway.training.look = std::chrono::milliseconds(5);
     options.gateway.training.debounce = std::chrono::milliseconds(5);
+    options.gateway.training.settle_again = absl::Milliseconds(1);
     return options;
   }
+  // With a project that Label Studio has set up.
   Harness& Start(HarnessOptions options) {
     harness_ = std::make_unique<Harness>(std::move(options));
     harness_->AwaitModels();
+    EXPECT_EQ(SetUp(*harness_).status, 200);
     return *harness_;
+  }
+  static Reply SetUp(Harness& gateway, const std::string& hostname = "",
+                     const std::string& prefix = "") {
+    return gateway.Post(prefix + "/setup", {{"project", kOurs},
+                                            {"schema", kConfig},
+                                            {"hostname", hostname},
+                                            {"access_token", ""},
+                                            {"extra_params", nullptr}});
   }
   Harness& Start() { return Start(Options()); }
   void Stop() { harness_.reset(); }
@@ -133,6 +147,27 @@ class TrainingsTest : public ::testing::Test {
       const json::value progress = Progress();
       return progress.at("state") == "done" && progress.at("decided").as_bool();
     });
+  }
+  // What has begun before is counted, and what follows from that has happened.
+  void AwaitCount(FakeLabelStudio& studio, Harness& gateway) {
+    const int before = studio.counts();
+    Await([&] {
+      gateway.Post("/webhook", Event("ANNOTATION_CREATED"));
+      return studio.counts() >= before + 2;  // one at a time
+    });
+  }
+  // Somebody else lets another version serve.
+  void Rollback(std::uint64_t version, const std::string& reason = "") {
+    const auto changed = store_.UpdateServing(
+        Kind::kDetector, "project-1",
+        [&](const model_store::Serving& now) -> absl::StatusOr<model_store::Serving> {
+          model_store::Serving next = now;
+          next.version = version;
+          next.by = "ann";
+          next.reason = reason;
+          return next;
+        });
+    ASSERT_TRUE(changed.ok()) << changed.status();
   }
   // A whole training; the version.
   std::uint64_t TrainBetter(std::uint64_t parent) {
@@ -240,10 +275,13 @@ TEST_F(TrainingsTest, AProjectIsNotTrainedAgainAtOnce) {
 }
 
 TEST_F(TrainingsTest, WithAPasswordOnlyWhoHasItTrains) {
+  duet_testing::LogCapture log;
   HarnessOptions options = Options();
   options.gateway.basic_auth_user = "ann";
   options.gateway.basic_auth_password = std::make_shared<serving::Secret>("secret");
-  Harness& gateway = Start(std::move(options));
+  harness_ = std::make_unique<Harness>(std::move(options));
+  harness_->AwaitModels();
+  Harness& gateway = *harness_;
   const std::string event = json::serialize(Event("START_TRAINING"));
   const std::string train = R"({"project": "1"})";
 
@@ -258,6 +296,7 @@ TEST_F(TrainingsTest, WithAPasswordOnlyWhoHasItTrains) {
   EXPECT_THAT(trainer_.jobs(), IsEmpty());
   EXPECT_EQ(gateway.Post("/webhook", Event("ANNOTATION_CREATED")).status, 200)
       << "other events come without";
+  EXPECT_THAT(log.lines("audit.refused"), SizeIs(8));
 
   const std::vector<std::pair<std::string, std::string>> right = {
       {"Authorization", "Basic " + absl::Base64Escape("ann:secret")},
@@ -291,6 +330,24 @@ TEST_F(TrainingsTest, OnlyProjectsOfTheOperatorsLabelStudioAreTrained) {
   EXPECT_THAT(trainer_.jobs(), IsEmpty());
 }
 
+// `duet train` and curl know not when a project was created, nor do they stand for a Label Studio:
+// who may train means the operator's project, whatever a /setup has said.
+TEST_F(TrainingsTest, WhoTellsNoTimeOfCreationMeansTheOperatorsProject) {
+  Harness& gateway = Start();
+  ASSERT_EQ(SetUp(gateway, "https://labels.example.com").status, 200);
+  const Reply begun = gateway.Post("/train", {{"project", "1"}});
+  EXPECT_EQ(begun.status, 201) << begun.body;
+
+  const Reply unknown = gateway.Post("/train", {{"project", "2"}});
+  EXPECT_EQ(unknown.status, 404) << unknown.body;
+  EXPECT_THAT(unknown.body, HasSubstr("there is no project 2 at " + studio_.url()));
+  EXPECT_EQ(trainer_.jobs().size(), 1U);
+
+  studio_.failures = 1;
+  const Reply away = gateway.Post("/train", {{"project", "3"}});
+  EXPECT_EQ(away.status, 503) << away.body;
+}
+
 TEST_F(TrainingsTest, ABetterVersionServesAndPredictionsAreRenewedOnce) {
   duet_testing::LogCapture log;
   for (int task = 1; task <= 5; ++task) studio_.AddTask(task, image_, /*labelled=*/task == 3);
@@ -308,14 +365,7 @@ TEST_F(TrainingsTest, ABetterVersionServesAndPredictionsAreRenewedOnce) {
   EXPECT_THAT(serving->by, HasSubstr("loopback"));
   EXPECT_THAT(serving->reason, HasSubstr("0.75 instead of 0.50"));
 
-  const std::string announced = Text(gateway
-                                         .Post("/setup", {{"project", kOurs},
-                                                          {"schema", kConfig},
-                                                          {"hostname", ""},
-                                                          {"access_token", ""},
-                                                          {"extra_params", nullptr}})
-                                         .json()
-                                         .at("model_version"));
+  const std::string announced = Text(SetUp(gateway).json().at("model_version"));
   EXPECT_THAT(announced, StartsWith("own-1+"));
   for (const int task : {1, 2, 4, 5}) {
     ASSERT_THAT(studio_.predictions(task), SizeIs(1)) << task;
@@ -352,16 +402,7 @@ TEST_F(TrainingsTest, WhatWasRolledBackIsNotPromotedAgain) {
   Start();
   TrainBetter(0);
   ASSERT_EQ(Serves(), 1U);
-  const auto rolled_back = store_.UpdateServing(
-      Kind::kDetector, "project-1",
-      [](const model_store::Serving& now) -> absl::StatusOr<model_store::Serving> {
-        model_store::Serving next = now;
-        next.version = 0;
-        next.by = "ann";
-        next.reason = "cats are missing";
-        return next;
-      });
-  ASSERT_TRUE(rolled_back.ok());
+  Rollback(0, "cats are missing");
 
   Await([&] {
     for (const std::string& line : log.lines("audit.serving")) {
@@ -400,6 +441,7 @@ TEST_F(TrainingsTest, OfTwoGatewaysOneAppliesTheVerdict) {
   Start();
   Harness other(Options());
   other.AwaitModels();
+  ASSERT_EQ(SetUp(other).status, 200);
   TrainBetter(0);
   Await([&] { return other.Get("/train/1").json().at("decided").as_bool(); });
   Await([&] { return !log.lines("predictions.renewed").empty(); });
@@ -498,10 +540,7 @@ TEST_F(TrainingsTest, ManyNewAnnotationsBeginATraining) {
   // What events say is not believed.
   studio_.Annotate(1);
   studio_.Annotate(2);
-  const int requests = studio_.requests();
-  for (int i = 0; i < 20; ++i) gateway.Post("/webhook", Event("ANNOTATION_CREATED"));
-  Await([&] { return studio_.requests() >= requests + 2; });
-  gateway.Post("/webhook", Event("ANNOTATION_CREATED"));
+  AwaitCount(studio_, gateway);
   EXPECT_THAT(trainer_.jobs(), IsEmpty());
 
   studio_.Annotate(3);
@@ -516,12 +555,7 @@ TEST_F(TrainingsTest, ManyNewAnnotationsBeginATraining) {
   trainer_.Finish(first.id(), Made(Publish(0), 0, Verdict::OUTCOME_NOT_BETTER), "as before");
   studio_.Annotate(4);
   studio_.Annotate(5);
-  const int before = studio_.requests();
-  for (int i = 0; i < 5; ++i) {
-    gateway.Post("/webhook", Event("ANNOTATION_CREATED"));
-    const int now = studio_.requests();
-    Await([&] { return studio_.requests() > now || studio_.requests() > before + 4; });
-  }
+  AwaitCount(studio_, gateway);
   EXPECT_EQ(trainer_.jobs().size(), 1U);
   studio_.Annotate(6);
   Await([&] {
@@ -530,13 +564,188 @@ TEST_F(TrainingsTest, ManyNewAnnotationsBeginATraining) {
   });
 }
 
+// It has learned from nothing, but would fail again with the next annotation.
+TEST_F(TrainingsTest, WhatATrainingThatFailedDidNotLearnCountsAnHourLater) {
+  HarnessOptions options = Options();
+  options.gateway.training.every = 2;
+  for (int task = 1; task <= 2; ++task) studio_.AddTask(task, image_);
+  Harness& gateway = Start(std::move(options));
+  studio_.Annotate(1);
+  studio_.Annotate(2);
+  const std::string job = Button();
+  const auto fail = [&](absl::Duration ago) {
+    trainer_.Change(job, [&](Job& one) {
+      one.set_state(Job::STATE_FAILED);
+      one.set_ended_ms(absl::ToUnixMillis(absl::Now() - ago));
+    });
+  };
+  fail(absl::Minutes(2));
+  // Nothing is counted, so the trainer's list is what comes.
+  const int before = trainer_.lists_of_projects();
+  Await([&] {
+    gateway.Post("/webhook", Event("ANNOTATION_CREATED"));
+    return trainer_.lists_of_projects() >= before + 2;
+  });
+  EXPECT_EQ(trainer_.jobs().size(), 1U);
+  fail(absl::Hours(2));
+  Await([&] {
+    gateway.Post("/webhook", Event("ANNOTATION_CREATED"));
+    return trainer_.jobs().size() == 2;
+  });
+}
+
+// Somebody wanted the copies gone; they don't come back because a task is opened.
+TEST_F(TrainingsTest, WhatWasForgottenIsNotFetchedAgainByItself) {
+  HarnessOptions options = Options();
+  options.gateway.training.every = 2;
+  for (int task = 1; task <= 4; ++task) studio_.AddTask(task, image_, /*labelled=*/task <= 2);
+  Harness& gateway = Start(std::move(options));
+  EXPECT_EQ(gateway.Post("/train/1/forget", json::object()).status, 200);
+  AwaitCount(studio_, gateway);
+  EXPECT_THAT(trainer_.jobs(), IsEmpty());
+  studio_.Annotate(3);
+  studio_.Annotate(4);
+  Await([&] {
+    gateway.Post("/webhook", Event("ANNOTATION_CREATED"));
+    return !trainer_.jobs().empty();
+  });
+  EXPECT_THAT(trainer_.jobs()[0].requested_by(), HasSubstr("annotations (2 new ones)"));
+}
+
 TEST_F(TrainingsTest, EventsAloneNeverBeginATrainingUnlessItIsAskedFor) {
   for (int task = 1; task <= 3; ++task) studio_.AddTask(task, image_, /*labelled=*/true);
   Harness& gateway = Start();
-  const int requests = studio_.requests();
+  // Another gateway that counts what it is told a moment later.
+  FakeLabelStudio other_studio;
+  other_studio.label_config = kConfig;
+  HarnessOptions options = Options();
+  options.gateway.label_studio.url = other_studio.url();
+  options.gateway.training.every = 1000;
+  Harness counting(std::move(options));
+  counting.AwaitModels();
+  ASSERT_EQ(SetUp(counting).status, 200);
+
   for (int i = 0; i < 5; ++i) gateway.Post("/webhook", Event("ANNOTATION_CREATED"));
-  EXPECT_EQ(studio_.requests(), requests);
+  AwaitCount(other_studio, counting);
+  EXPECT_EQ(studio_.counts(), 0);
   EXPECT_THAT(trainer_.jobs(), IsEmpty());
+}
+
+// Anybody may send events.
+TEST_F(TrainingsTest, EventsOfProjectsThatNobodyHasShownCostNothing) {
+  HarnessOptions options = Options();
+  options.gateway.training.every = 1000;
+  Harness& gateway = Start(std::move(options));
+  const int requests = studio_.requests();
+  json::value event = Event("ANNOTATION_CREATED");
+  for (int project = 2; project < 150; ++project) {
+    event.at("project").at("id") = project;
+    gateway.Post("/webhook", event);
+  }
+  event.at("project") = {{"id", 1}};  // without a time
+  gateway.Post("/webhook", event);
+  event.at("project") = {{"id", 1}, {"created_at", "2025-01-01T00:00:00Z"}};
+  gateway.Post("/webhook", event);
+  // And keep nobody else from being counted.
+  AwaitCount(studio_, gateway);
+  EXPECT_EQ(studio_.requests() - requests, studio_.counts());
+}
+
+// A volume that comes back, a folder that another machine sees a moment later.
+TEST_F(TrainingsTest, AVerdictWaitsForTheFilesItIsAbout) {
+  duet_testing::LogCapture log;
+  Start();
+  const std::string away = root_.path() + "-away";
+  std::filesystem::rename(root_.path(), away);
+  const std::string job = Button();
+  trainer_.Finish(job, Made(1, 0), "better");
+  const auto fails_with = [&](const std::string& what) {
+    return [this, what] {
+      const json::value progress = Progress();
+      return progress.as_object().contains("decision") && !progress.at("decided").as_bool() &&
+             Text(progress.at("decision")).find(what) != std::string::npos;
+    };
+  };
+  Await(fails_with("can't serve"));
+  std::filesystem::rename(away, root_.path());
+  Await(fails_with("detector"));  // there is no such folder yet
+  const std::size_t lines = log.lines("training.not_swapped").size();
+  EXPECT_LE(lines, 4U) << "the same again is no news";
+  ASSERT_EQ(Publish(0), 1U);
+  AwaitDecision();
+  EXPECT_EQ(Serves(), 1U);
+  EXPECT_EQ(Text(Progress().at("decision")), "project-1 is served by version 1 now");
+}
+
+TEST_F(TrainingsTest, AnotherGatewayTellsTheDecisionToo) {
+  Start();
+  TrainBetter(0);
+  Stop();
+  Start();
+  AwaitDecision();
+  EXPECT_EQ(Text(Progress().at("decision")), "project-1 is served by version 1 now");
+  Rollback(0);
+  Stop();
+  Start();
+  AwaitDecision();
+  EXPECT_THAT(Text(Progress().at("decision")), HasSubstr("the default model serves by now"));
+}
+
+TEST_F(TrainingsTest, ARollbackRenewsPredictionsToo) {
+  duet_testing::LogCapture log;
+  for (int task = 1; task <= 3; ++task) studio_.AddTask(task, image_);
+  FollowServing();
+  Start();
+  TrainBetter(0);
+  Await([&] { return studio_.prediction_count() >= 3; });
+  Rollback(0);
+  Await([&] { return studio_.prediction_count() >= 6; });
+  Await([&] { return log.lines("predictions.renewed").size() == 2; });
+  for (int task = 1; task <= 3; ++task) {
+    ASSERT_THAT(studio_.predictions(task), SizeIs(2));
+    EXPECT_THAT(Text(studio_.predictions(task)[1].at("model_version")), StartsWith("d1+"));
+  }
+}
+
+TEST_F(TrainingsTest, WhereThereIsLittleRoomEveryTaskIsStillComputedOnce) {
+  for (int task = 1; task <= 12; ++task) studio_.AddTask(task, image_);
+  FollowServing();
+  HarnessOptions options = Options();
+  options.gateway.background.max_tasks = 5;
+  Start(std::move(options));
+  TrainBetter(0);
+  Await([&] { return studio_.prediction_count() >= 12; });
+  EXPECT_EQ(services_.count("Detect"), 12);
+}
+
+// Its address has no /p/NAME either.
+TEST_F(TrainingsTest, ABackendThatIsAnotherProgramsIsLeftAlone) {
+  duet_testing::LogCapture log;
+  studio_.AddTask(1, image_);
+  studio_.backend_url = "http://other:9090";
+  FollowServing();
+  harness_ = std::make_unique<Harness>(Options());
+  harness_->AwaitModels();
+  TrainBetter(0);
+  Await([&] { return !log.lines("predictions.not_renewed").empty(); });
+  EXPECT_THAT(log.lines("predictions.not_renewed")[0], HasSubstr("none of its ML backends"));
+  EXPECT_EQ(studio_.prediction_count(), 0U);
+}
+
+// A training would begin from the default profile's model.
+TEST_F(TrainingsTest, AProjectThatOtherServicesAnswerIsNotTrainedFromTheDefaultsModel) {
+  FakeServices others;
+  HarnessOptions options = Options();
+  options.profiles = R"({"street": {"detector": ")" + others.address() + R"("}, "same": {}})";
+  harness_ = std::make_unique<Harness>(std::move(options));
+  harness_->AwaitModels();
+  const Reply street = harness_->Post("/p/street/webhook", Event("START_TRAINING"));
+  EXPECT_EQ(street.status, 400) << street.body;
+  EXPECT_THAT(street.body, HasSubstr("the profile street"));
+  Await([&] { return SetUp(*harness_, "", "/p/street").status == 200; });
+  EXPECT_EQ(harness_->Post("/train", {{"project", "1"}}).status, 400);
+  EXPECT_THAT(trainer_.jobs(), IsEmpty());
+  EXPECT_EQ(harness_->Post("/p/same/webhook", Event("START_TRAINING")).status, 200);
 }
 
 TEST_F(TrainingsTest, AStoppingGatewayLeavesTheJobAlone) {

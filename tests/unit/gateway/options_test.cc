@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "serving/cpu.h"
+#include "tests/testing/log_capture.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
 
@@ -43,6 +44,47 @@ TEST(OptionsTest, LabelStudiosAddressesAreBroughtIntoOneForm) {
   EXPECT_EQ(options.app.label_studio.url, "http://studio/ls");
   EXPECT_THAT(options.app.label_studio.aliases,
               ElementsAre("http://localhost:8080", "https://public/x"));
+}
+
+TEST(OptionsTest, WhatTrainingsNeedIsSaid) {
+  constexpr char kRoot[] = "--model_root=/models";
+  constexpr char kUrl[] = "--label_studio_url=http://studio";
+  constexpr char kToken[] = "--label_studio_api_key=0123";
+  constexpr char kTrainer[] = "--trainer=trainer:50053";
+  constexpr char kEvery[] = "--train_every=50";
+  EXPECT_THAT(Parse({kTrainer, kUrl, kRoot, kToken, kEvery}), IsOk());
+  EXPECT_THAT(Parse({kTrainer, kUrl, kRoot}), IsOk());
+  EXPECT_THAT(Parse({kRoot}), IsOk()) << "what serves is followed without a trainer, too";
+  const auto lacks = [](std::vector<const char*> flags, const char* what) {
+    EXPECT_THAT(Parse(std::move(flags)),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(what)));
+  };
+  lacks({kTrainer, kUrl}, "--trainer is given without --model_root");
+  lacks({kTrainer, kRoot}, "--trainer is given without --label_studio_url");
+  lacks({kEvery, kUrl, kToken, kRoot}, "--train_every is given without --trainer");
+  lacks({kEvery, kTrainer, kUrl, kRoot}, "--train_every is given without --label_studio_api_key");
+}
+
+// Who trusts addresses alone should know whose they may be.
+TEST(OptionsTest, TrainingsWithoutAPasswordAreWarnedOfBeyondLoopback) {
+  const auto lines = [](std::vector<const char*> flags, const std::string& event) {
+    for (const char* flag :
+         {"--trainer=trainer:50053", "--label_studio_url=http://studio", "--model_root=/models"}) {
+      flags.push_back(flag);
+    }
+    const auto options = Parse(std::move(flags));
+    EXPECT_THAT(options, IsOk());
+    duet_testing::LogCapture log;
+    WarnOfTrainings(*options);
+    return log.lines(event).size();
+  };
+  EXPECT_EQ(lines({"--bind=0.0.0.0"}, "trainings.open"), 1U);
+  EXPECT_EQ(lines({"--bind=127.0.0.1"}, "trainings.open"), 0U);
+  EXPECT_EQ(lines({"--bind=0.0.0.0", "--basic_auth_user=ann", "--basic_auth_password=x"},
+                  "trainings.open"),
+            0U);
+  EXPECT_EQ(lines({}, "trainings.without_token"), 1U);
+  EXPECT_EQ(lines({"--label_studio_api_key=0123"}, "trainings.without_token"), 0U);
 }
 
 TEST(OptionsTest, TheFetcherHoldsTheLimitOnPixels) {

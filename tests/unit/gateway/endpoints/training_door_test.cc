@@ -7,6 +7,7 @@
 #include <boost/asio/io_context.hpp>
 
 #include "gateway/endpoints/route_policy.h"
+#include "tests/testing/log_capture.h"
 
 namespace gateway::endpoints {
 namespace {
@@ -69,11 +70,32 @@ TEST(TrainingDoorTest, ANameIsLookedUp) {
 TEST(TrainingDoorTest, WhatWasForwardedIsNobodys) {
   boost::asio::io_context io;
   const TrainingDoor door(io.get_executor(), "http://10.1.2.3:8080", nullptr);
-  for (const char* field : {"Forwarded", "X-Forwarded-For", "x-forwarded-for", "X-Forwarded-Host",
-                            "X-Forwarded-Proto", "X-Real-IP", "Via"}) {
+  for (const char* field :
+       {"Forwarded", "X-Forwarded-For", "x-forwarded-for", "X-Forwarded-Host", "X-Forwarded-Proto",
+        "X-Real-IP", "Via", "X-Forwarded", "X-Client-IP", "CF-Connecting-IP", "True-Client-IP",
+        "X-Envoy-External-Address", "X-Request-Start", "X-Original-Forwarded-For"}) {
     EXPECT_EQ(StatusOf(door, "127.0.0.1", With(field, "")), 403) << field;
     EXPECT_EQ(StatusOf(door, "10.1.2.3", With(field, "10.1.2.3")), 403) << field;
   }
+}
+
+// A page at a name that leads to this machine (DNS rebinding) speaks from this machine's address.
+TEST(TrainingDoorTest, WhatABrowserSendsIsNobodys) {
+  duet_testing::LogCapture log;
+  boost::asio::io_context io;
+  const TrainingDoor door(io.get_executor(), "http://10.1.2.3:8080", nullptr);
+  EXPECT_EQ(StatusOf(door, "127.0.0.1", With("Origin", "http://evil.example:8003")), 403);
+  EXPECT_EQ(StatusOf(door, "10.1.2.3", With("Sec-Fetch-Site", "same-origin")), 403);
+  ASSERT_EQ(log.lines("audit.refused").size(), 2U);
+  EXPECT_THAT(log.lines("audit.refused")[1],
+              AllOf(HasSubstr("10.1.2.3"), HasSubstr("Sec-Fetch-Site"), HasSubstr("403")));
+}
+
+TEST(TrainingDoorTest, BeforeLabelStudiosAddressIsKnownItIsTooEarlyToRefuse) {
+  boost::asio::io_context io;
+  const TrainingDoor door(io.get_executor(), "http://localhost:8080", nullptr);
+  EXPECT_EQ(StatusOf(door, "10.1.2.3"), 503);
+  EXPECT_EQ(StatusOf(door, "127.0.0.1"), 200);
 }
 
 TEST(TrainingDoorTest, WithAPasswordNothingElseCounts) {

@@ -14,7 +14,9 @@
 #include <utility>
 #include <vector>
 
+#include "dataset/annotations_reader.h"
 #include "files/atomic_file.h"
+#include "files/mapped_file.h"
 #include "nn/threads.h"
 #include "nn/torch_status.h"
 #include "segmenter_service/inference/served_model.h"
@@ -109,7 +111,18 @@ absl::Status TuningRun::Log(const boost::json::object& event) {
   return log_->Append(event);
 }
 
+// A segmenter learns no classes: a label config only says how to read what Label Studio exports.
+absl::Status CheckLabelConfig(const DataOptions& options) {
+  if (options.label_config.empty()) return absl::OkStatus();
+  const auto file = files::MappedFile::Open(options.data);
+  if (!file.ok()) return WithPrefix("--data: ", file.status());
+  if (!dataset::IsCoco((*file)->bytes())) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--label_config is for Label Studio's annotations; --data=", options.data, " is COCO"));
+}
+
 absl::Status TuningRun::ReadData() {
+  if (absl::Status status = CheckLabelConfig(options_.data); !status.ok()) return status;
   absl::StatusOr<RunFolder> folder = RunFolder::Open(options_.out);
   if (!folder.ok()) return folder.status();
   folder_.emplace(*std::move(folder));

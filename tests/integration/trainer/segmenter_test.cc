@@ -127,6 +127,8 @@ TEST_F(DuetTrainSegmenterTest, NamesWhatItCannotUse) {
   EXPECT_THAT(Error({"--from=" DUET_SOURCE_DIR "/models/demo/rtmdet-demo.pth"}),
               AllOf(HasSubstr("rtmdet-demo.pth"), HasSubstr("detector's checkpoint")));
   EXPECT_THAT(Error({"--lr=0"}), HasSubstr("--lr"));
+  EXPECT_THAT(Error({"--label_config=" + dir_.Write("config.xml", "<View/>")}),
+              AllOf(HasSubstr("--label_config"), HasSubstr("coco.json is COCO")));
 
   boost::json::value boxes = boost::json::parse(Read("coco.json"));
   for (boost::json::value& annotation : boxes.at("annotations").as_array()) {

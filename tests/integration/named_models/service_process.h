@@ -28,9 +28,11 @@ class ServiceProcess {
     const auto line = process_->WaitForLine("\"event\":\"serving\"");
     EXPECT_THAT(line, duet_testing::IsOk());
     const auto port = line.ok() ? duet_testing::IntField(*line, "port") : 1;
-    stub_ = Service::NewStub(grpc::CreateChannel("127.0.0.1:" + std::to_string(port),
-                                                 grpc::InsecureChannelCredentials()));
+    address_ = "127.0.0.1:" + std::to_string(port);
+    stub_ = Service::NewStub(grpc::CreateChannel(address_, grpc::InsecureChannelCredentials()));
   }
+
+  const std::string& address() const { return address_; }
 
   duet_testing::Subprocess& process() { return *process_; }
 
@@ -56,6 +58,7 @@ class ServiceProcess {
 
  private:
   std::unique_ptr<duet_testing::Subprocess> process_;
+  std::string address_;
   std::unique_ptr<typename Service::Stub> stub_;
 };
 

@@ -36,7 +36,7 @@ MAY_USE = {
     "gateway": ["serving", "async", "model_store", "http_client", "label_studio_api", "image_fetch", "backends", "prelabel",
                 "gateway/http", "gateway/jobs", "gateway/endpoints"],
     # The process that trains: what runs in it has no Torch, since a child does the arithmetic.
-    "trainer_service/jobs": ["serving"],
+    "trainer_service/jobs": ["serving", "model_store"],
     "trainer_service/child": [],
     "trainer_service/work": ["vision", "serving", "async", "http_client", "label_studio", "label_studio_api",
                              "image_fetch", "dataset", "model_store", "trainer_service/jobs", "trainer_service/child"],

@@ -94,8 +94,6 @@ std::string_view NameOf(Outcome outcome) { return kOutcomes[static_cast<std::siz
 
 std::optional<Outcome> OutcomeOf(std::string_view name) { return Named<Outcome>(kOutcomes, name); }
 
-std::string ModelNameOf(std::uint64_t project) { return text::StrCat("project-", project); }
-
 std::string JobText(const Job& job) {
   const std::string_view state = NameOf(job.state);
   json::object object{{"format", kFormat},

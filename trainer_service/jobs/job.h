@@ -67,9 +67,6 @@ struct Job {
   int starts = 0;            // of duet-train
 };
 
-// "project-7", the name that models of a project have.
-std::string ModelNameOf(std::uint64_t project);
-
 std::string JobText(const Job& job);
 // DataLoss if it is not such a text.
 absl::StatusOr<Job> ParseJob(std::string_view text);

@@ -9,6 +9,7 @@
 #include <system_error>
 #include <utility>
 
+#include "model_store/names.h"
 #include "serving/log.h"
 #include "text/str_cat.h"
 
@@ -129,7 +130,7 @@ absl::StatusOr<Job> JobQueue::Submit(std::uint64_t project, const std::string& r
           .requested_by = requested_by,
           .message = "waits for its turn",
           .queued_ms = Now(),
-          .model = ModelNameOf(project)};
+          .model = model_store::ProjectName(project)};
   if (absl::Status saved = folders_.Save(job); !saved.ok()) {
     (void)folders_.Remove(job.id);
     return saved;

@@ -80,18 +80,10 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
       "redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE] where several gateways remember what "
       "/setup said of projects; a password is better given by the variable. Empty: each "
       "remembers its own.");
-  flags->Add("label_studio_url", &app.label_studio.url,
+  flags->Add("label_studio_url", &options->label_studio.url,
              "Where images of Label Studio are fetched, at whatever address. Empty: where /setup "
              "says it is, if that is a public address or one of --allowed_private.");
-  flags->Add("label_studio_alias", &app.label_studio.aliases,
-             "What Label Studio calls itself, if that differs: images that tasks have below it "
-             "(http://localhost:8080/data/...) are fetched at --label_studio_url. What /setup says "
-             "is taken, too; this is for clicks that come before the first one.");
-  flags->Add("label_studio_api_key", &options->label_studio_api_key,
-             "A personal access token (or a legacy token) of Label Studio, for its images; better "
-             "given by the file or the variable. It goes to --label_studio_url alone.");
-  flags->Add("label_studio_api_key_file", &options->label_studio_api_key_file,
-             "The file that holds the token; read again when it changes.");
+  label_studio_api::AddFlags(&options->label_studio, flags);
   flags->Add("basic_auth_user", &app.basic_auth_user,
              "Ask for basic authentication with this user. Empty: don't.");
   flags->Add("basic_auth_password", &options->basic_auth_password,
@@ -177,66 +169,11 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
   serving::AddFlags(&options->process, flags);
 }
 
-namespace {
-
-// Null if neither the value nor the file is given.
-absl::StatusOr<std::shared_ptr<const serving::Secret>> ReadSecret(std::string_view flag,
-                                                                  const std::string& value,
-                                                                  const std::string& file) {
-  if (!value.empty() && !file.empty()) {
-    return absl::InvalidArgumentError(
-        text::StrCat("--", flag, " and --", flag, "_file are both given; needed: one of them"));
-  }
-  if (!value.empty()) return std::make_shared<const serving::Secret>(value);
-  if (file.empty()) return nullptr;
-  auto secret = serving::Secret::FromFile(file);
-  if (!secret.ok()) {
-    return absl::InvalidArgumentError(
-        text::StrCat("--", flag, "_file: ", std::string(secret.status().message())));
-  }
-  return secret;
-}
-
-absl::Status CheckLabelStudio(Options& options) {
-  label_studio_api::OperatorSite& site = options.app.label_studio;
-  auto token = ReadSecret("label_studio_api_key", options.label_studio_api_key,
-                          options.label_studio_api_key_file);
-  if (!token.ok()) return token.status();
-  site.token = *std::move(token);
-  if (site.url.empty()) {
-    // It would go nowhere: to an address that only /setup names it must not go.
-    if (site.token != nullptr) {
-      return absl::InvalidArgumentError(
-          "--label_studio_api_key is given without --label_studio_url, the only address that it "
-          "goes to");
-    }
-    if (!site.aliases.empty()) {
-      return absl::InvalidArgumentError(
-          "--label_studio_alias is given without --label_studio_url, where its images would be "
-          "fetched");
-    }
-    return absl::OkStatus();
-  }
-  const auto canonical = [](std::string_view flag, std::string& url) -> absl::Status {
-    auto parsed = label_studio_api::ParseSiteUrl(url);
-    if (!parsed.ok()) {
-      return absl::InvalidArgumentError(
-          text::StrCat("--", flag, ": ", std::string(parsed.status().message())));
-    }
-    url = *std::move(parsed);
-    return absl::OkStatus();
-  };
-  if (absl::Status status = canonical("label_studio_url", site.url); !status.ok()) return status;
-  for (std::string& alias : site.aliases) {
-    if (absl::Status status = canonical("label_studio_alias", alias); !status.ok()) return status;
-  }
-  return absl::OkStatus();
-}
-
-}  // namespace
-
 absl::Status Check(Options& options) {
   options.app.training.interval = absl::Seconds(options.train_interval_s);
+  auto site = label_studio_api::ReadOperatorSite(options.label_studio);
+  if (!site.ok()) return site.status();
+  options.app.label_studio = *std::move(site);
   if (!options.trainer.empty() &&
       (options.app.label_studio.url.empty() || options.app.training.model_root.empty())) {
     return absl::InvalidArgumentError(
@@ -271,8 +208,8 @@ absl::Status Check(Options& options) {
   if (options.tls_certificate.empty() != options.tls_key.empty()) {
     return absl::InvalidArgumentError("--tls_certificate and --tls_key go together");
   }
-  auto password = ReadSecret("basic_auth_password", options.basic_auth_password,
-                             options.basic_auth_password_file);
+  auto password = label_studio_api::ReadSecret("basic_auth_password", options.basic_auth_password,
+                                               options.basic_auth_password_file);
   if (!password.ok()) return password.status();
   options.app.basic_auth_password = *std::move(password);
   if (options.app.basic_auth_user.empty() != (options.app.basic_auth_password == nullptr)) {
@@ -285,7 +222,6 @@ absl::Status Check(Options& options) {
         text::StrCat("--allowed_private: ", std::string(policy.status().message())));
   }
   options.app.address_policy = *std::move(policy);
-  if (absl::Status status = CheckLabelStudio(options); !status.ok()) return status;
   if (options.app.training.every > 0 && options.app.label_studio.token == nullptr) {
     return absl::InvalidArgumentError(
         "--train_every is given without --label_studio_api_key, with which annotations are "

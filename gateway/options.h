@@ -15,6 +15,7 @@
 #include "gateway/http/server.h"
 #include "http_client/network.h"
 #include "image_fetch/image_fetcher.h"
+#include "label_studio_api/site_options.h"
 #include "prelabel/settings.h"
 #include "serving/flags.h"
 #include "serving/process.h"
@@ -42,8 +43,7 @@ struct Options {
   std::string settings_store;
   std::string trainer;
   int train_interval_s = 60;
-  std::string label_studio_api_key;
-  std::string label_studio_api_key_file;
+  label_studio_api::SiteOptions label_studio;
   std::string basic_auth_password;
   std::string basic_auth_password_file;
   std::string tls_certificate;

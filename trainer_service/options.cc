@@ -46,14 +46,7 @@ std::string CheckTrainFlags(const std::vector<std::string>& flags) {
 void AddLabelStudioFlags(Options* options, serving::FlagTable* flags) {
   flags->Required("label_studio_url", &options->label_studio.url,
                   "The Label Studio whose projects are trained on.");
-  flags->Add("label_studio_alias", &options->label_studio.aliases,
-             "What Label Studio calls itself, if that differs: images that tasks have below it are "
-             "fetched at --label_studio_url.");
-  flags->Add("label_studio_api_key", &options->label_studio.api_key,
-             "A personal access token (or a legacy token) of Label Studio; better given by the "
-             "file or the variable. It goes to --label_studio_url alone.");
-  flags->Add("label_studio_api_key_file", &options->label_studio.api_key_file,
-             "The file that holds the token; read again when it changes.");
+  label_studio_api::AddFlags(&options->label_studio, flags);
   flags->Add("local_files_root", &options->local_files_root,
              "Read /data/local-files/ images below this folder. Empty: through Label Studio.");
   flags->Add("allowed_private", &options->allowed_private,

@@ -4,10 +4,15 @@
 
 #include <absl/status/statusor.h>
 
+#include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "label_studio_api/label_studio_choice.h"
 #include "label_studio_api/label_studio_site.h"
+#include "serving/flags.h"
+#include "serving/secret.h"
 
 namespace label_studio_api {
 
@@ -18,9 +23,20 @@ struct SiteOptions {
   std::string api_key_file;
 };
 
-// The site that they name, trusted. InvalidArgument names the flag whose value can't be used; never
-// the token.
+// All of them but --label_studio_url, which each program explains itself.
+void AddFlags(SiteOptions* options, serving::FlagTable* flags);
+
+// What they name; a site without a URL if there is none. InvalidArgument names the flag whose value
+// can't be used, or that lacks its partner; never the token.
+absl::StatusOr<OperatorSite> ReadOperatorSite(const SiteOptions& options);
+// The same for whoever needs a site: trusted. REQUIRES a URL, else InvalidArgument.
 absl::StatusOr<LabelStudioSite> ReadSite(const SiteOptions& options);
+
+// The value of a secret's flag, or what the file of --FLAG_file holds; null if neither is given.
+// InvalidArgument if both are, or the file can't be read; never says the secret.
+absl::StatusOr<std::shared_ptr<const serving::Secret>> ReadSecret(std::string_view flag,
+                                                                  const std::string& value,
+                                                                  const std::string& file);
 
 }  // namespace label_studio_api
 

@@ -64,24 +64,6 @@ const json::array* AnnotationsOf(const json::object& task) {
   return annotations != nullptr ? annotations : ListField(task, "completions");
 }
 
-// Larger is newer. Ids only grow, so they decide between equal times.
-std::tuple<std::string_view, std::int64_t> Age(const json::object& annotation) {
-  std::int64_t id = 0;
-  (void)absl::SimpleAtoi(IdField(annotation, "id"), &id);
-  return {TextField(annotation, "created_at"), id};
-}
-
-const json::object* NewestAnnotation(const json::array& annotations) {
-  const json::object* newest = nullptr;
-  for (const json::value& element : annotations) {
-    const json::object* const annotation = element.if_object();
-    if (annotation == nullptr || ListField(*annotation, "result") == nullptr) continue;
-    if (TrueField(*annotation, "was_cancelled") || TrueField(*annotation, "skipped")) continue;
-    if (newest == nullptr || Age(*newest) < Age(*annotation)) newest = annotation;
-  }
-  return newest;
-}
-
 // A record of JSON-MIN is one annotation, whose regions are lists under their control's name, mixed
 // with the task's data. A region has no id there; the shape and the labels of one, which are
 // entries of two controls, have the same geometry.

@@ -2,6 +2,7 @@
 
 #include <absl/container/flat_hash_map.h>
 #include <absl/status/statusor.h>
+#include <absl/strings/numbers.h>
 
 #include <algorithm>
 #include <boost/json/object.hpp>
@@ -384,7 +385,27 @@ std::vector<Region> Joiner::Join() && {
   return joined;
 }
 
+// Larger is newer. Ids only grow, so they decide between equal times.
+std::tuple<std::string_view, std::int64_t> Age(const json::object& annotation) {
+  std::int64_t id = 0;
+  (void)absl::SimpleAtoi(IdField(annotation, "id"), &id);
+  return {TextField(annotation, "created_at"), id};
+}
+
 }  // namespace
+
+const json::object* NewestAnnotation(const json::array& annotations) {
+  const json::object* newest = nullptr;
+  for (const json::value& element : annotations) {
+    const json::object* const annotation = element.if_object();
+    const json::value* const results =
+        annotation == nullptr ? nullptr : annotation->if_contains("result");
+    if (results == nullptr || !results->is_array()) continue;
+    if (TrueField(*annotation, "was_cancelled") || TrueField(*annotation, "skipped")) continue;
+    if (newest == nullptr || Age(*newest) < Age(*annotation)) newest = annotation;
+  }
+  return newest;
+}
 
 Regions ReadRegions(const json::array& results, LabelNames names, std::string_view where,
                     Findings* findings) {

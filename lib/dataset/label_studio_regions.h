@@ -1,5 +1,5 @@
-// From the results of a Label Studio annotation to the objects of an image. Internal to dataset;
-// which tasks and annotations are read decides label_studio_reader.
+// From the results of a Label Studio annotation to the objects of an image, each with the id of its
+// region; label_studio_reader makes samples of them.
 //
 // A *result* is an entry of an annotation's list. A *region* is what an annotator drew: the results
 // of one id, such as a <Rectangle> and its <Labels>. An *object* is a thing on the image: a region,
@@ -10,6 +10,7 @@
 #include <absl/functional/function_ref.h>
 
 #include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -35,6 +36,10 @@ struct Region {
   std::optional<vision::RotatedBox> rotated_box;
   std::optional<vision::Mask> mask;
 };
+
+// The annotation that counts: the newest that is neither cancelled nor skipped. Null if there is
+// none. Its "result" is a list.
+const boost::json::object* NewestAnnotation(const boost::json::array& annotations);
 
 // What a label in a result is called as a class. `from_name`: the control that it was chosen with.
 using LabelNames =

@@ -192,7 +192,8 @@ Regions MakeAnswer(const InteractivePrompt& prompt, const std::vector<AnswerTarg
 
 std::string PredictionJson(const Regions& regions, std::string_view model_version) {
   std::string json = text::StrCat("{\"result\":[", regions.json, "],\"score\":");
-  AppendJsonNumber(regions.count == 0 ? 0 : regions.score_sum / regions.count, &json);
+  const double mean = regions.count == 0 ? 0 : regions.score_sum / regions.count;
+  AppendJsonNumber(regions.score.value_or(mean), &json);
   json.append(",\"model_version\":");
   AppendJsonString(model_version, &json);
   json.push_back('}');

@@ -37,6 +37,7 @@ struct Regions {
   std::string json;                            // comma-separated objects, no brackets
   int count = 0;                               // of regions; shape and labels are one
   double score_sum = 0;                        // of the regions' clamped scores
+  std::optional<double> score;                 // of the prediction; absent: the regions' mean
   int degenerate = 0;                          // objects or masks dropped as empty
   std::vector<std::string> unmatched_classes;  // each once: no control takes them
 
@@ -53,8 +54,8 @@ Regions MakeRegions(const EmissionPlan& plan, vision::Size size, const std::vect
 Regions MakeAnswer(const InteractivePrompt& prompt, const std::vector<AnswerTarget>& targets,
                    const vision::Mask& mask, float score);
 
-// {"result":[...],"score":mean of the regions' scores or 0,"model_version":"..."}: one item of
-// `results`.
+// {"result":[...],"score":`regions.score`, else the mean of the regions' scores, or 0,
+// "model_version":"..."}: one item of `results`.
 std::string PredictionJson(const Regions& regions, std::string_view model_version);
 
 // {"results":[...],"model_version":"..."} from one item a task, in the tasks' order; "{}" stands

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "async/concurrency.h"
+#include "curation/informativeness.h"
 #include "image_fetch/async_fetch.h"
 #include "label_studio/context.h"
 #include "label_studio/result.h"
@@ -69,6 +70,25 @@ constexpr int kPatientAttempts = 30;
 // models are served.
 constexpr auto kFirstPause = std::chrono::milliseconds(25);
 constexpr auto kLongestPause = std::chrono::milliseconds(1000);
+
+// What objects of this class are called in the project; null if it has no label for them.
+const std::string* LabelOf(const label_studio::EmissionPlan& plan, const std::string& class_name) {
+  const auto targets = plan.TargetsOf(class_name);
+  if (targets.empty()) return nullptr;
+  const label_studio::Label* const label = targets.front().label;
+  return label == nullptr ? &class_name : &label->written();
+}
+
+// The objects that have a label in the project.
+std::vector<curation::Detection> Labelled(const label_studio::EmissionPlan& plan,
+                                          const std::vector<Object>& objects) {
+  std::vector<curation::Detection> labelled;
+  for (const Object& object : objects) {
+    const std::string* const label = LabelOf(plan, object.class_name);
+    if (label != nullptr) labelled.push_back({*label, object.score, object.box});
+  }
+  return labelled;
+}
 
 absl::Status ModelsUnknown() {
   return absl::UnavailableError("the models have not been heard of yet");
@@ -139,14 +159,13 @@ awaitable<absl::StatusOr<segmenter::EmbedResponse>> Predictor::Embed(
 }
 
 awaitable<absl::StatusOr<Predictor::ImageObjects>> Predictor::FindObjects(
-    const label_studio::EmissionPlan& plan, const TaskImage& image, PredictContext& context,
+    duet::detector::v1::DetectRequest request, const TaskImage& image, PredictContext& context,
     const ServedModels& models) {
   ImageObjects found{.size = image.image->size};
   if (!context.profile.detector) co_return found;
   const Stopwatch stopwatch(context.timings->detect_ms, metrics_.Get(kStageSeconds, {"detect"}));
-  auto pending = context.profile.detector->Detect(
-      RefOf(image.image), ToDetectRequest(context.project->settings(), plan.needs_masks()),
-      CallOf(context, image.task_id, models.detector));
+  auto pending = context.profile.detector->Detect(RefOf(image.image), std::move(request),
+                                                  CallOf(context, image.task_id, models.detector));
   const auto response = co_await std::move(pending);
   if (!response.ok()) co_return response.status();
   found.size = {static_cast<int>(response->image_width()),
@@ -272,6 +291,7 @@ awaitable<absl::StatusOr<Regions>> Predictor::TryPredict(const label_studio::Tas
   const bool writes_nothing =
       std::all_of(plans.begin(), plans.end(), [](const auto& plan) { return plan.empty(); });
   Regions all;
+  double informativeness = 0;
   for (const label_studio::EmissionPlan& plan : plans) {
     if (plan.lacks_masks()) {
       if (writes_nothing) co_return NoSegmenter();
@@ -290,20 +310,22 @@ awaitable<absl::StatusOr<Regions>> Predictor::TryPredict(const label_studio::Tas
       const TaskImage of_task{.image = *std::move(image),
                               .task_id = task.id,
                               .item_index = plan.image().is_list ? static_cast<int>(i) : -1};
-      auto predicting = PredictImage(plan, of_task, click_expected, context, models);
+      auto predicting =
+          PredictImage(plan, of_task, click_expected, context, models, &informativeness);
       auto regions = co_await std::move(predicting);
       if (!regions.ok()) co_return regions.status();
       all.Append(*std::move(regions));
     }
   }
+  if (context.project->settings().score == Score::kUncertainty) {
+    all.score = curation::PredictionScore(informativeness);
+  }
   co_return all;
 }
 
-awaitable<absl::StatusOr<Regions>> Predictor::PredictImage(const label_studio::EmissionPlan& plan,
-                                                           const TaskImage& image,
-                                                           bool click_expected,
-                                                           PredictContext& context,
-                                                           const ServedModels& models) {
+awaitable<absl::StatusOr<Regions>> Predictor::PredictImage(
+    const label_studio::EmissionPlan& plan, const TaskImage& image, bool click_expected,
+    PredictContext& context, const ServedModels& models, double* informativeness) {
   const auto strand = co_await asio::this_coro::executor;
   const bool sam_masks =
       plan.needs_masks() && context.profile.detector && !context.project->UsesOwnMasks(models);
@@ -314,9 +336,14 @@ awaitable<absl::StatusOr<Regions>> Predictor::PredictImage(const label_studio::E
                             CallOf(context, image.task_id, models.segmenter), context.timings));
   }
 
-  auto finding = FindObjects(plan, image, context, models);
+  auto finding = FindObjects(ToDetectRequest(context.project->settings(), plan.needs_masks()),
+                             image, context, models);
   auto found = co_await std::move(finding);
   if (!found.ok()) co_return found.status();
+  if (context.project->settings().score == Score::kUncertainty) {
+    *informativeness += curation::Informativeness(Labelled(plan, found->objects));
+    TakeWeak(context.project->settings(), &found->objects);
+  }
   std::vector<std::string> dropped;
   std::erase_if(found->objects, [&](const Object& object) {
     if (!plan.TargetsOf(object.class_name).empty()) return false;
@@ -356,6 +383,59 @@ awaitable<absl::StatusOr<Regions>> Predictor::PredictImage(const label_studio::E
   }
   regions.unmatched_classes.insert(regions.unmatched_classes.end(), dropped.begin(), dropped.end());
   co_return regions;
+}
+
+awaitable<absl::StatusOr<FoundInTask>> Predictor::Find(const label_studio::Task& task,
+                                                       PredictContext& context) {
+  if (!context.profile.detector) {
+    co_return absl::FailedPreconditionError(
+        "this backend URL has no detector (see --detector and --profiles)");
+  }
+  FoundInTask found;
+  auto finding =
+      WithModels(context, [&](const ServedModels& models) -> awaitable<absl::StatusOr<Regions>> {
+        auto trying = TryFind(task, context, models, &found);
+        if (absl::Status status = co_await std::move(trying); !status.ok()) co_return status;
+        co_return Regions();
+      });
+  const auto answered = co_await std::move(finding);
+  if (!answered.ok()) co_return answered.status();
+  found.model_version = answered->model_version;
+  co_return found;
+}
+
+awaitable<absl::Status> Predictor::TryFind(const label_studio::Task& task, PredictContext& context,
+                                           const ServedModels& models, FoundInTask* found) {
+  *found = {};
+  auto planning = PlanFor(task, context, models);
+  const auto planned = co_await std::move(planning);
+  if (!planned.ok()) co_return planned.status();
+  found->config = (*planned)->config;
+  Settings weak_too = context.project->settings();
+  weak_too.score = Score::kUncertainty;
+  for (const label_studio::EmissionPlan& plan : (*planned)->plans) {
+    if (plan.empty()) continue;
+    for (const std::string& name : models.detector->classes) {
+      if (const std::string* label = LabelOf(plan, name)) found->labels.insert(*label);
+    }
+    const auto uris = label_studio::ImageUris(plan.image(), task.data);
+    if (!uris.ok()) co_return uris.status();
+    for (std::size_t i = 0; i < uris->size(); ++i) {
+      auto fetching = Fetch((*uris)[i], task.id, context);
+      auto image = co_await std::move(fetching);
+      if (!image.ok()) co_return image.status();
+      const TaskImage of_task{.image = *std::move(image), .task_id = task.id};
+      auto finding =
+          FindObjects(ToDetectRequest(weak_too, /*needs_masks=*/false), of_task, context, models);
+      auto objects = co_await std::move(finding);
+      if (!objects.ok()) co_return objects.status();
+      found->images.push_back({.to_name = plan.image().name,
+                               .item_index = static_cast<int>(i),
+                               .size = objects->size,
+                               .detections = Labelled(plan, objects->objects)});
+    }
+  }
+  co_return absl::OkStatus();
 }
 
 awaitable<absl::Status> Predictor::EmbedAhead(const label_studio::Task& task,

@@ -20,9 +20,12 @@
 #include <boost/asio/thread_pool.hpp>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "backends/client.h"
+#include "curation/detection.h"
 #include "image_fetch/image_fetcher.h"
 #include "label_studio/result.h"
 #include "label_studio/task.h"
@@ -30,6 +33,7 @@
 #include "prelabel/project.h"
 #include "serving/metrics.h"
 #include "serving/request_context.h"
+#include "vision/geometry.h"
 
 namespace prelabel {
 
@@ -63,6 +67,22 @@ struct Prediction {
   std::string model_version = "";  // the one in `json`
 };
 
+// What the detector finds in a task's images, weak objects as well, for who compares it with what
+// people have drawn there.
+struct FoundInImage {
+  std::string to_name;  // the Image tag
+  int item_index = 0;   // which image of a list
+  vision::Size size;    // upright
+  // Of classes that have a label in the project, which they are called by as regions are.
+  std::vector<curation::Detection> detections;
+};
+struct FoundInTask {
+  std::vector<FoundInImage> images;
+  std::set<std::string> labels;                             // that the model can find
+  std::shared_ptr<const label_studio::LabelConfig> config;  // the task's
+  std::string model_version;
+};
+
 // Whether another try at the same task may succeed.
 enum class FailureKind {
   kTransient,  // yes: something was away, full or late
@@ -91,6 +111,10 @@ class Predictor {
                                                                    const boost::json::value& prompt,
                                                                    PredictContext& context);
 
+  // What the detector finds in the images of a task. FailedPrecondition if there is no detector.
+  boost::asio::awaitable<absl::StatusOr<FoundInTask>> Find(const label_studio::Task& task,
+                                                           PredictContext& context);
+
   // Encodes the images of a task that a smart tool draws on, before somebody clicks into them.
   boost::asio::awaitable<absl::Status> EmbedAhead(const label_studio::Task& task,
                                                   PredictContext& context);
@@ -107,6 +131,9 @@ class Predictor {
                                                                 Attempt attempt);
   boost::asio::awaitable<absl::StatusOr<label_studio::Regions>> TryPredict(
       const label_studio::Task& task, PredictContext& context, const ServedModels& models);
+  boost::asio::awaitable<absl::Status> TryFind(const label_studio::Task& task,
+                                               PredictContext& context, const ServedModels& models,
+                                               FoundInTask* found);
   boost::asio::awaitable<absl::StatusOr<label_studio::Regions>> TrySegmentPrompt(
       const label_studio::Task& task, const boost::json::value& prompt, PredictContext& context,
       const ServedModels& models);
@@ -118,12 +145,13 @@ class Predictor {
       std::shared_ptr<backends::SegmenterClient> client, ImagePtr image, backends::CallOptions call,
       std::shared_ptr<Timings> timings);
   boost::asio::awaitable<absl::StatusOr<ImageObjects>> FindObjects(
-      const label_studio::EmissionPlan& plan, const TaskImage& image, PredictContext& context,
+      duet::detector::v1::DetectRequest request, const TaskImage& image, PredictContext& context,
       const ServedModels& models);
   // The regions of one image. `click_expected`: it is embedded ahead of the first click.
+  // `informativeness`: the image's is added (curation/informativeness.h).
   boost::asio::awaitable<absl::StatusOr<label_studio::Regions>> PredictImage(
       const label_studio::EmissionPlan& plan, const TaskImage& image, bool click_expected,
-      PredictContext& context, const ServedModels& models);
+      PredictContext& context, const ServedModels& models, double* informativeness);
   boost::asio::awaitable<absl::Status> SegmentBoxes(const TaskImage& image, ImageObjects& found,
                                                     PredictContext& context,
                                                     const ServedModels& models);

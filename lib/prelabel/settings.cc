@@ -20,7 +20,7 @@ namespace json = boost::json;
 
 constexpr const char* kKeys[] = {"score_threshold", "max_detections", "class_agnostic",
                                  "outputs",         "label_map",      "mask_source",
-                                 "degrade",         "background"};
+                                 "degrade",         "background",     "score"};
 
 absl::Status Wrong(std::string_view key, const json::value& found, std::string_view needed) {
   return absl::InvalidArgumentError(text::StrCat(
@@ -38,6 +38,7 @@ constexpr Named<MaskSource> kMaskSources[] = {{MaskSource::kAuto, "auto"},
 constexpr Named<Degrade> kDegrades[] = {{Degrade::kNone, "none"}, {Degrade::kBoxes, "boxes"}};
 constexpr Named<Background> kBackgrounds[] = {{Background::kNone, "none"},
                                               {Background::kPush, "push"}};
+constexpr Named<Score> kScores[] = {{Score::kMean, "mean"}, {Score::kUncertainty, "uncertainty"}};
 
 template <typename Choices, typename Choice>
 std::string_view NameIn(const Choices& choices, Choice choice) {
@@ -122,6 +123,8 @@ absl::Status Read(std::string_view key, const json::value& value, bool strict, S
     return ReadChoice(kDegrades, key, value, &settings->degrade);
   } else if (key == "background") {
     return ReadChoice(kBackgrounds, key, value, &settings->background);
+  } else if (key == "score") {
+    return ReadChoice(kScores, key, value, &settings->score);
   } else if (strict) {
     return absl::InvalidArgumentError(
         text::StrCat("unknown key \"", key, "\"; known: ", absl::StrJoin(kKeys, ", ")));
@@ -134,6 +137,7 @@ absl::Status Read(std::string_view key, const json::value& value, bool strict, S
 std::string_view NameOf(MaskSource source) { return NameIn(kMaskSources, source); }
 std::string_view NameOf(Degrade degrade) { return NameIn(kDegrades, degrade); }
 std::string_view NameOf(Background background) { return NameIn(kBackgrounds, background); }
+std::string_view NameOf(Score score) { return NameIn(kScores, score); }
 
 bool AbslParseFlag(absl::string_view text, Background* background, std::string* error) {
   if (ParseChoice(kBackgrounds, text::StdView(text), background)) return true;
@@ -173,6 +177,7 @@ std::string Fingerprint(const Settings& settings) {
       settings.score_threshold, settings.max_detections.value_or(0), settings.outputs,
       std::move(label_map),     NameOf(settings.mask_source),        NameOf(settings.degrade)};
   if (settings.class_agnostic) all.emplace_back(*settings.class_agnostic);
+  if (settings.score != Score::kMean) all.emplace_back(NameOf(settings.score));
   return ShortHash(json::serialize(all));
 }
 

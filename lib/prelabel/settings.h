@@ -10,6 +10,7 @@
 //   mask_source: "auto" or "sam" (MaskSource)
 //   degrade: "none" or "boxes" (Degrade)
 //   background: "none" or "push" (Background)
+//   score: "mean" or "uncertainty" (Score)
 #ifndef DUET_PRELABEL_SETTINGS_H_
 #define DUET_PRELABEL_SETTINGS_H_
 
@@ -42,10 +43,17 @@ enum class Background {
   kPush,  // they are finished in the background and stored through Label Studio's API
 };
 
+// What a prediction's score says.
+enum class Score {
+  kMean,         // the mean of its regions' scores
+  kUncertainty,  // how little is learned from annotating the task (curation/informativeness.h)
+};
+
 // As the keys' values are written.
 std::string_view NameOf(MaskSource source);
 std::string_view NameOf(Degrade degrade);
 std::string_view NameOf(Background background);
+std::string_view NameOf(Score score);
 
 // For serving::FlagTable: a flag takes and shows the same texts as the key.
 bool AbslParseFlag(absl::string_view text, Background* background, std::string* error);
@@ -60,6 +68,7 @@ struct Settings {
   MaskSource mask_source = MaskSource::kAuto;
   Degrade degrade = Degrade::kNone;
   Background background = Background::kNone;
+  Score score = Score::kMean;
 
   friend bool operator==(const Settings&, const Settings&) = default;
 };

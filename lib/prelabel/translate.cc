@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "curation/detection.h"
 #include "text/str_cat.h"
 #include "vision/mask_rle.h"
 #include "vision/rotated_box.h"
@@ -81,14 +82,28 @@ absl::StatusOr<ScoredMask> BestMask(const segmenter::PromptResult& result) {
 
 detector::DetectRequest ToDetectRequest(const Settings& settings, bool needs_masks) {
   detector::DetectRequest request;
-  request.set_score_threshold(static_cast<float>(settings.score_threshold));
-  if (settings.max_detections) {
+  const bool weak_too = settings.score == Score::kUncertainty;
+  request.set_score_threshold(
+      static_cast<float>(weak_too ? std::min(settings.score_threshold, curation::kLeastScore)
+                                  : settings.score_threshold));
+  if (settings.max_detections && !weak_too) {
     request.set_max_detections(static_cast<std::uint32_t>(*settings.max_detections));
   }
   if (settings.class_agnostic) request.set_class_agnostic(*settings.class_agnostic);
   request.set_omit_masks(!needs_masks || settings.mask_source == MaskSource::kSam);
   request.add_mask_formats(duet::vision::v1::MASK_FORMAT_ROW_RUNS);
   return request;
+}
+
+void TakeWeak(const Settings& settings, std::vector<Object>* objects) {
+  const auto threshold = static_cast<float>(settings.score_threshold);
+  auto end = std::find_if(objects->begin(), objects->end(), [threshold](const Object& object) {
+    return !(object.score > threshold);
+  });
+  if (settings.max_detections && end - objects->begin() > *settings.max_detections) {
+    end = objects->begin() + *settings.max_detections;
+  }
+  objects->erase(end, objects->end());
 }
 
 absl::StatusOr<std::vector<Object>> ToObjects(const detector::DetectResponse& response) {

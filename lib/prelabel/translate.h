@@ -17,8 +17,13 @@
 
 namespace prelabel {
 
-// `needs_masks`: regions will be made of masks.
+// `needs_masks`: regions will be made of masks. For Score::kUncertainty it asks for weak objects,
+// too, which TakeWeak removes again.
 duet::detector::v1::DetectRequest ToDetectRequest(const Settings& settings, bool needs_masks);
+
+// Leaves those of `objects`, which come best first, that are above the settings' threshold and
+// among their best `max_detections`: what is written, whatever else was asked for.
+void TakeWeak(const Settings& settings, std::vector<label_studio::Object>* objects);
 
 // Internal if the detector sent a mask that is none.
 absl::StatusOr<std::vector<label_studio::Object>> ToObjects(

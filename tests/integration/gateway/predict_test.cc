@@ -183,6 +183,39 @@ TEST_F(PredictTest, ExtraParamsReachTheDetector) {
   EXPECT_FLOAT_EQ(threshold, 0.25f);
 }
 
+TEST_F(PredictTest, AScoreOfUncertaintyChangesNoRegion) {
+  services_.on_detect = [](auto&, const auto& request, auto* response) {
+    response->set_image_width(320);
+    response->set_image_height(240);
+    for (const auto& [label, score] : {std::pair("cat", 0.9f), {"cat", 0.5f}, {"zebra", 0.3f}}) {
+      if (score <= request.score_threshold()) continue;
+      auto* found = response->add_detections();
+      found->set_label(label);
+      found->set_score(score);
+      found->mutable_box()->set_x_max(20);
+      found->mutable_box()->set_y_max(30);
+    }
+    return grpc::Status::OK;
+  };
+  Harness& gateway = Start();
+  const json::value plain = gateway.Post("/predict", PredictBody(kRectangles, {image_})).result(0);
+  gateway.Post("/setup", {{"project", "1.5"},
+                          {"schema", kRectangles},
+                          {"extra_params", R"({"score": "uncertainty"})"}});
+
+  const json::value scored = gateway.Post("/predict", PredictBody(kRectangles, {image_})).result(0);
+
+  const auto regions = [](json::value prediction) {
+    for (json::value& region : prediction.at("result").as_array()) region.as_object().erase("id");
+    return prediction.at("result");
+  };
+  EXPECT_EQ(regions(scored), regions(plain));
+  EXPECT_NEAR(plain.at("score").to_number<double>(), 0.9, 1e-6);
+  // The entropies of 0.9 and 0.5; nobody annotates a zebra here.
+  EXPECT_NEAR(scored.at("score").to_number<double>(), 1 / (1 + 0.4690 + 1), 1e-4);
+  EXPECT_NE(scored.at("model_version"), plain.at("model_version"));
+}
+
 TEST_F(PredictTest, MasksComeFromOneSegmentCallWithAllBoxes) {
   services_.on_detect = [](auto&, const auto&, auto* response) {
     response->set_image_width(320);

@@ -93,6 +93,9 @@ TEST(RegionsTest, ScoresAreClampedAndAveraged) {
   EXPECT_EQ(PredictionJson({}, "v1"), R"({"result":[],"score":0,"model_version":"v1"})");
   EXPECT_EQ(PredictResponseJson({"{}", PredictionJson({}, "a")}, "a"),
             R"({"results":[{},{"result":[],"score":0,"model_version":"a"}],"model_version":"a"})");
+  Regions scored;
+  scored.score = 0.25;
+  EXPECT_EQ(PredictionJson(scored, "v1"), R"({"result":[],"score":0.25,"model_version":"v1"})");
 }
 
 TEST(RegionsTest, BoxesAreClampedAndDegenerateOnesDroppedAndCounted) {

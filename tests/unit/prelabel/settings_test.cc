@@ -22,7 +22,7 @@ TEST(SettingsTest, EveryKeyIsRead) {
   ASSERT_OK_AND_ASSIGN(const Settings settings, Refined(R"({
     "score_threshold": 0.25, "max_detections": 7, "class_agnostic": true,
     "outputs": ["rectangle", "brush"], "label_map": {"cat": "Katze"}, "mask_source": "sam",
-    "degrade": "boxes", "background": "push"})"));
+    "degrade": "boxes", "background": "push", "score": "uncertainty"})"));
 
   EXPECT_EQ(settings.score_threshold, 0.25);
   EXPECT_EQ(settings.max_detections, 7);
@@ -32,6 +32,7 @@ TEST(SettingsTest, EveryKeyIsRead) {
   EXPECT_EQ(settings.mask_source, MaskSource::kSam);
   EXPECT_EQ(settings.degrade, Degrade::kBoxes);
   EXPECT_EQ(settings.background, Background::kPush);
+  EXPECT_EQ(settings.score, Score::kUncertainty);
 }
 
 TEST(SettingsTest, EveryChoiceIsReadByItsName) {
@@ -42,6 +43,10 @@ TEST(SettingsTest, EveryChoiceIsReadByItsName) {
   for (const Degrade choice : {Degrade::kNone, Degrade::kBoxes}) {
     const std::string json = "{\"degrade\": \"" + std::string(NameOf(choice)) + "\"}";
     EXPECT_EQ(Refined(json.c_str())->degrade, choice) << json;
+  }
+  for (const Score choice : {Score::kMean, Score::kUncertainty}) {
+    const std::string json = "{\"score\": \"" + std::string(NameOf(choice)) + "\"}";
+    EXPECT_EQ(Refined(json.c_str())->score, choice) << json;
   }
   for (const Background choice : {Background::kNone, Background::kPush}) {
     const std::string json = "{\"background\": \"" + std::string(NameOf(choice)) + "\"}";
@@ -86,7 +91,8 @@ TEST(SettingsTest, TheFingerprintChangesWithTheAnswersOnly) {
   for (const char* other :
        {R"({"score_threshold": 0.25})", R"({"max_detections": 7})", R"({"outputs": "brush"})",
         R"({"class_agnostic": true})", R"({"class_agnostic": false})",
-        R"({"label_map": {"a": "b"}})", R"({"mask_source": "sam"})", R"({"degrade": "boxes"})"}) {
+        R"({"label_map": {"a": "b"}})", R"({"mask_source": "sam"})", R"({"degrade": "boxes"})",
+        R"({"score": "uncertainty"})"}) {
     EXPECT_NE(Fingerprint(*Refined(other)), plain) << other;
   }
   EXPECT_EQ(Fingerprint(*Refined(R"({"background": "push"})")), plain)

@@ -34,6 +34,27 @@ TEST(TranslateTest, ADetectRequestHasTheSettingsAndMasksIfTheyAreNeeded) {
   EXPECT_TRUE(ToDetectRequest(settings, true).omit_masks());
 }
 
+TEST(TranslateTest, ForTheScoreWeakObjectsAreAskedForAndTakenAwayAgain) {
+  Settings settings;
+  settings.score = Score::kUncertainty;
+  settings.max_detections = 2;
+  EXPECT_EQ(ToDetectRequest(settings, true).score_threshold(), 0.05f);
+  EXPECT_FALSE(ToDetectRequest(settings, true).has_max_detections());
+  const std::vector<label_studio::Object> found = {{"a", 0.9f}, {"b", 0.8f}, {"c", 0.5f}};
+
+  std::vector<label_studio::Object> best = found;
+  TakeWeak(settings, &best);
+  EXPECT_THAT(best, ElementsAre(testing::Field(&label_studio::Object::class_name, "a"),
+                                testing::Field(&label_studio::Object::class_name, "b")));
+  best = found;
+  settings.score_threshold = 0.8f;
+  TakeWeak(settings, &best);
+  EXPECT_THAT(best, ElementsAre(testing::Field(&label_studio::Object::class_name, "a")))
+      << "a score has to be above the threshold";
+  settings.score_threshold = 0.01;
+  EXPECT_EQ(ToDetectRequest(settings, true).score_threshold(), 0.01f);
+}
+
 TEST(TranslateTest, AMaskThatIsNoneIsAnError) {
   detector::DetectResponse response;
   detector::Detection& detection = *response.add_detections();

@@ -36,6 +36,7 @@ std::string CheckNames(const std::vector<std::string>& names);
 absl::Status RunExport(int argc, const char* const* argv);
 absl::Status RunImport(int argc, const char* const* argv);
 absl::Status RunModels(int argc, const char* const* argv);
+absl::Status RunReview(int argc, const char* const* argv);
 absl::Status RunRevision(int argc, const char* const* argv);
 absl::Status RunTrain(int argc, const char* const* argv);
 

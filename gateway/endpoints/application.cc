@@ -50,9 +50,9 @@ Application::Application(ApplicationOptions options, prelabel::Profiles& profile
                 }}) {
   DeclareMetrics(metrics);
   if (serving_watch.enabled()) serving_watch.Begin();
+  training_door.Begin();
   if (!trainings.enabled()) return;
   DeclareTrainingMetrics(metrics);
-  training_door.Begin();
   trainings.Begin();
 }
 

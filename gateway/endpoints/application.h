@@ -144,6 +144,7 @@ struct Application {
   gateway::jobs::ServingWatch serving_watch;
   gateway::jobs::Trainings trainings;
   std::atomic<bool> ready = false;
+  std::atomic<bool> reviewing = false;  // somebody has the turn of GET /review
   const std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
 };
 

@@ -42,6 +42,14 @@ constexpr RoutePolicy Trains(std::string_view pattern, std::size_t max_body_byte
   return policy;
 }
 
+// The models work for it, so it isn't only read.
+constexpr RoutePolicy Reviews(std::string_view pattern) {
+  RoutePolicy policy = Read(pattern);
+  policy.changes_state = true;
+  policy.tells_annotations = true;
+  return policy;
+}
+
 constexpr RoutePolicy kPolicies[] = {
     Post("/predict", kLargest),
     Post("/setup", kLabelConfig),
@@ -61,6 +69,7 @@ constexpr RoutePolicy kPolicies[] = {
     Read("/train/{project}"),
     Trains("/train/{project}/cancel", kSmall),
     Trains("/train/{project}/forget", kSmall),
+    Reviews("/review/{project}"),
     // Label Studio before 1.5.
     Post("/versions", kSmall),
     Post("/validate", kLabelConfig),

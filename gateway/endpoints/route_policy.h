@@ -31,6 +31,8 @@ struct RoutePolicy {
   std::size_t max_body_bytes = 0;
   // Begins or ends a training, where there is a trainer: asks the training door, too.
   bool trains = false;
+  // Tells what people have annotated, read with the operator's token: asks the training door, too.
+  bool tells_annotations = false;
 };
 
 // One row a route.

@@ -31,6 +31,8 @@ void AddStatus(Application& app, http::Router& router);
 // POST /train, GET /train/{project}, POST /train/{project}/cancel and /forget; POST /job_status and
 // GET /is_training.
 void AddTraining(Application& app, http::Router& router);
+// GET /review/{project}.
+void AddReview(Application& app, http::Router& router);
 // GET /jobs, DELETE /jobs/{id}.
 void AddJobs(Application& app, http::Router& router);
 

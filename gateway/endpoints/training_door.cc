@@ -143,14 +143,14 @@ int TrainingDoor::Judge(const http::Request& request, const http::Context& conte
   for (const char* field : kForwarded) {
     if (!has(field)) continue;
     *why = text::StrCat("The request came through a proxy (", field,
-                        "), so it isn't known whose it is, and trainings need --basic_auth_user "
-                        "and its password.");
+                        "), so it isn't known whose it is, and trainings and reviews need "
+                        "--basic_auth_user and its password.");
     return 403;
   }
   for (const char* field : kBrowsers) {
     if (!has(field)) continue;
     *why = text::StrCat("The request is a browser's (", field,
-                        "), which any web page may have caused, and trainings need "
+                        "), which any web page may have caused, and trainings and reviews need "
                         "--basic_auth_user and its password.");
     return 403;
   }
@@ -163,8 +163,8 @@ int TrainingDoor::Judge(const http::Request& request, const http::Context& conte
     }
   }
   *why = text::StrCat("A request from ", context.peer.to_string(),
-                      " may not start or stop trainings: it comes neither from this machine nor "
-                      "from --label_studio_url. --basic_auth_user lets those who have the "
+                      " may neither train nor review: it comes neither from this machine nor from "
+                      "--label_studio_url. --basic_auth_user lets those who have the "
                       "password.");
   return 403;
 }

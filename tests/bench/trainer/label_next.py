@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""How many images people have to annotate until a model is good, if they take them by `score=uncertainty` and if they take any
-(docs/training.md), as a Markdown table.
+"""How many images people have to annotate until a model is good, if they take them by `score=uncertainty` and if they take any, as a
+Markdown table.
 
 usage: label_next.py OUT [--seeds=3] [--strategies=random,uncertainty]
 

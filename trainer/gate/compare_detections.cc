@@ -1,5 +1,7 @@
 #include "trainer/gate/compare_detections.h"
 
+#include <absl/strings/str_format.h>
+
 #include <algorithm>
 #include <boost/json/array.hpp>
 #include <cmath>
@@ -28,6 +30,11 @@ json::value ToJson(const std::optional<Difference>& difference) {
       {"standard_error",
        std::isfinite(difference->error) ? json::value(difference->error) : json::value(nullptr)}};
 }
+
+// IoU 0.5 to 0.75. What an annotator accepts unchanged is the old model's box to the pixel, which has
+// an IoU of 1 with the annotation, while a new model that is as good draws its own: at the upper
+// thresholds that would count against it (docs/adr/0707).
+constexpr int kGateThresholds = 6;
 
 bool SameDetections(const DetectionsByImage& one, const DetectionsByImage& other) {
   const auto same = [](const Detection& a, const Detection& b) {
@@ -82,8 +89,8 @@ DetectionComparison CompareDetections(const dataset::Dataset& truth,
   std::vector<int> images_of_class;
   CountObjects(truth, &comparison, &images_of_class);
 
-  const WeightedPrecision old_precision(truth, old_detections, IouType::kBoxes);
-  const WeightedPrecision new_precision(truth, new_detections, IouType::kBoxes);
+  const WeightedPrecision old_precision(truth, old_detections, IouType::kBoxes, kGateThresholds);
+  const WeightedPrecision new_precision(truth, new_detections, IouType::kBoxes, kGateThresholds);
   // Models of masks are those that find some; one that doesn't lets their AP fall to 0.
   const bool masks = HasMasks(truth) && HasMasks(old_detections);
   const DetectionsByImage none(truth.samples.size());
@@ -120,13 +127,19 @@ DetectionComparison CompareDetections(const dataset::Dataset& truth,
     comparison.masks_ap50 = differences.back();
     parts.push_back({"masks", *comparison.masks_ap50});
   }
-  comparison.verdict = Decide("AP", comparison.ap, parts, static_cast<int>(comparison.images), rule,
-                              comparison.pooled_ap);
+  // AP50 is what people see as the score; AP decides.
+  const std::string score =
+      comparison.ap50 ? absl::StrFormat("AP50 goes from %.3f to %.3f, AP@[.5:.75]",
+                                        comparison.ap50->old_score, comparison.ap50->new_score)
+                      : "AP@[.5:.75]";
+  comparison.verdict = Decide(score, comparison.ap, parts, static_cast<int>(comparison.images),
+                              rule, comparison.pooled_ap);
   if (comparison.ap && SameDetections(old_detections, new_detections)) {
     comparison.verdict = {.decision = Decision::kNotBetter,
                           .reason = text::StrCat("Both models find the very same on ",
                                                  comparison.images, " images: not better."),
-                          .fallen = {}};
+                          .fallen = {},
+                          .perhaps_fallen = {}};
   }
   return comparison;
 }
@@ -136,11 +149,15 @@ json::object ToJson(const DetectionComparison& comparison) {
   json::object by_class;
   for (const DetectionComparison::OfClass& one : comparison.by_class) {
     json::value figures = ToJson(one.ap50);
-    if (figures.is_object()) figures.as_object()["objects"] = one.objects;
+    if (figures.is_object()) {
+      figures.as_object()["objects"] = one.objects;
+      figures.as_object()["images"] = one.ap50->images;
+    }
     by_class[one.name] = std::move(figures);
   }
-  json::array fallen;
-  for (const std::string& name : verdict.fallen) fallen.emplace_back(name);
+  const auto names_of = [](const std::vector<std::string>& names) {
+    return json::array(names.begin(), names.end());
+  };
   return {{"outcome", NameOf(verdict.decision)},
           {"reason", verdict.reason},
           {"images_needed", verdict.images_needed},
@@ -153,7 +170,8 @@ json::object ToJson(const DetectionComparison& comparison) {
           {"pooled_ap", ToJson(comparison.pooled_ap)},
           {"masks_ap50", ToJson(comparison.masks_ap50)},
           {"by_class", std::move(by_class)},
-          {"fallen", std::move(fallen)}};
+          {"fallen", names_of(verdict.fallen)},
+          {"perhaps_fallen", names_of(verdict.perhaps_fallen)}};
 }
 
 }  // namespace trainer

@@ -19,7 +19,7 @@ struct DetectionComparison {
   Verdict verdict;
   std::size_t images = 0;
   std::size_t objects = 0;  // without crowds
-  // Means of the classes that have objects.
+  // Means of the classes that have objects. AP, here and below, over IoU 0.5 to 0.75.
   std::optional<Difference> ap;
   std::optional<Difference> ap50;
   // AP of all classes in one ranking.
@@ -34,7 +34,7 @@ struct DetectionComparison {
   std::vector<OfClass> by_class;  // by class index
 };
 
-// The verdict is by the boxes' AP; neither a class's AP50 may fall nor that of all masks. All over
+// The verdict is by the boxes' AP at IoU 0.5 to 0.75; neither a class's AP50 may fall nor that of all masks. All over
 // all scores, as COCO has it: not by what is left above a threshold, which is a setting of each
 // project and no property of a model. If both have found the very same, the new one is not better.
 // REQUIRES: both as EvaluateCoco's.
@@ -46,7 +46,8 @@ DetectionComparison CompareDetections(const dataset::Dataset& truth,
 // {"outcome": "better", "reason": "…", "images_needed": 0, "old_score": 0.6, "new_score": 0.66,
 //  "images": 40, "objects": 190, "ap": {"old": 0.41, "new": 0.48, "difference": 0.07,
 //  "standard_error": 0.02}, "ap50": {…}, "pooled_ap": {…}, "masks_ap50": null,
-//  "by_class": {"star": {"objects": 12, "old": …}, …}, "fallen": []}
+//  "by_class": {"star": {"objects": 12, "images": 7, "old": …}, …}, "fallen": [],
+//  "perhaps_fallen": []}
 // The scores are AP50; 0 if nothing could be measured. by_class is of AP50, null without objects.
 boost::json::object ToJson(const DetectionComparison& comparison);
 

@@ -25,6 +25,9 @@ struct GateRule {
   double confidence = 0.95;
   // How probable a gain of the whole must be if the pooled score has gained with `confidence`.
   double support = 0.8;
+  // How often these very images have decided, this time included. Who asks often enough gets a yes
+  // by chance, so the doubt that `confidence` and `support` leave to a gain is divided by it.
+  double looks = 1;
   // Better gains more than 0; what gains less than this is not better.
   double margin = 0.01;
   // What replaces nothing, an old score of 0, must gain so much to be better.
@@ -32,6 +35,12 @@ struct GateRule {
   // A part whose old score is at least this is good, and may not fall by more than `fall`.
   double good = 0.5;
   double fall = 0.05;
+  // A good part whose score is lower by more than this keeps the new model from being better, be it
+  // by chance: on a few images no fall is certain, not even one to nothing.
+  double apparent_fall = 0.2;
+  // The images that these are a part of, as the validation side is of what was annotated; 0: they
+  // are all. How many are needed is told as a number of such.
+  int annotated = 0;
   // By how much a single image can typically change the score, and that of a part. Where all images
   // of a few agree, their error is 0; but the next image may not agree.
   double image_effect = 0.1;
@@ -48,9 +57,12 @@ struct Verdict {
   Decision decision = Decision::kUndecided;
   // One sentence with figures, for people.
   std::string reason;
-  // If it is undecided: on how many images like these, in all, it probably would be decided.
+  // If it is undecided: with how many images like these (GateRule::annotated), in all, it probably
+  // would be decided.
   int images_needed = 0;
-  std::vector<std::string> fallen;  // names of parts
+  // Names of parts: those that fall for certain, and those that only seem to.
+  std::vector<std::string> fallen;
+  std::vector<std::string> perhaps_fallen;
 };
 
 // `score`: what people call it, "AP". `whole`: none where nothing could be measured. `images`: how

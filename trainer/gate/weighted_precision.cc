@@ -49,8 +49,9 @@ double AveragePrecision(std::vector<Point>& points, const HitsOfRecalls& recalls
 }  // namespace
 
 WeightedPrecision::WeightedPrecision(const dataset::Dataset& truth,
-                                     const DetectionsByImage& detections, IouType type)
-    : classes_(truth.classes.size()) {
+                                     const DetectionsByImage& detections, IouType type,
+                                     int thresholds)
+    : thresholds_(static_cast<std::size_t>(thresholds)), classes_(truth.classes.size()) {
   for (std::size_t image = 0; image < truth.samples.size(); ++image) {
     for (const dataset::Object& object : truth.samples[image].objects) {
       if (object.crowd) continue;
@@ -84,7 +85,7 @@ void WeightedPrecision::Rank(std::vector<Answer>* answers) {
     answers->pop_back();
 }
 
-Precision WeightedPrecision::Of(const OfClass& one, std::span<const int> counts) {
+Precision WeightedPrecision::Of(const OfClass& one, std::span<const int> counts) const {
   std::int64_t objects = 0;
   for (const ObjectCount& count : one.objects)
     objects += std::int64_t{counts[count.image]} * count.objects;
@@ -112,9 +113,9 @@ Precision WeightedPrecision::Of(const OfClass& one, std::span<const int> counts)
   }
   const HitsOfRecalls recalls = HitsOf(objects);
   Precision precision{.ap = 0, .ap50 = 0};
-  for (std::size_t t = 0; t < points.size(); ++t) {
+  for (std::size_t t = 0; t < thresholds_; ++t) {
     const double at_threshold = AveragePrecision(points[t], recalls);
-    *precision.ap += at_threshold / kIouThresholds;
+    *precision.ap += at_threshold / static_cast<double>(thresholds_);
     if (t == 0) precision.ap50 = at_threshold;
   }
   return precision;

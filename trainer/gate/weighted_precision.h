@@ -10,21 +10,23 @@
 
 #include "dataset/sample.h"
 #include "trainer/evaluate/detection.h"
+#include "trainer/evaluate/matching.h"
 
 namespace trainer {
 
 // Of a class, or the mean of classes. None where there is no object to be found.
 struct Precision {
-  std::optional<double> ap;    // the mean over IoU 0.5 to 0.95
+  std::optional<double> ap;    // the mean over IoU 0.5 to 0.95, or less (WeightedPrecision)
   std::optional<double> ap50;  // at IoU 0.5
 };
 
 // Keeps nothing of what it was made from. Immutable; every call is thread-safe.
 class WeightedPrecision {
  public:
-  // REQUIRES: as EvaluateCoco.
+  // `thresholds`: how many of COCO's IoU thresholds AP is the mean of, from 0.5 upwards.
+  // REQUIRES: as EvaluateCoco; 1 <= thresholds <= kIouThresholds.
   WeightedPrecision(const dataset::Dataset& truth, const DetectionsByImage& detections,
-                    IouType type);
+                    IouType type, int thresholds = kIouThresholds);
 
   // One a class. `counts`: how often each sample counts, in the order of Dataset::samples. Where
   // all count once, the result is EvaluateCoco's. REQUIRES: one count a sample, none negative.
@@ -51,8 +53,9 @@ class WeightedPrecision {
   };
 
   static void Rank(std::vector<Answer>* answers);
-  static Precision Of(const OfClass& one, std::span<const int> counts);
+  Precision Of(const OfClass& one, std::span<const int> counts) const;
 
+  const std::size_t thresholds_;
   std::vector<OfClass> classes_;
   OfClass pooled_;
 };

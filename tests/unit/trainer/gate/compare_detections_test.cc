@@ -81,14 +81,29 @@ TEST(CompareDetectionsTest, TheSameDetectionsAreNotBetter) {
   EXPECT_EQ(comparison.verdict.decision, Decision::kNotBetter);
 }
 
-// Dogs are on two of 40 images; that both are lost may be chance.
+// Cats and cows are found now. Dogs are on two of 40 images; that both are lost may be chance, but it
+// is no improvement.
 TEST(CompareDetectionsTest, ARareClassIsKnownFromItsOwnImages) {
+  constexpr int kCow = 2;
+  constexpr vision::Box kBelow{0, 10, 10, 20};
   dataset::Dataset truth = CatsAndDogs(40);
-  for (std::size_t i = 2; i < 40; ++i) truth.samples[i].objects.pop_back();
-  const DetectionComparison comparison =
-      CompareDetections(truth, Finding(40, 0, 2), Finding(40, 40, 0), {});
+  DetectionsByImage now = Finding(40, 40, 0);
+  for (std::size_t i = 0; i < 40; ++i) {
+    if (i >= 2) truth.samples[i].objects.pop_back();
+    dataset::Object& cow = truth.samples[i].objects.emplace_back();
+    cow.class_index = kCow;
+    cow.box = kBelow;
+    cow.area = 100;
+    now[i].push_back({.class_index = kCow, .box = kBelow, .score = 0.9F, .mask = {}});
+  }
+  const DetectionComparison comparison = CompareDetections(truth, Finding(40, 0, 2), now, {});
   EXPECT_EQ(comparison.by_class[kDog].ap50->images, 2);
   EXPECT_THAT(comparison.verdict.fallen, testing::IsEmpty());
+  EXPECT_THAT(comparison.verdict.perhaps_fallen, ElementsAre("dog"));
+  EXPECT_EQ(comparison.verdict.decision, Decision::kUndecided);
+  EXPECT_THAT(comparison.verdict.reason,
+              testing::AllOf(testing::HasSubstr("which would be better"),
+                             testing::HasSubstr("dog goes from 1.00 to 0.00 on 2 images")));
 }
 
 // The boxes stay what they are, the masks are gone.
@@ -110,6 +125,23 @@ TEST(CompareDetectionsTest, MasksMayNotFall) {
   EXPECT_THAT(comparison.verdict.fallen, ElementsAre("masks"));
   EXPECT_EQ(CompareDetections(truth, Finding(40, 20, 40), Finding(40, 40, 40), {}).masks_ap50,
             std::nullopt);
+}
+
+// The annotations are the old model's boxes, accepted as they were; the new one draws its own, with
+// an IoU of 9 / 11 with them, and finds all dogs besides.
+TEST(CompareDetectionsTest, ToDrawBoxesAsTheOldModelIsNoMerit) {
+  DetectionsByImage now = Finding(40, 40, 40);
+  for (std::vector<Detection>& image : now) {
+    for (Detection& one : image) {
+      ++one.box.x_min;
+      ++one.box.x_max;
+    }
+  }
+  const DetectionComparison comparison =
+      CompareDetections(CatsAndDogs(40), Finding(40, 40, 20), now, {});
+  EXPECT_NEAR(comparison.ap->new_score, 1, 1e-9);
+  EXPECT_EQ(comparison.verdict.decision, Decision::kBetter);
+  EXPECT_THAT(comparison.verdict.reason, testing::HasSubstr("AP@[.5:.75] goes from"));
 }
 
 TEST(CompareDetectionsTest, ASingleImageDecidesNothing) {

@@ -93,11 +93,51 @@ TEST(VerdictTest, NoClassThatWasGoodMayFall) {
   EXPECT_THAT(verdict.fallen, ElementsAre("star"));
   EXPECT_THAT(verdict.reason, HasSubstr("star from 0.90 to 0.70"));
 
-  // 0.7 - 0.9 + 1.645 * 0.1 = -0.036: perhaps by chance.
-  const ComparedPart perhaps{"star", From(0.9, 0.7, 0.1)};
+  // 0.75 - 0.9 + 1.645 * 0.1 = 0.015: perhaps by chance.
+  const ComparedPart perhaps{"star", From(0.9, 0.75, 0.1)};
   EXPECT_EQ(Decide("AP", From(0.5, 0.6, 0.01), {perhaps}, 80).decision, Decision::kBetter);
   const ComparedPart was_bad{"star", From(0.4, 0.1, 0.01)};
   EXPECT_EQ(Decide("AP", From(0.5, 0.6, 0.01), {was_bad}, 80).decision, Decision::kBetter);
+}
+
+// On three images no fall is certain, not even one to nothing: -1 + 2.92 / 3 = -0.03.
+TEST(VerdictTest, WhatWasGoodMayNotSeemToHaveFallen) {
+  const auto with = [](const Difference& star, int annotated = 0) {
+    return Decide("AP", From(0.5, 0.6, 0.01, 20), {{"star", star}}, 20, {.annotated = annotated});
+  };
+  for (const int images : {1, 2, 3}) {
+    const Difference lost =
+        From(1, 0, images == 1 ? std::numeric_limits<double>::infinity() : 0, images);
+    const Verdict verdict = with(lost);
+    EXPECT_EQ(verdict.decision, Decision::kUndecided) << images;
+    EXPECT_THAT(verdict.perhaps_fallen, ElementsAre("star"));
+    EXPECT_THAT(verdict.fallen, IsEmpty());
+    // 1 / 4 * 2.353 = 0.588 is less than 1 - 0.05.
+    EXPECT_THAT(verdict.reason, AllOf(HasSubstr("star goes from 1.00 to 0.00 on"),
+                                      HasSubstr("about 4 annotated images with it")));
+    EXPECT_EQ(verdict.images_needed, (4 * 20 + images - 1) / images)
+        << "as often as it is on these";
+  }
+  // These 20 are a fifth of the annotated images.
+  EXPECT_THAT(with(From(1, 0, 0, 2), 100).reason, HasSubstr("about 20 annotated images with it"));
+  EXPECT_EQ(with(From(1, 0, 0, 2), 100).images_needed, 200);
+  EXPECT_EQ(with(From(1, 0.85, 0.2, 3)).decision, Decision::kBetter) << "not by much";
+  EXPECT_EQ(with(From(0.4, 0, 0.1, 3)).decision, Decision::kBetter) << "it was not good";
+}
+
+// 0.06 - 1.645 * 0.03 = 0.0107; asked for the tenth time 2.576 is needed.
+TEST(VerdictTest, WhoAsksAgainNeedsMoreCertainty) {
+  const auto asked = [](double error, double looks) {
+    return Decide("AP", From(0.5, 0.56, error), {}, kMany, {.looks = looks});
+  };
+  EXPECT_EQ(asked(0.03, 1).decision, Decision::kBetter);
+  EXPECT_EQ(asked(0.03, 10).decision, Decision::kUndecided);
+  EXPECT_GT(asked(0.03, 10).images_needed, kMany);
+  const Verdict sure = asked(0.02, 10);
+  EXPECT_EQ(sure.decision, Decision::kBetter);
+  EXPECT_THAT(sure.reason, HasSubstr("with 99.5 % certainty"));
+  EXPECT_EQ(Decide("AP", From(0.5, 0.503, 0.004), {}, kMany, {.looks = 10}).decision,
+            Decision::kNotBetter);
 }
 
 // The gain needs an error of 0.04 / 1.645 or less: (0.1 / 0.0243)^2 = 16.9 times as many images.
@@ -106,6 +146,9 @@ TEST(VerdictTest, UndecidedSaysHowManyImagesWouldDecide) {
   EXPECT_EQ(verdict.decision, Decision::kUndecided);
   EXPECT_NEAR(verdict.images_needed, 16'910, 100);
   EXPECT_THAT(verdict.reason, HasSubstr(std::to_string(verdict.images_needed)));
+  const Verdict split = Decide("AP", From(0.5, 0.54, 0.1, 1000), {}, 1000, {.annotated = 5000});
+  EXPECT_EQ(split.images_needed, 5 * verdict.images_needed) << "a fifth is compared on";
+  EXPECT_THAT(split.reason, HasSubstr(std::to_string(split.images_needed)));
   EXPECT_LT(OfWhole(From(0.5, 0.54, 0.05, 1000)).images_needed, verdict.images_needed / 3);
 }
 

@@ -14,6 +14,8 @@
 #include <string_view>
 #include <vector>
 
+#include "nn/threads.h"
+#include "serving/cpu.h"
 #include "serving/flags.h"
 #include "trainer/demo.h"
 #include "trainer/evaluate/evaluate_files.h"
@@ -48,6 +50,9 @@ struct Options {
   std::string precision = "fp32";
   trainer::EvaluationFiles evaluation;
   trainer::ComparedFiles compared;
+  trainer::CompareOptions comparison;
+  int threads = 0;
+  bool progress = false;
   bool json = false;
 };
 
@@ -74,6 +79,16 @@ void AddComparisonFlags(Options* options, serving::FlagTable* flags) {
   flags->Add("label_config", &compared->label_config,
              "compare: of the Label Studio project, XML: which of its labels the classes of the "
              "checkpoints stand for. Empty: those of the same name.");
+  flags->Add("looks", &options->comparison.looks,
+             "compare: how often these very images have decided, this time included: the more "
+             "often, the surer a gain must be.",
+             [](const double& looks) { return looks >= 1 ? "" : "must be 1 or more"; });
+  flags->Add("annotated", &options->comparison.annotated,
+             "compare: how many annotated images --data is a part of, as the validation side of a "
+             "training is; how many are needed is then told as a number of such. 0: it is all.",
+             serving::InRange(0, 1'000'000'000));
+  flags->Add("progress", &options->progress,
+             "compare: prints a JSON object after each image, before the result.");
   flags->Add("json", &options->json,
              "compare: prints one JSON object with all figures instead of a sentence.");
 }
@@ -97,6 +112,9 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
       Shapes);
   flags->Add("precision", &options->precision,
              "evaluate, compare: the arithmetic of the detector, fp32 or bf16.");
+  flags->Add("threads", &options->threads,
+             "evaluate, compare: threads that compute; 0: as many as the process has CPUs.",
+             serving::InRange(0, 1024));
   flags->Add("data", &options->evaluation.annotations,
              "evaluate, compare: the annotations to score by, with COCO's AP and AR: COCO, or with "
              "checkpoints also Label Studio's export JSON. For evaluate either --checkpoint or "
@@ -159,8 +177,13 @@ boost::json::object ToJson(const trainer::SegmenterScore& score) {
           {"objects", score.objects}};
 }
 
+void UseThreads(const Options& options) {
+  nn::UseThreads(options.threads > 0 ? options.threads : serving::ReadCpuBudget().threads());
+}
+
 // One JSON object on stdout.
 absl::Status Evaluate(const Options& options) {
+  UseThreads(options);
   if (!options.evaluation.annotations.empty()) {
     const auto report = trainer::EvaluateFiles(options.evaluation, options.precision);
     if (report.ok()) std::cout << boost::json::serialize(*report) << '\n';
@@ -185,10 +208,20 @@ absl::Status Evaluate(const Options& options) {
 
 // One JSON object, or a sentence, on stdout.
 absl::Status Compare(const Options& options) {
+  UseThreads(options);
+  trainer::CompareOptions comparison = options.comparison;
+  comparison.precision = options.precision;
+  comparison.seed = options.seed;
+  if (options.progress) {
+    comparison.progress = [](std::size_t done, std::size_t all) {
+      std::cout << boost::json::object{{"event", "compared"}, {"images", done}, {"of", all}} << '\n'
+                << std::flush;
+    };
+  }
   trainer::ComparedFiles files = options.compared;
   files.annotations = options.evaluation.annotations;
   files.images = options.evaluation.images;
-  const auto report = trainer::CompareFiles(files, options.precision, options.seed);
+  const auto report = trainer::CompareFiles(files, comparison);
   if (!report.ok()) return report.status();
   if (options.json) {
     std::cout << boost::json::serialize(*report) << '\n';

@@ -1,10 +1,14 @@
 // duet-train: fine-tunes a detector on annotated images; with a command, what has to do with the
 // demo models.
+#include <absl/status/status.h>
+#include <absl/strings/match.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <iostream>
 #include <string_view>
@@ -44,6 +48,19 @@ void AskToStop(int signal) {
   std::signal(signal, SIG_DFL);
 }
 
+// sysexits.h's EX_TEMPFAIL: with room on the disk the same command goes on. trainer_service knows
+// it.
+constexpr int kFullDisk = 75;
+
+// By the system's text, which errors of files carry: codes don't tell a disk from memory. A file
+// that may not grow is no different.
+bool IsFullDisk(const absl::Status& status) {
+  for (const int error : {ENOSPC, EDQUOT, EFBIG}) {
+    if (absl::StrContains(status.message(), std::strerror(error))) return true;
+  }
+  return false;
+}
+
 trainer::Display MakeDisplay(bool json) {
   if (json) return {trainer::DisplayKind::kJson, std::cout};
   if (isatty(STDOUT_FILENO) == 0) return {trainer::DisplayKind::kLines, std::cout};
@@ -80,6 +97,7 @@ int Train(int argc, const char* const* argv, const char* program, const char* pu
   }
   if (status.ok()) return 0;
   std::cerr << "duet-train: " << status.message() << '\n';
+  if (IsFullDisk(status)) return kFullDisk;
   // As a shell says that a signal ended a process.
   return absl::IsCancelled(status) && stop_signal != 0 ? 128 + stop_signal : 1;
 }

@@ -25,9 +25,10 @@ using text::StrCat;
 constexpr int kLeastMemoryMb = 1024;
 
 // What the trainer says itself.
-constexpr std::array<std::string_view, 11> kOwnFlags = {
-    "data", "images",  "label_config", "validation", "validation_images", "val_share", "from",
-    "out",  "threads", "json",         "resume"};
+constexpr std::array<std::string_view, 12> kOwnFlags = {
+    "data",      "images", "label_config", "validation", "validation_images",
+    "val_share", "from",   "out",          "report_of",  "threads",
+    "json",      "resume"};
 
 // "" if these are flags of duet-train's that may be chosen.
 std::string CheckTrainFlags(const std::vector<std::string>& flags) {

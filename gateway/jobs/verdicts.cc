@@ -47,6 +47,18 @@ AppliedVerdict ApplyVerdict(const model_store::ModelStore& store, const trainer:
                              " lets version ", verdict.version(), " serve");
       return absl::AlreadyExistsError("this verdict was applied before");
     }
+    // Numbers begin anew where a model was deleted: then this is another version, with a verdict of
+    // its own.
+    const auto manifest = store.ReadManifest(KindOf(job.kind()), name, verdict.version());
+    if (!manifest.ok()) return manifest.status();
+    const bool is_another =
+        (!verdict.model_sha256().empty() && manifest->weights().sha256 != verdict.model_sha256()) ||
+        (manifest->verdict && manifest->verdict->outcome != model_store::Verdict::Outcome::kBetter);
+    if (is_another) {
+      return absl::FailedPreconditionError(
+          text::StrCat("version ", verdict.version(), " of ", name,
+                       " is another one by now than the one that job ", job.id(), " made"));
+    }
     Serving next = now;
     next.decided = verdict.version();
     if (now.version == verdict.parent()) {

@@ -25,7 +25,8 @@ absl::StatusOr<ServedDetector> ServedDetector::Load(const ServedModel& model) {
 const std::vector<std::string>& ServedDetector::classes() const { return model_->classes(); }
 
 absl::StatusOr<DetectionsByImage> ServedDetector::Detect(const ImageSource& images,
-                                                         const ClassMatch& match) {
+                                                         const ClassMatch& match,
+                                                         const std::function<void()>& on_image) {
   detector::DetectionModel& detector = *model_;
   // By the model's class id.
   const std::vector<std::vector<int>> class_indices =
@@ -44,6 +45,7 @@ absl::StatusOr<DetectionsByImage> ServedDetector::Detect(const ImageSource& imag
             {.class_index = class_index, .box = one.box, .score = one.score, .mask = one.mask});
       }
     }
+    on_image();
   }
   return detections;
 }

@@ -5,6 +5,7 @@
 
 #include <absl/status/statusor.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -39,8 +40,10 @@ class ServedDetector {
   // `images` says `match`; detections of others are left out, one of a class that stands for two is
   // there for both. Errors are those of Load, so that nothing is scored on fewer images than it
   // says.
-  absl::StatusOr<DetectionsByImage> Detect(const ImageSource& images,
-                                           const ClassMatch& match = ClassMatch());
+  // `on_image` is called after each image.
+  absl::StatusOr<DetectionsByImage> Detect(
+      const ImageSource& images, const ClassMatch& match = ClassMatch(),
+      const std::function<void()>& on_image = [] {});
 
  private:
   explicit ServedDetector(std::unique_ptr<detector::DetectionModel> model);

@@ -31,9 +31,9 @@ json::value ToJson(const std::optional<Difference>& difference) {
        std::isfinite(difference->error) ? json::value(difference->error) : json::value(nullptr)}};
 }
 
-// IoU 0.5 to 0.75. What an annotator accepts unchanged is the old model's box to the pixel, which has
-// an IoU of 1 with the annotation, while a new model that is as good draws its own: at the upper
-// thresholds that would count against it (docs/adr/0707).
+// IoU 0.5 to 0.75. What an annotator accepts unchanged is the old model's box to the pixel, which
+// has an IoU of 1 with the annotation, while a new model that is as good draws its own: at the
+// upper thresholds that would count against it (docs/adr/0707).
 constexpr int kGateThresholds = 6;
 
 bool SameDetections(const DetectionsByImage& one, const DetectionsByImage& other) {

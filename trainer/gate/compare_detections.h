@@ -34,10 +34,10 @@ struct DetectionComparison {
   std::vector<OfClass> by_class;  // by class index
 };
 
-// The verdict is by the boxes' AP at IoU 0.5 to 0.75; neither a class's AP50 may fall nor that of all masks. All over
-// all scores, as COCO has it: not by what is left above a threshold, which is a setting of each
-// project and no property of a model. If both have found the very same, the new one is not better.
-// REQUIRES: both as EvaluateCoco's.
+// The verdict is by the boxes' AP at IoU 0.5 to 0.75; neither a class's AP50 may fall nor that of
+// all masks. All over all scores, as COCO has it: not by what is left above a threshold, which is a
+// setting of each project and no property of a model. If both have found the very same, the new one
+// is not better. REQUIRES: both as EvaluateCoco's.
 DetectionComparison CompareDetections(const dataset::Dataset& truth,
                                       const DetectionsByImage& old_detections,
                                       const DetectionsByImage& new_detections,

@@ -49,15 +49,16 @@ struct Answers {
 };
 
 absl::StatusOr<Answers> AnswersOf(const std::string& checkpoint, const std::string& results,
-                                  const std::string& precision, const DatasetSource& source,
-                                  const ClassMatch& match, std::string_view annotations) {
+                                  const CompareOptions& options, const DatasetSource& source,
+                                  const ClassMatch& match, std::string_view annotations,
+                                  const std::function<void()>& on_image) {
   Answers answers;
   if (!checkpoint.empty()) {
-    auto detector = ServedDetector::Load({checkpoint, precision});
+    auto detector = ServedDetector::Load({checkpoint, options.precision});
     if (!detector.ok()) return detector.status();
     answers.classes = detector->classes();
     answers.stand_for = match.ClassesOf(answers.classes, source.classes());
-    absl::StatusOr<DetectionsByImage> found = detector->Detect(source, match);
+    absl::StatusOr<DetectionsByImage> found = detector->Detect(source, match, on_image);
     if (!found.ok()) return found.status();
     answers.detections = *std::move(found);
   } else if (!results.empty()) {
@@ -126,8 +127,8 @@ bool SameFile(const std::string& one, const std::string& other) {
 
 }  // namespace
 
-absl::StatusOr<json::object> CompareFiles(const ComparedFiles& files, const std::string& precision,
-                                          std::uint64_t seed) {
+absl::StatusOr<json::object> CompareFiles(const ComparedFiles& files,
+                                          const CompareOptions& options) {
   if (absl::Status status = Check(files); !status.ok()) return status;
   const auto annotations = files::MappedFile::Open(files.annotations);
   if (!annotations.ok()) return annotations.status();
@@ -139,17 +140,25 @@ absl::StatusOr<json::object> CompareFiles(const ComparedFiles& files, const std:
   const absl::StatusOr<ClassMatch> match = ClassMatch::Read(files.label_config);
   if (!match.ok()) return Naming("--label_config", match.status());
 
+  const bool same = SameFile(files.old_checkpoint, files.new_checkpoint);
+  const int models = same ? 1 : !files.old_checkpoint.empty() + !files.new_checkpoint.empty();
+  std::size_t done = 0;
+  const auto on_image = [&] {
+    ++done;
+    if (options.progress) options.progress(done, source.size() * static_cast<std::size_t>(models));
+  };
   const auto answers_of = [&](const std::string& checkpoint, const std::string& results) {
-    return AnswersOf(checkpoint, results, precision, source, *match, (*annotations)->bytes());
+    return AnswersOf(checkpoint, results, options, source, *match, (*annotations)->bytes(),
+                     on_image);
   };
   const auto of_new = answers_of(files.new_checkpoint, files.new_detections);
   if (!of_new.ok()) return of_new.status();
-  const bool same = SameFile(files.old_checkpoint, files.new_checkpoint);
   const auto of_old = same ? of_new : answers_of(files.old_checkpoint, files.old_detections);
   if (!of_old.ok()) return of_old.status();
 
-  json::object report = ToJson(
-      CompareDetections(source.dataset(), of_old->detections, of_new->detections, {.seed = seed}));
+  json::object report = ToJson(CompareDetections(
+      source.dataset(), of_old->detections, of_new->detections, {.seed = options.seed},
+      {.looks = options.looks, .annotated = options.annotated}));
   // A class that is gone from the data, too, has nothing to fall by: so it is at least named.
   const bool lists = !files.old_checkpoint.empty() && !files.new_checkpoint.empty();
   report["new_classes"] = lists ? NewClasses(source.classes(), *of_old, *of_new) : json::array();

@@ -5,7 +5,9 @@
 #include <absl/status/statusor.h>
 
 #include <boost/json/object.hpp>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 namespace trainer {
@@ -23,6 +25,16 @@ struct ComparedFiles {
   std::string new_detections;
 };
 
+struct CompareOptions {
+  std::string precision = "fp32";  // as in ServedModel
+  std::uint64_t seed = 1;          // of the draws
+  // As in GateRule.
+  double looks = 1;
+  int annotated = 0;
+  // Told after each image that a checkpoint has answered, of both models together.
+  std::function<void(std::size_t done, std::size_t all)> progress = nullptr;
+};
+
 // ToJson of the comparison, and besides:
 //   "new_classes"      of the data set, which the new model knows and the old one doesn't
 //   "removed_classes"  of the old model, which the new one doesn't know
@@ -32,9 +44,9 @@ struct ComparedFiles {
 // which labels they stand for (samples/class_match.h), and classes that stand for none are nobody's
 // loss. Two files with the same bytes are not compared: the new one is not better.
 //
-// `precision` as in ServedModel, `seed` that of the draws. An error names the file or the flag.
+// An error names the file or the flag.
 absl::StatusOr<boost::json::object> CompareFiles(const ComparedFiles& files,
-                                                 const std::string& precision, std::uint64_t seed);
+                                                 const CompareOptions& options);
 
 }  // namespace trainer
 

@@ -118,15 +118,19 @@ absl::StatusOr<std::string> WriteFinalReport(const FinalReport& report) {
   std::string message = report.end;
   if (!data.validation.samples.empty()) {
     const DatasetSource images(data.validation, report.folder.file("data"), /*masks=*/false);
-    const auto detections = DetectAsServed({.checkpoint = report.folder.file("best.pth")}, images);
+    text.measured = report.options.report_of + ".pth";
+    const auto detections =
+        DetectAsServed({.checkpoint = report.folder.file(text.measured)}, images);
     if (!detections.ok()) return detections.status();
     text.scores = ScoresOf(EvaluateCoco(data.validation, *detections, IouType::kBoxes));
     if (report.masks) {
       text.mask_scores = ScoresOf(EvaluateCoco(data.validation, *detections, IouType::kMasks));
     }
-    auto worst = DrawWorst(report, images, *detections);
-    if (!worst.ok()) return worst.status();
-    text.worst = *std::move(worst);
+    if (report.options.report_of == "best") {
+      auto worst = DrawWorst(report, images, *detections);
+      if (!worst.ok()) return worst.status();
+      text.worst = *std::move(worst);
+    }
     if (text.scores->ap.has_value() && text.scores->ap50.has_value()) {
       absl::StrAppendFormat(&message, " AP %.3f, AP50 %.3f.", *text.scores->ap, *text.scores->ap50);
     }

@@ -1,5 +1,5 @@
-// The end of a training: best.pth measured once more, and report.md with the images that it gets
-// most wrong.
+// The end of a training: best.pth, or what RunOptions::report_of says, measured once more, and
+// report.md with the images that it gets most wrong.
 #ifndef DUET_TRAINER_RUN_FINAL_REPORT_H_
 #define DUET_TRAINER_RUN_FINAL_REPORT_H_
 
@@ -30,7 +30,8 @@ struct FinalReport {
   const History& history;
 };
 
-// Writes report.md, curves.svg and worst/; REQUIRES: best.pth is there. The sentences that a person
+// Writes report.md, curves.svg and worst/, without the latter for a report of last.pth; REQUIRES:
+// both models are there. The sentences that a person
 // gets to see: how it ended and where the report is.
 absl::StatusOr<std::string> WriteFinalReport(const FinalReport& report);
 

@@ -23,6 +23,10 @@ void AddFlags(RunOptions* options, serving::FlagTable* flags) {
   flags->Required("out", &options->out,
                   "The folder for best.pth, last.pth, report.md and what is needed to go on after "
                   "an interruption; made if it is missing.");
+  flags->Add("report_of", &options->report_of,
+             "Which model report.md describes: best, best.pth with the images that it gets most "
+             "wrong; last, last.pth without images, for a report that goes where they don't.",
+             serving::OneOf({"best", "last"}));
   flags->Add("epochs", &options->plan.epochs,
              "Passes over the training images; 0: 40, more for less than 144 images, 300 for more "
              "than 10000.",

@@ -36,9 +36,9 @@ std::string DataText(const Report& report) {
 
 std::string TableOf(const Report& report, const char* what, const ReportedScores& scores) {
   std::string text =
-      absl::StrCat(what, " of `best.pth` on the validation images: **AP ", Number(scores.ap),
-                   "**, AP50 ", Number(scores.ap50), ", AP75 ", Number(scores.ap75),
-                   " (COCO's).\n\n| class | AP | AP50 |\n|---|---|---|\n");
+      absl::StrCat(what, " of `", report.measured, "` on the validation images: **AP ",
+                   Number(scores.ap), "**, AP50 ", Number(scores.ap50), ", AP75 ",
+                   Number(scores.ap75), " (COCO's).\n\n| class | AP | AP50 |\n|---|---|---|\n");
   for (std::size_t i = 0; i < report.classes.size(); ++i) {
     absl::StrAppend(&text, "| ", PlainMarkdown(report.classes[i]), " | ",
                     Number(scores.by_class[i].ap), " | ", Number(scores.by_class[i].ap50), " |\n");

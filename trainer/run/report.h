@@ -42,7 +42,8 @@ struct Report {
   std::vector<std::string> findings;
   std::vector<std::pair<std::string, std::string>> recipe;
   std::string end;                            // a sentence: how it ended
-  std::optional<ReportedScores> scores;       // of best.pth; none without validation images
+  std::string measured = "best.pth";          // whose scores these are
+  std::optional<ReportedScores> scores;       // of it; none without validation images
   std::optional<ReportedScores> mask_scores;  // the same of masks, if it has any
   std::vector<WorstImage> worst;
 };

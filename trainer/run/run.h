@@ -32,6 +32,7 @@ struct RunOptions {
   std::string device = "cpu";
   std::string precision = "fp32";
   std::uint64_t seed = 1;
+  std::string report_of = "best";  // or "last": which model report.md describes
   bool resume = true;
   bool json = false;
 };

@@ -263,7 +263,7 @@ absl::StatusOr<ChildEnd> RunChild(const ChildOptions& options,
 std::string Describe(const ChildEnd& end) {
   if (end.silent) return "was ended since it had said nothing for too long";
   if (end.signal == SIGKILL) {
-    return "was killed by signal 9, as the kernel does when memory runs out";
+    return "was killed by signal 9: by somebody, or by the kernel since memory ran out";
   }
   const std::string how = end.signal != 0 ? StrCat("was ended by signal ", end.signal)
                                           : StrCat("ended with exit code ", end.exit_code);

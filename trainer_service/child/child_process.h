@@ -50,7 +50,7 @@ absl::StatusOr<ChildEnd> RunChild(const ChildOptions& options,
                                   absl::FunctionRef<bool()> should_end);
 
 // How it ended, as the end of a sentence: "ended with exit code 1: no room on the disk", "was
-// killed by signal 9, as the kernel does when memory runs out".
+// killed by signal 9: by somebody, or by the kernel since memory ran out".
 std::string Describe(const ChildEnd& end);
 
 // Bytes that this process and its children may have together: what the machine has, or the

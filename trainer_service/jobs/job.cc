@@ -69,7 +69,8 @@ json::object VerdictObject(const Verdict& verdict) {
           {"version", verdict.version},
           {"old_score", verdict.old_score},
           {"new_score", verdict.new_score},
-          {"images_needed", verdict.images_needed}};
+          {"images_needed", verdict.images_needed},
+          {"model_sha256", verdict.model_sha256}};
 }
 
 Verdict ReadVerdict(const json::object& object, Reader* outer) {
@@ -82,6 +83,8 @@ Verdict ReadVerdict(const json::object& object, Reader* outer) {
   verdict.old_score = read.Get<double>("old_score");
   verdict.new_score = read.Get<double>("new_score");
   verdict.images_needed = read.Get<std::uint32_t>("images_needed");
+  // Records of earlier releases don't have it.
+  if (object.contains("model_sha256")) verdict.model_sha256 = read.Text("model_sha256");
   if (!read.wrong().empty()) outer->Note(text::StrCat("verdict.", read.wrong()));
   return verdict;
 }
@@ -111,8 +114,10 @@ std::string JobText(const Job& job) {
                       {"model", job.model},
                       {"parent", job.parent},
                       {"revision", job.revision},
+                      {"project_created", text::ToUtf8(job.project_created)},
                       {"left_out", text::ToUtf8(job.left_out)},
-                      {"starts", job.starts}};
+                      {"starts", job.starts},
+                      {"looks", job.looks}};
   if (job.verdict) object["verdict"] = VerdictObject(*job.verdict);
   return json::serialize(object) + "\n";
 }
@@ -143,6 +148,8 @@ absl::StatusOr<Job> ParseJob(std::string_view text) {
   job.revision = read.Text("revision");
   job.left_out = read.Text("left_out");
   job.starts = read.Get<int>("starts");
+  if (object->contains("project_created")) job.project_created = read.Text("project_created");
+  if (object->contains("looks")) job.looks = read.Get<double>("looks");
   const json::value* verdict = object->if_contains("verdict");
   if (verdict != nullptr && verdict->is_object()) {
     job.verdict = ReadVerdict(verdict->get_object(), &read);

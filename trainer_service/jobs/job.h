@@ -31,6 +31,7 @@ struct Verdict {
   double old_score = 0;       // 0 to 1
   double new_score = 0;
   std::uint32_t images_needed = 0;  // 0 unless undecided
+  std::string model_sha256;         // of the new version's weights
 };
 
 struct Progress {
@@ -60,11 +61,13 @@ struct Job {
   std::optional<Verdict> verdict;
 
   // What was settled when the job began, and holds if it goes on after a restart.
-  std::string model;         // "project-7", as model_store calls it
-  std::uint64_t parent = 0;  // the version that it begins from; 0: the default model
-  std::string revision;      // of the data; "" until it is frozen
-  std::string left_out;      // a sentence about what couldn't be used; "" if all could
-  int starts = 0;            // of duet-train
+  std::string model;            // "project-7", as model_store calls it
+  std::uint64_t parent = 0;     // the version that it begins from; 0: the default model
+  std::string revision;         // of the data; "" until it is frozen
+  std::string project_created;  // RFC 3339; "": not known
+  std::string left_out;         // a sentence about what couldn't be used; "" if all could
+  int starts = 0;               // of duet-train that ended badly, since it last got on
+  double looks = 0;             // looks.h; 0: not compared yet
 };
 
 std::string JobText(const Job& job);

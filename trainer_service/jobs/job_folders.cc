@@ -27,6 +27,7 @@ using text::StrCat;
 constexpr std::size_t kMaxRecordBytes = 1 << 20;
 constexpr char kRecord[] = "job.json";
 constexpr char kForgotten[] = "forgotten";
+constexpr char kDeleted[] = "/deleted";
 
 absl::Status MakeFolder(const std::string& path) {
   std::error_code error;
@@ -43,6 +44,20 @@ void RemoveAbandonedBelow(const std::string& folder) {
     std::error_code ignored;
     if (at->is_directory(ignored)) files::RemoveAbandonedFiles(at->path());
   }
+}
+
+// What the regular files in a folder take.
+std::uint64_t BytesBelow(const fs::path& folder) {
+  std::uint64_t bytes = 0;
+  std::error_code error;
+  for (fs::recursive_directory_iterator at(folder, error), end; !error && at != end;
+       at.increment(error)) {
+    std::error_code ignored;
+    if (!at->is_regular_file(ignored)) continue;
+    const std::uintmax_t size = at->file_size(ignored);
+    if (!ignored) bytes += size;
+  }
+  return bytes;
 }
 
 // The number that an id begins with; 0 if it doesn't.
@@ -62,7 +77,7 @@ absl::StatusOr<Job> ReadJob(const std::string& path) {
 }  // namespace
 
 absl::StatusOr<JobFolders> JobFolders::Open(const std::string& path) {
-  for (const char* name : {"/jobs", "/projects"}) {
+  for (const char* name : {"/jobs", "/projects", kDeleted}) {
     if (absl::Status made = MakeFolder(path + name); !made.ok()) return made;
   }
   const std::string lock_path = path + "/lock";
@@ -77,7 +92,9 @@ absl::StatusOr<JobFolders> JobFolders::Open(const std::string& path) {
 }
 
 JobFolders::JobFolders(JobFolders&& other) noexcept
-    : path_(std::move(other.path_)), lock_(std::exchange(other.lock_, -1)) {}
+    : path_(std::move(other.path_)),
+      lock_(std::exchange(other.lock_, -1)),
+      discarded_(other.discarded_) {}
 
 JobFolders::~JobFolders() {
   if (lock_ >= 0) close(lock_);
@@ -88,6 +105,9 @@ std::string JobFolders::project_folder(std::uint64_t project) const {
 }
 
 absl::StatusOr<std::vector<Job>> JobFolders::Load() {
+  if (const auto deleted = EmptyDeleted(); !deleted.ok()) {
+    serving::LogLine("job.cleanup", serving::LogLevel::kWarning).Status(deleted.status());
+  }
   files::RemoveAbandonedFiles(path_);
   RemoveAbandonedBelow(path_ + "/projects");
   std::vector<Job> jobs;
@@ -159,29 +179,50 @@ absl::Status JobFolders::Save(const Job& job) {
   return files::WriteFile(StrCat(folder, "/", kRecord), JobText(job));
 }
 
-absl::Status JobFolders::Remove(const std::string& id) {
+absl::Status JobFolders::Discard(const std::string& path) {
   std::error_code error;
-  const std::string folder = job_folder(id);
-  // First the record: a job that is half removed is none.
-  fs::remove(StrCat(folder, "/", kRecord), error);
-  if (!error) fs::remove_all(folder, error);
+  if (!fs::exists(fs::symlink_status(path, error))) return absl::OkStatus();
+  std::string to;
+  do {
+    to = StrCat(path_, kDeleted, "/", ++discarded_);
+  } while (fs::exists(fs::symlink_status(to, error)));
+  fs::rename(path, to, error);
   if (!error) return absl::OkStatus();
-  return absl::ErrnoToStatus(error.value(), StrCat(folder, ": cannot be removed"));
+  return absl::ErrnoToStatus(error.value(), StrCat(path, ": cannot be removed"));
 }
+
+absl::StatusOr<std::uint64_t> JobFolders::EmptyDeleted() const {
+  std::uint64_t bytes = 0;
+  std::error_code error;
+  std::vector<fs::path> all;
+  for (fs::directory_iterator at(path_ + kDeleted, error), end; !error && at != end;
+       at.increment(error)) {
+    all.push_back(at->path());
+  }
+  absl::Status status;
+  for (const fs::path& path : all) {
+    bytes += BytesBelow(path);
+    fs::remove_all(path, error);
+    if (error) {
+      status = absl::ErrnoToStatus(error.value(), StrCat(path.string(), ": cannot be removed"));
+    }
+  }
+  if (!status.ok()) return status;
+  return bytes;
+}
+
+absl::Status JobFolders::Remove(const std::string& id) { return Discard(job_folder(id)); }
 
 void JobFolders::RemoveWork(const std::string& id) {
   std::error_code error;
-  std::vector<fs::path> others;
+  std::vector<std::string> others;
   for (fs::directory_iterator at(job_folder(id), error), end; !error && at != end;
        at.increment(error)) {
     if (at->path().filename() != kRecord) others.push_back(at->path());
   }
-  for (const fs::path& path : others) {
-    fs::remove_all(path, error);
-    if (!error) continue;
-    serving::LogLine("job.cleanup", serving::LogLevel::kWarning)
-        .Str("path", path.string())
-        .Str("error", error.message());
+  for (const std::string& path : others) {
+    const absl::Status gone = Discard(path);
+    if (!gone.ok()) serving::LogLine("job.cleanup", serving::LogLevel::kWarning).Status(gone);
   }
 }
 

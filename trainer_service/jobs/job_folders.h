@@ -6,6 +6,7 @@
 //   WORK/jobs/ID/job.json       a job, replaced as a whole whenever it has changed
 //   WORK/jobs/ID/…              what it works with (work/); gone when it has ended
 //   WORK/projects/7/            the frozen data of a project (dataset/revision.h)
+//   WORK/deleted/…              what is about to be deleted
 #ifndef DUET_TRAINER_SERVICE_JOBS_JOB_FOLDERS_H_
 #define DUET_TRAINER_SERVICE_JOBS_JOB_FOLDERS_H_
 
@@ -40,8 +41,15 @@ class JobFolders {
   absl::Status Save(const Job& job);
   // Removes a job with all that it worked with.
   absl::Status Remove(const std::string& id);
-  // Removes what a job worked with, but for its record.
+  // Removes what a job worked with, but for its record. What can't be removed is logged.
   void RemoveWork(const std::string& id);
+  // Removes a file or folder below WORK, if there is one.
+  absl::Status Discard(const std::string& path);
+
+  // The three above only rename, since deleting may take minutes; this deletes, and returns how
+  // many bytes that gave back. For one thread at a time, beside one that calls the others.
+  // An error of the file system if something stays; the others are gone all the same.
+  absl::StatusOr<std::uint64_t> EmptyDeleted() const;
 
   // Remembers that a project's copies are deleted now; survives it. Milliseconds since 1970; 0:
   // never.
@@ -56,6 +64,7 @@ class JobFolders {
 
   std::string path_;
   int lock_;  // a descriptor
+  std::uint64_t discarded_ = 0;
 };
 
 }  // namespace trainer_service

@@ -5,8 +5,6 @@
 #include <absl/strings/str_format.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <system_error>
 #include <utility>
 
 #include "model_store/names.h"
@@ -16,7 +14,6 @@
 namespace trainer_service {
 namespace {
 
-namespace fs = std::filesystem;
 using text::StrCat;
 
 // How often a watcher looks whether anybody still listens to it.
@@ -30,20 +27,6 @@ std::string NewId(std::uint64_t number) {
 
 absl::Status NoSuchJob(const std::string& id) {
   return absl::NotFoundError(StrCat("there is no job '", id, "'"));
-}
-
-// What the regular files in a folder take.
-std::uint64_t BytesBelow(const std::string& folder) {
-  std::uint64_t bytes = 0;
-  std::error_code error;
-  for (fs::recursive_directory_iterator at(folder, error), end; !error && at != end;
-       at.increment(error)) {
-    std::error_code ignored;
-    if (!at->is_regular_file(ignored)) continue;
-    const std::uintmax_t size = at->file_size(ignored);
-    if (!ignored) bytes += size;
-  }
-  return bytes;
 }
 
 }  // namespace
@@ -65,6 +48,7 @@ absl::StatusOr<std::unique_ptr<JobQueue>> JobQueue::Open(const JobQueueOptions& 
         .Str("error", "another job has this number");
   }
   queue->DropOldest();
+  queue->Delete();
   queue->Notify();
   return queue;
 }
@@ -178,6 +162,17 @@ std::int64_t JobQueue::ForgottenAt(std::uint64_t project) const {
 }
 
 absl::StatusOr<JobQueue::Forgotten> JobQueue::Forget(std::uint64_t project) {
+  const std::lock_guard lock(deleting_);
+  absl::StatusOr<Forgotten> forgotten = ForgetQuickly(project);
+  // Minutes on some volumes, in which others may ask and the job that runs goes on.
+  const absl::StatusOr<std::uint64_t> bytes = folders_.EmptyDeleted();
+  if (!forgotten.ok()) return forgotten;
+  if (!bytes.ok()) return bytes.status();
+  forgotten->bytes = *bytes;
+  return forgotten;
+}
+
+absl::StatusOr<JobQueue::Forgotten> JobQueue::ForgetQuickly(std::uint64_t project) {
   const std::lock_guard lock(mutex_);
   std::vector<std::uint64_t> numbers;
   for (const auto& [number, entry] : jobs_) {
@@ -194,12 +189,7 @@ absl::StatusOr<JobQueue::Forgotten> JobQueue::Forget(std::uint64_t project) {
   Forgotten forgotten;
   const std::string folder = folders_.project_folder(project);
   for (const char* copies : {"/images", "/revisions"}) {
-    forgotten.bytes += BytesBelow(folder + copies);
-    std::error_code error;
-    fs::remove_all(folder + copies, error);
-    if (error) {
-      return absl::ErrnoToStatus(error.value(), StrCat(folder, copies, ": cannot be removed"));
-    }
+    if (absl::Status gone = folders_.Discard(folder + copies); !gone.ok()) return gone;
   }
   for (const std::uint64_t number : numbers) {
     if (absl::Status gone = folders_.Remove(jobs_.at(number).job.id); !gone.ok()) return gone;
@@ -256,18 +246,35 @@ absl::Status JobQueue::Update(const Job& job, bool durable) {
 }
 
 void JobQueue::End(const Job& job) {
+  absl::Status saved = KeepEnd(job);
+  Delete();
+  if (!saved.ok()) saved = KeepEnd(job);  // of a full disk that was most
+  if (!saved.ok()) {
+    serving::LogLine("job.unsaved", serving::LogLevel::kError).Str("job", job.id).Status(saved);
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    running_.clear();
+    if (Entry* const entry = Find(job.id); entry != nullptr) Changed(entry, job);
+    DropOldest();
+  }
+  Delete();
+}
+
+absl::Status JobQueue::KeepEnd(const Job& job) {
   const std::lock_guard lock(mutex_);
   // First its end: killed in between, a restart removes what an ended job has worked with, but
   // could do nothing with a job that compares and has lost its files.
   absl::Status saved = folders_.Save(job);
   folders_.RemoveWork(job.id);
-  if (!saved.ok()) saved = folders_.Save(job);  // of a full disk that was most
-  if (!saved.ok()) {
-    serving::LogLine("job.unsaved", serving::LogLevel::kError).Str("job", job.id).Status(saved);
-  }
-  running_.clear();
-  if (Entry* const entry = Find(job.id); entry != nullptr) Changed(entry, job);
-  DropOldest();
+  return saved;
+}
+
+void JobQueue::Delete() {
+  const std::lock_guard lock(deleting_);
+  const absl::StatusOr<std::uint64_t> deleted = folders_.EmptyDeleted();
+  if (deleted.ok()) return;
+  serving::LogLine("job.cleanup", serving::LogLevel::kWarning).Status(deleted.status());
 }
 
 void JobQueue::DropOldest() {

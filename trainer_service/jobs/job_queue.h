@@ -100,6 +100,12 @@ class JobQueue {
            serving::Metrics& metrics)
       : options_(options), clock_(clock), metrics_(metrics), folders_(std::move(folders)) {}
 
+  // Without the deleting, which may take long.
+  absl::StatusOr<Forgotten> ForgetQuickly(std::uint64_t project);
+  // Into its file, and what it worked with is no longer its.
+  absl::Status KeepEnd(const Job& job);
+  void Delete();
+
   // REQUIRES of all: `mutex_` is held.
   absl::Status MayQueue(std::uint64_t project) const;
   Entry* Find(const std::string& id);
@@ -113,6 +119,7 @@ class JobQueue {
   const JobQueueOptions options_;
   serving::Clock& clock_;
   serving::Metrics& metrics_;
+  std::mutex deleting_;  // held by who deletes; before mutex_
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
   JobFolders folders_;                   // written to with mutex_ held

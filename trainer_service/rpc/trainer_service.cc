@@ -111,6 +111,7 @@ pb::Job ToProto(const Job& job) {
   verdict.set_old_score(job.verdict->old_score);
   verdict.set_new_score(job.verdict->new_score);
   verdict.set_images_needed(job.verdict->images_needed);
+  verdict.set_model_sha256(job.verdict->model_sha256);
   return message;
 }
 
@@ -151,7 +152,13 @@ grpc::Status TrainerService::Cancel(grpc::ServerContext* call, const pb::CancelR
                                     pb::Job* response) {
   const absl::StatusOr<Job> job = queue_.Cancel(request->job_id());
   if (!job.ok()) return serving::ToGrpc(job.status());
-  serving::RequestContextOf(*call)->NoteStr("job", job->id);
+  const auto context = serving::RequestContextOf(*call);
+  context->NoteStr("job", job->id);
+  serving::LogLine("job.cancel_asked")
+      .Request(*context)
+      .Str("job", job->id)
+      .Int("project", static_cast<std::int64_t>(job->project))
+      .Str("peer", call->peer());
   *response = ToProto(*job);
   return grpc::Status::OK;
 }
@@ -174,7 +181,13 @@ grpc::Status TrainerService::Forget(grpc::ServerContext* call, const pb::ForgetR
   }
   const absl::StatusOr<JobQueue::Forgotten> forgotten = queue_.Forget(request->project_id());
   if (!forgotten.ok()) return serving::ToGrpc(forgotten.status());
-  serving::RequestContextOf(*call)->NoteInt("jobs", forgotten->jobs);
+  const auto context = serving::RequestContextOf(*call);
+  context->NoteInt("jobs", forgotten->jobs);
+  serving::LogLine("project.forgotten")
+      .Request(*context)
+      .Int("project", static_cast<std::int64_t>(request->project_id()))
+      .Int("jobs", forgotten->jobs)
+      .Str("peer", call->peer());
   response->set_jobs(forgotten->jobs);
   response->set_bytes(forgotten->bytes);
   return grpc::Status::OK;

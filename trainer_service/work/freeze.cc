@@ -1,10 +1,13 @@
 #include "trainer_service/work/freeze.h"
 
 #include <absl/status/status.h>
+#include <absl/time/time.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <filesystem>
 #include <optional>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -27,8 +30,11 @@ using label_studio_api::AnnotatedTasks;
 using label_studio_api::ProjectInfo;
 using text::StrCat;
 
-// An answer may have 64 MiB: brush strokes of 1000 tasks may not fit, so pages get shorter.
+// An answer may have 64 MiB: brush strokes of 1000 tasks may not fit, so pages get shorter where it
+// is needed.
 constexpr int kTasksAPage = 100;
+// So many pages in a row that fit make them longer again: it may have been a single task.
+constexpr int kPagesToGrow = 8;
 constexpr std::size_t kMaxConfigBytes = 16 << 20;
 constexpr std::size_t kMaxSidesBytes = std::size_t{1} << 30;
 
@@ -47,8 +53,14 @@ absl::Status OfProject(const Job& job, const absl::Status& status) {
 class Freezing {
  public:
   Freezing(const LabelStudioSource& source, const std::string& work,
-           const std::string& project_folder, JobControl& control)
-      : source_(source), work_(work), project_folder_(project_folder), control_(control) {}
+           const std::string& project_folder, const std::string& parent_sides,
+           const CheckProject& check, JobControl& control)
+      : source_(source),
+        work_(work),
+        project_folder_(project_folder),
+        parent_sides_(parent_sides),
+        check_(check),
+        control_(control) {}
 
   absl::StatusOr<FrozenProject> Do() {
     if (absl::Status made = MakeFolder(work_); !made.ok()) return made;
@@ -69,7 +81,8 @@ class Freezing {
  private:
   std::string annotations_path() const { return work_ + "/annotations.json"; }
   std::string config_path() const { return work_ + "/label_config.xml"; }
-  std::string sides_path() const { return project_folder_ + "/sides.json"; }
+  std::string created_path() const { return work_ + "/created"; }
+  std::string sides_path() const { return SidesPath(project_folder_); }
   std::string project_id() const { return StrCat(control_.job().project); }
 
   absl::StatusOr<ProjectInfo> AskForProject() {
@@ -84,21 +97,29 @@ class Freezing {
   absl::StatusOr<AnnotatedTasks> NextPage(std::int64_t after, int* count);
   absl::StatusOr<dataset::Dataset> ReadAnnotations();
   absl::StatusOr<dataset::Sides> ReadSides() const;
+  absl::Status ParentCannotBeCompared(std::string_view learned_from) const;
   absl::Status WriteSides(const dataset::Sides& sides) const;
   absl::StatusOr<FrozenProject> Freeze(const dataset::Dataset& data, const ImageCopies& images);
 
   const LabelStudioSource& source_;
   const std::string& work_;
   const std::string& project_folder_;
+  const std::string& parent_sides_;
+  const CheckProject& check_;
   JobControl& control_;
+  int fitted_ = 0;  // pages in a row
   dataset::Findings findings_;
 };
 
 absl::StatusOr<AnnotatedTasks> Freezing::NextPage(std::int64_t after, int* count) {
-  for (;; *count = (*count + 9) / 10) {
+  for (;; *count = (*count + 9) / 10, fitted_ = 0) {
     absl::StatusOr<AnnotatedTasks> page =
         Await(source_.api.Annotated(source_.site, project_id(), after, *count),
               [this] { return control_.should_end(); });
+    if (page.ok() && ++fitted_ >= kPagesToGrow) {
+      *count = std::min(*count * 2, kTasksAPage);
+      fitted_ = 0;
+    }
     // Most likely more than an answer may have.
     if (*count == 1 || !absl::IsInvalidArgument(page.status())) return page;
   }
@@ -110,7 +131,10 @@ absl::Status Freezing::CopyAnnotations() {
   control_.Say("copies annotations");
   const absl::StatusOr<ProjectInfo> project = AskForProject();
   if (!project.ok()) return project.status();
+  if (absl::Status may = check_(project->created); !may.ok()) return may;
   if (absl::Status s = files::WriteFile(config_path(), project->label_config); !s.ok()) return s;
+  const std::string created = project->created == 0 ? "" : TimeText(project->created);
+  if (absl::Status s = files::WriteFile(created_path(), created); !s.ok()) return s;
   absl::StatusOr<files::AtomicFile> file = files::AtomicFile::Create(annotations_path());
   if (!file.ok()) return file.status();
   std::size_t tasks = 0;
@@ -152,28 +176,62 @@ absl::StatusOr<dataset::Dataset> Freezing::ReadAnnotations() {
   return data;
 }
 
-// Of all images that ever were in a revision of this project.
-absl::StatusOr<dataset::Sides> Freezing::ReadSides() const {
-  absl::StatusOr<dataset::Sides> sides = dataset::ReadSides(project_folder_);
-  if (!sides.ok()) return sides.status();
-  const absl::StatusOr<std::string> text = files::ReadText(sides_path(), kMaxSidesBytes);
-  if (absl::IsNotFound(text.status())) return sides;
+// Adds what a file says of images that `sides` has nothing of. NotFound; DataLoss.
+absl::Status AddSides(const std::string& path, dataset::Sides* sides) {
+  const absl::StatusOr<std::string> text = files::ReadText(path, kMaxSidesBytes);
   if (!text.ok()) return text.status();
   json::error_code error;
   const json::value value = json::parse(*text, error);
   const json::object* object = error ? nullptr : value.if_object();
   if (object == nullptr) {
     return absl::DataLossError(
-        StrCat(sides_path(),
-               ": is damaged; without it an image may be learned from and measured "
-               "with. Whoever removes it begins anew"));
+        StrCat(path,
+               ": is damaged; without it an image may be learned from and measured with. Whoever "
+               "removes it begins anew"));
   }
   for (const auto& [image, side] : *object) {
     const bool validation = side.is_string() && side.get_string() == "validation";
     sides->emplace(std::string(image),
                    validation ? dataset::Side::kValidation : dataset::Side::kTrain);
   }
+  return absl::OkStatus();
+}
+
+// Of all images that ever were in a revision of this project, or that the model it begins from has
+// learned from.
+absl::StatusOr<dataset::Sides> Freezing::ReadSides() const {
+  absl::StatusOr<dataset::Sides> sides = dataset::ReadSides(project_folder_);
+  if (!sides.ok()) return sides.status();
+  const absl::Status of_project = AddSides(sides_path(), &*sides);
+  if (!of_project.ok() && !absl::IsNotFound(of_project)) return of_project;
+  if (parent_sides_.empty()) return sides;
+  dataset::Sides of_parent;
+  const absl::Status read = AddSides(parent_sides_, &of_parent);
+  if (!read.ok() && !absl::IsNotFound(read)) return read;
+  if (of_parent.empty() && sides->empty()) {
+    return ParentCannotBeCompared("images that neither it nor --work_dir knows any more");
+  }
+  // As when a lost work folder was followed by a training that split the images anew.
+  const auto learned_and_kept =
+      std::count_if(of_parent.begin(), of_parent.end(), [&](const auto& one) {
+        const auto here = sides->find(one.first);
+        return here != sides->end() && one.second == dataset::Side::kTrain &&
+               here->second == dataset::Side::kValidation;
+      });
+  if (learned_and_kept > 0) {
+    return ParentCannotBeCompared(
+        StrCat(learned_and_kept, " images that later trainings in --work_dir are measured with"));
+  }
+  for (const auto& [image, side] : of_parent) sides->emplace(image, side);
   return sides;
+}
+
+absl::Status Freezing::ParentCannotBeCompared(std::string_view learned_from) const {
+  const Job& job = control_.job();
+  return absl::FailedPreconditionError(StrCat(
+      "version ", job.parent, " of ", job.model, ", which serves, has learned from ", learned_from,
+      ", so it can't be told which are left to compare on; 'duet models rollback ", job.model,
+      " 0' lets the default model serve, from which a training can begin"));
 }
 
 absl::Status Freezing::WriteSides(const dataset::Sides& sides) const {
@@ -189,6 +247,9 @@ absl::StatusOr<FrozenProject> Freezing::Freeze(const dataset::Dataset& data,
   control_.Say("freezes annotations and images");
   absl::StatusOr<std::string> config = files::ReadText(config_path(), kMaxConfigBytes);
   if (!config.ok()) return config.status();
+  absl::StatusOr<std::string> created = files::ReadText(created_path(), 64);
+  if (absl::IsNotFound(created.status())) created = "";  // begun by an earlier release
+  if (!created.ok()) return created.status();
   if (absl::Status made = MakeFolder(project_folder_); !made.ok()) return made;
   absl::StatusOr<dataset::Sides> former = ReadSides();
   if (!former.ok()) return former.status();
@@ -200,8 +261,10 @@ absl::StatusOr<FrozenProject> Freezing::Freeze(const dataset::Dataset& data,
   if (absl::Status kept = WriteSides(revision->all_sides); !kept.ok()) return kept;
   std::error_code error;
   fs::remove_all(work_, error);
-  FrozenProject frozen{
-      .revision = *std::move(revision), .label_config = *std::move(config), .left_out = {}};
+  FrozenProject frozen{.revision = *std::move(revision),
+                       .label_config = *std::move(config),
+                       .project_created = *std::move(created),
+                       .left_out = {}};
   for (const std::string& line : findings_.Lines()) {
     text::StrAppend(&frozen.left_out, frozen.left_out.empty() ? "" : "; ", line);
   }
@@ -213,9 +276,17 @@ absl::StatusOr<FrozenProject> Freezing::Freeze(const dataset::Dataset& data,
 absl::StatusOr<FrozenProject> FreezeProject(const LabelStudioSource& source,
                                             const std::string& work,
                                             const std::string& project_folder,
-                                            JobControl& control) {
-  return Freezing(source, work, project_folder, control).Do();
+                                            const std::string& parent_sides,
+                                            const CheckProject& check, JobControl& control) {
+  return Freezing(source, work, project_folder, parent_sides, check, control).Do();
 }
+
+std::string TimeText(std::int64_t seconds) {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromUnixSeconds(seconds),
+                          absl::UTCTimeZone());
+}
+
+std::string SidesPath(const std::string& project_folder) { return project_folder + "/sides.json"; }
 
 std::size_t CountObjects(const dataset::Revision& revision, dataset::Side side) {
   std::size_t count = 0;

@@ -7,6 +7,8 @@
 #include <absl/time/time.h>
 
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -26,16 +28,21 @@ struct LabelStudioSource {
   double validation_share = 0.2;
 };
 
+// OK, or why this project can't be trained. Seconds since 1970; 0: not known.
+using CheckProject = std::function<absl::Status(std::int64_t created)>;
+
 struct FrozenProject {
   dataset::Revision revision;
-  std::string label_config;  // XML
-  std::string left_out;      // one sentence, "" if everything could be used
+  std::string label_config;     // XML
+  std::string project_created;  // RFC 3339; "": Label Studio doesn't say
+  std::string left_out;         // one sentence, "" if everything could be used
 };
 
 // Copies project `control.job().project`. `work`: a folder for what is in the making, which a
 // later call goes on with; its files are gone after success. `project_folder`: where the revisions
 // of this project are. An image keeps the side that it had in any revision there, also after a
-// Forget.
+// Forget, and the one that it had for the model that the training begins from: `parent_sides`, a
+// file of its version, or "". `check` is asked about the project before anything of it is copied.
 //
 // Left out and counted: what the reader can't use (dataset/label_studio_reader.h), and images that
 // don't exist, are none, or can't be had although Label Studio answers. Errors, one sentence each:
@@ -45,7 +52,15 @@ struct FrozenProject {
 // away or refuses the token: worth another try), Cancelled, those of the file system.
 absl::StatusOr<FrozenProject> FreezeProject(const LabelStudioSource& source,
                                             const std::string& work,
-                                            const std::string& project_folder, JobControl& control);
+                                            const std::string& project_folder,
+                                            const std::string& parent_sides,
+                                            const CheckProject& check, JobControl& control);
+
+// Seconds since 1970 as RFC 3339.
+std::string TimeText(std::int64_t seconds);
+
+// Where that side of each image is kept.
+std::string SidesPath(const std::string& project_folder);
 
 // Objects on one side, crowds not counted.
 std::size_t CountObjects(const dataset::Revision& revision, dataset::Side side);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
+#include <optional>
 
 #include "text/str_cat.h"
 
@@ -28,8 +30,9 @@ bool MayPass(const absl::Status& status) {
 
 absl::Status RepeatWhilePassing(absl::Duration patience, JobControl& control,
                                 absl::FunctionRef<absl::Status()> attempt) {
-  // Not the wall clock, which may be set meanwhile.
-  const auto begun = std::chrono::steady_clock::now();
+  // Since when it fails without getting further. Not the wall clock, which may be set meanwhile.
+  std::optional<std::chrono::steady_clock::time_point> failing;
+  std::uint32_t step = 0;
   const std::string message = control.job().message;
   for (absl::Duration pause = kFirstPause;; pause = std::min(pause * 2, kLongestPause)) {
     if (absl::Status go_on = GoOn(control); !go_on.ok()) return go_on;
@@ -38,8 +41,13 @@ absl::Status RepeatWhilePassing(absl::Duration patience, JobControl& control,
       // What is done is done, and told, though the job was cancelled meanwhile.
       if (absl::Status go_on = GoOn(control); !go_on.ok()) return go_on;
     }
-    const absl::Duration left =
-        patience - absl::FromChrono(std::chrono::steady_clock::now() - begun);
+    const auto now = std::chrono::steady_clock::now();
+    if (!failing || control.job().progress.step != step) {
+      failing = now;
+      step = control.job().progress.step;
+      pause = kFirstPause;
+    }
+    const absl::Duration left = patience - absl::FromChrono(now - *failing);
     if (!MayPass(status) || left <= absl::ZeroDuration()) {
       if (status.ok() && control.job().message != message) control.Say(message);
       return status;

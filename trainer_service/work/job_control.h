@@ -37,9 +37,9 @@ inline absl::Status GoOn(const JobControl& control) {
 }
 
 // Repeats what fails for a reason that may pass (Unavailable, DeadlineExceeded, Unauthenticated,
-// PermissionDenied, ResourceExhausted), with growing pauses, until `patience` is over, and tells
-// why it waits. Returns OK as soon as an attempt succeeds; else the last status, or Cancelled if
-// the job shall end.
+// PermissionDenied, ResourceExhausted), with growing pauses, until it has failed for `patience`, in
+// which the training's steps didn't get on, and tells why it waits. Returns OK as soon as an
+// attempt succeeds; else the last status, or Cancelled if the job shall end.
 absl::Status RepeatWhilePassing(absl::Duration patience, JobControl& control,
                                 absl::FunctionRef<absl::Status()> attempt);
 

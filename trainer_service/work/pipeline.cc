@@ -1,11 +1,19 @@
 #include "trainer_service/work/pipeline.h"
 
+#include <absl/strings/numbers.h>
+#include <absl/strings/str_join.h>
+
 #include <algorithm>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "files/atomic_file.h"
+#include "label_studio/task.h"
 #include "serving/log.h"
 #include "text/str_cat.h"
+#include "trainer_service/work/freeze.h"
+#include "trainer_service/work/looks.h"
 #include "trainer_service/work/publish.h"
 
 namespace trainer_service {
@@ -40,23 +48,29 @@ Outcome OutcomeOf(model_store::Verdict::Outcome outcome) {
   return Outcome::kUndecided;
 }
 
-// The comparison says how many images to compare on would do; people annotate images that are
-// split.
-void CountAllImages(const dataset::Revision& revision, model_store::Verdict* verdict) {
-  const auto measured = static_cast<std::uint64_t>(
-      std::count(revision.sides.begin(), revision.sides.end(), dataset::Side::kValidation));
-  if (measured == 0) return;
-  const std::uint64_t all = revision.sides.size();
-  verdict->images_needed = (verdict->images_needed * all + measured - 1) / measured;
-}
-
-absl::Status Enter(JobState state, std::string message, JobControl& control) {
-  control.job().state = state;
-  control.job().message = std::move(message);
-  return control.Changed(/*durable=*/true);
+// Of the trainings: duet-train's default, unless a flag says another one.
+std::uint64_t SeedOf(const std::vector<std::string>& flags) {
+  std::uint64_t seed = 1;
+  constexpr std::string_view kFlag = "--seed=";
+  for (const std::string& flag : flags) {
+    if (flag.starts_with(kFlag)) (void)absl::SimpleAtoi(flag.substr(kFlag.size()), &seed);
+  }
+  return seed;
 }
 
 }  // namespace
+
+// Into the job's record, which may have to wait for room on the disk.
+absl::Status Pipeline::Keep(JobControl& control) const {
+  return RepeatWhilePassing(options_.patience, control,
+                            [&] { return control.Changed(/*durable=*/true); });
+}
+
+absl::Status Pipeline::Enter(JobState state, std::string message, JobControl& control) const {
+  control.job().state = state;
+  control.job().message = std::move(message);
+  return Keep(control);
+}
 
 absl::Status Pipeline::Run(JobControl& control) const {
   const Job& job = control.job();
@@ -96,6 +110,29 @@ absl::Status Pipeline::CheckIsOurs(const Job& job) const {
   return absl::OkStatus();
 }
 
+// Nor one of the same Label Studio that was installed anew or restored.
+absl::Status Pipeline::CheckIsSameProject(const Job& job, std::int64_t created) const {
+  const auto versions = store_.ListVersions(kKind, job.model);
+  if (!versions.ok() || created == 0) return absl::OkStatus();
+  for (const std::uint64_t version : *versions) {
+    const auto manifest = store_.ReadManifest(kKind, job.model, version);
+    if (!manifest.ok()) continue;
+    const std::int64_t before = label_studio::SecondsOf(manifest->project_created);
+    if (before == 0 || before == created) continue;
+    return absl::FailedPreconditionError(StrCat(
+        store_.PathOf(kKind, job.model, version), " is of a project ", job.project,
+        " that was created at ", manifest->project_created, ", but that of ", source_.site.url,
+        " was created at ", TimeText(created), ": another one. 'duet models delete ", job.model,
+        "' and 'duet train --forget=", job.project, "' make room for it"));
+  }
+  return absl::OkStatus();
+}
+
+std::string Pipeline::SidesOfParent(const Job& job) const {
+  if (job.parent == 0) return "";
+  return StrCat(store_.PathOf(kKind, job.model, job.parent), "/", kSidesFile);
+}
+
 absl::Status Pipeline::CheckParent(const Job& job) const {
   if (job.parent == 0) return absl::OkStatus();
   const auto verified = store_.VerifyVersion(kKind, job.model, job.parent);
@@ -121,15 +158,20 @@ absl::Status Pipeline::Freeze(JobControl& control) const {
   Job& job = control.job();
   absl::StatusOr<FrozenProject> frozen = absl::UnknownError("");
   const absl::Status done = RepeatWhilePassing(options_.patience, control, [&] {
-    frozen = FreezeProject(source_, folders_.job_folder(job.id) + "/data",
-                           folders_.project_folder(job.project), control);
+    frozen = FreezeProject(
+        source_, folders_.job_folder(job.id) + "/data", folders_.project_folder(job.project),
+        SidesOfParent(job), [&](std::int64_t created) { return CheckIsSameProject(job, created); },
+        control);
     return frozen.status();
   });
   if (!done.ok()) return done;
   const dataset::Revision& revision = frozen->revision;
-  if (absl::Status kept = files::WriteFile(LabelConfigOf(job), frozen->label_config); !kept.ok())
-    return kept;
+  const absl::Status kept = RepeatWhilePassing(options_.patience, control, [&] {
+    return files::WriteFile(LabelConfigOf(job), frozen->label_config);
+  });
+  if (!kept.ok()) return kept;
   job.revision = revision.id;
+  job.project_created = frozen->project_created;
   job.images = static_cast<std::uint32_t>(revision.sides.size());
   job.annotations = static_cast<std::uint32_t>(CountObjects(revision, dataset::Side::kTrain) +
                                                CountObjects(revision, dataset::Side::kValidation));
@@ -180,6 +222,7 @@ TrainingFiles Pipeline::FilesOf(const Job& job, const dataset::Revision& revisio
           .validation = measured ? folder + "/validation.json" : "",
           .images = images,
           .label_config = LabelConfigOf(job),
+          .annotated = static_cast<int>(revision.sides.size()),
           .from = job.parent == 0 ? options_.checkpoint
                                   : StrCat(store_.PathOf(kKind, job.model, job.parent), "/",
                                            model_store::kModelFile),
@@ -190,7 +233,9 @@ absl::Status Pipeline::TrainIt(JobControl& control) const {
   const absl::StatusOr<dataset::Revision> revision = RevisionOf(control.job());
   if (!revision.ok()) return revision.status();
   const TrainingFiles files = FilesOf(control.job(), *revision);
-  if (absl::Status trained = Train(options_.child, files, control); !trained.ok()) return trained;
+  const absl::Status trained = RepeatWhilePassing(
+      options_.patience, control, [&] { return Train(options_.child, files, control); });
+  if (!trained.ok()) return trained;
   return Enter(JobState::kComparing, "compares the new model with the one that serves", control);
 }
 
@@ -204,16 +249,18 @@ absl::StatusOr<std::uint64_t> Pipeline::Publish(const dataset::Revision& revisio
                                  .created = {},
                                  .label_studio_url = source_.site.url,
                                  .project_id = job.project,
+                                 .project_created = job.project_created,
                                  .revision = job.revision,
                                  .images = job.images,
                                  .annotations = job.annotations,
                                  .classes = revision.dataset.classes,
                                  .verdict = verdict,
-                                 .seed = 1,
+                                 .seed = SeedOf(options_.child.flags),
                                  .files = {}};
   std::uint64_t version = 0;
   const absl::Status done = RepeatWhilePassing(options_.patience, control, [&] {
-    auto published = PublishVersion(store_, FilesOf(job, revision).out, manifest);
+    auto published = PublishVersion(store_, FilesOf(job, revision).out,
+                                    SidesPath(folders_.project_folder(job.project)), manifest);
     if (published.ok()) version = *published;
     return published.status();
   });
@@ -221,28 +268,47 @@ absl::StatusOr<std::uint64_t> Pipeline::Publish(const dataset::Revision& revisio
   return version;
 }
 
+// Once a job, also if it is interrupted.
+absl::Status Pipeline::CountThisLook(const dataset::Revision& revision, JobControl& control) const {
+  Job& job = control.job();
+  if (job.looks > 0) return absl::OkStatus();
+  absl::StatusOr<double> looks = 0.0;
+  const absl::Status counted = RepeatWhilePassing(options_.patience, control, [&] {
+    looks = CountLook(folders_.project_folder(job.project), revision);
+    return looks.status();
+  });
+  if (!counted.ok()) return counted;
+  job.looks = *looks;
+  return Keep(control);
+}
+
 absl::Status Pipeline::CompareAndPublish(JobControl& control) const {
   Job& job = control.job();
   const absl::StatusOr<dataset::Revision> revision = RevisionOf(job);
   if (!revision.ok()) return revision.status();
   const TrainingFiles files = FilesOf(job, *revision);
+  if (absl::Status counted = CountThisLook(*revision, control); !counted.ok()) return counted;
   absl::StatusOr<model_store::Verdict> verdict =
-      files.validation.empty() ? NothingToMeasureWith()
-                               : Compare(options_.child, files, files.out + "/last.pth", control);
+      files.validation.empty()
+          ? NothingToMeasureWith()
+          : Compare(options_.child, files, files.out + "/last.pth", job.looks, control);
   if (!verdict.ok()) return verdict.status();
-  if (!files.validation.empty()) CountAllImages(*revision, &*verdict);
   const absl::StatusOr<std::uint64_t> version = Publish(*revision, *verdict, control);
   if (!version.ok()) return version.status();
+  const auto manifest = store_.ReadManifest(kKind, job.model, *version);
+  if (!manifest.ok()) return manifest.status();
   job.verdict = Verdict{.outcome = OutcomeOf(verdict->outcome),
                         .version = *version,
                         .old_score = verdict->old_score,
                         .new_score = verdict->new_score,
-                        .images_needed = static_cast<std::uint32_t>(verdict->images_needed)};
+                        .images_needed = static_cast<std::uint32_t>(verdict->images_needed),
+                        .model_sha256 = manifest->weights().sha256};
   job.message = WithRemarks(verdict->reason, job.left_out);
   job.state = JobState::kDone;
   const auto removed = store_.DeleteOldVersions(kKind, job.model, options_.keep_versions);
   serving::LogLine log("versions.kept");
   log.Str("model", job.model).Int("newest", static_cast<std::int64_t>(*version));
+  if (removed.ok()) log.Str("deleted", absl::StrJoin(*removed, ","));
   if (!removed.ok()) log.Status(removed.status());
   return absl::OkStatus();
 }

@@ -45,13 +45,18 @@ class Pipeline {
   absl::Status Freeze(JobControl& control) const;
   absl::Status TrainIt(JobControl& control) const;
   absl::Status CompareAndPublish(JobControl& control) const;
+  absl::Status CountThisLook(const dataset::Revision& revision, JobControl& control) const;
   absl::StatusOr<std::uint64_t> Publish(const dataset::Revision& revision,
                                         const model_store::Verdict& verdict,
                                         JobControl& control) const;
   absl::StatusOr<dataset::Revision> RevisionOf(const Job& job) const;
   std::string LabelConfigOf(const Job& job) const;
   TrainingFiles FilesOf(const Job& job, const dataset::Revision& revision) const;
+  absl::Status Keep(JobControl& control) const;
+  absl::Status Enter(JobState state, std::string message, JobControl& control) const;
   absl::Status CheckIsOurs(const Job& job) const;
+  absl::Status CheckIsSameProject(const Job& job, std::int64_t created) const;
+  std::string SidesOfParent(const Job& job) const;
   absl::Status CheckParent(const Job& job) const;
   std::string LostClasses(const Job& job, const dataset::Revision& revision) const;
 

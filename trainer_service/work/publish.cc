@@ -53,7 +53,7 @@ bool IsSame(const model_store::Manifest& there, const model_store::Manifest& now
 }  // namespace
 
 absl::StatusOr<std::uint64_t> PublishVersion(const model_store::ModelStore& store,
-                                             const std::string& folder,
+                                             const std::string& folder, const std::string& sides,
                                              model_store::Manifest manifest) {
   const auto model = files::MappedFile::Open(folder + "/last.pth");
   if (!model.ok()) return model.status();
@@ -69,6 +69,8 @@ absl::StatusOr<std::uint64_t> PublishVersion(const model_store::ModelStore& stor
     const absl::Status copied = Copy(StrCat(folder, "/", from), StrCat(staging->folder(), "/", to));
     if (!copied.ok()) return copied;
   }
+  const absl::Status copied = Copy(sides, StrCat(staging->folder(), "/", kSidesFile));
+  if (!copied.ok()) return copied;
   return staging->Publish(std::move(manifest));
 }
 

@@ -19,8 +19,14 @@ namespace {
 namespace json = boost::json;
 using text::StrCat;
 
-// So often may duet-train be killed in one job: what runs out of memory does so again.
+// So often may duet-train be killed without having saved anything new: what runs out of memory does
+// so again.
 constexpr int kMostStarts = 3;
+// So often it may be started anew since this process was killed. A machine may be restarted; but
+// where memory runs out in a container, the kernel may kill all of it each time.
+constexpr int kMostInterruptedStarts = 10;
+// duet-train's exit code where the disk has no room.
+constexpr int kFullDisk = 75;
 // Longer than evaluating some thousands of images with a large model takes.
 constexpr absl::Duration kSilence = absl::Hours(2);
 // What is lost at most when it is killed.
@@ -86,7 +92,8 @@ std::vector<std::string> TrainArguments(const TrainingChildOptions& options,
         files.validation.empty() ? std::string("--val_share=0")
                                  : StrCat("--validation=", files.validation),
         StrCat("--from=", files.from), StrCat("--out=", files.out),
-        StrCat("--threads=", options.threads), std::string("--json"), std::string("--resume")}) {
+        StrCat("--threads=", options.threads), std::string("--report_of=last"),
+        std::string("--json"), std::string("--resume")}) {
     arguments.push_back(argument);
   }
   AddLabelConfig(files, &arguments);
@@ -107,11 +114,24 @@ bool TakeTrainingLine(std::string_view line, Job* job) {
     job->progress.score = Number(*event, "ap");
     return job->progress.score.has_value();
   }
+  if (kind == "saved") {
+    job->starts = std::min(job->starts, 1);  // it got on
+    return true;
+  }
   if (kind == "start" || kind == "resumed") {
     job->message = std::string(label_studio::TextField(*event, "message"));
     return true;
   }
   return false;
+}
+
+bool TakeComparisonLine(std::string_view line, Job* job) {
+  const std::optional<json::object> event = ParseObject(line);
+  if (!event || label_studio::TextField(*event, "event") != "compared") return false;
+  job->message =
+      StrCat("compares the new model with the one that serves: ", Count(*event, "images"), " of ",
+             Count(*event, "of"), " images");
+  return true;
 }
 
 absl::StatusOr<model_store::Verdict> ReadComparison(std::string_view json) {
@@ -144,8 +164,18 @@ absl::Status Train(const TrainingChildOptions& options, const TrainingFiles& fil
   };
   const ChildOptions child = OptionsOf(options, TrainArguments(options, files));
   while (true) {
+    if (control.job().starts >= kMostInterruptedStarts) {
+      return absl::AbortedError(
+          StrCat("duet-train was started ", control.job().starts,
+                 " times and each time interrupted, together with the trainer, before it had saved "
+                 "anything new, as in a container that runs out of memory; needed: more memory for "
+                 "it, or a lower --max_memory_mb"));
+    }
     ++control.job().starts;
-    if (absl::Status kept = control.Changed(/*durable=*/true); !kept.ok()) return kept;
+    if (absl::Status kept = control.Changed(/*durable=*/true); !kept.ok()) {
+      --control.job().starts;
+      return kept;
+    }
     const absl::StatusOr<ChildEnd> end =
         RunChild(child, on_line, [&] { return control.should_end(); });
     if (!end.ok()) return end.status();
@@ -155,6 +185,10 @@ absl::Status Train(const TrainingChildOptions& options, const TrainingFiles& fil
       return absl::CancelledError("the training was stopped");
     }
     if (end->ok()) return absl::OkStatus();
+    if (end->exit_code == kFullDisk) {
+      --control.job().starts;
+      return absl::ResourceExhaustedError(WhyEnded("duet-train", *end).message());
+    }
     if (end->signal == 0 || control.job().starts >= kMostStarts)
       return WhyEnded("duet-train", *end);
     serving::LogLine("job.child_died", serving::LogLevel::kWarning)
@@ -167,19 +201,28 @@ absl::Status Train(const TrainingChildOptions& options, const TrainingFiles& fil
 
 absl::StatusOr<model_store::Verdict> Compare(const TrainingChildOptions& options,
                                              const TrainingFiles& files,
-                                             const std::string& new_model, JobControl& control) {
+                                             const std::string& new_model, double looks,
+                                             JobControl& control) {
   std::vector<std::string> arguments = {"compare",
                                         StrCat("--data=", files.validation),
                                         StrCat("--images=", files.images),
                                         StrCat("--old=", files.from),
                                         StrCat("--new=", new_model),
+                                        StrCat("--looks=", std::to_string(looks)),
+                                        StrCat("--annotated=", files.annotated),
+                                        StrCat("--threads=", options.threads),
+                                        "--progress",
                                         "--json"};
   AddLabelConfig(files, &arguments);
   std::string last_line;
   const absl::StatusOr<ChildEnd> end = RunChild(
       OptionsOf(options, std::move(arguments)),
       [&](std::string_view line) {
-        if (line.starts_with("{")) last_line = std::string(line);
+        if (TakeComparisonLine(line, &control.job())) {
+          (void)control.Changed(/*durable=*/false);
+        } else if (line.starts_with("{")) {
+          last_line = std::string(line);
+        }
       },
       [&] { return control.should_end(); });
   if (!end.ok()) return end.status();

@@ -28,6 +28,9 @@ struct TrainingChildOptions {
 // that it doesn't know change nothing.
 bool TakeTrainingLine(std::string_view line, Job* job);
 
+// The same of a line of `duet-train compare --progress`.
+bool TakeComparisonLine(std::string_view line, Job* job);
+
 // The verdict of `duet-train compare --json`. InvalidArgument if it is none.
 absl::StatusOr<model_store::Verdict> ReadComparison(std::string_view json);
 
@@ -37,19 +40,23 @@ struct TrainingFiles {
   std::string images;      // the folder that both name images in
   // Of the project, XML: which of its labels the checkpoint's classes stand for; "": by name.
   std::string label_config;
-  std::string from;  // the checkpoint
-  std::string out;   // of duet-train; a training that was interrupted goes on there
+  int annotated = 0;  // images on both sides
+  std::string from;   // the checkpoint
+  std::string out;    // of duet-train; a training that was interrupted goes on there
 };
 
 // Trains, to the end. One that was killed goes on from its last save, but not for ever
-// (Job::starts). Aborted, with one sentence, if it has failed; Cancelled if the job shall end.
+// (Job::starts). Aborted, with one sentence, if it has failed; ResourceExhausted if the disk is
+// full: a later call goes on; Cancelled if the job shall end.
 absl::Status Train(const TrainingChildOptions& options, const TrainingFiles& files,
                    JobControl& control);
 
-// Compares `files.from` with `new_model` on the validation images. Errors as Train.
+// Compares `files.from` with `new_model` on the validation images, which have decided `looks`
+// times, this time included. Tells how far it is. Errors as Train.
 absl::StatusOr<model_store::Verdict> Compare(const TrainingChildOptions& options,
                                              const TrainingFiles& files,
-                                             const std::string& new_model, JobControl& control);
+                                             const std::string& new_model, double looks,
+                                             JobControl& control);
 
 }  // namespace trainer_service
 

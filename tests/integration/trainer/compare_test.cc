@@ -122,6 +122,14 @@ TEST_F(CompareTest, AClassIsMeasuredAsTheLabelThatItStandsFor) {
   EXPECT_THAT(boost::json::serialize(by_label.at("removed_classes")), HasSubstr("\"star\""));
 }
 
+TEST_F(CompareTest, ItTellsEachImage) {
+  Subprocess compare(
+      Command("compare", {absl::StrCat("--new=", kDemo), "--progress", "--threads=1", "--json"}));
+  ASSERT_EQ(compare.Wait(), 0) << compare.err();
+  EXPECT_THAT(compare.out(), StartsWith(R"({"event":"compared","images":1,"of":8})"));
+  EXPECT_THAT(compare.out(), HasSubstr(R"({"event":"compared","images":8,"of":8})"));
+}
+
 TEST_F(CompareTest, TheSameModelIsNotBetter) {
   const std::string copy = folder_.path() + "/copy.pth";
   std::filesystem::copy_file(kDemo, copy);

@@ -192,7 +192,7 @@ TEST_F(DuetTrainTest, WithoutRoomItSaysSoAndGoesOnWhenThereIsSome) {
   std::string limited = "ulimit -f 16000; exec";
   for (const std::string& word : Command(out_)) absl::StrAppend(&limited, " '", word, "'");
   Subprocess train({"/bin/bash", "-c", limited});
-  EXPECT_EQ(train.Wait(), 1);
+  EXPECT_EQ(train.Wait(), 75);
   EXPECT_THAT(train.err(), AllOf(HasSubstr("state.pth: cannot write"), HasSubstr("make room")));
   EXPECT_THAT(checkpoint::ReadCheckpoint(out_ + "/last.pth"), IsOk());
 

@@ -65,6 +65,16 @@ void FakeProject::RemoveImage(std::int64_t task) {
   tasks_.at(task).image.clear();
 }
 
+void FakeProject::SetCreated(const std::string& created_at) {
+  const std::lock_guard lock(mutex_);
+  created_at_ = created_at;
+}
+
+std::vector<std::size_t> FakeProject::pages() const {
+  const std::lock_guard lock(mutex_);
+  return pages_;
+}
+
 // GET /api/tasks: the data manager's list with its filters.
 json::value FakeProject::List(const std::string& target) const {
   EXPECT_EQ(Parameter(target, "resolve_uri"), "false") << "image strings must come as imported";
@@ -81,6 +91,7 @@ json::value FakeProject::List(const std::string& target) const {
   const std::size_t page_size = std::stoul(Parameter(target, "page_size"));
   json::array tasks;
   const std::lock_guard lock(mutex_);
+  pages_.push_back(page_size);
   for (const auto& [id, task] : tasks_) {
     const bool annotated = std::any_of(task.annotations.begin(), task.annotations.end(),
                                        [](const Annotation& one) { return !one.cancelled; });
@@ -111,9 +122,20 @@ TinyResponse FakeProject::Answer(const TinyRequest& request) {
   if (deleted) return JsonResponse({{"detail", "Not found."}}, 404);
   if (path == "/api/projects/7/") {
     const std::lock_guard lock(mutex_);
-    return JsonResponse({{"id", 7}, {"label_config", label_config_}, {"sampling", nullptr}});
+    return JsonResponse({{"id", 7},
+                         {"label_config", label_config_},
+                         {"sampling", nullptr},
+                         {"created_at", created_at_}});
   }
-  if (path == "/api/tasks") return JsonResponse(List(request.target));
+  if (path == "/api/tasks") {
+    const json::value list = List(request.target);
+    const json::array& tasks = list.at("tasks").as_array();
+    const bool has_giant = std::any_of(tasks.begin(), tasks.end(), [this](const json::value& task) {
+      return task.at("id").as_int64() == giant;
+    });
+    if (!has_giant || tasks.size() <= 10) return JsonResponse(list);
+    return {.body = std::string(std::size_t{65} << 20, ' ')};  // more than an answer may have
+  }
   if (constexpr std::string_view kUploads = "/data/upload/7/"; path.starts_with(kUploads)) {
     const std::lock_guard lock(mutex_);
     const auto task = tasks_.find(std::stoll(path.substr(kUploads.size())));

@@ -9,6 +9,7 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "tests/integration/gateway/tiny_http_server.h"
 
@@ -40,6 +41,12 @@ class FakeProject {
   std::atomic<int> failures = 0;
   std::atomic<int> failure_status = 503;
   std::atomic<bool> deleted = false;
+  // A task with so many brush strokes that an answer can't have it and more than nine others.
+  std::atomic<std::int64_t> giant = 0;
+  // When it was created: by it two projects 7 differ.
+  void SetCreated(const std::string& created_at);
+  // The page sizes that were asked for.
+  std::vector<std::size_t> pages() const;
 
  private:
   struct Task {
@@ -50,9 +57,11 @@ class FakeProject {
   boost::json::value List(const std::string& target) const;
 
   mutable std::mutex mutex_;
-  std::string label_config_;             // guarded by mutex_
-  std::map<std::int64_t, Task> tasks_;   // guarded by mutex_
-  duet_testing::TinyHttpServer server_;  // last: its threads use the others
+  std::string label_config_;                           // guarded by mutex_
+  std::string created_at_ = "2026-11-01T08:00:00.5Z";  // guarded by mutex_
+  mutable std::vector<std::size_t> pages_;             // guarded by mutex_
+  std::map<std::int64_t, Task> tasks_;                 // guarded by mutex_
+  duet_testing::TinyHttpServer server_;                // last: its threads use the others
 };
 
 // A rectangle in percent of an image of this size.

@@ -1,5 +1,7 @@
 // duet-trainer as a process, with a Label Studio and a duet-train that do what each test wants.
+#include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
+#include <absl/strings/str_split.h>
 #include <absl/time/clock.h>
 #include <gmock/gmock.h>
 #include <grpcpp/client_context.h>
@@ -11,6 +13,7 @@
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 #include <random>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -84,6 +87,14 @@ class JobsTest : public ::testing::Test {
 
   void Write(const std::string& name, const std::string& text) { program_.Write(name, text); }
   std::string Calls() const { return ReadFile(program_.path() + "/calls"); }
+  // How often duet-train was started to train.
+  int Trainings() const {
+    if (!fs::exists(program_.path() + "/calls")) return 0;
+    int trainings = 0;
+    for (const auto line : absl::StrSplit(Calls(), '\n', absl::SkipEmpty()))
+      trainings += absl::StartsWith(line, "compare") ? 0 : 1;
+    return trainings;
+  }
   // What a fake duet-train waits for.
   std::string Gate() const { return program_.path() + "/gate"; }
   void HoldTraining() {
@@ -149,12 +160,15 @@ TEST_F(JobsTest, AnAnnotatedProjectBecomesAVersion) {
   EXPECT_EQ(job.verdict().version(), 1u);
   EXPECT_EQ(job.verdict().parent(), 0u);
   EXPECT_EQ(job.verdict().new_score(), 0.9);
+  EXPECT_THAT(Calls(), HasSubstr("--report_of=last")) << "which is what is published";
   ASSERT_OK_AND_ASSIGN(const model_store::Manifest manifest,
                        Store().VerifyVersion(model_store::Kind::kDetector, "project-7", 1));
   EXPECT_THAT(manifest.classes, ElementsAre("bolt", "nut"));
   EXPECT_EQ(manifest.label_studio_url, studio_.url());
   EXPECT_EQ(manifest.project_id, 7u);
   EXPECT_EQ(manifest.images, 10u);
+  EXPECT_EQ(manifest.seed, 1u);
+  EXPECT_EQ(job.verdict().model_sha256(), manifest.weights().sha256);
   EXPECT_EQ(manifest.verdict->reason, "AP50 0.90, was 0.50");
   EXPECT_EQ(ReadFile(Store().PathOf(model_store::Kind::kDetector, "project-7", 1) + "/model.pth"),
             "weights\n");
@@ -295,14 +309,43 @@ TEST_F(JobsTest, WithoutAnythingToMeasureWithItIsUndecided) {
   EXPECT_THAT(Calls(), AllOf(HasSubstr("--val_share=0"), Not(HasSubstr("compare"))));
 }
 
-TEST_F(JobsTest, HowManyImagesAreNeededCountsThoseToLearnFromToo) {
+TEST_F(JobsTest, HowManyImagesAreNeededIsWhatTheComparisonSays) {
   Write("verdict", R"({"outcome":"undecided","reason":"too few images","images_needed":7})");
   trainer_.Start();
 
   const pb::Job job = trainer_.Train();
 
   EXPECT_EQ(job.verdict().outcome(), pb::Verdict::OUTCOME_UNDECIDED) << job.DebugString();
-  EXPECT_EQ(job.verdict().images_needed(), 35u) << "2 of 10 images are compared on";
+  EXPECT_EQ(job.verdict().images_needed(), 7u) << "as the comparison's sentence says";
+  EXPECT_THAT(Calls(), HasSubstr("--annotated=10 ")) << "which knows that it sees a part";
+}
+
+TEST_F(JobsTest, TheSameImagesDecideWithMoreCertaintyEachTime) {
+  trainer_.Start();
+  ASSERT_EQ(trainer_.Train().state(), pb::Job::STATE_DONE);
+  EXPECT_THAT(Calls(), HasSubstr("--looks=1.0"));
+  ASSERT_EQ(trainer_.Train().state(), pb::Job::STATE_DONE);
+  EXPECT_THAT(Calls(), HasSubstr("--looks=2.0"));
+}
+
+TEST_F(JobsTest, AComparisonTellsHowFarItIsAndKeepsToItsThreads) {
+  TrainerProcess trainer(studio_.url(), program_.path() + "/duet-train", {"--threads=1"});
+  Write("compare", absl::StrCat(R"(echo '{"event":"compared","images":3,"of":4}'
+while [ ! -e )",
+                                Gate(), " ]; do sleep 0.02; done\n"));
+  trainer.Start();
+  std::string message;
+
+  const pb::Job job = trainer.Train(7, [&](const pb::Job& now) {
+    if (now.message().find("3 of 4 images") == std::string::npos) return;
+    message = now.message();
+    OpenGate();
+  });
+
+  EXPECT_EQ(job.state(), pb::Job::STATE_DONE) << job.DebugString();
+  EXPECT_THAT(message, HasSubstr("compares the new model"));
+  const std::string calls = Calls();
+  EXPECT_THAT(calls.substr(calls.find("compare")), HasSubstr("--threads=1 --progress"));
 }
 
 TEST_F(JobsTest, WhatGoesWrongIsOneSentence) {
@@ -349,10 +392,147 @@ TEST_F(JobsTest, ATrainingThatIsKilledGoesOnButNotForEver) {
   Write("behaviour", "[ -e \"$out/saved\" ] || { touch \"$out/saved\"; kill -9 $$; }\n");
   trainer_.Start();
   EXPECT_EQ(trainer_.Train().state(), pb::Job::STATE_DONE);
+  EXPECT_EQ(Trainings(), 2);
 
   Write("behaviour", "kill -9 $$\n");
-  ExpectFailure(trainer_.Train(), HasSubstr("was killed by signal 9"));
+  ExpectFailure(trainer_.Train(), HasSubstr("was killed by signal 9: by somebody, or"));
   EXPECT_THAT(trainer_.process().err(), HasSubstr("job.child_died"));
+  EXPECT_EQ(Trainings(), 2 + 3);
+}
+
+// What gets on ends by itself some time.
+TEST_F(JobsTest, ATrainingThatIsKilledButSavesSomethingNewGoesOn) {
+  Write("behaviour", R"(echo x >>"$out/lives"
+echo '{"event":"saved","step":5}'
+lives=$(grep -c x "$out/lives")
+[ $lives -gt 5 ] || kill -9 $$
+)");
+  trainer_.Start();
+  EXPECT_EQ(trainer_.Train().state(), pb::Job::STATE_DONE);
+  EXPECT_EQ(Trainings(), 6);
+}
+
+// As where the kernel kills all of a container that runs out of memory: the queue would stand still
+// for ever.
+TEST_F(JobsTest, ATrainingThatTakesItsTrainerAlongEachTimeEnds) {
+  Write("behaviour",
+        absl::StrCat("while [ ! -e ", Gate(), " ]; do sleep 0.02; done\nkill -9 $PPID\n"));
+  std::thread asked;
+  for (int life = 1; life <= 10; ++life) {
+    trainer_.Start();
+    if (life == 1) asked = std::thread([&] { (void)trainer_.Train(); });
+    while (Trainings() < life) std::this_thread::yield();
+    OpenGate();
+    EXPECT_EQ(trainer_.process().Wait(), -SIGKILL);
+    fs::remove(Gate());
+    if (asked.joinable()) asked.join();
+  }
+  trainer_.Start();
+
+  ExpectFailure(trainer_.Follow(),
+                AllOf(HasSubstr("was started 10 times"), HasSubstr("--max_memory_mb")));
+  EXPECT_EQ(Trainings(), 10);
+  Write("behaviour", "");
+  EXPECT_EQ(trainer_.Train().state(), pb::Job::STATE_DONE) << "others have their turn";
+}
+
+TEST_F(JobsTest, ADiskThatIsFullDuringTheTrainingIsWaitedFor) {
+  TrainerProcess trainer(studio_.url(), program_.path() + "/duet-train", {"--retry_s=600"});
+  const std::string full = R"(echo 'duet-train: state.pth: No space left on device' >&2; exit 75
+)";
+  Write("behaviour", "[ -e \"$out/full\" ] || { touch \"$out/full\"; " + full + "}\n");
+  trainer.Start();
+  std::string message;
+
+  const pb::Job job = trainer.Train(7, [&](const pb::Job& now) {
+    if (now.message().find("tried again") != std::string::npos) message = now.message();
+  });
+
+  EXPECT_EQ(job.state(), pb::Job::STATE_DONE) << job.DebugString();
+  EXPECT_THAT(message, HasSubstr("No space left on device"));
+  Write("behaviour", full);
+  trainer_.Start();  // which waits for nothing
+  ExpectFailure(trainer_.Train(), HasSubstr("No space left on device"));
+}
+
+// Whoever knows what a model has learned from can't measure it with that.
+TEST_F(JobsTest, WhatAModelHasLearnedFromIsKnownWithoutTheWorkFolder) {
+  trainer_.Start();
+  ASSERT_EQ(trainer_.Train().verdict().version(), 1u);
+  ServeVersionOne();
+  const std::string folder = Store().PathOf(model_store::Kind::kDetector, "project-7", 1);
+  const boost::json::object before =
+      boost::json::parse(ReadFile(folder + "/sides.json")).as_object();
+  EXPECT_EQ(before.size(), 10u);
+  for (int i = 40; i < 60; ++i) studio_.AddTask(i, Image(i), {Box("bolt")});
+  TrainerProcess other(studio_.url(), program_.path() + "/duet-train",
+                       {"--model_root=" + trainer_.model_root()});
+  other.Start();
+
+  ASSERT_EQ(other.Train().verdict().parent(), 1u);
+
+  const boost::json::object after =
+      boost::json::parse(ReadFile(other.work_dir() + "/projects/7/sides.json")).as_object();
+  EXPECT_EQ(after.size(), 30u);
+  for (const auto& [image, side] : before) EXPECT_EQ(after.at(image), side) << image;
+}
+
+TEST_F(JobsTest, AModelOfWhichNobodyKnowsWhatItLearnedFromIsNotBegunFrom) {
+  trainer_.Start();
+  ASSERT_EQ(trainer_.Train().verdict().version(), 1u);
+  ASSERT_OK_AND_ASSIGN(model_store::Manifest manifest,
+                       Store().ReadManifest(model_store::Kind::kDetector, "project-7", 1));
+  // As an earlier release has left it.
+  ASSERT_OK_AND_ASSIGN(auto staging, Store().Stage(model_store::Kind::kDetector, "project-7"));
+  std::ofstream(staging.folder() + "/model.pth") << "weights";
+  ASSERT_THAT(staging.Publish(manifest), IsOk());
+  ASSERT_THAT(Store().UpdateServing(model_store::Kind::kDetector, "project-7",
+                                    [](const model_store::Serving&) {
+                                      return model_store::Serving{.version = 2, .decided = 2};
+                                    }),
+              IsOk());
+  EXPECT_EQ(trainer_.Train().verdict().parent(), 2u) << "this work folder knows";
+  TrainerProcess other(studio_.url(), program_.path() + "/duet-train",
+                       {"--model_root=" + trainer_.model_root()});
+  other.Start();
+
+  const pb::Job job = other.Train();
+
+  EXPECT_EQ(job.state(), pb::Job::STATE_FAILED) << job.DebugString();
+  EXPECT_THAT(job.message(),
+              AllOf(HasSubstr("version 2 of project-7, which serves, has learned from"),
+                    HasSubstr("duet models rollback project-7 0")));
+}
+
+// Label Studio was installed anew, or restored, and has another project 7.
+TEST_F(JobsTest, ModelsOfAnotherProjectOfThatNumberAreLeftAlone) {
+  trainer_.Start();
+  ASSERT_EQ(trainer_.Train().verdict().version(), 1u);
+  ASSERT_OK_AND_ASSIGN(const model_store::Manifest manifest,
+                       Store().ReadManifest(model_store::Kind::kDetector, "project-7", 1));
+  EXPECT_EQ(manifest.project_created, "2026-11-01T08:00:00Z");
+  studio_.SetCreated("2026-11-20T08:00:00Z");
+
+  ExpectFailure(trainer_.Train(), AllOf(HasSubstr("created at 2026-11-01T08:00:00Z"),
+                                        HasSubstr("created at 2026-11-20T08:00:00Z"),
+                                        HasSubstr("duet models delete project-7")));
+  studio_.SetCreated("2026-11-01T08:00:00.9Z");
+  EXPECT_EQ(trainer_.Train().state(), pb::Job::STATE_DONE);
+}
+
+TEST_F(JobsTest, PagesGrowAgainBehindATaskThatWasTooLarge) {
+  for (int i = 100; i < 210; ++i) studio_.AddTask(i, Image(i), {Box("bolt")});
+  studio_.giant = 1;
+  trainer_.Start();
+
+  const pb::Job job = trainer_.Train();
+
+  EXPECT_EQ(job.images(), 120u) << job.DebugString();
+  const std::vector<std::size_t> pages = studio_.pages();
+  ASSERT_GT(pages.size(), 2u);
+  EXPECT_EQ(pages[0], 100u);
+  EXPECT_EQ(pages[1], 10u);
+  EXPECT_EQ(pages.back(), 20u);
 }
 
 TEST_F(JobsTest, LabelStudioThatIsAwayIsWaitedFor) {
@@ -472,7 +652,8 @@ TEST_F(JobsTest, ANameOfAnotherLabelStudioIsLeftAlone) {
 }
 
 TEST_F(JobsTest, OldVersionsGo) {
-  TrainerProcess trainer(studio_.url(), program_.path() + "/duet-train", {"--keep_versions=2"});
+  TrainerProcess trainer(studio_.url(), program_.path() + "/duet-train",
+                         {"--keep_versions=2", "--train_flags=--epochs=3,--seed=5"});
   trainer.Start();
   for (int i = 0; i < 4; ++i) {
     Write("behaviour", "");
@@ -483,6 +664,12 @@ TEST_F(JobsTest, OldVersionsGo) {
                             .ListVersions(model_store::Kind::kDetector, "project-7");
   ASSERT_THAT(versions, IsOk());
   EXPECT_THAT(*versions, ElementsAre(3u, 4u));
+  const auto newest = model_store::ModelStore(trainer.model_root())
+                          .ReadManifest(model_store::Kind::kDetector, "project-7", 4);
+  ASSERT_THAT(newest, IsOk());
+  EXPECT_EQ(newest->seed, 5u);
+  EXPECT_EQ(trainer.Stop(SIGTERM), 0);
+  EXPECT_THAT(trainer.process().err(), HasSubstr("\"deleted\":\"2\"")) << "who deleted what";
 }
 
 TEST_F(JobsTest, RequestsThatCantBeAreRefused) {
@@ -553,9 +740,15 @@ TEST_F(JobsTest, KilledAtAnyMomentItGoesOn) {
 
   EXPECT_EQ(job.state(), pb::Job::STATE_DONE) << job.DebugString();
   EXPECT_THAT(trainer_.Leftovers(), IsEmpty());
+  std::set<std::uint64_t> told;
+  for (const pb::Job& one : trainer_.Jobs()) {
+    EXPECT_EQ(one.state(), pb::Job::STATE_DONE) << one.DebugString();
+    told.insert(one.verdict().version());
+  }
   const auto versions = Store().ListVersions(model_store::Kind::kDetector, "project-7");
   ASSERT_THAT(versions, IsOk());
   for (const std::uint64_t version : *versions) {
+    EXPECT_TRUE(told.contains(version)) << version << " is no job's";
     EXPECT_THAT(Store().VerifyVersion(model_store::Kind::kDetector, "project-7", version), IsOk());
   }
 }

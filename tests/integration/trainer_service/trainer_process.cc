@@ -61,14 +61,21 @@ pb::Job TrainerProcess::Train(std::uint64_t project,
   return job;
 }
 
+std::vector<pb::Job> TrainerProcess::Jobs() {
+  while (true) {
+    grpc::ClientContext call;
+    pb::ListJobsResponse response;
+    const grpc::Status status = stub_->ListJobs(&call, {}, &response);
+    // On a busy machine threads that have answered may not be back yet.
+    if (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED) continue;
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    return {response.jobs().begin(), response.jobs().end()};
+  }
+}
+
 pb::Job TrainerProcess::Newest() {
-  grpc::ClientContext call;
-  pb::ListJobsRequest request;
-  request.set_limit(1);
-  pb::ListJobsResponse response;
-  const grpc::Status status = stub_->ListJobs(&call, request, &response);
-  EXPECT_TRUE(status.ok()) << status.error_message();
-  return response.jobs_size() == 0 ? pb::Job() : response.jobs(0);
+  const std::vector<pb::Job> jobs = Jobs();
+  return jobs.empty() ? pb::Job() : jobs.front();
 }
 
 pb::Job TrainerProcess::Follow() {

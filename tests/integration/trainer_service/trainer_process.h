@@ -46,6 +46,8 @@ class TrainerProcess {
       const std::function<void(const pb::Job&)>& on_job = [](const pb::Job&) {});
   // The state of the newest job.
   pb::Job Newest();
+  // All, the newest first.
+  std::vector<pb::Job> Jobs();
   // Follows the newest job, whoever began it, until it has ended.
   pb::Job Follow();
   // Files in the work folder and the model root that no job, revision or version has: "" if none.

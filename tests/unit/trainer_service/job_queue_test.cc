@@ -222,13 +222,23 @@ TEST_F(JobQueueTest, ForgettingIsRefusedWhileAJobRuns) {
   ASSERT_OK_AND_ASSIGN(const JobQueue::Forgotten forgotten, queue_->Forget(7));
 
   EXPECT_EQ(forgotten.jobs, 1u);
-  EXPECT_EQ(forgotten.bytes, 5u);
+  EXPECT_GE(forgotten.bytes, 5u);
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() + "/projects/7/images"));
+  EXPECT_TRUE(std::filesystem::is_empty(folder_.path() + "/deleted"));
   EXPECT_THAT(queue_->List(0, 10), IsEmpty());
   EXPECT_THAT(queue_->Forget(99), IsOk()) << "there is nothing of it";
 
   // It is remembered when, so that what is annotated already begins no training by itself.
   EXPECT_GT(queue_->ForgottenAt(7), 0);
   EXPECT_EQ(queue_->ForgottenAt(8), 0);
+}
+
+// What a killed process has only renamed.
+TEST_F(JobQueueTest, WhatWasAboutToBeDeletedGoesWithTheNextStart) {
+  queue_.reset();
+  folder_.Write("deleted/1/images/a.jpg", "12345");
+  Reopen();
+  EXPECT_TRUE(std::filesystem::is_empty(folder_.path() + "/deleted"));
 }
 
 TEST_F(JobQueueTest, OneProcessAFolder) {

@@ -27,9 +27,11 @@ class PublishTest : public testing::Test {
     for (const char* name : {"best.pth", "last.pth", "report.md", "worst/01.jpg"}) {
       folder_.Write(std::string("train/") + name, name);
     }
+    folder_.Write("sides.json", "{}");
   }
   absl::StatusOr<std::uint64_t> Publish() const {
-    return PublishVersion(store_, folder_.path() + "/train", manifest_);
+    return PublishVersion(store_, folder_.path() + "/train", folder_.path() + "/sides.json",
+                          manifest_);
   }
 
   duet_testing::TempDir folder_;
@@ -45,6 +47,7 @@ TEST_F(PublishTest, TheLastStateAndItsReportAreCopied) {
   const std::string folder = store_.PathOf(kKind, "project-7", 1);
   EXPECT_EQ(ReadFile(folder + "/model.pth"), "last.pth");
   EXPECT_TRUE(fs::exists(folder + "/report.md"));
+  EXPECT_EQ(ReadFile(folder + "/sides.json"), "{}");
   EXPECT_FALSE(fs::exists(folder + "/best.pth"));
   EXPECT_FALSE(fs::exists(folder + "/worst")) << "copies of the project's images";
 }

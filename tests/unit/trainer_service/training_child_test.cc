@@ -30,14 +30,28 @@ TEST(TrainingLineTest, StepsAndEvaluationsAreProgress) {
 TEST(TrainingLineTest, OtherLinesChangeNothing) {
   Job job;
   job.message = "trains";
-  for (const char* line : {"", "text", "[]", R"({"event":"saved","step":5})", R"({"event":7})",
-                           R"({"event":"evaluation","ap":null})"}) {
+  for (const char* line :
+       {"", "text", "[]", R"({"event":7})", R"({"event":"evaluation","ap":null})"}) {
     EXPECT_FALSE(TakeTrainingLine(line, &job)) << line;
   }
   EXPECT_TRUE(TakeTrainingLine(R"({"event":"step","step":-3,"steps":1e300})", &job));
   EXPECT_EQ(job.progress.step, 0u);
   EXPECT_EQ(job.progress.steps, 4294967295u);
   EXPECT_EQ(job.message, "trains");
+}
+
+TEST(TrainingLineTest, WhatWasSavedStartsAnew) {
+  Job job;
+  job.starts = 3;
+  EXPECT_TRUE(TakeTrainingLine(R"({"event":"saved","step":5})", &job));
+  EXPECT_EQ(job.starts, 1) << "the one that saved";
+}
+
+TEST(ComparisonTest, TellsHowFarItIs) {
+  Job job;
+  EXPECT_TRUE(TakeComparisonLine(R"({"event":"compared","images":3,"of":8})", &job));
+  EXPECT_THAT(job.message, HasSubstr("3 of 8 images"));
+  EXPECT_FALSE(TakeComparisonLine(R"({"outcome":"better"})", &job));
 }
 
 TEST(ComparisonTest, IsAVerdict) {

@@ -81,8 +81,8 @@ TEST(CompareDetectionsTest, TheSameDetectionsAreNotBetter) {
   EXPECT_EQ(comparison.verdict.decision, Decision::kNotBetter);
 }
 
-// Cats and cows are found now. Dogs are on two of 40 images; that both are lost may be chance, but it
-// is no improvement.
+// Cats and cows are found now. Dogs are on two of 40 images; that both are lost may be chance, but
+// it is no improvement.
 TEST(CompareDetectionsTest, ARareClassIsKnownFromItsOwnImages) {
   constexpr int kCow = 2;
   constexpr vision::Box kBelow{0, 10, 10, 20};

@@ -55,7 +55,8 @@ AppliedVerdict ApplyVerdict(const model_store::ModelStore& store, const trainer:
         (!verdict.model_sha256().empty() && manifest->weights().sha256 != verdict.model_sha256()) ||
         (manifest->verdict && manifest->verdict->outcome != model_store::Verdict::Outcome::kBetter);
     if (is_another) {
-      return absl::FailedPreconditionError(
+      // For good: not what a volume that is away says, which is tried again.
+      return absl::InvalidArgumentError(
           text::StrCat("version ", verdict.version(), " of ", name,
                        " is another one by now than the one that job ", job.id(), " made"));
     }

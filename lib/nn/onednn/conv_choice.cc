@@ -96,17 +96,15 @@ class ImageOfZeros {
   AlignedArray<std::byte> zeros_;
 };
 
-// Of `rows` rows on one thread; infinite if there is no such form. Over zeros, since the time
-// doesn't depend on values.
-double SecondsOf(const ProgramBuild& build, int value, int rows, ConvKernel kernel,
-                 const ConvParameters& parameters) {
+// Of a form on one thread; infinite if there is none. Over zeros, since the time doesn't depend on
+// values.
+double SecondsOf(const ProgramBuild& build, const std::optional<ConvForm>& form) {
+  if (!form.has_value()) return std::numeric_limits<double>::infinity();
   const AloneOnOneThread alone;
   const ImageOfZeros image(build.image);
-  std::optional<ConvForm> form = MakeForm(build, value, rows, kernel, parameters);
-  if (!form.has_value()) return std::numeric_limits<double>::infinity();
   CompiledProgram& program = build.program;
   program.UseScratchpad(form->scratch_bytes, form->scratches);
-  return LeastSeconds(5, [&] {
+  return LeastSeconds(3, [&] {
     for (const auto& step : form->steps) step();
     program.stream.wait();
   });
@@ -124,10 +122,15 @@ ConvKernel ChooseKernel(const ProgramBuild& build, int value, const ConvParamete
   const int threads = omp_get_max_threads();
   const int share = (height + threads - 1) / threads;
   const int rows = std::min((share + kTileRows - 1) / kTileRows * kTileRows, height);
+  std::vector<std::optional<ConvForm>> forms(kernels.size());  // made when they are first measured
   std::vector<KernelPlan::Candidate> candidates;
-  for (const ConvKernel kernel : kernels) {
-    candidates.push_back({NameOf(kernel), [&, kernel] {
-                            return SecondsOf(build, value, rows, kernel, parameters);
+  for (std::size_t i = 0; i < kernels.size(); ++i) {
+    candidates.push_back({NameOf(kernels[i]), [&, i] {
+                            if (!forms[i].has_value()) {
+                              const AloneOnOneThread alone;
+                              forms[i] = MakeForm(build, value, rows, kernels[i], parameters);
+                            }
+                            return SecondsOf(build, forms[i]);
                           }});
   }
   const std::string chosen = KernelPlan::OfProcess().Choose(LayerName(build, value), candidates);

@@ -34,7 +34,7 @@ class KernelPlan {
  public:
   struct Candidate {
     std::string_view name;
-    std::function<double()> seconds;  // measures it
+    std::function<double()> seconds;  // measures it; called two to five times
   };
   struct Summary {
     int layers = 0;          // with a choice

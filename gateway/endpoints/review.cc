@@ -161,7 +161,6 @@ awaitable<void> PageReview::ReviewOne(std::size_t i) {
 }
 
 awaitable<void> PageReview::Work() {
-  if (reviews_.empty()) co_return;  // a group of no coroutines would never end
   const std::function<awaitable<void>(std::size_t)> one = [this](std::size_t i) {
     return ReviewOne(i);
   };

@@ -62,7 +62,7 @@ inline boost::asio::awaitable<void> ForEachBounded(
       co_await std::move(step);
     }
   };
-  if (count == 1 || limit <= 1) {
+  if (count <= 1 || limit <= 1) {  // a group of no workers would never end
     auto alone = worker();
     co_await std::move(alone);
     co_return;

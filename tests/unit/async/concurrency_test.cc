@@ -74,6 +74,21 @@ TEST(ForEachBoundedTest, BeginsInOrderAndKeepsTheLimit) {
   EXPECT_EQ(running, 0);
 }
 
+TEST(ForEachBoundedTest, OfNothingItEnds) {
+  const std::function<awaitable<void>(std::size_t)> one = [](std::size_t) -> awaitable<void> {
+    co_return;
+  };
+  bool ended = false;
+  const auto body = [&]() -> awaitable<void> {
+    auto all = ForEachBounded(0, 2, one);
+    co_await std::move(all);
+    ended = true;
+  };
+  RunToEnd(body);
+
+  EXPECT_TRUE(ended);
+}
+
 TEST(ConcurrentTaskTest, ItsResultIsThereWhenItIsWaitedFor) {
   std::string order;
   const auto work = [&]() -> awaitable<std::optional<int>> {

@@ -3,6 +3,7 @@
 #include <absl/strings/ascii.h>
 #include <absl/strings/escaping.h>
 #include <absl/time/clock.h>
+#include <absl/time/time.h>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/json/parse.hpp>
@@ -132,6 +133,18 @@ absl::StatusOr<json::object> GatewayClient::Ask(const std::string& path, const s
         StrCat("the answer of ", options_.gateway, path, " is no JSON object; is it a gateway?"));
   }
   return std::move(value.get_object());
+}
+
+absl::StatusOr<json::object> GatewayClient::AskPatiently(const std::string& path) {
+  constexpr absl::Duration kPause = absl::Seconds(1), kPatience = absl::Minutes(2);
+  const absl::Time give_up = absl::Now() + kPatience;
+  while (true) {
+    auto answer = Ask(path);
+    if (answer.ok() || !absl::IsUnavailable(answer.status()) || absl::Now() >= give_up) {
+      return answer;
+    }
+    absl::SleepFor(kPause);
+  }
 }
 
 }  // namespace cli

@@ -33,6 +33,9 @@ class GatewayClient {
   // success is an error with the gateway's own sentence: NotFound (404), Unavailable (503, or there
   // is none), Unauthenticated (401), PermissionDenied (403), else FailedPrecondition.
   absl::StatusOr<boost::json::object> Ask(const std::string& path, const std::string& body = "");
+  // The same for a GET, asked again each second for two minutes while it is Unavailable: a gateway
+  // that restarts, or is busy with somebody else's request, is waited for.
+  absl::StatusOr<boost::json::object> AskPatiently(const std::string& path);
 
  private:
   GatewayClient(GatewayOptions options, std::string authorization,

@@ -1,7 +1,5 @@
 // duet review: what a project's model contradicts in its annotations, the most suspicious first.
 #include <absl/strings/str_format.h>
-#include <absl/time/clock.h>
-#include <absl/time/time.h>
 
 #include <algorithm>
 #include <boost/json/array.hpp>
@@ -23,10 +21,6 @@ namespace {
 
 namespace json = boost::json;
 using text::StrCat;
-
-// A gateway that restarts, or reviews for somebody else, is waited for.
-constexpr absl::Duration kPause = absl::Seconds(1);
-constexpr absl::Duration kPatience = absl::Minutes(2);
 
 struct Options {
   GatewayOptions gateway;
@@ -82,15 +76,6 @@ std::string Text(const json::object& object, std::string_view field) {
   return value->is_string() ? std::string(value->get_string()) : json::serialize(*value);
 }
 
-absl::StatusOr<json::object> AskForPage(GatewayClient& gateway, const std::string& path) {
-  const absl::Time give_up = absl::Now() + kPatience;
-  while (true) {
-    auto page = gateway.Ask(path);
-    if (page.ok() || !absl::IsUnavailable(page.status()) || absl::Now() >= give_up) return page;
-    absl::SleepFor(kPause);
-  }
-}
-
 // Adds the page's issues; of all, the best `top` stay, so that memory has a bound.
 void Add(const json::object& page, const Options& options, Review* review) {
   review->tasks += Count(page, "tasks");
@@ -142,8 +127,8 @@ absl::Status Run(const Options& options) {
   if (!gateway.ok()) return gateway.status();
   Review review;
   for (std::int64_t after = 0;;) {
-    const auto page =
-        AskForPage(**gateway, StrCat("/review/", options.label_studio_project, "?after=", after));
+    const auto page = (*gateway)->AskPatiently(
+        StrCat("/review/", options.label_studio_project, "?after=", after));
     if (!page.ok()) return page.status();
     Add(*page, options, &review);
     const std::int64_t next = Count(*page, "next");

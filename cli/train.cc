@@ -6,7 +6,6 @@
 #include <boost/json/serialize.hpp>
 #include <iostream>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "cli/commands.h"
@@ -21,8 +20,6 @@ namespace json = boost::json;
 using text::StrCat;
 
 constexpr absl::Duration kLook = absl::Seconds(1);
-// A gateway that restarts is waited for.
-constexpr absl::Duration kAwayPatience = absl::Minutes(2);
 
 struct Options {
   GatewayOptions gateway;
@@ -95,25 +92,16 @@ absl::StatusOr<json::object> Follow(GatewayClient& gateway, const Options& optio
                                     const std::string& job_id) {
   const std::string path = StrCat("/train/", options.label_studio_project);
   std::string last;
-  std::optional<absl::Time> away_since;
   while (true) {
-    auto job = gateway.Ask(path);
-    if (job.ok()) {
-      away_since.reset();
-      if (Text(*job, "job") != job_id) {
-        return absl::FailedPreconditionError(
-            StrCat("job ", job_id, " is not the project's last one any more"));
-      }
-      if (const std::string line = Line(*job); line != last) std::cout << line << std::endl;
-      last = Line(*job);
-      if (HasEnded(*job)) return job;
-    } else {
-      const absl::Time now = absl::Now();
-      if (!away_since) away_since = now;
-      if (!absl::IsUnavailable(job.status()) || now - *away_since > kAwayPatience) {
-        return job.status();
-      }
+    auto job = gateway.AskPatiently(path);
+    if (!job.ok()) return job;
+    if (Text(*job, "job") != job_id) {
+      return absl::FailedPreconditionError(
+          StrCat("job ", job_id, " is not the project's last one any more"));
     }
+    if (const std::string line = Line(*job); line != last) std::cout << line << std::endl;
+    last = Line(*job);
+    if (HasEnded(*job)) return job;
     absl::SleepFor(kLook);
   }
 }

@@ -17,15 +17,14 @@ import argparse
 import collections
 import json
 import math
-import os
 import pathlib
 import random
 import statistics
 import subprocess
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
-DUET_TRAIN = ROOT / "build/release/bin/duet-train"
+from commands import ROOT, duet_train
+
 DECISIONS = ROOT / "build/release/tests/bench_trainer_gate_decisions"
 DEMO = ROOT / "models/demo/rtmdet-demo.pth"
 SHAPES = "circle,square,triangle,star,ring,cross,hexagon,heart,crescent,arrow"
@@ -67,14 +66,6 @@ def models():
             number += 1
             yield Model(f"{parent}-accepted-{drawn}-{images}", parent, images, "accepted", drawn,
                         max(4, min(30, 1440 // images)), (0.0002, 0.0006, 0.0015)[number % 3], number)
-
-
-def duet_train(*arguments):
-    ran = subprocess.run([DUET_TRAIN, *map(str, arguments)], capture_output=True, text=True,
-                         env=os.environ | {"OMP_NUM_THREADS": "1"})
-    if ran.returncode != 0:
-        sys.exit(f"{' '.join(map(str, arguments))}: {ran.stderr}")
-    return ran.stdout
 
 
 def draw(folder, seed, count, drawn):

@@ -14,15 +14,14 @@ two minutes of one processor a seed.
 import argparse
 import collections
 import json
-import os
 import pathlib
 import random
 import statistics
 import subprocess
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
-DUET_TRAIN = ROOT / "build/release/bin/duet-train"
+from commands import ROOT, duet_train
+
 MEASURES = ROOT / "build/release/tests/bench_trainer_curation_measures"
 DEMO = ROOT / "models/demo/rtmdet-demo.pth"
 # Percent of the objects.
@@ -31,14 +30,6 @@ SHARES = {"circle": 30, "square": 20, "triangle": 14, "star": 10, "ring": 8, "cr
 POOL, TEST, FIRST, STEP, LAST = 300, 100, 5, 3, 100
 GOAL = 0.9
 IMAGES_SEEN = 200  # by each training, however few there are
-
-
-def duet_train(*arguments):
-    ran = subprocess.run([DUET_TRAIN, *map(str, arguments)], capture_output=True, text=True,
-                         env=os.environ | {"OMP_NUM_THREADS": "1"})
-    if ran.returncode != 0:
-        sys.exit(f"{' '.join(map(str, arguments))}: {ran.stderr}")
-    return ran.stdout
 
 
 def draw(folder, seed, count, shapes):

@@ -14,7 +14,7 @@ import pathlib
 import statistics
 import subprocess
 
-DUET_TRAIN = pathlib.Path(__file__).resolve().parents[3] / "build/release/bin/duet-train"
+from commands import DUET_TRAIN
 
 
 def first_images(annotations, count):

@@ -20,7 +20,8 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from label_next import DEMO, MEASURES, duet_train, draw  # noqa: E402
+from commands import duet_train  # noqa: E402
+from label_next import DEMO, MEASURES, draw  # noqa: E402
 
 SCENES = 200
 SPOILT = 0.05

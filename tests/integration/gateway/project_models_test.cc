@@ -59,6 +59,18 @@ class ProjectModelsTest : public ::testing::Test {
     harness_->AwaitModels();
     return *harness_;
   }
+  // What can't be answered within a moment is finished in the background and pushed.
+  void StartWithPush() {
+    HarnessOptions options;
+    options.detector = options.segmenter = one_.address();
+    options.settings.background = prelabel::Background::kPush;
+    options.gateway.label_studio = {
+        .url = studio_.url(), .token = std::make_shared<serving::Secret>(FakeLabelStudio::kToken)};
+    options.gateway.predict_deadline = std::chrono::milliseconds(300);
+    options.gateway.background.first_pause = absl::Milliseconds(10);
+    harness_ = std::make_unique<Harness>(std::move(options));
+    harness_->AwaitModels();
+  }
   void Serve(FakeServices::Named model) {
     for (FakeServices* services : {&one_, &two_}) services->ServeDetector("project-1", model);
   }
@@ -235,15 +247,7 @@ TEST_F(ProjectModelsTest, NothingOfAForeignProjectGoesToTheOperatorsLabelStudio)
     response->set_image_height(240);
     return grpc::Status::OK;
   };
-  HarnessOptions options;
-  options.detector = options.segmenter = one_.address();
-  options.settings.background = prelabel::Background::kPush;
-  options.gateway.label_studio = {
-      .url = studio_.url(), .token = std::make_shared<serving::Secret>(FakeLabelStudio::kToken)};
-  options.gateway.predict_deadline = std::chrono::milliseconds(300);
-  options.gateway.background.first_pause = absl::Milliseconds(10);
-  harness_ = std::make_unique<Harness>(std::move(options));
-  harness_->AwaitModels();
+  StartWithPush();
 
   json::value body = PredictBody(kConfig, {image_, image_});
   body.at("project") = kTheirs;
@@ -459,15 +463,7 @@ TEST_F(ProjectModelsTest, ABackgroundJobStoresWhatTheProjectsModelFinds) {
     return grpc::Status::OK;
   };
   one_.on_detect = two_.on_detect = detect;
-  HarnessOptions options;
-  options.detector = options.segmenter = one_.address();
-  options.settings.background = prelabel::Background::kPush;
-  options.gateway.label_studio = {
-      .url = studio_.url(), .token = std::make_shared<serving::Secret>(FakeLabelStudio::kToken)};
-  options.gateway.predict_deadline = std::chrono::milliseconds(300);
-  options.gateway.background.first_pause = absl::Milliseconds(10);
-  harness_ = std::make_unique<Harness>(std::move(options));
-  harness_->AwaitModels();
+  StartWithPush();
   const std::string announced = Announced();
 
   Predicted(kOurs, 2);

@@ -148,6 +148,13 @@ class TrainingsTest : public ::testing::Test {
       return progress.at("state") == "done" && progress.at("decided").as_bool();
     });
   }
+  // Annotations come until the trainer has so many jobs.
+  void AwaitJobs(Harness& gateway, std::size_t count) {
+    Await([&] {
+      gateway.Post("/webhook", Event("ANNOTATION_CREATED"));
+      return trainer_.jobs().size() == count;
+    });
+  }
   // What has begun before is counted, and what follows from that has happened.
   void AwaitCount(FakeLabelStudio& studio, Harness& gateway) {
     const int before = studio.counts();
@@ -544,10 +551,7 @@ TEST_F(TrainingsTest, ManyNewAnnotationsBeginATraining) {
   EXPECT_THAT(trainer_.jobs(), IsEmpty());
 
   studio_.Annotate(3);
-  Await([&] {
-    gateway.Post("/webhook", Event("ANNOTATION_CREATED"));
-    return !trainer_.jobs().empty();
-  });
+  AwaitJobs(gateway, 1);
   const Job first = trainer_.jobs()[0];
   EXPECT_THAT(first.requested_by(), HasSubstr("annotations (3 new ones)"));
 
@@ -558,10 +562,7 @@ TEST_F(TrainingsTest, ManyNewAnnotationsBeginATraining) {
   AwaitCount(studio_, gateway);
   EXPECT_EQ(trainer_.jobs().size(), 1U);
   studio_.Annotate(6);
-  Await([&] {
-    gateway.Post("/webhook", Event("ANNOTATION_CREATED"));
-    return trainer_.jobs().size() == 2;
-  });
+  AwaitJobs(gateway, 2);
 }
 
 // It has learned from nothing, but would fail again with the next annotation.
@@ -588,10 +589,7 @@ TEST_F(TrainingsTest, WhatATrainingThatFailedDidNotLearnCountsAnHourLater) {
   });
   EXPECT_EQ(trainer_.jobs().size(), 1U);
   fail(absl::Hours(2));
-  Await([&] {
-    gateway.Post("/webhook", Event("ANNOTATION_CREATED"));
-    return trainer_.jobs().size() == 2;
-  });
+  AwaitJobs(gateway, 2);
 }
 
 // Somebody wanted the copies gone; they don't come back because a task is opened.
@@ -605,10 +603,7 @@ TEST_F(TrainingsTest, WhatWasForgottenIsNotFetchedAgainByItself) {
   EXPECT_THAT(trainer_.jobs(), IsEmpty());
   studio_.Annotate(3);
   studio_.Annotate(4);
-  Await([&] {
-    gateway.Post("/webhook", Event("ANNOTATION_CREATED"));
-    return !trainer_.jobs().empty();
-  });
+  AwaitJobs(gateway, 1);
   EXPECT_THAT(trainer_.jobs()[0].requested_by(), HasSubstr("annotations (2 new ones)"));
 }
 

@@ -188,20 +188,9 @@ TEST_F(NamedDetectorsTest, SwapsAndRollbacksUnderLoadLoseNoAnswerAndMistakeNone)
   };
   std::vector<std::thread> clients;
   for (int i = 0; i < kClients; ++i) clients.emplace_back(ask);
-  absl::Duration longest, all;
-  int changes = 0;
-  for (std::uint64_t version = 2; answers.Await(kPerChange); version = 3 - version, ++changes) {
-    root_.Serve("project-7", version);
-    const absl::Duration took = answers.AwaitVersion(version_of[version == 1 ? 'a' : 'b']);
-    longest = std::max(longest, took);
-    all += took;
-  }
+  answers.ChangeUntilOver(root_, "project-7", kPerChange,
+                          {{1, version_of['a']}, {2, version_of['b']}});
   for (std::thread& client : clients) client.join();
-  EXPECT_GT(changes, 2);
-  for (const auto& [letter, version] : version_of) EXPECT_GT(answers.count_of(version), 0u);
-  std::printf("%d changes were effective after %.0f ms on average, %.0f ms at most\n", changes,
-              absl::ToDoubleMilliseconds(all) / std::max(changes, 1),
-              absl::ToDoubleMilliseconds(longest));
 }
 
 TEST_F(NamedDetectorsTest, AVersionThatNoLongerServesIsRefusedAndTheOneThatDoesIsNamed) {

@@ -1,8 +1,10 @@
 #include "tests/integration/named_models/model_root.h"
 
 #include <absl/time/clock.h>
+#include <absl/time/time.h>
 #include <gmock/gmock.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 
@@ -78,6 +80,23 @@ std::uint64_t Answers::count_of(const std::string& version) const {
   const std::lock_guard lock(mutex_);
   const auto found = by_version_.find(version);
   return found == by_version_.end() ? 0 : found->second;
+}
+
+void Answers::ChangeUntilOver(ModelRoot& root, const std::string& name, int per_change,
+                              const std::map<std::uint64_t, std::string>& version_of) {
+  absl::Duration longest, all;
+  int changes = 0;
+  for (std::uint64_t version = 2; Await(per_change); version = 3 - version, ++changes) {
+    root.Serve(name, version);
+    const absl::Duration took = AwaitVersion(version_of.at(version));
+    longest = std::max(longest, took);
+    all += took;
+  }
+  EXPECT_GT(changes, 2);
+  for (const auto& [number, version] : version_of) EXPECT_GT(count_of(version), 0U) << number;
+  std::printf("%d changes were effective after %.0f ms on average, %.0f ms at most\n", changes,
+              absl::ToDoubleMilliseconds(all) / std::max(changes, 1),
+              absl::ToDoubleMilliseconds(longest));
 }
 
 }  // namespace named_models

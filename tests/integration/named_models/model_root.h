@@ -58,6 +58,13 @@ class Answers {
   absl::Duration AwaitVersion(const std::string& version);
   std::uint64_t count_of(const std::string& version) const;
 
+  // Lets the name's versions 2 and 1 serve in turns, `per_change` answers after each other, until
+  // it is over. `version_of`: what answers of versions 1 and 2 call themselves. Says how soon
+  // changes were in answers; fails if there were hardly any, or if one of the two never answered.
+  // The clients must be running.
+  void ChangeUntilOver(ModelRoot& root, const std::string& name, int per_change,
+                       const std::map<std::uint64_t, std::string>& version_of);
+
  private:
   const int wanted_;
   mutable std::mutex mutex_;

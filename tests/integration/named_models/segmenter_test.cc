@@ -200,20 +200,8 @@ TEST_F(NamedSegmentersTest, SwapsAndRollbacksUnderLoadLoseNoAnswerAndMistakeNone
   };
   std::vector<std::thread> clients;
   for (int i = 0; i < kClients; ++i) clients.emplace_back(ask);
-  absl::Duration longest, all;
-  int changes = 0;
-  for (std::uint64_t version = 2; answers.Await(kPerChange); version = 3 - version, ++changes) {
-    root_.Serve("project-7", version);
-    const absl::Duration took = answers.AwaitVersion(versions[version]);
-    longest = std::max(longest, took);
-    all += took;
-  }
+  answers.ChangeUntilOver(root_, "project-7", kPerChange, {{1, versions[1]}, {2, versions[2]}});
   for (std::thread& client : clients) client.join();
-  EXPECT_GT(changes, 2);
-  for (const int version : {1, 2}) EXPECT_GT(answers.count_of(versions[version]), 0u);
-  std::printf("%d changes were effective after %.0f ms on average, %.0f ms at most\n", changes,
-              absl::ToDoubleMilliseconds(all) / std::max(changes, 1),
-              absl::ToDoubleMilliseconds(longest));
 }
 
 TEST_F(NamedSegmentersTest, WhatIsNoSegmenterIsSaid) {

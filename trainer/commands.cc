@@ -24,6 +24,7 @@
 #include "trainer/scenes/held_out.h"
 #include "trainer/scenes/scene.h"
 #include "trainer/scenes/scene_files.h"
+#include "trainer/segmenter/compare_segmenters.h"
 
 namespace {
 
@@ -71,7 +72,10 @@ void AddComparisonFlags(Options* options, serving::FlagTable* flags) {
   flags->Add("old", &compared->old_checkpoint,
              "compare: the checkpoint that serves. Neither it nor --old_detections: nothing has "
              "served before.");
-  flags->Add("new", &compared->new_checkpoint, "compare: the checkpoint that shall serve.");
+  flags->Add(
+      "new", &compared->new_checkpoint,
+      "compare: the checkpoint that shall serve: a detector, or a segmenter, whose masks are "
+      "compared from a box and after each of five clicks.");
   flags->Add("old_detections", &compared->old_detections,
              "compare: what the old model has found on --images, instead of --old: a file of "
              "COCO's results format, as evaluate's --found writes it.");
@@ -212,6 +216,7 @@ absl::Status Compare(const Options& options) {
   trainer::CompareOptions comparison = options.comparison;
   comparison.precision = options.precision;
   comparison.seed = options.seed;
+  comparison.threads = options.threads;
   if (options.progress) {
     comparison.progress = [](std::size_t done, std::size_t all) {
       std::cout << boost::json::object{{"event", "compared"}, {"images", done}, {"of", all}} << '\n'
@@ -221,7 +226,9 @@ absl::Status Compare(const Options& options) {
   trainer::ComparedFiles files = options.compared;
   files.annotations = options.evaluation.annotations;
   files.images = options.evaluation.images;
-  const auto report = trainer::CompareFiles(files, comparison);
+  const auto report = trainer::IsSegmenter(files.new_checkpoint)
+                          ? trainer::CompareSegmenters(files, comparison)
+                          : trainer::CompareFiles(files, comparison);
   if (!report.ok()) return report.status();
   if (options.json) {
     std::cout << boost::json::serialize(*report) << '\n';

@@ -3,11 +3,10 @@
 #include <absl/strings/str_format.h>
 
 #include <algorithm>
-#include <boost/json/array.hpp>
-#include <cmath>
 #include <span>
 
 #include "text/str_cat.h"
+#include "trainer/gate/verdict_json.h"
 #include "trainer/gate/weighted_precision.h"
 
 namespace trainer {
@@ -19,16 +18,6 @@ std::optional<ScorePair> Pair(const std::optional<double>& old_score,
                               const std::optional<double>& new_score) {
   if (!old_score) return std::nullopt;
   return ScorePair{*old_score, *new_score};
-}
-
-json::value ToJson(const std::optional<Difference>& difference) {
-  if (!difference) return nullptr;
-  return json::object{
-      {"old", difference->old_score},
-      {"new", difference->new_score},
-      {"difference", difference->value()},
-      {"standard_error",
-       std::isfinite(difference->error) ? json::value(difference->error) : json::value(nullptr)}};
 }
 
 // IoU 0.5 to 0.75. What an annotator accepts unchanged is the old model's box to the pixel, which
@@ -145,7 +134,6 @@ DetectionComparison CompareDetections(const dataset::Dataset& truth,
 }
 
 json::object ToJson(const DetectionComparison& comparison) {
-  const Verdict& verdict = comparison.verdict;
   json::object by_class;
   for (const DetectionComparison::OfClass& one : comparison.by_class) {
     json::value figures = ToJson(one.ap50);
@@ -155,23 +143,17 @@ json::object ToJson(const DetectionComparison& comparison) {
     }
     by_class[one.name] = std::move(figures);
   }
-  const auto names_of = [](const std::vector<std::string>& names) {
-    return json::array(names.begin(), names.end());
-  };
-  return {{"outcome", NameOf(verdict.decision)},
-          {"reason", verdict.reason},
-          {"images_needed", verdict.images_needed},
-          {"old_score", comparison.ap50 ? comparison.ap50->old_score : 0},
-          {"new_score", comparison.ap50 ? comparison.ap50->new_score : 0},
-          {"images", comparison.images},
-          {"objects", comparison.objects},
-          {"ap", ToJson(comparison.ap)},
-          {"ap50", ToJson(comparison.ap50)},
-          {"pooled_ap", ToJson(comparison.pooled_ap)},
-          {"masks_ap50", ToJson(comparison.masks_ap50)},
-          {"by_class", std::move(by_class)},
-          {"fallen", names_of(verdict.fallen)},
-          {"perhaps_fallen", names_of(verdict.perhaps_fallen)}};
+  json::object report = ToJson(comparison.verdict);
+  report["old_score"] = comparison.ap50 ? comparison.ap50->old_score : 0;
+  report["new_score"] = comparison.ap50 ? comparison.ap50->new_score : 0;
+  report["images"] = comparison.images;
+  report["objects"] = comparison.objects;
+  report["ap"] = ToJson(comparison.ap);
+  report["ap50"] = ToJson(comparison.ap50);
+  report["pooled_ap"] = ToJson(comparison.pooled_ap);
+  report["masks_ap50"] = ToJson(comparison.masks_ap50);
+  report["by_class"] = std::move(by_class);
+  return report;
 }
 
 }  // namespace trainer

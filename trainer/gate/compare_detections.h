@@ -43,11 +43,9 @@ DetectionComparison CompareDetections(const dataset::Dataset& truth,
                                       const DetectionsByImage& new_detections,
                                       const BootstrapOptions& options, const GateRule& rule = {});
 
-// {"outcome": "better", "reason": "…", "images_needed": 0, "old_score": 0.6, "new_score": 0.66,
-//  "images": 40, "objects": 190, "ap": {"old": 0.41, "new": 0.48, "difference": 0.07,
-//  "standard_error": 0.02}, "ap50": {…}, "pooled_ap": {…}, "masks_ap50": null,
-//  "by_class": {"star": {"objects": 12, "images": 7, "old": …}, …}, "fallen": [],
-//  "perhaps_fallen": []}
+// The verdict's ToJson, and {"old_score": 0.6, "new_score": 0.66, "images": 40, "objects": 190,
+// "ap": {"old": 0.41, …}, "ap50": {…}, "pooled_ap": {…}, "masks_ap50": null,
+// "by_class": {"star": {"objects": 12, "images": 7, "old": …}, …}}.
 // The scores are AP50; 0 if nothing could be measured. by_class is of AP50, null without objects.
 boost::json::object ToJson(const DetectionComparison& comparison);
 

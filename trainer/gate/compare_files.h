@@ -27,6 +27,7 @@ struct ComparedFiles {
 
 struct CompareOptions {
   std::string precision = "fp32";  // as in ServedModel
+  int threads = 0;                 // of a segmenter; 0: as many as the process has CPUs
   std::uint64_t seed = 1;          // of the draws
   // As in GateRule.
   double looks = 1;

@@ -4,7 +4,6 @@
 #include <boost/math/distributions/students_t.hpp>
 #include <cmath>
 #include <limits>
-#include <numeric>
 
 #include "trainer/scenes/random.h"
 
@@ -71,22 +70,6 @@ std::vector<std::optional<Difference>> PairedBootstrap(std::size_t images, Measu
                            .error = images > 1 ? correction * spreads[s].deviation() : correction};
   }
   return result;
-}
-
-std::optional<Difference> DifferenceOfMeans(std::span<const double> old_values,
-                                            std::span<const double> new_values,
-                                            const BootstrapOptions& options) {
-  if (old_values.empty()) return std::nullopt;
-  const auto mean = [](std::span<const double> values, std::span<const int> counts) {
-    return std::inner_product(values.begin(), values.end(), counts.begin(), 0.0) /
-           static_cast<double>(values.size());
-  };
-  return PairedBootstrap(
-      old_values.size(),
-      [&](std::span<const int> counts) {
-        return ScorePairs{ScorePair{mean(old_values, counts), mean(new_values, counts)}};
-      },
-      options)[0];
 }
 
 }  // namespace trainer

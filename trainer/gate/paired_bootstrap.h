@@ -58,12 +58,6 @@ struct BootstrapOptions {
 std::vector<std::optional<Difference>> PairedBootstrap(std::size_t images, Measure measure,
                                                        const BootstrapOptions& options);
 
-// Of means: image i has the values old_values[i] and new_values[i], such as the IoU of its masks
-// after a click. None without images. REQUIRES: equal sizes.
-std::optional<Difference> DifferenceOfMeans(std::span<const double> old_values,
-                                            std::span<const double> new_values,
-                                            const BootstrapOptions& options);
-
 }  // namespace trainer
 
 #endif  // DUET_TRAINER_GATE_PAIRED_BOOTSTRAP_H_

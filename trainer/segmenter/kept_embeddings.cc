@@ -16,6 +16,19 @@
 
 namespace trainer {
 
+absl::StatusOr<segmenter::ImageEmbedding> EncodeImage(segmenter::SamNetwork& network,
+                                                      const cv::Mat& image) {
+  const segmenter::NetworkSpec& spec = network.spec();
+  const segmenter::InputGeometry geometry =
+      segmenter::FitInput({image.cols, image.rows}, spec.image_size, spec.framing);
+  std::vector<float> input(std::size_t{3} * static_cast<std::size_t>(spec.image_size) *
+                           static_cast<std::size_t>(spec.image_size));
+  segmenter::NormalizeAndPad(segmenter::ResizeToInput(image, geometry), geometry, input.data());
+  auto features = network.EncodeImage(input, [] { return absl::OkStatus(); });
+  if (!features.ok()) return features.status();
+  return segmenter::ImageEmbedding{geometry, *std::move(features)};
+}
+
 absl::StatusOr<segmenter::ImageEmbedding> KeptEmbeddings::Read(const std::string& name) const {
   const std::string path = PathOf(name);
   const auto file = files::MappedFile::Open(path);
@@ -28,18 +41,12 @@ absl::StatusOr<segmenter::ImageEmbedding> KeptEmbeddings::Read(const std::string
 
 absl::Status KeptEmbeddings::Make(segmenter::SamNetwork& network, const cv::Mat& image,
                                   const std::string& name) const {
-  const segmenter::InputGeometry geometry =
-      segmenter::FitInput({image.cols, image.rows}, spec_.image_size, spec_.framing);
-  std::vector<float> input(std::size_t{3} * static_cast<std::size_t>(spec_.image_size) *
-                           static_cast<std::size_t>(spec_.image_size));
-  segmenter::NormalizeAndPad(segmenter::ResizeToInput(image, geometry), geometry, input.data());
-  auto features = network.EncodeImage(input, [] { return absl::OkStatus(); });
-  if (!features.ok()) return features.status();
+  const absl::StatusOr<segmenter::ImageEmbedding> embedding = EncodeImage(network, image);
+  if (!embedding.ok()) return embedding.status();
   std::error_code error;
   std::filesystem::create_directories(folder_, error);
   if (error) return absl::ErrnoToStatus(error.value(), absl::StrCat(folder_, ": cannot be made"));
-  return files::WriteFile(PathOf(name),
-                          segmenter::EncodeEmbedding({geometry, *std::move(features)}));
+  return files::WriteFile(PathOf(name), segmenter::EncodeEmbedding(*embedding));
 }
 
 }  // namespace trainer

@@ -15,6 +15,10 @@
 
 namespace trainer {
 
+// What `network` makes of the image (CV_8UC3, BGR).
+absl::StatusOr<segmenter::ImageEmbedding> EncodeImage(segmenter::SamNetwork& network,
+                                                      const cv::Mat& image);
+
 class KeptEmbeddings {
  public:
   // `folder` is made, with those above it, when it is needed; it is for this encoder and its

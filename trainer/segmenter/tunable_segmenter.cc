@@ -3,6 +3,7 @@
 #include <ATen/core/grad_mode.h>
 #include <absl/strings/str_cat.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <map>
 #include <optional>
@@ -10,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "checkpoint/content_hash.h"
 #include "checkpoint/pth_writer.h"
 #include "checkpoint/wrappers.h"
 #include "files/atomic_file.h"
@@ -80,6 +82,9 @@ absl::StatusOr<TunableSegmenter> LoadTunable(const std::string& path) {
     const bool sam2 = parts->mask_decoder->config.kind == segmenter::MaskDecoderConfig::Kind::kSam2;
     segmenter.prefix = sam2 ? "sam_" : "";
     segmenter.wrapper_key = sam2 ? "model" : "";
+    segmenter.beside_encoder = parts->decoder_prefixes;
+    segmenter.beside_encoder.insert(segmenter.beside_encoder.end(), parts->unused_prefixes.begin(),
+                                    parts->unused_prefixes.end());
     segmenter.decoder = std::make_shared<PromptedDecoder>(
         parts->prompt_encoder, parts->mask_decoder, parts->pads_boxes, parts->logit_limit);
     return absl::OkStatus();
@@ -88,6 +93,16 @@ absl::StatusOr<TunableSegmenter> LoadTunable(const std::string& path) {
     return absl::Status(status.code(), absl::StrCat(path, ": ", status.message()));
   }
   return segmenter;
+}
+
+bool ShareEncoder(const TunableSegmenter& one, const TunableSegmenter& other) {
+  const auto hash = [](const TunableSegmenter& segmenter) {
+    return checkpoint::HashTensors(segmenter.file, [&](std::string_view name) {
+      return std::none_of(segmenter.beside_encoder.begin(), segmenter.beside_encoder.end(),
+                          [&](const std::string& prefix) { return name.starts_with(prefix); });
+    });
+  };
+  return one.sidecar == other.sidecar && hash(one) == hash(other);
 }
 
 absl::Status WriteTuned(const TunableSegmenter& segmenter, const std::string& path) {

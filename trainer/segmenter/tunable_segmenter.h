@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "checkpoint/checkpoint.h"
 #include "trainer/segmenter/prompted_decoder.h"
@@ -23,11 +24,16 @@ struct TunableSegmenter {
   // families, whose files are the weights themselves.
   std::string wrapper_key;
   std::shared_ptr<PromptedDecoder> decoder;  // with the file's weights, float32
+  std::vector<std::string> beside_encoder;   // what begins names that no embedding depends on
 };
 
 // Reads SAM, MobileSAM or SAM 2. Errors begin with the path: NotFound, or InvalidArgument if it is
 // none of them, also for HQ-SAM, whose decoder is trained in another way.
 absl::StatusOr<TunableSegmenter> LoadTunable(const std::string& path);
+
+// Whether both make the same embeddings of an image, so that one is enough. Reads all weights of
+// both encoders.
+bool ShareEncoder(const TunableSegmenter& one, const TunableSegmenter& other);
 
 // Writes the whole model with the decoder as it is now: what is tuned in float32, all other tensors
 // as the source has them, under the official names, as segment_anything, mobile_sam and sam2 load

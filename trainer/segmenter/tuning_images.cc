@@ -18,18 +18,23 @@ std::string KeyOf(const dataset::Sample& sample) {
 
 }  // namespace
 
+void KeepObjectsWithMasks(const std::string& name, dataset::Sample* sample,
+                          dataset::Findings* findings) {
+  std::erase_if(sample->objects, [&](const dataset::Object& object) {
+    if (object.crowd || object.ignore) return true;
+    if (object.mask.has_value() && !object.mask->spans.empty()) return false;
+    findings->Add("objects without a mask, left out", absl::StrCat("on '", name, "'"));
+    return true;
+  });
+}
+
 TuningImages::TuningImages(const dataset::Dataset& data,
                            const std::map<std::string, std::string>& names,
                            dataset::Findings* findings)
     : classes_(data.classes) {
   for (dataset::Sample sample : data.samples) {
     const std::string& name = names.at(sample.image);
-    std::erase_if(sample.objects, [&](const dataset::Object& object) {
-      if (object.crowd || object.ignore) return true;
-      if (object.mask.has_value() && !object.mask->spans.empty()) return false;
-      findings->Add("objects without a mask, left out", absl::StrCat("on '", name, "'"));
-      return true;
-    });
+    KeepObjectsWithMasks(name, &sample, findings);
     if (sample.objects.empty()) continue;
     samples_.push_back(std::move(sample));
     names_.push_back(name);

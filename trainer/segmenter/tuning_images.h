@@ -19,11 +19,15 @@
 
 namespace trainer {
 
+// Leaves out objects without a mask, crowds, and what shall not be learned; `findings` says how
+// many have no mask. `name`: what people call the image.
+void KeepObjectsWithMasks(const std::string& name, dataset::Sample* sample,
+                          dataset::Findings* findings);
+
 class TuningImages {
  public:
-  // Of one side of a training's data. Objects without a mask, crowds and what shall not be learned
-  // are left out, and images without any other object; `findings` says how many. `names`:
-  // TrainingData's.
+  // Of one side of a training's data: the objects that KeepObjectsWithMasks leaves, and the images
+  // that have one. `names`: TrainingData's.
   TuningImages(const dataset::Dataset& data, const std::map<std::string, std::string>& names,
                dataset::Findings* findings);
 

@@ -12,6 +12,9 @@ void AddFlags(TuningRunOptions* options, serving::FlagTable* flags) {
   flags->Required("out", &options->out,
                   "The folder for best.pth, last.pth, report.md and what is needed to go on after "
                   "an interruption; made if it is missing.");
+  flags->Add("report_of", &options->report_of,
+             "Which model report.md describes: best, best.pth; last, last.pth.",
+             serving::OneOf({"best", "last"}));
   flags->Add("epochs", &options->epochs, "Passes over the training images.",
              serving::InRange(1, 100000));
   flags->Add("batch", &options->batch, "Images a step.", serving::InRange(1, 1024));

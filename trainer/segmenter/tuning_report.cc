@@ -11,15 +11,17 @@
 namespace trainer {
 namespace {
 
-std::string ScoresText(const ClickScores& before, const ClickScores& best) {
-  std::string text = "| mean IoU | before | `best.pth` |\n|---|---|---|\n";
+std::string ScoresText(const TuningReportParts& report) {
+  const ClickScores &before = *report.before, &after = *report.after;
+  std::string text =
+      absl::StrCat("| mean IoU | before | `", report.measured, "` |\n|---|---|---|\n");
   const auto row = [&](const std::string& what, double was, double is) {
     absl::StrAppendFormat(&text, "| %s | %.3f | %.3f |\n", what, was, is);
   };
-  row("from a box", before.box, best.box);
+  row("from a box", before.box, after.box);
   for (std::size_t i = 0; i < kScoredClicks; ++i) {
     row(absl::StrCat("after ", i + 1, i == 0 ? " click" : " clicks"), before.clicks[i],
-        best.clicks[i]);
+        after.clicks[i]);
   }
   return text + "\n";
 }
@@ -60,8 +62,8 @@ std::string Sentence(const ClickScores& scores) {
 std::string WriteTuningReport(const TuningReportParts& report) {
   std::string text = absl::StrCat(
       "# ", report.model, ", its decoder tuned\n\n", report.end, "\n\n## Result\n\n",
-      report.before.has_value() && report.best.has_value()
-          ? ScoresText(*report.before, *report.best)
+      report.before.has_value() && report.after.has_value()
+          ? ScoresText(report)
           : "Nothing was measured: there are no validation images with masks.\n\n",
       "## Data\n\n", report.train_images, " images with ", report.train_objects,
       " objects to learn from, ", report.validation_images, " with ", report.validation_objects,

@@ -28,8 +28,9 @@ struct TuningReportParts {
   std::size_t validation_images = 0, validation_objects = 0;
   std::vector<std::string> findings;
   std::vector<std::pair<std::string, std::string>> recipe;
-  std::string end;                          // a sentence: how it ended
-  std::optional<ClickScores> before, best;  // none without validation images
+  std::string end;                           // a sentence: how it ended
+  std::string measured;                      // which model `after` is of: "best.pth"
+  std::optional<ClickScores> before, after;  // none without validation images
 };
 
 // Markdown.

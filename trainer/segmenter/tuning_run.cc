@@ -97,7 +97,8 @@ class TuningRun {
   RunState state_;
   bool resumed_ = false;
   std::optional<RunLog> log_;
-  std::optional<ClickScores> before_, best_;
+  // Of the evaluations: the first, the best and the latest one.
+  std::optional<ClickScores> before_, best_, last_;
   std::vector<std::size_t> order_;  // of the images in epoch order_epoch_
   std::int64_t order_epoch_ = -1;
   SkippedBatches skipped_;
@@ -228,6 +229,7 @@ absl::Status TuningRun::Begin() {
                             if (!scores.has_value()) return;
                             if (!before_.has_value()) before_ = scores;
                             if (event.at("best").as_bool()) best_ = scores;
+                            last_ = scores;
                           });
   if (!log.ok()) return log.status();
   log_.emplace(*std::move(log));
@@ -364,6 +366,7 @@ absl::Status TuningRun::Evaluate() {
       ++state_.evaluations_since_best;
     }
     if (!before_.has_value()) before_ = *scores;
+    last_ = *scores;
     state_.evaluated_step = state_.step;
     boost::json::object event = MakeEvent("evaluation");
     event["step"] = state_.step;
@@ -403,8 +406,10 @@ absl::Status TuningRun::Finish() {
                            .findings = data_.findings.Lines(),
                            .recipe = Asked().configuration,
                            .end = end_,
+                           .measured = options_.report_of + ".pth",
                            .before = before_,
-                           .best = best_};
+                           // The last step was followed by an evaluation.
+                           .after = options_.report_of == "last" ? last_ : best_};
   status = files::WriteFile(folder_->file("report.md"), WriteTuningReport(report));
   if (!status.ok()) return status;
   boost::json::object event = MakeEvent("end");

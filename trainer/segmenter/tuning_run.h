@@ -18,8 +18,9 @@ namespace trainer {
 
 struct TuningRunOptions {
   DataOptions data;
-  std::string from;  // the checkpoint that is tuned
-  std::string out;   // run_folder.h
+  std::string from;                // the checkpoint that is tuned
+  std::string out;                 // run_folder.h
+  std::string report_of = "best";  // or "last": which model report.md describes
   int epochs = 20;
   int batch = 4;
   double learning_rate = 1e-4;

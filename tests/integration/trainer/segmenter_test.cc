@@ -8,13 +8,17 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <cstddef>
 #include <filesystem>
+#include <memory>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/pth_writer.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/subprocess.h"
 #include "tests/testing/temp_dir.h"
@@ -111,9 +115,11 @@ TEST_F(DuetTrainSegmenterTest, SaysWhatWasBeforeAndGoesOnToTheSameBits) {
   const int code = stopped.Wait(300);
   ASSERT_TRUE(code == 128 + SIGTERM || code == -SIGTERM) << code << stopped.err();
   EXPECT_TRUE(fs::exists(dir_.path() + "/stopped/embeddings"));
-  Subprocess rest(Command("stopped"));
+  Subprocess rest(Command("stopped", {"--report_of=last"}));
   ASSERT_EQ(rest.Wait(300), 0) << rest.err();
   EXPECT_THAT(rest.out(), HasSubstr("going on after step"));
+  EXPECT_THAT(Read("whole/report.md"), HasSubstr("| before | `best.pth` |"));
+  EXPECT_THAT(Read("stopped/report.md"), HasSubstr("| before | `last.pth` |"));
   for (const char* name : {"/best.pth", "/last.pth"}) {
     EXPECT_TRUE(Read(absl::StrCat("whole", name)) == Read(absl::StrCat("stopped", name))) << name;
   }
@@ -138,6 +144,86 @@ TEST_F(DuetTrainSegmenterTest, NamesWhatItCannotUse) {
   EXPECT_THAT(
       Error({"--data=" + path}),
       AllOf(HasSubstr("boxes.json"), HasSubstr("no training image has an object with a mask")));
+}
+
+class CompareSegmentersTest : public DuetTrainSegmenterTest {
+ protected:
+  static constexpr char kDemo[] = DUET_SOURCE_DIR "/models/demo/sam-demo.pth";
+
+  Subprocess Ask(const std::vector<std::string>& more) {
+    std::vector<std::string> command = {DUET_TRAIN, "compare",
+                                        "--data=" + dir_.path() + "/coco.json",
+                                        "--images=" + dir_.path(), "--threads=1"};
+    command.insert(command.end(), more.begin(), more.end());
+    return Subprocess(command);
+  }
+  boost::json::object Compare(const std::string& old_model, const std::string& new_model) {
+    Subprocess compare = Ask({"--old=" + old_model, "--new=" + new_model, "--json"});
+    EXPECT_EQ(compare.Wait(300), 0) << compare.err();
+    return boost::json::parse(compare.out()).as_object();
+  }
+  // The demo's model whose tensors of these names have forgotten what they knew.
+  std::string Spoilt(const std::string& part, const std::string& name) {
+    auto file = checkpoint::ReadCheckpoint(kDemo);
+    EXPECT_THAT(file, IsOk());
+    for (auto& [tensor, view] : file->state_dict) {
+      if (tensor.find(part) == std::string::npos) continue;
+      auto zeros = std::make_shared<std::vector<float>>(view.NumElements(), 0.0F);
+      view.data = reinterpret_cast<const std::byte*>(zeros->data());
+      view.owner = zeros;
+    }
+    std::string path = dir_.path() + "/" + name;
+    EXPECT_THAT(checkpoint::WritePth(path, file->state_dict, std::nullopt), IsOk());
+    return path;
+  }
+};
+
+TEST_F(CompareSegmentersTest, WhoForgotItsMasksIsWorseAndTheOtherWayRoundBetter) {
+  const std::string worse = Spoilt("output_hypernetworks_mlps", "worse.pth");
+
+  const boost::json::object fell = Compare(kDemo, worse);
+  EXPECT_EQ(fell.at("outcome"), "not_better") << fell;
+  EXPECT_FALSE(fell.at("fallen").as_array().empty());
+  EXPECT_EQ(fell.at("by_prompt").as_object().size(), 6u) << "a box and five clicks";
+  EXPECT_GT(fell.at("by_prompt").at("IoU from a box").at("old").as_double(), 0.5);
+
+  const boost::json::object rose = Compare(worse, kDemo);
+  EXPECT_EQ(rose.at("outcome"), "better") << rose;
+  EXPECT_EQ(rose.at("old_score"), fell.at("new_score")) << "the same clicks each time";
+  EXPECT_EQ(rose.at("new_score"), fell.at("old_score"));
+  EXPECT_EQ(rose.at("images"), 6);
+}
+
+// Two encoders need an embedding each; decoders that share one do not.
+TEST_F(CompareSegmentersTest, AnotherEncoderHasEmbeddingsOfItsOwn) {
+  const boost::json::object report = Compare(Spoilt("image_encoder.neck", "blind.pth"), kDemo);
+  const boost::json::object same = Compare(kDemo, kDemo);
+  EXPECT_EQ(report.at("new_score"), same.at("new_score"));
+  EXPECT_LT(report.at("old_score").as_double(), same.at("old_score").as_double());
+  EXPECT_EQ(same.at("outcome"), "not_better");
+  EXPECT_THAT(std::string(same.at("reason").as_string()), HasSubstr("the very same"));
+}
+
+TEST_F(CompareSegmentersTest, ItTellsEachImageAndWhatCannotBeDoneIsOneLine) {
+  Subprocess compare = Ask({absl::StrCat("--new=", kDemo), "--progress"});
+  ASSERT_EQ(compare.Wait(300), 0) << compare.err();
+  EXPECT_THAT(compare.out(), AllOf(HasSubstr(R"({"event":"compared","images":6,"of":6})"),
+                                   HasSubstr("better: IoU from a box goes from 0.000 to ")));
+
+  const auto error = [&](const std::string& flag) {
+    Subprocess refused = Ask({absl::StrCat("--new=", kDemo), flag});
+    EXPECT_EQ(refused.Wait(300), 1);
+    const std::string text = refused.err();
+    EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1) << text;
+    return text;
+  };
+  EXPECT_THAT(error("--old_detections=x.json"), HasSubstr("--old_detections is for detectors"));
+  EXPECT_THAT(error("--label_config=x.xml"), HasSubstr("--label_config is for detectors"));
+  EXPECT_THAT(error("--precision=bf16"), HasSubstr("--precision is for detectors"));
+  EXPECT_THAT(error("--old=" DUET_SOURCE_DIR "/models/demo/rtmdet-demo.pth"),
+              HasSubstr("rtmdet-demo.pth"));
+  EXPECT_THAT(error("--old=/nowhere.pth"), HasSubstr("/nowhere.pth"));
+  EXPECT_THAT(error("--images=/nowhere"), HasSubstr("scene_0"));
 }
 
 }  // namespace

@@ -3,6 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <numeric>
+#include <optional>
+#include <span>
+#include <vector>
 
 #include "trainer/scenes/random.h"
 
@@ -11,6 +15,22 @@ namespace {
 
 // A standard deviation estimated from 500 draws is off by 1 / sqrt(2 * 500), 3.2 %, mostly.
 constexpr double kOfDraws = 0.1;
+
+// Of means: image i has the values old_values[i] and new_values[i].
+std::optional<Difference> DifferenceOfMeans(const std::vector<double>& old_values,
+                                            const std::vector<double>& new_values,
+                                            const BootstrapOptions& options) {
+  const auto mean = [](const std::vector<double>& values, std::span<const int> counts) {
+    return std::inner_product(values.begin(), values.end(), counts.begin(), 0.0) /
+           static_cast<double>(values.size());
+  };
+  const auto measure = [&](std::span<const int> counts) {
+    ScorePairs pairs(1);
+    if (!counts.empty()) pairs[0] = ScorePair{mean(old_values, counts), mean(new_values, counts)};
+    return pairs;
+  };
+  return PairedBootstrap(old_values.size(), measure, options)[0];
+}
 
 // Differences 0, 1, 2, 3, 4: their standard deviation is sqrt(10 / 4), that of their mean
 // sqrt(10 / 4 / 5).

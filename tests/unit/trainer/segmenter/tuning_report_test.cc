@@ -41,8 +41,9 @@ TEST(WriteTuningReportTest, SaysWhatWasBeforeAndWhatIs) {
   const std::string text = WriteTuningReport({.model = "sam-vit-b",
                                               .findings = {"1 <thing>"},
                                               .end = "Finished all 3 steps.",
+                                              .measured = "best.pth",
                                               .before = Some(),
-                                              .best = better});
+                                              .after = better});
   EXPECT_THAT(text, HasSubstr("| from a box | 0.900 | 0.950 |"));
   EXPECT_THAT(text, HasSubstr("| after 2 clicks | 0.600 | 0.600 |"));
   EXPECT_THAT(text, HasSubstr("1 \\<thing\\>"));

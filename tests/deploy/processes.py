@@ -67,15 +67,18 @@ class Redis:
 
 
 class Trio:
-    """Detector, segmenter and gateway, ready."""
+    """Detector, segmenter and gateway, ready; and a trainer, if there are flags for one."""
 
-    def __init__(self, stack, detector_flags=(), segmenter_flags=(), gateway_flags=()):
+    def __init__(self, stack, detector_flags=(), segmenter_flags=(), gateway_flags=(), trainer_flags=()):
         self.stack = stack
         self.detector = self._start("duet-detector", f"--checkpoint={CHECKPOINT['duet-detector']}", *detector_flags)
         self.segmenter = self._start("duet-segmenter", f"--checkpoint={CHECKPOINT['duet-segmenter']}",
                                      *segmenter_flags)
         self.detector.ready()
         self.segmenter.ready()
+        if trainer_flags:
+            self.trainer = self._start("duet-trainer", f"--checkpoint={CHECKPOINT['duet-detector']}", *trainer_flags)
+            gateway_flags = [*gateway_flags, f"--trainer=127.0.0.1:{self.trainer.ready()}"]
         self.gateway = self._start("duet-gateway", f"--detector=127.0.0.1:{self.detector.port}",
                                    f"--segmenter=127.0.0.1:{self.segmenter.port}", *gateway_flags)
         self.gateway.ready()

@@ -66,8 +66,11 @@ absl::Status Serve(Options& options, serving::Process& process) {
   label_studio_api::LabelStudioApi api(*network, *policy);
 
   const model_store::ModelStore store(options.model_root);
-  if (absl::Status clean = store.RemoveAbandoned(model_store::Kind::kDetector); !clean.ok()) {
-    serving::LogLine("model_root.cleanup", serving::LogLevel::kWarning).Status(clean);
+  for (const model_store::Kind kind :
+       {model_store::Kind::kDetector, model_store::Kind::kSegmenter}) {
+    if (absl::Status clean = store.RemoveAbandoned(kind); !clean.ok()) {
+      serving::LogLine("model_root.cleanup", serving::LogLevel::kWarning).Status(clean);
+    }
   }
   absl::StatusOr<JobFolders> folders = JobFolders::Open(options.work_dir);
   if (!folders.ok()) return folders.status();
@@ -80,7 +83,7 @@ absl::Status Serve(Options& options, serving::Process& process) {
                            .site = *std::move(site),
                            .validation_share = options.val_share},
                           store, (*queue)->folders());
-  TrainerService service(queue->get());
+  TrainerService service(queue->get(), !options.segmenter_checkpoint.empty());
   auto server = serving::GrpcServer::Start(options.server, {&service}, &process.metrics());
   if (!server.ok()) return server.status();
   const Working working(
@@ -94,9 +97,10 @@ absl::Status Serve(Options& options, serving::Process& process) {
 
 int main(int argc, char** argv) {
   trainer_service::Options options;
-  serving::FlagTable flags("duet-trainer",
-                           "Fine-tunes detectors on what was annotated in Label Studio, one after "
-                           "the other, and leaves them as versions below a model root.");
+  serving::FlagTable flags(
+      "duet-trainer",
+      "Fine-tunes detectors and segmenters on what was annotated in Label Studio, one after "
+      "the other, and leaves them as versions below a model root.");
   trainer_service::AddFlags(&options, &flags);
   return serving::RunProcess(flags, argc, argv, options.process, [&](serving::Process& process) {
     return trainer_service::Serve(options, process);

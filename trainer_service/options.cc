@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <string_view>
 #include <system_error>
+#include <tuple>
 #include <utility>
 
 #include "http_client/s3_access.h"
@@ -85,17 +86,23 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
                   "The folder of the jobs and of the copies of annotations and images; made if it "
                   "is missing. A restart goes on with what is in it.");
   flags->Required("model_root", &options->model_root,
-                  "The folder that trained models are left in: MODEL_ROOT/detector/project-7/1.");
+                  "The folder that trained models are left in: MODEL_ROOT/detector/project-7/1, "
+                  "MODEL_ROOT/segmenter/project-7/1.");
   flags->Required("checkpoint", &options->checkpoint,
                   "The detector's --checkpoint, from which a project's first training begins: an "
                   "RTMDet or RTMDet-Ins.");
+  flags->Add("segmenter_checkpoint", &options->segmenter_checkpoint,
+             "The segmenter's --checkpoint, from which the first training of a project's segmenter "
+             "begins: SAM, MobileSAM or SAM 2. Empty: no segmenter is trained.");
   AddLabelStudioFlags(options, flags);
   flags->Add("duet_train", &options->duet_train,
              "The program that trains. Empty: the duet-train beside this one.");
   flags->Add("train_flags", &options->train_flags,
-             "Flags of duet-train's for all trainings, with commas between them: "
+             "Flags of duet-train's for all trainings of detectors, with commas between them: "
              "--epochs=40,--input_size=640.",
              CheckTrainFlags);
+  flags->Add("segmenter_train_flags", &options->segmenter_train_flags,
+             "The same of `duet-train segmenter`, for trainings of segmenters.", CheckTrainFlags);
   flags->Add("val_share", &options->val_share,
              "The share of each class's new images that models are compared on.",
              [](double v) { return v >= 0 && v < 1 ? "" : "must be from 0 to less than 1"; });
@@ -134,12 +141,20 @@ absl::Status Check(Options& options) {
   if (access(options.duet_train.c_str(), X_OK) != 0) {
     return absl::NotFoundError(StrCat("--duet_train: there is no program ", options.duet_train));
   }
-  if (access(options.checkpoint.c_str(), R_OK) != 0) {
-    return absl::NotFoundError(
-        StrCat("--checkpoint=", options.checkpoint, ": there is no such file that can be read"));
-  }
   const model_store::ModelStore store(options.model_root);
-  return CheckCanPublish(store, model_store::Kind::kDetector, model_store::ProjectName(1));
+  for (const auto& [flag, path, kind] :
+       {std::tuple("--checkpoint", options.checkpoint, model_store::Kind::kDetector),
+        std::tuple("--segmenter_checkpoint", options.segmenter_checkpoint,
+                   model_store::Kind::kSegmenter)}) {
+    if (kind == model_store::Kind::kSegmenter && path.empty()) continue;
+    if (access(path.c_str(), R_OK) != 0) {
+      return absl::NotFoundError(
+          StrCat(flag, "=", path, ": there is no such file that can be read"));
+    }
+    absl::Status may = CheckCanPublish(store, kind, model_store::ProjectName(1));
+    if (!may.ok()) return may;
+  }
+  return absl::OkStatus();
 }
 
 JobQueueOptions QueueOptions(const Options& options) {
@@ -153,13 +168,13 @@ PipelineOptions WorkOptions(const Options& options) {
       options.max_memory_mb > 0
           ? std::uint64_t{static_cast<unsigned>(options.max_memory_mb)} << 20
           : std::max(MemoryBudget() / 4 * 3, std::uint64_t{kLeastMemoryMb} << 20);
-  return {.checkpoint = options.checkpoint,
-          .child = {.program = options.duet_train,
-                    .flags = options.train_flags,
-                    .threads = options.threads,
-                    .max_memory = memory},
-          .patience = absl::Seconds(options.retry_s),
-          .keep_versions = static_cast<std::uint64_t>(options.keep_versions)};
+  return {
+      .detector = {.checkpoint = options.checkpoint, .train_flags = options.train_flags},
+      .segmenter = {.checkpoint = options.segmenter_checkpoint,
+                    .train_flags = options.segmenter_train_flags},
+      .child = {.program = options.duet_train, .threads = options.threads, .max_memory = memory},
+      .patience = absl::Seconds(options.retry_s),
+      .keep_versions = static_cast<std::uint64_t>(options.keep_versions)};
 }
 
 absl::StatusOr<std::shared_ptr<http_client::Network>> MakeNetwork(const Options& options) {

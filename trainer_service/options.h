@@ -29,6 +29,8 @@ struct Options {
   std::string checkpoint;
   std::string duet_train;  // "": the one beside this program
   std::vector<std::string> train_flags;
+  std::string segmenter_checkpoint;  // "": no segmenter is trained
+  std::vector<std::string> segmenter_train_flags;
   int threads = 0;
   int max_memory_mb = 0;  // 0: three quarters of what there is
   double val_share = 0.2;

@@ -97,6 +97,9 @@ def test_compose_loads_as_docker_loads_it():
 def test_the_trainer_is_there_when_it_is_asked_for():
     trainer = compose()["services"]["trainer"]
     assert trainer["profiles"] == ["train"]
+    for model, flag in (("detector", "checkpoint"), ("segmenter", "segmenter_checkpoint")):
+        (served,) = [word.partition("=")[2] for word in compose()["services"][model]["command"] if word.startswith("--checkpoint=")]
+        assert f"--{flag}={served}" in trainer["command"]
     volumes = {mount.split(":")[0]: mount for name in SERVICES for mount in compose()["services"][name].get("volumes", [])}
     assert {"trained", "trainer-work"} <= volumes.keys() & compose()["volumes"].keys()
     for model in ("detector", "segmenter"):

@@ -125,9 +125,14 @@ def test_only_the_gateway_reaches_it(manifests):
     assert any(selects(each["spec"]["podSelector"], labels) and "ingress" not in each["spec"] for each in policies)
 
 
-def test_it_begins_from_the_detectors_model(manifests):
-    (detector,), (trainer,) = (pods(manifests)[name]["initContainers"] for name in ("duet-detector", "duet-trainer"))
-    assert detector["envFrom"] == trainer["envFrom"] and detector["args"] == trainer["args"]
+def test_it_begins_from_the_models_of_the_services(manifests):
+    pod = pods(manifests)["duet-trainer"]
+    flags = flags_of(main_of(pod))
+    for fetched, service, flag in zip(pod["initContainers"], ("duet-detector", "duet-segmenter"),
+                                      ("checkpoint", "segmenter_checkpoint"), strict=True):
+        (of_service,) = pods(manifests)[service]["initContainers"]
+        assert fetched["envFrom"] == of_service["envFrom"]
+        assert fetched["args"][1] == flags[flag]
 
 
 def test_its_metrics_have_the_agreed_names(tmp_path):

@@ -415,7 +415,7 @@ class TestTrain:
         trainer = arguments(own, "duet-trainer")
 
         assert f"--checkpoint={DETECTOR}" in trainer and f"--work_dir={own.state}/trainer" in trainer
-        assert "--label_studio_url=http://127.0.0.1:1" in trainer
+        assert f"--segmenter_checkpoint={SEGMENTER}" in trainer and "--label_studio_url=http://127.0.0.1:1" in trainer
         for name in ("duet-detector", "duet-segmenter", "duet-trainer"):
             assert f"--model_root={own.state}/models" in arguments(own, name), name
         status = own.run("status")

@@ -70,8 +70,8 @@ resolve_options() {
   fi
 }
 
-# What a trainer needs, unless it was told otherwise: it begins from the detector's model, and leaves its models where
-# all processes look for them.
+# What a trainer needs, unless it was told otherwise: it begins from the detector's and the segmenter's models (its flag
+# segmenter_checkpoint is called as the segmenter's option is), and leaves its models where all processes look for them.
 options_of_training() {
   # The trainer reads the detector's file, but none of the flags that say what is in it.
   local name

@@ -109,7 +109,7 @@ describe_trainer() {
   else
     detail "it does not answer"
   fi
-  detail "begins from $(flag_of duet-trainer checkpoint), models go to $(flag_of duet-trainer model_root)"
+  detail "begins from $(flag_of duet-trainer checkpoint) and $(flag_of duet-trainer segmenter_checkpoint), models go to $(flag_of duet-trainer model_root)"
 }
 
 describe_gateway() {

@@ -105,7 +105,7 @@ describe_process() {
     files+=("${OPTION[$1_checkpoint]}")
   fi
   if [[ $1 == trainer ]]; then
-    files+=("$PWD/$BINARIES/duet-train")
+    files+=("$PWD/$BINARIES/duet-train" "${OPTION[trainer_segmenter_checkpoint]:-${OPTION[segmenter_checkpoint]}}")
     for name in "${!AWS_@}" "${!SSL_CERT_@}"; do settings+=("$name=${!name}"); done
   fi
   for name in $(sorted "${!VARIABLES[@]}"); do settings+=("$name=${VARIABLES[$name]}"); done

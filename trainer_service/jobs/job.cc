@@ -89,6 +89,16 @@ Verdict ReadVerdict(const json::object& object, Reader* outer) {
   return verdict;
 }
 
+void ReadKind(const json::object& object, Reader* read, Job* job) {
+  const std::optional<model_store::Kind> kind = model_store::ParseKind(read->Text("kind"));
+  if (!kind) read->Note("kind");
+  job->kind = kind.value_or(model_store::Kind::kDetector);
+  job->next = read->Text("next");
+  const json::value* both = object.if_contains("and_segmenter");
+  if (both == nullptr || !both->is_bool()) read->Note("and_segmenter");
+  job->and_segmenter = both != nullptr && both->is_bool() && both->get_bool();
+}
+
 }  // namespace
 
 std::string_view NameOf(JobState state) { return kStates[static_cast<std::size_t>(state)]; }
@@ -99,11 +109,15 @@ std::optional<Outcome> OutcomeOf(std::string_view name) { return Named<Outcome>(
 
 std::string JobText(const Job& job) {
   const std::string_view state = NameOf(job.state);
+  const std::string_view kind = model_store::NameOf(job.kind);
   json::object object{{"format", kFormat},
                       {"id", job.id},
                       {"number", job.number},
                       {"project", job.project},
+                      {"kind", json::string_view(kind.data(), kind.size())},
                       {"requested_by", text::ToUtf8(job.requested_by)},
+                      {"and_segmenter", job.and_segmenter},
+                      {"next", job.next},
                       {"state", json::string_view(state.data(), state.size())},
                       {"message", text::ToUtf8(job.message)},
                       {"queued_ms", job.queued_ms},
@@ -148,6 +162,8 @@ absl::StatusOr<Job> ParseJob(std::string_view text) {
   job.revision = read.Text("revision");
   job.left_out = read.Text("left_out");
   job.starts = read.Get<int>("starts");
+  // Earlier releases trained detectors alone.
+  if (object->contains("kind")) ReadKind(*object, &read, &job);
   if (object->contains("project_created")) job.project_created = read.Text("project_created");
   if (object->contains("looks")) job.looks = read.Get<double>("looks");
   const json::value* verdict = object->if_contains("verdict");

@@ -10,6 +10,8 @@
 #include <string>
 #include <string_view>
 
+#include "model_store/names.h"
+
 namespace trainer_service {
 
 enum class JobState { kQueued, kFreezing, kTraining, kComparing, kDone, kFailed, kCancelled };
@@ -42,13 +44,25 @@ struct Progress {
   double remaining_s = 0;  // 0: not known
 };
 
+// What is asked for.
+struct JobRequest {
+  std::uint64_t project = 0;
+  model_store::Kind kind = model_store::Kind::kDetector;
+  std::string requested_by;
+  // A detector's: its segmenter is trained next, if the project turns out to have masks.
+  bool and_segmenter = false;
+};
+
 struct Job {
   // "17-3fa2c1": the number, which orders jobs whatever the clock says, and a part that makes it
   // another one than a job 17 of a work folder that was lost.
   std::string id;
   std::uint64_t number = 0;
   std::uint64_t project = 0;
+  model_store::Kind kind = model_store::Kind::kDetector;
   std::string requested_by;
+  bool and_segmenter = false;  // JobRequest's
+  std::string next;            // the id of the segmenter's job that was queued for it; "": none
   JobState state = JobState::kQueued;
   std::string message;  // one sentence
   // Milliseconds since 1970; 0: not yet.

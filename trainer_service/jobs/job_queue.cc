@@ -77,13 +77,14 @@ void JobQueue::Changed(Entry* entry, const Job& job) {
   Notify();
 }
 
-absl::Status JobQueue::MayQueue(std::uint64_t project) const {
+absl::Status JobQueue::MayQueue(const JobRequest& request) const {
   const int waiting = Waiting();
   std::int64_t last_end = 0;
   for (const auto& [number, entry] : jobs_) {
     // One that somebody cancelled is no reason to wait.
     const bool counts = entry.job.state == JobState::kDone || entry.job.state == JobState::kFailed;
-    if (counts && entry.job.project == project) last_end = std::max(last_end, entry.job.ended_ms);
+    const bool same = entry.job.project == request.project && entry.job.kind == request.kind;
+    if (counts && same) last_end = std::max(last_end, entry.job.ended_ms);
   }
   if (waiting >= options_.capacity) {
     return absl::ResourceExhaustedError(
@@ -93,28 +94,47 @@ absl::Status JobQueue::MayQueue(std::uint64_t project) const {
   const absl::Duration since = absl::Milliseconds(Now() - last_end);
   if (last_end > 0 && since >= absl::ZeroDuration() && since < options_.min_interval) {
     return absl::ResourceExhaustedError(
-        StrCat("project ", project, " was trained ", absl::ToInt64Seconds(since),
-               " s ago; --min_interval_s is ", absl::ToInt64Seconds(options_.min_interval)));
+        StrCat("the ", model_store::NameOf(request.kind), " of project ", request.project,
+               " was trained ", absl::ToInt64Seconds(since), " s ago; --min_interval_s is ",
+               absl::ToInt64Seconds(options_.min_interval)));
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<Job> JobQueue::Submit(std::uint64_t project, const std::string& requested_by) {
+absl::StatusOr<Job> JobQueue::Join(Entry* entry, const JobRequest& request) {
+  // One that runs is its worker's.
+  if (entry->job.state != JobState::kQueued || entry->job.id == running_ ||
+      !request.and_segmenter || entry->job.and_segmenter) {
+    return entry->job;
+  }
+  Job job = entry->job;
+  job.and_segmenter = true;
+  if (absl::Status saved = folders_.Save(job); !saved.ok()) return saved;
+  Changed(entry, job);
+  return job;
+}
+
+absl::StatusOr<Job> JobQueue::Submit(const JobRequest& request) {
   const std::lock_guard lock(mutex_);
   if (stopping_) return absl::UnavailableError("the trainer is stopping");
-  for (const auto& [number, entry] : jobs_) {
-    if (entry.job.project == project && !HasEnded(entry.job.state)) return entry.job;
+  for (auto& [number, entry] : jobs_) {
+    if (entry.job.project == request.project && entry.job.kind == request.kind &&
+        !HasEnded(entry.job.state)) {
+      return Join(&entry, request);
+    }
   }
-  if (absl::Status may = MayQueue(project); !may.ok()) return may;
+  if (absl::Status may = MayQueue(request); !may.ok()) return may;
   const absl::StatusOr<std::uint64_t> number = folders_.TakeNumber();
   if (!number.ok()) return number.status();
   Job job{.id = NewId(*number),
           .number = *number,
-          .project = project,
-          .requested_by = requested_by,
+          .project = request.project,
+          .kind = request.kind,
+          .requested_by = request.requested_by,
+          .and_segmenter = request.and_segmenter,
           .message = "waits for its turn",
           .queued_ms = Now(),
-          .model = model_store::ProjectName(project)};
+          .model = model_store::ProjectName(request.project)};
   if (absl::Status saved = folders_.Save(job); !saved.ok()) {
     (void)folders_.Remove(job.id);
     return saved;

@@ -31,7 +31,7 @@ inline constexpr serving::GaugeSpec kJobsWaiting{"duet_trainer_jobs_waiting",
 struct JobQueueOptions {
   int capacity = 16;            // jobs that wait
   int keep_jobs = 100;          // that have ended
-  absl::Duration min_interval;  // between the end of a project's job and its next one
+  absl::Duration min_interval;  // between the end of a project's job and its next one of that kind
 };
 
 // Thread-safe; one thread takes jobs and works on them.
@@ -44,10 +44,11 @@ class JobQueue {
 
   // For those who ask:
 
-  // The project's job that waits or runs, or a new one. ResourceExhausted if the queue is full or
-  // the project was trained less than the minimum interval ago; Unavailable once Stop was called;
-  // errors of the file system. `project` > 0.
-  absl::StatusOr<Job> Submit(std::uint64_t project, const std::string& requested_by);
+  // The project's job of this kind that waits or runs, or a new one; one that waits trains the
+  // segmenter, too, if anybody has asked for it. ResourceExhausted if the queue is full or the
+  // project's model was trained less than the minimum interval ago; Unavailable once Stop was
+  // called; errors of the file system. `project` > 0.
+  absl::StatusOr<Job> Submit(const JobRequest& request);
   // The job as it then is. One that runs ends soon. NotFound.
   absl::StatusOr<Job> Cancel(const std::string& id);
   // Latest first, at most `limit`. `project` 0: of all.
@@ -107,7 +108,9 @@ class JobQueue {
   void Delete();
 
   // REQUIRES of all: `mutex_` is held.
-  absl::Status MayQueue(std::uint64_t project) const;
+  absl::Status MayQueue(const JobRequest& request) const;
+  // The request joins a job that has not ended; the job as it then is.
+  absl::StatusOr<Job> Join(Entry* entry, const JobRequest& request);
   Entry* Find(const std::string& id);
   void Changed(Entry* entry, const Job& job);
   void DropOldest();

@@ -62,23 +62,9 @@ absl::Status CheckProject(std::uint64_t project) {
       StrCat("project_id is ", project, "; needed: the number of a Label Studio project"));
 }
 
-absl::Status Check(const pb::TrainRequest& request) {
-  if (absl::Status status = CheckProject(request.project_id()); !status.ok()) return status;
-  if (request.requested_by().size() > kMaxRequestedBy) {
-    return absl::InvalidArgumentError(StrCat("requested_by has ", request.requested_by().size(),
-                                             " bytes; at most ", kMaxRequestedBy, " are kept"));
-  }
-  switch (request.kind()) {
-    case pb::MODEL_KIND_UNSPECIFIED:
-    case pb::MODEL_KIND_DETECTOR:
-      return absl::OkStatus();
-    case pb::MODEL_KIND_SEGMENTER:
-      return absl::InvalidArgumentError(
-          "kind is MODEL_KIND_SEGMENTER; this trainer trains detectors: MODEL_KIND_DETECTOR");
-    default:
-      return absl::InvalidArgumentError(
-          StrCat("kind is ", static_cast<int>(request.kind()), "; needed: MODEL_KIND_DETECTOR"));
-  }
+model_store::Kind KindOf(pb::ModelKind kind) {
+  return kind == pb::MODEL_KIND_SEGMENTER ? model_store::Kind::kSegmenter
+                                          : model_store::Kind::kDetector;
 }
 
 }  // namespace
@@ -87,7 +73,8 @@ pb::Job ToProto(const Job& job) {
   pb::Job message;
   message.set_id(job.id);
   message.set_project_id(job.project);
-  message.set_kind(pb::MODEL_KIND_DETECTOR);
+  message.set_kind(job.kind == model_store::Kind::kSegmenter ? pb::MODEL_KIND_SEGMENTER
+                                                             : pb::MODEL_KIND_DETECTOR);
   message.set_requested_by(job.requested_by);
   message.set_state(ToProto(job.state));
   message.set_message(job.message);
@@ -102,6 +89,7 @@ pb::Job ToProto(const Job& job) {
   progress.set_remaining_s(job.progress.remaining_s);
   message.set_images(job.images);
   message.set_annotations(job.annotations);
+  message.set_next_job_id(job.next);
   if (!job.verdict) return message;
   pb::Verdict& verdict = *message.mutable_verdict();
   verdict.set_outcome(ToProto(job.verdict->outcome));
@@ -113,6 +101,28 @@ pb::Job ToProto(const Job& job) {
   verdict.set_images_needed(job.verdict->images_needed);
   verdict.set_model_sha256(job.verdict->model_sha256);
   return message;
+}
+
+absl::Status TrainerService::Check(const pb::TrainRequest& request) const {
+  if (absl::Status status = CheckProject(request.project_id()); !status.ok()) return status;
+  if (request.requested_by().size() > kMaxRequestedBy) {
+    return absl::InvalidArgumentError(StrCat("requested_by has ", request.requested_by().size(),
+                                             " bytes; at most ", kMaxRequestedBy, " are kept"));
+  }
+  switch (request.kind()) {
+    case pb::MODEL_KIND_UNSPECIFIED:
+    case pb::MODEL_KIND_DETECTOR:
+      return absl::OkStatus();
+    case pb::MODEL_KIND_SEGMENTER:
+      if (segmenters_) return absl::OkStatus();
+      return absl::FailedPreconditionError(
+          "kind is MODEL_KIND_SEGMENTER, but this trainer has no segmenter to begin from; needed: "
+          "its flag --segmenter_checkpoint");
+    default:
+      return absl::InvalidArgumentError(
+          StrCat("kind is ", static_cast<int>(request.kind()),
+                 "; needed: MODEL_KIND_DETECTOR or MODEL_KIND_SEGMENTER"));
+  }
 }
 
 absl::Status TrainerService::Stream(const Job& job, grpc::ServerContext* call,
@@ -135,7 +145,10 @@ absl::Status TrainerService::Stream(const Job& job, grpc::ServerContext* call,
 grpc::Status TrainerService::Train(grpc::ServerContext* call, const pb::TrainRequest* request,
                                    grpc::ServerWriter<pb::Job>* stream) {
   if (absl::Status status = Check(*request); !status.ok()) return serving::ToGrpc(status);
-  const absl::StatusOr<Job> job = queue_.Submit(request->project_id(), request->requested_by());
+  const absl::StatusOr<Job> job = queue_.Submit({.project = request->project_id(),
+                                                 .kind = KindOf(request->kind()),
+                                                 .requested_by = request->requested_by(),
+                                                 .and_segmenter = request->and_segmenter()});
   if (!job.ok()) return serving::ToGrpc(job.status());
   const auto context = serving::RequestContextOf(*call);
   context->NoteStr("job", job->id);
@@ -143,6 +156,7 @@ grpc::Status TrainerService::Train(grpc::ServerContext* call, const pb::TrainReq
   serving::LogLine("job.asked")
       .Request(*context)
       .Int("project", static_cast<std::int64_t>(job->project))
+      .Str("kind", std::string(model_store::NameOf(job->kind)))
       .Str("requested_by", request->requested_by())
       .Str("peer", call->peer());
   return serving::ToGrpc(Stream(*job, call, stream));

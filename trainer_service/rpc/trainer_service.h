@@ -18,8 +18,8 @@ class TrainerService final : public duet::trainer::v1::Trainer::Service {
   // too.
   static constexpr int kMostStreams = 64;
 
-  // `queue` must outlive it.
-  explicit TrainerService(JobQueue* queue) : queue_(*queue) {}
+  // `queue` must outlive it. `segmenters`: whether it has one to begin their trainings from.
+  TrainerService(JobQueue* queue, bool segmenters) : queue_(*queue), segmenters_(segmenters) {}
 
   grpc::Status Train(grpc::ServerContext* call, const duet::trainer::v1::TrainRequest* request,
                      grpc::ServerWriter<duet::trainer::v1::Job>* stream) override;
@@ -32,10 +32,12 @@ class TrainerService final : public duet::trainer::v1::Trainer::Service {
                       duet::trainer::v1::ForgetResponse* response) override;
 
  private:
+  absl::Status Check(const duet::trainer::v1::TrainRequest& request) const;
   absl::Status Stream(const Job& job, grpc::ServerContext* call,
                       grpc::ServerWriter<duet::trainer::v1::Job>* stream);
 
   JobQueue& queue_;
+  const bool segmenters_;
   std::atomic<int> streams_{0};
 };
 

@@ -20,6 +20,7 @@
 #include "text/str_cat.h"
 #include "trainer_service/work/await.h"
 #include "trainer_service/work/image_copies.h"
+#include "trainer_service/work/trained_kind.h"
 
 namespace trainer_service {
 namespace {
@@ -230,8 +231,8 @@ absl::Status Freezing::ParentCannotBeCompared(std::string_view learned_from) con
   const Job& job = control_.job();
   return absl::FailedPreconditionError(StrCat(
       "version ", job.parent, " of ", job.model, ", which serves, has learned from ", learned_from,
-      ", so it can't be told which are left to compare on; 'duet models rollback ", job.model,
-      " 0' lets the default model serve, from which a training can begin"));
+      ", so it can't be told which are left to compare on; 'duet models rollback ", job.model, " 0",
+      KindFlag(job.kind), "' lets the default model serve, from which a training can begin"));
 }
 
 absl::Status Freezing::WriteSides(const dataset::Sides& sides) const {
@@ -287,16 +288,5 @@ std::string TimeText(std::int64_t seconds) {
 }
 
 std::string SidesPath(const std::string& project_folder) { return project_folder + "/sides.json"; }
-
-std::size_t CountObjects(const dataset::Revision& revision, dataset::Side side) {
-  std::size_t count = 0;
-  for (std::size_t i = 0; i < revision.sides.size(); ++i) {
-    if (revision.sides[i] != side) continue;
-    for (const dataset::Object& object : revision.dataset.samples[i].objects) {
-      count += object.crowd ? 0 : 1;
-    }
-  }
-  return count;
-}
 
 }  // namespace trainer_service

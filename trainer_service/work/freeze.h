@@ -6,7 +6,6 @@
 #include <absl/status/statusor.h>
 #include <absl/time/time.h>
 
-#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -61,9 +60,6 @@ std::string TimeText(std::int64_t seconds);
 
 // Where that side of each image is kept.
 std::string SidesPath(const std::string& project_folder);
-
-// Objects on one side, crowds not counted.
-std::size_t CountObjects(const dataset::Revision& revision, dataset::Side side);
 
 }  // namespace trainer_service
 

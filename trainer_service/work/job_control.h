@@ -4,6 +4,7 @@
 
 #include <absl/functional/function_ref.h>
 #include <absl/status/status.h>
+#include <absl/status/statusor.h>
 #include <absl/time/time.h>
 
 #include <string>
@@ -22,6 +23,8 @@ class JobControl {
   virtual absl::Status Changed(bool durable) = 0;
   // Whether the job was cancelled, or shall pause because the process stops.
   virtual bool should_end() const = 0;
+  // Queues another job behind this one, as JobQueue::Submit.
+  virtual absl::StatusOr<Job> Submit(const JobRequest& request) = 0;
   // Waits, or until it shall end.
   virtual void Pause(absl::Duration duration) = 0;
 

@@ -4,7 +4,6 @@
 
 #include <boost/json.hpp>
 #include <cstdint>
-#include <filesystem>
 
 #include "files/atomic_file.h"
 #include "files/text_file.h"
@@ -32,27 +31,19 @@ absl::StatusOr<json::object> ReadLooks(const std::string& path) {
 
 }  // namespace
 
-absl::StatusOr<double> CountLook(const std::string& project_folder,
-                                 const dataset::Revision& revision) {
-  const std::string path = project_folder + "/looks.json";
+absl::StatusOr<double> CountLook(const std::string& path, const std::vector<std::string>& images) {
   absl::StatusOr<json::object> looks = ReadLooks(path);
   if (!looks.ok()) return looks.status();
+  if (images.empty()) return 1;
   double sum = 0;
-  std::size_t images = 0;
-  for (std::size_t i = 0; i < revision.sides.size(); ++i) {
-    if (revision.sides[i] != dataset::Side::kValidation) continue;
-    // Frozen images are called by their hash.
-    const std::string image =
-        std::filesystem::path(revision.dataset.samples[i].image).stem().string();
+  for (const std::string& image : images) {
     json::value& count = (*looks)[image];
     const std::int64_t before = count.is_int64() ? count.get_int64() : 0;
     count = before + 1;
     sum += static_cast<double>(before + 1);
-    ++images;
   }
-  if (images == 0) return 1;
   if (absl::Status kept = files::WriteFile(path, json::serialize(*looks)); !kept.ok()) return kept;
-  return sum / static_cast<double>(images);
+  return sum / static_cast<double>(images.size());
 }
 
 }  // namespace trainer_service

@@ -9,16 +9,14 @@
 #include <absl/status/statusor.h>
 
 #include <string>
-
-#include "dataset/revision.h"
+#include <vector>
 
 namespace trainer_service {
 
-// Counts a comparison on the validation images of `revision`, in PROJECT_FOLDER/looks.json, and
-// returns how often these have been compared on, on average, this time included: 1 if all are new.
-// DataLoss if the file is damaged; errors of the file system.
-absl::StatusOr<double> CountLook(const std::string& project_folder,
-                                 const dataset::Revision& revision);
+// Counts a comparison on images, which are told by their hashes, in the file `path`, and returns
+// how often these have been compared on, on average, this time included: 1 if all are new, or there
+// are none. DataLoss if the file is damaged; errors of the file system.
+absl::StatusOr<double> CountLook(const std::string& path, const std::vector<std::string>& images);
 
 }  // namespace trainer_service
 

@@ -21,7 +21,6 @@ namespace {
 
 using text::StrCat;
 
-constexpr model_store::Kind kKind = model_store::Kind::kDetector;
 // Annotated images of which a fifth, which is measured with, says something at all.
 constexpr std::uint64_t kFewestImages = 10;
 
@@ -90,12 +89,12 @@ absl::Status Pipeline::Run(JobControl& control) const {
 
 // A version of the same name that another Label Studio's project 7 gave would be mixed with ours.
 absl::Status Pipeline::CheckIsOurs(const Job& job) const {
-  const auto versions = store_.ListVersions(kKind, job.model);
+  const auto versions = store_.ListVersions(job.kind, job.model);
   if (absl::IsNotFound(versions.status())) return absl::OkStatus();
   if (!versions.ok()) return versions.status();
   const label_studio_api::LabelStudioSite& site = source_.site;
   for (const std::uint64_t version : *versions) {
-    const auto manifest = store_.ReadManifest(kKind, job.model, version);
+    const auto manifest = store_.ReadManifest(job.kind, job.model, version);
     if (!manifest.ok() || manifest->label_studio_url.empty()) continue;
     const std::string& url = manifest->label_studio_url;
     if (url == site.url ||
@@ -103,8 +102,8 @@ absl::Status Pipeline::CheckIsOurs(const Job& job) const {
       continue;
     }
     return absl::FailedPreconditionError(StrCat(
-        store_.PathOf(kKind, job.model, version), " is of project ", manifest->project_id, " of ",
-        url, ", not of ", site.url,
+        store_.PathOf(job.kind, job.model, version), " is of project ", manifest->project_id,
+        " of ", url, ", not of ", site.url,
         "; give each Label Studio a model root of its own, or name it by --label_studio_alias"));
   }
   return absl::OkStatus();
@@ -112,42 +111,47 @@ absl::Status Pipeline::CheckIsOurs(const Job& job) const {
 
 // Nor one of the same Label Studio that was installed anew or restored.
 absl::Status Pipeline::CheckIsSameProject(const Job& job, std::int64_t created) const {
-  const auto versions = store_.ListVersions(kKind, job.model);
+  const auto versions = store_.ListVersions(job.kind, job.model);
   if (!versions.ok() || created == 0) return absl::OkStatus();
   for (const std::uint64_t version : *versions) {
-    const auto manifest = store_.ReadManifest(kKind, job.model, version);
+    const auto manifest = store_.ReadManifest(job.kind, job.model, version);
     if (!manifest.ok()) continue;
     const std::int64_t before = label_studio::SecondsOf(manifest->project_created);
     if (before == 0 || before == created) continue;
     return absl::FailedPreconditionError(StrCat(
-        store_.PathOf(kKind, job.model, version), " is of a project ", job.project,
+        store_.PathOf(job.kind, job.model, version), " is of a project ", job.project,
         " that was created at ", manifest->project_created, ", but that of ", source_.site.url,
         " was created at ", TimeText(created), ": another one. 'duet models delete ", job.model,
-        "' and 'duet train --forget=", job.project, "' make room for it"));
+        KindFlag(job.kind), "' and 'duet train --forget=", job.project, "' make room for it"));
   }
   return absl::OkStatus();
 }
 
 std::string Pipeline::SidesOfParent(const Job& job) const {
   if (job.parent == 0) return "";
-  return StrCat(store_.PathOf(kKind, job.model, job.parent), "/", kSidesFile);
+  return StrCat(store_.PathOf(job.kind, job.model, job.parent), "/", kSidesFile);
 }
 
 absl::Status Pipeline::CheckParent(const Job& job) const {
   if (job.parent == 0) return absl::OkStatus();
-  const auto verified = store_.VerifyVersion(kKind, job.model, job.parent);
+  const auto verified = store_.VerifyVersion(job.kind, job.model, job.parent);
   if (verified.ok()) return absl::OkStatus();
   return absl::Status(verified.status().code(),
                       StrCat("version ", job.parent, " of ", job.model,
                              ", which serves, can't be begun from: ", verified.status().message(),
-                             "; 'duet models rollback ", job.model, "' lets another one serve"));
+                             "; 'duet models rollback ", job.model, KindFlag(job.kind),
+                             "' lets another one serve"));
+}
+
+const TrainedKind& Pipeline::KindOf(const Job& job) const {
+  return job.kind == model_store::Kind::kSegmenter ? options_.segmenter : options_.detector;
 }
 
 absl::Status Pipeline::Begin(JobControl& control) const {
   Job& job = control.job();
-  if (absl::Status may = CheckCanPublish(store_, kKind, job.model); !may.ok()) return may;
+  if (absl::Status may = CheckCanPublish(store_, job.kind, job.model); !may.ok()) return may;
   if (absl::Status ours = CheckIsOurs(job); !ours.ok()) return ours;
-  const auto serving = store_.ReadServing(kKind, job.model);
+  const auto serving = store_.ReadServing(job.kind, job.model);
   if (!serving.ok() && !absl::IsNotFound(serving.status())) return serving.status();
   job.parent = serving.ok() ? serving->version : 0;
   if (absl::Status whole = CheckParent(job); !whole.ok()) return whole;
@@ -172,14 +176,20 @@ absl::Status Pipeline::Freeze(JobControl& control) const {
   if (!kept.ok()) return kept;
   job.revision = revision.id;
   job.project_created = frozen->project_created;
-  job.images = static_cast<std::uint32_t>(revision.sides.size());
-  job.annotations = static_cast<std::uint32_t>(CountObjects(revision, dataset::Side::kTrain) +
-                                               CountObjects(revision, dataset::Side::kValidation));
+  if (absl::Status usable = CheckUsable(job.project, revision, job.kind); !usable.ok()) {
+    return usable;
+  }
+  const Usable learned = UsableOf(revision, dataset::Side::kTrain, job.kind);
+  const Usable compared = UsableOf(revision, dataset::Side::kValidation, job.kind);
+  job.images = static_cast<std::uint32_t>(learned.images.size() + compared.images.size());
+  job.annotations = static_cast<std::uint32_t>(learned.objects + compared.objects);
   job.left_out = frozen->left_out;
+  QueueNext(revision, control);
   const std::string lost = LostClasses(job, revision);
   if (!lost.empty()) job.left_out = WithRemarks(lost, job.left_out);
   serving::LogLine("job.frozen")
       .Str("job", job.id)
+      .Str("kind", std::string(model_store::NameOf(job.kind)))
       .Str("revision", job.revision)
       .Int("images", job.images)
       .Int("annotations", job.annotations)
@@ -191,10 +201,30 @@ absl::Status Pipeline::Freeze(JobControl& control) const {
                control);
 }
 
+void Pipeline::QueueNext(const dataset::Revision& revision, JobControl& control) const {
+  Job& job = control.job();
+  constexpr model_store::Kind kNext = model_store::Kind::kSegmenter;
+  if (!job.and_segmenter || options_.segmenter.checkpoint.empty() ||
+      !CheckUsable(job.project, revision, kNext).ok()) {
+    return;
+  }
+  // If this process is killed before it is noted, the same job is joined the next time.
+  const absl::StatusOr<Job> next =
+      control.Submit({.project = job.project, .kind = kNext, .requested_by = job.requested_by});
+  if (next.ok()) {
+    job.next = next->id;
+  } else {
+    serving::LogLine("job.next_refused", serving::LogLevel::kWarning)
+        .Str("job", job.id)
+        .Int("project", static_cast<std::int64_t>(job.project))
+        .Status(next.status());
+  }
+}
+
 // Labels that the parent was trained with and that the project no longer has, as after a renaming.
 std::string Pipeline::LostClasses(const Job& job, const dataset::Revision& revision) const {
-  if (job.parent == 0) return "";
-  const auto parent = store_.ReadManifest(kKind, job.model, job.parent);
+  if (job.parent == 0 || !KnowsClasses(job.kind)) return "";
+  const auto parent = store_.ReadManifest(job.kind, job.model, job.parent);
   if (!parent.ok()) return "";
   std::string lost;
   for (const std::string& name : parent->classes) {
@@ -217,14 +247,17 @@ std::string Pipeline::LabelConfigOf(const Job& job) const {
 TrainingFiles Pipeline::FilesOf(const Job& job, const dataset::Revision& revision) const {
   const std::string images = folders_.project_folder(job.project);
   const std::string folder = StrCat(images, "/revisions/", job.revision);
-  const bool measured = CountObjects(revision, dataset::Side::kValidation) > 0;
-  return {.train = folder + "/train.json",
+  const bool measured = UsableOf(revision, dataset::Side::kValidation, job.kind).objects > 0;
+  const TrainedKind& kind = KindOf(job);
+  return {.command = std::string(TrainCommand(job.kind)),
+          .flags = kind.train_flags,
+          .train = folder + "/train.json",
           .validation = measured ? folder + "/validation.json" : "",
           .images = images,
-          .label_config = LabelConfigOf(job),
-          .annotated = static_cast<int>(revision.sides.size()),
-          .from = job.parent == 0 ? options_.checkpoint
-                                  : StrCat(store_.PathOf(kKind, job.model, job.parent), "/",
+          .label_config = KnowsClasses(job.kind) ? LabelConfigOf(job) : "",
+          .annotated = static_cast<int>(job.images),
+          .from = job.parent == 0 ? kind.checkpoint
+                                  : StrCat(store_.PathOf(job.kind, job.model, job.parent), "/",
                                            model_store::kModelFile),
           .out = folders_.job_folder(job.id) + "/train"};
 }
@@ -243,7 +276,9 @@ absl::StatusOr<std::uint64_t> Pipeline::Publish(const dataset::Revision& revisio
                                                 const model_store::Verdict& verdict,
                                                 JobControl& control) const {
   const Job& job = control.job();
-  model_store::Manifest manifest{.kind = kKind,
+  std::vector<std::string> classes;
+  if (KnowsClasses(job.kind)) classes = revision.dataset.classes;
+  model_store::Manifest manifest{.kind = job.kind,
                                  .name = job.model,
                                  .parent = job.parent,
                                  .created = {},
@@ -253,9 +288,9 @@ absl::StatusOr<std::uint64_t> Pipeline::Publish(const dataset::Revision& revisio
                                  .revision = job.revision,
                                  .images = job.images,
                                  .annotations = job.annotations,
-                                 .classes = revision.dataset.classes,
+                                 .classes = std::move(classes),
                                  .verdict = verdict,
-                                 .seed = SeedOf(options_.child.flags),
+                                 .seed = SeedOf(KindOf(job).train_flags),
                                  .files = {}};
   std::uint64_t version = 0;
   const absl::Status done = RepeatWhilePassing(options_.patience, control, [&] {
@@ -274,7 +309,8 @@ absl::Status Pipeline::CountThisLook(const dataset::Revision& revision, JobContr
   if (job.looks > 0) return absl::OkStatus();
   absl::StatusOr<double> looks = 0.0;
   const absl::Status counted = RepeatWhilePassing(options_.patience, control, [&] {
-    looks = CountLook(folders_.project_folder(job.project), revision);
+    looks = CountLook(LooksPath(job.kind, folders_.project_folder(job.project)),
+                      UsableOf(revision, dataset::Side::kValidation, job.kind).images);
     return looks.status();
   });
   if (!counted.ok()) return counted;
@@ -295,7 +331,7 @@ absl::Status Pipeline::CompareAndPublish(JobControl& control) const {
   if (!verdict.ok()) return verdict.status();
   const absl::StatusOr<std::uint64_t> version = Publish(*revision, *verdict, control);
   if (!version.ok()) return version.status();
-  const auto manifest = store_.ReadManifest(kKind, job.model, *version);
+  const auto manifest = store_.ReadManifest(job.kind, job.model, *version);
   if (!manifest.ok()) return manifest.status();
   job.verdict = Verdict{.outcome = OutcomeOf(verdict->outcome),
                         .version = *version,
@@ -305,7 +341,7 @@ absl::Status Pipeline::CompareAndPublish(JobControl& control) const {
                         .model_sha256 = manifest->weights().sha256};
   job.message = WithRemarks(verdict->reason, job.left_out);
   job.state = JobState::kDone;
-  const auto removed = store_.DeleteOldVersions(kKind, job.model, options_.keep_versions);
+  const auto removed = store_.DeleteOldVersions(job.kind, job.model, options_.keep_versions);
   serving::LogLine log("versions.kept");
   log.Str("model", job.model).Int("newest", static_cast<std::int64_t>(*version));
   if (removed.ok()) log.Str("deleted", absl::StrJoin(*removed, ","));

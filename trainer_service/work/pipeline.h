@@ -15,12 +15,14 @@
 #include "trainer_service/jobs/job_folders.h"
 #include "trainer_service/work/freeze.h"
 #include "trainer_service/work/job_control.h"
+#include "trainer_service/work/trained_kind.h"
 #include "trainer_service/work/training_child.h"
 
 namespace trainer_service {
 
 struct PipelineOptions {
-  std::string checkpoint;  // the default model, which first trainings begin from
+  TrainedKind detector;
+  TrainedKind segmenter;
   TrainingChildOptions child;
   // How long is tried again what may pass by itself: Label Studio is away, the disk is full.
   absl::Duration patience = absl::Minutes(10);
@@ -54,6 +56,9 @@ class Pipeline {
   TrainingFiles FilesOf(const Job& job, const dataset::Revision& revision) const;
   absl::Status Keep(JobControl& control) const;
   absl::Status Enter(JobState state, std::string message, JobControl& control) const;
+  const TrainedKind& KindOf(const Job& job) const;
+  // The segmenter's training, if this one was asked for together with it.
+  void QueueNext(const dataset::Revision& revision, JobControl& control) const;
   absl::Status CheckIsOurs(const Job& job) const;
   absl::Status CheckIsSameProject(const Job& job, std::int64_t created) const;
   std::string SidesOfParent(const Job& job) const;

@@ -25,7 +25,8 @@ struct Copied {
   std::string_view from;
   std::string_view to;
 };
-constexpr std::array<Copied, 5> kCopied = {{{"last.pth", model_store::kModelFile},
+constexpr std::array<Copied, 6> kCopied = {{{"last.pth", model_store::kModelFile},
+                                            {"last.pth.json", "model.pth.json"},
                                             {"config.py", "config.py"},
                                             {"report.md", "report.md"},
                                             {"curves.svg", "curves.svg"},

@@ -16,11 +16,12 @@ namespace trainer_service {
 inline constexpr char kSidesFile[] = "sides.json";
 
 // Copies what duet-train left in `folder` into a new version: last.pth, which is called model.pth
-// there, config.py, report.md, curves.svg and log.jsonl, as far as they exist. (best.pth was chosen
-// on the images that old and new are compared on, which flatters it.) And the file `sides`, since
-// what a model has learned from must stay known wherever the model goes. If such a version is there
-// already, because a process was killed just after it had published, it is that one. Returns the
-// number. Errors of model_store::Staging, and of the file system; nothing is left behind then.
+// there, the JSON that may lie beside it, config.py, report.md, curves.svg and log.jsonl, as far as
+// they exist. (best.pth was chosen on the images that old and new are compared on, which flatters
+// it.) And the file `sides`, since what a model has learned from must stay known wherever the model
+// goes. If such a version is there already, because a process was killed just after it had
+// published, it is that one. Returns the number. Errors of model_store::Staging, and of the file
+// system; nothing is left behind then.
 absl::StatusOr<std::uint64_t> PublishVersion(const model_store::ModelStore& store,
                                              const std::string& folder, const std::string& sides,
                                              model_store::Manifest manifest);

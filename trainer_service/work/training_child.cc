@@ -84,9 +84,11 @@ void AddLabelConfig(const TrainingFiles& files, std::vector<std::string>* argume
 
 std::vector<std::string> TrainArguments(const TrainingChildOptions& options,
                                         const TrainingFiles& files) {
+  std::vector<std::string> arguments;
+  if (!files.command.empty()) arguments.push_back(files.command);
   // What the operator says comes first: what the trainer needs counts more.
-  std::vector<std::string> arguments = {kSaveMinutes};
-  arguments.insert(arguments.end(), options.flags.begin(), options.flags.end());
+  arguments.emplace_back(kSaveMinutes);
+  arguments.insert(arguments.end(), files.flags.begin(), files.flags.end());
   for (const std::string& argument :
        {StrCat("--data=", files.train), StrCat("--images=", files.images),
         files.validation.empty() ? std::string("--val_share=0")
@@ -111,14 +113,15 @@ bool TakeTrainingLine(std::string_view line, Job* job) {
     return true;
   }
   if (kind == "evaluation") {
-    job->progress.score = Number(*event, "ap");
+    // Of a detector, or of a segmenter.
+    job->progress.score = Number(*event, event->contains("ap") ? "ap" : "iou");
     return job->progress.score.has_value();
   }
   if (kind == "saved") {
     job->starts = std::min(job->starts, 1);  // it got on
     return true;
   }
-  if (kind == "start" || kind == "resumed") {
+  if (kind == "start" || kind == "resumed" || kind == "encoding") {
     job->message = std::string(label_studio::TextField(*event, "message"));
     return true;
   }

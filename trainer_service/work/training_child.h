@@ -16,10 +16,9 @@
 namespace trainer_service {
 
 struct TrainingChildOptions {
-  std::string program;             // duet-train's path
-  std::vector<std::string> flags;  // for its trainings, such as "--epochs=40"
-  int threads = 0;                 // 0: as many as the process has CPUs
-  std::uint64_t max_memory = 0;    // bytes; 0: no limit
+  std::string program;           // duet-train's path
+  int threads = 0;               // 0: as many as the process has CPUs
+  std::uint64_t max_memory = 0;  // bytes; 0: no limit
   // How long it has to save its state when this process stops.
   absl::Duration patience = absl::Seconds(20);
 };
@@ -34,10 +33,13 @@ bool TakeComparisonLine(std::string_view line, Job* job);
 // The verdict of `duet-train compare --json`. InvalidArgument if it is none.
 absl::StatusOr<model_store::Verdict> ReadComparison(std::string_view json);
 
+// What one training is about.
 struct TrainingFiles {
-  std::string train;       // COCO
-  std::string validation;  // COCO; "": nothing is measured
-  std::string images;      // the folder that both name images in
+  std::string command;             // of duet-train, that trains it; "": its default
+  std::vector<std::string> flags;  // what the operator says besides, such as "--epochs=40"
+  std::string train;               // COCO
+  std::string validation;          // COCO; "": nothing is measured
+  std::string images;              // the folder that both name images in
   // Of the project, XML: which of its labels the checkpoint's classes stand for; "": by name.
   std::string label_config;
   int annotated = 0;  // images on both sides

@@ -19,6 +19,7 @@ class QueuedJob final : public JobControl {
   Job& job() override { return job_; }
   absl::Status Changed(bool durable) override { return queue_.Update(job_, durable); }
   bool should_end() const override { return queue_.cancelled() || queue_.stopping(); }
+  absl::StatusOr<Job> Submit(const JobRequest& request) override { return queue_.Submit(request); }
   void Pause(absl::Duration duration) override { queue_.Pause(duration); }
 
  private:
@@ -52,6 +53,7 @@ void Worker::WorkOn(Job job) {
   serving::LogLine(goes_on ? "job.resumed" : "job.started")
       .Str("job", job.id)
       .Int("project", static_cast<std::int64_t>(job.project))
+      .Str("kind", std::string(model_store::NameOf(job.kind)))
       .Str("state", std::string(NameOf(job.state)))
       .Str("requested_by", job.requested_by);
   QueuedJob control(queue_, std::move(job));
@@ -82,6 +84,7 @@ void Worker::End(const absl::Status& status, Job job) {
                         status.ok() ? serving::LogLevel::kInfo : serving::LogLevel::kWarning);
   line.Str("job", job.id)
       .Int("project", static_cast<std::int64_t>(job.project))
+      .Str("kind", std::string(model_store::NameOf(job.kind)))
       .Str("end", end)
       .Str("message", job.message);
   if (job.verdict) line.Int("version", static_cast<std::int64_t>(job.verdict->version));

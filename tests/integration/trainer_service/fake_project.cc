@@ -19,11 +19,13 @@ using duet_testing::TinyResponse;
 namespace {
 
 std::string ConfigOf(const std::vector<std::string>& labels) {
-  std::string config = R"(<View><Image name="image" value="$image"/>)"
-                       R"(<RectangleLabels name="label" toName="image">)";
+  std::string values;
   for (const std::string& label : labels)
-    absl::StrAppend(&config, "<Label value=\"", label, "\"/>");
-  return config + "</RectangleLabels></View>";
+    absl::StrAppend(&values, "<Label value=\"", label, "\"/>");
+  return absl::StrCat(R"(<View><Image name="image" value="$image"/>)",
+                      R"(<RectangleLabels name="label" toName="image">)", values,
+                      R"(</RectangleLabels><PolygonLabels name="outline" toName="image">)", values,
+                      "</PolygonLabels></View>");
 }
 
 }  // namespace
@@ -43,6 +45,23 @@ json::object Rectangle(const std::string& label, double x, double y, double widt
             {"height", height},
             {"rotation", 0},
             {"rectanglelabels", json::array{label}}}}};
+}
+
+json::object Diamond(const std::string& label, double x, double y, double width, double height,
+                     int image_width, int image_height) {
+  const auto point = [](double left, double top) { return json::array{left, top}; };
+  return {{"id", absl::StrCat("outline", label, x, y)},
+          {"type", "polygonlabels"},
+          {"from_name", "outline"},
+          {"to_name", "image"},
+          {"original_width", image_width},
+          {"original_height", image_height},
+          {"value",
+           {{"points",
+             {point(x + width / 2, y), point(x + width, y + height / 2),
+              point(x + width / 2, y + height), point(x, y + height / 2)}},
+            {"closed", true},
+            {"polygonlabels", json::array{label}}}}};
 }
 
 FakeProject::FakeProject(std::vector<std::string> labels)

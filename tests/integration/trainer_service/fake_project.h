@@ -20,7 +20,7 @@ class FakeProject {
  public:
   static constexpr char kToken[] = "0123456789abcdef0123456789abcdef01234567";
 
-  // `labels`: of its <RectangleLabels>.
+  // `labels`: of its <RectangleLabels> and <PolygonLabels>.
   explicit FakeProject(std::vector<std::string> labels);
 
   std::string url() const { return server_.url(); }
@@ -67,6 +67,10 @@ class FakeProject {
 // A rectangle in percent of an image of this size.
 boost::json::object Rectangle(const std::string& label, double x, double y, double width,
                               double height, int image_width, int image_height);
+
+// What was drawn around a thing of that box, as a polygon: a diamond.
+boost::json::object Diamond(const std::string& label, double x, double y, double width,
+                            double height, int image_width, int image_height);
 
 }  // namespace trainer_service::testing
 

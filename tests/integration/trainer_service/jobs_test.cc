@@ -103,12 +103,19 @@ class JobsTest : public ::testing::Test {
   void OpenGate() { Write("gate", ""); }
   model_store::ModelStore Store() const { return model_store::ModelStore(trainer_.model_root()); }
   // As the gateway does once the gate has found it better.
-  void ServeVersionOne() const {
-    ASSERT_THAT(Store().UpdateServing(model_store::Kind::kDetector, "project-7",
+  void ServeVersionOne(model_store::Kind kind = model_store::Kind::kDetector) const {
+    ASSERT_THAT(Store().UpdateServing(kind, "project-7",
                                       [](const model_store::Serving&) {
                                         return model_store::Serving{.version = 1, .decided = 1};
                                       }),
                 IsOk());
+  }
+
+  static pb::TrainRequest SegmenterRequest() {
+    pb::TrainRequest request;
+    request.set_project_id(7);
+    request.set_kind(pb::MODEL_KIND_SEGMENTER);
+    return request;
   }
 
   // Waits until the newest job is in that state.
@@ -680,14 +687,8 @@ TEST_F(JobsTest, RequestsThatCantBeAreRefused) {
   EXPECT_THAT(trainer.Train().message(),
               AllOf(HasSubstr("8: "), HasSubstr("--min_interval_s is 3600")));
 
-  grpc::ClientContext call;
-  pb::TrainRequest segmenter;
-  segmenter.set_project_id(7);
-  segmenter.set_kind(pb::MODEL_KIND_SEGMENTER);
-  pb::Job none;
-  const auto stream = trainer.stub().Train(&call, segmenter);
-  EXPECT_FALSE(stream->Read(&none));
-  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(trainer.Train(SegmenterRequest()).message(),
+              AllOf(HasSubstr("9: "), HasSubstr("--segmenter_checkpoint")));
 }
 
 TEST_F(JobsTest, WhatItCannotWorkWithEndsTheStart) {
@@ -698,6 +699,7 @@ TEST_F(JobsTest, WhatItCannotWorkWithEndsTheStart) {
   for (const Refusal& refusal :
        {Refusal{"--model_root=/nowhere", "--model_root=/nowhere: there is no such folder"},
         {"--checkpoint=/nowhere.pth", "--checkpoint=/nowhere.pth"},
+        {"--segmenter_checkpoint=/nowhere.pth", "--segmenter_checkpoint=/nowhere.pth"},
         {"--duet_train=/nowhere", "--duet_train"},
         {"--label_studio_url=nonsense", "--label_studio_url"}}) {
     std::vector<std::string> command = trainer_.command();
@@ -706,8 +708,9 @@ TEST_F(JobsTest, WhatItCannotWorkWithEndsTheStart) {
     EXPECT_EQ(trainer.Wait(), 1) << refusal.flag;
     EXPECT_THAT(trainer.err(), HasSubstr(refusal.message));
   }
-  for (const char* flag : {"--train_flags=epochs=2", "--train_flags=--epochs=2,--noresume",
-                           "--train_flags=--data=x", "--max_memory_mb=100"}) {
+  for (const char* flag :
+       {"--train_flags=epochs=2", "--train_flags=--epochs=2,--noresume", "--train_flags=--data=x",
+        "--segmenter_train_flags=--out=x", "--max_memory_mb=100"}) {
     std::vector<std::string> command = trainer_.command();
     command.push_back(flag);
     duet_testing::Subprocess trainer(command);
@@ -718,6 +721,121 @@ TEST_F(JobsTest, WhatItCannotWorkWithEndsTheStart) {
   duet_testing::Subprocess second(trainer_.command());
   EXPECT_EQ(second.Wait(), 1);
   EXPECT_THAT(second.err(), HasSubstr("another trainer works in this folder"));
+}
+
+// The segmenter of the same project, by the same queue.
+class SegmenterJobsTest : public JobsTest {
+ protected:
+  static constexpr model_store::Kind kSegmenter = model_store::Kind::kSegmenter;
+
+  SegmenterJobsTest() {
+    std::vector<std::string> command = trainer_.command();
+    command.push_back("--segmenter_checkpoint=" +
+                      program_.Write("sam.pth", "the default segmenter"));
+    command.push_back("--train_flags=--epochs=40");
+    command.push_back("--segmenter_train_flags=--epochs=3");
+    trainer_.SetCommand(command);
+    // Every second one has been outlined.
+    for (int i = 1; i <= 20; i += 2) studio_.AddTask(i, Image(i), {Outline()});
+  }
+  static FakeProject::Annotation Outline() {
+    return {.result = {Diamond("bolt", 12.5, 12.5, 50, 50, kSide, kSide)}};
+  }
+  // The lines of Calls() with, or without, that word.
+  std::string CallsOf(const std::string& word, bool with) const {
+    std::string calls;
+    for (const auto line : absl::StrSplit(Calls(), '\n', absl::SkipEmpty())) {
+      if (absl::StrContains(line, word) == with) absl::StrAppend(&calls, line, "\n");
+    }
+    return calls;
+  }
+};
+
+TEST_F(SegmenterJobsTest, MasksBecomeAVersionOfTheSegmenter) {
+  Write("behaviour", "echo '{\"num_heads\": 1}' >\"$out/last.pth.json\"\n");
+  trainer_.Start();
+
+  const pb::Job job = trainer_.Train(SegmenterRequest());
+
+  ASSERT_EQ(job.state(), pb::Job::STATE_DONE) << job.DebugString();
+  EXPECT_EQ(job.kind(), pb::MODEL_KIND_SEGMENTER);
+  EXPECT_EQ(job.images(), 10u) << "those with an outline, of fifteen";
+  EXPECT_EQ(job.annotations(), 10u);
+  EXPECT_EQ(job.verdict().model_name(), "project-7");
+  EXPECT_EQ(job.verdict().parent(), 0u);
+  ASSERT_OK_AND_ASSIGN(const model_store::Manifest manifest,
+                       Store().VerifyVersion(kSegmenter, "project-7", 1));
+  EXPECT_EQ(manifest.kind, kSegmenter);
+  EXPECT_THAT(manifest.classes, IsEmpty()) << "a segmenter knows none";
+  EXPECT_EQ(job.verdict().model_sha256(), manifest.weights().sha256);
+  EXPECT_TRUE(fs::exists(Store().PathOf(kSegmenter, "project-7", 1) + "/model.pth.json"));
+  EXPECT_FALSE(fs::exists(Store().PathOf(model_store::Kind::kDetector, "project-7", 1)));
+  EXPECT_THAT(CallsOf("compare", false),
+              AllOf(::testing::StartsWith("segmenter --save_minutes"), HasSubstr("sam.pth"),
+                    HasSubstr("--epochs=3"), HasSubstr("--report_of=last"),
+                    HasSubstr("validation.json"), Not(HasSubstr("--epochs=40"))));
+  EXPECT_THAT(CallsOf("compare", true), AllOf(HasSubstr("sam.pth"), HasSubstr("--annotated=10 ")));
+  EXPECT_THAT(Calls(), Not(HasSubstr("--label_config"))) << "which it would refuse";
+  EXPECT_THAT(trainer_.Leftovers(), IsEmpty());
+}
+
+TEST_F(SegmenterJobsTest, ItGoesOnFromTheVersionThatServesAndHasLooksOfItsOwn) {
+  trainer_.Start();
+  ASSERT_EQ(trainer_.Train().state(), pb::Job::STATE_DONE);
+  ASSERT_EQ(trainer_.Train(SegmenterRequest()).verdict().version(), 1u);
+  EXPECT_THAT(CallsOf("compare", true), Not(HasSubstr("--looks=2")))
+      << "detectors' comparisons don't count";
+  ServeVersionOne(kSegmenter);
+
+  const pb::Job job = trainer_.Train(SegmenterRequest());
+
+  EXPECT_EQ(job.verdict().parent(), 1u) << job.DebugString();
+  EXPECT_THAT(CallsOf("compare", true), HasSubstr("--looks=2"));
+  EXPECT_THAT(Calls(), HasSubstr("--from=" + Store().PathOf(kSegmenter, "project-7", 1)));
+}
+
+TEST_F(SegmenterJobsTest, AVersionThatWasDamagedByHandIsNotBegunFrom) {
+  trainer_.Start();
+  ASSERT_EQ(trainer_.Train(SegmenterRequest()).verdict().version(), 1u);
+  ServeVersionOne(kSegmenter);
+  std::ofstream(Store().PathOf(kSegmenter, "project-7", 1) + "/model.pth") << "other";
+  ExpectFailure(trainer_.Train(SegmenterRequest()),
+                AllOf(HasSubstr("version 1 of project-7, which serves"),
+                      HasSubstr("rollback project-7 --kind=segmenter'")));
+}
+
+TEST_F(SegmenterJobsTest, AProjectWithoutMasksIsRefused) {
+  for (int i = 1; i <= 20; ++i) studio_.AddTask(i, Image(i), {Box("bolt")});
+  trainer_.Start();
+  ExpectFailure(trainer_.Train(SegmenterRequest()),
+                AllOf(HasSubstr("project 7 has no mask"), HasSubstr("polygons")));
+}
+
+TEST_F(SegmenterJobsTest, BothAreTrainedOneAfterTheOtherIfThereAreMasks) {
+  pb::TrainRequest both;
+  both.set_project_id(7);
+  both.set_requested_by("Ann");
+  both.set_and_segmenter(true);
+  trainer_.Start();
+
+  const pb::Job detector = trainer_.Train(both);
+  ASSERT_EQ(detector.state(), pb::Job::STATE_DONE) << detector.DebugString();
+  EXPECT_EQ(detector.kind(), pb::MODEL_KIND_DETECTOR);
+  const pb::Job segmenter = trainer_.Follow();
+
+  EXPECT_EQ(segmenter.id(), detector.next_job_id());
+  EXPECT_EQ(segmenter.kind(), pb::MODEL_KIND_SEGMENTER);
+  EXPECT_EQ(segmenter.state(), pb::Job::STATE_DONE) << segmenter.DebugString();
+  EXPECT_EQ(segmenter.requested_by(), "Ann");
+  EXPECT_THAT(Store().VerifyVersion(model_store::Kind::kDetector, "project-7", 1), IsOk());
+  EXPECT_THAT(Store().VerifyVersion(kSegmenter, "project-7", 1), IsOk());
+
+  for (int i = 1; i <= 20; ++i) studio_.AddTask(i, Image(i), {Box("bolt")});
+  const pb::Job alone = trainer_.Train(both);
+  EXPECT_EQ(alone.state(), pb::Job::STATE_DONE) << alone.DebugString();
+  EXPECT_EQ(alone.next_job_id(), "") << "nothing is drawn any more";
+  EXPECT_EQ(trainer_.Newest().id(), alone.id());
+  EXPECT_THAT(trainer_.Leftovers(), IsEmpty());
 }
 
 // Killed at random moments it ends with a version, with nothing left behind. More rounds with

@@ -44,11 +44,16 @@ int TrainerProcess::Stop(int signal) {
 
 pb::Job TrainerProcess::Train(std::uint64_t project,
                               const std::function<void(const pb::Job&)>& on_job) {
-  ++streams_;
-  grpc::ClientContext call;
   pb::TrainRequest request;
   request.set_project_id(project);
   request.set_requested_by("test");
+  return Train(request, on_job);
+}
+
+pb::Job TrainerProcess::Train(const pb::TrainRequest& request,
+                              const std::function<void(const pb::Job&)>& on_job) {
+  ++streams_;
+  grpc::ClientContext call;
   const auto stream = stub_->Train(&call, request);
   pb::Job job;
   while (stream->Read(&job)) on_job(job);

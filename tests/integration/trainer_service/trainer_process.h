@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "duet/trainer/v1/trainer.grpc.pb.h"
@@ -33,6 +34,8 @@ class TrainerProcess {
   int Stop(int signal);
   duet_testing::Subprocess& process() { return *process_; }
   std::vector<std::string> command() const { return command_; }
+  // Before it starts.
+  void SetCommand(std::vector<std::string> command) { command_ = std::move(command); }
 
   pb::Trainer::Stub& stub() { return *stub_; }
   std::string model_root() const { return folder_.path() + "/models"; }
@@ -43,6 +46,9 @@ class TrainerProcess {
   // the status in `message` if the call failed.
   pb::Job Train(
       std::uint64_t project = 7,
+      const std::function<void(const pb::Job&)>& on_job = [](const pb::Job&) {});
+  pb::Job Train(
+      const pb::TrainRequest& request,
       const std::function<void(const pb::Job&)>& on_job = [](const pb::Job&) {});
   // The state of the newest job.
   pb::Job Newest();

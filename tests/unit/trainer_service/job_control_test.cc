@@ -15,6 +15,9 @@ class Control final : public JobControl {
   Job& job() override { return job_; }
   absl::Status Changed(bool) override { return absl::OkStatus(); }
   bool should_end() const override { return cancelled; }
+  absl::StatusOr<Job> Submit(const JobRequest&) override {
+    return absl::UnimplementedError("no queue");
+  }
   void Pause(absl::Duration) override { ++pauses; }
 
   bool cancelled = false;

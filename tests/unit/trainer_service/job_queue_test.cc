@@ -24,6 +24,8 @@ using testing::SizeIs;
 
 namespace fs = std::filesystem;
 
+constexpr model_store::Kind kSegmenter = model_store::Kind::kSegmenter;
+
 class JobQueueTest : public testing::Test {
  protected:
   JobQueueTest() { Reopen(); }
@@ -38,7 +40,7 @@ class JobQueueTest : public testing::Test {
     queue_ = *std::move(queue);
   }
   Job Submit(std::uint64_t project) {
-    const auto job = queue_->Submit(project, "test");
+    const auto job = queue_->Submit({.project = project, .requested_by = "test"});
     EXPECT_THAT(job, IsOk());
     return job.ok() ? *job : Job();
   }
@@ -74,29 +76,61 @@ TEST_F(JobQueueTest, AProjectHasOneJobAtATime) {
   EXPECT_EQ(first.model, "project-7");
 }
 
+TEST_F(JobQueueTest, EachKindHasJobsOfItsOwn) {
+  const Job detector = Submit(7);
+  ASSERT_OK_AND_ASSIGN(const Job segmenter, queue_->Submit({.project = 7, .kind = kSegmenter}));
+
+  EXPECT_NE(segmenter.id, detector.id);
+  EXPECT_EQ(segmenter.kind, kSegmenter);
+  EXPECT_EQ(segmenter.model, "project-7");
+  EXPECT_EQ(queue_->Submit({.project = 7, .kind = kSegmenter})->id, segmenter.id);
+  EXPECT_EQ(TakeAndEnd(JobState::kDone).id, detector.id);
+  EXPECT_THAT(queue_->Submit({.project = 7}), StatusIs(absl::StatusCode::kResourceExhausted,
+                                                       HasSubstr("the detector of project 7")));
+  EXPECT_EQ(TakeAndEnd(JobState::kDone).id, segmenter.id);
+  Reopen();
+  EXPECT_EQ(queue_->List(7, 1).front().kind, kSegmenter);
+}
+
+TEST_F(JobQueueTest, WhoJoinsAJobThatWaitsMayWantTheSegmenterToo) {
+  const Job alone = Submit(7);
+  ASSERT_OK_AND_ASSIGN(const Job joined, queue_->Submit({.project = 7, .and_segmenter = true}));
+  EXPECT_EQ(joined.id, alone.id);
+  EXPECT_TRUE(joined.and_segmenter);
+  EXPECT_TRUE(queue_->Submit({.project = 7})->and_segmenter) << "somebody has asked for it";
+  Reopen();
+  EXPECT_TRUE(queue_->Take()->and_segmenter);
+
+  Submit(8);
+  TakeAndEnd(JobState::kDone);
+  (void)queue_->Take();
+  EXPECT_FALSE(queue_->Submit({.project = 8, .and_segmenter = true})->and_segmenter)
+      << "its worker has begun with what it was";
+}
+
 TEST_F(JobQueueTest, AFullQueueRefuses) {
   for (int project = 1; project <= 3; ++project) Submit(static_cast<std::uint64_t>(project));
   EXPECT_EQ(metrics_.Get(kJobsWaiting).Value(), 3);
 
-  EXPECT_THAT(queue_->Submit(4, ""),
+  EXPECT_THAT(queue_->Submit({.project = 4}),
               StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("--queue_size")));
   Job running = *queue_->Take();
   running.state = JobState::kFreezing;
   EXPECT_THAT(queue_->Update(running, true), IsOk());
-  EXPECT_THAT(queue_->Submit(4, ""), IsOk()) << "one that runs doesn't wait";
+  EXPECT_THAT(queue_->Submit({.project = 4}), IsOk()) << "one that runs doesn't wait";
 }
 
 TEST_F(JobQueueTest, BetweenTwoTrainingsOfAProjectIsTheInterval) {
   Submit(7);
   TakeAndEnd(JobState::kFailed);
 
-  EXPECT_THAT(queue_->Submit(7, ""),
+  EXPECT_THAT(queue_->Submit({.project = 7}),
               StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("--min_interval_s is 60")));
-  EXPECT_THAT(queue_->Submit(8, ""), IsOk());
+  EXPECT_THAT(queue_->Submit({.project = 8}), IsOk());
   TakeAndEnd(JobState::kCancelled);
-  EXPECT_THAT(queue_->Submit(8, ""), IsOk()) << "nobody waits because of a cancelled one";
+  EXPECT_THAT(queue_->Submit({.project = 8}), IsOk()) << "nobody waits because of a cancelled one";
   clock_.Advance(absl::Minutes(1));
-  EXPECT_THAT(queue_->Submit(7, ""), IsOk());
+  EXPECT_THAT(queue_->Submit({.project = 7}), IsOk());
 }
 
 TEST_F(JobQueueTest, AClockThatWasSetBackHoldsNobodyUp) {
@@ -105,7 +139,7 @@ TEST_F(JobQueueTest, AClockThatWasSetBackHoldsNobodyUp) {
 
   clock_.Advance(-absl::Hours(24));
 
-  EXPECT_THAT(queue_->Submit(7, ""), IsOk());
+  EXPECT_THAT(queue_->Submit({.project = 7}), IsOk());
 }
 
 TEST_F(JobQueueTest, TheOrderIsThatOfTheNumbersWhateverTheClockSays) {
@@ -209,7 +243,7 @@ TEST_F(JobQueueTest, AWatcherIsToldEachChangeAndTheEnd) {
   queue_->Stop();
   EXPECT_THAT(queue_->Watch(job.id, &seen, [] { return false; }),
               StatusIs(absl::StatusCode::kUnavailable));
-  EXPECT_THAT(queue_->Submit(8, ""), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(queue_->Submit({.project = 8}), StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_FALSE(queue_->Take().has_value());
 }
 

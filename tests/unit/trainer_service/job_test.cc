@@ -16,7 +16,10 @@ Job Full() {
   return {.id = "17-3fa2c1",
           .number = 17,
           .project = 7,
+          .kind = model_store::Kind::kSegmenter,
           .requested_by = "Ann \"O'\" \xff",
+          .and_segmenter = true,
+          .next = "18-000000",
           .state = JobState::kDone,
           .message = "AP50 0.9",
           .queued_ms = 1,
@@ -43,6 +46,9 @@ TEST(JobTest, IsReadAsItWasWritten) {
 
   EXPECT_EQ(read.id, job.id);
   EXPECT_EQ(read.requested_by, "Ann \"O'\" \xEF\xBF\xBD") << "as UTF-8";
+  EXPECT_EQ(read.kind, model_store::Kind::kSegmenter);
+  EXPECT_TRUE(read.and_segmenter);
+  EXPECT_EQ(read.next, "18-000000");
   EXPECT_EQ(read.state, JobState::kDone);
   EXPECT_EQ(read.ended_ms, 3);
   ASSERT_TRUE(read.verdict.has_value());
@@ -80,6 +86,10 @@ TEST(JobTest, WhatIsDamagedSaysWhere) {
               StatusIs(absl::StatusCode::kDataLoss, HasSubstr("'project'")));
   EXPECT_THAT(damaged("\"format\":1", "\"format\":2"),
               StatusIs(absl::StatusCode::kDataLoss, HasSubstr("'format'")));
+  EXPECT_THAT(damaged("\"segmenter\"", "\"embedder\""),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("'kind'")));
+  EXPECT_EQ(damaged("\"kind\":\"segmenter\",", "")->kind, model_store::Kind::kDetector)
+      << "a record of an earlier release";
   EXPECT_THAT(damaged("\"undecided\"", "\"perhaps\""),
               StatusIs(absl::StatusCode::kDataLoss, HasSubstr("'verdict.outcome'")));
   EXPECT_THAT(damaged("\"verdict\"", "\"verdikt\""),

@@ -52,6 +52,16 @@ TEST_F(PublishTest, TheLastStateAndItsReportAreCopied) {
   EXPECT_FALSE(fs::exists(folder + "/worst")) << "copies of the project's images";
 }
 
+// A SAM 2 of another size is described by the JSON beside it.
+TEST_F(PublishTest, WhatDescribesTheModelGoesWithIt) {
+  folder_.Write("train/last.pth.json", "{\"num_heads\": 1}");
+  manifest_.kind = model_store::Kind::kSegmenter;
+  ASSERT_THAT(Publish(), IsOk());
+  EXPECT_EQ(
+      ReadFile(store_.PathOf(model_store::Kind::kSegmenter, "project-7", 1) + "/model.pth.json"),
+      "{\"num_heads\": 1}");
+}
+
 TEST_F(PublishTest, WhatWasPublishedAlreadyIsNotPublishedAgain) {
   ASSERT_OK_AND_ASSIGN(const std::uint64_t first, Publish());
   ASSERT_OK_AND_ASSIGN(const std::uint64_t again, Publish());

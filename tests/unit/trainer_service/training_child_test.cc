@@ -27,6 +27,14 @@ TEST(TrainingLineTest, StepsAndEvaluationsAreProgress) {
   EXPECT_EQ(job.message, "rtmdet-tiny: 8 images");
 }
 
+TEST(TrainingLineTest, ASegmenterTellsItsIouAndThatItEncodes) {
+  Job job;
+  EXPECT_TRUE(TakeTrainingLine(R"({"event":"evaluation","step":5,"iou":0.5})", &job));
+  EXPECT_EQ(job.progress.score, 0.5);
+  EXPECT_TRUE(TakeTrainingLine(R"({"event":"encoding","message":"encoded 3 of 8 images"})", &job));
+  EXPECT_EQ(job.message, "encoded 3 of 8 images");
+}
+
 TEST(TrainingLineTest, OtherLinesChangeNothing) {
   Job job;
   job.message = "trains";

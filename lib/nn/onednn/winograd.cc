@@ -3,7 +3,6 @@
 #include <omp.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <cstring>
 
@@ -24,12 +23,15 @@ constexpr int kBlocksAtOnce = 2;
 // 192 channels their inputs are 36 · 28 · 192 floats, 0.8 MB of a 1 MiB L2. 28 is a multiple of the
 // 14 tiles that MultiplyRows takes at a time on AVX-512.
 constexpr int kGroup = 28;
+// Input channels of which plain weights are taken to their places at a time: for two output blocks
+// 36 · 64 · 32 floats, 0.3 MB of the L2 cache, which they leave when they have been multiplied.
+constexpr int kChunk = 64;
 
 // A part of Run: tiles [tile, tile + tiles) to output blocks [out_block, out_block + out_blocks).
 template <typename T>
 struct Job {
   const WinogradShape* shape;
-  const float* weight;
+  const float* weight;  // as WinogradConv keeps it
   const float* bias;
   const T* src;
   const T* residual;
@@ -132,13 +134,15 @@ template <int kBlock, typename T>
   }
 }
 
-// The product of one place: out[j][tile] = in[tile] · weight[j] for all tiles and output blocks.
+// The product of one place: out[j][tile] = in[tile] · weight[j] for all tiles and output blocks, or
+// that much more.
 struct Product {
   const float* in;  // of the first tile
   std::size_t in_step;
   const float* weight;  // [block][channels][kBlock]
   const float* next;    // the weights after these, to be fetched meanwhile
   int channels;
+  bool add;    // to what `out` holds
   float* out;  // of the first tile
   std::size_t out_step;
 };
@@ -151,6 +155,13 @@ template <int kBlock, int kBlocks, int kRows>
 [[gnu::always_inline]] inline void MultiplyRows(const Product& p) {
   using F = typename Lanes<kBlock>::Float;
   F sums[kBlocks][kRows] = {};
+  if (p.add) {
+#pragma GCC unroll 2
+    for (int j = 0; j < kBlocks; ++j) {
+#pragma GCC unroll 16
+      for (int i = 0; i < kRows; ++i) Load<kBlock>(p.out + j * p.out_step + i * kBlock, sums[j][i]);
+    }
+  }
   for (int c = 0; c < p.channels; ++c) {
     F w[kBlocks];
 #pragma GCC unroll 2
@@ -183,53 +194,142 @@ template <int kBlock, int kBlocks, int kRows>
   }
 }
 
-template <int kBlock, typename T>
-[[gnu::always_inline]] inline void RunJob(const Job<T>& job) {
+// The products of all tiles of a job with the weights of one place.
+template <int kBlock>
+[[gnu::always_inline]] inline void MultiplyTiles(int tiles, int blocks, Product p) {
   constexpr int kRows = kBlock == 16 ? 14 : 6;
-  const WinogradShape& shape = *job.shape;
-  // Scratch: input places [36][tile][channel], then products [36][output block][tile][block].
-  const std::size_t in_step = shape.in_channels;
-  const std::size_t in_place = job.tiles * in_step;
-  const std::size_t out_block = static_cast<std::size_t>(job.tiles) * kBlock;
-  const std::size_t out_place = kBlocksAtOnce * out_block;
-  float* const in = job.scratch;
-  float* const out = in + kPlaces * in_place;
-  for (int i = 0; i < job.tiles; ++i) {
-    for (int block = 0; block * kBlock < shape.used_channels; ++block) {
-      TileToPlaces<kBlock>(job, i, block, in + i * in_step + block * kBlock, in_place);
+  for (int i = 0; i < tiles; i += kRows) {
+    const int rows = std::min(kRows, tiles - i);
+    if (blocks == 2) {
+      Multiply<kBlock, 2, kRows>(rows, p);
+    } else {
+      Multiply<kBlock, 1, kRows>(rows, p);
     }
+    p.in += kRows * p.in_step;
+    p.out += kRows * kBlock;
   }
+}
+
+// A job's scratch: input places [36][tile][channel], products [36][output block][tile][block], and
+// where weights are plain those of a chunk at their places, [36][output block][channel][block].
+template <int kBlock, typename T>
+struct Scratch {
+  explicit Scratch(const Job<T>& job)
+      : in_step(job.shape->in_channels),
+        in_place(job.tiles * in_step),
+        out_block(static_cast<std::size_t>(job.tiles) * kBlock),
+        out_place(kBlocksAtOnce * out_block),
+        in(job.scratch),
+        out(in + kPlaces * in_place),
+        weight(out + kPlaces * out_place) {}
+
+  std::size_t in_step, in_place, out_block, out_place;
+  float *in, *out, *weight;
+};
+
+// All places of output blocks [block, block + blocks), from weights that are at their places.
+template <int kBlock, typename T>
+[[gnu::always_inline]] inline void MultiplyPlaces(const Job<T>& job, int block, int blocks,
+                                                  const Scratch<kBlock, T>& scratch) {
+  const WinogradShape& shape = *job.shape;
   const std::size_t weight_block = static_cast<std::size_t>(shape.used_channels) * kBlock;
   const std::size_t weight_place = weight_block * (shape.out_channels / kBlock);
   const int end = job.out_block + job.out_blocks;
+  for (int place = 0; place < kPlaces; ++place) {
+    // The weights of the next place are fetched meanwhile, a row at a time: all weights come from
+    // memory once an image, in pieces too short for the hardware's prefetcher to follow.
+    const int next_place = place + 1 < kPlaces ? place + 1 : 0;
+    const int next_block = next_place > 0 ? block : std::min(block + kBlocksAtOnce, end - 1);
+    MultiplyTiles<kBlock>(
+        job.tiles, blocks,
+        {.in = scratch.in + place * scratch.in_place,
+         .in_step = scratch.in_step,
+         .weight = job.weight + place * weight_place + block * weight_block,
+         .next = job.weight + next_place * weight_place + next_block * weight_block,
+         .channels = shape.used_channels,
+         .add = false,
+         .out = scratch.out + place * scratch.out_place,
+         .out_step = scratch.out_block});
+  }
+}
+
+// The 36 places of one channel's weights to one output block; place p goes to out[p · place_step].
+template <int kBlock>
+[[gnu::always_inline]] inline void WeightsToPlaces(const float* plain, float* out,
+                                                   std::size_t place_step) {
+  using F = typename Lanes<kBlock>::Float;
+  F columns_done[3][kPatch];
+#pragma GCC unroll 3
+  for (int x = 0; x < 3; ++x) {
+    F g[3];
+#pragma GCC unroll 3
+    for (int y = 0; y < 3; ++y) Load<kBlock>(plain + (y * 3 + x) * kBlock, g[y]);
+    winograd::TransformWeight<F, float>(g, columns_done[x]);
+  }
+#pragma GCC unroll 6
+  for (int y = 0; y < kPatch; ++y) {
+    const F g[3] = {columns_done[0][y], columns_done[1][y], columns_done[2][y]};
+    F places[kPatch];
+    winograd::TransformWeight<F, float>(g, places);
+#pragma GCC unroll 6
+    for (int x = 0; x < kPatch; ++x) Store<kBlock>(places[x], out + (y * kPatch + x) * place_step);
+  }
+}
+
+// The same from plain weights, a chunk of input channels after the other.
+template <int kBlock, typename T>
+[[gnu::always_inline]] inline void TransformAndMultiply(const Job<T>& job, int block, int blocks,
+                                                        const Scratch<kBlock, T>& scratch) {
+  const int channels = job.shape->used_channels;
+  for (int first = 0; first < channels; first += kChunk) {
+    const int count = std::min(kChunk, channels - first);
+    // A line more than the weights take, so that the places of a channel lie in different sets of
+    // the first-level cache.
+    const std::size_t weight_place = static_cast<std::size_t>(blocks * count + 1) * kBlock;
+    for (int j = 0; j < blocks; ++j) {
+      const float* plain =
+          job.weight + (static_cast<std::size_t>(block + j) * channels + first) * 9 * kBlock;
+      for (int c = 0; c < count; ++c) {
+        WeightsToPlaces<kBlock>(plain + static_cast<std::size_t>(c) * 9 * kBlock,
+                                scratch.weight + (j * count + c) * kBlock, weight_place);
+      }
+    }
+    for (int place = 0; place < kPlaces; ++place) {
+      const float* weight = scratch.weight + place * weight_place;
+      MultiplyTiles<kBlock>(job.tiles, blocks,
+                            {.in = scratch.in + place * scratch.in_place + first,
+                             .in_step = scratch.in_step,
+                             .weight = weight,
+                             .next = weight,
+                             .channels = count,
+                             .add = first > 0,
+                             .out = scratch.out + place * scratch.out_place,
+                             .out_step = scratch.out_block});
+    }
+  }
+}
+
+template <int kBlock, typename T>
+[[gnu::always_inline]] inline void RunJob(const Job<T>& job) {
+  const Scratch<kBlock, T> scratch(job);
+  for (int i = 0; i < job.tiles; ++i) {
+    for (int block = 0; block * kBlock < job.shape->used_channels; ++block) {
+      TileToPlaces<kBlock>(job, i, block, scratch.in + i * scratch.in_step + block * kBlock,
+                           scratch.in_place);
+    }
+  }
+  const int end = job.out_block + job.out_blocks;
   for (int block = job.out_block; block < end; block += kBlocksAtOnce) {
     const int blocks = std::min(kBlocksAtOnce, end - block);
-    for (int place = 0; place < kPlaces; ++place) {
-      const float* weight = job.weight + place * weight_place + block * weight_block;
-      // The weights of the next place are fetched meanwhile, a row at a time: all weights come from
-      // memory once an image, in pieces too short for the hardware's prefetcher to follow.
-      const int next_place = place + 1 < kPlaces ? place + 1 : 0;
-      const int next_block = next_place > 0 ? block : std::min(block + kBlocksAtOnce, end - 1);
-      const float* next = job.weight + next_place * weight_place + next_block * weight_block;
-      for (int i = 0; i < job.tiles; i += kRows) {
-        const int rows = std::min(kRows, job.tiles - i);
-        const Product product = {.in = in + place * in_place + i * in_step,
-                                 .in_step = in_step,
-                                 .weight = weight,
-                                 .next = next,
-                                 .channels = shape.used_channels,
-                                 .out = out + place * out_place + i * kBlock,
-                                 .out_step = out_block};
-        if (blocks == 2) {
-          Multiply<kBlock, 2, kRows>(rows, product);
-        } else {
-          Multiply<kBlock, 1, kRows>(rows, product);
-        }
-      }
+    if (job.shape->plain_weights) {
+      TransformAndMultiply<kBlock, T>(job, block, blocks, scratch);
+    } else {
+      MultiplyPlaces<kBlock, T>(job, block, blocks, scratch);
     }
     for (int j = 0; j < blocks; ++j) {
       for (int i = 0; i < job.tiles; ++i) {
-        PlacesToTile<kBlock>(job, i, block + j, out + j * out_block + i * kBlock, out_place);
+        PlacesToTile<kBlock>(job, i, block + j, scratch.out + j * scratch.out_block + i * kBlock,
+                             scratch.out_place);
       }
     }
   }
@@ -263,8 +363,33 @@ WinogradConv::WinogradConv(const WinogradShape& shape, const float* weight, cons
   group_tiles_ = DivideUp(tile_count_, group_count_);
 
   std::copy_n(bias, shape.out_channels, bias_.get());
+  if (shape.plain_weights) {
+    CopyWeights(weight);
+  } else {
+    TransformWeights(weight);
+  }
+}
+
+bool WinogradConv::PlainWeightsPay(int height, int width) {
+  return DivideUp(height, kTile) * DivideUp(width, kTile) <= kGroup;
+}
+
+void WinogradConv::CopyWeights(const float* weight) {
+  const int block = shape_.block;
+#pragma omp parallel for num_threads(threads_)
+  for (int o = 0; o < shape_.out_channels; ++o) {
+    for (int c = 0; c < shape_.used_channels; ++c) {
+      const float* g = weight + (static_cast<std::size_t>(o) * shape_.in_channels + c) * 9;
+      const std::size_t at = static_cast<std::size_t>(o / block) * shape_.used_channels + c;
+      for (int i = 0; i < 9; ++i) weight_[(at * 9 + i) * block + o % block] = g[i];
+    }
+  }
+}
+
+void WinogradConv::TransformWeights(const float* weight) {
+  const WinogradShape& shape = shape_;
   const std::size_t place_step = static_cast<std::size_t>(shape.out_channels) * shape.used_channels;
-#pragma omp parallel for num_threads(threads)
+#pragma omp parallel for num_threads(threads_)
   for (int o = 0; o < shape.out_channels; ++o) {
     for (int c = 0; c < shape.used_channels; ++c) {
       const float* g = weight + (static_cast<std::size_t>(o) * shape.in_channels + c) * 9;
@@ -272,11 +397,15 @@ WinogradConv::WinogradConv(const WinogradShape& shape, const float* weight, cons
           weight_.get() +
           (static_cast<std::size_t>(o / shape.block) * shape.used_channels + c) * shape.block +
           o % shape.block;
-      std::array<std::array<double, kPatch>, 3> rows;
-      for (int y = 0; y < 3; ++y)
-        rows[y] = winograd::TransformWeight({g[3 * y], g[3 * y + 1], g[3 * y + 2]});
+      double rows[3][kPatch];
+      for (int y = 0; y < 3; ++y) {
+        const double row[3] = {g[3 * y], g[3 * y + 1], g[3 * y + 2]};
+        winograd::TransformWeight<double, double>(row, rows[y]);
+      }
       for (int x = 0; x < kPatch; ++x) {
-        const auto column = winograd::TransformWeight({rows[0][x], rows[1][x], rows[2][x]});
+        const double places[3] = {rows[0][x], rows[1][x], rows[2][x]};
+        double column[kPatch];
+        winograd::TransformWeight<double, double>(places, column);
         for (int y = 0; y < kPatch; ++y) {
           out[(y * kPatch + x) * place_step] = static_cast<float>(column[y]);
         }
@@ -286,11 +415,14 @@ WinogradConv::WinogradConv(const WinogradShape& shape, const float* weight, cons
 }
 
 std::size_t WinogradConv::weight_bytes() const {
-  return sizeof(float) * kPlaces * shape_.out_channels * shape_.used_channels;
+  const std::size_t of_each = shape_.plain_weights ? 9 : kPlaces;
+  return sizeof(float) * of_each * shape_.out_channels * shape_.used_channels;
 }
 
 std::size_t WinogradConv::ScratchFloats() const {
-  return std::size_t{kPlaces} * group_tiles_ * (shape_.in_channels + kBlocksAtOnce * shape_.block);
+  const std::size_t columns = kBlocksAtOnce * shape_.block;
+  const std::size_t weights = shape_.plain_weights ? kChunk * columns + shape_.block : 0;
+  return kPlaces * (group_tiles_ * (shape_.in_channels + columns) + weights);
 }
 
 std::size_t WinogradConv::scratch_bytes() const {

@@ -29,6 +29,9 @@ struct WinogradShape {
   int block;  // channels a block: 16 (AVX-512) or 8 (AVX2)
   Activation activation = Activation::kNone;
   float residual_scale = 1;
+  // The weights are kept as they are, a quarter of the memory, and transformed whenever they are
+  // used.
+  bool plain_weights = false;
 };
 
 // Immutable after construction; Run may be called from several threads at once, each with a scratch
@@ -48,16 +51,23 @@ class WinogradConv {
   std::size_t weight_bytes() const;
   std::size_t scratch_bytes() const;
 
+  // Whether transforming plain weights costs no time in a layer of this size: each is used once an
+  // image then, for so few tiles that fetching four times as much from memory takes longer.
+  static bool PlainWeightsPay(int height, int width);
+
  private:
+  void CopyWeights(const float* weight);
+  void TransformWeights(const float* weight);
   std::size_t ScratchFloats() const;  // of one thread
 
   const WinogradShape shape_;
   const int threads_;
   int tile_count_;
-  int group_count_;             // of tiles
-  int group_tiles_;             // in a group, but for the last
-  int parts_;                   // that the output channels are done in
-  AlignedArray<float> weight_;  // [36][out / block][used_channels][block]
+  int group_count_;  // of tiles
+  int group_tiles_;  // in a group, but for the last
+  int parts_;        // that the output channels are done in
+  // [36][out / block][used_channels][block]; plain: [out / block][used_channels][9][block]
+  AlignedArray<float> weight_;
   AlignedArray<float> bias_;
 };
 

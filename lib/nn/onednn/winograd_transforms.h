@@ -7,8 +7,6 @@
 #ifndef DUET_NN_ONEDNN_WINOGRAD_TRANSFORMS_H_
 #define DUET_NN_ONEDNN_WINOGRAD_TRANSFORMS_H_
 
-#include <array>
-
 namespace nn::onednn::winograd {
 
 inline constexpr int kTile = 4;                  // output pixels a side
@@ -50,14 +48,21 @@ template <typename F>
   out[3 * step] = m[5] + (kNear2 * kNear) * near_difference + (kFar2 * kFar) * far_difference;
 }
 
-// Three weights to the six places. In double, since it is done once, when a model is loaded.
-inline std::array<double, kPatch> TransformWeight(const std::array<double, 3>& g) {
+// Three weights to the six places. Number: of the constants.
+template <typename F, typename Number>
+[[gnu::always_inline]] inline void TransformWeight(const F* g, F* out) {
   constexpr double kNearScale = 1 / (2.0 * kNear2 * (kNear2 - kFar2));
   constexpr double kFarScale = 1 / (2.0 * kFar2 * (kFar2 - kNear2));
-  const auto at = [&](double x) { return g[0] + x * g[1] + x * x * g[2]; };
-  return {g[0] / (double{kNear2} * kFar2), kNearScale * at(kNear),
-          kNearScale * at(-kNear),         kFarScale * at(kFar),
-          kFarScale * at(-kFar),           g[2]};
+  const auto pair = [&](double scale, double x, F* at) {  // at x and -x
+    const F even = g[0] * Number(scale) + g[2] * Number(scale * x * x);
+    const F odd = g[1] * Number(scale * x);
+    at[0] = even + odd;
+    at[1] = even - odd;
+  };
+  out[0] = g[0] * Number(1 / (double{kNear2} * kFar2));
+  pair(kNearScale, kNear, out + 1);
+  pair(kFarScale, kFar, out + 3);
+  out[5] = g[2];
 }
 
 }  // namespace nn::onednn::winograd

@@ -217,6 +217,20 @@ TEST_F(OneDnnGraphTest, WinogradEqualsDirectWithinItsRounding) {
   EXPECT_LT(Error(got, want), 1e-4);
 }
 
+TEST_F(OneDnnGraphTest, WinogradOfFewTilesKeepsPlainWeights) {
+  constexpr std::size_t kPlain = sizeof(float) * 64 * 64 * 9;
+  // 25 tiles, as the deepest maps of a detector have, and 100.
+  for (const auto& [side, most] : {std::pair{20, kPlain + 4096}, {40, 4 * kPlain + 4096}}) {
+    Graph graph;
+    const Value x = graph.Conv(graph.Input(3, side, side), Weight(64, 3, 1), at::Tensor(), {});
+    graph.Output(graph.Conv(x, Weight(64, 64, 3), at::Tensor(), {}));
+    const auto program = graph.Compile({.kernel = ConvKernel::kWinograd});
+    ASSERT_TRUE(program.ok()) << program.status();
+    ASSERT_EQ((*program)->winograd_count(), 1);
+    EXPECT_LT((*program)->weight_bytes(), most) << side;
+  }
+}
+
 TEST_F(OneDnnGraphTest, ConcatOfUnevenPartsKeepsTheirOrder) {
   const at::Tensor image = at::rand({1, 3, 16, 16});
   const at::Tensor wa = Weight(24, 3, 3);

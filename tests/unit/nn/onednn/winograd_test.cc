@@ -4,6 +4,7 @@
 #include <ATen/TensorOperators.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -48,7 +49,7 @@ bool HasBlocksOf(int block) {
 
 // The largest difference from the convolution in double, relative to its largest value.
 template <typename T>
-double ErrorOf(const WinogradShape& shape, bool with_residual, int threads) {
+double ErrorOfOne(const WinogradShape& shape, bool with_residual, int threads) {
   at::manual_seed(3);
   const int in = shape.in_channels, out = shape.out_channels;
   at::Tensor image = at::randn({1, in, shape.height, shape.width});
@@ -77,6 +78,15 @@ double ErrorOf(const WinogradShape& shape, bool with_residual, int threads) {
   if (with_residual) want = want + shape.residual_scale * rounded(add.get(), residual);
   const at::Tensor got = rounded(dst.get(), residual);
   return ((got - want).abs().max() / want.abs().max()).item<double>();
+}
+
+// Of weights that are kept transformed and of plain ones, the larger.
+template <typename T>
+double ErrorOf(WinogradShape shape, bool with_residual, int threads) {
+  shape.plain_weights = false;
+  const double transformed = ErrorOfOne<T>(shape, with_residual, threads);
+  shape.plain_weights = true;
+  return std::max(transformed, ErrorOfOne<T>(shape, with_residual, threads));
 }
 
 // The transforms multiply float32's rounding of 6e-8 by some ten, a sum of 9 · 48 products by

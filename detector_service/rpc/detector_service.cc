@@ -42,12 +42,17 @@ absl::StatusOr<DetectorService::Job> DetectorService::ReadJob(const pb::DetectRe
           .model = served.model,
           .named = served.is_default() ? nullptr : served.model,
           .options = {},
+          .slicing = {},
           .formats = {}};
   absl::Status same = model_service::CheckVersion(request.model(), served.model->version());
   if (!same.ok()) return same;
   absl::StatusOr<DetectOptions> options = ReadOptions(request, *served.model);
   if (!options.ok()) return options.status();
   job.options = *std::move(options);
+  absl::StatusOr<std::optional<SlicingOptions>> slicing =
+      ReadSlicing(request, job.options, *served.model);
+  if (!slicing.ok()) return slicing.status();
+  job.slicing = *std::move(slicing);
   const absl::StatusOr<MaskFormats> formats = ReadFormats(request);
   if (!formats.ok()) return formats.status();
   job.formats = *formats;
@@ -55,6 +60,7 @@ absl::StatusOr<DetectorService::Job> DetectorService::ReadJob(const pb::DetectRe
 }
 
 absl::Status DetectorService::Compute(Job job, const pb::DetectRequest& request,
+                                      const model_service::WaitLimits& limits,
                                       const serving::RequestContext* caller,
                                       pb::DetectResponse* response) {
   nn::UseThreads(options_.threads);
@@ -69,7 +75,11 @@ absl::Status DetectorService::Compute(Job job, const pb::DetectRequest& request,
   const absl::StatusOr<cv::Mat> image = images_->Decode(request.image(), caller);
   if (!image.ok()) return image.status();
   const absl::Time decoded = clock_->Now();
-  const absl::StatusOr<std::vector<Detection>> found = model->Detect(*image, job.options);
+  const bool in_slices = job.slicing && NeedsSlices({image->cols, image->rows}, *job.slicing);
+  const absl::StatusOr<std::vector<Detection>> found =
+      in_slices ? DetectInSlices(*model, *image, job.options, *job.slicing,
+                                 [&] { return SomebodyWaits(limits); })
+                : model->Detect(*image, job.options);
   if (!found.ok()) return found.status();
   const absl::Time done = clock_->Now();
 
@@ -80,6 +90,14 @@ absl::Status DetectorService::Compute(Job job, const pb::DetectRequest& request,
   metrics_->Get(kStageSeconds, {"decode"}).Observe(absl::ToDoubleSeconds(decoded - start));
   metrics_->Get(kStageSeconds, {"model"}).Observe(absl::ToDoubleSeconds(done - decoded));
   metrics_->Get(kDetections).Increment(static_cast<double>(found->size()));
+  return absl::OkStatus();
+}
+
+absl::Status DetectorService::SomebodyWaits(const model_service::WaitLimits& limits) const {
+  if (limits.is_cancelled()) return absl::CancelledError("the caller is gone");
+  if (clock_->Now() >= limits.deadline) {
+    return absl::DeadlineExceededError("the deadline has passed between two tiles");
+  }
   return absl::OkStatus();
 }
 
@@ -94,15 +112,15 @@ absl::Status DetectorService::Answer(grpc::ServerContext* call, serving::Priorit
   const std::shared_ptr<const serving::RequestContext> caller = serving::RequestContextOf(*call);
   absl::Status computed;
   absl::Duration queued;
-  const absl::Status served =
-      queue_.Run({.priority = priority,
-                  .deadline = absl::FromChrono(call->deadline()),
-                  .is_cancelled = [call] { return call->IsCancelled(); },
-                  .run =
-                      [&](absl::Duration waited) {
-                        queued = waited;
-                        computed = Compute(*std::move(job), request, caller.get(), response);
-                      }});
+  const absl::Status served = queue_.Run(
+      {.priority = priority,
+       .deadline = absl::FromChrono(call->deadline()),
+       .is_cancelled = [call] { return call->IsCancelled(); },
+       .run =
+           [&](absl::Duration waited) {
+             queued = waited;
+             computed = Compute(*std::move(job), request, LimitsOf(call), caller.get(), response);
+           }});
   if (!served.ok()) return served;
   response->mutable_timing()->set_queue_ms(absl::ToDoubleMilliseconds(queued));
   return computed;

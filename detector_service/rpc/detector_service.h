@@ -9,6 +9,7 @@
 #include <absl/status/statusor.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "detector_service/rpc/model_host.h"
@@ -65,6 +66,7 @@ class DetectorService final : public duet::detector::v1::Detector::Service {
     std::weak_ptr<DetectionModel> model;
     std::shared_ptr<DetectionModel> named;  // null for the default model
     DetectOptions options;
+    std::optional<SlicingOptions> slicing;
     MaskFormats formats;
   };
   // FailedPrecondition or InvalidArgument for a request that can't be answered.
@@ -75,8 +77,11 @@ class DetectorService final : public duet::detector::v1::Detector::Service {
                       duet::detector::v1::DetectResponse* response);
   // On a worker.
   absl::Status Compute(Job job, const duet::detector::v1::DetectRequest& request,
+                       const model_service::WaitLimits& limits,
                        const serving::RequestContext* caller,
                        duet::detector::v1::DetectResponse* response);
+  // Cancelled or DeadlineExceeded once nobody waits any more.
+  absl::Status SomebodyWaits(const model_service::WaitLimits& limits) const;
 
   const ServiceOptions options_;
   const model_service::ServedModels<DetectionModel> models_;

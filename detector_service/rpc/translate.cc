@@ -18,7 +18,85 @@ absl::Status CheckUnit(const char* field, double value) {
   return absl::InvalidArgumentError(absl::StrCat(field, " must be from 0 to 1, not ", value));
 }
 
+namespace pb = duet::detector::v1;
+
+absl::StatusOr<vision::MergeMethod> ReadMethod(const pb::Slicing& slicing,
+                                               const DetectionModel& model) {
+  switch (slicing.method()) {
+    case pb::JOIN_METHOD_UNSPECIFIED:
+      return model.has_rotated_boxes() ? vision::MergeMethod::kNms
+                                       : vision::MergeMethod::kGreedyNmm;
+    case pb::JOIN_METHOD_NMS:
+      return vision::MergeMethod::kNms;
+    case pb::JOIN_METHOD_NMM:
+    case pb::JOIN_METHOD_GREEDY_NMM:
+      if (model.has_rotated_boxes()) {
+        return absl::InvalidArgumentError(
+            "slicing.method is one that joins boxes, but the model makes rotated boxes, which can "
+            "only be dropped: JOIN_METHOD_NMS");
+      }
+      return slicing.method() == pb::JOIN_METHOD_NMM ? vision::MergeMethod::kNmm
+                                                     : vision::MergeMethod::kGreedyNmm;
+    default:
+      return absl::InvalidArgumentError(
+          absl::StrCat("slicing.method is ", slicing.method(), ", which is none"));
+  }
+}
+
+absl::StatusOr<vision::OverlapMetric> ReadMetric(const pb::Slicing& slicing) {
+  switch (slicing.metric()) {
+    case pb::OVERLAP_METRIC_IOU:
+      return vision::OverlapMetric::kIou;
+    case pb::OVERLAP_METRIC_UNSPECIFIED:
+    case pb::OVERLAP_METRIC_IOS:
+      return vision::OverlapMetric::kIos;
+    default:
+      return absl::InvalidArgumentError(
+          absl::StrCat("slicing.metric is ", slicing.metric(), ", which is none"));
+  }
+}
+
 }  // namespace
+
+absl::StatusOr<std::optional<SlicingOptions>> ReadSlicing(const pb::DetectRequest& request,
+                                                          const DetectOptions& options,
+                                                          const DetectionModel& model) {
+  if (!request.has_slicing()) return std::nullopt;
+  const pb::Slicing& slicing = request.slicing();
+  if (request.keep_unclipped()) {
+    return absl::InvalidArgumentError(
+        "keep_unclipped: with slicing boxes always end where their tile does");
+  }
+  // Far above any image; keeps sums inside an int.
+  constexpr std::uint32_t kLargestTile = 1'000'000;
+  if (slicing.tile_size() < kSmallestTile || slicing.tile_size() > kLargestTile) {
+    return absl::InvalidArgumentError(absl::StrCat("slicing.tile_size must be from ", kSmallestTile,
+                                                   " to ", kLargestTile, ", not ",
+                                                   slicing.tile_size()));
+  }
+  if (slicing.overlap() >= slicing.tile_size()) {
+    return absl::InvalidArgumentError(absl::StrCat("slicing.overlap must be less than the tile's ",
+                                                   slicing.tile_size(), ", not ",
+                                                   slicing.overlap()));
+  }
+  const float threshold = slicing.has_match_threshold() ? slicing.match_threshold() : 0.5F;
+  if (!(threshold > 0 && threshold <= 1)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "slicing.match_threshold must be greater than 0 and at most 1, not ", threshold));
+  }
+  const absl::StatusOr<vision::MergeMethod> method = ReadMethod(slicing, model);
+  if (!method.ok()) return method.status();
+  const absl::StatusOr<vision::OverlapMetric> metric = ReadMetric(slicing);
+  if (!metric.ok()) return metric.status();
+  return SlicingOptions{
+      .tile_size = static_cast<int>(slicing.tile_size()),
+      .overlap = static_cast<int>(slicing.overlap()),
+      .join = {.method = *method,
+               .metric = *metric,
+               .threshold = threshold,
+               .class_agnostic = options.class_agnostic.value_or(model.settings().class_agnostic)},
+      .whole_image = !slicing.omit_whole_image()};
+}
 
 absl::StatusOr<DetectOptions> ReadOptions(const duet::detector::v1::DetectRequest& request,
                                           const DetectionModel& model) {

@@ -4,9 +4,11 @@
 
 #include <absl/status/statusor.h>
 
+#include <optional>
 #include <vector>
 
 #include "detector_service/inference/detection_model.h"
+#include "detector_service/inference/sliced_detection.h"
 #include "duet/detector/v1/detector.pb.h"
 #include "vision/geometry.h"
 
@@ -15,6 +17,12 @@ namespace detector {
 // InvalidArgument, naming the field, for values out of range (NaN is) and unknown classes.
 absl::StatusOr<DetectOptions> ReadOptions(const duet::detector::v1::DetectRequest& request,
                                           const DetectionModel& model);
+
+// How to slice images; nothing if the request doesn't want that. InvalidArgument, naming the field.
+// `options`: the same request's.
+absl::StatusOr<std::optional<SlicingOptions>> ReadSlicing(
+    const duet::detector::v1::DetectRequest& request, const DetectOptions& options,
+    const DetectionModel& model);
 
 // What a request wants of each mask.
 struct MaskFormats {

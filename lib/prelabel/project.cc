@@ -211,6 +211,7 @@ std::string Project::AnswersHash(const PlannedConfig& planned, const ServedModel
   boost::json::array answers = {settings_.score_threshold, settings_.max_detections.value_or(0)};
   if (settings_.class_agnostic) answers.emplace_back(*settings_.class_agnostic);
   if (settings_.score != Score::kMean) answers.emplace_back(NameOf(settings_.score));
+  if (settings_.slice) answers.emplace_back(Describe(*settings_.slice));
   bool masks = false;
   for (const label_studio::EmissionPlan& plan : planned.plans) {
     answers.emplace_back(plan.Describe());

@@ -18,9 +18,9 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr const char* kKeys[] = {"score_threshold", "max_detections", "class_agnostic",
-                                 "outputs",         "label_map",      "mask_source",
-                                 "degrade",         "background",     "score"};
+constexpr const char* kKeys[] = {
+    "score_threshold", "max_detections", "class_agnostic", "outputs", "label_map",
+    "mask_source",     "degrade",        "background",     "score",   "slice"};
 
 absl::Status Wrong(std::string_view key, const json::value& found, std::string_view needed) {
   return absl::InvalidArgumentError(text::StrCat(
@@ -39,6 +39,12 @@ constexpr Named<Degrade> kDegrades[] = {{Degrade::kNone, "none"}, {Degrade::kBox
 constexpr Named<Background> kBackgrounds[] = {{Background::kNone, "none"},
                                               {Background::kPush, "push"}};
 constexpr Named<Score> kScores[] = {{Score::kMean, "mean"}, {Score::kUncertainty, "uncertainty"}};
+
+constexpr Named<SliceJoin> kJoins[] = {{SliceJoin::kAuto, "auto"},
+                                       {SliceJoin::kNms, "nms"},
+                                       {SliceJoin::kNmm, "nmm"},
+                                       {SliceJoin::kGreedyNmm, "greedy_nmm"}};
+constexpr Named<SliceMetric> kMetrics[] = {{SliceMetric::kIou, "iou"}, {SliceMetric::kIos, "ios"}};
 
 template <typename Choices, typename Choice>
 std::string_view NameIn(const Choices& choices, Choice choice) {
@@ -93,6 +99,61 @@ absl::Status ReadOutputs(const json::value& value, std::string* field) {
   return absl::OkStatus();
 }
 
+absl::Status ReadTile(std::string_view key, const json::value& value, int* field) {
+  if (!value.is_int64() || value.get_int64() < 64 || value.get_int64() > 1'000'000) {
+    return Wrong(key, value, "a whole number of pixels from 64 to 1000000");
+  }
+  *field = static_cast<int>(value.get_int64());
+  return absl::OkStatus();
+}
+
+// Unknown keys are an error here also where others' keys aren't: nobody else's are inside of ours.
+absl::Status ReadSliceField(std::string_view key, const json::value& value, Slicing* slicing) {
+  const std::string name = text::StrCat("slice.", key);
+  if (key == "tile") return ReadTile(name, value, &slicing->tile);
+  if (key == "join") return ReadChoice(kJoins, name, value, &slicing->join);
+  if (key == "metric") return ReadChoice(kMetrics, name, value, &slicing->metric);
+  if (key == "whole_image") {
+    if (!value.is_bool()) return Wrong(name, value, "true or false");
+    slicing->whole_image = value.get_bool();
+  } else if (key == "overlap") {
+    const double number = value.is_number() ? value.to_number<double>() : -1;
+    if (!(number >= 0 && number <= 0.9)) return Wrong(name, value, "a number from 0 to 0.9");
+    slicing->overlap = number;
+  } else if (key == "threshold") {
+    const double number = value.is_number() ? value.to_number<double>() : -1;
+    if (!(number > 0 && number <= 1)) {
+      return Wrong(name, value, "a number greater than 0, at most 1");
+    }
+    slicing->threshold = number;
+  } else {
+    return absl::InvalidArgumentError(
+        text::StrCat("slice has the unknown key \"", key,
+                     "\"; known: tile, overlap, join, metric, threshold, whole_image"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadSlice(const json::value& value, std::optional<Slicing>* field) {
+  if (value.is_bool() && !value.get_bool()) {
+    field->reset();
+    return absl::OkStatus();
+  }
+  Slicing slicing;
+  if (value.is_number()) {
+    if (absl::Status status = ReadTile("slice", value, &slicing.tile); !status.ok()) return status;
+  } else if (value.is_object()) {
+    for (const auto& [key, inner] : value.get_object()) {
+      if (absl::Status status = ReadSliceField(key, inner, &slicing); !status.ok()) return status;
+    }
+    if (slicing.tile == 0) return Wrong("slice", value, "an object with a \"tile\"");
+  } else {
+    return Wrong("slice", value, "false, a whole number of pixels, or an object");
+  }
+  *field = slicing;
+  return absl::OkStatus();
+}
+
 absl::Status Read(std::string_view key, const json::value& value, bool strict, Settings* settings) {
   if (key == "score_threshold") {
     if (!value.is_number()) return Wrong(key, value, "a number from 0 to 1");
@@ -125,6 +186,8 @@ absl::Status Read(std::string_view key, const json::value& value, bool strict, S
     return ReadChoice(kBackgrounds, key, value, &settings->background);
   } else if (key == "score") {
     return ReadChoice(kScores, key, value, &settings->score);
+  } else if (key == "slice") {
+    return ReadSlice(value, &settings->slice);
   } else if (strict) {
     return absl::InvalidArgumentError(
         text::StrCat("unknown key \"", key, "\"; known: ", absl::StrJoin(kKeys, ", ")));
@@ -138,6 +201,12 @@ std::string_view NameOf(MaskSource source) { return NameIn(kMaskSources, source)
 std::string_view NameOf(Degrade degrade) { return NameIn(kDegrades, degrade); }
 std::string_view NameOf(Background background) { return NameIn(kBackgrounds, background); }
 std::string_view NameOf(Score score) { return NameIn(kScores, score); }
+
+std::string Describe(const Slicing& slicing) {
+  return absl::StrFormat("slice %d %g %s %s %g %s", slicing.tile, slicing.overlap,
+                         NameIn(kJoins, slicing.join), NameIn(kMetrics, slicing.metric),
+                         slicing.threshold, slicing.whole_image ? "and whole" : "alone");
+}
 
 bool AbslParseFlag(absl::string_view text, Background* background, std::string* error) {
   if (ParseChoice(kBackgrounds, text::StdView(text), background)) return true;
@@ -178,6 +247,7 @@ std::string Fingerprint(const Settings& settings) {
       std::move(label_map),     NameOf(settings.mask_source),        NameOf(settings.degrade)};
   if (settings.class_agnostic) all.emplace_back(*settings.class_agnostic);
   if (settings.score != Score::kMean) all.emplace_back(NameOf(settings.score));
+  if (settings.slice) all.emplace_back(Describe(*settings.slice));
   return ShortHash(json::serialize(all));
 }
 

@@ -11,6 +11,7 @@
 //   degrade: "none" or "boxes" (Degrade)
 //   background: "none" or "push" (Background)
 //   score: "mean" or "uncertainty" (Score)
+//   slice: false; a whole number: the side of tiles; or an object (Slicing)
 #ifndef DUET_PRELABEL_SETTINGS_H_
 #define DUET_PRELABEL_SETTINGS_H_
 
@@ -49,11 +50,30 @@ enum class Score {
   kUncertainty,  // how little is learned from annotating the task (curation/informativeness.h)
 };
 
+// What becomes of detections of one object in several tiles (vision/merge_boxes.h).
+enum class SliceJoin { kAuto, kNms, kNmm, kGreedyNmm };
+enum class SliceMetric { kIou, kIos };
+
+// Large images in overlapping tiles, as DetectRequest.slicing. As an object: {"tile": 1024,
+// "overlap": 0.2, "join": "greedy_nmm", "metric": "ios", "threshold": 0.5, "whole_image": true}, of
+// which all but "tile" may be left out.
+struct Slicing {
+  int tile = 0;                       // side, pixels of the image
+  double overlap = 0.2;               // share of the side
+  SliceJoin join = SliceJoin::kAuto;  // greedy_nmm; nms for rotated boxes
+  SliceMetric metric = SliceMetric::kIos;
+  double threshold = 0.5;
+  bool whole_image = true;  // is looked at as well
+  friend bool operator==(const Slicing&, const Slicing&) = default;
+};
+
 // As the keys' values are written.
 std::string_view NameOf(MaskSource source);
 std::string_view NameOf(Degrade degrade);
 std::string_view NameOf(Background background);
 std::string_view NameOf(Score score);
+// All that it says, in one line: equal texts for equal answers.
+std::string Describe(const Slicing& slicing);
 
 // For serving::FlagTable: a flag takes and shows the same texts as the key.
 bool AbslParseFlag(absl::string_view text, Background* background, std::string* error);
@@ -69,6 +89,7 @@ struct Settings {
   Degrade degrade = Degrade::kNone;
   Background background = Background::kNone;
   Score score = Score::kMean;
+  std::optional<Slicing> slice;
 
   friend bool operator==(const Settings&, const Settings&) = default;
 };

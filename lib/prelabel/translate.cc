@@ -78,6 +78,29 @@ absl::StatusOr<ScoredMask> BestMask(const segmenter::PromptResult& result) {
   return ScoredMask{*std::move(mask), best->iou_score()};
 }
 
+void ToProto(const Slicing& slicing, detector::Slicing* out) {
+  out->set_tile_size(static_cast<std::uint32_t>(slicing.tile));
+  // Truncated, as SAHI does.
+  out->set_overlap(static_cast<std::uint32_t>(slicing.overlap * slicing.tile));
+  switch (slicing.join) {
+    case SliceJoin::kAuto:
+      break;
+    case SliceJoin::kNms:
+      out->set_method(detector::JOIN_METHOD_NMS);
+      break;
+    case SliceJoin::kNmm:
+      out->set_method(detector::JOIN_METHOD_NMM);
+      break;
+    case SliceJoin::kGreedyNmm:
+      out->set_method(detector::JOIN_METHOD_GREEDY_NMM);
+      break;
+  }
+  out->set_metric(slicing.metric == SliceMetric::kIou ? detector::OVERLAP_METRIC_IOU
+                                                      : detector::OVERLAP_METRIC_IOS);
+  out->set_match_threshold(static_cast<float>(slicing.threshold));
+  out->set_omit_whole_image(!slicing.whole_image);
+}
+
 }  // namespace
 
 detector::DetectRequest ToDetectRequest(const Settings& settings, bool needs_masks) {
@@ -90,6 +113,7 @@ detector::DetectRequest ToDetectRequest(const Settings& settings, bool needs_mas
     request.set_max_detections(static_cast<std::uint32_t>(*settings.max_detections));
   }
   if (settings.class_agnostic) request.set_class_agnostic(*settings.class_agnostic);
+  if (settings.slice) ToProto(*settings.slice, request.mutable_slicing());
   request.set_omit_masks(!needs_masks || settings.mask_source == MaskSource::kSam);
   request.add_mask_formats(duet::vision::v1::MASK_FORMAT_ROW_RUNS);
   return request;

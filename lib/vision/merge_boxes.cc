@@ -186,7 +186,7 @@ class Group {
     index_.VisitNear(
         boxes_[box].box, [&](std::size_t other) { return taker_[other] != kNobody; },
         [&](std::size_t other, const Box& there) {
-          if (Match<float>(boxes_[box].box, there, options_) &&
+          if (DoMatch(box, other, there) &&
               (options_.method != MergeMethod::kNmm || MayTake(box, other))) {
             taken.push_back(other);
           }
@@ -200,6 +200,13 @@ class Group {
     }
     for (const std::size_t other : taken) taker_[other] = taker;
     return taken;
+  }
+
+  bool DoMatch(std::size_t box, std::size_t other, const Box& there) const {
+    const Box& here = boxes_[box].box;
+    if (!options_.matches) return Match<float>(here, there, options_);
+    return here.x_min < there.x_max && there.x_min < here.x_max && here.y_min < there.y_max &&
+           there.y_min < here.y_max && options_.matches(box, other);
   }
 
   // SAHI's NMM: of two boxes with one score, the one with the larger corners takes the other.

@@ -8,6 +8,7 @@
 #define DUET_VISION_MERGE_BOXES_H_
 
 #include <cstddef>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -29,11 +30,17 @@ enum class OverlapMetric {
   kIos,  // intersection over the smaller one's area: 1 for a piece of an object beside the whole
 };
 
+// Whether the boxes with these indices match, which touch. The first one takes.
+using Matches = std::function<bool(std::size_t, std::size_t)>;
+
 struct MergeOptions {
   MergeMethod method = MergeMethod::kGreedyNmm;
   OverlapMetric metric = OverlapMetric::kIos;
   float threshold = 0.5F;       // > 0: two boxes that don't touch never match
   bool class_agnostic = false;  // boxes of different classes match, too
+  // If it isn't null, it decides instead of metric and threshold who matches: the boxes lie around
+  // shapes of other kinds. For kNms only.
+  Matches matches = nullptr;
 };
 
 struct ScoredBox {

@@ -196,6 +196,73 @@ TEST_F(DetectorServiceTest, ARequestsSettingsHold) {
   for (const pb::Detection& d : response.detections()) EXPECT_GT(d.score(), 0.5F);
 }
 
+TEST_F(DetectorServiceTest, ALargeImageIsSlicedAndASmallOneIsNot) {
+  Start();
+  pb::DetectRequest request = AsTheReference();
+  request.set_keep_unclipped(false);
+  pb::DetectResponse whole;
+  ASSERT_TRUE(Detect(request, &whole).ok());
+  pb::DetectResponse one_tile;
+  request.mutable_slicing()->set_tile_size(640);
+  ASSERT_TRUE(Detect(request, &one_tile).ok());
+  EXPECT_EQ(one_tile.detections_size(), whole.detections_size());
+
+  pb::DetectResponse sliced;
+  request.mutable_slicing()->set_tile_size(320);
+  request.mutable_slicing()->set_overlap(64);
+  ASSERT_TRUE(Detect(request, &sliced).ok());
+
+  EXPECT_NE(sliced.detections_size(), whole.detections_size());
+  EXPECT_EQ(sliced.image_width(), 640u);
+  EXPECT_EQ(sliced.image_height(), 480u);
+  float right = 0;
+  for (const pb::Detection& one : sliced.detections()) {
+    right = std::max(right, one.box().x_max());
+    EXPECT_LE(one.box().y_max(), 480);
+  }
+  EXPECT_GT(right, 500) << "boxes lie in the image, not in their tile";
+  EXPECT_LE(right, 640);
+  request.set_max_detections(3);
+  ASSERT_TRUE(Detect(request, &sliced).ok());
+  EXPECT_THAT(sliced.detections(), SizeIs(3));
+}
+
+TEST_F(DetectorServiceTest, ASlicingThatCannotBeIsRefusedByField) {
+  Start();
+  const auto answer = [](const std::function<void(pb::Slicing*)>& change) {
+    pb::DetectRequest request = AsTheReference();
+    request.set_keep_unclipped(false);
+    request.mutable_slicing()->set_tile_size(320);
+    change(request.mutable_slicing());
+    return request;
+  };
+  const struct {
+    std::function<void(pb::Slicing*)> change;
+    const char* message;
+  } kCases[] = {
+      {[](pb::Slicing* s) { s->set_tile_size(63); }, "slicing.tile_size must be from 64"},
+      {[](pb::Slicing* s) { s->clear_tile_size(); }, "slicing.tile_size must be from 64"},
+      {[](pb::Slicing* s) { s->set_tile_size(3'000'000'000U); }, "to 1000000, not 3000000000"},
+      {[](pb::Slicing* s) { s->set_overlap(320); }, "slicing.overlap must be less than"},
+      {[](pb::Slicing* s) { s->set_match_threshold(0); },
+       "slicing.match_threshold must be greater"},
+      {[](pb::Slicing* s) { s->set_match_threshold(NAN); }, "at most 1, not nan"},
+      {[](pb::Slicing* s) { s->set_method(static_cast<pb::JoinMethod>(7)); }, "method is 7"},
+      {[](pb::Slicing* s) { s->set_metric(static_cast<pb::OverlapMetric>(9)); }, "metric is 9"},
+      {[](pb::Slicing* s) {
+         s->set_tile_size(64);
+         s->set_overlap(63);
+       },
+       "at most 4096 are allowed"}};
+  for (const auto& one : kCases) {
+    EXPECT_THAT(Detect(answer(one.change)),
+                IsGrpcError(grpc::INVALID_ARGUMENT, HasSubstr(one.message)));
+  }
+  pb::DetectRequest unclipped = AsTheReference();
+  unclipped.mutable_slicing()->set_tile_size(320);
+  EXPECT_THAT(Detect(unclipped), IsGrpcError(grpc::INVALID_ARGUMENT, HasSubstr("keep_unclipped")));
+}
+
 TEST_F(DetectorServiceTest, InstancesComeWithMasksUnlessOmitted) {
   const Golden golden = ReadGolden("ins");
   ASSERT_OK_AND_ASSIGN(auto model, DetectionModel::Load({.checkpoint = golden.checkpoint}));

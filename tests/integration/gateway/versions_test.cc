@@ -301,6 +301,8 @@ TEST_F(VersionsTest, SettingsAreInTheVersionIfTheyChangeAnswers) {
   EXPECT_NE(Announced(kConfig, {{"class_agnostic", true}}), plain);
   EXPECT_NE(Announced(kConfig, {{"class_agnostic", false}}), plain)
       << "only the detector knows what the checkpoint has";
+  EXPECT_NE(Announced(kConfig, {{"slice", 1024}}), plain);
+  EXPECT_NE(Announced(kConfig, {{"slice", 1024}}), Announced(kConfig, {{"slice", 1000}}));
   constexpr char kMasks[] = R"(<View><Image name="image" value="$image"/>
     <RectangleLabels name="rect" toName="image"><Label value="cat"/></RectangleLabels>
     <BrushLabels name="b" toName="image"><Label value="cat"/></BrushLabels></View>)";

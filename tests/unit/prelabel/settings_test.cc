@@ -14,6 +14,8 @@ using duet_testing::IsOk;
 using duet_testing::StatusIs;
 using testing::HasSubstr;
 
+constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+
 absl::StatusOr<Settings> Refined(const char* json, bool strict = true) {
   return Refine(Settings(), boost::json::parse(json).as_object(), strict);
 }
@@ -70,7 +72,6 @@ TEST(SettingsTest, BothEndsOfARangeAreInIt) {
 }
 
 TEST(SettingsTest, ErrorsNameTheKeyAndWhatIsNeeded) {
-  constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
   EXPECT_THAT(Refined(R"({"background": "later"})"),
               StatusIs(kInvalid, "background is \"later\" but must be \"none\" or \"push\""));
   EXPECT_THAT(Refined(R"({"score_threshold": 2})"), StatusIs(kInvalid, HasSubstr("from 0 to 1")));
@@ -78,6 +79,41 @@ TEST(SettingsTest, ErrorsNameTheKeyAndWhatIsNeeded) {
               StatusIs(kInvalid, "class_agnostic is 1 but must be true or false"));
   EXPECT_THAT(Refined(R"({"colour": 2})"), StatusIs(kInvalid, HasSubstr("unknown key \"colour\"")));
   EXPECT_THAT(Refined(R"({"colour": 2})", /*strict=*/false), IsOk());
+}
+
+TEST(SettingsTest, SlicesAreANumberOrAnObject) {
+  ASSERT_OK_AND_ASSIGN(Settings settings, Refined(R"({"slice": 1024})"));
+  EXPECT_EQ(settings.slice, Slicing{.tile = 1024});
+  ASSERT_OK_AND_ASSIGN(settings, Refined(R"({"slice": {"tile": 512, "overlap": 0.5, "join": "nmm",
+    "metric": "iou", "threshold": 0.25, "whole_image": false}})"));
+  EXPECT_EQ(settings.slice, (Slicing{.tile = 512,
+                                     .overlap = 0.5,
+                                     .join = SliceJoin::kNmm,
+                                     .metric = SliceMetric::kIou,
+                                     .threshold = 0.25,
+                                     .whole_image = false}));
+  boost::json::object off;
+  off["slice"] = false;
+  ASSERT_OK_AND_ASSIGN(settings, Refine(settings, off, true));
+  EXPECT_EQ(settings.slice, std::nullopt) << "a project may switch off what its profile has";
+
+  const std::pair<const char*, const char*> kWrong[] = {
+      {"10", "slice is 10 but must be a whole number of pixels from 64 to 1000000"},
+      {"1024.5", "slice is 1.0245E3 but must be a whole number of pixels"},
+      {"true", "slice is true but must be false, a whole number of pixels, or an object"},
+      {"{}", "slice is {} but must be an object with a \"tile\""},
+      {R"({"tile": 9})", "slice.tile is 9 but must be"},
+      {R"({"tile": 99, "overlap": 1})", "slice.overlap is 1 but must be a number from 0 to 0.9"},
+      {R"({"tile": 99, "threshold": 0})",
+       "slice.threshold is 0 but must be a number greater than 0"},
+      {R"({"tile": 99, "join": "best"})",
+       "slice.join is \"best\" but must be \"auto\" or \"nms\" or \"nmm\" or \"greedy_nmm\""},
+      {R"({"tile": 99, "whole_image": 1})", "slice.whole_image is 1 but must be true or false"},
+      {R"({"tile": 99, "colour": 1})", "slice has the unknown key \"colour\""}};
+  for (const auto& [value, message] : kWrong) {
+    const std::string text = std::string(R"({"slice": )") + value + "}";
+    EXPECT_THAT(Refined(text.c_str(), /*strict=*/false), StatusIs(kInvalid, HasSubstr(message)));
+  }
 }
 
 TEST(SettingsTest, FingerprintsAreThoseOfEarlierVersions) {
@@ -92,7 +128,9 @@ TEST(SettingsTest, TheFingerprintChangesWithTheAnswersOnly) {
        {R"({"score_threshold": 0.25})", R"({"max_detections": 7})", R"({"outputs": "brush"})",
         R"({"class_agnostic": true})", R"({"class_agnostic": false})",
         R"({"label_map": {"a": "b"}})", R"({"mask_source": "sam"})", R"({"degrade": "boxes"})",
-        R"({"score": "uncertainty"})"}) {
+        R"({"score": "uncertainty"})", R"({"slice": 1024})", R"({"slice": 1000})",
+        R"({"slice": {"tile": 1024, "overlap": 0.3}})",
+        R"({"slice": {"tile": 1024, "join": "nms"}})"}) {
     EXPECT_NE(Fingerprint(*Refined(other)), plain) << other;
   }
   EXPECT_EQ(Fingerprint(*Refined(R"({"background": "push"})")), plain)

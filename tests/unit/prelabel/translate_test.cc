@@ -34,6 +34,30 @@ TEST(TranslateTest, ADetectRequestHasTheSettingsAndMasksIfTheyAreNeeded) {
   EXPECT_TRUE(ToDetectRequest(settings, true).omit_masks());
 }
 
+TEST(TranslateTest, SlicesAreAskedForInPixels) {
+  Settings settings;
+  EXPECT_FALSE(ToDetectRequest(settings, true).has_slicing());
+  settings.slice = Slicing{.tile = 1023, .overlap = 0.2};
+
+  const detector::Slicing slicing = ToDetectRequest(settings, true).slicing();
+
+  EXPECT_EQ(slicing.tile_size(), 1023u);
+  EXPECT_EQ(slicing.overlap(), 204u);
+  EXPECT_EQ(slicing.method(), detector::JOIN_METHOD_UNSPECIFIED) << "the detector knows its boxes";
+  EXPECT_EQ(slicing.metric(), detector::OVERLAP_METRIC_IOS);
+  EXPECT_EQ(slicing.match_threshold(), 0.5f);
+  EXPECT_FALSE(slicing.omit_whole_image());
+  const std::pair<SliceJoin, detector::JoinMethod> kJoins[] = {
+      {SliceJoin::kNms, detector::JOIN_METHOD_NMS},
+      {SliceJoin::kNmm, detector::JOIN_METHOD_NMM},
+      {SliceJoin::kGreedyNmm, detector::JOIN_METHOD_GREEDY_NMM}};
+  for (const auto& [join, method] : kJoins) {
+    settings.slice = Slicing{.tile = 64, .join = join, .metric = SliceMetric::kIou};
+    EXPECT_EQ(ToDetectRequest(settings, true).slicing().method(), method);
+    EXPECT_EQ(ToDetectRequest(settings, true).slicing().metric(), detector::OVERLAP_METRIC_IOU);
+  }
+}
+
 TEST(TranslateTest, ForTheScoreWeakObjectsAreAskedForAndTakenAwayAgain) {
   Settings settings;
   settings.score = Score::kUncertainty;

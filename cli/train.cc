@@ -25,7 +25,7 @@ struct Options {
   GatewayOptions gateway;
   int label_studio_project = 0;
   int forget = 0;
-  std::string kind = "detector";
+  std::string kind;
   bool wait = true;
 };
 
@@ -38,7 +38,11 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
              "Instead of training: deletes the copies of images and annotations that trainings of "
              "this project have kept. Models stay.",
              serving::InRange(0, 2'000'000'000));
-  flags->Add("kind", &options->kind, "What is trained.", serving::OneOf({"detector", "segmenter"}));
+  flags->Add("kind", &options->kind,
+             "Which of the project's models is trained: the detector, or the segmenter, which "
+             "learns from brush strokes, polygons and ellipses. Empty: the detector, and behind "
+             "it the segmenter, if the project has such masks and the trainer has a segmenter.",
+             serving::OneOf({"detector", "segmenter"}));
   flags->Add("wait", &options->wait, "Show how it goes, until it has ended.");
   AddFlags(&options->gateway, flags);
 }
@@ -89,15 +93,15 @@ std::string Line(const json::object& job) {
 
 // Follows the project's job until it has ended.
 absl::StatusOr<json::object> Follow(GatewayClient& gateway, const Options& options,
-                                    const std::string& job_id) {
-  const std::string path = StrCat("/train/", options.label_studio_project);
+                                    const std::string& job_id, std::string_view kind) {
+  const std::string path = StrCat("/train/", options.label_studio_project, "?kind=", kind);
   std::string last;
   while (true) {
     auto job = gateway.AskPatiently(path);
     if (!job.ok()) return job;
     if (Text(*job, "job") != job_id) {
       return absl::FailedPreconditionError(
-          StrCat("job ", job_id, " is not the project's last one any more"));
+          StrCat("job ", job_id, " is not the last one of the project's ", kind, " any more"));
     }
     if (const std::string line = Line(*job); line != last) std::cout << line << std::endl;
     last = Line(*job);
@@ -106,16 +110,13 @@ absl::StatusOr<json::object> Follow(GatewayClient& gateway, const Options& optio
   }
 }
 
-absl::Status Train(GatewayClient& gateway, const Options& options) {
-  const json::object request = {{"project", StrCat(options.label_studio_project)}};
-  auto begun = gateway.Ask(StrCat("/train?kind=", options.kind), json::serialize(request));
-  if (!begun.ok()) return begun.status();
-  const std::string job_id = Text(*begun, "job");
-  if (job_id.empty()) return absl::FailedPreconditionError(Text(*begun, "detail"));
-  std::cout << "job " << job_id << std::endl;
-  if (!options.wait) return absl::OkStatus();
-  const auto job = Follow(gateway, options, job_id);
+// Shows how a job goes, and what came of it. `next` is set to the job that was queued behind it; ""
+// if there is none.
+absl::Status Show(GatewayClient& gateway, const Options& options, const std::string& job_id,
+                  std::string_view kind, std::string* next) {
+  const auto job = Follow(gateway, options, job_id, kind);
   if (!job.ok()) return job.status();
+  *next = Text(*job, "next");
   const std::string state = Text(*job, "state");
   if (state != "done") return absl::AbortedError(StrCat(state, ": ", Text(*job, "message")));
   if (const std::string decision = Text(*job, "decision"); !decision.empty()) {
@@ -127,6 +128,26 @@ absl::Status Train(GatewayClient& gateway, const Options& options) {
     std::cout << "the model that served before serves on\n";
   }
   return absl::OkStatus();
+}
+
+absl::Status Train(GatewayClient& gateway, const Options& options) {
+  const json::object request = {{"project", StrCat(options.label_studio_project)}};
+  const std::string query = options.kind.empty() ? "" : StrCat("?kind=", options.kind);
+  auto begun = gateway.Ask(StrCat("/train", query), json::serialize(request));
+  if (!begun.ok()) return begun.status();
+  const std::string job_id = Text(*begun, "job");
+  if (job_id.empty()) return absl::FailedPreconditionError(Text(*begun, "detail"));
+  std::cout << "job " << job_id << std::endl;
+  if (!options.wait) return absl::OkStatus();
+  std::string next;
+  const absl::Status first =
+      Show(gateway, options, job_id, options.kind.empty() ? "detector" : options.kind, &next);
+  // A detector that couldn't be trained doesn't keep its segmenter from it.
+  if (next.empty() || !options.kind.empty()) return first;
+  if (!first.ok()) std::cout << first.message() << "\n";
+  std::cout << "job " << next << ", of the segmenter" << std::endl;
+  const absl::Status second = Show(gateway, options, next, "segmenter", &next);
+  return first.ok() ? second : first;
 }
 
 absl::Status Forget(GatewayClient& gateway, const Options& options) {
@@ -155,10 +176,11 @@ absl::Status Run(const Options& options) {
 
 absl::Status RunTrain(int argc, const char* const* argv) {
   Options options;
-  serving::FlagTable flags("duet train",
-                           "Fine-tunes a project's model on what is annotated in Label Studio, and "
-                           "says how it goes. Exit code 0: it was trained, whether or not the new "
-                           "model is better; 1: it was not.");
+  serving::FlagTable flags(
+      "duet train",
+      "Fine-tunes a project's models on what is annotated in Label Studio, and "
+      "says how it goes. Exit code 0: they were trained, whether or not the new "
+      "ones are better; 1: one was not.");
   AddFlags(&options, &flags);
   return ParseAndRun(flags, argc, argv, [&] { return Run(options); });
 }

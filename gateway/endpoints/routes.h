@@ -44,8 +44,7 @@ boost::json::object NotTrained();
 // models aren't those that a training begins from. REQUIRES: there is a trainer; the training door
 // has let the request pass.
 boost::asio::awaitable<absl::StatusOr<boost::json::object>> StartTraining(
-    Application& app, NamedProject project, duet::trainer::v1::ModelKind kind,
-    http::Context& context);
+    Application& app, NamedProject project, jobs::TrainedModels models, http::Context& context);
 // Its errors as an answer.
 http::Response TrainingError(const absl::Status& status);
 

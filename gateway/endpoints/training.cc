@@ -2,12 +2,15 @@
 // ask about them. Without --trainer nothing is trained, and the answers say so where a user or a
 // script may see it. Who may begin and end one says training_door.h.
 #include <boost/json/object.hpp>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "gateway/endpoints/body.h"
 #include "gateway/endpoints/routes.h"
 #include "label_studio/task.h"
+#include "model_store/names.h"
 #include "text/str_cat.h"
 #include "text/url.h"
 #include "text/utf8.h"
@@ -16,7 +19,6 @@ namespace gateway::endpoints {
 namespace {
 
 namespace json = boost::json;
-namespace trainer = duet::trainer::v1;
 using boost::asio::awaitable;
 using boost::beast::http::verb;
 using http::Context;
@@ -31,9 +33,28 @@ jobs::Trainings::Asker AskerOf(Application& app, const Context& context) {
       .request_id = context.request.request_id()};
 }
 
+// The kind that a query names: kind=detector or kind=segmenter. Nothing if there is no query;
+// InvalidArgument for others.
+absl::StatusOr<std::optional<model_store::Kind>> KindIn(const Request& request) {
+  constexpr std::string_view kName = "kind=";
+  const std::string_view query = request.query;
+  if (query.empty()) return std::nullopt;
+  const auto kind =
+      query.starts_with(kName) ? model_store::ParseKind(query.substr(kName.size())) : std::nullopt;
+  if (kind) return kind;
+  return absl::InvalidArgumentError(
+      "The query names which of a project's models is meant: kind=detector or kind=segmenter; "
+      "without it both.");
+}
+
+jobs::TrainedModels ModelsOf(std::optional<model_store::Kind> kind) {
+  if (!kind) return jobs::TrainedModels::kBoth;
+  return *kind == model_store::Kind::kSegmenter ? jobs::TrainedModels::kSegmenter
+                                                : jobs::TrainedModels::kDetector;
+}
+
 // label-studio-ml without a job queue answers 201 without a job, too.
 awaitable<Response> Train(Application& app, Request& request, Context& context) {
-  const bool segmenter = request.query == "kind=segmenter";
   auto parsing = ParseBody(app.pool, request, label_studio::ParseOlderRequest);
   const auto parsed = co_await std::move(parsing);
   if (!parsed.ok()) co_return http::ErrorResponse(parsed.status());
@@ -44,15 +65,10 @@ awaitable<Response> Train(Application& app, Request& request, Context& context) 
     context.request.NoteStr("training", "not started");
     co_return http::JsonResponse(NotTrained(), 201);
   }
-  if (!request.query.empty() && !segmenter && request.query != "kind=detector") {
-    co_return http::ErrorResponse(
-        400,
-        "The query names what is trained: kind=detector, which it is without, or "
-        "kind=segmenter.");
-  }
-  auto starting = StartTraining(
-      app, {.id = parsed->project_id, .created = parsed->project_created},
-      segmenter ? trainer::MODEL_KIND_SEGMENTER : trainer::MODEL_KIND_DETECTOR, context);
+  const auto kind = KindIn(request);
+  if (!kind.ok()) co_return http::ErrorResponse(kind.status());
+  auto starting = StartTraining(app, {.id = parsed->project_id, .created = parsed->project_created},
+                                ModelsOf(*kind), context);
   auto job = co_await std::move(starting);
   if (!job.ok()) co_return TrainingError(job.status());
   co_return http::JsonResponse(*std::move(job), 201);
@@ -85,9 +101,14 @@ awaitable<Response> OfProject(Application& app, std::string project, Context& co
   co_return http::JsonResponse(*std::move(answer));
 }
 
+awaitable<Response> Answer(Response response) { co_return response; }
+
 awaitable<Response> Progress(Application& app, Request& request, Context& context) {
-  return OfProject(app, ProjectIn(request), context,
-                   [&app](std::string project) { return app.trainings.Describe(project); });
+  const auto kind = KindIn(request);
+  if (!kind.ok()) return Answer(http::ErrorResponse(kind.status()));
+  return OfProject(app, ProjectIn(request), context, [&app, kind = *kind](std::string project) {
+    return app.trainings.Describe(std::move(project), kind);
+  });
 }
 
 awaitable<Response> Cancel(Application& app, Request& request, Context& context) {
@@ -174,10 +195,10 @@ awaitable<absl::Status> CheckIsOperators(Application& app, NamedProject project,
 
 // A training begins from the default profile's model, and is compared with it. For a project that
 // another profile's services answer that would be the wrong one.
-absl::Status CheckProfile(Application& app, const NamedProject& project, trainer::ModelKind kind,
+absl::Status CheckProfile(Application& app, const NamedProject& project, model_store::Kind kind,
                           const http::Context& context) {
   const auto service_of = [&](const prelabel::Profile& profile) -> const void* {
-    if (kind == trainer::MODEL_KIND_SEGMENTER) return profile.segmenter.get();
+    if (kind == model_store::Kind::kSegmenter) return profile.segmenter.get();
     return profile.detector.get();
   };
   const void* const trained = service_of(app.profiles.default_profile());
@@ -212,20 +233,33 @@ json::object NotTrained() {
 }
 
 awaitable<absl::StatusOr<json::object>> StartTraining(Application& app, NamedProject project,
-                                                      trainer::ModelKind kind, Context& context) {
+                                                      jobs::TrainedModels models,
+                                                      Context& context) {
   NoteProject(project.id, context.request);
   if (!label_studio_api::IsProjectId(project.id)) {
     co_return absl::InvalidArgumentError(
         "the request names no project; needed: its number, {\"project\": \"7\"}");
   }
-  if (absl::Status status = CheckProfile(app, project, kind, context); !status.ok()) {
+  const auto check = [&](model_store::Kind kind) {
+    return CheckProfile(app, project, kind, context);
+  };
+  const bool only_segmenter = models == jobs::TrainedModels::kSegmenter;
+  if (absl::Status status =
+          check(only_segmenter ? model_store::Kind::kSegmenter : model_store::Kind::kDetector);
+      !status.ok()) {
     co_return status;
+  }
+  // The detector's training is no worse for another segmenter, or none.
+  if (models == jobs::TrainedModels::kBoth &&
+      (app.profiles.default_profile().segmenter == nullptr ||
+       !check(model_store::Kind::kSegmenter).ok())) {
+    models = jobs::TrainedModels::kDetector;
   }
   const std::string id = project.id;
   auto checking = CheckIsOperators(app, std::move(project), app.ProfileOf(context));
   const absl::Status its = co_await std::move(checking);
   if (!its.ok()) co_return its;
-  auto starting = app.trainings.Start(id, kind, AskerOf(app, context));
+  auto starting = app.trainings.Start(id, models, AskerOf(app, context));
   auto job = co_await std::move(starting);
   context.request.NoteStr("training", job.ok() ? "started" : "not started");
   if (!job.ok()) co_return job.status();

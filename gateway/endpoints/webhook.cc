@@ -36,7 +36,7 @@ awaitable<Response> Start(Application& app, const label_studio::WebhookEvent& ev
   if (!app.trainings.enabled()) co_return http::JsonResponse(NotTrained());
   if (auto refusal = app.training_door.Refuse(request, context)) co_return *std::move(refusal);
   auto starting = StartTraining(app, {.id = event.project_id, .created = event.project_created},
-                                duet::trainer::v1::MODEL_KIND_DETECTOR, context);
+                                jobs::TrainedModels::kBoth, context);
   auto job = co_await std::move(starting);
   if (!job.ok()) co_return TrainingError(job.status());
   co_return http::JsonResponse(*std::move(job));

@@ -308,13 +308,17 @@ awaitable<absl::Status> Trainings::CheckInterval(std::string project_id, trainer
 }
 
 awaitable<absl::StatusOr<json::object>> Trainings::Start(std::string project_id,
-                                                         trainer::ModelKind kind, Asker asker) {
+                                                         TrainedModels models, Asker asker) {
+  const trainer::ModelKind kind = models == TrainedModels::kSegmenter
+                                      ? trainer::MODEL_KIND_SEGMENTER
+                                      : trainer::MODEL_KIND_DETECTOR;
   auto checking = CheckInterval(project_id, kind);
   const absl::Status allowed = co_await std::move(checking);
   if (!allowed.ok()) co_return allowed;
   trainer::TrainRequest request;
   request.set_project_id(NumberOf(project_id));
   request.set_kind(kind);
+  request.set_and_segmenter(models == TrainedModels::kBoth);
   request.set_requested_by(asker.who);
   auto asking = trainer_->Train(std::move(request), Soon(asker.request_id));
   const auto job = co_await std::move(asking);
@@ -378,15 +382,28 @@ awaitable<absl::StatusOr<json::object>> Trainings::Forget(std::string project_id
       {"project", project_id}, {"jobs", forgotten->jobs()}, {"bytes", forgotten->bytes()}};
 }
 
-awaitable<absl::StatusOr<json::object>> Trainings::Describe(std::string project_id) {
-  auto listing = List(NumberOf(project_id), 1);
+awaitable<absl::StatusOr<json::object>> Trainings::Describe(std::string project_id,
+                                                            std::optional<model_store::Kind> kind) {
+  auto listing = List(NumberOf(project_id), kListed);
   const auto jobs = co_await std::move(listing);
   if (!jobs.ok()) co_return jobs.status();
-  if (jobs->empty()) {
+  const auto last_of = [&](model_store::Kind wanted) {
+    return std::find_if(jobs->begin(), jobs->end(),
+                        [&](const Job& job) { return KindOf(job.kind()) == wanted; });
+  };
+  auto first = last_of(kind.value_or(model_store::Kind::kDetector));
+  const auto segmenter = last_of(model_store::Kind::kSegmenter);
+  if (!kind && first == jobs->end()) first = segmenter;
+  if (first == jobs->end()) {
     co_return absl::NotFoundError(text::StrCat(
-        "project ", project_id, " was never trained, or what was kept of it is forgotten"));
+        kind ? text::StrCat("the ", model_store::NameOf(*kind), " of ") : "", "project ",
+        project_id, " was never trained, or what was kept of it is forgotten"));
   }
-  co_return ToJson(jobs->front());
+  json::object answer = ToJson(*first);
+  if (!kind && segmenter != jobs->end() && segmenter != first) {
+    answer["segmenter"] = ToJson(*segmenter);
+  }
+  co_return answer;
 }
 
 std::optional<json::object> Trainings::Find(std::string_view job_id) const {
@@ -419,6 +436,7 @@ json::object Trainings::ToJson(const Job& job) const {
                          {"ended_at", TimeOf(job.ended_ms())},
                          {"images", job.images()},
                          {"annotations", job.annotations()}};
+  if (!job.next_job_id().empty()) object["next"] = job.next_job_id();
   if (job.has_progress()) object["progress"] = jobs::ToJson(job.progress());
   if (!job.has_verdict()) return object;
   object["verdict"] = jobs::ToJson(job.verdict());
@@ -521,7 +539,7 @@ awaitable<void> Trainings::CountAnnotations(std::string project_id, std::int64_t
   }
   if (*count < options_.every) co_return;
   Asker asker{.who = text::StrCat("annotations (", *count, " new ones)"), .request_id = ""};
-  auto starting = Start(project_id, kind, std::move(asker));
+  auto starting = Start(project_id, TrainedModels::kBoth, std::move(asker));
   const auto started = co_await std::move(starting);
   if (started.ok() || absl::IsResourceExhausted(started.status())) co_return;
   serving::LogLine("training.not_started", serving::LogLevel::kWarning)

@@ -40,6 +40,10 @@
 
 namespace gateway::jobs {
 
+// Which of a project's models a training is asked for. Both: the detector, and behind it the
+// segmenter, if the trainer finds masks to learn from.
+enum class TrainedModels { kDetector, kSegmenter, kBoth };
+
 struct TrainingOptions {
   std::string model_root;
   // Between the beginnings of two trainings of a project; what asks earlier is refused.
@@ -83,19 +87,22 @@ class Trainings {
     std::string who;
     std::string request_id;
   };
-  // Begins a training of the project, or joins the one that is there; the job as JSON.
-  // ResourceExhausted if the last one began less than the interval ago. REQUIRES of all ids of
-  // projects: IsProjectId.
-  boost::asio::awaitable<absl::StatusOr<boost::json::object>> Start(
-      std::string project_id, duet::trainer::v1::ModelKind kind, Asker asker);
+  // Begins a training of the project, or joins the one that is there; the job as JSON, of both the
+  // detector's. ResourceExhausted if the last one of that kind began less than the interval ago.
+  // REQUIRES of all ids of projects: IsProjectId.
+  boost::asio::awaitable<absl::StatusOr<boost::json::object>> Start(std::string project_id,
+                                                                    TrainedModels models,
+                                                                    Asker asker);
   // Ends what is queued or runs. NotFound if there is nothing.
   boost::asio::awaitable<absl::StatusOr<boost::json::object>> Cancel(std::string project_id,
                                                                      Asker asker);
   // Deletes the copies of its images and annotations that trainings have kept.
   boost::asio::awaitable<absl::StatusOr<boost::json::object>> Forget(std::string project_id,
                                                                      Asker asker);
-  // The project's last job. NotFound if it was never trained.
-  boost::asio::awaitable<absl::StatusOr<boost::json::object>> Describe(std::string project_id);
+  // The project's last job of that kind; without a kind the detector's, with the segmenter's in it,
+  // or what there is of both. NotFound if it was never trained.
+  boost::asio::awaitable<absl::StatusOr<boost::json::object>> Describe(
+      std::string project_id, std::optional<model_store::Kind> kind);
   // Of those that were listed last. Nothing if there is no such job.
   std::optional<boost::json::object> Find(std::string_view job_id) const;
   // Whether any job is queued or runs, as last heard.

@@ -107,12 +107,13 @@ def test_a_version_that_does_not_serve_is_deleted(root):
 
 
 class Gateway:
-    """Answers POST /train once, then GET /train/7 with the next of `jobs`, the last one again and again."""
+    """Answers POST /train once, then GET /train/7?kind=… with the next of `jobs`, or of the `segmenter`'s, the last one again
+    and again."""
 
-    def __init__(self, jobs, status=201, password=None):
+    def __init__(self, jobs, status=201, password=None, segmenter=()):
         owner = self
         self.asked = []
-        self.jobs = list(jobs)
+        self.jobs = {"/train/7?kind=detector": list(jobs), "/train/7?kind=segmenter": list(segmenter or jobs)}
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def answer(self):
@@ -121,12 +122,13 @@ class Gateway:
                 code, body = 200, {}
                 if password and self.headers.get("Authorization") != password:
                     code, body = 401, {"error": "User name and password are missing or wrong."}
-                elif self.command == "POST" and self.path.startswith("/train?"):
+                elif self.command == "POST" and self.path.partition("?")[0] == "/train":
                     code, body = status, {"job": "a1", "state": "queued", "error": "project 7 was trained 3 s ago"}
                 elif self.path == "/train/7/forget":
                     body = {"project": "7", "jobs": 2, "bytes": 1234}
-                elif self.path == "/train/7":
-                    body = owner.jobs.pop(0) if len(owner.jobs) > 1 else owner.jobs[0]
+                elif self.path in owner.jobs:
+                    jobs = owner.jobs[self.path]
+                    body = jobs.pop(0) if len(jobs) > 1 else jobs[0]
                     code = body.pop("status", 200) if "status" in body else 200
                 data = json.dumps(body).encode()
                 self.send_response(code)
@@ -164,7 +166,23 @@ def test_a_training_is_followed_to_its_end():
         "job a1", "queued: it is queued",
         "training: it is training; step 30 of 120, loss 1.250, score 0.500, about 62 s left",
         "done: it is done", "project-7 is served by version 3 now"]
-    assert gateway.asked[0] == ("POST", "/train?kind=detector", '{"project":"7"}')
+    assert gateway.asked[0] == ("POST", "/train", '{"project":"7"}')
+
+
+def test_the_segmenter_that_is_queued_behind_it_is_followed_too():
+    better = {"verdict": {"outcome": "better"}, "decided": True}
+    gateway = Gateway([job("training"), job("done", next="b2", decision="version 3 serves", **better)],
+                      segmenter=[job("queued") | {"job": "b2"}, job("done", decision="version 1 serves", **better) | {"job": "b2"}])
+    both = duet("train", "--label_studio_project=7", gateway.flag)
+    assert both.returncode == 0, both.stderr
+    assert both.stdout.splitlines() == ["job a1", "training: it is training", "done: it is done", "version 3 serves",
+                                        "job b2, of the segmenter", "queued: it is queued", "done: it is done", "version 1 serves"]
+
+    failed = Gateway([job("failed", next="b2")], segmenter=[job("done", **better) | {"job": "b2"}])
+    one = duet("train", "--label_studio_project=7", failed.flag)
+    assert one.returncode == 1 and "failed: it is failed" in one.stderr and "job b2" in one.stdout
+    alone = duet("train", "--label_studio_project=7", "--kind=detector", gateway.flag)
+    assert alone.returncode == 0 and "b2" not in alone.stdout and gateway.asked[-2][1] == "/train?kind=detector"
 
 
 def test_what_is_not_better_is_no_failure():

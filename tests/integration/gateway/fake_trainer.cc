@@ -100,6 +100,7 @@ class FakeTrainer::Service : public trainer::Trainer::Service {
   grpc::Status Stream(grpc::ServerContext& context, const trainer::TrainRequest& request,
                       grpc::ServerWriter<trainer::Job>& writer) {
     std::unique_lock lock(owner_.mutex_);
+    owner_.asked_.push_back(request);
     auto found = std::find_if(owner_.jobs_.begin(), owner_.jobs_.end(), [&](const auto& job) {
       return job.project_id() == request.project_id() &&
              KindOf(job.kind()) == KindOf(request.kind()) && !HasEnded(job);
@@ -155,6 +156,11 @@ FakeTrainer::~FakeTrainer() {
     changed_.notify_all();
   }
   if (server_) server_->Shutdown(std::chrono::system_clock::now());
+}
+
+std::vector<trainer::TrainRequest> FakeTrainer::asked() const {
+  const std::lock_guard lock(mutex_);
+  return asked_;
 }
 
 std::vector<FakeTrainer::Job> FakeTrainer::jobs() const {

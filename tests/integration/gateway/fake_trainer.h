@@ -34,6 +34,8 @@ class FakeTrainer {
 
   // Latest first.
   std::vector<Job> jobs() const;
+  // What Train was asked for, the latest last.
+  std::vector<duet::trainer::v1::TrainRequest> asked() const;
   // A job that was there before the test began.
   void Add(Job job);
   // Changes the job of this id. Whoever streams it is told.
@@ -52,6 +54,7 @@ class FakeTrainer {
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
+  std::vector<duet::trainer::v1::TrainRequest> asked_;  // guarded by mutex_
   std::list<Job> jobs_;                                 // latest first; guarded by mutex_
   int next_ = 1;                                        // guarded by mutex_
   std::map<std::uint64_t, std::int64_t> forgotten_ms_;  // guarded by mutex_

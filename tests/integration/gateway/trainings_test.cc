@@ -14,6 +14,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "model_store/model_store.h"
@@ -107,13 +108,13 @@ class TrainingsTest : public ::testing::Test {
       }
     });
   }
-  std::uint64_t Serves() const {
-    const auto serving = store_.ReadServing(Kind::kDetector, "project-1");
+  std::uint64_t Serves(Kind kind = Kind::kDetector) const {
+    const auto serving = store_.ReadServing(kind, "project-1");
     return serving.ok() ? serving->version : 0;
   }
   // As the trainer does before it tells its verdict.
-  std::uint64_t Publish(std::uint64_t parent) {
-    auto staging = store_.Stage(Kind::kDetector, "project-1");
+  std::uint64_t Publish(std::uint64_t parent, Kind kind = Kind::kDetector) {
+    auto staging = store_.Stage(kind, "project-1");
     EXPECT_TRUE(staging.ok()) << staging.status();
     std::ofstream(staging->folder() + "/model.pth") << "weights after " << parent;
     const auto version = staging->Publish({.parent = parent, .project_id = 1});
@@ -257,6 +258,46 @@ TEST_F(TrainingsTest, WhoAsksWhileOneRunsJoinsIt) {
   EXPECT_EQ(other.json().at("kind"), "segmenter");
   EXPECT_NE(Text(other.json().at("job")), job);
   EXPECT_EQ(gateway.Send("POST", "/train?kind=cat", R"({"project": "1"})").status, 400);
+}
+
+// Nobody presses a button to get half of it.
+TEST_F(TrainingsTest, WithoutAKindBothModelsAreTrained) {
+  Harness& gateway = Start();
+  Button();
+  EXPECT_EQ(trainer_.asked().back().kind(), duet::trainer::v1::MODEL_KIND_DETECTOR);
+  EXPECT_TRUE(trainer_.asked().back().and_segmenter());
+  EXPECT_EQ(gateway.Post("/train", {{"project", "1"}}).status, 201);
+  EXPECT_TRUE(trainer_.asked().back().and_segmenter());
+
+  for (const auto& [query, kind] :
+       {std::pair("?kind=detector", duet::trainer::v1::MODEL_KIND_DETECTOR),
+        {"?kind=segmenter", duet::trainer::v1::MODEL_KIND_SEGMENTER}}) {
+    const std::string path = std::string("/train") + query;
+    EXPECT_EQ(gateway.Send("POST", path, R"({"project": "1"})").status, 201) << query;
+    EXPECT_EQ(trainer_.asked().back().kind(), kind);
+    EXPECT_FALSE(trainer_.asked().back().and_segmenter()) << query;
+  }
+}
+
+TEST_F(TrainingsTest, TheTrainingsOfBothModelsAreShown) {
+  Harness& gateway = Start();
+  const Reply begun = gateway.Send("POST", "/train?kind=segmenter", R"({"project": "1"})");
+  const std::string segmenter = Text(begun.json().at("job"));
+  EXPECT_EQ(Text(Progress().at("job")), segmenter) << "there is no other";
+  EXPECT_EQ(gateway.Get("/train/1?kind=detector").status, 404);
+
+  const std::string detector = Button();
+  trainer_.Change(detector, [&](Job& job) { job.set_next_job_id(segmenter); });
+  const json::value both = Progress();
+  EXPECT_EQ(Text(both.at("job")), detector);
+  EXPECT_EQ(Text(both.at("next")), segmenter);
+  EXPECT_EQ(Text(both.at("segmenter").at("job")), segmenter);
+  EXPECT_EQ(both.at("segmenter").at("kind"), "segmenter");
+  EXPECT_EQ(Text(gateway.Get("/train/1?kind=segmenter").json().at("job")), segmenter);
+  const json::value alone = gateway.Get("/train/1?kind=detector").json();
+  EXPECT_EQ(Text(alone.at("job")), detector);
+  EXPECT_FALSE(alone.as_object().contains("segmenter"));
+  EXPECT_EQ(gateway.Get("/train/1?kind=cat").status, 400);
 }
 
 TEST_F(TrainingsTest, AProjectIsNotTrainedAgainAtOnce) {
@@ -459,6 +500,42 @@ TEST_F(TrainingsTest, OfTwoGatewaysOneAppliesTheVerdict) {
   EXPECT_EQ(studio_.prediction_count(), 4U);
 }
 
+TEST_F(TrainingsTest, ASegmentersVerdictConcernsTheSegmenterAlone) {
+  duet_testing::LogCapture log;
+  Harness& gateway = Start();
+  const Reply begun = gateway.Send("POST", "/train?kind=segmenter", R"({"project": "1"})");
+  const std::string job = Text(begun.json().at("job"));
+  const std::uint64_t version = Publish(0, Kind::kSegmenter);
+  trainer_.Finish(job, Made(version, 0), "IoU from a box goes from 0.8 to 0.9");
+  AwaitDecision();
+
+  EXPECT_EQ(Serves(Kind::kSegmenter), 1U);
+  EXPECT_EQ(Serves(), 0U) << "there is no such detector";
+  ASSERT_THAT(log.lines("audit.swap"), SizeIs(1));
+  EXPECT_THAT(log.lines("audit.swap")[0], HasSubstr("\"kind\":\"segmenter\""));
+}
+
+// Numbers begin anew where a model was deleted.
+TEST_F(TrainingsTest, AVerdictIsForTheWeightsThatItWasMadeFor) {
+  Start();
+  const std::string job = Button();
+  const std::uint64_t version = Publish(0);
+  Verdict other = Made(version, 0);
+  other.set_model_sha256(std::string(64, 'a'));
+  trainer_.Finish(job, other, "better");
+  AwaitDecision();
+  EXPECT_EQ(Serves(), 0U);
+  EXPECT_THAT(Text(Progress().at("decision")),
+              AllOf(HasSubstr("version 1 of project-1 is another one by now"), HasSubstr(job)));
+
+  Verdict same = Made(Publish(1), 0);
+  const auto manifest = store_.ReadManifest(Kind::kDetector, "project-1", same.version());
+  same.set_model_sha256(manifest->weights().sha256);
+  trainer_.Finish(Button(), same, "better");
+  AwaitDecision();
+  EXPECT_EQ(Serves(), same.version());
+}
+
 TEST_F(TrainingsTest, ADamagedVersionDoesNotServe) {
   Harness& gateway = Start();
   const std::string job = Button();
@@ -554,6 +631,7 @@ TEST_F(TrainingsTest, ManyNewAnnotationsBeginATraining) {
   AwaitJobs(gateway, 1);
   const Job first = trainer_.jobs()[0];
   EXPECT_THAT(first.requested_by(), HasSubstr("annotations (3 new ones)"));
+  EXPECT_TRUE(trainer_.asked().back().and_segmenter());
 
   // Those that it has seen don't count again.
   trainer_.Finish(first.id(), Made(Publish(0), 0, Verdict::OUTCOME_NOT_BETTER), "as before");
@@ -741,6 +819,18 @@ TEST_F(TrainingsTest, AProjectThatOtherServicesAnswerIsNotTrainedFromTheDefaults
   EXPECT_EQ(harness_->Post("/train", {{"project", "1"}}).status, 400);
   EXPECT_THAT(trainer_.jobs(), IsEmpty());
   EXPECT_EQ(harness_->Post("/p/same/webhook", Event("START_TRAINING")).status, 200);
+}
+
+TEST_F(TrainingsTest, ASegmenterThatIsntTheDefaultsIsNotTrainedAlong) {
+  FakeServices others;
+  HarnessOptions options = Options();
+  options.profiles = R"({"street": {"segmenter": ")" + others.address() + R"("}})";
+  harness_ = std::make_unique<Harness>(std::move(options));
+  harness_->AwaitModels();
+  EXPECT_EQ(harness_->Post("/p/street/webhook", Event("START_TRAINING")).status, 200);
+  EXPECT_FALSE(trainer_.asked().back().and_segmenter());
+  Await([&] { return SetUp(*harness_, "", "/p/street").status == 200; });
+  EXPECT_EQ(harness_->Send("POST", "/train?kind=segmenter", R"({"project": "1"})").status, 400);
 }
 
 TEST_F(TrainingsTest, AStoppingGatewayLeavesTheJobAlone) {

@@ -2,6 +2,7 @@
 
 #include <absl/container/flat_hash_set.h>
 #include <absl/strings/numbers.h>
+#include <absl/strings/str_format.h>
 
 #include <cstdint>
 #include <numbers>
@@ -10,6 +11,7 @@
 
 #include "label_studio/json_text.h"
 #include "text/str_cat.h"
+#include "text/utf8.h"
 #include "vision/mask_rle.h"
 #include "vision/mask_shapes.h"
 
@@ -90,19 +92,56 @@ void AppendSegmentation(const Object& object, const CocoWriteOptions& options,
   }
 }
 
-void AppendAnnotation(const Object& object, std::int64_t id, std::int64_t image_id,
-                      const CocoWriteOptions& options, std::string_view where, std::string* json,
-                      Findings* findings) {
-  StrAppend(json, "{\"id\":", id, ",\"image_id\":", image_id,
-            ",\"category_id\":", object.class_index + 1, ",\"bbox\":");
+}  // namespace
+
+void AppendJsonFileName(std::string_view name, std::string* json) {
+  if (text::IsUtf8(name)) return AppendJsonString(name, json);
+  std::string quoted;
+  json->push_back('"');
+  while (!name.empty()) {
+    const std::size_t length = text::Utf8Length(name);
+    if (length == 0) {
+      absl::StrAppendFormat(json, "\\udc%02x", static_cast<unsigned char>(name.front()));
+    } else {
+      quoted.clear();
+      AppendJsonString(name.substr(0, length), &quoted);
+      json->append(quoted, 1, quoted.size() - 2);
+    }
+    name.remove_prefix(length == 0 ? 1 : length);
+  }
+  json->push_back('"');
+}
+
+void AppendCocoImage(std::int64_t id, std::string_view file_name, vision::Size size,
+                     std::string* json) {
+  StrAppend(json, "{\"id\":", id, ",\"file_name\":");
+  AppendJsonFileName(file_name, json);
+  StrAppend(json, ",\"width\":", size.width, ",\"height\":", size.height, "}");
+}
+
+void AppendCocoCategory(std::int64_t id, std::string_view name, std::string* json) {
+  StrAppend(json, "{\"id\":", id, ",\"name\":");
+  AppendJsonString(name, json);
+  json->append(",\"supercategory\":\"\"}");
+}
+
+void AppendCocoAnnotation(const CocoAnnotation& annotation, const Object& object,
+                          const CocoWriteOptions& options, std::string_view where,
+                          std::string* json, Findings* findings) {
+  StrAppend(json, "{\"id\":", annotation.id, ",\"image_id\":", annotation.image_id,
+            ",\"category_id\":", annotation.category_id, ",\"bbox\":");
   const vision::Box& box = object.box;
   AppendList({box.x_min, box.y_min, static_cast<double>(box.x_max) - box.x_min,
               static_cast<double>(box.y_max) - box.y_min},
              json);
   json->append(",\"area\":");
   AppendJsonNumber(object.area, json);
-  StrAppend(json, ",\"iscrowd\":", object.crowd ? 1 : 0, object.ignore ? ",\"ignore\":1" : "",
-            ",\"segmentation\":");
+  StrAppend(json, ",\"iscrowd\":", object.crowd ? 1 : 0, object.ignore ? ",\"ignore\":1" : "");
+  if (annotation.score) {
+    json->append(",\"score\":");
+    AppendJsonNumber(*annotation.score, json);
+  }
+  json->append(",\"segmentation\":");
   AppendSegmentation(object, options, where, json, findings);
   if (const auto& turned = object.rotated_box) {
     json->append(",\"rotated_box\":");
@@ -112,8 +151,6 @@ void AppendAnnotation(const Object& object, std::int64_t id, std::int64_t image_
   }
   json->push_back('}');
 }
-
-}  // namespace
 
 std::string WriteCoco(const Dataset& dataset, const CocoWriteOptions& options, Findings* findings) {
   const std::vector<std::int64_t> ids = ImageIds(dataset);
@@ -127,20 +164,20 @@ std::string WriteCoco(const Dataset& dataset, const CocoWriteOptions& options, F
       findings->Add("images whose size is unknown, left out", where);
       continue;
     }
-    StrAppend(&images, images.empty() ? "" : ",\n", "{\"id\":", ids[i], ",\"file_name\":");
-    AppendJsonString(sample.image, &images);
-    StrAppend(&images, ",\"width\":", sample.size.width, ",\"height\":", sample.size.height, "}");
+    if (!images.empty()) images.append(",\n");
+    AppendCocoImage(ids[i], sample.image, sample.size, &images);
     for (const Object& object : sample.objects) {
       if (!annotations.empty()) annotations.append(",\n");
-      AppendAnnotation(object, ++annotation_id, ids[i], options, where, &annotations, findings);
+      AppendCocoAnnotation(
+          {.id = ++annotation_id, .image_id = ids[i], .category_id = object.class_index + 1},
+          object, options, where, &annotations, findings);
     }
   }
   std::string json = "{\"info\":{\"description\":\"written by Duet\"},\n\"images\":[\n";
   StrAppend(&json, images, "],\n\"categories\":[\n");
   for (std::size_t i = 0; i < dataset.classes.size(); ++i) {
-    StrAppend(&json, i == 0 ? "" : ",\n", "{\"id\":", i + 1, ",\"name\":");
-    AppendJsonString(dataset.classes[i], &json);
-    json.append(",\"supercategory\":\"\"}");
+    if (i > 0) json.append(",\n");
+    AppendCocoCategory(static_cast<std::int64_t>(i) + 1, dataset.classes[i], &json);
   }
   StrAppend(&json, "],\n\"annotations\":[\n", annotations, "]}\n");
   return json;

@@ -2,7 +2,10 @@
 #ifndef DUET_DATASET_COCO_WRITER_H_
 #define DUET_DATASET_COCO_WRITER_H_
 
+#include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "dataset/findings.h"
 #include "dataset/sample.h"
@@ -28,6 +31,27 @@ struct CocoWriteOptions {
 //
 // Samples without a size are left out and counted in `findings`.
 std::string WriteCoco(const Dataset& dataset, const CocoWriteOptions& options, Findings* findings);
+
+// The parts of such a file, for who writes one that is too large for memory. Each appends one
+// element, without a comma.
+//
+// Of a name that isn't UTF-8, each wrong byte is written as Python's os.fsdecode and json do it,
+// "\udcff": in Python it is the file's name again.
+void AppendJsonFileName(std::string_view name, std::string* json);
+void AppendCocoImage(std::int64_t id, std::string_view file_name, vision::Size size,
+                     std::string* json);
+void AppendCocoCategory(std::int64_t id, std::string_view name, std::string* json);
+// An object of an image. `score`: a field that other tools take for a detection's, or ignore.
+// `where` names the image in `findings`.
+struct CocoAnnotation {
+  std::int64_t id = 0;
+  std::int64_t image_id = 0;
+  std::int64_t category_id = 0;
+  std::optional<float> score = std::nullopt;
+};
+void AppendCocoAnnotation(const CocoAnnotation& annotation, const Object& object,
+                          const CocoWriteOptions& options, std::string_view where,
+                          std::string* json, Findings* findings);
 
 }  // namespace dataset
 

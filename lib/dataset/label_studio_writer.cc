@@ -22,26 +22,6 @@ namespace {
 using label_studio::AppendJsonString;
 using text::StrCat;
 
-// The task data's field that the only image of the config is taken from.
-absl::StatusOr<std::string> DataField(const label_studio::LabelConfig& config) {
-  if (config.depends_on_task) {
-    return absl::InvalidArgumentError(
-        "the label config takes images or labels from the tasks; needed: one that has them itself");
-  }
-  if (config.images.size() != 1) {
-    return absl::InvalidArgumentError(
-        StrCat("the label config has ", config.images.size(), " images; needed: one"));
-  }
-  const std::string& value = config.images.front().value;
-  const std::optional<std::string_view> path = label_studio::PathOf(value);
-  if (!path || path->find_first_of(".[]{}") != std::string_view::npos) {
-    return absl::InvalidArgumentError(
-        StrCat("the label config's image has value=\"", value,
-               "\"; needed: the name of one field, as value=\"$image\""));
-  }
-  return std::string(*path);
-}
-
 class Writer {
  public:
   Writer(const Dataset& dataset, const LabelStudioWriteOptions& options, std::string data_field,
@@ -116,6 +96,25 @@ void Writer::AppendTask(const Sample& sample, std::string* json) {
 }
 
 }  // namespace
+
+absl::StatusOr<std::string> DataField(const label_studio::LabelConfig& config) {
+  if (config.depends_on_task) {
+    return absl::InvalidArgumentError(
+        "the label config takes images or labels from the tasks; needed: one that has them itself");
+  }
+  if (config.images.size() != 1) {
+    return absl::InvalidArgumentError(
+        StrCat("the label config has ", config.images.size(), " images; needed: one"));
+  }
+  const std::string& value = config.images.front().value;
+  const std::optional<std::string_view> path = label_studio::PathOf(value);
+  if (!path || path->find_first_of(".[]{}") != std::string_view::npos) {
+    return absl::InvalidArgumentError(
+        StrCat("the label config's image has value=\"", value,
+               "\"; needed: the name of one field, as value=\"$image\""));
+  }
+  return std::string(*path);
+}
 
 absl::StatusOr<std::string> WriteLabelStudioTasks(const Dataset& dataset,
                                                   const LabelStudioWriteOptions& options,

@@ -9,6 +9,7 @@
 
 #include "dataset/findings.h"
 #include "dataset/sample.h"
+#include "label_studio/label_config.h"
 
 namespace dataset {
 
@@ -33,6 +34,9 @@ struct LabelStudioWriteOptions {
 absl::StatusOr<std::string> WriteLabelStudioTasks(const Dataset& dataset,
                                                   const LabelStudioWriteOptions& options,
                                                   Findings* findings);
+
+// The field of a task's data that holds the config's only image. InvalidArgument as above.
+absl::StatusOr<std::string> DataField(const label_studio::LabelConfig& config);
 
 }  // namespace dataset
 

@@ -14,16 +14,33 @@
 namespace label_studio {
 namespace {
 
-std::string RandomId() {
+// Where the ids of regions come from.
+class IdSource {
+ public:
+  explicit IdSource(std::optional<std::uint64_t> seed) {
+    if (seed) seeded_.emplace(*seed);
+  }
+
+  std::string Next() { return seeded_ ? IdOf((*seeded_)()) : IdOf(Random()); }
+
+ private:
+  static std::uint64_t Random() {
+    thread_local std::mt19937_64 random{[] {
+      std::random_device device;
+      std::seed_seq seed{device(), device(), device(), device()};
+      return std::mt19937_64(seed);
+    }()};
+    return random();
+  }
+  static std::string IdOf(std::uint64_t bits);
+
+  std::optional<std::mt19937_64> seeded_;
+};
+
+std::string IdSource::IdOf(std::uint64_t bits) {
   static constexpr std::string_view kAlphabet =
       "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-";
   static_assert(kAlphabet.size() == 64);
-  thread_local std::mt19937_64 random{[] {
-    std::random_device device;
-    std::seed_seq seed{device(), device(), device(), device()};
-    return std::mt19937_64(seed);
-  }()};
-  std::uint64_t bits = random();
   std::string id(10, ' ');
   for (char& c : id) {
     c = kAlphabet[bits & 63];
@@ -50,15 +67,16 @@ class RegionWriter final : public RegionSink {
  public:
   // `labels`: what the region is labelled with, by group; none for a bare control.
   RegionWriter(const Frame& frame, const Control& control, absl::Span<const Labelling> labels,
-               double score, Regions* regions)
+               double score, IdSource* ids, Regions* regions)
       : frame_(frame),
         control_(control),
         labels_(labels),
         score_(ClampScore(score)),
+        ids_(*ids),
         regions_(*regions) {}
 
   std::string* Begin() override {
-    id_ = RandomId();
+    id_ = ids_.Next();
     AppendHead(control_.name, control_.type);
     value_begin_ = regions_.json.size();
     return &regions_.json;
@@ -133,6 +151,7 @@ class RegionWriter final : public RegionSink {
   const Control& control_;
   const absl::Span<const Labelling> labels_;
   const double score_;
+  IdSource& ids_;
   Regions& regions_;
   std::string id_;
   std::size_t value_begin_ = 0;
@@ -154,8 +173,9 @@ void Regions::Append(Regions&& other) {
 }
 
 Regions MakeRegions(const EmissionPlan& plan, vision::Size size, const std::vector<Object>& objects,
-                    int item_index) {
+                    int item_index, std::optional<std::uint64_t> id_seed) {
   Regions regions;
+  IdSource ids(id_seed);
   const Frame frame{size, 0, item_index};
   for (const Object& object : objects) {
     const absl::Span<const EmissionPlan::Target> targets = plan.TargetsOf(object.class_name);
@@ -165,11 +185,11 @@ Regions MakeRegions(const EmissionPlan& plan, vision::Size size, const std::vect
       if (target.label != nullptr) labels.push_back({target.group, {target.label->written()}});
       const RegionKindInfo& info = InfoOf(target.control->kind);
       if (info.write_box != nullptr) {
-        RegionWriter writer(frame, *target.control, labels, object.score, &regions);
+        RegionWriter writer(frame, *target.control, labels, object.score, &ids, &regions);
         info.write_box(object.box, object.rotated_box, size, writer);
         writer.CountIfDegenerate();
       } else if (object.mask) {
-        RegionWriter writer(frame, *target.control, labels, object.mask_score, &regions);
+        RegionWriter writer(frame, *target.control, labels, object.mask_score, &ids, &regions);
         info.write_mask(*object.mask, writer);
         writer.CountIfDegenerate();
       }
@@ -181,9 +201,10 @@ Regions MakeRegions(const EmissionPlan& plan, vision::Size size, const std::vect
 Regions MakeAnswer(const InteractivePrompt& prompt, const std::vector<AnswerTarget>& targets,
                    const vision::Mask& mask, float score) {
   Regions regions;
+  IdSource ids(std::nullopt);
   const Frame frame{mask.size, prompt.image_rotation, prompt.item_index};
   for (const AnswerTarget& target : targets) {
-    RegionWriter writer(frame, *target.control, target.labels, score, &regions);
+    RegionWriter writer(frame, *target.control, target.labels, score, &ids, &regions);
     InfoOf(target.control->kind).write_mask(mask, writer);
     writer.CountIfDegenerate();
   }

@@ -3,10 +3,12 @@
 //
 // Regions are in percent of the image's width and height, clamped to [0, 100]. Scores are clamped
 // to [0, 1], since a mask's IoU estimate may exceed 1. What is empty after clamping is dropped and
-// counted. Every region gets a random id of 10 characters.
+// counted. Every region gets an id of 10 characters: a random one, unless it has to be the same
+// each time that the same thing is written.
 #ifndef DUET_LABEL_STUDIO_RESULT_H_
 #define DUET_LABEL_STUDIO_RESULT_H_
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -44,9 +46,10 @@ struct Regions {
   void Append(Regions&& other);
 };
 
-// The regions of one image. `item_index`: which image of a list tag; -1 for a single one.
+// The regions of one image. `item_index`: which image of a list tag; -1 for a single one. `id_seed`:
+// what the regions' ids are made of; absent: of chance.
 Regions MakeRegions(const EmissionPlan& plan, vision::Size size, const std::vector<Object>& objects,
-                    int item_index = -1);
+                    int item_index = -1, std::optional<std::uint64_t> id_seed = std::nullopt);
 
 // The answer to a smart tool: one object, written into each of the targets (several polygons if the
 // mask has several parts). `mask` has the image's real size, which may differ from `prompt.size`.

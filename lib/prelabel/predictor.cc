@@ -15,6 +15,7 @@
 #include "image_fetch/async_fetch.h"
 #include "label_studio/context.h"
 #include "label_studio/result.h"
+#include "prelabel/image_objects.h"
 #include "prelabel/metrics.h"
 #include "prelabel/translate.h"
 #include "serving/log.h"
@@ -129,12 +130,6 @@ struct Predictor::TaskImage {
   int item_index = -1;  // which image of a list tag; -1: the tag has just one
 };
 
-// What was found in one image.
-struct Predictor::ImageObjects {
-  vision::Size size;
-  std::vector<Object> objects;
-};
-
 awaitable<absl::StatusOr<Predictor::ImagePtr>> Predictor::Fetch(std::string uri,
                                                                 std::int64_t task_id,
                                                                 PredictContext& context) {
@@ -158,47 +153,23 @@ awaitable<absl::StatusOr<segmenter::EmbedResponse>> Predictor::Embed(
   co_return co_await std::move(pending);
 }
 
-awaitable<absl::StatusOr<Predictor::ImageObjects>> Predictor::FindObjects(
+awaitable<absl::StatusOr<ImageObjects>> Predictor::FindObjects(
     duet::detector::v1::DetectRequest request, const TaskImage& image, PredictContext& context,
     const ServedModels& models) {
-  ImageObjects found{.size = image.image->size};
-  if (!context.profile.detector) co_return found;
+  if (!context.profile.detector) co_return ImageObjects{.size = image.image->size};
   const Stopwatch stopwatch(context.timings->detect_ms, metrics_.Get(kStageSeconds, {"detect"}));
-  auto pending = context.profile.detector->Detect(RefOf(image.image), std::move(request),
-                                                  CallOf(context, image.task_id, models.detector));
-  const auto response = co_await std::move(pending);
-  if (!response.ok()) co_return response.status();
-  found.size = {static_cast<int>(response->image_width()),
-                static_cast<int>(response->image_height())};
-  auto objects = ToObjects(*response);
-  if (!objects.ok()) co_return objects.status();
-  found.objects = *std::move(objects);
-  co_return found;
+  auto detecting = DetectObjects(*context.profile.detector, RefOf(image.image), std::move(request),
+                                 CallOf(context, image.task_id, models.detector));
+  co_return co_await std::move(detecting);
 }
 
 awaitable<absl::Status> Predictor::SegmentBoxes(const TaskImage& image, ImageObjects& found,
                                                 PredictContext& context,
                                                 const ServedModels& models) {
   const Stopwatch stopwatch(context.timings->segment_ms, metrics_.Get(kStageSeconds, {"segment"}));
-  std::vector<Object*> unmasked;
-  std::vector<vision::Box> boxes;
-  for (Object& object : found.objects) {
-    if (object.mask) continue;
-    unmasked.push_back(&object);
-    boxes.push_back(object.box);
-  }
-  auto pending =
-      context.profile.segmenter->Segment(RefOf(image.image), ToSegmentRequest(boxes),
-                                         CallOf(context, image.task_id, models.segmenter));
-  const auto response = co_await std::move(pending);
-  if (!response.ok()) co_return response.status();
-  auto masks = BestMasks(*response, boxes.size());
-  if (!masks.ok()) co_return masks.status();
-  for (std::size_t i = 0; i < unmasked.size(); ++i) {
-    unmasked[i]->mask = std::move((*masks)[i].mask);
-    unmasked[i]->mask_score = (*masks)[i].score;
-  }
-  co_return absl::OkStatus();
+  auto adding = AddMasks(*context.profile.segmenter, RefOf(image.image),
+                         CallOf(context, image.task_id, models.segmenter), &found.objects);
+  co_return co_await std::move(adding);
 }
 
 awaitable<absl::StatusOr<std::shared_ptr<const PlannedConfig>>> Predictor::PlanFor(

@@ -29,6 +29,7 @@
 #include "image_fetch/image_fetcher.h"
 #include "label_studio/result.h"
 #include "label_studio/task.h"
+#include "prelabel/image_objects.h"
 #include "prelabel/profiles.h"
 #include "prelabel/project.h"
 #include "serving/metrics.h"
@@ -120,7 +121,6 @@ class Predictor {
                                                   PredictContext& context);
 
  private:
-  struct ImageObjects;
   struct TaskImage;
   using ImagePtr = std::shared_ptr<const image_fetch::FetchedImage>;
   using Attempt = std::function<boost::asio::awaitable<absl::StatusOr<label_studio::Regions>>(

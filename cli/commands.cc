@@ -11,10 +11,12 @@
 namespace cli {
 
 absl::Span<const Command> Commands() {
-  static constexpr std::array<Command, 6> kCommands = {{
+  static constexpr std::array<Command, 7> kCommands = {{
       {"export", "annotations of Label Studio as COCO", RunExport},
       {"import", "COCO as tasks for Label Studio", RunImport},
       {"models", "trained models: which there are, and which of them serve", RunModels},
+      {"prelabel", "the objects of very many images: folders, lists, COCO", RunPrelabel,
+       PrelabelExitCode},
       {"review", "annotations that the project's model contradicts", RunReview},
       {"revision", "annotated images, split and frozen for a training", RunRevision},
       {"train", "a training of what is annotated in Label Studio", RunTrain},

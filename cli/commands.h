@@ -20,6 +20,10 @@ struct Command {
   // `argv[0]` is the command's name. Prints to stdout what was done, and to stderr what was left
   // out; an error is for stderr.
   absl::Status (*run)(int argc, const char* const* argv);
+  // What the process then ends with.
+  int (*exit_code)(const absl::Status& status) = [](const absl::Status& status) {
+    return status.ok() ? 0 : 1;
+  };
 };
 
 // In the order of the help.
@@ -36,6 +40,9 @@ std::string CheckNames(const std::vector<std::string>& names);
 absl::Status RunExport(int argc, const char* const* argv);
 absl::Status RunImport(int argc, const char* const* argv);
 absl::Status RunModels(int argc, const char* const* argv);
+absl::Status RunPrelabel(int argc, const char* const* argv);
+// 0; 1 if some images failed, or the run was stopped; 2 if nothing could be done.
+int PrelabelExitCode(const absl::Status& status);
 absl::Status RunReview(int argc, const char* const* argv);
 absl::Status RunRevision(int argc, const char* const* argv);
 absl::Status RunTrain(int argc, const char* const* argv);

@@ -19,7 +19,7 @@ void PrintHelp() {
   std::cout << "\nEach says more with --help.\n";
 }
 
-// 0; 1 for what went wrong; 2 for what was asked wrongly.
+// 0; 1 for what went wrong; 2 for what was asked wrongly; of some commands, what they say.
 int Run(int argc, const char* const* argv) {
   const std::string_view name = argc > 1 ? argv[1] : "--help";
   if (name == "--help" || name == "-h") {
@@ -30,7 +30,7 @@ int Run(int argc, const char* const* argv) {
     if (command.name != name) continue;
     const absl::Status status = command.run(argc - 1, argv + 1);
     if (!status.ok()) std::cerr << "duet " << name << ": " << status.message() << "\n";
-    return status.ok() ? 0 : 1;
+    return command.exit_code(status);
   }
   std::cerr << "duet: unknown command '" << name << "'; duet --help lists the commands\n";
   return 2;

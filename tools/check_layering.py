@@ -30,6 +30,7 @@ MAY_USE = {
     "image_fetch": ["vision", "serving", "async", "http_client", "label_studio_api"],
     "backends": ["proto", "serving", "async"],
     "prelabel": ["proto", "vision", "curation", "serving", "async", "label_studio", "dataset", "label_studio_api", "image_fetch", "backends"],
+    "bulk": ["proto", "vision", "serving", "async", "label_studio", "dataset", "http_client", "label_studio_api", "image_fetch", "backends", "prelabel"],
     "gateway/http": ["serving", "async"],
     "gateway/jobs": ["proto", "serving", "async", "model_store", "label_studio", "label_studio_api", "backends", "prelabel"],
     "gateway/endpoints": ["proto", "vision", "serving", "async", "model_store", "label_studio", "http_client", "label_studio_api", "image_fetch",
@@ -44,7 +45,8 @@ MAY_USE = {
     "trainer_service/rpc": ["serving", "proto", "trainer_service/jobs"],
     "trainer_service": ["serving", "http_client", "label_studio_api", "image_fetch", "model_store",
                         "trainer_service/jobs", "trainer_service/child", "trainer_service/work", "trainer_service/rpc"],
-    "cli": ["vision", "serving", "model_store", "label_studio", "dataset", "http_client"],
+    "cli": ["vision", "serving", "model_store", "label_studio", "dataset", "http_client", "label_studio_api", "image_fetch", "backends",
+            "prelabel", "bulk"],
     # The models.
     "nn": ["checkpoint"],
     "model_service": ["nn", "checkpoint", "vision", "serving", "proto", "model_store"],

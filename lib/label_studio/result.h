@@ -46,8 +46,8 @@ struct Regions {
   void Append(Regions&& other);
 };
 
-// The regions of one image. `item_index`: which image of a list tag; -1 for a single one. `id_seed`:
-// what the regions' ids are made of; absent: of chance.
+// The regions of one image. `item_index`: which image of a list tag; -1 for a single one.
+// `id_seed`: what the regions' ids are made of; absent: of chance.
 Regions MakeRegions(const EmissionPlan& plan, vision::Size size, const std::vector<Object>& objects,
                     int item_index = -1, std::optional<std::uint64_t> id_seed = std::nullopt);
 

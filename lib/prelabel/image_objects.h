@@ -1,7 +1,8 @@
 // The objects of one image, asked of the two services: what the predictor makes regions of, and a
 // bulk run its outputs.
 //
-// Each is to be awaited from a variable (docs/adr/0502-gcc12-coroutines.md). The client outlives it.
+// Each is to be awaited from a variable (docs/adr/0502-gcc12-coroutines.md). The client outlives
+// it.
 #ifndef DUET_PRELABEL_IMAGE_OBJECTS_H_
 #define DUET_PRELABEL_IMAGE_OBJECTS_H_
 

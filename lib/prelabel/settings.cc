@@ -10,6 +10,7 @@
 
 #include "hash/fnv.h"
 #include "label_studio/emission_plan.h"
+#include "prelabel/settings_json.h"
 #include "text/str_cat.h"
 #include "text/utf8.h"
 
@@ -249,6 +250,29 @@ std::string Fingerprint(const Settings& settings) {
   if (settings.score != Score::kMean) all.emplace_back(NameOf(settings.score));
   if (settings.slice) all.emplace_back(Describe(*settings.slice));
   return ShortHash(json::serialize(all));
+}
+
+json::object ToJson(const Settings& settings) {
+  json::object label_map;
+  for (const auto& [from, to] : settings.label_map) label_map[from] = to;
+  json::object object = {{"score_threshold", settings.score_threshold},
+                         {"outputs", settings.outputs},
+                         {"label_map", std::move(label_map)},
+                         {"mask_source", NameOf(settings.mask_source)},
+                         {"degrade", NameOf(settings.degrade)},
+                         {"background", NameOf(settings.background)},
+                         {"score", NameOf(settings.score)}};
+  if (settings.max_detections) object["max_detections"] = *settings.max_detections;
+  if (settings.class_agnostic) object["class_agnostic"] = *settings.class_agnostic;
+  if (const auto& slice = settings.slice) {
+    object["slice"] = {{"tile", slice->tile},
+                       {"overlap", slice->overlap},
+                       {"join", NameIn(kJoins, slice->join)},
+                       {"metric", NameIn(kMetrics, slice->metric)},
+                       {"threshold", slice->threshold},
+                       {"whole_image", slice->whole_image}};
+  }
+  return object;
 }
 
 std::string ShortHash(std::string_view text) {

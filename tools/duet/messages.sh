@@ -51,11 +51,12 @@ usage: ./duet COMMAND [ARGUMENT...]
   models rollback|delete  trained models; models list --model_root=DIR shows them
   export                annotations of Label Studio as COCO
   import                COCO as tasks for Label Studio
+  prelabel              the objects of very many images: a folder, a list, a COCO file
   review                annotations that the project's model contradicts, by a gateway with a token
   revision              annotated images, split and frozen for a training
   train                 trains on what is annotated in Label Studio, by a gateway that has a trainer
   bench NAME            runs the benchmarks of a layer
 
-up, test, models, export, import, review, revision and train say more with --help. Duet runs on Debian 12 (bookworm), as root or with sudo.
+up, test, models, export, import, prelabel, review, revision and train say more with --help. Duet runs on Debian 12 (bookworm), as root or with sudo.
 TEXT
 }

@@ -1,0 +1,49 @@
+// The head of a run: what its results were made of. It is written before the first result, and a
+// run that is resumed must have the same one.
+#ifndef DUET_BULK_HEAD_H_
+#define DUET_BULK_HEAD_H_
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backends/client.h"
+#include "bulk/listing.h"
+#include "prelabel/profiles.h"
+#include "prelabel/settings.h"
+
+namespace bulk {
+
+// Who makes the masks.
+enum class MaskMaker { kNone, kDetector, kSegmenter };
+
+struct Head {
+  std::string source;  // as the command names it
+  Listing listing;
+  // Null if the run has none.
+  std::shared_ptr<const backends::DetectorModel> detector;
+  std::shared_ptr<const backends::SegmenterModel> segmenter;
+  MaskMaker masks = MaskMaker::kNone;
+  prelabel::Settings settings;
+  std::string label_config;  // XML; "": none
+
+  prelabel::ServedModels models() const { return {detector, segmenter}; }
+};
+
+std::string ToJson(const Head& head);
+// DataLoss if the text is no head.
+absl::StatusOr<Head> HeadFromJson(const std::string& text);
+
+// OK if results that were made for `wanted` may stand beside those of `found`, else
+// FailedPrecondition with one sentence that names the first difference. A model that is null in
+// `wanted` isn't known yet and isn't compared, and without a detector the maker of masks isn't
+// either. `folder`: of the run, for the sentence.
+absl::Status CheckSame(const Head& found, const Head& wanted, const std::string& folder);
+
+}  // namespace bulk
+
+#endif  // DUET_BULK_HEAD_H_

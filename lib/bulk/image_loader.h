@@ -1,0 +1,42 @@
+// The bytes of a run's images: files are read here, addresses by image_fetch.
+#ifndef DUET_BULK_IMAGE_LOADER_H_
+#define DUET_BULK_IMAGE_LOADER_H_
+
+#include <absl/status/statusor.h>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <cstdint>
+#include <memory>
+
+#include "backends/client.h"
+#include "bulk/item.h"
+#include "bulk/listing.h"
+#include "image_fetch/image_fetcher.h"
+
+namespace bulk {
+
+class ImageLoader {
+ public:
+  // `fetcher` and `pool`, on which files are read, outlive this.
+  ImageLoader(const Listing& listing, image_fetch::ImageFetcher& fetcher,
+              boost::asio::thread_pool& pool, std::int64_t max_bytes)
+      : listing_(listing), fetcher_(fetcher), pool_(pool), max_bytes_(max_bytes) {}
+
+  // Errors, one sentence that names the image: those of ImageFetcher::Fetch; Unavailable also if a
+  // file isn't there because its folder as a whole has vanished, as when a disk is unmounted. To be
+  // awaited from a variable.
+  boost::asio::awaitable<absl::StatusOr<backends::ImageRef>> Load(const Item& item);
+
+ private:
+  absl::StatusOr<backends::ImageRef> ReadFile(const Item& item) const;
+
+  const Listing listing_;
+  image_fetch::ImageFetcher& fetcher_;
+  boost::asio::thread_pool& pool_;
+  const std::int64_t max_bytes_;
+};
+
+}  // namespace bulk
+
+#endif  // DUET_BULK_IMAGE_LOADER_H_

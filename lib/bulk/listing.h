@@ -1,0 +1,64 @@
+// Lists the images that a command names into a manifest.
+//
+// A SOURCE is one of
+//   a folder        all images in it and below it, by their names' endings, sorted by name; names
+//                   that begin with a dot are left out. If it is the only source, outputs name its
+//                   images relative to it.
+//   a pattern       photos/**/*.jpg: '*' and '?' and [a-z] within a name, '**' for any folders
+//   a list          FILE.txt or FILE.list, or "-" for the standard input: one image a line, a path
+//                   or an address. If the list has zero bytes, they end the names instead of line
+//                   ends, as `find -print0` writes them: then names may have line ends.
+//   a COCO file     FILE.json: its `images`, which keep their ids, and its categories
+//   an address      https://…, s3://bucket/key
+//   any other file  an image
+// Several may be mixed, but for COCO files.
+#ifndef DUET_BULK_LISTING_H_
+#define DUET_BULK_LISTING_H_
+
+#include <absl/functional/function_ref.h>
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include <cstdint>
+#include <istream>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "bulk/item.h"
+
+namespace bulk {
+
+// What is known of all images of a manifest.
+struct Listing {
+  std::uint64_t images = 0;
+  std::string root;  // absolute; paths of files that aren't absolute are below it
+  // Every image has an id, and it is a whole number.
+  bool has_ids = false;
+  // The categories of a COCO file, in its order: id and name.
+  std::vector<std::pair<std::int64_t, std::string>> categories;
+  // Files in folders whose names don't say that they are images.
+  std::uint64_t left_out = 0;
+};
+
+struct ListingOptions {
+  std::vector<std::string> sources;
+  // The folder that relative paths of lists and COCO files are below; "": the current one, and for
+  // a COCO file its own.
+  std::string images;
+  std::istream* standard_input = nullptr;  // for the source "-"
+};
+
+using AddImage = absl::FunctionRef<void(std::string_view name, std::string_view id)>;
+
+// Calls `add` for all images, in the order of the sources. NotFound if a source isn't there or
+// there is no image in any, InvalidArgument for a source that can't be used; the message names it.
+absl::StatusOr<Listing> ListImages(const ListingOptions& options, AddImage add);
+
+// The path of an image's file. REQUIRES: its name isn't an address.
+std::string PathOf(const Listing& listing, const Item& item);
+
+}  // namespace bulk
+
+#endif  // DUET_BULK_LISTING_H_

@@ -1,0 +1,76 @@
+// What a run's results are written as. Each format is a function that reads the results in order
+// and writes them as it goes, so that an output's bytes follow from the journal alone.
+#ifndef DUET_BULK_OUTPUT_H_
+#define DUET_BULK_OUTPUT_H_
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+#include <absl/types/span.h>
+
+#include <cstdint>
+#include <functional>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "bulk/head.h"
+#include "bulk/run_folder.h"
+#include "dataset/findings.h"
+#include "dataset/sample.h"
+#include "label_studio/result.h"
+
+namespace bulk {
+
+struct OutputOptions {
+  std::string out;
+  bool polygons = false;     // outlines instead of run lengths, where a format has both
+  std::string image_prefix;  // put before the image in a Label Studio task
+};
+
+// A finished run, or as far as it is.
+struct Results {
+  const RunFolder& folder;
+  const Head& head;
+  std::uint64_t count = 0;  // images with a record
+};
+
+using ClassNames = std::set<std::string, std::less<>>;
+
+struct OutputFormat {
+  std::string_view name;
+  bool is_folder = false;    // else a file
+  bool needs_masks = false;  // can't be written without
+  bool needs_label_config = false;
+  // Of which classes it writes masks with this label config and these models; none: no masks. Null:
+  // --masks tells whether there are any, and then of all classes. InvalidArgument if the config
+  // can't be used.
+  absl::StatusOr<ClassNames> (*masked_classes)(const Head& head) = nullptr;
+  // Writes all of it, or nothing. Errors are those of the file system, ResourceExhausted for a full
+  // disk among them, and DataLoss for a damaged journal.
+  absl::Status (*write)(const Results& results, const OutputOptions& options,
+                        dataset::Findings* findings) = nullptr;
+};
+
+absl::Span<const OutputFormat> OutputFormats();
+// Null if there is none of this name.
+const OutputFormat* FindOutputFormat(std::string_view name);
+
+// Internal to the formats: a record's objects as the rooms that write them have them. DataLoss if
+// one isn't as the pipeline writes it.
+absl::StatusOr<std::vector<dataset::Object>> ToDatasetObjects(const duet::bulk::v1::Found& found);
+absl::StatusOr<std::vector<label_studio::Object>> ToLabelStudioObjects(
+    const duet::bulk::v1::Found& found, const Head& head);
+
+// Each in the file of its name.
+absl::Status WriteCocoOutput(const Results& results, const OutputOptions& options,
+                             dataset::Findings* findings);
+absl::StatusOr<ClassNames> LabelStudioMaskedClasses(const Head& head);
+absl::Status WriteLabelStudioOutput(const Results& results, const OutputOptions& options,
+                                    dataset::Findings* findings);
+
+// The images that failed, one JSON object a line: {"image":…,"kind":…,"error":…}.
+absl::Status WriteFailures(const Results& results, const std::string& path);
+
+}  // namespace bulk
+
+#endif  // DUET_BULK_OUTPUT_H_

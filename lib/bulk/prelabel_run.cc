@@ -1,0 +1,300 @@
+#include "bulk/prelabel_run.h"
+
+#include <absl/strings/str_join.h>
+#include <absl/time/clock.h>
+
+#include <algorithm>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <system_error>
+#include <utility>
+
+#include "backends/grpc_clients.h"
+#include "bulk/image_loader.h"
+#include "bulk/journal.h"
+#include "bulk/manifest.h"
+#include "bulk/run_folder.h"
+#include "http_client/s3_access.h"
+#include "image_fetch/image_fetcher.h"
+#include "text/str_cat.h"
+
+namespace bulk {
+namespace {
+
+namespace asio = boost::asio;
+using text::StrCat;
+
+constexpr absl::Duration kServicesTimeout = absl::Minutes(1);
+constexpr absl::Duration kTellAfter = absl::Seconds(2);
+constexpr absl::Duration kDiskPause = absl::Seconds(1);
+constexpr int kPoolThreads = 4;  // reading files, and encoding masks
+
+// The two services of a run.
+class Services {
+ public:
+  static absl::StatusOr<std::unique_ptr<Services>> Connect(const RunOptions& options,
+                                                           asio::io_context& io) {
+    auto services = std::make_unique<Services>();
+    if (options.detector.empty()) {
+      return absl::InvalidArgumentError("--detector is missing; needed: host:port of a detector");
+    }
+    auto detector = backends::MakeGrpcDetector(io.get_executor(), options.detector, options.grpc);
+    if (!detector.ok()) return detector.status();
+    services->detector = *std::move(detector);
+    if (options.segmenter.empty()) return services;
+    auto segmenter =
+        backends::MakeGrpcSegmenter(io.get_executor(), options.segmenter, options.grpc);
+    if (!segmenter.ok()) return segmenter.status();
+    services->segmenter = *std::move(segmenter);
+    return services;
+  }
+
+  // Waits until both have said what they serve, and puts that into `head`.
+  absl::Status Wait(asio::io_context& io, Reporter& reporter, Head* head) const {
+    const absl::Time begun = absl::Now();
+    bool told = false;
+    for (;;) {
+      io.restart();
+      io.run_for(std::chrono::milliseconds(20));
+      head->detector = detector->model();
+      if (segmenter) head->segmenter = segmenter->model();
+      const bool lacks_detector = head->detector == nullptr;
+      if (!lacks_detector && (!segmenter || head->segmenter)) break;
+      const absl::Duration waited = absl::Now() - begun;
+      const std::string why = lacks_detector ? StrCat("the detector: ", detector->health().error)
+                                             : StrCat("the segmenter: ", segmenter->health().error);
+      if (waited > kServicesTimeout) {
+        return absl::UnavailableError(StrCat("no answer within a minute from ", why));
+      }
+      if (!told && waited > kTellAfter) reporter.Waits(why);
+      told = told || waited > kTellAfter;
+    }
+    if (told) reporter.GoesOn(absl::Now() - begun);
+    return absl::OkStatus();
+  }
+
+  std::unique_ptr<backends::DetectorClient> detector;
+  std::unique_ptr<backends::SegmenterClient> segmenter;
+};
+
+std::string SourceText(const ListingOptions& options) {
+  return absl::StrJoin(options.sources, " ") +
+         (options.images.empty() ? "" : " --images=" + options.images);
+}
+
+// What the options alone say of a head.
+Head HeadOf(const RunOptions& options) {
+  return {.source = SourceText(options.listing),
+          .settings = options.settings,
+          .label_config = options.label_config};
+}
+
+// Who makes the masks, by models that are known, and of which classes.
+absl::Status ChooseMaskMaker(const RunOptions& options, Head* head,
+                             std::optional<ClassNames>* masked_classes) {
+  bool wanted = options.masks || options.format->needs_masks;
+  if (options.format->masked_classes != nullptr) {
+    absl::StatusOr<ClassNames> classes = options.format->masked_classes(*head);
+    if (!classes.ok()) return classes.status();
+    wanted = !classes->empty();
+    *masked_classes = *std::move(classes);
+  }
+  if (!wanted) return absl::OkStatus();
+  if (head->detector->has_masks && head->settings.mask_source != prelabel::MaskSource::kSam) {
+    head->masks = MaskMaker::kDetector;
+  } else if (head->segmenter) {
+    head->masks = MaskMaker::kSegmenter;
+  } else {
+    return absl::InvalidArgumentError(StrCat("masks are wanted, and the detector's model ",
+                                             head->detector->name,
+                                             " makes none; needed: --segmenter=host:port"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckOutIsFree(const std::string& out) {
+  std::error_code error;
+  const auto status = std::filesystem::symlink_status(out, error);
+  if (!std::filesystem::exists(status)) return absl::OkStatus();
+  if (std::filesystem::is_directory(status) && std::filesystem::is_empty(out, error)) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(
+      StrCat(Shown(out), " is there already, and isn't of this run; needed: another --out"));
+}
+
+absl::StatusOr<Listing> ListAnew(const RunOptions& options, const RunFolder& folder) {
+  if (absl::Status status = CheckOutIsFree(options.output.out); !status.ok()) return status;
+  absl::StatusOr<ManifestWriter> manifest = ManifestWriter::Create(folder.manifest());
+  if (!manifest.ok()) return manifest.status();
+  absl::StatusOr<Listing> listing =
+      ListImages(options.listing,
+                 [&](std::string_view name, std::string_view id) { manifest->Add(name, id); });
+  if (!listing.ok()) return listing.status();
+  if (absl::Status status = manifest->Commit(); !status.ok()) return status;
+  return listing;
+}
+
+image_fetch::ImageFetcher::Options FetcherOptions(const RunOptions& options) {
+  image_fetch::ImageFetcher::Options fetcher;
+  fetcher.s3 = http_client::S3AccessFromEnvironment();
+  fetcher.allow_all_private = true;  // who names the images may ask for them without us, too
+  fetcher.max_bytes = options.max_image_bytes;
+  fetcher.cache_bytes = 0;
+  return fetcher;
+}
+
+// Connects to the services, and completes `head` by their models.
+absl::Status ConnectAll(RunOptions& options, asio::io_context& io, Reporter& reporter, Head* head,
+                        std::unique_ptr<Services>* services) {
+  auto connected = Services::Connect(options, io);
+  if (!connected.ok()) return connected.status();
+  *services = *std::move(connected);
+  if (absl::Status status = (*services)->Wait(io, reporter, head); !status.ok()) return status;
+  return ChooseMaskMaker(options, head, &options.pipeline.masked_classes);
+}
+
+// Begins a run: from then on the folder has all that it takes to resume it.
+absl::Status Begin(RunOptions& options, const RunFolder& folder, asio::io_context& io,
+                   Reporter& reporter, Head* head, std::unique_ptr<Services>* services) {
+  absl::StatusOr<Listing> listing = ListAnew(options, folder);
+  if (!listing.ok()) return listing.status();
+  head->listing = *std::move(listing);
+  absl::Status status = ConnectAll(options, io, reporter, head, services);
+  return status.ok() ? folder.WriteHead(*head) : status;
+}
+
+// Does what the journal lacks.
+absl::Status DoTheRest(const RunOptions& options, const RunFolder& folder, const Head& head,
+                       const Services& services, asio::io_context& io, Journal& journal,
+                       Reporter& reporter) {
+  auto fetcher = image_fetch::ImageFetcher::Create(FetcherOptions(options));
+  if (!fetcher.ok()) return fetcher.status();
+  absl::StatusOr<ManifestReader> manifest =
+      ManifestReader::Open(folder.manifest(), journal.place());
+  if (!manifest.ok()) return manifest.status();
+  asio::thread_pool pool(kPoolThreads);
+  ImageLoader images(head.listing, **fetcher, pool, options.max_image_bytes);
+  Pipeline pipeline(
+      head,
+      {.io = io,
+       .pool = pool,
+       .detector = *services.detector,
+       .segmenter = head.masks == MaskMaker::kSegmenter ? services.segmenter.get() : nullptr,
+       .images = images,
+       .journal = journal,
+       .reporter = reporter},
+      *std::move(manifest), options.pipeline);
+  const absl::Status status = pipeline.Run();
+  pool.stop();
+  pool.join();
+  return status;
+}
+
+absl::Status WriteOutput(const RunOptions& options, const Results& results, Reporter& reporter,
+                         RunResult* result) {
+  const std::string failures = options.output.out + ".failures.jsonl";
+  const absl::Time begun = absl::Now();
+  for (bool told = false;; told = true) {
+    result->findings = {};
+    absl::Status status = options.format->write(results, options.output, &result->findings);
+    if (status.ok() && result->totals.failed() > 0) {
+      result->failures = failures;
+      status = WriteFailures(results, failures);
+    }
+    if (!absl::IsResourceExhausted(status) || absl::Now() - begun > options.pipeline.patience) {
+      if (told) reporter.GoesOn(absl::Now() - begun);
+      return status;
+    }
+    if (!told) reporter.Waits(text::StdView(status.message()));
+    absl::SleepFor(kDiskPause);
+  }
+}
+
+// Whether a run that was begun is the one that is asked for now. Once it is complete its boxes can
+// be written with any label config, or without one.
+absl::Status CheckBegun(const Head& begun, Head wanted, bool complete, const RunFolder& folder) {
+  if (complete && (begun.label_config.empty() || wanted.label_config.empty())) {
+    wanted.label_config = begun.label_config;
+  }
+  return CheckSame(begun, wanted, folder.path());
+}
+
+}  // namespace
+
+absl::StatusOr<Plan> PlanPrelabel(const RunOptions& options) {
+  Plan plan;
+  if (std::filesystem::exists(options.output.out + ".journal/head.json")) {
+    const absl::StatusOr<RunFolder> folder = RunFolder::Lock(options.output.out);
+    if (!folder.ok()) return folder.status();
+    const auto head = folder->ReadHead();
+    if (!head.ok()) return head.status();
+    if (*head) {
+      const absl::StatusOr<Journal> journal = Journal::Open(folder->path(), folder->manifest());
+      if (!journal.ok()) return journal.status();
+      plan.listing = (*head)->listing;
+      plan.done = journal->place().index;
+      const bool complete = plan.done == plan.listing.images;
+      absl::Status same = CheckBegun(**head, HeadOf(options), complete, *folder);
+      if (!same.ok()) return same;
+      return plan;
+    }
+  }
+  absl::StatusOr<Listing> listing =
+      ListImages(options.listing, [](std::string_view, std::string_view) {});
+  if (!listing.ok()) return listing.status();
+  plan.listing = *std::move(listing);
+  return plan;
+}
+
+absl::StatusOr<RunResult> RunPrelabel(RunOptions options, Reporter& reporter) {
+  const absl::StatusOr<RunFolder> folder = RunFolder::Lock(options.output.out);
+  if (!folder.ok()) return folder.status();
+  const absl::StatusOr<std::optional<Head>> begun = folder->ReadHead();
+  if (!begun.ok()) return begun.status();
+  Head head = HeadOf(options);
+  // What is declared later goes earlier: clients before the io_context that they use.
+  asio::io_context io(1);
+  std::unique_ptr<Services> services;
+  if (!*begun) {
+    absl::Status status = Begin(options, *folder, io, reporter, &head, &services);
+    if (!status.ok()) {
+      folder->Remove();
+      return status;
+    }
+  }
+  absl::StatusOr<Journal> journal = Journal::Open(folder->path(), folder->manifest());
+  if (!journal.ok()) return journal.status();
+  RunResult result{.before = journal->place().index, .left_out = head.listing.left_out};
+  if (*begun) {
+    head.listing = (*begun)->listing;
+    const bool complete = result.before == head.listing.images;
+    absl::Status status = CheckBegun(**begun, head, complete, *folder);
+    if (status.ok() && complete) {
+      // Nothing is asked of the services any more.
+      head.detector = (*begun)->detector;
+      head.segmenter = (*begun)->segmenter;
+      status = ChooseMaskMaker(options, &head, &options.pipeline.masked_classes);
+    } else if (status.ok()) {
+      status = ConnectAll(options, io, reporter, &head, &services);
+    }
+    if (status.ok()) status = CheckBegun(**begun, head, complete, *folder);
+    if (!status.ok()) return status;
+  }
+  if (services != nullptr) {
+    absl::Status status = DoTheRest(options, *folder, head, *services, io, *journal, reporter);
+    if (!status.ok()) return status;
+  }
+  result.totals = journal->totals();
+  const Results results{.folder = *folder, .head = head, .count = journal->place().index};
+  if (absl::Status status = WriteOutput(options, results, reporter, &result); !status.ok()) {
+    return status;
+  }
+  return result;
+}
+
+}  // namespace bulk

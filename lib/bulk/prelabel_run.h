@@ -1,0 +1,61 @@
+// A run of `duet prelabel`, from its sources to its output: lists the images, or finds the run that
+// is to be resumed, takes what is left through the services, and writes the output.
+#ifndef DUET_BULK_PRELABEL_RUN_H_
+#define DUET_BULK_PRELABEL_RUN_H_
+
+#include <absl/status/statusor.h>
+#include <absl/time/time.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "backends/channel.h"
+#include "bulk/listing.h"
+#include "bulk/output.h"
+#include "bulk/pipeline.h"
+#include "dataset/findings.h"
+#include "prelabel/settings.h"
+
+namespace bulk {
+
+struct RunOptions {
+  ListingOptions listing;
+  OutputOptions output;
+  const OutputFormat* format = nullptr;
+  bool masks = false;        // whatever the format needs by itself
+  std::string label_config;  // XML; "": none
+  prelabel::Settings settings;
+  std::string detector;   // host:port, several separated by commas; "": none
+  std::string segmenter;  // likewise
+  backends::GrpcOptions grpc;
+  std::int64_t max_image_bytes = 63 << 20;
+  Pipeline::Options pipeline;
+};
+
+// What a run would do.
+struct Plan {
+  Listing listing;  // of the run that would be resumed, if there is one
+  std::uint64_t done = 0;
+};
+// Changes nothing. Errors as RunPrelabel's.
+absl::StatusOr<Plan> PlanPrelabel(const RunOptions& options);
+
+struct RunResult {
+  Totals totals;               // of all images
+  std::uint64_t before = 0;    // done by earlier runs
+  std::uint64_t left_out = 0;  // files in folders that aren't images by their names
+  std::string failures;        // the file that lists those that failed; "": none did
+  dataset::Findings findings;  // what the output couldn't hold
+};
+
+// Resumes the run on the same output, if one was begun. The output is there only after success, and
+// complete. Errors, one sentence each: those of ListImages and Pipeline::Run; FailedPrecondition if
+// another process works on the output, if the output was begun from another source, with other
+// models or settings, or if something else has its name; Unavailable if a service that is needed
+// doesn't answer; InvalidArgument for a label config that can't be used.
+absl::StatusOr<RunResult> RunPrelabel(RunOptions options, Reporter& reporter);
+
+}  // namespace bulk
+
+#endif  // DUET_BULK_PRELABEL_RUN_H_

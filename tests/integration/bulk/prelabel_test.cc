@@ -1,0 +1,430 @@
+// duet prelabel against services over real gRPC: outputs, resuming, refusals, waiting.
+#include <absl/strings/str_cat.h>
+#include <gmock/gmock.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include <atomic>
+#include <boost/json/parse.hpp>
+#include <boost/json/value.hpp>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <future>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bulk/journal.h"
+#include "hash/fnv.h"
+#include "tests/integration/gateway/fake_services.h"
+#include "tests/testing/status_matchers.h"
+#include "tests/testing/subprocess.h"
+#include "tests/testing/temp_dir.h"
+
+namespace bulk {
+namespace {
+
+namespace json = boost::json;
+using duet_testing::ReadFile;
+using duet_testing::Subprocess;
+using gateway::testing::FakeServices;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// The smallest GIF; what follows its end makes one image differ from another.
+std::string Image(int number) {
+  return std::string(
+             "GIF89a\x40\x01\xf0\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00"
+             "\x01\x00\x01\x00\x00\x02\x02\x44\x01\x00;",
+             35) +
+         std::to_string(number);
+}
+
+// Finds one cat at a place that follows from the image's bytes.
+void FindCat(const duet::detector::v1::DetectRequest& request,
+             duet::detector::v1::DetectResponse* response) {
+  response->set_image_width(320);
+  response->set_image_height(240);
+  auto& detection = *response->add_detections();
+  const auto at = static_cast<float>(hash::Fnv1a(request.image().data()) % 100);
+  detection.mutable_box()->set_x_min(at);
+  detection.mutable_box()->set_y_min(20);
+  detection.mutable_box()->set_x_max(at + 50.25F);
+  detection.mutable_box()->set_y_max(120);
+  detection.set_score(0.75F);
+  detection.set_label("cat");
+}
+
+class PrelabelTest : public ::testing::Test {
+ protected:
+  PrelabelTest() {
+    services_.on_detect = [this](grpc::ServerContext&, const auto& request, auto* response) {
+      const int call = ++calls_;
+      if (on_call_) on_call_(call);
+      FindCat(request, response);
+      return grpc::Status::OK;
+    };
+  }
+
+  // Images 0.gif … in a folder; returns its path.
+  std::string Images(int count) {
+    for (int i = 0; i < count; ++i) {
+      folder_.Write(absl::StrCat("images/", i / 10, "/", i, ".gif"), Image(i));
+    }
+    return folder_.path() + "/images";
+  }
+  std::string Out(const std::string& name) const { return folder_.path() + "/" + name; }
+
+  std::unique_ptr<Subprocess> Start(const std::vector<std::string>& sources, const std::string& out,
+                                    const std::vector<std::string>& flags = {}) {
+    std::vector<std::string> command = {DUET_COMMAND, "prelabel"};
+    command.insert(command.end(), sources.begin(), sources.end());
+    command.push_back("--out=" + out);
+    command.push_back("--detector=" + services_.address());
+    command.insert(command.end(), flags.begin(), flags.end());
+    return std::make_unique<Subprocess>(command);
+  }
+  struct Ended {
+    int code = -1;
+    std::string out;
+    std::string err;
+  };
+  Ended Run(const std::vector<std::string>& sources, const std::string& out,
+            const std::vector<std::string>& flags = {}) {
+    const auto process = Start(sources, out, flags);
+    const int code = process->Wait();
+    return {code, process->out(), process->err()};
+  }
+
+  // Runs the command and kills it within the `call`-th call of the detector from now on.
+  void RunAndKill(const std::string& source, const std::string& out, int call) {
+    std::promise<pid_t> started;
+    std::shared_future<pid_t> pid = started.get_future().share();
+    const int first = calls_;
+    on_call_ = [=](int number) {
+      if (number - first == call) kill(pid.get(), SIGKILL);
+    };
+    const auto process = Start({source}, out);
+    started.set_value(process->pid());
+    EXPECT_EQ(process->Wait(), -SIGKILL) << process->err();
+    on_call_ = nullptr;
+  }
+
+  const duet_testing::TempDir folder_;
+  std::atomic<int> calls_{0};
+  std::function<void(int call)> on_call_;  // changed while no command runs
+  FakeServices services_;
+};
+
+json::value ReadJson(const std::string& path) { return json::parse(ReadFile(path)); }
+
+TEST_F(PrelabelTest, AFolderBecomesCoco) {
+  const std::string images = Images(12);
+  const std::string out = Out("found.json");
+
+  const Ended ended = Run({images}, out);
+
+  ASSERT_EQ(ended.code, 0) << ended.err;
+  EXPECT_THAT(ended.out, HasSubstr("12 images, 12 objects"));
+  const json::value coco = ReadJson(out);
+  ASSERT_EQ(coco.at("images").as_array().size(), 12U);
+  EXPECT_EQ(coco.at("images").at(0).at("file_name"), "0/0.gif");
+  EXPECT_EQ(coco.at("images").at(11).at("file_name"), "1/11.gif");
+  EXPECT_EQ(coco.at("categories").at(0),
+            (json::value{{"id", 1}, {"name", "cat"}, {"supercategory", ""}}));
+  const json::value& object = coco.at("annotations").at(3);
+  EXPECT_EQ(object.at("image_id"), 4);
+  EXPECT_EQ(object.at("bbox").at(2).as_double(), 50.25);
+  EXPECT_EQ(object.at("score").as_double(), 0.75);
+  EXPECT_EQ(object.at("bbox").at(0).to_number<double>(),
+            static_cast<double>(hash::Fnv1a(Image(3)) % 100));
+}
+
+TEST_F(PrelabelTest, KilledRunsEndInTheSameBytes) {
+  constexpr int kImages = 150;
+  const std::string images = Images(kImages);
+  const std::string whole = Out("whole.json");
+  ASSERT_EQ(Run({images}, whole).code, 0);
+  calls_ = 0;
+
+  const std::string out = Out("killed.json");
+  RunAndKill(images, out, 20);
+  EXPECT_FALSE(std::filesystem::exists(out));
+  RunAndKill(images, out, 70);
+  const Ended ended = Run({images}, out);
+
+  ASSERT_EQ(ended.code, 0) << ended.err;
+  EXPECT_EQ(ReadFile(out), ReadFile(whole));
+  // What was in flight when it was killed is asked again, and nothing else: 16 at a time, and what
+  // waited for the oldest of them.
+  EXPECT_LE(calls_, kImages + 2 * 64);
+  EXPECT_THAT(ended.out, HasSubstr("were done before"));
+  calls_ = 0;
+  EXPECT_EQ(Run({images}, out).code, 0);
+  EXPECT_EQ(calls_, 0);
+}
+
+TEST_F(PrelabelTest, TwoRunsOnOneOutputAreRefusedUntilTheFirstIsGone) {
+  const std::string images = Images(3);
+  const std::string out = Out("found.json");
+  std::promise<void> asked;
+  std::promise<void> release;
+  std::shared_future<void> released = release.get_future().share();
+  std::atomic<bool> first = true;
+  on_call_ = [&](int) {
+    if (first.exchange(false)) asked.set_value();
+    released.wait();
+  };
+  const auto running = Start({images}, out);
+  asked.get_future().wait();
+
+  const Ended second = Run({images}, out);
+  running->Signal(SIGKILL);
+  running->Wait();
+  release.set_value();
+  const Ended third = Run({images}, out);
+
+  EXPECT_EQ(second.code, 2);
+  EXPECT_THAT(second.err,
+              HasSubstr(absl::StrCat("process ", running->pid(), " is working on ", out)));
+  EXPECT_EQ(third.code, 0) << third.err;
+}
+
+TEST_F(PrelabelTest, AnotherModelOrSettingOnTheSameOutputIsRefused) {
+  const std::string images = Images(40);
+  const std::string out = Out("found.json");
+  RunAndKill(images, out, 3);
+
+  const Ended other_setting = Run({images}, out, {"--score_threshold=0.25"});
+  const Ended other_source = Run({images + "/1"}, out);
+  services_.Serve("d2", "s1");
+  const Ended other_model = Run({images}, out);
+
+  EXPECT_EQ(other_setting.code, 2);
+  EXPECT_THAT(other_setting.err, HasSubstr("score_threshold was 0.5 and is now 0.25"));
+  EXPECT_EQ(other_source.code, 2);
+  EXPECT_THAT(other_source.err, HasSubstr("the source was " + images + " and is now "));
+  EXPECT_EQ(other_model.code, 2);
+  EXPECT_THAT(other_model.err, HasSubstr("the detector's model was d1 and is now d2"));
+  EXPECT_FALSE(std::filesystem::exists(out));
+}
+
+TEST_F(PrelabelTest, WhatIsDamagedIsSaidAndTheRestIsDone) {
+  const std::string images = Images(4);
+  folder_.Write("images/broken.png", "no image");
+  const std::string out = Out("found.json");
+
+  const Ended ended = Run({images}, out);
+
+  EXPECT_EQ(ended.code, 1);
+  EXPECT_THAT(ended.err, HasSubstr("broken.png: not a JPEG, PNG"));
+  EXPECT_THAT(ended.err, HasSubstr("1 of 5 images failed; " + out + ".failures.jsonl lists them"));
+  EXPECT_EQ(ReadJson(out).at("images").as_array().size(), 4U);
+  const json::value failure = json::parse(ReadFile(out + ".failures.jsonl"));
+  EXPECT_EQ(failure.at("image"), "broken.png");
+  EXPECT_EQ(failure.at("kind"), "damaged");
+}
+
+TEST_F(PrelabelTest, NothingThatCouldBeDoneIsExitCode2) {
+  const std::string broken = folder_.Write("broken.png", "no image");
+  std::filesystem::create_directory(Out("empty"));
+  folder_.Write("taken.json", "mine");
+
+  const Ended all_failed = Run({broken}, Out("a.json"));
+  const Ended empty = Run({Out("empty")}, Out("b.json"));
+  const Ended taken = Run({Images(1)}, Out("taken.json"));
+  const Ended no_source = Run({}, Out("c.json"));
+
+  EXPECT_EQ(all_failed.code, 2);
+  EXPECT_EQ(empty.code, 2);
+  EXPECT_THAT(empty.err, HasSubstr("empty: no image in it"));
+  EXPECT_FALSE(std::filesystem::exists(Out("b.json.journal")));
+  EXPECT_EQ(taken.code, 2);
+  EXPECT_THAT(taken.err, HasSubstr("taken.json is there already"));
+  EXPECT_EQ(ReadFile(Out("taken.json")), "mine");
+  EXPECT_EQ(no_source.code, 2);
+  EXPECT_THAT(no_source.err, HasSubstr("no SOURCE"));
+}
+
+TEST_F(PrelabelTest, TooManyFailuresStopIt) {
+  for (int i = 0; i < 30; ++i) folder_.Write(absl::StrCat("images/", i, ".png"), "no image");
+  const Ended ended = Run({folder_.path() + "/images"}, Out("a.json"), {"--max_failures=3"});
+  EXPECT_EQ(ended.code, 1);
+  EXPECT_THAT(ended.err, HasSubstr("more than 3 images failed"));
+  EXPECT_FALSE(std::filesystem::exists(Out("a.json")));
+}
+
+TEST_F(PrelabelTest, AServiceThatIsAwayIsWaitedForAndSaid) {
+  const std::string images = Images(60);
+  std::atomic<bool> away = false;
+  std::promise<void> gone;
+  services_.on_detect = [&](grpc::ServerContext&, const auto& request, auto* response) {
+    if (++calls_ == 20) {
+      away = true;
+      gone.set_value();
+    }
+    if (away) return grpc::Status(grpc::StatusCode::UNAVAILABLE, "restarting");
+    FindCat(request, response);
+    return grpc::Status::OK;
+  };
+  const auto running = Start({images}, Out("a.json"));
+  gone.get_future().wait();
+  const auto waits = running->WaitForLine("waiting: ");
+  away = false;
+
+  EXPECT_EQ(running->Wait(), 0) << running->err();
+  EXPECT_THAT(waits, duet_testing::IsOk());
+  EXPECT_THAT(running->err(), HasSubstr("goes on after "));
+  EXPECT_EQ(ReadJson(Out("a.json")).at("images").as_array().size(), 60U);
+}
+
+TEST_F(PrelabelTest, AnImageThatAlwaysFailsIsGivenUpWhileTheServiceAnswers) {
+  const std::string images = Images(60);
+  services_.on_detect = [&](grpc::ServerContext&, const auto& request, auto* response) {
+    if (request.image().data() == Image(7)) {
+      return grpc::Status(grpc::StatusCode::UNAVAILABLE, "crashes at this image");
+    }
+    FindCat(request, response);
+    return grpc::Status::OK;
+  };
+  const Ended ended = Run({images}, Out("a.json"));
+  EXPECT_EQ(ended.code, 1);
+  EXPECT_THAT(ended.err, HasSubstr("1 of 60 images failed"));
+  const json::value failure = json::parse(ReadFile(Out("a.json.failures.jsonl")));
+  EXPECT_EQ(failure.at("image"), "0/7.gif");
+  EXPECT_EQ(failure.at("kind"), "unavailable");
+}
+
+TEST_F(PrelabelTest, AModelThatIsReplacedMeanwhileEndsTheRun) {
+  const std::string images = Images(200);
+  on_call_ = [this](int call) {
+    if (call == 20) services_.Serve("d2", "s1");
+  };
+  const Ended ended = Run({images}, Out("a.json"));
+  EXPECT_EQ(ended.code, 2);
+  EXPECT_THAT(ended.err,
+              HasSubstr("the detector serves the model d2 now, and this run was begun with d1"));
+}
+
+TEST_F(PrelabelTest, TasksForLabelStudioHaveThePredictionsOfTheGateway) {
+  const std::string images = Images(2);
+  const std::string config = folder_.Write(
+      "config.xml",
+      R"(<View><Image name="img" value="$photo"/><RectangleLabels name="box" toName="img">)"
+      R"(<Label value="Cat"/></RectangleLabels></View>)");
+  const std::string out = Out("tasks.json");
+
+  const Ended ended = Run({images}, out,
+                          {"--format=label-studio", "--label_config=" + config,
+                           "--image_prefix=/data/local-files/?d=in/"});
+
+  ASSERT_EQ(ended.code, 0) << ended.err;
+  const json::value tasks = ReadJson(out);
+  ASSERT_EQ(tasks.as_array().size(), 2U);
+  EXPECT_EQ(tasks.at(0).at("data").at("photo"), "/data/local-files/?d=in/0/0.gif");
+  const json::value& prediction = tasks.at(1).at("predictions").at(0);
+  EXPECT_EQ(prediction.at("score").as_double(), 0.75);
+  EXPECT_EQ(prediction.at("result").at(0).at("value").at("rectanglelabels").at(0), "Cat");
+  EXPECT_THAT(std::string(prediction.at("model_version").as_string()),
+              ::testing::StartsWith("d1+"));
+}
+
+TEST_F(PrelabelTest, MasksAreTheSegmentersInTheBoxes) {
+  const std::string out = Out("masks.json");
+  const Ended ended = Run({Images(3)}, out, {"--masks=rle", "--segmenter=" + services_.address()});
+  ASSERT_EQ(ended.code, 0) << ended.err;
+  const json::value coco = ReadJson(out);
+  EXPECT_EQ(coco.at("annotations").at(0).at("segmentation").at("size").at(0), 240);
+  EXPECT_EQ(services_.count("Embed"), 3);
+
+  const Ended none = Run({Images(3)}, Out("none.json"), {"--masks=rle"});
+  EXPECT_EQ(none.code, 2);
+  EXPECT_THAT(none.err, HasSubstr("needed: --segmenter=host:port"));
+}
+
+TEST_F(PrelabelTest, AnotherFormatOfTheSameResultsAsksNothing) {
+  const std::string images = Images(5);
+  const std::string out = Out("found");
+  const std::string config = folder_.Write(
+      "config.xml",
+      R"(<View><Image name="img" value="$photo"/><RectangleLabels name="box" toName="img">)"
+      R"(<Label value="cat"/></RectangleLabels></View>)");
+  const std::string masks = folder_.Write(
+      "masks.xml",
+      R"(<View><Image name="img" value="$photo"/><BrushLabels name="brush" toName="img">)"
+      R"(<Label value="cat"/></BrushLabels></View>)");
+  ASSERT_EQ(Run({images}, out).code, 0);
+
+  calls_ = 0;
+  const Ended tasks = Run({images}, out, {"--format=label-studio", "--label_config=" + config});
+  const Ended lacking = Run({images}, out, {"--format=label-studio", "--label_config=" + masks});
+
+  EXPECT_EQ(tasks.code, 0) << tasks.err;
+  EXPECT_EQ(calls_, 0);
+  EXPECT_EQ(ReadJson(out).as_array().size(), 5U);
+  EXPECT_EQ(lacking.code, 2);
+  EXPECT_THAT(lacking.err, HasSubstr("segmenter"));
+}
+
+// What resuming costs follows from what is left. DUET_BULK_IMAGES=10000000 measures it.
+TEST_F(PrelabelTest, AResumeDoesOnlyWhatIsLeft) {
+  const char* const wanted = std::getenv("DUET_BULK_IMAGES");
+  const std::uint64_t images = wanted == nullptr ? 20'000 : std::strtoull(wanted, nullptr, 10);
+  const std::uint64_t left = std::min<std::uint64_t>(1000, images / 100);
+  folder_.Write("a.gif", Image(1));
+  {
+    std::ofstream list(Out("list.txt"));
+    for (std::uint64_t i = 0; i < images; ++i) list << "a.gif\n";
+  }
+  const std::string out = Out("many.json");
+  const std::vector<std::string> flags = {"--images=" + folder_.path()};
+  std::promise<pid_t> started;
+  auto pid = started.get_future().share();
+  on_call_ = [=](int) { kill(pid.get(), SIGKILL); };
+  {
+    const auto process = Start({Out("list.txt")}, out, flags);
+    started.set_value(process->pid());
+    process->Wait();
+  }
+  on_call_ = nullptr;
+  {
+    const std::string run = out + ".journal";
+    ASSERT_OK_AND_ASSIGN(Journal journal, Journal::Open(run, run + "/manifest"));
+    ASSERT_OK_AND_ASSIGN(ManifestReader items,
+                         ManifestReader::Open(run + "/manifest", journal.place()));
+    duet::bulk::v1::Record record;
+    record.mutable_found()->set_width(320);
+    record.mutable_found()->set_height(240);
+    auto& object = *record.mutable_found()->add_objects();
+    object.set_score(0.5);
+    for (const float at : {10.F, 20.F, 30.F, 40.F}) object.add_box(at);
+    while (journal.place().index < images - left) {
+      record.set_index(journal.place().index);
+      ASSERT_THAT(items.Next(), duet_testing::IsOk());
+      ASSERT_THAT(journal.Append(record, items.place()), duet_testing::IsOk());
+    }
+    ASSERT_THAT(journal.Sync(), duet_testing::IsOk());
+  }
+  calls_ = 0;
+  const auto begun = std::chrono::steady_clock::now();
+  const Ended ended = Run({Out("list.txt")}, out, flags);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begun;
+
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  EXPECT_EQ(static_cast<std::uint64_t>(calls_), left);
+  EXPECT_THAT(ended.out, HasSubstr(absl::StrCat(images, " images, ", images, " objects")));
+  rusage usage = {};
+  getrusage(RUSAGE_CHILDREN, &usage);
+  RecordProperty("seconds", absl::StrCat(seconds.count()));
+  RecordProperty("largest_child_kb", absl::StrCat(usage.ru_maxrss));
+  if (wanted != nullptr) {
+    std::cout << images << " images: " << seconds.count() << " s, " << usage.ru_maxrss / 1024
+              << " MiB\n";
+  }
+}
+
+}  // namespace
+}  // namespace bulk

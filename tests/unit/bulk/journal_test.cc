@@ -1,0 +1,129 @@
+#include "bulk/journal.h"
+
+#include <gmock/gmock.h>
+
+#include <filesystem>
+#include <string>
+
+#include "tests/testing/status_matchers.h"
+#include "tests/testing/temp_dir.h"
+
+namespace bulk {
+namespace {
+
+using duet::bulk::v1::Record;
+using duet_testing::IsOk;
+using duet_testing::StatusIs;
+using ::testing::HasSubstr;
+
+// A run folder with the manifest of ten images.
+class JournalTest : public ::testing::Test {
+ protected:
+  JournalTest() {
+    std::string lines;
+    for (int i = 0; i < 10; ++i) lines += "image " + std::to_string(i) + ".jpg\n";
+    manifest_ = folder_.Write("manifest", lines);
+  }
+
+  absl::StatusOr<Journal> Open() { return Journal::Open(folder_.path(), manifest_); }
+
+  // Image i has i objects; every third one failed.
+  static Record RecordOf(std::uint64_t index) {
+    Record record;
+    record.set_index(index);
+    if (index % 3 == 2) {
+      record.mutable_failure()->set_kind("damaged");
+      return record;
+    }
+    for (std::uint64_t i = 0; i < index; ++i) record.mutable_found()->add_objects()->set_score(0.5);
+    record.mutable_found()->set_width(640);
+    return record;
+  }
+
+  // Appends the next `count` records.
+  void Append(Journal& journal, int count) {
+    auto items = ManifestReader::Open(manifest_, journal.place());
+    ASSERT_THAT(items, IsOk());
+    for (int i = 0; i < count; ++i) {
+      const auto item = items->Next();
+      ASSERT_TRUE(item.ok() && item->has_value());
+      ASSERT_THAT(journal.Append(RecordOf((*item)->index), items->place()), IsOk());
+    }
+  }
+
+  std::string JournalPath() const { return folder_.path() + "/journal"; }
+
+  const duet_testing::TempDir folder_;
+  std::string manifest_;
+};
+
+TEST_F(JournalTest, GoesOnWhereItWasWithTheSameTotals) {
+  {
+    ASSERT_OK_AND_ASSIGN(Journal journal, Open());
+    Append(journal, 4);
+    ASSERT_THAT(journal.Sync(), IsOk());
+    Append(journal, 2);  // behind the checkpoint
+  }
+  ASSERT_OK_AND_ASSIGN(Journal journal, Open());
+  EXPECT_EQ(journal.place().index, 6U);
+  EXPECT_EQ(journal.totals().images, 6U);
+  EXPECT_EQ(journal.totals().objects, 0U + 1 + 3 + 4);
+  EXPECT_EQ(journal.totals().failures.at("damaged"), 2U);
+  Append(journal, 4);
+
+  ASSERT_OK_AND_ASSIGN(JournalReader reader, JournalReader::Open(folder_.path()));
+  for (std::uint64_t i = 0; i < 10; ++i) {
+    ASSERT_OK_AND_ASSIGN(const auto record, reader.Next());
+    ASSERT_TRUE(record.has_value());
+    EXPECT_EQ(record->SerializeAsString(), RecordOf(i).SerializeAsString());
+  }
+}
+
+TEST_F(JournalTest, WhateverIsLeftOfTheLastRecordIsWrittenAnew) {
+  std::uintmax_t whole = 0;
+  {
+    ASSERT_OK_AND_ASSIGN(Journal journal, Open());
+    Append(journal, 3);
+    ASSERT_THAT(journal.Sync(), IsOk());
+    Append(journal, 1);
+    whole = std::filesystem::file_size(JournalPath());
+    Append(journal, 1);
+  }
+  const std::string complete = duet_testing::ReadFile(JournalPath());
+  for (std::size_t size = whole; size < complete.size(); ++size) {
+    folder_.Write("journal", complete.substr(0, size));
+    ASSERT_OK_AND_ASSIGN(Journal journal, Open());
+    ASSERT_EQ(journal.place().index, 4U) << size;
+    Append(journal, 1);
+    ASSERT_EQ(duet_testing::ReadFile(JournalPath()), complete) << size;
+  }
+}
+
+TEST_F(JournalTest, ARecordThatWasChangedDoesntCount) {
+  std::uintmax_t whole = 0;
+  {
+    ASSERT_OK_AND_ASSIGN(Journal journal, Open());
+    Append(journal, 1);
+    whole = std::filesystem::file_size(JournalPath());
+    Append(journal, 1);
+  }
+  std::string changed = duet_testing::ReadFile(JournalPath());
+  changed.back() = static_cast<char>(changed.back() ^ 1);
+  folder_.Write("journal", changed);
+  ASSERT_OK_AND_ASSIGN(Journal journal, Open());
+  EXPECT_EQ(journal.place().index, 1U);
+  EXPECT_EQ(std::filesystem::file_size(JournalPath()), whole);
+}
+
+TEST_F(JournalTest, ACheckpointThatKnowsMoreThanTheJournalIsRefused) {
+  {
+    ASSERT_OK_AND_ASSIGN(Journal journal, Open());
+    Append(journal, 3);
+    ASSERT_THAT(journal.Sync(), IsOk());
+  }
+  folder_.Write("journal", "");
+  EXPECT_THAT(Open(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("doesn't fit the journal")));
+}
+
+}  // namespace
+}  // namespace bulk

@@ -36,6 +36,8 @@ struct Options {
   double score_threshold = 0.5;
   std::string detector;
   std::string segmenter;
+  std::string detector_checkpoint;
+  std::string segmenter_checkpoint;
   int in_flight = 16;
   int max_failures = -1;
   int patience_s = 3600;
@@ -57,7 +59,8 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
   flags->Add(
       "format", &options->format,
       "coco: boxes, masks and scores, and of a COCO source its ids; label-studio: tasks with "
-      "predictions, to be imported.",
+      "predictions, to be imported; yolo, voc, dota (four corners): a text an image, in a "
+      "folder; png: masks as images of class numbers and of object numbers.",
       serving::OneOf(FormatNames()));
   flags->Add("masks", &options->masks,
              "none; rle: the very pixels; polygons: outlines without holes. The detector's own if "
@@ -80,6 +83,11 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
   flags->Add("detector", &options->detector,
              "host:port of the detector; several replicas are separated by commas.");
   flags->Add("segmenter", &options->segmenter, "Likewise, for masks.");
+  flags->Add("detector_checkpoint", &options->detector_checkpoint,
+             "Without --detector: the weights of a detector that is started for this run and ends "
+             "with it.");
+  flags->Add("segmenter_checkpoint", &options->segmenter_checkpoint,
+             "Likewise, if masks are wanted.");
   flags->Add("in_flight", &options->in_flight,
              "Images at a time. Eight a replica of the slower service keep it busy.",
              serving::InRange(1, 4096));
@@ -151,6 +159,8 @@ absl::StatusOr<bulk::RunOptions> ToRunOptions(const Options& options) {
   run.settings = *std::move(settings);
   run.detector = options.detector;
   run.segmenter = options.segmenter;
+  run.detector_checkpoint = options.detector_checkpoint;
+  run.segmenter_checkpoint = options.segmenter_checkpoint;
   run.grpc.max_message_bytes = options.max_message_mb << 20;
   run.max_image_bytes = (std::int64_t{options.max_message_mb} << 20) - std::int64_t{kMessageRest};
   run.pipeline.in_flight = options.in_flight;

@@ -45,12 +45,16 @@ absl::StatusOr<std::optional<vision::Mask>> MaskOf(const Found& found,
 }  // namespace
 
 absl::Span<const OutputFormat> OutputFormats() {
-  static constexpr std::array<OutputFormat, 2> kFormats = {{
+  static constexpr std::array<OutputFormat, 6> kFormats = {{
       {.name = "coco", .write = WriteCocoOutput},
       {.name = "label-studio",
        .needs_label_config = true,
        .masked_classes = LabelStudioMaskedClasses,
        .write = WriteLabelStudioOutput},
+      {.name = "yolo", .write = WriteYoloOutput},
+      {.name = "voc", .write = WriteVocOutput},
+      {.name = "dota", .write = WriteDotaOutput},
+      {.name = "png", .needs_masks = true, .write = WritePngOutput},
   }};
   return kFormats;
 }

@@ -38,7 +38,6 @@ using ClassNames = std::set<std::string, std::less<>>;
 
 struct OutputFormat {
   std::string_view name;
-  bool is_folder = false;    // else a file
   bool needs_masks = false;  // can't be written without
   bool needs_label_config = false;
   // Of which classes it writes masks with this label config and these models; none: no masks. Null:
@@ -67,6 +66,15 @@ absl::Status WriteCocoOutput(const Results& results, const OutputOptions& option
 absl::StatusOr<ClassNames> LabelStudioMaskedClasses(const Head& head);
 absl::Status WriteLabelStudioOutput(const Results& results, const OutputOptions& options,
                                     dataset::Findings* findings);
+// In text_outputs.cc.
+absl::Status WriteYoloOutput(const Results& results, const OutputOptions& options,
+                             dataset::Findings* findings);
+absl::Status WriteVocOutput(const Results& results, const OutputOptions& options,
+                            dataset::Findings* findings);
+absl::Status WriteDotaOutput(const Results& results, const OutputOptions& options,
+                             dataset::Findings* findings);
+absl::Status WritePngOutput(const Results& results, const OutputOptions& options,
+                            dataset::Findings* findings);
 
 // The images that failed, one JSON object a line: {"image":…,"kind":…,"error":…}.
 absl::Status WriteFailures(const Results& results, const std::string& path);

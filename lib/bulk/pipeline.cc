@@ -348,6 +348,11 @@ absl::StatusOr<Pipeline::Record> Pipeline::ToRecord(const prelabel::ImageObjects
       }
     }
     if (object.mask) {
+      if (object.mask->size != found.size) {
+        return absl::InternalError(StrCat("a mask of ", object.mask->size.width, " x ",
+                                          object.mask->size.height, " pixels came for an image of ",
+                                          found.size.width, " x ", found.size.height));
+      }
       added.set_mask(vision::EncodeCocoRle(*object.mask));
       added.set_mask_score(object.mask_score);
     }

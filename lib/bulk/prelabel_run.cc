@@ -12,11 +12,13 @@
 #include <optional>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "backends/grpc_clients.h"
 #include "bulk/image_loader.h"
 #include "bulk/journal.h"
 #include "bulk/manifest.h"
+#include "bulk/private_service.h"
 #include "bulk/run_folder.h"
 #include "http_client/s3_access.h"
 #include "image_fetch/image_fetcher.h"
@@ -33,23 +35,40 @@ constexpr absl::Duration kTellAfter = absl::Seconds(2);
 constexpr absl::Duration kDiskPause = absl::Seconds(1);
 constexpr int kPoolThreads = 4;  // reading files, and encoding masks
 
+// Starts a service for the run alone. It has the kernels that the run was begun with, so that
+// results don't differ in their last bits.
+absl::StatusOr<std::unique_ptr<PrivateService>> StartPrivately(const std::string& name,
+                                                               const std::string& checkpoint,
+                                                               const RunFolder& folder) {
+  std::error_code error;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  auto service = PrivateService::Start(
+      (self.parent_path() / ("duet-" + name)).native(),
+      {"--checkpoint=" + checkpoint, "--kernel_plan=" + folder.path() + "/kernel_plan"},
+      StrCat(folder.path(), "/", name, ".log"));
+  if (service.ok()) return service;
+  return absl::Status(service.status().code(),
+                      StrCat("the ", name, ": ", service.status().message()));
+}
+
 // The two services of a run.
 class Services {
  public:
   static absl::StatusOr<std::unique_ptr<Services>> Connect(const RunOptions& options,
+                                                           const RunFolder& folder,
                                                            asio::io_context& io) {
     auto services = std::make_unique<Services>();
-    if (options.detector.empty()) {
-      return absl::InvalidArgumentError("--detector is missing; needed: host:port of a detector");
-    }
-    auto detector = backends::MakeGrpcDetector(io.get_executor(), options.detector, options.grpc);
-    if (!detector.ok()) return detector.status();
-    services->detector = *std::move(detector);
-    if (options.segmenter.empty()) return services;
-    auto segmenter =
-        backends::MakeGrpcSegmenter(io.get_executor(), options.segmenter, options.grpc);
-    if (!segmenter.ok()) return segmenter.status();
-    services->segmenter = *std::move(segmenter);
+    std::string detector = options.detector;
+    std::string segmenter = options.segmenter;
+    absl::Status status = services->StartMissing(options, folder, &detector, &segmenter);
+    if (!status.ok()) return status;
+    auto detecting = backends::MakeGrpcDetector(io.get_executor(), detector, options.grpc);
+    if (!detecting.ok()) return detecting.status();
+    services->detector = *std::move(detecting);
+    if (segmenter.empty()) return services;
+    auto segmenting = backends::MakeGrpcSegmenter(io.get_executor(), segmenter, options.grpc);
+    if (!segmenting.ok()) return segmenting.status();
+    services->segmenter = *std::move(segmenting);
     return services;
   }
 
@@ -77,8 +96,45 @@ class Services {
     return absl::OkStatus();
   }
 
+  std::vector<std::unique_ptr<PrivateService>> own;  // end after the clients
   std::unique_ptr<backends::DetectorClient> detector;
   std::unique_ptr<backends::SegmenterClient> segmenter;
+
+ private:
+  // Starts what isn't named, both at once, and says where it is.
+  absl::Status StartMissing(const RunOptions& options, const RunFolder& folder,
+                            std::string* detector_at, std::string* segmenter_at) {
+    std::vector<std::pair<PrivateService*, std::string*>> waited_for;
+    const auto start = [&](const std::string& name, const std::string& checkpoint,
+                           std::string* at) -> absl::Status {
+      auto service = StartPrivately(name, checkpoint, folder);
+      if (!service.ok()) return service.status();
+      own.push_back(*std::move(service));
+      waited_for.emplace_back(own.back().get(), at);
+      return absl::OkStatus();
+    };
+    if (detector_at->empty()) {
+      if (options.detector_checkpoint.empty()) {
+        return absl::InvalidArgumentError(
+            "no detector is named; needed: --detector=host:port of one that runs, or "
+            "--detector_checkpoint=FILE of one to be started");
+      }
+      absl::Status status = start("detector", options.detector_checkpoint, detector_at);
+      if (!status.ok()) return status;
+    }
+    const bool may_want_masks =
+        options.masks || options.format->needs_masks || options.format->masked_classes != nullptr;
+    if (segmenter_at->empty() && may_want_masks && !options.segmenter_checkpoint.empty()) {
+      absl::Status status = start("segmenter", options.segmenter_checkpoint, segmenter_at);
+      if (!status.ok()) return status;
+    }
+    for (const auto& [service, at] : waited_for) {
+      absl::StatusOr<std::string> address = service->Address();
+      if (!address.ok()) return address.status();
+      *at = *std::move(address);
+    }
+    return absl::OkStatus();
+  }
 };
 
 std::string SourceText(const ListingOptions& options) {
@@ -149,9 +205,9 @@ image_fetch::ImageFetcher::Options FetcherOptions(const RunOptions& options) {
 }
 
 // Connects to the services, and completes `head` by their models.
-absl::Status ConnectAll(RunOptions& options, asio::io_context& io, Reporter& reporter, Head* head,
-                        std::unique_ptr<Services>* services) {
-  auto connected = Services::Connect(options, io);
+absl::Status ConnectAll(RunOptions& options, const RunFolder& folder, asio::io_context& io,
+                        Reporter& reporter, Head* head, std::unique_ptr<Services>* services) {
+  auto connected = Services::Connect(options, folder, io);
   if (!connected.ok()) return connected.status();
   *services = *std::move(connected);
   if (absl::Status status = (*services)->Wait(io, reporter, head); !status.ok()) return status;
@@ -164,7 +220,7 @@ absl::Status Begin(RunOptions& options, const RunFolder& folder, asio::io_contex
   absl::StatusOr<Listing> listing = ListAnew(options, folder);
   if (!listing.ok()) return listing.status();
   head->listing = *std::move(listing);
-  absl::Status status = ConnectAll(options, io, reporter, head, services);
+  absl::Status status = ConnectAll(options, folder, io, reporter, head, services);
   return status.ok() ? folder.WriteHead(*head) : status;
 }
 
@@ -280,7 +336,7 @@ absl::StatusOr<RunResult> RunPrelabel(RunOptions options, Reporter& reporter) {
       head.segmenter = (*begun)->segmenter;
       status = ChooseMaskMaker(options, &head, &options.pipeline.masked_classes);
     } else if (status.ok()) {
-      status = ConnectAll(options, io, reporter, &head, &services);
+      status = ConnectAll(options, *folder, io, reporter, &head, &services);
     }
     if (status.ok()) status = CheckBegun(**begun, head, complete, *folder);
     if (!status.ok()) return status;

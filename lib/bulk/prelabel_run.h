@@ -28,6 +28,10 @@ struct RunOptions {
   prelabel::Settings settings;
   std::string detector;   // host:port, several separated by commas; "": none
   std::string segmenter;  // likewise
+  // The weights of services that the run starts for itself where none are named. The segmenter only
+  // if masks may be wanted. They lie beside this program.
+  std::string detector_checkpoint;
+  std::string segmenter_checkpoint;
   backends::GrpcOptions grpc;
   std::int64_t max_image_bytes = 63 << 20;
   Pipeline::Options pipeline;
@@ -53,7 +57,7 @@ struct RunResult {
 // complete. Errors, one sentence each: those of ListImages and Pipeline::Run; FailedPrecondition if
 // another process works on the output, if the output was begun from another source, with other
 // models or settings, or if something else has its name; Unavailable if a service that is needed
-// doesn't answer; InvalidArgument for a label config that can't be used.
+// doesn't answer or can't be started; InvalidArgument for a label config that can't be used.
 absl::StatusOr<RunResult> RunPrelabel(RunOptions options, Reporter& reporter);
 
 }  // namespace bulk

@@ -127,3 +127,21 @@ def test_tasks_are_what_label_studio_imports_and_the_gateway_predicts(prelabel, 
                 assert differing <= 4 * 4  # pixels, of four bytes each
     ids = [region["id"] for prediction in predictions for region in prediction["result"]]
     assert len(ids) == len(set(ids)) == 5
+
+
+def test_without_services_it_starts_its_own_and_ends_them(tmp_path):
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("DUET_")}
+    command = [ROOT / "build/release/bin/duet", "prelabel", SCENES / "coco.json", "--out=found.json", "--masks=rle",
+               f"--detector_checkpoint={DETECTOR}", f"--segmenter_checkpoint={SEGMENTER}"]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=300)
+    assert ran.returncode == 0, ran.stderr
+    assert all(one["segmentation"]["counts"] for one in json.loads((tmp_path / "found.json").read_text())["annotations"])
+    for name in ("detector", "segmenter"):
+        log = [json.loads(line) for line in (tmp_path / f"found.json.journal/{name}.log").read_text().splitlines()]
+        pid = next(line["pid"] for line in log if line["event"] == "serving")
+        assert not os.path.exists(f"/proc/{pid}")
+    command[3] = "--out=other.json"
+    command[5] = f"--detector_checkpoint={SCENES}/coco.json"
+    wrong = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=300)
+    assert wrong.returncode == 2 and "coco.json" in wrong.stderr
+    assert not (tmp_path / "other.json.journal").exists()

@@ -20,8 +20,24 @@ pass_on() {
     *) return 0 ;;
   esac
   [[ -x $binary ]] || die "'$1' isn't built yet; ./duet up builds it"
+  [[ $1 != prelabel ]] || name_services "${@:2}"
   cd "$CALLER_DIRECTORY" || die "$CALLER_DIRECTORY: cannot be entered any more"
   exec "$binary" "$@"
+}
+
+# name_services ARGUMENT...: what `duet prelabel` is to use, as variables of its flags, unless the arguments or variables name a
+# detector: what `up` has started, else the models that `up` would start, for services of its own.
+name_services() {
+  local model name
+  [[ " $*" != *" --detector"* && ! ${DUET_DETECTOR:-}${DUET_DETECTOR_CHECKPOINT:-} ]] || return 0
+  for model in detector segmenter; do
+    name=DUET_${model^^}
+    if running duet-detector; then
+      ! running "duet-$model" || export "$name=$(record_of "duet-$model" where)"
+    else
+      export "${name}_CHECKPOINT=$(resolve_options >/dev/null && echo "${OPTION[${model}_checkpoint]}")"
+    fi
+  done
 }
 
 # has_tests TREE ON|OFF

@@ -14,6 +14,8 @@
 #include <fstream>
 #include <future>
 #include <memory>
+#include <opencv2/core.hpp>
+#include <opencv2/imgcodecs.hpp>
 #include <string>
 #include <vector>
 
@@ -367,6 +369,108 @@ TEST_F(PrelabelTest, AnotherFormatOfTheSameResultsAsksNothing) {
   EXPECT_EQ(ReadJson(out).as_array().size(), 5U);
   EXPECT_EQ(lacking.code, 2);
   EXPECT_THAT(lacking.err, HasSubstr("segmenter"));
+}
+
+TEST_F(PrelabelTest, FormatsOfOneFileAnImage) {
+  folder_.Write("images/x/a.gif", Image(0));
+  folder_.Write("images/x/a.png", Image(1));  // a GIF, whatever its name says
+  services_.classes = {"traffic light", "cat"};
+  services_.on_detect = [](grpc::ServerContext&, const auto&, auto* response) {
+    response->set_image_width(320);
+    response->set_image_height(240);
+    auto& detection = *response->add_detections();
+    detection.mutable_box()->set_x_min(20);
+    detection.mutable_box()->set_y_min(10);
+    detection.mutable_box()->set_x_max(60);
+    detection.mutable_box()->set_y_max(50);
+    detection.set_score(0.75F);
+    detection.set_label("traffic light");
+    return grpc::Status::OK;
+  };
+  const std::string images = folder_.path() + "/images";
+  const std::string out = Out("found");
+  const std::vector<std::string> masks = {"--masks=polygons", "--segmenter=" + services_.address()};
+  const auto with_masks = [&](const std::string& format) {
+    std::vector<std::string> flags = masks;
+    flags.push_back("--format=" + format);
+    return flags;
+  };
+
+  const Ended yolo = Run({images}, out, {"--format=yolo"});
+  ASSERT_EQ(yolo.code, 0) << yolo.err;
+  EXPECT_EQ(ReadFile(out + "/labels/x/a.txt"), "0 0.125 0.125 0.125 0.166667\n");
+  EXPECT_EQ(ReadFile(out + "/labels/x/a.1.txt"), "0 0.125 0.125 0.125 0.166667\n");
+  EXPECT_THAT(yolo.err, HasSubstr("names differ in their endings alone"));
+  EXPECT_EQ(ReadFile(out + "/classes.txt"), "traffic light\ncat\n");
+  EXPECT_EQ(ReadFile(out + "/data.yaml"), "names:\n  0: \"traffic light\"\n  1: \"cat\"\n");
+
+  const Ended voc = Run({images}, out, {"--format=voc"});
+  ASSERT_EQ(voc.code, 0) << voc.err;
+  EXPECT_FALSE(std::filesystem::exists(out + "/labels"));
+  EXPECT_THAT(ReadFile(out + "/Annotations/x/a.xml"),
+              HasSubstr("<bndbox><xmin>21</xmin><ymin>11</ymin><xmax>60</xmax><ymax>50</ymax>"));
+
+  ASSERT_EQ(Run({images}, out, {"--format=dota"}).code, 0);
+  EXPECT_EQ(ReadFile(out + "/labelTxt/x/a.txt"),
+            "20.0 10.0 60.0 10.0 60.0 50.0 20.0 50.0 traffic-light 0\n");
+
+  const std::string masked = Out("masked");
+  const Ended outlines = Run({images}, masked, with_masks("yolo"));
+  ASSERT_EQ(outlines.code, 0) << outlines.err;
+  EXPECT_EQ(ReadFile(masked + "/labels/x/a.txt"),
+            "0 0.0625 0.0416667 0.1875 0.0416667 0.1875 0.208333 0.0625 0.208333\n");
+
+  const Ended png = Run({images}, masked, with_masks("png"));
+  ASSERT_EQ(png.code, 0) << png.err;
+  const cv::Mat classes = cv::imread(masked + "/classes/x/a.png", cv::IMREAD_UNCHANGED);
+  ASSERT_EQ(classes.size(), cv::Size(320, 240));
+  EXPECT_EQ(classes.type(), CV_8UC1);
+  EXPECT_EQ(cv::countNonZero(classes), 40 * 40);
+  EXPECT_EQ(classes.at<unsigned char>(10, 20), 1);
+  const cv::Mat instances = cv::imread(masked + "/instances/x/a.png", cv::IMREAD_UNCHANGED);
+  EXPECT_EQ(instances.type(), CV_16UC1);
+  EXPECT_EQ(cv::countNonZero(instances), 40 * 40);
+}
+
+TEST_F(PrelabelTest, AMaskOfAnotherSizeIsOneImagesFailure) {
+  services_.on_detect = [](grpc::ServerContext&, const auto& request, auto* response) {
+    FindCat(request, response);
+    // The segmenter answers for 320 x 240.
+    if (request.image().data() == Image(1)) response->set_image_width(321);
+    return grpc::Status::OK;
+  };
+  const Ended ended =
+      Run({Images(3)}, Out("a.json"), {"--masks=rle", "--segmenter=" + services_.address()});
+  EXPECT_EQ(ended.code, 1);
+  EXPECT_THAT(ended.err, HasSubstr("0/1.gif: a mask of 320 x 240 pixels"));
+  EXPECT_EQ(ReadJson(Out("a.json")).at("images").as_array().size(), 2U);
+}
+
+TEST_F(PrelabelTest, DotaAndYoloHaveTheCornersOfTurnedBoxes) {
+  services_.on_detect = [](grpc::ServerContext&, const auto&, auto* response) {
+    response->set_image_width(200);
+    response->set_image_height(100);
+    auto& detection = *response->add_detections();
+    detection.mutable_box()->set_x_max(100);
+    detection.mutable_box()->set_y_max(100);
+    detection.set_score(0.75F);
+    detection.set_label("cat");
+    // A quarter turn clockwise: what was the top left corner is the top right one.
+    detection.mutable_rotated_box()->set_center_x(100);
+    detection.mutable_rotated_box()->set_center_y(50);
+    detection.mutable_rotated_box()->set_width(40);
+    detection.mutable_rotated_box()->set_height(20);
+    detection.mutable_rotated_box()->set_angle(1.57079637F);
+    return grpc::Status::OK;
+  };
+  const std::string out = Out("found");
+  ASSERT_EQ(Run({Images(1)}, out, {"--format=dota"}).code, 0);
+  EXPECT_EQ(ReadFile(out + "/labelTxt/0/0.txt"),
+            "110.0 30.0 110.0 70.0 90.0 70.0 90.0 30.0 cat 0\n");
+  ASSERT_EQ(Run({Images(1)}, out, {"--format=yolo"}).code, 0);
+  EXPECT_EQ(ReadFile(out + "/labels/0/0.txt"), "0 0.55 0.3 0.55 0.7 0.45 0.7 0.45 0.3\n");
+  const Ended voc = Run({Images(1)}, out, {"--format=voc"});
+  EXPECT_THAT(voc.err, HasSubstr("turned boxes, of which the upright box"));
 }
 
 // What resuming costs follows from what is left. DUET_BULK_IMAGES=10000000 measures it.

@@ -1,0 +1,86 @@
+#include "bulk/folder_output.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "text/str_cat.h"
+#include "text/url.h"
+
+namespace bulk {
+namespace {
+
+namespace fs = std::filesystem;
+using text::StrCat;
+
+absl::Status FileError(const std::error_code& error, std::string_view path) {
+  return absl::ErrnoToStatus(error.value(), StrCat(Shown(path), ": cannot be written"));
+}
+
+}  // namespace
+
+absl::StatusOr<FolderOutput> FolderOutput::Begin(const Results& results,
+                                                 const OutputOptions& options) {
+  std::string out = options.out;
+  while (out.size() > 1 && out.ends_with('/')) out.pop_back();
+  FolderOutput output(results.folder.path() + "/output", std::move(out),
+                      results.folder.path() + "/former");
+  std::error_code error;
+  fs::remove_all(output.making_, error);
+  fs::create_directory(output.making_, error);
+  if (error) return FileError(error, output.making_);
+  return output;
+}
+
+absl::Status FolderOutput::Write(const std::string& path, std::string_view contents) const {
+  const std::string whole = StrCat(making_, "/", path);
+  std::error_code error;
+  fs::create_directories(fs::path(whole).parent_path(), error);
+  if (error) return FileError(error, whole);
+  const int file = open(whole.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  int failure = file < 0 ? errno : 0;
+  while (failure == 0 && !contents.empty()) {
+    const ssize_t written = write(file, contents.data(), contents.size());
+    if (written >= 0) contents.remove_prefix(static_cast<std::size_t>(written));
+    if (written < 0 && errno != EINTR) failure = errno;
+  }
+  if (file >= 0 && close(file) != 0 && failure == 0) failure = errno;
+  if (failure == 0) return absl::OkStatus();
+  return FileError(std::error_code(failure, std::generic_category()), whole);
+}
+
+absl::Status FolderOutput::Commit() const {
+  // All of it is on the disk before it has its name.
+  const int folder = open(making_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder >= 0) {
+    syncfs(folder);
+    close(folder);
+  }
+  std::error_code error;
+  fs::remove_all(former_, error);
+  fs::rename(out_, former_, error);  // what an earlier run of the command left, or an empty folder
+  fs::rename(making_, out_, error);
+  if (error) return FileError(error, out_);
+  fs::remove_all(former_, error);
+  return absl::OkStatus();
+}
+
+std::string PathFor(const Item& item, std::string_view ending) {
+  std::string name = item.name;
+  if (IsAddress(name)) {
+    const auto scheme = name.find("://");
+    name = scheme == std::string::npos ? "image" : name.substr(scheme + 3);
+    name = text::PercentDecode(name.substr(0, name.find_first_of("?#")), /*plus_is_space=*/false);
+  }
+  fs::path path;
+  for (const fs::path& part : fs::path(name).relative_path().lexically_normal()) {
+    if (part != ".." && part != "." && !part.empty()) path /= part;
+  }
+  return path.replace_extension(fs::path(ending)).native();
+}
+
+}  // namespace bulk

@@ -1,0 +1,125 @@
+#include "bulk/private_service.h"
+
+#include <absl/time/clock.h>
+#include <absl/time/time.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <boost/json/parse.hpp>
+#include <boost/json/value.hpp>
+#include <cerrno>
+#include <fstream>
+#include <string_view>
+#include <utility>
+
+#include "text/str_cat.h"
+
+extern char** environ;
+
+namespace bulk {
+namespace {
+
+using text::StrCat;
+
+constexpr absl::Duration kLookEvery = absl::Milliseconds(50);
+constexpr absl::Duration kEndPatience = absl::Seconds(10);
+
+std::vector<char*> Pointers(std::vector<std::string>& texts) {
+  std::vector<char*> pointers;
+  for (std::string& text : texts) pointers.push_back(text.data());
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+std::vector<std::string> EnvironmentWithoutFlags() {
+  std::vector<std::string> variables;
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    if (!std::string_view(*variable).starts_with("DUET_")) variables.emplace_back(*variable);
+  }
+  return variables;
+}
+
+// The port in a log line of ours that says that the process serves; 0 if it is another line.
+int ServingPort(const std::string& line) {
+  boost::json::error_code error;
+  const boost::json::value value = boost::json::parse(line, error);
+  const boost::json::object* const object = error ? nullptr : value.if_object();
+  if (object == nullptr) return 0;
+  const boost::json::value* const event = object->if_contains("event");
+  const boost::json::value* const port = object->if_contains("port");
+  const bool serves = event != nullptr && *event == "serving" && port != nullptr;
+  return serves && port->is_int64() ? static_cast<int>(port->get_int64()) : 0;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<PrivateService>> PrivateService::Start(
+    const std::string& binary, const std::vector<std::string>& flags, const std::string& log) {
+  // All memory is taken before the fork: between fork and exec there are system calls alone.
+  std::vector<std::string> command = {binary, "--bind=127.0.0.1", "--port=0", "--metrics_port=0",
+                                      "--log_level=info"};
+  command.insert(command.end(), flags.begin(), flags.end());
+  std::vector<std::string> variables = EnvironmentWithoutFlags();
+  const std::vector<char*> arguments = Pointers(command);
+  const std::vector<char*> environment = Pointers(variables);
+  const int output = open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (output < 0) return absl::ErrnoToStatus(errno, StrCat(log, ": cannot write"));
+  if (access(binary.c_str(), X_OK) != 0) {
+    close(output);
+    return absl::UnavailableError(StrCat(binary, ": there is no such program; it is built beside ",
+                                         "this one, or name a running service"));
+  }
+  const pid_t parent = getpid();
+  const pid_t pid = fork();
+  if (pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(127);  // it ended meanwhile
+    setpgid(0, 0);                        // Ctrl+C is for the command, which ends the service
+    const int input = open("/dev/null", O_RDONLY);
+    dup2(input, STDIN_FILENO);
+    dup2(output, STDOUT_FILENO);
+    dup2(output, STDERR_FILENO);
+    execve(arguments[0], arguments.data(), environment.data());
+    _exit(127);
+  }
+  const int error = errno;
+  close(output);
+  if (pid < 0) return absl::ErrnoToStatus(error, StrCat(binary, ": cannot be started"));
+  return std::unique_ptr<PrivateService>(new PrivateService(pid, log));
+}
+
+PrivateService::~PrivateService() {
+  kill(pid_, SIGTERM);
+  const absl::Time deadline = absl::Now() + kEndPatience;
+  while (waitpid(pid_, nullptr, WNOHANG) == 0) {
+    if (absl::Now() > deadline) kill(pid_, SIGKILL);
+    absl::SleepFor(kLookEvery);
+  }
+}
+
+absl::StatusOr<std::string> PrivateService::Address() const {
+  for (;;) {
+    siginfo_t info = {};
+    // It stays to be waited for by the destructor.
+    const bool ended =
+        waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+        info.si_pid == pid_;
+    std::ifstream lines(log_);
+    std::string line;
+    std::string last;
+    while (std::getline(lines, line)) {
+      // The line's end is there, so that all of it is.
+      if (const int port = lines.eof() ? 0 : ServingPort(line); port != 0) {
+        return StrCat("127.0.0.1:", port);
+      }
+      if (!line.empty()) last = line;
+    }
+    if (ended) return absl::UnavailableError(last.empty() ? StrCat(log_, " says nothing") : last);
+    absl::SleepFor(kLookEvery);
+  }
+}
+
+}  // namespace bulk

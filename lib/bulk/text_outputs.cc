@@ -1,0 +1,230 @@
+// The formats of one text an image: YOLO's, Pascal VOC's and DOTA's.
+#include <absl/strings/str_format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bulk/folder_output.h"
+#include "bulk/output.h"
+#include "label_studio/json_text.h"
+#include "text/str_cat.h"
+#include "text/utf8.h"
+#include "vision/mask_shapes.h"
+#include "vision/rotated_box.h"
+
+namespace bulk {
+namespace {
+
+using dataset::Findings;
+using dataset::Object;
+using duet::bulk::v1::Found;
+using duet::bulk::v1::Record;
+using text::StrAppend;
+using text::StrCat;
+
+// What a format writes of one image.
+using MakeText = std::string (*)(const Head& head, const Item& item, vision::Size size,
+                                 const std::vector<Object>& objects, Findings* findings);
+
+// Writes FOLDER/NAME+ending for each image with a result.
+absl::Status WriteTexts(const Results& results, const FolderOutput& output, std::string_view folder,
+                        std::string_view ending, MakeText make, Findings* findings) {
+  return results.folder.ForEachResult(
+      results.count, [&](const Item& item, const Record& record) -> absl::Status {
+        if (!record.has_found()) return absl::OkStatus();
+        const auto objects = ToDatasetObjects(record.found());
+        if (!objects.ok()) return objects.status();
+        const vision::Size size = {static_cast<int>(record.found().width()),
+                                   static_cast<int>(record.found().height())};
+        const std::string text = make(results.head, item, size, *objects, findings);
+        absl::Status status = output.Write(StrCat(folder, "/", PathFor(item, ending)), text);
+        if (!absl::IsAlreadyExists(status)) return status;
+        findings->Add(
+            "images whose names differ in their endings alone, so that a number was added",
+            StrCat("'", Shown(item.name), "'"));
+        return output.Write(StrCat(folder, "/", PathFor(item, ""), ".", item.index, ending), text);
+      });
+}
+
+std::string NamesText(const Head& head) {
+  std::string text;
+  for (const std::string& name : head.detector->classes) StrAppend(&text, name, "\n");
+  return text;
+}
+
+void AppendNumber(double value, std::string* line) { absl::StrAppendFormat(line, " %.6g", value); }
+
+// In shares of the image, as YOLO has all numbers.
+void AppendPoints(const auto& points, vision::Size size, std::string* line) {
+  for (const vision::Point& point : points) {
+    AppendNumber(std::clamp(point.x / static_cast<double>(size.width), 0.0, 1.0), line);
+    AppendNumber(std::clamp(point.y / static_cast<double>(size.height), 0.0, 1.0), line);
+  }
+}
+
+std::vector<vision::Point> CornersOf(const Object& object) {
+  if (object.rotated_box) {
+    const auto corners = vision::Corners(*object.rotated_box);
+    return {corners.begin(), corners.end()};
+  }
+  const vision::Box& box = object.box;
+  return {{box.x_min, box.y_min},
+          {box.x_max, box.y_min},
+          {box.x_max, box.y_max},
+          {box.x_min, box.y_max}};
+}
+
+// The outline of the mask's largest part, since a line has room for one; the box's without a mask.
+std::vector<vision::Point> OutlineOf(const Object& object, std::string_view where,
+                                     Findings* findings) {
+  if (!object.mask) return CornersOf(object);
+  const std::vector<vision::Polygon> parts =
+      vision::ToPolygons(*object.mask, {.tolerance_px = 0.5});
+  const auto largest = std::max_element(
+      parts.begin(), parts.end(),
+      [](const auto& a, const auto& b) { return a.outer_area_px < b.outer_area_px; });
+  if (largest == parts.end()) return CornersOf(object);
+  if (parts.size() > 1) {
+    findings->Add("masks of several parts, of which the largest one was written", where);
+  }
+  if (!largest->holes.empty()) findings->Add("masks whose holes were filled", where);
+  return largest->outer;
+}
+
+std::string YoloText(const Head& head, const Item& item, vision::Size size,
+                     const std::vector<Object>& objects, Findings* findings) {
+  const std::string where = StrCat("'", Shown(item.name), "'");
+  std::string text;
+  for (const Object& object : objects) {
+    StrAppend(&text, object.class_index);
+    if (head.masks != MaskMaker::kNone) {
+      AppendPoints(OutlineOf(object, where, findings), size, &text);
+    } else if (object.rotated_box) {
+      AppendPoints(CornersOf(object), size, &text);
+    } else {
+      const vision::Box& box = object.box;
+      AppendNumber((double{box.x_min} + box.x_max) / 2 / size.width, &text);
+      AppendNumber((double{box.y_min} + box.y_max) / 2 / size.height, &text);
+      AppendNumber((double{box.x_max} - box.x_min) / size.width, &text);
+      AppendNumber((double{box.y_max} - box.y_min) / size.height, &text);
+    }
+    text.push_back('\n');
+  }
+  return text;
+}
+
+// Text between XML's tags. What XML can't hold at all becomes U+FFFD.
+std::string Escaped(std::string_view bytes) {
+  std::string escaped;
+  for (const char c : text::ToUtf8(bytes)) {
+    switch (c) {
+      case '&':
+        escaped.append("&amp;");
+        break;
+      case '<':
+        escaped.append("&lt;");
+        break;
+      case '>':
+        escaped.append("&gt;");
+        break;
+      case '\n':
+        escaped.append("&#10;");
+        break;
+      case '\r':
+        escaped.append("&#13;");
+        break;
+      default:
+        if (static_cast<unsigned char>(c) < 0x20 && c != '\t') {
+          escaped.append("\xef\xbf\xbd");
+        } else {
+          escaped.push_back(c);
+        }
+    }
+  }
+  return escaped;
+}
+
+std::string VocText(const Head& head, const Item& item, vision::Size size,
+                    const std::vector<Object>& objects, Findings* findings) {
+  std::string text =
+      StrCat("<annotation>\n  <filename>", Escaped(item.name), "</filename>\n  <size><width>",
+             size.width, "</width><height>", size.height, "</height><depth>3</depth></size>\n",
+             "  <segmented>0</segmented>\n");
+  for (const Object& object : objects) {
+    if (object.rotated_box) {
+      findings->Add("turned boxes, of which the upright box around them was written",
+                    StrCat("'", Shown(item.name), "'"));
+    }
+    // Pixels are counted from 1, and the last one belongs to the box.
+    const vision::Box& box = object.box;
+    const auto first = [](float edge) { return std::lround(edge) + 1; };
+    const auto last = [](float edge, long first) { return std::max(std::lround(edge), first); };
+    const long left = first(box.x_min);
+    const long top = first(box.y_min);
+    StrAppend(&text, "  <object><name>",
+              Escaped(head.detector->classes[static_cast<std::size_t>(object.class_index)]),
+              "</name><pose>Unspecified</pose><truncated>0</truncated><difficult>0</difficult>"
+              "<bndbox><xmin>",
+              left, "</xmin><ymin>", top, "</ymin><xmax>", last(box.x_max, left), "</xmax><ymax>",
+              last(box.y_max, top), "</ymax></bndbox></object>\n");
+  }
+  text.append("</annotation>\n");
+  return text;
+}
+
+std::string DotaText(const Head& head, const Item&, vision::Size,
+                     const std::vector<Object>& objects, Findings*) {
+  std::string text;
+  for (const Object& object : objects) {
+    const char* separator = "";
+    for (const vision::Point& corner : CornersOf(object)) {
+      absl::StrAppendFormat(&text, "%s%.1f %.1f", separator, corner.x, corner.y);
+      separator = " ";
+    }
+    // White space ends a name.
+    std::string name = head.detector->classes[static_cast<std::size_t>(object.class_index)];
+    std::replace_if(
+        name.begin(), name.end(), [](unsigned char c) { return c <= ' '; }, '-');
+    StrAppend(&text, " ", name, " 0\n");
+  }
+  return text;
+}
+
+}  // namespace
+
+absl::Status WriteYoloOutput(const Results& results, const OutputOptions& options,
+                             Findings* findings) {
+  const absl::StatusOr<FolderOutput> output = FolderOutput::Begin(results, options);
+  if (!output.ok()) return output.status();
+  std::string names = "names:\n";
+  for (std::size_t i = 0; i < results.head.detector->classes.size(); ++i) {
+    StrAppend(&names, "  ", i, ": ");
+    label_studio::AppendJsonString(results.head.detector->classes[i], &names);  // YAML takes it
+    names.push_back('\n');
+  }
+  absl::Status status = output->Write("data.yaml", names);
+  if (status.ok()) status = output->Write("classes.txt", NamesText(results.head));
+  if (status.ok()) status = WriteTexts(results, *output, "labels", ".txt", YoloText, findings);
+  return status.ok() ? output->Commit() : status;
+}
+
+absl::Status WriteVocOutput(const Results& results, const OutputOptions& options,
+                            Findings* findings) {
+  const absl::StatusOr<FolderOutput> output = FolderOutput::Begin(results, options);
+  if (!output.ok()) return output.status();
+  absl::Status status = WriteTexts(results, *output, "Annotations", ".xml", VocText, findings);
+  return status.ok() ? output->Commit() : status;
+}
+
+absl::Status WriteDotaOutput(const Results& results, const OutputOptions& options,
+                             Findings* findings) {
+  const absl::StatusOr<FolderOutput> output = FolderOutput::Begin(results, options);
+  if (!output.ok()) return output.status();
+  absl::Status status = WriteTexts(results, *output, "labelTxt", ".txt", DotaText, findings);
+  return status.ok() ? output->Commit() : status;
+}
+
+}  // namespace bulk

@@ -116,7 +116,7 @@ absl::StatusOr<ModelParts> MakeSam2(const checkpoint::StateDict& state_dict,
                      int threads) -> absl::StatusOr<std::shared_ptr<EncoderSteps>> {
     return PackHiera(sam, precision, threads);
   };
-  model.packed_prefixes = {"image_encoder.trunk.blocks."};
+  model.packed_prefixes = {"image_encoder."};
   model.spec.framing = Framing::kStretch;
   model.pads_boxes = true;
   model.logit_limit = 32;

@@ -95,7 +95,8 @@ class FamilyNetwork final : public SamNetwork {
       }
       if (absl::Status status = yield(); !status.ok()) return status;
       const EncodedImage image = encoder_->Finish(tokens, std::move(levels));
-      std::vector<at::Tensor> maps = decoder->HighResFeatures(image);
+      std::vector<at::Tensor> maps =
+          image.high_res.empty() ? decoder->HighResFeatures(image) : image.high_res;
       maps.insert(maps.begin(), image.embedding);
       Embedding embedding;
       for (std::size_t i = 0; i < maps.size(); ++i) {

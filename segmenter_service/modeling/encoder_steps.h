@@ -17,6 +17,8 @@ struct EncodedImage {
   // What some mask decoders read besides (MaskDecoder::HighResFeatures), finest first, [B, C', H,
   // W]. HQ-SAM: one early feature map. SAM 2: the two finest levels of its pyramid.
   std::vector<at::Tensor> levels;
+  // What HighResFeatures makes of them, if the encoder did that too; then there are no `levels`.
+  std::vector<at::Tensor> high_res;
 };
 
 // A step calls it between pieces of some 20 ms, since a block may take half a second. It may run

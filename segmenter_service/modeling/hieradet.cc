@@ -89,11 +89,15 @@ HieraImpl::HieraImpl(const HieraConfig& config) {
 
 at::Tensor HieraImpl::Begin(const at::Tensor& input) {
   const at::Tensor patches = patch_embed(input);
-  const std::int64_t grid = patches.size(1), tiles = grid / pos_embed_window.size(2);
+  return patches + Positions(patches.size(1));
+}
+
+at::Tensor HieraImpl::Positions(std::int64_t grid) const {
+  const std::int64_t tiles = grid / pos_embed_window.size(2);
   const at::Tensor positions =
       at::upsample_bicubic2d(pos_embed, {grid, grid}, /*align_corners=*/false) +
       pos_embed_window.repeat({1, 1, tiles, tiles});
-  return patches + positions.permute({0, 2, 3, 1});
+  return positions.permute({0, 2, 3, 1});
 }
 
 at::Tensor HieraImpl::Block(std::int64_t index, const at::Tensor& tokens) {

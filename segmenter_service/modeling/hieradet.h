@@ -62,6 +62,8 @@ class HieraImpl : public torch::nn::Module {
 
   std::int64_t depth() const { return static_cast<std::int64_t>(blocks->size()); }
   at::Tensor Begin(const at::Tensor& input);  // to tokens [B, grid, grid, C]
+  // What Begin adds to patches, [1, grid, grid, C].
+  at::Tensor Positions(std::int64_t grid) const;
   at::Tensor Block(std::int64_t index, const at::Tensor& tokens);
   // Whether a stage, and so a level of the pyramid, ends with this block.
   bool EndsStage(std::int64_t index) const { return ends_stage_[static_cast<std::size_t>(index)]; }

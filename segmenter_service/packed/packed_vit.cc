@@ -1,81 +1,23 @@
 #include "segmenter_service/packed/packed_vit.h"
 
-#include <ATen/Functions.h>
-
-#include <algorithm>
 #include <memory>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "segmenter_service/packed/packed_blocks.h"
-#include "segmenter_service/packed/packed_layers.h"
 #include "segmenter_service/packed/packed_neck.h"
+#include "segmenter_service/packed/packed_patches.h"
 
 namespace segmenter {
 namespace {
-
-using nn::onednn::Epilogue;
-using nn::onednn::PackedLinear;
-
-// PatchEmbed and the positions: patches don't overlap, so the convolution is a product. A few rows
-// of patches at a time.
-template <typename T>
-class PackedPatches {
- public:
-  PackedPatches(const PatchEmbed& patches, const at::Tensor& positions,
-                const ImageEncoderConfig& config, int threads)
-      : grid_(config.grid()),
-        side_(config.patch_size),
-        inner_(3 * side_ * side_),
-        rows_(DivisorUpTo(grid_, std::max<std::int64_t>(1, kTokens / grid_))),
-        positions_(positions.detach().clone()),
-        gathered_(rows_ * grid_ * inner_),
-        proj_(MakeLinear<T>(
-            patches->proj->weight.flatten(1), patches->proj->bias,
-            {.rows = rows_ * grid_, .epilogue = Epilogue::kAddToOutput, .threads = threads})) {}
-
-  // [1, 3, S, S] to [1, grid, grid, C].
-  at::Tensor Run(const at::Tensor& image) {
-    at::Tensor tokens = positions_.clone();
-    const float* pixels = image.data_ptr<float>();
-    const std::int64_t row_floats = grid_ * tokens.size(3);
-    for (std::int64_t top = 0; top < grid_; top += rows_) {
-      Gather(pixels, top);
-      proj_->Run(gathered_.data(), tokens.data_ptr<float>() + top * row_floats);
-    }
-    return tokens;
-  }
-
- private:
-  static constexpr std::int64_t kTokens = 512;
-
-  void Gather(const float* pixels, std::int64_t top) {
-    const std::int64_t width = grid_ * side_;
-#pragma omp parallel for schedule(static)
-    for (std::int64_t token = 0; token < rows_ * grid_; ++token) {
-      const std::int64_t y = (top + token / grid_) * side_, x = token % grid_ * side_;
-      T* out = gathered_.data() + token * inner_;
-      for (std::int64_t line = 0; line < 3 * side_; ++line) {
-        const float* in = pixels + (line / side_ * width + y + line % side_) * width + x;
-        for (std::int64_t i = 0; i < side_; ++i) nn::onednn::Store(in[i], out++);
-      }
-    }
-  }
-
-  const std::int64_t grid_, side_, inner_;
-  const std::int64_t rows_;     // of patches at a time
-  const at::Tensor positions_;  // [1, grid, grid, C]
-  std::vector<T> gathered_;
-  const std::unique_ptr<PackedLinear> proj_;
-};
 
 template <typename T>
 class PackedViT final : public EncoderSteps {
  public:
   PackedViT(ImageEncoderViT encoder, const ImageEncoderConfig& config, int threads)
       : encoder_(std::move(encoder)),
-        patches_(encoder_->patch_embed, encoder_->pos_embed, config, threads),
+        patches_(encoder_->patch_embed->proj, encoder_->pos_embed, config.image_size, threads),
         blocks_(*encoder_, config, kPrecisionOf<T>, threads),
         neck_(encoder_->neck, config.grid(), kPrecisionOf<T>, threads) {}
 

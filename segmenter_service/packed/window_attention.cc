@@ -17,6 +17,11 @@ using nn::onednn::BFloat16Bits;
 // Queries of a window at a time.
 constexpr std::int64_t kWindowRows = 32;
 
+WindowAttentionShape WithRows(WindowAttentionShape shape) {
+  if (shape.rows == 0) shape.rows = shape.grid;
+  return shape;
+}
+
 template <typename T>
 std::optional<HeadAttention<T>> GlobalProducts(const WindowAttentionShape& s) {
   if (s.window != 0) return std::nullopt;
@@ -33,7 +38,7 @@ std::optional<HeadAttention<T>> GlobalProducts(const WindowAttentionShape& s) {
 template <typename T>
 WindowAttention<T>::WindowAttention(const WindowAttentionShape& shape, std::vector<T> pad,
                                     std::vector<float> biases)
-    : shape_(shape),
+    : shape_(WithRows(shape)),
       width_(shape.heads * shape.head_dim),
       pad_(std::move(pad)),
       biases_(std::move(biases)),
@@ -54,7 +59,9 @@ template <typename T>
 void WindowAttention<T>::RunInWindows(const T* qkv, T* output) {
   const std::int64_t side = shape_.window, d = shape_.head_dim, keys = side * side;
   const std::int64_t across = (shape_.grid + side - 1) / side, shrink = shape_.pool ? 2 : 1;
+  const std::int64_t down = (shape_.rows + side - 1) / side;
   const std::int64_t out_side = side / shrink, out_grid = shape_.grid / shrink;
+  const std::int64_t out_rows = shape_.rows / shrink;
   const std::int64_t queries = out_side * out_side;
   const std::int64_t score_width = nn::onednn::RoundUpColumns(keys);
   const std::int64_t value_width = nn::onednn::RoundUpColumns(d);
@@ -65,7 +72,7 @@ void WindowAttention<T>::RunInWindows(const T* qkv, T* output) {
     std::vector<float> scores(kWindowRows * score_width + nn::onednn::kSoftmaxPadding);
     std::vector<float> out(kWindowRows * value_width);
 #pragma omp for schedule(dynamic)
-    for (std::int64_t w = 0; w < across * across; ++w) {
+    for (std::int64_t w = 0; w < down * across; ++w) {
       const std::int64_t row = w / across, column = w % across;
       for (std::int64_t h = 0; h < shape_.heads; ++h) {
         ForEachToken(qkv, row * side, column * side, [&](std::int64_t i, const T* token) {
@@ -99,7 +106,7 @@ void WindowAttention<T>::RunInWindows(const T* qkv, T* output) {
           for (std::int64_t r = 0; r < rows; ++r) {
             const std::int64_t y = row * out_side + (first + r) / out_side;
             const std::int64_t x = column * out_side + (first + r) % out_side;
-            if (y >= out_grid || x >= out_grid) continue;
+            if (y >= out_rows || x >= out_grid) continue;
             T* to = output + (y * out_grid + x) * width_ + h * d;
             const float factor = 1.0F / sums[r];
             for (std::int64_t c = 0; c < d; ++c) {
@@ -149,7 +156,7 @@ void WindowAttention<T>::ForEachToken(const T* qkv, std::int64_t top, std::int64
                                       const Visit& visit) const {
   for (std::int64_t y = 0; y < shape_.window; ++y) {
     for (std::int64_t x = 0; x < shape_.window; ++x) {
-      const bool inside = top + y < shape_.grid && left + x < shape_.grid;
+      const bool inside = top + y < shape_.rows && left + x < shape_.grid;
       const std::int64_t at = (top + y) * shape_.grid + left + x;
       visit(y * shape_.window + x, inside ? qkv + at * 3 * width_ : pad_.data());
     }

@@ -11,7 +11,9 @@
 namespace segmenter {
 
 struct WindowAttentionShape {
-  std::int64_t grid = 0;    // side of the map
+  std::int64_t grid = 0;  // side of the map
+  // Rows of the map that Run works on, whole windows; 0: all.
+  std::int64_t rows = 0;
   std::int64_t window = 0;  // side; 0: the whole map
   std::int64_t heads = 0, head_dim = 0;
   // In a token of qkv: [q | k | v], each with all heads, or [q k v] of each head in turn.
@@ -28,7 +30,7 @@ class WindowAttention {
   // to the scores, [heads, window^2, window^2], or empty.
   WindowAttention(const WindowAttentionShape& shape, std::vector<T> pad, std::vector<float> biases);
 
-  // qkv [grid^2, 3 * heads * head_dim] to [grid^2 (or a quarter), heads * head_dim].
+  // qkv [rows * grid, 3 * heads * head_dim] to [rows * grid (or a quarter), heads * head_dim].
   void Run(const T* qkv, T* output);
 
  private:

@@ -11,14 +11,15 @@
 namespace segmenter {
 namespace {
 
-// Grids of 32, 16, 8 and 4; windows of 6, of 3 and of 5 are padded. Block 5 attends globally.
+// Grids of 64, 32, 16 and 8. Windows of 8 go through their blocks in strips; those of 6 and 3 are
+// padded. Block 5 attends globally.
 Sam2Config SmallModel() {
   Sam2Config config;
   config.embed_dim = 32;
   config.mask_decoder.kind = MaskDecoderConfig::Kind::kSam2;
   config.mask_decoder.mlp_dim = 32;
   HieraConfig& trunk = config.image_encoder;
-  trunk.image_size = 128;
+  trunk.image_size = 256;
   trunk.embed_dim = 16;
   trunk.num_heads = 1;
   trunk.stages = {1, 2, 3, 1};
@@ -43,7 +44,9 @@ void ExpectStepsEqualThePlainOnes(nn::onednn::Precision precision, double tolera
   const std::shared_ptr<EncoderSteps> packed = PackHiera(model, precision, threads);
   ASSERT_EQ(packed->step_count(), 7);
 
-  at::Tensor tokens = model->Begin(at::randn({1, 3, 128, 128})).contiguous();
+  const at::Tensor image = at::randn({1, 3, 256, 256});
+  at::Tensor tokens = model->Begin(image).contiguous();
+  EXPECT_LT(Error(packed->Begin(image), tokens), tolerance) << "patches";
   std::vector<at::Tensor> levels, packed_levels;
   for (std::int64_t i = 0; i < packed->step_count(); ++i) {
     // A copy, since the packed block may work in place.
@@ -55,6 +58,16 @@ void ExpectStepsEqualThePlainOnes(nn::onednn::Precision precision, double tolera
   ASSERT_EQ(packed_levels.size(), 4);
   for (std::size_t i = 0; i < levels.size(); ++i) {
     EXPECT_LT(Error(packed_levels[i], levels[i]), tolerance) << "level " << i;
+  }
+
+  const EncodedImage got = packed->Finish(tokens, levels);
+  const EncodedImage want = model->Finish(tokens, levels);
+  const std::vector<at::Tensor> high_res = model->mask_decoder->HighResFeatures(want);
+  EXPECT_LT(Error(got.embedding, want.embedding), tolerance);
+  ASSERT_EQ(got.high_res.size(), 2);
+  for (std::size_t i = 0; i < high_res.size(); ++i) {
+    ASSERT_EQ(got.high_res[i].sizes(), high_res[i].sizes());
+    EXPECT_LT(Error(got.high_res[i], high_res[i]), tolerance) << "map " << i;
   }
 }
 

@@ -330,6 +330,7 @@ absl::Status TuningRun::LogStep(const TuningReport& report) {
   event["losses"] =
       boost::json::object{{"focal", report.focal}, {"dice", report.dice}, {"iou", report.iou}};
   event["gradient_norm"] = report.gradient_norm;
+  event["seconds_left"] = absl::ToInt64Seconds(a_step * (steps() - state_.step));
   return Log(event);
 }
 

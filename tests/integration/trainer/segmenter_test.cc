@@ -101,6 +101,10 @@ TEST_F(DuetTrainSegmenterTest, SaysWhatWasBeforeAndGoesOnToTheSameBits) {
     return line.at("event") == "evaluation";
   });
   EXPECT_EQ(first->at("step"), 0);
+  const auto step = std::find_if(log.begin(), log.end(), [](const boost::json::object& line) {
+    return line.at("event") == "step";
+  });
+  EXPECT_GE(step->at("seconds_left").as_int64(), 0);
   EXPECT_FALSE(first->at("by_image").as_array().empty());
   EXPECT_THAT(Read("whole/report.md"), HasSubstr("| after 5 clicks |"));
   EXPECT_THAT(checkpoint::ReadCheckpoint(dir_.path() + "/whole/best.pth"), IsOk());

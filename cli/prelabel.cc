@@ -4,15 +4,19 @@
 #include <boost/json/parse.hpp>
 #include <filesystem>
 #include <iostream>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "bulk/label_studio_project.h"
 #include "bulk/prelabel_run.h"
 #include "cli/commands.h"
 #include "cli/input_files.h"
 #include "cli/progress_report.h"
+#include "label_studio_api/requests.h"
+#include "label_studio_api/site_options.h"
 #include "serving/flags.h"
 #include "serving/log.h"
 #include "text/str_cat.h"
@@ -38,6 +42,10 @@ struct Options {
   std::string segmenter;
   std::string detector_checkpoint;
   std::string segmenter_checkpoint;
+  label_studio_api::SiteOptions site;
+  int view = 0;
+  std::vector<std::string> allowed_private;
+  bool allow_all_private = false;
   int in_flight = 16;
   int max_failures = -1;
   int patience_s = 3600;
@@ -55,7 +63,8 @@ std::vector<std::string> FormatNames() {
 void AddFlags(Options* options, serving::FlagTable* flags) {
   flags->Required("out", &options->out,
                   "The file, or for formats of many files the folder, that is written when all is "
-                  "done. What a run needs to be resumed is kept beside it, in OUT.journal.");
+                  "done; or label-studio:ID, the source's project, which gets predictions. What a "
+                  "run needs to be resumed is kept beside it, in OUT.journal.");
   flags->Add(
       "format", &options->format,
       "coco: boxes, masks and scores, and of a COCO source its ids; label-studio: tasks with "
@@ -88,6 +97,19 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
              "with it.");
   flags->Add("segmenter_checkpoint", &options->segmenter_checkpoint,
              "Likewise, if masks are wanted.");
+  flags->Add("label_studio_url", &options->site.url,
+             "Of the Label Studio whose project is a source or an output, label-studio:ID.");
+  label_studio_api::AddFlags(&options->site, flags);
+  flags->Add(
+      "view", &options->view,
+      "The number of the data manager's view (tab=... in its address) whose tasks are taken; "
+      "0: all of the project's are.",
+      serving::InRange(0, 2'000'000'000));
+  flags->Add("allowed_private", &options->allowed_private,
+             "Hosts or networks (10.0.0.0/8) that the images of a project's tasks may come from "
+             "although their addresses are private.");
+  flags->Add("allow_all_private", &options->allow_all_private,
+             "Fetch the images of a project's tasks from private addresses, too.");
   flags->Add("in_flight", &options->in_flight,
              "Images at a time. Eight a replica of the slower service keep it busy.",
              serving::InRange(1, 4096));
@@ -133,19 +155,45 @@ absl::StatusOr<prelabel::Settings> ReadSettings(const Options& options) {
   return refined;
 }
 
-absl::StatusOr<bulk::RunOptions> ToRunOptions(const Options& options) {
-  bulk::RunOptions run;
-  if (options.sources.empty()) {
+// The project that the source or the output names; null if neither does.
+absl::StatusOr<std::unique_ptr<bulk::LabelStudioProject>> FindProject(const Options& options) {
+  const std::string& source = options.sources.front();
+  const bool from = source.starts_with(bulk::kProjectScheme);
+  const bool into = options.out.starts_with(bulk::kProjectScheme);
+  if (!from && !into) return nullptr;
+  if (into && source != options.out) {
     return absl::InvalidArgumentError(
-        "no SOURCE; needed: duet prelabel SOURCE... --out=OUT, and the sources before the flags");
+        StrCat("--out=", options.out,
+               ": predictions belong to tasks; needed: the same project as "
+               "the source"));
   }
-  run.listing = {.sources = options.sources, .images = options.images, .standard_input = &std::cin};
+  const std::string id = source.substr(bulk::kProjectScheme.size());
+  if (!label_studio_api::IsProjectId(id)) {
+    return absl::InvalidArgumentError(
+        StrCat(source, ": needed: the number of a project, as label-studio:7"));
+  }
+  absl::StatusOr<label_studio_api::LabelStudioSite> site = label_studio_api::ReadSite(options.site);
+  if (!site.ok()) return site.status();
+  return bulk::LabelStudioProject::Make(*std::move(site), id, options.view);
+}
+
+// `project` outlives the result; null: none is named.
+absl::StatusOr<bulk::RunOptions> ToRunOptions(const Options& options,
+                                              bulk::LabelStudioProject* project) {
+  bulk::RunOptions run;
+  run.listing = {.sources = options.sources,
+                 .images = options.images,
+                 .standard_input = &std::cin,
+                 .project = project};
   run.output = {.out = options.out,
                 .polygons = options.masks == "polygons",
                 .image_prefix = options.image_prefix};
-  run.format = bulk::FindOutputFormat(options.format);
+  const bool into_project = options.out.starts_with(bulk::kProjectScheme);
+  if (into_project) run.output.project = project;
+  run.format = bulk::FindOutputFormat(into_project ? "label-studio" : options.format);
   run.masks = options.masks != "none";
-  if (run.format->needs_label_config == options.label_config.empty()) {
+  const bool has_config = !options.label_config.empty() || project != nullptr;
+  if (run.format->needs_label_config ? !has_config : !options.label_config.empty()) {
     return absl::InvalidArgumentError(
         run.format->needs_label_config
             ? StrCat("--format=", options.format, " needs --label_config")
@@ -154,6 +202,13 @@ absl::StatusOr<bulk::RunOptions> ToRunOptions(const Options& options) {
   absl::StatusOr<std::string> label_config = ReadText(options.label_config);
   if (!label_config.ok()) return label_config.status();
   run.label_config = *std::move(label_config);
+  if (run.format->needs_label_config && run.label_config.empty()) {
+    absl::StatusOr<std::string> of_project = project->LabelConfig();
+    if (!of_project.ok()) return of_project.status();
+    run.label_config = *std::move(of_project);
+  }
+  run.allowed_private = options.allowed_private;
+  run.allow_all_private = options.allow_all_private;
   absl::StatusOr<prelabel::Settings> settings = ReadSettings(options);
   if (!settings.ok()) return settings.status();
   run.settings = *std::move(settings);
@@ -203,11 +258,17 @@ void PrintResult(const Options& options, const bulk::RunResult& result) {
 }
 
 absl::Status Prelabel(const Options& options) {
-  absl::StatusOr<bulk::RunOptions> run = ToRunOptions(options);
-  if (!run.ok()) return run.status();
-  if (options.plan) return PrintPlan(options, *run);
+  if (options.sources.empty()) {
+    return absl::InvalidArgumentError(
+        "no SOURCE; needed: duet prelabel SOURCE... --out=OUT, and the sources before the flags");
+  }
   // The clients' log lines would stand between those of the progress, which says the same.
   serving::SetLogLevel("error");
+  const auto project = FindProject(options);
+  if (!project.ok()) return project.status();
+  absl::StatusOr<bulk::RunOptions> run = ToRunOptions(options, project->get());
+  if (!run.ok()) return run.status();
+  if (options.plan) return PrintPlan(options, *run);
   const ProgressForm form = ChooseProgressForm(options.json);
   ProgressReport report(form, options.json ? std::cout : std::cerr, absl::Now());
   const absl::StatusOr<bulk::RunResult> result = bulk::RunPrelabel(*run, report);
@@ -228,7 +289,8 @@ absl::Status RunPrelabel(int argc, const char* const* argv) {
   Options options;
   serving::FlagTable flags(
       "duet prelabel SOURCE...",
-      "Finds the objects of very many images: of a folder, of a pattern "
+      "Finds the objects of very many images: of a folder, of a Label Studio project "
+      "(label-studio:7), of a pattern "
       "('photos/**/*.jpg'), of a list (FILE.txt, or - for the standard input), "
       "of a COCO file (FILE.json), or of files and addresses. Interrupted, the "
       "same command goes on. Exit code 0: all done; 1: some images failed; 2: "

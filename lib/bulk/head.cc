@@ -51,6 +51,7 @@ Head Parse(const std::string& text) {
   head.listing.images = listing.at("images").to_number<std::uint64_t>();
   head.listing.root = string(listing.at("root"));
   head.listing.has_ids = listing.at("has_ids").as_bool();
+  head.listing.of_label_studio = listing.at("of_label_studio").as_bool();
   for (const json::value& category : listing.at("categories").as_array()) {
     head.listing.categories.emplace_back(category.at(0).to_number<std::int64_t>(),
                                          string(category.at(1)));
@@ -104,6 +105,7 @@ std::string ToJson(const Head& head) {
                                 {{"images", head.listing.images},
                                  {"root", head.listing.root},
                                  {"has_ids", head.listing.has_ids},
+                                 {"of_label_studio", head.listing.of_label_studio},
                                  {"categories", std::move(categories)}}},
                                {"detector", std::move(detector)},
                                {"segmenter", std::move(segmenter)},

@@ -1,5 +1,6 @@
 #include "bulk/image_loader.h"
 
+#include <absl/strings/numbers.h>
 #include <absl/time/clock.h>
 
 #include <filesystem>
@@ -31,12 +32,16 @@ bool HasVanished(const std::string& folder) {
 }  // namespace
 
 awaitable<absl::StatusOr<backends::ImageRef>> ImageLoader::Load(const Item& item) {
-  if (!IsAddress(item.name)) {
+  if (!listing_.of_label_studio && !IsAddress(item.name)) {
     auto reading = async::OnPool(pool_, [this, &item] { return ReadFile(item); });
     co_return co_await std::move(reading);
   }
   image_fetch::ImageRequest request;
   request.uri = item.name;
+  if (listing_.of_label_studio) {
+    request.label_studio = site_;
+    (void)absl::SimpleAtoi(item.id, &request.task_id);
+  }
   request.deadline = absl::Now() + kFetchTimeout;
   auto fetching = image_fetch::AsyncFetch(fetcher_, std::move(request));
   const auto image = co_await std::move(fetching);

@@ -8,20 +8,28 @@
 #include <boost/asio/thread_pool.hpp>
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include "backends/client.h"
 #include "bulk/item.h"
 #include "bulk/listing.h"
 #include "image_fetch/image_fetcher.h"
+#include "label_studio_api/label_studio_site.h"
 
 namespace bulk {
 
 class ImageLoader {
  public:
-  // `fetcher` and `pool`, on which files are read, outlive this.
+  // `site`: whose tasks the images are, if they are any's. `fetcher` and `pool`, on which files are
+  // read, outlive this.
   ImageLoader(const Listing& listing, image_fetch::ImageFetcher& fetcher,
-              boost::asio::thread_pool& pool, std::int64_t max_bytes)
-      : listing_(listing), fetcher_(fetcher), pool_(pool), max_bytes_(max_bytes) {}
+              boost::asio::thread_pool& pool, std::int64_t max_bytes,
+              label_studio_api::LabelStudioSite site = {})
+      : listing_(listing),
+        fetcher_(fetcher),
+        pool_(pool),
+        max_bytes_(max_bytes),
+        site_(std::move(site)) {}
 
   // Errors, one sentence that names the image: those of ImageFetcher::Fetch; Unavailable also if a
   // file isn't there because its folder as a whole has vanished, as when a disk is unmounted. To be
@@ -35,6 +43,7 @@ class ImageLoader {
   image_fetch::ImageFetcher& fetcher_;
   boost::asio::thread_pool& pool_;
   const std::int64_t max_bytes_;
+  const label_studio_api::LabelStudioSite site_;
 };
 
 }  // namespace bulk

@@ -1,3 +1,6 @@
+#include <absl/functional/function_ref.h>
+#include <absl/strings/numbers.h>
+
 #include <memory>
 #include <string>
 #include <utility>
@@ -56,6 +59,61 @@ void AppendTask(const Target& target, const OutputOptions& options, const Item& 
                   label_studio::PredictionJson(regions, version), "]}");
 }
 
+// Calls `on_regions` for each image that has a result.
+absl::Status ForEachRegions(
+    const Results& results, const Target& target, dataset::Findings* findings,
+    absl::FunctionRef<absl::Status(const Item&, const label_studio::Regions&)> on_regions) {
+  const label_studio::EmissionPlan& plan = target.planned->plans.front();
+  const int item_index = target.planned->config->images.front().is_list ? 0 : -1;
+  return results.folder.ForEachResult(
+      results.count, [&](const Item& item, const Record& record) -> absl::Status {
+        if (!record.has_found()) return absl::OkStatus();
+        const auto objects = ToLabelStudioObjects(record.found(), results.head);
+        if (!objects.ok()) return objects.status();
+        // The same image gets regions of the same ids in every run, whichever part of it is made
+        // where and when.
+        const label_studio::Regions regions = label_studio::MakeRegions(
+            plan,
+            {static_cast<int>(record.found().width()), static_cast<int>(record.found().height())},
+            *objects, item_index, hash::Fnv1a(item.id, hash::Fnv1a(item.name)));
+        for (const std::string& name : regions.unmatched_classes) {
+          findings->Add("images with objects that the label config has no label for, left out",
+                        text::StrCat("'", name, "' on '", Shown(item.name), "'"));
+        }
+        return on_regions(item, regions);
+      });
+}
+
+// Stores the predictions in the project, some at a time.
+absl::Status StorePredictions(const Results& results, const Target& target,
+                              const OutputOptions& options, dataset::Findings* findings) {
+  constexpr std::size_t kMaxPredictions = 100;
+  constexpr std::size_t kMaxBytes = std::size_t{4} << 20;
+  const std::string version = target.project->ModelVersion(results.head.models());
+  LabelStudioProject::Predictions batch;
+  std::size_t bytes = 0;
+  const auto store = [&]() -> absl::Status {
+    if (batch.empty()) return absl::OkStatus();
+    const absl::Status status =
+        options.project->Store(batch, version, options.patience, options.on_wait);
+    batch.clear();
+    bytes = 0;
+    return status;
+  };
+  absl::Status status = ForEachRegions(
+      results, target, findings,
+      [&](const Item& item, const label_studio::Regions& regions) -> absl::Status {
+        std::int64_t task = 0;
+        if (!absl::SimpleAtoi(item.id, &task)) {
+          return absl::DataLossError(text::StrCat("'", Shown(item.name), "' has no task"));
+        }
+        batch.emplace_back(task, label_studio::PredictionJson(regions, version));
+        bytes += batch.back().second.size();
+        return batch.size() == kMaxPredictions || bytes >= kMaxBytes ? store() : absl::OkStatus();
+      });
+  return status.ok() ? store() : status;
+}
+
 }  // namespace
 
 absl::StatusOr<ClassNames> LabelStudioMaskedClasses(const Head& head) {
@@ -78,28 +136,14 @@ absl::Status WriteLabelStudioOutput(const Results& results, const OutputOptions&
                                     dataset::Findings* findings) {
   const absl::StatusOr<Target> target = MakeTarget(results.head);
   if (!target.ok()) return target.status();
+  if (options.project != nullptr) return StorePredictions(results, *target, options, findings);
   absl::StatusOr<TextFileWriter> file = TextFileWriter::Create(options.out);
   if (!file.ok()) return file.status();
   const std::string version = target->project->ModelVersion(results.head.models());
-  const label_studio::EmissionPlan& plan = target->planned->plans.front();
-  const int item_index = target->planned->config->images.front().is_list ? 0 : -1;
   std::string json = "[\n";
   bool first = true;
-  absl::Status status = results.folder.ForEachResult(
-      results.count, [&](const Item& item, const Record& record) -> absl::Status {
-        if (!record.has_found()) return absl::OkStatus();
-        const auto objects = ToLabelStudioObjects(record.found(), results.head);
-        if (!objects.ok()) return objects.status();
-        // The same image gets regions of the same ids in every run, whichever part of it is made
-        // where and when.
-        const label_studio::Regions regions = label_studio::MakeRegions(
-            plan,
-            {static_cast<int>(record.found().width()), static_cast<int>(record.found().height())},
-            *objects, item_index, hash::Fnv1a(item.name));
-        for (const std::string& name : regions.unmatched_classes) {
-          findings->Add("images with objects that the label config has no label for, left out",
-                        text::StrCat("'", name, "' on '", Shown(item.name), "'"));
-        }
+  absl::Status status = ForEachRegions(
+      results, *target, findings, [&](const Item& item, const label_studio::Regions& regions) {
         if (!first) json.append(",\n");
         first = false;
         AppendTask(*target, options, item, regions, version, &json);

@@ -14,6 +14,7 @@
 #include <system_error>
 #include <tuple>
 
+#include "bulk/label_studio_project.h"
 #include "dataset/json_elements.h"
 #include "files/mapped_file.h"
 #include "label_studio/json_fields.h"
@@ -190,6 +191,7 @@ class Lister {
   absl::Status ListPattern(const std::string& source);
   absl::Status ListLines(const std::string& name, std::istream& lines);
   absl::Status ListCoco(const std::string& path);
+  absl::Status ListProject(const std::string& source);
 
   const ListingOptions& options_;
   AddImage add_;
@@ -201,6 +203,7 @@ absl::Status Lister::ListSource(const std::string& source) {
     if (options_.standard_input == nullptr) return absl::InternalError("no standard input");
     return ListLines("the list on the standard input", *options_.standard_input);
   }
+  if (source.starts_with(kProjectScheme)) return ListProject(source);
   if (source.empty()) return absl::InvalidArgumentError("a source is empty; needed: a path");
   if (IsAddress(source)) {
     Add(source, "");
@@ -285,6 +288,20 @@ absl::Status Lister::ListLines(const std::string& name, std::istream& lines) {
   }
   if (lines.bad()) return absl::UnavailableError(StrCat(name, " cannot be read"));
   return absl::OkStatus();
+}
+
+absl::Status Lister::ListProject(const std::string& source) {
+  if (options_.sources.size() > 1) {
+    return absl::InvalidArgumentError(
+        StrCat(source, ": a project can't be mixed with other sources; needed: it alone"));
+  }
+  if (options_.project == nullptr) {
+    return absl::InvalidArgumentError(StrCat(source, ": needed: --label_studio_url and its token"));
+  }
+  listing_.of_label_studio = true;
+  listing_.has_ids = true;
+  return options_.project->List(
+      [this](std::string_view name, std::string_view id) { Add(name, id); });
 }
 
 absl::Status Lister::ListCoco(const std::string& path) {

@@ -9,9 +9,10 @@
 //                   or an address. If the list has zero bytes, they end the names instead of line
 //                   ends, as `find -print0` writes them: then names may have line ends.
 //   a COCO file     FILE.json: its `images`, which keep their ids, and its categories
+//   a project       label-studio:7, all of its tasks or those of a view
 //   an address      https://…, s3://bucket/key
 //   any other file  an image
-// Several may be mixed, but for COCO files.
+// Several may be mixed, but for COCO files and projects.
 #ifndef DUET_BULK_LISTING_H_
 #define DUET_BULK_LISTING_H_
 
@@ -30,12 +31,16 @@
 
 namespace bulk {
 
+class LabelStudioProject;
+
 // What is known of all images of a manifest.
 struct Listing {
   std::uint64_t images = 0;
   std::string root;  // absolute; paths of files that aren't absolute are below it
   // Every image has an id, and it is a whole number.
   bool has_ids = false;
+  // The images are those of a Label Studio project's tasks, whose ids they have.
+  bool of_label_studio = false;
   // The categories of a COCO file, in its order: id and name.
   std::vector<std::pair<std::int64_t, std::string>> categories;
   // Files in folders whose names don't say that they are images.
@@ -48,6 +53,8 @@ struct ListingOptions {
   // a COCO file its own.
   std::string images;
   std::istream* standard_input = nullptr;  // for the source "-"
+  // For the source label-studio:ID; null: none can be used.
+  LabelStudioProject* project = nullptr;
 };
 
 using AddImage = absl::FunctionRef<void(std::string_view name, std::string_view id)>;

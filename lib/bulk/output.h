@@ -5,6 +5,7 @@
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
+#include <absl/time/time.h>
 #include <absl/types/span.h>
 
 #include <cstdint>
@@ -14,6 +15,7 @@
 #include <string_view>
 
 #include "bulk/head.h"
+#include "bulk/label_studio_project.h"
 #include "bulk/run_folder.h"
 #include "dataset/findings.h"
 #include "dataset/sample.h"
@@ -25,6 +27,10 @@ struct OutputOptions {
   std::string out;
   bool polygons = false;     // outlines instead of run lengths, where a format has both
   std::string image_prefix;  // put before the image in a Label Studio task
+  // Where predictions go to instead of a file of tasks; null: to the file. Outlives this.
+  LabelStudioProject* project = nullptr;
+  absl::Duration patience = absl::Hours(1);  // with a project that is away
+  std::function<void(const absl::Status&)> on_wait;
 };
 
 // A finished run, or as far as it is.

@@ -195,10 +195,12 @@ absl::StatusOr<Listing> ListAnew(const RunOptions& options, const RunFolder& fol
   return listing;
 }
 
-image_fetch::ImageFetcher::Options FetcherOptions(const RunOptions& options) {
+image_fetch::ImageFetcher::Options FetcherOptions(const RunOptions& options,
+                                                  const Listing& listing) {
   image_fetch::ImageFetcher::Options fetcher;
   fetcher.s3 = http_client::S3AccessFromEnvironment();
-  fetcher.allow_all_private = true;  // who names the images may ask for them without us, too
+  fetcher.allowed_private = options.allowed_private;
+  fetcher.allow_all_private = options.allow_all_private || !listing.of_label_studio;
   fetcher.max_bytes = options.max_image_bytes;
   fetcher.cache_bytes = 0;
   return fetcher;
@@ -228,13 +230,15 @@ absl::Status Begin(RunOptions& options, const RunFolder& folder, asio::io_contex
 absl::Status DoTheRest(const RunOptions& options, const RunFolder& folder, const Head& head,
                        const Services& services, asio::io_context& io, Journal& journal,
                        Reporter& reporter) {
-  auto fetcher = image_fetch::ImageFetcher::Create(FetcherOptions(options));
+  auto fetcher = image_fetch::ImageFetcher::Create(FetcherOptions(options, head.listing));
   if (!fetcher.ok()) return fetcher.status();
   absl::StatusOr<ManifestReader> manifest =
       ManifestReader::Open(folder.manifest(), journal.place());
   if (!manifest.ok()) return manifest.status();
   asio::thread_pool pool(kPoolThreads);
-  ImageLoader images(head.listing, **fetcher, pool, options.max_image_bytes);
+  const LabelStudioProject* const project = options.listing.project;
+  ImageLoader images(head.listing, **fetcher, pool, options.max_image_bytes,
+                     project == nullptr ? label_studio_api::LabelStudioSite() : project->site());
   Pipeline pipeline(
       head,
       {.io = io,
@@ -257,7 +261,14 @@ absl::Status WriteOutput(const RunOptions& options, const Results& results, Repo
   const absl::Time begun = absl::Now();
   for (bool told = false;; told = true) {
     result->findings = {};
-    absl::Status status = options.format->write(results, options.output, &result->findings);
+    OutputOptions output = options.output;
+    bool away = false;
+    output.patience = options.pipeline.patience;
+    output.on_wait = [&](const absl::Status& status) {
+      if (!away) reporter.Waits(Shown(text::StdView(status.message())));
+      away = true;
+    };
+    absl::Status status = options.format->write(results, output, &result->findings);
     if (status.ok() && result->totals.failed() > 0) {
       result->failures = failures;
       status = WriteFailures(results, failures);

@@ -33,6 +33,10 @@ struct RunOptions {
   std::string detector_checkpoint;
   std::string segmenter_checkpoint;
   backends::GrpcOptions grpc;
+  // Private addresses that images of a project's tasks may be at; those of other sources may be at
+  // any, since who names them could ask for them without us.
+  std::vector<std::string> allowed_private;
+  bool allow_all_private = false;
   std::int64_t max_image_bytes = 63 << 20;
   Pipeline::Options pipeline;
 };

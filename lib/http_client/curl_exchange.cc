@@ -140,6 +140,9 @@ void CurlExchange::SetCallbacks() {
 
 void CurlExchange::SetHeaders() {
   if (!request_.json_body.empty()) {
+    // libcurl sends a request once more, unasked, if a connection that it used before ends without
+    // an answer: what the first one stored would be stored twice. It doesn't on a new connection.
+    curl_easy_setopt(easy_, CURLOPT_FRESH_CONNECT, 1L);
     curl_easy_setopt(easy_, CURLOPT_POSTFIELDSIZE_LARGE,
                      static_cast<curl_off_t>(request_.json_body.size()));
     curl_easy_setopt(easy_, CURLOPT_COPYPOSTFIELDS, request_.json_body.c_str());

@@ -107,6 +107,44 @@ awaitable<absl::StatusOr<std::vector<label_studio::Task>>> LabelStudioApi::Tasks
   co_return ParseTasks(*body);
 }
 
+awaitable<absl::StatusOr<std::vector<label_studio::Task>>> LabelStudioApi::AllTasks(
+    LabelStudioSite site, std::string project_id, std::int64_t after, int count) {
+  auto calling = Call(std::move(site), AllTasksPath(project_id, after, count));
+  const auto body = co_await std::move(calling);
+  if (!body.ok()) co_return body.status();
+  co_return ParseTasks(*body);
+}
+
+awaitable<absl::StatusOr<std::vector<label_studio::Task>>> LabelStudioApi::TasksOfView(
+    LabelStudioSite site, std::string project_id, std::int64_t view, int page, int count) {
+  auto calling = Call(std::move(site), ViewTasksPath(project_id, view, page, count));
+  const auto body = co_await std::move(calling);
+  if (page > 1 && absl::IsNotFound(body.status())) co_return std::vector<label_studio::Task>();
+  if (!body.ok()) co_return body.status();
+  co_return ParseTasks(*body);
+}
+
+awaitable<absl::StatusOr<std::vector<std::int64_t>>> LabelStudioApi::PredictedTasks(
+    LabelStudioSite site, std::string project_id, std::vector<std::int64_t> tasks,
+    std::string model_version) {
+  auto calling = Call(std::move(site), PredictedTasksPath(project_id, tasks, model_version));
+  const auto body = co_await std::move(calling);
+  if (!body.ok()) co_return body.status();
+  const auto found = ParseTasks(*body);
+  if (!found.ok()) co_return found.status();
+  std::vector<std::int64_t> ids;
+  for (const label_studio::Task& task : *found) ids.push_back(task.id);
+  co_return ids;
+}
+
+awaitable<absl::Status> LabelStudioApi::ImportPredictions(LabelStudioSite site,
+                                                          std::string project_id,
+                                                          std::string predictions) {
+  auto calling = Call(std::move(site), ImportPredictionsPath(project_id), std::move(predictions));
+  const auto answer = co_await std::move(calling);
+  co_return answer.status();
+}
+
 awaitable<absl::StatusOr<std::int64_t>> LabelStudioApi::CountAnnotated(LabelStudioSite site,
                                                                        std::string project_id,
                                                                        absl::Time since) {

@@ -112,6 +112,27 @@ std::string TasksWithoutAnnotationsPath(std::string_view project_id, std::int64_
   return TasksPath(project_id, std::move(filters), "tasks:id", count);
 }
 
+std::string AllTasksPath(std::string_view project_id, std::int64_t after, int count) {
+  return TasksPath(project_id, {Filter("id", "greater", "Number", after)}, "tasks:id", count);
+}
+
+std::string ViewTasksPath(std::string_view project_id, std::int64_t view, int page, int count) {
+  return text::StrCat("/api/tasks?project=", project_id, "&view=", view, "&page=", page,
+                      "&page_size=", count, "&fields=task_only&resolve_uri=false");
+}
+
+std::string PredictedTasksPath(std::string_view project_id, const std::vector<std::int64_t>& tasks,
+                               std::string_view model_version) {
+  json::array filters = {
+      Filter("id", "in_list", "Number", json::array(tasks.begin(), tasks.end())),
+      Filter("predictions_model_versions", "contains", "List", json::array{model_version})};
+  return TasksPath(project_id, std::move(filters), "tasks:id", static_cast<int>(tasks.size()));
+}
+
+std::string ImportPredictionsPath(std::string_view project_id) {
+  return text::StrCat("/api/projects/", project_id, "/import/predictions");
+}
+
 std::string AnnotatedSincePath(std::string_view project_id, absl::Time since) {
   json::array filters = {Filter("total_annotations", "greater", "Number", 0)};
   if (since != absl::InfinitePast()) {

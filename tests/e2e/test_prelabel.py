@@ -2,11 +2,13 @@
 the same predictions."""
 
 import contextlib
+import http.server
 import io
 import json
 import os
 import shutil
 import subprocess
+import threading
 
 import numpy
 import pytest
@@ -19,6 +21,7 @@ from pycocotools.cocoeval import COCOeval
 
 from conftest import DETECTOR, SEGMENTER
 from duet_command import ROOT
+from label_studio import data_uri
 from service import Service, predict, wait_until
 
 SCENES = ROOT / "tests/data/scenes"
@@ -145,3 +148,100 @@ def test_without_services_it_starts_its_own_and_ends_them(tmp_path):
     wrong = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=300)
     assert wrong.returncode == 2 and "coco.json" in wrong.stderr
     assert not (tmp_path / "other.json.journal").exists()
+
+
+class Breaking:
+    """A proxy before Label Studio that hands on the first import of predictions and loses the answer."""
+
+    def __init__(self, target):
+        proxy, self.lost = self, 0
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_):
+                pass
+
+            def answer(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                headers = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "accept-encoding")}
+                answer = requests.request(self.command, target + self.path, data=body, headers=headers, timeout=150)
+                if self.path.endswith("/import/predictions") and not proxy.lost:
+                    proxy.lost += 1
+                    self.close_connection = True
+                    return
+                self.send_response(answer.status_code)
+                self.send_header("Content-Type", answer.headers.get("Content-Type", "text/plain"))
+                self.send_header("Content-Length", str(len(answer.content)))
+                self.end_headers()
+                self.wfile.write(answer.content)
+
+            do_GET = do_POST = answer
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def project(studio, tmp_path):
+    """With an upload and two data URIs; and what the command needs to use it."""
+    project = studio.create_project("prelabel", CONFIG)
+    scenes = sorted(SCENES.glob("scene_?.jpg"))
+    project.upload(scenes[1:2])
+    project.import_urls([data_uri(scene) for scene in scenes[2:]])
+    (tmp_path / "token").write_text(studio.token)
+    project.flags = [f"--label_studio_url={studio.url}", "--label_studio_api_key_file=token"]
+    yield project
+    project.delete()
+
+
+def test_a_project_gets_each_prediction_once(prelabel, project, tmp_path):
+    name = f"label-studio:{project.id}"
+    code, out, err = prelabel(name, f"--out={name}", *project.flags)
+    assert code == 0, err
+    stored = project.predictions()
+    assert len(stored) == 3 and all(len(predictions) == 1 for predictions in stored.values())
+    assert [len(predictions[0]["result"]) for predictions in stored.values()][0] == 3
+    assert len({predictions[0]["model_version"] for predictions in stored.values()}) == 1
+    # By another machine, which has nothing of the first run, and a Label Studio that has.
+    shutil.rmtree(tmp_path / f"{name}.journal")
+    assert prelabel(name, f"--out={name}", *project.flags)[0] == 0
+    assert project.predictions() == stored
+
+
+def test_a_lost_answer_of_label_studio_stores_nothing_twice(prelabel, project, studio):
+    proxy = Breaking(studio.url)
+    try:
+        name = f"label-studio:{project.id}"
+        code, _, err = prelabel(name, f"--out={name}", f"--label_studio_url={proxy.url}", project.flags[1])
+    finally:
+        proxy.close()
+    assert code == 0, err
+    assert all(len(predictions) == 1 for predictions in project.predictions().values())
+    assert proxy.lost == 1 and "waiting: " in err
+
+
+def test_a_view_is_a_part_of_a_project(prelabel, project, studio, tmp_path):
+    tasks = project.task_ids()
+    view = studio.call("POST", "/api/dm/views/", json={"project": project.id, "data": {"filters": {
+        "conjunction": "and", "items": [{"filter": "filter:tasks:id", "operator": "greater", "type": "Number", "value": tasks[0]}]}}})
+    code, _, err = prelabel(f"label-studio:{project.id}", "--out=found.json", f"--view={view['id']}", *project.flags)
+    assert code == 0, err
+    assert [image["id"] for image in json.loads((tmp_path / "found.json").read_text())["images"]] == tasks[1:]
+
+
+def test_what_a_project_refuses_is_one_sentence(prelabel, project, studio, tmp_path):
+    name = f"label-studio:{project.id}"
+    code, _, err = prelabel("label-studio:999999", "--out=found.json", *project.flags)
+    assert code == 2 and "label-studio:999999" in err and "404" in err
+    (tmp_path / "wrong").write_text("0123456789abcdef0123456789abcdef01234567")
+    code, _, err = prelabel(name, "--out=found.json", project.flags[0], "--label_studio_api_key_file=wrong")
+    assert code == 2 and "needed: a valid --label_studio_api_key" in err
+    code, _, err = prelabel(name, f"--out={name}0", *project.flags)
+    assert code == 2 and "the same project as the source" in err
+    assert not list(tmp_path.glob("*.journal"))

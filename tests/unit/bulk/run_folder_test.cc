@@ -17,9 +17,12 @@ using duet_testing::StatusIs;
 using ::testing::HasSubstr;
 
 Head SomeHead() {
-  Head head{
-      .source = "photos \xff",
-      .listing = {.images = 3, .root = "/data/\xff", .has_ids = true, .categories = {{7, "cat"}}}};
+  Head head{.source = "photos \xff",
+            .listing = {.images = 3,
+                        .root = "/data/\xff",
+                        .has_ids = true,
+                        .of_label_studio = true,
+                        .categories = {{7, "cat"}}}};
   head.detector = std::make_shared<backends::DetectorModel>(
       backends::DetectorModel{.name = "rtmdet", .version = "d1", .classes = {"cat", "dog"}});
   head.segmenter = std::make_shared<backends::SegmenterModel>(

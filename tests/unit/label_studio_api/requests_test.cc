@@ -38,6 +38,18 @@ TEST(ProjectTest, OnlyNumbersAreProjectIds) {
   }
 }
 
+TEST(TasksTest, PredictedOnesAreAskedForByTheirIdsAndTheVersion) {
+  const std::string path = PredictedTasksPath("17", {5, 9}, "d1+s1+x");
+
+  EXPECT_THAT(path, HasSubstr("/api/tasks?project=17&page=1&page_size=2&fields=task_only"));
+  EXPECT_THAT(path, HasSubstr("%22operator%22%3A%22in_list%22"));
+  EXPECT_THAT(path, HasSubstr("%22value%22%3A%5B5%2C9%5D"));
+  EXPECT_THAT(path, HasSubstr("%22value%22%3A%5B%22d1%2Bs1%2Bx%22%5D")) << "a plus is no space";
+  EXPECT_EQ(ImportPredictionsPath("17"), "/api/projects/17/import/predictions");
+  EXPECT_EQ(ViewTasksPath("17", 3, 2, 50),
+            "/api/tasks?project=17&view=3&page=2&page_size=50&fields=task_only&resolve_uri=false");
+}
+
 TEST(TasksTest, ThePathAsksForUnlabelledOnesWithImageStringsAsImported) {
   const std::string path = UnlabelledTasksPath("17", Sampling::kSequential, 5, 3);
 

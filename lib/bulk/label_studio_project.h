@@ -1,0 +1,68 @@
+// A project of a running Label Studio: where a bulk run's images come from, and where its
+// predictions go to. Calls wait for the answer.
+#ifndef DUET_BULK_LABEL_STUDIO_PROJECT_H_
+#define DUET_BULK_LABEL_STUDIO_PROJECT_H_
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+#include <absl/time/time.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "bulk/listing.h"
+#include "label_studio_api/label_studio_api.h"
+#include "label_studio_api/label_studio_site.h"
+
+namespace bulk {
+
+inline constexpr std::string_view kProjectScheme = "label-studio:";
+
+class LabelStudioProject {
+ public:
+  // `view`: of the data manager, whose tasks are listed; 0: all are. REQUIRES: IsProjectId(id).
+  static absl::StatusOr<std::unique_ptr<LabelStudioProject>> Make(
+      label_studio_api::LabelStudioSite site, std::string id, std::int64_t view);
+
+  const label_studio_api::LabelStudioSite& site() const { return site_; }
+  const std::string& id() const { return id_; }
+
+  // The label config, XML, as the project has it.
+  absl::StatusOr<std::string> LabelConfig();
+
+  // Calls `add` for the image of each task, with the task's id. InvalidArgument for a label config
+  // that hasn't just one image, and a task that lacks it.
+  absl::Status List(AddImage add);
+
+  // Stores predictions ({"result": …, "model_version": `version`}) by task, but for tasks that have
+  // one of this version, since Label Studio itself would store it again. What fails for a reason
+  // that may pass is repeated until `patience` is over, each time after a look at what is there.
+  // `on_wait` is told why. At most 100 at a time.
+  using Predictions = std::vector<std::pair<std::int64_t, std::string>>;
+  absl::Status Store(const Predictions& predictions, const std::string& version,
+                     absl::Duration patience,
+                     const std::function<void(const absl::Status&)>& on_wait);
+
+ private:
+  LabelStudioProject(label_studio_api::LabelStudioSite site, std::string id, std::int64_t view)
+      : site_(std::move(site)), id_(std::move(id)), view_(view) {}
+
+  absl::Status ListPages(AddImage add);
+  // The ids of those tasks that lack a prediction of this version.
+  absl::StatusOr<std::vector<std::int64_t>> Lacking(const Predictions& predictions,
+                                                    const std::string& version);
+
+  const label_studio_api::LabelStudioSite site_;
+  const std::string id_;
+  const std::int64_t view_;
+  std::unique_ptr<label_studio_api::LabelStudioApi> api_;
+};
+
+}  // namespace bulk
+
+#endif  // DUET_BULK_LABEL_STUDIO_PROJECT_H_

@@ -83,7 +83,7 @@ absl::Status Serve(Options& options, serving::Process& process) {
                            .site = *std::move(site),
                            .validation_share = options.val_share},
                           store, (*queue)->folders());
-  TrainerService service(queue->get(), !options.segmenter_checkpoint.empty());
+  TrainerService service(queue->get(), TrainsSegmenters(options));
   auto server = serving::GrpcServer::Start(options.server, {&service}, &process.metrics());
   if (!server.ok()) return server.status();
   const Working working(

@@ -94,6 +94,9 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
   flags->Add("segmenter_checkpoint", &options->segmenter_checkpoint,
              "The segmenter's --checkpoint, from which the first training of a project's segmenter "
              "begins: SAM, MobileSAM or SAM 2. Empty: no segmenter is trained.");
+  flags->Add("train_segmenters", &options->train_segmenters,
+             "--notrain_segmenters: detectors alone are trained, as for an HQ-SAM, which can't be "
+             "tuned.");
   AddLabelStudioFlags(options, flags);
   flags->Add("duet_train", &options->duet_train,
              "The program that trains. Empty: the duet-train beside this one.");
@@ -146,7 +149,7 @@ absl::Status Check(Options& options) {
        {std::tuple("--checkpoint", options.checkpoint, model_store::Kind::kDetector),
         std::tuple("--segmenter_checkpoint", options.segmenter_checkpoint,
                    model_store::Kind::kSegmenter)}) {
-    if (kind == model_store::Kind::kSegmenter && path.empty()) continue;
+    if (kind == model_store::Kind::kSegmenter && !TrainsSegmenters(options)) continue;
     if (access(path.c_str(), R_OK) != 0) {
       return absl::NotFoundError(
           StrCat(flag, "=", path, ": there is no such file that can be read"));
@@ -163,6 +166,10 @@ JobQueueOptions QueueOptions(const Options& options) {
           .min_interval = absl::Seconds(options.min_interval_s)};
 }
 
+bool TrainsSegmenters(const Options& options) {
+  return options.train_segmenters && !options.segmenter_checkpoint.empty();
+}
+
 PipelineOptions WorkOptions(const Options& options) {
   const std::uint64_t memory =
       options.max_memory_mb > 0
@@ -170,7 +177,7 @@ PipelineOptions WorkOptions(const Options& options) {
           : std::max(MemoryBudget() / 4 * 3, std::uint64_t{kLeastMemoryMb} << 20);
   return {
       .detector = {.checkpoint = options.checkpoint, .train_flags = options.train_flags},
-      .segmenter = {.checkpoint = options.segmenter_checkpoint,
+      .segmenter = {.checkpoint = TrainsSegmenters(options) ? options.segmenter_checkpoint : "",
                     .train_flags = options.segmenter_train_flags},
       .child = {.program = options.duet_train, .threads = options.threads, .max_memory = memory},
       .patience = absl::Seconds(options.retry_s),

@@ -30,6 +30,7 @@ struct Options {
   std::string duet_train;  // "": the one beside this program
   std::vector<std::string> train_flags;
   std::string segmenter_checkpoint;  // "": no segmenter is trained
+  bool train_segmenters = true;
   std::vector<std::string> segmenter_train_flags;
   int threads = 0;
   int max_memory_mb = 0;  // 0: three quarters of what there is
@@ -57,6 +58,8 @@ absl::Status Check(Options& options);
 
 JobQueueOptions QueueOptions(const Options& options);
 PipelineOptions WorkOptions(const Options& options);
+// Whether segmenters are trained: there is one to begin from, and nobody has said no.
+bool TrainsSegmenters(const Options& options);
 // InvalidArgument, naming the flag.
 absl::StatusOr<std::shared_ptr<http_client::Network>> MakeNetwork(const Options& options);
 image_fetch::ImageFetcher::Options FetcherOptions(const Options& options,

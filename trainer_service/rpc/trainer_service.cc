@@ -117,7 +117,7 @@ absl::Status TrainerService::Check(const pb::TrainRequest& request) const {
       if (segmenters_) return absl::OkStatus();
       return absl::FailedPreconditionError(
           "kind is MODEL_KIND_SEGMENTER, but this trainer has no segmenter to begin from; needed: "
-          "its flag --segmenter_checkpoint");
+          "its flag --segmenter_checkpoint, and no --notrain_segmenters");
     default:
       return absl::InvalidArgumentError(
           StrCat("kind is ", static_cast<int>(request.kind()),

@@ -804,6 +804,21 @@ TEST_F(SegmenterJobsTest, AVersionThatWasDamagedByHandIsNotBegunFrom) {
                       HasSubstr("rollback project-7 --kind=segmenter'")));
 }
 
+TEST_F(SegmenterJobsTest, WhoWantsDetectorsAloneSaysSo) {
+  std::vector<std::string> command = trainer_.command();
+  command.push_back("--notrain_segmenters");
+  trainer_.SetCommand(command);
+  trainer_.Start();
+  EXPECT_THAT(trainer_.Train(SegmenterRequest()).message(),
+              AllOf(HasSubstr("9: "), HasSubstr("no --notrain_segmenters")));
+  pb::TrainRequest both;
+  both.set_project_id(7);
+  both.set_and_segmenter(true);
+  const pb::Job job = trainer_.Train(both);
+  EXPECT_EQ(job.state(), pb::Job::STATE_DONE) << job.DebugString();
+  EXPECT_EQ(job.next_job_id(), "");
+}
+
 TEST_F(SegmenterJobsTest, AProjectWithoutMasksIsRefused) {
   for (int i = 1; i <= 20; ++i) studio_.AddTask(i, Image(i), {Box("bolt")});
   trainer_.Start();

@@ -16,7 +16,7 @@
 
 namespace detector {
 
-inline constexpr std::int64_t kMostTiles = 4096;
+inline constexpr std::int64_t kMostTiles = 16384;
 inline constexpr int kSmallestTile = 64;
 
 struct SlicingOptions {

@@ -253,7 +253,7 @@ TEST_F(DetectorServiceTest, ASlicingThatCannotBeIsRefusedByField) {
          s->set_tile_size(64);
          s->set_overlap(63);
        },
-       "at most 4096 are allowed"}};
+       "at most 16384 are allowed"}};
   for (const auto& one : kCases) {
     EXPECT_THAT(Detect(answer(one.change)),
                 IsGrpcError(grpc::INVALID_ARGUMENT, HasSubstr(one.message)));

@@ -3,6 +3,7 @@
 #include <absl/strings/str_cat.h>
 #include <absl/time/time.h>
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -11,13 +12,13 @@
 #include "model_service/named_models.h"
 #include "model_service/startup.h"
 #include "model_store/names.h"
+#include "segmenter_service/inference/stores_from_urls.h"
 #include "segmenter_service/rpc/options.h"
 #include "segmenter_service/rpc/segmenter_service.h"
 #include "serving/cpu.h"
 #include "serving/grpc_server.h"
 #include "serving/log.h"
 #include "serving/process.h"
-#include "serving/redis/redis_client.h"
 
 namespace segmenter {
 namespace {
@@ -28,25 +29,22 @@ absl::Status Serve(const Options& options, serving::Process& process) {
   if (!prepared.ok()) return prepared.status();
   const int threads = *prepared;
 
-  std::optional<serving::RedisClient> redis;
-  std::optional<EmbeddingStore> store;
-  if (!options.embedding_store.empty()) {
-    const absl::StatusOr<serving::RedisUrl> url = serving::ParseRedisUrl(options.embedding_store);
-    if (!url.ok()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--embedding_store: ", url.status().message()));
-    }
-    redis.emplace(*url, serving::RedisClient::Options(), process.metrics());
-    store.emplace(*redis, absl::Seconds(options.embedding_store_ttl_s),
-                  options.common.image_limits().max_pixels, process.metrics());
+  absl::StatusOr<std::unique_ptr<EmbeddingStore>> store =
+      StoresFromUrls(options.embedding_store,
+                     {.time_to_live = absl::Seconds(options.embedding_store_ttl_s),
+                      .folder_bytes = std::int64_t{options.embedding_store_mb} << 20,
+                      .max_pixels = options.common.image_limits().max_pixels},
+                     process.metrics());
+  if (!store.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--embedding_store: ", store.status().message()));
   }
 
   // A damaged or foreign file fails here, before the port opens.
   absl::StatusOr<std::shared_ptr<const ServedModel>> model =
       LoadModel({options.common.checkpoint}, options.network_options(threads));
   if (!model.ok()) return model.status();
-  Segmenter engine(options.engine_options(), process.clock(), process.metrics(),
-                   store ? &*store : nullptr);
+  Segmenter engine(options.engine_options(), process.clock(), process.metrics(), store->get());
   model_service::ModelInfo info(process.metrics());
   ModelHost host(*std::move(model), options.common.reload, LoaderWith(engine),
                  [&](const ServedModel& served) { info.Serves(served.name, served.version); });

@@ -1,37 +1,22 @@
 #include "segmenter_service/inference/embedding_store.h"
 
-#include <absl/status/statusor.h>
-
-#include <utility>
-
-#include "segmenter_service/inference/embedding_codec.h"
-#include "serving/log.h"
+#include <cstddef>
 
 namespace segmenter {
-namespace {
 
-std::string RedisKey(const std::string& key) { return "duet:embedding:" + key; }
-
-}  // namespace
-
-std::shared_ptr<const ImageEmbedding> EmbeddingStore::Find(const std::string& key,
-                                                           const NetworkSpec& spec) {
-  const absl::StatusOr<std::string> bytes = redis_.GetAndWait(RedisKey(key));
-  if (!bytes.ok()) return nullptr;
-  absl::StatusOr<ImageEmbedding> embedding = DecodeEmbedding(*bytes, spec, max_pixels_);
-  if (!embedding.ok()) {
-    metrics_.Get(serving::kRedisRefusedValues).Increment();
-    serving::LogLine("redis.refused", serving::LogLevel::kWarning)
-        .Str("key", RedisKey(key))
-        .Status(embedding.status());
-    return nullptr;
+std::shared_ptr<const ImageEmbedding> EmbeddingStores::Find(const std::string& key,
+                                                            const NetworkSpec& spec) {
+  for (std::size_t i = 0; i < stores_.size(); ++i) {
+    std::shared_ptr<const ImageEmbedding> embedding = stores_[i]->Find(key, spec);
+    if (embedding == nullptr) continue;
+    for (std::size_t before = 0; before < i; ++before) stores_[before]->Insert(key, *embedding);
+    return embedding;
   }
-  return std::make_shared<const ImageEmbedding>(*std::move(embedding));
+  return nullptr;
 }
 
-void EmbeddingStore::Insert(const std::string& key, const ImageEmbedding& embedding) {
-  if (!redis_.up()) return;
-  redis_.Set(RedisKey(key), EncodeEmbedding(embedding), time_to_live_, nullptr);
+void EmbeddingStores::Insert(const std::string& key, const ImageEmbedding& embedding) {
+  for (const auto& store : stores_) store->Insert(key, embedding);
 }
 
 }  // namespace segmenter

@@ -1,42 +1,46 @@
-// EmbeddingStore is the tier behind the EmbeddingCache: what one replica has encoded, the others
-// find in Redis. It is best effort both ways: while Redis is unreachable, or has something else
-// under the key, the store behaves as if it were empty.
+// The tiers behind the EmbeddingCache: what another replica has encoded, or this one before it was
+// restarted. All are best effort both ways: what can't be reached, or has something else in the
+// embedding's place, behaves as if it were empty.
 #ifndef DUET_SEGMENTER_SERVICE_INFERENCE_EMBEDDING_STORE_H_
 #define DUET_SEGMENTER_SERVICE_INFERENCE_EMBEDDING_STORE_H_
 
-#include <absl/time/time.h>
-
-#include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "segmenter_service/inference/embedding.h"
 #include "segmenter_service/inference/sam_network.h"
-#include "serving/metrics.h"
-#include "serving/redis/redis_client.h"
 
 namespace segmenter {
 
 // Thread-safe.
 class EmbeddingStore {
  public:
-  // Both must outlive the store. Embeddings of images of more than `max_pixels` are refused.
-  EmbeddingStore(serving::RedisClient& redis, absl::Duration time_to_live, std::int64_t max_pixels,
-                 serving::Metrics& metrics)
-      : redis_(redis), time_to_live_(time_to_live), max_pixels_(max_pixels), metrics_(metrics) {}
+  virtual ~EmbeddingStore() = default;
 
-  // Null if there is no embedding of a network with this `spec`. Blocks, at most for twice the
-  // Redis client's timeout.
-  std::shared_ptr<const ImageEmbedding> Find(const std::string& key, const NetworkSpec& spec);
+  // Null if there is no embedding of a network with this `spec`. May block, but not for long. `key`
+  // names encoder and image: "ENCODER/IMAGE_ID".
+  virtual std::shared_ptr<const ImageEmbedding> Find(const std::string& key,
+                                                     const NetworkSpec& spec) = 0;
 
-  // Copies the embedding and doesn't wait for Redis.
-  void Insert(const std::string& key, const ImageEmbedding& embedding);
+  // Copies the embedding and doesn't wait for it to be stored.
+  virtual void Insert(const std::string& key, const ImageEmbedding& embedding) = 0;
+};
+
+// Several, in the order in which they are looked into. What is found in one is put into those before
+// it.
+class EmbeddingStores final : public EmbeddingStore {
+ public:
+  explicit EmbeddingStores(std::vector<std::unique_ptr<EmbeddingStore>> stores)
+      : stores_(std::move(stores)) {}
+
+  std::shared_ptr<const ImageEmbedding> Find(const std::string& key,
+                                             const NetworkSpec& spec) override;
+  void Insert(const std::string& key, const ImageEmbedding& embedding) override;
 
  private:
-  serving::RedisClient& redis_;
-  const absl::Duration time_to_live_;
-  const std::int64_t max_pixels_;
-  serving::Metrics& metrics_;
+  const std::vector<std::unique_ptr<EmbeddingStore>> stores_;
 };
 
 }  // namespace segmenter

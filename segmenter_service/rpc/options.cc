@@ -37,11 +37,17 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
              "masks.",
              serving::OneOf({"fp32", "bf16"}));
   flags->Add("embedding_store", &options->embedding_store,
-             "redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE] where replicas share embeddings; a "
-             "password is better given by the variable. Empty: each has its own.");
+             "Where embeddings are kept that replicas share, or that outlive a restart; several in "
+             "the order in which they are looked into, with commas. "
+             "redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE] (a password is better given by the "
+             "variable), or file:///FOLDER. Empty: each process has its own.");
   flags->Add("embedding_store_ttl_s", &options->embedding_store_ttl_s,
-             "How long a shared embedding is kept, unless Redis runs out of memory before.",
+             "How long an embedding is kept in Redis, unless Redis runs out of memory before.",
              InRange(1, 365 * 24 * 60 * 60));
+  flags->Add("embedding_store_mb", &options->embedding_store_mb,
+             "What a folder of --embedding_store may take, MiB; above it the embeddings go that "
+             "were used longest ago.",
+             InRange(1, 1 << 30));
 }
 
 }  // namespace segmenter

@@ -18,6 +18,7 @@ struct Options {
   std::string embedding_precision = "fp32";
   std::string embedding_store;
   int embedding_store_ttl_s = 24 * 60 * 60;
+  int embedding_store_mb = 20'000;
 
   // `threads`: that the network will compute with.
   NetworkOptions network_options(int threads) const;

@@ -1,7 +1,5 @@
 // Replicas that share embeddings through a real redis-server, which is killed, frozen and filled
 // with rubbish.
-#include "segmenter_service/inference/embedding_store.h"
-
 #include <gmock/gmock.h>
 
 #include <future>
@@ -9,6 +7,7 @@
 #include <thread>
 
 #include "segmenter_service/inference/embedding_codec.h"
+#include "segmenter_service/inference/redis_embedding_store.h"
 #include "segmenter_service/inference/segmenter.h"
 #include "tests/testing/log_capture.h"
 #include "tests/testing/redis_server.h"
@@ -73,7 +72,7 @@ class Replica {
  private:
   serving::Metrics metrics_;
   serving::RedisClient redis_;
-  EmbeddingStore store_{redis_, absl::Hours(1), 1'000'000, metrics_};
+  RedisEmbeddingStore store_{redis_, absl::Hours(1), 1'000'000, metrics_};
   std::shared_ptr<FakeNetwork> network_ = std::make_shared<FakeNetwork>();
   std::shared_ptr<ServedModel> model_ = std::make_shared<ServedModel>();
   std::optional<Segmenter> segmenter_;

@@ -76,6 +76,23 @@ TEST(SegmenterStartupTest, ReplicasFindEachOthersEmbeddingsForAsLongAsTheFlagSay
   EXPECT_TRUE(Embed(IntField(other, "port"), "a0.png").cached());
 }
 
+TEST(SegmenterStartupTest, EmbeddingsInAFolderOutliveTheProcess) {
+  const duet_testing::TempDir dir;
+  const auto command =
+      Command(kData + "sam_a.pth", {"--embedding_store=file://" + dir.path() + "/kept"});
+  {
+    Subprocess first(command);
+    ASSERT_OK_AND_ASSIGN(const std::string line, first.WaitForLine("\"event\":\"serving\""));
+    EXPECT_FALSE(Embed(IntField(line, "port"), "a0.png").cached());
+    first.Signal(SIGTERM);
+    EXPECT_EQ(first.Wait(), 0);
+  }
+  Subprocess second(command);
+  ASSERT_OK_AND_ASSIGN(const std::string line, second.WaitForLine("\"event\":\"serving\""));
+
+  EXPECT_TRUE(Embed(IntField(line, "port"), "a0.png").cached());
+}
+
 TEST(SegmenterStartupTest, WhatItCannotServeIsOneLineAndExitCodeOne) {
   const duet_testing::TempDir dir;
   std::string damaged = duet_testing::ReadFile(kData + "sam_a.pth");

@@ -1,0 +1,229 @@
+#include "segmenter_service/inference/folder_embedding_store.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "files/atomic_file.h"
+#include "files/text_file.h"
+#include "hash/sha256.h"
+#include "segmenter_service/inference/embedding_codec.h"
+#include "serving/log.h"
+#include "text/str_cat.h"
+
+namespace segmenter {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kEnding = ".embedding";
+constexpr std::string_view kTemporary = ".tmp";  // AtomicFile's
+// What is evicted at once, so that the folder isn't listed for each file.
+constexpr double kShareLeft = 0.9;
+// A file that nobody finishes is older than this. Other processes may be writing younger ones.
+constexpr std::chrono::hours kAbandoned{1};
+
+// Both parts of a key are file names: hashes, letters, digits. Any other text is hashed.
+std::string FileName(std::string_view part) {
+  const bool is_name =
+      !part.empty() && part.size() <= 200 && part.front() != '.' &&
+      part.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") ==
+          std::string_view::npos;
+  return is_name ? std::string(part) : hash::Sha256Hex(part);
+}
+
+// Reading changes no time that could be relied upon (noatime), so it is set.
+void Touch(const std::string& path) { utimensat(AT_FDCWD, path.c_str(), nullptr, 0); }
+
+absl::StatusOr<ImageEmbedding> Read(std::string_view file, const NetworkSpec& spec,
+                                    std::int64_t max_pixels) {
+  constexpr std::size_t kChecksum = sizeof(hash::Sha256Digest);
+  if (file.size() < kChecksum) return absl::DataLossError("it is too short");
+  const std::string_view bytes = file.substr(0, file.size() - kChecksum);
+  const hash::Sha256Digest digest = hash::Sha256(bytes);
+  if (hash::AsBytes(digest) != file.substr(bytes.size())) {
+    return absl::DataLossError("its checksum is another");
+  }
+  return DecodeEmbedding(bytes, spec, max_pixels);
+}
+
+std::size_t LargestFile(const NetworkSpec& spec) {
+  std::size_t bytes = 4096;  // more than header and checksum
+  for (const FeatureShape& shape : spec.embedding) bytes += shape.bytes();
+  return bytes;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<FolderEmbeddingStore>> FolderEmbeddingStore::Open(
+    Options options, serving::Metrics& metrics) {
+  std::error_code error;
+  fs::create_directory(options.folder, error);
+  if (error || !fs::is_directory(options.folder, error)) {
+    return absl::InvalidArgumentError(
+        text::StrCat(options.folder, ": ", error ? error.message() : "is no folder",
+                     "; needed is a folder for embeddings, or a place where it can be made"));
+  }
+  const std::string probe = text::StrCat(options.folder, "/.writable");
+  if (const absl::Status written = files::WriteFile(probe, ""); !written.ok()) {
+    return absl::InvalidArgumentError(
+        text::StrCat("embeddings can't be kept there: ", text::StdView(written.message())));
+  }
+  fs::remove(probe, error);
+  return std::unique_ptr<FolderEmbeddingStore>(
+      new FolderEmbeddingStore(std::move(options), metrics));
+}
+
+FolderEmbeddingStore::FolderEmbeddingStore(Options options, serving::Metrics& metrics)
+    : options_(std::move(options)), metrics_(metrics), writer_([this] { Write(); }) {}
+
+FolderEmbeddingStore::~FolderEmbeddingStore() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  writer_.join();
+}
+
+std::string FolderEmbeddingStore::PathOf(const std::string& key) const {
+  const std::size_t slash = key.rfind('/');
+  const std::string_view all = key;
+  const std::string encoder =
+      FileName(slash == std::string::npos ? std::string_view() : all.substr(0, slash));
+  const std::string image = FileName(slash == std::string::npos ? all : all.substr(slash + 1));
+  return text::StrCat(options_.folder, "/", encoder, "/", image.substr(0, 2), "/", image, kEnding);
+}
+
+std::shared_ptr<const ImageEmbedding> FolderEmbeddingStore::Find(const std::string& key,
+                                                                 const NetworkSpec& spec) {
+  const std::string path = PathOf(key);
+  const absl::StatusOr<std::string> file = files::ReadText(path, LargestFile(spec));
+  if (absl::IsNotFound(file.status())) return nullptr;
+  absl::StatusOr<ImageEmbedding> embedding =
+      file.ok() ? Read(*file, spec, options_.max_pixels) : file.status();
+  if (!embedding.ok()) {
+    Count("damaged");
+    serving::LogLine("embedding_store.refused", serving::LogLevel::kWarning)
+        .Str("file", path)
+        .Status(embedding.status());
+    std::error_code ignored;
+    fs::remove(path, ignored);
+    return nullptr;
+  }
+  Touch(path);
+  Count("read");
+  return std::make_shared<const ImageEmbedding>(*std::move(embedding));
+}
+
+void FolderEmbeddingStore::Insert(const std::string& key, const ImageEmbedding& embedding) {
+  Waiting waiting{PathOf(key), EncodeEmbedding(embedding)};
+  const hash::Sha256Digest digest = hash::Sha256(waiting.bytes);
+  waiting.bytes.append(hash::AsBytes(digest));
+  {
+    const std::lock_guard lock(mutex_);
+    if (waiting_bytes_ + waiting.bytes.size() > options_.most_waiting_bytes) {
+      Count("dropped");
+      return;
+    }
+    waiting_bytes_ += waiting.bytes.size();
+    waiting_.push_back(std::move(waiting));
+  }
+  changed_.notify_all();
+}
+
+void FolderEmbeddingStore::Flush() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return waiting_.empty() && !writing_; });
+}
+
+void FolderEmbeddingStore::Write() {
+  TakeStock();
+  std::unique_lock lock(mutex_);
+  while (true) {
+    writing_ = false;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
+    if (waiting_.empty()) return;
+    const Waiting next = std::move(waiting_.front());
+    waiting_.pop_front();
+    waiting_bytes_ -= next.bytes.size();
+    writing_ = true;
+    lock.unlock();
+    const absl::Status written = WriteOne(next);
+    Count(written.ok() ? "written" : "failed");
+    // A full disk is one line, not one an embedding.
+    if (!written.ok() && !failing_) {
+      serving::LogLine("embedding_store.down", serving::LogLevel::kWarning).Status(written);
+    } else if (written.ok() && failing_) {
+      serving::LogLine("embedding_store.up").Str("folder", options_.folder);
+    }
+    failing_ = !written.ok();
+    if (held_bytes_ > options_.budget_bytes) TakeStock();
+    lock.lock();
+  }
+}
+
+absl::Status FolderEmbeddingStore::WriteOne(const Waiting& waiting) {
+  std::error_code error;
+  if (fs::exists(waiting.path, error)) {  // another replica was faster
+    Touch(waiting.path);
+    return absl::OkStatus();
+  }
+  fs::create_directories(fs::path(waiting.path).parent_path(), error);
+  if (absl::Status status = files::WriteFile(waiting.path, waiting.bytes); !status.ok()) {
+    return status;
+  }
+  held_bytes_ += static_cast<std::int64_t>(waiting.bytes.size());
+  metrics_.Get(kEmbeddingFolderBytes).Set(static_cast<double>(held_bytes_));
+  return absl::OkStatus();
+}
+
+void FolderEmbeddingStore::TakeStock() {
+  struct File {
+    fs::file_time_type used;
+    std::int64_t bytes;
+    fs::path path;
+  };
+  std::vector<File> found;
+  held_bytes_ = 0;
+  std::error_code error;
+  const auto now = fs::file_time_type::clock::now();
+  for (fs::recursive_directory_iterator at(options_.folder, error), end; !error && at != end;
+       at.increment(error)) {
+    std::error_code gone;  // other processes evict, too
+    const fs::path& path = at->path();
+    const bool is_ours = path.native().ends_with(kEnding);
+    if (!is_ours && !path.native().ends_with(kTemporary)) continue;
+    const fs::file_time_type used = at->last_write_time(gone);
+    const std::uintmax_t bytes = gone ? 0 : at->file_size(gone);
+    if (gone) continue;
+    if (!is_ours) {
+      if (now - used > kAbandoned) fs::remove(path, gone);
+      continue;
+    }
+    held_bytes_ += static_cast<std::int64_t>(bytes);
+    found.push_back({used, static_cast<std::int64_t>(bytes), path});
+  }
+  if (held_bytes_ > options_.budget_bytes) {
+    std::sort(found.begin(), found.end(),
+              [](const File& a, const File& b) { return a.used < b.used; });
+    const double wanted = kShareLeft * static_cast<double>(options_.budget_bytes);
+    for (const File& file : found) {
+      if (static_cast<double>(held_bytes_) <= wanted) break;
+      std::error_code gone;
+      if (fs::remove(file.path, gone)) Count("evicted");
+      if (!gone) held_bytes_ -= file.bytes;
+    }
+  }
+  metrics_.Get(kEmbeddingFolderBytes).Set(static_cast<double>(held_bytes_));
+}
+
+}  // namespace segmenter

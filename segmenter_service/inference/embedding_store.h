@@ -28,8 +28,8 @@ class EmbeddingStore {
   virtual void Insert(const std::string& key, const ImageEmbedding& embedding) = 0;
 };
 
-// Several, in the order in which they are looked into. What is found in one is put into those before
-// it.
+// Several, in the order in which they are looked into. What is found in one is put into those
+// before it.
 class EmbeddingStores final : public EmbeddingStore {
  public:
   explicit EmbeddingStores(std::vector<std::unique_ptr<EmbeddingStore>> stores)

@@ -290,7 +290,7 @@ absl::Status RunPrelabel(int argc, const char* const* argv) {
   serving::FlagTable flags(
       "duet prelabel SOURCE...",
       "Finds the objects of very many images: of a folder, of a Label Studio project "
-      "(label-studio:7), of a pattern "
+      "(label-studio:7), of a bucket (s3://bucket/prefix), of a pattern "
       "('photos/**/*.jpg'), of a list (FILE.txt, or - for the standard input), "
       "of a COCO file (FILE.json), or of files and addresses. Interrupted, the "
       "same command goes on. Exit code 0: all done; 1: some images failed; 2: "

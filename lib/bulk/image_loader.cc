@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "async/concurrency.h"
+#include "bulk/s3_listing.h"
 #include "files/text_file.h"
 #include "hash/sha256.h"
 #include "image_fetch/async_fetch.h"
@@ -43,8 +44,17 @@ awaitable<absl::StatusOr<backends::ImageRef>> ImageLoader::Load(const Item& item
     (void)absl::SimpleAtoi(item.id, &request.task_id);
   }
   request.deadline = absl::Now() + kFetchTimeout;
-  auto fetching = image_fetch::AsyncFetch(fetcher_, std::move(request));
-  const auto image = co_await std::move(fetching);
+  auto fetching = image_fetch::AsyncFetch(fetcher_, request);
+  auto image = co_await std::move(fetching);
+  if (absl::IsNotFound(image.status()) && item.name.starts_with("s3://")) {
+    auto checking = async::OnPool(pool_, [this, &item] { return CheckBucket(s3_, item.name); });
+    const absl::Status bucket = co_await std::move(checking);
+    // Not this object is missing, but all of them.
+    if (!bucket.ok()) co_return absl::UnavailableError(bucket.message());
+    // Or it was, and the bucket has just come back.
+    auto again = image_fetch::AsyncFetch(fetcher_, std::move(request));
+    image = co_await std::move(again);
+  }
   if (!image.ok()) co_return image.status();
   co_return backends::ImageRef{.id = (*image)->image_id, .bytes = {*image, &(*image)->bytes}};
 }

@@ -13,6 +13,7 @@
 #include "backends/client.h"
 #include "bulk/item.h"
 #include "bulk/listing.h"
+#include "http_client/s3_access.h"
 #include "image_fetch/image_fetcher.h"
 #include "label_studio_api/label_studio_site.h"
 
@@ -32,8 +33,8 @@ class ImageLoader {
         site_(std::move(site)) {}
 
   // Errors, one sentence that names the image: those of ImageFetcher::Fetch; Unavailable also if a
-  // file isn't there because its folder as a whole has vanished, as when a disk is unmounted. To be
-  // awaited from a variable.
+  // file or object isn't there because its folder or bucket as a whole has vanished, as when a disk
+  // is unmounted. To be awaited from a variable.
   boost::asio::awaitable<absl::StatusOr<backends::ImageRef>> Load(const Item& item);
 
  private:
@@ -44,6 +45,7 @@ class ImageLoader {
   boost::asio::thread_pool& pool_;
   const std::int64_t max_bytes_;
   const label_studio_api::LabelStudioSite site_;
+  const http_client::S3Access s3_ = http_client::S3AccessFromEnvironment();
 };
 
 }  // namespace bulk

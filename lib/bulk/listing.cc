@@ -15,6 +15,7 @@
 #include <tuple>
 
 #include "bulk/label_studio_project.h"
+#include "bulk/s3_listing.h"
 #include "dataset/json_elements.h"
 #include "files/mapped_file.h"
 #include "label_studio/json_fields.h"
@@ -190,6 +191,7 @@ class Lister {
   absl::Status ListFolder(const std::string& source);
   absl::Status ListPattern(const std::string& source);
   absl::Status ListLines(const std::string& name, std::istream& lines);
+  absl::Status ListBucket(const std::string& prefix);
   absl::Status ListCoco(const std::string& path);
   absl::Status ListProject(const std::string& source);
 
@@ -205,6 +207,7 @@ absl::Status Lister::ListSource(const std::string& source) {
   }
   if (source.starts_with(kProjectScheme)) return ListProject(source);
   if (source.empty()) return absl::InvalidArgumentError("a source is empty; needed: a path");
+  if (source.starts_with("s3://") && !IsImageName(source)) return ListBucket(source);
   if (IsAddress(source)) {
     Add(source, "");
     return absl::OkStatus();
@@ -288,6 +291,17 @@ absl::Status Lister::ListLines(const std::string& name, std::istream& lines) {
   }
   if (lines.bad()) return absl::UnavailableError(StrCat(name, " cannot be read"));
   return absl::OkStatus();
+}
+
+absl::Status Lister::ListBucket(const std::string& prefix) {
+  return ListObjects(http_client::S3AccessFromEnvironment(), prefix,
+                     [this](std::string_view address) {
+                       if (IsImageName(address)) {
+                         Add(address, "");
+                       } else {
+                         ++listing_.left_out;
+                       }
+                     });
 }
 
 absl::Status Lister::ListProject(const std::string& source) {

@@ -10,7 +10,9 @@
 //                   ends, as `find -print0` writes them: then names may have line ends.
 //   a COCO file     FILE.json: its `images`, which keep their ids, and its categories
 //   a project       label-studio:7, all of its tasks or those of a view
-//   an address      https://…, s3://bucket/key
+//   a bucket        s3://bucket/prefix: all images whose keys begin so, unless that is itself an
+//                   image's name
+//   an address      https://…, s3://bucket/key.jpg
 //   any other file  an image
 // Several may be mixed, but for COCO files and projects.
 #ifndef DUET_BULK_LISTING_H_

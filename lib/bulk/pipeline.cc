@@ -31,7 +31,7 @@ using text::StrCat;
 // How often an image fails, while what it needs works, before it is given up.
 constexpr int kTries = 3;
 constexpr absl::Duration kFirstPause = absl::Milliseconds(250);
-constexpr absl::Duration kLongestPause = absl::Seconds(5);
+constexpr absl::Duration kLongestPause = absl::Seconds(2);
 // A service that answers again within this time was busy, not away; and after this time it is known
 // whether one that failed is away.
 constexpr absl::Duration kUnnoticed = absl::Seconds(2);

@@ -202,7 +202,10 @@ image_fetch::ImageFetcher::Options FetcherOptions(const RunOptions& options,
   fetcher.allowed_private = options.allowed_private;
   fetcher.allow_all_private = options.allow_all_private || !listing.of_label_studio;
   fetcher.max_bytes = options.max_image_bytes;
+  // Each image is asked for once, and again only to see whether it can be had by now.
   fetcher.cache_bytes = 0;
+  fetcher.missing_for = absl::ZeroDuration();
+  fetcher.unusable_for = absl::ZeroDuration();
   return fetcher;
 }
 

@@ -10,16 +10,18 @@ import shutil
 import subprocess
 import threading
 
+import boto3
 import numpy
 import pytest
 import requests
 from label_studio_sdk.converter import brush
 from label_studio_sdk.label_interface import LabelInterface
+from moto.server import ThreadedMotoServer
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from conftest import DETECTOR, SEGMENTER
+from conftest import DETECTOR, SEGMENTER, free_ports
 from duet_command import ROOT
 from label_studio import data_uri
 from service import Service, predict, wait_until
@@ -150,11 +152,11 @@ def test_without_services_it_starts_its_own_and_ends_them(tmp_path):
     assert not (tmp_path / "other.json.journal").exists()
 
 
-class Breaking:
-    """A proxy before Label Studio that hands on the first import of predictions and loses the answer."""
+class Proxy:
+    """Before a server: `lose(path)` handles a request and gives no answer, while `gone` everything is 404."""
 
-    def __init__(self, target):
-        proxy, self.lost = self, 0
+    def __init__(self, target, lose=lambda path: False):
+        proxy, self.gone = self, False
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -165,16 +167,19 @@ class Breaking:
             def answer(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 headers = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "accept-encoding")}
-                answer = requests.request(self.command, target + self.path, data=body, headers=headers, timeout=150)
-                if self.path.endswith("/import/predictions") and not proxy.lost:
-                    proxy.lost += 1
-                    self.close_connection = True
-                    return
-                self.send_response(answer.status_code)
-                self.send_header("Content-Type", answer.headers.get("Content-Type", "text/plain"))
-                self.send_header("Content-Length", str(len(answer.content)))
+                if proxy.gone:
+                    status, kind, content = 404, "application/xml", b"<Error><Code>NoSuchBucket</Code></Error>"
+                else:
+                    answer = requests.request(self.command, target + self.path, data=body, headers=headers, timeout=150)
+                    status, kind, content = answer.status_code, answer.headers.get("Content-Type", ""), answer.content
+                    if lose(self.path):
+                        self.close_connection = True
+                        return
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
-                self.wfile.write(answer.content)
+                self.wfile.write(content)
 
             do_GET = do_POST = answer
 
@@ -215,7 +220,15 @@ def test_a_project_gets_each_prediction_once(prelabel, project, tmp_path):
 
 
 def test_a_lost_answer_of_label_studio_stores_nothing_twice(prelabel, project, studio):
-    proxy = Breaking(studio.url)
+    lost = []
+
+    def lose(path):
+        if path.endswith("/import/predictions") and not lost:
+            lost.append(path)
+            return True
+        return False
+
+    proxy = Proxy(studio.url, lose)
     try:
         name = f"label-studio:{project.id}"
         code, _, err = prelabel(name, f"--out={name}", f"--label_studio_url={proxy.url}", project.flags[1])
@@ -223,7 +236,7 @@ def test_a_lost_answer_of_label_studio_stores_nothing_twice(prelabel, project, s
         proxy.close()
     assert code == 0, err
     assert all(len(predictions) == 1 for predictions in project.predictions().values())
-    assert proxy.lost == 1 and "waiting: " in err
+    assert lost and "waiting: " in err
 
 
 def test_a_view_is_a_part_of_a_project(prelabel, project, studio, tmp_path):
@@ -245,3 +258,81 @@ def test_what_a_project_refuses_is_one_sentence(prelabel, project, studio, tmp_p
     code, _, err = prelabel(name, f"--out={name}0", *project.flags)
     assert code == 2 and "the same project as the source" in err
     assert not list(tmp_path.glob("*.journal"))
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    """An S3 of moto's with the bucket "pictures", and the command's keys for it."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    url = "http://127.0.0.1:%d" % server.get_host_and_port()[1]
+    for name, value in (("AWS_ENDPOINT_URL", url), ("AWS_ACCESS_KEY_ID", "any"), ("AWS_SECRET_ACCESS_KEY", "any"),
+                        ("AWS_DEFAULT_REGION", "us-east-1")):
+        monkeypatch.setenv(name, value)
+    yield boto3.client("s3")
+    requests.post(f"{url}/moto-api/reset", timeout=10)
+    server.stop()
+
+
+def fill(bucket, keys):
+    bucket.create_bucket(Bucket="pictures")
+    for key in keys:
+        bucket.put_object(Bucket="pictures", Key=key, Body=(SCENES / "scene_1.jpg").read_bytes())
+
+
+def test_a_bucket_is_listed_in_pages_below_its_prefix(prelabel, bucket, tmp_path):
+    odd = ["in/a b+c&d=e.jpg", "in/\u00e9/50%25.png", "in/sub/x.JPG"]
+    fill(bucket, [*odd, "out/no.jpg", "in/readme.md"])
+    for number in range(1100):  # more than a page
+        bucket.put_object(Bucket="pictures", Key=f"many/{number:04}.jpg", Body=b"x")
+    code, _, err = prelabel("s3://pictures/in/", "--out=found.json")
+    assert code == 0, err
+    assert "1 files whose names aren't those of images, left out" in err
+    images = json.loads((tmp_path / "found.json").read_text())["images"]
+    assert sorted(image["file_name"] for image in images) == sorted(f"s3://pictures/{key}" for key in odd)
+    code, out, _ = prelabel("s3://pictures/many", "--out=many.json", "--plan")
+    assert (code, out) == (0, "many.json: 1100 images, 0 done, 1100 to do\n")
+
+
+def test_what_a_bucket_refuses_is_one_sentence(prelabel, bucket, tmp_path, monkeypatch):
+    code, _, err = prelabel("s3://nowhere/x/", "--out=found.json")
+    assert code == 2 and "s3://nowhere/x/: there is no such bucket" in err
+    fill(bucket, [])
+    code, _, err = prelabel("s3://pictures/", "--out=found.json")
+    assert code == 2 and "s3://pictures/: no image in it" in err
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    code, _, err = prelabel("s3://pictures/", "--out=found.json")
+    assert code == 2 and "needed: AWS_ACCESS_KEY_ID" in err
+    assert not list(tmp_path.glob("*.journal"))
+
+
+def test_a_bucket_that_vanishes_is_waited_for(services, bucket, tmp_path, monkeypatch):
+    fill(bucket, [f"{number}.jpg" for number in range(8)])
+    proxy = Proxy(os.environ["AWS_ENDPOINT_URL"])
+    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+    port = free_ports(1)[0]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("DUET_")}
+    running = subprocess.Popen([ROOT / "build/release/bin/duet", "prelabel", "s3://pictures/", "--out=found.json",
+                                f"--detector=127.0.0.1:{port}"], stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment)
+
+    def wait_for(text):
+        for line in running.stderr:
+            if text in line:
+                return
+        raise AssertionError(f"ended before it said '{text}'")
+
+    wait_for("waiting: the detector")  # the bucket has been listed
+    proxy.gone = True
+    detector = Service("duet-detector", f"--checkpoint={DETECTOR}", f"--port={port}", "--metrics_port=0")
+    try:
+        wait_for("waiting: s3://pictures/: there is no such bucket")
+        proxy.gone = False
+        wait_for("goes on after")
+        assert running.wait(timeout=120) == 0
+    finally:
+        running.kill()
+        detector.kill()
+        proxy.close()
+    assert len(json.loads((tmp_path / "found.json").read_text())["images"]) == 8

@@ -16,6 +16,7 @@
 #include <memory>
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -281,6 +282,62 @@ TEST_F(PrelabelTest, AServiceThatIsAwayIsWaitedForAndSaid) {
   EXPECT_THAT(waits, duet_testing::IsOk());
   EXPECT_THAT(running->err(), HasSubstr("goes on after "));
   EXPECT_EQ(ReadJson(Out("a.json")).at("images").as_array().size(), 60U);
+}
+
+TEST_F(PrelabelTest, AFolderThatVanishesIsWaitedFor) {
+  const std::string images = Images(20);
+  const std::string hidden = folder_.path() + "/hidden";
+  std::atomic<bool> moved = false;
+  on_call_ = [&](int) {
+    if (!moved.exchange(true)) std::filesystem::rename(images, hidden);
+  };
+  const auto running = Start({images}, Out("a.json"), {"--in_flight=2"});
+  const auto waits = running->WaitForLine("waiting: the folder ");
+  std::filesystem::rename(hidden, images);
+
+  EXPECT_EQ(running->Wait(), 0) << running->err();
+  EXPECT_THAT(waits, duet_testing::IsOk());
+  EXPECT_EQ(ReadJson(Out("a.json")).at("images").as_array().size(), 20U);
+}
+
+TEST_F(PrelabelTest, ASignalStopsItAndTheSameCommandGoesOn) {
+  const std::string images = Images(60);
+  std::promise<pid_t> started;
+  auto pid = started.get_future().share();
+  std::atomic<bool> stopped = false;
+  on_call_ = [&, pid](int call) {
+    if (call == 20 && !stopped.exchange(true)) kill(pid.get(), SIGINT);
+  };
+  const auto running = Start({images}, Out("a.json"), {"--in_flight=2"});
+  started.set_value(running->pid());
+  EXPECT_EQ(running->Wait(), 1);
+  EXPECT_THAT(running->err(), HasSubstr("stopped by a signal"));
+  EXPECT_FALSE(std::filesystem::exists(Out("a.json")));
+
+  const Ended ended = Run({images}, Out("a.json"));
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  EXPECT_THAT(ended.out, HasSubstr("were done before"));
+}
+
+// DUET_BULK_KILLS=20 kills so often, at calls that a seed chooses.
+TEST_F(PrelabelTest, AnyNumberOfKillsLosesAndDoublesNothing) {
+  const char* const wanted = std::getenv("DUET_BULK_KILLS");
+  if (wanted == nullptr) GTEST_SKIP() << "DUET_BULK_KILLS is not set";
+  const int kills = std::atoi(wanted);
+  constexpr int kImages = 4000;
+  const std::string images = Images(kImages);
+  ASSERT_EQ(Run({images}, Out("whole.json")).code, 0);
+  std::mt19937 random(1);
+  const int first = calls_;
+  for (int i = 0; i < kills; ++i) {
+    RunAndKill(images, Out("killed.json"),
+               std::uniform_int_distribution<>(1, kImages / kills)(random));
+  }
+  const Ended ended = Run({images}, Out("killed.json"));
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  EXPECT_EQ(ReadFile(Out("killed.json")), ReadFile(Out("whole.json")));
+  std::cout << kills << " kills: " << calls_ - first - kImages << " of " << kImages
+            << " images were done again\n";
 }
 
 TEST_F(PrelabelTest, AnImageThatAlwaysFailsIsGivenUpWhileTheServiceAnswers) {

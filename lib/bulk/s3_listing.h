@@ -1,0 +1,27 @@
+// The objects of an S3 bucket, listed by ListObjectsV2. Calls wait for the answer.
+#ifndef DUET_BULK_S3_LISTING_H_
+#define DUET_BULK_S3_LISTING_H_
+
+#include <absl/functional/function_ref.h>
+#include <absl/status/status.h>
+
+#include <string>
+#include <string_view>
+
+#include "http_client/s3_access.h"
+
+namespace bulk {
+
+// Calls `on_object` with the address of each object, "s3://bucket/key", whose address begins with
+// `prefix`, "s3://bucket/" or longer, in the order of their keys. Errors, one sentence that names
+// the prefix: FailedPrecondition (no keys in the environment), NotFound (no such bucket),
+// PermissionDenied, InvalidArgument, Unavailable and DeadlineExceeded (worth another try).
+absl::Status ListObjects(const http_client::S3Access& s3, const std::string& prefix,
+                         absl::FunctionRef<void(std::string_view address)> on_object);
+
+// OK if the bucket of this address is there and may be listed; else an error as above.
+absl::Status CheckBucket(const http_client::S3Access& s3, const std::string& address);
+
+}  // namespace bulk
+
+#endif  // DUET_BULK_S3_LISTING_H_

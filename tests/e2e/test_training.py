@@ -11,6 +11,8 @@ from conftest import DETECTOR, SEGMENTER
 from label_configs import config, keypoint_prompt
 from recorder import Recorder
 from service import BINARIES, Service, wait_until
+from test_annotating import page  # noqa: F401 (a fixture)
+from test_browser import playwright  # noqa: F401 (a fixture)
 
 # A class of the demo model's under a name of the project's own: the model that serves at first knows none of them.
 OWN = "my "
@@ -43,7 +45,8 @@ class Loop:
         self.gateway = Service(
             "duet-gateway", "--port=0", f"--detector=127.0.0.1:{self.detector.ready()}",
             f"--segmenter=127.0.0.1:{self.segmenter.ready()}", f"--trainer=127.0.0.1:{self.trainer.ready()}", shared,
-            "--background=push", "--train_interval_s=0", *login)
+            # After so short a training scores are low.
+            "--background=push", "--train_interval_s=0", "--score_threshold=0.1", *login)
         self.direct = f"http://127.0.0.1:{self.gateway.ready()}"
         wait_until(lambda: requests.get(f"{self.direct}/readyz", timeout=5).ok)
         self.recorder = Recorder(self.direct)
@@ -92,7 +95,7 @@ def versions(project):
     return {task: [each["model_version"] for each in stored] for task, stored in project.predictions().items()}
 
 
-def test_the_button_trains_and_the_better_model_serves_its_project_alone(loop, studio, labels, drawn):
+def test_the_button_trains_and_the_better_model_serves_its_project_alone(loop, studio, labels, drawn, page):  # noqa: F811
     own = studio.create_project("trained", config([OWN + label for label in labels], "RectangleLabels"))
     other = studio.create_project("another", config(labels, "RectangleLabels"))
     for project in (own, other):
@@ -116,6 +119,10 @@ def test_the_button_trains_and_the_better_model_serves_its_project_alone(loop, s
     assert versions(own) == {task: [after] if task in tasks[18:] else [] for task in tasks}
     own.retrieve_predictions()
     assert versions(own) == {task: [after] for task in tasks}
+    # The annotator sees them: boxes with labels that the model before had no classes for.
+    stored = {task: len(each[0]["result"]) for task, each in own.predictions().items() if task in tasks[18:]}
+    fullest = max(stored, key=stored.get)
+    assert page("show.mjs", own, fullest)["regions"] == ["rectangleregion"] * stored[fullest] != []
 
     listed = loop.duet("models", "list", f"--model_root={loop.root}")
     assert f"detector project-{own.id}: version 1 serves" in listed

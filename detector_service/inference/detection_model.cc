@@ -46,9 +46,9 @@ absl::StatusOr<std::unique_ptr<Network>> MakeNetwork(const DetectorModules& modu
                                                      vision::Size input_size, bool one_size,
                                                      const LoadOptions& options) {
   const bool bf16 = options.precision == "bf16";
-  if (!bf16 && options.precision != "fp32") {
+  if (!bf16 && options.precision != "fp32" && options.precision != "fp32-strict") {
     return absl::InvalidArgumentError(
-        absl::StrCat("--precision=", options.precision, ": must be fp32 or bf16"));
+        absl::StrCat("--precision=", options.precision, ": must be fp32, fp32-strict or bf16"));
   }
   if (options.device != "cpu" || options.plain) {
     if (bf16) {

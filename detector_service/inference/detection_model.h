@@ -34,7 +34,7 @@ struct LoadOptions {
   // ChooseClassNames finds them.
   std::string classes;
   std::string device = "cpu";
-  std::string precision = "fp32";  // or "bf16"
+  std::string precision = "fp32";  // or "fp32-strict", "bf16"
   // The plain modules even on a CPU, to compare the packed form with.
   bool plain = false;
 

@@ -48,8 +48,10 @@ void AddFlags(CommonOptions* options, std::string_view checkpoint_help, serving:
   flags->Required("checkpoint", &options->checkpoint, checkpoint_help);
   flags->Add("device", &options->device, "Where to compute: cpu, cuda or cuda:N.");
   flags->Add("precision", &options->precision,
-             "Arithmetic: fp32; or bf16 allowed, used on CPUs where it is faster.",
-             serving::OneOf({"fp32", "bf16"}));
+             "Arithmetic: fp32; bf16, which is used on CPUs where it is faster; or "
+             "fp32-strict, which never makes float32 products of bf16 ones, as fp32 may in "
+             "SAM's ViT on CPUs with AMX (their error is 4e-6 of their size, not 3e-7).",
+             serving::OneOf({"fp32", "fp32-strict", "bf16"}));
   flags->Add("threads", &options->threads,
              "Threads that compute; 0: as many as the process has CPUs.", InRange(0, 1024));
   flags->Add("kernel_plan", &options->kernel_plan,

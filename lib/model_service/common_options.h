@@ -28,7 +28,7 @@ std::string AbslUnparseFlag(const Device& device);
 struct CommonOptions {
   std::string checkpoint;
   Device device;
-  std::string precision = "fp32";  // or "bf16"
+  std::string precision = "fp32";  // or "fp32-strict", "bf16"
   int threads = 0;                 // 0: as many as the process has CPUs
   std::string kernel_plan;         // empty: chosen anew by each process
   int queue_size = 64;

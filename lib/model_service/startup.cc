@@ -7,6 +7,7 @@
 #include "nn/blas_probe.h"
 #include "nn/onednn/cpu.h"
 #include "nn/onednn/kernel_plan.h"
+#include "nn/onednn/split_linear.h"
 #include "nn/threads.h"
 #include "serving/cpu.h"
 #include "serving/log.h"
@@ -16,6 +17,9 @@ namespace model_service {
 absl::StatusOr<int> PrepareToCompute(const CommonOptions& options) {
   const int threads = options.threads > 0 ? options.threads : serving::ReadCpuBudget().threads();
   nn::UseThreads(threads);
+  if (options.precision == "fp32-strict") {
+    nn::onednn::AllowSplitProducts(nn::onednn::SplitProducts::kNever);
+  }
   if (!options.kernel_plan.empty()) {
     const absl::Status kept = nn::onednn::KernelPlan::OfProcess().KeepIn(options.kernel_plan);
     if (!kept.ok()) {

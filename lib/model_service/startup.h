@@ -9,7 +9,8 @@
 namespace model_service {
 
 // Returns the number of threads to compute with, at least 1: --threads, else the process's CPU
-// budget. Makes it the calling thread's, and warns in the log of a slow BLAS ("blas.slow") and of
+// budget. Makes it the calling thread's, lets networks split float32 products or not as --precision
+// says (nn/onednn/split_linear.h), and warns in the log of a slow BLAS ("blas.slow") and of
 // bf16 that is allowed and won't be used ("bf16.slow"). Takes some 50 ms. InvalidArgument if the
 // file of --kernel_plan is no plan.
 absl::StatusOr<int> PrepareToCompute(const CommonOptions& options);

@@ -322,9 +322,9 @@ absl::StatusOr<std::unique_ptr<SamNetwork>> LoadNetwork(const checkpoint::StateD
                                                         const NetworkOptions& options,
                                                         absl::string_view sidecar) {
   const bool bf16 = options.precision == "bf16";
-  if (!bf16 && options.precision != "fp32") {
+  if (!bf16 && options.precision != "fp32" && options.precision != "fp32-strict") {
     return absl::InvalidArgumentError(
-        absl::StrCat("--precision=", options.precision, ": must be fp32 or bf16"));
+        absl::StrCat("--precision=", options.precision, ": must be fp32, fp32-strict or bf16"));
   }
   if (bf16 && (options.device != "cpu" || !nn::onednn::CpuHasBFloat16())) {
     return absl::FailedPreconditionError(

@@ -87,8 +87,9 @@ class SamNetwork {
 
 struct NetworkOptions {
   std::string device = "cpu";  // or "cuda:N"
-  // Or "bf16": the encoder's products may round to it, which they do on CPUs where that is faster
-  // (nn/onednn/cpu.h).
+  // Or "fp32-strict", which the process heeds (model_service/startup.h) and which is the same class
+  // of arithmetic; or "bf16": the encoder's products may round to it, which they do on CPUs where
+  // that is faster (nn/onednn/cpu.h).
   std::string precision = "fp32";
   std::string embedding_precision = "fp32";  // or "bf16": what embeddings are kept in, on any CPU
   int threads = 0;             // that the network computes with; 0: serving::ReadCpuBudget's

@@ -18,8 +18,9 @@ template <typename T>
 class PackedMlpBlock {
  public:
   // Copies what it needs. `rows`: at a time. `threads`: OpenMP threads that Run will have.
+  // `may_split`: as LinearOptions'.
   PackedMlpBlock(const nn::LayerNorm& norm, const nn::Linear& lin1, const nn::Linear& lin2,
-                 std::int64_t rows, int threads)
+                 std::int64_t rows, int threads, bool may_split = false)
       : rows_(rows),
         dim_(lin1->weight.size(1)),
         hidden_(lin1->weight.size(0)),
@@ -27,10 +28,12 @@ class PackedMlpBlock {
         lin1_(MakeLinear<T>(lin1, {.rows = rows,
                                    .output_type = kPrecisionOf<T>,
                                    .epilogue = nn::onednn::Epilogue::kGelu,
-                                   .threads = threads})),
-        lin2_(MakeLinear<T>(
-            lin2,
-            {.rows = rows, .epilogue = nn::onednn::Epilogue::kAddToOutput, .threads = threads})) {}
+                                   .threads = threads,
+                                   .may_split = may_split})),
+        lin2_(MakeLinear<T>(lin2, {.rows = rows,
+                                   .epilogue = nn::onednn::Epilogue::kAddToOutput,
+                                   .threads = threads,
+                                   .may_split = may_split})) {}
 
   // tokens [count, C], in place. `normed` has room for [rows, C], `hidden` for hidden_size().
   // Calls `pause`, which may be null, before each of the pieces. REQUIRES: rows divides `count`.

@@ -442,7 +442,7 @@ class TestBadOptions:
             port = taken.getsockname()[1]
             for option, said in [
                     (f"--detector-checkpoint={SEGMENTER}", SEGMENTER), (f"--segmenter-checkpoint={broken}", broken),
-                    (f"--profiles={broken}", broken), ("--precision=fp23", "must be one of fp32, bf16"),
+                    (f"--profiles={broken}", broken), ("--precision=fp23", "must be one of fp32, fp32-strict, bf16"),
                     ("--device=abacus", "abacus"), ("--score_threshold=2", "must be from 0 to 1"),
                     ("--log_level", "must be one of debug"), (f"--tls_certificate={broken}", "--tls_key"),
                     ("--basic_auth_user=somebody", "--basic_auth_password"), ("--input_size=7", "multiple of 32"),

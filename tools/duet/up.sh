@@ -13,7 +13,7 @@ usage: ./duet up [OPTION...]
   --detector_checkpoint=FILE    default models/demo/rtmdet-demo.pth
   --segmenter_checkpoint=FILE   default models/demo/sam-demo.pth
   --device=cpu|cuda             for both models; Debian's LibTorch is for CPUs only
-  --precision=fp32|bf16         for both models
+  --precision=fp32|fp32-strict|bf16  for both models
   --score_threshold=0.5         detections above it become predictions
   --profiles=FILE               the gateway's profiles
   --label_studio_url=URL        where images of Label Studio's tasks are fetched,

@@ -1,13 +1,21 @@
 #include "nn/onednn/matmul.h"
 
+#include <absl/strings/str_cat.h>
 #include <omp.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <unordered_map>
+#include <vector>
 
 #include "nn/onednn/avx512_linear.h"
+#include "nn/onednn/cpu.h"
 #include "nn/onednn/engine.h"
+#include "nn/onednn/kernel_plan.h"
+#include "nn/onednn/kernel_time.h"
+#include "nn/onednn/split_linear.h"
 
 namespace nn::onednn {
 namespace {
@@ -109,8 +117,13 @@ PackedLinear::PackedLinear(const at::Tensor& weight, const at::Tensor& bias,
   const float* addend = bias.defined() ? addends.data_ptr<float>() : nullptr;
   if (options.type == Precision::kFloat32 && options.output_type == Precision::kFloat32 &&
       Avx512Linear::Supported()) {
-    avx512_ = std::make_unique<const Avx512Linear>(factors.data_ptr<float>(), addend, in, out_,
-                                                   options.epilogue);
+    const float* w = factors.data_ptr<float>();
+    if (options.may_split && Splits(w, addend, in, options.epilogue)) {
+      split_ =
+          std::make_unique<SplitLinear>(w, addend, in, out_, rows_, options.epilogue, threads_);
+    } else {
+      avx512_ = std::make_unique<const Avx512Linear>(w, addend, in, out_, options.epilogue);
+    }
     return;
   }
   matmul_.emplace(MatmulShape{.rows = rows_,
@@ -132,8 +145,45 @@ PackedLinear::PackedLinear(const at::Tensor& weight, const at::Tensor& bias,
 
 PackedLinear::~PackedLinear() = default;
 
+bool PackedLinear::Splits(const float* weight, const float* bias, std::int64_t in,
+                          Epilogue epilogue) const {
+  const SplitProducts allowed = AllowedSplitProducts();
+  if (allowed == SplitProducts::kAlways) return CpuHasBFloat16();
+  if (allowed == SplitProducts::kNever || !CpuHasAmx()) return false;
+  // One thread's share of the rows, or what is enough of it to tell.
+  constexpr std::int64_t kMostRows = 256;
+  const std::int64_t rows = std::min((rows_ + threads_ - 1) / threads_, kMostRows);
+  std::vector<float> x(rows * in), y(rows * out_);
+  std::optional<Avx512Linear> plain;  // made when they are first measured
+  std::optional<SplitLinear> split;
+  const auto seconds = [&](auto* layer, const auto& make, const auto& run) {
+    if (!layer->has_value()) make();
+    const AloneOnOneThread alone;
+    return LeastSeconds(2, run);
+  };
+  return KernelPlan::OfProcess().Choose(
+             absl::StrCat("linear fp32 ", rows_, "x", in, " to ", out_,
+                          epilogue == Epilogue::kGelu          ? " gelu"
+                          : epilogue == Epilogue::kAddToOutput ? " add"
+                                                               : "",
+                          ", ", threads_, " threads"),
+             {{"float32",
+               [&] {
+                 return seconds(
+                     &plain, [&] { plain.emplace(weight, bias, in, out_, epilogue); },
+                     [&] { plain->Run(x.data(), rows, y.data(), 1); });
+               }},
+              {"split", [&] {
+                 return seconds(
+                     &split, [&] { split.emplace(weight, bias, in, out_, rows, epilogue, 1); },
+                     [&] { split->Run(x.data(), y.data()); });
+               }}}) == "split";
+}
+
 void PackedLinear::Run(const void* x, void* y) {
-  if (avx512_ != nullptr) {
+  if (split_ != nullptr) {
+    split_->Run(static_cast<const float*>(x), static_cast<float*>(y));
+  } else if (avx512_ != nullptr) {
     avx512_->Run(static_cast<const float*>(x), rows_, static_cast<float*>(y), threads_);
   } else {
     matmul_->Run(x, packed_.get(), bias_.get(), y, scratch_.get());
@@ -141,6 +191,7 @@ void PackedLinear::Run(const void* x, void* y) {
 }
 
 std::size_t PackedLinear::weight_bytes() const {
+  if (split_ != nullptr) return split_->weight_bytes();
   if (avx512_ != nullptr) return avx512_->weight_bytes();
   return matmul_->packed_bytes() + (bias_ ? sizeof(float) * out_ : 0);
 }

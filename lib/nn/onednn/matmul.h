@@ -54,6 +54,7 @@ class Matmul {
 };
 
 class Avx512Linear;
+class SplitLinear;
 
 struct LinearOptions {
   std::int64_t rows = 0;                 // of x in each Run
@@ -61,6 +62,8 @@ struct LinearOptions {
   Precision output_type = Precision::kFloat32;
   Epilogue epilogue = Epilogue::kNone;
   int threads = 1;  // OpenMP threads that Run will have
+  // In float32 the layer may be computed from bf16 products where that is faster (split_linear.h).
+  bool may_split = false;
 };
 
 // y = epilogue(x · weightᵀ + bias): torch.nn.Linear with its weights packed. One Run at a time.
@@ -75,9 +78,14 @@ class PackedLinear {
   std::size_t weight_bytes() const;
 
  private:
+  // Whether the layer, in float32 on a CPU with AVX-512, is computed from bf16 products.
+  bool Splits(const float* weight, const float* bias, std::int64_t in, Epilogue epilogue) const;
+
   const std::int64_t rows_, out_;
   const int threads_;
-  std::unique_ptr<const Avx512Linear> avx512_;  // float32 where there is AVX-512; else what follows
+  // One of the first two in float32 where there is AVX-512; else what follows them.
+  std::unique_ptr<const Avx512Linear> avx512_;
+  std::unique_ptr<SplitLinear> split_;
   std::optional<Matmul> matmul_;
   std::unique_ptr<std::byte[]> packed_;
   std::unique_ptr<float[]> bias_;

@@ -1,10 +1,13 @@
 #include "gateway/options.h"
 
 #include <absl/strings/str_join.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/buffer.hpp>
+#include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <mutex>
 #include <utility>
 
@@ -238,6 +241,14 @@ void WarnOfTrainings(const Options& options) {
              "after a training predictions aren't renewed, and which Label Studio a project is of "
              "is only known by name")
         .Str("remedy", "--label_studio_api_key_file");
+  }
+  const std::string& root = options.app.training.model_root;
+  if (access(root.c_str(), W_OK | X_OK) != 0) {
+    serving::LogLine("trainings.unwritable", serving::LogLevel::kWarning)
+        .Str("model_root", root)
+        .Str("error", std::strerror(errno))
+        .Str("meaning", "a model that is better than the old one can't be let serve")
+        .Str("remedy", "a folder that exists, and that this process may write to");
   }
   if (options.app.basic_auth_user.empty() && !serving::IsLoopback(options.http.bind)) {
     serving::LogLine("trainings.open", serving::LogLevel::kWarning)

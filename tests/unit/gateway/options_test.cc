@@ -69,8 +69,8 @@ TEST(OptionsTest, WhatTrainingsNeedIsSaid) {
 TEST(OptionsTest, TrainingsWithoutAPasswordAreWarnedOfBeyondLoopback) {
   const auto lines = [](std::vector<const char*> flags, const std::string& event) {
     for (const char* flag :
-         {"--trainer=trainer:50053", "--label_studio_url=http://studio", "--model_root=/models"}) {
-      flags.push_back(flag);
+         {"--model_root=/models", "--label_studio_url=http://studio", "--trainer=trainer:50053"}) {
+      flags.insert(flags.begin(), flag);
     }
     const auto options = Parse(std::move(flags));
     EXPECT_THAT(options, IsOk());
@@ -85,6 +85,8 @@ TEST(OptionsTest, TrainingsWithoutAPasswordAreWarnedOfBeyondLoopback) {
             0U);
   EXPECT_EQ(lines({}, "trainings.without_token"), 1U);
   EXPECT_EQ(lines({"--label_studio_api_key=0123"}, "trainings.without_token"), 0U);
+  EXPECT_EQ(lines({"--model_root=/no/such/folder"}, "trainings.unwritable"), 1U);
+  EXPECT_EQ(lines({"--model_root=/tmp"}, "trainings.unwritable"), 0U);
 }
 
 TEST(OptionsTest, TheFetcherHoldsTheLimitOnPixels) {

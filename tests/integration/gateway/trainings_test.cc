@@ -93,16 +93,17 @@ class TrainingsTest : public ::testing::Test {
   void Stop() { harness_.reset(); }
 
   // The services load what serving.json names, from now on.
-  void FollowServing() {
-    follower_ = std::thread([this] {
+  void FollowServing(Kind kind = Kind::kDetector) {
+    follower_ = std::thread([this, kind] {
       std::uint64_t loaded = 0;
       while (!stop_following_) {
-        const auto serving = store_.ReadServing(Kind::kDetector, "project-1");
+        const auto serving = store_.ReadServing(kind, "project-1");
         if (serving.ok() && serving->version != loaded) {
           loaded = serving->version;
-          services_.ServeDetector(
-              "project-1",
-              {.stored = loaded, .version = loaded == 0 ? "" : "own-" + std::to_string(loaded)});
+          const FakeServices::Named model = {
+              .stored = loaded, .version = loaded == 0 ? "" : "own-" + std::to_string(loaded)};
+          if (kind == Kind::kDetector) services_.ServeDetector("project-1", model);
+          if (kind == Kind::kSegmenter) services_.ServeSegmenter("project-1", model);
         }
         std::this_thread::yield();
       }
@@ -502,12 +503,16 @@ TEST_F(TrainingsTest, OfTwoGatewaysOneAppliesTheVerdict) {
 
 TEST_F(TrainingsTest, ASegmentersVerdictConcernsTheSegmenterAlone) {
   duet_testing::LogCapture log;
+  for (int task = 1; task <= 2; ++task) studio_.AddTask(task, image_);
+  FollowServing(Kind::kSegmenter);
   Harness& gateway = Start();
   const Reply begun = gateway.Send("POST", "/train?kind=segmenter", R"({"project": "1"})");
   const std::string job = Text(begun.json().at("job"));
   const std::uint64_t version = Publish(0, Kind::kSegmenter);
   trainer_.Finish(job, Made(version, 0), "IoU from a box goes from 0.8 to 0.9");
   AwaitDecision();
+  Await([&] { return studio_.prediction_count() >= 2; });
+  EXPECT_THAT(Text(studio_.predictions(1)[0].at("model_version")), HasSubstr("+own-1"));
 
   EXPECT_EQ(Serves(Kind::kSegmenter), 1U);
   EXPECT_EQ(Serves(), 0U) << "there is no such detector";

@@ -38,6 +38,8 @@ struct Options {
   std::string images;
   std::string settings;
   double score_threshold = 0.5;
+  int slice = 0;
+  double overlap = prelabel::Slicing().overlap;
   std::string detector;
   std::string segmenter;
   std::string detector_checkpoint;
@@ -89,6 +91,14 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
              "'{\"score_threshold\": 0.3, \"label_map\": {\"person\": \"Person\"}}'.");
   flags->Add("score_threshold", &options->score_threshold,
              "Objects with a higher score are kept. The settings' own wins.");
+  flags->Add(
+      "slice", &options->slice,
+      "Side of overlapping tiles, pixels, in which small objects of large images are looked "
+      "for, as SAHI does; at least 64. 0: images are looked at as a whole. The settings' own "
+      "wins.",
+      serving::InRange(0, 1'000'000));
+  flags->Add("overlap", &options->overlap,
+             "With --slice: by which share of their side tiles overlap, 0 to 0.9.");
   flags->Add("detector", &options->detector,
              "host:port of the detector; several replicas are separated by commas.");
   flags->Add("segmenter", &options->segmenter, "Likewise, for masks.");
@@ -130,6 +140,18 @@ absl::StatusOr<prelabel::Settings> ReadSettings(const Options& options) {
   if (!(settings.score_threshold >= 0 && settings.score_threshold <= 1)) {
     return absl::InvalidArgumentError(
         StrCat("--score_threshold=", options.score_threshold, ": must be from 0 to 1"));
+  }
+  if (options.slice > 0) {
+    // Checked as the settings' own.
+    const boost::json::object slice = {
+        {"slice", {{"tile", options.slice}, {"overlap", options.overlap}}}};
+    auto sliced = prelabel::Refine(settings, slice, /*strict=*/true);
+    if (!sliced.ok()) {
+      return absl::InvalidArgumentError(StrCat("--slice, --overlap: ", sliced.status().message()));
+    }
+    settings = *std::move(sliced);
+  } else if (options.overlap != prelabel::Slicing().overlap) {
+    return absl::InvalidArgumentError("--overlap is given without --slice");
   }
   if (options.settings.empty()) return settings;
   std::string text = options.settings;

@@ -14,6 +14,7 @@
 #include <fstream>
 #include <future>
 #include <memory>
+#include <mutex>
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <random>
@@ -213,6 +214,32 @@ TEST_F(PrelabelTest, AnotherModelOrSettingOnTheSameOutputIsRefused) {
   EXPECT_EQ(other_model.code, 2);
   EXPECT_THAT(other_model.err, HasSubstr("the detector's model was d1 and is now d2"));
   EXPECT_FALSE(std::filesystem::exists(out));
+}
+
+TEST_F(PrelabelTest, LargeImagesAreSlicedByTheDetector) {
+  std::mutex mutex;
+  std::vector<duet::detector::v1::Slicing> asked;
+  services_.on_detect = [&](grpc::ServerContext&, const auto& request, auto* response) {
+    const std::lock_guard lock(mutex);
+    asked.push_back(request.slicing());
+    FindCat(request, response);
+    return grpc::Status::OK;
+  };
+  const std::string images = Images(1);
+
+  ASSERT_EQ(Run({images}, Out("sliced.json"), {"--slice=1024", "--overlap=0.25"}).code, 0);
+  ASSERT_EQ(
+      Run({images}, Out("whole.json"), {"--slice=1024", "--settings={\"slice\": false}"}).code, 0);
+
+  ASSERT_EQ(asked.size(), 2U);
+  EXPECT_EQ(asked[0].tile_size(), 1024U);
+  EXPECT_EQ(asked[0].overlap(), 256U);
+  EXPECT_EQ(asked[1].tile_size(), 0U);
+  const Ended changed = Run({images}, Out("sliced.json"), {"--slice=512", "--overlap=0.25"});
+  EXPECT_EQ(changed.code, 2);
+  EXPECT_THAT(changed.err, HasSubstr("slice was {\"tile\":1024"));
+  EXPECT_THAT(Run({images}, Out("c.json"), {"--slice=9"}).err, HasSubstr("slice.tile is 9"));
+  EXPECT_THAT(Run({images}, Out("c.json"), {"--overlap=0.5"}).err, HasSubstr("without --slice"));
 }
 
 TEST_F(PrelabelTest, WhatIsDamagedIsSaidAndTheRestIsDone) {

@@ -23,6 +23,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 constexpr char kDemo[] = DUET_SOURCE_DIR "/models/demo/rtmdet-demo.pth";
+constexpr char kSegmenter[] = DUET_SOURCE_DIR "/models/demo/sam-demo.pth";
 
 FakeProject::Annotation Annotate(const trainer::Scene& scene) {
   FakeProject::Annotation annotation;
@@ -37,6 +38,16 @@ FakeProject::Annotation Annotate(const trainer::Scene& scene) {
   return annotation;
 }
 
+// The first thing on the scene, outlined.
+FakeProject::Annotation Outline(const trainer::Scene& scene) {
+  const double width = scene.image.cols, height = scene.image.rows;
+  const auto& box = scene.objects.front().box;
+  return {.result = {Diamond("star", 100 * box.x_min / width, 100 * box.y_min / height,
+                             100 * (box.x_max - box.x_min) / width,
+                             100 * (box.y_max - box.y_min) / height, scene.image.cols,
+                             scene.image.rows)}};
+}
+
 class RealTrainingTest : public ::testing::Test {
  protected:
   RealTrainingTest() {
@@ -45,14 +56,15 @@ class RealTrainingTest : public ::testing::Test {
     for (std::size_t i = 0; i < scenes.size(); ++i) {
       const std::string name = absl::StrCat("scene_", i);
       EXPECT_THAT(trainer::WriteScene(scenes[i], files.path(), name), IsOk());
-      studio_.AddTask(static_cast<std::int64_t>(i) + 1,
-                      duet_testing::ReadFile(files.path() + "/" + name + ".jpg"),
-                      {Annotate(scenes[i])});
+      const std::string image = duet_testing::ReadFile(files.path() + "/" + name + ".jpg");
+      studio_.AddTask(static_cast<std::int64_t>(i) + 1, image, {Annotate(scenes[i])});
+      outlined_.AddTask(static_cast<std::int64_t>(i) + 1, image, {Outline(scenes[i])});
     }
   }
 
   FakeProject studio_{{"circle", "square", "triangle", "star", "ring", "cross", "hexagon", "heart",
                        "crescent", "arrow"}};
+  FakeProject outlined_{{"star"}};  // the same images, with masks
 };
 
 TEST_F(RealTrainingTest, ScenesBecomeAVersionThatLoads) {
@@ -79,6 +91,33 @@ TEST_F(RealTrainingTest, ScenesBecomeAVersionThatLoads) {
       checkpoint::ReadCheckpoint(store.PathOf(model_store::Kind::kDetector, "project-7", 1) +
                                  "/model.pth"));
   EXPECT_EQ(model.meta.classes.size(), 10u);
+  EXPECT_THAT(trainer.Leftovers(), IsEmpty());
+}
+
+TEST_F(RealTrainingTest, OutlinesBecomeAVersionOfTheSegmenterThatLoads) {
+  TrainerProcess trainer(
+      outlined_.url(), DUET_TRAIN,
+      {absl::StrCat("--checkpoint=", kDemo), absl::StrCat("--segmenter_checkpoint=", kSegmenter),
+       "--threads=2", "--segmenter_train_flags=--epochs=1,--corrections=1,--batch=2"});
+  trainer.Start();
+  pb::TrainRequest request;
+  request.set_project_id(7);
+  request.set_kind(pb::MODEL_KIND_SEGMENTER);
+  bool measured = false;
+
+  const pb::Job job = trainer.Train(
+      request, [&](const pb::Job& now) { measured = measured || now.progress().has_score(); });
+
+  ASSERT_EQ(job.state(), pb::Job::STATE_DONE) << job.DebugString();
+  EXPECT_TRUE(measured);
+  EXPECT_EQ(job.annotations(), 8u);
+  EXPECT_THAT(job.message(), HasSubstr("IoU from a box goes from "));
+  EXPECT_GT(job.verdict().old_score(), 0.3) << "diamonds are no stars, but not far from them";
+  constexpr model_store::Kind kKind = model_store::Kind::kSegmenter;
+  const model_store::ModelStore store(trainer.model_root());
+  ASSERT_THAT(store.VerifyVersion(kKind, "project-7", 1), IsOk());
+  EXPECT_THAT(checkpoint::ReadCheckpoint(store.PathOf(kKind, "project-7", 1) + "/model.pth"),
+              IsOk());
   EXPECT_THAT(trainer.Leftovers(), IsEmpty());
 }
 

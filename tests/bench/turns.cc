@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "nn/compute_thread.h"
+#include "nn/onednn/kernel_plan.h"
 #include "nn/onednn/matmul.h"
 #include "serving/process_metrics.h"
 
@@ -49,6 +50,11 @@ Work Timed(std::function<absl::Status()> work) {
     if (!status.ok()) return status;
     return elapsed;
   };
+}
+
+int PrintMachine() {
+  std::printf("%s\n", nn::onednn::ThisMachine().c_str());
+  return 0;
 }
 
 int TakeTurns(const std::function<absl::StatusOr<Work>(const std::string& what,

@@ -18,6 +18,9 @@ double Milliseconds(const std::function<void()>& work);
 // Work that takes as long as `work` does.
 Work Timed(std::function<absl::Status()> work);
 
+// Prints the CPU's model and the instructions that oneDNN uses of it; returns what main should.
+int PrintMachine();
+
 // Lines are "what form", e.g. "network bf16"; `make` is called for the first of each. Answers are a
 // number or "- reason". Answered here: "gemm fp32|bf16", GFLOP/s of a prepacked 2048³ product;
 // "memory", resident, MB.

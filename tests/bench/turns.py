@@ -119,13 +119,24 @@ def print_table(title, times):
 
 
 def print_ratios(times):
-    """Of Duet's best to the best peer's, in each precision."""
+    """Of Duet's time to the fastest peer's, in each precision: the least of the turns, and the median."""
     for kind in ("fp32", "bf16"):
-        rivals = [(min(values), rival) for rival, values in times.items()
-                  if kind in rival and not rival.startswith("Duet")]
-        if rivals and f"Duet {kind}" in times:
-            best, rival = min(rivals)
-            print(f"Duet {kind} / {rival}: {min(times[f'Duet {kind}']) / best:.3f}")
+        rivals = {name: values for name, values in times.items() if kind in name and not name.startswith("Duet")}
+        if not rivals or f"Duet {kind}" not in times:
+            continue
+        ratios = []
+        for of in (min, statistics.median):
+            rival = min(rivals, key=lambda name: of(rivals[name]))
+            ratios.append(f"{of(times[f'Duet {kind}']) / of(rivals[rival]):.3f} of {rival}'s")
+        print(f"Duet {kind}, least: {ratios[0]}, median: {ratios[1]}")
+
+
+def cpu_features():
+    """Of those that decide how fast networks are, what this CPU has."""
+    with open("/proc/cpuinfo") as file:
+        flags = next((line.split() for line in file if line.startswith("flags")), [])
+    return [name for name in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8")
+            if name in flags]
 
 
 def run_models(parser, models, compare, report):
@@ -136,6 +147,8 @@ def run_models(parser, models, compare, report):
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", dest="json_path")
     args = parser.parse_args()
+    machine = subprocess.run([args.worker, "--machine"], check=True, capture_output=True, text=True).stdout.strip()
+    print(f"{machine}; this CPU has {', '.join(cpu_features())}; {args.threads} threads", flush=True)
     results = {}
     for name in args.models.split(","):
         with tempfile.TemporaryDirectory() as folder:
@@ -143,4 +156,4 @@ def run_models(parser, models, compare, report):
             report(name, results[name])
     if args.json_path:
         with open(args.json_path, "w") as file:
-            json.dump({"threads": args.threads, "models": results}, file, indent=1)
+            json.dump({"machine": machine, "cpu_features": cpu_features(), "threads": args.threads, "models": results}, file, indent=1)

@@ -8,8 +8,9 @@ cmd_bench() {
   [[ $name && -d tests/bench/$name ]] || die "which benchmark? There are: ${known//\//}"
   shift
   local -x WITH_TESTS=yes
-  install_test_packages >&2
-  local targets target
+  local targets target packages
+  mapfile -t packages < <(packages_of build runtime test)
+  install_packages "${packages[@]}" >&2
   mapfile -t targets < <(grep -oP "add_executable\(\Kbench_\w+" "tests/bench/$name/CMakeLists.txt")
   build release "${targets[@]}" >&2
   if declare -F "bench_beside_peers_$name" >/dev/null; then

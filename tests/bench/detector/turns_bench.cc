@@ -1,6 +1,7 @@
 // Duet's side of the comparison in side_by_side.py: does one piece of work a line of its input and
 // answers with the milliseconds that it took, so that the peers can take turns on one machine.
 //   bench_detector_turns --save=SIZE:FILE              the state of a model with random weights
+//   bench_detector_turns --machine                     the CPU, and what oneDNN uses of it
 //   bench_detector_turns CHECKPOINT IMAGE [--threads=2] [--input_size=640]
 //     input lines: network fp32|bf16|plain, request fp32|bf16 (the file's bytes → boxes over gRPC),
 //     gemm fp32|bf16 (GFLOP/s of a prepacked 2048³ product), memory (resident, MB). Answers: a
@@ -141,6 +142,7 @@ int main(int argc, char** argv) {
       const auto colon = arg.find(':');
       return Save(arg.substr(7, colon - 7), arg.substr(colon + 1));
     }
+    if (arg == "--machine") return bench::PrintMachine();
     if (arg.rfind("--threads=", 0) == 0) {
       threads = std::atoi(arg.c_str() + 10);
     } else if (arg.rfind("--input_size=", 0) == 0) {

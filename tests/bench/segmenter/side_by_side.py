@@ -5,10 +5,12 @@ taking turns.
 usage: side_by_side.py DUET_WORKER [--models=vit_b,mobile_sam,hq_vit_tiny,sam2_hiera_tiny] [--encodes=3] [--runs=20]
                        [--threads=2] [--skip=NAME,...] [--json=FILE]
 
+Models: vit_{b,l,h}, mobile_sam, hq_vit_{tiny,b,l,h}, sam2_hiera_{tiny,small,base_plus,large} (SAM 2.1).
+
 DUET_WORKER is build/release's bench_segmenter_turns. Weights are random, at official widths. Measured, milliseconds, min
 and median: the encoder alone; the prompt encoder and mask decoder for one point (three masks) and for 16 boxes; and a
 click on a 1280x960 image whose embedding is there, Duet's from the gRPC call to RLEs, the official predict() to
-arrays. Of HQ-SAM and SAM 2 just the click. Before that the embeddings of one image are compared. --skip leaves out
+arrays. Of HQ-SAM and SAM 2 no decoder alone; their encoders include what the mask decoder reads besides. Before that the embeddings of one image are compared. --skip leaves out
 slow encoders, as the table names them, for more turns of the others.
 """
 import argparse
@@ -30,24 +32,49 @@ from turns import (Duet, largest_error, measure, onnx_runtime, openvino, print_r
 WIDTH, HEIGHT = 1280, 960
 
 
-# Whose predictor and embedding have other names, and whose encoders are those of the others.
-ONLY_CLICKS = ("hq_vit_tiny", "sam2_hiera_tiny")
-
 
 def official_model(name):
     """The model that its authors' code makes, and a function from it to their predictor."""
-    if name == "sam2_hiera_tiny":
+    if name.startswith("sam2_hiera_"):
         from sam2.build_sam import build_sam2
         from sam2.sam2_image_predictor import SAM2ImagePredictor
-        return build_sam2("configs/sam2.1/sam2.1_hiera_t.yaml", None, device="cpu"), SAM2ImagePredictor
+        size = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}[name.removeprefix("sam2_hiera_")]
+        return build_sam2(f"configs/sam2.1/sam2.1_hiera_{size}.yaml", None, device="cpu"), SAM2ImagePredictor
     if name == "mobile_sam":
         import mobile_sam as package
-    elif name == "hq_vit_tiny":
+        return package.sam_model_registry["vit_t"](), package.SamPredictor
+    if name.startswith("hq_"):
         import segment_anything_hq as package
     else:
         import segment_anything as package
-    names = {"mobile_sam": "vit_t", "hq_vit_tiny": "vit_tiny"}
-    return package.sam_model_registry[names.get(name, name)](), package.SamPredictor
+    return package.sam_model_registry[name.removeprefix("hq_")](), package.SamPredictor
+
+
+def official_encoder(name, model):
+    """A module from an image to the embedding, and to what the mask decoder reads of the encoder besides."""
+    import torch
+
+    class Sam2Encoder(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, x):
+            levels = self.model.forward_image(x)["backbone_fpn"]
+            return levels[-1] + self.model.no_mem_embed.view(1, -1, 1, 1), levels[0], levels[1]
+
+    class HqEncoder(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder = model.image_encoder
+
+        def forward(self, x):
+            embedding, early = self.encoder(x)
+            return embedding, early[0]
+
+    if name.startswith("sam2_"):
+        return Sam2Encoder().eval()
+    return HqEncoder().eval() if name.startswith("hq_") else model.image_encoder
 
 
 def official(name, state):
@@ -71,8 +98,7 @@ def export(module, example, path):
     import torch
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.export(module, (example,), path, input_names=["x"], output_names=["y"], opset_version=17,
-                          dynamo=False)
+        torch.onnx.export(module, (example,), path, input_names=["x"], opset_version=17, dynamo=False)
 
 
 def autocast(work):
@@ -84,21 +110,25 @@ def autocast(work):
     return run
 
 
-def encoders(duet, model, folder, args):
+def outputs(tensors):
+    return [tensor.numpy() for tensor in (tensors if isinstance(tensors, tuple) else (tensors,))]
+
+
+def encoders(duet, encoder, folder, args):
     import torch
     x = torch.randn(1, 3, 1024, 1024)
     array = x.numpy()
     path = os.path.join(folder, "encoder.onnx")
-    export(model.image_encoder, x, path)
+    export(encoder, x, path)
     peers = {"ONNX Runtime fp32": onnx_runtime(path, args.threads),
              "OpenVINO fp32": openvino(path, args.threads, "f32"),
              "OpenVINO bf16": openvino(path, args.threads, "bf16")}
-    reference = [model.image_encoder(x).numpy()]
+    reference = outputs(encoder(x))
     errors = {name: largest_error(run(array), reference) for name, run in peers.items()}
     contenders = {"Duet fp32": lambda: duet("encode fp32"), "Duet bf16": lambda: duet("encode bf16"),
                   **{name: lambda run=run: timed(lambda: run(array)) for name, run in peers.items()},
-                  "official fp32": lambda: timed(lambda: model.image_encoder(x)),
-                  "official bf16 (autocast)": lambda: timed(autocast(lambda: model.image_encoder(x)))}
+                  "official fp32": lambda: timed(lambda: encoder(x)),
+                  "official bf16 (autocast)": lambda: timed(autocast(lambda: encoder(x)))}
     return measure({name: turn for name, turn in contenders.items() if name not in args.skip.split(",")},
                    args.encodes, warmup=1), errors
 
@@ -160,9 +190,9 @@ def compare(name, args, folder):
         except RuntimeError as error:
             print(f"  Duet {kind}: {error}", file=sys.stderr)
     result.update(clicks(duet, predictor, args))
-    if name not in ONLY_CLICKS:
+    if not name.startswith(("hq_", "sam2_")):  # whose decoders want more than these
         result.update(decoders(duet, model, args))
-        result["encoder"], result["peers_error"] = encoders(duet, model, folder, args)
+    result["encoder"], result["peers_error"] = encoders(duet, official_encoder(name, model), folder, args)
     result["gemm_gflops"] = {kind: duet(f"gemm {kind}") for kind in ("fp32", "bf16")}
     for worker in workers.values():
         worker.close()

@@ -1,7 +1,9 @@
 // Duet's side of the comparison in side_by_side.py (tests/bench/turns.h).
 //   bench_segmenter_turns --save=NAME:FILE    a model with random weights, as .pth or .safetensors;
-//     NAME: vit_b, vit_h, mobile_sam, hq_vit_tiny, sam2_hiera_tiny
-//   bench_segmenter_turns CHECKPOINT IMAGE [--threads=2]
+//     NAME: vit_{b,l,h}, mobile_sam, hq_vit_{tiny,b,l,h}, sam2_hiera_{tiny,small,base_plus,large}
+//   bench_segmenter_turns --machine                 the CPU, and what oneDNN uses of it
+//   bench_segmenter_turns CHECKPOINT IMAGE [--threads=2] [--split_products]
+//     --split_products: fp32's linear layers from bf16 products wherever there is bf16
 //     input lines, each with fp32 or bf16 behind it; a process for each, since two networks' teams
 //     of threads hold each other up:
 //       encode          the encoder and what normalises its input, by the service's own clock
@@ -22,11 +24,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "checkpoint/pth_writer.h"
 #include "checkpoint/safetensors_writer.h"
+#include "nn/onednn/split_linear.h"
 #include "nn/state_dict.h"
 #include "nn/threads.h"
 #include "segmenter_service/modeling/mobile_sam.h"
@@ -177,36 +181,74 @@ absl::Status Save(const Module& module, const std::string& path) {
              : checkpoint::WriteSafetensors(path, state_dict, checkpoint::Meta());
 }
 
-absl::Status Save(const std::string& name, const std::string& path) {
-  if (name == "mobile_sam" || name == "hq_vit_tiny") {
-    MobileSamConfig config;
-    config.image_encoder.layers = {
-        {.dim = 64, .depth = 2, .hidden = 256},
-        {.dim = 128, .depth = 2, .hidden = 512, .num_heads = 4, .window = 7},
-        {.dim = 160, .depth = 6, .hidden = 640, .num_heads = 5, .window = 14, .stride = 1},
-        {.dim = 320, .depth = 2, .hidden = 1280, .num_heads = 10, .window = 7},
-    };
-    if (name == "hq_vit_tiny") {
-      config.mask_decoder.kind = MaskDecoderConfig::Kind::kHq;
-      config.mask_decoder.vit_dim = 160;
-    }
-    return Save(MobileSam(config), path);
+absl::Status SaveTinyVit(bool hq, const std::string& path) {
+  MobileSamConfig config;
+  config.image_encoder.layers = {
+      {.dim = 64, .depth = 2, .hidden = 256},
+      {.dim = 128, .depth = 2, .hidden = 512, .num_heads = 4, .window = 7},
+      {.dim = 160, .depth = 6, .hidden = 640, .num_heads = 5, .window = 14, .stride = 1},
+      {.dim = 320, .depth = 2, .hidden = 1280, .num_heads = 10, .window = 7},
+  };
+  if (hq) {
+    config.mask_decoder.kind = MaskDecoderConfig::Kind::kHq;
+    config.mask_decoder.vit_dim = 160;
   }
-  if (name == "sam2_hiera_tiny") {
-    Sam2Config config;
-    config.mask_decoder.kind = MaskDecoderConfig::Kind::kSam2;
-    return Save(Sam2(config), path);
-  }
+  return Save(MobileSam(config), path);
+}
+
+// SAM 2.1's sizes, as in its configs.
+absl::Status SaveHiera(const std::string& size, const std::string& path) {
+  std::map<std::string, HieraConfig> sizes = {{"tiny", {}}};
+  sizes["small"] = {.stages = {1, 2, 11, 2}, .global_att_blocks = {7, 10, 13}};
+  sizes["base_plus"] = {.embed_dim = 112,
+                        .num_heads = 2,
+                        .stages = {2, 3, 16, 3},
+                        .global_att_blocks = {12, 16, 20},
+                        .window_pos_embed_bkg_spatial_size = {14, 14}};
+  sizes["large"] = {.embed_dim = 144,
+                    .num_heads = 2,
+                    .stages = {2, 6, 36, 4},
+                    .global_att_blocks = {23, 33, 43},
+                    .window_spec = {8, 4, 16, 8}};
+  const auto found = sizes.find(size);
+  if (found == sizes.end()) return absl::InvalidArgumentError("no SAM 2 of size " + size);
+  Sam2Config config;
+  config.image_encoder = found->second;
+  config.mask_decoder.kind = MaskDecoderConfig::Kind::kSam2;
+  return Save(Sam2(config), path);
+}
+
+absl::Status SaveVit(const std::string& size, bool hq, const std::string& path) {
+  struct Size {
+    std::int64_t dim, heads, depth;
+  };
+  const std::map<std::string, Size> sizes = {
+      {"b", {768, 12, 12}}, {"l", {1024, 16, 24}}, {"h", {1280, 16, 32}}};
+  const auto found = sizes.find(size);
+  if (found == sizes.end()) return absl::InvalidArgumentError("no ViT of size " + size);
+  const auto [dim, heads, depth] = found->second;
   SamConfig config;
-  if (name == "vit_h") {
-    ImageEncoderConfig& encoder = config.image_encoder;
-    encoder.embed_dim = 1280;
-    encoder.num_heads = 16;
-    encoder.mlp_dim = 5120;
-    encoder.window_sizes.assign(32, 14);
-    for (std::size_t global = 7; global < 32; global += 8) encoder.window_sizes[global] = 0;
+  ImageEncoderConfig& encoder = config.image_encoder;
+  encoder.embed_dim = dim;
+  encoder.num_heads = heads;
+  encoder.mlp_dim = 4 * dim;
+  encoder.window_sizes.assign(depth, 14);
+  for (std::int64_t i = depth / 4 - 1; i < depth; i += depth / 4) encoder.window_sizes[i] = 0;
+  if (hq) {
+    config.mask_decoder.kind = MaskDecoderConfig::Kind::kHq;
+    config.mask_decoder.vit_dim = dim;
   }
   return Save(Sam(config), path);
+}
+
+absl::Status Save(const std::string& name, const std::string& path) {
+  constexpr std::string_view kHiera = "sam2_hiera_", kHq = "hq_", kVit = "vit_";
+  if (name.starts_with(kHiera)) return SaveHiera(name.substr(kHiera.size()), path);
+  const bool hq = name.starts_with(kHq);
+  const std::string encoder = hq ? name.substr(kHq.size()) : name;
+  if (encoder == "vit_tiny" || encoder == "mobile_sam") return SaveTinyVit(hq, path);
+  if (encoder.starts_with(kVit)) return SaveVit(encoder.substr(kVit.size()), hq, path);
+  return absl::InvalidArgumentError("no model is named " + name);
 }
 
 }  // namespace
@@ -224,7 +266,10 @@ int main(int argc, char** argv) {
       if (!saved.ok()) std::fprintf(stderr, "%s\n", saved.ToString().c_str());
       return saved.ok() ? 0 : 1;
     }
-    if (arg.rfind("--threads=", 0) == 0) {
+    if (arg == "--machine") return bench::PrintMachine();
+    if (arg == "--split_products") {
+      nn::onednn::AllowSplitProducts(nn::onednn::SplitProducts::kAlways);
+    } else if (arg.rfind("--threads=", 0) == 0) {
       threads = std::atoi(arg.c_str() + 10);
     } else {
       files.push_back(arg);

@@ -67,6 +67,10 @@ absl::StatusOr<backends::ImageRef> ImageLoader::ReadFile(const Item& item) const
       return absl::UnavailableError(
           StrCat("the folder ", Shown(listing_.root), " has vanished, or is empty now"));
     }
+    // Or it had, and has just come back.
+    bytes = files::ReadText(path, static_cast<std::size_t>(max_bytes_));
+  }
+  if (absl::IsNotFound(bytes.status())) {
     return absl::NotFoundError(StrCat(Shown(item.name), ": there is no such file any more"));
   }
   if (!bytes.ok()) {

@@ -67,3 +67,15 @@ bench_beside_peers_trainer() {
   "$(find build/release -type f -name bench_trainer_augment)"
   side_by_side trainer requirements.txt -- "$@"
 }
+
+# duet prelabel beside its detector's batch rate; with --torch also beside a Python loop with mmdet, which pip takes some
+# gigabytes for.
+bench_beside_peers_bulk() {
+  build release bin/duet bin/duet-detector >&2
+  local requirements=(requirements.txt)
+  if [[ ${1:-} == --torch ]]; then
+    requirements+=(../detector/requirements-torch.txt)
+    shift
+  fi
+  side_by_side bulk "${requirements[@]}" -- "$@"
+}

@@ -2,6 +2,7 @@
 #include <absl/strings/str_cat.h>
 #include <gmock/gmock.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -325,6 +326,47 @@ TEST_F(PrelabelTest, AFolderThatVanishesIsWaitedFor) {
   EXPECT_EQ(running->Wait(), 0) << running->err();
   EXPECT_THAT(waits, duet_testing::IsOk());
   EXPECT_EQ(ReadJson(Out("a.json")).at("images").as_array().size(), 20U);
+}
+
+// A file system of 256 KiB; only root may have one.
+class SmallDisk {
+ public:
+  explicit SmallDisk(const std::string& path) : path_(path) {
+    std::filesystem::create_directory(path);
+    mounted_ = mount("tmpfs", path.c_str(), "tmpfs", 0, "size=256k") == 0;
+  }
+  ~SmallDisk() {
+    if (mounted_) umount2(path_.c_str(), MNT_DETACH);
+  }
+  bool mounted() const { return mounted_; }
+  void Fill() const {
+    std::ofstream filler(path_ + "/filler", std::ios::binary);
+    for (int i = 0; i < 512 && filler; ++i) filler << std::string(1024, 'x') << std::flush;
+  }
+  void Empty() const { std::filesystem::remove(path_ + "/filler"); }
+
+ private:
+  const std::string path_;
+  bool mounted_ = false;
+};
+
+TEST_F(PrelabelTest, AFullDiskIsWaitedFor) {
+  const SmallDisk disk(folder_.path() + "/disk");
+  if (!disk.mounted()) GTEST_SKIP() << "may not mount a file system";
+  const std::string images = Images(400);
+  std::atomic<bool> filled = false;
+  on_call_ = [&](int call) {
+    if (call == 20 && !filled.exchange(true)) disk.Fill();
+  };
+  const std::string out = folder_.path() + "/disk/a.json";
+  const auto running = Start({images}, out);
+  const auto waits = running->WaitForLine("the disk is full");
+  disk.Empty();
+
+  EXPECT_EQ(running->Wait(), 0) << running->err();
+  EXPECT_THAT(waits, duet_testing::IsOk());
+  EXPECT_THAT(running->err(), HasSubstr("goes on after "));
+  EXPECT_EQ(ReadJson(out).at("images").as_array().size(), 400U);
 }
 
 TEST_F(PrelabelTest, ASignalStopsItAndTheSameCommandGoesOn) {

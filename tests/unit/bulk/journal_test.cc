@@ -115,6 +115,21 @@ TEST_F(JournalTest, ARecordThatWasChangedDoesntCount) {
   EXPECT_EQ(std::filesystem::file_size(JournalPath()), whole);
 }
 
+TEST_F(JournalTest, ARecordOfAnotherImageDoesntCount) {
+  {
+    ASSERT_OK_AND_ASSIGN(Journal journal, Open());
+    Append(journal, 2);
+  }
+  // The second one once more, as a whole.
+  const std::string two = duet_testing::ReadFile(JournalPath());
+  ASSERT_OK_AND_ASSIGN(JournalReader reader, JournalReader::Open(folder_.path()));
+  ASSERT_THAT(reader.Next(), IsOk());
+  folder_.Write("journal", two + two.substr(reader.offset()));
+  ASSERT_OK_AND_ASSIGN(Journal journal, Open());
+  EXPECT_EQ(journal.place().index, 2U);
+  EXPECT_EQ(duet_testing::ReadFile(JournalPath()), two);
+}
+
 TEST_F(JournalTest, ACheckpointThatKnowsMoreThanTheJournalIsRefused) {
   {
     ASSERT_OK_AND_ASSIGN(Journal journal, Open());

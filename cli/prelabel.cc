@@ -62,7 +62,8 @@ std::vector<std::string> FormatNames() {
   return names;
 }
 
-void AddFlags(Options* options, serving::FlagTable* flags) {
+// What comes out of a run.
+void AddOutputFlags(Options* options, serving::FlagTable* flags) {
   flags->Required("out", &options->out,
                   "The file, or for formats of many files the folder, that is written when all is "
                   "done; or label-studio:ID, the source's project, which gets predictions. What a "
@@ -82,6 +83,10 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
   flags->Add("image_prefix", &options->image_prefix,
              "For label-studio: put before each image's path, which is percent-encoded then, such "
              "as '/data/local-files/?d=FOLDER/'.");
+}
+
+// What is looked at, and for what.
+void AddInputFlags(Options* options, serving::FlagTable* flags) {
   flags->Add(
       "images", &options->images,
       "The folder that relative paths in a list or a COCO file are below; empty: the current "
@@ -99,6 +104,10 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
       serving::InRange(0, 1'000'000));
   flags->Add("overlap", &options->overlap,
              "With --slice: by which share of their side tiles overlap, 0 to 0.9.");
+}
+
+// Whom it is asked of.
+void AddServiceFlags(Options* options, serving::FlagTable* flags) {
   flags->Add("detector", &options->detector,
              "host:port of the detector; several replicas are separated by commas.");
   flags->Add("segmenter", &options->segmenter, "Likewise, for masks.");
@@ -120,6 +129,12 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
              "although their addresses are private.");
   flags->Add("allow_all_private", &options->allow_all_private,
              "Fetch the images of a project's tasks from private addresses, too.");
+}
+
+void AddFlags(Options* options, serving::FlagTable* flags) {
+  AddOutputFlags(options, flags);
+  AddInputFlags(options, flags);
+  AddServiceFlags(options, flags);
   flags->Add("in_flight", &options->in_flight,
              "Images at a time. Eight a replica of the slower service keep it busy.",
              serving::InRange(1, 4096));

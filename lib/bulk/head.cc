@@ -33,6 +33,12 @@ std::string TextOf(const json::value* value) {
   return json::serialize(*value);
 }
 
+// A shell may have made ten thousand names of a pattern.
+std::string Short(const std::string& value) {
+  constexpr std::size_t kMaxShown = 200;
+  return value.size() <= kMaxShown ? value : value.substr(0, kMaxShown) + "...";
+}
+
 std::string VersionOf(const auto& model) { return model == nullptr ? "none" : model->version; }
 
 // Throws if the text isn't what ToJson writes.
@@ -154,8 +160,8 @@ absl::Status CheckSame(const Head& found, const Head& wanted, const std::string&
   for (const Part& part : parts) {
     if (part.found == part.wanted) continue;
     return absl::FailedPreconditionError(
-        StrCat(folder, " was begun with something else: ", part.name, " was ", part.found,
-               " and is now ", part.wanted,
+        StrCat(folder, " was begun with something else: ", part.name, " was ", Short(part.found),
+               " and is now ", Short(part.wanted),
                "; needed: the same as before, or another --out, or that this folder is deleted"));
   }
   return absl::OkStatus();

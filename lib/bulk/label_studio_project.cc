@@ -51,6 +51,10 @@ absl::StatusOr<std::unique_ptr<LabelStudioProject>> LabelStudioProject::Make(
   return project;
 }
 
+std::string LabelStudioProject::Describe() const {
+  return StrCat(kProjectScheme, id_, " of ", site_.url, view_ > 0 ? StrCat(", view ", view_) : "");
+}
+
 absl::StatusOr<std::string> LabelStudioProject::LabelConfig() {
   auto info = Await(api_->Project(site_, id_));
   if (!info.ok()) {

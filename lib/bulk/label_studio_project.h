@@ -30,7 +30,8 @@ class LabelStudioProject {
       label_studio_api::LabelStudioSite site, std::string id, std::int64_t view);
 
   const label_studio_api::LabelStudioSite& site() const { return site_; }
-  const std::string& id() const { return id_; }
+  // What tells it from other projects and views: "label-studio:7 of http://host:8080, view 3".
+  std::string Describe() const;
 
   // The label config, XML, as the project has it.
   absl::StatusOr<std::string> LabelConfig();

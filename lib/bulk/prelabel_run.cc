@@ -138,6 +138,7 @@ class Services {
 };
 
 std::string SourceText(const ListingOptions& options) {
+  if (options.project != nullptr) return options.project->Describe();
   return absl::StrJoin(options.sources, " ") +
          (options.images.empty() ? "" : " --images=" + options.images);
 }

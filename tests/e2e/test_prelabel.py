@@ -246,6 +246,8 @@ def test_a_view_is_a_part_of_a_project(prelabel, project, studio, tmp_path):
     code, _, err = prelabel(f"label-studio:{project.id}", "--out=found.json", f"--view={view['id']}", *project.flags)
     assert code == 0, err
     assert [image["id"] for image in json.loads((tmp_path / "found.json").read_text())["images"]] == tasks[1:]
+    code, _, err = prelabel(f"label-studio:{project.id}", "--out=found.json", *project.flags)
+    assert code == 2 and f"view {view['id']} and is now label-studio:{project.id}" in err
 
 
 def test_what_a_project_refuses_is_one_sentence(prelabel, project, studio, tmp_path):

@@ -19,6 +19,7 @@
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <random>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -257,6 +258,27 @@ TEST_F(PrelabelTest, WhatIsDamagedIsSaidAndTheRestIsDone) {
   const json::value failure = json::parse(ReadFile(out + ".failures.jsonl"));
   EXPECT_EQ(failure.at("image"), "broken.png");
   EXPECT_EQ(failure.at("kind"), "damaged");
+}
+
+TEST_F(PrelabelTest, WithJsonEveryLineIsAnObject) {
+  const std::string images = Images(4);
+  folder_.Write("images/broken.png", "no \"image\"");
+
+  const Ended ended = Run({images}, Out("a.json"), {"--json"});
+
+  std::vector<std::string> events;
+  std::istringstream lines(ended.out);
+  for (std::string line; std::getline(lines, line);) {
+    const json::value value = json::parse(line);
+    events.emplace_back(value.at("event").as_string());
+    if (events.back() == "done") {
+      EXPECT_EQ(value.at("images"), 5);
+      EXPECT_EQ(value.at("failed"), 1);
+    }
+  }
+  EXPECT_THAT(events, ::testing::IsSupersetOf({"progress", "failed", "done"}));
+  EXPECT_EQ(events.back(), "done");
+  EXPECT_EQ(ended.code, 1);
 }
 
 TEST_F(PrelabelTest, NothingThatCouldBeDoneIsExitCode2) {

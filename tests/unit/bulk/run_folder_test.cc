@@ -68,6 +68,7 @@ TEST(HeadTest, TheFirstDifferenceIsNamedWithBothValues) {
   };
   EXPECT_THAT(complaint([](Head& wanted) { wanted.source = "other"; }),
               HasSubstr("the source was photos \xff and is now other"));
+  EXPECT_LT(complaint([](Head& wanted) { wanted.source.assign(100'000, 'x'); }).size(), 500U);
   EXPECT_THAT(complaint([](Head& wanted) { wanted.settings.score_threshold = 0.25; }),
               HasSubstr("score_threshold was 0.3 and is now 0.25"));
   EXPECT_THAT(complaint([](Head& wanted) { wanted.settings.max_detections.reset(); }),

@@ -176,7 +176,9 @@ absl::Status Journal::Sync() {
                                    {"images", place_.index},
                                    {"objects", totals_.objects},
                                    {"failures", std::move(failures)}};
-  return files::WriteFile(CheckpointPath(folder_), json::serialize(checkpoint) + "\n");
+  const std::string path = CheckpointPath(folder_);
+  absl::Status status = files::WriteFile(path, json::serialize(checkpoint) + "\n");
+  return absl::IsResourceExhausted(status) ? WriteError(ENOSPC, path) : status;
 }
 
 absl::StatusOr<JournalReader> JournalReader::Open(const std::string& folder, std::uint64_t offset) {

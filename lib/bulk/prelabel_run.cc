@@ -30,7 +30,7 @@ namespace {
 namespace asio = boost::asio;
 using text::StrCat;
 
-constexpr absl::Duration kServicesTimeout = absl::Minutes(1);
+constexpr absl::Duration kServicesTimeout = absl::Minutes(5);  // they may be starting, too
 constexpr absl::Duration kTellAfter = absl::Seconds(2);
 constexpr absl::Duration kDiskPause = absl::Seconds(1);
 constexpr int kPoolThreads = 4;  // reading files, and encoding masks
@@ -87,7 +87,7 @@ class Services {
       const std::string why = lacks_detector ? StrCat("the detector: ", detector->health().error)
                                              : StrCat("the segmenter: ", segmenter->health().error);
       if (waited > kServicesTimeout) {
-        return absl::UnavailableError(StrCat("no answer within a minute from ", why));
+        return absl::UnavailableError(StrCat("no answer within five minutes from ", why));
       }
       if (!told && waited > kTellAfter) reporter.Waits(why);
       told = told || waited > kTellAfter;

@@ -96,9 +96,8 @@ TEST(ChildProcessTest, WhoeverDoesntEndIsKilledWithItsOwnChildren) {
 }
 
 TEST(ChildProcessTest, WhoeverHangsIsKilled) {
-  const Outcome child = RunShell("echo ready; sleep 1000", {.silence = absl::Milliseconds(50)});
+  const Outcome child = RunShell("sleep 1000", {.silence = absl::Milliseconds(50)});
 
-  EXPECT_THAT(child.lines, ElementsAre("ready"));
   EXPECT_TRUE(child.end->silent);
   EXPECT_THAT(Describe(*child.end), HasSubstr("had said nothing for too long"));
 }

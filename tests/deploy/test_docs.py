@@ -15,7 +15,8 @@ OTHERS_FLAGS = {
     "bind", "build", "build-arg", "cert", "cpu_time", "file", "from-literal", "key", "no-browser", "out", "only", "output-on-failure",
     "preset", "profile", "runs", "scale", "seed", "skip", "target", "test-dir", "values", "version", "count",
     "models", "torch", "undefok", "stderrthreshold", "dev", "all", "benchmark_filter", "benchmark_min_time", "json", "seconds",
-    "counts", "seeds", "repeats", "iterations", "gunicorn", "gateway", "picture", "outputs", "correct_s", "encodes", "save", "side", "tile", "objects"}
+    "counts", "seeds", "repeats", "iterations", "gunicorn", "gateway", "picture", "outputs", "correct_s", "encodes", "save", "side", "tile", "objects",
+    "split_products"}
 # Label Studio, Grafana, Prometheus and PostgreSQL in compose.yaml.
 OTHERS_PORTS = {"8080", "3000", "9090", "5432", "6379"}
 

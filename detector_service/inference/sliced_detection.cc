@@ -12,6 +12,9 @@
 namespace detector {
 namespace {
 
+// Of all tiles, before they are joined; some 100 bytes each, and more with masks.
+constexpr std::size_t kMostBoxes = 500'000;
+
 // From pixels of a tile to those of the image.
 void Shift(const vision::Tile& tile, vision::Size image, Detection* detection) {
   const auto x = static_cast<float>(tile.x);
@@ -113,6 +116,12 @@ absl::StatusOr<std::vector<Detection>> DetectInSlices(DetectionModel& model, con
     for (Detection& one : *found) {
       Shift(look, size, &one);
       all.push_back(std::move(one));
+    }
+    if (all.size() > kMostBoxes) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("slicing: more than ", kMostBoxes,
+                       " boxes were found in the tiles; needed is a higher "
+                       "score_threshold, or fewer tiles"));
     }
   }
   constexpr std::size_t kMost = 100'000;

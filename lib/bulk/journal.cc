@@ -10,6 +10,7 @@
 #include <boost/json/serialize.hpp>
 #include <cerrno>
 #include <cstring>
+#include <limits>
 #include <string_view>
 
 #include "files/atomic_file.h"
@@ -54,7 +55,10 @@ absl::Status WriteError(int error, const std::string& path) {
 
 std::uint64_t NumberOf(const json::object& object, std::string_view name) {
   const json::value* const value = object.if_contains(name);
-  return value != nullptr && value->is_number() ? value->to_number<std::uint64_t>() : 0;
+  if (value == nullptr) return 0;
+  json::error_code error;
+  const auto number = value->to_number<std::uint64_t>(error);
+  return error ? std::numeric_limits<std::uint64_t>::max() : number;  // fits no journal
 }
 
 }  // namespace

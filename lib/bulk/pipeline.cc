@@ -38,7 +38,9 @@ constexpr absl::Duration kUnnoticed = absl::Seconds(2);
 constexpr absl::Duration kDiskPause = absl::Seconds(1);
 constexpr absl::Duration kSyncEvery = absl::Seconds(2);
 constexpr absl::Duration kTellEvery = absl::Milliseconds(200);
+// Of one image, with its wait behind the others in flight. In tiles an image may take minutes.
 constexpr absl::Duration kCallTimeout = absl::Minutes(5);
+constexpr absl::Duration kSlicedCallTimeout = absl::Hours(3);
 
 Failure ToFailure(const absl::Status& status, const Item& item) {
   Failure failure;
@@ -306,7 +308,8 @@ awaitable<absl::Status> Pipeline::Segment(backends::ImageRef image, backends::Ca
 
 awaitable<absl::StatusOr<prelabel::ImageObjects>> Pipeline::Find(backends::ImageRef image) {
   backends::CallOptions call{
-      .deadline = std::chrono::system_clock::now() + absl::ToChronoSeconds(kCallTimeout),
+      .deadline = std::chrono::system_clock::now() +
+                  absl::ToChronoSeconds(head_.settings.slice ? kSlicedCallTimeout : kCallTimeout),
       .priority = serving::Priority::kBatch,
       .model = head_.detector->served_as,
       .version = head_.detector->version};

@@ -88,8 +88,13 @@ RunFolder::~RunFolder() {
 }
 
 void RunFolder::Remove() const {
+  // What a run makes, and nothing else: somebody may have had a folder of this name.
   std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
+  for (const char* name : {"manifest", "head.json", "journal", "checkpoint", "kernel_plan",
+                           "detector.log", "segmenter.log", "lock"}) {
+    std::filesystem::remove(path_ + "/" + name, ignored);
+  }
+  std::filesystem::remove(path_, ignored);  // if it is empty
 }
 
 absl::StatusOr<std::optional<Head>> RunFolder::ReadHead() const {

@@ -24,7 +24,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kEnding = ".embedding";
-constexpr std::string_view kTemporary = ".tmp";  // AtomicFile's
+// "abc.embedding.17.0.tmp", as AtomicFile calls a file that isn't complete.
+constexpr std::string_view kUnfinished = ".embedding.";
+constexpr std::string_view kTemporary = ".tmp";
 // What is evicted at once, so that the folder isn't listed for each file.
 constexpr double kShareLeft = 0.9;
 // A file that nobody finishes is older than this. Other processes may be writing younger ones.
@@ -58,6 +60,41 @@ std::size_t LargestFile(const NetworkSpec& spec) {
   std::size_t bytes = 4096;  // more than header and checksum
   for (const FeatureShape& shape : spec.embedding) bytes += shape.bytes();
   return bytes;
+}
+
+struct File {
+  fs::file_time_type used;
+  std::int64_t bytes;
+  fs::path path;
+};
+
+std::vector<fs::path> FoldersIn(const fs::path& folder) {
+  std::vector<fs::path> found;
+  std::error_code error;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    std::error_code gone;
+    if (at->is_directory(gone) && !at->is_symlink(gone)) found.push_back(at->path());
+  }
+  return found;
+}
+
+// The embeddings in a folder. What somebody has begun to write there and left is removed.
+void ListEmbeddings(const fs::path& folder, std::vector<File>* found) {
+  const auto now = fs::file_time_type::clock::now();
+  std::error_code error;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    std::error_code gone;  // other processes evict, too
+    const std::string name = at->path().filename().native();
+    const fs::file_time_type used = at->last_write_time(gone);
+    const std::uintmax_t bytes = gone ? 0 : at->file_size(gone);
+    if (gone) continue;
+    if (name.ends_with(kEnding)) {
+      found->push_back({used, static_cast<std::int64_t>(bytes), at->path()});
+    } else if (name.ends_with(kTemporary) && name.find(kUnfinished) != std::string::npos &&
+               now - used > kAbandoned) {
+      fs::remove(at->path(), gone);
+    }
+  }
 }
 
 }  // namespace
@@ -107,6 +144,11 @@ std::shared_ptr<const ImageEmbedding> FolderEmbeddingStore::Find(const std::stri
   const std::string path = PathOf(key);
   const absl::StatusOr<std::string> file = files::ReadText(path, LargestFile(spec));
   if (absl::IsNotFound(file.status())) return nullptr;
+  // A file that is too large was looked at, too; any other error of reading may pass.
+  if (!file.ok() && !absl::IsInvalidArgument(file.status())) {
+    Count("unreadable");
+    return nullptr;
+  }
   absl::StatusOr<ImageEmbedding> embedding =
       file.ok() ? Read(*file, spec, options_.max_pixels) : file.status();
   if (!embedding.ok()) {
@@ -187,31 +229,16 @@ absl::Status FolderEmbeddingStore::WriteOne(const Waiting& waiting) {
 }
 
 void FolderEmbeddingStore::TakeStock() {
-  struct File {
-    fs::file_time_type used;
-    std::int64_t bytes;
-    fs::path path;
-  };
   std::vector<File> found;
   held_bytes_ = 0;
-  std::error_code error;
-  const auto now = fs::file_time_type::clock::now();
-  for (fs::recursive_directory_iterator at(options_.folder, error), end; !error && at != end;
-       at.increment(error)) {
-    std::error_code gone;  // other processes evict, too
-    const fs::path& path = at->path();
-    const bool is_ours = path.native().ends_with(kEnding);
-    if (!is_ours && !path.native().ends_with(kTemporary)) continue;
-    const fs::file_time_type used = at->last_write_time(gone);
-    const std::uintmax_t bytes = gone ? 0 : at->file_size(gone);
-    if (gone) continue;
-    if (!is_ours) {
-      if (now - used > kAbandoned) fs::remove(path, gone);
-      continue;
+  // ENCODER/12/: what lies elsewhere isn't ours, whatever it is called. An error in one folder, which
+  // another process may have removed, ends the look into that one.
+  for (const fs::path& encoder : FoldersIn(options_.folder)) {
+    for (const fs::path& part : FoldersIn(encoder)) {
+      if (part.filename().native().size() <= 2) ListEmbeddings(part, &found);
     }
-    held_bytes_ += static_cast<std::int64_t>(bytes);
-    found.push_back({used, static_cast<std::int64_t>(bytes), path});
   }
+  for (const File& file : found) held_bytes_ += file.bytes;
   if (held_bytes_ > options_.budget_bytes) {
     std::sort(found.begin(), found.end(),
               [](const File& a, const File& b) { return a.used < b.used; });

@@ -26,8 +26,9 @@ namespace segmenter {
 
 inline constexpr serving::CounterSpec kEmbeddingFiles{
     "duet_segmenter_embedding_files_total",
-    "Embeddings in files; outcome: read, written, damaged (removed, and encoded again), evicted, "
-    "failed (could not be written), dropped (came faster than they can be written).",
+    "Embeddings in files; outcome: read, written, damaged (removed, and encoded again), unreadable "
+    "(encoded again, the file stays), evicted, failed (could not be written), dropped (came faster "
+    "than they can be written).",
     "outcome"};
 inline constexpr serving::GaugeSpec kEmbeddingFolderBytes{
     "duet_segmenter_embedding_folder_bytes",

@@ -136,8 +136,17 @@ TEST_F(JournalTest, ACheckpointThatKnowsMoreThanTheJournalIsRefused) {
     Append(journal, 3);
     ASSERT_THAT(journal.Sync(), IsOk());
   }
+  const std::string kept = duet_testing::ReadFile(folder_.path() + "/journal");
   folder_.Write("journal", "");
   EXPECT_THAT(Open(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("doesn't fit the journal")));
+  folder_.Write("journal", kept);
+  for (const char* checkpoint : {R"({"journal_bytes": -1})", R"({"journal_bytes": 1e300})",
+                                 R"({"journal_bytes": "5"})", "[]", "{"}) {
+    folder_.Write("checkpoint", checkpoint);
+    EXPECT_THAT(Open(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("doesn't fit the journal")))
+        << checkpoint;
+  }
+  EXPECT_EQ(duet_testing::ReadFile(folder_.path() + "/journal"), kept);
 }
 
 }  // namespace

@@ -100,6 +100,17 @@ TEST(RunFolderTest, IsLockedForAsLongAsItIsUsed) {
   EXPECT_THAT(RunFolder::Lock(out + "/"), IsOk());  // a folder as people write it
 }
 
+TEST(RunFolderTest, WhatSomebodyElseHasInAFolderOfThisNameStays) {
+  const duet_testing::TempDir folder;
+  const std::string mine = folder.Write("out.json.journal/letters.txt", "mine");
+  {
+    ASSERT_OK_AND_ASSIGN(const RunFolder run, RunFolder::Lock(folder.path() + "/out.json"));
+    run.Remove();
+  }
+  EXPECT_EQ(duet_testing::ReadFile(mine), "mine");
+  EXPECT_FALSE(std::filesystem::exists(folder.path() + "/out.json.journal/lock"));
+}
+
 TEST(RunFolderTest, OneThatWasRemovedMeanwhileIsMadeAnew) {
   const duet_testing::TempDir folder;
   const std::string out = folder.path() + "/out.json";

@@ -166,20 +166,45 @@ TEST_F(FolderEmbeddingStoreTest, AtTheStartTheFolderIsBroughtBelowTheBudget) {
   }
   temp_.Write("embeddings/e/10/10.embedding.17.0.tmp", "somebody was killed");
   temp_.Write("embeddings/e/11/11.embedding.17.0.tmp", "somebody writes");
-  temp_.Write("embeddings/e/README", "not ours");
   UsedBefore("e/10/10.embedding.17.0.tmp", std::chrono::hours(2));
+  const std::vector<std::string> foreign = {"old.tmp",      "a.embedding",
+                                            "e/README",     "e/old.tmp",
+                                            "e/10/old.tmp", "photos/2026/old.embedding"};
+  for (const std::string& file : foreign) {
+    temp_.Write("embeddings/" + file, std::string(9000, 'x'));
+    UsedBefore(file, std::chrono::hours(24 * 365));
+  }
 
   Open(5000)->Flush();
 
   std::int64_t bytes = 0;
   for (const std::string& file : Files()) {
-    if (file.ends_with(".embedding")) bytes += fs::file_size(folder_ + "/" + file);
+    if (file.starts_with("e/") && file.ends_with(".embedding")) {
+      bytes += fs::file_size(folder_ + "/" + file);
+    }
   }
   EXPECT_GT(bytes, 3000);
   EXPECT_LE(bytes, 5000);
   EXPECT_FALSE(fs::exists(folder_ + "/e/10/10.embedding.17.0.tmp"));
   EXPECT_TRUE(fs::exists(folder_ + "/e/11/11.embedding.17.0.tmp"));
-  EXPECT_TRUE(fs::exists(folder_ + "/e/README"));
+  for (const std::string& file : foreign) {
+    EXPECT_TRUE(fs::exists(folder_ + "/" + file)) << file << " isn't ours";
+  }
+}
+
+TEST_F(FolderEmbeddingStoreTest, WhatCannotBeReadStays) {
+  const auto store = Open();
+  // Links in a circle: reading fails, as it does on a network volume that is away (ELOOP, ESTALE).
+  fs::create_directories(folder_ + "/encoder/ab");
+  fs::create_symlink("loop.embedding", folder_ + "/encoder/ab/loop.embedding");
+  fs::rename(folder_ + "/encoder/ab/loop.embedding", folder_ + "/encoder/ab/abc.embedding");
+  fs::create_symlink("abc.embedding", folder_ + "/encoder/ab/loop.embedding");
+
+  EXPECT_EQ(store->Find("encoder/abc", Spec()), nullptr);
+
+  EXPECT_TRUE(fs::is_symlink(folder_ + "/encoder/ab/abc.embedding"));
+  EXPECT_EQ(Count("unreadable"), 1);
+  EXPECT_EQ(Count("damaged"), 0);
 }
 
 TEST_F(FolderEmbeddingStoreTest, AFolderThatFailsIsOneLineUntilItIsBack) {

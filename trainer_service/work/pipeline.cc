@@ -204,7 +204,8 @@ absl::Status Pipeline::Freeze(JobControl& control) const {
 void Pipeline::QueueNext(const dataset::Revision& revision, JobControl& control) const {
   Job& job = control.job();
   constexpr model_store::Kind kNext = model_store::Kind::kSegmenter;
-  if (!job.and_segmenter || options_.segmenter.checkpoint.empty() ||
+  // Who cancels the one meanwhile wants neither.
+  if (!job.and_segmenter || control.should_end() || options_.segmenter.checkpoint.empty() ||
       !CheckUsable(job.project, revision, kNext).ok()) {
     return;
   }
@@ -218,6 +219,8 @@ void Pipeline::QueueNext(const dataset::Revision& revision, JobControl& control)
         .Str("job", job.id)
         .Int("project", static_cast<std::int64_t>(job.project))
         .Status(next.status());
+    job.left_out = WithRemarks(
+        StrCat("the segmenter is not trained along: ", next.status().message()), job.left_out);
   }
 }
 

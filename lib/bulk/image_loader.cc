@@ -61,6 +61,14 @@ awaitable<absl::StatusOr<backends::ImageRef>> ImageLoader::Load(const Item& item
 
 absl::StatusOr<backends::ImageRef> ImageLoader::ReadFile(const Item& item) const {
   const std::string path = PathOf(listing_, item);
+  // Opening a pipe would wait for somebody who writes into it.
+  std::error_code error;
+  const std::filesystem::file_status file = std::filesystem::status(path, error);
+  if (std::filesystem::exists(file) && !std::filesystem::is_regular_file(file) &&
+      !std::filesystem::is_directory(file)) {
+    return absl::InvalidArgumentError(
+        StrCat(Shown(item.name), ": is a pipe or a device; needed is a file"));
+  }
   absl::StatusOr<std::string> bytes = files::ReadText(path, static_cast<std::size_t>(max_bytes_));
   if (absl::IsNotFound(bytes.status())) {
     if (HasVanished(listing_.root)) {

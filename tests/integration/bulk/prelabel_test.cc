@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <atomic>
@@ -279,6 +280,16 @@ TEST_F(PrelabelTest, WithJsonEveryLineIsAnObject) {
   EXPECT_THAT(events, ::testing::IsSupersetOf({"progress", "failed", "done"}));
   EXPECT_EQ(events.back(), "done");
   EXPECT_EQ(ended.code, 1);
+}
+
+TEST_F(PrelabelTest, APipeIsNotWaitedFor) {
+  const std::string images = Images(2);
+  ASSERT_EQ(mkfifo((images + "/pipe.png").c_str(), 0600), 0);
+
+  const Ended ended = Run({images}, Out("found.json"));
+
+  EXPECT_EQ(ended.code, 1);
+  EXPECT_THAT(ended.err, HasSubstr("pipe.png: is a pipe or a device; needed is a file"));
 }
 
 TEST_F(PrelabelTest, NothingThatCouldBeDoneIsExitCode2) {

@@ -158,18 +158,22 @@ std::string VocText(const Head& head, const Item& item, vision::Size size,
       findings->Add("turned boxes, of which the upright box around them was written",
                     StrCat("'", Shown(item.name), "'"));
     }
-    // Pixels are counted from 1, and the last one belongs to the box.
+    // Pixels are counted from 1, and the last one belongs to the box, which has one at least.
     const vision::Box& box = object.box;
-    const auto first = [](float edge) { return std::lround(edge) + 1; };
-    const auto last = [](float edge, long first) { return std::max(std::lround(edge), first); };
-    const long left = first(box.x_min);
-    const long top = first(box.y_min);
+    const auto first = [](float edge, int side) {
+      return std::clamp<long>(std::lround(edge) + 1, 1, side);
+    };
+    const auto last = [](float edge, long first, int side) {
+      return std::clamp<long>(std::lround(edge), first, side);
+    };
+    const long left = first(box.x_min, size.width);
+    const long top = first(box.y_min, size.height);
     StrAppend(&text, "  <object><name>",
               Escaped(head.detector->classes[static_cast<std::size_t>(object.class_index)]),
               "</name><pose>Unspecified</pose><truncated>0</truncated><difficult>0</difficult>"
               "<bndbox><xmin>",
-              left, "</xmin><ymin>", top, "</ymin><xmax>", last(box.x_max, left), "</xmax><ymax>",
-              last(box.y_max, top), "</ymax></bndbox></object>\n");
+              left, "</xmin><ymin>", top, "</ymin><xmax>", last(box.x_max, left, size.width),
+              "</xmax><ymax>", last(box.y_max, top, size.height), "</ymax></bndbox></object>\n");
   }
   text.append("</annotation>\n");
   return text;
@@ -199,7 +203,9 @@ absl::Status WriteYoloOutput(const Results& results, const OutputOptions& option
                              Findings* findings) {
   const absl::StatusOr<FolderOutput> output = FolderOutput::Begin(results, options);
   if (!output.ok()) return output.status();
-  std::string names = "names:\n";
+  // ultralytics wants to know where the images are, whose labels it looks for in `labels` then. To
+  // train, put them there, and some of them into a folder of their own for `val`.
+  std::string names = "train: images\nval: images\nnames:\n";
   for (std::size_t i = 0; i < results.head.detector->classes.size(); ++i) {
     StrAppend(&names, "  ", i, ": ");
     label_studio::AppendJsonString(results.head.detector->classes[i], &names);  // YAML takes it

@@ -561,7 +561,8 @@ TEST_F(PrelabelTest, FormatsOfOneFileAnImage) {
   EXPECT_EQ(ReadFile(out + "/labels/x/a.1.txt"), "0 0.125 0.125 0.125 0.166667\n");
   EXPECT_THAT(yolo.err, HasSubstr("names differ in their endings alone"));
   EXPECT_EQ(ReadFile(out + "/classes.txt"), "traffic light\ncat\n");
-  EXPECT_EQ(ReadFile(out + "/data.yaml"), "names:\n  0: \"traffic light\"\n  1: \"cat\"\n");
+  EXPECT_EQ(ReadFile(out + "/data.yaml"),
+            "train: images\nval: images\nnames:\n  0: \"traffic light\"\n  1: \"cat\"\n");
 
   const Ended voc = Run({images}, out, {"--format=voc"});
   ASSERT_EQ(voc.code, 0) << voc.err;

@@ -231,8 +231,8 @@ absl::Status FolderEmbeddingStore::WriteOne(const Waiting& waiting) {
 void FolderEmbeddingStore::TakeStock() {
   std::vector<File> found;
   held_bytes_ = 0;
-  // ENCODER/12/: what lies elsewhere isn't ours, whatever it is called. An error in one folder, which
-  // another process may have removed, ends the look into that one.
+  // ENCODER/12/: what lies elsewhere isn't ours, whatever it is called. An error in one folder,
+  // which another process may have removed, ends the look into that one.
   for (const fs::path& encoder : FoldersIn(options_.folder)) {
     for (const fs::path& part : FoldersIn(encoder)) {
       if (part.filename().native().size() <= 2) ListEmbeddings(part, &found);

@@ -15,6 +15,7 @@
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <opencv2/core.hpp>
@@ -70,7 +71,12 @@ class PrelabelTest : public ::testing::Test {
   PrelabelTest() {
     services_.on_detect = [this](grpc::ServerContext&, const auto& request, auto* response) {
       const int call = ++calls_;
-      if (on_call_) on_call_(call);
+      std::function<void(int)> on_call;
+      {
+        const std::lock_guard lock(on_call_mutex_);
+        on_call = on_call_;
+      }
+      if (on_call) on_call(call);
       FindCat(request, response);
       return grpc::Status::OK;
     };
@@ -111,18 +117,25 @@ class PrelabelTest : public ::testing::Test {
     std::promise<pid_t> started;
     std::shared_future<pid_t> pid = started.get_future().share();
     const int first = calls_;
-    on_call_ = [=](int number) {
+    OnCall([=](int number) {
       if (number - first == call) kill(pid.get(), SIGKILL);
-    };
+    });
     const auto process = Start({source}, out);
     started.set_value(process->pid());
     EXPECT_EQ(process->Wait(), -SIGKILL) << process->err();
-    on_call_ = nullptr;
+    OnCall(nullptr);
   }
 
   const duet_testing::TempDir folder_;
   std::atomic<int> calls_{0};
-  std::function<void(int call)> on_call_;  // changed while no command runs
+  // A command that was killed may have calls that are still answered.
+  void OnCall(std::function<void(int call)> on_call) {
+    const std::lock_guard lock(on_call_mutex_);
+    on_call_ = std::move(on_call);
+  }
+
+  std::mutex on_call_mutex_;
+  std::function<void(int call)> on_call_;
   FakeServices services_;
 };
 
@@ -181,10 +194,10 @@ TEST_F(PrelabelTest, TwoRunsOnOneOutputAreRefusedUntilTheFirstIsGone) {
   std::promise<void> release;
   std::shared_future<void> released = release.get_future().share();
   std::atomic<bool> first = true;
-  on_call_ = [&](int) {
+  OnCall([&](int) {
     if (first.exchange(false)) asked.set_value();
     released.wait();
-  };
+  });
   const auto running = Start({images}, out);
   asked.get_future().wait();
 
@@ -324,13 +337,19 @@ TEST_F(PrelabelTest, TooManyFailuresStopIt) {
 TEST_F(PrelabelTest, AServiceThatIsAwayIsWaitedForAndSaid) {
   const std::string images = Images(60);
   std::atomic<bool> away = false;
+  std::mutex mutex;
+  std::map<std::string, int> refused;  // how often
   std::promise<void> gone;
   services_.on_detect = [&](grpc::ServerContext&, const auto& request, auto* response) {
     if (++calls_ == 20) {
       away = true;
       gone.set_value();
     }
-    if (away) return grpc::Status(grpc::StatusCode::UNAVAILABLE, "restarting");
+    // No image is refused so often that it is given up, however late the test hears of it.
+    const std::lock_guard lock(mutex);
+    if (away && ++refused[request.image().data()] <= 6) {
+      return grpc::Status(grpc::StatusCode::UNAVAILABLE, "restarting");
+    }
     FindCat(request, response);
     return grpc::Status::OK;
   };
@@ -349,9 +368,9 @@ TEST_F(PrelabelTest, AFolderThatVanishesIsWaitedFor) {
   const std::string images = Images(20);
   const std::string hidden = folder_.path() + "/hidden";
   std::atomic<bool> moved = false;
-  on_call_ = [&](int) {
+  OnCall([&](int) {
     if (!moved.exchange(true)) std::filesystem::rename(images, hidden);
-  };
+  });
   const auto running = Start({images}, Out("a.json"), {"--in_flight=2"});
   const auto waits = running->WaitForLine("waiting: the folder ");
   std::filesystem::rename(hidden, images);
@@ -388,9 +407,9 @@ TEST_F(PrelabelTest, AFullDiskIsWaitedFor) {
   if (!disk.mounted()) GTEST_SKIP() << "may not mount a file system";
   const std::string images = Images(400);
   std::atomic<bool> filled = false;
-  on_call_ = [&](int call) {
+  OnCall([&](int call) {
     if (call == 20 && !filled.exchange(true)) disk.Fill();
-  };
+  });
   const std::string out = folder_.path() + "/disk/a.json";
   const auto running = Start({images}, out);
   const auto waits = running->WaitForLine("the disk is full");
@@ -407,9 +426,9 @@ TEST_F(PrelabelTest, ASignalStopsItAndTheSameCommandGoesOn) {
   std::promise<pid_t> started;
   auto pid = started.get_future().share();
   std::atomic<bool> stopped = false;
-  on_call_ = [&, pid](int call) {
+  OnCall([&, pid](int call) {
     if (call == 20 && !stopped.exchange(true)) kill(pid.get(), SIGINT);
-  };
+  });
   const auto running = Start({images}, Out("a.json"), {"--in_flight=2"});
   started.set_value(running->pid());
   EXPECT_EQ(running->Wait(), 1);
@@ -461,9 +480,9 @@ TEST_F(PrelabelTest, AnImageThatAlwaysFailsIsGivenUpWhileTheServiceAnswers) {
 
 TEST_F(PrelabelTest, AModelThatIsReplacedMeanwhileEndsTheRun) {
   const std::string images = Images(200);
-  on_call_ = [this](int call) {
+  OnCall([this](int call) {
     if (call == 20) services_.Serve("d2", "s1");
-  };
+  });
   const Ended ended = Run({images}, Out("a.json"));
   EXPECT_EQ(ended.code, 2);
   EXPECT_THAT(ended.err,
@@ -647,13 +666,13 @@ TEST_F(PrelabelTest, AResumeDoesOnlyWhatIsLeft) {
   const std::vector<std::string> flags = {"--images=" + folder_.path()};
   std::promise<pid_t> started;
   auto pid = started.get_future().share();
-  on_call_ = [=](int) { kill(pid.get(), SIGKILL); };
+  OnCall([=](int) { kill(pid.get(), SIGKILL); });
   {
     const auto process = Start({Out("list.txt")}, out, flags);
     started.set_value(process->pid());
     process->Wait();
   }
-  on_call_ = nullptr;
+  OnCall(nullptr);
   {
     const std::string run = out + ".journal";
     ASSERT_OK_AND_ASSIGN(Journal journal, Journal::Open(run, run + "/manifest"));

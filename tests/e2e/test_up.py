@@ -280,8 +280,8 @@ def test_somebody_decided_what_a_name_of_the_gateway_and_a_model_means():
 
 
 def test_every_flag_that_names_a_file_is_known_to():
-    # Whose help has the word; --classes is a file or the names themselves.
-    of_none = {"max_image_mb", "label_studio_api_key", "basic_auth_password", "classes"}
+    # Whose help has the word; --classes is a file or the names themselves, --embedding_store has URLs.
+    of_none = {"max_image_mb", "label_studio_api_key", "basic_auth_password", "classes", "embedding_store", "embedding_store_mb"}
     found = {flag for name in [*PROCESSES, "duet-trainer"] for flag, text in flags_of(name).items()
              if re.search(r"\b(file|folder|directory|PEM|weights)\b", text, re.IGNORECASE)} - of_none
 

@@ -241,26 +241,39 @@ template <typename T>
 awaitable<absl::StatusOr<T>> Pipeline::Patiently(
     Need& need, std::function<awaitable<absl::StatusOr<T>>()> attempt) {
   absl::Duration pause = kFirstPause;
-  bool works = false;
+  bool known = false;  // whether what failed would be known to be away by now
   for (int tries = 0;;) {
+    // What failed although all was there may itself be what ends a service, and those in flight
+    // beside it fail with it.
+    const bool alone = tries > 0;
+    while (alone && need.one_alone) {
+      auto queueing = Pause(kFirstPause);
+      co_await std::move(queueing);
+    }
+    if (alone) need.one_alone = true;
+    bool works = false;
+    if (known) {
+      auto asking = need.works();
+      works = co_await std::move(asking);
+    }
+    // Even if nothing works: of a source that was away from the beginning, nothing else than this
+    // tells that it is back.
     auto trying = attempt();
     absl::StatusOr<T> result = co_await std::move(trying);
     // An answer that isn't what was hoped for is an answer.
-    if (result.ok() || !prelabel::IsRetryable(result.status())) {
-      Back(need);
+    const bool answered = result.ok() || !prelabel::IsRetryable(result.status());
+    const bool given_up = !answered && works && ++tries == kTries;
+    if (answered) Back(need);
+    if (answered || given_up) {
+      if (alone) need.one_alone = false;
       co_return result;
     }
-    if (works && ++tries == kTries) co_return result;
-    do {
-      Away(need, result.status());
-      auto pausing = Pause(pause);
-      co_await std::move(pausing);
-      const bool known = pause >= kUnnoticed;
-      pause = std::min(2 * pause, kLongestPause);
-      if (!known) break;
-      auto asking = need.works();
-      works = co_await std::move(asking);
-    } while (!works);
+    Away(need, result.status());
+    auto pausing = Pause(pause);
+    co_await std::move(pausing);
+    if (alone) need.one_alone = false;
+    known = pause >= kUnnoticed;
+    pause = std::min(2 * pause, kLongestPause);
   }
 }
 

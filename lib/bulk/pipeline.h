@@ -85,6 +85,7 @@ class Pipeline {
     std::function<boost::asio::awaitable<bool>()> works;
     std::optional<absl::Time> away_since = std::nullopt;
     bool told = false;
+    bool one_alone = false;  // an image that has failed while it worked is being tried again
   };
   struct Done {
     Item item;
@@ -99,7 +100,8 @@ class Pipeline {
   boost::asio::awaitable<std::optional<Record>> Process(const Item& item);
   boost::asio::awaitable<bool> SourceWorks();
   boost::asio::awaitable<bool> ServicesWork();
-  // Repeats `attempt` until it succeeds, fails for good, or fails while what it needs works.
+  // Repeats `attempt` until it succeeds, fails for good, or has failed some times while what it
+  // needs works. From the second of these times on, one image at a time.
   template <typename T>
   boost::asio::awaitable<absl::StatusOr<T>> Patiently(
       Need& need, std::function<boost::asio::awaitable<absl::StatusOr<T>>()> attempt);

@@ -11,6 +11,7 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
 #include <chrono>
+#include <condition_variable>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -378,6 +379,59 @@ TEST_F(PrelabelTest, AFolderThatVanishesIsWaitedFor) {
   EXPECT_EQ(running->Wait(), 0) << running->err();
   EXPECT_THAT(waits, duet_testing::IsOk());
   EXPECT_EQ(ReadJson(Out("a.json")).at("images").as_array().size(), 20U);
+}
+
+// Then no other image tells whether the source is back.
+TEST_F(PrelabelTest, AFolderThatIsAwayFromTheBeginningIsWaitedFor) {
+  const std::string images = Images(3);
+  const std::string hidden = folder_.path() + "/hidden";
+  RunAndKill(images, Out("a.json"), 1);
+  std::filesystem::rename(images, hidden);
+  const auto running = Start({images}, Out("a.json"), {"--in_flight=1", "--patience_s=60"});
+  const auto waits = running->WaitForLine("waiting: the folder ");
+  std::filesystem::rename(hidden, images);
+
+  EXPECT_EQ(running->Wait(), 0) << running->err();
+  EXPECT_THAT(waits, duet_testing::IsOk());
+  EXPECT_THAT(running->err(), HasSubstr("goes on after "));
+  EXPECT_EQ(ReadJson(Out("a.json")).at("images").as_array().size(), 3U);
+}
+
+// Bad images end the service, and what is in flight with it: here a call of one of them fails if
+// another one's comes while it waits. Alone, each would be answered.
+TEST_F(PrelabelTest, ImagesThatFailTogetherAreTriedOneByOne) {
+  constexpr int kBad = 4;
+  const std::string images = Images(kBad + 20);
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::map<std::string, int> asked;
+  bool* waiting = nullptr;
+  services_.on_detect = [&](grpc::ServerContext&, const auto& request, auto* response) {
+    const std::string& image = request.image().data();
+    const grpc::Status ended(grpc::StatusCode::UNAVAILABLE, "ended by an image");
+    for (int bad = 0; bad < kBad; ++bad) {
+      if (image != Image(bad)) continue;
+      std::unique_lock lock(mutex);
+      if (++asked[image] < 5) return ended;  // until it is known whether the service is away
+      if (waiting != nullptr) {
+        *waiting = true;
+        changed.notify_all();
+        return ended;
+      }
+      bool met = false;
+      waiting = &met;
+      changed.wait_for(lock, std::chrono::seconds(1), [&] { return met; });
+      waiting = nullptr;
+      if (met) return ended;
+    }
+    FindCat(request, response);
+    return grpc::Status::OK;
+  };
+
+  const Ended ended = Run({images}, Out("a.json"));
+
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  EXPECT_EQ(ReadJson(Out("a.json")).at("images").as_array().size(), kBad + 20U);
 }
 
 // A file system of 256 KiB; only root may have one.

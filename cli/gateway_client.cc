@@ -5,10 +5,7 @@
 #include <absl/time/clock.h>
 #include <absl/time/time.h>
 
-#include <boost/asio/co_spawn.hpp>
 #include <boost/json/parse.hpp>
-#include <exception>
-#include <future>
 #include <utility>
 
 #include "files/text_file.h"
@@ -104,7 +101,6 @@ GatewayClient::GatewayClient(GatewayOptions options, std::string authorization,
       loop_(policy_, std::move(network)) {}
 
 absl::StatusOr<json::object> GatewayClient::Ask(const std::string& path, const std::string& body) {
-  using Result = absl::StatusOr<http_client::HttpResponse>;
   http_client::HttpRequest request;
   request.url = options_.gateway + path;
   if (!authorization_.empty()) request.headers.push_back(authorization_);
@@ -112,15 +108,7 @@ absl::StatusOr<json::object> GatewayClient::Ask(const std::string& path, const s
   request.trusted = true;
   request.deadline = absl::Now() + kTimeout;
   request.max_bytes = kMaxAnswerBytes;
-  std::promise<Result> promise;
-  loop_.Post([&] {
-    boost::asio::co_spawn(loop_.context(), loop_.Perform(std::move(request)),
-                          [&promise](const std::exception_ptr& error, Result result) {
-                            if (error) std::rethrow_exception(error);  // a bug
-                            promise.set_value(std::move(result));
-                          });
-  });
-  const Result answer = promise.get_future().get();
+  const auto answer = http_client::PerformAndWait(loop_, std::move(request));
   if (!answer.ok()) {
     return absl::UnavailableError(StrCat("no answer from the gateway at ", options_.gateway, ": ",
                                          answer.status().message()));

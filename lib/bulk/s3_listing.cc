@@ -2,9 +2,6 @@
 
 #include <absl/time/clock.h>
 
-#include <boost/asio/co_spawn.hpp>
-#include <exception>
-#include <future>
 #include <memory>
 #include <pugixml.hpp>
 #include <utility>
@@ -86,7 +83,6 @@ class Lister {
         loop_(policy_, http_client::Network::Default()) {}
 
   absl::StatusOr<http_client::HttpResponse> Ask(int max_keys, const std::string& token) {
-    using Result = absl::StatusOr<http_client::HttpResponse>;
     const std::string_view rest = std::string_view(prefix_).substr(kScheme.size());
     const std::size_t slash = rest.find('/');
     const std::string_view keys = slash == std::string_view::npos ? "" : rest.substr(slash + 1);
@@ -100,15 +96,7 @@ class Lister {
     request.trusted = true;
     request.deadline = absl::Now() + kTimeout;
     request.max_bytes = kMaxAnswerBytes;
-    std::promise<Result> promise;
-    loop_.Post([&] {
-      boost::asio::co_spawn(loop_.context(), loop_.Perform(std::move(request)),
-                            [&promise](const std::exception_ptr& error, Result result) {
-                              if (error) std::rethrow_exception(error);  // a bug
-                              promise.set_value(std::move(result));
-                            });
-    });
-    return promise.get_future().get();
+    return http_client::PerformAndWait(loop_, std::move(request));
   }
 
   absl::Status ErrorOf(const http_client::HttpResponse& answer) const {

@@ -6,8 +6,11 @@
 
 #include <algorithm>
 #include <boost/asio/async_result.hpp>
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <exception>
+#include <future>
 #include <utility>
 
 #include "http_client/curl_exchange.h"
@@ -270,6 +273,19 @@ boost::asio::awaitable<absl::StatusOr<HttpResponse>> TransferLoop::RunOnce(HttpR
         }
       },
       boost::asio::use_awaitable, std::move(prepared));
+}
+
+absl::StatusOr<HttpResponse> PerformAndWait(TransferLoop& loop, HttpRequest request) {
+  using Result = absl::StatusOr<HttpResponse>;
+  std::promise<Result> promise;
+  loop.Post([&] {
+    boost::asio::co_spawn(loop.context(), loop.Perform(std::move(request)),
+                          [&promise](const std::exception_ptr& error, Result result) {
+                            if (error) std::rethrow_exception(error);  // a bug
+                            promise.set_value(std::move(result));
+                          });
+  });
+  return promise.get_future().get();
 }
 
 }  // namespace http_client

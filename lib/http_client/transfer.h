@@ -130,6 +130,9 @@ class TransferLoop {
   std::thread thread_;  // last: runs Run()
 };
 
+// Runs one exchange, as TransferLoop::Perform, and waits for its end. Not on the loop's thread.
+absl::StatusOr<HttpResponse> PerformAndWait(TransferLoop& loop, HttpRequest request);
+
 }  // namespace http_client
 
 #endif  // DUET_HTTP_CLIENT_TRANSFER_H_

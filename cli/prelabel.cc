@@ -240,7 +240,7 @@ absl::StatusOr<bulk::RunOptions> ToRunOptions(const Options& options,
   if (!label_config.ok()) return label_config.status();
   run.label_config = *std::move(label_config);
   if (run.format->needs_label_config && run.label_config.empty()) {
-    absl::StatusOr<std::string> of_project = project->LabelConfig();
+    absl::StatusOr<std::string> of_project = project->LabelConfig({});
     if (!of_project.ok()) return of_project.status();
     run.label_config = *std::move(of_project);
   }
@@ -287,6 +287,10 @@ void PrintResult(const Options& options, const bulk::RunResult& result) {
   PrintFindings(result.findings);
   if (result.left_out > 0) {
     std::cerr << result.left_out << " files whose names aren't those of images, left out\n";
+  }
+  if (result.closed_folders > 0) {
+    std::cerr << result.closed_folders << " folders that may not be read, left out; the first: "
+              << bulk::Shown(result.first_closed) << "\n";
   }
   std::cout << options.out << ": " << totals.images - totals.failed() << " images, "
             << totals.objects << " objects";

@@ -201,8 +201,9 @@ awaitable<absl::StatusOr<std::int64_t>> Renewal::PushAll(const prelabel::Predict
     if (models && predict.project->ModelVersion(*models) != predict.model_version) {
       co_return AnotherServes();
     }
-    auto listing = app_.label_studio_api.TasksWithoutAnnotations(predict.label_studio,
-                                                                 predict.project_id, after, kPage);
+    auto listing = app_.label_studio_api.TasksById(
+        predict.label_studio, predict.project_id, label_studio_api::WhichTasks::kWithoutAnnotations,
+        after, kPage);
     const auto tasks = co_await std::move(listing);
     if (!tasks.ok()) co_return tasks.status();
     if (tasks->empty()) break;

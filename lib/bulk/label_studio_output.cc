@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "bulk/output.h"
 #include "bulk/text_file_writer.h"
@@ -91,14 +92,21 @@ absl::Status StorePredictions(const Results& results, const Target& target,
   constexpr std::size_t kMaxBytes = std::size_t{4} << 20;
   const std::string version = target.project->ModelVersion(results.head.models());
   LabelStudioProject::Predictions batch;
+  std::vector<Item> items;  // whose predictions these are
   std::size_t bytes = 0;
   const auto store = [&]() -> absl::Status {
     if (batch.empty()) return absl::OkStatus();
-    const absl::Status status =
-        options.project->Store(batch, version, options.patience, options.on_wait);
+    const auto refused = options.project->Store(batch, version, options.patience);
+    if (!refused.ok()) return refused.status();
+    for (const auto& [task, why] : *refused) {
+      for (std::size_t i = 0; i < batch.size(); ++i) {
+        if (batch[i].first == task && options.on_refused) options.on_refused(items[i], why);
+      }
+    }
     batch.clear();
+    items.clear();
     bytes = 0;
-    return status;
+    return absl::OkStatus();
   };
   absl::Status status = ForEachRegions(
       results, target, findings,
@@ -108,6 +116,7 @@ absl::Status StorePredictions(const Results& results, const Target& target,
           return absl::DataLossError(text::StrCat("'", Shown(item.name), "' has no task"));
         }
         batch.emplace_back(task, label_studio::PredictionJson(regions, version));
+        items.push_back(item);
         bytes += batch.back().second.size();
         return batch.size() == kMaxPredictions || bytes >= kMaxBytes ? store() : absl::OkStatus();
       });

@@ -1,6 +1,7 @@
 #include "bulk/label_studio_project.h"
 
 #include <absl/time/clock.h>
+#include <absl/time/time.h>
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
@@ -11,19 +12,19 @@
 #include "http_client/address_policy.h"
 #include "http_client/network.h"
 #include "label_studio/label_config.h"
-#include "prelabel/predictor.h"
 #include "text/str_cat.h"
 
 namespace bulk {
 namespace {
 
+using label_studio_api::WhichTasks;
 using text::StrCat;
 
 constexpr int kPageTasks = 500;
-constexpr absl::Duration kFirstPause = absl::Seconds(1);
-constexpr absl::Duration kLongestPause = absl::Seconds(30);
-// After a time-out Label Studio may still be storing what it was sent.
-constexpr absl::Duration kSettle = absl::Seconds(5);
+// For so long Label Studio may still be storing what it was sent, although the answer was that of a
+// proxy that gave up, or none. Meanwhile it is asked again and again whether it has.
+constexpr absl::Duration kSettle = absl::Seconds(30);
+constexpr absl::Duration kLookEvery = absl::Seconds(2);
 
 // Runs a coroutine to its end on this thread.
 template <typename T>
@@ -55,25 +56,28 @@ std::string LabelStudioProject::Describe() const {
   return StrCat(kProjectScheme, id_, " of ", site_.url, view_ > 0 ? StrCat(", view ", view_) : "");
 }
 
-absl::StatusOr<std::string> LabelStudioProject::LabelConfig() {
-  auto info = Await(api_->Project(site_, id_));
-  if (!info.ok()) {
-    return absl::Status(info.status().code(),
-                        StrCat(kProjectScheme, id_, ": ", info.status().message()));
-  }
-  return std::move(info->label_config);
+absl::StatusOr<std::string> LabelStudioProject::LabelConfig(const Patience& patience) {
+  std::string label_config;
+  absl::Status status = Patiently(patience, [&] {
+    auto info = Await(api_->Project(site_, id_));
+    if (info.ok()) label_config = std::move(info->label_config);
+    return info.status();
+  });
+  if (status.ok()) return label_config;
+  return absl::Status(status.code(), StrCat(kProjectScheme, id_, ": ", status.message()));
 }
 
-absl::Status LabelStudioProject::List(AddImage add) {
-  absl::Status status = ListPages(add);
+absl::Status LabelStudioProject::List(const Patience& patience, AddImage add) {
+  const absl::StatusOr<std::string> xml = LabelConfig(patience);
+  if (!xml.ok()) return xml.status();
+  absl::Status status = ListPages(*xml, patience, add);
   if (status.ok()) return status;
   return absl::Status(status.code(), StrCat(kProjectScheme, id_, ": ", status.message()));
 }
 
-absl::Status LabelStudioProject::ListPages(AddImage add) {
-  const absl::StatusOr<std::string> xml = LabelConfig();
-  if (!xml.ok()) return xml.status();
-  const auto config = label_studio::ParseLabelConfig(*xml);
+absl::Status LabelStudioProject::ListPages(const std::string& label_config,
+                                           const Patience& patience, AddImage add) {
+  const auto config = label_studio::ParseLabelConfig(label_config);
   if (!config.ok()) return config.status();
   if (config->images.size() != 1 || config->images.front().is_list || config->depends_on_task) {
     return absl::InvalidArgumentError(
@@ -82,10 +86,17 @@ absl::Status LabelStudioProject::ListPages(AddImage add) {
   }
   std::int64_t after = 0;
   for (int page = 1;; ++page) {
-    const auto tasks = view_ > 0 ? Await(api_->TasksOfView(site_, id_, view_, page, kPageTasks))
-                                 : Await(api_->AllTasks(site_, id_, after, kPageTasks));
-    if (!tasks.ok()) return tasks.status();
-    for (const label_studio::Task& task : *tasks) {
+    std::vector<label_studio::Task> tasks;
+    absl::Status status = Patiently(patience, [&] {
+      auto answer = view_ > 0
+                        ? Await(api_->TasksOfView(site_, id_, view_, page, kPageTasks))
+                        : Await(api_->TasksById(site_, id_, WhichTasks::kAll, after, kPageTasks));
+      if (answer.ok()) tasks = *std::move(answer);
+      return answer.status();
+    });
+    // However few a page has, another one may follow.
+    if (!status.ok() || tasks.empty()) return status;
+    for (const label_studio::Task& task : tasks) {
       after = std::max(after, task.id);
       const auto uris = label_studio::ImageUris(config->images.front(), task.data);
       if (!uris.ok()) {
@@ -93,12 +104,11 @@ absl::Status LabelStudioProject::ListPages(AddImage add) {
       }
       add(uris->front(), StrCat(task.id));
     }
-    if (tasks->size() < static_cast<std::size_t>(kPageTasks)) return absl::OkStatus();
   }
 }
 
-absl::StatusOr<std::vector<std::int64_t>> LabelStudioProject::Lacking(
-    const Predictions& predictions, const std::string& version) {
+absl::StatusOr<std::vector<std::int64_t>> LabelStudioProject::Lacking(Some predictions,
+                                                                      const std::string& version) {
   std::vector<std::int64_t> tasks;
   for (const auto& [task, prediction] : predictions) tasks.push_back(task);
   const auto predicted = Await(api_->PredictedTasks(site_, id_, tasks, version));
@@ -109,30 +119,61 @@ absl::StatusOr<std::vector<std::int64_t>> LabelStudioProject::Lacking(
   return tasks;
 }
 
-absl::Status LabelStudioProject::Store(const Predictions& predictions, const std::string& version,
-                                       absl::Duration patience,
-                                       const std::function<void(const absl::Status&)>& on_wait) {
-  const absl::Time deadline = absl::Now() + patience;
-  absl::Duration pause = kFirstPause;
-  for (;;) {
-    const auto lacking = Lacking(predictions, version);
-    absl::Status status = lacking.status();
-    if (status.ok()) {
+absl::StatusOr<LabelStudioProject::Refused> LabelStudioProject::Store(
+    const Predictions& predictions, const std::string& version, const Patience& patience) {
+  Refused refused;
+  absl::Status status = StoreSome(predictions, version, patience, &refused);
+  if (!status.ok()) return status;
+  return refused;
+}
+
+absl::Status LabelStudioProject::StoreSome(Some predictions, const std::string& version,
+                                           const Patience& patience, Refused* refused) {
+  absl::Time settled = absl::InfinitePast();
+  bool taken = false;    // Label Studio said so
+  bool invalid = false;  // Label Studio said so of one of them, but not of which
+  absl::Status status = Patiently(patience, [&]() -> absl::Status {
+    for (;;) {
+      const auto lacking = Lacking(predictions, version);
+      if (!lacking.ok()) return lacking.status();
+      if (lacking->empty()) return absl::OkStatus();
+      if (taken) {
+        for (const std::int64_t task : *lacking) {
+          refused->emplace_back(task, StrCat("Label Studio took the prediction of task ", task,
+                                             " and has not stored it"));
+        }
+        return absl::OkStatus();
+      }
+      if (absl::Now() < settled) {
+        absl::SleepFor(kLookEvery);
+        continue;
+      }
       std::string body;
       for (const auto& [task, prediction] : predictions) {
         if (std::find(lacking->begin(), lacking->end(), task) == lacking->end()) continue;
         text::StrAppend(&body, body.empty() ? "[" : ",",
                         label_studio_api::PredictionBody(task, prediction));
       }
-      if (body.empty()) return absl::OkStatus();
-      status = Await(api_->ImportPredictions(site_, id_, body + "]"));
+      const auto created = Await(api_->ImportPredictions(site_, id_, body + "]"));
+      if (!created.ok()) {
+        settled = absl::Now() + kSettle;
+        invalid = absl::IsInvalidArgument(created.status());
+        return created.status();
+      }
+      if (*created == static_cast<std::int64_t>(lacking->size())) return absl::OkStatus();
+      taken = true;
     }
-    if (status.ok()) return status;
-    if (!prelabel::IsRetryable(status) || absl::Now() + pause > deadline) return status;
-    on_wait(status);
-    absl::SleepFor(std::max(pause, absl::IsDeadlineExceeded(status) ? kSettle : pause));
-    pause = std::min(2 * pause, kLongestPause);
+  });
+  if (!invalid) return status;
+  if (predictions.size() == 1) {
+    const std::int64_t task = predictions.front().first;
+    refused->emplace_back(task, StrCat("task ", task, ": ", status.message()));
+    return absl::OkStatus();
   }
+  const std::size_t half = predictions.size() / 2;
+  status = StoreSome(predictions.first(half), version, patience, refused);
+  if (!status.ok()) return status;
+  return StoreSome(predictions.subspan(half), version, patience, refused);
 }
 
 }  // namespace bulk

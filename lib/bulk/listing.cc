@@ -61,13 +61,14 @@ absl::Status CannotRead(std::string_view path, const std::error_code& error) {
 // Walks through folders, in each of them by the names' bytes.
 class Walk {
  public:
-  // `add` gets the path of each image below the folder that the walk begins in.
-  Walk(AddImage add, std::uint64_t* left_out) : add_(add), left_out_(*left_out) {}
+  // `add` gets the path of each image below the folder that the walk begins in; `listing` what is
+  // left out.
+  Walk(AddImage add, Listing* listing) : add_(add), listing_(*listing) {}
 
   // All images below `folder`; they are called `prefix` and their path below it.
   absl::Status All(const fs::path& folder, const std::string& prefix) {
     const auto entries = Entries(folder);
-    if (!entries.ok()) return entries.status();
+    if (!entries.ok()) return LeftOut(folder, entries.status());
     const Visit visit(this, folder);
     if (!visit.is_new()) return absl::OkStatus();  // a link to a folder that it lies in
     for (const std::string& name : *entries) {
@@ -77,7 +78,7 @@ class Walk {
       } else if (IsImageName(name)) {
         add_(prefix + name, "");
       } else {
-        ++left_out_;
+        ++listing_.left_out;
       }
     }
     return absl::OkStatus();
@@ -100,7 +101,7 @@ class Walk {
       return absl::OkStatus();
     }
     const auto entries = Entries(folder.empty() ? fs::path(".") : folder);
-    if (!entries.ok()) return entries.status();
+    if (!entries.ok()) return LeftOut(folder, entries.status());
     const Visit visit(this, folder.empty() ? fs::path(".") : folder);
     for (const std::string& name : *entries) {
       const fs::path path = folder / name;
@@ -139,6 +140,14 @@ class Walk {
     bool is_new_ = false;
   };
 
+  // What isn't ours to read, below the folder that was named, is left out and said. Anything else,
+  // such as a disk that fails, would make a list that lacks images by chance.
+  absl::Status LeftOut(const fs::path& folder, const absl::Status& status) {
+    if (open_.empty() || !absl::IsPermissionDenied(status)) return status;
+    if (listing_.closed_folders++ == 0) listing_.first_closed = folder.native();
+    return absl::OkStatus();
+  }
+
   static bool IsFolder(const fs::path& path) {
     std::error_code ignored;
     return fs::is_directory(path, ignored);
@@ -157,7 +166,7 @@ class Walk {
   }
 
   AddImage add_;
-  std::uint64_t& left_out_;
+  Listing& listing_;
   std::set<Identity> open_;
 };
 
@@ -235,8 +244,7 @@ absl::Status Lister::ListFolder(const std::string& source) {
   const bool alone = options_.sources.size() == 1;
   if (alone) listing_.root = fs::absolute(source).lexically_normal();
   const std::string prefix = alone ? "" : source + (source.ends_with('/') ? "" : "/");
-  return Walk([this](std::string_view name, std::string_view id) { Add(name, id); },
-              &listing_.left_out)
+  return Walk([this](std::string_view name, std::string_view id) { Add(name, id); }, &listing_)
       .All(source, prefix);
 }
 
@@ -246,8 +254,7 @@ absl::Status Lister::ListPattern(const std::string& source) {
   const fs::path root = pattern.root_path();
   const auto parts = PartsOf(pattern.relative_path());
   const absl::Status status =
-      Walk([this](std::string_view name, std::string_view id) { Add(name, id); },
-           &listing_.left_out)
+      Walk([this](std::string_view name, std::string_view id) { Add(name, id); }, &listing_)
           .Matching(root, parts, 0);
   if (!status.ok()) return status;
   if (listing_.images > before) return absl::OkStatus();
@@ -270,6 +277,10 @@ absl::Status Lister::ListLines(const std::string& name, std::istream& lines) {
     const std::size_t size = kept + static_cast<std::size_t>(lines.gcount());
     std::string_view block(text.data(), size);
     if (first) {
+      if (block.starts_with("\xff\xfe") || block.starts_with("\xfe\xff")) {
+        return absl::InvalidArgumentError(
+            StrCat(name, " is in UTF-16; needed: UTF-8, as `iconv -f UTF-16 -t UTF-8` makes it"));
+      }
       if (block.find('\0') != std::string_view::npos) end = '\0';
       if (block.starts_with(kByteOrderMark)) block.remove_prefix(kByteOrderMark.size());
       first = false;
@@ -294,7 +305,7 @@ absl::Status Lister::ListLines(const std::string& name, std::istream& lines) {
 }
 
 absl::Status Lister::ListBucket(const std::string& prefix) {
-  return ListObjects(http_client::S3AccessFromEnvironment(), prefix,
+  return ListObjects(http_client::S3AccessFromEnvironment(), prefix, options_.patience,
                      [this](std::string_view address) {
                        if (IsImageName(address)) {
                          Add(address, "");
@@ -315,7 +326,7 @@ absl::Status Lister::ListProject(const std::string& source) {
   listing_.of_label_studio = true;
   listing_.has_ids = true;
   return options_.project->List(
-      [this](std::string_view name, std::string_view id) { Add(name, id); });
+      options_.patience, [this](std::string_view name, std::string_view id) { Add(name, id); });
 }
 
 absl::Status Lister::ListCoco(const std::string& path) {

@@ -30,6 +30,7 @@
 #include <vector>
 
 #include "bulk/item.h"
+#include "bulk/patience.h"
 
 namespace bulk {
 
@@ -47,6 +48,9 @@ struct Listing {
   std::vector<std::pair<std::int64_t, std::string>> categories;
   // Files in folders whose names don't say that they are images.
   std::uint64_t left_out = 0;
+  // Folders below a source that may not be read, such as lost+found; the first one's path.
+  std::uint64_t closed_folders = 0;
+  std::string first_closed;
 };
 
 struct ListingOptions {
@@ -57,6 +61,7 @@ struct ListingOptions {
   std::istream* standard_input = nullptr;  // for the source "-"
   // For the source label-studio:ID; null: none can be used.
   LabelStudioProject* project = nullptr;
+  Patience patience;  // with buckets and projects that are away
 };
 
 using AddImage = absl::FunctionRef<void(std::string_view name, std::string_view id)>;

@@ -104,23 +104,27 @@ absl::StatusOr<std::vector<label_studio::Object>> ToLabelStudioObjects(const Fou
   return objects;
 }
 
-absl::Status WriteFailures(const Results& results, const std::string& path) {
+absl::Status WriteFailures(const Results& results, absl::Span<const ItemFailure> more,
+                           const std::string& path) {
   absl::StatusOr<TextFileWriter> file = TextFileWriter::Create(path);
   if (!file.ok()) return file.status();
+  const auto append = [&](const Item& item, const duet::bulk::v1::Failure& failure) {
+    std::string line = "{\"image\":";
+    dataset::AppendJsonFileName(item.name, &line);
+    line.append(",\"kind\":");
+    label_studio::AppendJsonString(failure.kind(), &line);
+    line.append(",\"error\":");
+    label_studio::AppendJsonString(failure.message(), &line);
+    line.append("}\n");
+    file->Append(line);
+  };
   absl::Status status = results.folder.ForEachResult(
       results.count, [&](const Item& item, const duet::bulk::v1::Record& record) {
-        if (!record.has_failure()) return absl::OkStatus();
-        std::string line = "{\"image\":";
-        dataset::AppendJsonFileName(item.name, &line);
-        line.append(",\"kind\":");
-        label_studio::AppendJsonString(record.failure().kind(), &line);
-        line.append(",\"error\":");
-        label_studio::AppendJsonString(record.failure().message(), &line);
-        line.append("}\n");
-        file->Append(line);
+        if (record.has_failure()) append(item, record.failure());
         return absl::OkStatus();
       });
   if (!status.ok()) return status;
+  for (const ItemFailure& one : more) append(one.item, one.failure);
   return file->Commit();
 }
 

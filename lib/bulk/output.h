@@ -5,7 +5,6 @@
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
-#include <absl/time/time.h>
 #include <absl/types/span.h>
 
 #include <cstdint>
@@ -15,7 +14,9 @@
 #include <string_view>
 
 #include "bulk/head.h"
+#include "bulk/item.h"
 #include "bulk/label_studio_project.h"
+#include "bulk/patience.h"
 #include "bulk/run_folder.h"
 #include "dataset/findings.h"
 #include "dataset/sample.h"
@@ -29,8 +30,9 @@ struct OutputOptions {
   std::string image_prefix;  // put before the image in a Label Studio task
   // Where predictions go to instead of a file of tasks; null: to the file. Outlives this.
   LabelStudioProject* project = nullptr;
-  absl::Duration patience = absl::Hours(1);  // with a project that is away
-  std::function<void(const absl::Status&)> on_wait;
+  Patience patience;  // with a project that is away
+  // Of an image whose result the project doesn't take, and why: one sentence. May be empty.
+  std::function<void(const Item& item, const std::string& why)> on_refused = nullptr;
 };
 
 // A finished run, or as far as it is.
@@ -82,8 +84,14 @@ absl::Status WriteDotaOutput(const Results& results, const OutputOptions& option
 absl::Status WritePngOutput(const Results& results, const OutputOptions& options,
                             dataset::Findings* findings);
 
-// The images that failed, one JSON object a line: {"image":…,"kind":…,"error":…}.
-absl::Status WriteFailures(const Results& results, const std::string& path);
+struct ItemFailure {
+  Item item;
+  duet::bulk::v1::Failure failure;
+};
+// The images that failed, and then `more`, one JSON object a line:
+// {"image":…,"kind":…,"error":…}.
+absl::Status WriteFailures(const Results& results, absl::Span<const ItemFailure> more,
+                           const std::string& path);
 
 }  // namespace bulk
 

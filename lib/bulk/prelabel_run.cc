@@ -184,13 +184,24 @@ absl::Status CheckOutIsFree(const std::string& out) {
       StrCat(Shown(out), " is there already, and isn't of this run; needed: another --out"));
 }
 
-absl::StatusOr<Listing> ListAnew(const RunOptions& options, const RunFolder& folder) {
+Patience PatienceOf(const RunOptions& options, Reporter& reporter) {
+  return {.lasts = options.pipeline.patience,
+          .on_wait =
+              [&reporter](const absl::Status& status) {
+                reporter.Waits(Shown(text::StdView(status.message())));
+              },
+          .on_end = [&reporter](absl::Duration waited) { reporter.GoesOn(waited); }};
+}
+
+absl::StatusOr<Listing> ListAnew(const RunOptions& options, const RunFolder& folder,
+                                 Reporter& reporter) {
   if (absl::Status status = CheckOutIsFree(options.output.out); !status.ok()) return status;
   absl::StatusOr<ManifestWriter> manifest = ManifestWriter::Create(folder.manifest());
   if (!manifest.ok()) return manifest.status();
-  absl::StatusOr<Listing> listing =
-      ListImages(options.listing,
-                 [&](std::string_view name, std::string_view id) { manifest->Add(name, id); });
+  ListingOptions sources = options.listing;
+  sources.patience = PatienceOf(options, reporter);
+  absl::StatusOr<Listing> listing = ListImages(
+      sources, [&](std::string_view name, std::string_view id) { manifest->Add(name, id); });
   if (!listing.ok()) return listing.status();
   if (absl::Status status = manifest->Commit(); !status.ok()) return status;
   return listing;
@@ -223,7 +234,7 @@ absl::Status ConnectAll(RunOptions& options, const RunFolder& folder, asio::io_c
 // Begins a run: from then on the folder has all that it takes to resume it.
 absl::Status Begin(RunOptions& options, const RunFolder& folder, asio::io_context& io,
                    Reporter& reporter, Head* head, std::unique_ptr<Services>* services) {
-  absl::StatusOr<Listing> listing = ListAnew(options, folder);
+  absl::StatusOr<Listing> listing = ListAnew(options, folder, reporter);
   if (!listing.ok()) return listing.status();
   head->listing = *std::move(listing);
   absl::Status status = ConnectAll(options, folder, io, reporter, head, services);
@@ -263,19 +274,29 @@ absl::Status WriteOutput(const RunOptions& options, const Results& results, Repo
                          RunResult* result) {
   const std::string failures = options.output.out + ".failures.jsonl";
   const absl::Time begun = absl::Now();
+  const Totals totals = result->totals;
   for (bool told = false;; told = true) {
     result->findings = {};
+    result->totals = totals;
+    std::vector<ItemFailure> refused;
     OutputOptions output = options.output;
-    bool away = false;
-    output.patience = options.pipeline.patience;
-    output.on_wait = [&](const absl::Status& status) {
-      if (!away) reporter.Waits(Shown(text::StdView(status.message())));
-      away = true;
+    output.patience = PatienceOf(options, reporter);
+    output.on_refused = [&](const Item& item, const std::string& why) {
+      refused.push_back({.item = item});
+      refused.back().failure.set_kind("refused");
+      refused.back().failure.set_message(Shown(why));
+      reporter.Failed(item, refused.back().failure);
     };
     absl::Status status = options.format->write(results, output, &result->findings);
-    if (status.ok() && result->totals.failed() > 0) {
-      result->failures = failures;
-      status = WriteFailures(results, failures);
+    if (status.ok()) {
+      if (!refused.empty()) result->totals.failures["refused"] += refused.size();
+      if (result->totals.failed() > 0) {
+        result->failures = failures;
+        status = WriteFailures(results, refused, failures);
+      } else {
+        std::error_code ignored;
+        std::filesystem::remove(failures, ignored);  // an earlier run's
+      }
     }
     if (!absl::IsResourceExhausted(status) || absl::Now() - begun > options.pipeline.patience) {
       if (told) reporter.GoesOn(absl::Now() - begun);
@@ -340,7 +361,10 @@ absl::StatusOr<RunResult> RunPrelabel(RunOptions options, Reporter& reporter) {
   }
   absl::StatusOr<Journal> journal = Journal::Open(folder->path(), folder->manifest());
   if (!journal.ok()) return journal.status();
-  RunResult result{.before = journal->place().index, .left_out = head.listing.left_out};
+  RunResult result{.before = journal->place().index,
+                   .left_out = head.listing.left_out,
+                   .closed_folders = head.listing.closed_folders,
+                   .first_closed = head.listing.first_closed};
   if (*begun) {
     head.listing = (*begun)->listing;
     const bool complete = result.before == head.listing.images;

@@ -53,6 +53,9 @@ struct RunResult {
   Totals totals;               // of all images
   std::uint64_t before = 0;    // done by earlier runs
   std::uint64_t left_out = 0;  // files in folders that aren't images by their names
+  // Folders that could not be read, and the first of them, if this run has listed the source.
+  std::uint64_t closed_folders = 0;
+  std::string first_closed;
   std::string failures;        // the file that lists those that failed; "": none did
   dataset::Findings findings;  // what the output couldn't hold
 };

@@ -136,15 +136,17 @@ class Lister {
 }  // namespace
 
 absl::Status ListObjects(const http_client::S3Access& s3, const std::string& prefix,
+                         const Patience& patience,
                          absl::FunctionRef<void(std::string_view)> on_object) {
   constexpr int kPageKeys = 1000;
   const auto lister = Lister::Make(s3, prefix);
   if (!lister.ok()) return lister.status();
   std::string token;
   do {
-    if (absl::Status status = (*lister)->Page(kPageKeys, on_object, &token); !status.ok()) {
-      return status;
-    }
+    // A page that fails has called nobody.
+    absl::Status status =
+        Patiently(patience, [&] { return (*lister)->Page(kPageKeys, on_object, &token); });
+    if (!status.ok()) return status;
   } while (!token.empty());
   return absl::OkStatus();
 }

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "bulk/patience.h"
 #include "http_client/s3_access.h"
 
 namespace bulk {
@@ -15,8 +16,10 @@ namespace bulk {
 // Calls `on_object` with the address of each object, "s3://bucket/key", whose address begins with
 // `prefix`, "s3://bucket/" or longer, in the order of their keys. Errors, one sentence that names
 // the prefix: FailedPrecondition (no keys in the environment), NotFound (no such bucket),
-// PermissionDenied, InvalidArgument, Unavailable and DeadlineExceeded (worth another try).
+// PermissionDenied, InvalidArgument, Unavailable and DeadlineExceeded. A page that fails for a
+// reason that may pass is asked for again within `patience`.
 absl::Status ListObjects(const http_client::S3Access& s3, const std::string& prefix,
+                         const Patience& patience,
                          absl::FunctionRef<void(std::string_view address)> on_object);
 
 // OK if the bucket of this address is there and may be listed; else an error as above.

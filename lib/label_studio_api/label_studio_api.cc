@@ -99,17 +99,9 @@ awaitable<absl::StatusOr<AnnotatedTasks>> LabelStudioApi::Annotated(LabelStudioS
   co_return ParseAnnotatedTasks(*body);
 }
 
-awaitable<absl::StatusOr<std::vector<label_studio::Task>>> LabelStudioApi::TasksWithoutAnnotations(
-    LabelStudioSite site, std::string project_id, std::int64_t after, int count) {
-  auto calling = Call(std::move(site), TasksWithoutAnnotationsPath(project_id, after, count));
-  const auto body = co_await std::move(calling);
-  if (!body.ok()) co_return body.status();
-  co_return ParseTasks(*body);
-}
-
-awaitable<absl::StatusOr<std::vector<label_studio::Task>>> LabelStudioApi::AllTasks(
-    LabelStudioSite site, std::string project_id, std::int64_t after, int count) {
-  auto calling = Call(std::move(site), AllTasksPath(project_id, after, count));
+awaitable<absl::StatusOr<std::vector<label_studio::Task>>> LabelStudioApi::TasksById(
+    LabelStudioSite site, std::string project_id, WhichTasks which, std::int64_t after, int count) {
+  auto calling = Call(std::move(site), TasksByIdPath(project_id, which, after, count));
   const auto body = co_await std::move(calling);
   if (!body.ok()) co_return body.status();
   co_return ParseTasks(*body);
@@ -127,22 +119,29 @@ awaitable<absl::StatusOr<std::vector<label_studio::Task>>> LabelStudioApi::Tasks
 awaitable<absl::StatusOr<std::vector<std::int64_t>>> LabelStudioApi::PredictedTasks(
     LabelStudioSite site, std::string project_id, std::vector<std::int64_t> tasks,
     std::string model_version) {
-  auto calling = Call(std::move(site), PredictedTasksPath(project_id, tasks, model_version));
-  const auto body = co_await std::move(calling);
-  if (!body.ok()) co_return body.status();
-  const auto found = ParseTasks(*body);
-  if (!found.ok()) co_return found.status();
   std::vector<std::int64_t> ids;
-  for (const label_studio::Task& task : *found) ids.push_back(task.id);
+  // Most often all of them come at once.
+  while (!tasks.empty()) {
+    auto calling = Call(site, PredictedTasksPath(project_id, tasks, model_version));
+    const auto body = co_await std::move(calling);
+    if (!body.ok()) co_return body.status();
+    const auto found = ParseTasks(*body);
+    if (!found.ok()) co_return found.status();
+    if (found->empty()) break;
+    const std::int64_t last = found->back().id;
+    for (const label_studio::Task& task : *found) ids.push_back(task.id);
+    std::erase_if(tasks, [last](std::int64_t task) { return task <= last; });
+  }
   co_return ids;
 }
 
-awaitable<absl::Status> LabelStudioApi::ImportPredictions(LabelStudioSite site,
-                                                          std::string project_id,
-                                                          std::string predictions) {
+awaitable<absl::StatusOr<std::int64_t>> LabelStudioApi::ImportPredictions(LabelStudioSite site,
+                                                                          std::string project_id,
+                                                                          std::string predictions) {
   auto calling = Call(std::move(site), ImportPredictionsPath(project_id), std::move(predictions));
   const auto answer = co_await std::move(calling);
-  co_return answer.status();
+  if (!answer.ok()) co_return answer.status();
+  co_return ParseCreated(*answer);
 }
 
 awaitable<absl::StatusOr<std::int64_t>> LabelStudioApi::CountAnnotated(LabelStudioSite site,

@@ -49,12 +49,11 @@ class LabelStudioApi {
                                                                    std::string project_id,
                                                                    std::int64_t after, int count);
 
-  // Up to `count` tasks without any annotation whose ids are higher than `after`, by id.
-  boost::asio::awaitable<absl::StatusOr<std::vector<label_studio::Task>>> TasksWithoutAnnotations(
-      LabelStudioSite site, std::string project_id, std::int64_t after, int count);
-  // Up to `count` tasks whose ids are higher than `after`, by id.
-  boost::asio::awaitable<absl::StatusOr<std::vector<label_studio::Task>>> AllTasks(
-      LabelStudioSite site, std::string project_id, std::int64_t after, int count);
+  // Up to `count` tasks whose ids are higher than `after`, by id. There may be more although fewer
+  // come: a Label Studio may have a limit of its own (TASK_API_PAGE_SIZE_MAX); so with all pages.
+  boost::asio::awaitable<absl::StatusOr<std::vector<label_studio::Task>>> TasksById(
+      LabelStudioSite site, std::string project_id, WhichTasks which, std::int64_t after,
+      int count);
   // A page of up to `count` tasks that a view shows; the first one is 1. None behind the last page.
   boost::asio::awaitable<absl::StatusOr<std::vector<label_studio::Task>>> TasksOfView(
       LabelStudioSite site, std::string project_id, std::int64_t view, int page, int count);
@@ -63,10 +62,12 @@ class LabelStudioApi {
       LabelStudioSite site, std::string project_id, std::vector<std::int64_t> tasks,
       std::string model_version);
   // Stores a JSON list of predictions, all or none of them, without a look at those that the tasks
-  // have. After DeadlineExceeded or Unavailable they may be stored, or still become so.
-  boost::asio::awaitable<absl::Status> ImportPredictions(LabelStudioSite site,
-                                                         std::string project_id,
-                                                         std::string predictions);
+  // have; how many Label Studio says that it has stored. InvalidArgument if it refuses one, as that
+  // of a task that was deleted. After DeadlineExceeded or Unavailable they may be stored, or still
+  // become so.
+  boost::asio::awaitable<absl::StatusOr<std::int64_t>> ImportPredictions(LabelStudioSite site,
+                                                                         std::string project_id,
+                                                                         std::string predictions);
   // How many tasks of the project were annotated after `since`; in all for InfinitePast.
   boost::asio::awaitable<absl::StatusOr<std::int64_t>> CountAnnotated(LabelStudioSite site,
                                                                       std::string project_id,

@@ -105,15 +105,14 @@ std::string UnlabelledTasksPath(std::string_view project_id, Sampling sampling, 
                    count);
 }
 
-std::string TasksWithoutAnnotationsPath(std::string_view project_id, std::int64_t after,
-                                        int count) {
-  json::array filters = {Filter("total_annotations", "equal", "Number", 0)};
+std::string TasksByIdPath(std::string_view project_id, WhichTasks which, std::int64_t after,
+                          int count) {
+  json::array filters;
+  if (which == WhichTasks::kWithoutAnnotations) {
+    filters.push_back(Filter("total_annotations", "equal", "Number", 0));
+  }
   if (after > 0) filters.push_back(Filter("id", "greater", "Number", after));
   return TasksPath(project_id, std::move(filters), "tasks:id", count);
-}
-
-std::string AllTasksPath(std::string_view project_id, std::int64_t after, int count) {
-  return TasksPath(project_id, {Filter("id", "greater", "Number", after)}, "tasks:id", count);
 }
 
 std::string ViewTasksPath(std::string_view project_id, std::int64_t view, int page, int count) {
@@ -131,6 +130,13 @@ std::string PredictedTasksPath(std::string_view project_id, const std::vector<st
 
 std::string ImportPredictionsPath(std::string_view project_id) {
   return text::StrCat("/api/projects/", project_id, "/import/predictions");
+}
+
+std::int64_t ParseCreated(std::string_view body) {
+  const json::value answer = ParseOrNull(body);
+  const json::object* object = answer.if_object();
+  const json::value* created = object == nullptr ? nullptr : object->if_contains("created");
+  return created != nullptr && created->is_int64() ? created->get_int64() : 0;
 }
 
 std::string AnnotatedSincePath(std::string_view project_id, absl::Time since) {

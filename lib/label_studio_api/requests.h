@@ -57,21 +57,22 @@ struct AnnotatedTasks {
 };
 absl::StatusOr<AnnotatedTasks> ParseAnnotatedTasks(std::string_view body);
 
-// GET of up to `count` tasks without any annotation, by id, as UnlabelledTasksPath's.
-std::string TasksWithoutAnnotationsPath(std::string_view project_id, std::int64_t after, int count);
-
-// GET of up to `count` tasks, annotated or not, by id, as UnlabelledTasksPath's.
-std::string AllTasksPath(std::string_view project_id, std::int64_t after, int count);
+// GET of up to `count` tasks by id, as UnlabelledTasksPath's: all, or those without any annotation.
+enum class WhichTasks { kAll, kWithoutAnnotations };
+std::string TasksByIdPath(std::string_view project_id, WhichTasks which, std::int64_t after,
+                          int count);
 // GET of a page of up to `count` tasks that a view of the data manager shows, in its order; the
 // first page is 1. A page behind the last one is NotFound.
 std::string ViewTasksPath(std::string_view project_id, std::int64_t view, int page, int count);
-// GET of those of these tasks that have a prediction of this version.
+// GET of those of these tasks that have a prediction of this version, by id.
 std::string PredictedTasksPath(std::string_view project_id, const std::vector<std::int64_t>& tasks,
                                std::string_view model_version);
 
 // POST of a list of predictions, each as PredictionBody makes it. Label Studio stores all of them
 // or none, and whether or not a task has the same one already.
 std::string ImportPredictionsPath(std::string_view project_id);
+// How many the answer says were stored; 0 if it doesn't say.
+std::int64_t ParseCreated(std::string_view body);
 
 // GET that says how many tasks were annotated after `since`; in all for InfinitePast.
 std::string AnnotatedSincePath(std::string_view project_id, absl::Time since);

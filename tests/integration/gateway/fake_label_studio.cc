@@ -4,6 +4,7 @@
 #include <absl/time/time.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
@@ -19,6 +20,14 @@ using duet_testing::Parameter;
 using duet_testing::TinyRequest;
 using duet_testing::TinyResponse;
 
+namespace {
+
+bool Contains(const json::array& values, std::int64_t number) {
+  return std::find(values.begin(), values.end(), json::value(number)) != values.end();
+}
+
+}  // namespace
+
 void FakeLabelStudio::AddTask(std::int64_t id, const std::string& image, bool labelled) {
   const std::lock_guard lock(mutex_);
   tasks_[id] = {image, labelled, labelled ? "2026-01-01T00:00:00.000Z" : ""};
@@ -29,6 +38,11 @@ void FakeLabelStudio::Annotate(std::int64_t id) {
   tasks_[id].labelled = true;
   tasks_[id].completed_at =
       absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::Now(), absl::UTCTimeZone());
+}
+
+void FakeLabelStudio::DeleteTask(std::int64_t id) {
+  const std::lock_guard lock(mutex_);
+  tasks_.erase(id);
 }
 
 void FakeLabelStudio::AddPrediction(std::int64_t task, const std::string& model_version) {
@@ -51,16 +65,27 @@ std::size_t FakeLabelStudio::prediction_count() const {
 }
 
 // GET /api/tasks: the data manager's list with its filters and ordering.
-json::value FakeLabelStudio::List(const std::string& target) const {
+json::value FakeLabelStudio::List(const std::string& target) {
   EXPECT_EQ(Parameter(target, "resolve_uri"), "false") << "image strings must come as imported";
   const json::value query = json::parse(Parameter(target, "query"));
-  const std::size_t page_size = std::stoul(Parameter(target, "page_size"));
+  std::size_t page_size = std::stoul(Parameter(target, "page_size"));
+  if (page_size == 1) ++counts_;
+  if (max_page > 0) page_size = std::min<std::size_t>(page_size, max_page);
+  const std::lock_guard lock(mutex_);
   const auto passes = [&](std::int64_t id, const Task& task) {
     for (const json::value& filter : query.at("filters").at("items").as_array()) {
       const std::string column(filter.at("filter").as_string());
       const bool greater = filter.at("operator") == "greater";
       const json::value& value = filter.at("value");
-      if (column == "filter:tasks:id" && id <= value.as_int64()) return false;
+      if (column == "filter:tasks:id") {
+        if (greater ? id <= value.as_int64() : !Contains(value.as_array(), id)) return false;
+      }
+      if (column == "filter:tasks:predictions_model_versions" &&
+          std::none_of(predictions_.begin(), predictions_.end(), [&](const json::object& one) {
+            return one.at("task") == id && one.at("model_version") == value.at(0);
+          })) {
+        return false;
+      }
       if (column == "filter:tasks:total_annotations" && task.labelled != greater) return false;
       if (column != "filter:tasks:completed_at") continue;
       if (!greater) {
@@ -72,17 +97,38 @@ json::value FakeLabelStudio::List(const std::string& target) const {
     }
     return true;
   };
-  if (page_size == 1) ++counts_;
   json::array tasks;
   std::size_t total = 0;
-  const std::lock_guard lock(mutex_);
   for (const auto& [id, task] : tasks_) {
     if (!passes(id, task)) continue;
     ++total;
     if (tasks.size() == page_size) continue;
     tasks.push_back({{"id", id}, {"data", {{"image", task.image}}}});
   }
+  if (lists_until_stored_ > 0 && --lists_until_stored_ == 0) {
+    predictions_.insert(predictions_.end(), late_.begin(), late_.end());
+    late_.clear();
+  }
   return {{"total", total}, {"tasks", std::move(tasks)}};
+}
+
+// POST /api/projects/1/import/predictions: all or none of them.
+TinyResponse FakeLabelStudio::Import(const std::string& body) {
+  ++imports_;
+  const std::lock_guard lock(mutex_);
+  std::vector<json::object> stored;
+  for (const json::value& prediction : json::parse(body).as_array()) {
+    const std::int64_t task = prediction.at("task").as_int64();
+    if (!tasks_.contains(task)) {
+      return JsonResponse({{"detail", "task ID " + std::to_string(task) + " not found"}}, 400);
+    }
+    if (task != import_drops) stored.push_back(prediction.as_object());
+  }
+  lists_until_stored_ = import_late.exchange(0);
+  auto& to = lists_until_stored_ > 0 ? late_ : predictions_;
+  to.insert(to.end(), stored.begin(), stored.end());
+  if (lists_until_stored_ > 0) return JsonResponse({{"detail", "the proxy gave up"}}, 504);
+  return JsonResponse({{"created", stored.size()}}, 201);
 }
 
 TinyResponse FakeLabelStudio::Answer(const TinyRequest& request) {
@@ -109,6 +155,9 @@ TinyResponse FakeLabelStudio::Answer(const TinyRequest& request) {
       stored.push_back(std::move(one));
     }
     return JsonResponse(std::move(stored));
+  }
+  if (request.method == "POST" && path == "/api/projects/1/import/predictions") {
+    return Import(request.body);
   }
   if (request.method == "POST" && path == "/api/predictions/") {
     json::object prediction = json::parse(request.body).as_object();

@@ -36,16 +36,25 @@ class FakeLabelStudio {
   std::atomic<int> failure_status = 503;
   // While it is true no call is answered.
   std::atomic<bool> hangs = false;
+  // The most tasks that a page has (TASK_API_PAGE_SIZE_MAX); 0: as many as are asked for.
+  std::atomic<std::size_t> max_page = 0;
+  // The next import of predictions is answered with 504, and is stored only after so many further
+  // lists of tasks; 0: it isn't so.
+  std::atomic<int> import_late = 0;
+  // Predictions of this task are left out of an import, which says how many it has stored.
+  std::atomic<std::int64_t> import_drops = 0;
 
   void AddTask(std::int64_t id, const std::string& image, bool labelled = false);
   // As of a task that was there before, with an annotation from now.
   void Annotate(std::int64_t id);
+  void DeleteTask(std::int64_t id);
   void AddPrediction(std::int64_t task, const std::string& model_version);
   // Of one task, in the order they came.
   std::vector<boost::json::object> predictions(std::int64_t task) const;
   std::size_t prediction_count() const;
   int requests() const { return server_.requests(); }
   int counts() const { return counts_; }  // requests of how many tasks were annotated
+  int imports() const { return imports_; }
 
  private:
   struct Task {
@@ -54,9 +63,13 @@ class FakeLabelStudio {
     std::string completed_at = "";  // "2026-11-30T09:13:14.816Z"
   };
   duet_testing::TinyResponse Answer(const duet_testing::TinyRequest& request);
-  boost::json::value List(const std::string& target) const;
+  boost::json::value List(const std::string& target);
+  duet_testing::TinyResponse Import(const std::string& body);
 
-  mutable std::atomic<int> counts_ = 0;
+  std::atomic<int> counts_ = 0;
+  std::atomic<int> imports_ = 0;
+  int lists_until_stored_ = 0;             // guarded by mutex_
+  std::vector<boost::json::object> late_;  // guarded by mutex_
   mutable std::mutex mutex_;
   std::map<std::int64_t, Task> tasks_;            // guarded by mutex_
   std::vector<boost::json::object> predictions_;  // guarded by mutex_

@@ -1,6 +1,7 @@
 #include "bulk/listing.h"
 
 #include <gmock/gmock.h>
+#include <sys/fsuid.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -67,6 +68,48 @@ TEST(ListingTest, ALinkBackIntoItsOwnFolderEnds) {
   const Listed listed = List({.sources = {folder.path()}});
 
   EXPECT_THAT(listed.names, ElementsAre("a/1.jpg"));
+}
+
+// Of root, too: without the rights of a file system's owner, nobody's folder is open.
+class AsNobody {
+ public:
+  AsNobody() { setfsuid(65534); }
+  ~AsNobody() { setfsuid(geteuid()); }
+};
+
+TEST(ListingTest, AFolderThatMayNotBeReadIsLeftOutAndSaid) {
+  namespace fs = std::filesystem;
+  const duet_testing::TempDir folder;
+  folder.Write("a.jpg", "");
+  folder.Write("lost+found/b.jpg", "");
+  folder.Write("z/c.jpg", "");
+  for (const char* path : {"", "/z"}) fs::permissions(folder.path() + path, fs::perms(0755));
+  fs::permissions(folder.path() + "/lost+found", fs::perms::none);
+
+  const AsNobody nobody;
+  const Listed all = List({.sources = {folder.path()}});
+  const Listed pattern = List({.sources = {folder.path() + "/**/*.jpg"}});
+  const Listed itself = List({.sources = {folder.path() + "/lost+found"}});
+  fs::permissions(folder.path() + "/lost+found", fs::perms(0755));  // to be removed
+
+  ASSERT_THAT(all.listing, duet_testing::IsOk());
+  EXPECT_THAT(all.names, ElementsAre("a.jpg", "z/c.jpg"));
+  EXPECT_EQ(all.listing->closed_folders, 1U);
+  EXPECT_EQ(all.listing->first_closed, folder.path() + "/lost+found");
+  ASSERT_THAT(pattern.listing, duet_testing::IsOk());
+  EXPECT_EQ(pattern.names.size(), 2U);
+  EXPECT_EQ(pattern.listing->closed_folders, 1U);
+  EXPECT_THAT(itself.listing,
+              StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("lost+found")));
+}
+
+TEST(ListingTest, AListInUtf16IsRefused) {
+  using namespace std::string_literals;
+  for (const std::string& text : {"\xff\xfe"s + "a\0.\0j\0p\0g\0\n\0"s, "\xfe\xff"s + "\0a\0\n"s}) {
+    EXPECT_THAT(ListText(text).listing,
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         HasSubstr("the list on the standard input is in UTF-16; needed: UTF-8")));
+  }
 }
 
 TEST(ListingTest, SeveralSourcesKeepTheirPaths) {

@@ -65,11 +65,11 @@ TEST(TasksTest, ThePathAsksForUnlabelledOnesWithImageStringsAsImported) {
 }
 
 TEST(TasksPathTest, TasksWithoutAnnotationsAreListedById) {
-  const std::string path = TasksWithoutAnnotationsPath("17", 5, 200);
+  const std::string path = TasksByIdPath("17", WhichTasks::kWithoutAnnotations, 5, 200);
   EXPECT_THAT(path, HasSubstr("/api/tasks?project=17&page=1&page_size=200"));
   EXPECT_THAT(path, HasSubstr("total_annotations%22%2C%22operator%22%3A%22equal%22"));
   EXPECT_THAT(path, HasSubstr("%22filter%3Atasks%3Aid%22%2C%22operator%22%3A%22greater%22"));
-  EXPECT_THAT(TasksWithoutAnnotationsPath("17", 0, 3), Not(HasSubstr("greater")));
+  EXPECT_THAT(TasksByIdPath("17", WhichTasks::kAll, 0, 3), Not(HasSubstr("filter%3A")));
 }
 
 TEST(TasksPathTest, AnnotatedTasksAreCountedFromATimeOn) {

@@ -1,8 +1,9 @@
 #include <absl/container/flat_hash_map.h>
 #include <absl/strings/numbers.h>
 
-#include <algorithm>
 #include <cstdint>
+#include <limits>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -24,15 +25,22 @@ struct Category {
 // One a class of the model, in its order: the source's of that name, else one with a new id.
 std::vector<Category> CategoriesOf(const Head& head) {
   absl::flat_hash_map<std::string, std::int64_t> by_name;
-  std::int64_t next = 1;
+  std::set<std::int64_t> taken;
   for (const auto& [id, name] : head.listing.categories) {
     by_name.emplace(name, id);
-    next = std::max(next, id + 1);
+    taken.insert(id);
   }
+  // New ids follow the highest one, if any number does.
+  constexpr std::int64_t kHighest = std::numeric_limits<std::int64_t>::max();
+  std::int64_t next = taken.empty() || *taken.rbegin() == kHighest ? 1 : *taken.rbegin() + 1;
+  const auto new_id = [&] {
+    while (!taken.insert(next).second) next = next == kHighest ? 1 : next + 1;
+    return next;
+  };
   std::vector<Category> categories;
   for (const std::string& name : head.detector->classes) {
     const auto found = by_name.find(name);
-    categories.push_back({found == by_name.end() ? next++ : found->second, name});
+    categories.push_back({found == by_name.end() ? new_id() : found->second, name});
   }
   return categories;
 }

@@ -56,11 +56,10 @@ absl::Status FolderOutput::Write(const std::string& path, std::string_view conte
 absl::Status FolderOutput::Commit() const {
   // All of it is on the disk before it has its name.
   const int folder = open(making_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder >= 0) {
-    syncfs(folder);
-    close(folder);
-  }
-  std::error_code error;
+  const bool synced = folder >= 0 && syncfs(folder) == 0;
+  std::error_code error(synced ? 0 : errno, std::generic_category());
+  if (folder >= 0) close(folder);
+  if (error) return FileError(error, making_);
   fs::remove_all(former_, error);
   fs::rename(out_, former_, error);  // what an earlier run of the command left, or an empty folder
   fs::rename(making_, out_, error);

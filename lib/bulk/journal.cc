@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
@@ -29,6 +30,8 @@ constexpr std::size_t kHeadBytes = 4 + 8;
 // More than any image's objects with their masks.
 constexpr std::uint32_t kMaxPayloadBytes = std::uint32_t{1} << 30;
 constexpr std::size_t kBufferBytes = std::size_t{1} << 20;
+// Of records that are kept in memory until they are on the disk.
+constexpr std::size_t kMaxUnsyncedBytes = std::size_t{64} << 20;
 
 std::string JournalPath(const std::string& folder) { return folder + "/journal"; }
 std::string CheckpointPath(const std::string& folder) { return folder + "/checkpoint"; }
@@ -71,11 +74,13 @@ std::uint64_t Totals::failed() const {
 
 absl::StatusOr<Journal> Journal::Open(const std::string& folder, const std::string& manifest) {
   const std::string path = JournalPath(folder);
-  const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+  const int file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (file < 0) return absl::ErrnoToStatus(errno, StrCat(path, ": cannot open"));
   Journal journal(folder, file);
   if (absl::Status status = journal.ReadCheckpoint(); !status.ok()) return status;
+  const std::uint64_t synced = journal.size_;
   if (absl::Status status = journal.CatchUp(manifest); !status.ok()) return status;
+  if (absl::Status status = journal.WriteAgain(synced); !status.ok()) return status;
   return journal;
 }
 
@@ -83,6 +88,8 @@ Journal::Journal(Journal&& other) noexcept
     : folder_(other.folder_),
       file_(std::exchange(other.file_, -1)),
       size_(other.size_),
+      unsynced_(std::move(other.unsynced_)),
+      may_be_lost_(other.may_be_lost_),
       place_(other.place_),
       totals_(std::move(other.totals_)) {}
 
@@ -155,24 +162,51 @@ absl::Status Journal::Append(const Record& record, ManifestReader::Place next) {
   const std::string_view payload = std::string_view(bytes).substr(kHeadBytes);
   PutNumber(static_cast<std::uint32_t>(payload.size()), bytes.data());
   PutNumber(hash::Fnv1a(payload), bytes.data() + 4);
-  std::size_t written = 0;
-  while (written < bytes.size()) {
-    const ssize_t count = pwrite(file_, bytes.data() + written, bytes.size() - written,
-                                 static_cast<off_t>(size_ + written));
-    if (count > 0) {
-      written += static_cast<std::size_t>(count);
-    } else if (errno != EINTR) {
-      return WriteError(errno, JournalPath(folder_));
-    }
+  if (unsynced_.size() > kMaxUnsyncedBytes) {
+    if (absl::Status status = Sync(); !status.ok()) return status;
   }
+  if (absl::Status status = WriteAt(size_, bytes); !status.ok()) return status;
   size_ += bytes.size();
+  unsynced_ += bytes;
   place_ = next;
   Count(record);
   return absl::OkStatus();
 }
 
+absl::Status Journal::WriteAt(std::uint64_t offset, std::string_view bytes) const {
+  while (!bytes.empty()) {
+    const ssize_t count = pwrite(file_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (count > 0) {
+      bytes.remove_prefix(static_cast<std::size_t>(count));
+      offset += static_cast<std::uint64_t>(count);
+    } else if (errno != EINTR) {
+      return WriteError(errno, JournalPath(folder_));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Journal::WriteAgain(std::uint64_t from) const {
+  std::string bytes;
+  for (; from < size_; from += bytes.size()) {
+    bytes.resize(std::min<std::uint64_t>(kBufferBytes, size_ - from));
+    if (pread(file_, bytes.data(), bytes.size(), static_cast<off_t>(from)) !=
+        static_cast<ssize_t>(bytes.size())) {
+      return absl::UnavailableError(StrCat(JournalPath(folder_), ": cannot be read"));
+    }
+    if (absl::Status status = WriteAt(from, bytes); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Journal::Sync() {
-  if (fdatasync(file_) != 0) return WriteError(errno, JournalPath(folder_));
+  if (may_be_lost_) {
+    absl::Status status = WriteAt(size_ - unsynced_.size(), unsynced_);
+    if (!status.ok()) return status;
+  }
+  may_be_lost_ = fdatasync(file_) != 0;
+  if (may_be_lost_) return WriteError(errno, JournalPath(folder_));
+  unsynced_.clear();
   json::object failures;
   for (const auto& [kind, count] : totals_.failures) failures[kind] = count;
   const json::object checkpoint = {{"journal_bytes", size_},

@@ -18,6 +18,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "bulk/journal.pb.h"
@@ -53,7 +54,9 @@ class Journal {
   // same call may be repeated.
   absl::Status Append(const duet::bulk::v1::Record& record, ManifestReader::Place next);
 
-  // Puts all of it onto the disk, and the checkpoint after it. ResourceExhausted as above.
+  // Puts all of it onto the disk, and the checkpoint after it. ResourceExhausted as above. The
+  // system may forget what it could not put there, and call it done the next time: so the next call
+  // writes that again.
   absl::Status Sync();
 
  private:
@@ -62,11 +65,17 @@ class Journal {
   absl::Status ReadCheckpoint();
   // Counts the records behind the checkpoint, and cuts off what is none.
   absl::Status CatchUp(const std::string& manifest);
+  // Writes what stands from there on over itself, so that the next Sync puts it onto the disk even
+  // if an earlier process has tried that in vain.
+  absl::Status WriteAgain(std::uint64_t from) const;
+  absl::Status WriteAt(std::uint64_t offset, std::string_view bytes) const;
   void Count(const duet::bulk::v1::Record& record);
 
   const std::string folder_;
-  int file_;                // -1 once moved from
-  std::uint64_t size_ = 0;  // of all whole records
+  int file_;                  // -1 once moved from
+  std::uint64_t size_ = 0;    // of all whole records
+  std::string unsynced_;      // the last of their bytes: those since the last Sync
+  bool may_be_lost_ = false;  // which may lack them on the disk although the system wouldn't say so
   ManifestReader::Place place_;
   Totals totals_;
 };

@@ -164,6 +164,26 @@ TEST_F(PrelabelTest, AFolderBecomesCoco) {
             static_cast<double>(hash::Fnv1a(Image(3)) % 100));
 }
 
+TEST_F(PrelabelTest, NewCategoriesGetIdsThatNoneHas) {
+  folder_.Write("0.gif", Image(0));
+  const auto ids = [&](const std::string& categories) {
+    const std::string source =
+        folder_.Write("source.json", R"({"images":[{"id":7,"file_name":"0.gif"}],"categories":[)" +
+                                         categories + "]}");
+    const std::string out = Out(absl::StrCat("found", ++calls_, ".json"));
+    const Ended ended = Run({source}, out);
+    EXPECT_EQ(ended.code, 0) << ended.err;
+    std::vector<std::int64_t> ids;
+    for (const json::value& category : ReadJson(out).at("categories").as_array()) {
+      ids.push_back(category.at("id").as_int64());
+    }
+    return ids;  // of cat and dog
+  };
+  EXPECT_THAT(ids(R"({"id":5,"name":"dog"})"), ::testing::ElementsAre(6, 5));
+  EXPECT_THAT(ids(R"({"id":9223372036854775807,"name":"dog"},{"id":1,"name":"x"})"),
+              ::testing::ElementsAre(2, 9223372036854775807));
+}
+
 TEST_F(PrelabelTest, KilledRunsEndInTheSameBytes) {
   constexpr int kImages = 150;
   const std::string images = Images(kImages);

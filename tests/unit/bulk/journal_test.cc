@@ -1,12 +1,30 @@
 #include "bulk/journal.h"
 
 #include <gmock/gmock.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
+#include <functional>
 #include <string>
+#include <utility>
 
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
+
+namespace {
+// What the next fdatasync does to the file before it fails; empty: none does.
+std::function<void(int file)> fail_next_sync;
+}  // namespace
+
+// In place of the system's.
+extern "C" int fdatasync(int file) {
+  if (!fail_next_sync) return static_cast<int>(syscall(SYS_fdatasync, file));
+  std::exchange(fail_next_sync, nullptr)(file);
+  errno = ENOSPC;
+  return -1;
+}
 
 namespace bulk {
 namespace {
@@ -76,6 +94,31 @@ TEST_F(JournalTest, GoesOnWhereItWasWithTheSameTotals) {
     ASSERT_OK_AND_ASSIGN(const auto record, reader.Next());
     ASSERT_TRUE(record.has_value());
     EXPECT_EQ(record->SerializeAsString(), RecordOf(i).SerializeAsString());
+  }
+}
+
+// As file systems do: what could not be written is dropped, and the next call has nothing to do.
+TEST_F(JournalTest, WhatASyncHasLostIsWrittenAgain) {
+  {
+    ASSERT_OK_AND_ASSIGN(Journal journal, Open());
+    Append(journal, 2);
+    ASSERT_THAT(journal.Sync(), IsOk());
+    const auto synced = std::filesystem::file_size(JournalPath());
+    Append(journal, 3);
+    fail_next_sync = [&](int file) { ASSERT_EQ(ftruncate(file, static_cast<off_t>(synced)), 0); };
+
+    EXPECT_THAT(journal.Sync(), StatusIs(absl::StatusCode::kResourceExhausted));
+    Append(journal, 1);
+    EXPECT_THAT(journal.Sync(), IsOk());
+  }
+
+  ASSERT_OK_AND_ASSIGN(Journal journal, Open());
+  EXPECT_EQ(journal.place().index, 6U);
+  ASSERT_OK_AND_ASSIGN(JournalReader reader, JournalReader::Open(folder_.path()));
+  for (std::uint64_t i = 0; i < 6; ++i) {
+    ASSERT_OK_AND_ASSIGN(const auto record, reader.Next());
+    ASSERT_TRUE(record.has_value()) << i;
+    EXPECT_EQ(record->index(), i);
   }
 }
 

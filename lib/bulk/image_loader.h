@@ -32,9 +32,12 @@ class ImageLoader {
         max_bytes_(max_bytes),
         site_(std::move(site)) {}
 
-  // Errors, one sentence that names the image: those of ImageFetcher::Fetch; Unavailable also if a
-  // file or object isn't there because its folder or bucket as a whole has vanished, as when a disk
-  // is unmounted. To be awaited from a variable.
+  // Errors, one sentence that names the image: those of ImageFetcher::Fetch, but:
+  //   Unavailable         also if a file or object isn't there because its folder or bucket as a
+  //                       whole has vanished, as when a disk is unmounted, or can't be read
+  //   FailedPrecondition  the keys or the token of the source are refused: no image of it can be
+  //                       had until somebody gives others
+  // To be awaited from a variable.
   boost::asio::awaitable<absl::StatusOr<backends::ImageRef>> Load(const Item& item);
 
  private:

@@ -387,6 +387,8 @@ awaitable<std::optional<Pipeline::Record>> Pipeline::Process(const Item& item) {
   };
   auto loading = Patiently<backends::ImageRef>(source_, std::move(load));
   const absl::StatusOr<backends::ImageRef> image = co_await std::move(loading);
+  if (absl::IsFailedPrecondition(image.status())) End(image.status());
+  if (ended_) co_return std::nullopt;
   if (!image.ok()) co_return failed(image.status());
   last_loaded_ = item;
   std::function<awaitable<absl::StatusOr<prelabel::ImageObjects>>()> find = [this, &image] {

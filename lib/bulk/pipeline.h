@@ -72,7 +72,7 @@ class Pipeline {
 
   // Runs the io_context on this thread until all images are in the journal. Or ends earlier, with
   // what is done in the journal: Cancelled (SIGINT or SIGTERM), FailedPrecondition (a service has
-  // another model than the head says), ResourceExhausted (more than max_failures), Unavailable
+  // another model than the head says, or the source refuses its keys), ResourceExhausted (more than max_failures), Unavailable
   // (waited for longer than `patience`), errors of the file system.
   absl::Status Run();
 

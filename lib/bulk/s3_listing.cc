@@ -2,6 +2,8 @@
 
 #include <absl/time/clock.h>
 
+#include <algorithm>
+#include <array>
 #include <memory>
 #include <pugixml.hpp>
 #include <utility>
@@ -21,6 +23,18 @@ using text::StrCat;
 constexpr absl::Duration kTimeout = absl::Seconds(60);
 constexpr std::int64_t kMaxAnswerBytes = 64 << 20;
 constexpr std::string_view kScheme = "s3://";
+
+// What a storage says of keys that are of no use for anything any more.
+constexpr std::array<std::string_view, 6> kKeyErrors = {
+    "ExpiredToken",          "InvalidAccessKeyId",   "InvalidToken",
+    "SignatureDoesNotMatch", "RequestTimeTooSkewed", "TokenRefreshRequired"};
+
+// The code in an answer that is an error; "" if there is none.
+std::string ErrorCode(const std::string& body) {
+  pugi::xml_document document;
+  if (!document.load_buffer(body.data(), body.size())) return "";
+  return document.child("Error").child_value("Code");
+}
 
 // "bucket" of "s3://bucket/key".
 std::string_view BucketOf(std::string_view address) {
@@ -104,6 +118,13 @@ class Lister {
       return Named(absl::StatusCode::kFailedPrecondition,
                    StrCat("the bucket is in the region ", answer.bucket_region,
                           ", and was asked for in ", s3_.region, "; set AWS_REGION"));
+    }
+    const std::string code = ErrorCode(answer.body);
+    if (std::find(kKeyErrors.begin(), kKeyErrors.end(), code) != kKeyErrors.end()) {
+      return Named(absl::StatusCode::kUnauthenticated,
+                   StrCat("the storage refuses the keys: ", code, "; needed: others in ",
+                          "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or in ",
+                          "the profile of AWS's own tools"));
     }
     switch (answer.status) {
       case 401:

@@ -29,6 +29,7 @@
 #include "bulk/journal.h"
 #include "hash/fnv.h"
 #include "tests/integration/gateway/fake_services.h"
+#include "tests/integration/gateway/tiny_http_server.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/subprocess.h"
 #include "tests/testing/temp_dir.h"
@@ -93,13 +94,14 @@ class PrelabelTest : public ::testing::Test {
   std::string Out(const std::string& name) const { return folder_.path() + "/" + name; }
 
   std::unique_ptr<Subprocess> Start(const std::vector<std::string>& sources, const std::string& out,
-                                    const std::vector<std::string>& flags = {}) {
+                                    const std::vector<std::string>& flags = {},
+                                    const std::map<std::string, std::string>& environment = {}) {
     std::vector<std::string> command = {DUET_COMMAND, "prelabel"};
     command.insert(command.end(), sources.begin(), sources.end());
     command.push_back("--out=" + out);
     command.push_back("--detector=" + services_.address());
     command.insert(command.end(), flags.begin(), flags.end());
-    return std::make_unique<Subprocess>(command);
+    return std::make_unique<Subprocess>(command, environment);
   }
   struct Ended {
     int code = -1;
@@ -107,8 +109,9 @@ class PrelabelTest : public ::testing::Test {
     std::string err;
   };
   Ended Run(const std::vector<std::string>& sources, const std::string& out,
-            const std::vector<std::string>& flags = {}) {
-    const auto process = Start(sources, out, flags);
+            const std::vector<std::string>& flags = {},
+            const std::map<std::string, std::string>& environment = {}) {
+    const auto process = Start(sources, out, flags, environment);
     const int code = process->Wait();
     return {code, process->out(), process->err()};
   }
@@ -399,6 +402,94 @@ TEST_F(PrelabelTest, AFolderThatVanishesIsWaitedFor) {
   EXPECT_EQ(running->Wait(), 0) << running->err();
   EXPECT_THAT(waits, duet_testing::IsOk());
   EXPECT_EQ(ReadJson(Out("a.json")).at("images").as_array().size(), 20U);
+}
+
+// As a list of absolute paths to a disk has it; the folder that it is mounted at stays.
+TEST_F(PrelabelTest, ADiskThatAListNamesIsWaitedFor) {
+  const std::string images = Images(9);
+  const std::string hidden = folder_.path() + "/hidden";
+  std::string list;
+  for (int i = 0; i < 9; ++i) absl::StrAppend(&list, images, "/0/", i, ".gif\n");
+  std::atomic<bool> moved = false;
+  OnCall([&](int) {
+    if (moved.exchange(true)) return;
+    std::filesystem::rename(images, hidden);
+    std::filesystem::create_directory(images);
+  });
+  const auto running = Start({folder_.Write("list.txt", list)}, Out("a.json"), {"--in_flight=1"});
+  const auto waits = running->WaitForLine("waiting: the folder " + images + " has vanished");
+  std::filesystem::remove(images);
+  std::filesystem::rename(hidden, images);
+
+  EXPECT_EQ(running->Wait(), 0) << running->err();
+  EXPECT_THAT(waits, duet_testing::IsOk());
+  EXPECT_EQ(ReadJson(Out("a.json")).at("images").as_array().size(), 9U);
+}
+
+// A bucket of so many images, which refuses what `refuse` has a code for.
+class Bucket {
+ public:
+  explicit Bucket(int images)
+      : images_(images), server_([this](const auto& request) { return Answer(request); }) {}
+
+  std::map<std::string, std::string> Environment() const {
+    return {{"AWS_ENDPOINT_URL", server_.url()},
+            {"AWS_ACCESS_KEY_ID", "any"},
+            {"AWS_SECRET_ACCESS_KEY", "any"}};
+  }
+  // The error of the call of this number from now on, if it isn't empty: status and code.
+  std::function<std::pair<int, std::string_view>(int call)> refuse;
+
+ private:
+  duet_testing::TinyResponse Answer(const duet_testing::TinyRequest& request) {
+    if (const auto [status, code] = refuse(++calls_); status != 0) {
+      return {.status = status, .body = "<Error><Code>" + std::string(code) + "</Code></Error>"};
+    }
+    if (request.target.find("list-type=2") == std::string::npos) {
+      return {.body = Image(std::stoi(request.target.substr(request.target.rfind('/') + 1)))};
+    }
+    std::string list = "<ListBucketResult>";
+    for (int i = 0; i < images_; ++i) {
+      absl::StrAppend(&list, "<Contents><Key>", i, ".gif</Key></Contents>");
+    }
+    return {.body = list + "</ListBucketResult>"};
+  }
+
+  const int images_;
+  std::atomic<int> calls_ = 0;
+  duet_testing::TinyHttpServer server_;
+};
+
+TEST_F(PrelabelTest, KeysThatExpireEndTheRunWhichGoesOnWithOthers) {
+  Bucket bucket(20);
+  std::atomic<bool> expired = false;
+  bucket.refuse = [&](int) { return expired ? std::pair(400, "ExpiredToken") : std::pair(0, ""); };
+  OnCall([&](int call) { expired = expired || call == 5; });
+
+  const Ended ended =
+      Run({"s3://pictures/"}, Out("a.json"), {"--in_flight=2"}, bucket.Environment());
+  OnCall(nullptr);
+  expired = false;
+  const Ended resumed = Run({"s3://pictures/"}, Out("a.json"), {}, bucket.Environment());
+
+  EXPECT_EQ(ended.code, 2);
+  EXPECT_THAT(ended.err, HasSubstr("the storage refuses the keys: ExpiredToken; needed: "));
+  EXPECT_THAT(ended.err, Not(HasSubstr("failed")));
+  EXPECT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_EQ(ReadJson(Out("a.json")).at("images").as_array().size(), 20U);
+}
+
+TEST_F(PrelabelTest, ABucketsListIsAskedForAgain) {
+  Bucket bucket(3);
+  bucket.refuse = [](int call) {
+    return call == 1 ? std::pair(503, "SlowDown") : std::pair(0, "");
+  };
+
+  const Ended ended = Run({"s3://pictures/"}, Out("a.json"), {}, bucket.Environment());
+
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  EXPECT_THAT(ended.err, HasSubstr("waiting: s3://pictures/: the storage answered 503"));
+  EXPECT_THAT(ended.err, HasSubstr("goes on after "));
 }
 
 // Then no other image tells whether the source is back.

@@ -97,17 +97,7 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
              "Serve HTTPS with this certificate chain (PEM); read again when it changes. Empty: "
              "HTTP.");
   flags->Add("tls_key", &options->tls_key, "The certificate's private key (PEM).");
-  flags->Add(
-      "backend_ca", &options->backend_ca,
-      "Call the detector and the segmenter over TLS; one of these authorities (PEM) must have "
-      "signed their certificates. Read again when it changes. Empty: plaintext.");
-  flags->Add("backend_certificate", &options->backend_certificate,
-             "The certificate chain (PEM) to show services that ask for one (--tls_client_ca).");
-  flags->Add("backend_key", &options->backend_key, "That certificate's private key (PEM).");
-  flags->Add(
-      "backend_server_name", &options->backend_server_name,
-      "The name that the services' certificates must hold. Empty: the host in --detector and "
-      "--segmenter.");
+  backends::AddFlags(&options->backend_tls, flags);
   flags->Add("local_files_root", &options->local_files_root,
              "Read /data/local-files/ images below this folder. Empty: through Label Studio.");
   flags->Add("allowed_private", &options->allowed_private,
@@ -287,22 +277,9 @@ absl::StatusOr<std::function<std::shared_ptr<boost::asio::ssl::context>()>> Load
 
 absl::StatusOr<backends::GrpcOptions> LoadGrpcOptions(const Options& options) {
   backends::GrpcOptions grpc{.max_message_bytes = options.max_message_mb << 20};
-  if (options.backend_ca.empty()) {
-    if (!options.backend_certificate.empty() || !options.backend_key.empty() ||
-        !options.backend_server_name.empty()) {
-      return absl::InvalidArgumentError(
-          "--backend_certificate, --backend_key and --backend_server_name need --backend_ca, which "
-          "switches TLS on");
-    }
-    return grpc;
+  if (absl::Status status = backends::LoadTls(options.backend_tls, &grpc); !status.ok()) {
+    return status;
   }
-  auto files = serving::TlsFiles::Open(
-      {.certificate = {"--backend_certificate", options.backend_certificate},
-       .key = {"--backend_key", options.backend_key},
-       .authorities = {"--backend_ca", options.backend_ca}});
-  if (!files.ok()) return files.status();
-  grpc.tls = *std::move(files);
-  grpc.tls_server_name = options.backend_server_name;
   return grpc;
 }
 

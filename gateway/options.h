@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "backends/grpc_clients.h"
+#include "backends/tls_options.h"
 #include "gateway/endpoints/application.h"
 #include "gateway/http/server.h"
 #include "http_client/network.h"
@@ -48,10 +49,7 @@ struct Options {
   std::string basic_auth_password_file;
   std::string tls_certificate;
   std::string tls_key;
-  std::string backend_ca;
-  std::string backend_certificate;
-  std::string backend_key;
-  std::string backend_server_name;
+  backends::TlsOptions backend_tls;
   std::string local_files_root;
   std::vector<std::string> allowed_private;
   bool allow_all_private = false;

@@ -124,7 +124,7 @@ asio::awaitable<std::string> DiagnoseTls(std::string address, std::string host,
   const std::string alert = AlertIn(error);
   if (!identity) {
     if (error && alert.empty()) co_return "";
-    co_return "it serves TLS, and the gateway calls it in plaintext: set --backend_ca";
+    co_return "it serves TLS, and is called in plaintext: set --backend_ca";
   }
   if (error == asio::error::operation_aborted) co_return "";
   if (asked && error) co_return ClientRefused(connection, alert);

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "backends/tls_options.h"
 #include "bulk/label_studio_project.h"
 #include "bulk/prelabel_run.h"
 #include "cli/commands.h"
@@ -44,6 +45,7 @@ struct Options {
   std::string segmenter;
   std::string detector_checkpoint;
   std::string segmenter_checkpoint;
+  backends::TlsOptions tls;
   label_studio_api::SiteOptions site;
   int view = 0;
   std::vector<std::string> allowed_private;
@@ -52,6 +54,7 @@ struct Options {
   int max_failures = -1;
   int patience_s = 3600;
   int max_message_mb = 64;
+  bool retry_failed = false;
   bool plan = false;
   bool json = false;
 };
@@ -116,6 +119,7 @@ void AddServiceFlags(Options* options, serving::FlagTable* flags) {
              "with it.");
   flags->Add("segmenter_checkpoint", &options->segmenter_checkpoint,
              "Likewise, if masks are wanted.");
+  backends::AddFlags(&options->tls, flags);
   flags->Add("label_studio_url", &options->site.url,
              "Of the Label Studio whose project is a source or an output, label-studio:ID.");
   label_studio_api::AddFlags(&options->site, flags);
@@ -146,6 +150,8 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
              serving::InRange(0, 100'000'000));
   flags->Add("max_message_mb", &options->max_message_mb,
              "Of the services' messages, and with that of images.", serving::InRange(1, 1024));
+  flags->Add("retry_failed", &options->retry_failed,
+             "If all images are done, try those again that failed, and write the output anew.");
   flags->Add("plan", &options->plan, "Says what there is to do, and does nothing.");
   flags->Add("json", &options->json, "Progress and result as JSON, one object a line, on stdout.");
 }
@@ -254,7 +260,9 @@ absl::StatusOr<bulk::RunOptions> ToRunOptions(const Options& options,
   run.detector_checkpoint = options.detector_checkpoint;
   run.segmenter_checkpoint = options.segmenter_checkpoint;
   run.grpc.max_message_bytes = options.max_message_mb << 20;
+  if (absl::Status status = backends::LoadTls(options.tls, &run.grpc); !status.ok()) return status;
   run.max_image_bytes = (std::int64_t{options.max_message_mb} << 20) - std::int64_t{kMessageRest};
+  run.retry_failed = options.retry_failed;
   run.pipeline.in_flight = options.in_flight;
   run.pipeline.patience = absl::Seconds(options.patience_s);
   if (options.max_failures >= 0) {

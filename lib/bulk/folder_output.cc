@@ -25,9 +25,7 @@ absl::Status FileError(const std::error_code& error, std::string_view path) {
 
 absl::StatusOr<FolderOutput> FolderOutput::Begin(const Results& results,
                                                  const OutputOptions& options) {
-  std::string out = options.out;
-  while (out.size() > 1 && out.ends_with('/')) out.pop_back();
-  FolderOutput output(results.folder.path() + "/output", std::move(out),
+  FolderOutput output(results.folder.path() + "/output", WithoutSlashes(options.out),
                       results.folder.path() + "/former");
   std::error_code error;
   fs::remove_all(output.making_, error);

@@ -23,6 +23,11 @@ bool IsAddress(std::string_view name) {
                      IsSchemeCharacter);
 }
 
+std::string WithoutSlashes(std::string path) {
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  return path;
+}
+
 std::string Shown(std::string_view name) {
   std::string shown =
       text::ToUtf8(IsAddress(name) ? http_client::RedactUri(std::string(name)) : std::string(name));

@@ -24,6 +24,9 @@ bool IsAddress(std::string_view name);
 // A name as a message shows it: on one line, in UTF-8, without what a URL's query may keep secret.
 std::string Shown(std::string_view name);
 
+// A path without the slashes at its end.
+std::string WithoutSlashes(std::string path);
+
 }  // namespace bulk
 
 #endif  // DUET_BULK_ITEM_H_

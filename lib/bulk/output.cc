@@ -51,10 +51,10 @@ absl::Span<const OutputFormat> OutputFormats() {
        .needs_label_config = true,
        .masked_classes = LabelStudioMaskedClasses,
        .write = WriteLabelStudioOutput},
-      {.name = "yolo", .write = WriteYoloOutput},
-      {.name = "voc", .write = WriteVocOutput},
-      {.name = "dota", .write = WriteDotaOutput},
-      {.name = "png", .needs_masks = true, .write = WritePngOutput},
+      {.name = "yolo", .is_folder = true, .write = WriteYoloOutput},
+      {.name = "voc", .is_folder = true, .write = WriteVocOutput},
+      {.name = "dota", .is_folder = true, .write = WriteDotaOutput},
+      {.name = "png", .is_folder = true, .needs_masks = true, .write = WritePngOutput},
   }};
   return kFormats;
 }
@@ -103,6 +103,8 @@ absl::StatusOr<std::vector<label_studio::Object>> ToLabelStudioObjects(const Fou
   }
   return objects;
 }
+
+std::string FailuresPath(const std::string& out) { return WithoutSlashes(out) + ".failures.jsonl"; }
 
 absl::Status WriteFailures(const Results& results, absl::Span<const ItemFailure> more,
                            const std::string& path) {

@@ -46,6 +46,7 @@ using ClassNames = std::set<std::string, std::less<>>;
 
 struct OutputFormat {
   std::string_view name;
+  bool is_folder = false;    // of one file an image
   bool needs_masks = false;  // can't be written without
   bool needs_label_config = false;
   // Of which classes it writes masks with this label config and these models; none: no masks. Null:
@@ -83,6 +84,9 @@ absl::Status WriteDotaOutput(const Results& results, const OutputOptions& option
                              dataset::Findings* findings);
 absl::Status WritePngOutput(const Results& results, const OutputOptions& options,
                             dataset::Findings* findings);
+
+// Where the images that failed are listed: beside the output.
+std::string FailuresPath(const std::string& out);
 
 struct ItemFailure {
   Item item;

@@ -4,8 +4,14 @@
 #include <absl/time/clock.h>
 
 #include <algorithm>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <chrono>
 #include <filesystem>
 #include <memory>
@@ -18,7 +24,9 @@
 #include "bulk/image_loader.h"
 #include "bulk/journal.h"
 #include "bulk/manifest.h"
+#include "bulk/output_check.h"
 #include "bulk/private_service.h"
+#include "bulk/retry.h"
 #include "bulk/run_folder.h"
 #include "http_client/s3_access.h"
 #include "image_fetch/image_fetcher.h"
@@ -56,17 +64,28 @@ class Services {
  public:
   static absl::StatusOr<std::unique_ptr<Services>> Connect(const RunOptions& options,
                                                            const RunFolder& folder,
-                                                           asio::io_context& io) {
+                                                           asio::io_context& io,
+                                                           Reporter& reporter) {
     auto services = std::make_unique<Services>();
     std::string detector = options.detector;
     std::string segmenter = options.segmenter;
     absl::Status status = services->StartMissing(options, folder, &detector, &segmenter);
     if (!status.ok()) return status;
-    auto detecting = backends::MakeGrpcDetector(io.get_executor(), detector, options.grpc);
+    if (!services->own.empty()) {
+      asio::co_spawn(io, services->KeepAlive(reporter), asio::detached);
+    }
+    const auto grpc = [&](const std::string& named) {
+      backends::GrpcOptions grpc = options.grpc;
+      if (named.empty()) grpc.tls = nullptr;
+      return grpc;
+    };
+    auto detecting =
+        backends::MakeGrpcDetector(io.get_executor(), detector, grpc(options.detector));
     if (!detecting.ok()) return detecting.status();
     services->detector = *std::move(detecting);
     if (segmenter.empty()) return services;
-    auto segmenting = backends::MakeGrpcSegmenter(io.get_executor(), segmenter, options.grpc);
+    auto segmenting =
+        backends::MakeGrpcSegmenter(io.get_executor(), segmenter, grpc(options.segmenter));
     if (!segmenting.ok()) return segmenting.status();
     services->segmenter = *std::move(segmenting);
     return services;
@@ -96,11 +115,30 @@ class Services {
     return absl::OkStatus();
   }
 
-  std::vector<std::unique_ptr<PrivateService>> own;  // end after the clients
+  struct Own {
+    std::string name;
+    std::unique_ptr<PrivateService> service;
+  };
+  std::vector<Own> own;  // end after the clients
   std::unique_ptr<backends::DetectorClient> detector;
   std::unique_ptr<backends::SegmenterClient> segmenter;
 
  private:
+  // Starts those of our own again that end, for as long as the io_context is run.
+  asio::awaitable<void> KeepAlive(Reporter& reporter) {
+    asio::steady_timer timer(co_await asio::this_coro::executor);
+    for (;;) {
+      timer.expires_after(std::chrono::seconds(1));
+      auto waiting = timer.async_wait(asio::use_awaitable);
+      co_await std::move(waiting);
+      for (const Own& one : own) {
+        const std::string how = one.service->StartAgainIfEnded();
+        if (how.empty()) continue;
+        reporter.Waits(StrCat("the ", one.name, " of this run ", how, ", and is started again"));
+      }
+    }
+  }
+
   // Starts what isn't named, both at once, and says where it is.
   absl::Status StartMissing(const RunOptions& options, const RunFolder& folder,
                             std::string* detector_at, std::string* segmenter_at) {
@@ -109,8 +147,8 @@ class Services {
                            std::string* at) -> absl::Status {
       auto service = StartPrivately(name, checkpoint, folder);
       if (!service.ok()) return service.status();
-      own.push_back(*std::move(service));
-      waited_for.emplace_back(own.back().get(), at);
+      own.push_back({name, *std::move(service)});
+      waited_for.emplace_back(own.back().service.get(), at);
       return absl::OkStatus();
     };
     if (detector_at->empty()) {
@@ -224,7 +262,7 @@ image_fetch::ImageFetcher::Options FetcherOptions(const RunOptions& options,
 // Connects to the services, and completes `head` by their models.
 absl::Status ConnectAll(RunOptions& options, const RunFolder& folder, asio::io_context& io,
                         Reporter& reporter, Head* head, std::unique_ptr<Services>* services) {
-  auto connected = Services::Connect(options, folder, io);
+  auto connected = Services::Connect(options, folder, io, reporter);
   if (!connected.ok()) return connected.status();
   *services = *std::move(connected);
   if (absl::Status status = (*services)->Wait(io, reporter, head); !status.ok()) return status;
@@ -242,13 +280,12 @@ absl::Status Begin(RunOptions& options, const RunFolder& folder, asio::io_contex
 }
 
 // Does what the journal lacks.
-absl::Status DoTheRest(const RunOptions& options, const RunFolder& folder, const Head& head,
-                       const Services& services, asio::io_context& io, Journal& journal,
-                       Reporter& reporter) {
+absl::Status DoTheRest(const RunOptions& options, const std::string& manifest_path,
+                       const Head& head, const Services& services, asio::io_context& io,
+                       Journal& journal, Reporter& reporter) {
   auto fetcher = image_fetch::ImageFetcher::Create(FetcherOptions(options, head.listing));
   if (!fetcher.ok()) return fetcher.status();
-  absl::StatusOr<ManifestReader> manifest =
-      ManifestReader::Open(folder.manifest(), journal.place());
+  absl::StatusOr<ManifestReader> manifest = ManifestReader::Open(manifest_path, journal.place());
   if (!manifest.ok()) return manifest.status();
   asio::thread_pool pool(kPoolThreads);
   const LabelStudioProject* const project = options.listing.project;
@@ -270,9 +307,23 @@ absl::Status DoTheRest(const RunOptions& options, const RunFolder& folder, const
   return status;
 }
 
+// Tries the images of a complete run again that failed.
+absl::Status TryAgain(const RunOptions& options, const RunFolder& folder, Head head,
+                      const Services& services, asio::io_context& io, const Totals& totals,
+                      Reporter& reporter) {
+  const absl::StatusOr<Retry> retry = Retry::Begin(folder, totals);
+  if (!retry.ok()) return retry.status();
+  absl::StatusOr<Journal> journal = Journal::Open(retry->folder(), retry->manifest());
+  if (!journal.ok()) return journal.status();
+  head.listing.images = retry->images();
+  const absl::Status status =
+      DoTheRest(options, retry->manifest(), head, services, io, *journal, reporter);
+  return status.ok() ? retry->Finish() : status;
+}
+
 absl::Status WriteOutput(const RunOptions& options, const Results& results, Reporter& reporter,
                          RunResult* result) {
-  const std::string failures = options.output.out + ".failures.jsonl";
+  const std::string failures = FailuresPath(options.output.out);
   const absl::Time begun = absl::Now();
   const Totals totals = result->totals;
   for (bool told = false;; told = true) {
@@ -320,7 +371,7 @@ absl::Status CheckBegun(const Head& begun, Head wanted, bool complete, const Run
 
 absl::StatusOr<Plan> PlanPrelabel(const RunOptions& options) {
   Plan plan;
-  if (std::filesystem::exists(options.output.out + ".journal/head.json")) {
+  if (std::filesystem::exists(WithoutSlashes(options.output.out) + ".journal/head.json")) {
     const absl::StatusOr<RunFolder> folder = RunFolder::Lock(options.output.out);
     if (!folder.ok()) return folder.status();
     const auto head = folder->ReadHead();
@@ -331,6 +382,7 @@ absl::StatusOr<Plan> PlanPrelabel(const RunOptions& options) {
       plan.listing = (*head)->listing;
       plan.done = journal->place().index;
       const bool complete = plan.done == plan.listing.images;
+      if (complete && options.retry_failed) plan.done -= journal->totals().failed();
       absl::Status same = CheckBegun(**head, HeadOf(options), complete, *folder);
       if (!same.ok()) return same;
       return plan;
@@ -348,6 +400,13 @@ absl::StatusOr<RunResult> RunPrelabel(RunOptions options, Reporter& reporter) {
   if (!folder.ok()) return folder.status();
   const absl::StatusOr<std::optional<Head>> begun = folder->ReadHead();
   if (!begun.ok()) return begun.status();
+  if (options.output.project == nullptr) {
+    absl::Status status = CheckCanBeWritten(*options.format, options.output.out);
+    if (!status.ok()) {
+      if (!*begun) folder->Remove();
+      return status;
+    }
+  }
   Head head = HeadOf(options);
   // What is declared later goes earlier: clients before the io_context that they use.
   asio::io_context io(1);
@@ -365,9 +424,12 @@ absl::StatusOr<RunResult> RunPrelabel(RunOptions options, Reporter& reporter) {
                    .left_out = head.listing.left_out,
                    .closed_folders = head.listing.closed_folders,
                    .first_closed = head.listing.first_closed};
+  bool again = false;
   if (*begun) {
     head.listing = (*begun)->listing;
-    const bool complete = result.before == head.listing.images;
+    const bool all_done = result.before == head.listing.images;
+    again = options.retry_failed && all_done && journal->totals().failed() > 0;
+    const bool complete = all_done && !again;
     absl::Status status = CheckBegun(**begun, head, complete, *folder);
     if (status.ok() && complete) {
       // Nothing is asked of the services any more.
@@ -380,11 +442,20 @@ absl::StatusOr<RunResult> RunPrelabel(RunOptions options, Reporter& reporter) {
     if (status.ok()) status = CheckBegun(**begun, head, complete, *folder);
     if (!status.ok()) return status;
   }
-  if (services != nullptr) {
-    absl::Status status = DoTheRest(options, *folder, head, *services, io, *journal, reporter);
-    if (!status.ok()) return status;
-  }
   result.totals = journal->totals();
+  if (again) {
+    result.before -= result.totals.failed();
+    absl::Status status = TryAgain(options, *folder, head, *services, io, result.totals, reporter);
+    if (!status.ok()) return status;
+    const absl::StatusOr<Journal> merged = Journal::Open(folder->path(), folder->manifest());
+    if (!merged.ok()) return merged.status();
+    result.totals = merged->totals();
+  } else if (services != nullptr) {
+    absl::Status status =
+        DoTheRest(options, folder->manifest(), head, *services, io, *journal, reporter);
+    if (!status.ok()) return status;
+    result.totals = journal->totals();
+  }
   const Results results{.folder = *folder, .head = head, .count = journal->place().index};
   if (absl::Status status = WriteOutput(options, results, reporter, &result); !status.ok()) {
     return status;

@@ -32,12 +32,14 @@ struct RunOptions {
   // if masks may be wanted. They lie beside this program.
   std::string detector_checkpoint;
   std::string segmenter_checkpoint;
-  backends::GrpcOptions grpc;
+  backends::GrpcOptions grpc;  // to services that are named; to its own the run speaks plaintext
   // Private addresses that images of a project's tasks may be at; those of other sources may be at
   // any, since who names them could ask for them without us.
   std::vector<std::string> allowed_private;
   bool allow_all_private = false;
   std::int64_t max_image_bytes = 63 << 20;
+  // Of a run that is complete, tries those images again that failed.
+  bool retry_failed = false;
   Pipeline::Options pipeline;
 };
 

@@ -1,19 +1,18 @@
 #include "bulk/private_service.h"
 
 #include <absl/time/clock.h>
-#include <absl/time/time.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
 #include <cerrno>
 #include <fstream>
 #include <string_view>
-#include <utility>
 
 #include "text/str_cat.h"
 
@@ -26,6 +25,9 @@ using text::StrCat;
 
 constexpr absl::Duration kLookEvery = absl::Milliseconds(50);
 constexpr absl::Duration kEndPatience = absl::Seconds(10);
+// Before it is started again; longer from time to time, unless it has run for the longest.
+constexpr absl::Duration kFirstPause = absl::Seconds(1);
+constexpr absl::Duration kLongestPause = absl::Seconds(30);
 
 std::vector<char*> Pointers(std::vector<std::string>& texts) {
   std::vector<char*> pointers;
@@ -58,23 +60,33 @@ int ServingPort(const std::string& line) {
 
 absl::StatusOr<std::unique_ptr<PrivateService>> PrivateService::Start(
     const std::string& binary, const std::vector<std::string>& flags, const std::string& log) {
-  // All memory is taken before the fork: between fork and exec there are system calls alone.
-  std::vector<std::string> command = {binary, "--bind=127.0.0.1", "--port=0", "--metrics_port=0",
+  std::vector<std::string> command = {binary, "--bind=127.0.0.1", "--metrics_port=0",
                                       "--log_level=info"};
   command.insert(command.end(), flags.begin(), flags.end());
+  std::unique_ptr<PrivateService> service(new PrivateService(std::move(command), log));
+  if (absl::Status status = service->Spawn(O_TRUNC); !status.ok()) return status;
+  return service;
+}
+
+absl::Status PrivateService::Spawn(int flags) {
+  // All memory is taken before the fork: between fork and exec there are system calls alone.
+  std::vector<std::string> command = command_;
+  command.push_back(StrCat("--port=", port_));
   std::vector<std::string> variables = EnvironmentWithoutFlags();
   const std::vector<char*> arguments = Pointers(command);
   const std::vector<char*> environment = Pointers(variables);
-  const int output = open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (output < 0) return absl::ErrnoToStatus(errno, StrCat(log, ": cannot write"));
+  const std::string& binary = command.front();
+  const int output = open(log_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0666);
+  if (output < 0) return absl::ErrnoToStatus(errno, StrCat(log_, ": cannot write"));
   if (access(binary.c_str(), X_OK) != 0) {
     close(output);
     return absl::UnavailableError(StrCat(binary, ": there is no such program; it is built beside ",
                                          "this one, or name a running service"));
   }
+  begun_ = absl::Now();
   const pid_t parent = getpid();
-  const pid_t pid = fork();
-  if (pid == 0) {
+  pid_ = fork();
+  if (pid_ == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(127);  // it ended meanwhile
     setpgid(0, 0);                        // Ctrl+C is for the command, which ends the service
@@ -87,11 +99,12 @@ absl::StatusOr<std::unique_ptr<PrivateService>> PrivateService::Start(
   }
   const int error = errno;
   close(output);
-  if (pid < 0) return absl::ErrnoToStatus(error, StrCat(binary, ": cannot be started"));
-  return std::unique_ptr<PrivateService>(new PrivateService(pid, log));
+  if (pid_ < 0) return absl::ErrnoToStatus(error, StrCat(binary, ": cannot be started"));
+  return absl::OkStatus();
 }
 
 PrivateService::~PrivateService() {
+  if (pid_ < 0) return;
   kill(pid_, SIGTERM);
   const absl::Time deadline = absl::Now() + kEndPatience;
   while (waitpid(pid_, nullptr, WNOHANG) == 0) {
@@ -100,7 +113,23 @@ PrivateService::~PrivateService() {
   }
 }
 
-absl::StatusOr<std::string> PrivateService::Address() const {
+std::string PrivateService::StartAgainIfEnded() {
+  std::string how;
+  const absl::Time now = absl::Now();
+  int status = 0;
+  if (pid_ > 0 && waitpid(pid_, &status, WNOHANG) == pid_) {
+    how = WIFSIGNALED(status) ? StrCat("was ended by signal ", WTERMSIG(status))
+                              : StrCat("ended with exit code ", WEXITSTATUS(status));
+    pid_ = -1;
+    pause_ = now - begun_ > kLongestPause ? absl::ZeroDuration()
+                                          : std::clamp(2 * pause_, kFirstPause, kLongestPause);
+  }
+  // What keeps it from being started may pass, as its end may have been.
+  if (pid_ < 0 && now - begun_ >= pause_) (void)Spawn(O_APPEND);
+  return how;
+}
+
+absl::StatusOr<std::string> PrivateService::Address() {
   for (;;) {
     siginfo_t info = {};
     // It stays to be waited for by the destructor.
@@ -112,9 +141,8 @@ absl::StatusOr<std::string> PrivateService::Address() const {
     std::string last;
     while (std::getline(lines, line)) {
       // The line's end is there, so that all of it is.
-      if (const int port = lines.eof() ? 0 : ServingPort(line); port != 0) {
-        return StrCat("127.0.0.1:", port);
-      }
+      if (!lines.eof()) port_ = ServingPort(line);
+      if (port_ != 0) return StrCat("127.0.0.1:", port_);
       if (!line.empty()) last = line;
     }
     if (ended) return absl::UnavailableError(last.empty() ? StrCat(log_, " says nothing") : last);

@@ -3,10 +3,12 @@
 #define DUET_BULK_PRIVATE_SERVICE_H_
 
 #include <absl/status/statusor.h>
+#include <absl/time/time.h>
 #include <sys/types.h>
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace bulk {
@@ -26,13 +28,26 @@ class PrivateService {
 
   // Waits until it serves. Its "host:port"; Unavailable with its own last words if it ended
   // instead.
-  absl::StatusOr<std::string> Address() const;
+  absl::StatusOr<std::string> Address();
+
+  // Starts it again at the same address if it has ended since it served: how it ended, "was ended
+  // by signal 9", or "" if it runs. One that ends at once each time isn't started each time. To be
+  // called now and then.
+  std::string StartAgainIfEnded();
 
  private:
-  PrivateService(pid_t pid, std::string log) : pid_(pid), log_(std::move(log)) {}
+  PrivateService(std::vector<std::string> command, std::string log)
+      : command_(std::move(command)), log_(std::move(log)) {}
 
-  const pid_t pid_;
+  // `flags`: of open(2), for the log.
+  absl::Status Spawn(int flags);
+
+  const std::vector<std::string> command_;
   const std::string log_;
+  pid_t pid_ = -1;  // -1: none runs
+  int port_ = 0;    // known once it has served
+  absl::Time begun_;
+  absl::Duration pause_ = absl::ZeroDuration();  // before it is started again
 };
 
 }  // namespace bulk

@@ -44,9 +44,7 @@ bool IsAt(int file, const std::string& path) {
 }  // namespace
 
 absl::StatusOr<RunFolder> RunFolder::Lock(const std::string& out) {
-  std::filesystem::path trimmed(out);
-  if (!trimmed.has_filename()) trimmed = trimmed.parent_path();
-  const std::string path = trimmed.native() + ".journal";
+  const std::string path = WithoutSlashes(out) + ".journal";
   for (;;) {
     absl::StatusOr<RunFolder> folder = LockAt(path, out);
     // Whoever had the lock may have removed the folder before the lock was free.

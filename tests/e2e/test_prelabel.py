@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import threading
 
@@ -150,6 +151,30 @@ def test_without_services_it_starts_its_own_and_ends_them(tmp_path):
     wrong = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=300)
     assert wrong.returncode == 2 and "coco.json" in wrong.stderr
     assert not (tmp_path / "other.json.journal").exists()
+
+
+def test_a_service_of_its_own_that_dies_is_started_again(tmp_path):
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("DUET_")}
+    (tmp_path / "list.txt").write_text(f"{SCENES}/scene_1.jpg\n" * 2000)
+    running = subprocess.Popen([ROOT / "build/release/bin/duet", "prelabel", "list.txt", "--out=found.json",
+                                f"--detector_checkpoint={DETECTOR}"], stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment)
+
+    def starts():
+        log = tmp_path / "found.json.journal/detector.log"
+        lines = [json.loads(line) for line in log.read_text().splitlines() if line.endswith("}")] if log.exists() else []
+        return [(line["pid"], line["port"]) for line in lines if line["event"] == "serving"]
+
+    try:
+        wait_until(starts)
+        os.kill(starts()[0][0], signal.SIGKILL)
+        _, err = running.communicate(timeout=300)
+    finally:
+        running.kill()
+    assert running.returncode == 0, err
+    assert "the detector of this run was ended by signal 9, and is started again" in err
+    (first, port), (second, same_port) = starts()
+    assert first != second and port == same_port
+    assert len(json.loads((tmp_path / "found.json").read_text())["images"]) == 2000
 
 
 class Proxy:

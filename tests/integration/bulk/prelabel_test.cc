@@ -117,14 +117,15 @@ class PrelabelTest : public ::testing::Test {
   }
 
   // Runs the command and kills it within the `call`-th call of the detector from now on.
-  void RunAndKill(const std::string& source, const std::string& out, int call) {
+  void RunAndKill(const std::string& source, const std::string& out, int call,
+                  const std::vector<std::string>& flags = {}) {
     std::promise<pid_t> started;
     std::shared_future<pid_t> pid = started.get_future().share();
     const int first = calls_;
     OnCall([=](int number) {
       if (number - first == call) kill(pid.get(), SIGKILL);
     });
-    const auto process = Start({source}, out);
+    const auto process = Start({source}, out, flags);
     started.set_value(process->pid());
     EXPECT_EQ(process->Wait(), -SIGKILL) << process->err();
     OnCall(nullptr);
@@ -296,6 +297,52 @@ TEST_F(PrelabelTest, WhatIsDamagedIsSaidAndTheRestIsDone) {
   const json::value failure = json::parse(ReadFile(out + ".failures.jsonl"));
   EXPECT_EQ(failure.at("image"), "broken.png");
   EXPECT_EQ(failure.at("kind"), "damaged");
+}
+
+TEST_F(PrelabelTest, WhatFailedIsTriedAgainWhenThatIsAskedFor) {
+  const std::string images = Images(9);
+  const auto number = [](int i) { return absl::StrCat("images/0/", i, "b.gif"); };
+  for (int i = 0; i < 40; ++i) folder_.Write(number(i), "no image");
+  const std::string out = Out("found.json");
+  ASSERT_EQ(Run({images}, out).code, 1);
+  for (int i = 0; i < 39; ++i) folder_.Write(number(i), Image(100 + i));
+
+  calls_ = 0;
+  const Ended unasked = Run({images}, out);
+  EXPECT_EQ(unasked.code, 1);
+  EXPECT_EQ(calls_, 0);
+  EXPECT_THAT(Run({images}, out, {"--plan", "--retry_failed"}).out, HasSubstr("9 done, 40 to do"));
+  RunAndKill(images, out, 30, {"--retry_failed", "--in_flight=2"});
+  EXPECT_EQ(ReadJson(out).at("images").as_array().size(), 9U);
+  const Ended most = Run({images}, out, {"--retry_failed"});
+  EXPECT_EQ(most.code, 1);
+  EXPECT_THAT(most.err, HasSubstr("1 of 49 images failed"));
+  EXPECT_THAT(most.out, HasSubstr("9 were done before"));
+  EXPECT_LE(calls_, 39 + 2 * 8);  // in flight, and behind the oldest of them, when it was killed
+  folder_.Write(number(39), Image(139));
+  const Ended last = Run({images}, out, {"--retry_failed"});
+
+  EXPECT_EQ(last.code, 0) << last.err;
+  EXPECT_FALSE(std::filesystem::exists(out + ".failures.jsonl"));
+  ASSERT_EQ(Run({images}, Out("anew.json")).code, 0);
+  EXPECT_EQ(ReadFile(out), ReadFile(Out("anew.json")));
+  EXPECT_FALSE(std::filesystem::exists(out + ".journal/again"));
+}
+
+TEST_F(PrelabelTest, AnOutputThatCannotBeWrittenIsRefusedAtTheBeginning) {
+  const std::string images = Images(2);
+  std::filesystem::create_directory(Out("taken"));
+
+  const Ended folder = Run({images}, Out("taken"));
+  const Ended name = Run({images}, Out(std::string(243, 'x')));
+
+  EXPECT_EQ(folder.code, 2);
+  EXPECT_THAT(folder.err,
+              HasSubstr("taken is a folder; needed: --out=a file, since --format=coco"));
+  EXPECT_EQ(name.code, 2);
+  EXPECT_THAT(name.err, HasSubstr("cannot create: File name too long"));
+  EXPECT_EQ(calls_, 0);
+  EXPECT_FALSE(std::filesystem::exists(Out("taken.journal")));
 }
 
 TEST_F(PrelabelTest, WithJsonEveryLineIsAnObject) {
@@ -566,6 +613,14 @@ class SmallDisk {
   const std::string path_;
   bool mounted_ = false;
 };
+
+TEST_F(PrelabelTest, AFolderCannotTakeThePlaceOfADisk) {
+  const SmallDisk disk(folder_.path() + "/disk");
+  if (!disk.mounted()) GTEST_SKIP() << "may not mount a file system";
+  const Ended ended = Run({Images(1)}, folder_.path() + "/disk", {"--format=yolo"});
+  EXPECT_EQ(ended.code, 2);
+  EXPECT_THAT(ended.err, HasSubstr("disk is a disk of its own"));
+}
 
 TEST_F(PrelabelTest, AFullDiskIsWaitedFor) {
   const SmallDisk disk(folder_.path() + "/disk");

@@ -13,6 +13,7 @@
 #include "dataset/label_studio_reader.h"
 #include "dataset/sample_image.h"
 #include "files/atomic_file.h"
+#include "files/folder.h"
 #include "files/mapped_file.h"
 #include "serving/flags.h"
 #include "text/str_cat.h"
@@ -65,7 +66,7 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
 absl::Status CopyImages(const Options& options, dataset::Dataset* data,
                         dataset::Findings* findings) {
   const std::string folder = options.out + "/images";
-  if (absl::Status status = MakeFolder(folder); !status.ok()) return status;
+  if (absl::Status status = files::MakeFolder(folder); !status.ok()) return status;
   absl::flat_hash_set<std::string> names;
   std::vector<dataset::Sample> kept;
   for (dataset::Sample& sample : data->samples) {
@@ -111,7 +112,7 @@ absl::Status Export(const Options& options) {
                      "export JSON or JSON-MIN)"
                    : ""));
   }
-  if (absl::Status status = MakeFolder(options.out); !status.ok()) return status;
+  if (absl::Status status = files::MakeFolder(options.out); !status.ok()) return status;
   if (!options.images.empty()) {
     absl::Status status = CopyImages(options, &*data, &findings);
     if (!status.ok()) return status;

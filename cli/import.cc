@@ -9,6 +9,7 @@
 #include "dataset/coco_reader.h"
 #include "dataset/label_studio_writer.h"
 #include "files/atomic_file.h"
+#include "files/folder.h"
 #include "files/mapped_file.h"
 #include "label_studio/generate.h"
 #include "serving/flags.h"
@@ -73,7 +74,7 @@ absl::Status Import(const Options& options) {
                                       .image_prefix = options.image_prefix},
                                      &findings);
   if (!tasks.ok()) return tasks.status();
-  if (absl::Status status = MakeFolder(options.out); !status.ok()) return status;
+  if (absl::Status status = files::MakeFolder(options.out); !status.ok()) return status;
   const std::string path = options.out + "/tasks.json";
   absl::Status status = files::WriteFile(options.out + "/label_config.xml", *label_config);
   if (status.ok()) status = files::WriteFile(path, *tasks);

@@ -14,8 +14,6 @@ namespace cli {
 // A small file, such as a label config; "" for the path "". InvalidArgument with its name.
 absl::StatusOr<std::string> ReadText(const std::string& path);
 
-absl::Status MakeFolder(const std::string& path);
-
 // To stderr, one line each.
 void PrintFindings(const dataset::Findings& findings);
 

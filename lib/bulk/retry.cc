@@ -1,14 +1,11 @@
 #include "bulk/retry.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <filesystem>
 #include <optional>
 #include <system_error>
 
 #include "bulk/manifest.h"
+#include "files/folder.h"
 #include "text/str_cat.h"
 
 namespace bulk {
@@ -27,15 +24,6 @@ absl::StatusOr<std::uint64_t> CountImages(const std::string& manifest) {
   }
 }
 
-// Names that were given in a folder are on the disk from then on.
-absl::Status SyncFolder(const std::string& path) {
-  const int folder = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const bool synced = folder >= 0 && fsync(folder) == 0;
-  const int error = errno;
-  if (folder >= 0) close(folder);
-  return synced ? absl::OkStatus() : absl::ErrnoToStatus(error, path + ": cannot be synced");
-}
-
 }  // namespace
 
 absl::StatusOr<Retry> Retry::Begin(const RunFolder& run, const Totals& totals) {
@@ -47,10 +35,7 @@ absl::StatusOr<Retry> Retry::Begin(const RunFolder& run, const Totals& totals) {
     if (images.ok() && *images == retry.images_) return retry;
   }
   fs::remove_all(retry.folder_, error);
-  fs::create_directory(retry.folder_, error);
-  if (error) {
-    return absl::ErrnoToStatus(error.value(), text::StrCat(retry.folder_, ": cannot be made"));
-  }
+  if (absl::Status status = files::MakeFolder(retry.folder_); !status.ok()) return status;
   if (absl::Status status = retry.WriteManifest(); !status.ok()) return status;
   return retry;
 }
@@ -92,15 +77,14 @@ absl::Status Retry::Finish() const {
   const std::string folder = folder_ + "/merged";
   std::error_code error;
   fs::remove_all(folder, error);
-  fs::create_directory(folder, error);
-  if (error) return absl::ErrnoToStatus(error.value(), text::StrCat(folder, ": cannot be made"));
+  if (absl::Status status = files::MakeFolder(folder); !status.ok()) return status;
   if (absl::Status status = Merge(folder); !status.ok()) return status;
   // A journal without a checkpoint is read as a whole: at no moment there is one of another journal.
   fs::remove(run_.path() + "/checkpoint", error);
-  if (absl::Status status = SyncFolder(run_.path()); !status.ok()) return status;
+  if (absl::Status status = files::SyncFolder(run_.path()); !status.ok()) return status;
   fs::rename(folder + "/journal", run_.path() + "/journal", error);
   if (error) return absl::ErrnoToStatus(error.value(), text::StrCat(folder, ": cannot be moved"));
-  if (absl::Status status = SyncFolder(run_.path()); !status.ok()) return status;
+  if (absl::Status status = files::SyncFolder(run_.path()); !status.ok()) return status;
   fs::rename(folder + "/checkpoint", run_.path() + "/checkpoint", error);
   fs::remove_all(folder_, error);
   return absl::OkStatus();

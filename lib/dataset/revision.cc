@@ -16,6 +16,7 @@
 #include "dataset/revision_manifest.h"
 #include "dataset/sample_image.h"
 #include "files/atomic_file.h"
+#include "files/folder.h"
 #include "files/mapped_file.h"
 #include "hash/sha256.h"
 #include "text/str_cat.h"
@@ -29,13 +30,6 @@ constexpr std::size_t kIdDigits = 16;
 
 std::string FolderOf(const std::string& directory, const std::string& id) {
   return StrCat(directory, "/revisions/", id);
-}
-
-absl::Status MakeFolder(const std::string& path) {
-  std::error_code error;
-  std::filesystem::create_directories(path, error);
-  if (!error) return absl::OkStatus();
-  return absl::ErrnoToStatus(error.value(), StrCat(path, ": cannot make the folder"));
 }
 
 // A file's contents, if their hash is what the manifest says.
@@ -142,7 +136,7 @@ absl::StatusOr<std::string> WriteFolder(const Revision& revision, Manifest manif
   const std::string text = ManifestText(manifest);
   std::string id = hash::Sha256Hex(text).substr(0, kIdDigits);
   const std::string folder = FolderOf(directory, id);
-  if (absl::Status status = MakeFolder(folder); !status.ok()) return status;
+  if (absl::Status status = files::MakeFolder(folder); !status.ok()) return status;
   for (const auto& [name, contents] :
        {std::pair<std::string_view, std::string_view>("train.json", train),
         {"validation.json", validation},
@@ -188,7 +182,7 @@ absl::StatusOr<std::vector<Sample>> ReadSide(const std::string& path, std::strin
 absl::StatusOr<Revision> WriteRevision(const Dataset& dataset, ReadImage read_image,
                                        const RevisionOptions& options, const std::string& directory,
                                        Findings* findings) {
-  if (absl::Status status = MakeFolder(directory + "/images"); !status.ok()) return status;
+  if (absl::Status status = files::MakeFolder(directory + "/images"); !status.ok()) return status;
   ImageStore store(read_image, directory, findings);
   std::vector<Frozen> frozen;
   for (const Sample& sample : dataset.samples) {

@@ -11,6 +11,7 @@
 #include <system_error>
 #include <utility>
 
+#include "files/folder.h"
 #include "text/str_cat.h"
 
 namespace files {
@@ -18,19 +19,6 @@ namespace files {
 using text::StrCat;
 
 namespace {
-
-// A rename is durable once the folder is. File systems that can't say so of a folder (EINVAL) are
-// believed.
-bool SyncFolderOf(const std::string& path) {
-  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-  const int file = open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (file < 0) return errno == EACCES;  // a folder may be written to without being readable
-  const bool synced = fsync(file) == 0 || errno == EINVAL;
-  const int error = errno;
-  close(file);
-  errno = error;
-  return synced;
-}
 
 // "checkpoint.pth.17.0.tmp"
 bool IsTemporaryName(std::string_view name) {
@@ -94,8 +82,9 @@ absl::Status AtomicFile::Commit() {
     return absl::ErrnoToStatus(errno, StrCat(path_, ": cannot finish"));
   }
   close(std::exchange(file_, -1));
-  if (!SyncFolderOf(path_)) return absl::ErrnoToStatus(errno, StrCat(path_, ": cannot finish"));
-  return absl::OkStatus();
+  // A rename is durable once the folder is.
+  const std::filesystem::path folder = std::filesystem::path(path_).parent_path();
+  return SyncFolder(folder.empty() ? "." : folder.native());
 }
 
 absl::Status WriteFile(const std::string& path, std::string_view contents) {

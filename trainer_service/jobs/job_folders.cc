@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "files/atomic_file.h"
+#include "files/folder.h"
 #include "files/text_file.h"
 #include "serving/log.h"
 #include "text/str_cat.h"
@@ -28,13 +29,6 @@ constexpr std::size_t kMaxRecordBytes = 1 << 20;
 constexpr char kRecord[] = "job.json";
 constexpr char kForgotten[] = "forgotten";
 constexpr char kDeleted[] = "/deleted";
-
-absl::Status MakeFolder(const std::string& path) {
-  std::error_code error;
-  fs::create_directories(path, error);
-  if (!error) return absl::OkStatus();
-  return absl::ErrnoToStatus(error.value(), StrCat(path, ": cannot make the folder"));
-}
 
 // What killed processes left half written, in all folders below this one.
 void RemoveAbandonedBelow(const std::string& folder) {
@@ -78,7 +72,7 @@ absl::StatusOr<Job> ReadJob(const std::string& path) {
 
 absl::StatusOr<JobFolders> JobFolders::Open(const std::string& path) {
   for (const char* name : {"/jobs", "/projects", kDeleted}) {
-    if (absl::Status made = MakeFolder(path + name); !made.ok()) return made;
+    if (absl::Status made = files::MakeFolder(path + name); !made.ok()) return made;
   }
   const std::string lock_path = path + "/lock";
   const int lock = open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
@@ -147,7 +141,7 @@ absl::StatusOr<std::vector<Job>> JobFolders::Load() {
 
 absl::Status JobFolders::NoteForgotten(std::uint64_t project, std::int64_t now_ms) {
   const std::string folder = project_folder(project);
-  if (absl::Status made = MakeFolder(folder); !made.ok()) return made;
+  if (absl::Status made = files::MakeFolder(folder); !made.ok()) return made;
   return files::WriteFile(StrCat(folder, "/", kForgotten), StrCat(now_ms, "\n"));
 }
 
@@ -175,7 +169,7 @@ absl::StatusOr<std::uint64_t> JobFolders::TakeNumber() {
 
 absl::Status JobFolders::Save(const Job& job) {
   const std::string folder = job_folder(job.id);
-  if (absl::Status made = MakeFolder(folder); !made.ok()) return made;
+  if (absl::Status made = files::MakeFolder(folder); !made.ok()) return made;
   return files::WriteFile(StrCat(folder, "/", kRecord), JobText(job));
 }
 

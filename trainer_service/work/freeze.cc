@@ -14,6 +14,7 @@
 #include "dataset/findings.h"
 #include "dataset/label_studio_reader.h"
 #include "files/atomic_file.h"
+#include "files/folder.h"
 #include "files/mapped_file.h"
 #include "files/text_file.h"
 #include "http_client/url.h"
@@ -39,13 +40,6 @@ constexpr int kPagesToGrow = 8;
 constexpr std::size_t kMaxConfigBytes = 16 << 20;
 constexpr std::size_t kMaxSidesBytes = std::size_t{1} << 30;
 
-absl::Status MakeFolder(const std::string& path) {
-  std::error_code error;
-  fs::create_directories(path, error);
-  if (!error) return absl::OkStatus();
-  return absl::ErrnoToStatus(error.value(), StrCat(path, ": cannot be made"));
-}
-
 absl::Status OfProject(const Job& job, const absl::Status& status) {
   return absl::Status(status.code(), StrCat("project ", job.project, ": ", status.message()));
 }
@@ -64,7 +58,7 @@ class Freezing {
         control_(control) {}
 
   absl::StatusOr<FrozenProject> Do() {
-    if (absl::Status made = MakeFolder(work_); !made.ok()) return made;
+    if (absl::Status made = files::MakeFolder(work_); !made.ok()) return made;
     files::RemoveAbandonedFiles(work_);
     if (absl::Status copied = CopyAnnotations(); !copied.ok()) return copied;
     absl::StatusOr<dataset::Dataset> data = ReadAnnotations();
@@ -251,7 +245,7 @@ absl::StatusOr<FrozenProject> Freezing::Freeze(const dataset::Dataset& data,
   absl::StatusOr<std::string> created = files::ReadText(created_path(), 64);
   if (absl::IsNotFound(created.status())) created = "";  // begun by an earlier release
   if (!created.ok()) return created.status();
-  if (absl::Status made = MakeFolder(project_folder_); !made.ok()) return made;
+  if (absl::Status made = files::MakeFolder(project_folder_); !made.ok()) return made;
   absl::StatusOr<dataset::Sides> former = ReadSides();
   if (!former.ok()) return former.status();
   absl::StatusOr<dataset::Revision> revision = dataset::WriteRevision(

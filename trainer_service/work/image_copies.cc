@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "files/atomic_file.h"
+#include "files/folder.h"
 #include "files/text_file.h"
 #include "hash/sha256.h"
 #include "text/str_cat.h"
@@ -94,9 +95,8 @@ absl::Status ImageCopies::Take(const dataset::Sample& sample, ImageFetcher::Resu
 
 absl::Status ImageCopies::CopyAll(const std::vector<dataset::Sample>& samples,
                                   JobControl& control) {
+  if (absl::Status status = files::MakeFolder(folder_); !status.ok()) return status;
   std::error_code error;
-  std::filesystem::create_directories(folder_, error);
-  if (error) return absl::ErrnoToStatus(error.value(), StrCat(folder_, ": cannot be made"));
   files::RemoveAbandonedFiles(folder_);
   std::vector<std::size_t> wanted;
   for (std::size_t i = 0; i < samples.size(); ++i) {

@@ -167,7 +167,10 @@ absl::Status LabelStudioProject::StoreSome(Some predictions, const std::string& 
   if (!invalid) return status;
   if (predictions.size() == 1) {
     const std::int64_t task = predictions.front().first;
-    refused->emplace_back(task, StrCat("task ", task, ": ", status.message()));
+    const auto next = Await(api_->TasksById(site_, id_, WhichTasks::kAll, task - 1, 1));
+    const bool deleted = next.ok() && (next->empty() || next->front().id != task);
+    refused->emplace_back(task, deleted ? StrCat("task ", task, " was deleted meanwhile")
+                                        : StrCat("task ", task, ": ", status.message()));
     return absl::OkStatus();
   }
   const std::size_t half = predictions.size() / 2;

@@ -264,6 +264,20 @@ def test_a_lost_answer_of_label_studio_stores_nothing_twice(prelabel, project, s
     assert lost and "waiting: " in err
 
 
+def test_a_task_that_was_deleted_costs_its_own_prediction_alone(prelabel, project, studio, tmp_path):
+    name = f"label-studio:{project.id}"
+    assert prelabel(name, f"--out={name}", *project.flags)[0] == 0
+    gone, *rest = project.task_ids()
+    studio.call("POST", f"/api/dm/actions?id=delete_tasks_predictions&project={project.id}", json={"selectedItems": {"all": True, "excluded": []}})
+    studio.call("DELETE", f"/api/tasks/{gone}/")
+    assert not any(project.predictions().values())
+    code, _, err = prelabel(name, f"--out={name}", *project.flags)
+    assert code == 1 and f"task {gone} was deleted meanwhile" in err
+    assert {task: len(predictions) for task, predictions in project.predictions().items()} == dict.fromkeys(rest, 1)
+    failure = json.loads((tmp_path / f"{name}.failures.jsonl").read_text())
+    assert failure["kind"] == "refused"
+
+
 def test_a_view_is_a_part_of_a_project(prelabel, project, studio, tmp_path):
     tasks = project.task_ids()
     view = studio.call("POST", "/api/dm/views/", json={"project": project.id, "data": {"filters": {

@@ -99,11 +99,11 @@ TEST_F(LabelStudioProjectTest, WhatIsThereIsFoundOnShortPages) {
   EXPECT_THAT(Stored(), ::testing::Each(1U));
 }
 
-TEST_F(LabelStudioProjectTest, ATaskThatWasDeletedCostsItsOwnPredictionAlone) {
+TEST_F(LabelStudioProjectTest, WhatIsRefusedCostsItsOwnPredictionAlone) {
   studio_.DeleteTask(3);
-  studio_.DeleteTask(6);
+  studio_.import_refuses = 6;
 
-  EXPECT_THAT(StoreAll(), ElementsAre(Pair(3, HasSubstr("task 3: Label Studio answered 400")),
+  EXPECT_THAT(StoreAll(), ElementsAre(Pair(3, "task 3 was deleted meanwhile"),
                                       Pair(6, HasSubstr("task 6: Label Studio answered 400"))));
   EXPECT_THAT(Stored(), ElementsAre(1, 1, 0, 1, 1, 0, 1));
 }

@@ -119,8 +119,8 @@ TinyResponse FakeLabelStudio::Import(const std::string& body) {
   std::vector<json::object> stored;
   for (const json::value& prediction : json::parse(body).as_array()) {
     const std::int64_t task = prediction.at("task").as_int64();
-    if (!tasks_.contains(task)) {
-      return JsonResponse({{"detail", "task ID " + std::to_string(task) + " not found"}}, 400);
+    if (!tasks_.contains(task) || task == import_refuses) {
+      return JsonResponse({{"detail", "task ID " + std::to_string(task) + " is invalid"}}, 400);
     }
     if (task != import_drops) stored.push_back(prediction.as_object());
   }

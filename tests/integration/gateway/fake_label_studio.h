@@ -43,6 +43,8 @@ class FakeLabelStudio {
   std::atomic<int> import_late = 0;
   // Predictions of this task are left out of an import, which says how many it has stored.
   std::atomic<std::int64_t> import_drops = 0;
+  // A prediction of this task is invalid, and the import with it.
+  std::atomic<std::int64_t> import_refuses = 0;
 
   void AddTask(std::int64_t id, const std::string& image, bool labelled = false);
   // As of a task that was there before, with an annotation from now.

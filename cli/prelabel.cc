@@ -16,6 +16,7 @@
 #include "cli/commands.h"
 #include "cli/input_files.h"
 #include "cli/progress_report.h"
+#include "image_fetch/source_options.h"
 #include "label_studio_api/requests.h"
 #include "label_studio_api/site_options.h"
 #include "serving/flags.h"
@@ -48,8 +49,7 @@ struct Options {
   backends::TlsOptions tls;
   label_studio_api::SiteOptions site;
   int view = 0;
-  std::vector<std::string> allowed_private;
-  bool allow_all_private = false;
+  image_fetch::SourceOptions images_from;
   int in_flight = 16;
   int max_failures = -1;
   int patience_s = 3600;
@@ -128,11 +128,7 @@ void AddServiceFlags(Options* options, serving::FlagTable* flags) {
       "The number of the data manager's view (tab=... in its address) whose tasks are taken; "
       "0: all of the project's are.",
       serving::InRange(0, 2'000'000'000));
-  flags->Add("allowed_private", &options->allowed_private,
-             "Hosts or networks (10.0.0.0/8) that the images of a project's tasks may come from "
-             "although their addresses are private.");
-  flags->Add("allow_all_private", &options->allow_all_private,
-             "Fetch the images of a project's tasks from private addresses, too.");
+  image_fetch::AddFlags(&options->images_from, flags);
 }
 
 void AddFlags(Options* options, serving::FlagTable* flags) {
@@ -199,7 +195,8 @@ absl::StatusOr<prelabel::Settings> ReadSettings(const Options& options) {
 }
 
 // The project that the source or the output names; null if neither does.
-absl::StatusOr<std::unique_ptr<bulk::LabelStudioProject>> FindProject(const Options& options) {
+absl::StatusOr<std::unique_ptr<bulk::LabelStudioProject>> FindProject(
+    const Options& options, std::shared_ptr<http_client::Network> network) {
   const std::string& source = options.sources.front();
   const bool from = source.starts_with(bulk::kProjectScheme);
   const bool into = options.out.starts_with(bulk::kProjectScheme);
@@ -217,7 +214,7 @@ absl::StatusOr<std::unique_ptr<bulk::LabelStudioProject>> FindProject(const Opti
   }
   absl::StatusOr<label_studio_api::LabelStudioSite> site = label_studio_api::ReadSite(options.site);
   if (!site.ok()) return site.status();
-  return bulk::LabelStudioProject::Make(*std::move(site), id, options.view);
+  return bulk::LabelStudioProject::Make(*std::move(site), id, options.view, std::move(network));
 }
 
 // `project` outlives the result; null: none is named.
@@ -250,8 +247,7 @@ absl::StatusOr<bulk::RunOptions> ToRunOptions(const Options& options,
     if (!of_project.ok()) return of_project.status();
     run.label_config = *std::move(of_project);
   }
-  run.allowed_private = options.allowed_private;
-  run.allow_all_private = options.allow_all_private;
+  run.images = options.images_from;
   absl::StatusOr<prelabel::Settings> settings = ReadSettings(options);
   if (!settings.ok()) return settings.status();
   run.settings = *std::move(settings);
@@ -313,10 +309,14 @@ absl::Status Prelabel(const Options& options) {
   }
   // The clients' log lines would stand between those of the progress, which says the same.
   serving::SetLogLevel("error");
-  const auto project = FindProject(options);
+  const auto network = image_fetch::MakeNetwork(options.images_from);
+  if (!network.ok()) return network.status();
+  const auto project = FindProject(options, *network);
   if (!project.ok()) return project.status();
   absl::StatusOr<bulk::RunOptions> run = ToRunOptions(options, project->get());
   if (!run.ok()) return run.status();
+  run->network = *network;
+  run->listing.network = *network;
   if (options.plan) return PrintPlan(options, *run);
   const ProgressForm form = ChooseProgressForm(options.json);
   ProgressReport report(form, options.json ? std::cout : std::cerr, absl::Now());

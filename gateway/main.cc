@@ -141,10 +141,10 @@ absl::Status Run(Options& options, serving::Process& process) {
     redis.emplace(*url, serving::RedisClient::Options{.timeout = absl::Milliseconds(250)},
                   process.metrics());
   }
-  auto network = gateway::MakeNetwork(options);
+  auto network = image_fetch::MakeNetwork(options.images);
   if (!network.ok()) return network.status();
   options.app.network = *std::move(network);
-  if (options.image_proxy.empty() &&
+  if (options.images.image_proxy.empty() &&
       (std::getenv("http_proxy") != nullptr || std::getenv("https_proxy") != nullptr)) {
     serving::LogLine("proxy.unused")
         .Str("hint", "images are fetched directly; --image_proxy=environment changes that");

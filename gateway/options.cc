@@ -98,23 +98,7 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
              "HTTP.");
   flags->Add("tls_key", &options->tls_key, "The certificate's private key (PEM).");
   backends::AddFlags(&options->backend_tls, flags);
-  flags->Add("local_files_root", &options->local_files_root,
-             "Read /data/local-files/ images below this folder. Empty: through Label Studio.");
-  flags->Add("allowed_private", &options->allowed_private,
-             "Hosts or networks (10.0.0.0/8) that images may come from although their addresses "
-             "are private.");
-  flags->Add("allow_all_private", &options->allow_all_private,
-             "Fetch images from private addresses, too.");
-  flags->Add(
-      "ca_certificates", &options->ca_certificates,
-      "PEM file of certificate authorities that are trusted besides the system's when images "
-      "and Label Studio are asked by https. The system's are SSL_CERT_FILE's and "
-      "SSL_CERT_DIR's, if these are set.");
-  flags->Add(
-      "image_proxy", &options->image_proxy,
-      "Fetch images and ask Label Studio through this HTTP proxy (http://HOST:PORT), but for "
-      "what no_proxy names; environment: through http_proxy and https_proxy. The proxy then "
-      "decides which private addresses a name may lead to. Empty: directly.");
+  image_fetch::AddFlags(&options->images, flags);
   flags->Add("image_cache_mb", &options->image_cache_mb, "Memory for fetched images.",
              InRange(0, 1 << 20));
   flags->Add(
@@ -208,12 +192,8 @@ absl::Status Check(Options& options) {
   if (options.app.basic_auth_user.empty() != (options.app.basic_auth_password == nullptr)) {
     return absl::InvalidArgumentError("--basic_auth_user and --basic_auth_password go together");
   }
-  auto policy =
-      http_client::AddressPolicy::Make(options.allowed_private, options.allow_all_private);
-  if (!policy.ok()) {
-    return absl::InvalidArgumentError(
-        text::StrCat("--allowed_private: ", std::string(policy.status().message())));
-  }
+  auto policy = image_fetch::MakePolicy(options.images);
+  if (!policy.ok()) return policy.status();
   options.app.address_policy = *std::move(policy);
   if (options.app.training.every > 0 && options.app.label_studio.token == nullptr) {
     return absl::InvalidArgumentError(
@@ -283,18 +263,8 @@ absl::StatusOr<backends::GrpcOptions> LoadGrpcOptions(const Options& options) {
   return grpc;
 }
 
-absl::StatusOr<std::shared_ptr<http_client::Network>> MakeNetwork(const Options& options) {
-  return http_client::Network::Make(
-      {.ca_certificates = options.ca_certificates, .proxy = options.image_proxy});
-}
-
 image_fetch::ImageFetcher::Options FetcherOptions(const Options& options) {
-  image_fetch::ImageFetcher::Options fetcher;
-  fetcher.network = options.app.network;
-  fetcher.local_files_root = options.local_files_root;
-  fetcher.s3 = http_client::S3AccessFromEnvironment();
-  fetcher.allowed_private = options.allowed_private;
-  fetcher.allow_all_private = options.allow_all_private;
+  auto fetcher = image_fetch::FetcherOptions(options.images, options.app.network);
   // Room for the rest of the message.
   fetcher.max_bytes = (static_cast<std::int64_t>(options.max_message_mb) << 20) - (1 << 20);
   fetcher.max_pixels = std::int64_t{options.max_image_megapixels} * 1'000'000;

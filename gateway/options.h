@@ -14,8 +14,8 @@
 #include "backends/tls_options.h"
 #include "gateway/endpoints/application.h"
 #include "gateway/http/server.h"
-#include "http_client/network.h"
 #include "image_fetch/image_fetcher.h"
+#include "image_fetch/source_options.h"
 #include "label_studio_api/site_options.h"
 #include "prelabel/settings.h"
 #include "serving/flags.h"
@@ -50,11 +50,7 @@ struct Options {
   std::string tls_certificate;
   std::string tls_key;
   backends::TlsOptions backend_tls;
-  std::string local_files_root;
-  std::vector<std::string> allowed_private;
-  bool allow_all_private = false;
-  std::string ca_certificates;
-  std::string image_proxy;
+  image_fetch::SourceOptions images;
   int image_cache_mb = 256;
   int max_image_megapixels = 100;
 };
@@ -79,10 +75,7 @@ absl::StatusOr<std::function<std::shared_ptr<boost::asio::ssl::context>()>> Load
 // How to reach the services. InvalidArgument names the file that can't be used.
 absl::StatusOr<backends::GrpcOptions> LoadGrpcOptions(const Options& options);
 
-// For images and for Label Studio's API. InvalidArgument names the flag or the variable.
-absl::StatusOr<std::shared_ptr<http_client::Network>> MakeNetwork(const Options& options);
-
-// REQUIRES: options.app.network is the one that MakeNetwork gave.
+// REQUIRES: options.app.network is the one that options.images make.
 image_fetch::ImageFetcher::Options FetcherOptions(const Options& options);
 
 }  // namespace gateway

@@ -56,10 +56,9 @@ absl::Status Serve(Options& options, serving::Process& process) {
   absl::StatusOr<label_studio_api::LabelStudioSite> site =
       label_studio_api::ReadSite(options.label_studio);
   if (!site.ok()) return site.status();
-  const auto policy =
-      http_client::AddressPolicy::Make(options.allowed_private, options.allow_all_private);
+  const auto policy = image_fetch::MakePolicy(options.images);
   if (!policy.ok()) return policy.status();
-  auto network = MakeNetwork(options);
+  auto network = image_fetch::MakeNetwork(options.images);
   if (!network.ok()) return network.status();
   auto fetcher = image_fetch::ImageFetcher::Create(FetcherOptions(options, *network));
   if (!fetcher.ok()) return fetcher.status();

@@ -11,7 +11,6 @@
 #include <tuple>
 #include <utility>
 
-#include "http_client/s3_access.h"
 #include "text/str_cat.h"
 #include "trainer_service/child/child_process.h"
 #include "trainer_service/work/publish.h"
@@ -49,22 +48,7 @@ void AddLabelStudioFlags(Options* options, serving::FlagTable* flags) {
   flags->Required("label_studio_url", &options->label_studio.url,
                   "The Label Studio whose projects are trained on.");
   label_studio_api::AddFlags(&options->label_studio, flags);
-  flags->Add("local_files_root", &options->local_files_root,
-             "Read /data/local-files/ images below this folder. Empty: through Label Studio.");
-  flags->Add("allowed_private", &options->allowed_private,
-             "Hosts or networks (10.0.0.0/8) that images may come from although their addresses "
-             "are private.");
-  flags->Add("allow_all_private", &options->allow_all_private,
-             "Fetch images from private addresses, too.");
-  flags->Add(
-      "ca_certificates", &options->ca_certificates,
-      "PEM file of certificate authorities that are trusted besides the system's when images "
-      "and Label Studio are asked by https.");
-  flags->Add(
-      "image_proxy", &options->image_proxy,
-      "Fetch images and ask Label Studio through this HTTP proxy (http://HOST:PORT), but for "
-      "what no_proxy names; environment: through http_proxy and https_proxy. Empty: "
-      "directly.");
+  image_fetch::AddFlags(&options->images, flags);
   flags->Add("max_image_mb", &options->max_image_mb, "Largest image file, MiB.",
              serving::InRange(1, 2000));
   flags->Add("max_image_megapixels", &options->max_image_megapixels,
@@ -184,19 +168,9 @@ PipelineOptions WorkOptions(const Options& options) {
       .keep_versions = static_cast<std::uint64_t>(options.keep_versions)};
 }
 
-absl::StatusOr<std::shared_ptr<http_client::Network>> MakeNetwork(const Options& options) {
-  return http_client::Network::Make(
-      {.ca_certificates = options.ca_certificates, .proxy = options.image_proxy});
-}
-
 image_fetch::ImageFetcher::Options FetcherOptions(const Options& options,
                                                   std::shared_ptr<http_client::Network> network) {
-  image_fetch::ImageFetcher::Options fetcher;
-  fetcher.network = std::move(network);
-  fetcher.local_files_root = options.local_files_root;
-  fetcher.s3 = http_client::S3AccessFromEnvironment();
-  fetcher.allowed_private = options.allowed_private;
-  fetcher.allow_all_private = options.allow_all_private;
+  auto fetcher = image_fetch::FetcherOptions(options.images, std::move(network));
   fetcher.max_bytes = std::int64_t{options.max_image_mb} << 20;
   fetcher.max_pixels = std::int64_t{options.max_image_megapixels} * 1'000'000;
   fetcher.cache_bytes = 0;  // each image is asked for once, and then in a file

@@ -11,6 +11,7 @@
 
 #include "http_client/network.h"
 #include "image_fetch/image_fetcher.h"
+#include "image_fetch/source_options.h"
 #include "label_studio_api/site_options.h"
 #include "serving/flags.h"
 #include "serving/grpc_server.h"
@@ -41,11 +42,7 @@ struct Options {
   int min_interval_s = 60;
   int retry_s = 600;
   // Of images.
-  std::string local_files_root;
-  std::vector<std::string> allowed_private;
-  bool allow_all_private = false;
-  std::string ca_certificates;
-  std::string image_proxy;
+  image_fetch::SourceOptions images;
   int max_image_mb = 64;
   int max_image_megapixels = 100;
 };
@@ -60,8 +57,6 @@ JobQueueOptions QueueOptions(const Options& options);
 PipelineOptions WorkOptions(const Options& options);
 // Whether segmenters are trained: there is one to begin from, and nobody has said no.
 bool TrainsSegmenters(const Options& options);
-// InvalidArgument, naming the flag.
-absl::StatusOr<std::shared_ptr<http_client::Network>> MakeNetwork(const Options& options);
 image_fetch::ImageFetcher::Options FetcherOptions(const Options& options,
                                                   std::shared_ptr<http_client::Network> network);
 

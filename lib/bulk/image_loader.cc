@@ -69,7 +69,8 @@ awaitable<absl::StatusOr<backends::ImageRef>> ImageLoader::Load(const Item& item
   auto fetching = image_fetch::AsyncFetch(fetcher_, request);
   auto image = co_await std::move(fetching);
   if (item.name.starts_with("s3://") && SeemsItsOwn(image.status())) {
-    auto checking = async::OnPool(pool_, [this, &item] { return CheckBucket(s3_, item.name); });
+    auto checking =
+        async::OnPool(pool_, [this, &item] { return CheckBucket(s3_, network_, item.name); });
     const absl::Status bucket = co_await std::move(checking);
     if (absl::IsUnauthenticated(bucket)) {
       co_return absl::FailedPreconditionError(bucket.message());

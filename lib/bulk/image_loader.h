@@ -13,6 +13,7 @@
 #include "backends/client.h"
 #include "bulk/item.h"
 #include "bulk/listing.h"
+#include "http_client/network.h"
 #include "http_client/s3_access.h"
 #include "image_fetch/image_fetcher.h"
 #include "label_studio_api/label_studio_site.h"
@@ -25,11 +26,13 @@ class ImageLoader {
   // read, outlive this.
   ImageLoader(const Listing& listing, image_fetch::ImageFetcher& fetcher,
               boost::asio::thread_pool& pool, std::int64_t max_bytes,
+              std::shared_ptr<http_client::Network> network,
               label_studio_api::LabelStudioSite site = {})
       : listing_(listing),
         fetcher_(fetcher),
         pool_(pool),
         max_bytes_(max_bytes),
+        network_(std::move(network)),
         site_(std::move(site)) {}
 
   // Errors, one sentence that names the image: those of ImageFetcher::Fetch, but:
@@ -47,6 +50,7 @@ class ImageLoader {
   image_fetch::ImageFetcher& fetcher_;
   boost::asio::thread_pool& pool_;
   const std::int64_t max_bytes_;
+  const std::shared_ptr<http_client::Network> network_;
   const label_studio_api::LabelStudioSite site_;
   const http_client::S3Access s3_ = http_client::S3AccessFromEnvironment();
 };

@@ -10,7 +10,6 @@
 #include <optional>
 
 #include "http_client/address_policy.h"
-#include "http_client/network.h"
 #include "label_studio/label_config.h"
 #include "text/str_cat.h"
 
@@ -42,13 +41,14 @@ T Await(boost::asio::awaitable<T> work) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<LabelStudioProject>> LabelStudioProject::Make(
-    label_studio_api::LabelStudioSite site, std::string id, std::int64_t view) {
+    label_studio_api::LabelStudioSite site, std::string id, std::int64_t view,
+    std::shared_ptr<http_client::Network> network) {
   auto policy = http_client::AddressPolicy::Make({}, /*allow_all=*/false);
   if (!policy.ok()) return policy.status();
   std::unique_ptr<LabelStudioProject> project(
       new LabelStudioProject(std::move(site), std::move(id), view));
-  project->api_ = std::make_unique<label_studio_api::LabelStudioApi>(
-      http_client::Network::Default(), *std::move(policy));
+  project->api_ =
+      std::make_unique<label_studio_api::LabelStudioApi>(std::move(network), *std::move(policy));
   return project;
 }
 

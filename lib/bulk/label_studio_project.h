@@ -16,6 +16,7 @@
 
 #include "bulk/listing.h"
 #include "bulk/patience.h"
+#include "http_client/network.h"
 #include "label_studio_api/label_studio_api.h"
 #include "label_studio_api/label_studio_site.h"
 
@@ -27,7 +28,8 @@ class LabelStudioProject {
  public:
   // `view`: of the data manager, whose tasks are listed; 0: all are. REQUIRES: IsProjectId(id).
   static absl::StatusOr<std::unique_ptr<LabelStudioProject>> Make(
-      label_studio_api::LabelStudioSite site, std::string id, std::int64_t view);
+      label_studio_api::LabelStudioSite site, std::string id, std::int64_t view,
+      std::shared_ptr<http_client::Network> network = http_client::Network::Default());
 
   const label_studio_api::LabelStudioSite& site() const { return site_; }
   // What tells it from other projects and views: "label-studio:7 of http://host:8080, view 3".

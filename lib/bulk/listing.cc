@@ -305,8 +305,8 @@ absl::Status Lister::ListLines(const std::string& name, std::istream& lines) {
 }
 
 absl::Status Lister::ListBucket(const std::string& prefix) {
-  return ListObjects(http_client::S3AccessFromEnvironment(), prefix, options_.patience,
-                     [this](std::string_view address) {
+  return ListObjects(http_client::S3AccessFromEnvironment(), options_.network, prefix,
+                     options_.patience, [this](std::string_view address) {
                        if (IsImageName(address)) {
                          Add(address, "");
                        } else {

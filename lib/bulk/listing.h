@@ -24,6 +24,7 @@
 
 #include <cstdint>
 #include <istream>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -31,6 +32,7 @@
 
 #include "bulk/item.h"
 #include "bulk/patience.h"
+#include "http_client/network.h"
 
 namespace bulk {
 
@@ -62,6 +64,8 @@ struct ListingOptions {
   // For the source label-studio:ID; null: none can be used.
   LabelStudioProject* project = nullptr;
   Patience patience;  // with buckets and projects that are away
+  // By which buckets are asked.
+  std::shared_ptr<http_client::Network> network = http_client::Network::Default();
 };
 
 using AddImage = absl::FunctionRef<void(std::string_view name, std::string_view id)>;

@@ -28,7 +28,6 @@
 #include "bulk/private_service.h"
 #include "bulk/retry.h"
 #include "bulk/run_folder.h"
-#include "http_client/s3_access.h"
 #include "image_fetch/image_fetcher.h"
 #include "text/str_cat.h"
 
@@ -247,10 +246,8 @@ absl::StatusOr<Listing> ListAnew(const RunOptions& options, const RunFolder& fol
 
 image_fetch::ImageFetcher::Options FetcherOptions(const RunOptions& options,
                                                   const Listing& listing) {
-  image_fetch::ImageFetcher::Options fetcher;
-  fetcher.s3 = http_client::S3AccessFromEnvironment();
-  fetcher.allowed_private = options.allowed_private;
-  fetcher.allow_all_private = options.allow_all_private || !listing.of_label_studio;
+  auto fetcher = image_fetch::FetcherOptions(options.images, options.network);
+  fetcher.allow_all_private = fetcher.allow_all_private || !listing.of_label_studio;
   fetcher.max_bytes = options.max_image_bytes;
   // Each image is asked for once, and again only to see whether it can be had by now.
   fetcher.cache_bytes = 0;
@@ -289,7 +286,7 @@ absl::Status DoTheRest(const RunOptions& options, const std::string& manifest_pa
   if (!manifest.ok()) return manifest.status();
   asio::thread_pool pool(kPoolThreads);
   const LabelStudioProject* const project = options.listing.project;
-  ImageLoader images(head.listing, **fetcher, pool, options.max_image_bytes,
+  ImageLoader images(head.listing, **fetcher, pool, options.max_image_bytes, options.network,
                      project == nullptr ? label_studio_api::LabelStudioSite() : project->site());
   Pipeline pipeline(
       head,

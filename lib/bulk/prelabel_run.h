@@ -7,6 +7,7 @@
 #include <absl/time/time.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,8 @@
 #include "bulk/output.h"
 #include "bulk/pipeline.h"
 #include "dataset/findings.h"
+#include "http_client/network.h"
+#include "image_fetch/source_options.h"
 #include "prelabel/settings.h"
 
 namespace bulk {
@@ -33,10 +36,10 @@ struct RunOptions {
   std::string detector_checkpoint;
   std::string segmenter_checkpoint;
   backends::GrpcOptions grpc;  // to services that are named; to its own the run speaks plaintext
-  // Private addresses that images of a project's tasks may be at; those of other sources may be at
+  // Which private addresses images of a project's tasks may be at; those of other sources may be at
   // any, since who names them could ask for them without us.
-  std::vector<std::string> allowed_private;
-  bool allow_all_private = false;
+  image_fetch::SourceOptions images;
+  std::shared_ptr<http_client::Network> network = http_client::Network::Default();
   std::int64_t max_image_bytes = 63 << 20;
   // Of a run that is complete, tries those images again that failed.
   bool retry_failed = false;

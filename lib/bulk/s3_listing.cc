@@ -10,7 +10,6 @@
 
 #include "bulk/item.h"
 #include "http_client/address_policy.h"
-#include "http_client/network.h"
 #include "http_client/transfer.h"
 #include "text/str_cat.h"
 #include "text/url.h"
@@ -45,6 +44,7 @@ std::string_view BucketOf(std::string_view address) {
 class Lister {
  public:
   static absl::StatusOr<std::unique_ptr<Lister>> Make(const http_client::S3Access& s3,
+                                                      std::shared_ptr<http_client::Network> network,
                                                       const std::string& prefix) {
     if (!s3.enabled()) {
       return absl::FailedPreconditionError(
@@ -57,7 +57,8 @@ class Lister {
     url->pop_back();
     auto policy = http_client::AddressPolicy::Make({}, /*allow_all_private=*/true);
     if (!policy.ok()) return policy.status();
-    return std::unique_ptr<Lister>(new Lister(s3, *std::move(url), prefix, *std::move(policy)));
+    return std::unique_ptr<Lister>(
+        new Lister(s3, *std::move(url), prefix, *std::move(policy), std::move(network)));
   }
 
   // One page; `token` is that of the page before, and becomes that of the next one, or "".
@@ -89,12 +90,12 @@ class Lister {
 
  private:
   Lister(const http_client::S3Access& s3, std::string url, std::string prefix,
-         http_client::AddressPolicy policy)
+         http_client::AddressPolicy policy, std::shared_ptr<http_client::Network> network)
       : s3_(s3),
         url_(std::move(url)),
         prefix_(std::move(prefix)),
         policy_(std::move(policy)),
-        loop_(policy_, http_client::Network::Default()) {}
+        loop_(policy_, std::move(network)) {}
 
   absl::StatusOr<http_client::HttpResponse> Ask(int max_keys, const std::string& token) {
     const std::string_view rest = std::string_view(prefix_).substr(kScheme.size());
@@ -156,11 +157,12 @@ class Lister {
 
 }  // namespace
 
-absl::Status ListObjects(const http_client::S3Access& s3, const std::string& prefix,
+absl::Status ListObjects(const http_client::S3Access& s3,
+                         std::shared_ptr<http_client::Network> network, const std::string& prefix,
                          const Patience& patience,
                          absl::FunctionRef<void(std::string_view)> on_object) {
   constexpr int kPageKeys = 1000;
-  const auto lister = Lister::Make(s3, prefix);
+  const auto lister = Lister::Make(s3, std::move(network), prefix);
   if (!lister.ok()) return lister.status();
   std::string token;
   do {
@@ -172,8 +174,10 @@ absl::Status ListObjects(const http_client::S3Access& s3, const std::string& pre
   return absl::OkStatus();
 }
 
-absl::Status CheckBucket(const http_client::S3Access& s3, const std::string& address) {
-  const auto lister = Lister::Make(s3, StrCat(kScheme, BucketOf(address), "/"));
+absl::Status CheckBucket(const http_client::S3Access& s3,
+                         std::shared_ptr<http_client::Network> network,
+                         const std::string& address) {
+  const auto lister = Lister::Make(s3, std::move(network), StrCat(kScheme, BucketOf(address), "/"));
   if (!lister.ok()) return lister.status();
   std::string token;
   return (*lister)->Page(

@@ -5,10 +5,12 @@
 #include <absl/functional/function_ref.h>
 #include <absl/status/status.h>
 
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "bulk/patience.h"
+#include "http_client/network.h"
 #include "http_client/s3_access.h"
 
 namespace bulk {
@@ -19,12 +21,14 @@ namespace bulk {
 // Unauthenticated (the keys have expired, or aren't known), NotFound (no such bucket),
 // PermissionDenied, InvalidArgument, Unavailable and DeadlineExceeded. A page that fails for a
 // reason that may pass is asked for again within `patience`.
-absl::Status ListObjects(const http_client::S3Access& s3, const std::string& prefix,
+absl::Status ListObjects(const http_client::S3Access& s3,
+                         std::shared_ptr<http_client::Network> network, const std::string& prefix,
                          const Patience& patience,
                          absl::FunctionRef<void(std::string_view address)> on_object);
 
 // OK if the bucket of this address is there and may be listed; else an error as above.
-absl::Status CheckBucket(const http_client::S3Access& s3, const std::string& address);
+absl::Status CheckBucket(const http_client::S3Access& s3,
+                         std::shared_ptr<http_client::Network> network, const std::string& address);
 
 }  // namespace bulk
 

@@ -277,15 +277,17 @@ boost::asio::awaitable<absl::StatusOr<HttpResponse>> TransferLoop::RunOnce(HttpR
 
 absl::StatusOr<HttpResponse> PerformAndWait(TransferLoop& loop, HttpRequest request) {
   using Result = absl::StatusOr<HttpResponse>;
-  std::promise<Result> promise;
-  loop.Post([&] {
+  // Shared: whoever waits may be gone before set_value has returned.
+  const auto promise = std::make_shared<std::promise<Result>>();
+  std::future<Result> answer = promise->get_future();
+  loop.Post([&loop, promise, request = std::move(request)]() mutable {
     boost::asio::co_spawn(loop.context(), loop.Perform(std::move(request)),
-                          [&promise](const std::exception_ptr& error, Result result) {
+                          [promise](const std::exception_ptr& error, Result result) {
                             if (error) std::rethrow_exception(error);  // a bug
-                            promise.set_value(std::move(result));
+                            promise->set_value(std::move(result));
                           });
   });
-  return promise.get_future().get();
+  return answer.get();
 }
 
 }  // namespace http_client

@@ -58,6 +58,17 @@ absl::Status CannotRead(std::string_view path, const std::error_code& error) {
                       StrCat(Shown(path), ": cannot be read: ", error.message()));
 }
 
+// Cuts off a byte order mark at the beginning of a text; InvalidArgument for that of UTF-16.
+absl::Status CheckEncoding(std::string_view name, std::string_view* text) {
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  if (text->starts_with("\xff\xfe") || text->starts_with("\xfe\xff")) {
+    return absl::InvalidArgumentError(
+        StrCat(name, " is in UTF-16; needed: UTF-8, as `iconv -f UTF-16 -t UTF-8` makes it"));
+  }
+  if (text->starts_with(kByteOrderMark)) text->remove_prefix(kByteOrderMark.size());
+  return absl::OkStatus();
+}
+
 // Walks through folders, in each of them by the names' bytes.
 class Walk {
  public:
@@ -262,7 +273,6 @@ absl::Status Lister::ListPattern(const std::string& source) {
 }
 
 absl::Status Lister::ListLines(const std::string& name, std::istream& lines) {
-  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
   // The first block tells what ends a name.
   std::string text(std::size_t{64} << 10, '\0');
   char end = '\n';
@@ -277,12 +287,8 @@ absl::Status Lister::ListLines(const std::string& name, std::istream& lines) {
     const std::size_t size = kept + static_cast<std::size_t>(lines.gcount());
     std::string_view block(text.data(), size);
     if (first) {
-      if (block.starts_with("\xff\xfe") || block.starts_with("\xfe\xff")) {
-        return absl::InvalidArgumentError(
-            StrCat(name, " is in UTF-16; needed: UTF-8, as `iconv -f UTF-16 -t UTF-8` makes it"));
-      }
+      if (absl::Status status = CheckEncoding(name, &block); !status.ok()) return status;
       if (block.find('\0') != std::string_view::npos) end = '\0';
-      if (block.starts_with(kByteOrderMark)) block.remove_prefix(kByteOrderMark.size());
       first = false;
     }
     for (std::size_t at = 0; (at = block.find(end)) != std::string_view::npos;) {
@@ -340,9 +346,11 @@ absl::Status Lister::ListCoco(const std::string& path) {
     listing_.root = fs::absolute(path).lexically_normal().parent_path();
   }
   listing_.has_ids = true;
+  std::string_view json = (*file)->bytes();
+  if (absl::Status encoding = CheckEncoding(Shown(path), &json); !encoding.ok()) return encoding;
   std::uint64_t unnamed = 0;
-  absl::Status status = dataset::ReadJsonElements(
-      (*file)->bytes(), [&](const dataset::JsonElement& element) -> absl::Status {
+  absl::Status status =
+      dataset::ReadJsonElements(json, [&](const dataset::JsonElement& element) -> absl::Status {
         if (!element.of_list || !element.value.is_object()) return absl::OkStatus();
         const boost::json::object& object = element.value.get_object();
         std::int64_t number = 0;

@@ -103,13 +103,19 @@ TEST(ListingTest, AFolderThatMayNotBeReadIsLeftOutAndSaid) {
               StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("lost+found")));
 }
 
-TEST(ListingTest, AListInUtf16IsRefused) {
+TEST(ListingTest, Utf16IsRefusedAndAByteOrderMarkIsNoPartOfAName) {
   using namespace std::string_literals;
-  for (const std::string& text : {"\xff\xfe"s + "a\0.\0j\0p\0g\0\n\0"s, "\xfe\xff"s + "\0a\0\n"s}) {
+  const duet_testing::TempDir folder;
+  for (const std::string& text : {"\xff\xfe" + "a\0.\0j\0p\0g\0\n\0"s, "\xfe\xff" + "\0a\0\n"s}) {
     EXPECT_THAT(ListText(text).listing,
                 StatusIs(absl::StatusCode::kInvalidArgument,
                          HasSubstr("the list on the standard input is in UTF-16; needed: UTF-8")));
+    EXPECT_THAT(List({.sources = {folder.Write("a.json", text)}}).listing,
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("a.json is in UTF-16")));
   }
+  const std::string coco =
+      folder.Write("b.json", "\xef\xbb\xbf{\"images\":[{\"id\":1,\"file_name\":\"a.jpg\"}]}");
+  EXPECT_THAT(List({.sources = {coco}}).names, ElementsAre("a.jpg"));
 }
 
 TEST(ListingTest, SeveralSourcesKeepTheirPaths) {

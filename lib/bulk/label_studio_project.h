@@ -29,7 +29,7 @@ class LabelStudioProject {
   // `view`: of the data manager, whose tasks are listed; 0: all are. REQUIRES: IsProjectId(id).
   static absl::StatusOr<std::unique_ptr<LabelStudioProject>> Make(
       label_studio_api::LabelStudioSite site, std::string id, std::int64_t view,
-      std::shared_ptr<http_client::Network> network = http_client::Network::Default());
+      std::shared_ptr<http_client::Network> network = nullptr);
 
   const label_studio_api::LabelStudioSite& site() const { return site_; }
   // What tells it from other projects and views: "label-studio:7 of http://host:8080, view 3".

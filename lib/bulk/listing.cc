@@ -155,6 +155,8 @@ class Walk {
   // such as a disk that fails, would make a list that lacks images by chance.
   absl::Status LeftOut(const fs::path& folder, const absl::Status& status) {
     if (open_.empty() || !absl::IsPermissionDenied(status)) return status;
+    // A pattern with ** looks into a folder twice.
+    if (!closed_.insert(folder.native()).second) return absl::OkStatus();
     if (listing_.closed_folders++ == 0) listing_.first_closed = folder.native();
     return absl::OkStatus();
   }
@@ -179,6 +181,7 @@ class Walk {
   AddImage add_;
   Listing& listing_;
   std::set<Identity> open_;
+  std::set<std::string> closed_;
 };
 
 class Lister {

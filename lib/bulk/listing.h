@@ -65,7 +65,7 @@ struct ListingOptions {
   LabelStudioProject* project = nullptr;
   Patience patience;  // with buckets and projects that are away
   // By which buckets are asked.
-  std::shared_ptr<http_client::Network> network = http_client::Network::Default();
+  std::shared_ptr<http_client::Network> network = nullptr;  // null: Network::Default()
 };
 
 using AddImage = absl::FunctionRef<void(std::string_view name, std::string_view id)>;

@@ -39,7 +39,7 @@ struct RunOptions {
   // Which private addresses images of a project's tasks may be at; those of other sources may be at
   // any, since who names them could ask for them without us.
   image_fetch::SourceOptions images;
-  std::shared_ptr<http_client::Network> network = http_client::Network::Default();
+  std::shared_ptr<http_client::Network> network = nullptr;  // null: Network::Default()
   std::int64_t max_image_bytes = 63 << 20;
   // Of a run that is complete, tries those images again that failed.
   bool retry_failed = false;

@@ -178,7 +178,8 @@ TEST_F(PrelabelTest, NewCategoriesGetIdsThatNoneHas) {
     const Ended ended = Run({source}, out);
     EXPECT_EQ(ended.code, 0) << ended.err;
     std::vector<std::int64_t> ids;
-    for (const json::value& category : ReadJson(out).at("categories").as_array()) {
+    const json::value coco = ReadJson(out);
+    for (const json::value& category : coco.at("categories").as_array()) {
       ids.push_back(category.at("id").as_int64());
     }
     return ids;  // of cat and dog

@@ -117,7 +117,8 @@ TinyResponse FakeLabelStudio::Import(const std::string& body) {
   ++imports_;
   const std::lock_guard lock(mutex_);
   std::vector<json::object> stored;
-  for (const json::value& prediction : json::parse(body).as_array()) {
+  const json::value predictions = json::parse(body);
+  for (const json::value& prediction : predictions.as_array()) {
     const std::int64_t task = prediction.at("task").as_int64();
     if (!tasks_.contains(task) || task == import_refuses) {
       return JsonResponse({{"detail", "task ID " + std::to_string(task) + " is invalid"}}, 400);

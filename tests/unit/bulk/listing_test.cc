@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <optional>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/testing/status_matchers.h"
@@ -86,10 +88,11 @@ TEST(ListingTest, AFolderThatMayNotBeReadIsLeftOutAndSaid) {
   for (const char* path : {"", "/z"}) fs::permissions(folder.path() + path, fs::perms(0755));
   fs::permissions(folder.path() + "/lost+found", fs::perms::none);
 
-  const AsNobody nobody;
+  std::optional<AsNobody> nobody(std::in_place);
   const Listed all = List({.sources = {folder.path()}});
   const Listed pattern = List({.sources = {folder.path() + "/**/*.jpg"}});
   const Listed itself = List({.sources = {folder.path() + "/lost+found"}});
+  nobody.reset();
   fs::permissions(folder.path() + "/lost+found", fs::perms(0755));  // to be removed
 
   ASSERT_THAT(all.listing, duet_testing::IsOk());

@@ -44,9 +44,9 @@ class LabelStudioProject {
   // that hasn't just one image, and a task that lacks it.
   absl::Status List(const Patience& patience, AddImage add);
 
-  // Stores predictions ({"result": …, "model_version": `version`}) by task, but for tasks that have
-  // one of this version, since Label Studio itself would store it again; each attempt begins with a
-  // look at what is there. At most 100 at a time. Returns those that Label Studio doesn't take,
+  // Stores predictions ({"result": …, "model_version": `version`}) by task, but for tasks that
+  // have one of this version, since Label Studio itself would store it again; each attempt begins
+  // with a look at what is there. At most 100 at a time. Returns those that Label Studio doesn't take,
   // such as those of tasks that were deleted meanwhile, with a sentence each; the others are
   // stored.
   using Predictions = std::vector<std::pair<std::int64_t, std::string>>;

@@ -46,8 +46,8 @@ class LabelStudioProject {
 
   // Stores predictions ({"result": …, "model_version": `version`}) by task, but for tasks that
   // have one of this version, since Label Studio itself would store it again; each attempt begins
-  // with a look at what is there. At most 100 at a time. Returns those that Label Studio doesn't take,
-  // such as those of tasks that were deleted meanwhile, with a sentence each; the others are
+  // with a look at what is there. At most 100 at a time. Returns those that Label Studio doesn't
+  // take, such as those of tasks that were deleted meanwhile, with a sentence each; the others are
   // stored.
   using Predictions = std::vector<std::pair<std::int64_t, std::string>>;
   using Refused = std::vector<std::pair<std::int64_t, std::string>>;

@@ -72,8 +72,8 @@ class Pipeline {
 
   // Runs the io_context on this thread until all images are in the journal. Or ends earlier, with
   // what is done in the journal: Cancelled (SIGINT or SIGTERM), FailedPrecondition (a service has
-  // another model than the head says, or the source refuses its keys), ResourceExhausted (more than max_failures), Unavailable
-  // (waited for longer than `patience`), errors of the file system.
+  // another model than the head says, or the source refuses its keys), ResourceExhausted (more than
+  // max_failures), Unavailable (waited for longer than `patience`), errors of the file system.
   absl::Status Run();
 
  private:

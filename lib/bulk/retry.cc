@@ -79,7 +79,7 @@ absl::Status Retry::Finish() const {
   fs::remove_all(folder, error);
   if (absl::Status status = files::MakeFolder(folder); !status.ok()) return status;
   if (absl::Status status = Merge(folder); !status.ok()) return status;
-  // A journal without a checkpoint is read as a whole: at no moment there is one of another journal.
+  // A journal without a checkpoint is read as a whole: at no moment there is another one's.
   fs::remove(run_.path() + "/checkpoint", error);
   if (absl::Status status = files::SyncFolder(run_.path()); !status.ok()) return status;
   fs::rename(folder + "/journal", run_.path() + "/journal", error);

@@ -1,5 +1,6 @@
-// The images that failed in a complete run, tried again: a run of its own, in a folder of the run's,
-// whose results take the failures' places once all are there. Killed at any moment, it goes on.
+// The images that failed in a complete run, tried again: a run of its own, in a folder of the
+// run's, whose results take the failures' places once all are there. Killed at any moment, it goes
+// on.
 #ifndef DUET_BULK_RETRY_H_
 #define DUET_BULK_RETRY_H_
 

@@ -8,12 +8,12 @@
 
 namespace files {
 
-// Makes the folder and those that it lies in, as far as they are missing. Errors of the file system;
-// messages start with `path`.
+// Makes the folder and those that it lies in, as far as they are missing. Errors of the file
+// system; messages start with `path`.
 absl::Status MakeFolder(const std::string& path);
 
-// Names that were given or taken in the folder are on the disk from then on. File systems that can't
-// say so of a folder are believed.
+// Names that were given or taken in the folder are on the disk from then on. File systems that
+// can't say so of a folder are believed.
 absl::Status SyncFolder(const std::string& path);
 
 }  // namespace files

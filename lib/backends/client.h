@@ -24,6 +24,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -49,6 +50,9 @@ struct CallOptions {
   // version. "": whichever version serves.
   std::string model = kDefaultModel;
   std::string version = {};
+  // Of Embed: the answer comes once the embedding is kept where it outlives the service
+  // (EmbedRequest.keep).
+  bool keep = false;
 
   // No person waits for this one call: a full queue is tried again until the deadline, instead of
   // failing at once.
@@ -69,11 +73,23 @@ struct DetectorModel {
   std::string served_as = kDefaultModel;
 };
 
+// Where a segmenter's embeddings outlive it.
+struct EmbeddingStore {
+  std::uint64_t budget_bytes = 0;  // 0: isn't known
+  std::uint64_t kept_for_s = 0;    // 0: until the room is needed
+  bool operator==(const EmbeddingStore&) const = default;
+};
+
 struct SegmenterModel {
   std::string name;  // "sam-vit-b"
   std::string version;
   int low_res_size = 256;  // side of mask_logits
   std::string served_as = kDefaultModel;
+  // What embeddings are kept under, and what one takes there. "" and 0: a service of an older
+  // release.
+  std::string encoder = "";
+  std::uint64_t embedding_bytes = 0;
+  std::optional<EmbeddingStore> store = std::nullopt;  // nothing: they end with the service
 };
 
 // Whose annotations made a model, as far as its manifest says it.

@@ -49,6 +49,8 @@ segmenter::EmbedRank RankOf(serving::Priority priority) {
       return segmenter::EMBED_RANK_BATCH;
     case serving::Priority::kPrefetch:
       return segmenter::EMBED_RANK_PREFETCH;
+    case serving::Priority::kStock:
+      return segmenter::EMBED_RANK_STOCK;
   }
   return segmenter::EMBED_RANK_UNSPECIFIED;
 }
@@ -160,7 +162,8 @@ class Models {
     return a.name == b.name && a.classes == b.classes && a.has_masks == b.has_masks;
   }
   static bool Same(const SegmenterModel& a, const SegmenterModel& b) {
-    return a.name == b.name && a.low_res_size == b.low_res_size;
+    return a.name == b.name && a.low_res_size == b.low_res_size && a.encoder == b.encoder &&
+           a.embedding_bytes == b.embedding_bytes && a.store == b.store;
   }
 
   mutable std::mutex mutex_;
@@ -355,6 +358,7 @@ class GrpcSegmenter final : public GrpcClient<SegmenterClient, SegmenterModel> {
                                                             CallOptions options) override {
     segmenter::EmbedRequest request;
     request.set_rank(RankOf(options.priority));
+    request.set_keep(options.keep);
     SetModel(options, request);
     return upstream().Call<segmenter::EmbedResponse>(
         methods() + "Embed", Serialize(request, segmenter::EmbedRequest::kImageFieldNumber, image),
@@ -389,10 +393,17 @@ class GrpcSegmenter final : public GrpcClient<SegmenterClient, SegmenterModel> {
         std::move(replica), methods() + "GetModel", Serialize(request), options);
     auto answer = co_await std::move(pending);
     if (!answer.ok()) co_return answer.status();
-    co_return SegmenterModel{.name = answer->model().name(),
-                             .version = answer->model().version(),
-                             .low_res_size = static_cast<int>(answer->low_res_size()),
-                             .served_as = options.model};
+    SegmenterModel model{.name = answer->model().name(),
+                         .version = answer->model().version(),
+                         .low_res_size = static_cast<int>(answer->low_res_size()),
+                         .served_as = options.model,
+                         .encoder = answer->encoder(),
+                         .embedding_bytes = answer->embedding_bytes()};
+    if (answer->has_embedding_store()) {
+      model.store = EmbeddingStore{.budget_bytes = answer->embedding_store().budget_bytes(),
+                                   .kept_for_s = answer->embedding_store().kept_for_s()};
+    }
+    co_return model;
   }
 };
 

@@ -11,6 +11,7 @@ enum class Priority {
   kOpenedTask = 1,   // a person who has just opened the task
   kBatch = 2,        // nobody in particular
   kPrefetch = 3,     // nobody; the result may never be needed
+  kStock = 4,        // nobody; it is kept for whoever may need it some day
 };
 
 }  // namespace serving

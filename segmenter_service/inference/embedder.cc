@@ -59,8 +59,22 @@ absl::StatusOr<EmbedOutcome> Embedder::Embed(
   EmbedOutcome outcome;
   outcome.embedding = cache_.Find(key);
   outcome.cached = outcome.embedding != nullptr;
-  if (outcome.cached) return outcome;
+  if (!outcome.cached) {
+    absl::StatusOr<EmbedOutcome> flown = Fly(key, std::move(network), prepare, call);
+    if (!flown.ok()) return flown.status();
+    outcome = *std::move(flown);
+  }
+  if (call.keep) {
+    absl::Status kept = store_->Keep(key, *outcome.embedding, call.deadline);
+    if (!kept.ok()) return kept;
+  }
+  return outcome;
+}
 
+absl::StatusOr<EmbedOutcome> Embedder::Fly(
+    const std::string& key, std::shared_ptr<SamNetwork> network,
+    const std::function<absl::StatusOr<PreparedImage>()>& prepare, const EmbedCall& call) {
+  EmbedOutcome outcome;
   const auto waiter = std::make_shared<Waiter>(call);
   bool created = false;
   const std::shared_ptr<Flight> flight = Join(key, std::move(network), waiter, &created);
@@ -167,17 +181,20 @@ void Embedder::Run(const std::shared_ptr<Flight>& flight, absl::Duration queued)
   }
   const absl::Time begin = clock_.Now();
   absl::Duration given_away;
+  bool is_kept = false;  // by one of those who wait
   const auto embedding = serving::CatchAll(
       "encode the image", [&] { return Encode(*flight, std::move(image), &given_away); });
   {
     std::lock_guard lock(mutex_);
     flight->encode_time = clock_.Now() - begin - given_away;
     if (embedding.ok()) flight->embedding = *embedding;
+    is_kept = std::any_of(flight->waiters.begin(), flight->waiters.end(),
+                          [](const auto& waiter) { return waiter->call.keep; });
     // Yield has finished one that was given up; a new flight may be under its key.
     if (flight->state != Flight::State::kDone) Finish(*flight, embedding.status());
   }
   // After those who wait have been told.
-  if (embedding.ok() && store_ != nullptr) store_->Insert(flight->key, **embedding);
+  if (embedding.ok() && store_ != nullptr && !is_kept) store_->Insert(flight->key, **embedding);
 }
 
 absl::StatusOr<std::shared_ptr<const ImageEmbedding>> Embedder::Encode(Flight& flight,

@@ -42,6 +42,8 @@ struct EmbedCall {
   serving::Priority priority = serving::Priority::kOpenedTask;
   absl::Time deadline = absl::InfiniteFuture();
   std::function<bool()> is_cancelled;  // as serving::Work's
+  // Wait until the store has it, too, and fail if it can't take it. REQUIRES: there is a store.
+  bool keep = false;
 };
 
 struct EmbedOutcome {
@@ -66,7 +68,8 @@ class Embedder {
 
   // As Find, or by joining or starting a flight. `key` names encoder and image. `prepare` is called
   // on this thread if nobody has prepared the image. Blocks until the embedding is there. Fails as
-  // `prepare`, the queue and the network do; DeadlineExceeded or Cancelled for this caller alone.
+  // `prepare`, the queue, the network and EmbeddingStore::Keep do; DeadlineExceeded or Cancelled
+  // for this caller alone.
   absl::StatusOr<EmbedOutcome> Embed(const std::string& key, std::shared_ptr<SamNetwork> network,
                                      const std::function<absl::StatusOr<PreparedImage>()>& prepare,
                                      const EmbedCall& call);
@@ -75,6 +78,9 @@ class Embedder {
   struct Waiter;
   struct Flight;
 
+  absl::StatusOr<EmbedOutcome> Fly(const std::string& key, std::shared_ptr<SamNetwork> network,
+                                   const std::function<absl::StatusOr<PreparedImage>()>& prepare,
+                                   const EmbedCall& call);
   std::shared_ptr<Flight> Join(const std::string& key, std::shared_ptr<SamNetwork> network,
                                const std::shared_ptr<Waiter>& waiter, bool* created);
   void Leave(Flight& flight, const std::shared_ptr<Waiter>& waiter);

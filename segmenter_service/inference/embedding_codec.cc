@@ -67,6 +67,12 @@ std::string EncodeEmbedding(const ImageEmbedding& embedding) {
   return bytes;
 }
 
+std::size_t EncodedBytes(const std::vector<FeatureShape>& shapes) {
+  std::size_t bytes = HeaderOf({}, shapes).size();
+  for (const FeatureShape& shape : shapes) bytes += shape.bytes();
+  return bytes;
+}
+
 absl::StatusOr<ImageEmbedding> DecodeEmbedding(std::string_view bytes, const NetworkSpec& spec,
                                                std::int64_t max_pixels) {
   std::int32_t size[2] = {0, 0};
@@ -85,8 +91,7 @@ absl::StatusOr<ImageEmbedding> DecodeEmbedding(std::string_view bytes, const Net
   if (bytes.substr(0, header.size()) != header) {
     return absl::InvalidArgumentError("its maps have other shapes than this model's");
   }
-  std::size_t needed = header.size();
-  for (const FeatureShape& shape : spec.embedding) needed += shape.bytes();
+  const std::size_t needed = EncodedBytes(spec.embedding);
   if (bytes.size() != needed) {
     return absl::InvalidArgumentError(
         absl::StrCat("it has ", bytes.size(), " bytes instead of ", needed));

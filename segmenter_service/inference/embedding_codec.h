@@ -5,9 +5,11 @@
 
 #include <absl/status/statusor.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "segmenter_service/inference/embedding.h"
 #include "segmenter_service/inference/sam_network.h"
@@ -15,6 +17,8 @@
 namespace segmenter {
 
 std::string EncodeEmbedding(const ImageEmbedding& embedding);
+// How long that is for maps of these shapes.
+std::size_t EncodedBytes(const std::vector<FeatureShape>& shapes);
 
 // InvalidArgument unless `bytes` is an embedding of an image of at most `max_pixels`, its maps have
 // exactly the shapes of `spec`, and all values are finite.

@@ -1,5 +1,6 @@
 #include "segmenter_service/inference/folder_embedding_store.h"
 
+#include <absl/time/clock.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -31,6 +32,8 @@ constexpr std::string_view kTemporary = ".tmp";
 constexpr double kShareLeft = 0.9;
 // A file that nobody finishes is older than this. Other processes may be writing younger ones.
 constexpr std::chrono::hours kAbandoned{1};
+// What isn't written by then is asked for again.
+constexpr absl::Duration kLongestKeep = absl::Minutes(2);
 
 // Both parts of a key are file names: hashes, letters, digits. Any other text is hashed.
 std::string FileName(std::string_view part) {
@@ -56,10 +59,16 @@ absl::StatusOr<ImageEmbedding> Read(std::string_view file, const NetworkSpec& sp
   return DecodeEmbedding(bytes, spec, max_pixels);
 }
 
-std::size_t LargestFile(const NetworkSpec& spec) {
-  std::size_t bytes = 4096;  // more than header and checksum
-  for (const FeatureShape& shape : spec.embedding) bytes += shape.bytes();
-  return bytes;
+// Of the file of this embedding.
+std::size_t BytesOf(const ImageEmbedding& embedding) {
+  std::vector<FeatureShape> shapes;
+  for (const FeatureMap& map : embedding.features.maps) shapes.push_back(map.shape);
+  return EncodedBytes(shapes) + sizeof(hash::Sha256Digest);
+}
+
+absl::Status TooSlow(const std::string& folder) {
+  return absl::AbortedError(
+      text::StrCat("the embedding could not be kept in time: ", folder, " is slow"));
 }
 
 struct File {
@@ -139,10 +148,14 @@ std::string FolderEmbeddingStore::PathOf(const std::string& key) const {
   return text::StrCat(options_.folder, "/", encoder, "/", image.substr(0, 2), "/", image, kEnding);
 }
 
+std::size_t FolderEmbeddingStore::FileBytes(const NetworkSpec& spec) {
+  return EncodedBytes(spec.embedding) + sizeof(hash::Sha256Digest);
+}
+
 std::shared_ptr<const ImageEmbedding> FolderEmbeddingStore::Find(const std::string& key,
                                                                  const NetworkSpec& spec) {
   const std::string path = PathOf(key);
-  const absl::StatusOr<std::string> file = files::ReadText(path, LargestFile(spec));
+  const absl::StatusOr<std::string> file = files::ReadText(path, FileBytes(spec));
   if (absl::IsNotFound(file.status())) return nullptr;
   // A file that is too large was looked at, too; any other error of reading may pass.
   if (!file.ok() && !absl::IsInvalidArgument(file.status())) {
@@ -165,20 +178,57 @@ std::shared_ptr<const ImageEmbedding> FolderEmbeddingStore::Find(const std::stri
   return std::make_shared<const ImageEmbedding>(*std::move(embedding));
 }
 
-void FolderEmbeddingStore::Insert(const std::string& key, const ImageEmbedding& embedding) {
-  Waiting waiting{PathOf(key), EncodeEmbedding(embedding)};
+FolderEmbeddingStore::Waiting FolderEmbeddingStore::ToFile(std::string path,
+                                                           const ImageEmbedding& embedding) {
+  Waiting waiting{std::move(path), EncodeEmbedding(embedding)};
   const hash::Sha256Digest digest = hash::Sha256(waiting.bytes);
   waiting.bytes.append(hash::AsBytes(digest));
-  {
-    const std::lock_guard lock(mutex_);
-    if (waiting_bytes_ + waiting.bytes.size() > options_.most_waiting_bytes) {
-      Count("dropped");
-      return;
-    }
-    waiting_bytes_ += waiting.bytes.size();
-    waiting_.push_back(std::move(waiting));
-  }
+  return waiting;
+}
+
+bool FolderEmbeddingStore::HasRoomFor(const Waiting& waiting) const {
+  return waiting_.empty() || waiting_bytes_ + waiting.bytes.size() <= options_.most_waiting_bytes;
+}
+
+void FolderEmbeddingStore::Enqueue(Waiting waiting) {
+  waiting_bytes_ += waiting.bytes.size();
+  waiting_.push_back(std::move(waiting));
   changed_.notify_all();
+}
+
+void FolderEmbeddingStore::Insert(const std::string& key, const ImageEmbedding& embedding) {
+  Waiting waiting = ToFile(PathOf(key), embedding);
+  const std::lock_guard lock(mutex_);
+  if (!HasRoomFor(waiting)) {
+    Count("dropped");
+    return;
+  }
+  Enqueue(std::move(waiting));
+}
+
+absl::Status FolderEmbeddingStore::Keep(const std::string& key, const ImageEmbedding& embedding,
+                                        absl::Time deadline) {
+  std::string path = PathOf(key);
+  std::error_code error;
+  if (fs::file_size(path, error) == BytesOf(embedding) && !error) {
+    Touch(path);
+    return absl::OkStatus();
+  }
+  Waiting waiting = ToFile(std::move(path), embedding);
+  const auto outcome = std::make_shared<Outcome>();
+  waiting.outcome = outcome;
+  std::unique_lock lock(mutex_);
+  const auto until = absl::ToChronoTime(std::min(deadline, absl::Now() + kLongestKeep));
+  if (!changed_.wait_until(lock, until, [&] { return HasRoomFor(waiting); })) {
+    return TooSlow(options_.folder);
+  }
+  Enqueue(std::move(waiting));
+  if (!changed_.wait_until(lock, until, [&] { return outcome->known; })) {
+    return TooSlow(options_.folder);
+  }
+  if (outcome->status.ok()) return absl::OkStatus();
+  return absl::AbortedError(
+      text::StrCat("the embedding could not be kept: ", text::StdView(outcome->status.message())));
 }
 
 void FolderEmbeddingStore::Flush() {
@@ -198,6 +248,7 @@ void FolderEmbeddingStore::Write() {
     waiting_.pop_front();
     waiting_bytes_ -= next.bytes.size();
     writing_ = true;
+    changed_.notify_all();  // there is room
     lock.unlock();
     const absl::Status written = WriteOne(next);
     Count(written.ok() ? "written" : "failed");
@@ -210,20 +261,23 @@ void FolderEmbeddingStore::Write() {
     failing_ = !written.ok();
     if (held_bytes_ > options_.budget_bytes) TakeStock();
     lock.lock();
+    if (next.outcome != nullptr) *next.outcome = {.known = true, .status = written};
   }
 }
 
 absl::Status FolderEmbeddingStore::WriteOne(const Waiting& waiting) {
   std::error_code error;
-  if (fs::exists(waiting.path, error)) {  // another replica was faster
+  const std::uintmax_t there = fs::file_size(waiting.path, error);
+  if (!error && there == waiting.bytes.size()) {  // another replica was faster
     Touch(waiting.path);
     return absl::OkStatus();
   }
+  const std::int64_t before = error ? 0 : static_cast<std::int64_t>(there);
   fs::create_directories(fs::path(waiting.path).parent_path(), error);
   if (absl::Status status = files::WriteFile(waiting.path, waiting.bytes); !status.ok()) {
     return status;
   }
-  held_bytes_ += static_cast<std::int64_t>(waiting.bytes.size());
+  held_bytes_ += static_cast<std::int64_t>(waiting.bytes.size()) - before;
   metrics_.Get(kEmbeddingFolderBytes).Set(static_cast<double>(held_bytes_));
   return absl::OkStatus();
 }

@@ -53,18 +53,34 @@ class FolderEmbeddingStore final : public EmbeddingStore {
   std::shared_ptr<const ImageEmbedding> Find(const std::string& key,
                                              const NetworkSpec& spec) override;
   void Insert(const std::string& key, const ImageEmbedding& embedding) override;
+  absl::Status Keep(const std::string& key, const ImageEmbedding& embedding,
+                    absl::Time deadline) override;
+  Retention retention() const override { return {.budget_bytes = options_.budget_bytes}; }
+  // What a file of such a network's embedding takes.
+  static std::size_t FileBytes(const NetworkSpec& spec);
 
   // Until nothing waits to be written.
   void Flush();
 
  private:
+  // What became of a file that somebody waits for.
+  struct Outcome {
+    bool known = false;
+    absl::Status status;
+  };
   struct Waiting {
     std::string path;
     std::string bytes;
+    std::shared_ptr<Outcome> outcome = nullptr;  // guarded by mutex_; null: nobody waits for it
   };
 
   FolderEmbeddingStore(Options options, serving::Metrics& metrics);
   std::string PathOf(const std::string& key) const;
+  static Waiting ToFile(std::string path, const ImageEmbedding& embedding);
+  // Whether it may wait to be written. REQUIRES: mutex_ is held.
+  bool HasRoomFor(const Waiting& waiting) const;
+  // REQUIRES: mutex_ is held.
+  void Enqueue(Waiting waiting);
   void Count(const char* outcome) { metrics_.Get(kEmbeddingFiles, {outcome}).Increment(); }
 
   // On the writer's thread.

@@ -1,7 +1,9 @@
 #include "segmenter_service/inference/redis_embedding_store.h"
 
 #include <absl/status/statusor.h>
+#include <absl/strings/str_cat.h>
 
+#include <future>
 #include <utility>
 
 #include "segmenter_service/inference/embedding_codec.h"
@@ -32,6 +34,17 @@ std::shared_ptr<const ImageEmbedding> RedisEmbeddingStore::Find(const std::strin
 void RedisEmbeddingStore::Insert(const std::string& key, const ImageEmbedding& embedding) {
   if (!redis_.up()) return;
   redis_.Set(RedisKey(key), EncodeEmbedding(embedding), time_to_live_, nullptr);
+}
+
+absl::Status RedisEmbeddingStore::Keep(const std::string& key, const ImageEmbedding& embedding,
+                                       absl::Time /*deadline*/) {
+  std::promise<absl::Status> stored;
+  redis_.Set(RedisKey(key), EncodeEmbedding(embedding), time_to_live_,
+             [&](absl::Status status) { stored.set_value(std::move(status)); });
+  const absl::Status status = stored.get_future().get();
+  if (status.ok()) return status;
+  return absl::AbortedError(
+      absl::StrCat("the embedding could not be kept in Redis: ", status.message()));
 }
 
 }  // namespace segmenter

@@ -25,6 +25,10 @@ class RedisEmbeddingStore final : public EmbeddingStore {
   std::shared_ptr<const ImageEmbedding> Find(const std::string& key,
                                              const NetworkSpec& spec) override;
   void Insert(const std::string& key, const ImageEmbedding& embedding) override;
+  // Redis answers within twice its client's timeout, or it is away.
+  absl::Status Keep(const std::string& key, const ImageEmbedding& embedding,
+                    absl::Time deadline) override;
+  Retention retention() const override { return {.time = time_to_live_}; }
 
  private:
   serving::RedisClient& redis_;

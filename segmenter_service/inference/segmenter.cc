@@ -8,6 +8,7 @@
 
 #include "hash/sha256.h"
 #include "model_service/decode_image.h"
+#include "segmenter_service/inference/folder_embedding_store.h"
 #include "serving/exceptions.h"
 #include "text/utf8.h"
 
@@ -45,6 +46,7 @@ Segmenter::Segmenter(const SegmenterOptions& options, serving::Clock& clock,
       clock_(clock),
       metrics_(metrics),
       cache_(options.embedding_cache_bytes),
+      store_(store),
       refinements_(options.refinements),
       decoding_(kImagesDecodedAtOnce),
       embedder_(cache_, store, queue_, clock),
@@ -81,14 +83,21 @@ absl::StatusOr<PreparedImage> Segmenter::Prepare(std::string_view image, const S
 
 absl::StatusOr<EmbedResult> Segmenter::Embed(std::shared_ptr<const ServedModel> model,
                                              std::string_view image, Priority priority,
-                                             const CallLimits& limits) {
+                                             const CallLimits& limits, bool keep) {
+  if (keep && store_ == nullptr) {
+    return absl::UnimplementedError(
+        "embeddings end with this segmenter; needed: one with --embedding_store=file:///FOLDER");
+  }
   EmbedResult result;
   result.model = std::move(model);
   result.image_id = ImageIdOf(image);
-  absl::StatusOr<EmbedOutcome> outcome = embedder_.Embed(
-      KeyOf(*result.model, result.image_id), result.model->network,
-      [&] { return Prepare(image, *result.model, limits.request.get()); },
-      {.priority = priority, .deadline = limits.deadline, .is_cancelled = limits.is_cancelled});
+  absl::StatusOr<EmbedOutcome> outcome =
+      embedder_.Embed(KeyOf(*result.model, result.image_id), result.model->network,
+                      [&] { return Prepare(image, *result.model, limits.request.get()); },
+                      {.priority = priority,
+                       .deadline = limits.deadline,
+                       .is_cancelled = limits.is_cancelled,
+                       .keep = keep});
   if (!outcome.ok()) return outcome.status();
   Count(*outcome);
   if (!outcome->cached) {
@@ -100,6 +109,14 @@ absl::StatusOr<EmbedResult> Segmenter::Embed(std::shared_ptr<const ServedModel> 
   result.times.queue = outcome->queue_time;
   result.times.encode = outcome->encode_time;
   return result;
+}
+
+std::size_t Segmenter::StoredBytes(const ServedModel& model) {
+  return FolderEmbeddingStore::FileBytes(model.network->spec());
+}
+
+std::optional<Retention> Segmenter::retention() const {
+  return store_ == nullptr ? std::nullopt : std::optional(store_->retention());
 }
 
 void Segmenter::Count(const EmbedOutcome& outcome) {

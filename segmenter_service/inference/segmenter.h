@@ -12,6 +12,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <semaphore>
 #include <string>
 #include <string_view>
@@ -112,10 +113,15 @@ class Segmenter {
   Segmenter(const SegmenterOptions& options, serving::Clock& clock, serving::Metrics& metrics,
             EmbeddingStore* store = nullptr);
 
-  // REQUIRES: `model` is not null.
+  // REQUIRES: `model` is not null. `keep`: waits until the store has it, too; Unimplemented if
+  // there is none, Aborted if it can't take it now.
   absl::StatusOr<EmbedResult> Embed(std::shared_ptr<const ServedModel> model,
                                     std::string_view image, serving::Priority priority,
-                                    const CallLimits& limits);
+                                    const CallLimits& limits, bool keep = false);
+  // What an embedding of the model takes in a store, bytes.
+  static std::size_t StoredBytes(const ServedModel& model);
+  // Nothing if there is no store.
+  std::optional<Retention> retention() const;
 
   // InvalidArgument names the prompt ("prompts[3]: …"), NotFound an unknown image_id.
   absl::StatusOr<SegmentResult> Segment(const SegmentRequest& request, const CallLimits& limits);
@@ -162,6 +168,7 @@ class Segmenter {
   serving::Metrics& metrics_;
 
   EmbeddingCache cache_;
+  EmbeddingStore* const store_;
   RefinementMemory refinements_;
   std::counting_semaphore<> decoding_;  // images decoded at once: each may take 300 MB
   Embedder embedder_;

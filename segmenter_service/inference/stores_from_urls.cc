@@ -32,6 +32,11 @@ class OwnRedisStore final : public EmbeddingStore {
   void Insert(const std::string& key, const ImageEmbedding& embedding) override {
     store_.Insert(key, embedding);
   }
+  absl::Status Keep(const std::string& key, const ImageEmbedding& embedding,
+                    absl::Time deadline) override {
+    return store_.Keep(key, embedding, deadline);
+  }
+  Retention retention() const override { return store_.retention(); }
 
  private:
   serving::RedisClient redis_;

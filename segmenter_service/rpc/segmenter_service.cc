@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -66,9 +67,10 @@ grpc::Status SegmenterService::Embed(grpc::ServerContext* call, const pb::EmbedR
   std::string storage;
   const absl::StatusOr<std::string_view> image = images_->Read(request->image(), &storage);
   if (!image.ok()) return serving::ToGrpc(image.status());
-  const absl::StatusOr<EmbedResult> answer =
-      engine_->Embed(served->model, *image, PriorityOf(request->rank()), LimitsOf(call));
+  const absl::StatusOr<EmbedResult> answer = engine_->Embed(
+      served->model, *image, PriorityOf(request->rank()), LimitsOf(call), request->keep());
   if (!answer.ok()) return serving::ToGrpc(answer.status());
+  if (request->keep()) response->set_kept_bytes(Segmenter::StoredBytes(*answer->model));
   const vision::Size size = answer->embedding->geometry.original;
   response->set_image_id(answer->image_id);
   response->set_width(static_cast<std::uint32_t>(size.width));
@@ -180,6 +182,15 @@ grpc::Status SegmenterService::GetModel(grpc::ServerContext* call,
   response->mutable_model()->set_served_as(served->name);
   response->set_low_res_size(
       static_cast<std::uint32_t>(served->model->network->spec().low_res_size));
+  response->set_encoder(served->model->encoder);
+  response->set_embedding_bytes(Segmenter::StoredBytes(*served->model));
+  if (const std::optional<Retention> retention = engine_->retention()) {
+    auto* const store = response->mutable_embedding_store();
+    store->set_budget_bytes(static_cast<std::uint64_t>(retention->budget_bytes));
+    if (retention->time < absl::InfiniteDuration()) {
+      store->set_kept_for_s(static_cast<std::uint64_t>(absl::ToInt64Seconds(retention->time)));
+    }
+  }
   return grpc::Status::OK;
 }
 

@@ -44,6 +44,8 @@ serving::Priority PriorityOf(pb::EmbedRank rank) {
       return serving::Priority::kBatch;
     case pb::EMBED_RANK_PREFETCH:
       return serving::Priority::kPrefetch;
+    case pb::EMBED_RANK_STOCK:
+      return serving::Priority::kStock;
     default:
       return serving::Priority::kOpenedTask;
   }

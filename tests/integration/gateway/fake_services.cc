@@ -34,6 +34,11 @@ void FakeServices::Serve(std::string detector_version, std::string segmenter_ver
   segmenter_version_ = std::move(segmenter_version);
 }
 
+void FakeServices::Encode(std::string encoder) {
+  const std::lock_guard lock(mutex_);
+  encoder_ = std::move(encoder);
+}
+
 void FakeServices::ServeDetector(const std::string& name, Named model) {
   const std::lock_guard lock(mutex_);
   detectors_[name] = std::move(model);
@@ -180,6 +185,10 @@ class FakeServices::Segmenter : public segmenter::Segmenter::Service {
     if (owner_.embeds_to_refuse && (*owner_.embeds_to_refuse)-- > 0) {
       return {grpc::StatusCode::RESOURCE_EXHAUSTED, "full"};
     }
+    if (request->keep()) {
+      if (!owner_.store_bytes) return {grpc::StatusCode::UNIMPLEMENTED, "there is no store"};
+      response->set_kept_bytes(owner_.embedding_bytes);
+    }
     if (owner_.on_embed) {
       return owner_.Sign(owner_.on_embed(*context, *request, response), version, *request,
                          response);
@@ -237,6 +246,12 @@ class FakeServices::Segmenter : public segmenter::Segmenter::Service {
     if (!chosen.ok()) return chosen;
     response->mutable_model()->set_name("sam-vit-b");
     response->mutable_model()->set_version(version);
+    response->set_embedding_bytes(owner_.embedding_bytes);
+    if (owner_.store_bytes) {
+      response->mutable_embedding_store()->set_budget_bytes(*owner_.store_bytes);
+    }
+    const std::lock_guard lock(owner_.mutex_);
+    response->set_encoder(owner_.encoder_);
     return grpc::Status::OK;
   }
 

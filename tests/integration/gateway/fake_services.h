@@ -8,10 +8,12 @@
 #include <grpcpp/server_context.h>
 
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -85,6 +87,12 @@ class FakeServices {
   bool knows_names = true;
   // While it is above 0, an Embed lowers it and is refused, as a full queue does.
   std::atomic<int>* embeds_to_refuse = nullptr;
+  // What the segmenter's GetModel says. Before the first call.
+  std::uint64_t embedding_bytes = 2'000'000;
+  std::optional<std::uint64_t>
+      store_bytes;  // of the store that outlives it; nothing: there is none
+  // The same; any time.
+  void Encode(std::string encoder);
   std::vector<std::string> classes = {"cat", "dog"};
   bool has_masks = false;  // what the detector's GetModel says
 
@@ -123,6 +131,7 @@ class FakeServices {
   std::set<std::string> embedded_;        // image ids; guarded by mutex_
   std::string detector_version_ = "d1";   // guarded by mutex_
   std::string segmenter_version_ = "s1";  // guarded by mutex_
+  std::string encoder_ = "e1";            // guarded by mutex_
   Names detectors_;                       // guarded by mutex_
   Names segmenters_;                      // guarded by mutex_
   std::unique_ptr<Detector> detector_;

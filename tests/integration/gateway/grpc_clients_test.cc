@@ -145,18 +145,43 @@ TEST_F(GrpcClientsTest, CallsThatNobodyWaitsForSaySo) {
   };
   Connect(services.address());
 
-  for (const auto priority : {serving::Priority::kInteractive, serving::Priority::kOpenedTask,
-                              serving::Priority::kBatch, serving::Priority::kPrefetch}) {
+  for (const auto priority :
+       {serving::Priority::kInteractive, serving::Priority::kOpenedTask, serving::Priority::kBatch,
+        serving::Priority::kPrefetch, serving::Priority::kStock}) {
     const CallOptions options{.deadline = system_clock::now() + seconds(20), .priority = priority};
     ASSERT_TRUE(Detect(options).ok());
     ASSERT_TRUE(Run(segmenter_->Segment(image_, {}, options)).ok());
     ASSERT_TRUE(Run(segmenter_->Embed(image_, options)).ok());
   }
 
-  EXPECT_EQ(background, (std::vector<bool>{false, false, false, false, true, true, true, true}));
-  EXPECT_EQ(ranks,
-            (std::vector<int>{segmenter::EMBED_RANK_OPENED_TASK, segmenter::EMBED_RANK_OPENED_TASK,
-                              segmenter::EMBED_RANK_BATCH, segmenter::EMBED_RANK_PREFETCH}));
+  EXPECT_EQ(background,
+            (std::vector<bool>{false, false, false, false, true, true, true, true, true, true}));
+  EXPECT_EQ(ranks, (std::vector<int>{segmenter::EMBED_RANK_OPENED_TASK,
+                                     segmenter::EMBED_RANK_OPENED_TASK, segmenter::EMBED_RANK_BATCH,
+                                     segmenter::EMBED_RANK_PREFETCH, segmenter::EMBED_RANK_STOCK}));
+}
+
+TEST_F(GrpcClientsTest, WhereEmbeddingsAreKeptIsTold) {
+  FakeServices services;
+  services.store_bytes = 12'000;
+  services.embedding_bytes = 345;
+  services.Encode("e7");
+  services.on_embed = [](auto&, const auto& request, auto*) {
+    EXPECT_TRUE(request.keep());
+    return grpc::Status::OK;
+  };
+  Connect(services.address());
+  while (segmenter_->model() == nullptr) std::this_thread::yield();
+  const auto model = segmenter_->model();
+
+  const auto embedded =
+      Run(segmenter_->Embed(image_, {.deadline = system_clock::now() + seconds(20), .keep = true}));
+
+  EXPECT_EQ(model->encoder, "e7");
+  EXPECT_EQ(model->embedding_bytes, 345U);
+  EXPECT_EQ(model->store, (EmbeddingStore{.budget_bytes = 12'000}));
+  ASSERT_TRUE(embedded.ok()) << embedded.status();
+  EXPECT_EQ(embedded->kept_bytes(), 345U);
 }
 
 TEST_F(GrpcClientsTest, AVersionIsServedByReplicasThatAreThere) {

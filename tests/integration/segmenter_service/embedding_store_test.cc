@@ -43,8 +43,8 @@ class Replica {
     segmenter_.emplace(SegmenterOptions(), serving::Clock::Real(), metrics_, &store_);
   }
 
-  absl::StatusOr<EmbedResult> Embed(const std::string& picture) {
-    return segmenter_->Embed(model_, picture, serving::Priority::kOpenedTask, {});
+  absl::StatusOr<EmbedResult> Embed(const std::string& picture, bool keep = false) {
+    return segmenter_->Embed(model_, picture, serving::Priority::kOpenedTask, {}, keep);
   }
   absl::StatusOr<SegmentResult> Click(const std::string& image_id) {
     SegmentRequest request;
@@ -98,6 +98,18 @@ TEST_F(EmbeddingStoreTest, AClickIsAnsweredByAReplicaThatNeverSawThePicture) {
   EXPECT_EQ(b.Count("shared"), 1);
   ASSERT_THAT(b.Click(image_id_), IsOk());
   EXPECT_EQ(b.Count("hit"), 1) << "the second click asks no Redis";
+}
+
+TEST_F(EmbeddingStoreTest, WhatIsAskedToBeKeptIsInRedisWhenTheAnswerComes) {
+  Replica a(server_.url()), b(server_.url());
+  ASSERT_THAT(a.Embed(picture_, /*keep=*/true), IsOk());
+
+  EXPECT_THAT(b.Click(image_id_), IsOk());
+  EXPECT_EQ(b.network().encodes, 0);
+  server_.Kill();
+  a.AwaitRedis(false);
+  EXPECT_THAT(a.Embed(picture_, /*keep=*/true), StatusIs(absl::StatusCode::kAborted));
+  EXPECT_THAT(a.Embed(picture_), IsOk());
 }
 
 TEST_F(EmbeddingStoreTest, APictureThatAnotherReplicaEncodedIsNotEncodedAgain) {

@@ -6,6 +6,8 @@
 #include <grpcpp/security/credentials.h>
 #include <signal.h>
 
+#include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -35,10 +37,14 @@ std::vector<std::string> Command(const std::string& checkpoint,
   return command;
 }
 
+std::unique_ptr<pb::Segmenter::Stub> StubOf(int port) {
+  return pb::Segmenter::NewStub(
+      grpc::CreateChannel("127.0.0.1:" + std::to_string(port), grpc::InsecureChannelCredentials()));
+}
+
 // What Embed answers for an image of the fixtures.
 pb::EmbedResponse Embed(int port, const std::string& image) {
-  const auto stub = pb::Segmenter::NewStub(
-      grpc::CreateChannel("127.0.0.1:" + std::to_string(port), grpc::InsecureChannelCredentials()));
+  const auto stub = StubOf(port);
   grpc::ClientContext call;
   pb::EmbedRequest request;
   request.mutable_image()->set_data(duet_testing::ReadFile(kData + image));
@@ -91,6 +97,46 @@ TEST(SegmenterStartupTest, EmbeddingsInAFolderOutliveTheProcess) {
   ASSERT_OK_AND_ASSIGN(const std::string line, second.WaitForLine("\"event\":\"serving\""));
 
   EXPECT_TRUE(Embed(IntField(line, "port"), "a0.png").cached());
+}
+
+TEST(SegmenterStartupTest, WhoAsksForItToBeKeptFindsTheFileBehindTheAnswer) {
+  const duet_testing::TempDir dir;
+  Subprocess keeping(Command(kData + "sam_a.pth",
+                             {"--embedding_store=file://" + dir.path(), "--embedding_store_mb=7"}));
+  Subprocess forgetting(Command(kData + "sam_a.pth"));
+  ASSERT_OK_AND_ASSIGN(const std::string line, keeping.WaitForLine("\"event\":\"serving\""));
+  ASSERT_OK_AND_ASSIGN(const std::string other, forgetting.WaitForLine("\"event\":\"serving\""));
+  const auto keeps = StubOf(IntField(line, "port"));
+  const auto forgets = StubOf(IntField(other, "port"));
+  pb::EmbedRequest request;
+  request.mutable_image()->set_data(duet_testing::ReadFile(kData + "a0.png"));
+  request.set_rank(pb::EMBED_RANK_STOCK);
+  request.set_keep(true);
+
+  pb::GetModelResponse model;
+  grpc::ClientContext asking;
+  ASSERT_TRUE(keeps->GetModel(&asking, {}, &model).ok());
+  pb::EmbedResponse embedded;
+  grpc::ClientContext embedding;
+  ASSERT_TRUE(keeps->Embed(&embedding, request, &embedded).ok());
+  pb::EmbedResponse refused;
+  grpc::ClientContext refusing;
+  const grpc::Status status = forgets->Embed(&refusing, request, &refused);
+  pb::GetModelResponse forgetful;
+  grpc::ClientContext asking_again;
+  ASSERT_TRUE(forgets->GetModel(&asking_again, {}, &forgetful).ok());
+
+  const std::string& id = embedded.image_id();
+  const std::string file =
+      dir.path() + "/" + model.encoder() + "/" + id.substr(0, 2) + "/" + id + ".embedding";
+  EXPECT_EQ(std::filesystem::file_size(file), model.embedding_bytes());
+  EXPECT_EQ(embedded.kept_bytes(), model.embedding_bytes());
+  EXPECT_EQ(model.embedding_store().budget_bytes(), 7U << 20);
+  EXPECT_EQ(model.embedding_store().kept_for_s(), 0U);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  EXPECT_THAT(status.error_message(), HasSubstr("needed: one with --embedding_store="));
+  EXPECT_FALSE(forgetful.has_embedding_store());
+  EXPECT_EQ(forgetful.encoder(), model.encoder());
 }
 
 TEST(SegmenterStartupTest, WhatItCannotServeIsOneLineAndExitCodeOne) {

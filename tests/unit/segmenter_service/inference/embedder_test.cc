@@ -72,6 +72,46 @@ TEST_F(EmbedderTest, TheSecondCallIsAnsweredFromTheCache) {
   EXPECT_EQ(network_->encodes, 1);
 }
 
+// Keeps what it is given, unless it is told to fail.
+class FakeStore final : public EmbeddingStore {
+ public:
+  std::shared_ptr<const ImageEmbedding> Find(const std::string&, const NetworkSpec&) override {
+    return nullptr;
+  }
+  void Insert(const std::string&, const ImageEmbedding&) override { ++inserted; }
+  absl::Status Keep(const std::string&, const ImageEmbedding&, absl::Time) override {
+    ++kept;
+    return fails ? absl::AbortedError("full") : absl::OkStatus();
+  }
+  Retention retention() const override { return {}; }
+
+  std::atomic<int> inserted{0}, kept{0};
+  bool fails = false;
+};
+
+TEST_F(EmbedderTest, WhoKeepsWaitsForTheStoreAndTheOthersDoNot) {
+  FakeStore store;
+  EmbeddingCache cache(1 << 20);
+  serving::WorkQueue queue({.name = "test", .capacity = 8}, serving::Clock::Real(), nullptr);
+  Embedder embedder(cache, &store, queue, serving::Clock::Real());
+  const auto embed = [&](const std::string& key, bool keep) {
+    return embedder.Embed(key, network_, [] { return absl::StatusOr<PreparedImage>(Picture()); },
+                          {.keep = keep});
+  };
+  ASSERT_THAT(embed("cat", true), IsOk());
+  EXPECT_EQ(store.kept, 1);
+  EXPECT_EQ(store.inserted, 0) << "one of both is enough";
+  ASSERT_THAT(embed("cat", true), IsOk());
+  EXPECT_EQ(store.kept, 2) << "it is in memory, and may not be in the store any more";
+
+  store.fails = true;
+  EXPECT_THAT(embed("dog", true), StatusIs(absl::StatusCode::kAborted, HasSubstr("full")));
+  EXPECT_THAT(embed("dog", false), IsOk()) << "nobody else is harmed";
+  EXPECT_EQ(network_->encodes, 2);
+  ASSERT_THAT(embed("bus", false), IsOk());
+  while (store.inserted < 1) std::this_thread::yield();  // after the answer
+}
+
 TEST_F(EmbedderTest, ConcurrentCallsForOnePictureEncodeOnce) {
   Gate gate(*network_);
   auto first = EmbedAsync("cat");

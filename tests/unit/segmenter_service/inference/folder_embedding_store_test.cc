@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "segmenter_service/inference/stores_from_urls.h"
@@ -85,6 +86,45 @@ TEST_F(FolderEmbeddingStoreTest, WhatWasKeptIsThereAfterARestart) {
   EXPECT_EQ(found->geometry.original, (vision::Size{20, 10}));
   EXPECT_EQ(store->Find("other-encoder/abc", Spec()), nullptr);
   EXPECT_THAT(Files(), ElementsAre("encoder/ab/abc.embedding"));
+}
+
+TEST_F(FolderEmbeddingStoreTest, WhoKeepsKnowsThatItIsThereOrThatItCannotBe) {
+  const auto store = Open();
+  const std::string path = folder_ + "/encoder/ab/abc.embedding";
+  ASSERT_THAT(store->Keep("encoder/abc", Embedding(2.5F), absl::InfiniteFuture()), IsOk());
+  EXPECT_EQ(fs::file_size(path), FolderEmbeddingStore::FileBytes(Spec()));
+  ASSERT_NE(store->Find("encoder/abc", Spec()), nullptr);
+  EXPECT_THAT(store->Keep("encoder/abc", Embedding(2.5F), absl::InfiniteFuture()), IsOk());
+  EXPECT_EQ(Count("written"), 1) << "it was there";
+
+  // What is half there isn't.
+  fs::resize_file(path, 100);
+  EXPECT_THAT(store->Keep("encoder/abc", Embedding(2.5F), absl::InfiniteFuture()), IsOk());
+  EXPECT_NE(store->Find("encoder/abc", Spec()), nullptr);
+
+  fs::remove_all(folder_);
+  temp_.Write("embeddings", "a file, so that no folder can be made");
+  EXPECT_THAT(store->Keep("encoder/def", Embedding(1), absl::InfiniteFuture()),
+              StatusIs(absl::StatusCode::kAborted, HasSubstr("could not be kept")));
+}
+
+TEST_F(FolderEmbeddingStoreTest, WhoKeepsWaitsForRoomInsteadOfBeingDropped) {
+  auto opened = FolderEmbeddingStore::Open(
+      {.folder = folder_, .budget_bytes = 1 << 20, .max_pixels = 1000, .most_waiting_bytes = 1},
+      metrics_);
+  ASSERT_THAT(opened, IsOk());
+  FolderEmbeddingStore& store = **opened;
+  std::vector<std::thread> keepers;
+  for (int i = 0; i < 20; ++i) {
+    keepers.emplace_back([&store, i] {
+      EXPECT_THAT(
+          store.Keep("encoder/" + std::to_string(100 + i), Embedding(1), absl::InfiniteFuture()),
+          IsOk());
+    });
+  }
+  for (std::thread& keeper : keepers) keeper.join();
+  EXPECT_THAT(Files(), SizeIs(20));
+  EXPECT_EQ(Count("dropped"), 0);
 }
 
 TEST_F(FolderEmbeddingStoreTest, NoKeyLeavesTheFolder) {
@@ -241,7 +281,11 @@ TEST_F(FolderEmbeddingStoreTest, TheStoresAreThoseOfTheUrlsInTheirOrder) {
                                                          options, metrics_));
     EXPECT_NE(both->Find("encoder/abc", Spec()), nullptr);
     both->Insert("encoder/def", Embedding(1));
+    EXPECT_THAT(both->Keep("encoder/fed", Embedding(1), absl::InfiniteFuture()), IsOk());
+    EXPECT_EQ(both->retention().budget_bytes, 1 << 20);
   }
+  EXPECT_TRUE(fs::exists(first + "/encoder/fe/fed.embedding"));
+  EXPECT_TRUE(fs::exists(second + "/encoder/fe/fed.embedding"));
   EXPECT_TRUE(fs::exists(first + "/encoder/ab/abc.embedding")) << "found behind, kept in front";
   EXPECT_TRUE(fs::exists(first + "/encoder/de/def.embedding"));
   EXPECT_TRUE(fs::exists(second + "/encoder/de/def.embedding"));

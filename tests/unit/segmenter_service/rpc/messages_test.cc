@@ -68,7 +68,8 @@ TEST(PriorityTest, ARankIsAPriority) {
        {std::pair(pb::EMBED_RANK_UNSPECIFIED, serving::Priority::kOpenedTask),
         {pb::EMBED_RANK_OPENED_TASK, serving::Priority::kOpenedTask},
         {pb::EMBED_RANK_BATCH, serving::Priority::kBatch},
-        {pb::EMBED_RANK_PREFETCH, serving::Priority::kPrefetch}}) {
+        {pb::EMBED_RANK_PREFETCH, serving::Priority::kPrefetch},
+        {pb::EMBED_RANK_STOCK, serving::Priority::kStock}}) {
     EXPECT_EQ(PriorityOf(rank), priority) << rank;
   }
 }

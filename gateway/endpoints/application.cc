@@ -38,6 +38,7 @@ Application::Application(ApplicationOptions options, prelabel::Profiles& profile
            }),
       prefetcher(executor, predictor, label_studio_api, projects, pool, metrics,
                  this->options.prefetch),
+      embedding_runs(executor, predictor, label_studio_api, metrics, this->options.embedding),
       training_door(executor, this->options.label_studio.url, auth),
       renewal(executor, *this),
       serving_watch(executor, this->options.training.model_root, this->options.training.look,
@@ -67,6 +68,7 @@ boost::asio::awaitable<bool> Application::IsOwn(std::string project_id, std::int
 void Application::StopBackground() {
   jobs.Stop();
   prefetcher.Stop();
+  embedding_runs.Stop();
   training_door.Stop();
   renewal.Stop();
   serving_watch.Stop();

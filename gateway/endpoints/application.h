@@ -20,6 +20,7 @@
 #include "gateway/http/cross_site.h"
 #include "gateway/http/message.h"
 #include "gateway/jobs/background_jobs.h"
+#include "gateway/jobs/embedding_runs.h"
 #include "gateway/jobs/prefetcher.h"
 #include "gateway/jobs/serving_watch.h"
 #include "gateway/jobs/settings_store.h"
@@ -55,6 +56,7 @@ struct ApplicationOptions {
   std::size_t max_answer_bytes = 128 << 20;
   gateway::jobs::BackgroundOptions background;
   gateway::jobs::PrefetchOptions prefetch;
+  gateway::jobs::EmbeddingOptions embedding;
   gateway::jobs::TrainingOptions training;
 };
 
@@ -139,6 +141,7 @@ struct Application {
   OwnProjects own_projects;
   gateway::jobs::BackgroundJobs jobs;
   gateway::jobs::Prefetcher prefetcher;
+  gateway::jobs::EmbeddingRuns embedding_runs;
   TrainingDoor training_door;
   Renewal renewal;
   gateway::jobs::ServingWatch serving_watch;

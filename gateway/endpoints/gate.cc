@@ -39,7 +39,8 @@ void AddGates(Application& app, http::Router& router) {
         return refusal;
       }
       // First, since it logs whom it refuses.
-      if ((policy->trains && app.trainings.enabled()) || policy->tells_annotations) {
+      if ((policy->trains && app.trainings.enabled()) || policy->tells_annotations ||
+          policy->embeds) {
         if (auto refusal = app.training_door.Refuse(request, context)) return refusal;
       }
       if (auth != nullptr && !auth->Accepts(request.Header("Authorization"))) {

@@ -13,6 +13,10 @@ void DeclareMetrics(serving::Metrics& metrics) {
   for (const char* outcome : {"stored", "already_there", "failed", "tried_again"}) {
     metrics.Get(gateway::jobs::kPushed, {outcome});
   }
+  metrics.Get(gateway::jobs::kEmbeddingRuns);
+  for (const char* outcome : {"encoded", "already_there", "failed", "tried_again"}) {
+    metrics.Get(gateway::jobs::kEmbedded, {outcome});
+  }
   for (const char* reason : {"degenerate", "unlabelled_class"}) {
     metrics.Get(prelabel::kDropped, {reason});
   }

@@ -219,12 +219,6 @@ awaitable<absl::StatusOr<label_studio_api::AnnotatedTasks>> NextTasks(
   }
 }
 
-// It is the gateway's token that Label Studio refuses, not the client's password.
-absl::Status ByLabelStudio(const absl::Status& status) {
-  const bool refused = absl::IsUnauthenticated(status) || absl::IsPermissionDenied(status);
-  return refused ? absl::FailedPreconditionError(status.message()) : status;
-}
-
 awaitable<absl::StatusOr<json::object>> ReviewPage(Application& app, std::string project_id,
                                                    Page page, Context& context) {
   const label_studio_api::LabelStudioSite site =
@@ -296,6 +290,11 @@ awaitable<Response> Review(Application& app, Request& request, Context& context)
 }
 
 }  // namespace
+
+absl::Status ByLabelStudio(const absl::Status& status) {
+  const bool refused = absl::IsUnauthenticated(status) || absl::IsPermissionDenied(status);
+  return refused ? absl::FailedPreconditionError(status.message()) : status;
+}
 
 void AddReview(Application& app, http::Router& router) {
   router.Add(boost::beast::http::verb::get, "/review/{project}", WithApplication(app, Review));

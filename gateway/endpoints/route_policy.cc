@@ -42,6 +42,12 @@ constexpr RoutePolicy Trains(std::string_view pattern, std::size_t max_body_byte
   return policy;
 }
 
+constexpr RoutePolicy Embeds(std::string_view pattern) {
+  RoutePolicy policy = Post(pattern, kSmall);
+  policy.embeds = true;
+  return policy;
+}
+
 // The models work for it, so it isn't only read.
 constexpr RoutePolicy Reviews(std::string_view pattern) {
   RoutePolicy policy = Read(pattern);
@@ -70,6 +76,9 @@ constexpr RoutePolicy kPolicies[] = {
     Trains("/train/{project}/cancel", kSmall),
     Trains("/train/{project}/forget", kSmall),
     Reviews("/review/{project}"),
+    Embeds("/embed/{project}"),
+    Embeds("/embed/{project}/cancel"),
+    Read("/embed/{project}"),
     // Label Studio before 1.5.
     Post("/versions", kSmall),
     Post("/validate", kLabelConfig),

@@ -33,6 +33,9 @@ struct RoutePolicy {
   bool trains = false;
   // Tells what people have annotated, read with the operator's token: asks the training door, too.
   bool tells_annotations = false;
+  // Has the segmenter work through a whole project, read with the operator's token: asks the
+  // training door, too.
+  bool embeds = false;
 };
 
 // One row a route.

@@ -11,6 +11,7 @@ void AddRoutes(Application& app, http::Router& router) {
   AddStatus(app, router);
   AddTraining(app, router);
   AddReview(app, router);
+  AddEmbed(app, router);
   AddJobs(app, router);
   // Label Studio keeps the path of the backend URL, so a proxy may put us anywhere; only the root
   // has to be exact.

@@ -33,6 +33,8 @@ void AddStatus(Application& app, http::Router& router);
 void AddTraining(Application& app, http::Router& router);
 // GET /review/{project}.
 void AddReview(Application& app, http::Router& router);
+// POST and GET /embed/{project}, POST /embed/{project}/cancel.
+void AddEmbed(Application& app, http::Router& router);
 // GET /jobs, DELETE /jobs/{id}.
 void AddJobs(Application& app, http::Router& router);
 
@@ -45,8 +47,12 @@ boost::json::object NotTrained();
 // has let the request pass.
 boost::asio::awaitable<absl::StatusOr<boost::json::object>> StartTraining(
     Application& app, NamedProject project, jobs::TrainedModels models, http::Context& context);
-// Its errors as an answer.
+// Its errors as an answer, and those of other work that may be asked for too often.
 http::Response TrainingError(const absl::Status& status);
+
+// An error of Label Studio's API, as a client of the gateway is told it: it is the gateway's token
+// that Label Studio refuses, not the client's password.
+absl::Status ByLabelStudio(const absl::Status& status);
 
 // openapi.json as it is in the repository.
 extern const std::string_view kOpenApi;

@@ -142,16 +142,18 @@ int TrainingDoor::Judge(const http::Request& request, const http::Context& conte
   };
   for (const char* field : kForwarded) {
     if (!has(field)) continue;
-    *why = text::StrCat("The request came through a proxy (", field,
-                        "), so it isn't known whose it is, and trainings and reviews need "
-                        "--basic_auth_user and its password.");
+    *why =
+        text::StrCat("The request came through a proxy (", field,
+                     "), so it isn't known whose it is, and trainings, reviews and embedding need "
+                     "--basic_auth_user and its password.");
     return 403;
   }
   for (const char* field : kBrowsers) {
     if (!has(field)) continue;
-    *why = text::StrCat("The request is a browser's (", field,
-                        "), which any web page may have caused, and trainings and reviews need "
-                        "--basic_auth_user and its password.");
+    *why = text::StrCat(
+        "The request is a browser's (", field,
+        "), which any web page may have caused, and trainings, reviews and embedding need "
+        "--basic_auth_user and its password.");
     return 403;
   }
   if (Plain(context.peer).is_loopback() || IsLabelStudio(context.peer)) return 0;
@@ -162,10 +164,11 @@ int TrainingDoor::Judge(const http::Request& request, const http::Context& conte
       return 503;
     }
   }
-  *why = text::StrCat("A request from ", context.peer.to_string(),
-                      " may neither train nor review: it comes neither from this machine nor from "
-                      "--label_studio_url. --basic_auth_user lets those who have the "
-                      "password.");
+  *why = text::StrCat(
+      "A request from ", context.peer.to_string(),
+      " may neither train nor review nor embed: it comes neither from this machine nor from "
+      "--label_studio_url. --basic_auth_user lets those who have the "
+      "password.");
   return 403;
 }
 

@@ -18,6 +18,14 @@ inline constexpr CounterSpec kPrefetched{
     "duet_gateway_prefetched_total",
     "Tasks fetched and embedded ahead of the first click; code: OK or why not.", "code"};
 
+inline constexpr CounterSpec kEmbedded{"duet_gateway_embedded_total",
+                                       "Images of projects that are embedded as a whole (POST "
+                                       "/embed); outcome: encoded, already_there; "
+                                       "failed, tried_again (tasks).",
+                                       "outcome"};
+inline constexpr GaugeSpec kEmbeddingRuns{"duet_gateway_embedding_runs",
+                                          "Projects that wait to be embedded, or are being."};
+
 inline constexpr CounterSpec kTrainings{"duet_gateway_trainings_total",
                                         "Requests for a training; outcome: started, refused.",
                                         "outcome"};

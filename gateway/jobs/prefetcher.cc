@@ -206,8 +206,9 @@ awaitable<absl::Status> Prefetcher::EmbedNext(ProjectPtr project, Event event) {
                  .traceparent = request.traceparent(),
                  .priority = serving::Priority::kPrefetch},
         .request = request};
-    auto embedding = predictor_.EmbedAhead(task, context);
-    const absl::Status status = co_await std::move(embedding);
+    auto embedding = predictor_.EmbedAhead(task, /*only_where_clicked=*/true, context);
+    const auto embedded = co_await std::move(embedding);
+    const absl::Status status = embedded.status();
     const std::string code = absl::StatusCodeToString(status.code());
     metrics_.Get(kPrefetched, {code}).Increment();
     serving::LogLine("prefetch.done", serving::LogLevel::kDebug)

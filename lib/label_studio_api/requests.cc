@@ -89,6 +89,10 @@ absl::StatusOr<ProjectInfo> ParseProject(std::string_view body) {
   info.label_config = std::string(label_studio::TextField(*object, "label_config"));
   const std::string_view sampling = label_studio::TextField(*object, "sampling");
   info.created = label_studio::SecondsOf(label_studio::TextField(*object, "created_at"));
+  if (const json::value* const tasks = object->if_contains("task_number");
+      tasks != nullptr && tasks->is_int64()) {
+    info.tasks = std::max<std::int64_t>(0, tasks->get_int64());
+  }
   if (sampling.starts_with("Uniform")) info.sampling = Sampling::kUniform;
   if (sampling.starts_with("Uncertainty")) info.sampling = Sampling::kUncertainty;
   return info;

@@ -27,6 +27,7 @@ struct ProjectInfo {
   std::string label_config;  // XML
   Sampling sampling = Sampling::kSequential;
   std::int64_t created = 0;  // label_studio::SecondsOf
+  std::int64_t tasks = 0;    // how many it has; 0: it doesn't say
 };
 
 // GET /api/projects/ID/. REQUIRES of ids of projects here and below: decimal digits (IsProjectId),

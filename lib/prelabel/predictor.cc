@@ -409,14 +409,16 @@ awaitable<absl::Status> Predictor::TryFind(const label_studio::Task& task, Predi
   co_return absl::OkStatus();
 }
 
-awaitable<absl::Status> Predictor::EmbedAhead(const label_studio::Task& task,
-                                              PredictContext& context) {
+awaitable<absl::StatusOr<EmbeddedAhead>> Predictor::EmbedAhead(const label_studio::Task& task,
+                                                               bool only_where_clicked,
+                                                               PredictContext& context) {
   if (!context.profile.segmenter) co_return NoSegmenter();
   auto parsing = ConfigFor(task, context);
   const auto config = co_await std::move(parsing);
   if (!config.ok()) co_return config.status();
+  EmbeddedAhead done;
   for (const label_studio::ImageTag& tag : (*config)->images) {
-    if (!(*config)->has_smart_control(tag.name)) continue;
+    if (only_where_clicked && !(*config)->has_smart_control(tag.name)) continue;
     const auto uris = label_studio::ImageUris(tag, task.data);
     if (!uris.ok()) co_return uris.status();
     for (const std::string& uri : *uris) {
@@ -429,9 +431,11 @@ awaitable<absl::Status> Predictor::EmbedAhead(const label_studio::Task& task,
                 context.timings);
       const auto embedded = co_await std::move(embedding);
       if (!embedded.ok()) co_return embedded.status();
+      ++(embedded->cached() ? done.already_there : done.encoded);
+      done.kept_bytes += embedded->kept_bytes();
     }
   }
-  co_return absl::OkStatus();
+  co_return done;
 }
 
 awaitable<absl::StatusOr<Regions>> Predictor::TrySegmentPrompt(const label_studio::Task& task,

@@ -18,6 +18,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <set>
@@ -84,6 +85,13 @@ struct FoundInTask {
   std::string model_version;
 };
 
+// What became of a task's images.
+struct EmbeddedAhead {
+  int encoded = 0;
+  int already_there = 0;
+  std::uint64_t kept_bytes = 0;  // of those that are kept in a store (CallOptions::keep)
+};
+
 // Whether another try at the same task may succeed.
 enum class FailureKind {
   kTransient,  // yes: something was away, full or late
@@ -116,9 +124,11 @@ class Predictor {
   boost::asio::awaitable<absl::StatusOr<FoundInTask>> Find(const label_studio::Task& task,
                                                            PredictContext& context);
 
-  // Encodes the images of a task that a smart tool draws on, before somebody clicks into them.
-  boost::asio::awaitable<absl::Status> EmbedAhead(const label_studio::Task& task,
-                                                  PredictContext& context);
+  // Encodes the images of a task before somebody clicks into them: those that a smart tool draws
+  // on, or all. FailedPrecondition if there is no segmenter.
+  boost::asio::awaitable<absl::StatusOr<EmbeddedAhead>> EmbedAhead(const label_studio::Task& task,
+                                                                   bool only_where_clicked,
+                                                                   PredictContext& context);
 
  private:
   struct TaskImage;

@@ -102,7 +102,7 @@ TEST_F(AdmissionTest, NoChangeComesFromAWebPageElsewhere) {
                                  {"Sec-Fetch-Site", "same-origin"},
                                  json.front()});
     // To the training door no browser's request is anybody's while there is no password.
-    EXPECT_EQ(own_page.status == 403, policy.tells_annotations) << Name(policy);
+    EXPECT_EQ(own_page.status == 403, policy.tells_annotations || policy.embeds) << Name(policy);
     const Reply program = Send(policy, body, {{"Host", "any-service-name:8003"}, json.front()});
     EXPECT_NE(program.status, 403) << Name(policy);
   }

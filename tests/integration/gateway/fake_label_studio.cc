@@ -64,6 +64,11 @@ std::size_t FakeLabelStudio::prediction_count() const {
   return predictions_.size();
 }
 
+std::size_t FakeLabelStudio::TaskCount() const {
+  const std::lock_guard lock(mutex_);
+  return tasks_.size();
+}
+
 // GET /api/tasks: the data manager's list with its filters and ordering.
 json::value FakeLabelStudio::List(const std::string& target) {
   EXPECT_EQ(Parameter(target, "resolve_uri"), "false") << "image strings must come as imported";
@@ -144,6 +149,7 @@ TinyResponse FakeLabelStudio::Answer(const TinyRequest& request) {
     return JsonResponse({{"id", 1},
                          {"label_config", label_config},
                          {"sampling", sampling},
+                         {"task_number", TaskCount()},
                          {"created_at", created_at}});
   }
   if (request.method == "GET" && path == "/api/tasks") return JsonResponse(List(request.target));

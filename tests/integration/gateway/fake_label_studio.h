@@ -65,6 +65,7 @@ class FakeLabelStudio {
     std::string completed_at = "";  // "2026-11-30T09:13:14.816Z"
   };
   duet_testing::TinyResponse Answer(const duet_testing::TinyRequest& request);
+  std::size_t TaskCount() const;
   boost::json::value List(const std::string& target);
   duet_testing::TinyResponse Import(const std::string& body);
 

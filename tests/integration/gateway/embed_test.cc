@@ -1,0 +1,256 @@
+// POST /embed/{project} over real sockets: a gateway, a segmenter that keeps embeddings, and a
+// Label Studio.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <future>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "tests/integration/gateway/fake_label_studio.h"
+#include "tests/integration/gateway/fake_services.h"
+#include "tests/integration/gateway/harness.h"
+#include "tests/testing/log_capture.h"
+
+namespace gateway::testing {
+namespace {
+
+namespace json = boost::json;
+namespace segmenter = duet::segmenter::v1;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+using ::testing::UnorderedElementsAre;
+
+constexpr char kConfig[] = R"(<View><Image name="image" value="$image"/>
+  <BrushLabels name="brush" toName="image"><Label value="cat"/></BrushLabels></View>)";
+
+template <typename Condition>
+void Await(const Condition& condition) {
+  while (!condition()) std::this_thread::yield();
+}
+
+class EmbedTest : public ::testing::Test {
+ protected:
+  // Tasks 1 to 5, of which 3 is labelled.
+  void SetUp() override {
+    studio_.label_config = kConfig;
+    for (int task = 1; task <= 5; ++task) {
+      const std::string uri = PngDataUri(32, 24, task);
+      task_of_[ImageId(DecodedDataUri(uri))] = task;
+      studio_.AddTask(task, uri, task == 3);
+    }
+    services_.store_bytes = 1'000'000'000;
+    services_.on_embed = [this](auto&, const auto& request, auto* response) {
+      std::function<grpc::Status()> answer;
+      {
+        const std::lock_guard lock(mutex_);
+        requests_.push_back(
+            {task_of_.at(ImageId(request.image().data())), request.rank(), request.keep()});
+        answer = answer_;
+      }
+      response->set_cached(false);
+      return answer ? answer() : grpc::Status::OK;
+    };
+  }
+  Harness& Start(const std::string& token = FakeLabelStudio::kToken) {
+    HarnessOptions options;
+    options.detector = options.segmenter = services_.address();
+    options.profiles = R"({"street": {}})";
+    options.gateway.label_studio = {.url = studio_.url(),
+                                    .token = std::make_shared<serving::Secret>(token)};
+    options.gateway.embedding.page = 2;
+    options.gateway.embedding.in_flight = in_flight_;
+    options.gateway.embedding.first_pause = absl::Milliseconds(1);
+    options.gateway.embedding.longest_pause = absl::Milliseconds(1);
+    options.gateway.embedding.give_up_after = give_up_after_;
+    harness_ = std::make_unique<Harness>(std::move(options));
+    harness_->AwaitModels();
+    return *harness_;
+  }
+  // Of all calls of the segmenter's Embed from now on.
+  void Answer(std::function<grpc::Status()> answer) {
+    const std::lock_guard lock(mutex_);
+    answer_ = std::move(answer);
+  }
+  json::value AwaitEnd(const std::string& path = "/embed/1") {
+    json::value run;
+    Await([&] {
+      run = harness_->Get(path).json();
+      return run.at("finished_at").is_string();
+    });
+    return run;
+  }
+  struct Seen {
+    int task = 0;
+    segmenter::EmbedRank rank = segmenter::EMBED_RANK_UNSPECIFIED;
+    bool keep = false;
+  };
+  std::vector<Seen> seen() const {
+    const std::lock_guard lock(mutex_);
+    return requests_;
+  }
+  std::vector<int> tasks() const {
+    std::vector<int> tasks;
+    for (const Seen& one : seen()) tasks.push_back(one.task);
+    return tasks;
+  }
+
+  int in_flight_ = 3;
+  absl::Duration give_up_after_ = absl::Hours(1);
+  std::map<std::string, int> task_of_;  // by image id
+  mutable std::mutex mutex_;
+  std::vector<Seen> requests_;            // guarded by mutex_
+  std::function<grpc::Status()> answer_;  // guarded by mutex_
+  FakeServices services_;
+  FakeLabelStudio studio_;
+  std::unique_ptr<Harness> harness_;
+};
+
+TEST_F(EmbedTest, EveryImageIsEncodedOnceAtTheLowestRankAndKept) {
+  duet_testing::LogCapture log;
+  Harness& gateway = Start();
+
+  const Reply begun = gateway.Post("/embed/1", json::object());
+  const json::value run = AwaitEnd();
+
+  EXPECT_EQ(begun.status, 202) << begun.body;
+  EXPECT_EQ(begun.json().at("message"),
+            "5 images to embed: 10.0 MB, 2.0 MB each, in a store of 1.0 GB");
+  EXPECT_EQ(run.at("state"), "done");
+  EXPECT_EQ(run.at("tasks"), 5);
+  EXPECT_EQ(run.at("tasks_done"), 5);
+  EXPECT_EQ(run.at("encoded"), 5);
+  EXPECT_EQ(run.at("failed"), 0);
+  EXPECT_EQ(run.at("kept_bytes"), 10'000'000);
+  EXPECT_EQ(run.at("encoder"), "e1");
+  EXPECT_THAT(tasks(), UnorderedElementsAre(1, 2, 3, 4, 5));
+  for (const Seen& one : seen()) {
+    EXPECT_EQ(one.rank, segmenter::EMBED_RANK_STOCK);
+    EXPECT_TRUE(one.keep);
+  }
+  EXPECT_THAT(gateway.Get("/metrics").body,
+              AllOf(HasSubstr("duet_gateway_embedded_total{outcome=\"encoded\"} 5"),
+                    HasSubstr("duet_gateway_embedding_runs 0")));
+  ASSERT_THAT(log.lines("audit.embed"), SizeIs(1));
+  EXPECT_THAT(log.lines("audit.embed")[0], HasSubstr("POST /embed/{project} from loopback"));
+}
+
+TEST_F(EmbedTest, WhoAsksAgainJoinsAndWhatIsCancelledEnds) {
+  duet_testing::LogCapture log;
+  in_flight_ = 1;
+  std::promise<void> reached;
+  std::promise<void> release;
+  std::shared_future<void> released = release.get_future().share();
+  std::atomic<bool> first = true;
+  Answer([&, released] {
+    if (first.exchange(false)) {
+      reached.set_value();
+      released.wait();
+    }
+    return grpc::Status::OK;
+  });
+  Harness& gateway = Start();
+  EXPECT_EQ(gateway.Get("/embed/1").status, 404);
+  EXPECT_EQ(gateway.Post("/embed/1/cancel", json::object()).status, 404);
+  EXPECT_EQ(gateway.Post("/embed/1", json::object()).status, 202);
+  reached.get_future().wait();
+
+  const json::value joined = gateway.Post("/embed/1", json::object()).json();
+  const Reply other = gateway.Post("/p/street/embed/1", json::object());
+  const json::value cancelled = gateway.Post("/embed/1/cancel", json::object()).json();
+  const json::value after = gateway.Get("/embed/1").json();
+
+  EXPECT_THAT(log.lines("audit.embed"),
+              ElementsAre(HasSubstr("\"joins\":false"), HasSubstr("\"joins\":true"),
+                          HasSubstr("\"joins\":false")));
+  EXPECT_EQ(joined.at("state"), "running");
+  EXPECT_EQ(other.json().at("state"), "waiting") << "one project after the other";
+  EXPECT_EQ(cancelled.at("state"), "cancelled");
+  EXPECT_EQ(after.at("state"), "cancelled");
+  release.set_value();
+  EXPECT_EQ(AwaitEnd("/p/street/embed/1").at("state"), "done") << "its turn came";
+  EXPECT_EQ(tasks().size(), 1U + 5U);
+  EXPECT_EQ(gateway.Get("/embed/1").json().at("state"), "cancelled");
+  EXPECT_EQ(gateway.Post("/embed/1", json::object()).status, 202);
+  EXPECT_EQ(AwaitEnd().at("state"), "done");
+}
+
+TEST_F(EmbedTest, WithoutAStoreOrATokenNothingBegins) {
+  services_.store_bytes.reset();
+  const Reply no_store = Start().Post("/embed/1", json::object());
+  const Reply no_token = Start("").Post("/embed/1", json::object());
+
+  EXPECT_EQ(no_store.status, 400);
+  EXPECT_THAT(no_store.body, HasSubstr("needed: one that was started with --embedding_store="));
+  EXPECT_EQ(no_token.status, 400);
+  EXPECT_THAT(no_token.body, HasSubstr("needed: --label_studio_url and a token"));
+  EXPECT_EQ(harness_->Get("/embed/1").status, 404);
+  EXPECT_TRUE(tasks().empty());
+}
+
+TEST_F(EmbedTest, OnlyWhoMayTrainBeginsIt) {
+  Harness& gateway = Start();
+  for (const char* path : {"/embed/1", "/embed/1/cancel"}) {
+    const Reply forwarded =
+        gateway.Send("POST", path, "{}",
+                     {{"Content-Type", "application/json"}, {"X-Forwarded-For", "10.0.0.7"}});
+    EXPECT_EQ(forwarded.status, 403) << path;
+    EXPECT_THAT(forwarded.body, HasSubstr("reviews and embedding need --basic_auth_user"));
+  }
+  EXPECT_EQ(gateway.Post("/embed/2", json::object()).status, 404) << "Label Studio has none";
+  EXPECT_EQ(gateway.Post("/embed/cats", json::object()).status, 404);
+  EXPECT_TRUE(tasks().empty());
+}
+
+TEST_F(EmbedTest, WhatCannotBeEmbeddedIsToldAndTheRestIsDone) {
+  studio_.AddTask(6, "data:image/png;base64,bm8gaW1hZ2U=");
+  Harness& gateway = Start();
+
+  gateway.Post("/embed/1", json::object());
+  const json::value run = AwaitEnd();
+
+  EXPECT_EQ(run.at("state"), "done");
+  EXPECT_EQ(run.at("encoded"), 5);
+  EXPECT_EQ(run.at("failed"), 1);
+  ASSERT_EQ(run.at("failures").as_array().size(), 1U);
+  EXPECT_EQ(run.at("failures").at(0).at("task"), 6);
+  EXPECT_THAT(std::string(run.at("failures").at(0).at("error").as_string()),
+              HasSubstr("not a JPEG, PNG"));
+}
+
+TEST_F(EmbedTest, AStoreThatIsFullAndALabelStudioThatIsAwayAreWaitedFor) {
+  std::atomic<int> refusals = 9;
+  Answer([&] {
+    return refusals-- > 0 ? grpc::Status(grpc::StatusCode::ABORTED, "the disk is full")
+                          : grpc::Status::OK;
+  });
+  Harness& gateway = Start();
+  gateway.Post("/embed/1", json::object());
+  const json::value run = AwaitEnd();
+
+  EXPECT_EQ(run.at("state"), "done") << run;
+  EXPECT_EQ(run.at("failed"), 0);
+  EXPECT_EQ(run.at("encoded"), 5);
+  EXPECT_EQ(tasks().size(), 5U + 9U);
+  EXPECT_THAT(std::string(run.at("error").as_string()), HasSubstr("the disk is full"));
+}
+
+TEST_F(EmbedTest, WhatStaysAwayEndsIt) {
+  give_up_after_ = absl::Milliseconds(20);
+  Answer([] { return grpc::Status(grpc::StatusCode::ABORTED, "the disk is full"); });
+  Harness& gateway = Start();
+  gateway.Post("/embed/1", json::object());
+  const json::value run = AwaitEnd();
+
+  EXPECT_EQ(run.at("state"), "failed");
+  EXPECT_THAT(std::string(run.at("error").as_string()), HasSubstr("the disk is full"));
+}
+
+}  // namespace
+}  // namespace gateway::testing

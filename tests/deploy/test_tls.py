@@ -94,10 +94,10 @@ def test_a_gateway_without_tls_says_so(tmp_path):
 def test_prelabel_calls_services_by_tls(tmp_path):
     make_certificates(tmp_path)
     service = [f"--tls_certificate={tmp_path}/tls.crt", f"--tls_key={tmp_path}/tls.key", f"--tls_client_ca={tmp_path}/ca.crt"]
-    with trio(detector_flags=service) as duet:
+    tls = [f"--backend_ca={tmp_path}/ca.crt", f"--backend_certificate={tmp_path}/tls.crt", f"--backend_key={tmp_path}/tls.key"]
+    with trio(detector_flags=service, segmenter_flags=service, gateway_flags=tls) as duet:
         command = [ROOT / "build/release/bin/duet", "prelabel", ROOT / "tests/data/scenes/coco.json",
                    f"--detector=127.0.0.1:{duet.detector.port}"]
-        tls = [f"--backend_ca={tmp_path}/ca.crt", f"--backend_certificate={tmp_path}/tls.crt", f"--backend_key={tmp_path}/tls.key"]
         done = run(*command, *tls, f"--out={tmp_path}/found.json")
         assert done.returncode == 0, done.stderr
         # One of its own beside it speaks plaintext.

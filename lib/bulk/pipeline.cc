@@ -13,11 +13,8 @@
 #include <exception>
 #include <utility>
 
-#include "async/concurrency.h"
 #include "prelabel/predictor.h"
-#include "prelabel/translate.h"
 #include "text/str_cat.h"
-#include "vision/mask_rle.h"
 
 namespace bulk {
 namespace {
@@ -25,7 +22,6 @@ namespace {
 namespace asio = boost::asio;
 using asio::awaitable;
 using duet::bulk::v1::Failure;
-using duet::bulk::v1::Object;
 using text::StrCat;
 
 // How often an image fails, while what it needs works, before it is given up.
@@ -38,9 +34,6 @@ constexpr absl::Duration kUnnoticed = absl::Seconds(2);
 constexpr absl::Duration kDiskPause = absl::Seconds(1);
 constexpr absl::Duration kSyncEvery = absl::Seconds(2);
 constexpr absl::Duration kTellEvery = absl::Milliseconds(200);
-// Of one image, with its wait behind the others in flight. In tiles an image may take minutes.
-constexpr absl::Duration kCallTimeout = absl::Minutes(5);
-constexpr absl::Duration kSlicedCallTimeout = absl::Hours(3);
 
 Failure ToFailure(const absl::Status& status, const Item& item) {
   Failure failure;
@@ -78,10 +71,6 @@ Pipeline::Pipeline(const Head& head, Parts parts, ManifestReader manifest, const
       last_sync_(absl::Now()) {
   source_.works = [this] { return SourceWorks(); };
   services_.works = [this] { return ServicesWork(); };
-  const auto& classes = head.detector->classes;
-  for (std::size_t i = 0; i < classes.size(); ++i) {
-    class_indices_.emplace(classes[i], static_cast<std::uint32_t>(i));
-  }
 }
 
 absl::Status Pipeline::Run() {
@@ -233,8 +222,7 @@ awaitable<bool> Pipeline::SourceWorks() {
 
 awaitable<bool> Pipeline::ServicesWork() {
   // They are asked once a second.
-  co_return parts_.detector.health().reachable &&
-      (parts_.segmenter == nullptr || parts_.segmenter->health().reachable);
+  co_return parts_.work.ServicesWork();
 }
 
 template <typename T>
@@ -277,105 +265,6 @@ awaitable<absl::StatusOr<T>> Pipeline::Patiently(
   }
 }
 
-absl::Status Pipeline::CheckModels() const {
-  Head now;
-  now.detector = parts_.detector.model();
-  if (parts_.segmenter != nullptr) now.segmenter = parts_.segmenter->model();
-  if (now.detector && now.detector->version != head_.detector->version) {
-    return absl::FailedPreconditionError(
-        StrCat("the detector serves the model ", now.detector->version,
-               " now, and this run was begun with ", head_.detector->version,
-               "; needed: the model that it was begun with, or another --out"));
-  }
-  if (now.segmenter && now.segmenter->version != head_.segmenter->version) {
-    return absl::FailedPreconditionError(
-        StrCat("the segmenter serves the model ", now.segmenter->version,
-               " now, and this run was begun with ", head_.segmenter->version,
-               "; needed: the model that it was begun with, or another --out"));
-  }
-  return absl::OkStatus();
-}
-
-awaitable<absl::Status> Pipeline::Segment(backends::ImageRef image, backends::CallOptions call,
-                                          std::vector<label_studio::Object>* objects) {
-  std::vector<label_studio::Object> masked;
-  std::vector<std::size_t> places;  // of these in `objects`
-  for (std::size_t i = 0; i < objects->size(); ++i) {
-    const label_studio::Object& object = (*objects)[i];
-    if (options_.masked_classes && !options_.masked_classes->contains(object.class_name)) continue;
-    masked.push_back(object);
-    places.push_back(i);
-  }
-  if (masked.empty()) co_return absl::OkStatus();
-  call.model = head_.segmenter->served_as;
-  call.version = head_.segmenter->version;
-  auto embedding = parts_.segmenter->Embed(image, call);
-  const auto embedded = co_await std::move(embedding);
-  if (!embedded.ok()) co_return embedded.status();
-  auto adding = prelabel::AddMasks(*parts_.segmenter, std::move(image), std::move(call), &masked);
-  absl::Status status = co_await std::move(adding);
-  if (!status.ok()) co_return status;
-  for (std::size_t i = 0; i < places.size(); ++i) (*objects)[places[i]] = std::move(masked[i]);
-  co_return absl::OkStatus();
-}
-
-awaitable<absl::StatusOr<prelabel::ImageObjects>> Pipeline::Find(backends::ImageRef image) {
-  backends::CallOptions call{
-      .deadline = std::chrono::system_clock::now() +
-                  absl::ToChronoSeconds(head_.settings.slice ? kSlicedCallTimeout : kCallTimeout),
-      .priority = serving::Priority::kBatch,
-      .model = head_.detector->served_as,
-      .version = head_.detector->version};
-  auto detecting = prelabel::DetectObjects(
-      parts_.detector, image,
-      prelabel::ToDetectRequest(head_.settings, head_.masks != MaskMaker::kNone), call);
-  auto found = co_await std::move(detecting);
-  if (found.ok() && head_.masks == MaskMaker::kSegmenter) {
-    auto segmenting = Segment(std::move(image), std::move(call), &found->objects);
-    if (absl::Status status = co_await std::move(segmenting); !status.ok()) found = status;
-  }
-  if (absl::IsAborted(found.status())) {
-    if (absl::Status other = CheckModels(); !other.ok()) End(std::move(other));
-  }
-  co_return found;
-}
-
-absl::StatusOr<Pipeline::Record> Pipeline::ToRecord(const prelabel::ImageObjects& found) const {
-  Record record;
-  auto& written = *record.mutable_found();
-  written.set_width(static_cast<std::uint32_t>(found.size.width));
-  written.set_height(static_cast<std::uint32_t>(found.size.height));
-  for (const label_studio::Object& object : found.objects) {
-    const auto index = class_indices_.find(object.class_name);
-    if (index == class_indices_.end()) {
-      return absl::InternalError(
-          StrCat("the detector sent the class '", object.class_name, "', which it doesn't have"));
-    }
-    Object& added = *written.add_objects();
-    added.set_class_index(index->second);
-    added.set_score(object.score);
-    for (const float at :
-         {object.box.x_min, object.box.y_min, object.box.x_max, object.box.y_max}) {
-      added.add_box(at);
-    }
-    if (const auto& box = object.rotated_box) {
-      for (const float at : {box->center.x, box->center.y, box->width, box->height, box->angle}) {
-        added.add_rotated_box(at);
-      }
-    }
-    if (object.mask) {
-      if (object.mask->size != found.size) {
-        return absl::InternalError(StrCat("a mask of ", object.mask->size.width, " x ",
-                                          object.mask->size.height, " pixels came for an image of ",
-                                          found.size.width, " x ", found.size.height));
-      }
-      added.set_mask(vision::EncodeCocoRle(*object.mask));
-      added.set_mask_score(object.mask_score);
-    }
-  }
-  return record;
-}
-
 awaitable<std::optional<Pipeline::Record>> Pipeline::Process(const Item& item) {
   const auto failed = [&item](const absl::Status& status) {
     Record record;
@@ -391,18 +280,21 @@ awaitable<std::optional<Pipeline::Record>> Pipeline::Process(const Item& item) {
   if (ended_) co_return std::nullopt;
   if (!image.ok()) co_return failed(image.status());
   last_loaded_ = item;
-  std::function<awaitable<absl::StatusOr<prelabel::ImageObjects>>()> find = [this, &image] {
-    return Find(*image);
-  };
-  auto finding = Patiently<prelabel::ImageObjects>(services_, std::move(find));
-  const absl::StatusOr<prelabel::ImageObjects> found = co_await std::move(finding);
+  std::function<awaitable<absl::StatusOr<Record>>()> work = [this, &image] { return Do(*image); };
+  auto working = Patiently<Record>(services_, std::move(work));
+  absl::StatusOr<Record> record = co_await std::move(working);
   if (ended_) co_return std::nullopt;
-  if (!found.ok()) co_return failed(found.status());
-  // Masks take some time to encode.
-  auto encoding = async::OnPool(parts_.pool, [this, &found] { return ToRecord(*found); });
-  absl::StatusOr<Record> record = co_await std::move(encoding);
   if (!record.ok()) co_return failed(record.status());
   co_return *std::move(record);
+}
+
+awaitable<absl::StatusOr<Pipeline::Record>> Pipeline::Do(backends::ImageRef image) {
+  auto working = parts_.work.Do(std::move(image));
+  absl::StatusOr<Record> record = co_await std::move(working);
+  if (absl::IsAborted(record.status())) {
+    if (absl::Status other = parts_.work.CheckModels(); !other.ok()) End(std::move(other));
+  }
+  co_return record;
 }
 
 }  // namespace bulk

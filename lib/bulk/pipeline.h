@@ -1,5 +1,5 @@
-// Pipeline takes the images that a journal lacks through the two services, many at a time, and
-// appends what becomes of them in the manifest's order.
+// Pipeline takes the images that a journal lacks through the services, many at a time, and appends
+// what becomes of them in the manifest's order.
 //
 // What fails for a reason that may pass is tried again: a service that restarts, a bucket that is
 // away and a full disk make the run wait, and it says so. An image that fails again and again
@@ -15,23 +15,19 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <cstdint>
 #include <functional>
 #include <limits>
 #include <map>
 #include <optional>
-#include <set>
-#include <string>
 #include <string_view>
-#include <vector>
 
 #include "backends/client.h"
 #include "bulk/head.h"
 #include "bulk/image_loader.h"
+#include "bulk/image_work.h"
 #include "bulk/journal.h"
 #include "bulk/manifest.h"
-#include "prelabel/image_objects.h"
 
 namespace bulk {
 
@@ -53,16 +49,12 @@ class Pipeline {
     int in_flight = 16;  // images at a time
     std::uint64_t max_failures = std::numeric_limits<std::uint64_t>::max();
     absl::Duration patience = absl::Hours(1);
-    // Whose objects the segmenter gives masks; nothing: all.
-    std::optional<std::set<std::string, std::less<>>> masked_classes = std::nullopt;
   };
-  // All outlive the pipeline. `segmenter` is null if it doesn't make the masks.
+  // All outlive the pipeline.
   struct Parts {
     boost::asio::io_context& io;
-    boost::asio::thread_pool& pool;
-    backends::DetectorClient& detector;
-    backends::SegmenterClient* segmenter;
     ImageLoader& images;
+    ImageWork& work;
     Journal& journal;
     Reporter& reporter;
   };
@@ -105,12 +97,8 @@ class Pipeline {
   template <typename T>
   boost::asio::awaitable<absl::StatusOr<T>> Patiently(
       Need& need, std::function<boost::asio::awaitable<absl::StatusOr<T>>()> attempt);
-  boost::asio::awaitable<absl::StatusOr<prelabel::ImageObjects>> Find(backends::ImageRef image);
-  boost::asio::awaitable<absl::Status> Segment(backends::ImageRef image, backends::CallOptions call,
-                                               std::vector<label_studio::Object>* objects);
-  // OK unless the services have other models by now.
-  absl::Status CheckModels() const;
-  absl::StatusOr<Record> ToRecord(const prelabel::ImageObjects& found) const;
+  // The work; ends the run if a service has another model.
+  boost::asio::awaitable<absl::StatusOr<Record>> Do(backends::ImageRef image);
   // Appends what is done to the journal; waits for room on the disk.
   boost::asio::awaitable<absl::Status> Write(const Done& done);
   boost::asio::awaitable<void> Pause(absl::Duration duration);
@@ -123,7 +111,6 @@ class Pipeline {
   ManifestReader manifest_;
   const Options options_;
   const std::uint64_t window_;  // images that may be done or in flight, and not written
-  std::map<std::string, std::uint32_t, std::less<>> class_indices_;
   Need source_;
   Need services_;
   Need disk_;

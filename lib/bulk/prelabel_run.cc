@@ -25,6 +25,7 @@
 #include "bulk/journal.h"
 #include "bulk/manifest.h"
 #include "bulk/output_check.h"
+#include "bulk/prelabel_work.h"
 #include "bulk/private_service.h"
 #include "bulk/retry.h"
 #include "bulk/run_folder.h"
@@ -121,6 +122,8 @@ class Services {
   std::vector<Own> own;  // end after the clients
   std::unique_ptr<backends::DetectorClient> detector;
   std::unique_ptr<backends::SegmenterClient> segmenter;
+  std::optional<ClassNames>
+      masked_classes;  // whose objects the segmenter gives masks; nothing: all
 
  private:
   // Starts those of our own again that end, for as long as the io_context is run.
@@ -257,17 +260,17 @@ image_fetch::ImageFetcher::Options FetcherOptions(const RunOptions& options,
 }
 
 // Connects to the services, and completes `head` by their models.
-absl::Status ConnectAll(RunOptions& options, const RunFolder& folder, asio::io_context& io,
+absl::Status ConnectAll(const RunOptions& options, const RunFolder& folder, asio::io_context& io,
                         Reporter& reporter, Head* head, std::unique_ptr<Services>* services) {
   auto connected = Services::Connect(options, folder, io, reporter);
   if (!connected.ok()) return connected.status();
   *services = *std::move(connected);
   if (absl::Status status = (*services)->Wait(io, reporter, head); !status.ok()) return status;
-  return ChooseMaskMaker(options, head, &options.pipeline.masked_classes);
+  return ChooseMaskMaker(options, head, &(*services)->masked_classes);
 }
 
 // Begins a run: from then on the folder has all that it takes to resume it.
-absl::Status Begin(RunOptions& options, const RunFolder& folder, asio::io_context& io,
+absl::Status Begin(const RunOptions& options, const RunFolder& folder, asio::io_context& io,
                    Reporter& reporter, Head* head, std::unique_ptr<Services>* services) {
   absl::StatusOr<Listing> listing = ListAnew(options, folder, reporter);
   if (!listing.ok()) return listing.status();
@@ -288,15 +291,11 @@ absl::Status DoTheRest(const RunOptions& options, const std::string& manifest_pa
   const LabelStudioProject* const project = options.listing.project;
   ImageLoader images(head.listing, **fetcher, pool, options.max_image_bytes, options.network,
                      project == nullptr ? label_studio_api::LabelStudioSite() : project->site());
+  PrelabelWork work(head, *services.detector,
+                    head.masks == MaskMaker::kSegmenter ? services.segmenter.get() : nullptr, pool,
+                    services.masked_classes);
   Pipeline pipeline(
-      head,
-      {.io = io,
-       .pool = pool,
-       .detector = *services.detector,
-       .segmenter = head.masks == MaskMaker::kSegmenter ? services.segmenter.get() : nullptr,
-       .images = images,
-       .journal = journal,
-       .reporter = reporter},
+      head, {.io = io, .images = images, .work = work, .journal = journal, .reporter = reporter},
       *std::move(manifest), options.pipeline);
   const absl::Status status = pipeline.Run();
   pool.stop();
@@ -392,7 +391,7 @@ absl::StatusOr<Plan> PlanPrelabel(const RunOptions& options) {
   return plan;
 }
 
-absl::StatusOr<RunResult> RunPrelabel(RunOptions options, Reporter& reporter) {
+absl::StatusOr<RunResult> RunPrelabel(const RunOptions& options, Reporter& reporter) {
   const absl::StatusOr<RunFolder> folder = RunFolder::Lock(options.output.out);
   if (!folder.ok()) return folder.status();
   const absl::StatusOr<std::optional<Head>> begun = folder->ReadHead();
@@ -432,7 +431,8 @@ absl::StatusOr<RunResult> RunPrelabel(RunOptions options, Reporter& reporter) {
       // Nothing is asked of the services any more.
       head.detector = (*begun)->detector;
       head.segmenter = (*begun)->segmenter;
-      status = ChooseMaskMaker(options, &head, &options.pipeline.masked_classes);
+      std::optional<ClassNames> unused;
+      status = ChooseMaskMaker(options, &head, &unused);
     } else if (status.ok()) {
       status = ConnectAll(options, *folder, io, reporter, &head, &services);
     }

@@ -70,7 +70,7 @@ struct RunResult {
 // another process works on the output, if the output was begun from another source, with other
 // models or settings, or if something else has its name; Unavailable if a service that is needed
 // doesn't answer or can't be started; InvalidArgument for a label config that can't be used.
-absl::StatusOr<RunResult> RunPrelabel(RunOptions options, Reporter& reporter);
+absl::StatusOr<RunResult> RunPrelabel(const RunOptions& options, Reporter& reporter);
 
 }  // namespace bulk
 

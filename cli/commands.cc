@@ -11,12 +11,13 @@
 namespace cli {
 
 absl::Span<const Command> Commands() {
-  static constexpr std::array<Command, 7> kCommands = {{
+  static constexpr std::array<Command, 8> kCommands = {{
+      {"embed", "images encoded before somebody clicks into them", RunEmbed, BulkExitCode},
       {"export", "annotations of Label Studio as COCO", RunExport},
       {"import", "COCO as tasks for Label Studio", RunImport},
       {"models", "trained models: which there are, and which of them serve", RunModels},
       {"prelabel", "the objects of very many images: folders, lists, COCO", RunPrelabel,
-       PrelabelExitCode},
+       BulkExitCode},
       {"review", "annotations that the project's model contradicts", RunReview},
       {"revision", "annotated images, split and frozen for a training", RunRevision},
       {"train", "a training of what is annotated in Label Studio", RunTrain},

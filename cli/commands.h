@@ -37,12 +37,14 @@ absl::Status ParseAndRun(serving::FlagTable& flags, int argc, const char* const*
 // The check of a flag that lists classes: each has a name, and one of its own.
 std::string CheckNames(const std::vector<std::string>& names);
 
+absl::Status RunEmbed(int argc, const char* const* argv);
 absl::Status RunExport(int argc, const char* const* argv);
 absl::Status RunImport(int argc, const char* const* argv);
 absl::Status RunModels(int argc, const char* const* argv);
 absl::Status RunPrelabel(int argc, const char* const* argv);
-// 0; 1 if some images failed, or the run was stopped; 2 if nothing could be done.
-int PrelabelExitCode(const absl::Status& status);
+// Of the commands for very many images: 0; 1 if some images failed, or the run was stopped; 2 if
+// nothing could be done.
+int BulkExitCode(const absl::Status& status);
 absl::Status RunReview(int argc, const char* const* argv);
 absl::Status RunRevision(int argc, const char* const* argv);
 absl::Status RunTrain(int argc, const char* const* argv);

@@ -52,8 +52,9 @@ void ProgressReport::Progress(const bulk::Totals& totals, std::uint64_t total) {
   const double left = rate > 0 ? static_cast<double>(total - totals.images) / rate : 0;
   if (form_ == ProgressForm::kJson) {
     std::string json = absl::StrFormat(
-        R"({"event":"progress","done":%d,"images":%d,"objects":%d,"failed":%d,"images_per_second":%.2f,"seconds_left":%.0f)",
-        totals.images, total, totals.objects, totals.failed(), rate, left);
+        R"({"event":"progress","done":%d,"images":%d,"objects":%d,"kept_bytes":%d,)"
+        R"("failed":%d,"images_per_second":%.2f,"seconds_left":%.0f)",
+        totals.images, total, totals.objects, totals.kept_bytes, totals.failed(), rate, left);
     json.append(",\"failures\":{");
     const char* separator = "";
     for (const auto& [kind, count] : totals.failures) {
@@ -78,7 +79,7 @@ void ProgressReport::Progress(const bulk::Totals& totals, std::uint64_t total) {
   bar_shown_ = true;
 }
 
-void ProgressReport::Say(std::string_view event, std::string_view sentence) {
+void ProgressReport::Line(std::string_view event, std::string_view sentence) {
   if (form_ == ProgressForm::kJson) {
     std::string json = text::StrCat("{\"event\":\"", event, "\",\"message\":");
     label_studio::AppendJsonString(sentence, &json);
@@ -90,16 +91,18 @@ void ProgressReport::Say(std::string_view event, std::string_view sentence) {
 }
 
 void ProgressReport::Failed(const bulk::Item&, const duet::bulk::v1::Failure& failure) {
-  Say("failed", failure.message());
+  Line("failed", failure.message());
 }
 
+void ProgressReport::Says(std::string_view sentence) { Line("plan", sentence); }
+
 void ProgressReport::Waits(std::string_view sentence) {
-  Say("waits", text::StrCat("waiting: ", sentence));
+  Line("waits", text::StrCat("waiting: ", sentence));
 }
 
 void ProgressReport::GoesOn(absl::Duration waited) {
-  Say("goes_on",
-      text::StrCat("goes on after ", absl::StrFormat("%.0f", absl::ToDoubleSeconds(waited)), " s"));
+  Line("goes_on", text::StrCat("goes on after ",
+                               absl::StrFormat("%.0f", absl::ToDoubleSeconds(waited)), " s"));
 }
 
 void ProgressReport::Finish() {

@@ -25,6 +25,7 @@ class ProgressReport final : public bulk::Reporter {
 
   void Progress(const bulk::Totals& totals, std::uint64_t total) override;
   void Failed(const bulk::Item& item, const duet::bulk::v1::Failure& failure) override;
+  void Says(std::string_view sentence) override;
   void Waits(std::string_view sentence) override;
   void GoesOn(absl::Duration waited) override;
   // Ends the bar's line.
@@ -32,7 +33,7 @@ class ProgressReport final : public bulk::Reporter {
 
  private:
   // A line of its own, above the bar if there is one.
-  void Say(std::string_view event, std::string_view sentence);
+  void Line(std::string_view event, std::string_view sentence);
 
   const ProgressForm form_;
   std::ostream& out_;

@@ -83,6 +83,9 @@ Head Parse(const std::string& text) {
     if (masks == kMaskMakers[i]) head.masks = static_cast<MaskMaker>(i);
   }
   head.label_config = string(object.at("label_config"));
+  if (const json::value* const encoder = object.if_contains("encoder")) {
+    head.encoder = string(*encoder);
+  }
   auto settings = prelabel::Refine({}, object.at("settings").as_object(), /*strict=*/true);
   if (!settings.ok()) throw std::runtime_error(std::string(settings.status().message()));
   head.settings = *std::move(settings);
@@ -117,7 +120,8 @@ std::string ToJson(const Head& head) {
                                {"segmenter", std::move(segmenter)},
                                {"masks", kMaskMakers[static_cast<std::size_t>(head.masks)]},
                                {"settings", prelabel::ToJson(head.settings)},
-                               {"label_config", head.label_config}};
+                               {"label_config", head.label_config},
+                               {"encoder", head.encoder}};
   return json::serialize(object) + "\n";
 }
 
@@ -152,6 +156,10 @@ absl::Status CheckSame(const Head& found, const Head& wanted, const std::string&
     parts.push_back({"the maker of masks",
                      std::string(kMaskMakers[static_cast<std::size_t>(found.masks)]),
                      std::string(kMaskMakers[static_cast<std::size_t>(wanted.masks)])});
+  }
+  if (!wanted.encoder.empty()) {
+    const auto name = [](const std::string& encoder) { return encoder.empty() ? "none" : encoder; };
+    parts.push_back({"the segmenter's encoder", name(found.encoder), name(wanted.encoder)});
   }
   if (wanted.segmenter) {
     parts.push_back(

@@ -30,6 +30,9 @@ struct Head {
   MaskMaker masks = MaskMaker::kNone;
   prelabel::Settings settings;
   std::string label_config;  // XML; "": none
+  // Of a run that embeds, which has neither models nor settings: what its embeddings are kept
+  // under. "": another run, or it isn't known yet.
+  std::string encoder;
 
   prelabel::ServedModels models() const { return {detector, segmenter}; }
 };

@@ -18,8 +18,9 @@ class ImageWork {
  public:
   virtual ~ImageWork() = default;
 
-  // What becomes of the image, without its index. Aborted if a service has another model by now;
-  // other errors are prelabel::IsRetryable, or the image's own. To be awaited from a variable.
+  // What becomes of the image, without its index. Aborted, which is repeated until it passes, if a
+  // service has another model by now or can take nothing; other errors are prelabel::IsRetryable,
+  // or the image's own. To be awaited from a variable.
   virtual boost::asio::awaitable<absl::StatusOr<duet::bulk::v1::Record>> Do(
       backends::ImageRef image) = 0;
 

@@ -116,6 +116,7 @@ absl::Status Journal::ReadCheckpoint() {
   place_ = {.offset = NumberOf(*object, "manifest_bytes"), .index = NumberOf(*object, "images")};
   totals_.images = place_.index;
   totals_.objects = NumberOf(*object, "objects");
+  totals_.kept_bytes = NumberOf(*object, "kept_bytes");
   if (const json::value* const failures = object->if_contains("failures");
       failures != nullptr && failures->is_object()) {
     for (const auto& [kind, count] : failures->get_object()) {
@@ -153,6 +154,7 @@ void Journal::Count(const Record& record) {
     ++totals_.failures[record.failure().kind()];
   } else {
     totals_.objects += static_cast<std::uint64_t>(record.found().objects_size());
+    totals_.kept_bytes += record.embedded().bytes();
   }
 }
 
@@ -209,11 +211,10 @@ absl::Status Journal::Sync() {
   unsynced_.clear();
   json::object failures;
   for (const auto& [kind, count] : totals_.failures) failures[kind] = count;
-  const json::object checkpoint = {{"journal_bytes", size_},
-                                   {"manifest_bytes", place_.offset},
-                                   {"images", place_.index},
-                                   {"objects", totals_.objects},
-                                   {"failures", std::move(failures)}};
+  const json::object checkpoint = {
+      {"journal_bytes", size_},           {"manifest_bytes", place_.offset},
+      {"images", place_.index},           {"objects", totals_.objects},
+      {"kept_bytes", totals_.kept_bytes}, {"failures", std::move(failures)}};
   const std::string path = CheckpointPath(folder_);
   absl::Status status = files::WriteFile(path, json::serialize(checkpoint) + "\n");
   return absl::IsResourceExhausted(status) ? WriteError(ENOSPC, path) : status;

@@ -30,6 +30,7 @@ namespace bulk {
 struct Totals {
   std::uint64_t images = 0;                       // with a result or a failure
   std::uint64_t objects = 0;                      // in those with a result
+  std::uint64_t kept_bytes = 0;                   // of embeddings in the segmenter's store
   std::map<std::string, std::uint64_t> failures;  // by kind
 
   std::uint64_t failed() const;

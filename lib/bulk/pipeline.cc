@@ -250,7 +250,9 @@ awaitable<absl::StatusOr<T>> Pipeline::Patiently(
     absl::StatusOr<T> result = co_await std::move(trying);
     // An answer that isn't what was hoped for is an answer.
     const bool answered = result.ok() || !prelabel::IsRetryable(result.status());
-    const bool given_up = !answered && works && ++tries == kTries;
+    // Aborted: it isn't the image that is at fault.
+    const bool its_own = !answered && works && !absl::IsAborted(result.status());
+    const bool given_up = its_own && ++tries == kTries;
     if (answered) Back(need);
     if (answered || given_up) {
       if (alone) need.one_alone = false;

@@ -38,6 +38,8 @@ class Reporter {
   // Several times a second. `images`: of the whole run.
   virtual void Progress(const Totals& totals, std::uint64_t images) = 0;
   virtual void Failed(const Item& item, const duet::bulk::v1::Failure& failure) = 0;
+  // What is to be known before it begins.
+  virtual void Says(std::string_view sentence) = 0;
   // The run waits; the sentence says for what.
   virtual void Waits(std::string_view sentence) = 0;
   virtual void GoesOn(absl::Duration waited) = 0;

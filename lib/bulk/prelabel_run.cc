@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "backends/grpc_clients.h"
+#include "bulk/embed_work.h"
 #include "bulk/image_loader.h"
 #include "bulk/journal.h"
 #include "bulk/manifest.h"
@@ -30,6 +31,7 @@
 #include "bulk/retry.h"
 #include "bulk/run_folder.h"
 #include "image_fetch/image_fetcher.h"
+#include "prelabel/kept_embeddings.h"
 #include "text/str_cat.h"
 
 namespace bulk {
@@ -39,27 +41,31 @@ namespace asio = boost::asio;
 using text::StrCat;
 
 constexpr absl::Duration kServicesTimeout = absl::Minutes(5);  // they may be starting, too
+constexpr absl::Duration kPlanTimeout = absl::Seconds(10);
 constexpr absl::Duration kTellAfter = absl::Seconds(2);
 constexpr absl::Duration kDiskPause = absl::Seconds(1);
 constexpr int kPoolThreads = 4;  // reading files, and encoding masks
 
 // Starts a service for the run alone. It has the kernels that the run was begun with, so that
 // results don't differ in their last bits.
-absl::StatusOr<std::unique_ptr<PrivateService>> StartPrivately(const std::string& name,
-                                                               const std::string& checkpoint,
-                                                               const RunFolder& folder) {
+absl::StatusOr<std::unique_ptr<PrivateService>> StartPrivately(
+    const std::string& name, const std::string& checkpoint, const RunFolder& folder,
+    const std::vector<std::string>& more_flags) {
   std::error_code error;
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
-  auto service = PrivateService::Start(
-      (self.parent_path() / ("duet-" + name)).native(),
-      {"--checkpoint=" + checkpoint, "--kernel_plan=" + folder.path() + "/kernel_plan"},
-      StrCat(folder.path(), "/", name, ".log"));
+  std::vector<std::string> flags = {"--checkpoint=" + checkpoint,
+                                    "--kernel_plan=" + folder.path() + "/kernel_plan"};
+  flags.insert(flags.end(), more_flags.begin(), more_flags.end());
+  auto service = PrivateService::Start((self.parent_path() / ("duet-" + name)).native(), flags,
+                                       StrCat(folder.path(), "/", name, ".log"));
   if (service.ok()) return service;
   return absl::Status(service.status().code(),
                       StrCat("the ", name, ": ", service.status().message()));
 }
 
-// The two services of a run.
+bool Embeds(const RunOptions& options) { return options.format == nullptr; }
+
+// The services of a run.
 class Services {
  public:
   static absl::StatusOr<std::unique_ptr<Services>> Connect(const RunOptions& options,
@@ -79,10 +85,12 @@ class Services {
       if (named.empty()) grpc.tls = nullptr;
       return grpc;
     };
-    auto detecting =
-        backends::MakeGrpcDetector(io.get_executor(), detector, grpc(options.detector));
-    if (!detecting.ok()) return detecting.status();
-    services->detector = *std::move(detecting);
+    if (!Embeds(options)) {
+      auto detecting =
+          backends::MakeGrpcDetector(io.get_executor(), detector, grpc(options.detector));
+      if (!detecting.ok()) return detecting.status();
+      services->detector = *std::move(detecting);
+    }
     if (segmenter.empty()) return services;
     auto segmenting =
         backends::MakeGrpcSegmenter(io.get_executor(), segmenter, grpc(options.segmenter));
@@ -91,16 +99,16 @@ class Services {
     return services;
   }
 
-  // Waits until both have said what they serve, and puts that into `head`.
+  // Waits until those that there are have said what they serve, and puts that into `head`.
   absl::Status Wait(asio::io_context& io, Reporter& reporter, Head* head) const {
     const absl::Time begun = absl::Now();
     bool told = false;
     for (;;) {
       io.restart();
       io.run_for(std::chrono::milliseconds(20));
-      head->detector = detector->model();
+      if (detector) head->detector = detector->model();
       if (segmenter) head->segmenter = segmenter->model();
-      const bool lacks_detector = head->detector == nullptr;
+      const bool lacks_detector = detector && head->detector == nullptr;
       if (!lacks_detector && (!segmenter || head->segmenter)) break;
       const absl::Duration waited = absl::Now() - begun;
       const std::string why = lacks_detector ? StrCat("the detector: ", detector->health().error)
@@ -119,9 +127,9 @@ class Services {
     std::string name;
     std::unique_ptr<PrivateService> service;
   };
-  std::vector<Own> own;  // end after the clients
-  std::unique_ptr<backends::DetectorClient> detector;
-  std::unique_ptr<backends::SegmenterClient> segmenter;
+  std::vector<Own> own;                                  // end after the clients
+  std::unique_ptr<backends::DetectorClient> detector;    // null if the run embeds
+  std::unique_ptr<backends::SegmenterClient> segmenter;  // null if there is none
   std::optional<ClassNames>
       masked_classes;  // whose objects the segmenter gives masks; nothing: all
 
@@ -147,13 +155,23 @@ class Services {
     std::vector<std::pair<PrivateService*, std::string*>> waited_for;
     const auto start = [&](const std::string& name, const std::string& checkpoint,
                            std::string* at) -> absl::Status {
-      auto service = StartPrivately(name, checkpoint, folder);
+      const bool segments = name == "segmenter";
+      auto service =
+          StartPrivately(name, checkpoint, folder,
+                         segments ? options.segmenter_flags : std::vector<std::string>());
       if (!service.ok()) return service.status();
       own.push_back({name, *std::move(service)});
       waited_for.emplace_back(own.back().service.get(), at);
       return absl::OkStatus();
     };
-    if (detector_at->empty()) {
+    if (Embeds(options) && segmenter_at->empty() &&
+        (options.segmenter_checkpoint.empty() || options.segmenter_flags.empty())) {
+      return absl::InvalidArgumentError(
+          "no segmenter is named; needed: --segmenter=host:port of one that runs with "
+          "--embedding_store, or --segmenter_checkpoint=FILE and --embedding_store of one to be "
+          "started");
+    }
+    if (detector_at->empty() && !Embeds(options)) {
       if (options.detector_checkpoint.empty()) {
         return absl::InvalidArgumentError(
             "no detector is named; needed: --detector=host:port of one that runs, or "
@@ -162,9 +180,10 @@ class Services {
       absl::Status status = start("detector", options.detector_checkpoint, detector_at);
       if (!status.ok()) return status;
     }
-    const bool may_want_masks =
-        options.masks || options.format->needs_masks || options.format->masked_classes != nullptr;
-    if (segmenter_at->empty() && may_want_masks && !options.segmenter_checkpoint.empty()) {
+    const bool may_need_segmenter = Embeds(options) || options.masks ||
+                                    options.format->needs_masks ||
+                                    options.format->masked_classes != nullptr;
+    if (segmenter_at->empty() && may_need_segmenter && !options.segmenter_checkpoint.empty()) {
       absl::Status status = start("segmenter", options.segmenter_checkpoint, segmenter_at);
       if (!status.ok()) return status;
     }
@@ -235,7 +254,9 @@ Patience PatienceOf(const RunOptions& options, Reporter& reporter) {
 
 absl::StatusOr<Listing> ListAnew(const RunOptions& options, const RunFolder& folder,
                                  Reporter& reporter) {
-  if (absl::Status status = CheckOutIsFree(options.output.out); !status.ok()) return status;
+  if (!Embeds(options)) {
+    if (absl::Status status = CheckOutIsFree(options.output.out); !status.ok()) return status;
+  }
   absl::StatusOr<ManifestWriter> manifest = ManifestWriter::Create(folder.manifest());
   if (!manifest.ok()) return manifest.status();
   ListingOptions sources = options.listing;
@@ -266,6 +287,12 @@ absl::Status ConnectAll(const RunOptions& options, const RunFolder& folder, asio
   if (!connected.ok()) return connected.status();
   *services = *std::move(connected);
   if (absl::Status status = (*services)->Wait(io, reporter, head); !status.ok()) return status;
+  if (Embeds(options)) {
+    // The encoder is all that embeddings depend on.
+    const auto segmenter = std::exchange(head->segmenter, nullptr);
+    head->encoder = segmenter->encoder;
+    return prelabel::CheckKeepsEmbeddings(*segmenter);
+  }
   return ChooseMaskMaker(options, head, &(*services)->masked_classes);
 }
 
@@ -291,11 +318,22 @@ absl::Status DoTheRest(const RunOptions& options, const std::string& manifest_pa
   const LabelStudioProject* const project = options.listing.project;
   ImageLoader images(head.listing, **fetcher, pool, options.max_image_bytes, options.network,
                      project == nullptr ? label_studio_api::LabelStudioSite() : project->site());
-  PrelabelWork work(head, *services.detector,
-                    head.masks == MaskMaker::kSegmenter ? services.segmenter.get() : nullptr, pool,
-                    services.masked_classes);
+  std::unique_ptr<ImageWork> work;
+  if (Embeds(options)) {
+    const auto model = services.segmenter->model();
+    if (model != nullptr && journal.place().index < head.listing.images) {
+      reporter.Says(prelabel::EmbeddingSentence(*model, head.listing.images,
+                                                head.listing.images - journal.place().index));
+    }
+    work = std::make_unique<EmbedWork>(head, *services.segmenter);
+  } else {
+    work = std::make_unique<PrelabelWork>(
+        head, *services.detector,
+        head.masks == MaskMaker::kSegmenter ? services.segmenter.get() : nullptr, pool,
+        services.masked_classes);
+  }
   Pipeline pipeline(
-      head, {.io = io, .images = images, .work = work, .journal = journal, .reporter = reporter},
+      head, {.io = io, .images = images, .work = *work, .journal = journal, .reporter = reporter},
       *std::move(manifest), options.pipeline);
   const absl::Status status = pipeline.Run();
   pool.stop();
@@ -334,7 +372,8 @@ absl::Status WriteOutput(const RunOptions& options, const Results& results, Repo
       refused.back().failure.set_message(Shown(why));
       reporter.Failed(item, refused.back().failure);
     };
-    absl::Status status = options.format->write(results, output, &result->findings);
+    absl::Status status;
+    if (!Embeds(options)) status = options.format->write(results, output, &result->findings);
     if (status.ok()) {
       if (!refused.empty()) result->totals.failures["refused"] += refused.size();
       if (result->totals.failed() > 0) {
@@ -363,9 +402,7 @@ absl::Status CheckBegun(const Head& begun, Head wanted, bool complete, const Run
   return CheckSame(begun, wanted, folder.path());
 }
 
-}  // namespace
-
-absl::StatusOr<Plan> PlanPrelabel(const RunOptions& options) {
+absl::StatusOr<Plan> ListPlan(const RunOptions& options) {
   Plan plan;
   if (std::filesystem::exists(WithoutSlashes(options.output.out) + ".journal/head.json")) {
     const absl::StatusOr<RunFolder> folder = RunFolder::Lock(options.output.out);
@@ -391,12 +428,43 @@ absl::StatusOr<Plan> PlanPrelabel(const RunOptions& options) {
   return plan;
 }
 
-absl::StatusOr<RunResult> RunPrelabel(const RunOptions& options, Reporter& reporter) {
+// The model of the segmenter that a run would have embeddings made by.
+absl::StatusOr<std::shared_ptr<const backends::SegmenterModel>> AskSegmenter(
+    const RunOptions& options) {
+  asio::io_context io(1);
+  auto segmenter = backends::MakeGrpcSegmenter(io.get_executor(), options.segmenter, options.grpc);
+  if (!segmenter.ok()) return segmenter.status();
+  const absl::Time deadline = absl::Now() + kPlanTimeout;
+  for (;;) {
+    io.run_for(std::chrono::milliseconds(20));
+    if (auto model = (*segmenter)->model()) {
+      absl::Status keeps = prelabel::CheckKeepsEmbeddings(*model);
+      if (!keeps.ok()) return keeps;
+      return model;
+    }
+    if (absl::Now() > deadline) {
+      return absl::UnavailableError(StrCat("the segmenter: ", (*segmenter)->health().error));
+    }
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<Plan> PlanRun(const RunOptions& options) {
+  absl::StatusOr<Plan> plan = ListPlan(options);
+  if (!plan.ok() || !Embeds(options) || options.segmenter.empty()) return plan;
+  auto model = AskSegmenter(options);
+  if (!model.ok()) return model.status();
+  plan->segmenter = *std::move(model);
+  return plan;
+}
+
+absl::StatusOr<RunResult> Run(const RunOptions& options, Reporter& reporter) {
   const absl::StatusOr<RunFolder> folder = RunFolder::Lock(options.output.out);
   if (!folder.ok()) return folder.status();
   const absl::StatusOr<std::optional<Head>> begun = folder->ReadHead();
   if (!begun.ok()) return begun.status();
-  if (options.output.project == nullptr) {
+  if (!Embeds(options) && options.output.project == nullptr) {
     absl::Status status = CheckCanBeWritten(*options.format, options.output.out);
     if (!status.ok()) {
       if (!*begun) folder->Remove();
@@ -432,7 +500,7 @@ absl::StatusOr<RunResult> RunPrelabel(const RunOptions& options, Reporter& repor
       head.detector = (*begun)->detector;
       head.segmenter = (*begun)->segmenter;
       std::optional<ClassNames> unused;
-      status = ChooseMaskMaker(options, &head, &unused);
+      if (!Embeds(options)) status = ChooseMaskMaker(options, &head, &unused);
     } else if (status.ok()) {
       status = ConnectAll(options, *folder, io, reporter, &head, &services);
     }
@@ -457,6 +525,7 @@ absl::StatusOr<RunResult> RunPrelabel(const RunOptions& options, Reporter& repor
   if (absl::Status status = WriteOutput(options, results, reporter, &result); !status.ok()) {
     return status;
   }
+  if (Embeds(options)) folder->Remove();
   return result;
 }
 

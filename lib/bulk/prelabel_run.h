@@ -1,5 +1,6 @@
 // A run of `duet prelabel`, from its sources to its output: lists the images, or finds the run that
-// is to be resumed, takes what is left through the services, and writes the output.
+// is to be resumed, takes what is left through the services, and writes the output. A run of `duet
+// embed` is the same without an output: its images are embedded, and nothing else.
 #ifndef DUET_BULK_PRELABEL_RUN_H_
 #define DUET_BULK_PRELABEL_RUN_H_
 
@@ -25,9 +26,9 @@ namespace bulk {
 struct RunOptions {
   ListingOptions listing;
   OutputOptions output;
-  const OutputFormat* format = nullptr;
-  bool masks = false;        // whatever the format needs by itself
-  std::string label_config;  // XML; "": none
+  const OutputFormat* format = nullptr;  // null: the images are embedded
+  bool masks = false;                    // whatever the format needs by itself
+  std::string label_config;              // XML; "": none
   prelabel::Settings settings;
   std::string detector;   // host:port, several separated by commas; "": none
   std::string segmenter;  // likewise
@@ -35,6 +36,7 @@ struct RunOptions {
   // if masks may be wanted. They lie beside this program.
   std::string detector_checkpoint;
   std::string segmenter_checkpoint;
+  std::vector<std::string> segmenter_flags;  // of one that the run starts: "--name=value"
   backends::GrpcOptions grpc;  // to services that are named; to its own the run speaks plaintext
   // Which private addresses images of a project's tasks may be at; those of other sources may be at
   // any, since who names them could ask for them without us.
@@ -50,9 +52,11 @@ struct RunOptions {
 struct Plan {
   Listing listing;  // of the run that would be resumed, if there is one
   std::uint64_t done = 0;
+  // Of a run that embeds, if a segmenter is named: its model.
+  std::shared_ptr<const backends::SegmenterModel> segmenter;
 };
-// Changes nothing. Errors as RunPrelabel's.
-absl::StatusOr<Plan> PlanPrelabel(const RunOptions& options);
+// Changes nothing. Errors as Run's.
+absl::StatusOr<Plan> PlanRun(const RunOptions& options);
 
 struct RunResult {
   Totals totals;               // of all images
@@ -69,8 +73,12 @@ struct RunResult {
 // complete. Errors, one sentence each: those of ListImages and Pipeline::Run; FailedPrecondition if
 // another process works on the output, if the output was begun from another source, with other
 // models or settings, or if something else has its name; Unavailable if a service that is needed
-// doesn't answer or can't be started; InvalidArgument for a label config that can't be used.
-absl::StatusOr<RunResult> RunPrelabel(const RunOptions& options, Reporter& reporter);
+// doesn't answer or can't be started, or if embeddings would end with the segmenter;
+// InvalidArgument for a label config that can't be used.
+//
+// A run that embeds leaves no journal when all is done: the same command then begins anew, and
+// finds what is kept.
+absl::StatusOr<RunResult> Run(const RunOptions& options, Reporter& reporter);
 
 }  // namespace bulk
 

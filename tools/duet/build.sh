@@ -16,23 +16,31 @@ configure() {
 pass_on() {
   local binary=$DUET_ROOT/build/release/bin/duet
   case $1 in
-    export | import | models | prelabel | review | revision | train) ;;
+    embed | export | import | models | prelabel | review | revision | train) ;;
     *) return 0 ;;
   esac
   [[ -x $binary ]] || die "'$1' isn't built yet; ./duet up builds it"
-  [[ $1 != prelabel ]] || name_services "${@:2}"
+  [[ $1 != embed ]] || name_services segmenter -- "${@:2}"
+  [[ $1 != prelabel ]] || name_services detector segmenter -- "${@:2}"
   cd "$CALLER_DIRECTORY" || die "$CALLER_DIRECTORY: cannot be entered any more"
   exec "$binary" "$@"
 }
 
-# name_services ARGUMENT...: what `duet prelabel` is to use, as variables of its flags, unless the arguments or variables name a
-# detector: what `up` has started, else the models that `up` would start, for services of its own.
+# name_services SERVICE... -- ARGUMENT...: what `duet prelabel` or `duet embed` is to use, as variables of its flags, unless the
+# arguments or variables name the first service: what `up` has started, else the models that `up` would start, for services of
+# its own.
 name_services() {
-  local model name
-  [[ " $*" != *" --detector"* && ! ${DUET_DETECTOR:-}${DUET_DETECTOR_CHECKPOINT:-} ]] || return 0
-  for model in detector segmenter; do
+  local model name services=()
+  while [[ $1 != -- ]]; do
+    services+=("$1")
+    shift
+  done
+  name=DUET_${services[0]^^}
+  local checkpoint=${name}_CHECKPOINT
+  [[ " $*" != *" --${services[0]}"* && ! ${!name:-}${!checkpoint:-} ]] || return 0
+  for model in "${services[@]}"; do
     name=DUET_${model^^}
-    if running duet-detector; then
+    if running "duet-${services[0]}"; then
       ! running "duet-$model" || export "$name=$(record_of "duet-$model" where)"
     else
       export "${name}_CHECKPOINT=$(resolve_options >/dev/null && echo "${OPTION[${model}_checkpoint]}")"

@@ -49,6 +49,7 @@ usage: ./duet COMMAND [ARGUMENT...]
   test                  install, build, and run the tests; ./duet test --help lists its parts
   models list|fetch     official weights, from their publishers
   models rollback|delete  trained models; models list --model_root=DIR shows them
+  embed                 images encoded before somebody clicks into them: a project, a folder
   export                annotations of Label Studio as COCO
   import                COCO as tasks for Label Studio
   prelabel              the objects of very many images: a folder, a list, a COCO file
@@ -57,6 +58,6 @@ usage: ./duet COMMAND [ARGUMENT...]
   train                 trains on what is annotated in Label Studio, by a gateway that has a trainer
   bench NAME            runs the benchmarks of a layer
 
-up, test, models, export, import, prelabel, review, revision and train say more with --help. Duet runs on Debian 12 (bookworm), as root or with sudo.
+up, test, models, embed, export, import, prelabel, review, revision and train say more with --help. Duet runs on Debian 12 (bookworm), as root or with sudo.
 TEXT
 }

@@ -9,10 +9,9 @@
 
 #include "bulk/folder_output.h"
 #include "bulk/output.h"
-#include "label_studio/json_text.h"
+#include "dataset/yolo_writer.h"
 #include "text/str_cat.h"
 #include "text/utf8.h"
-#include "vision/mask_shapes.h"
 #include "vision/rotated_box.h"
 
 namespace bulk {
@@ -55,16 +54,6 @@ std::string NamesText(const Head& head) {
   return text;
 }
 
-void AppendNumber(double value, std::string* line) { absl::StrAppendFormat(line, " %.6g", value); }
-
-// In shares of the image, as YOLO has all numbers.
-void AppendPoints(const auto& points, vision::Size size, std::string* line) {
-  for (const vision::Point& point : points) {
-    AppendNumber(std::clamp(point.x / static_cast<double>(size.width), 0.0, 1.0), line);
-    AppendNumber(std::clamp(point.y / static_cast<double>(size.height), 0.0, 1.0), line);
-  }
-}
-
 std::vector<vision::Point> CornersOf(const Object& object) {
   if (object.rotated_box) {
     const auto corners = vision::Corners(*object.rotated_box);
@@ -77,41 +66,14 @@ std::vector<vision::Point> CornersOf(const Object& object) {
           {box.x_min, box.y_max}};
 }
 
-// The outline of the mask's largest part, since a line has room for one; the box's without a mask.
-std::vector<vision::Point> OutlineOf(const Object& object, std::string_view where,
-                                     Findings* findings) {
-  if (!object.mask) return CornersOf(object);
-  const std::vector<vision::Polygon> parts =
-      vision::ToPolygons(*object.mask, {.tolerance_px = 0.5});
-  const auto largest = std::max_element(
-      parts.begin(), parts.end(),
-      [](const auto& a, const auto& b) { return a.outer_area_px < b.outer_area_px; });
-  if (largest == parts.end()) return CornersOf(object);
-  if (parts.size() > 1) {
-    findings->Add("masks of several parts, of which the largest one was written", where);
-  }
-  if (!largest->holes.empty()) findings->Add("masks whose holes were filled", where);
-  return largest->outer;
-}
-
 std::string YoloText(const Head& head, const Item& item, vision::Size size,
                      const std::vector<Object>& objects, Findings* findings) {
+  const auto shape =
+      head.masks != MaskMaker::kNone ? dataset::YoloShape::kOutline : dataset::YoloShape::kBox;
   const std::string where = StrCat("'", Shown(item.name), "'");
   std::string text;
   for (const Object& object : objects) {
-    StrAppend(&text, object.class_index);
-    if (head.masks != MaskMaker::kNone) {
-      AppendPoints(OutlineOf(object, where, findings), size, &text);
-    } else if (object.rotated_box) {
-      AppendPoints(CornersOf(object), size, &text);
-    } else {
-      const vision::Box& box = object.box;
-      AppendNumber((double{box.x_min} + box.x_max) / 2 / size.width, &text);
-      AppendNumber((double{box.y_min} + box.y_max) / 2 / size.height, &text);
-      AppendNumber((double{box.x_max} - box.x_min) / size.width, &text);
-      AppendNumber((double{box.y_max} - box.y_min) / size.height, &text);
-    }
-    text.push_back('\n');
+    dataset::AppendYoloLine(object, size, shape, where, &text, findings);
   }
   return text;
 }
@@ -203,15 +165,8 @@ absl::Status WriteYoloOutput(const Results& results, const OutputOptions& option
                              Findings* findings) {
   const absl::StatusOr<FolderOutput> output = FolderOutput::Begin(results, options);
   if (!output.ok()) return output.status();
-  // ultralytics wants to know where the images are, whose labels it looks for in `labels` then. To
-  // train, put them there, and some of them into a folder of their own for `val`.
-  std::string names = "train: images\nval: images\nnames:\n";
-  for (std::size_t i = 0; i < results.head.detector->classes.size(); ++i) {
-    StrAppend(&names, "  ", i, ": ");
-    label_studio::AppendJsonString(results.head.detector->classes[i], &names);  // YAML takes it
-    names.push_back('\n');
-  }
-  absl::Status status = output->Write("data.yaml", names);
+  absl::Status status =
+      output->Write("data.yaml", dataset::YoloDataYaml(results.head.detector->classes));
   if (status.ok()) status = output->Write("classes.txt", NamesText(results.head));
   if (status.ok()) status = WriteTexts(results, *output, "labels", ".txt", YoloText, findings);
   return status.ok() ? output->Commit() : status;

@@ -200,7 +200,9 @@ absl::StatusOr<SegmentResult> Segmenter::Segment(const SegmentRequest& request,
   absl::StatusOr<LowResMasks> masks =
       DecodeInPieces(*result.image.model->network, embedding.features, prompts,
                      {.multimask_output = request.multimask_output,
-                      .priority = request.background ? Priority::kBatch : Priority::kInteractive,
+                      .priority = request.background ? Priority::kBatch
+                                  : request.hover    ? Priority::kOpenedTask
+                                                     : Priority::kInteractive,
                       .piece = kSegmentPiece},
                      limits, &times);
   if (!masks.ok()) return masks.status();

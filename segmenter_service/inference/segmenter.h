@@ -82,6 +82,7 @@ struct SegmentRequest {
   bool multimask_output = false;
   bool refine = false;
   bool background = false;  // nobody waits: a batch's priority instead of a click's
+  bool hover = false;       // a preview: an opened task's priority instead of a click's
   std::shared_ptr<const ServedModel> model = nullptr;  // REQUIRES: is set
 };
 

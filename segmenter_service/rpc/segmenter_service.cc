@@ -99,6 +99,7 @@ grpc::Status SegmenterService::Segment(grpc::ServerContext* call, const pb::Segm
   engine_request.multimask_output = request->multimask_output();
   engine_request.refine = request->refine();
   engine_request.background = request->background();
+  engine_request.hover = request->hover();
   absl::StatusOr<std::vector<Prompt>> prompts = ReadPrompts(*request);
   if (!prompts.ok()) return serving::ToGrpc(prompts.status());
   engine_request.prompts = *std::move(prompts);

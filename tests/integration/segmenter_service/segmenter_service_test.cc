@@ -121,6 +121,20 @@ TEST_F(SegmenterServiceTest, AnAnswerThatNobodyWaitsForHasTheRankOfABatch) {
   EXPECT_THAT(server_.metrics().Text(), waited(serving::Priority::kInteractive, 1));
 }
 
+TEST_F(SegmenterServiceTest, APreviewStandsBehindClicks) {
+  pb::SegmentRequest request;
+  request.mutable_image()->set_data(PngOf(20, 10));
+  AddPoint(&request, 5, 5);
+  ASSERT_THAT(server_.Segment(request), IsOk());
+
+  request.set_hover(true);
+  ASSERT_THAT(server_.Segment(request), IsOk());
+
+  // The encoder, as of an opened task, and the preview.
+  EXPECT_THAT(server_.metrics().Text(),
+              HasSubstr("duet_queue_seconds_count{queue=\"segmenter\",rank=\"1\"} 2\n"));
+}
+
 TEST_F(SegmenterServiceTest, AnUnknownImageIdIsNotFound) {
   pb::SegmentRequest request;
   request.set_image_id("0123");

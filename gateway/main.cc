@@ -166,7 +166,7 @@ absl::Status Run(Options& options, serving::Process& process) {
   gateway::http::Router router;
   gateway::endpoints::AddRoutes(app, router);
   options.http.tls = *std::move(tls);
-  gateway::endpoints::AddAccessLog(process.metrics(), options.http);
+  gateway::endpoints::AddAccessLog(process.metrics(), options.http, &app.recent);
   gateway::FitConnections(serving::DescriptorLimit(), &options.http);
   auto server = gateway::http::Server::Start(io, router, options.http);
   if (!server.ok()) return server.status();

@@ -141,6 +141,7 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
   flags->Add("allowed_hosts", &options->allowed_hosts,
              "Names by which browsers may address this server besides IP addresses and localhost. "
              "Empty: any, or none if it listens on loopback only. Programs may use any name.");
+  flags->Add("ui", &app.ui, "Serve a page for people at /ui, to which / leads browsers, too.");
   flags->Add("max_message_mb", &options->max_message_mb, "Largest gRPC message, hence image.",
              InRange(2, 1024));
   serving::AddFlags(&options->process, flags);

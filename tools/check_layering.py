@@ -33,8 +33,9 @@ MAY_USE = {
     "bulk": ["proto", "vision", "serving", "async", "label_studio", "dataset", "http_client", "label_studio_api", "image_fetch", "backends", "prelabel"],
     "gateway/http": ["serving", "async"],
     "gateway/jobs": ["proto", "serving", "async", "model_store", "label_studio", "label_studio_api", "backends", "prelabel"],
-    "gateway/endpoints": ["proto", "vision", "serving", "async", "model_store", "label_studio", "http_client", "label_studio_api", "image_fetch",
-                          "backends", "prelabel", "gateway/http", "gateway/jobs"],
+    "gateway/ui": [],
+    "gateway/endpoints": ["proto", "vision", "serving", "async", "model_store", "label_studio", "dataset", "http_client", "label_studio_api",
+                          "image_fetch", "backends", "prelabel", "gateway/http", "gateway/jobs", "gateway/ui"],
     "gateway": ["serving", "async", "model_store", "http_client", "label_studio_api", "image_fetch", "backends", "prelabel",
                 "gateway/http", "gateway/jobs", "gateway/endpoints"],
     # The process that trains: what runs in it has no Torch, since a child does the arithmetic.

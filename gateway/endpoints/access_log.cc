@@ -1,5 +1,7 @@
 #include "gateway/endpoints/access_log.h"
 
+#include <absl/time/clock.h>
+
 #include <chrono>
 #include <string>
 #include <string_view>
@@ -13,21 +15,36 @@ namespace {
 
 // Too frequent to be worth a line each.
 bool IsPolled(std::string_view route) {
-  return route == "/health" || route == "/livez" || route == "/readyz" || route == "/metrics";
+  return route == "/health" || route == "/livez" || route == "/readyz" || route == "/metrics" ||
+         route == "/ui/hover";
 }
 
 // 4xx and 5xx on known routes are warnings; scanners ask for the unknown ones.
 serving::LogLevel LevelOf(std::string_view route, int status) {
-  if (IsPolled(route)) return status == 200 ? serving::LogLevel::kDebug : serving::LogLevel::kInfo;
+  // Who moves a pointer on doesn't wait for what it has left (499).
+  const bool usual = status == 200 || (status == 499 && route == "/ui/hover");
+  if (IsPolled(route)) return usual ? serving::LogLevel::kDebug : serving::LogLevel::kInfo;
   return status >= 400 && route != "none" ? serving::LogLevel::kWarning : serving::LogLevel::kInfo;
 }
 
-void LogAndCount(serving::Metrics& metrics, const http::Request& request,
+// What the page itself asks would soon be all that it shows.
+bool IsWorthShowing(std::string_view route) {
+  return route != "none" && !IsPolled(route) && !route.starts_with("/ui/requests") &&
+         !route.starts_with("/ui/projects") && route != "/ui/{file}" && route != "/";
+}
+
+void LogAndCount(serving::Metrics& metrics, Recent* recent, const http::Request& request,
                  const http::Context& context, const http::AccessRecord& record) {
   const std::string_view route = context.route.empty() ? "none" : std::string_view(context.route);
   const std::chrono::duration<double> elapsed = record.elapsed;
   metrics.Get(kRequests, {route, std::to_string(record.status)}).Increment();
   metrics.Get(kRequestSeconds, {route}).Observe(elapsed.count());
+  if (recent != nullptr && IsWorthShowing(route)) {
+    recent->Answered({.at = absl::Now(),
+                      .route = std::string(route),
+                      .status = record.status,
+                      .elapsed_ms = elapsed.count() * 1000});
+  }
   const auto method = boost::beast::http::to_string(request.method);
   serving::LogLine line("http.done", LevelOf(route, record.status));
   line.Request(context.request)
@@ -44,9 +61,10 @@ void LogAndCount(serving::Metrics& metrics, const http::Request& request,
 
 }  // namespace
 
-void AddAccessLog(serving::Metrics& metrics, http::ServerOptions& options) {
-  options.on_finished = [&metrics](const auto& request, const auto& context, const auto& record) {
-    LogAndCount(metrics, request, context, record);
+void AddAccessLog(serving::Metrics& metrics, http::ServerOptions& options, Recent* recent) {
+  options.on_finished = [&metrics, recent](const auto& request, const auto& context,
+                                           const auto& record) {
+    LogAndCount(metrics, recent, request, context, record);
   };
   options.on_connection = [&connections = metrics.Get(kConnections)](int change) {
     connections.Increment(change);

@@ -15,6 +15,7 @@
 
 #include "gateway/endpoints/metrics.h"
 #include "gateway/endpoints/own_projects.h"
+#include "gateway/endpoints/recent.h"
 #include "gateway/endpoints/renewal.h"
 #include "gateway/endpoints/training_door.h"
 #include "gateway/http/cross_site.h"
@@ -48,6 +49,8 @@ struct ApplicationOptions {
   std::shared_ptr<const serving::Secret> basic_auth_password;
   // Label Studio gives up after 100 s.
   std::chrono::milliseconds predict_deadline = std::chrono::seconds(90);
+  // Whether there is a page at /ui.
+  bool ui = true;
   // Of this server, as browsers may address it (http/cross_site.h).
   http::OwnNames own_names;
   // Tasks of one request in work at once: some are fetched while others are computed.
@@ -133,6 +136,7 @@ struct Application {
   image_fetch::ImageFetcher& fetcher;
   boost::asio::thread_pool& pool;  // for computing
   serving::Metrics& metrics;
+  Recent recent;
   prelabel::ProjectMemory memory;
   prelabel::ProjectCache projects;
   gateway::jobs::SettingsStore settings_store;

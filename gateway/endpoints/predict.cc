@@ -7,6 +7,7 @@
 // background=push it goes on as a background job, and so do tasks that failed because a service is
 // away.
 #include <absl/status/statusor.h>
+#include <absl/time/clock.h>
 
 #include <algorithm>
 #include <array>
@@ -43,6 +44,17 @@ absl::Status WithPrefix(const label_studio::Task& task, const absl::Status& stat
 void CountTask(Application& app, std::string_view kind, const absl::Status& status) {
   const std::string code = absl::StatusCodeToString(status.code());
   app.metrics.Get(kTasks, {kind, code}).Increment();
+}
+
+// A task's failure, for the page: Label Studio shows it to nobody.
+void NoteFailure(Application& app, const prelabel::PredictContext& predict, std::string_view kind,
+                 const label_studio::Task& task, const absl::Status& status) {
+  app.recent.Failed({.at = absl::Now(),
+                     .profile = predict.profile.name,
+                     .project = predict.project_id,
+                     .task_id = task.id,
+                     .kind = std::string(kind),
+                     .sentence = std::string(status.message())});
 }
 
 void NoteTimings(const prelabel::PredictContext& predict) {
@@ -106,8 +118,10 @@ awaitable<Response> PredictOne(Application& app, const label_studio::PredictRequ
   auto work = interactive ? app.predictor.SegmentPrompt(task, request.context, predict)
                           : app.predictor.Predict(task, predict);
   auto prediction = co_await std::move(work);
-  CountTask(app, interactive ? "interactive" : "opened", prediction.status());
+  const std::string_view kind = interactive ? "interactive" : "opened";
+  CountTask(app, kind, prediction.status());
   if (!prediction.ok()) {
+    NoteFailure(app, predict, kind, task, prediction.status());
     co_return http::ErrorResponse(WithPrefix(task, prediction.status()));
   }
   if (!interactive) app.jobs.AnsweredElsewhere(predict, task.id);
@@ -227,6 +241,7 @@ awaitable<void> Batch::PredictTask(std::size_t i) {
     ++late_;  // one number will do instead of thousands of lines
     co_return;
   }
+  NoteFailure(app_, predict_, "batch", task, prediction.status());
   serving::LogLine("task.failed", serving::LogLevel::kWarning)
       .Request(predict_.request)
       .Int("task_id", task.id)

@@ -23,6 +23,9 @@ constexpr std::size_t kLabelConfig = 8 << 20;
 // room for a hundred. A longer list of imported tasks is refused, which costs nothing: nobody here
 // needs it.
 constexpr std::size_t kEvent = 16 << 20;
+// Of the page at /ui: clicks and boxes; and masks of some hundred objects as run lengths.
+constexpr std::size_t kPrompts = 1 << 20;
+constexpr std::size_t kObjects = 32 << 20;
 // As much as --max_body_mb: tasks may carry their images (data:), and an older /train all
 // annotations of a project.
 constexpr std::size_t kLargest = std::numeric_limits<std::size_t>::max();
@@ -53,6 +56,12 @@ constexpr RoutePolicy Reviews(std::string_view pattern) {
   RoutePolicy policy = Read(pattern);
   policy.changes_state = true;
   policy.tells_annotations = true;
+  return policy;
+}
+
+constexpr RoutePolicy TellsProjects(std::string_view pattern) {
+  RoutePolicy policy = Read(pattern);
+  policy.tells_projects = true;
   return policy;
 }
 
@@ -87,6 +96,19 @@ constexpr RoutePolicy kPolicies[] = {
     Trains("/train", kLargest),
     Post("/job_status", kSmall),
     Read("/is_training"),
+    // The page at /ui. What it asks makes the models work as /predict does, so the same people may.
+    Read("/ui"),
+    Read("/ui/models"),
+    Read("/ui/requests"),
+    TellsProjects("/ui/projects"),
+    Read("/ui/{file}"),
+    Post("/ui/images", kLargest),
+    Post("/ui/detect", kSmall),
+    Post("/ui/embed", kSmall),
+    Post("/ui/segment", kPrompts),
+    Post("/ui/hover", kPrompts),
+    Post("/ui/export", kObjects),
+    Post("/ui/config", kLabelConfig),
 };
 
 bool IsJson(std::string_view content_type) {

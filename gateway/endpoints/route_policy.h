@@ -36,6 +36,9 @@ struct RoutePolicy {
   // Has the segmenter work through a whole project, read with the operator's token: asks the
   // training door, too.
   bool embeds = false;
+  // Tells what people's projects are and why their tasks fail. Without a password it is for this
+  // machine alone.
+  bool tells_projects = false;
 };
 
 // One row a route.

@@ -13,6 +13,11 @@ void AddRoutes(Application& app, http::Router& router) {
   AddReview(app, router);
   AddEmbed(app, router);
   AddJobs(app, router);
+  if (app.options.ui) {
+    AddTryIt(app, router);
+    AddIsItWell(app, router);
+    AddPage(router);
+  }
   // Label Studio keeps the path of the backend URL, so a proxy may put us anywhere; only the root
   // has to be exact.
   router.set_prefix_rule([](std::string_view prefix, const http::Route& route) {

@@ -38,6 +38,14 @@ void AddEmbed(Application& app, http::Router& router);
 // GET /jobs, DELETE /jobs/{id}.
 void AddJobs(Application& app, http::Router& router);
 
+// GET /ui/models; POST /ui/images, /ui/detect, /ui/embed, /ui/segment, /ui/hover, /ui/export and
+// /ui/config: what the page at /ui asks.
+void AddTryIt(Application& app, http::Router& router);
+// GET /ui/requests and /ui/projects.
+void AddIsItWell(Application& app, http::Router& router);
+// GET /ui and the page's files, /ui/{file}. After what else is below /ui. In ui_page.cc.
+void AddPage(http::Router& router);
+
 // The answer to a request for training where there is no trainer.
 boost::json::object NotTrained();
 

@@ -2,6 +2,8 @@
 // /delete and /duplicate_model, which versions before 1.5 called. Never waits for a model; what
 // several gateways remember together is stored before the answer, since /predict may follow at
 // once.
+#include <absl/time/clock.h>
+
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <string>
@@ -91,6 +93,11 @@ awaitable<Reviewed> Review(Application& app, const ParsedSetup& setup, std::stri
   if (!project.ok()) {
     reviewed.status = project.status();
   } else if (models) {
+    app.recent.Connected({.at = absl::Now(),
+                          .profile = app.ProfileOf(context).name,
+                          .id = request.project_id,
+                          .model_name = model_name,
+                          .project = *project});
     const auto work = [&] { return (*project)->ReviewFor(*models); };
     auto reviewing = OnPoolIfLarge(app.pool, request.label_config, work);
     const prelabel::Project::Review review = co_await std::move(reviewing);
@@ -135,6 +142,11 @@ awaitable<Response> Setup(Application& app, Request& request, Context& context) 
   auto reviewing = Review(app, *setup, model_name, give_up, context);
   Reviewed reviewed = co_await std::move(reviewing);
   if (!reviewed.status.ok()) {
+    app.recent.Failed({.at = absl::Now(),
+                       .profile = profile.name,
+                       .project = parsed.project_id,
+                       .kind = "setup",
+                       .sentence = std::string(reviewed.status.message())});
     app.memory.SetWarning(key, text::StrCat("refused: ", reviewed.status.message()),
                           reviewed.models);
     co_return http::ErrorResponse(400, text::StrCat("schema: ", reviewed.status.message()));
@@ -170,12 +182,6 @@ Response VersionsOfProject(Application& app, const Request& request, Context& co
   return Versions(app, request, context);
 }
 
-// As the tag is spelled: "BrushLabels", or "Brush" beside <Labels>.
-std::string TagType(const label_studio::Control& control) {
-  return text::StrCat(label_studio::InfoOf(control.kind).tag,
-                      control.has_own_labels ? "Labels" : "");
-}
-
 // The pairs of control and image in a label config that Duet serves, in the fields that
 // Label Studio's MLApiScheme names.
 awaitable<Response> Validate(Application& app, Request& request, Context&) {
@@ -195,7 +201,7 @@ awaitable<Response> Validate(Application& app, Request& request, Context&) {
   for (const label_studio::Control& control : config->controls) {
     served.push_back(
         boost::json::object{{"tag_name", control.name},
-                            {"tag_type", TagType(control)},
+                            {"tag_type", control.tag()},
                             {"source_name", control.to_name},
                             {"source_type", "Image"},
                             {"source_value", config->FindImage(control.to_name)->value}});

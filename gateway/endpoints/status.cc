@@ -11,6 +11,7 @@
 
 #include "gateway/endpoints/metrics.h"
 #include "gateway/endpoints/routes.h"
+#include "gateway/endpoints/ui_page.h"
 #include "label_studio/generate.h"
 #include "serving/version.h"
 #include "text/str_cat.h"
@@ -96,7 +97,10 @@ json::array Warnings(Application& app) {
   return warnings;
 }
 
-Response Root(Application& app, const Request&, Context& context) {
+Response Root(Application& app, const Request& request, Context& context) {
+  if (app.options.ui) {
+    if (auto elsewhere = LeadToPage(request)) return *std::move(elsewhere);
+  }
   const prelabel::Profile& asked = app.ProfileOf(context);
   json::object body = Describe(app, asked);
   const std::chrono::duration<double> uptime = std::chrono::steady_clock::now() - app.started;
@@ -111,7 +115,9 @@ Response Root(Application& app, const Request&, Context& context) {
       if (!name.empty()) profiles[name] = Describe(app, profile);
     }
   }
-  return http::JsonResponse(body);
+  Response response = http::JsonResponse(body);
+  response.headers.emplace_back("Vary", "Accept");
+  return response;
 }
 
 Response Ready(Application& app, const Request&, Context&) {

@@ -62,6 +62,15 @@ http::Response MissingCredentials() {
   return refusal;
 }
 
+const char* ForwardedBy(const http::Request& request) {
+  for (const char* field : kForwarded) {
+    if (request.headers.find(field) != request.headers.end()) return field;
+  }
+  return nullptr;
+}
+
+bool IsThisMachine(const address& peer) { return Plain(peer).is_loopback(); }
+
 TrainingDoor::TrainingDoor(asio::any_io_executor executor, const std::string& label_studio_url,
                            std::shared_ptr<const BasicAuth> auth)
     : strand_(asio::make_strand(std::move(executor))), auth_(std::move(auth)), timer_(strand_) {
@@ -140,8 +149,7 @@ int TrainingDoor::Judge(const http::Request& request, const http::Context& conte
   const auto has = [&](const char* field) {
     return request.headers.find(field) != request.headers.end();
   };
-  for (const char* field : kForwarded) {
-    if (!has(field)) continue;
+  if (const char* const field = ForwardedBy(request)) {
     *why =
         text::StrCat("The request came through a proxy (", field,
                      "), so it isn't known whose it is, and trainings, reviews and embedding need "

@@ -30,6 +30,11 @@ namespace gateway::endpoints {
 // 401. The one answer to a password that is missing or wrong.
 http::Response MissingCredentials();
 
+// The field by which a request says that a proxy has forwarded it; null if it doesn't.
+const char* ForwardedBy(const http::Request& request);
+// Whether an address is this machine's own for itself.
+bool IsThisMachine(const boost::asio::ip::address& peer);
+
 // The executor's context must not be run any more at destruction. Thread-safe.
 class TrainingDoor {
  public:

@@ -69,7 +69,11 @@ std::string HeaderText(const Context& context, const Response& response, unsigne
   } else if (version == 10) {
     text += "Connection: keep-alive\r\n";
   }
-  absl::StrAppend(&text, "Content-Length: ", response.body.size(), "\r\n\r\n");
+  // An answer 304 has no body, and a length would be that of what it stands for (RFC 9110, 8.6).
+  if (response.status != 304) {
+    absl::StrAppend(&text, "Content-Length: ", response.body.size(), "\r\n");
+  }
+  text += "\r\n";
   return text;
 }
 

@@ -31,11 +31,12 @@ std::optional<Name> ParseName(std::string_view text, std::string_view own_port) 
               .is_address = parsed->is_address};
 }
 
-bool IsKnown(const Name& host, const OwnNames& own) {
-  return host.is_address || own.any || host.name == "localhost" ||
-         absl::EndsWith(host.name, ".localhost") ||
+bool IsNamed(const Name& host, const OwnNames& own) {
+  return host.is_address || host.name == "localhost" || absl::EndsWith(host.name, ".localhost") ||
          std::find(own.names.begin(), own.names.end(), host.name) != own.names.end();
 }
+
+bool IsKnown(const Name& host, const OwnNames& own) { return own.any || IsNamed(host, own); }
 
 }  // namespace
 
@@ -76,6 +77,11 @@ std::optional<std::string> CrossSiteFault(const Request& request, const OwnNames
       "A web page of another site (",
       absl::CHexEscape(absl::string_view(origin.data(), std::min<std::size_t>(origin.size(), 100))),
       ") has sent this request; only programs and this server's own pages may.");
+}
+
+bool IsCalledByOwnName(const Request& request, const OwnNames& own) {
+  const auto host = ParseName(request.Header("Host"), "");
+  return host && IsNamed(*host, own);
 }
 
 }  // namespace gateway::http

@@ -31,6 +31,11 @@ OwnNames OwnNamesOf(const std::vector<std::string>& names, const std::string& bi
 // One sentence, or nothing if no browser has sent the request or a page of the server's own has.
 std::optional<std::string> CrossSiteFault(const Request& request, const OwnNames& own);
 
+// Whether the request's Host is a name that a browser of this machine has for it beyond doubt: an
+// IP address, localhost, or one of `own`'s names; not any other one, even if `own` believes any.
+// For what is only read, which a page at a name that leads here could read, too.
+bool IsCalledByOwnName(const Request& request, const OwnNames& own);
+
 }  // namespace gateway::http
 
 #endif  // DUET_GATEWAY_HTTP_CROSS_SITE_H_

@@ -387,6 +387,10 @@ const ImageTag* LabelConfig::FindImage(std::string_view name) const {
   return nullptr;
 }
 
+std::string Control::tag() const {
+  return text::StrCat(InfoOf(kind).tag, has_own_labels ? "Labels" : "");
+}
+
 bool LabelConfig::has_smart_control() const {
   return std::any_of(controls.begin(), controls.end(),
                      [](const Control& control) { return control.smart; });

@@ -28,8 +28,8 @@ struct Label {
   const std::string& written() const { return alias.empty() ? value : alias; }
 };
 
-// The labels of a <RectangleLabels>, <BrushLabels>, … or of a <Labels>. Immutable and shared, since
-// a project may have a hundred thousand labels.
+// The labels of a <RectangleLabels>, <BrushLabels>, … or of a <Labels>. Immutable and shared,
+// since a project may have a hundred thousand labels.
 struct LabelGroup {
   std::string name;  // of a <Labels> tag; "" for a control's own labels
   std::vector<Label> labels;
@@ -55,6 +55,8 @@ struct Control {
   std::vector<LabelGroupPtr> groups;
 
   bool bare() const { return groups.empty(); }
+  // As it is spelled: "BrushLabels", or "Brush" beside <Labels>.
+  std::string tag() const;
 };
 
 struct ImageTag {

@@ -34,18 +34,33 @@ std::string Field(const json::value& value, std::string_view name) {
   return text == nullptr ? "" : std::string(*text);
 }
 
+// What a JWT says; nothing if it is none.
+std::optional<json::value> ClaimsOf(std::string_view token) {
+  const std::vector<std::string> parts = absl::StrSplit(text::View(token), '.');
+  std::string payload;
+  if (parts.size() != 3 || !absl::WebSafeBase64Unescape(parts[1], &payload)) return std::nullopt;
+  json::error_code error;
+  json::value claims = json::parse(payload, error);
+  if (error) return std::nullopt;
+  return claims;
+}
+
 }  // namespace
 
 TokenKind ClassifyToken(std::string_view token) {
   if (token.empty()) return TokenKind::kNone;
-  const std::vector<std::string> parts = absl::StrSplit(text::View(token), '.');
-  if (parts.size() != 3) return TokenKind::kLegacy;
-  std::string payload;
-  if (!absl::WebSafeBase64Unescape(parts[1], &payload)) return TokenKind::kLegacy;
-  json::error_code error;
-  const json::value claims = json::parse(payload, error);
-  if (error) return TokenKind::kLegacy;
-  return Field(claims, "token_type") == "access" ? TokenKind::kAccess : TokenKind::kPersonal;
+  const auto claims = ClaimsOf(token);
+  if (!claims) return TokenKind::kLegacy;
+  return Field(*claims, "token_type") == "access" ? TokenKind::kAccess : TokenKind::kPersonal;
+}
+
+std::optional<absl::Time> ExpiryOf(std::string_view token) {
+  const auto claims = ClaimsOf(token);
+  const json::object* const object = claims ? claims->if_object() : nullptr;
+  const json::value* const expiry = object == nullptr ? nullptr : object->if_contains("exp");
+  const std::int64_t* const seconds = expiry == nullptr ? nullptr : expiry->if_int64();
+  if (seconds == nullptr) return std::nullopt;
+  return absl::FromUnixSeconds(*seconds);
 }
 
 boost::asio::awaitable<absl::StatusOr<std::string>> LabelStudioTokens::Header(LabelStudioSite site,

@@ -14,6 +14,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "containers/lru.h"
@@ -29,6 +30,8 @@ enum class TokenKind {
   kAccess,    // JWT with token_type "access": "Bearer ..."
 };
 TokenKind ClassifyToken(std::string_view token);
+// Until when a JWT says that it is valid; nothing if it doesn't say it, or is none.
+std::optional<absl::Time> ExpiryOf(std::string_view token);
 
 // Lives on the transfer loop's thread.
 class LabelStudioTokens {

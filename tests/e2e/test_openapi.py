@@ -82,6 +82,9 @@ def check(document, operation, answer):
 
 def ask(gateway, path, method, operation, body):
     query = {each["name"]: each["example"] for each in operation.get("parameters", []) if each["in"] == "query"}
+    for each in operation.get("parameters", []):
+        if each["in"] == "path" and "example" in each:
+            path = path.replace(f"{{{each['name']}}}", each["example"])
     return requests.request(method, gateway + path, params=query, json=body, timeout=60)
 
 

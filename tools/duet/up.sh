@@ -181,6 +181,7 @@ print_next_steps() {
   say
   say "Duet is up. Backend URL for Label Studio: $(gateway_url)"
   [[ ${OPTION[bind]} != @(0.0.0.0|::) ]] || say "(from other machines: this machine's name or address instead)"
+  say "In a browser that URL shows a page, where the models can be tried and what goes wrong is seen."
   say
   if [[ ${OPTION[with_label_studio]:-} ]]; then
     next_step "Log in to Label Studio: ${OPTION[label_studio_url]}

@@ -76,7 +76,7 @@ Harness::Harness(HarnessOptions options) {
   gateway::endpoints::AddRoutes(*app_, router_);
   http::ServerOptions http;
   http.request_memory_bytes = options.request_memory_bytes;
-  gateway::endpoints::AddAccessLog(metrics_, http);
+  gateway::endpoints::AddAccessLog(metrics_, http, &app_->recent);
   server_ = *http::Server::Start(io_, router_, http);
   for (int i = 0; i < 2; ++i) threads_.emplace_back([this] { io_.run(); });
 }

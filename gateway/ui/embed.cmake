@@ -1,0 +1,42 @@
+# cmake -D OUT=ui_files.cc -D FOLDER=DIR -D FILES=a,b -P embed.cmake: writes the files into a C++ source.
+
+set(text "#include \"gateway/ui/ui_files.h\"\n\nnamespace gateway::ui {\nnamespace {\n\n")
+set(types_html "text/html; charset=utf-8")
+set(types_css "text/css; charset=utf-8")
+set(types_js "text/javascript; charset=utf-8")
+set(types_svg "image/svg+xml")
+set(types_webp "image/webp")
+set(rows "")
+# A literal of the bytes; sets `literal` and `size`.
+function(read_literal path)
+  file(READ ${path} hex HEX)
+  string(REGEX REPLACE "(..)" "\\\\x\\1" escaped "${hex}")
+  file(SIZE ${path} bytes)
+  set(literal "\"${escaped}\"" PARENT_SCOPE)
+  set(size ${bytes} PARENT_SCOPE)
+endfunction()
+
+string(REPLACE "," ";" FILES "${FILES}")
+foreach(name IN LISTS FILES)
+  get_filename_component(extension ${name} LAST_EXT)
+  string(SUBSTRING ${extension} 1 -1 extension)
+  if(NOT DEFINED types_${extension})
+    message(FATAL_ERROR "${name}: no content type is known for .${extension}")
+  endif()
+  read_literal(${FOLDER}/${name})
+  set(bytes "{${literal}, ${size}}")
+  set(gzip "{}")
+  if(types_${extension} MATCHES "^text/|svg")
+    # The time of the packed file is in the result, which shall depend on the content alone.
+    file(ARCHIVE_CREATE OUTPUT ${OUT}.gz PATHS ${FOLDER}/${name} FORMAT raw COMPRESSION GZip
+      COMPRESSION_LEVEL 9 MTIME "1970-01-01 00:00:00 UTC")
+    read_literal(${OUT}.gz)
+    set(gzip "{${literal}, ${size}}")
+    file(REMOVE ${OUT}.gz)
+  endif()
+  string(APPEND rows "    {\"${name}\", \"${types_${extension}}\",\n     ${bytes},\n     ${gzip}},\n")
+endforeach()
+string(APPEND text "constexpr UiFile kFiles[] = {\n${rows}};\n\n}  // namespace\n\n")
+string(APPEND text "const UiFile* FindUiFile(std::string_view name) {\n  for (const UiFile& file : kFiles) {\n"
+  "    if (file.name == name) return &file;\n  }\n  return nullptr;\n}\n\n}  // namespace gateway::ui\n")
+file(WRITE ${OUT} "${text}")

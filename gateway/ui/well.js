@@ -1,0 +1,181 @@
+// How the gateway and its services are, and what became of what they were asked; asked anew every two
+// seconds while it is looked at.
+import { $, element } from './dom.js';
+import { Refused, get } from './gateway.js';
+
+const EVERY_MS = 2000;
+
+function table(caption, head, rows) {
+  return element('table', {}, element('caption', {}, caption),
+    element('thead', {}, element('tr', {}, ...head.map((name) => element('th', { scope: 'col' }, name)))),
+    element('tbody', {}, ...rows.map((cells) => element('tr', {}, ...cells.map((cell) => element('td', {}, cell))))));
+}
+
+function time(text) {
+  const made = element('time', { datetime: text }, new Date(text).toLocaleTimeString());
+  made.title = new Date(text).toLocaleString();
+  return made;
+}
+
+// ---- services
+
+function service(name, one) {
+  if (!one) return [];
+  const versions = Object.entries(one.versions ?? {});
+  const facts = [`${one.replicas} ${one.replicas === 1 ? 'replica' : 'replicas'}`];
+  if (versions.length > 1) facts.push(`${versions.length} versions: they are being rolled`);
+  const parts = [
+    element('span', { class: one.reachable ? 'lamp on' : 'lamp off' }),
+    element('div', {}, element('b', {}, `${name}: ${one.name ?? 'not heard of yet'}`),
+      element('p', { class: 'fine' }, `${one.reachable ? 'answers' : 'is away'}, ${facts.join(', ')}`),
+      ...versions.map(([version, replicas]) => element('p', { class: 'fine version' }, versions.length > 1 ? `${version} (${replicas})` : version)),
+      ...(one.error ? [element('p', { class: 'bad' }, one.error)] : [])),
+  ];
+  const names = (one.names ?? []).map((model) => {
+    const loaded = Object.keys(model.loaded);
+    const state = model.error ?? (loaded.length ? `version ${loaded.join(', ')} is loaded` : 'is loaded when it is asked for');
+    return element('p', { class: 'fine' }, `${model.name}: version ${model.stored_version}; ${state}`);
+  });
+  parts[1].append(...names);
+  return [element('div', { class: 'service' }, ...parts)];
+}
+
+function renderServices(root) {
+  const profiles = root.profiles ? { '': root, ...root.profiles } : { '': root };
+  const made = Object.entries(profiles).flatMap(([name, profile]) => {
+    const services = [...service('Detector', profile.detector), ...service('Segmenter', profile.segmenter)];
+    return name && services.length ? [element('h3', {}, `Profile ${name}`), ...services] : services;
+  });
+  const minutes = Math.floor(root.uptime_s / 60);
+  const up = minutes < 120 ? `${minutes} min` : `${Math.floor(minutes / 60)} h`;
+  made.push(element('p', { class: 'fine' }, `Gateway ${root.version}, up for ${root.uptime_s < 60 ? `${root.uptime_s} s` : up}.`));
+  for (const warning of root.warnings ?? []) {
+    made.push(element('p', { class: 'bad' }, `Project ${warning.project}: ${warning.warning}`));
+  }
+  $('services').replaceChildren(...made);
+}
+
+// ---- the last requests
+
+// Who goes away before the answer (499) has lost interest, and nothing has failed.
+const hasFailed = (one) => one.status >= 400 && one.status !== 499;
+
+const SVG = 'http://www.w3.org/2000/svg';
+
+function shape(name, attributes) {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  return made;
+}
+
+// A bar a request, the newest on the right; its height is the logarithm of the time.
+function renderRequests({ requests, images }) {
+  const [width, height] = [600, 120];
+  const most = Math.max(100, ...requests.map((one) => one.elapsed_ms));
+  const plot = shape('svg', { viewBox: `0 0 ${width} ${height}`, role: 'img', preserveAspectRatio: 'none' });
+  const failed = requests.filter(hasFailed);
+  const sorted = requests.map((one) => one.elapsed_ms).sort((a, b) => a - b);
+  const median = sorted[Math.floor(sorted.length / 2)];
+  const says = requests.length
+    ? `The last ${requests.length} requests: half of them within ${Math.round(median)} ms, the slowest ${Math.round(sorted.at(-1))} ms, ${failed.length} failed.`
+    : 'No requests yet.';
+  plot.setAttribute('aria-label', says);
+  requests.forEach((one, i) => {
+    const tall = 6 + ((height - 8) * Math.log(1 + one.elapsed_ms)) / Math.log(1 + most);
+    const bar = shape('rect', { x: width - 6 * (i + 1) + 1, y: height - tall, width: 4, height: tall, rx: 1, class: hasFailed(one) ? 'failed' : 'fine' });
+    const title = shape('title', {});
+    title.textContent = `${one.route}: ${one.status}, ${Math.round(one.elapsed_ms)} ms`;
+    bar.append(title);
+    plot.append(bar);
+  });
+  const byRoute = new Map();
+  for (const one of requests) byRoute.set(one.route, [...(byRoute.get(one.route) ?? []), one]);
+  const rows = [...byRoute].map(([route, all]) => {
+    const times = all.map((one) => one.elapsed_ms).sort((a, b) => a - b);
+    return [route, all.length, all.filter(hasFailed).length, `${Math.round(times[Math.floor(times.length / 2)])} ms`, `${Math.round(times.at(-1))} ms`];
+  });
+  const seen = images.from_cache + images.fetched;
+  $('requests').replaceChildren(plot, element('p', { class: 'fine' }, says),
+    ...(rows.length ? [table('By route', ['route', 'requests', 'failed', 'half within', 'slowest'], rows)] : []),
+    element('p', { class: 'fine' }, `Images: ${images.from_cache} of ${seen} came from the cache, which takes ${(images.cache_bytes / 2 ** 20).toFixed(1)} MiB.`));
+}
+
+// ---- what is for this machine alone
+
+function renderFailures(failures) {
+  const rows = failures.map((one) => [time(one.at), one.project ? `${one.project}${one.profile ? ` (${one.profile})` : ''}` : '', one.task ?? '', one.kind, one.sentence]);
+  $('failures').replaceChildren(rows.length
+    ? table('The last ones, which Label Studio shows nobody', ['when', 'project', 'task', 'what', 'why'], rows)
+    : element('p', { class: 'fine' }, 'None since the gateway has started.'));
+}
+
+function renderProjects(projects, token) {
+  const state = !token.named ? 'No --label_studio_url is given: images come with the token that each /setup brings.'
+    : !token.present ? 'There is no token for --label_studio_url: its images can\'t be fetched.'
+      : token.expired ? `The token has expired on ${new Date(token.valid_until).toLocaleDateString()}: make another one in Label Studio.`
+        : `There is a token${token.valid_until ? `, valid until ${new Date(token.valid_until).toLocaleDateString()}` : ''}.`;
+  const made = [element('p', { class: token.named && (!token.present || token.expired) ? 'bad' : 'fine' }, state)];
+  for (const one of projects) {
+    const name = `Project ${one.project}${one.profile ? ` (profile ${one.profile})` : ''}`;
+    const writes = one.writes;
+    if (!writes) {
+      made.push(element('p', {}, `${name}: its models have not been heard of.`));
+      continue;
+    }
+    const goes = writes.images.flatMap((image) => image.classes.map((each) => `${each.class} → ${each.targets.map((target) => `${target.label ?? 'no label'} in ${target.control}`).join(', ')}`));
+    const details = element('details', {}, element('summary', {}, `${name}: ${goes.length} of ${goes.length + writes.unmatched.length} classes written`),
+      element('ul', { class: 'plain' }, ...goes.map((line) => element('li', {}, line))));
+    if (writes.unmatched.length) details.append(element('p', { class: 'fine' }, `Dropped: ${writes.unmatched.join(', ')}`));
+    made.push(details, ...writes.problems.map((sentence) => element('p', { class: 'bad' }, sentence)));
+  }
+  if (!projects.length) made.push(element('p', { class: 'fine' }, 'No project has connected since the gateway has started.'));
+  // What is unfolded stays so.
+  const open = new Set([...$('projects').querySelectorAll('details[open] summary')].map((one) => one.textContent));
+  for (const one of made) if (open.has(one.querySelector?.('summary')?.textContent)) one.open = true;
+  $('projects').replaceChildren(...made);
+}
+
+function renderJobs(jobs) {
+  const rows = jobs.map((one) => [one.id, one.project ?? '', one.state, `${one.stored + one.already_there} of ${one.tasks}`, one.failed]);
+  $('jobs').replaceChildren(rows.length ? table('Tasks that are finished in the background', ['job', 'project', 'state', 'done', 'failed'], rows)
+    : element('p', { class: 'fine' }, 'No background job.'));
+}
+
+async function look() {
+  try {
+    const [root, requests] = await Promise.all([get('../'), get('requests')]);
+    renderServices(root);
+    renderRequests(requests);
+    $('well-alert').hidden = true;
+  } catch (error) {
+    $('well-alert').textContent = error.message;
+    $('well-alert').hidden = false;
+    return;
+  }
+  try {
+    const { failures, projects, jobs, token } = await get('projects');
+    renderFailures(failures);
+    renderProjects(projects, token);
+    renderJobs(jobs);
+  } catch (error) {
+    const sentence = element('p', { class: 'fine' }, error instanceof Refused ? error.message : String(error));
+    $('failures').replaceChildren(sentence);
+    $('projects').replaceChildren();
+    $('jobs').replaceChildren();
+  }
+}
+
+let looking = false;
+async function lookAgain() {
+  if (looking) return;
+  looking = true;
+  while (!$('view-well').hidden && !document.hidden) {
+    await look();
+    await new Promise((done) => setTimeout(done, EVERY_MS));
+  }
+  looking = false;
+}
+
+document.addEventListener('duet-view', lookAgain);
+document.addEventListener('visibilitychange', lookAgain);
+lookAgain();

@@ -1,0 +1,178 @@
+"""The gateway's own page, /ui, in a real browser: by mouse, by keyboard, and what comes of it."""
+
+import base64
+import io
+import json
+import shutil
+import subprocess
+
+import numpy
+import pytest
+import requests
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from conftest import DETECTOR, SEGMENTER
+from label_configs import config
+from service import Service, wait_until
+from test_browser import BROWSER, SCREENSHOTS
+from test_interactive import inside
+
+
+@pytest.fixture(scope="module")
+def gateway():
+    """The address of a gateway with both demo models."""
+    started = []
+
+    def start(name, *flags):
+        started.append(Service(name, "--port=0", *flags))
+        return started[-1].ready()
+
+    try:
+        detector = start("duet-detector", f"--checkpoint={DETECTOR}", "--metrics_port=0")
+        segmenter = start("duet-segmenter", f"--checkpoint={SEGMENTER}", "--metrics_port=0")
+        url = f"http://127.0.0.1:{start('duet-gateway', f'--detector=127.0.0.1:{detector}', f'--segmenter=127.0.0.1:{segmenter}')}"
+        wait_until(lambda: requests.get(f"{url}/readyz", timeout=5).ok)
+        yield url
+    finally:
+        for service in started:
+            service.kill()
+
+
+@pytest.fixture(scope="module")
+def scene(scenes):
+    """The one with the most room for a hand: two things at least."""
+    return max((scene for scene in scenes if len(scene.objects) >= 2), key=lambda scene: scene.largest().mask.sum())
+
+
+def thing_of(thing, scene, labels):
+    x, y = inside(thing.mask)
+    return {"x": int(x), "y": int(y), "r": int(numpy.sqrt(thing.mask.sum()) / 2), "size": [scene.width, scene.height],
+            "key": str((labels.index(thing.label) + 1) % 10), "label": thing.label}
+
+
+@pytest.fixture(scope="module")
+def things(scene, labels):
+    by_size = sorted(scene.objects, key=lambda thing: -thing.mask.sum())
+    return [thing_of(thing, scene, labels) for thing in by_size[:2]]
+
+
+@pytest.fixture(scope="module")
+def seen(gateway, scene, things, labels, tmp_path_factory):
+    assert shutil.which("npm"), "npm is missing; ./duet test installs it"
+    subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=BROWSER, check=True, timeout=300,
+                   stdin=subprocess.DEVNULL)
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    # For "Is it well?": a project, and a task that fails.
+    project, boxes = "7.1795395253", config(labels[:9] + ["cow"], "RectangleLabels")
+    requests.post(f"{gateway}/setup", json={"project": project, "schema": boxes}, timeout=30).raise_for_status()
+    requests.post(f"{gateway}/predict", timeout=30, json={
+        "project": project, "label_config": boxes, "tasks": [{"id": 5, "data": {"image": "http://127.0.0.1:1/gone.jpg"}}]})
+    specification = tmp_path_factory.mktemp("ui") / "specification.json"
+    specification.write_text(json.dumps({"url": gateway, "folder": str(SCREENSHOTS), "picture": str(scene.file), "things": things}))
+    result = subprocess.run(["node", BROWSER / "try_it.mjs", specification], capture_output=True, text=True, timeout=400,
+                            stdin=subprocess.DEVNULL)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def overlap(one, other):
+    return (one & other).sum() / (one | other).sum()
+
+
+def test_a_browser_that_asks_for_the_root_sees_a_page(seen):
+    assert seen["address"].endswith("/ui/")
+
+
+def test_the_page_is_small_and_comes_from_nowhere_else(seen, gateway):
+    assert seen["load"]["bytes"] <= 100_000
+    assert seen["load"]["hosts"] == [gateway.removeprefix("http://")]
+
+
+def test_nothing_goes_wrong_unseen(seen):
+    # What is no picture can't be decoded, which the browser itself doesn't log.
+    assert seen["errors"] == []
+
+
+def test_no_rule_of_accessibility_is_broken(seen):
+    assert set(seen["axe"]) == {"welcome", "found", "marking", "welcome, dark and narrow", "keys", "marked, dark and narrow",
+                                "written, wide", "written, narrow", "well, wide", "well, narrow"}
+    assert all(violations == [] for violations in seen["axe"].values()), seen["axe"]
+
+
+def test_what_the_detector_finds_is_there_at_once_however_the_picture_comes(seen, scene):
+    names = [name.rsplit(" ", 1)[0] for name in seen["found"]]
+    assert set(names) & {thing.label for thing in scene.objects}
+    assert seen["ways"]["drop"] == seen["ways"]["paste"] == seen["found"]
+    assert seen["ways"]["sample"]
+
+
+def test_the_mask_follows_the_pointer(seen, scene):
+    shown = Image.open(io.BytesIO(base64.b64decode(seen["preview"].split(",")[1])))
+    mask = numpy.asarray(shown.resize((scene.width, scene.height), Image.NEAREST))[..., 3] > 0
+    thing = max(scene.objects, key=lambda thing: thing.mask.sum())
+    assert overlap(mask, thing.mask > 0) > 0.7
+
+
+def test_clicks_add_and_right_clicks_take_away(seen, things):
+    first, second, third, box = [prompts[0] for prompts in seen["asked"]]
+    assert [len(prompt["points"]) for prompt in (first, second, third)] == [1, 2, 3]
+    assert [point[2] for point in third["points"]] == [1, 1, 0]
+    assert first["points"][0][:2] == pytest.approx([things[0]["x"] + 0.5, things[0]["y"] + 0.5], abs=1)
+    assert box["points"] == [] and box["box"][2] > box["box"][0]
+    assert seen["clicked"] == [f"{things[0]['label']} 1"]
+    assert len(seen["dragged"]) == 2
+
+
+def test_all_of_it_goes_by_keyboard(seen, things):
+    assert seen["byKeyboard"]["objects"] == [f"{things[0]['label']} 1"]
+    (prompts,) = seen["byKeyboard"]["asked"]
+    assert prompts[0]["points"][0][2] == 1
+
+
+def test_nothing_is_wider_than_a_telephone(seen):
+    assert seen["narrow"] == 390
+
+
+def test_what_is_saved_is_what_was_marked(seen, scene, things):
+    ((name, text),) = seen["saved"]["coco"].items()
+    assert name == f"{scene.file.stem}.coco.json"
+    assert seen["copied"] == text
+    coco = json.loads(text)
+    names = {category["id"]: category["name"] for category in coco["categories"]}
+    assert [names[one["category_id"]] for one in coco["annotations"]] == [thing["label"] for thing in things]
+    dragged = coco_mask.decode(coco["annotations"][1]["segmentation"]) > 0
+    truth = sorted(scene.objects, key=lambda thing: -thing.mask.sum())[1]
+    assert dragged.shape == truth.mask.shape
+    assert overlap(dragged, truth.mask > 0) > 0.6
+
+    tasks = json.loads(seen["saved"]["label_studio"][f"{scene.file.stem}.tasks.json"])
+    assert {region["type"] for region in tasks[0]["annotations"][0]["result"]} >= {"rectangle", "brush", "labels"}
+    lines = seen["saved"]["yolo"][f"{scene.file.stem}.txt"].splitlines()
+    assert len(lines) == 2 and all(0 <= float(share) <= 1 for line in lines for share in line.split()[1:])
+
+
+def test_what_is_no_picture_is_said(seen):
+    assert seen["ways"]["text"].startswith("The browser can't show notes.txt: needed is a JPEG")
+
+
+@pytest.mark.parametrize("width", ["wide", "narrow"])
+def test_what_would_be_written_is_said(seen, width, labels):
+    part = seen["parts"][width]
+    assert part["all"] == f"All of the model's {len(labels)} classes are written."
+    assert "Star in box (RectangleLabels)" in part["one"]
+    assert "Dropped" in part["one"] and "crescent" in part["one"]
+    assert part["bad"]
+
+
+@pytest.mark.parametrize("width", ["wide", "narrow"])
+def test_what_label_studio_swallows_is_seen(seen, width):
+    part = seen["parts"][width]
+    assert "Detector: rtmdet" in part["services"] and "Segmenter: sam" in part["services"]
+    assert "127.0.0.1" in part["failures"]
+    assert "/setup" in part["requests"] and "/predict" in part["requests"]
+    assert "Project 7: 9 of 10 classes written" in part["projects"]
+
+
+def test_the_other_parts_fit_a_telephone_too(seen):
+    assert seen["parts"]["narrow"]["width"] == 390

@@ -8,9 +8,13 @@
 #include <absl/strings/str_split.h>
 #include <absl/strings/string_view.h>
 #include <absl/strings/strip.h>
+#include <fcntl.h>
 #include <oneapi/dnnl/dnnl_debug.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <fstream>
 #include <limits>
 #include <oneapi/dnnl/dnnl.hpp>
@@ -74,6 +78,26 @@ absl::StatusOr<PlanFile> ReadPlan(const std::string& path, const std::string& ma
   }
   return plan;
 }
+
+// Of several processes that write a plan each waits for the others, since each writes what it has
+// read with a line more. Where there can be no lock, writing itself says why, or they are on their
+// own.
+class Turn {
+ public:
+  explicit Turn(const std::string& plan)
+      : file_(open((plan + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
+    while (file_ >= 0 && flock(file_, LOCK_EX) != 0 && errno == EINTR) {
+    }
+  }
+  ~Turn() {
+    if (file_ >= 0) close(file_);
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+ private:
+  const int file_;
+};
 
 bool IsOneOf(const std::vector<KernelPlan::Candidate>& candidates, std::string_view name) {
   return std::any_of(candidates.begin(), candidates.end(),
@@ -153,6 +177,7 @@ std::string KernelPlan::Choose(const std::string& layer, const std::vector<Candi
 
 absl::Status KernelPlan::Write(const std::string& layer, const std::vector<Candidate>& candidates,
                                std::string* kernel) const {
+  const Turn turn(path_);
   absl::StatusOr<PlanFile> file = ReadPlan(path_, machine_);
   if (!file.ok()) return file.status();
   std::vector<std::string>& lines = file->lines;

@@ -1,8 +1,10 @@
 #include "nn/onednn/kernel_plan.h"
 
+#include <absl/strings/str_cat.h>
 #include <gmock/gmock.h>
 
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "files/atomic_file.h"
@@ -83,6 +85,25 @@ TEST_F(KernelPlanTest, OfTwoThatMeasureAtOnceTheFirstDecides) {
   EXPECT_EQ(other.Choose("a", second.candidates()), "winograd");
   EXPECT_EQ(other.Choose("b", second.candidates()), "direct");
   EXPECT_THAT(Text(), AllOf(HasSubstr("\na = winograd\nb = direct\n"), HasSubstr("\n[Z80]\n")));
+}
+
+TEST_F(KernelPlanTest, ThoseThatWriteAtOnceLoseNothing) {
+  constexpr int kWriters = 4, kLayers = 25;
+  std::vector<std::thread> writers;
+  for (int writer = 0; writer < kWriters; ++writer) {
+    writers.emplace_back([this, writer] {
+      Kernels kernels;
+      KernelPlan plan("Z80");
+      ASSERT_THAT(plan.KeepIn(path_), IsOk());
+      for (int layer = 0; layer < kLayers; ++layer) {
+        plan.Choose(absl::StrCat(writer, " ", layer), kernels.candidates());
+      }
+    });
+  }
+  for (std::thread& writer : writers) writer.join();
+  KernelPlan plan("Z80");
+  ASSERT_THAT(plan.KeepIn(path_), IsOk());
+  EXPECT_EQ(plan.summary().layers, kWriters * kLayers);
 }
 
 TEST_F(KernelPlanTest, EachKindOfMachineHasChoicesOfItsOwn) {

@@ -1,11 +1,17 @@
 #include "segmenter_service/packed/attention.h"
 
+#include <absl/strings/str_cat.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
+#include "nn/onednn/kernel_plan.h"
+#include "nn/onednn/kernel_time.h"
 #include "nn/onednn/rowwise.h"
 #include "nn/onednn/small_product.h"
 #include "segmenter_service/packed/packed_layers.h"
@@ -16,31 +22,50 @@ namespace {
 using nn::onednn::AddSmallProduct;
 using nn::onednn::BFloat16Bits;
 using nn::onednn::Epilogue;
+using nn::onednn::Matmul;
 using nn::onednn::RoundUpColumns;
 using nn::onednn::SmallProduct;
 
 // Keys that lie together, [head_dim, kPanel]: as many columns as SmallProduct's widest tile has.
 constexpr std::int64_t kPanel = 64;
-// Keys at a time in float32. With 128 queries their scores take 256 KiB, and with heads of 64 (80)
-// their keys and values 256 (320) KiB more: together half of a 1 MiB L2 cache.
-constexpr std::int64_t kKeys = 512;
-
 template <typename T>
 constexpr bool kFloat = std::is_same_v<T, float>;
 
 template <typename T>
-std::optional<nn::onednn::Matmul> Product(const nn::onednn::MatmulShape& shape) {
+std::optional<Matmul> Product(const nn::onednn::MatmulShape& shape, Epilogue epilogue) {
   if constexpr (kFloat<T>) return std::nullopt;
-  return std::optional<nn::onednn::Matmul>(std::in_place, shape, Epilogue::kNone,
-                                           /*with_bias=*/false, /*threads=*/1);
+  return std::optional<Matmul>(std::in_place, shape, epilogue, /*with_bias=*/false,
+                               /*threads=*/1);
 }
 
-// Whole panels, multiples of `unit`.
+std::optional<Matmul::Packing> PackingOf(const std::optional<Matmul>& product,
+                                         const Matmul::SourceStrides& strides) {
+  if (!product) return std::nullopt;
+  return product->PackingOf(strides);
+}
+
+// A thread's time for one query of a whole map, without what is done once for all queries.
 template <typename T>
-std::int64_t KeysAtATime(std::int64_t keys, std::int64_t unit) {
-  if constexpr (!kFloat<T>) return keys;
-  const std::int64_t least = std::lcm(unit, kPanel);
-  return std::min(keys, std::max<std::int64_t>(1, kKeys / least) * least);
+double SecondsAQuery(std::int64_t side, std::int64_t head_dim, const AttentionTile& tile) {
+  const std::int64_t tokens = side * side;
+  const GridAttention<T> attention({.side = side,
+                                    .rows = tile.queries,
+                                    .keys_at_a_time = tile.keys,
+                                    .head_dim = head_dim,
+                                    .input_stride = head_dim,
+                                    .output_stride = head_dim});
+  // Zeros are as fast as any other numbers.
+  const std::vector<T> zeros(tokens * head_dim);
+  const std::vector<float> table((2 * side - 1) * head_dim);
+  const std::vector<std::byte> tables = attention.PackTables(table.data(), table.data());
+  typename GridAttention<T>::Keys keys;
+  attention.PackKeys(zeros.data(), zeros.data(), &keys);
+  typename GridAttention<T>::Scratch scratch;
+  std::vector<T> output(tile.queries * head_dim);
+  const nn::onednn::AloneOnOneThread alone;
+  const double seconds = nn::onednn::LeastSeconds(
+      2, [&] { attention.Attend(zeros.data(), 0, keys, tables.data(), &scratch, output.data()); });
+  return seconds / static_cast<double>(tile.queries);
 }
 
 }  // namespace
@@ -48,29 +73,32 @@ std::int64_t KeysAtATime(std::int64_t keys, std::int64_t unit) {
 template <typename T>
 HeadAttention<T>::HeadAttention(const HeadAttentionShape& shape)
     : shape_(shape),
-      block_(KeysAtATime<T>(shape.keys, shape.unit)),
-      stride_(kFloat<T> ? RoundUpColumns(block_) : shape.keys),
+      block_(shape.keys_at_a_time > 0 ? shape.keys_at_a_time : shape.keys),
+      stride_(kFloat<T> ? RoundUpColumns(block_) : block_),
+      width_(kFloat<T> ? RoundUpColumns(shape.head_dim) : shape.head_dim),
       scores_(Product<T>({.rows = shape.rows,
                           .inner = shape.head_dim,
-                          .columns = shape.keys,
+                          .columns = block_,
                           .input_stride = shape.input_stride,
-                          .output_stride = shape.keys,
-                          .type = kPrecisionOf<T>})),
+                          .output_stride = stride_,
+                          .type = kPrecisionOf<T>},
+                         Epilogue::kNone)),
       values_(Product<T>({.rows = shape.rows,
-                          .inner = shape.keys,
+                          .inner = block_,
                           .columns = shape.head_dim,
-                          .input_stride = shape.keys,
-                          .output_stride = shape.output_stride,
-                          .type = kPrecisionOf<T>,
-                          .output_type = kPrecisionOf<T>})) {}
+                          .input_stride = stride_,
+                          .output_stride = width_,
+                          .type = kPrecisionOf<T>},
+                         Epilogue::kAddToOutput)),
+      pack_k_(PackingOf(scores_, {.inner = 1, .column = shape.input_stride})),
+      pack_v_(PackingOf(values_, {.inner = shape.input_stride, .column = 1})) {}
 
 template <typename T>
 void HeadAttention<T>::PackKeys(const T* k, const T* v, Keys* keys) const {
   if constexpr (kFloat<T>) {
-    const std::int64_t width = RoundUpColumns(shape_.head_dim);
     const std::int64_t columns_in_all = RoundUpColumns(shape_.keys);
     keys->k.resize(sizeof(float) * columns_in_all * shape_.head_dim);
-    keys->v.resize(sizeof(float) * shape_.keys * width);
+    keys->v.resize(sizeof(float) * shape_.keys * width_);
     auto* panels = reinterpret_cast<float*>(keys->k.data());
     auto* values = reinterpret_cast<float*>(keys->v.data());
     for (std::int64_t first = 0; first < columns_in_all; first += kPanel) {
@@ -82,13 +110,17 @@ void HeadAttention<T>::PackKeys(const T* k, const T* v, Keys* keys) const {
       }
     }
     for (std::int64_t i = 0; i < shape_.keys; ++i) {
-      std::copy_n(v + i * shape_.input_stride, shape_.head_dim, values + i * width);
+      std::copy_n(v + i * shape_.input_stride, shape_.head_dim, values + i * width_);
     }
   } else {
-    keys->k.resize(scores_->packed_bytes());
-    keys->v.resize(values_->packed_bytes());
-    scores_->Pack(k, 1, shape_.input_stride, keys->k.data());
-    values_->Pack(v, shape_.input_stride, 1, keys->v.data());
+    const std::int64_t blocks = shape_.keys / block_;
+    keys->k.resize(blocks * scores_->packed_bytes());
+    keys->v.resize(blocks * values_->packed_bytes());
+    for (std::int64_t b = 0; b < blocks; ++b) {
+      const std::int64_t first = b * block_ * shape_.input_stride;
+      pack_k_->Run(k + first, keys->k.data() + b * scores_->packed_bytes());
+      pack_v_->Run(v + first, keys->v.data() + b * values_->packed_bytes());
+    }
   }
 }
 
@@ -109,7 +141,8 @@ T* HeadAttention<T>::Scores(const T* q, const Keys& keys, const KeyRange& range,
     return scratch->scores.data();
   } else {
     scratch->product.resize(std::max(scores_->scratch_bytes(), values_->scratch_bytes()) + 1);
-    scores_->Run(q, keys.k.data(), nullptr, scratch->scores.data(), scratch->product.data());
+    scores_->Run(q, keys.k.data() + range.first / block_ * scores_->packed_bytes(), nullptr,
+                 scratch->scores.data(), scratch->product.data());
     scratch->weights.resize(shape_.rows * stride_ + nn::onednn::kSoftmaxPadding);
     return scratch->weights.data();
   }
@@ -117,40 +150,34 @@ T* HeadAttention<T>::Scores(const T* q, const Keys& keys, const KeyRange& range,
 
 template <typename T>
 void HeadAttention<T>::AddValues(const T* weights, const float* factors, const Keys& keys,
-                                 const KeyRange& range, Scratch* scratch, T* output) const {
-  if constexpr (kFloat<T>) {
-    const std::int64_t width = RoundUpColumns(shape_.head_dim);
-    if (range.first == 0) {
-      scratch->output.assign(shape_.rows * width, 0.0F);
-    } else {
-      for (std::int64_t r = 0; r < shape_.rows; ++r) {
-        if (factors[r] == 1) continue;
-        float* row = scratch->output.data() + r * width;
-        for (std::int64_t c = 0; c < shape_.head_dim; ++c) row[c] *= factors[r];
-      }
-    }
-    const auto* values = reinterpret_cast<const float*>(keys.v.data()) + range.first * width;
-    AddSmallProduct({weights, shape_.rows, range.count, stride_},
-                    {values, range.count, width, width}, scratch->output.data(), width);
+                                 const KeyRange& range, Scratch* scratch) const {
+  if (range.first == 0) {
+    scratch->output.assign(shape_.rows * width_, 0.0F);
   } else {
-    values_->Run(weights, keys.v.data(), nullptr, output, scratch->product.data());
+    for (std::int64_t r = 0; r < shape_.rows; ++r) {
+      if (factors[r] == 1) continue;
+      float* row = scratch->output.data() + r * width_;
+      for (std::int64_t c = 0; c < width_; ++c) row[c] *= factors[r];
+    }
+  }
+  if constexpr (kFloat<T>) {
+    const auto* values = reinterpret_cast<const float*>(keys.v.data()) + range.first * width_;
+    AddSmallProduct({weights, shape_.rows, range.count, stride_},
+                    {values, range.count, width_, width_}, scratch->output.data(), width_);
+  } else {
+    values_->Run(weights, keys.v.data() + range.first / block_ * values_->packed_bytes(), nullptr,
+                 scratch->output.data(), scratch->product.data());
   }
 }
 
 template <typename T>
-void HeadAttention<T>::Divide(const nn::onednn::SoftmaxState* states, Scratch* scratch,
+void HeadAttention<T>::Divide(const nn::onednn::SoftmaxState* states, const Scratch& scratch,
                               T* output) const {
-  const T* product = output;
-  std::int64_t stride = shape_.output_stride;
-  if constexpr (kFloat<T>) {
-    product = scratch->output.data();
-    stride = RoundUpColumns(shape_.head_dim);
-  }
   for (std::int64_t r = 0; r < shape_.rows; ++r) {
     const float factor = 1.0F / states[r].sum;
+    const float* row = scratch.output.data() + r * width_;
     for (std::int64_t c = 0; c < shape_.head_dim; ++c) {
-      nn::onednn::Store(nn::onednn::ToFloat(product[r * stride + c]) * factor,
-                        &output[r * shape_.output_stride + c]);
+      nn::onednn::Store(row[c] * factor, &output[r * shape_.output_stride + c]);
     }
   }
 }
@@ -161,16 +188,17 @@ GridAttention<T>::GridAttention(const GridAttentionShape& shape)
       bias_width_(kFloat<T> ? RoundUpColumns(2 * (2 * shape.side - 1)) : 2 * (2 * shape.side - 1)),
       products_({.rows = shape.rows,
                  .keys = shape.side * shape.side,
+                 .keys_at_a_time = shape.keys_at_a_time,
                  .head_dim = shape.head_dim,
                  .input_stride = shape.input_stride,
-                 .output_stride = shape.output_stride,
-                 .unit = shape.side}),
+                 .output_stride = shape.output_stride}),
       bias_(Product<T>({.rows = shape.rows,
                         .inner = shape.head_dim,
                         .columns = bias_width_,
                         .input_stride = shape.input_stride,
                         .output_stride = bias_width_,
-                        .type = kPrecisionOf<T>})) {}
+                        .type = kPrecisionOf<T>},
+                       Epilogue::kNone)) {}
 
 template <typename T>
 std::vector<std::byte> GridAttention<T>::PackTables(const float* rel_pos_h,
@@ -196,7 +224,7 @@ std::vector<std::byte> GridAttention<T>::PackTables(const float* rel_pos_h,
         reversed.push_back(FromFloat<T>(entry(i, c)));
     }
     std::vector<std::byte> packed(bias_->packed_bytes());
-    bias_->Pack(reversed.data(), 1, shape_.head_dim, packed.data());
+    bias_->Pack(reversed.data(), {.inner = 1, .column = shape_.head_dim}, packed.data());
     return packed;
   }
 }
@@ -234,6 +262,46 @@ void GridAttention<T>::Attend(const T* q, std::int64_t first, const Keys& keys,
                    });
 }
 
+template <typename T>
+AttentionTile GlobalTile(std::int64_t side, std::int64_t head_dim) {
+  const std::int64_t tokens = side * side;
+  // With 128 queries the scores for 512 keys take 256 KiB, and with heads of 64 (80) these keys and
+  // their values 256 (320) KiB more in float32: together half of an L2 cache of 1 MiB.
+  constexpr std::int64_t kQueries = 128, kKeys = 512;
+  if constexpr (kFloat<T>) {
+    const std::int64_t least = std::lcm(side, kPanel);  // whole lines and whole panels
+    return {.queries = DivisorUpTo(tokens, kQueries),
+            .keys = std::min(tokens, std::max<std::int64_t>(1, kKeys / least) * least)};
+  } else {
+    // Whole lines of keys, and as nearly as many as asked for as divide them all.
+    const auto tile = [&](std::int64_t queries, std::int64_t keys) {
+      const std::int64_t lines = DivisorUpTo(side, std::max<std::int64_t>(1, keys / side));
+      return AttentionTile{.queries = DivisorUpTo(tokens, queries), .keys = lines * side};
+    };
+    struct Way {
+      std::string_view name;
+      AttentionTile tile;
+    };
+    // Few queries mean small scores for all keys at once; many, fewer and larger products.
+    const Way ways[] = {{"32 queries, all keys", tile(32, tokens)},
+                        {"64 queries, 1024 keys", tile(64, 1024)},
+                        {"128 queries, 512 keys", tile(kQueries, kKeys)},
+                        {"256 queries, 512 keys", tile(256, kKeys)}};
+    std::vector<nn::onednn::KernelPlan::Candidate> candidates;
+    for (const Way& way : ways) {
+      candidates.push_back({way.name, [&] { return SecondsAQuery<T>(side, head_dim, way.tile); }});
+    }
+    const std::string fastest = nn::onednn::KernelPlan::OfProcess().Choose(
+        absl::StrCat("attention bf16 ", side, "x", side, "x", head_dim), candidates);
+    for (const Way& way : ways) {
+      if (way.name == fastest) return way.tile;
+    }
+    return ways[0].tile;
+  }
+}
+
+template AttentionTile GlobalTile<float>(std::int64_t, std::int64_t);
+template AttentionTile GlobalTile<BFloat16Bits>(std::int64_t, std::int64_t);
 template class HeadAttention<float>;
 template class HeadAttention<BFloat16Bits>;
 template class GridAttention<float>;

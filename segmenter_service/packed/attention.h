@@ -16,27 +16,27 @@
 
 namespace segmenter {
 
-// How many queries attend over a whole map at a time. In bf16 the float32 scores of 32 queries for
-// the 4096 keys of an official model take 512 KiB, half of a typical L2 cache of 1 MiB. In float32
-// the keys come 512 at a time, so 128 queries' scores take half of that.
-template <typename T>
-constexpr std::int64_t kGlobalRows = std::is_same_v<T, float> ? 128 : 32;
+// The part of a map's attention that is computed at a time.
+struct AttentionTile {
+  std::int64_t queries = 0, keys = 0;
+};
 
 struct HeadAttentionShape {
   std::int64_t rows = 0;  // queries at a time
   std::int64_t keys = 0;
+  // In bf16 a divisor of `keys`, in float32 a multiple of 64; 0: all of them.
+  std::int64_t keys_at_a_time = 0;
   std::int64_t head_dim = 0;
   std::int64_t input_stride = 0;   // elements from one token to the next in q, k and v
   std::int64_t output_stride = 0;  // the same in the output
-  std::int64_t unit = 1;           // the softmax sees multiples of `unit` keys at a time, or all
 };
 
 // Attention of one head: `rows` queries at a time against all keys, with a softmax that the caller
 // gives. T: float or BFloat16Bits. Immutable; scratch belongs to the calling thread.
 //
-// In bf16 both products are oneDNN's primitives, over all keys at once. In float32 they are our own
-// (nn/onednn/small_product.h), over a few hundred keys at a time with a running softmax, so that
-// keys, values and scores stay in the L2 cache (as in Dao et al., "FlashAttention", 2022).
+// In bf16 both products are oneDNN's primitives, in float32 our own (nn/onednn/small_product.h).
+// The softmax runs over the parts of the keys, so that keys, values and scores may stay in the L2
+// cache (as in Dao et al., "FlashAttention", 2022). Sums are float32.
 template <typename T>
 class HeadAttention {
  public:
@@ -60,7 +60,7 @@ class HeadAttention {
     std::vector<float> scores;
     std::vector<T> weights;          // bf16
     std::vector<std::byte> product;  // bf16
-    std::vector<float> output;       // float32
+    std::vector<float> output;
   };
   // Output rows: softmax(q · kᵀ) · v of `rows` queries. `q` and `output` point at those of the
   // first query.
@@ -80,9 +80,9 @@ class HeadAttention {
         factors[r] = softmax(r, range, scratch->scores.data() + r * stride_, &states[r],
                              weights + r * stride_);
       }
-      AddValues(weights, factors, keys, range, scratch, output);
+      AddValues(weights, factors, keys, range, scratch);
     }
-    Divide(states, scratch, output);
+    Divide(states, *scratch, output);
   }
 
   std::int64_t rows() const { return shape_.rows; }
@@ -90,24 +90,25 @@ class HeadAttention {
  private:
   // scratch->scores = q · kᵀ for the keys in `range`; returns where the weights go.
   T* Scores(const T* q, const Keys& keys, const KeyRange& range, Scratch* scratch) const;
-  // output = output · factors + weights · v; overwritten when range.first is 0. In float32 the
-  // output is scratch->output.
+  // scratch->output = scratch->output · factors + weights · v; overwritten when range.first is 0.
   void AddValues(const T* weights, const float* factors, const Keys& keys, const KeyRange& range,
-                 Scratch* scratch, T* output) const;
-  // Divides each row by its state's sum.
-  void Divide(const nn::onednn::SoftmaxState* states, Scratch* scratch, T* output) const;
+                 Scratch* scratch) const;
+  // output = scratch->output, each row divided by its state's sum.
+  void Divide(const nn::onednn::SoftmaxState* states, const Scratch& scratch, T* output) const;
 
   const HeadAttentionShape shape_;
   const std::int64_t block_;   // keys at a time
   const std::int64_t stride_;  // from one row of scores to the next
+  const std::int64_t width_;   // of scratch->output
   // bf16 only.
   const std::optional<nn::onednn::Matmul> scores_, values_;
+  const std::optional<nn::onednn::Matmul::Packing> pack_k_, pack_v_;
 };
 
 struct GridAttentionShape {
   std::int64_t side = 0;  // of the grid of keys
-  // As HeadAttentionShape's. `rows` divides side * side.
-  std::int64_t rows = 0, head_dim = 0, input_stride = 0, output_stride = 0;
+  // As HeadAttentionShape's. `rows` divides side * side; keys_at_a_time are whole lines of keys.
+  std::int64_t rows = 0, keys_at_a_time = 0, head_dim = 0, input_stride = 0, output_stride = 0;
 };
 
 // HeadAttention over a square grid of keys, with SAM's relative positions.
@@ -141,6 +142,12 @@ class GridAttention {
   const HeadAttention<T> products_;
   const std::optional<nn::onednn::Matmul> bias_;  // bf16 only
 };
+
+// How the attention over a whole map of side `side` is cut. In float32 a constant, which suits L2
+// caches of 1 MiB; in bf16 the fastest of a few on this CPU (nn/onednn/kernel_plan.h), with
+// relative positions or without.
+template <typename T>
+AttentionTile GlobalTile(std::int64_t side, std::int64_t head_dim);
 
 }  // namespace segmenter
 

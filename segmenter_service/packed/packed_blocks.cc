@@ -124,10 +124,12 @@ class TypedBlocks final : public PackedBlocks::Impl {
   // The products for windows of side `window` (0: the whole grid), made at the first call.
   const GridAttention<T>& AttentionOf(std::int64_t window) {
     if (const auto found = attention_.find(window); found != attention_.end()) return found->second;
+    const AttentionTile tile = window == 0 ? GlobalTile<T>(grid_, head_dim_) : AttentionTile{};
     const GridAttentionShape shape =
         window == 0
             ? GridAttentionShape{.side = grid_,
-                                 .rows = DivisorUpTo(tokens_, kGlobalRows<T>),
+                                 .rows = tile.queries,
+                                 .keys_at_a_time = tile.keys,
                                  .head_dim = head_dim_,
                                  .input_stride = 3 * dim_,
                                  .output_stride = dim_}

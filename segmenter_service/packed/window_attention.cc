@@ -1,10 +1,16 @@
 #include "segmenter_service/packed/window_attention.h"
 
+#include <absl/strings/str_cat.h>
+
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <string>
+#include <type_traits>
 #include <utility>
 
+#include "nn/onednn/kernel_plan.h"
+#include "nn/onednn/kernel_time.h"
 #include "nn/onednn/rowwise.h"
 #include "nn/onednn/small_product.h"
 #include "segmenter_service/packed/packed_layers.h"
@@ -26,30 +32,92 @@ template <typename T>
 std::optional<HeadAttention<T>> GlobalProducts(const WindowAttentionShape& s) {
   if (s.window != 0) return std::nullopt;
   const std::int64_t tokens = s.grid * s.grid, width = s.heads * s.head_dim;
-  return HeadAttention<T>({.rows = DivisorUpTo(tokens, kGlobalRows<T>),
+  const AttentionTile tile = GlobalTile<T>(s.grid, s.head_dim);
+  return HeadAttention<T>({.rows = tile.queries,
                            .keys = tokens,
+                           .keys_at_a_time = tile.keys,
                            .head_dim = s.head_dim,
                            .input_stride = 3 * width,
                            .output_stride = width});
+}
+
+std::int64_t QueriesOf(const WindowAttentionShape& s) {
+  return s.window * s.window / (s.pool ? 4 : 1);
+}
+
+template <typename T>
+std::optional<HeadAttention<T>> WindowProducts(const WindowAttentionShape& s) {
+  return HeadAttention<T>({.rows = DivisorUpTo(QueriesOf(s), HeadAttention<T>::kMaxRows),
+                           .keys = s.window * s.window,
+                           .head_dim = s.head_dim,
+                           .input_stride = s.head_dim,
+                           .output_stride = s.head_dim});
 }
 
 }  // namespace
 
 template <typename T>
 WindowAttention<T>::WindowAttention(const WindowAttentionShape& shape, std::vector<T> pad,
-                                    std::vector<float> biases)
+                                    std::vector<float> biases, Products products)
     : shape_(WithRows(shape)),
       width_(shape.heads * shape.head_dim),
       pad_(std::move(pad)),
       biases_(std::move(biases)),
-      over_all_(GlobalProducts<T>(shape)) {
+      over_all_(GlobalProducts<T>(shape)),
+      in_window_(products == Products::kBFloat16 ? WindowProducts<T>(shape) : std::nullopt) {
   if (!biases_.empty()) biases_.resize(biases_.size() + nn::onednn::kSoftmaxPadding);
+}
+
+template <typename T>
+typename WindowAttention<T>::Products WindowAttention<T>::FasterProducts(
+    const WindowAttentionShape& shape) {
+  if (std::is_same_v<T, float> || shape.window == 0) return Products::kFloat32;
+  // One head of one window. Zeros are as fast as any other numbers.
+  const WindowAttentionShape one = {.grid = shape.window,
+                                    .window = shape.window,
+                                    .heads = 1,
+                                    .head_dim = shape.head_dim,
+                                    .pool = shape.pool};
+  const std::int64_t tokens = shape.window * shape.window;
+  const auto seconds = [&](Products products) {
+    const nn::onednn::AloneOnOneThread alone;
+    WindowAttention attention(one, std::vector<T>(3 * shape.head_dim),
+                              std::vector<float>(QueriesOf(one) * tokens), products);
+    const std::vector<T> qkv(tokens * 3 * shape.head_dim);
+    std::vector<T> output(QueriesOf(one) * shape.head_dim);
+    return nn::onednn::LeastSeconds(4, [&] { attention.Run(qkv.data(), output.data()); });
+  };
+  const std::string faster = nn::onednn::KernelPlan::OfProcess().Choose(
+      absl::StrCat("window attention bf16 ", shape.window, "x", shape.window, "x", shape.head_dim,
+                   shape.pool ? " pooled" : ""),
+      {{"float32", [&] { return seconds(Products::kFloat32); }},
+       {"bf16", [&] { return seconds(Products::kBFloat16); }}});
+  return faster == "bf16" ? Products::kBFloat16 : Products::kFloat32;
+}
+
+template <typename T>
+std::int64_t WindowAttention<T>::queries() const {
+  return QueriesOf(shape_);
+}
+
+template <typename T>
+T* WindowAttention<T>::Place(std::int64_t window, std::int64_t query, std::int64_t head,
+                             T* output) const {
+  const std::int64_t shrink = shape_.pool ? 2 : 1, side = shape_.window / shrink;
+  const std::int64_t grid = shape_.grid / shrink, rows = shape_.rows / shrink;
+  const std::int64_t across = (shape_.grid + shape_.window - 1) / shape_.window;
+  const std::int64_t y = window / across * side + query / side;
+  const std::int64_t x = window % across * side + query % side;
+  if (y >= rows || x >= grid) return nullptr;
+  return output + (y * grid + x) * width_ + head * shape_.head_dim;
 }
 
 template <typename T>
 void WindowAttention<T>::Run(const T* qkv, T* output) {
   if (shape_.window == 0) {
     RunOverAll(qkv, output);
+  } else if (in_window_) {
+    RunInWindowsByHead(qkv, output);
   } else {
     RunInWindows(qkv, output);
   }
@@ -58,11 +126,8 @@ void WindowAttention<T>::Run(const T* qkv, T* output) {
 template <typename T>
 void WindowAttention<T>::RunInWindows(const T* qkv, T* output) {
   const std::int64_t side = shape_.window, d = shape_.head_dim, keys = side * side;
-  const std::int64_t across = (shape_.grid + side - 1) / side, shrink = shape_.pool ? 2 : 1;
-  const std::int64_t down = (shape_.rows + side - 1) / side;
-  const std::int64_t out_side = side / shrink, out_grid = shape_.grid / shrink;
-  const std::int64_t out_rows = shape_.rows / shrink;
-  const std::int64_t queries = out_side * out_side;
+  const std::int64_t across = (shape_.grid + side - 1) / side;
+  const std::int64_t down = (shape_.rows + side - 1) / side, queries = this->queries();
   const std::int64_t score_width = nn::onednn::RoundUpColumns(keys);
   const std::int64_t value_width = nn::onednn::RoundUpColumns(d);
   const float scale = 1.0F / std::sqrt(static_cast<float>(d));
@@ -104,14 +169,56 @@ void WindowAttention<T>::RunInWindows(const T* qkv, T* output) {
                                    {v.data(), keys, value_width, value_width}, out.data(),
                                    value_width);
           for (std::int64_t r = 0; r < rows; ++r) {
-            const std::int64_t y = row * out_side + (first + r) / out_side;
-            const std::int64_t x = column * out_side + (first + r) % out_side;
-            if (y >= out_rows || x >= out_grid) continue;
-            T* to = output + (y * out_grid + x) * width_ + h * d;
+            T* const to = Place(w, first + r, h, output);
+            if (to == nullptr) continue;
             const float factor = 1.0F / sums[r];
             for (std::int64_t c = 0; c < d; ++c) {
               nn::onednn::Store(out[r * value_width + c] * factor, &to[c]);
             }
+          }
+        }
+      }
+    }
+  }
+}
+
+template <typename T>
+void WindowAttention<T>::RunInWindowsByHead(const T* qkv, T* output) {
+  const std::int64_t side = shape_.window, d = shape_.head_dim, keys = side * side;
+  const std::int64_t across = (shape_.grid + side - 1) / side;
+  const std::int64_t down = (shape_.rows + side - 1) / side, rows = in_window_->rows();
+  const float scale = 1.0F / std::sqrt(static_cast<float>(d));
+  using KeyRange = typename HeadAttention<T>::KeyRange;
+#pragma omp parallel
+  {
+    std::vector<T> q(keys * d), k(keys * d), v(keys * d), attended(rows * d);
+    typename HeadAttention<T>::Keys packed;
+    typename HeadAttention<T>::Scratch scratch;
+#pragma omp for schedule(dynamic)
+    for (std::int64_t w = 0; w < down * across; ++w) {
+      for (std::int64_t h = 0; h < shape_.heads; ++h) {
+        ForEachToken(qkv, w / across * side, w % across * side,
+                     [&](std::int64_t i, const T* token) {
+                       std::copy_n(token + Offset(0, h), d, q.data() + i * d);
+                       std::copy_n(token + Offset(1, h), d, k.data() + i * d);
+                       std::copy_n(token + Offset(2, h), d, v.data() + i * d);
+                     });
+        if (shape_.pool) Pool(side, q.data());
+        in_window_->PackKeys(k.data(), v.data(), &packed);
+        for (std::int64_t first = 0; first < queries(); first += rows) {
+          const float* biases =
+              biases_.empty() ? nullptr : biases_.data() + (h * queries() + first) * keys;
+          in_window_->Attend(q.data() + first * d, packed, &scratch, attended.data(),
+                             [&](std::int64_t r, const KeyRange& range, float* scores,
+                                 nn::onednn::SoftmaxState* state, T* weights) {
+                               const float* bias = biases == nullptr ? nullptr : biases + r * keys;
+                               return nn::onednn::SoftmaxRow(
+                                   nn::onednn::RowScores{scores, range.count, scale, bias}, state,
+                                   weights);
+                             });
+          for (std::int64_t r = 0; r < rows; ++r) {
+            T* const to = Place(w, first + r, h, output);
+            if (to != nullptr) std::copy_n(attended.data() + r * d, d, to);
           }
         }
       }
@@ -164,14 +271,18 @@ void WindowAttention<T>::ForEachToken(const T* qkv, std::int64_t top, std::int64
 }
 
 template <typename T>
-void WindowAttention<T>::Pool(std::int64_t side, float* queries) const {
+template <typename Number>
+void WindowAttention<T>::Pool(std::int64_t side, Number* queries) const {
   const std::int64_t d = shape_.head_dim, line = side * d;
-  float* out = queries;
+  const auto larger = [](Number a, Number b) {
+    return nn::onednn::ToFloat(a) < nn::onednn::ToFloat(b) ? b : a;
+  };
+  Number* out = queries;
   for (std::int64_t y = 0; y < side; y += 2) {
     for (std::int64_t x = 0; x < side; x += 2) {
-      const float* in = queries + y * line + x * d;
+      const Number* in = queries + y * line + x * d;
       for (std::int64_t c = 0; c < d; ++c) {
-        *out++ = std::max({in[c], in[c + d], in[c + line], in[c + line + d]});
+        *out++ = larger(larger(in[c], in[c + d]), larger(in[c + line], in[c + line + d]));
       }
     }
   }

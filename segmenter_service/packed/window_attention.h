@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "segmenter_service/packed/attention.h"
@@ -23,12 +24,22 @@ struct WindowAttentionShape {
 };
 
 // T: float or BFloat16Bits. One Run at a time.
+//
+// In bf16 the products within windows are float32 ones of its numbers, or bf16 ones, whichever is
+// faster here (nn/onednn/kernel_plan.h): they are small, and packing for oneDNN costs as much.
 template <typename T>
 class WindowAttention {
  public:
+  // Of what is multiplied within windows.
+  enum class Products { kFloat32, kBFloat16 };
+
   // `pad`: qkv of the tokens that fill up the last windows, [3 * heads * head_dim]. `biases`: added
-  // to the scores, [heads, window^2, window^2], or empty.
-  WindowAttention(const WindowAttentionShape& shape, std::vector<T> pad, std::vector<float> biases);
+  // to the scores, [heads, queries, window^2], or empty.
+  WindowAttention(const WindowAttentionShape& shape, std::vector<T> pad, std::vector<float> biases)
+      : WindowAttention(shape, std::move(pad), std::move(biases), FasterProducts(shape)) {}
+  // REQUIRES: products are float32 if T is float.
+  WindowAttention(const WindowAttentionShape& shape, std::vector<T> pad, std::vector<float> biases,
+                  Products products);
 
   // qkv [rows * grid, 3 * heads * head_dim] to [rows * grid (or a quarter), heads * head_dim].
   void Run(const T* qkv, T* output);
@@ -40,19 +51,27 @@ class WindowAttention {
                                                             : 3 * head + part) *
            s.head_dim;
   }
+  static Products FasterProducts(const WindowAttentionShape& shape);
+  std::int64_t queries() const;  // of a window
   void RunInWindows(const T* qkv, T* output);
+  void RunInWindowsByHead(const T* qkv, T* output);
   void RunOverAll(const T* qkv, T* output);
   // visit(index in the window, the token of qkv), row by row.
   template <typename Visit>
   void ForEachToken(const T* qkv, std::int64_t top, std::int64_t left, const Visit& visit) const;
   // The largest of each 2x2 of [side, side, head_dim], in place.
-  void Pool(std::int64_t side, float* queries) const;
+  template <typename Number>
+  void Pool(std::int64_t side, Number* queries) const;
+  // Where query `query` of window `window` leaves what head `head` attended to; null if it is of a
+  // token that only fills up the window.
+  T* Place(std::int64_t window, std::int64_t query, std::int64_t head, T* output) const;
 
   const WindowAttentionShape shape_;
   const std::int64_t width_;  // of the output
   const std::vector<T> pad_;
   std::vector<float> biases_;
   const std::optional<HeadAttention<T>> over_all_;     // if there are no windows
+  const std::optional<HeadAttention<T>> in_window_;    // if its products are bf16
   std::vector<typename HeadAttention<T>::Keys> keys_;  // of each head, over all of the map
 };
 

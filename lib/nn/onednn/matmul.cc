@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "nn/onednn/avx512_linear.h"
@@ -82,14 +83,26 @@ Matmul::Matmul(const MatmulShape& shape, Epilogue epilogue, bool with_bias, int 
 std::size_t Matmul::packed_bytes() const { return desc_.weights_desc().get_size(); }
 std::size_t Matmul::scratch_bytes() const { return desc_.scratchpad_desc().get_size(); }
 
-void Matmul::Pack(const void* source, std::int64_t inner_stride, std::int64_t column_stride,
-                  void* packed) const {
-  const memory::desc plain({shape_.inner, shape_.columns}, DataTypeOf(shape_.type),
-                           memory::dims{inner_stride, column_stride});
-  memory from = View(plain, source);
-  memory to = View(desc_.weights_desc(), packed);
-  dnnl::reorder(from, to).execute(ThreadStream(), from, to);
+Matmul::Packing::Packing(dnnl::reorder::primitive_desc desc)
+    : desc_(std::move(desc)), primitive_(desc_) {}
+
+void Matmul::Packing::Run(const void* source, void* packed) const {
+  // The library's own scratchpad belongs to the thread that made the primitive.
+  thread_local std::vector<std::byte> scratch;
+  scratch.resize(std::max(scratch.size(), desc_.scratchpad_desc().get_size() + 1));
+  primitive_.execute(ThreadStream(),
+                     {{DNNL_ARG_FROM, View(desc_.src_desc(), source)},
+                      {DNNL_ARG_TO, View(desc_.dst_desc(), packed)},
+                      {DNNL_ARG_SCRATCHPAD, View(desc_.scratchpad_desc(), scratch.data())}});
   ThreadStream().wait();
+}
+
+Matmul::Packing Matmul::PackingOf(const SourceStrides& strides) const {
+  const memory::desc plain({shape_.inner, shape_.columns}, DataTypeOf(shape_.type),
+                           memory::dims{strides.inner, strides.column});
+  dnnl::primitive_attr attr;
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  return Packing({CpuEngine(), plain, CpuEngine(), desc_.weights_desc(), attr});
 }
 
 void Matmul::Run(const void* input, const void* packed, const float* bias, void* output,
@@ -136,7 +149,7 @@ PackedLinear::PackedLinear(const at::Tensor& weight, const at::Tensor& bias,
                   options.epilogue, bias.defined(), threads_);
   packed_.reset(new std::byte[matmul_->packed_bytes()]);
   scratch_.reset(new std::byte[matmul_->scratch_bytes() + 1]);
-  matmul_->Pack(factors.data_ptr(), 1, in, packed_.get());
+  matmul_->Pack(factors.data_ptr(), {.inner = 1, .column = in}, packed_.get());
   if (addend != nullptr) {
     bias_.reset(new float[out_]);
     std::memcpy(bias_.get(), addend, sizeof(float) * out_);

@@ -34,11 +34,29 @@ class Matmul {
  public:
   Matmul(const MatmulShape& shape, Epilogue epilogue, bool with_bias, int threads);
 
-  // The right-hand side as this product wants it. `Pack` reads element (i, c) at
-  // source[i * inner_stride + c * column_stride], of the shape's type.
+  // The right-hand side as this product wants it.
   std::size_t packed_bytes() const;
-  void Pack(const void* source, std::int64_t inner_stride, std::int64_t column_stride,
-            void* packed) const;
+  // Element (i, c) of the source is at source[i * inner_stride + c * column_stride], of the shape's
+  // type.
+  struct SourceStrides {
+    std::int64_t inner, column;
+  };
+  // Planned once, for products whose right-hand side changes. Immutable, as the product.
+  class Packing {
+   public:
+    void Run(const void* source, void* packed) const;
+
+   private:
+    friend class Matmul;
+    explicit Packing(dnnl::reorder::primitive_desc desc);
+
+    dnnl::reorder::primitive_desc desc_;
+    dnnl::reorder primitive_;
+  };
+  Packing PackingOf(const SourceStrides& strides) const;
+  void Pack(const void* source, const SourceStrides& strides, void* packed) const {
+    PackingOf(strides).Run(source, packed);
+  }
   std::size_t scratch_bytes() const;
   std::int64_t input_stride() const { return shape_.input_stride; }
 

@@ -55,7 +55,7 @@ SplitLinear::SplitLinear(const float* weight, const float* bias, std::int64_t in
     BFloat16Bits* row = parts.data() + o * 3 * in;
     SplitRow(weight + o * in, in, {.high = row, .high_again = row + 2 * in, .low = row + in});
   }
-  product_.Pack(parts.data(), /*inner_stride=*/1, /*column_stride=*/3 * in, packed_.get());
+  product_.Pack(parts.data(), {.inner = 1, .column = 3 * in}, packed_.get());
 }
 
 void SplitLinear::Run(const float* x, float* y) {

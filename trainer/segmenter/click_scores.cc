@@ -12,7 +12,6 @@
 
 #include "nn/torch_status.h"
 #include "segmenter_service/inference/prompt.h"
-#include "vision/mask.h"
 #include "vision/mask_renderer.h"
 #include "vision/mask_shapes.h"
 
@@ -96,12 +95,14 @@ void ClickScores::Add(const ClickScores& more) {
 
 absl::StatusOr<ClickScores> ScoreClicks(PromptedDecoder& decoder,
                                         const segmenter::ImageEmbedding& embedding,
-                                        const std::vector<cv::Mat>& masks) {
+                                        const std::vector<vision::Mask>& masks) {
   return nn::CatchTorch("measure", [&]() -> absl::StatusOr<ClickScores> {
     const at::NoGradGuard no_grad;
     Questioner questioner(decoder, embedding);
     ClickScores scores;
-    for (const cv::Mat& mask : masks) scores.Add(ScoreObject(questioner, mask));
+    for (const vision::Mask& mask : masks) {
+      scores.Add(ScoreObject(questioner, vision::ToPixels(mask)));
+    }
     return scores;
   });
 }

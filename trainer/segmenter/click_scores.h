@@ -5,11 +5,11 @@
 #include <absl/status/statusor.h>
 
 #include <array>
-#include <opencv2/core/mat.hpp>
 #include <vector>
 
 #include "segmenter_service/inference/embedding.h"
 #include "trainer/segmenter/prompted_decoder.h"
+#include "vision/mask.h"
 
 namespace trainer {
 
@@ -33,7 +33,7 @@ struct ClickScores {
 // are of masks of the image's size, as clients get them. `masks` as TuningImage::masks.
 absl::StatusOr<ClickScores> ScoreClicks(PromptedDecoder& decoder,
                                         const segmenter::ImageEmbedding& embedding,
-                                        const std::vector<cv::Mat>& masks);
+                                        const std::vector<vision::Mask>& masks);
 
 }  // namespace trainer
 

@@ -92,9 +92,9 @@ absl::StatusOr<Answers> AnswersOf(const std::string& checkpoint,
     if (!image.ok()) return image.status();
     const auto embedding = EncodeImage(network, image->image);
     if (!embedding.ok()) return embedding.status();
-    std::vector<cv::Mat> masks;
+    std::vector<vision::Mask> masks;
     for (const dataset::Object& object : source.dataset().samples[i].objects) {
-      masks.push_back(vision::ToPixels(*object.mask));
+      masks.push_back(*object.mask);
     }
     for (std::size_t model = 0; model < decoders.size(); ++model) {
       const auto scores = ScoreClicks(*decoders[model], *embedding, masks);

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <opencv2/core/mat.hpp>
 #include <string>
 #include <utility>
 
@@ -20,14 +21,18 @@
 namespace trainer {
 namespace {
 
-// So many of the masks, drawn at random.
-std::vector<cv::Mat> Drawn(std::vector<cv::Mat> masks, int most, Random& random) {
-  const std::size_t count = std::min(masks.size(), static_cast<std::size_t>(most));
+// So many of the masks, drawn at random, as pixels: those of all objects of a large image together
+// could take gigabytes.
+std::vector<cv::Mat> Drawn(const std::vector<vision::Mask>& masks, int most, Random& random) {
+  std::vector<const vision::Mask*> left;
+  for (const vision::Mask& mask : masks) left.push_back(&mask);
+  std::vector<cv::Mat> drawn;
+  const std::size_t count = std::min(left.size(), static_cast<std::size_t>(most));
   for (std::size_t i = 0; i < count; ++i) {
-    std::swap(masks[i], masks[i + random.Next() % (masks.size() - i)]);
+    std::swap(left[i], left[i + random.Next() % (left.size() - i)]);
+    drawn.push_back(vision::ToPixels(*left[i]));
   }
-  masks.resize(count);
-  return masks;
+  return drawn;
 }
 
 }  // namespace

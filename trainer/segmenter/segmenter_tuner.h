@@ -16,7 +16,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <opencv2/core/mat.hpp>
 #include <span>
 #include <vector>
 
@@ -27,6 +26,7 @@
 #include "trainer/scenes/random.h"
 #include "trainer/segmenter/prompted_decoder.h"
 #include "trainer/segmenter/sam_losses.h"
+#include "vision/mask.h"
 
 namespace trainer {
 
@@ -44,7 +44,7 @@ struct TuningOptions {
 // An image with objects whose masks are known.
 struct TuningImage {
   segmenter::ImageEmbedding embedding;
-  std::vector<cv::Mat> masks;  // CV_8UC1 of the image's size, 0 or 255; none is empty; at least one
+  std::vector<vision::Mask> masks;  // of the image's size; none is empty; at least one
 };
 
 // Of one step; means over its objects and rounds.

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "trainer/samples/dataset_source.h"
-#include "vision/mask.h"
 
 namespace trainer {
 namespace {
@@ -81,7 +80,7 @@ absl::StatusOr<TuningImage> TuningImages::Load(std::size_t index,
   if (!embedding.ok()) return embedding.status();
   TuningImage image{.embedding = *std::move(embedding), .masks = {}};
   for (const dataset::Object& object : sample.objects) {
-    image.masks.push_back(vision::ToPixels(*object.mask));
+    image.masks.push_back(*object.mask);
   }
   return image;
 }

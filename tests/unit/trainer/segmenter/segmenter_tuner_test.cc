@@ -19,6 +19,7 @@
 #include "segmenter_service/modeling/sam2.h"
 #include "tests/testing/status_matchers.h"
 #include "trainer/optimization/module_state.h"
+#include "vision/mask.h"
 
 namespace trainer {
 namespace {
@@ -57,7 +58,7 @@ TuningImage Image(cv::Rect object, float value = 1) {
   const segmenter::FeatureShape shape{kDim, kGrid, kGrid};
   const auto* const bytes = static_cast<const std::byte*>(map.data_ptr());
   image.embedding.features.maps.push_back({shape, {bytes, bytes + shape.bytes()}});
-  image.masks.push_back(mask);
+  image.masks.push_back(vision::MaskFromPixels(mask));
   return image;
 }
 

@@ -40,10 +40,14 @@ absl::Status Serve(const Options& options, serving::Process& process) {
         absl::StrCat("--embedding_store: ", store.status().message()));
   }
 
-  // A damaged or foreign file fails here, before the port opens.
+  // A damaged or foreign file fails here, before the port opens. What is tuned from it shares its
+  // encoder.
+  NetworkOptions network_options = options.network_options(threads);
+  network_options.shared_encoders = MakeSharedEncoders();
   absl::StatusOr<std::shared_ptr<const ServedModel>> model =
-      LoadModel({options.common.checkpoint}, options.network_options(threads));
+      LoadModel({options.common.checkpoint}, network_options);
   if (!model.ok()) return model.status();
+  const std::uint64_t encoder_bytes = (*model)->network->spec().packed_encoder_bytes;
   Segmenter engine(options.engine_options(), process.clock(), process.metrics(), store->get());
   model_service::ModelInfo info(process.metrics());
   ModelHost host(*std::move(model), options.common.reload, LoaderWith(engine),
@@ -52,8 +56,10 @@ absl::Status Serve(const Options& options, serving::Process& process) {
                                           process.metrics());
   std::optional<model_service::NamedModels> named;
   if (!options.common.reload.model_root.empty()) {
-    named.emplace(options.common.named_models(model_store::Kind::kSegmenter),
-                  NamedLoaderWith(options.network_options(threads), engine), process.metrics());
+    model_service::NamedModelsOptions named_options =
+        options.common.named_models(model_store::Kind::kSegmenter);
+    named_options.shareable_bytes = encoder_bytes;
+    named.emplace(named_options, NamedLoaderWith(network_options, engine), process.metrics());
   }
   SegmenterService service(&host, &images, &engine, named ? &*named : nullptr);
 

@@ -322,6 +322,17 @@ std::uint64_t NamedModels::UsedBytes() {
   return used;
 }
 
+absl::Status NamedModels::TooLarge(const Stored& stored, std::uint64_t bytes,
+                                   std::uint64_t beside) const {
+  const std::string while_serving = beside == 0
+                                        ? ""
+                                        : absl::StrCat(" beside the ", Megabytes(beside),
+                                                       " MiB of the version that serves meanwhile");
+  return absl::ResourceExhaustedError(
+      absl::StrCat("version ", stored.version, " needs ", Megabytes(bytes), " MiB", while_serving,
+                   ", more than --model_budget_mb=", options_.budget_bytes >> 20));
+}
+
 bool NamedModels::MakeRoom(const Entry& entry, std::uint64_t bytes, Garbage* garbage) {
   const std::uint64_t used = UsedBytes();
   if (used + bytes <= options_.budget_bytes) return true;
@@ -359,17 +370,11 @@ std::optional<NamedModels::Task> NamedModels::TakeTask(Garbage* garbage) {
     }
     if (entry->loading_bytes > 0) continue;  // what was wanted before
     const Stored stored = *entry->wanted;
-    const std::uint64_t bytes = stored.bytes + options_.overhead_bytes;
+    const std::uint64_t bytes =
+        stored.bytes - std::min(stored.bytes, options_.shareable_bytes) + options_.overhead_bytes;
     const std::uint64_t beside = entry->loaded ? entry->loaded->bytes : 0;
     if (bytes + beside > options_.budget_bytes) {
-      const std::string while_serving =
-          beside == 0 ? ""
-                      : absl::StrCat(" beside the ", Megabytes(beside),
-                                     " MiB of the version that serves meanwhile");
-      Fail(*entry, stored,
-           absl::ResourceExhaustedError(absl::StrCat(
-               "version ", stored.version, " needs ", Megabytes(bytes), " MiB", while_serving,
-               ", more than --model_budget_mb=", options_.budget_bytes >> 20)));
+      Fail(*entry, stored, TooLarge(stored, bytes, beside));
       continue;
     }
     // For an attempt that nobody waits for, no other model goes.
@@ -406,7 +411,13 @@ void NamedModels::Fail(Entry& entry, const Stored& stored, const absl::Status& s
 
 void NamedModels::Finish(const Task& task, absl::StatusOr<LoadedModel> loaded, Garbage* garbage) {
   Entry& entry = *task.entry;
-  const std::uint64_t bytes = std::exchange(entry.loading_bytes, 0);
+  const std::uint64_t admitted = std::exchange(entry.loading_bytes, 0);
+  // Now it is known what it shares.
+  const std::uint64_t bytes = loaded.ok() ? task.stored.bytes -
+                                                std::min(task.stored.bytes, loaded->shared_bytes) +
+                                                options_.overhead_bytes
+                                          : admitted;
+  const std::uint64_t beside = entry.loaded ? entry.loaded->bytes : 0;
   const auto found = entries_.find(entry.name);
   const bool wanted = found != entries_.end() && found->second == task.entry &&
                       entry.wanted == std::optional(task.stored);
@@ -415,6 +426,9 @@ void NamedModels::Finish(const Task& task, absl::StatusOr<LoadedModel> loaded, G
     if (entry.waiters > 0 || entry.loaded) pending_.insert(entry.name);
   } else if (!loaded.ok()) {
     Fail(entry, task.stored, loaded.status());
+  } else if (bytes > admitted && bytes + beside > options_.budget_bytes) {
+    garbage->push_back(std::move(loaded->model));
+    Fail(entry, task.stored, TooLarge(task.stored, bytes, beside));
   } else {
     Drop(entry, "replaced", garbage);
     const std::uint64_t all_bytes = bytes + loaded->more_bytes;

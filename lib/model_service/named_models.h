@@ -58,6 +58,9 @@ struct NamedModelsOptions {
   std::uint64_t budget_bytes = std::uint64_t{1} << 30;
   // What a model takes besides its weights, about: code that is compiled for it, buffers.
   std::uint64_t overhead_bytes = std::uint64_t{32} << 20;
+  // Weights that a model may turn out to hold in common with one that is loaded already. Whether it
+  // does is known when it is loaded, so until then it counts as if it did.
+  std::uint64_t shareable_bytes = 0;
   absl::Duration poll_interval = absl::Milliseconds(500);
   // After a load that failed; doubles each time up to five minutes.
   absl::Duration retry_delay = absl::Seconds(10);
@@ -70,6 +73,8 @@ struct LoadedModel {
   std::string version;          // ModelInfo.version
   // Memory that it takes or may come to take besides its weights and `overhead_bytes`.
   std::uint64_t more_bytes = 0;
+  // Of its weights, those that another model holds anyway.
+  std::uint64_t shared_bytes = 0;
 };
 
 // Until when a caller wants its model.
@@ -134,6 +139,7 @@ class NamedModels {
   absl::Status BeginWaiting(Entry& entry);
   // The next load that may begin; frees memory for it.
   std::optional<Task> TakeTask(Garbage* garbage);
+  absl::Status TooLarge(const Stored& stored, std::uint64_t bytes, std::uint64_t beside) const;
   bool MakeRoom(const Entry& entry, std::uint64_t bytes, Garbage* garbage);
   void Finish(const Task& task, absl::StatusOr<LoadedModel> loaded, Garbage* garbage);
   void Fail(Entry& entry, const Stored& stored, const absl::Status& status);

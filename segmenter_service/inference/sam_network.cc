@@ -8,7 +8,10 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "checkpoint/content_hash.h"
@@ -233,6 +236,27 @@ class FamilyNetwork final : public SamNetwork {
 
 }  // namespace
 
+class SharedEncoders {
+ public:
+  // Null if no network uses an encoder that was kept under `key`.
+  std::shared_ptr<EncoderSteps> Find(const std::string& key) {
+    const std::lock_guard lock(mutex_);
+    const auto found = encoders_.find(key);
+    return found == encoders_.end() ? nullptr : found->second.lock();
+  }
+  void Keep(const std::string& key, const std::shared_ptr<EncoderSteps>& encoder) {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(encoders_, [](const auto& one) { return one.second.expired(); });
+    encoders_[key] = encoder;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<std::string, std::weak_ptr<EncoderSteps>> encoders_;  // guarded by mutex_
+};
+
+std::shared_ptr<SharedEncoders> MakeSharedEncoders() { return std::make_shared<SharedEncoders>(); }
+
 namespace {
 
 // Lets go of what has been packed and of the file that holds it, which the rest is copied from.
@@ -246,6 +270,38 @@ void ReleaseFile(const ModelParts& model) {
         std::any_of(model.packed_prefixes.begin(), model.packed_prefixes.end(), begins);
     tensor.set_data(packed ? at::empty({0}, tensor.options()) : tensor.clone());
   }
+}
+
+// The model's encoder in its fast form, which it may have in common with another network. Notes in
+// model->spec what that is.
+absl::StatusOr<std::shared_ptr<EncoderSteps>> PackEncoder(const checkpoint::StateDict& state_dict,
+                                                          const NetworkOptions& options,
+                                                          nn::onednn::Precision precision,
+                                                          int threads, absl::string_view sidecar,
+                                                          ModelParts* model) {
+  NetworkSpec& spec = model->spec;
+  const auto packed = [&](std::string_view name) {
+    return std::any_of(model->packed_prefixes.begin(), model->packed_prefixes.end(),
+                       [&](const std::string& prefix) { return name.starts_with(prefix); });
+  };
+  std::uint64_t numbers = 0;
+  for (const auto& [name, view] : state_dict) {
+    if (packed(name)) numbers += static_cast<std::uint64_t>(view.NumElements());
+  }
+  // All that its numbers are made from: what the weights don't say is in the sidecar.
+  const std::string key = absl::StrCat(spec.name, " ", spec.encoder_hash, " ", spec.image_size, " ",
+                                       static_cast<int>(precision), " ", threads, " ", sidecar);
+  SharedEncoders* const shared = options.shared_encoders.get();
+  std::shared_ptr<EncoderSteps> encoder = shared == nullptr ? nullptr : shared->Find(key);
+  spec.shares_encoder = encoder != nullptr;
+  if (encoder == nullptr) {
+    absl::StatusOr<std::shared_ptr<EncoderSteps>> fresh = model->pack(precision, threads);
+    if (!fresh.ok()) return fresh;
+    encoder = *std::move(fresh);
+    if (shared != nullptr) shared->Keep(key, encoder);
+  }
+  spec.packed_encoder_bytes = numbers * sizeof(float);
+  return encoder;
 }
 
 absl::StatusOr<std::unique_ptr<SamNetwork>> Load(const checkpoint::StateDict& state_dict,
@@ -283,8 +339,8 @@ absl::StatusOr<std::unique_ptr<SamNetwork>> Load(const checkpoint::StateDict& st
     const int threads = options.threads > 0 ? options.threads : serving::ReadCpuBudget().threads();
     std::shared_ptr<EncoderSteps> encoder = model->encoder;
     if (options.device == "cpu" && model->pack) {
-      absl::StatusOr<std::shared_ptr<EncoderSteps>> packed =
-          model->pack(nn::onednn::FasterPrecision(bf16), threads);
+      absl::StatusOr<std::shared_ptr<EncoderSteps>> packed = PackEncoder(
+          state_dict, options, nn::onednn::FasterPrecision(bf16), threads, sidecar, &*model);
       if (packed.ok()) {
         computed = nn::onednn::FasterPrecision(bf16);
         encoder = *std::move(packed);

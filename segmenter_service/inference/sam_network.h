@@ -8,6 +8,7 @@
 #include <absl/status/statusor.h>
 #include <absl/types/span.h>
 
+#include <cstdint>
 #include <functional>
 #include <limits>
 #include <memory>
@@ -31,6 +32,10 @@ struct NetworkSpec {
   std::string arithmetic = "fp32";  // of the encoder: nn::onednn::ArithmeticClass, what is computed
   std::vector<std::string> extra_tensors;  // names in the file that the network doesn't have
   std::string encoder_hash;  // hex, of all weights that EncodeImage's answer is made from
+  // Weights of the encoder in its fast form, as float32; 0 if it has none.
+  std::uint64_t packed_encoder_bytes = 0;
+  // Whether another network that was loaded before had that fast form already: both use it.
+  bool shares_encoder = false;
 };
 
 // The masks of a batch of prompts, one row a prompt.
@@ -85,6 +90,12 @@ class SamNetwork {
   virtual absl::Status WarmUp() = 0;
 };
 
+// The packed encoders of the networks that were loaded with it. Networks of one encoder, as those
+// are that were tuned from each other (docs/adr/0708), hold it once. Thread-safe; but the networks
+// are then to be used by one thread at a time, all together.
+class SharedEncoders;
+std::shared_ptr<SharedEncoders> MakeSharedEncoders();
+
 struct NetworkOptions {
   std::string device = "cpu";  // or "cuda:N"
   // Or "fp32-strict", which the process heeds (model_service/startup.h) and which is the same class
@@ -94,6 +105,7 @@ struct NetworkOptions {
   std::string embedding_precision = "fp32";  // or "bf16": what embeddings are kept in, on any CPU
   int threads = 0;             // that the network computes with; 0: serving::ReadCpuBudget's
   bool hq_token_only = false;  // HQ-SAM: its high-quality mask alone, not its sum with SAM's
+  std::shared_ptr<SharedEncoders> shared_encoders = nullptr;  // null: nothing is shared
 };
 
 // Takes the weights over; what runs packed keeps nothing of the file's memory. `sidecar`: the JSON

@@ -109,7 +109,10 @@ absl::StatusOr<std::shared_ptr<const ServedModel>> LoadModel(const model_service
   model->version = absl::StrCat(model->name, "-", checkpoint->content_hash.substr(0, 12), both,
                                 options.hq_token_only ? "-hq_token_only" : "");
   model->encoder = absl::StrCat(spec.encoder_hash.substr(0, 24), "-", spec.image_size,
-                                spec.framing == Framing::kLongestSide ? "" : "-stretched", both);
+                                spec.framing == Framing::kLongestSide ? "" : "-stretched", both,
+                                // Who forbids products that are rounded otherwise doesn't want
+                                // what others made with them, either.
+                                options.precision == "fp32-strict" ? "-strict" : "");
   for (const auto& [name, view] : *state_dict) {
     model->parameter_count += static_cast<std::uint64_t>(view.NumElements());
   }

@@ -23,7 +23,11 @@ model_service::NamedModels::Load NamedLoaderWith(const NetworkOptions& options, 
     absl::StatusOr<std::shared_ptr<const ServedModel>> model = LoadModel(file, options);
     if (!model.ok()) return model.status();
     if (absl::Status warm = engine.WarmUp(**model); !warm.ok()) return warm;
-    return model_service::LoadedModel{model_service::Unnamed(*model), (*model)->version};
+    const NetworkSpec& spec = (*model)->network->spec();
+    return model_service::LoadedModel{
+        .model = model_service::Unnamed(*model),
+        .version = (*model)->version,
+        .shared_bytes = spec.shares_encoder ? spec.packed_encoder_bytes : 0};
   };
 }
 

@@ -488,6 +488,42 @@ TEST(SegmenterVersionTest, WeightsOfTheDecoderAreNotInTheNameOfItsEmbeddings) {
   }
 }
 
+TEST(SharedEncodersTest, NetworksOfOneEncoderHoldItOnce) {
+  duet_testing::TempDir folder;
+  const std::string copy = folder.path() + "/copy.safetensors";
+  for (const char* file : {"sam_a.pth", "mobile_sam_a.pth"}) {
+    SCOPED_TRACE(file);
+    NetworkOptions options;
+    options.shared_encoders = MakeSharedEncoders();
+    const auto load = [](const std::string& path, const NetworkOptions& how) {
+      return LoadModel({path}, how).value();
+    };
+    auto plain = load(kData + file, options);
+    const std::string tuned_file = WithConstant(kData + file, "mask_decoder.", 0.25, copy);
+    const auto tuned = load(tuned_file, options), alone = load(tuned_file, {});
+    const auto other = load(WithConstant(kData + file, "image_encoder.neck.", 0.25, copy), options);
+
+    EXPECT_FALSE(plain->network->spec().shares_encoder);
+    EXPECT_TRUE(tuned->network->spec().shares_encoder);
+    EXPECT_FALSE(alone->network->spec().shares_encoder);
+    EXPECT_FALSE(other->network->spec().shares_encoder) << "it has another neck";
+    EXPECT_GT(tuned->network->spec().packed_encoder_bytes, 0U);
+    EXPECT_LT(tuned->network->spec().packed_encoder_bytes,
+              std::filesystem::file_size(kData + file));
+
+    plain.reset();  // what it packed stays
+    const int side = tuned->network->spec().image_size;
+    std::vector<float> input(3 * side * side);
+    for (std::size_t i = 0; i < input.size(); ++i) input[i] = static_cast<float>(i % 251) / 125 - 1;
+    const auto encode = [&](const ServedModel& model) {
+      return model.network->EncodeImage(input, [] { return absl::OkStatus(); }).value().maps;
+    };
+    const std::vector<FeatureMap> maps = encode(*tuned), expected = encode(*alone);
+    ASSERT_EQ(maps.size(), expected.size());
+    for (std::size_t i = 0; i < maps.size(); ++i) EXPECT_EQ(maps[i].data, expected[i].data);
+  }
+}
+
 TEST(SegmenterVersionTest, FlagsAreInTheVersionAndTheEncodersAlsoInEmbeddings) {
   const auto load = [](const NetworkOptions& options) {
     return LoadModel({kData + "hq_a.pth"}, options).value();
@@ -500,6 +536,9 @@ TEST(SegmenterVersionTest, FlagsAreInTheVersionAndTheEncodersAlsoInEmbeddings) {
   EXPECT_NE(plain->version, token_only->version);
   EXPECT_EQ(plain->encoder, token_only->encoder) << "only the decoder reads it";
   EXPECT_EQ(plain->version, threads->version);
+  const auto strict = load({.precision = "fp32-strict"});
+  EXPECT_EQ(plain->version, strict->version);
+  EXPECT_NE(plain->encoder, strict->encoder) << "others may store what it would not make";
 
   if (!nn::onednn::CpuHasBFloat16()) GTEST_SKIP() << "this CPU has no bf16";
   const auto bf16 = load({.precision = "bf16"});

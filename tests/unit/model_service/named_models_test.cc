@@ -84,7 +84,8 @@ class NamedModelsTest : public testing::Test {
     if (weights.starts_with("bad")) return absl::InvalidArgumentError(file.path + ": is bad");
     return LoadedModel{.model = Unnamed(std::make_shared<std::string>(weights)),
                        .version = "v-" + weights,
-                       .more_bytes = weights.starts_with("more") ? 4U : 0U};
+                       .more_bytes = weights.starts_with("more") ? 4U : 0U,
+                       .shared_bytes = weights.starts_with("tuned") ? weights.size() - 1 : 0U};
   }
   // Loads of weights that begin so wait until GoOn.
   void Block(const std::string& beginning) {
@@ -438,6 +439,35 @@ TEST_F(NamedModelsTest, WhatIsLargerThanTheBudgetIsSaid) {
       "version 2 needs 2 MiB beside the 1 MiB of the version that serves meanwhile, more than "
       "--model_budget_mb=2");
   EXPECT_EQ(Answer("a").size(), kMiB);
+}
+
+TEST_F(NamedModelsTest, WhatModelsShareCountsOnce) {
+  for (const char* name : {"tuned-a", "tuned-b", "tuned-c"}) Make(name);
+  Start({.budget_bytes = 3, .shareable_bytes = 8});  // a file has nine
+  EXPECT_EQ(Answer("tuned-a"), "tuned-a-1");
+  EXPECT_EQ(Answer("tuned-b"), "tuned-b-1");
+  EXPECT_EQ(Answer("tuned-c"), "tuned-c-1");
+  for (const char* name : {"tuned-a", "tuned-b", "tuned-c"}) {
+    EXPECT_EQ(StatusOf(name).state(), ModelStatus::STATE_LOADED) << name;
+    EXPECT_EQ(StatusOf(name).memory_bytes(), 1U) << name;
+  }
+}
+
+TEST_F(NamedModelsTest, WhatSharesNothingAfterAllCountsWhole) {
+  constexpr std::size_t kMiB = 1 << 20;
+  Make("tuned");
+  Publish("alone", std::string(2 * kMiB, 'x'));
+  Serve("alone", 1);
+  Publish("larger", std::string(3 * kMiB, 'x'));
+  Serve("larger", 1);
+  Start({.budget_bytes = 2 * kMiB, .shareable_bytes = 3 * kMiB});
+  EXPECT_EQ(Answer("tuned"), "tuned-1");
+  EXPECT_EQ(Answer("alone").size(), 2 * kMiB);
+  EXPECT_EQ(StatusOf("tuned").state(), ModelStatus::STATE_UNLOADED) << "it had to make room";
+  EXPECT_EQ(Answer("larger"),
+            "model.name is 'larger', which can't be loaded: version 1 needs 3 MiB, more than "
+            "--model_budget_mb=2");
+  EXPECT_EQ(Answer("alone").size(), 2 * kMiB);
 }
 
 TEST_F(NamedModelsTest, ALoadBlocksNoOtherName) {

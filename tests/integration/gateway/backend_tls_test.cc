@@ -198,7 +198,8 @@ TEST_F(BackendTlsTest, WhatKeepsThemApartIsSaidInOneSentence) {
   const Authority* const us = &authority_;
   const Authority* const nobody = nullptr;
 
-  expect("a plaintext gateway", {good, nobody}, {none, nobody}, "it serves TLS, and the gateway");
+  expect("a plaintext gateway", {good, nobody}, {none, nobody},
+         "it serves TLS, and is called in plaintext");
   expect("a plaintext gateway, mutual", {good, us}, {none, nobody}, "set --backend_ca");
   expect("a plaintext service", {none, nobody}, {none, us}, "does not answer by TLS");
   expect("another CA", {good, nobody}, {none, &stranger_},

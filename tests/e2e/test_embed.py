@@ -92,12 +92,15 @@ def test_after_a_restart_of_everything_a_click_needs_no_encoder(stack, project, 
         file.unlink()
     stack.start()
     (tmp_path / "token").write_text(studio.token)
-    source = [f"label-studio:{project.id}", f"--segmenter={stack.address}", f"--label_studio_url={studio.url}",
-              "--label_studio_api_key_file=token"]
-    code, out, err = embed(tmp_path, *source, "--plan")
+
+    def run(*flags):
+        return embed(tmp_path, f"label-studio:{project.id}", f"--segmenter={stack.address}", f"--label_studio_url={studio.url}",
+                     "--label_studio_api_key_file=token", *flags)
+
+    code, out, err = run("--plan")
     assert code == 0 and f"{len(scenes)} images to embed: " in out and "in a store of 21.0 GB" in out, out + err
 
-    code, out, err = embed(tmp_path, *source)
+    code, out, err = run()
 
     assert code == 0, err
     assert f"embeddings-of-label-studio-{project.id}: {len(scenes)} images embedded" in out
@@ -109,7 +112,7 @@ def test_after_a_restart_of_everything_a_click_needs_no_encoder(stack, project, 
     masks = [[region["value"] for region in regions] for regions in before]
     assert masks == [[region["value"] for region in regions] for regions in after]
     # Once more: all is there.
-    code, out, err = embed(tmp_path, *source)
+    code, out, err = run()
     assert code == 0 and stack.encoded() == 0, err
 
 

@@ -5,8 +5,10 @@
 #include <absl/strings/match.h>
 #include <openssl/ssl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <new>
 #include <optional>
 #include <string_view>
@@ -83,6 +85,7 @@ absl::Status CurlExchange::SetUp() {
   SetConnectionOptions(left);
   if (absl::Status status = SetAuthorities(); !status.ok()) return status;
   SetCallbacks();
+  if (absl::Status status = SetFileBody(); !status.ok()) return status;
   SetHeaders();
   return absl::OkStatus();
 }
@@ -138,6 +141,24 @@ void CurlExchange::SetCallbacks() {
   curl_easy_setopt(easy_, CURLOPT_HEADERDATA, this);
 }
 
+absl::Status CurlExchange::SetFileBody() {
+  if (request_.put_file.empty()) return absl::OkStatus();
+  body_.reset(std::fopen(request_.put_file.c_str(), "rbe"));
+  struct stat info = {};
+  if (body_ == nullptr || fstat(fileno(body_.get()), &info) != 0) {
+    return absl::ErrnoToStatus(errno, text::StrCat(request_.put_file, ": cannot be read"));
+  }
+  curl_easy_setopt(easy_, CURLOPT_UPLOAD, 1L);
+  curl_easy_setopt(easy_, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(info.st_size));
+  curl_easy_setopt(easy_, CURLOPT_READFUNCTION, &Read);
+  curl_easy_setopt(easy_, CURLOPT_READDATA, this);
+  curl_easy_setopt(easy_, CURLOPT_SEEKFUNCTION, &Seek);
+  curl_easy_setopt(easy_, CURLOPT_SEEKDATA, this);
+  // "Expect:" isn't taken out here: libcurl would sign a header that it doesn't send.
+  headers_ = curl_slist_append(headers_, "Content-Type: application/octet-stream");
+  return absl::OkStatus();
+}
+
 void CurlExchange::SetHeaders() {
   if (!request_.json_body.empty()) {
     // libcurl sends a request once more, unasked, if a connection that it used before ends without
@@ -151,9 +172,10 @@ void CurlExchange::SetHeaders() {
     headers_ = curl_slist_append(headers_, "Expect:");
   }
   if (request_.sign_for != nullptr) {
-    // Of the empty body that a GET has. S3 refuses requests without it, and Debian's curl (7.88)
-    // leaves it out.
-    request_.headers.push_back("x-amz-content-sha256: " + hash::Sha256Hex(""));
+    // Of the file, or of the empty body that a GET has. S3 refuses requests without it, and
+    // Debian's curl (7.88) leaves it out.
+    request_.headers.push_back("x-amz-content-sha256: " +
+                               (body_ == nullptr ? hash::Sha256Hex("") : request_.put_sha256));
     if (!request_.sign_for->session_token.empty()) {
       request_.headers.push_back("x-amz-security-token: " + request_.sign_for->session_token);
     }
@@ -232,6 +254,17 @@ std::size_t CurlExchange::Write(char* data, std::size_t, std::size_t size, void*
   return kept ? size : 0;
 }
 
+std::size_t CurlExchange::Read(char* to, std::size_t size, std::size_t count, void* self) {
+  std::FILE* const file = static_cast<CurlExchange*>(self)->body_.get();
+  const std::size_t got = std::fread(to, 1, size * count, file);
+  return got == 0 && std::ferror(file) != 0 ? CURL_READFUNC_ABORT : got;
+}
+
+int CurlExchange::Seek(void* self, curl_off_t offset, int origin) {
+  std::FILE* const file = static_cast<CurlExchange*>(self)->body_.get();
+  return fseeko(file, offset, origin) == 0 ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
+}
+
 std::size_t CurlExchange::Header(char* data, std::size_t, std::size_t size, void* self) {
   auto* exchange = static_cast<CurlExchange*>(self);
   const bool kept = WithoutThrowing(
@@ -252,6 +285,7 @@ void CurlExchange::KeepHeader(absl::string_view line) {
   if (absl::EqualsIgnoreCase(name, "etag")) response_.etag = value;
   if (absl::EqualsIgnoreCase(name, "last-modified")) response_.last_modified = value;
   if (absl::EqualsIgnoreCase(name, "content-type")) response_.content_type = value;
+  if (absl::EqualsIgnoreCase(name, "content-range")) response_.content_range = value;
   if (absl::EqualsIgnoreCase(name, "content-encoding")) content_encoding_ = value;
   if (absl::EqualsIgnoreCase(name, "x-amz-bucket-region")) response_.bucket_region = value;
 }

@@ -9,6 +9,8 @@
 
 #include <boost/asio/ip/address.hpp>
 #include <cstddef>
+#include <cstdio>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -50,6 +52,7 @@ class CurlExchange {
   bool Allows(const boost::asio::ip::address& address);
   void SetConnectionOptions(absl::Duration left);
   absl::Status SetAuthorities();
+  absl::Status SetFileBody();
   void SetCallbacks();
   void SetHeaders();
   void KeepHeader(absl::string_view line);
@@ -62,9 +65,16 @@ class CurlExchange {
   // Before the request goes out, also on a connection that another exchange has opened.
   static int BeforeRequest(void* self, char* address, char*, int, int);
   static std::size_t Write(char* data, std::size_t, std::size_t size, void* self);
+  static std::size_t Read(char* to, std::size_t size, std::size_t count, void* self);
+  // libcurl may begin to send again, on another connection.
+  static int Seek(void* self, curl_off_t offset, int origin);
   static std::size_t Header(char* data, std::size_t, std::size_t size, void* self);
   // Also for a TLS connection to a proxy.
   static CURLcode UseAuthorities(CURL*, void* context, void* self);
+
+  struct Close {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
 
   HttpRequest request_;
   const AddressPolicy& policy_;
@@ -75,6 +85,7 @@ class CurlExchange {
   CURL* easy_ = nullptr;
   curl_slist* headers_ = nullptr;
   curl_slist* resolved_ = nullptr;
+  std::unique_ptr<std::FILE, Close> body_;  // the file that is PUT; null: none
   HttpResponse response_;
   std::string content_encoding_;
   std::string refused_address_;  // "" unless one was refused

@@ -16,6 +16,8 @@ struct HttpRequest {
   std::string url;                     // absolute, escaped
   std::vector<std::string> headers;    // "Name: value"
   std::string json_body;               // POSTed as JSON unless ""
+  std::string put_file;                // the path of a file that is PUT unless ""
+  std::string put_sha256;              // of that file, 64 hex digits, for the signature
   bool trusted = false;                // named by the operator: any address will do
   const S3Access* sign_for = nullptr;  // SigV4 with these keys; must live until the exchange ends
   absl::Time deadline = absl::InfiniteFuture();
@@ -30,6 +32,7 @@ struct HttpResponse {
   std::string etag;
   std::string last_modified;
   std::string content_type;
+  std::string content_range;  // which bytes of how many, "bytes 0-0/1234"
   std::string bucket_region;  // x-amz-bucket-region
 };
 

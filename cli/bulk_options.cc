@@ -4,10 +4,13 @@
 #include <absl/time/time.h>
 
 #include <iostream>
+#include <memory>
 #include <utility>
 
+#include "bulk/patience.h"
 #include "cli/commands.h"
 #include "cli/progress_report.h"
+#include "cli/run_outcome.h"
 #include "label_studio_api/requests.h"
 #include "serving/log.h"
 #include "text/str_cat.h"
@@ -19,11 +22,26 @@ using text::StrCat;
 
 constexpr std::size_t kMessageRest = std::size_t{1} << 20;  // of a message beside its image
 
+// Waits for a store that is away.
+absl::StatusOr<std::unique_ptr<bulk::PreparedManifest>> OpenManifest(
+    const std::string& address, const BulkOptions& options,
+    const std::shared_ptr<http_client::Network>& network) {
+  const bulk::Patience patience = {.lasts = absl::Seconds(options.patience_s),
+                                   .on_wait = [](const absl::Status& status) {
+                                     std::cerr << "waiting: " << status.message() << std::endl;
+                                   }};
+  absl::StatusOr<std::unique_ptr<bulk::PreparedManifest>> manifest;
+  (void)bulk::Patiently(patience, [&] {
+    manifest = bulk::PreparedManifest::Open(address, network);
+    return manifest.status();
+  });
+  return manifest;
+}
+
 // The project that the source or the output names; null if neither does.
 absl::StatusOr<std::unique_ptr<bulk::LabelStudioProject>> FindProject(
-    const BulkOptions& options, const std::string& out,
+    const BulkOptions& options, const std::string& source, const std::string& out,
     std::shared_ptr<http_client::Network> network) {
-  const std::string& source = options.sources.front();
   const bool from = source.starts_with(bulk::kProjectScheme);
   const bool into = out.starts_with(bulk::kProjectScheme);
   if (!from && !into) return nullptr;
@@ -100,9 +118,19 @@ absl::Status ParseSourcesAndRun(serving::FlagTable& flags, std::vector<std::stri
 absl::StatusOr<BulkSource> OpenSource(const BulkOptions& options, const std::string& out) {
   auto network = image_fetch::MakeNetwork(options.images_from);
   if (!network.ok()) return network.status();
-  auto project = FindProject(options, out, *network);
+  BulkSource source{.network = *std::move(network)};
+  std::string first = options.sources.front();
+  if (options.sources.size() == 1 && first.ends_with(bulk::kManifestEnding)) {
+    auto manifest = OpenManifest(first, options, source.network);
+    if (!manifest.ok()) return manifest.status();
+    source.manifest = *std::move(manifest);
+    // Images of a project's tasks are asked for as those of the project itself.
+    first = source.manifest->sources().front();
+  }
+  auto project = FindProject(options, first, out, source.network);
   if (!project.ok()) return project.status();
-  return BulkSource{.network = *std::move(network), .project = *std::move(project)};
+  source.project = *std::move(project);
+  return source;
 }
 
 absl::StatusOr<bulk::RunOptions> ToRunOptions(const BulkOptions& options,
@@ -111,6 +139,7 @@ absl::StatusOr<bulk::RunOptions> ToRunOptions(const BulkOptions& options,
   run.listing = {.sources = options.sources,
                  .images = options.images,
                  .standard_input = &std::cin,
+                 .prepared = source.manifest.get(),
                  .project = source.project.get()};
   run.listing.network = source.network;
   run.network = source.network;
@@ -128,16 +157,6 @@ absl::StatusOr<bulk::RunOptions> ToRunOptions(const BulkOptions& options,
   return run;
 }
 
-void PrintLeftOut(const bulk::RunResult& result) {
-  if (result.left_out > 0) {
-    std::cerr << result.left_out << " files whose names aren't those of images, left out\n";
-  }
-  if (result.closed_folders > 0) {
-    std::cerr << result.closed_folders << " folders that may not be read, left out; the first: "
-              << bulk::Shown(result.first_closed) << "\n";
-  }
-}
-
 absl::Status RunAndReport(const BulkOptions& options, const bulk::RunOptions& run,
                           absl::FunctionRef<void(const bulk::RunResult&)> print) {
   const ProgressForm form = ChooseProgressForm(options.json);
@@ -146,12 +165,7 @@ absl::Status RunAndReport(const BulkOptions& options, const bulk::RunOptions& ru
   report.Finish();
   if (!result.ok()) return result.status();
   print(*result);
-  if (result->failures.empty()) return absl::OkStatus();
-  const bulk::Totals& totals = result->totals;
-  const std::string sentence = StrCat(totals.failed(), " of ", totals.images, " images failed; ",
-                                      result->failures, " lists them");
-  return totals.failed() < totals.images ? absl::AbortedError(sentence)
-                                         : absl::FailedPreconditionError(sentence);
+  return FailuresAsStatus(*result);
 }
 
 int BulkExitCode(const absl::Status& status) {

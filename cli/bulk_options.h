@@ -14,6 +14,7 @@
 #include "backends/tls_options.h"
 #include "bulk/label_studio_project.h"
 #include "bulk/prelabel_run.h"
+#include "bulk/prepared_manifest.h"
 #include "http_client/network.h"
 #include "image_fetch/source_options.h"
 #include "label_studio_api/site_options.h"
@@ -59,7 +60,9 @@ absl::Status ParseSourcesAndRun(serving::FlagTable& flags, std::vector<std::stri
 // Where a command's images come from.
 struct BulkSource {
   std::shared_ptr<http_client::Network> network;
-  // That the first source or the output names; null: neither does.
+  // That the only source names; null: it names none.
+  std::unique_ptr<bulk::PreparedManifest> manifest;
+  // That the first source, or that of the manifest, or the output names; null: none does.
   std::unique_ptr<bulk::LabelStudioProject> project;
 };
 absl::StatusOr<BulkSource> OpenSource(const BulkOptions& options, const std::string& out);
@@ -67,9 +70,6 @@ absl::StatusOr<BulkSource> OpenSource(const BulkOptions& options, const std::str
 // The part of a run's options that these are. `source` outlives the result. InvalidArgument for
 // files of TLS that can't be used.
 absl::StatusOr<bulk::RunOptions> ToRunOptions(const BulkOptions& options, const BulkSource& source);
-
-// What of the sources no run takes, on stderr.
-void PrintLeftOut(const bulk::RunResult& result);
 
 // Runs it, shows how it goes, and lets `print` say what came of it. The error, if images failed,
 // has the exit code of BulkExitCode.

@@ -11,10 +11,11 @@
 namespace cli {
 
 absl::Span<const Command> Commands() {
-  static constexpr std::array<Command, 8> kCommands = {{
+  static constexpr std::array<Command, 9> kCommands = {{
       {"embed", "images encoded before somebody clicks into them", RunEmbed, BulkExitCode},
       {"export", "annotations of Label Studio as COCO", RunExport},
       {"import", "COCO as tasks for Label Studio", RunImport},
+      {"merge", "what several machines did of a bulk run, put together", RunMerge, BulkExitCode},
       {"models", "trained models: which there are, and which of them serve", RunModels},
       {"prelabel", "the objects of very many images: folders, lists, COCO", RunPrelabel,
        BulkExitCode},

@@ -40,6 +40,7 @@ std::string CheckNames(const std::vector<std::string>& names);
 absl::Status RunEmbed(int argc, const char* const* argv);
 absl::Status RunExport(int argc, const char* const* argv);
 absl::Status RunImport(int argc, const char* const* argv);
+absl::Status RunMerge(int argc, const char* const* argv);
 absl::Status RunModels(int argc, const char* const* argv);
 absl::Status RunPrelabel(int argc, const char* const* argv);
 // Of the commands for very many images: 0; 1 if some images failed, or the run was stopped; 2 if

@@ -7,6 +7,7 @@
 
 #include "cli/bulk_options.h"
 #include "cli/commands.h"
+#include "cli/run_outcome.h"
 #include "prelabel/kept_embeddings.h"
 #include "text/str_cat.h"
 
@@ -108,7 +109,7 @@ void PrintResult(const Options& options, const bulk::RunOptions& run,
               << ",\"done_before\":" << result.before << "}\n";
     return;
   }
-  PrintLeftOut(result);
+  PrintLeftOut(result.left_out, result.closed_folders, result.first_closed);
   std::cout << run.output.out << ": " << totals.images - totals.failed() << " images embedded, "
             << absl::StrFormat("%.1f GB", static_cast<double>(totals.kept_bytes) / 1e9);
   if (result.before > 0) std::cout << "; " << result.before << " were done before";

@@ -1,5 +1,8 @@
 // duet prelabel: a folder, a list or a COCO file of images through the detector and the segmenter.
+#include <absl/time/clock.h>
+
 #include <boost/json/parse.hpp>
+#include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -9,10 +12,16 @@
 
 #include "backends/tls_options.h"
 #include "bulk/label_studio_project.h"
+#include "bulk/patience.h"
 #include "bulk/prelabel_run.h"
+#include "bulk/prepared_manifest.h"
+#include "bulk/shard_run.h"
 #include "cli/bulk_options.h"
 #include "cli/commands.h"
 #include "cli/input_files.h"
+#include "cli/output_flags.h"
+#include "cli/progress_report.h"
+#include "cli/run_outcome.h"
 #include "serving/flags.h"
 #include "text/str_cat.h"
 
@@ -23,47 +32,37 @@ using text::StrCat;
 
 struct Options {
   BulkOptions bulk;
-  std::string out;
-  std::string format = "coco";
+  OutputFlags output;
   std::string masks = "none";
-  std::string label_config;
-  std::string image_prefix;
+  std::string manifest;
+  std::string shard;
+  std::string work;
   std::string settings;
   double score_threshold = 0.5;
   int slice = 0;
   double overlap = prelabel::Slicing().overlap;
   std::string detector;
   std::string detector_checkpoint;
+  std::string kernel_plan;
   bool retry_failed = false;
 };
 
-std::vector<std::string> FormatNames() {
-  std::vector<std::string> names;
-  for (const bulk::OutputFormat& format : bulk::OutputFormats()) names.emplace_back(format.name);
-  return names;
-}
-
-// What comes out of a run.
-void AddOutputFlags(Options* options, serving::FlagTable* flags) {
-  flags->Required("out", &options->out,
-                  "The file, or for formats of many files the folder, that is written when all is "
-                  "done; or label-studio:ID, the source's project, which gets predictions. What a "
-                  "run needs to be resumed is kept beside it, in OUT.journal.");
+// A run that several machines share.
+void AddShardFlags(Options* options, serving::FlagTable* flags) {
+  flags->Add("manifest", &options->manifest,
+             "Lists the sources into this file, whose name ends in .manifest, or s3://bucket/key, "
+             "and does nothing else: the source of a run that is done in shards.");
   flags->Add(
-      "format", &options->format,
-      "coco: boxes, masks and scores, and of a COCO source its ids; label-studio: tasks with "
-      "predictions, to be imported; yolo, voc, dota (four corners): a text an image, in a "
-      "folder; png: masks as images of class numbers and of object numbers.",
-      serving::OneOf(FormatNames()));
-  flags->Add("masks", &options->masks,
-             "none; rle: the very pixels; polygons: outlines without holes. The detector's own if "
-             "it makes any, else the segmenter's. For label-studio the label config decides.",
-             serving::OneOf({"none", "rle", "polygons"}));
-  flags->Add("label_config", &options->label_config,
-             "For label-studio: the project's label config, an XML file.");
-  flags->Add("image_prefix", &options->image_prefix,
-             "For label-studio: put before each image's path, which is percent-encoded then, such "
-             "as '/data/local-files/?d=FOLDER/'.");
+      "shard", &options->shard,
+      "Of a manifest as the source: I/N, the I-th of N equal parts, counted from 0; job/N "
+      "takes the number from JOB_COMPLETION_INDEX, as an Indexed Job of Kubernetes sets it. "
+      "--out, a folder or s3://bucket/prefix, gets the shard's results, which duet merge puts "
+      "together. An image that failed is a result, too. Exit code 1: the same command may do "
+      "better another time; 2: "
+      "somebody has to change something.");
+  flags->Add("work", &options->work,
+             "With --shard: the folder that has what it needs to be resumed. Empty: --out's, and "
+             "for a bucket the current one.");
 }
 
 // What is looked at, and for what.
@@ -94,13 +93,22 @@ void AddServiceFlags(Options* options, serving::FlagTable* flags) {
              "with it.");
   flags->Add("segmenter_checkpoint", &options->bulk.segmenter_checkpoint,
              "Likewise, if masks are wanted.");
+  flags->Add("kernel_plan", &options->kernel_plan,
+             "The file with the choices of kernels of services that are started, as theirs. Runs "
+             "that have the same plan and kind of CPU find the same to the last bit. Empty: one "
+             "of this run's own.");
   backends::AddFlags(&options->bulk.tls, flags);
   AddProjectFlags(&options->bulk, flags);
 }
 
 void AddFlags(Options* options, serving::FlagTable* flags) {
-  AddOutputFlags(options, flags);
+  AddOutputFlags(&options->output, flags);
+  flags->Add("masks", &options->masks,
+             "none; rle: the very pixels; polygons: outlines without holes. The detector's own if "
+             "it makes any, else the segmenter's. For label-studio the label config decides.",
+             serving::OneOf({"none", "rle", "polygons"}));
   AddInputFlags(options, flags);
+  AddShardFlags(options, flags);
   AddServiceFlags(options, flags);
   flags->Add("retry_failed", &options->retry_failed,
              "If all images are done, try those again that failed, and write the output anew.");
@@ -155,21 +163,21 @@ absl::StatusOr<bulk::RunOptions> ToRun(const Options& options, const BulkSource&
   absl::StatusOr<bulk::RunOptions> common = ToRunOptions(options.bulk, source);
   if (!common.ok()) return common.status();
   bulk::RunOptions run = *std::move(common);
-  run.output = {.out = options.out,
+  run.output = {.out = options.output.out,
                 .polygons = options.masks == "polygons",
-                .image_prefix = options.image_prefix};
-  const bool into_project = options.out.starts_with(bulk::kProjectScheme);
+                .image_prefix = options.output.image_prefix};
+  const bool into_project = options.output.out.starts_with(bulk::kProjectScheme);
   if (into_project) run.output.project = project;
-  run.format = bulk::FindOutputFormat(into_project ? "label-studio" : options.format);
+  run.format = bulk::FindOutputFormat(into_project ? "label-studio" : options.output.format);
   run.masks = options.masks != "none";
-  const bool has_config = !options.label_config.empty() || project != nullptr;
-  if (run.format->needs_label_config ? !has_config : !options.label_config.empty()) {
+  const bool has_config = !options.output.label_config.empty() || project != nullptr;
+  if (run.format->needs_label_config ? !has_config : !options.output.label_config.empty()) {
     return absl::InvalidArgumentError(
         run.format->needs_label_config
-            ? StrCat("--format=", options.format, " needs --label_config")
-            : StrCat("--format=", options.format, " has no use for --label_config"));
+            ? StrCat("--format=", options.output.format, " needs --label_config")
+            : StrCat("--format=", options.output.format, " has no use for --label_config"));
   }
-  absl::StatusOr<std::string> label_config = ReadText(options.label_config);
+  absl::StatusOr<std::string> label_config = ReadText(options.output.label_config);
   if (!label_config.ok()) return label_config.status();
   run.label_config = *std::move(label_config);
   if (run.format->needs_label_config && run.label_config.empty()) {
@@ -182,6 +190,7 @@ absl::StatusOr<bulk::RunOptions> ToRun(const Options& options, const BulkSource&
   run.settings = *std::move(settings);
   run.detector = options.detector;
   run.detector_checkpoint = options.detector_checkpoint;
+  run.kernel_plan = options.kernel_plan;
   run.retry_failed = options.retry_failed;
   return run;
 }
@@ -193,26 +202,85 @@ absl::Status PrintPlan(const Options& options, const bulk::RunOptions& run) {
   if (options.bulk.json) {
     std::cout << "{\"event\":\"plan\",\"images\":" << images << ",\"done\":" << plan->done << "}\n";
   } else {
-    std::cout << options.out << ": " << images << " images, " << plan->done << " done, "
+    std::cout << options.output.out << ": " << images << " images, " << plan->done << " done, "
               << images - plan->done << " to do\n";
   }
   return absl::OkStatus();
 }
 
-void PrintResult(const Options& options, const bulk::RunResult& result) {
-  const bulk::Totals& totals = result.totals;
-  if (options.bulk.json) {
-    std::cout << "{\"event\":\"done\",\"images\":" << totals.images
-              << ",\"objects\":" << totals.objects << ",\"failed\":" << totals.failed()
-              << ",\"done_before\":" << result.before << "}\n";
-    return;
+// Lists the sources into a manifest.
+absl::Status WriteManifest(const Options& options) {
+  if (!options.manifest.ends_with(bulk::kManifestEnding)) {
+    return absl::InvalidArgumentError(StrCat(
+        "--manifest=", options.manifest, ": needed: a name that ends in ", bulk::kManifestEnding));
   }
-  PrintFindings(result.findings);
-  PrintLeftOut(result);
-  std::cout << options.out << ": " << totals.images - totals.failed() << " images, "
-            << totals.objects << " objects";
-  if (result.before > 0) std::cout << "; " << result.before << " were done before";
-  std::cout << "\n";
+  const absl::StatusOr<BulkSource> source = OpenSource(options.bulk, /*out=*/"");
+  if (!source.ok()) return source.status();
+  const absl::StatusOr<bulk::RunOptions> run = ToRunOptions(options.bulk, *source);
+  if (!run.ok()) return run.status();
+  ProgressReport report(ChooseProgressForm(options.bulk.json), std::cerr, absl::Now());
+  bulk::ListingOptions sources = run->listing;
+  sources.patience = bulk::PatienceOf(run->pipeline.patience, report);
+  const absl::StatusOr<bulk::Listing> listing =
+      bulk::PreparedManifest::Write(sources, options.manifest);
+  if (!listing.ok()) return listing.status();
+  PrintLeftOut(listing->left_out, listing->closed_folders, listing->first_closed);
+  if (options.bulk.json) {
+    std::cout << "{\"event\":\"manifest\",\"images\":" << listing->images << "}\n";
+  } else {
+    std::cout << options.manifest << ": " << listing->images << " images\n";
+  }
+  return absl::OkStatus();
+}
+
+// For whoever starts shards again and again: what may be gone the next time ends with 1, what
+// somebody has to change with 2, and images that failed are a result like others.
+absl::Status ShardStatus(const absl::Status& status) {
+  const bool to_be_changed = absl::IsInvalidArgument(status) || absl::IsNotFound(status) ||
+                             absl::IsPermissionDenied(status) ||
+                             absl::IsFailedPrecondition(status) || absl::IsDataLoss(status);
+  return status.ok() || to_be_changed ? status : absl::AbortedError(status.message());
+}
+
+// What a shard needs, and flags that it has no use for.
+absl::Status CheckShardFlags(const Options& options) {
+  if (options.shard.empty()) return absl::OkStatus();
+  const std::string& source = options.bulk.sources.front();
+  if (options.bulk.sources.size() > 1 || !source.ends_with(bulk::kManifestEnding)) {
+    return absl::InvalidArgumentError(
+        StrCat("--shard=", options.shard, ": ", bulk::Shown(source),
+               " is no manifest; needed: one alone, as --manifest=FILE", bulk::kManifestEnding,
+               " makes it"));
+  }
+  if (options.output.out.starts_with(bulk::kProjectScheme)) {
+    return absl::InvalidArgumentError(
+        StrCat("--out=", options.output.out, ": a shard's results go into a folder or ",
+               "s3://bucket/prefix; duet merge brings all of them into a project"));
+  }
+  if (options.retry_failed) {
+    return absl::InvalidArgumentError(
+        "--retry_failed with --shard: needed: a merge of all shards, and then duet prelabel with "
+        "the same manifest, the merge's --out and --retry_failed, without --shard");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RunShard(const Options& options, bulk::RunOptions run) {
+  const std::string& out = options.output.out;
+  const absl::StatusOr<bulk::Shard> shard =
+      bulk::ParseShard(options.shard, std::getenv("JOB_COMPLETION_INDEX"));
+  if (!shard.ok()) return shard.status();
+  run.listing.shard = *shard;
+  const std::string work = !options.work.empty()    ? options.work
+                           : bulk::IsS3Address(out) ? "."
+                                                    : out;
+  ProgressReport report(ChooseProgressForm(options.bulk.json),
+                        options.bulk.json ? std::cout : std::cerr, absl::Now());
+  const absl::StatusOr<bulk::RunResult> result = bulk::RunShard(std::move(run), out, work, report);
+  report.Finish();
+  if (!result.ok()) return ShardStatus(result.status());
+  PrintOutcome(bulk::AddressBelow(out, bulk::ShardFileName(*shard)), options.bulk.json, *result);
+  return absl::OkStatus();
 }
 
 absl::Status Prelabel(const Options& options) {
@@ -220,13 +288,19 @@ absl::Status Prelabel(const Options& options) {
     return absl::InvalidArgumentError(
         "no SOURCE; needed: duet prelabel SOURCE... --out=OUT, and the sources before the flags");
   }
-  const absl::StatusOr<BulkSource> source = OpenSource(options.bulk, options.out);
-  if (!source.ok()) return source.status();
+  if (!options.manifest.empty()) return ShardStatus(WriteManifest(options));
+  if (absl::Status status = CheckOut(options.output); !status.ok()) return status;
+  if (absl::Status status = CheckShardFlags(options); !status.ok()) return status;
+  const bool is_shard = !options.shard.empty();
+  const absl::StatusOr<BulkSource> source = OpenSource(options.bulk, options.output.out);
+  if (!source.ok()) return is_shard ? ShardStatus(source.status()) : source.status();
   const absl::StatusOr<bulk::RunOptions> run = ToRun(options, *source);
   if (!run.ok()) return run.status();
   if (options.bulk.plan) return PrintPlan(options, *run);
-  return RunAndReport(options.bulk, *run,
-                      [&](const bulk::RunResult& result) { PrintResult(options, result); });
+  if (is_shard) return RunShard(options, *run);
+  return RunAndReport(options.bulk, *run, [&](const bulk::RunResult& result) {
+    PrintOutcome(options.output.out, options.bulk.json, result);
+  });
 }
 
 }  // namespace

@@ -53,15 +53,7 @@ Head Parse(const std::string& text) {
   const auto string = [](const json::value& from) { return std::string(from.as_string()); };
   Head head;
   head.source = string(object.at("source"));
-  const json::object& listing = object.at("listing").as_object();
-  head.listing.images = listing.at("images").to_number<std::uint64_t>();
-  head.listing.root = string(listing.at("root"));
-  head.listing.has_ids = listing.at("has_ids").as_bool();
-  head.listing.of_label_studio = listing.at("of_label_studio").as_bool();
-  for (const json::value& category : listing.at("categories").as_array()) {
-    head.listing.categories.emplace_back(category.at(0).to_number<std::int64_t>(),
-                                         string(category.at(1)));
-  }
+  head.listing = ListingFromJson(object.at("listing").as_object());
   if (const json::object* const model = object.at("detector").if_object()) {
     auto detector = std::make_shared<backends::DetectorModel>();
     detector->name = string(model->at("name"));
@@ -94,9 +86,30 @@ Head Parse(const std::string& text) {
 
 }  // namespace
 
-std::string ToJson(const Head& head) {
+json::object ToJson(const Listing& listing) {
   json::array categories;
-  for (const auto& [id, name] : head.listing.categories) categories.push_back({id, name});
+  for (const auto& [id, name] : listing.categories) categories.push_back({id, name});
+  return {{"images", listing.images},
+          {"root", listing.root},
+          {"has_ids", listing.has_ids},
+          {"of_label_studio", listing.of_label_studio},
+          {"categories", std::move(categories)}};
+}
+
+Listing ListingFromJson(const json::object& object) {
+  Listing listing;
+  listing.images = object.at("images").to_number<std::uint64_t>();
+  listing.root = std::string(object.at("root").as_string());
+  listing.has_ids = object.at("has_ids").as_bool();
+  listing.of_label_studio = object.at("of_label_studio").as_bool();
+  for (const json::value& category : object.at("categories").as_array()) {
+    listing.categories.emplace_back(category.at(0).to_number<std::int64_t>(),
+                                    std::string(category.at(1).as_string()));
+  }
+  return listing;
+}
+
+std::string ToJson(const Head& head) {
   json::value detector;
   if (head.detector) {
     detector = {{"name", head.detector->name},
@@ -110,12 +123,7 @@ std::string ToJson(const Head& head) {
   }
   const json::object object = {{"format", kFormat},
                                {"source", head.source},
-                               {"listing",
-                                {{"images", head.listing.images},
-                                 {"root", head.listing.root},
-                                 {"has_ids", head.listing.has_ids},
-                                 {"of_label_studio", head.listing.of_label_studio},
-                                 {"categories", std::move(categories)}}},
+                               {"listing", ToJson(head.listing)},
                                {"detector", std::move(detector)},
                                {"segmenter", std::move(segmenter)},
                                {"masks", kMaskMakers[static_cast<std::size_t>(head.masks)]},
@@ -133,27 +141,21 @@ absl::StatusOr<Head> HeadFromJson(const std::string& text) {
   }
 }
 
-absl::Status CheckSame(const Head& found, const Head& wanted, const std::string& folder) {
-  struct Part {
-    std::string_view name;
-    std::string found;
-    std::string wanted;
-  };
-  std::vector<Part> parts = {{"the source", found.source, wanted.source}};
+std::optional<Difference> FirstDifference(const Head& found, const Head& wanted) {
+  std::vector<Difference> parts = {{"source", found.source, wanted.source}};
   const json::object settings = prelabel::ToJson(found.settings);
   const json::object wanted_settings = prelabel::ToJson(wanted.settings);
   for (const json::object* const one : {&settings, &wanted_settings}) {
     for (const auto& [key, value] : *one) {
-      parts.push_back(
-          {key, TextOf(settings.if_contains(key)), TextOf(wanted_settings.if_contains(key))});
+      parts.push_back({std::string(key), TextOf(settings.if_contains(key)),
+                       TextOf(wanted_settings.if_contains(key))});
     }
   }
-  parts.push_back({"the label config", prelabel::ShortHash(found.label_config),
+  parts.push_back({"label config", prelabel::ShortHash(found.label_config),
                    prelabel::ShortHash(wanted.label_config)});
   if (wanted.detector) {
-    parts.push_back(
-        {"the detector's model", VersionOf(found.detector), VersionOf(wanted.detector)});
-    parts.push_back({"the maker of masks",
+    parts.push_back({"detector's model", VersionOf(found.detector), VersionOf(wanted.detector)});
+    parts.push_back({"maker of masks",
                      std::string(kMaskMakers[static_cast<std::size_t>(found.masks)]),
                      std::string(kMaskMakers[static_cast<std::size_t>(wanted.masks)])});
   }
@@ -162,17 +164,22 @@ absl::Status CheckSame(const Head& found, const Head& wanted, const std::string&
     parts.push_back({"the segmenter's encoder", name(found.encoder), name(wanted.encoder)});
   }
   if (wanted.segmenter) {
-    parts.push_back(
-        {"the segmenter's model", VersionOf(found.segmenter), VersionOf(wanted.segmenter)});
+    parts.push_back({"segmenter's model", VersionOf(found.segmenter), VersionOf(wanted.segmenter)});
   }
-  for (const Part& part : parts) {
+  for (Difference& part : parts) {
     if (part.found == part.wanted) continue;
-    return absl::FailedPreconditionError(
-        StrCat(folder, " was begun with something else: ", part.name, " was ", Short(part.found),
-               " and is now ", Short(part.wanted),
-               "; needed: the same as before, or another --out, or that this folder is deleted"));
+    return Difference{std::move(part.what), Short(part.found), Short(part.wanted)};
   }
-  return absl::OkStatus();
+  return std::nullopt;
+}
+
+absl::Status CheckSame(const Head& found, const Head& wanted, const std::string& folder) {
+  const std::optional<Difference> difference = FirstDifference(found, wanted);
+  if (!difference) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      StrCat(folder, " was begun with something else: the ", difference->what, " was ",
+             difference->found, " and is now ", difference->wanted,
+             "; needed: the same as before, or another --out, or that this folder is deleted"));
 }
 
 }  // namespace bulk

@@ -6,8 +6,10 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
+#include <boost/json/object.hpp>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,14 +39,28 @@ struct Head {
   prelabel::ServedModels models() const { return {detector, segmenter}; }
 };
 
+boost::json::object ToJson(const Listing& listing);
+// Throws if the object isn't what ToJson makes.
+Listing ListingFromJson(const boost::json::object& object);
+
 std::string ToJson(const Head& head);
 // DataLoss if the text is no head.
 absl::StatusOr<Head> HeadFromJson(const std::string& text);
 
+// What two heads differ in, as a message shows it.
+struct Difference {
+  std::string what;
+  std::string found;
+  std::string wanted;
+};
+// The first one between results that were made for `found` and such for `wanted`; nothing if they
+// may stand beside each other. A model that is null in `wanted` isn't known yet and isn't compared,
+// and without a detector the maker of masks isn't either.
+std::optional<Difference> FirstDifference(const Head& found, const Head& wanted);
+
 // OK if results that were made for `wanted` may stand beside those of `found`, else
-// FailedPrecondition with one sentence that names the first difference. A model that is null in
-// `wanted` isn't known yet and isn't compared, and without a detector the maker of masks isn't
-// either. `folder`: of the run, for the sentence.
+// FailedPrecondition with one sentence that names the first difference. `folder`: of the run, for
+// the sentence.
 absl::Status CheckSame(const Head& found, const Head& wanted, const std::string& folder);
 
 }  // namespace bulk

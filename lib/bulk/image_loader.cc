@@ -76,7 +76,9 @@ awaitable<absl::StatusOr<backends::ImageRef>> ImageLoader::Load(const Item& item
       co_return absl::FailedPreconditionError(bucket.message());
     }
     if (absl::IsNotFound(image.status())) {
-      if (absl::IsNotFound(bucket) || prelabel::IsRetryable(bucket)) {
+      // FailedPrecondition: there is no such bucket (any more).
+      if (absl::IsFailedPrecondition(bucket) || absl::IsNotFound(bucket) ||
+          prelabel::IsRetryable(bucket)) {
         co_return absl::UnavailableError(bucket.message());
       }
       // Or it was so, and the bucket has just come back.

@@ -220,6 +220,18 @@ absl::Status Journal::Sync() {
   return absl::IsResourceExhausted(status) ? WriteError(ENOSPC, path) : status;
 }
 
+bool ReadRecord(absl::FunctionRef<bool(char*, std::size_t)> read, std::string* payload,
+                Record* record) {
+  std::array<char, kHeadBytes> head;
+  if (!read(head.data(), head.size())) return false;
+  const auto payload_bytes = GetNumber<std::uint32_t>(head.data());
+  if (payload_bytes > kMaxPayloadBytes) return false;
+  payload->resize(payload_bytes);
+  return read(payload->data(), payload->size()) &&
+         hash::Fnv1a(*payload) == GetNumber<std::uint64_t>(head.data() + 4) &&
+         record->ParseFromString(*payload);
+}
+
 absl::StatusOr<JournalReader> JournalReader::Open(const std::string& folder, std::uint64_t offset) {
   const std::string path = JournalPath(folder);
   std::unique_ptr<std::FILE, Close> file(std::fopen(path.c_str(), "rbe"));
@@ -231,21 +243,14 @@ absl::StatusOr<JournalReader> JournalReader::Open(const std::string& folder, std
 }
 
 absl::StatusOr<std::optional<Record>> JournalReader::Next() {
-  std::array<char, kHeadBytes> head;
-  const auto read = [this](char* to, std::size_t bytes) {
-    return std::fread(to, 1, bytes, file_.get()) == bytes;
-  };
-  const bool has_head = read(head.data(), head.size());
-  const auto payload_bytes = has_head ? GetNumber<std::uint32_t>(head.data()) : 0;
-  bool whole = has_head && payload_bytes <= kMaxPayloadBytes;
-  if (whole) {
-    payload_.resize(payload_bytes);
-    whole = read(payload_.data(), payload_.size()) &&
-            hash::Fnv1a(payload_) == GetNumber<std::uint64_t>(head.data() + 4);
-  }
+  std::optional<Record> record(std::in_place);
+  const bool whole = ReadRecord(
+      [this](char* to, std::size_t bytes) {
+        return std::fread(to, 1, bytes, file_.get()) == bytes;
+      },
+      &payload_, &*record);
   if (std::ferror(file_.get()) != 0) return absl::UnavailableError("the journal cannot be read");
-  std::optional<Record> record;
-  if (!whole || !record.emplace().ParseFromString(payload_)) return std::nullopt;
+  if (!whole) return std::nullopt;
   offset_ += kHeadBytes + payload_.size();
   return record;
 }

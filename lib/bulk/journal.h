@@ -9,9 +9,11 @@
 #ifndef DUET_BULK_JOURNAL_H_
 #define DUET_BULK_JOURNAL_H_
 
+#include <absl/functional/function_ref.h>
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <map>
@@ -80,6 +82,11 @@ class Journal {
   ManifestReader::Place place_;
   Totals totals_;
 };
+
+// Reads one record. `read` gets where so many bytes belong, and is false if there aren't as many;
+// `payload` is room that may be used again. False for anything but a whole record.
+bool ReadRecord(absl::FunctionRef<bool(char* to, std::size_t count)> read, std::string* payload,
+                duet::bulk::v1::Record* record);
 
 // Reads a journal's records from the first one on.
 class JournalReader {

@@ -15,6 +15,7 @@
 #include <tuple>
 
 #include "bulk/label_studio_project.h"
+#include "bulk/prepared_manifest.h"
 #include "bulk/s3_listing.h"
 #include "dataset/json_elements.h"
 #include "files/mapped_file.h"
@@ -230,6 +231,10 @@ absl::Status Lister::ListSource(const std::string& source) {
   }
   if (source.starts_with(kProjectScheme)) return ListProject(source);
   if (source.empty()) return absl::InvalidArgumentError("a source is empty; needed: a path");
+  if (source.ends_with(kManifestEnding)) {
+    return absl::InvalidArgumentError(
+        StrCat(Shown(source), ": needed: a manifest alone, for duet prelabel"));
+  }
   if (source.starts_with("s3://") && !IsImageName(source)) return ListBucket(source);
   if (IsAddress(source)) {
     Add(source, "");
@@ -388,6 +393,7 @@ absl::Status Lister::ListCoco(const std::string& path) {
 }  // namespace
 
 absl::StatusOr<Listing> ListImages(const ListingOptions& options, AddImage add) {
+  if (options.prepared != nullptr) return options.prepared->List(options.shard, add);
   return Lister(options, add).List();
 }
 

@@ -12,9 +12,10 @@
 //   a project       label-studio:7, all of its tasks or those of a view
 //   a bucket        s3://bucket/prefix: all images whose keys begin so, unless that is itself an
 //                   image's name
+//   a manifest      prepared once for several machines (prepared_manifest.h), or a shard of it
 //   an address      https://…, s3://bucket/key.jpg
 //   any other file  an image
-// Several may be mixed, but for COCO files and projects.
+// Several may be mixed, but for COCO files, projects and manifests.
 #ifndef DUET_BULK_LISTING_H_
 #define DUET_BULK_LISTING_H_
 
@@ -32,11 +33,13 @@
 
 #include "bulk/item.h"
 #include "bulk/patience.h"
+#include "bulk/shard.h"
 #include "http_client/network.h"
 
 namespace bulk {
 
 class LabelStudioProject;
+class PreparedManifest;
 
 // What is known of all images of a manifest.
 struct Listing {
@@ -61,6 +64,10 @@ struct ListingOptions {
   // a COCO file its own.
   std::string images;
   std::istream* standard_input = nullptr;  // for the source "-"
+  // What the only source, a prepared manifest, has been opened as, and the part of it that is
+  // meant. Null: sources are listed. Outlives this.
+  const PreparedManifest* prepared = nullptr;
+  Shard shard;
   // For the source label-studio:ID; null: none can be used.
   LabelStudioProject* project = nullptr;
   Patience patience;  // with buckets and projects that are away
@@ -71,7 +78,8 @@ struct ListingOptions {
 using AddImage = absl::FunctionRef<void(std::string_view name, std::string_view id)>;
 
 // Calls `add` for all images, in the order of the sources. NotFound if a source isn't there or
-// there is no image in any, InvalidArgument for a source that can't be used; the message names it.
+// there is no image in any (but a shard of a manifest may have none), InvalidArgument for a source
+// that can't be used; the message names it.
 absl::StatusOr<Listing> ListImages(const ListingOptions& options, AddImage add);
 
 // The path of an image's file. REQUIRES: its name isn't an address.

@@ -39,6 +39,22 @@ std::string Decoded(std::string_view bytes) {
 
 }  // namespace
 
+void AppendManifestLine(std::string_view name, std::string_view id, std::string* lines) {
+  AppendEncoded(name, lines);
+  if (!id.empty()) {
+    lines->push_back('\t');
+    AppendEncoded(id, lines);
+  }
+  lines->push_back('\n');
+}
+
+Item ParseManifestLine(std::string_view line) {
+  const auto tab = line.find('\t');
+  Item item{.name = Decoded(line.substr(0, tab))};
+  if (tab != std::string_view::npos) item.id = Decoded(line.substr(tab + 1));
+  return item;
+}
+
 absl::StatusOr<ManifestWriter> ManifestWriter::Create(const std::string& path) {
   absl::StatusOr<files::AtomicFile> file = files::AtomicFile::Create(path);
   if (!file.ok()) return file.status();
@@ -46,12 +62,7 @@ absl::StatusOr<ManifestWriter> ManifestWriter::Create(const std::string& path) {
 }
 
 void ManifestWriter::Add(std::string_view name, std::string_view id) {
-  AppendEncoded(name, &buffer_);
-  if (!id.empty()) {
-    buffer_.push_back('\t');
-    AppendEncoded(id, &buffer_);
-  }
-  buffer_.push_back('\n');
+  AppendManifestLine(name, id, &buffer_);
   ++count_;
   if (buffer_.size() < kBufferBytes) return;
   file_.Append(buffer_);
@@ -85,12 +96,9 @@ absl::StatusOr<std::optional<Item>> ManifestReader::Next() {
     return absl::DataLossError(text::StrCat(path_, ": line ", place_.index + 1,
                                             " is damaged; needed: the name of an image"));
   }
-  Item item{.index = place_.index};
-  const std::string_view line = line_;
-  const auto tab = line.find('\t');
-  item.name = Decoded(line.substr(0, tab));
-  if (tab != std::string_view::npos) item.id = Decoded(line.substr(tab + 1));
-  place_.offset += line.size() + 1;
+  Item item = ParseManifestLine(line_);
+  item.index = place_.index;
+  place_.offset += line_.size() + 1;
   ++place_.index;
   return item;
 }

@@ -22,6 +22,10 @@
 
 namespace bulk {
 
+// A line of a manifest with its line end, and without it back; its index is 0.
+void AppendManifestLine(std::string_view name, std::string_view id, std::string* lines);
+Item ParseManifestLine(std::string_view line);
+
 class ManifestWriter {
  public:
   static absl::StatusOr<ManifestWriter> Create(const std::string& path);

@@ -15,6 +15,7 @@
 
 #include "bulk/head.h"
 #include "bulk/item.h"
+#include "bulk/journal.h"
 #include "bulk/label_studio_project.h"
 #include "bulk/patience.h"
 #include "bulk/run_folder.h"
@@ -23,6 +24,8 @@
 #include "label_studio/result.h"
 
 namespace bulk {
+
+struct ShardIdentity;  // shard_result.h
 
 struct OutputOptions {
   std::string out;
@@ -33,6 +36,8 @@ struct OutputOptions {
   Patience patience;  // with a project that is away
   // Of an image whose result the project doesn't take, and why: one sentence. May be empty.
   std::function<void(const Item& item, const std::string& why)> on_refused = nullptr;
+  // Which shard's results are written for others to merge them; null: they are all. Outlives this.
+  const ShardIdentity* shard = nullptr;
 };
 
 // A finished run, or as far as it is.
@@ -40,6 +45,7 @@ struct Results {
   const RunFolder& folder;
   const Head& head;
   std::uint64_t count = 0;  // images with a record
+  Totals totals = {};       // of them
 };
 
 using ClassNames = std::set<std::string, std::less<>>;

@@ -22,11 +22,13 @@
 
 #include "backends/grpc_clients.h"
 #include "bulk/embed_work.h"
+#include "bulk/finish_run.h"
 #include "bulk/image_loader.h"
 #include "bulk/journal.h"
 #include "bulk/manifest.h"
 #include "bulk/output_check.h"
 #include "bulk/prelabel_work.h"
+#include "bulk/prepared_manifest.h"
 #include "bulk/private_service.h"
 #include "bulk/retry.h"
 #include "bulk/run_folder.h"
@@ -43,18 +45,18 @@ using text::StrCat;
 constexpr absl::Duration kServicesTimeout = absl::Minutes(5);  // they may be starting, too
 constexpr absl::Duration kPlanTimeout = absl::Seconds(10);
 constexpr absl::Duration kTellAfter = absl::Seconds(2);
-constexpr absl::Duration kDiskPause = absl::Seconds(1);
 constexpr int kPoolThreads = 4;  // reading files, and encoding masks
 
-// Starts a service for the run alone. It has the kernels that the run was begun with, so that
-// results don't differ in their last bits.
+// Starts a service for the run alone. It has the kernels that the run was begun with, or those of a
+// plan that several runs share, so that results don't differ in their last bits.
 absl::StatusOr<std::unique_ptr<PrivateService>> StartPrivately(
-    const std::string& name, const std::string& checkpoint, const RunFolder& folder,
-    const std::vector<std::string>& more_flags) {
+    const std::string& name, const std::string& checkpoint, const std::string& kernel_plan,
+    const RunFolder& folder, const std::vector<std::string>& more_flags) {
   std::error_code error;
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
-  std::vector<std::string> flags = {"--checkpoint=" + checkpoint,
-                                    "--kernel_plan=" + folder.path() + "/kernel_plan"};
+  std::vector<std::string> flags = {
+      "--checkpoint=" + checkpoint,
+      "--kernel_plan=" + (kernel_plan.empty() ? folder.path() + "/kernel_plan" : kernel_plan)};
   flags.insert(flags.end(), more_flags.begin(), more_flags.end());
   auto service = PrivateService::Start((self.parent_path() / ("duet-" + name)).native(), flags,
                                        StrCat(folder.path(), "/", name, ".log"));
@@ -157,7 +159,7 @@ class Services {
                            std::string* at) -> absl::Status {
       const bool segments = name == "segmenter";
       auto service =
-          StartPrivately(name, checkpoint, folder,
+          StartPrivately(name, checkpoint, options.kernel_plan, folder,
                          segments ? options.segmenter_flags : std::vector<std::string>());
       if (!service.ok()) return service.status();
       own.push_back({name, *std::move(service)});
@@ -197,16 +199,13 @@ class Services {
 };
 
 std::string SourceText(const ListingOptions& options) {
+  if (options.prepared != nullptr) {
+    return options.prepared->Describe() +
+           (options.shard.count > 1 ? ", shard " + ShardText(options.shard) : "");
+  }
   if (options.project != nullptr) return options.project->Describe();
   return absl::StrJoin(options.sources, " ") +
          (options.images.empty() ? "" : " --images=" + options.images);
-}
-
-// What the options alone say of a head.
-Head HeadOf(const RunOptions& options) {
-  return {.source = SourceText(options.listing),
-          .settings = options.settings,
-          .label_config = options.label_config};
 }
 
 // Who makes the masks, by models that are known, and of which classes.
@@ -232,26 +231,6 @@ absl::Status ChooseMaskMaker(const RunOptions& options, Head* head,
   return absl::OkStatus();
 }
 
-absl::Status CheckOutIsFree(const std::string& out) {
-  std::error_code error;
-  const auto status = std::filesystem::symlink_status(out, error);
-  if (!std::filesystem::exists(status)) return absl::OkStatus();
-  if (std::filesystem::is_directory(status) && std::filesystem::is_empty(out, error)) {
-    return absl::OkStatus();
-  }
-  return absl::FailedPreconditionError(
-      StrCat(Shown(out), " is there already, and isn't of this run; needed: another --out"));
-}
-
-Patience PatienceOf(const RunOptions& options, Reporter& reporter) {
-  return {.lasts = options.pipeline.patience,
-          .on_wait =
-              [&reporter](const absl::Status& status) {
-                reporter.Waits(Shown(text::StdView(status.message())));
-              },
-          .on_end = [&reporter](absl::Duration waited) { reporter.GoesOn(waited); }};
-}
-
 absl::StatusOr<Listing> ListAnew(const RunOptions& options, const RunFolder& folder,
                                  Reporter& reporter) {
   if (!Embeds(options)) {
@@ -260,7 +239,7 @@ absl::StatusOr<Listing> ListAnew(const RunOptions& options, const RunFolder& fol
   absl::StatusOr<ManifestWriter> manifest = ManifestWriter::Create(folder.manifest());
   if (!manifest.ok()) return manifest.status();
   ListingOptions sources = options.listing;
-  sources.patience = PatienceOf(options, reporter);
+  sources.patience = PatienceOf(options.pipeline.patience, reporter);
   absl::StatusOr<Listing> listing = ListImages(
       sources, [&](std::string_view name, std::string_view id) { manifest->Add(name, id); });
   if (!listing.ok()) return listing.status();
@@ -355,44 +334,6 @@ absl::Status TryAgain(const RunOptions& options, const RunFolder& folder, Head h
   return status.ok() ? retry->Finish() : status;
 }
 
-absl::Status WriteOutput(const RunOptions& options, const Results& results, Reporter& reporter,
-                         RunResult* result) {
-  const std::string failures = FailuresPath(options.output.out);
-  const absl::Time begun = absl::Now();
-  const Totals totals = result->totals;
-  for (bool told = false;; told = true) {
-    result->findings = {};
-    result->totals = totals;
-    std::vector<ItemFailure> refused;
-    OutputOptions output = options.output;
-    output.patience = PatienceOf(options, reporter);
-    output.on_refused = [&](const Item& item, const std::string& why) {
-      refused.push_back({.item = item});
-      refused.back().failure.set_kind("refused");
-      refused.back().failure.set_message(Shown(why));
-      reporter.Failed(item, refused.back().failure);
-    };
-    absl::Status status;
-    if (!Embeds(options)) status = options.format->write(results, output, &result->findings);
-    if (status.ok()) {
-      if (!refused.empty()) result->totals.failures["refused"] += refused.size();
-      if (result->totals.failed() > 0) {
-        result->failures = failures;
-        status = WriteFailures(results, refused, failures);
-      } else {
-        std::error_code ignored;
-        std::filesystem::remove(failures, ignored);  // an earlier run's
-      }
-    }
-    if (!absl::IsResourceExhausted(status) || absl::Now() - begun > options.pipeline.patience) {
-      if (told) reporter.GoesOn(absl::Now() - begun);
-      return status;
-    }
-    if (!told) reporter.Waits(text::StdView(status.message()));
-    absl::SleepFor(kDiskPause);
-  }
-}
-
 // Whether a run that was begun is the one that is asked for now. Once it is complete its boxes can
 // be written with any label config, or without one.
 absl::Status CheckBegun(const Head& begun, Head wanted, bool complete, const RunFolder& folder) {
@@ -449,6 +390,12 @@ absl::StatusOr<std::shared_ptr<const backends::SegmenterModel>> AskSegmenter(
 }
 
 }  // namespace
+
+Head HeadOf(const RunOptions& options) {
+  return {.source = SourceText(options.listing),
+          .settings = options.settings,
+          .label_config = options.label_config};
+}
 
 absl::StatusOr<Plan> PlanRun(const RunOptions& options) {
   absl::StatusOr<Plan> plan = ListPlan(options);
@@ -521,10 +468,14 @@ absl::StatusOr<RunResult> Run(const RunOptions& options, Reporter& reporter) {
     if (!status.ok()) return status;
     result.totals = journal->totals();
   }
-  const Results results{.folder = *folder, .head = head, .count = journal->place().index};
-  if (absl::Status status = WriteOutput(options, results, reporter, &result); !status.ok()) {
-    return status;
-  }
+  const Results results{.folder = *folder,
+                        .head = head,
+                        .count = journal->place().index,
+                        .totals = journal->totals()};
+  OutputOptions output = options.output;
+  output.patience.lasts = options.pipeline.patience;
+  absl::Status status = FinishRun(options.format, output, results, reporter, &result);
+  if (!status.ok()) return status;
   if (Embeds(options)) folder->Remove();
   return result;
 }

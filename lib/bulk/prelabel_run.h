@@ -13,6 +13,8 @@
 #include <vector>
 
 #include "backends/channel.h"
+#include "bulk/finish_run.h"
+#include "bulk/head.h"
 #include "bulk/listing.h"
 #include "bulk/output.h"
 #include "bulk/pipeline.h"
@@ -37,6 +39,7 @@ struct RunOptions {
   std::string detector_checkpoint;
   std::string segmenter_checkpoint;
   std::vector<std::string> segmenter_flags;  // of one that the run starts: "--name=value"
+  std::string kernel_plan;                   // of these services, a file; "": one of this run's own
   backends::GrpcOptions grpc;  // to services that are named; to its own the run speaks plaintext
   // Which private addresses images of a project's tasks may be at; those of other sources may be at
   // any, since who names them could ask for them without us.
@@ -48,6 +51,9 @@ struct RunOptions {
   Pipeline::Options pipeline;
 };
 
+// What the options alone say of a run's head: no models.
+Head HeadOf(const RunOptions& options);
+
 // What a run would do.
 struct Plan {
   Listing listing;  // of the run that would be resumed, if there is one
@@ -57,17 +63,6 @@ struct Plan {
 };
 // Changes nothing. Errors as Run's.
 absl::StatusOr<Plan> PlanRun(const RunOptions& options);
-
-struct RunResult {
-  Totals totals;               // of all images
-  std::uint64_t before = 0;    // done by earlier runs
-  std::uint64_t left_out = 0;  // files in folders that aren't images by their names
-  // Folders that could not be read, and the first of them, if this run has listed the source.
-  std::uint64_t closed_folders = 0;
-  std::string first_closed;
-  std::string failures;        // the file that lists those that failed; "": none did
-  dataset::Findings findings;  // what the output couldn't hold
-};
 
 // Resumes the run on the same output, if one was begun. The output is there only after success, and
 // complete. Errors, one sentence each: those of ListImages and Pipeline::Run; FailedPrecondition if

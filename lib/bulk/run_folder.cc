@@ -65,7 +65,7 @@ absl::StatusOr<RunFolder> RunFolder::LockAt(const std::string& path, const std::
   RunFolder folder(path, lock);
   if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return absl::ErrnoToStatus(errno, StrCat(lock_path, ": cannot lock"));
-    return absl::FailedPreconditionError(
+    return absl::UnavailableError(
         StrCat(Holder(lock), " is working on ", Shown(out),
                " already; needed: another --out, or to wait until it has ended"));
   }
@@ -89,7 +89,7 @@ void RunFolder::Remove() const {
   // What a run makes, and nothing else: somebody may have had a folder of this name.
   std::error_code ignored;
   for (const char* name : {"manifest", "head.json", "journal", "checkpoint", "kernel_plan",
-                           "detector.log", "segmenter.log", "lock"}) {
+                           "kernel_plan.lock", "detector.log", "segmenter.log", "lock"}) {
     std::filesystem::remove(path_ + "/" + name, ignored);
   }
   std::filesystem::remove(path_, ignored);  // if it is empty

@@ -22,8 +22,8 @@ namespace bulk {
 
 class RunFolder {
  public:
-  // Makes the folder of the output `out` if it is missing, and locks it. FailedPrecondition while
-  // another process has the lock; errors of the file system.
+  // Makes the folder of the output `out` if it is missing, and locks it. Unavailable while another
+  // process has the lock; errors of the file system.
   static absl::StatusOr<RunFolder> Lock(const std::string& out);
   RunFolder(RunFolder&& other) noexcept;
   RunFolder& operator=(RunFolder&&) = delete;

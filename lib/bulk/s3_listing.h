@@ -16,11 +16,8 @@
 namespace bulk {
 
 // Calls `on_object` with the address of each object, "s3://bucket/key", whose address begins with
-// `prefix`, "s3://bucket/" or longer, in the order of their keys. Errors, one sentence that names
-// the prefix: FailedPrecondition (no keys in the environment, or the bucket is in another region),
-// Unauthenticated (the keys have expired, or aren't known), NotFound (no such bucket),
-// PermissionDenied, InvalidArgument, Unavailable and DeadlineExceeded. A page that fails for a
-// reason that may pass is asked for again within `patience`.
+// `prefix`, "s3://bucket/" or longer, in the order of their keys. Errors are those of S3Client. A
+// page that fails for a reason that may pass is asked for again within `patience`.
 absl::Status ListObjects(const http_client::S3Access& s3,
                          std::shared_ptr<http_client::Network> network, const std::string& prefix,
                          const Patience& patience,

@@ -16,7 +16,7 @@ OTHERS_FLAGS = {
     "preset", "profile", "runs", "scale", "seed", "skip", "target", "test-dir", "values", "version", "count",
     "models", "torch", "undefok", "stderrthreshold", "dev", "all", "benchmark_filter", "benchmark_min_time", "json", "seconds",
     "counts", "seeds", "repeats", "iterations", "gunicorn", "gateway", "picture", "outputs", "correct_s", "encodes", "save", "side", "tile", "objects",
-    "split_products"}
+    "split_products", "for", "timeout", "type"}
 # Label Studio, Grafana, Prometheus and PostgreSQL in compose.yaml.
 OTHERS_PORTS = {"8080", "3000", "9090", "5432", "6379"}
 
@@ -27,7 +27,7 @@ def flags(help_of):
     text = "".join(help_of(name) for name in PROGRAMS)
     text += "".join(run(ROOT / "duet", *command).stdout for command in (["up", "--help"], ["test", "--help"], ["models"]))
     text += "".join(run(ROOT / "build/release/bin/duet", *command).stdout for command in (
-        ["embed", "--help"], ["export", "--help"], ["import", "--help"], ["models", "--help"], ["prelabel", "--help"],
+        ["embed", "--help"], ["export", "--help"], ["import", "--help"], ["merge", "--help"], ["models", "--help"], ["prelabel", "--help"],
         ["review", "--help"], ["revision", "--help"], ["train", "--help"]))
     text += help_of("duet-train") + "".join(
         run(ROOT / "build/release/bin/duet-train", command, "--help").stdout for command in ("demo", "segmenter"))

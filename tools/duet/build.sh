@@ -16,7 +16,7 @@ configure() {
 pass_on() {
   local binary=$DUET_ROOT/build/release/bin/duet
   case $1 in
-    embed | export | import | models | prelabel | review | revision | train) ;;
+    embed | export | import | merge | models | prelabel | review | revision | train) ;;
     *) return 0 ;;
   esac
   [[ -x $binary ]] || die "'$1' isn't built yet; ./duet up builds it"

@@ -53,11 +53,12 @@ usage: ./duet COMMAND [ARGUMENT...]
   export                annotations of Label Studio as COCO
   import                COCO as tasks for Label Studio
   prelabel              the objects of very many images: a folder, a list, a COCO file
+  merge                 what several machines did of that, put together
   review                annotations that the project's model contradicts, by a gateway with a token
   revision              annotated images, split and frozen for a training
   train                 trains on what is annotated in Label Studio, by a gateway that has a trainer
   bench NAME            runs the benchmarks of a layer
 
-up, test, models, embed, export, import, prelabel, review, revision and train say more with --help. Duet runs on Debian 12 (bookworm), as root or with sudo.
+up, test, models, embed, export, import, prelabel, merge, review, revision and train say more with --help. Duet runs on Debian 12 (bookworm), as root or with sudo.
 TEXT
 }

@@ -93,7 +93,7 @@ TEST(RunFolderTest, IsLockedForAsLongAsItIsUsed) {
   {
     ASSERT_OK_AND_ASSIGN(const RunFolder first, RunFolder::Lock(out));
     EXPECT_EQ(first.path(), out + ".journal");
-    EXPECT_THAT(RunFolder::Lock(out), StatusIs(absl::StatusCode::kFailedPrecondition,
+    EXPECT_THAT(RunFolder::Lock(out), StatusIs(absl::StatusCode::kUnavailable,
                                                HasSubstr("is working on " + out + " already")));
     EXPECT_THAT(RunFolder::Lock(folder.path() + "/other"), IsOk());
   }

@@ -4,7 +4,7 @@
 usage: tests/bench/shards.py [--images=10000000] [--pods=100] [--image_s=0.21] [--seeds=9]
            prints the table of docs/capacity.md: of so many simulations the median
 
-What is simulated is an Indexed Job of Kubernetes: indices begin in their order, so many Pods at a time; each Pod needs a
+What is simulated, as in deploy/k8s/components/bulk: indices begin in their order, so many Pods at a time; each Pod needs a
 while until its model serves; an index's images cost more or less than the mean together, since neighbours are alike; some
 machines are slow; a Pod may be lost at any moment, and its index begins anew at once on another machine, with its journal
 (on a volume) or without (work folders that go with the Pod). Needs nothing but Python.

@@ -161,7 +161,7 @@ std::optional<Difference> FirstDifference(const Head& found, const Head& wanted)
   }
   if (!wanted.encoder.empty()) {
     const auto name = [](const std::string& encoder) { return encoder.empty() ? "none" : encoder; };
-    parts.push_back({"the segmenter's encoder", name(found.encoder), name(wanted.encoder)});
+    parts.push_back({"segmenter's encoder", name(found.encoder), name(wanted.encoder)});
   }
   if (wanted.segmenter) {
     parts.push_back({"segmenter's model", VersionOf(found.segmenter), VersionOf(wanted.segmenter)});

@@ -9,10 +9,10 @@
 
 #include "bulk/folder_output.h"
 #include "bulk/output.h"
+#include "dataset/object_corners.h"
 #include "dataset/yolo_writer.h"
 #include "text/str_cat.h"
 #include "text/utf8.h"
-#include "vision/rotated_box.h"
 
 namespace bulk {
 namespace {
@@ -52,18 +52,6 @@ std::string NamesText(const Head& head) {
   std::string text;
   for (const std::string& name : head.detector->classes) StrAppend(&text, name, "\n");
   return text;
-}
-
-std::vector<vision::Point> CornersOf(const Object& object) {
-  if (object.rotated_box) {
-    const auto corners = vision::Corners(*object.rotated_box);
-    return {corners.begin(), corners.end()};
-  }
-  const vision::Box& box = object.box;
-  return {{box.x_min, box.y_min},
-          {box.x_max, box.y_min},
-          {box.x_max, box.y_max},
-          {box.x_min, box.y_max}};
 }
 
 std::string YoloText(const Head& head, const Item& item, vision::Size size,
@@ -146,7 +134,7 @@ std::string DotaText(const Head& head, const Item&, vision::Size,
   std::string text;
   for (const Object& object : objects) {
     const char* separator = "";
-    for (const vision::Point& corner : CornersOf(object)) {
+    for (const vision::Point& corner : dataset::CornersOf(object)) {
       absl::StrAppendFormat(&text, "%s%.1f %.1f", separator, corner.x, corner.y);
       separator = " ";
     }

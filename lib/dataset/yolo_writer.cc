@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <vector>
 
+#include "dataset/object_corners.h"
 #include "label_studio/json_text.h"
 #include "text/str_cat.h"
 #include "vision/mask_shapes.h"
-#include "vision/rotated_box.h"
 
 namespace dataset {
 namespace {
@@ -22,18 +22,6 @@ void AppendPoints(const std::vector<vision::Point>& points, vision::Size size, s
     AppendNumber(std::clamp(point.x / static_cast<double>(size.width), 0.0, 1.0), line);
     AppendNumber(std::clamp(point.y / static_cast<double>(size.height), 0.0, 1.0), line);
   }
-}
-
-std::vector<vision::Point> CornersOf(const Object& object) {
-  if (object.rotated_box) {
-    const auto corners = vision::Corners(*object.rotated_box);
-    return {corners.begin(), corners.end()};
-  }
-  const vision::Box& box = object.box;
-  return {{box.x_min, box.y_min},
-          {box.x_max, box.y_min},
-          {box.x_max, box.y_max},
-          {box.x_min, box.y_max}};
 }
 
 std::vector<vision::Point> OutlineOf(const Object& object, std::string_view where,

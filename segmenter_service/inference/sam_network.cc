@@ -2,6 +2,7 @@
 
 #include <ATen/Functions.h>
 #include <ATen/core/grad_mode.h>
+#include <absl/cleanup/cleanup.h>
 #include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 
@@ -67,11 +68,25 @@ std::vector<std::vector<std::size_t>> Batches(absl::Span<const Prompt> prompts) 
   return batches;
 }
 
+// An encoder that networks may have in common, all used by one thread at a time. Between its steps
+// all that it works on is in the tokens; within one, in buffers of its own, and there another
+// network's turn may come (`pause`).
+struct Encoder {
+  const std::shared_ptr<EncoderSteps> steps;
+  bool is_stepping = false;
+
+  at::Tensor Step(std::int64_t index, const at::Tensor& tokens, std::vector<at::Tensor>* levels,
+                  const Pause& pause = nullptr) {
+    is_stepping = true;
+    const absl::Cleanup stepped = [this] { is_stepping = false; };
+    return steps->Step(index, tokens, levels, pause);
+  }
+};
+
 class FamilyNetwork final : public SamNetwork {
  public:
   // `encoder`: the model's own or its packed form.
-  FamilyNetwork(ModelParts model, at::Device device, std::shared_ptr<EncoderSteps> encoder,
-                int threads)
+  FamilyNetwork(ModelParts model, at::Device device, std::shared_ptr<Encoder> encoder, int threads)
       : model_(std::move(model)), device_(device), encoder_(std::move(encoder)), threads_(threads) {
     model_.weights->eval();
     model_.weights->to(device_);
@@ -91,13 +106,14 @@ class FamilyNetwork final : public SamNetwork {
       at::NoGradGuard no_grad;
       MaskDecoder& decoder = model_.mask_decoder;
       std::vector<at::Tensor> levels;
-      at::Tensor tokens = encoder_->Begin(FromHost(input, {1, 3, side(), side()}));
-      for (std::int64_t i = 0; i < encoder_->step_count(); ++i) {
+      EncoderSteps& steps = *encoder_->steps;
+      at::Tensor tokens = steps.Begin(FromHost(input, {1, 3, side(), side()}));
+      for (std::int64_t i = 0; i < steps.step_count(); ++i) {
         if (absl::Status status = yield(); !status.ok()) return status;
         tokens = encoder_->Step(i, tokens, decoder->reads_levels() ? &levels : nullptr, pause);
       }
       if (absl::Status status = yield(); !status.ok()) return status;
-      const EncodedImage image = encoder_->Finish(tokens, std::move(levels));
+      const EncodedImage image = steps.Finish(tokens, std::move(levels));
       std::vector<at::Tensor> maps =
           image.high_res.empty() ? decoder->HighResFeatures(image) : image.high_res;
       maps.insert(maps.begin(), image.embedding);
@@ -144,8 +160,12 @@ class FamilyNetwork final : public SamNetwork {
     nn::UseThreads(threads_);
     return nn::CatchTorch("warm up", [&]() -> absl::Status {
       at::NoGradGuard no_grad;
-      std::vector<at::Tensor> levels;
-      encoder_->Step(0, encoder_->Begin(at::zeros({1, 3, side(), side()}, device_)), &levels);
+      // An encoder that is in the middle of a step is warm, and would lose what it works on.
+      if (!encoder_->is_stepping) {
+        std::vector<at::Tensor> levels;
+        encoder_->Step(0, encoder_->steps->Begin(at::zeros({1, 3, side(), side()}, device_)),
+                       &levels);
+      }
       Embedding embedding;
       for (const FeatureShape& shape : spec().embedding) {
         embedding.maps.push_back({shape, std::vector<std::byte>(shape.bytes())});
@@ -228,7 +248,7 @@ class FamilyNetwork final : public SamNetwork {
 
   ModelParts model_;
   const at::Device device_;
-  const std::shared_ptr<EncoderSteps> encoder_;
+  const std::shared_ptr<Encoder> encoder_;
   const int threads_;
   at::Tensor positions_;  // of the embedding's cells; constant, so computed once
   std::optional<PackedMaskDecoder> packed_decoder_;  // on CPUs
@@ -239,12 +259,12 @@ class FamilyNetwork final : public SamNetwork {
 class SharedEncoders {
  public:
   // Null if no network uses an encoder that was kept under `key`.
-  std::shared_ptr<EncoderSteps> Find(const std::string& key) {
+  std::shared_ptr<Encoder> Find(const std::string& key) {
     const std::lock_guard lock(mutex_);
     const auto found = encoders_.find(key);
     return found == encoders_.end() ? nullptr : found->second.lock();
   }
-  void Keep(const std::string& key, const std::shared_ptr<EncoderSteps>& encoder) {
+  void Keep(const std::string& key, const std::shared_ptr<Encoder>& encoder) {
     const std::lock_guard lock(mutex_);
     std::erase_if(encoders_, [](const auto& one) { return one.second.expired(); });
     encoders_[key] = encoder;
@@ -252,7 +272,7 @@ class SharedEncoders {
 
  private:
   std::mutex mutex_;
-  std::map<std::string, std::weak_ptr<EncoderSteps>> encoders_;  // guarded by mutex_
+  std::map<std::string, std::weak_ptr<Encoder>> encoders_;  // guarded by mutex_
 };
 
 std::shared_ptr<SharedEncoders> MakeSharedEncoders() { return std::make_shared<SharedEncoders>(); }
@@ -274,11 +294,10 @@ void ReleaseFile(const ModelParts& model) {
 
 // The model's encoder in its fast form, which it may have in common with another network. Notes in
 // model->spec what that is.
-absl::StatusOr<std::shared_ptr<EncoderSteps>> PackEncoder(const checkpoint::StateDict& state_dict,
-                                                          const NetworkOptions& options,
-                                                          nn::onednn::Precision precision,
-                                                          int threads, absl::string_view sidecar,
-                                                          ModelParts* model) {
+absl::StatusOr<std::shared_ptr<Encoder>> PackEncoder(const checkpoint::StateDict& state_dict,
+                                                     const NetworkOptions& options,
+                                                     nn::onednn::Precision precision, int threads,
+                                                     absl::string_view sidecar, ModelParts* model) {
   NetworkSpec& spec = model->spec;
   const auto packed = [&](std::string_view name) {
     return std::any_of(model->packed_prefixes.begin(), model->packed_prefixes.end(),
@@ -292,12 +311,12 @@ absl::StatusOr<std::shared_ptr<EncoderSteps>> PackEncoder(const checkpoint::Stat
   const std::string key = absl::StrCat(spec.name, " ", spec.encoder_hash, " ", spec.image_size, " ",
                                        static_cast<int>(precision), " ", threads, " ", sidecar);
   SharedEncoders* const shared = options.shared_encoders.get();
-  std::shared_ptr<EncoderSteps> encoder = shared == nullptr ? nullptr : shared->Find(key);
+  std::shared_ptr<Encoder> encoder = shared == nullptr ? nullptr : shared->Find(key);
   spec.shares_encoder = encoder != nullptr;
   if (encoder == nullptr) {
     absl::StatusOr<std::shared_ptr<EncoderSteps>> fresh = model->pack(precision, threads);
-    if (!fresh.ok()) return fresh;
-    encoder = *std::move(fresh);
+    if (!fresh.ok()) return fresh.status();
+    encoder = std::make_shared<Encoder>(*std::move(fresh));
     if (shared != nullptr) shared->Keep(key, encoder);
   }
   spec.packed_encoder_bytes = numbers * sizeof(float);
@@ -337,9 +356,9 @@ absl::StatusOr<std::unique_ptr<SamNetwork>> Load(const checkpoint::StateDict& st
     nn::onednn::Precision computed = nn::onednn::Precision::kFloat32;
     model->weights->eval();
     const int threads = options.threads > 0 ? options.threads : serving::ReadCpuBudget().threads();
-    std::shared_ptr<EncoderSteps> encoder = model->encoder;
+    auto encoder = std::make_shared<Encoder>(model->encoder);
     if (options.device == "cpu" && model->pack) {
-      absl::StatusOr<std::shared_ptr<EncoderSteps>> packed = PackEncoder(
+      absl::StatusOr<std::shared_ptr<Encoder>> packed = PackEncoder(
           state_dict, options, nn::onednn::FasterPrecision(bf16), threads, sidecar, &*model);
       if (packed.ok()) {
         computed = nn::onednn::FasterPrecision(bf16);

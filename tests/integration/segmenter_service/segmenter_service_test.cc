@@ -524,6 +524,42 @@ TEST(SharedEncodersTest, NetworksOfOneEncoderHoldItOnce) {
   }
 }
 
+// Where clicks never cease, a new model warms up at their rank, thus within another one's encoding.
+TEST(SharedEncodersTest, WarmingUpWithinAStepLeavesItsWorkAlone) {
+  duet_testing::TempDir folder;
+  const std::string copy = folder.path() + "/copy.safetensors";
+  for (const char* file : {"sam_a.pth", "mobile_sam_a.pth"}) {
+    SCOPED_TRACE(file);
+    NetworkOptions options;
+    options.shared_encoders = MakeSharedEncoders();
+    const auto first = LoadModel({kData + file}, options).value();
+    const auto tuned =
+        LoadModel({WithConstant(kData + file, "mask_decoder.transformer.", 0.25, copy)}, options)
+            .value();
+    ASSERT_TRUE(tuned->network->spec().shares_encoder);
+    const int side = first->network->spec().image_size;
+    std::vector<float> input(3 * side * side);
+    for (std::size_t i = 0; i < input.size(); ++i) input[i] = static_cast<float>(i % 251) / 125 - 1;
+    const auto proceed = [] { return absl::OkStatus(); };
+    const Embedding expected = first->network->EncodeImage(input, proceed).value();
+
+    int pauses = 0;
+    const Embedding disturbed = first->network
+                                    ->EncodeImage(input, proceed,
+                                                  [&] {
+                                                    if (++pauses > 1) return;
+                                                    ASSERT_TRUE(tuned->network->WarmUp().ok());
+                                                  })
+                                    .value();
+
+    EXPECT_GT(pauses, 0);
+    ASSERT_EQ(disturbed.maps.size(), expected.maps.size());
+    for (std::size_t i = 0; i < expected.maps.size(); ++i) {
+      EXPECT_EQ(disturbed.maps[i].data, expected.maps[i].data) << "map " << i;
+    }
+  }
+}
+
 TEST(SegmenterVersionTest, FlagsAreInTheVersionAndTheEncodersAlsoInEmbeddings) {
   const auto load = [](const NetworkOptions& options) {
     return LoadModel({kData + "hq_a.pth"}, options).value();

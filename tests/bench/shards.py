@@ -46,7 +46,8 @@ def simulate(cluster, images, shards, seed=1):
     # What each index has still to do, in seconds of a machine that isn't slow. The mean cost is one.
     left = [images / shards * cluster.image_s * chance.lognormvariate(-cluster.spread ** 2 / 2, cluster.spread)
             for _ in range(shards)]
-    free = [(0.0, pod) for pod in range(cluster.pods)]  # when a Pod may begin, and where
+    # When a Pod may begin, where, and with which index; None: the next one that nobody has begun.
+    free = [(0.0, pod, None) for pod in range(cluster.pods)]
     heapq.heapify(free)
 
     def machine():
@@ -54,15 +55,18 @@ def simulate(cluster, images, shards, seed=1):
 
     slowness = [machine() for _ in range(cluster.pods)]
     waiting = list(reversed(range(shards)))
-    while waiting:
-        begin, pod = heapq.heappop(free)
-        index = waiting.pop()
+    while free:
+        begin, pod, index = heapq.heappop(free)
+        if index is None:
+            if not waiting:
+                continue
+            index = waiting.pop()
         takes = cluster.start_s + left[index] * slowness[pod]
         lost_after = chance.expovariate(cluster.lost_per_hour / 3600) if cluster.lost_per_hour else math.inf
         if lost_after >= takes:
             outcome.busy_s += takes
             outcome.seconds = max(outcome.seconds, begin + takes)
-            heapq.heappush(free, (begin + takes, pod))
+            heapq.heappush(free, (begin + takes, pod, None))
             continue
         done = max(0.0, lost_after - cluster.start_s) / slowness[pod]
         kept = max(0.0, done - cluster.unsynced_s) if cluster.keeps_journal else 0.0
@@ -71,8 +75,7 @@ def simulate(cluster, images, shards, seed=1):
         outcome.busy_s += lost_after
         outcome.repeated_s += done - kept
         slowness[pod] = machine()
-        waiting.append(index)  # the next to begin
-        heapq.heappush(free, (begin + lost_after + cluster.again_s, pod))
+        heapq.heappush(free, (begin + lost_after + cluster.again_s, pod, index))
     return outcome
 
 

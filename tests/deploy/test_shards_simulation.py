@@ -61,6 +61,19 @@ def test_with_a_journal_only_what_wasnt_synced_is_done_again():
     assert outcome.seconds == pytest.approx(2_000_000 + outcome.repeated_s)
 
 
+def test_a_lost_index_begins_again_after_its_loss():
+    """Two Pods and one index, which is never done by both: what was lost goes on where and when it was lost."""
+    cluster = but(image_s=1.0, start_s=10, lost_per_hour=36.0, again_s=5)
+
+    for seed in range(20):
+        outcome = shards.simulate(cluster, images=1_000, shards=1, seed=seed)
+
+        assert outcome.losses > 0
+        # All that a machine did, one after the other, and the waits between.
+        assert outcome.seconds == pytest.approx(outcome.busy_s + 5 * outcome.losses)
+        assert outcome.seconds >= 1_000 + outcome.repeated_s
+
+
 def test_the_page_shows_what_the_tool_prints():
     printed = run(sys.executable, ROOT / "tests/bench/shards.py").stdout
     table = [line for line in printed.splitlines() if line.startswith("|")]

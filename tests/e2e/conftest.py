@@ -9,6 +9,7 @@ import subprocess
 import pytest
 import requests
 
+import pictures
 import scenes as scene_files
 import strict_validation
 from duet_command import DUET, ROOT
@@ -184,6 +185,15 @@ def scenes(tmp_path_factory):
     subprocess.run([ROOT / "build/release/bin/duet-train", "scenes", "--seed=1", "--count=4", f"--out={directory}"],
                    check=True)
     return scene_files.load(directory)
+
+
+@pytest.fixture(scope="session")
+def picture_scene(tmp_path_factory):
+    """What the documentation's pictures show."""
+    directory = tmp_path_factory.mktemp("pictures")
+    subprocess.run([ROOT / "build/release/bin/duet-train", "scenes", f"--seed={pictures.SEED}", f"--count={pictures.NUMBER + 1}",
+                    f"--out={directory}"], check=True)
+    return scene_files.load(directory)[pictures.NUMBER]
 
 
 @pytest.fixture(scope="session")

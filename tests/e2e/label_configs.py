@@ -3,16 +3,21 @@
 from xml.sax.saxutils import quoteattr
 
 
-def _control(tag, name, labels, **attributes):
+# Of labels, in their order, where a config has colours: they can be told apart on a blue image.
+COLOURS = ["#E6194B", "#FFE119", "#F58231", "#BFEF45", "#FF9F1C", "#F032E6", "#3CB44B", "#800000", "#FABED4", "#AAFFC3"]
+
+
+def _control(tag, name, labels, colours=(), **attributes):
     options = "".join(f" {key}={quoteattr(value)}" for key, value in attributes.items())
-    children = "".join(f"<Label value={quoteattr(label)}/>" for label in labels)
+    backgrounds = [f' background="{colour}"' for colour in colours] or [""] * len(labels)
+    children = "".join(f"<Label value={quoteattr(label)}{background}/>" for label, background in zip(labels, backgrounds))
     return f'<{tag} name="{name}" toName="image"{options}>{children}</{tag}>'
 
 
-def config(labels, *tags, smart=()):
-    """One control per tag, named as the tag in lower case; smart ones come after, named smart_…"""
-    controls = [_control(tag, tag.lower(), labels) for tag in tags]
-    controls += [_control(tag, f"smart_{tag.lower()}", labels, smart="true", smartOnly="true") for tag in smart]
+def config(labels, *tags, smart=(), colours=()):
+    """One control per tag, named as the tag in lower case; smart ones come after, named smart_… `colours`: one a label, or none."""
+    controls = [_control(tag, tag.lower(), labels, colours) for tag in tags]
+    controls += [_control(tag, f"smart_{tag.lower()}", labels, colours, smart="true", smartOnly="true") for tag in smart]
     return f'<View><Image name="image" value="$image" rotateControl="true"/>{"".join(controls)}</View>'
 
 

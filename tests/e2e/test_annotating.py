@@ -3,7 +3,6 @@ pictures of docs/label_studio.md, which show what is emitted."""
 
 import io
 import json
-import os
 import subprocess
 import zipfile
 
@@ -11,14 +10,14 @@ import numpy
 import pytest
 from PIL import Image, ImageDraw
 
+import pictures
 import scenes as scene_files
 from duet_command import ROOT
-from label_configs import config
+from label_configs import COLOURS, config
 from label_studio import data_uri
 from test_browser import BROWSER, changed, playwright, scaled  # noqa: F401 (a fixture)
 from test_interactive import inside
 
-PICTURES = ROOT / "docs" / "pictures"
 SMART = ("KeyPointLabels", "RectangleLabels")
 
 
@@ -143,26 +142,25 @@ RULES = {
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_what_is_emitted_is_drawn_as_the_documentation_shows_it(page, make_project, labels, tmp_path, name):
+def test_what_is_emitted_is_drawn_as_the_documentation_shows_it(page, make_project, labels, picture_scene, tmp_path, name):
     controls, prompt, kinds = RULES[name]
-    scene = scene_files.load(ROOT / "tests/data/scenes")[1]
+    scene = picture_scene
     extra = {"extra_params": {"score_threshold": 1.0}} if prompt else {}
-    project = make_project(config(labels, *controls, smart=SMART), **extra)
+    project = make_project(config(labels, *controls, smart=SMART, colours=COLOURS), **extra)
     (task,) = project.upload([scene.file])
 
     options = {"prompt": prompt(scene, scene.largest())} if prompt else {}
-    seen = page("show.mjs", project, task, **options)
+    seen = page("show.mjs", project, task, pixels=2, **options)
 
     assert set(seen["regions"]) == kinds
     drawn, bare = (Image.open(tmp_path / f"{each}.png").convert("RGB") for each in ("drawn", "bare"))
     difference = numpy.abs(numpy.asarray(drawn, dtype=int) - numpy.asarray(bare, dtype=int)).max(axis=2) > 8
     assert difference.mean() > 0.001, "nothing was drawn"
-    file = PICTURES / f"{name}.png"
-    if os.environ.get("DUET_UPDATE_PICTURES"):
-        file.parent.mkdir(exist_ok=True)
-        drawn.thumbnail((400, 400))
-        drawn.quantize(32, dither=Image.Dither.NONE).save(file, optimize=True)
-    assert file.stat().st_size < 60_000
+    if pictures.updating():
+        drawn.thumbnail((800, 800), Image.LANCZOS)
+        pictures.save(drawn, name, colours=64)
+    file = pictures.PICTURES / f"{name}.png"
+    assert file.stat().st_size < 150_000
     assert f"pictures/{file.name}" in (ROOT / "docs/label_studio.md").read_text()
 
 

@@ -1,10 +1,9 @@
 """What Label Studio's exporter makes of annotations that were made with the config of ./duet label-config: the recipe's last
-step. Which export gives what is told by README.md, Export."""
+step. Which export gives what is told by docs/export.md."""
 
 import collections
 import io
 import json
-import os
 import xml.etree.ElementTree
 import zipfile
 
@@ -12,11 +11,15 @@ import numpy
 import pytest
 from PIL import Image
 
+import pictures
 import scenes as scene_files
 from duet_command import ROOT
 from strict_validation import problems_of
-from test_annotating import PICTURES, click_on, drag_around, page, percent, playwright  # noqa: F401 (fixtures)
+from test_annotating import click_on, drag_around, page, percent, playwright  # noqa: F401 (fixtures)
 from test_interactive import inside
+
+# Of README's picture, for each one of the window in a row.
+PIXELS = 1.5
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +82,7 @@ def check_exports(project, labels, boxes):
 
     names, entries = coco(project, "BRUSH_TO_COCO", "result_coco.json")
     assert sorted((names[category], box) for category, box, _ in entries) == expected
-    # The exporter passes over masks whose label came from <Labels>. If a newer one doesn't, README has to say so.
+    # The exporter passes over masks whose label came from <Labels>. If a newer one doesn't, docs/export.md has to say so.
     assert not any(outline for _, _, outline in entries)
 
     classes, lines = yolo(project)
@@ -236,14 +239,15 @@ def test_control_clicks_into_a_predicted_object_and_alt_excludes(page, make_proj
 
 
 @pytest.mark.parametrize("find", [None, "baseball bat"])
-def test_one_list_of_labels_lies_beside_the_image(page, make_project, printed, labels, tmp_path, find):  # noqa: F811
+def test_one_list_of_labels_lies_beside_the_image(  # noqa: F811
+        page, make_project, printed, labels, picture_scene, tmp_path, find):
     """With ten classes and with COCO's eighty, in a window of a small laptop."""
     project = make_project((ROOT / "tests/data/label_studio/generated_coco80.xml").read_text() if find else printed)
-    (task,) = project.upload([scene_files.load(ROOT / "tests/data/scenes")[1].file])
+    (task,) = project.upload([picture_scene.file])
     project.retrieve_predictions()
     window = {"width": 1280, "height": 720}
 
-    seen = page("layout.mjs", project, task, viewport=window, find=find)
+    seen = page("layout.mjs", project, task, viewport=window, pixels=PIXELS, find=find)
 
     column, image = seen["column"], seen["image"]
     assert seen["lists"] == 1
@@ -252,9 +256,8 @@ def test_one_list_of_labels_lies_beside_the_image(page, make_project, printed, l
     assert abs(column["y"] - image["y"]) < 20
     assert seen["hotkey"] == ("person" if find else labels[0])
     assert seen.get("found") == find
-    if os.environ.get("DUET_UPDATE_PICTURES") and not find:
+    if pictures.updating() and not find:
         # Without the window's head and the list of tasks.
-        shown = Image.open(tmp_path / "page.png").convert("RGB").crop((240, 48, window["width"], window["height"]))
-        shown.thumbnail((800, 800))
-        shown.quantize(64, dither=Image.Dither.NONE).save(PICTURES / "labelling_page.png", optimize=True)
+        shown = Image.open(tmp_path / "page.png").crop([PIXELS * edge for edge in (240, 48, window["width"], window["height"])])
+        pictures.save(shown, "labelling_page", colours=128)
     assert "pictures/labelling_page.png" in (ROOT / "README.md").read_text()

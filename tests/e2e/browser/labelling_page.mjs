@@ -4,14 +4,14 @@ import { chromium } from 'playwright-core';
 export const WAIT = { timeout: 60_000 };
 
 // Opens a task in a browser of its own, hands the page to `work`, and closes the browser. A screenshot of the page is left
-// in `folder` if anything fails.
-export async function onTask({ url, email, password, project, task, folder, viewport }, work) {
+// in `folder` if anything fails. `pixels`: of a screenshot, for each one of the viewport's in a row; 1 if it is not given.
+export async function onTask({ url, email, password, project, task, folder, viewport, pixels }, work) {
   const browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync'],
   });
-  const page = await browser.newPage({ viewport: viewport ?? { width: 1400, height: 1500 } });
+  const page = await browser.newPage({ viewport: viewport ?? { width: 1400, height: 1500 }, deviceScaleFactor: pixels ?? 1 });
   page.setDefaultTimeout(WAIT.timeout);
   try {
     await logIn(page, { url, email, password });

@@ -1,4 +1,5 @@
-"""Fails unless `BINARY [COMMAND] --help` exits with 0 and prints what GOLDEN says. DUET_UPDATE_GOLDENS=1 writes GOLDEN instead.
+"""Fails unless `BINARY [COMMAND] --help` exits with 0 and prints what GOLDEN says. DUET_UPDATE_GOLDENS=1 writes GOLDEN
+instead, and docs/reference/.
 
 usage: check_help.py GOLDEN BINARY [COMMAND]
 """
@@ -16,6 +17,8 @@ if run.returncode != 0 or run.stderr:
     sys.exit(f"--help: exit code {run.returncode}, stderr: {run.stderr}")
 if os.environ.get("DUET_UPDATE_GOLDENS"):
     golden.write_text(run.stdout)
+    reference = pathlib.Path(__file__).resolve().parents[2] / "tools/make_reference.py"
+    subprocess.run([sys.executable, reference], check=True)
 expected = golden.read_text() if golden.exists() else ""
 if run.stdout != expected:
     sys.stdout.writelines(difflib.unified_diff(

@@ -67,7 +67,7 @@ def test_a_second_retrieval_asks_nothing_and_stores_nothing(make_project, backen
 
 
 def test_labels_are_corrected_and_predictions_are_asked_for_again(make_project, backend, scenes, labels):
-    """README's advice for a project whose labels the model doesn't have."""
+    """The advice of docs/troubleshooting.md for a project whose labels the model doesn't have."""
     project = make_project(config(["thing"], "RectangleLabels"))
     tasks = project.upload([scene.file for scene in scenes[:2]])
     project.retrieve_predictions()

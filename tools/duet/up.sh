@@ -23,16 +23,18 @@ usage: ./duet up [OPTION...]
   --bind=ADDRESS                where the gateway listens; default 127.0.0.1. The models stay there, see below
   --port=8003 --detector_port=50051 --segmenter_port=50052 --trainer_port=50053 --label_studio_port=8080
   --detector_metrics_port=9101 --segmenter_metrics_port=9102 --trainer_metrics_port=9103
-  --FLAG=VALUE                  any other flag of the processes (build/release/bin/duet-gateway --help, …),
-                                for all that have it
+  --FLAG=VALUE                  any other flag of the processes (build/release/bin/duet-gateway --help, …);
+                                every process that has such a flag gets it
   --detector_FLAG=VALUE --segmenter_FLAG=VALUE --trainer_FLAG=VALUE
-                                for this one alone; --bind, --port and --tls_… by themselves are the gateway's
-  --reset                       forget what was told before
+                                only this process gets it; --bind, --port and --tls_… are the gateway's
+  --reset                       forget all options of earlier times
 
-Each option is also a variable, DUET_OPTION, and is remembered for the next time: the command line counts before the
-variable, that before what is remembered. --OPTION= (nothing) goes back to the default. - and _ in names are the same.
-What runs with these very options is kept. What has to be started anew is tried beside the running one first, so that
-an option with which it does not start changes nothing.
+Each option is also a variable, DUET_OPTION. up remembers both for the next time. The command line counts before the
+variable, and the variable before what is remembered. --OPTION= (with nothing behind it) goes back to the default. In
+names, - and _ mean the same.
+
+up restarts only processes whose options, binary or model have changed. It first tries the new process beside the old
+one: if the new one doesn't start, the old one runs on, and up says why.
 TEXT
 }
 

@@ -82,6 +82,7 @@ deploy_environment() {
 }
 
 e2e_environment() {
+  ensure_venv python-client clients/python/requirements-test.txt >/dev/null
   ensure_venv label-studio deploy/label_studio/requirements.txt tests/e2e/requirements.txt
   ensure_unpacked tests/deploy/debian_tools.txt
 }

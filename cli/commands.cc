@@ -11,12 +11,13 @@
 namespace cli {
 
 absl::Span<const Command> Commands() {
-  static constexpr std::array<Command, 9> kCommands = {{
+  static constexpr std::array<Command, 10> kCommands = {{
       {"embed", "images encoded before somebody clicks into them", RunEmbed, BulkExitCode},
       {"export", "annotations of Label Studio as COCO", RunExport},
       {"import", "COCO as tasks for Label Studio", RunImport},
       {"merge", "what several machines did of a bulk run, put together", RunMerge, BulkExitCode},
       {"models", "trained models: which there are, and which of them serve", RunModels},
+      {"predict", "what is in a few pictures: a list, drawn, as JSON", RunPredict, BulkExitCode},
       {"prelabel", "the objects of very many images: folders, lists, COCO", RunPrelabel,
        BulkExitCode},
       {"review", "annotations that the project's model contradicts", RunReview},

@@ -42,6 +42,7 @@ absl::Status RunExport(int argc, const char* const* argv);
 absl::Status RunImport(int argc, const char* const* argv);
 absl::Status RunMerge(int argc, const char* const* argv);
 absl::Status RunModels(int argc, const char* const* argv);
+absl::Status RunPredict(int argc, const char* const* argv);
 absl::Status RunPrelabel(int argc, const char* const* argv);
 // Of the commands for very many images: 0; 1 if some images failed, or the run was stopped; 2 if
 // nothing could be done.

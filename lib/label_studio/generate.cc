@@ -3,13 +3,14 @@
 #include <absl/container/flat_hash_set.h>
 
 #include <array>
-#include <cmath>
 #include <cstdio>
 #include <initializer_list>
 #include <pugixml.hpp>
 #include <sstream>
 #include <string_view>
 #include <utility>
+
+#include "label_studio/label_color.h"
 
 namespace label_studio {
 namespace {
@@ -22,17 +23,10 @@ constexpr const char* kLabelColumnStyle =
     "flex: 0 0 180px; max-height: calc(100vh - 170px); overflow-y: auto; position: sticky; top: 0; "
     "padding-right: 8px";
 
-// Hues a golden angle apart: neighbours in the list look different.
 std::string Color(std::size_t index) {
-  const double hue = std::fmod(static_cast<double>(index) * 137.508, 360.0);
-  const auto channel = [&](double offset) {
-    const double k = std::fmod(offset + hue / 30, 12.0);
-    const double lightness = 0.5, chroma = 0.35;
-    return static_cast<int>(
-        255 * (lightness - chroma * std::fmax(-1, std::fmin(std::fmin(k - 3, 9 - k), 1))));
-  };
+  const Rgb color = LabelColor(index);
   std::array<char, 8> text;
-  std::snprintf(text.data(), text.size(), "#%02X%02X%02X", channel(0), channel(8), channel(4));
+  std::snprintf(text.data(), text.size(), "#%02X%02X%02X", color.red, color.green, color.blue);
   return text.data();
 }
 

@@ -16,12 +16,16 @@ configure() {
 pass_on() {
   local binary=$DUET_ROOT/build/release/bin/duet
   case $1 in
-    embed | export | import | merge | models | prelabel | review | revision | train) ;;
+    embed | export | import | merge | models | predict | prelabel | review | revision | train) ;;
     *) return 0 ;;
   esac
   [[ -x $binary ]] || die "'$1' isn't built yet; ./duet up builds it"
   [[ $1 != embed ]] || name_services segmenter -- "${@:2}"
   [[ $1 != prelabel ]] || name_services detector segmenter -- "${@:2}"
+  [[ $1 != predict ]] || {
+    name_services detector segmenter -- "${@:2}"
+    share_kernel_plan
+  }
   cd "$CALLER_DIRECTORY" || die "$CALLER_DIRECTORY: cannot be entered any more"
   exec "$binary" "$@"
 }
@@ -46,6 +50,12 @@ name_services() {
       export "${name}_CHECKPOINT=$(resolve_options >/dev/null && echo "${OPTION[${model}_checkpoint]}")"
     fi
   done
+}
+
+# share_kernel_plan: services that a command starts find the kernels that `up` has measured, and leave theirs for it.
+share_kernel_plan() {
+  mkdir -p "$DUET_STATE"
+  export DUET_KERNEL_PLAN=${DUET_KERNEL_PLAN:-$DUET_STATE/kernel_plan}
 }
 
 # has_tests TREE ON|OFF

@@ -52,6 +52,7 @@ usage: ./duet COMMAND [ARGUMENT...]
   embed                 images encoded before somebody clicks into them: a project, a folder
   export                annotations of Label Studio as COCO
   import                COCO as tasks for Label Studio
+  predict               what is in a few pictures: a list, drawn, as JSON
   prelabel              the objects of very many images: a folder, a list, a COCO file
   merge                 what several machines did of that, put together
   review                annotations that the project's model contradicts, by a gateway with a token
@@ -59,6 +60,6 @@ usage: ./duet COMMAND [ARGUMENT...]
   train                 trains on what is annotated in Label Studio, by a gateway that has a trainer
   bench NAME            runs the benchmarks of a layer
 
-up, test, models, embed, export, import, prelabel, merge, review, revision and train say more with --help. Duet runs on Debian 12 (bookworm), as root or with sudo.
+up, test, models, embed, export, import, predict, prelabel, merge, review, revision and train say more with --help. Duet runs on Debian 12 (bookworm), as root or with sudo.
 TEXT
 }

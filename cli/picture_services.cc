@@ -1,0 +1,152 @@
+#include "cli/picture_services.h"
+
+#include <absl/time/clock.h>
+#include <absl/time/time.h>
+#include <sys/mman.h>
+
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <filesystem>
+#include <iostream>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "backends/grpc_clients.h"
+#include "cli/await_here.h"
+#include "prelabel/translate.h"
+#include "text/str_cat.h"
+
+namespace cli {
+namespace {
+
+using boost::asio::awaitable;
+using text::StrCat;
+
+// A person waits.
+constexpr absl::Duration kConnectTimeout = absl::Seconds(10);
+constexpr std::chrono::minutes kCallTimeout{5};
+
+// A log that is in no folder: it ends with this process, however that ends.
+absl::StatusOr<std::string> MakeLog(const std::string& name) {
+  const int file = memfd_create(name.c_str(), MFD_CLOEXEC);
+  if (file < 0) return absl::ErrnoToStatus(errno, StrCat("a log for the ", name));
+  return StrCat("/proc/self/fd/", file);
+}
+
+absl::StatusOr<std::unique_ptr<bulk::PrivateService>> Start(const std::string& name,
+                                                            const std::string& checkpoint,
+                                                            const std::string& kernel_plan) {
+  std::error_code error;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  const absl::StatusOr<std::string> log = MakeLog(name);
+  if (!log.ok()) return log.status();
+  std::vector<std::string> flags = {"--checkpoint=" + checkpoint};
+  if (!kernel_plan.empty()) flags.push_back("--kernel_plan=" + kernel_plan);
+  return bulk::PrivateService::Start((self.parent_path() / ("duet-" + name)).native(), flags, *log);
+}
+
+absl::Status Of(std::string_view service, const absl::Status& status) {
+  return absl::Status(status.code(), StrCat("the ", service, ": ", status.message()));
+}
+
+awaitable<absl::StatusOr<prelabel::ImageObjects>> Ask(backends::DetectorClient& detector,
+                                                      backends::SegmenterClient* segmenter,
+                                                      backends::ImageRef image,
+                                                      const prelabel::Settings& settings,
+                                                      bool detector_masks) {
+  const backends::CallOptions call{.deadline = std::chrono::system_clock::now() + kCallTimeout};
+  auto detecting = prelabel::DetectObjects(
+      detector, image, prelabel::ToDetectRequest(settings, detector_masks), call);
+  auto found = co_await std::move(detecting);
+  if (found.ok() && segmenter != nullptr) {
+    auto segmenting = prelabel::AddMasks(*segmenter, std::move(image), call, &found->objects);
+    if (absl::Status status = co_await std::move(segmenting); !status.ok()) found = status;
+  }
+  co_return found;
+}
+
+}  // namespace
+
+absl::Status PictureServices::StartMissing(const PictureServiceOptions& options,
+                                           std::string* detector, std::string* segmenter) {
+  if (detector->empty() && options.detector_checkpoint.empty()) {
+    return absl::InvalidArgumentError(
+        "no detector is named; needed: --detector=host:port of one that runs, or "
+        "--detector_checkpoint=FILE of one to be started");
+  }
+  if (detector->empty()) {
+    auto started = Start("detector", options.detector_checkpoint, options.kernel_plan);
+    if (!started.ok()) return Of("detector", started.status());
+    own_detector_ = *std::move(started);
+  }
+  if (options.masks && segmenter->empty() && !options.segmenter_checkpoint.empty()) {
+    auto started = Start("segmenter", options.segmenter_checkpoint, options.kernel_plan);
+    if (!started.ok()) return Of("segmenter", started.status());
+    own_segmenter_ = *std::move(started);
+  }
+  if (own_detector_ != nullptr) {
+    auto address = own_detector_->Address();
+    if (!address.ok()) return Of("detector", address.status());
+    *detector = *std::move(address);
+  }
+  if (own_segmenter_ != nullptr) {
+    auto address = own_segmenter_->Address();
+    if (!address.ok()) return Of("segmenter", address.status());
+    *segmenter = *std::move(address);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<PictureServices>> PictureServices::Connect(
+    const PictureServiceOptions& options) {
+  std::unique_ptr<PictureServices> services(new PictureServices(options.masks));
+  std::string detector = options.detector;
+  std::string segmenter = options.masks ? options.segmenter : "";
+  absl::Status status = services->StartMissing(options, &detector, &segmenter);
+  if (!status.ok()) return status;
+  const auto grpc = [&](bool own) {
+    backends::GrpcOptions grpc = options.grpc;
+    if (own) grpc.tls = nullptr;
+    return grpc;
+  };
+  auto detecting = backends::MakeGrpcDetector(services->io_.get_executor(), detector,
+                                              grpc(services->own_detector_ != nullptr));
+  if (!detecting.ok()) return detecting.status();
+  services->detector_ = *std::move(detecting);
+  if (!segmenter.empty()) {
+    auto segmenting = backends::MakeGrpcSegmenter(services->io_.get_executor(), segmenter,
+                                                  grpc(services->own_segmenter_ != nullptr));
+    if (!segmenting.ok()) return segmenting.status();
+    services->segmenter_ = *std::move(segmenting);
+  }
+  status = services->WaitForModels();
+  if (!status.ok()) return status;
+  return services;
+}
+
+absl::Status PictureServices::WaitForModels() {
+  const absl::Time deadline = absl::Now() + kConnectTimeout;
+  for (;;) {
+    io_.restart();
+    io_.run_for(std::chrono::milliseconds(5));
+    detector_model_ = detector_->model();
+    if (segmenter_ != nullptr) segmenter_model_ = segmenter_->model();
+    const bool detects = detector_model_ != nullptr;
+    if (detects && (segmenter_ == nullptr || segmenter_model_ != nullptr)) return absl::OkStatus();
+    if (absl::Now() > deadline) {
+      return absl::UnavailableError(
+          detects ? StrCat("the segmenter doesn't answer: ", segmenter_->health().error)
+                  : StrCat("the detector doesn't answer: ", detector_->health().error));
+    }
+  }
+}
+
+absl::StatusOr<prelabel::ImageObjects> PictureServices::Find(const backends::ImageRef& image,
+                                                             const prelabel::Settings& settings) {
+  backends::SegmenterClient* const masks_by =
+      detector_model_->has_masks ? nullptr : segmenter_.get();
+  return AwaitHere(io_, Ask(*detector_, masks_by, image, settings, wants_masks_));
+}
+
+}  // namespace cli

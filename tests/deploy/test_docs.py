@@ -18,7 +18,8 @@ OTHERS_FLAGS = {
     "preset", "profile", "runs", "scale", "seed", "skip", "target", "test-dir", "values", "version", "count",
     "models", "torch", "undefok", "stderrthreshold", "dev", "all", "benchmark_filter", "benchmark_min_time", "json", "seconds",
     "counts", "seeds", "repeats", "iterations", "gunicorn", "gateway", "picture", "outputs", "correct_s", "encodes", "save", "side", "tile", "objects",
-    "split_products", "for", "timeout", "type",
+    "split_products", "for", "timeout", "type", "previous", "selector", "prefix", "create", "null", "files-from", "exclude", "set", "namespace",
+    "create-namespace",
     # of label-studio-ml, which docs/migration.md is about, and of curl
     "with", "host", "kwargs", "log-level", "debug", "model-dir", "check", "root-dir",
     "silent", "show-error", "fail-with-body", "header", "form", "request", "output"}

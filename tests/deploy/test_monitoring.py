@@ -71,7 +71,19 @@ def test_every_alert_has_a_unit_test_and_says_what_to_do():
     alerts = {rule["alert"]: rule for rule in alert_rules() if "alert" in rule}
     assert fired == alerts.keys()
     for rule in alerts.values():
-        assert rule["annotations"].keys() == {"summary", "action"} and rule["labels"]["severity"]
+        assert rule["annotations"].keys() == {"summary", "action", "runbook_url"} and rule["labels"]["severity"]
+
+
+def test_every_alert_leads_to_its_section_of_the_operations_page():
+    page = (ROOT / "docs/operations.md").read_text()
+    alerts = [rule["alert"] for rule in alert_rules() if "alert" in rule]
+    assert re.findall(r"^### (Duet\w+)$", page, re.MULTILINE) == alerts
+    for rule in alert_rules():
+        if "alert" in rule:
+            assert rule["annotations"]["runbook_url"] == f"docs/operations.md#{rule['alert'].lower()}"
+    # Something to do, not the name alone.
+    sections = re.split(r"^##+ ", page, flags=re.MULTILINE)
+    assert all(len(section.split()) > 20 for section in sections if section.startswith("Duet"))
 
 
 def test_compose_scrapes_the_ports_that_the_services_listen_on(tmp_path, default_of):

@@ -69,21 +69,23 @@ def test_a_misspelt_field_is_noticed(tmp_path):
     assert result.returncode != 0
 
 
+def close(schema):
+    """Makes it strict: what an object's properties don't name is an error."""
+    if isinstance(schema, dict):
+        if "properties" in schema and schema.get("type") == "object":
+            schema.setdefault("additionalProperties", False)
+        for each in schema.values():
+            close(each)
+    elif isinstance(schema, list):
+        for each in schema:
+            close(each)
+
+
 def gateway_api_schema(kind):
-    """The CRD's own, and strict: what an object's properties don't name is an error."""
+    """The CRD's own, and strict."""
     file = ROOT / f".duet/tools/modules/gateway-api/config/crd/standard/gateway.networking.k8s.io_{GATEWAY_API_KINDS[kind]}.yaml"
     assert file.exists(), f"{file} is missing: run ./duet test --only=deploy"
     (version,) = [each for each in yaml.safe_load(file.read_text())["spec"]["versions"] if each["name"] == "v1"]
-
-    def close(schema):
-        if isinstance(schema, dict):
-            if "properties" in schema and schema.get("type") == "object":
-                schema.setdefault("additionalProperties", False)
-            for each in schema.values():
-                close(each)
-        elif isinstance(schema, list):
-            for each in schema:
-                close(each)
     schema = version["schema"]["openAPIV3Schema"]
     close(schema)
     return schema

@@ -13,7 +13,9 @@
 
 #include "bulk/journal.h"
 #include "bulk/manifest.h"
+#include "bulk/output.h"
 #include "files/atomic_file.h"
+#include "files/folder.h"
 #include "files/text_file.h"
 #include "text/str_cat.h"
 
@@ -75,6 +77,8 @@ absl::StatusOr<RunFolder> RunFolder::LockAt(const std::string& path, const std::
     // The number is only for a message, so that a full disk doesn't matter here.
   }
   files::RemoveAbandonedFiles(path);
+  files::RemoveAbandonedAttempts(WithoutSlashes(out));
+  files::RemoveAbandonedAttempts(FailuresPath(out));
   return folder;
 }
 
@@ -86,10 +90,12 @@ RunFolder::~RunFolder() {
 }
 
 void RunFolder::Remove() const {
-  // What a run makes, and nothing else: somebody may have had a folder of this name.
+  // What a run makes, and nothing else: somebody may have had a folder of this name. First of all
+  // the head, without which nothing else there belongs to a run.
   std::error_code ignored;
-  for (const char* name : {"manifest", "head.json", "journal", "checkpoint", "kernel_plan",
-                           "kernel_plan.lock", "detector.log", "segmenter.log", "lock"}) {
+  if (std::filesystem::remove(path_ + "/head.json", ignored)) (void)files::SyncFolder(path_);
+  for (const char* name : {"manifest", "journal", "checkpoint", "kernel_plan", "kernel_plan.lock",
+                           "detector.log", "segmenter.log", "lock"}) {
     std::filesystem::remove(path_ + "/" + name, ignored);
   }
   std::filesystem::remove(path_, ignored);  // if it is empty
@@ -108,6 +114,14 @@ absl::StatusOr<std::optional<Head>> RunFolder::ReadHead() const {
 }
 
 absl::Status RunFolder::WriteHead(const Head& head) const {
+  // Of a run that was removed, up to where the process was killed.
+  for (const char* name : {"checkpoint", "journal"}) {
+    std::error_code error;
+    std::filesystem::remove(path_ + "/" + name, error);
+    if (error) {
+      return absl::ErrnoToStatus(error.value(), StrCat(path_, "/", name, ": cannot be removed"));
+    }
+  }
   return files::WriteFile(path_ + "/head.json", ToJson(head));
 }
 

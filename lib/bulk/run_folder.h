@@ -22,8 +22,9 @@ namespace bulk {
 
 class RunFolder {
  public:
-  // Makes the folder of the output `out` if it is missing, and locks it. Unavailable while another
-  // process has the lock; errors of the file system.
+  // Makes the folder of the output `out` if it is missing, and locks it. What killed processes left
+  // there, and of the output itself, is removed. Unavailable while another process has the lock;
+  // errors of the file system.
   static absl::StatusOr<RunFolder> Lock(const std::string& out);
   RunFolder(RunFolder&& other) noexcept;
   RunFolder& operator=(RunFolder&&) = delete;
@@ -34,9 +35,10 @@ class RunFolder {
 
   // Nothing if the run hasn't begun.
   absl::StatusOr<std::optional<Head>> ReadHead() const;
-  // For a run that couldn't begin.
-  void Remove() const;
+  // The run has begun from then on: with the manifest that is there, and without a result.
   absl::Status WriteHead(const Head& head) const;
+  // For a run that couldn't begin, or that nobody goes on with. Killed meanwhile, it hasn't begun.
+  void Remove() const;
 
   // Calls `on_result` for each image that the journal has a record of, in the manifest's order, and
   // passes on its first error. DataLoss if the journal has fewer records than `count`.

@@ -1,5 +1,6 @@
 #include "files/atomic_file.h"
 
+#include <absl/functional/function_ref.h>
 #include <absl/status/status.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -20,17 +21,30 @@ using text::StrCat;
 
 namespace {
 
-// "checkpoint.pth.17.0.tmp"
-bool IsTemporaryName(std::string_view name) {
+// "checkpoint.pth" of "checkpoint.pth.17.0.tmp"; "" if the name isn't one of ours.
+std::string_view WrittenName(std::string_view name) {
   constexpr std::string_view kDigits = "0123456789";
-  if (!name.ends_with(".tmp")) return false;
+  if (!name.ends_with(".tmp")) return "";
   name.remove_suffix(4);
   for (int number = 0; number < 2; ++number) {
     const auto dot = name.find_last_not_of(kDigits);
-    if (dot == std::string_view::npos || dot + 1 == name.size() || name[dot] != '.') return false;
+    if (dot == std::string_view::npos || dot + 1 == name.size() || name[dot] != '.') return "";
     name = name.substr(0, dot);
   }
-  return !name.empty();
+  return name;
+}
+
+// Removes the files in a folder that were written under one of these names.
+void RemoveWritten(const std::filesystem::path& folder,
+                   absl::FunctionRef<bool(std::string_view written)> is_meant) {
+  std::error_code error;
+  for (std::filesystem::directory_iterator it(folder, error), end; !error && it != end;
+       it.increment(error)) {
+    const std::string name = it->path().filename().native();
+    const std::string_view written = WrittenName(name);
+    std::error_code ignored;
+    if (!written.empty() && is_meant(written)) std::filesystem::remove(it->path(), ignored);
+  }
 }
 
 }  // namespace
@@ -95,11 +109,14 @@ absl::Status WriteFile(const std::string& path, std::string_view contents) {
 }
 
 void RemoveAbandonedFiles(const std::string& folder) {
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
-    if (!IsTemporaryName(entry.path().filename().native())) continue;
-    std::filesystem::remove(entry.path(), ignored);
-  }
+  RemoveWritten(folder, [](std::string_view) { return true; });
+}
+
+void RemoveAbandonedAttempts(const std::string& path) {
+  const std::filesystem::path file(path);
+  const std::string name = file.filename().native();
+  RemoveWritten(file.has_parent_path() ? file.parent_path() : ".",
+                [&](std::string_view written) { return written == name; });
 }
 
 }  // namespace files

@@ -47,6 +47,8 @@ absl::Status WriteFile(const std::string& path, std::string_view contents);
 // Removes the files that AtomicFiles of killed processes left in `folder`, not in those below it.
 // REQUIRES: nobody is writing there.
 void RemoveAbandonedFiles(const std::string& folder);
+// Those of the file `path` alone. REQUIRES: nobody is writing that file.
+void RemoveAbandonedAttempts(const std::string& path);
 
 }  // namespace files
 

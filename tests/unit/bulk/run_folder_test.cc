@@ -1,11 +1,16 @@
 #include "bulk/run_folder.h"
 
 #include <gmock/gmock.h>
+#include <sys/inotify.h>
+#include <unistd.h>
 
+#include <array>
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "bulk/journal.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
 
@@ -118,6 +123,57 @@ TEST(RunFolderTest, OneThatWasRemovedMeanwhileIsMadeAnew) {
   first.Remove();
   ASSERT_OK_AND_ASSIGN(const RunFolder second, RunFolder::Lock(out));
   EXPECT_TRUE(std::filesystem::exists(second.path() + "/lock"));
+}
+
+TEST(RunFolderTest, WhatKilledProcessesLeftOfTheOutputIsRemoved) {
+  const duet_testing::TempDir folder;
+  for (const char* name : {"out.json.17.0.tmp", "out.json.failures.jsonl.17.1.tmp",
+                           "out.json.journal/head.json.17.2.tmp", "out.json.more.17.3.tmp"}) {
+    folder.Write(name, "half");
+  }
+  ASSERT_OK_AND_ASSIGN(const RunFolder run, RunFolder::Lock(folder.path() + "/out.json"));
+  std::vector<std::string> left;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder.path())) {
+    if (entry.is_regular_file()) left.push_back(entry.path().filename().native());
+  }
+  EXPECT_THAT(left, ::testing::UnorderedElementsAre("lock", "out.json.more.17.3.tmp"));
+}
+
+TEST(RunFolderTest, OneThatBeginsHasNoResultOfAnEarlierOne) {
+  const duet_testing::TempDir folder;
+  ASSERT_OK_AND_ASSIGN(const RunFolder run, RunFolder::Lock(folder.path() + "/out.json"));
+  folder.Write("out.json.journal/manifest", "a\nb\n");
+  {
+    ASSERT_OK_AND_ASSIGN(Journal journal, Journal::Open(run.path(), run.manifest()));
+    duet::bulk::v1::Record record;
+    record.mutable_found();
+    ASSERT_THAT(journal.Append(record, {.offset = 2, .index = 1}), IsOk());
+    ASSERT_THAT(journal.Sync(), IsOk());
+  }
+  // Its head went first, and then its process was killed.
+  ASSERT_THAT(run.WriteHead(SomeHead()), IsOk());
+  ASSERT_OK_AND_ASSIGN(const Journal journal, Journal::Open(run.path(), run.manifest()));
+  EXPECT_EQ(journal.place().index, 0U);
+}
+
+// What is left by a process that is killed at any moment of it must not look like a run.
+TEST(RunFolderTest, WhenItIsRemovedItsHeadGoesFirst) {
+  const duet_testing::TempDir folder;
+  ASSERT_OK_AND_ASSIGN(const RunFolder run, RunFolder::Lock(folder.path() + "/out.json"));
+  for (const char* name : {"manifest", "journal", "checkpoint", "kernel_plan"}) {
+    folder.Write(std::string("out.json.journal/") + name, "x");
+  }
+  ASSERT_THAT(run.WriteHead(SomeHead()), IsOk());
+  const int removed = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+  ASSERT_GE(inotify_add_watch(removed, run.path().c_str(), IN_DELETE), 0);
+
+  run.Remove();
+
+  alignas(inotify_event) std::array<char, 4096> events = {};
+  EXPECT_GE(read(removed, events.data(), events.size()),
+            static_cast<ssize_t>(sizeof(inotify_event)));
+  close(removed);
+  EXPECT_STREQ(reinterpret_cast<const inotify_event*>(events.data())->name, "head.json");
 }
 
 }  // namespace

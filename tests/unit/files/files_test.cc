@@ -80,6 +80,18 @@ TEST_F(FilesTest, WhatKilledProcessesLeftCanBeRemoved) {
                                                      "file.17.0.tmp.bak"));
 }
 
+TEST_F(FilesTest, WhatKilledProcessesLeftOfOneFileCanBeRemoved) {
+  for (const char* name : {"file.17.0.tmp", "file.1234.5.tmp", "file", "file.b.17.0.tmp",
+                           "other.17.0.tmp", "file.5.tmp"}) {
+    folder_.Write(name, "x");
+  }
+
+  RemoveAbandonedAttempts(path_);
+
+  EXPECT_THAT(Names(), testing::UnorderedElementsAre("file", "file.b.17.0.tmp", "other.17.0.tmp",
+                                                     "file.5.tmp"));
+}
+
 TEST_F(FilesTest, WhatIsNotCommittedLeavesNothing) {
   {
     ASSERT_OK_AND_ASSIGN(AtomicFile file, AtomicFile::Create(path_));

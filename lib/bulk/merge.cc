@@ -9,6 +9,7 @@
 #include "bulk/item.h"
 #include "bulk/journal.h"
 #include "bulk/manifest.h"
+#include "bulk/output_check.h"
 #include "bulk/patience.h"
 #include "bulk/run_folder.h"
 #include "bulk/shard_result.h"
@@ -225,6 +226,9 @@ absl::StatusOr<RunResult> MergeShards(const MergeOptions& options, Reporter& rep
   if (!begun.ok()) return begun.status();
   absl::Status status = *begun ? CheckSame(**begun, merge.head(), folder->path())
                                : CheckOutIsFree(options.output.out);
+  if (status.ok() && options.output.project == nullptr) {
+    status = CheckCanBeWritten(*options.format, options.output.out);
+  }
   if (status.ok() && !*begun) {
     status = Patiently(patience, [&] { return merge.WriteManifest(folder->manifest()); });
   }

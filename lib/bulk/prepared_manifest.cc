@@ -15,7 +15,9 @@
 
 #include "bulk/head.h"
 #include "bulk/item.h"
+#include "bulk/label_studio_project.h"
 #include "bulk/manifest.h"
+#include "bulk/patience.h"
 #include "files/atomic_file.h"
 #include "hash/sha256.h"
 #include "text/str_cat.h"
@@ -70,13 +72,20 @@ absl::StatusOr<Listing> PreparedManifest::Write(const ListingOptions& options,
     file->Append(lines);
     lines.clear();
   };
+  bool has_relative_paths = false;
   absl::StatusOr<Listing> listing =
       ListImages(options, [&](std::string_view name, std::string_view id) {
         AppendManifestLine(name, id, &lines);
+        has_relative_paths = has_relative_paths || (!IsAddress(name) && !name.starts_with('/'));
         if (lines.size() >= kWriteBytes) write();
       });
   if (!listing.ok()) return listing.status();
   write();
+  // Two folders may have images of the same names, and two sites tasks of the same ids.
+  Listing meaning = *listing;
+  if (!has_relative_paths) meaning.root.clear();
+  digest.Update(json::serialize(ToJson(meaning)));
+  if (options.project != nullptr) digest.Update(options.project->Describe());
   constexpr std::size_t kIdDigits = 16;
   const json::object last = {
       {"format", kFormat},
@@ -86,7 +95,8 @@ absl::StatusOr<Listing> PreparedManifest::Write(const ListingOptions& options,
   file->Append(StrCat("\t", json::serialize(last), "\n"));
   if (absl::Status status = file->Commit(); !status.ok()) return status;
   if (path == address) return listing;
-  const absl::Status put = PutObject(path, address, options.network);
+  const absl::Status put =
+      Patiently(options.patience, [&] { return PutObject(path, address, options.network); });
   fs::remove(path, error);
   if (!put.ok()) return put;
   return listing;

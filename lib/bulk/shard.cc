@@ -14,6 +14,8 @@ constexpr std::uint64_t kMaxShards = 1'000'000;
 
 }  // namespace
 
+bool Shard::valid() const { return count > 0 && count <= kMaxShards && index < count; }
+
 absl::StatusOr<Shard> ParseShard(std::string_view text, const char* job_index) {
   const auto slash = text.find('/');
   std::string_view index = text.substr(0, slash);
@@ -26,8 +28,7 @@ absl::StatusOr<Shard> ParseShard(std::string_view text, const char* job_index) {
   if (of_job) index = job_index;
   Shard shard;
   if (slash == std::string_view::npos || !absl::SimpleAtoi(text::View(index), &shard.index) ||
-      !absl::SimpleAtoi(text::View(text.substr(slash + 1)), &shard.count) || shard.count == 0 ||
-      shard.count > kMaxShards || shard.index >= shard.count) {
+      !absl::SimpleAtoi(text::View(text.substr(slash + 1)), &shard.count) || !shard.valid()) {
     return absl::InvalidArgumentError(
         StrCat("--shard=", text, of_job ? StrCat(" with JOB_COMPLETION_INDEX=", index) : "",
                ": needed: I/N with I from 0 to N-1, or job/N, and N at most ", kMaxShards));

@@ -13,6 +13,9 @@ namespace bulk {
 struct Shard {
   std::uint64_t index = 0;  // from 0
   std::uint64_t count = 1;
+
+  // Whether there can be such a shard: there are a million at most.
+  bool valid() const;
 };
 
 // "3/8", the fourth of eight; or "job/8", which takes the number from `job_index`, what Kubernetes

@@ -112,6 +112,10 @@ absl::StatusOr<ShardResult> ShardResult::Open(const std::string& address,
                         .source = std::string(first.at("source").as_string()),
                         .manifest_images = number("manifest_images"),
                         .shard = {.index = number("shard"), .count = number("shards")}};
+    if (!result.identity_.shard.valid()) {
+      return Damaged(address, StrCat("it is shard ", ShardText(result.identity_.shard),
+                                     ", which there can't be"));
+    }
     result.totals_ = {.images = number("images"), .objects = number("objects"), .failures = {}};
     for (const auto& [kind, count] : first.at("failures").as_object()) {
       result.totals_.failures[std::string(kind)] = count.to_number<std::uint64_t>();

@@ -52,11 +52,12 @@ class ShardsTest : public ::testing::Test {
 
   // Lists images of these names into a manifest.
   std::unique_ptr<PreparedManifest> Prepare(const std::vector<std::string>& names,
-                                            const std::string& at = "all.manifest") const {
+                                            const std::string& at = "all.manifest",
+                                            const std::string& root = "/data") const {
     std::string list;
     for (const std::string& name : names) list += name + std::string(1, '\0');
     const std::string source = folder_.Write("list.txt", list);
-    EXPECT_THAT(PreparedManifest::Write({.sources = {source}, .images = "/data"}, At(at)), IsOk());
+    EXPECT_THAT(PreparedManifest::Write({.sources = {source}, .images = root}, At(at)), IsOk());
     auto manifest = PreparedManifest::Open(At(at));
     EXPECT_THAT(manifest, IsOk());
     return *std::move(manifest);
@@ -118,6 +119,16 @@ TEST_F(ShardsTest, AManifestIsKnownByWhatItLists) {
   EXPECT_EQ(Prepare({"a", "b"}, "again.manifest")->id(), id);
   EXPECT_NE(Prepare({"b", "a"}, "other.manifest")->id(), id);
   EXPECT_THAT(Prepare({"a", "b"})->Describe(), AllOf(HasSubstr(id), HasSubstr("list.txt")));
+}
+
+TEST_F(ShardsTest, ImagesOfTheSameNamesInAnotherFolderAreOthers) {
+  const auto id = [&](const std::string& name, const std::string& root) {
+    return Prepare({name}, "some.manifest", root)->id();
+  };
+  EXPECT_NE(id("0001.jpg", "/day1"), id("0001.jpg", "/day2"));
+  // Which folder relative paths would be below says nothing of names that need none.
+  EXPECT_EQ(id("/a/0001.jpg", "/day1"), id("/a/0001.jpg", "/day2"));
+  EXPECT_EQ(id("s3://a/0001.jpg", "/day1"), id("s3://a/0001.jpg", "/day2"));
 }
 
 TEST_F(ShardsTest, AManifestThatIsntWholeIsRefused) {
@@ -310,6 +321,12 @@ TEST_F(MergeTest, ADamagedShardIsNamed) {
   };
   expect_damaged(whole.substr(0, whole.size() - 1), "behind its first line");
   expect_damaged(whole.substr(0, 20), "its first line is missing");
+  for (const char* number : {"\"shards\":1,", "\"shards\":0,", "\"shards\":99999999999999,"}) {
+    std::string changed = whole;
+    const std::string right = "\"shards\":2,";
+    changed.replace(changed.find(right), right.size(), number);
+    expect_damaged(changed, "which there can't be");
+  }
   const std::size_t list = whole.find('\n') + 3;
   expect_damaged(whole.substr(0, list) + "!" + whole.substr(list + 1), "its list of images");
   expect_damaged(whole.substr(0, whole.size() - 3) + "!" + whole.substr(whole.size() - 2),
@@ -330,6 +347,14 @@ TEST_F(MergeTest, WhatTheFormatNeedsAndTheShardsLackIsSaid) {
                        HasSubstr("needs masks, and the shards were made without")));
   EXPECT_THAT(merge_as("label-studio"),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("needs --label_config")));
+}
+
+TEST_F(MergeTest, AnOutputThatCantBeWrittenIsRefusedFirst) {
+  RunAll(*Prepare(Names(5)), 1);
+  std::filesystem::create_directory(At("merged.json"));
+  EXPECT_THAT(Merge(), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                HasSubstr("merged.json is a folder; needed: --out=a file")));
+  EXPECT_FALSE(std::filesystem::exists(At("merged.json.journal")));
 }
 
 }  // namespace

@@ -109,6 +109,14 @@ def test_the_picture_of_the_first_page_is_large_and_its_file_small():
     assert width >= 1200 and len(data) < 400_000
 
 
+def test_the_table_of_settings_has_those_that_there_are():
+    described = (ROOT / "docs/label_studio.md").read_text().partition("\n## Settings\n")[2].partition("\n## ")[0]
+    reference = (ROOT / "docs/reference/settings.md").read_text()
+
+    keys = [set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) for text in (described, reference)]
+    assert keys[0] == keys[1] != set()
+
+
 def test_every_decision_is_in_the_index_once_and_in_order():
     folder = ROOT / "docs/adr"
     listed = re.findall(r"^\* \[(\d{4})\]\((.*?)\) \S", (folder / "README.md").read_text(), re.MULTILINE)

@@ -209,9 +209,9 @@ print_next_steps() {
   next_step "Create a project. Labeling Setup → Custom template → Code: paste what this prints,
      ./duet label-config
    a label config with the loaded model's classes in one list, for boxes, masks and smart tools."
-  next_step "Settings → Model → Connect Model: the URL above; switch \"Interactive preannotations\" on;
+  next_step "Settings → Model → Connect Model: Name Duet, and the URL above; switch \"Interactive preannotations\" on;
    Validate and Save. It says Connected."
-  next_step "Import images and open one."
+  next_step "Import images and open one. The demo models know those of tests/data/scenes; begin with scene_3.jpg."
   say
   say "./duet status shows what runs, ./duet down stops it."
 }

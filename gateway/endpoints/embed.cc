@@ -2,16 +2,14 @@
 // (jobs/embedding_runs.h). Who may begin and end it says training_door.h. The project is one of the
 // operator's Label Studio, and is read with the operator's token.
 #include <boost/json/object.hpp>
-#include <chrono>
 #include <string>
-#include <string_view>
 #include <utility>
 
 #include "gateway/endpoints/body.h"
+#include "gateway/endpoints/operator_project.h"
 #include "gateway/endpoints/routes.h"
 #include "prelabel/kept_embeddings.h"
 #include "text/str_cat.h"
-#include "text/url.h"
 
 namespace gateway::endpoints {
 namespace {
@@ -23,19 +21,6 @@ using http::Context;
 using http::Request;
 using http::Response;
 
-constexpr auto kLoadPatience = std::chrono::seconds(15);
-
-// The project of "/embed/7" and "/embed/7/cancel".
-std::string ProjectIn(const Request& request, std::string_view action = "") {
-  std::string_view path = text::WithoutTrailingSlashes(request.path);
-  if (!action.empty()) path.remove_suffix(action.size() + 1);
-  return std::string(path.substr(path.rfind('/') + 1));
-}
-
-Response NoProject() {
-  return http::ErrorResponse(404, "There is no such project; needed: its number.");
-}
-
 // Of the operator's project of this number; a run has no other.
 std::string KeyOf(const prelabel::Profile& profile, const std::string& project_id) {
   return Application::ProjectKey(profile, {.id = project_id}, Whose::kOperators);
@@ -43,44 +28,24 @@ std::string KeyOf(const prelabel::Profile& profile, const std::string& project_i
 
 awaitable<absl::StatusOr<json::object>> StartEmbedding(Application& app, std::string project_id,
                                                        Context& context) {
-  const prelabel::Profile& profile = app.ProfileOf(context);
-  if (!profile.segmenter) {
+  if (!app.ProfileOf(context).segmenter) {
     co_return absl::FailedPreconditionError("there is no segmenter; needed: --segmenter");
   }
-  const label_studio_api::LabelStudioSite site =
-      label_studio_api::ChooseSite(app.options.label_studio, {});
-  if (site.url.empty() || site.Token().empty()) {
-    co_return absl::FailedPreconditionError(
-        "tasks are listed through Label Studio's API; needed: --label_studio_url and a token");
-  }
-  auto asking = app.label_studio_api.Project(site, project_id);
-  const auto info = co_await std::move(asking);
-  if (absl::IsNotFound(info.status())) {
-    co_return absl::NotFoundError(text::StrCat("there is no project ", project_id, " at ", site.url,
-                                               " that the token may see"));
-  }
-  if (!info.ok()) co_return ByLabelStudio(info.status());
-  auto resolving = app.ResolveSetup(profile, project_id, info->created);
-  const Application::ResolvedSetup setup = co_await std::move(resolving);
-  auto finding = app.projects.Get(app.pool, info->label_config, setup.settings);
-  const auto project = co_await std::move(finding);
-  if (!project.ok()) co_return project.status();
-  auto serving =
-      app.AwaitServing(profile, setup.model_name, std::chrono::steady_clock::now() + kLoadPatience);
-  const auto models = co_await std::move(serving);
-  if (!models) co_return Application::ModelsUnknown(profile, setup.model_name);
-  absl::Status keeps = prelabel::CheckKeepsEmbeddings(*models->segmenter);
+  auto finding = FindOperatorProject(app, std::move(project_id), "tasks are listed", context);
+  const auto found = co_await std::move(finding);
+  if (!found.ok()) co_return found.status();
+  absl::Status keeps = prelabel::CheckKeepsEmbeddings(*found->models.segmenter);
   if (!keeps.ok()) co_return keeps;
   co_return app.embedding_runs.Start(
-      {.profile = profile,
-       .key = KeyOf(profile, project_id),
-       .project_id = project_id,
-       .project_created = info->created,
-       .tasks = info->tasks,
-       .project = *project,
-       .model_name = setup.model_name,
-       .segmenter = models->segmenter,
-       .label_studio = site,
+      {.profile = found->profile,
+       .key = KeyOf(found->profile, found->id),
+       .project_id = found->id,
+       .project_created = found->info.created,
+       .tasks = found->info.tasks,
+       .project = found->project,
+       .model_name = found->setup.model_name,
+       .segmenter = found->models.segmenter,
+       .label_studio = found->site,
        .who = text::StrCat("POST ", context.route, " from ", app.training_door.NameOf(context)),
        .request_id = context.request.request_id()});
 }

@@ -22,9 +22,9 @@
 
 #include "async/concurrency.h"
 #include "gateway/endpoints/body.h"
+#include "gateway/endpoints/operator_project.h"
 #include "gateway/endpoints/routes.h"
 #include "text/str_cat.h"
-#include "text/url.h"
 #include "text/utf8.h"
 
 namespace gateway::endpoints {
@@ -43,7 +43,6 @@ constexpr std::size_t kConcurrency = 2;
 // No task of a page is begun later, and none may take longer than the other: clients wait a minute.
 constexpr auto kPageTime = std::chrono::seconds(25);
 constexpr auto kAnswerTime = std::chrono::seconds(50);
-constexpr auto kLoadPatience = std::chrono::seconds(15);
 // Below it the model has no opinion worth a look.
 constexpr double kLeastSuspicion = 0.1;
 
@@ -221,38 +220,22 @@ awaitable<absl::StatusOr<label_studio_api::AnnotatedTasks>> NextTasks(
 
 awaitable<absl::StatusOr<json::object>> ReviewPage(Application& app, std::string project_id,
                                                    Page page, Context& context) {
-  const label_studio_api::LabelStudioSite site =
-      label_studio_api::ChooseSite(app.options.label_studio, {});
-  if (site.url.empty() || site.Token().empty()) {
-    co_return absl::FailedPreconditionError(
-        "annotations are read through Label Studio's API; needed: --label_studio_url and a token");
-  }
-  auto asking = app.label_studio_api.Project(site, project_id);
-  const auto info = co_await std::move(asking);
-  if (!info.ok()) co_return ByLabelStudio(info.status());
-  const prelabel::Profile& profile = app.ProfileOf(context);
-  auto resolving = app.ResolveSetup(profile, project_id, info->created);
-  const Application::ResolvedSetup setup = co_await std::move(resolving);
-  auto finding = app.projects.Get(app.pool, info->label_config, setup.settings);
-  const auto project = co_await std::move(finding);
-  if (!project.ok()) co_return project.status();
-  auto serving =
-      app.AwaitServing(profile, setup.model_name, std::chrono::steady_clock::now() + kLoadPatience);
-  const auto models = co_await std::move(serving);
-  if (!models) co_return Application::ModelsUnknown(profile, setup.model_name);
-  prelabel::PredictContext predict{.profile = profile,
-                                   .project = *project,
-                                   .project_id = project_id,
-                                   .project_created = info->created,
-                                   .model_name = setup.model_name,
-                                   .model_version = (*project)->ModelVersion(*models),
-                                   .label_studio = site,
+  auto finding = FindOperatorProject(app, std::move(project_id), "annotations are read", context);
+  const auto found = co_await std::move(finding);
+  if (!found.ok()) co_return found.status();
+  prelabel::PredictContext predict{.profile = found->profile,
+                                   .project = found->project,
+                                   .project_id = found->id,
+                                   .project_created = found->info.created,
+                                   .model_name = found->setup.model_name,
+                                   .model_version = found->project->ModelVersion(found->models),
+                                   .label_studio = found->site,
                                    .call = {.deadline = system_clock::now() + kAnswerTime,
                                             .request_id = context.request.request_id(),
                                             .traceparent = context.request.traceparent(),
                                             .priority = serving::Priority::kPrefetch},
                                    .request = context.request};
-  auto listing = NextTasks(app, site, project_id, page);
+  auto listing = NextTasks(app, found->site, found->id, page);
   auto tasks = co_await std::move(listing);
   if (!tasks.ok()) co_return ByLabelStudio(tasks.status());
   PageReview review(app, *std::move(tasks), predict);
@@ -260,19 +243,16 @@ awaitable<absl::StatusOr<json::object>> ReviewPage(Application& app, std::string
   co_await std::move(working);
   auto answer = review.Answer();
   if (answer.ok()) {
-    (*answer)["project"] = project_id;
+    (*answer)["project"] = found->id;
     (*answer)["model_version"] = predict.model_version;
   }
   co_return answer;
 }
 
 awaitable<Response> Review(Application& app, Request& request, Context& context) {
-  const std::string_view path = text::WithoutTrailingSlashes(request.path);
-  std::string project(path.substr(path.rfind('/') + 1));
+  std::string project = ProjectIn(request);
   NoteProject(project, context.request);
-  if (!label_studio_api::IsProjectId(project)) {
-    co_return http::ErrorResponse(404, "There is no such project; needed: its number.");
-  }
+  if (!label_studio_api::IsProjectId(project)) co_return NoProject();
   const auto page = ReadQuery(request.query);
   if (!page.ok()) co_return http::ErrorResponse(page.status());
   const Turn turn(app.reviewing);
@@ -290,11 +270,6 @@ awaitable<Response> Review(Application& app, Request& request, Context& context)
 }
 
 }  // namespace
-
-absl::Status ByLabelStudio(const absl::Status& status) {
-  const bool refused = absl::IsUnauthenticated(status) || absl::IsPermissionDenied(status);
-  return refused ? absl::FailedPreconditionError(status.message()) : status;
-}
 
 void AddReview(Application& app, http::Router& router) {
   router.Add(boost::beast::http::verb::get, "/review/{project}", WithApplication(app, Review));

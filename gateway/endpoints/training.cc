@@ -8,11 +8,11 @@
 #include <utility>
 
 #include "gateway/endpoints/body.h"
+#include "gateway/endpoints/operator_project.h"
 #include "gateway/endpoints/routes.h"
 #include "label_studio/task.h"
 #include "model_store/names.h"
 #include "text/str_cat.h"
-#include "text/url.h"
 #include "text/utf8.h"
 
 namespace gateway::endpoints {
@@ -74,19 +74,8 @@ awaitable<Response> Train(Application& app, Request& request, Context& context) 
   co_return http::JsonResponse(*std::move(job), 201);
 }
 
-// The project of "/train/7" and "/train/7/cancel".
-std::string ProjectIn(const Request& request, std::string_view action = "") {
-  std::string_view path = text::WithoutTrailingSlashes(request.path);
-  if (!action.empty()) path.remove_suffix(action.size() + 1);
-  return std::string(path.substr(path.rfind('/') + 1));
-}
-
 Response NoTrainer() {
   return http::ErrorResponse(404, "Nothing is trained here: the gateway has no --trainer.");
-}
-
-Response NoProject() {
-  return http::ErrorResponse(404, "There is no such project; needed: its number.");
 }
 
 // Answers with what `ask(project)` tells.

@@ -4,6 +4,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
@@ -123,42 +124,78 @@ void EmbeddingRuns::BeginNext() {
 
 awaitable<void> EmbeddingRuns::EmbedProject(RunPtr run) {
   const EmbeddingRequest& request = run->request;
-  std::int64_t after = 0;
-  for (int tries = 0; IsWanted(*run);) {
-    auto listing = api_.TasksById(request.label_studio, request.project_id,
-                                  label_studio_api::WhichTasks::kAll, after, options_.page);
-    const auto tasks = co_await std::move(listing);
-    if (!tasks.ok()) {
-      auto pausing = Pause(run, tasks.status(), ++tries);
-      if (co_await std::move(pausing)) continue;
-      const std::lock_guard lock(mutex_);
-      if (!run->has_ended()) End(run, Run::State::kFailed);
+  // The tasks that are left, for several workers on the strand: what one of them waits for holds up
+  // no other.
+  std::deque<label_studio::Task> left;
+  std::int64_t after = 0;   // the id of the last one
+  bool is_listing = false;  // one of the workers
+  bool listed_all = false;
+  asio::steady_timer listed(strand_, asio::steady_timer::time_point::max());  // cancelled then
+
+  const auto list = [&]() -> awaitable<void> {
+    for (int tries = 1; IsWanted(*run); ++tries) {
+      auto listing = api_.TasksById(request.label_studio, request.project_id,
+                                    label_studio_api::WhichTasks::kAll, after, options_.page);
+      auto tasks = co_await std::move(listing);
+      if (!tasks.ok()) {
+        auto pausing = Pause(run, tasks.status(), tries);
+        co_await std::move(pausing);
+        continue;
+      }
+      Succeeded(*run);
+      listed_all = tasks->empty();
+      for (label_studio::Task& task : *tasks) {
+        after = std::max(after, task.id);
+        left.push_back(std::move(task));
+      }
       co_return;
     }
-    tries = 0;
-    Succeeded(*run);
-    if (tasks->empty()) break;
-    const std::function<awaitable<void>(std::size_t)> one = [&](std::size_t i) {
-      return EmbedTask(run, (*tasks)[i]);
-    };
-    auto all =
-        async::ForEachBounded(tasks->size(), static_cast<std::size_t>(options_.in_flight), one);
-    co_await std::move(all);
-    for (const label_studio::Task& task : *tasks) after = std::max(after, task.id);
-  }
+  };
+  const std::function<awaitable<void>(std::size_t)> work = [&](std::size_t) -> awaitable<void> {
+    while (IsWanted(*run)) {
+      if (!left.empty()) {
+        const label_studio::Task task = std::move(left.front());
+        left.pop_front();
+        auto embedding = EmbedTask(run, task);
+        co_await std::move(embedding);
+      } else if (listed_all) {
+        co_return;
+      } else if (is_listing) {
+        boost::system::error_code ignored;
+        co_await listed.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+      } else {
+        is_listing = true;
+        auto listing = list();
+        co_await std::move(listing);
+        is_listing = false;
+        listed.cancel();
+      }
+    }
+  };
+  const auto workers = static_cast<std::size_t>(options_.in_flight);
+  auto all = async::ForEachBounded(workers, workers, work);
+  co_await std::move(all);
   const std::lock_guard lock(mutex_);
   if (!run->has_ended()) End(run, Run::State::kDone);
 }
 
 awaitable<void> EmbeddingRuns::EmbedTask(RunPtr run, const label_studio::Task& task) {
+  const auto successes = [&] {
+    const std::lock_guard lock(mutex_);
+    return run->tasks_done - run->failed;
+  };
+  std::int64_t before = 0;  // when this task had failed first
   for (int tries = 1; IsWanted(*run); ++tries) {
     auto trying = Try(run, task);
     const auto embedded = co_await std::move(trying);
-    const bool again = !embedded.ok() && prelabel::IsRetryable(embedded.status());
-    if (again) {
+    if (tries == 1) before = successes();
+    // Where others have succeeded meanwhile, it is this task's own trouble.
+    if (!embedded.ok() && prelabel::IsRetryable(embedded.status()) &&
+        (tries < options_.max_tries || successes() == before)) {
       metrics_.Get(kEmbedded, {"tried_again"}).Increment();
       auto pausing = Pause(run, embedded.status(), tries);
-      if (co_await std::move(pausing)) continue;
+      co_await std::move(pausing);
+      continue;
     }
     Settle(*run, task, embedded);
     co_return;
@@ -200,14 +237,11 @@ awaitable<bool> EmbeddingRuns::Pause(RunPtr run, absl::Status why, int tries) {
     if (run->has_ended()) co_return false;
     run->error = Short(why);
     const absl::Time now = absl::Now();
-    const bool alone = run->failing_since == absl::InfiniteFuture();
     run->failing_since = std::min(run->failing_since, now);
     if (!prelabel::IsRetryable(why) || now - run->failing_since >= options_.give_up_after) {
       End(run, Run::State::kFailed);
       co_return false;
     }
-    // Others have succeeded meanwhile, so that it is this task's own trouble.
-    if (alone && tries >= options_.max_tries) co_return false;
     run->paused = true;
   }
   const absl::Duration pause =

@@ -47,15 +47,15 @@ class EmbedTest : public ::testing::Test {
     }
     services_.store_bytes = 1'000'000'000;
     services_.on_embed = [this](auto&, const auto& request, auto* response) {
-      std::function<grpc::Status()> answer;
+      const int task = task_of_.at(ImageId(request.image().data()));
+      std::function<grpc::Status(int)> answer;
       {
         const std::lock_guard lock(mutex_);
-        requests_.push_back(
-            {task_of_.at(ImageId(request.image().data())), request.rank(), request.keep()});
+        requests_.push_back({task, request.rank(), request.keep()});
         answer = answer_;
       }
       response->set_cached(false);
-      return answer ? answer() : grpc::Status::OK;
+      return answer ? answer(task) : grpc::Status::OK;
     };
   }
   Harness& Start(const std::string& token = FakeLabelStudio::kToken) {
@@ -73,8 +73,8 @@ class EmbedTest : public ::testing::Test {
     harness_->AwaitModels();
     return *harness_;
   }
-  // Of all calls of the segmenter's Embed from now on.
-  void Answer(std::function<grpc::Status()> answer) {
+  // Of all calls of the segmenter's Embed from now on, by the task whose image it is.
+  void Answer(std::function<grpc::Status(int)> answer) {
     const std::lock_guard lock(mutex_);
     answer_ = std::move(answer);
   }
@@ -105,8 +105,8 @@ class EmbedTest : public ::testing::Test {
   absl::Duration give_up_after_ = absl::Hours(1);
   std::map<std::string, int> task_of_;  // by image id
   mutable std::mutex mutex_;
-  std::vector<Seen> requests_;            // guarded by mutex_
-  std::function<grpc::Status()> answer_;  // guarded by mutex_
+  std::vector<Seen> requests_;               // guarded by mutex_
+  std::function<grpc::Status(int)> answer_;  // guarded by mutex_
   FakeServices services_;
   FakeLabelStudio studio_;
   std::unique_ptr<Harness> harness_;
@@ -148,7 +148,7 @@ TEST_F(EmbedTest, WhoAsksAgainJoinsAndWhatIsCancelledEnds) {
   std::promise<void> release;
   std::shared_future<void> released = release.get_future().share();
   std::atomic<bool> first = true;
-  Answer([&, released] {
+  Answer([&, released](int) {
     if (first.exchange(false)) {
       reached.set_value();
       released.wait();
@@ -226,7 +226,7 @@ TEST_F(EmbedTest, WhatCannotBeEmbeddedIsToldAndTheRestIsDone) {
 
 TEST_F(EmbedTest, AStoreThatIsFullAndALabelStudioThatIsAwayAreWaitedFor) {
   std::atomic<int> refusals = 9;
-  Answer([&] {
+  Answer([&](int) {
     return refusals-- > 0 ? grpc::Status(grpc::StatusCode::ABORTED, "the disk is full")
                           : grpc::Status::OK;
   });
@@ -241,9 +241,36 @@ TEST_F(EmbedTest, AStoreThatIsFullAndALabelStudioThatIsAwayAreWaitedFor) {
   EXPECT_THAT(std::string(run.at("error").as_string()), HasSubstr("the disk is full"));
 }
 
+// Images of a host that is away, say: each might succeed at the next try, and the last one of a
+// page is soon alone.
+TEST_F(EmbedTest, TasksWhoseOwnTroubleStaysAreLeftOutAndHoldUpNoOthers) {
+  in_flight_ = 3;
+  std::atomic<int> second_tries = 0;
+  std::map<int, int> tries;
+  Answer([&](int task) {
+    if (task == 1 || task == 2) {
+      const std::lock_guard lock(mutex_);
+      if (++tries[task] == 2) ++second_tries;
+      return grpc::Status(grpc::StatusCode::ABORTED, "its trouble");
+    }
+    Await([&] { return second_tries == 2; });
+    return grpc::Status::OK;
+  });
+  Harness& gateway = Start();
+
+  gateway.Post("/embed/1", json::object());
+  const json::value run = AwaitEnd();
+
+  EXPECT_EQ(run.at("state"), "done") << run;
+  EXPECT_EQ(run.at("encoded"), 3);
+  EXPECT_EQ(run.at("failed"), 2);
+  EXPECT_THAT(std::string(run.at("failures").at(1).at("error").as_string()),
+              HasSubstr("its trouble"));
+}
+
 TEST_F(EmbedTest, WhatStaysAwayEndsIt) {
   give_up_after_ = absl::Milliseconds(20);
-  Answer([] { return grpc::Status(grpc::StatusCode::ABORTED, "the disk is full"); });
+  Answer([](int) { return grpc::Status(grpc::StatusCode::ABORTED, "the disk is full"); });
   Harness& gateway = Start();
   gateway.Post("/embed/1", json::object());
   const json::value run = AwaitEnd();

@@ -45,8 +45,7 @@ constexpr RoutePolicy Trains(std::string_view pattern, std::size_t max_body_byte
   return policy;
 }
 
-constexpr RoutePolicy Embeds(std::string_view pattern) {
-  RoutePolicy policy = Post(pattern, kSmall);
+constexpr RoutePolicy Embeds(RoutePolicy policy) {
   policy.embeds = true;
   return policy;
 }
@@ -85,9 +84,9 @@ constexpr RoutePolicy kPolicies[] = {
     Trains("/train/{project}/cancel", kSmall),
     Trains("/train/{project}/forget", kSmall),
     Reviews("/review/{project}"),
-    Embeds("/embed/{project}"),
-    Embeds("/embed/{project}/cancel"),
-    Read("/embed/{project}"),
+    Embeds(Post("/embed/{project}", kSmall)),
+    Embeds(Post("/embed/{project}/cancel", kSmall)),
+    Embeds(Read("/embed/{project}")),  // which tasks fail, and why
     // Label Studio before 1.5.
     Post("/versions", kSmall),
     Post("/validate", kLabelConfig),

@@ -272,6 +272,7 @@ absl::Status Pipeline::TrainIt(JobControl& control) const {
   const absl::Status trained = RepeatWhilePassing(
       options_.patience, control, [&] { return Train(options_.child, files, control); });
   if (!trained.ok()) return trained;
+  control.job().starts = 0;  // the comparison's count from here on
   return Enter(JobState::kComparing, "compares the new model with the one that serves", control);
 }
 
@@ -327,11 +328,14 @@ absl::Status Pipeline::CompareAndPublish(JobControl& control) const {
   if (!revision.ok()) return revision.status();
   const TrainingFiles files = FilesOf(job, *revision);
   if (absl::Status counted = CountThisLook(*revision, control); !counted.ok()) return counted;
-  absl::StatusOr<model_store::Verdict> verdict =
-      files.validation.empty()
-          ? NothingToMeasureWith()
-          : Compare(options_.child, files, files.out + "/last.pth", job.looks, control);
-  if (!verdict.ok()) return verdict.status();
+  absl::StatusOr<model_store::Verdict> verdict = NothingToMeasureWith();
+  if (!files.validation.empty()) {
+    const absl::Status compared = RepeatWhilePassing(options_.patience, control, [&] {
+      verdict = Compare(options_.child, files, files.out + "/last.pth", job.looks, control);
+      return verdict.status();
+    });
+    if (!compared.ok()) return compared;
+  }
   const absl::StatusOr<std::uint64_t> version = Publish(*revision, *verdict, control);
   if (!version.ok()) return version.status();
   const auto manifest = store_.ReadManifest(job.kind, job.model, *version);

@@ -1,5 +1,6 @@
 #include "trainer_service/work/training_child.h"
 
+#include <absl/functional/function_ref.h>
 #include <absl/status/status.h>
 
 #include <algorithm>
@@ -19,8 +20,8 @@ namespace {
 namespace json = boost::json;
 using text::StrCat;
 
-// So often may duet-train be killed without having saved anything new: what runs out of memory does
-// so again.
+// So often may a child be killed without having saved anything new: what runs out of memory does so
+// again.
 constexpr int kMostStarts = 3;
 // So often it may be started anew since this process was killed. A machine may be restarted; but
 // where memory runs out in a container, the kernel may kill all of it each time.
@@ -66,6 +67,51 @@ void TakeStep(const json::object& event, Progress* progress) {
 
 absl::Status WhyEnded(std::string_view what, const ChildEnd& end) {
   return absl::AbortedError(StrCat(what, " ", Describe(end)));
+}
+
+// What is said of a child.
+struct Words {
+  std::string_view name;
+  std::string_view in_vain;  // until when it is of no use that it ran
+  std::string_view next;     // what it does when it is started again
+};
+
+// Runs the child, again if it was killed, but not for ever. Errors as Train.
+absl::Status RunToTheEnd(const ChildOptions& child, const Words& words,
+                         absl::FunctionRef<void(std::string_view)> on_line, JobControl& control) {
+  while (true) {
+    if (control.job().starts >= kMostInterruptedStarts) {
+      return absl::AbortedError(
+          StrCat(words.name, " was started ", control.job().starts,
+                 " times and each time interrupted, together with the trainer, ", words.in_vain,
+                 ", as in a container that runs out of memory; needed: more memory for it, or a "
+                 "lower --max_memory_mb"));
+    }
+    ++control.job().starts;
+    if (absl::Status kept = control.Changed(/*durable=*/true); !kept.ok()) {
+      --control.job().starts;
+      return kept;
+    }
+    const absl::StatusOr<ChildEnd> end =
+        RunChild(child, on_line, [&] { return control.should_end(); });
+    if (!end.ok()) return end.status();
+    if (end->asked) {
+      --control.job().starts;  // no fault of its own
+      (void)control.Changed(/*durable=*/true);
+      return absl::CancelledError(StrCat(words.name, " was stopped"));
+    }
+    if (end->ok()) return absl::OkStatus();
+    if (end->exit_code == kFullDisk) {
+      --control.job().starts;
+      return absl::ResourceExhaustedError(WhyEnded(words.name, *end).message());
+    }
+    if (end->signal == 0 || control.job().starts >= kMostStarts) return WhyEnded(words.name, *end);
+    serving::LogLine("job.child_died", serving::LogLevel::kWarning)
+        .Str("job", control.job().id)
+        .Int("signal", end->signal)
+        .Int("starts", control.job().starts);
+    control.Say(StrCat(words.name, " ", Describe(*end), "; ", words.next));
+  }
 }
 
 ChildOptions OptionsOf(const TrainingChildOptions& options, std::vector<std::string> arguments) {
@@ -162,44 +208,15 @@ absl::StatusOr<model_store::Verdict> ReadComparison(std::string_view json) {
 
 absl::Status Train(const TrainingChildOptions& options, const TrainingFiles& files,
                    JobControl& control) {
-  const auto on_line = [&](std::string_view line) {
-    if (TakeTrainingLine(line, &control.job())) (void)control.Changed(/*durable=*/false);
-  };
-  const ChildOptions child = OptionsOf(options, TrainArguments(options, files));
-  while (true) {
-    if (control.job().starts >= kMostInterruptedStarts) {
-      return absl::AbortedError(
-          StrCat("duet-train was started ", control.job().starts,
-                 " times and each time interrupted, together with the trainer, before it had saved "
-                 "anything new, as in a container that runs out of memory; needed: more memory for "
-                 "it, or a lower --max_memory_mb"));
-    }
-    ++control.job().starts;
-    if (absl::Status kept = control.Changed(/*durable=*/true); !kept.ok()) {
-      --control.job().starts;
-      return kept;
-    }
-    const absl::StatusOr<ChildEnd> end =
-        RunChild(child, on_line, [&] { return control.should_end(); });
-    if (!end.ok()) return end.status();
-    if (end->asked) {
-      --control.job().starts;  // no fault of its own
-      (void)control.Changed(/*durable=*/true);
-      return absl::CancelledError("the training was stopped");
-    }
-    if (end->ok()) return absl::OkStatus();
-    if (end->exit_code == kFullDisk) {
-      --control.job().starts;
-      return absl::ResourceExhaustedError(WhyEnded("duet-train", *end).message());
-    }
-    if (end->signal == 0 || control.job().starts >= kMostStarts)
-      return WhyEnded("duet-train", *end);
-    serving::LogLine("job.child_died", serving::LogLevel::kWarning)
-        .Str("job", control.job().id)
-        .Int("signal", end->signal)
-        .Int("starts", control.job().starts);
-    control.Say(StrCat("duet-train ", Describe(*end), "; it goes on from its last save"));
-  }
+  return RunToTheEnd(
+      OptionsOf(options, TrainArguments(options, files)),
+      {.name = "duet-train",
+       .in_vain = "before it had saved anything new",
+       .next = "it goes on from its last save"},
+      [&](std::string_view line) {
+        if (TakeTrainingLine(line, &control.job())) (void)control.Changed(/*durable=*/false);
+      },
+      control);
 }
 
 absl::StatusOr<model_store::Verdict> Compare(const TrainingChildOptions& options,
@@ -218,8 +235,9 @@ absl::StatusOr<model_store::Verdict> Compare(const TrainingChildOptions& options
                                         "--json"};
   AddLabelConfig(files, &arguments);
   std::string last_line;
-  const absl::StatusOr<ChildEnd> end = RunChild(
+  const absl::Status compared = RunToTheEnd(
       OptionsOf(options, std::move(arguments)),
+      {.name = "the comparison", .in_vain = "before it had ended", .next = "it begins anew"},
       [&](std::string_view line) {
         if (TakeComparisonLine(line, &control.job())) {
           (void)control.Changed(/*durable=*/false);
@@ -227,10 +245,8 @@ absl::StatusOr<model_store::Verdict> Compare(const TrainingChildOptions& options
           last_line = std::string(line);
         }
       },
-      [&] { return control.should_end(); });
-  if (!end.ok()) return end.status();
-  if (end->asked) return absl::CancelledError("the comparison was stopped");
-  if (!end->ok()) return WhyEnded("the comparison", *end);
+      control);
+  if (!compared.ok()) return compared;
   return ReadComparison(last_line);
 }
 

@@ -72,7 +72,8 @@ echo config >"$out/config.py"
 echo report >"$out/report.md"
 )";
 constexpr char kBetter[] =
-    R"({"outcome":"better","reason":"AP50 0.90, was 0.50","old_score":0.5,"new_score":0.9,"images_needed":0})";
+    R"({"outcome":"better","reason":"AP50 0.90, was 0.50","old_score":0.5,"new_score":0.9,)"
+    R"("images_needed":0})";
 
 class JobsTest : public ::testing::Test {
  protected:
@@ -87,13 +88,15 @@ class JobsTest : public ::testing::Test {
 
   void Write(const std::string& name, const std::string& text) { program_.Write(name, text); }
   std::string Calls() const { return ReadFile(program_.path() + "/calls"); }
-  // How often duet-train was started to train.
-  int Trainings() const {
+  // How often duet-train was started to train, and to compare.
+  int Trainings() const { return Starts(/*comparing=*/false); }
+  int Comparisons() const { return Starts(/*comparing=*/true); }
+  int Starts(bool comparing) const {
     if (!fs::exists(program_.path() + "/calls")) return 0;
-    int trainings = 0;
+    int starts = 0;
     for (const auto line : absl::StrSplit(Calls(), '\n', absl::SkipEmpty()))
-      trainings += absl::StartsWith(line, "compare") ? 0 : 1;
-    return trainings;
+      starts += absl::StartsWith(line, "compare") == comparing ? 1 : 0;
+    return starts;
   }
   // What a fake duet-train waits for.
   std::string Gate() const { return program_.path() + "/gate"; }
@@ -405,6 +408,20 @@ TEST_F(JobsTest, ATrainingThatIsKilledGoesOnButNotForEver) {
   ExpectFailure(trainer_.Train(), HasSubstr("was killed by signal 9: by somebody, or"));
   EXPECT_THAT(trainer_.process().err(), HasSubstr("job.child_died"));
   EXPECT_EQ(Trainings(), 2 + 3);
+}
+
+TEST_F(JobsTest, AComparisonThatIsKilledBeginsAnewButNotForEver) {
+  // The training is killed once, too, which counts for itself.
+  Write("behaviour", "[ -e \"$out/saved\" ] || { touch \"$out/saved\"; kill -9 $$; }\n");
+  Write("compare", absl::StrCat("[ -e ", Gate(), " ] || { touch ", Gate(), "; kill -9 $$; }\n"));
+  trainer_.Start();
+  const pb::Job job = trainer_.Train();
+  EXPECT_EQ(job.state(), pb::Job::STATE_DONE) << job.message();
+  EXPECT_EQ(Comparisons(), 2);
+
+  Write("compare", "kill -9 $$\n");
+  ExpectFailure(trainer_.Train(), HasSubstr("the comparison was killed by signal 9: by somebody"));
+  EXPECT_EQ(Comparisons(), 2 + 3);
 }
 
 // What gets on ends by itself some time.

@@ -24,11 +24,13 @@ class KeptImages {
   explicit KeptImages(std::size_t max_images = kMaxImages, std::size_t max_bytes = kMaxBytes)
       : images_(max_images, max_bytes) {}
 
-  void Keep(ImagePtr image) {
+  // False if it is larger than all may be together.
+  bool Keep(ImagePtr image) {
     const std::string id = image->image_id;
     const std::size_t bytes = image->bytes.size();
     const std::lock_guard lock(mutex_);
     images_.Insert(id, std::move(image), bytes);
+    return images_.Find(id) != nullptr;
   }
   // Null if it isn't here, or not any more.
   ImagePtr Find(const std::string& id) {

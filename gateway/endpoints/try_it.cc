@@ -135,7 +135,11 @@ awaitable<Response> Upload(TryIt& it, Request& request, Context& context) {
   auto fetching = image_fetch::AsyncFetch(it.app.fetcher, std::move(wanted));
   auto image = co_await std::move(fetching);
   if (!image.ok()) co_return http::ErrorResponse(image.status());
-  it.images.Keep(*image);
+  if (!it.images.Keep(*image)) {
+    co_return http::ErrorResponse(
+        400, text::StrCat("The picture has ", (*image)->bytes.size(), " bytes; the page takes ",
+                          KeptImages::kMaxBytes >> 20, " MiB at most."));
+  }
   json::object body = {{"image_id", (*image)->image_id},
                        {"width", (*image)->size.width},
                        {"height", (*image)->size.height},

@@ -36,6 +36,10 @@ constexpr std::size_t kMaxName = 1000;
 constexpr std::size_t kMaxLabels = 100'000;
 constexpr std::size_t kMaxObjects = 10'000;
 constexpr int kMaxSide = 1'000'000;
+// Of a coordinate; the largest images have less than 2^30 pixels.
+constexpr double kMaxNumber = 1e9;
+// Of all masks together. A few run lengths may stand for millions of spans, one a row.
+constexpr std::size_t kMaxSpans = vision::kMaxMaskSpans;
 
 absl::Status Bad(std::string_view sentence) {
   return absl::InvalidArgumentError(text::View(sentence));
@@ -85,7 +89,7 @@ absl::StatusOr<std::vector<float>> ReadNumbers(const json::value& value, std::si
   if (list != nullptr) {
     for (const json::value& element : *list) {
       const auto number = FiniteNumber(&element);
-      if (number) numbers.push_back(static_cast<float>(*number));
+      if (number && std::abs(*number) <= kMaxNumber) numbers.push_back(static_cast<float>(*number));
     }
   }
   if (list == nullptr || list->size() != count || numbers.size() != count) {
@@ -141,6 +145,7 @@ absl::StatusOr<dataset::Object> ReadObject(
   if (const json::value* const turned = object->if_contains("rotated_box")) {
     const auto numbers = ReadNumbers(*turned, 5, "its rotated box");
     if (!numbers.ok()) return numbers.status();
+    if (!((*numbers)[2] > 0) || !((*numbers)[3] > 0)) return Bad("its rotated box has no area");
     read.rotated_box = vision::RotatedBox{.center = {(*numbers)[0], (*numbers)[1]},
                                           .width = (*numbers)[2],
                                           .height = (*numbers)[3],
@@ -170,9 +175,15 @@ absl::StatusOr<dataset::Dataset> ReadDataset(const json::object& body) {
   if (list == nullptr || list->size() > kMaxObjects) {
     return Bad(StrCat("'objects' is no list of at most ", kMaxObjects, " objects"));
   }
+  std::size_t spans = 0;
   for (std::size_t i = 0; i < list->size(); ++i) {
     auto object = ReadObject((*list)[i], sample->size, numbers);
     if (!object.ok()) return Bad(StrCat("objects[", i, "]: ", object.status().message()));
+    spans += object->mask ? object->mask->spans.size() : 0;
+    if (spans > kMaxSpans) {
+      return Bad(StrCat("objects[", i, "]: with its mask, all masks have ", spans,
+                        " parts of rows; at most ", kMaxSpans, " are written"));
+    }
     sample->objects.push_back(*std::move(object));
   }
   dataset.samples.push_back(*std::move(sample));

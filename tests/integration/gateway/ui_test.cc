@@ -376,6 +376,31 @@ TEST_F(UiExportTest, WhatCantBeWrittenIsOneSentence) {
                 body["objects"].at(1).at("box") = json::array{9, 0, 8, 1};
               }),
               HasSubstr("objects[1]: it has neither a mask nor a box with an area"));
+  EXPECT_THAT(refusal([](auto& body) {
+                body["objects"].at(1).as_object()["rotated_box"] = json::array{1, 1, 1e300, 1, 0};
+              }),
+              HasSubstr("objects[1]: its rotated box is no list of 5 numbers"));
+  EXPECT_THAT(refusal([](auto& body) {
+                body["objects"].at(1).as_object()["rotated_box"] = json::array{1, 1, -2, 1, 0};
+              }),
+              HasSubstr("objects[1]: its rotated box has no area"));
+}
+
+TEST_F(UiExportTest, AShortRequestFillsNoMemory) {
+  Start();
+  json::object body = Body("coco");
+  body["image"] = json::object{{"name", "a.jpg"}, {"width", 1}, {"height", 1'000'000}};
+  // Each is a span a row.
+  json::array objects;
+  for (int i = 0; i < 12; ++i) {
+    objects.push_back(json::object{{"label", "cat"}, {"mask", json::array{0, 1'000'000}}});
+  }
+  body["objects"] = std::move(objects);
+
+  const Reply reply = harness_->Post("/ui/export", body);
+
+  EXPECT_EQ(reply.status, 400);
+  EXPECT_THAT(reply.body, HasSubstr("objects[8]: with its mask, all masks have 9000000"));
 }
 
 class UiConfigTest : public UiTest {

@@ -37,6 +37,15 @@ TEST(KeptImagesTest, TogetherTheyTakeNoMoreThanTheirBudget) {
   EXPECT_NE(images.Find("bus"), nullptr);
 }
 
+TEST(KeptImagesTest, OneThatIsLargerThanAllMayBeIsRefused) {
+  KeptImages images(/*max_images=*/100, /*max_bytes=*/10'000);
+
+  EXPECT_TRUE(images.Keep(Image("cat", 4000)));
+  EXPECT_FALSE(images.Keep(Image("dog", 10'001)));
+
+  EXPECT_NE(images.Find("cat"), nullptr);
+}
+
 TEST(KeptImagesTest, SmallOnesAreBoundedByTheirNumber) {
   KeptImages images(/*max_images=*/2, /*max_bytes=*/10'000);
 

@@ -9,7 +9,7 @@ import pytest
 import pictures
 from conftest import BINARIES, DEPLOY, ROOT, run
 
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "ARCHITECTURE.md", DEPLOY / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", ROOT / "CHANGELOG.md", ROOT / "ARCHITECTURE.md", DEPLOY / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PROGRAMS = [*BINARIES, "duet-trainer"]
 MANIFESTS = [DEPLOY / "compose.yaml", *sorted((DEPLOY / "k8s").rglob("*.yaml"))]
 # Of other programs: docker, kubectl, helm, cmake, ctest, redis, absl, our benchmarks.
@@ -88,6 +88,38 @@ def test_links_lead_somewhere(page):
             file = (page.parent / target) if target else page
             assert file.exists(), target
             assert not anchor or anchor in anchors(file), f"{target}#{anchor}"
+
+
+def sections(page, other):
+    """Of a page with a translation, section by section, what both must have alike: commands, words in code, where links lead (but
+    from one language to the other), figures, items of lists, rows of tables, pictures."""
+    text = page.read_text()
+    headings = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)]
+    found = []
+    for section in re.split(r"^(?=#+ )", re.sub(r"^```.*?^```", lambda block: block[0].replace("\n#", "\n\0#"), text,
+                                               flags=re.MULTILINE | re.DOTALL), flags=re.MULTILINE)[1:]:
+        prose = re.sub(r"^ *```.*?^ *```", "", section, flags=re.MULTILINE | re.DOTALL)
+        links = [target for target in re.findall(r"\]\((.*?)\)", prose) if page.parent / target != other]
+        links = [f"#{headings.index(target[1:])}" if target.startswith("#") else target.replace(".zh-CN", "") for target in links]
+        plain = re.sub(r"`[^`]*`|\]\(.*?\)", "", prose)
+        found.append({"level": len(section) - len(section.lstrip("#")),
+                      "commands": re.findall(r"^ *```.*?^ *```", section, re.MULTILINE | re.DOTALL),
+                      "code": sorted(re.findall(r"`([^`]+)`", prose)), "links": sorted(links),
+                      "figures": sorted(re.findall(r"\d+(?:[.,]\d+)*", plain)),
+                      "items": len(re.findall(r"^(?:\d+\.|\*) ", prose, re.MULTILINE)), "rows": prose.count("\n|")})
+    return found
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+def test_a_translation_has_the_same_sections_commands_figures_and_links(page):
+    page = ROOT / page
+    translation = page.with_suffix(".zh-CN.md")
+    ours, theirs = sections(page, translation), sections(translation, page)
+
+    assert len(ours) == len(theirs)
+    for number, (one, other) in enumerate(zip(ours, theirs)):
+        for key in one:
+            assert one[key] == other[key], f"section {number} differs in its {key}"
 
 
 def test_the_pictures_show_what_the_models_find_today():

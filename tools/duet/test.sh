@@ -17,7 +17,7 @@ Parts, in this order; those from scale on only with --all or --only, mutants onl
   tiers      release build, every other ctest tier
   deploy     Dockerfile, Kubernetes, compose, monitoring: linters, schemas, agreement with the running binaries
   e2e        the real processes and commands with a real Label Studio, and its page in a browser
-  scale      several replicas of everything under load, also what takes longer: one that hangs
+  scale      several replicas of everything under load, also what takes longer: one that hangs; the tutorial
   asan       address and undefined-behaviour sanitizers, on the layers without LibTorch
   tsan       thread sanitizer, on the same
   images     builds the container images and starts them; needs root and about 20 minutes
@@ -100,7 +100,7 @@ test_part_asan() { run_ctest asan asan; }
 test_part_tsan() { run_ctest tsan tsan; }
 test_part_deploy() { run_pytest deploy "$(deploy_environment)" tests/deploy; }
 test_part_e2e() { run_pytest e2e "$(e2e_environment)" tests/e2e -m 'not slow'; }
-test_part_scale() { run_pytest scale "$(e2e_environment)" tests/e2e/test_scale.py; }
+test_part_scale() { run_pytest scale "$(e2e_environment)" tests/e2e/test_{scale,tutorial}.py; }
 
 test_part_scripts() {
   step "scripts"

@@ -149,6 +149,17 @@ def test_the_table_of_settings_has_those_that_there_are():
     assert keys[0] == keys[1] != set()
 
 
+def test_messages_that_the_page_of_troubles_quotes_are_said():
+    """Those of ./duet; … stands for anything."""
+    page = (ROOT / "docs/troubleshooting.md").read_text().partition("\n## Starting\n")[2].partition("\n## ")[0]
+    said = "".join(path.read_text() for path in sorted((ROOT / "tools/duet").glob("*.sh")))
+    quoted = [message for cell in re.findall(r"^\| (.*?) \|", page, re.MULTILINE) for message in re.findall(r"\*(.*?)\*", cell)
+              if "cc1plus" not in message]
+
+    assert len(quoted) >= 8
+    assert not [message for message in quoted for part in message.split("…") if part.strip() not in said]
+
+
 def test_every_decision_is_in_the_index_once_and_in_order():
     folder = ROOT / "docs/adr"
     listed = re.findall(r"^\* \[(\d{4})\]\((.*?)\) \S", (folder / "README.md").read_text(), re.MULTILINE)

@@ -70,6 +70,7 @@ Head Parse(const std::string& text) {
     segmenter->version = string(model->at("version"));
     head.segmenter = std::move(segmenter);
   }
+  head.embeds = head.detector == nullptr;
   const std::string masks = string(object.at("masks"));
   for (std::size_t i = 0; i < kMaskMakers.size(); ++i) {
     if (masks == kMaskMakers[i]) head.masks = static_cast<MaskMaker>(i);
@@ -142,7 +143,11 @@ absl::StatusOr<Head> HeadFromJson(const std::string& text) {
 }
 
 std::optional<Difference> FirstDifference(const Head& found, const Head& wanted) {
-  std::vector<Difference> parts = {{"source", found.source, wanted.source}};
+  const auto command = [](const Head& head) {
+    return head.embeds ? "duet embed" : "duet prelabel";
+  };
+  std::vector<Difference> parts = {{"source", found.source, wanted.source},
+                                   {"command", command(found), command(wanted)}};
   const json::object settings = prelabel::ToJson(found.settings);
   const json::object wanted_settings = prelabel::ToJson(wanted.settings);
   for (const json::object* const one : {&settings, &wanted_settings}) {

@@ -24,7 +24,8 @@ namespace bulk {
 enum class MaskMaker { kNone, kDetector, kSegmenter };
 
 struct Head {
-  std::string source;  // as the command names it
+  std::string source;   // as the command names it
+  bool embeds = false;  // images are embedded; else their objects are found, by a detector
   Listing listing;
   // Null if the run has none.
   std::shared_ptr<const backends::DetectorModel> detector;

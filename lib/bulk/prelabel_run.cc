@@ -393,6 +393,7 @@ absl::StatusOr<std::shared_ptr<const backends::SegmenterModel>> AskSegmenter(
 
 Head HeadOf(const RunOptions& options) {
   return {.source = SourceText(options.listing),
+          .embeds = Embeds(options),
           .settings = options.settings,
           .label_config = options.label_config};
 }

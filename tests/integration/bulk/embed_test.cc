@@ -119,6 +119,20 @@ class EmbedTest : public ::testing::Test {
   FakeServices services_;
 };
 
+TEST_F(EmbedTest, AnotherCommandsRunOfTheSameNameIsLeftAlone) {
+  const std::string images = Images(3);
+  Subprocess prelabel(
+      {DUET_COMMAND, "prelabel", images, "--out=" + Out(), "--detector=" + services_.address()});
+  ASSERT_EQ(prelabel.Wait(), 0) << prelabel.err();
+
+  const Ended ended = Run(images);
+
+  EXPECT_EQ(ended.code, 2) << ended.out;
+  EXPECT_THAT(ended.err, HasSubstr("the command was duet prelabel and is now duet embed"));
+  EXPECT_EQ(calls_, 0);
+  EXPECT_TRUE(fs::exists(Out() + ".journal/journal"));
+}
+
 TEST_F(EmbedTest, EveryImageIsEmbeddedAndItIsSaidHowMuchThatTakes) {
   const std::string images = Images(12);
 

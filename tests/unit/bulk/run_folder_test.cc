@@ -92,6 +92,24 @@ TEST(HeadTest, TheFirstDifferenceIsNamedWithBothValues) {
               HasSubstr("the maker of masks was segmenter and is now none"));
 }
 
+TEST(HeadTest, ARunThatEmbedsIsAnotherOne) {
+  Head embeds{.source = "photos \xff", .embeds = true, .encoder = "e1"};
+  ASSERT_OK_AND_ASSIGN(const Head read, HeadFromJson(ToJson(embeds)));
+  EXPECT_TRUE(read.embeds);
+  EXPECT_THAT(CheckSame(read, embeds, "out.journal"), IsOk());
+  Head finds = SomeHead();
+  finds.settings = {};
+  ASSERT_OK_AND_ASSIGN(const Head found, HeadFromJson(ToJson(finds)));
+  EXPECT_FALSE(found.embeds);
+  // What the options alone say: no models, no encoder.
+  embeds.encoder.clear();
+  EXPECT_THAT(CheckSame(found, embeds, "out.journal"),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr("the command was duet prelabel and is now duet embed")));
+  EXPECT_THAT(CheckSame(read, {.source = "photos \xff"}, "out.journal"),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+}
+
 TEST(RunFolderTest, IsLockedForAsLongAsItIsUsed) {
   const duet_testing::TempDir folder;
   const std::string out = folder.path() + "/out.json";

@@ -15,9 +15,9 @@ using http_client::HttpResponse;
 using text::StrCat;
 
 // What a storage says of keys that are of no use for anything any more.
-constexpr std::array<std::string_view, 6> kKeyErrors = {
-    "ExpiredToken",          "InvalidAccessKeyId",   "InvalidToken",
-    "SignatureDoesNotMatch", "RequestTimeTooSkewed", "TokenRefreshRequired"};
+constexpr std::array<std::string_view, 5> kKeyErrors = {"ExpiredToken", "InvalidAccessKeyId",
+                                                        "InvalidToken", "SignatureDoesNotMatch",
+                                                        "TokenRefreshRequired"};
 
 // The code in an answer that is an error; "" if there is none.
 std::string ErrorCode(const std::string& body) {
@@ -76,6 +76,14 @@ absl::Status S3Client::ErrorOf(const HttpResponse& answer, std::string_view righ
                  StrCat("the storage refuses the keys: ", code, "; needed: others in ",
                         "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or in ",
                         "the profile of AWS's own tools"));
+  }
+  if (code == "RequestTimeTooSkewed") {
+    return Named(absl::StatusCode::kUnauthenticated,
+                 StrCat("the storage refuses what is signed by this machine's clock: ", code,
+                        "; needed: the right time"));
+  }
+  if (code == "RequestTimeout") {  // with 400: it has waited for bytes that didn't come
+    return Named(absl::StatusCode::kUnavailable, StrCat("the storage answered ", code));
   }
   if (code == "NoSuchBucket") {
     return Named(absl::StatusCode::kFailedPrecondition, "there is no such bucket");

@@ -39,7 +39,8 @@ class Lister {
     return std::unique_ptr<Lister>(new Lister(*std::move(client), *std::move(url), prefix));
   }
 
-  // One page; `token` is that of the page before, and becomes that of the next one, or "".
+  // One page; `token` is that of the page before, and becomes that of the next one, or "". Calls
+  // nobody if it fails.
   absl::Status Page(int max_keys, absl::FunctionRef<void(std::string_view)> on_object,
                     std::string* token) {
     const absl::StatusOr<http_client::HttpResponse> answer = Ask(max_keys, *token);
@@ -51,6 +52,13 @@ class Lister {
       return client_->Named(absl::StatusCode::kInvalidArgument,
                             "the answer isn't that of an S3 store");
     }
+    const bool has_more = std::string_view(list.child_value("IsTruncated")) == "true";
+    std::string next = has_more ? list.child_value("NextContinuationToken") : "";
+    if (has_more && (next.empty() || next == *token)) {
+      return client_->Named(absl::StatusCode::kInvalidArgument,
+                            "the storage has more objects than it lists, and doesn't say how to go "
+                            "on; needed: one that answers ListObjectsV2");
+    }
     for (const pugi::xml_node object : list.children("Contents")) {
       // A space is encoded as in forms.
       const std::string key =
@@ -59,10 +67,7 @@ class Lister {
         on_object(StrCat(kScheme, BucketOf(prefix_), "/", key));
       }
     }
-    token->clear();
-    if (std::string_view(list.child_value("IsTruncated")) == "true") {
-      *token = list.child_value("NextContinuationToken");
-    }
+    *token = std::move(next);
     return absl::OkStatus();
   }
 

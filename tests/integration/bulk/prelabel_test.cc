@@ -486,7 +486,10 @@ class Bucket {
             {"AWS_SECRET_ACCESS_KEY", "any"}};
   }
   // The error of the call of this number from now on, if it isn't empty: status and code.
-  std::function<std::pair<int, std::string_view>(int call)> refuse;
+  std::function<std::pair<int, std::string_view>(int call)> refuse = [](int) {
+    return std::pair(0, "");
+  };
+  std::string end_of_list;  // XML behind the objects of each list
 
  private:
   duet_testing::TinyResponse Answer(const duet_testing::TinyRequest& request) {
@@ -500,7 +503,7 @@ class Bucket {
     for (int i = 0; i < images_; ++i) {
       absl::StrAppend(&list, "<Contents><Key>", i, ".gif</Key></Contents>");
     }
-    return {.body = list + "</ListBucketResult>"};
+    return {.body = list + end_of_list + "</ListBucketResult>"};
   }
 
   const int images_;
@@ -538,6 +541,35 @@ TEST_F(PrelabelTest, ABucketsListIsAskedForAgain) {
   EXPECT_EQ(ended.code, 0) << ended.err;
   EXPECT_THAT(ended.err, HasSubstr("waiting: s3://pictures/: the storage answered 503"));
   EXPECT_THAT(ended.err, HasSubstr("goes on after "));
+}
+
+// With status 400, which else is for what will never do.
+TEST_F(PrelabelTest, AStorageThatHasWaitedTooLongIsAskedAgain) {
+  Bucket bucket(3);
+  bucket.refuse = [](int call) {
+    return call == 1 ? std::pair(400, "RequestTimeout") : std::pair(0, "");
+  };
+
+  const Ended ended = Run({"s3://pictures/"}, Out("a.json"), {}, bucket.Environment());
+
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  EXPECT_THAT(ended.err, HasSubstr("waiting: s3://pictures/: the storage answered RequestTimeout"));
+}
+
+// As a store does that knows the older ListObjects alone: a thousand objects, and no token.
+TEST_F(PrelabelTest, APartOfABucketIsNotTakenForAllOfIt) {
+  Bucket bucket(3);
+  for (const char* end : {"<IsTruncated>true</IsTruncated>",
+                          "<IsTruncated>true</IsTruncated><NextContinuationToken>same"
+                          "</NextContinuationToken>"}) {
+    bucket.end_of_list = end;
+    const Ended ended = Run({"s3://pictures/"}, Out("a.json"), {}, bucket.Environment());
+
+    EXPECT_EQ(ended.code, 2);
+    EXPECT_THAT(ended.err, HasSubstr("s3://pictures/: the storage has more objects than it lists"));
+  }
+  EXPECT_EQ(calls_, 0);
+  EXPECT_FALSE(std::filesystem::exists(Out("a.json.journal")));
 }
 
 // Then no other image tells whether the source is back.

@@ -195,14 +195,15 @@ absl::StatusOr<bulk::RunOptions> ToRun(const Options& options, const BulkSource&
   return run;
 }
 
-absl::Status PrintPlan(const Options& options, const bulk::RunOptions& run) {
-  const absl::StatusOr<bulk::Plan> plan = bulk::PlanRun(run);
+// `out`: what it is called.
+absl::Status PrintPlan(const Options& options, const std::string& out,
+                       const absl::StatusOr<bulk::Plan>& plan) {
   if (!plan.ok()) return plan.status();
   const std::uint64_t images = plan->listing.images;
   if (options.bulk.json) {
     std::cout << "{\"event\":\"plan\",\"images\":" << images << ",\"done\":" << plan->done << "}\n";
   } else {
-    std::cout << options.output.out << ": " << images << " images, " << plan->done << " done, "
+    std::cout << out << ": " << images << " images, " << plan->done << " done, "
               << images - plan->done << " to do\n";
   }
   return absl::OkStatus();
@@ -237,7 +238,7 @@ absl::Status WriteManifest(const Options& options) {
 // somebody has to change with 2, and images that failed are a result like others.
 absl::Status ShardStatus(const absl::Status& status) {
   const bool to_be_changed = absl::IsInvalidArgument(status) || absl::IsNotFound(status) ||
-                             absl::IsPermissionDenied(status) ||
+                             absl::IsPermissionDenied(status) || absl::IsUnauthenticated(status) ||
                              absl::IsFailedPrecondition(status) || absl::IsDataLoss(status);
   return status.ok() || to_be_changed ? status : absl::AbortedError(status.message());
 }
@@ -271,15 +272,19 @@ absl::Status RunShard(const Options& options, bulk::RunOptions run) {
       bulk::ParseShard(options.shard, std::getenv("JOB_COMPLETION_INDEX"));
   if (!shard.ok()) return shard.status();
   run.listing.shard = *shard;
+  const std::string name = bulk::AddressBelow(out, bulk::ShardFileName(*shard));
   const std::string work = !options.work.empty()    ? options.work
                            : bulk::IsS3Address(out) ? "."
                                                     : out;
+  if (options.bulk.plan) {
+    return ShardStatus(PrintPlan(options, name, bulk::PlanShard(std::move(run), out, work)));
+  }
   ProgressReport report(ChooseProgressForm(options.bulk.json),
                         options.bulk.json ? std::cout : std::cerr, absl::Now());
   const absl::StatusOr<bulk::RunResult> result = bulk::RunShard(std::move(run), out, work, report);
   report.Finish();
   if (!result.ok()) return ShardStatus(result.status());
-  PrintOutcome(bulk::AddressBelow(out, bulk::ShardFileName(*shard)), options.bulk.json, *result);
+  PrintOutcome(name, options.bulk.json, *result);
   return absl::OkStatus();
 }
 
@@ -296,8 +301,8 @@ absl::Status Prelabel(const Options& options) {
   if (!source.ok()) return is_shard ? ShardStatus(source.status()) : source.status();
   const absl::StatusOr<bulk::RunOptions> run = ToRun(options, *source);
   if (!run.ok()) return run.status();
-  if (options.bulk.plan) return PrintPlan(options, *run);
   if (is_shard) return RunShard(options, *run);
+  if (options.bulk.plan) return PrintPlan(options, options.output.out, bulk::PlanRun(*run));
   return RunAndReport(options.bulk, *run, [&](const bulk::RunResult& result) {
     PrintOutcome(options.output.out, options.bulk.json, result);
   });

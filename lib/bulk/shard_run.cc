@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "bulk/item.h"
+#include "bulk/output.h"
 #include "bulk/patience.h"
 #include "bulk/prepared_manifest.h"
 #include "bulk/run_folder.h"
@@ -31,6 +32,32 @@ absl::Status CheckIsOurs(const ShardResult& found, const RunOptions& options,
   return absl::OkStatus();
 }
 
+// Where a shard is worked on, and where its result belongs.
+struct Places {
+  std::string work;     // a path; the result's own if that is in the folder of the work
+  std::string address;  // of the result
+};
+
+Places PlacesOf(const Shard& shard, const std::string& results, const std::string& work) {
+  const std::string name = ShardFileName(shard);
+  Places places{.work = AddressBelow(work, name), .address = AddressBelow(results, name)};
+  // However the two folders are spelled.
+  std::error_code ignored;
+  if (!IsS3Address(results) && fs::equivalent(work, results, ignored)) places.work = places.address;
+  return places;
+}
+
+// Removes what took the result to its place, which has all of it.
+void Tidy(const Places& places) {
+  std::error_code ignored;
+  if (!fs::exists(places.work + ".journal", ignored)) return;
+  const absl::StatusOr<RunFolder> folder = RunFolder::Lock(places.work);
+  if (!folder.ok()) return;  // another process is at it
+  if (places.work != places.address) fs::remove(places.work, ignored);
+  fs::remove(FailuresPath(places.work), ignored);
+  folder->Remove();
+}
+
 // A bucket that can't be found after a shard has been done was there before it.
 absl::Status AwayIfGone(const absl::Status& status) {
   const bool gone = absl::IsNotFound(status) || absl::IsFailedPrecondition(status);
@@ -46,21 +73,22 @@ absl::StatusOr<RunResult> RunShard(RunOptions options, const std::string& result
                                   .source = manifest.Describe(),
                                   .manifest_images = manifest.listing().images,
                                   .shard = options.listing.shard};
-  const std::string name = ShardFileName(identity.shard);
-  const std::string address = AddressBelow(results, name);
   const Patience patience = PatienceOf(options.pipeline.patience, reporter);
   std::error_code error;
   for (const std::string& folder : {work, IsS3Address(results) ? work : results}) {
     fs::create_directories(folder, error);
     if (error) return absl::ErrnoToStatus(error.value(), StrCat(Shown(folder), ": cannot be made"));
   }
+  const Places places = PlacesOf(identity.shard, results, work);
   absl::StatusOr<ShardResult> found;
   (void)Patiently(patience, [&] {
-    found = ShardResult::Open(address, options.network);
+    found = ShardResult::Open(places.address, options.network);
     return found.status();
   });
   if (found.ok()) {
-    if (absl::Status status = CheckIsOurs(*found, options, address); !status.ok()) return status;
+    absl::Status status = CheckIsOurs(*found, options, places.address);
+    if (!status.ok()) return status;
+    Tidy(places);
     return RunResult{.totals = found->totals(), .before = found->totals().images};
   }
   if (!absl::IsNotFound(found.status())) return found.status();
@@ -69,21 +97,33 @@ absl::StatusOr<RunResult> RunShard(RunOptions options, const std::string& result
   format.is_folder = false;
   format.write = WriteShardResult;
   options.format = &format;
-  options.output.out = AddressBelow(work, name);
+  options.output.out = places.work;
   options.output.shard = &identity;
   absl::StatusOr<RunResult> result = Run(options, reporter);
   if (!result.ok()) return result.status();
-  if (options.output.out != address) {
+  if (places.work != places.address) {
     const absl::Status put = Patiently(patience, [&] {
-      return AwayIfGone(PutObject(options.output.out, address, options.network));
+      return AwayIfGone(PutObject(places.work, places.address, options.network));
     });
     if (!put.ok()) return put;
-    fs::remove(options.output.out, error);
   }
-  // What took it there isn't needed any more: the result has all of it.
-  const absl::StatusOr<RunFolder> folder = RunFolder::Lock(options.output.out);
-  if (folder.ok()) folder->Remove();
+  Tidy(places);
+  result->failures.clear();  // the merge lists them
   return result;
+}
+
+absl::StatusOr<Plan> PlanShard(RunOptions options, const std::string& results,
+                               const std::string& work) {
+  const Places places = PlacesOf(options.listing.shard, results, work);
+  const absl::StatusOr<ShardResult> found = ShardResult::Open(places.address, options.network);
+  if (absl::IsNotFound(found.status())) {
+    options.output.out = places.work;
+    return PlanRun(options);
+  }
+  if (!found.ok()) return found.status();
+  if (absl::Status status = CheckIsOurs(*found, options, places.address); !status.ok())
+    return status;
+  return Plan{.listing = found->head().listing, .done = found->totals().images};
 }
 
 }  // namespace bulk

@@ -17,10 +17,14 @@ namespace bulk {
 // isn't used.
 //
 // Errors, besides those of Run: FailedPrecondition for a result of this name that was made
-// of something else, InvalidArgument, PermissionDenied, NotFound and DataLoss for what somebody has
-// to change. All others may be gone the next time: then the same command goes on.
+// of something else, InvalidArgument, PermissionDenied, Unauthenticated, NotFound and DataLoss for
+// what somebody has to change. All others may be gone the next time: then the same command goes on.
 absl::StatusOr<RunResult> RunShard(RunOptions options, const std::string& results,
                                    const std::string& work, Reporter& reporter);
+
+// What RunShard would do. Changes nothing; errors are RunShard's.
+absl::StatusOr<Plan> PlanShard(RunOptions options, const std::string& results,
+                               const std::string& work);
 
 }  // namespace bulk
 

@@ -572,6 +572,90 @@ TEST_F(PrelabelTest, APartOfABucketIsNotTakenForAllOfIt) {
   EXPECT_FALSE(std::filesystem::exists(Out("a.json.journal")));
 }
 
+class ShardCommandTest : public PrelabelTest {
+ protected:
+  static std::vector<std::string> Names(const std::string& folder) {
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+      names.push_back(entry.path().filename().native());
+    }
+    return names;
+  }
+  std::string Manifest(const std::string& images) {
+    const std::string path = folder_.path() + "/all.manifest";
+    const Ended listed = Run({images}, "", {"--manifest=" + path});
+    EXPECT_EQ(listed.code, 0) << listed.err;
+    return path;
+  }
+};
+
+TEST_F(ShardCommandTest, AResultStaysHoweverTheFolderOfTheWorkIsSpelled) {
+  const std::string manifest = Manifest(Images(8));
+
+  const Ended ended =
+      Run({manifest}, Out("results"), {"--shard=0/2", "--work=" + Out("./results/")});
+
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  EXPECT_THAT(Names(Out("results")), ::testing::ElementsAre("00000-of-00002.shard"));
+}
+
+TEST_F(ShardCommandTest, LeavesNothingButItsResult) {
+  const std::string images = Images(8);
+  folder_.Write("images/0/0.gif", "no image");
+  const std::string manifest = Manifest(images);
+
+  const Ended ended = Run({manifest}, Out("results"), {"--shard=0/2", "--work=" + Out("work")});
+
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  EXPECT_THAT(Names(Out("results")), ::testing::ElementsAre("00000-of-00002.shard"));
+  EXPECT_THAT(Names(Out("work")), ::testing::IsEmpty());
+}
+
+// As a Pod does that comes after one that was killed when the result was there.
+TEST_F(ShardCommandTest, WhoeverFindsTheResultTidiesUp) {
+  const std::string manifest = Manifest(Images(8));
+  RunAndKill(manifest, Out("results"), 3, {"--shard=0/2", "--work=" + Out("work")});
+  ASSERT_EQ(Run({manifest}, Out("results"), {"--shard=0/2"}).code, 0);
+  EXPECT_THAT(Names(Out("work")), ::testing::Not(::testing::IsEmpty()));
+
+  const Ended ended = Run({manifest}, Out("results"), {"--shard=0/2", "--work=" + Out("work")});
+
+  EXPECT_THAT(ended.out, HasSubstr("4 were done before"));
+  EXPECT_THAT(Names(Out("work")), ::testing::IsEmpty());
+  EXPECT_THAT(Names(Out("results")), ::testing::ElementsAre("00000-of-00002.shard"));
+}
+
+TEST_F(ShardCommandTest, ItsPlanIsItsOwn) {
+  const std::string manifest = Manifest(Images(40));
+  const std::string results = Out("results");
+  const auto plan = [&] { return Run({manifest}, results, {"--shard=1/2", "--plan"}).out; };
+
+  EXPECT_THAT(plan(), HasSubstr("00001-of-00002.shard: 19 images, 0 done, 19 to do"));
+  RunAndKill(manifest, results, 12, {"--shard=1/2", "--in_flight=1"});
+  const std::string meanwhile = plan();
+  EXPECT_THAT(meanwhile, ::testing::ContainsRegex(": 19 images, [1-9][0-9]* done, "));
+  const std::string rest = meanwhile.substr(meanwhile.find("images, ") + 8);
+  const Ended ended = Run({manifest}, results, {"--shard=1/2"});
+  EXPECT_THAT(ended.out, HasSubstr("; " + rest.substr(0, rest.find(' ')) + " were done before"));
+  EXPECT_THAT(plan(), HasSubstr(": 19 images, 19 done, 0 to do"));
+}
+
+TEST_F(ShardCommandTest, KeysThatAreRefusedAreSomebodysBusiness) {
+  Bucket bucket(3);
+  const auto run = [&](const char* code) {
+    bucket.refuse = [code](int) { return std::pair(403, code); };
+    return Run({"s3://pictures/all.manifest"}, Out("results"), {"--shard=0/1"},
+               bucket.Environment());
+  };
+  const Ended keys = run("InvalidAccessKeyId");
+  const Ended clock = run("RequestTimeTooSkewed");
+
+  EXPECT_EQ(keys.code, 2);
+  EXPECT_THAT(keys.err, HasSubstr("the storage refuses the keys: InvalidAccessKeyId"));
+  EXPECT_EQ(clock.code, 2);
+  EXPECT_THAT(clock.err, HasSubstr("RequestTimeTooSkewed; needed: the right time"));
+}
+
 // Then no other image tells whether the source is back.
 TEST_F(PrelabelTest, AFolderThatIsAwayFromTheBeginningIsWaitedFor) {
   const std::string images = Images(3);

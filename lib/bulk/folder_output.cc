@@ -1,5 +1,6 @@
 #include "bulk/folder_output.h"
 
+#include <absl/strings/str_format.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -7,7 +8,9 @@
 #include <filesystem>
 #include <system_error>
 #include <utility>
+#include <vector>
 
+#include "hash/fnv.h"
 #include "text/str_cat.h"
 #include "text/url.h"
 
@@ -15,10 +18,24 @@ namespace bulk {
 namespace {
 
 namespace fs = std::filesystem;
+using text::StrAppend;
 using text::StrCat;
 
 absl::Status FileError(const std::error_code& error, std::string_view path) {
   return absl::ErrnoToStatus(error.value(), StrCat(Shown(path), ": cannot be written"));
+}
+
+// Of a part of a path, and of all of it below the folder, so that file systems take it.
+constexpr std::size_t kLongestName = 255;
+constexpr std::size_t kLongestPath = 2000;
+
+std::string HashText(std::string_view text) { return absl::StrFormat("%016x", hash::Fnv1a(text)); }
+
+// A part of a path with an ending, cut if need be; then a hash of all of it tells it from others.
+std::string Fitting(std::string_view name, std::string_view ending) {
+  if (name.size() + ending.size() <= kLongestName) return StrCat(name, ending);
+  const std::string end = StrCat("-", HashText(name), ending);
+  return StrCat(name.substr(0, kLongestName - end.size()), end);
 }
 
 }  // namespace
@@ -51,6 +68,24 @@ absl::Status FolderOutput::Write(const std::string& path, std::string_view conte
   return FileError(std::error_code(failure, std::generic_category()), whole);
 }
 
+absl::StatusOr<std::string> FolderOutput::WriteOf(const Item& item, std::string_view folder,
+                                                  std::string_view ending,
+                                                  std::string_view contents,
+                                                  dataset::Findings* findings) const {
+  std::string path = PathFor(item, ending);
+  absl::Status status = Write(StrCat(folder, "/", path), contents);
+  if (absl::IsAlreadyExists(status)) {
+    findings->Add("images whose names differ in their endings alone, so that a number was added",
+                  StrCat("'", Shown(item.name), "'"));
+  }
+  for (int more = 0; absl::IsAlreadyExists(status); ++more) {
+    path = PathFor(item, StrCat(".", item.index, more == 0 ? "" : StrCat("-", more), ending));
+    status = Write(StrCat(folder, "/", path), contents);
+  }
+  if (!status.ok()) return status;
+  return path;
+}
+
 absl::Status FolderOutput::Commit() const {
   // All of it is on the disk before it has its name.
   const int folder = open(making_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -73,11 +108,18 @@ std::string PathFor(const Item& item, std::string_view ending) {
     name = scheme == std::string::npos ? "image" : name.substr(scheme + 3);
     name = text::PercentDecode(name.substr(0, name.find_first_of("?#")), /*plus_is_space=*/false);
   }
-  fs::path path;
+  std::vector<std::string> parts;
   for (const fs::path& part : fs::path(name).relative_path().lexically_normal()) {
-    if (part != ".." && part != "." && !part.empty()) path /= part;
+    if (part != ".." && part != "." && !part.empty()) parts.push_back(part.native());
   }
-  return path.replace_extension(fs::path(ending)).native();
+  if (parts.empty()) parts.emplace_back();
+  parts.back() = fs::path(parts.back()).replace_extension().native();
+  std::string path;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    StrAppend(&path, i > 0 ? "/" : "", Fitting(parts[i], i + 1 < parts.size() ? "" : ending));
+  }
+  if (path.size() <= kLongestPath) return path;
+  return StrCat(HashText(path), ending);
 }
 
 }  // namespace bulk

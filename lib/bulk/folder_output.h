@@ -21,6 +21,11 @@ class FolderOutput {
   // Writes a file of its own, with the folders that its path needs. Errors are those of the file
   // system; ResourceExhausted for a full disk.
   absl::Status Write(const std::string& path, std::string_view contents) const;
+  // Writes the file of an image, FOLDER/NAME+ending, and returns its path below `folder`. If
+  // another image has it, a number is added, and said.
+  absl::StatusOr<std::string> WriteOf(const Item& item, std::string_view folder,
+                                      std::string_view ending, std::string_view contents,
+                                      dataset::Findings* findings) const;
   // Puts all of it in place of options.out. Call once, last.
   absl::Status Commit() const;
 
@@ -34,8 +39,8 @@ class FolderOutput {
 };
 
 // The path of an image's own file below a folder: its name without the ending, and with `ending`
-// instead. Of an address it is the path; what would lead out of the folder is left out. Two images
-// may have the same one: "a.jpg" and "a.png".
+// instead. Of an address it is the path; what would lead out of the folder is left out, and what is
+// too long for a file system is cut. Two images may have the same one: "a.jpg" and "a.png".
 std::string PathFor(const Item& item, std::string_view ending);
 
 }  // namespace bulk

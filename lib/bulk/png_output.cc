@@ -59,17 +59,10 @@ absl::Status WritePngOutput(const Results& results, const OutputOptions& options
           Paint(*object.mask, static_cast<std::uint16_t>(object.class_index + 1), &classes);
           Paint(*object.mask, static_cast<std::uint16_t>(i + 1), &instances);
         }
-        std::string path = PathFor(item, ".png");
-        absl::Status written = output->Write("classes/" + path, Encode(classes, bytes_do));
-        if (absl::IsAlreadyExists(written)) {
-          findings->Add(
-              "images whose names differ in their endings alone, so that a number was added",
-              StrCat("'", Shown(item.name), "'"));
-          path = StrCat(PathFor(item, ""), ".", item.index, ".png");
-          written = output->Write("classes/" + path, Encode(classes, bytes_do));
-        }
-        if (!written.ok()) return written;
-        return output->Write("instances/" + path, Encode(instances, /*in_bytes=*/false));
+        const absl::StatusOr<std::string> path =
+            output->WriteOf(item, "classes", ".png", Encode(classes, bytes_do), findings);
+        if (!path.ok()) return path.status();
+        return output->Write("instances/" + *path, Encode(instances, /*in_bytes=*/false));
       });
   return status.ok() ? output->Commit() : status;
 }

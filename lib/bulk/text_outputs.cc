@@ -39,12 +39,7 @@ absl::Status WriteTexts(const Results& results, const FolderOutput& output, std:
         const vision::Size size = {static_cast<int>(record.found().width()),
                                    static_cast<int>(record.found().height())};
         const std::string text = make(results.head, item, size, *objects, findings);
-        absl::Status status = output.Write(StrCat(folder, "/", PathFor(item, ending)), text);
-        if (!absl::IsAlreadyExists(status)) return status;
-        findings->Add(
-            "images whose names differ in their endings alone, so that a number was added",
-            StrCat("'", Shown(item.name), "'"));
-        return output.Write(StrCat(folder, "/", PathFor(item, ""), ".", item.index, ending), text);
+        return output.WriteOf(item, folder, ending, text, findings).status();
       });
 }
 

@@ -948,6 +948,32 @@ TEST_F(PrelabelTest, FormatsOfOneFileAnImage) {
   EXPECT_EQ(cv::countNonZero(instances), 40 * 40);
 }
 
+TEST_F(PrelabelTest, EveryImageHasAFileOfItsOwnWhateverItsName) {
+  duet_testing::TinyHttpServer server(
+      [](const auto&) { return duet_testing::TinyResponse{.body = Image(0)}; });
+  folder_.Write("a.2.gif", Image(1));
+  folder_.Write("a.gif", Image(2));
+  folder_.Write("a.png", Image(3));
+  // A token in an address, longer than a file's name may be; and one longer than a path.
+  const std::string token = server.url() + "/" + std::string(300, 't');
+  std::string deep = server.url();
+  for (int i = 0; i < 50; ++i) deep += "/" + std::string(100, 'd');
+  const std::string list = folder_.Write(
+      "list.txt", "a.2.gif\na.gif\na.png\n" + token + "1/x.gif\n" + token + "2/x.gif\n" + token +
+                      "1.gif\n" + deep + "/x.gif\n" + deep + "/y.gif\n");
+
+  const Ended ended = Run({list}, Out("found"), {"--format=yolo", "--images=" + folder_.path()});
+
+  ASSERT_EQ(ended.code, 0) << ended.err;
+  std::vector<std::string> files;
+  for (const auto& entry :
+       std::filesystem::recursive_directory_iterator(Out("found") + "/labels")) {
+    if (entry.is_regular_file()) files.push_back(entry.path().filename().native());
+  }
+  EXPECT_EQ(files.size(), 8U);
+  EXPECT_THAT(files, ::testing::IsSupersetOf({"a.txt", "a.2.txt", "a.2-1.txt"}));
+}
+
 TEST_F(PrelabelTest, AMaskOfAnotherSizeIsOneImagesFailure) {
   services_.on_detect = [](grpc::ServerContext&, const auto& request, auto* response) {
     FindCat(request, response);

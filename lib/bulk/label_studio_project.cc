@@ -1,5 +1,6 @@
 #include "bulk/label_studio_project.h"
 
+#include <absl/container/flat_hash_set.h>
 #include <absl/time/clock.h>
 #include <absl/time/time.h>
 
@@ -85,6 +86,8 @@ absl::Status LabelStudioProject::ListPages(const std::string& label_config,
         "image and its own labels. Retrieve Predictions takes the others");
   }
   std::int64_t after = 0;
+  // A view's pages shift while people work on its tasks.
+  absl::flat_hash_set<std::int64_t> seen;
   for (int page = 1;; ++page) {
     std::vector<label_studio::Task> tasks;
     absl::Status status = Patiently(patience, [&] {
@@ -98,6 +101,7 @@ absl::Status LabelStudioProject::ListPages(const std::string& label_config,
     if (!status.ok() || tasks.empty()) return status;
     for (const label_studio::Task& task : tasks) {
       after = std::max(after, task.id);
+      if (view_ > 0 && !seen.insert(task.id).second) continue;
       const auto uris = label_studio::ImageUris(config->images.front(), task.data);
       if (!uris.ok()) {
         return absl::InvalidArgumentError(StrCat("task ", task.id, ": ", uris.status().message()));

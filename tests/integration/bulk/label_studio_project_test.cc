@@ -3,11 +3,16 @@
 
 #include <gmock/gmock.h>
 
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+#include <initializer_list>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/integration/gateway/fake_label_studio.h"
+#include "tests/integration/gateway/tiny_http_server.h"
 #include "tests/testing/status_matchers.h"
 
 namespace bulk {
@@ -74,6 +79,39 @@ TEST_F(LabelStudioProjectTest, PagesThatAreShorterThanAskedForEndNoList) {
               IsOk());
 
   EXPECT_THAT(ids, ElementsAre("1", "2", "3", "4", "5", "6", "7"));
+}
+
+// Tasks move to a later page while people work on those of a view.
+TEST_F(LabelStudioProjectTest, ATaskThatIsOnTwoPagesOfAViewIsListedOnce) {
+  duet_testing::TinyHttpServer studio([this](const duet_testing::TinyRequest& request) {
+    const auto tasks = [](std::initializer_list<int> ids) {
+      std::string body = "[";
+      for (const int id : ids) {
+        body += (body.size() > 1 ? "," : "") + std::string("{\"id\":") + std::to_string(id) +
+                ",\"data\":{\"image\":\"http://images/" + std::to_string(id) + "\"}}";
+      }
+      return duet_testing::TinyResponse{.body = body + "]"};
+    };
+    if (request.target.find("&page=1&") != std::string::npos) return tasks({4, 2, 7});
+    if (request.target.find("&page=2&") != std::string::npos) return tasks({7, 1});
+    if (request.target.find("/api/tasks") != std::string::npos) {
+      return duet_testing::TinyResponse{.status = 404};
+    }
+    return duet_testing::TinyResponse{.body = boost::json::serialize(boost::json::object{
+                                          {"label_config", studio_.label_config}})};
+  });
+  label_studio_api::LabelStudioSite site;
+  site.url = studio.url();
+  site.token = std::make_shared<serving::Secret>(FakeLabelStudio::kToken);
+  site.trusted = true;
+  const auto project = *LabelStudioProject::Make(std::move(site), "1", /*view=*/3);
+  std::vector<std::string> ids;
+
+  ASSERT_THAT(project->List(patience_,
+                            [&](std::string_view, std::string_view id) { ids.emplace_back(id); }),
+              IsOk());
+
+  EXPECT_THAT(ids, ElementsAre("4", "2", "7", "1"));
 }
 
 TEST_F(LabelStudioProjectTest, AListGoesOnAfterAnErrorThatPasses) {

@@ -21,7 +21,7 @@ test_part_images() {
   images_configure
   images_base
   for target in detector segmenter gateway trainer; do
-    if images_build "$target"; then ((++passed)); else ((++failed)); fi
+    if images_build "$target" && images_sbom "$target"; then ((++passed)); else ((++failed)); fi
   done
   if images_start; then ((++passed)); else ((++failed)); fi
   if images_stop; then ((++passed)); else ((++failed)); fi
@@ -73,6 +73,15 @@ images_base() {
 images_build() {
   buildah bud --pull-never --layers --format docker --isolation chroot --network host \
     --file deploy/Dockerfile --target "$1" --tag "duet-$1:test" .
+}
+
+# What is inside, as SPDX: .duet/images/duet-TARGET.spdx.json.
+images_sbom() {
+  local container status=0
+  container=$(buildah from --pull-never "duet-$1:test")
+  python3 tools/make_sbom.py --name="duet-$1" --root="$(buildah mount "$container")" >"$IMAGES_HOME/duet-$1.spdx.json" || status=1
+  buildah rm "$container" >/dev/null
+  return "$status"
 }
 
 # Ports of their own, so that a Duet that is up is not disturbed.

@@ -145,6 +145,8 @@ async function fillMasks() {
   } finally {
     fillMasks.running = false;
   }
+  // Another picture was opened, and may have found this one at work.
+  if (mine !== turn) fillMasks();
 }
 
 function maskOf(answer, opened) {

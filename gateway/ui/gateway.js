@@ -36,6 +36,9 @@ async function answerOf(response) {
   throw new Refused(response.status, answer.error ?? `The gateway answered ${response.status}.`);
 }
 
+// Where several gateways share the work, each that has its turn has to be sent the picture.
+const SENDINGS = 4;
+
 // A picture that the gateway keeps for a while; if it has dropped it, it is sent again.
 export class SentPicture {
   constructor(dataUrl) {
@@ -49,12 +52,13 @@ export class SentPicture {
   }
 
   async ask(path, body = {}, signal = undefined) {
-    try {
-      return await post(path, { ...body, image_id: this.id }, signal);
-    } catch (error) {
-      if (error.status !== 404) throw error;
-      await this.send();
-      return post(path, { ...body, image_id: this.id }, signal);
+    for (let sendings = 0; ; ++sendings) {
+      try {
+        return await post(path, { ...body, image_id: this.id }, signal);
+      } catch (error) {
+        if (error.status !== 404 || sendings === SENDINGS) throw error;
+        await this.send();
+      }
     }
   }
 }

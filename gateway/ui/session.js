@@ -74,6 +74,7 @@ export class Session {
     const add = (state) => ({ ...state, objects: [...made, ...state.objects] });
     this.state = add(this.state);
     this.past = this.past.map(add);
+    this.future = this.future.map(add);
     this.changed();
   }
 

@@ -156,6 +156,18 @@ def test_what_is_no_picture_is_said(seen):
     assert seen["ways"]["text"].startswith("The browser can't show notes.txt: needed is a JPEG")
 
 
+def test_what_is_found_late_is_not_lost_by_undo_and_redo(seen):
+    assert seen["races"]["redone"] == seen["races"]["found"] + 1
+
+
+def test_a_gateway_that_has_not_got_the_picture_is_sent_it(seen):
+    assert seen["races"]["elsewhere"] == seen["races"]["found"]
+
+
+def test_masks_of_an_earlier_picture_hold_up_no_later_ones(seen):
+    assert seen["races"]["masks"] >= 1
+
+
 @pytest.mark.parametrize("width", ["wide", "narrow"])
 def test_what_would_be_written_is_said(seen, width, labels):
     part = seen["parts"][width]

@@ -24,7 +24,7 @@ async function newPage(options) {
   page.on('pageerror', (error) => seen.errors.push(error.message));
   page.on('console', (message) => {
     // A refusal is an answer, which the page shows.
-    if (message.type() === 'error' && !message.text().includes('status of 400')) seen.errors.push(message.text());
+    if (message.type() === 'error' && !/status of 40[04]/.test(message.text())) seen.errors.push(message.text());
   });
   page.on('request', (request) => {
     if (request.url().endsWith('/ui/segment')) {
@@ -67,9 +67,13 @@ async function placeOf(page) {
   return ({ x, y }) => [area.x + (area.width * (x + 0.5)) / width, area.y + (area.height * (y + 0.5)) / height];
 }
 
-async function openFile(page) {
+async function chooseFile(page) {
   await page.setInputFiles('#file', picture);
   await page.evaluate((data) => { window.pictureUrl = data; }, `data:image/jpeg;base64,${readFileSync(picture).toString('base64')}`);
+}
+
+async function openFile(page) {
+  await chooseFile(page);
   await isReady(page);
 }
 
@@ -291,10 +295,65 @@ async function otherWays() {
   await page.close();
 }
 
+// What comes late, or at another picture's time.
+async function races() {
+  const page = await newPage({ viewport: { width: 1280, height: 800 } });
+  await page.goto(`${url}/ui/`);
+  await page.waitForFunction(() => document.getElementById('models').textContent.includes(' + '));
+  const held = (path) => {
+    let release;
+    const open = new Promise((done) => { release = done; });
+    return page.route(path, async (route) => {
+      await open;
+      await route.continue();
+    }, { times: 1 }).then(() => release);
+  };
+  seen.races = {};
+
+  // The detector answers when something was marked and taken back.
+  const detected = await held('**/ui/detect');
+  const embedded = page.waitForResponse('**/ui/embed');
+  await chooseFile(page);
+  await embedded;
+  const at = await placeOf(page);
+  await drawing(page, 'click', () => page.mouse.click(...at(things[0])));
+  await page.keyboard.press('Enter');
+  await count(page, 1);
+  await page.keyboard.press('Control+z');
+  await count(page, 0);
+  detected();
+  await page.waitForFunction(() => document.querySelectorAll('#list li').length > 0);
+  seen.races.found = (await objects(page)).length;
+  await page.keyboard.press('Control+y');
+  await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
+  seen.races.redone = (await objects(page)).length;
+
+  // Gateways behind a load balancer, which don't have the picture yet.
+  await page.reload();
+  await page.route('**/ui/detect', (route) => route.fulfill({ status: 404, json: { error: 'It is not here.' } }), { times: 2 });
+  await openFile(page);
+  await page.waitForFunction(() => document.querySelectorAll('#list li').length > 0);
+  seen.races.elsewhere = (await objects(page)).length;
+
+  // Another picture is opened while masks of the one before are made.
+  await page.reload();
+  const segmented = await held('**/ui/segment');
+  const first = page.waitForRequest('**/ui/segment');
+  await page.click('[data-sample="sample_1.webp"]');
+  await first;
+  await openFile(page);
+  await page.waitForFunction(() => document.querySelectorAll('#list li').length > 0);
+  const next = page.waitForRequest('**/ui/segment', { timeout: 20_000 });
+  segmented();
+  seen.races.masks = JSON.parse((await next).postData()).prompts.length;
+  await page.close();
+}
+
 try {
   await byMouse();
   await byKeyboard();
   await otherWays();
+  await races();
   await otherParts();
   console.log(JSON.stringify(seen));
 } catch (error) {

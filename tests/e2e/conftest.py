@@ -178,6 +178,14 @@ def make_project(studio, backend, request):
         project.delete()
 
 
+@pytest.fixture(scope="module")
+def detector_address():
+    """Of a detector of its own, the demo model's."""
+    service = Service("duet-detector", f"--checkpoint={DETECTOR}", "--port=0", "--metrics_port=0")
+    yield f"127.0.0.1:{service.ready()}"
+    service.kill()
+
+
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory):
     """Four drawn images of different sizes that the demo models have not seen."""

@@ -20,7 +20,6 @@ from moto.server import ThreadedMotoServer
 
 from conftest import DETECTOR, SEGMENTER
 from duet_command import ROOT
-from service import Service
 
 SCENES = sorted((ROOT / "tests/data/scenes").glob("scene_?.jpg"))
 COMMAND = ROOT / "build/release/bin/duet"
@@ -161,30 +160,23 @@ def test_killed_indices_and_a_restarted_store_give_a_single_runs_bytes(store, tm
     assert len(found["images"]) == IMAGES - 1 and all(one["segmentation"]["counts"] for one in found["annotations"])
 
 
-@pytest.fixture(scope="module")
-def detector():
-    service = Service("duet-detector", f"--checkpoint={DETECTOR}", "--port=0", "--metrics_port=0")
-    yield f"127.0.0.1:{service.ready()}"
-    service.kill()
-
-
 @pytest.fixture
-def shard(detector, tmp_path):
+def shard(detector_address, tmp_path):
     """Does a shard of images.manifest into the folder "results"."""
     for number in range(12):
         (tmp_path / "images").mkdir(exist_ok=True)
         shutil.copy(SCENES[number % len(SCENES)], tmp_path / f"images/{number:02}.jpg")
     duet(tmp_path, "prelabel", "images", "--manifest=images.manifest")
     return lambda which, *flags, expect=0, **variables: duet(
-        tmp_path, "prelabel", "images.manifest", f"--shard={which}", "--out=results", f"--detector={detector}", *flags,
+        tmp_path, "prelabel", "images.manifest", f"--shard={which}", "--out=results", f"--detector={detector_address}", *flags,
         expect=expect, **variables)
 
 
-def test_a_folder_of_results_becomes_every_format(shard, detector, tmp_path):
+def test_a_folder_of_results_becomes_every_format(shard, detector_address, tmp_path):
     for number in range(3):
         shard("job/3", JOB_COMPLETION_INDEX=str(number))
     for form in ("coco", "yolo", "voc"):
-        duet(tmp_path, "prelabel", "images", f"--out=single-{form}", f"--format={form}", f"--detector={detector}")
+        duet(tmp_path, "prelabel", "images", f"--out=single-{form}", f"--format={form}", f"--detector={detector_address}")
         duet(tmp_path, "merge", "results", f"--out=merged-{form}", f"--format={form}")
         single, merged = tmp_path / f"single-{form}", tmp_path / f"merged-{form}"
         files = sorted(path.relative_to(single) for path in single.rglob("*")) if single.is_dir() else [""]
@@ -205,7 +197,7 @@ def test_a_shard_that_is_done_is_done(shard, tmp_path):
     assert "was made without masks" in shard("1/3", "--masks=rle", expect=2)
 
 
-def test_images_that_failed_are_results_of_a_shard_and_said_by_the_merge(shard, detector, tmp_path):
+def test_images_that_failed_are_results_of_a_shard_and_said_by_the_merge(shard, detector_address, tmp_path):
     (tmp_path / "images/00.jpg").write_bytes(b"no image")
     shard("0/1")
     assert "1 of 12 images failed" in duet(tmp_path, "merge", "results", "--out=merged.json", expect=1)
@@ -214,7 +206,7 @@ def test_images_that_failed_are_results_of_a_shard_and_said_by_the_merge(shard, 
     # The merge is a run over the manifest, and goes on as one.
     shutil.copy(SCENES[0], tmp_path / "images/00.jpg")
     assert "without --shard" in shard("0/1", "--retry_failed", expect=2)
-    duet(tmp_path, "prelabel", "images.manifest", "--out=merged.json", "--retry_failed", f"--detector={detector}")
+    duet(tmp_path, "prelabel", "images.manifest", "--out=merged.json", "--retry_failed", f"--detector={detector_address}")
     assert len(json.loads((tmp_path / "merged.json").read_text())["images"]) == 12
 
 
@@ -241,7 +233,7 @@ def test_what_is_wrong_with_shards_is_one_sentence(shard, store, tmp_path):
     assert not list(tmp_path.glob("merged.json*"))
 
 
-def test_what_is_put_is_signed_with_its_content(shard, store, detector, tmp_path):
+def test_what_is_put_is_signed_with_its_content(shard, store, tmp_path):
     """As botocore computes it for the request that arrives."""
     from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
     arrived = []

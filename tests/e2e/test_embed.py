@@ -7,7 +7,7 @@ import subprocess
 import pytest
 import requests
 
-from conftest import DETECTOR, SEGMENTER
+from conftest import SEGMENTER
 from duet_command import ROOT
 from label_configs import config, keypoint_prompt
 from label_studio import data_uri
@@ -46,16 +46,9 @@ class Stack:
         return sorted(self.folder.rglob("*.embedding"))
 
 
-@pytest.fixture(scope="module")
-def detector():
-    service = Service("duet-detector", f"--checkpoint={DETECTOR}", "--port=0", "--metrics_port=0")
-    yield f"127.0.0.1:{service.ready()}"
-    service.kill()
-
-
 @pytest.fixture
-def stack(tmp_path, detector, studio):
-    started = Stack(tmp_path / "kept", detector, studio)
+def stack(tmp_path, detector_address, studio):
+    started = Stack(tmp_path / "kept", detector_address, studio)
     yield started
     started.end()
 

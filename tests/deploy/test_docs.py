@@ -160,6 +160,13 @@ def test_messages_that_the_page_of_troubles_quotes_are_said():
     assert not [message for message in quoted for part in message.split("…") if part.strip() not in said]
 
 
+def test_the_first_page_leads_to_every_page():
+    linked = {target.partition("#")[0] for target in re.findall(r"\]\((.*?)\)", (ROOT / "README.md").read_text())}
+    pages = {str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md") if ".zh-CN" not in page.name}
+
+    assert pages <= linked
+
+
 def test_every_decision_is_in_the_index_once_and_in_order():
     folder = ROOT / "docs/adr"
     listed = re.findall(r"^\* \[(\d{4})\]\((.*?)\) \S", (folder / "README.md").read_text(), re.MULTILINE)

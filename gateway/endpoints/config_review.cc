@@ -108,6 +108,8 @@ json::object Describe(prelabel::Project& project, const prelabel::ServedModels& 
     // Only for a config that depends on the task.
     problems.emplace_back(text::StrCat("for this task: ", planned.status().message()));
   }
+  // Which labels a task brings isn't known without one.
+  if (project.depends_on_task() && task_data.empty()) unmatched.clear();
   json::array& without = answer["unmatched"].emplace_array();
   for (const std::string& name : classes) {
     if (unmatched.erase(name) > 0) without.emplace_back(name);

@@ -123,10 +123,15 @@ function renderProjects(projects, token) {
       continue;
     }
     const goes = writes.images.flatMap((image) => image.classes.map((each) => `${each.class} → ${each.targets.map((target) => `${target.label ?? 'no label'} in ${target.control}`).join(', ')}`));
+    const problems = writes.problems.map((sentence) => element('p', { class: 'bad' }, sentence));
+    if (writes.depends_on_task && !goes.length) {
+      made.push(element('p', {}, `${name}: its images or labels come from each task.`), ...problems);
+      continue;
+    }
     const details = element('details', {}, element('summary', {}, `${name}: ${goes.length} of ${goes.length + writes.unmatched.length} classes written`),
       element('ul', { class: 'plain' }, ...goes.map((line) => element('li', {}, line))));
     if (writes.unmatched.length) details.append(element('p', { class: 'fine' }, `Dropped: ${writes.unmatched.join(', ')}`));
-    made.push(details, ...writes.problems.map((sentence) => element('p', { class: 'bad' }, sentence)));
+    made.push(details, ...problems);
   }
   if (!projects.length) made.push(element('p', { class: 'fine' }, 'No project has connected since the gateway has started.'));
   // What is unfolded stays so.

@@ -461,6 +461,7 @@ TEST_F(UiConfigTest, LabelsOfATaskNeedItsData) {
       Review(kOfTask, {{"task_data", {{"image", "a.jpg"}, {"classes", {"dog", "cow"}}}}}).json();
 
   EXPECT_EQ(without.at("depends_on_task"), true);
+  EXPECT_EQ(without.at("unmatched"), json::array()) << "its labels aren't known";
   EXPECT_EQ(with.at("images").at(0).at("classes").at(0).at("class"), "dog");
   EXPECT_EQ(with.at("unmatched"), json::array{"cat"});
 }

@@ -1,5 +1,6 @@
 #include "bulk/folder_output.h"
 
+#include <absl/strings/match.h>
 #include <absl/strings/str_format.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -105,8 +106,12 @@ std::string PathFor(const Item& item, std::string_view ending) {
   std::string name = item.name;
   if (IsAddress(name)) {
     const auto scheme = name.find("://");
+    const bool is_url = absl::StartsWithIgnoreCase(name, "http");
     name = scheme == std::string::npos ? "image" : name.substr(scheme + 3);
-    name = text::PercentDecode(name.substr(0, name.find_first_of("?#")), /*plus_is_space=*/false);
+    // The key of an object stands in its address as it is.
+    if (is_url) {
+      name = text::PercentDecode(name.substr(0, name.find_first_of("?#")), /*plus_is_space=*/false);
+    }
   }
   std::vector<std::string> parts;
   for (const fs::path& part : fs::path(name).relative_path().lexically_normal()) {

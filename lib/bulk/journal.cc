@@ -226,9 +226,14 @@ bool ReadRecord(absl::FunctionRef<bool(char*, std::size_t)> read, std::string* p
   if (!read(head.data(), head.size())) return false;
   const auto payload_bytes = GetNumber<std::uint32_t>(head.data());
   if (payload_bytes > kMaxPayloadBytes) return false;
-  payload->resize(payload_bytes);
-  return read(payload->data(), payload->size()) &&
-         hash::Fnv1a(*payload) == GetNumber<std::uint64_t>(head.data() + 4) &&
+  // A damaged length takes no more memory than there are bytes.
+  payload->clear();
+  while (payload->size() < payload_bytes) {
+    const std::size_t have = payload->size();
+    payload->resize(have + std::min<std::size_t>(kBufferBytes, payload_bytes - have));
+    if (!read(payload->data() + have, payload->size() - have)) return false;
+  }
+  return hash::Fnv1a(*payload) == GetNumber<std::uint64_t>(head.data() + 4) &&
          record->ParseFromString(*payload);
 }
 

@@ -158,6 +158,22 @@ TEST_F(JournalTest, ARecordThatWasChangedDoesntCount) {
   EXPECT_EQ(std::filesystem::file_size(JournalPath()), whole);
 }
 
+TEST_F(JournalTest, ADamagedLengthTakesNoMemory) {
+  const std::string bytes = std::string("\xff\xff\xff\x3f", 4) + std::string(100, 'x');  // 1 GiB
+  std::size_t at = 0;
+  const auto read = [&](char* to, std::size_t count) {
+    if (count > bytes.size() - at) return false;
+    at += bytes.copy(to, count, at);
+    return true;
+  };
+  std::string payload;
+  Record record;
+
+  EXPECT_FALSE(ReadRecord(read, &payload, &record));
+
+  EXPECT_LT(payload.capacity(), std::size_t{4} << 20);
+}
+
 TEST_F(JournalTest, ARecordOfAnotherImageDoesntCount) {
   {
     ASSERT_OK_AND_ASSIGN(Journal journal, Open());

@@ -5,7 +5,22 @@ export const WAIT = { timeout: 60_000 };
 
 // Opens a task in a browser of its own, hands the page to `work`, and closes the browser. A screenshot of the page is left
 // in `folder` if anything fails. `pixels`: of a screenshot, for each one of the viewport's in a row; 1 if it is not given.
-export async function onTask({ url, email, password, project, task, folder, viewport, pixels }, work) {
+export async function onTask({ project, task, ...session }, work) {
+  return loggedIn(session, async (page) => {
+    await page.goto(`${session.url}/projects/${project}/data?task=${task}`);
+    await ready(page);
+    return work(page);
+  });
+}
+
+// The editor shows a task.
+export async function ready(page) {
+  await page.waitForSelector('.konvajs-content canvas', WAIT);
+  await page.waitForFunction(() => window.Htx?.annotationStore?.selected, null, WAIT);
+}
+
+// The same without a task: the page after the login.
+export async function loggedIn({ url, email, password, folder, viewport, pixels }, work) {
   const browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
@@ -15,9 +30,6 @@ export async function onTask({ url, email, password, project, task, folder, view
   page.setDefaultTimeout(WAIT.timeout);
   try {
     await logIn(page, { url, email, password });
-    await page.goto(`${url}/projects/${project}/data?task=${task}`);
-    await page.waitForSelector('.konvajs-content canvas', WAIT);
-    await page.waitForFunction(() => window.Htx?.annotationStore?.selected, null, WAIT);
     return await work(page);
   } catch (error) {
     await page.screenshot({ path: `${folder}/failure.png` });

@@ -12,6 +12,7 @@
 #include "model_service/named_models.h"
 #include "model_service/startup.h"
 #include "model_store/names.h"
+#include "otlp/options.h"
 #include "serving/cpu.h"
 #include "serving/grpc_server.h"
 #include "serving/log.h"
@@ -22,6 +23,9 @@ namespace {
 
 absl::Status Serve(const Options& options, serving::Process& process) {
   const absl::Time start = process.clock().Now();
+  // First, since all that follows may have spans.
+  const auto tracing = otlp::StartTracing(options.common.otlp, "duet-detector", process.metrics());
+  if (!tracing.ok()) return tracing.status();
   const absl::StatusOr<int> prepared = model_service::PrepareToCompute(options.common);
   if (!prepared.ok()) return prepared.status();
   const int threads = *prepared;

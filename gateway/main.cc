@@ -21,6 +21,7 @@
 #include "gateway/http/server.h"
 #include "gateway/options.h"
 #include "image_fetch/image_fetcher.h"
+#include "otlp/options.h"
 #include "serving/descriptors.h"
 #include "serving/host_port.h"
 #include "serving/log.h"
@@ -130,6 +131,8 @@ absl::Status Run(Options& options, serving::Process& process) {
   if (!grpc.ok()) return grpc.status();
   // From here on, what is declared later is destroyed earlier: threads first, then what their
   // coroutines use.
+  const auto tracing = otlp::StartTracing(options.otlp, "duet-gateway", process.metrics());
+  if (!tracing.ok()) return tracing.status();
   boost::asio::io_context io(options.io_threads);
   std::optional<serving::RedisClient> redis;
   if (!options.settings_store.empty()) {

@@ -144,6 +144,7 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
   flags->Add("ui", &app.ui, "Serve a page for people at /ui, to which / leads browsers, too.");
   flags->Add("max_message_mb", &options->max_message_mb, "Largest gRPC message, hence image.",
              InRange(2, 1024));
+  otlp::AddFlags(&options->otlp, flags);
   serving::AddFlags(&options->process, flags);
 }
 

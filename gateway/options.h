@@ -17,6 +17,7 @@
 #include "image_fetch/image_fetcher.h"
 #include "image_fetch/source_options.h"
 #include "label_studio_api/site_options.h"
+#include "otlp/options.h"
 #include "prelabel/settings.h"
 #include "serving/flags.h"
 #include "serving/process.h"
@@ -25,6 +26,7 @@ namespace gateway {
 
 struct Options {
   serving::ProcessOptions process;
+  otlp::Options otlp;
   http::ServerOptions http;
   endpoints::ApplicationOptions app;
   int port = 8003;

@@ -12,6 +12,7 @@
 #include "model_service/named_models.h"
 #include "model_service/startup.h"
 #include "model_store/names.h"
+#include "otlp/options.h"
 #include "segmenter_service/inference/stores_from_urls.h"
 #include "segmenter_service/rpc/options.h"
 #include "segmenter_service/rpc/segmenter_service.h"
@@ -25,6 +26,9 @@ namespace {
 
 absl::Status Serve(const Options& options, serving::Process& process) {
   const absl::Time start = process.clock().Now();
+  // First, since all that follows may have spans.
+  const auto tracing = otlp::StartTracing(options.common.otlp, "duet-segmenter", process.metrics());
+  if (!tracing.ok()) return tracing.status();
   const absl::StatusOr<int> prepared = model_service::PrepareToCompute(options.common);
   if (!prepared.ok()) return prepared.status();
   const int threads = *prepared;

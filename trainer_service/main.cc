@@ -8,6 +8,7 @@
 #include "image_fetch/image_fetcher.h"
 #include "label_studio_api/label_studio_api.h"
 #include "model_store/model_store.h"
+#include "otlp/options.h"
 #include "serving/flags.h"
 #include "serving/grpc_server.h"
 #include "serving/log.h"
@@ -53,6 +54,9 @@ class Working {
 
 absl::Status Serve(Options& options, serving::Process& process) {
   if (absl::Status usable = Check(options); !usable.ok()) return usable;
+  // First, since all that follows may have spans.
+  const auto tracing = otlp::StartTracing(options.otlp, "duet-trainer", process.metrics());
+  if (!tracing.ok()) return tracing.status();
   absl::StatusOr<label_studio_api::LabelStudioSite> site =
       label_studio_api::ReadSite(options.label_studio);
   if (!site.ok()) return site.status();

@@ -120,6 +120,7 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
              "and their parents.",
              InRange(1, 100'000));
   AddFlags(&options->server, flags);
+  otlp::AddFlags(&options->otlp, flags);
   AddFlags(&options->process, flags);
 }
 

@@ -13,6 +13,7 @@
 #include "image_fetch/image_fetcher.h"
 #include "image_fetch/source_options.h"
 #include "label_studio_api/site_options.h"
+#include "otlp/options.h"
 #include "serving/flags.h"
 #include "serving/grpc_server.h"
 #include "serving/process.h"
@@ -23,6 +24,7 @@ namespace trainer_service {
 
 struct Options {
   serving::ProcessOptions process;
+  otlp::Options otlp;
   serving::GrpcServerOptions server{.port = 50053, .metrics_port = 9103};
   label_studio_api::SiteOptions label_studio;
   std::string work_dir;

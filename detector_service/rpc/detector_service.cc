@@ -10,6 +10,7 @@
 #include "nn/threads.h"
 #include "serving/grpc_status.h"
 #include "serving/rpc_interceptor.h"
+#include "tracing/span.h"
 
 namespace detector {
 namespace {
@@ -75,6 +76,7 @@ absl::Status DetectorService::Compute(Job job, const pb::DetectRequest& request,
   const absl::StatusOr<cv::Mat> image = images_->Decode(request.image(), caller);
   if (!image.ok()) return image.status();
   const absl::Time decoded = clock_->Now();
+  tracing::Record(caller->traceparent(), "decode image", start, decoded);
   const bool in_slices = job.slicing && NeedsSlices({image->cols, image->rows}, *job.slicing);
   const absl::StatusOr<std::vector<Detection>> found =
       in_slices ? DetectInSlices(*model, *image, job.options, *job.slicing,
@@ -82,6 +84,7 @@ absl::Status DetectorService::Compute(Job job, const pb::DetectRequest& request,
                 : model->Detect(*image, job.options);
   if (!found.ok()) return found.status();
   const absl::Time done = clock_->Now();
+  tracing::Record(caller->traceparent(), in_slices ? "detect in slices" : "detect", decoded, done);
 
   WriteResponse(*found, *model, {image->cols, image->rows}, job.formats, response);
   model_service::WriteSpec(job.name, model->version(), response->mutable_model());
@@ -119,6 +122,8 @@ absl::Status DetectorService::Answer(grpc::ServerContext* call, serving::Priorit
        .run =
            [&](absl::Duration waited) {
              queued = waited;
+             const absl::Time begun = clock_->Now();
+             tracing::Record(caller->traceparent(), "wait in queue", begun - waited, begun);
              computed = Compute(*std::move(job), request, LimitsOf(call), caller.get(), response);
            }});
   if (!served.ok()) return served;

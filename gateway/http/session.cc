@@ -32,6 +32,8 @@
 #include "gateway/http/answers.h"
 #include "gateway/http/budgeted_body.h"
 #include "gateway/http/framing.h"
+#include "serving/request_span.h"
+#include "tracing/span.h"
 
 namespace gateway::http {
 namespace {
@@ -48,6 +50,11 @@ constexpr auto kLinger = std::chrono::seconds(2);
 
 // A refused body up to this is read and forgotten, so that its connection can be kept.
 constexpr std::uint64_t kForgettableBytes = 64 << 10;
+
+std::string MethodOf(const Request& request) {
+  const auto method = beast::http::to_string(request.method);
+  return {method.data(), method.size()};
+}
 
 // The client has closed its side. Data that has arrived (a pipelined request) is left alone.
 bool IsGone(asio::ip::tcp::socket& socket) {
@@ -149,8 +156,8 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
     const auto started = steady_clock::now();
     const unsigned version = !error && parser.get().version() == 10 ? 10 : 11;
     Request request = error ? Request() : TakeRequest(parser.get());
-    Context context(request.Header(serving::kRequestIdHeader),
-                    request.Header(serving::kTraceparentHeader));
+    tracing::Span span = BeginSpan(request, error.failed());
+    Context context(request.Header(serving::kRequestIdHeader), span.traceparent());
     context.started = started;
     beast::error_code unknown;
     context.peer = socket().remote_endpoint(unknown).address();
@@ -167,6 +174,8 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
     const bool waits =
         version == 11 && !error && beast::iequals(request.Header("Expect"), "100-continue");
     bool forget = false;  // the body comes after the answer, and nobody wants it
+    // Scanners and probes would soon be most of what is recorded.
+    if (refusal || std::holds_alternative<QuickHandler>(*admission.handler)) span.Discard();
     if (!refusal && !parser.is_done()) {
       parser.body_limit(admission.max_body_bytes);
       parser.get().body().memory =
@@ -180,6 +189,7 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
         admission.is_framed = false;
         refusal =
             AnswerToFailure(error, context, options().max_header_bytes, admission.max_body_bytes);
+        span.Discard();
         if (!refusal) co_return false;
       }
     } else if (refusal && admission.is_framed && !parser.is_done()) {
@@ -207,6 +217,7 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
       written = co_await Write(request, context, response, version, keep_alive);
     record.elapsed = steady_clock::now() - context.started;
     if (options().on_finished) options().on_finished(request, context, record);
+    EndSpan(std::move(span), request, context, record);
     if (written && forget) {
       parser.get().body().forget = true;
       auto reading = ReadBody(parser, /*waits=*/false);
@@ -215,6 +226,24 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
     }
     if (written && rest_is_unread) co_await DiscardRest();
     co_return written&& keep_alive && !host_->draining;
+  }
+
+  static tracing::Span BeginSpan(const Request& request, bool is_none) {
+    if (is_none) return tracing::Span(/*parent=*/"", "");
+    return tracing::StartRequest(request.Header(serving::kTraceparentHeader), MethodOf(request));
+  }
+
+  // Says what the request was, by OpenTelemetry's conventions.
+  static void EndSpan(tracing::Span span, const Request& request, const Context& context,
+                      const AccessRecord& record) {
+    if (!span.recording()) return;
+    const std::string method = MethodOf(request);
+    span.SetName(method + " " + context.route);
+    span.SetStr("http.request.method", method);
+    span.SetStr("http.route", context.route);
+    span.SetInt("http.response.status_code", record.status);
+    if (record.status >= 500) span.SetStatus(absl::InternalError(record.error));
+    serving::EndRequestSpan(std::move(span), context.request);
   }
 
   awaitable<beast::error_code> ReadHeader(Parser& parser) {

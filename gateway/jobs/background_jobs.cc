@@ -13,6 +13,7 @@
 #include "gateway/jobs/metrics.h"
 #include "serving/log.h"
 #include "text/str_cat.h"
+#include "tracing/span.h"
 
 namespace gateway::jobs {
 namespace {
@@ -249,7 +250,8 @@ awaitable<BackgroundJobs::Outcome> BackgroundJobs::Try(const Job& job,
                         absl::FailedPreconditionError(
                             "another model is loaded now; Label Studio will ask for its answers")};
     }
-    serving::RequestContext request(job.request_id, job.traceparent);
+    const tracing::Span span(job.traceparent, "background task");
+    serving::RequestContext request(job.request_id, span.traceparent());
     request.NoteStr("project", job.project_id);
     prelabel::PredictContext work{
         .profile = job.profile,
@@ -261,7 +263,7 @@ awaitable<BackgroundJobs::Outcome> BackgroundJobs::Try(const Job& job,
         .label_studio = job.label_studio,
         .call = {.deadline = absl::ToChronoTime(absl::Now() + options_.task_deadline),
                  .request_id = job.request_id,
-                 .traceparent = job.traceparent,
+                 .traceparent = span.traceparent(),
                  .priority = serving::Priority::kPrefetch},
         .request = request};
     auto predicting = predictor_.Predict(item.task, work);

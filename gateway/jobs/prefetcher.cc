@@ -11,6 +11,7 @@
 #include "gateway/jobs/metrics.h"
 #include "serving/log.h"
 #include "text/str_cat.h"
+#include "tracing/span.h"
 
 namespace gateway::jobs {
 namespace {
@@ -191,7 +192,8 @@ awaitable<absl::Status> Prefetcher::EmbedNext(ProjectPtr project, Event event) {
   auto listing = NextTasks(event, sampling);
   const auto tasks = co_await std::move(listing);
   if (!tasks.ok()) co_return tasks.status();
-  serving::RequestContext request(event.request_id, event.traceparent);
+  const tracing::Span span(event.traceparent, "prefetch");
+  serving::RequestContext request(event.request_id, span.traceparent());
   for (const Task& task : *tasks) {
     if (project->next || stopping_) co_return absl::OkStatus();
     prelabel::PredictContext context{

@@ -19,6 +19,7 @@
 #include "backends/completion_thread.h"
 #include "backends/grpc_call.h"
 #include "backends/replica_set.h"
+#include "tracing/span.h"
 
 namespace backends {
 
@@ -68,6 +69,10 @@ boost::asio::awaitable<absl::StatusOr<Response>> UnaryCaller::Call(std::shared_p
                                                                    grpc::ByteBuffer request,
                                                                    CallOptions options) {
   using OneCall = GrpcCall<Response>;
+  tracing::Span span(options.traceparent, method, tracing::SpanKind::kClient);
+  tracing::DescribeRpc(method, span);
+  span.SetStr("server.address", replica->address);
+  options.traceparent = span.traceparent();
   auto call = std::make_shared<OneCall>();
   call->request = std::move(request);
   Prepare(call->context, options);
@@ -84,14 +89,18 @@ boost::asio::awaitable<absl::StatusOr<Response>> UnaryCaller::Call(std::shared_p
   };
   auto pending = AwaitCall(tracker_, call, std::move(start));
   const grpc::Status status = co_await std::move(pending);
+  span.SetInt("rpc.grpc.status_code", status.error_code());
   if (status.ok()) co_return std::move(call->response);
   const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
   if (status.error_code() == grpc::StatusCode::CANCELLED &&
       cancellation.cancelled() == boost::asio::cancellation_type::none) {
-    co_return absl::UnavailableError("it ended the call");
+    absl::Status drains = absl::UnavailableError("it ended the call");
+    span.SetStatus(drains);
+    co_return drains;
   }
-  co_return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
-                         status.error_message());
+  absl::Status error(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+  span.SetStatus(error);
+  co_return error;
 }
 
 }  // namespace backends

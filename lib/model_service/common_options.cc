@@ -77,6 +77,7 @@ void AddFlags(CommonOptions* options, std::string_view checkpoint_help, serving:
   flags->Add("model_poll_ms", &options->model_poll_ms,
              "How often it is looked which of their versions are to serve.", InRange(10, 60'000));
   AddFlags(&options->server, flags);
+  otlp::AddFlags(&options->otlp, flags);
   AddFlags(&options->process, flags);
 }
 

@@ -9,6 +9,7 @@
 
 #include "model_service/named_models.h"
 #include "model_service/reload.h"
+#include "otlp/options.h"
 #include "serving/flags.h"
 #include "serving/grpc_server.h"
 #include "serving/process.h"
@@ -40,6 +41,7 @@ struct CommonOptions {
   int model_poll_ms = 500;
   serving::GrpcServerOptions server;
   serving::ProcessOptions process;
+  otlp::Options otlp;
 
   vision::ImageLimits image_limits() const;
   // For the models below --model_root. Requests that wait for one take a quarter of the handlers at

@@ -20,6 +20,7 @@
 #include "prelabel/translate.h"
 #include "serving/log.h"
 #include "text/str_cat.h"
+#include "tracing/span.h"
 
 namespace prelabel {
 namespace {
@@ -91,6 +92,18 @@ std::vector<curation::Detection> Labelled(const label_studio::EmissionPlan& plan
   return labelled;
 }
 
+// What is done for one task: a span of the request's, within which all of its calls are.
+struct TracedTask {
+  TracedTask(const PredictContext& request, const label_studio::Task& task, std::string_view name)
+      : span(request.call.traceparent, name), context(request) {
+    span.SetInt("duet.task_id", task.id);
+    context.call.traceparent = span.traceparent();
+  }
+
+  tracing::Span span;
+  PredictContext context;
+};
+
 absl::Status ModelsUnknown() {
   return absl::UnavailableError("the models have not been heard of yet");
 }
@@ -139,10 +152,18 @@ awaitable<absl::StatusOr<Predictor::ImagePtr>> Predictor::Fetch(std::string uri,
   request.task_id = task_id;
   request.label_studio = context.label_studio;
   request.deadline = absl::FromChrono(context.call.deadline);
+  tracing::Span span(context.call.traceparent, "fetch image");
   // A cached image costs no switch of threads.
-  if (ImagePtr cached = fetcher_.Find(request)) co_return cached;
+  ImagePtr cached = fetcher_.Find(request);
+  span.SetBool("duet.cached", cached != nullptr);
+  if (cached) co_return cached;
   auto pending = image_fetch::AsyncFetch(fetcher_, std::move(request));
-  co_return co_await std::move(pending);
+  auto fetched = co_await std::move(pending);
+  span.SetStatus(fetched.status());
+  if (fetched.ok()) {
+    span.SetInt("duet.image_bytes", static_cast<std::int64_t>((*fetched)->bytes.size()));
+  }
+  co_return fetched;
 }
 
 awaitable<absl::StatusOr<segmenter::EmbedResponse>> Predictor::Embed(
@@ -236,20 +257,27 @@ awaitable<absl::StatusOr<Prediction>> Predictor::WithModels(PredictContext& cont
 
 awaitable<absl::StatusOr<Prediction>> Predictor::Predict(const label_studio::Task& task,
                                                          PredictContext& context) {
-  return WithModels(context, [this, &task, &context](const ServedModels& models) {
-    return TryPredict(task, context, models);
+  TracedTask traced(context, task, "predict task");
+  auto answering = WithModels(traced.context, [this, &task, &traced](const ServedModels& models) {
+    return TryPredict(task, traced.context, models);
   });
+  auto prediction = co_await std::move(answering);
+  traced.span.SetStatus(prediction.status());
+  co_return prediction;
 }
 
 awaitable<absl::StatusOr<Prediction>> Predictor::SegmentPrompt(const label_studio::Task& task,
                                                                const boost::json::value& prompt,
                                                                PredictContext& context) {
   if (!context.profile.segmenter) co_return NoSegmenter();
+  TracedTask traced(context, task, "segment prompt");
   auto answering =
-      WithModels(context, [this, &task, &prompt, &context](const ServedModels& models) {
-        return TrySegmentPrompt(task, prompt, context, models);
+      WithModels(traced.context, [this, &task, &prompt, &traced](const ServedModels& models) {
+        return TrySegmentPrompt(task, prompt, traced.context, models);
       });
-  co_return co_await std::move(answering);
+  auto prediction = co_await std::move(answering);
+  traced.span.SetStatus(prediction.status());
+  co_return prediction;
 }
 
 awaitable<absl::StatusOr<Regions>> Predictor::TryPredict(const label_studio::Task& task,
@@ -343,6 +371,7 @@ awaitable<absl::StatusOr<Regions>> Predictor::PredictImage(
   embedding.reset();  // cancels it if nothing was found
 
   const Stopwatch stopwatch(context.timings->encode_ms, metrics_.Get(kStageSeconds, {"encode"}));
+  const tracing::Span span(context.call.traceparent, "write regions");
   Regions regions;
   if (plan.needs_masks()) {
     auto encoding = async::OnPool(pool_, [&plan, &found, item_index = image.item_index] {
@@ -363,12 +392,14 @@ awaitable<absl::StatusOr<FoundInTask>> Predictor::Find(const label_studio::Task&
         "this backend URL has no detector (see --detector and --profiles)");
   }
   FoundInTask found;
-  auto finding =
-      WithModels(context, [&](const ServedModels& models) -> awaitable<absl::StatusOr<Regions>> {
-        auto trying = TryFind(task, context, models, &found);
-        if (absl::Status status = co_await std::move(trying); !status.ok()) co_return status;
-        co_return Regions();
-      });
+  TracedTask traced(context, task, "find in task");
+  auto finding = WithModels(traced.context,
+                            [&](const ServedModels& models) -> awaitable<absl::StatusOr<Regions>> {
+                              auto trying = TryFind(task, traced.context, models, &found);
+                              if (absl::Status status = co_await std::move(trying); !status.ok())
+                                co_return status;
+                              co_return Regions();
+                            });
   const auto answered = co_await std::move(finding);
   if (!answered.ok()) co_return answered.status();
   found.model_version = answered->model_version;
@@ -413,7 +444,8 @@ awaitable<absl::StatusOr<EmbeddedAhead>> Predictor::EmbedAhead(const label_studi
                                                                bool only_where_clicked,
                                                                PredictContext& context) {
   if (!context.profile.segmenter) co_return NoSegmenter();
-  auto parsing = ConfigFor(task, context);
+  TracedTask traced(context, task, "embed task");
+  auto parsing = ConfigFor(task, traced.context);
   const auto config = co_await std::move(parsing);
   if (!config.ok()) co_return config.status();
   EmbeddedAhead done;
@@ -422,13 +454,13 @@ awaitable<absl::StatusOr<EmbeddedAhead>> Predictor::EmbedAhead(const label_studi
     const auto uris = label_studio::ImageUris(tag, task.data);
     if (!uris.ok()) co_return uris.status();
     for (const std::string& uri : *uris) {
-      auto fetching = Fetch(uri, task.id, context);
+      auto fetching = Fetch(uri, task.id, traced.context);
       auto image = co_await std::move(fetching);
       if (!image.ok()) co_return image.status();
-      auto embedding =
-          Embed(context.profile.segmenter, *image,
-                CallOf(context, task.id, context.profile.segmenter->model(context.model_name)),
-                context.timings);
+      auto embedding = Embed(
+          context.profile.segmenter, *image,
+          CallOf(traced.context, task.id, context.profile.segmenter->model(context.model_name)),
+          context.timings);
       const auto embedded = co_await std::move(embedding);
       if (!embedded.ok()) co_return embedded.status();
       ++(embedded->cached() ? done.already_there : done.encoded);
@@ -483,6 +515,7 @@ awaitable<absl::StatusOr<Regions>> Predictor::TrySegmentPrompt(const label_studi
     best = std::move(masks->front());
   }
   const Stopwatch stopwatch(context.timings->encode_ms, metrics_.Get(kStageSeconds, {"encode"}));
+  const tracing::Span span(context.call.traceparent, "write regions");
   auto encoding = async::OnPool(
       pool_, [&] { return label_studio::MakeAnswer(*parsed, *targets, best->mask, best->score); });
   co_return co_await std::move(encoding);

@@ -8,13 +8,16 @@
 
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "serving/grpc_status.h"
 #include "serving/log.h"
+#include "serving/request_span.h"
 #include "text/str_cat.h"
+#include "tracing/span.h"
 
 namespace serving {
 namespace {
@@ -55,7 +58,7 @@ using Metadata = std::multimap<grpc::string_ref, grpc::string_ref>;
 
 // Every gateway asks every few seconds, without an id: not worth a line each time.
 bool IsPoll(std::string_view method, bool has_callers_id) {
-  return method.ends_with("/GetModel") && !has_callers_id;
+  return (method.ends_with("/GetModel") || method.ends_with("/ListModels")) && !has_callers_id;
 }
 
 LogLevel LevelOf(const absl::Status& status, bool is_poll) {
@@ -63,16 +66,35 @@ LogLevel LevelOf(const absl::Status& status, bool is_poll) {
   return status.ok() && is_poll ? LogLevel::kDebug : LogLevel::kInfo;
 }
 
-std::shared_ptr<RequestContext> FromMetadata(const Metadata& metadata) {
-  const auto value = [&](const char* name) -> std::string_view {
-    const auto found = metadata.find(name);
-    if (found == metadata.end()) return {};
-    return {found->second.data(), found->second.size()};
-  };
-  auto request =
-      std::make_shared<RequestContext>(value(kRequestIdHeader), value(kTraceparentHeader));
+std::string_view ValueOf(const Metadata& metadata, const char* name) {
+  const auto found = metadata.find(name);
+  if (found == metadata.end()) return {};
+  return {found->second.data(), found->second.size()};
+}
+
+// Failures of the server, by OpenTelemetry's conventions: what else a caller is told is its own
+// doing, or was to be expected.
+bool IsServersFault(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kUnknown:
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kUnimplemented:
+    case absl::StatusCode::kInternal:
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDataLoss:
+      return true;
+    default:
+      return false;
+  }
+}
+
+std::shared_ptr<RequestContext> FromMetadata(const Metadata& metadata,
+                                             std::string_view traceparent) {
+  auto request = std::make_shared<RequestContext>(ValueOf(metadata, kRequestIdHeader), traceparent);
   std::int64_t task = 0;
-  if (absl::SimpleAtoi(text::View(value(kTaskIdHeader)), &task)) request->NoteInt("task_id", task);
+  if (absl::SimpleAtoi(text::View(ValueOf(metadata, kTaskIdHeader)), &task)) {
+    request->NoteInt("task_id", task);
+  }
   return request;
 }
 
@@ -97,13 +119,19 @@ class RpcInterceptor final : public grpc::experimental::Interceptor {
     line.Str("method", method_);
     if (request_ != nullptr) line.Request(*request_);
     line.Status(status_).Num("ms", absl::ToDoubleMilliseconds(took));
+    if (span_) EndSpan();
   }
 
   void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
     if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_INITIAL_METADATA)) {
       const Metadata& metadata = *methods->GetRecvInitialMetadata();
       has_callers_id_ = metadata.count(kRequestIdHeader) > 0;
-      request_ = FromMetadata(metadata);
+      std::string_view trace = ValueOf(metadata, kTraceparentHeader);
+      if (!IsPoll(method_, has_callers_id_)) {
+        span_.emplace(tracing::StartRequest(trace, method_));
+        trace = span_->traceparent();
+      }
+      request_ = FromMetadata(metadata, trace);
       RunningCalls::Get().Add(call_, request_);
     }
     if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::PRE_SEND_INITIAL_METADATA) &&
@@ -117,11 +145,19 @@ class RpcInterceptor final : public grpc::experimental::Interceptor {
   }
 
  private:
+  void EndSpan() {
+    tracing::DescribeRpc(method_, *span_);
+    span_->SetInt("rpc.grpc.status_code", static_cast<int>(status_.code()));
+    if (IsServersFault(status_)) span_->SetStatus(status_);
+    EndRequestSpan(*std::move(span_), *request_);
+  }
+
   const grpc::ServerContextBase* const call_;
   const std::string method_;
   Metrics* const metrics_;
   const absl::Time start_;
   std::shared_ptr<RequestContext> request_;
+  std::optional<tracing::Span> span_;  // then there is a request_, too
   bool has_callers_id_ = false;
   // Of a call that ends without having sent one, because its client is gone.
   absl::Status status_ = absl::CancelledError("the client went away");
@@ -145,7 +181,8 @@ class RpcInterceptorFactory final : public grpc::experimental::ServerInterceptor
 
 std::shared_ptr<RequestContext> RequestContextOf(const grpc::ServerContextBase& call) {
   if (std::shared_ptr<RequestContext> found = RunningCalls::Get().Find(&call)) return found;
-  return FromMetadata(call.client_metadata());
+  const Metadata& metadata = call.client_metadata();
+  return FromMetadata(metadata, ValueOf(metadata, kTraceparentHeader));
 }
 
 void SendRequestContext(const RequestContext& request, grpc::ClientContext* call) {

@@ -1,8 +1,9 @@
-// What surrounds every RPC of ours, on the server's side. It gets a RequestContext, and when it is
-// over one log line ("rpc.done": method, code, ms, request_id, task_id if the caller named a task,
-// the handler's notes) and its metrics (kRpc… in serving/metrics.h). Health checks and reflection
-// get neither. GetModel, which gateways poll without an id, has its line at the level "debug" then,
-// unless it fails.
+// What surrounds every RPC of ours, on the server's side. It gets a RequestContext with a span that
+// is part of its caller's trace (tracing/span.h), and when it is over one log line ("rpc.done":
+// method, code, ms, request_id, task_id if the caller named a task, the handler's notes) and its
+// metrics (kRpc… in serving/metrics.h). Health checks and reflection get none of these. GetModel
+// and ListModels, which gateways poll without an id, have no span then, and their line at the level
+// "debug", unless they fail.
 #ifndef DUET_SERVING_RPC_INTERCEPTOR_H_
 #define DUET_SERVING_RPC_INTERCEPTOR_H_
 

@@ -39,6 +39,7 @@ struct Embedder::Flight {
   bool found = false;   // by Find: nothing was encoded
   bool shared = false;  // `found`, in the store
   absl::Duration queue_time, encode_time;
+  absl::Time encode_begin, encode_end;
 };
 
 EmbedOutcome Embedder::Find(const std::string& key, const NetworkSpec& spec) {
@@ -137,6 +138,8 @@ absl::StatusOr<EmbedOutcome> Embedder::Fly(
   outcome.shared = flight->shared;
   outcome.queue_time = flight->queue_time;
   outcome.encode_time = flight->encode_time;
+  outcome.encode_begin = flight->encode_begin;
+  outcome.encode_end = flight->encode_end;
   Leave(*flight, waiter);
   if (!status.ok()) return status;
   return outcome;
@@ -186,7 +189,9 @@ void Embedder::Run(const std::shared_ptr<Flight>& flight, absl::Duration queued)
       "encode the image", [&] { return Encode(*flight, std::move(image), &given_away); });
   {
     std::lock_guard lock(mutex_);
-    flight->encode_time = clock_.Now() - begin - given_away;
+    flight->encode_begin = begin;
+    flight->encode_end = clock_.Now();
+    flight->encode_time = flight->encode_end - begin - given_away;
     if (embedding.ok()) flight->embedding = *embedding;
     is_kept = std::any_of(flight->waiters.begin(), flight->waiters.end(),
                           [](const auto& waiter) { return waiter->call.keep; });

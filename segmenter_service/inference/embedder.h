@@ -48,11 +48,12 @@ struct EmbedCall {
 
 struct EmbedOutcome {
   std::shared_ptr<const ImageEmbedding> embedding;
-  bool cached = false;          // no encoder pass was needed, not even another caller's
-  bool shared = false;          // `cached`, and another replica had stored it
-  absl::Duration prepare_time;  // of this call; zero if another call prepared the image
-  absl::Duration queue_time;    // from the end of preparing to the beginning of the pass
-  absl::Duration encode_time;   // of the pass, without what it gave way to
+  bool cached = false;                  // no encoder pass was needed, not even another caller's
+  bool shared = false;                  // `cached`, and another replica had stored it
+  absl::Duration prepare_time;          // of this call; zero if another call prepared the image
+  absl::Duration queue_time;            // from the end of preparing to the beginning of the pass
+  absl::Duration encode_time;           // of the pass, without what it gave way to
+  absl::Time encode_begin, encode_end;  // of the pass
 };
 
 // Thread-safe; called from threads that may block, not from the queue's.

@@ -11,6 +11,7 @@
 #include "segmenter_service/inference/folder_embedding_store.h"
 #include "serving/exceptions.h"
 #include "text/utf8.h"
+#include "tracing/span.h"
 
 namespace segmenter {
 namespace {
@@ -29,6 +30,18 @@ constexpr absl::Duration kWarmUpPatience = absl::Milliseconds(200);
 // The key of an embedding. Models that differ only in their decoders share it.
 std::string KeyOf(const ServedModel& model, const std::string& image_id) {
   return absl::StrCat(model.encoder, "/", image_id);
+}
+
+std::string TraceOf(const serving::RequestContext* request) {
+  return request == nullptr ? "" : request->traceparent();
+}
+
+// The encoder's pass as part of a request that began at `begin` and may have joined it later.
+void RecordPass(const EmbedOutcome& outcome, absl::Time begin, const std::string& trace) {
+  const absl::Time queued = outcome.encode_begin - outcome.queue_time;
+  tracing::Record(trace, "wait in queue", std::max(begin, queued),
+                  std::max(begin, outcome.encode_begin));
+  tracing::Record(trace, "encoder", std::max(begin, outcome.encode_begin), outcome.encode_end);
 }
 
 // The key of remembered masks, which models don't share.
@@ -69,6 +82,7 @@ absl::Status Segmenter::WarmUp(const ServedModel& model) {
 
 absl::StatusOr<PreparedImage> Segmenter::Prepare(std::string_view image, const ServedModel& model,
                                                  const serving::RequestContext* request) {
+  const tracing::Span span(TraceOf(request), "decode image");
   decoding_.acquire();
   absl::StatusOr<cv::Mat> pixels = serving::CatchAll("decode the image", [&] {
     return model_service::DecodeImage(image, options_.image_limits, request, metrics_);
@@ -91,6 +105,7 @@ absl::StatusOr<EmbedResult> Segmenter::Embed(std::shared_ptr<const ServedModel> 
   EmbedResult result;
   result.model = std::move(model);
   result.image_id = ImageIdOf(image);
+  const absl::Time begin = clock_.Now();
   absl::StatusOr<EmbedOutcome> outcome =
       embedder_.Embed(KeyOf(*result.model, result.image_id), result.model->network,
                       [&] { return Prepare(image, *result.model, limits.request.get()); },
@@ -101,6 +116,7 @@ absl::StatusOr<EmbedResult> Segmenter::Embed(std::shared_ptr<const ServedModel> 
   if (!outcome.ok()) return outcome.status();
   Count(*outcome);
   if (!outcome->cached) {
+    RecordPass(*outcome, begin, TraceOf(limits.request.get()));
     metrics_.Get(kEncodeSeconds).Observe(absl::ToDoubleSeconds(outcome->encode_time));
   }
   result.embedding = std::move(outcome->embedding);
@@ -155,6 +171,7 @@ absl::StatusOr<EmbedResult> Segmenter::FindEmbedding(const SegmentRequest& reque
     return Embed(request.model, request.image,
                  request.background ? Priority::kBatch : Priority::kOpenedTask, limits);
   }
+  const tracing::Span span(TraceOf(limits.request.get()), "find embedding");
   absl::StatusOr<EmbedResult> result = FindCached(request.model, request.image_id);
   if (!result.ok()) return result;
   const vision::Size size = result->embedding->geometry.original;
@@ -259,18 +276,20 @@ absl::StatusOr<LowResMasks> Segmenter::DecodeInPieces(SamNetwork& network,
   LowResMasks all;
   for (std::size_t from = 0; from < prompts.size(); from += options.piece) {
     absl::StatusOr<LowResMasks> masks = absl::InternalError("not run");
-    const absl::Status status =
-        queue_.Run({.priority = options.priority,
-                    .deadline = limits.deadline,
-                    .is_cancelled = limits.is_cancelled,
-                    .run = [&](absl::Duration queued) {
-                      const absl::Time begin = clock_.Now();
-                      masks = network.DecodeMasks(embedding, prompts.subspan(from, options.piece),
-                                                  options.multimask_output);
-                      if (times == nullptr) return;
-                      times->queue += queued;
-                      times->decode_masks += clock_.Now() - begin;
-                    }});
+    const absl::Status status = queue_.Run(
+        {.priority = options.priority,
+         .deadline = limits.deadline,
+         .is_cancelled = limits.is_cancelled,
+         .run = [&](absl::Duration queued) {
+           const absl::Time begin = clock_.Now();
+           tracing::Record(TraceOf(limits.request.get()), "wait in queue", begin - queued, begin);
+           const tracing::Span span(TraceOf(limits.request.get()), "mask decoder");
+           masks = network.DecodeMasks(embedding, prompts.subspan(from, options.piece),
+                                       options.multimask_output);
+           if (times == nullptr) return;
+           times->queue += queued;
+           times->decode_masks += clock_.Now() - begin;
+         }});
     if (!status.ok()) return status;
     if (!masks.ok()) return masks.status();
     if (from > 0) {

@@ -12,7 +12,8 @@ from label_configs import config, keypoint_prompt
 from label_studio import data_uri
 from service import predict, wait_until
 from test_interactive import inside
-from test_processes import slow_image, start, trio  # noqa: F401 (fixtures)
+from test_processes import slow_image, trio  # noqa: F401 (fixtures)
+from test_processes import start as start_plainly  # noqa: F401
 
 GOLDENS = ROOT / "tests/contract/goldens"
 # Routes, codes, kinds and reasons: a few dozen. A label that repeats what callers send would soon pass this.
@@ -29,6 +30,12 @@ def scrape(port):
         labels[family] |= set(re.findall(r'(\w+)="', body)) - {"le"}
         series += not name.endswith("_bucket")
     return {name: (types[name], ",".join(sorted(labels[name]))) for name in types}, series
+
+
+@pytest.fixture
+def start(start_plainly):  # noqa: F811
+    """With traces, which have a metric of their own. Nobody listens at their endpoint."""
+    return lambda name, *flags: start_plainly(name, "--otlp_endpoint=http://127.0.0.1:9", *flags)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@
 #include "serving/host_port.h"
 #include "serving/rpc_interceptor.h"
 #include "tests/testing/log_capture.h"
+#include "tests/testing/span_capture.h"
 #include "tests/testing/status_matchers.h"
 
 namespace serving {
@@ -166,6 +167,43 @@ TEST_F(GrpcServerTest, TheCallersIdsReachTheHandlerTheLogAndTheAnswer) {
                                 HasSubstr("\"trace_id\":\"0af7651916cd43dd8448eb211c80319c\""),
                                 HasSubstr("\"answer\":42"), HasSubstr("\"code\":\"OK\""),
                                 HasSubstr("\"ms\":"), Not(HasSubstr("127.0.0.1")))));
+}
+
+TEST_F(GrpcServerTest, AnRpcIsASpanOfItsCallersTrace) {
+  const duet_testing::SpanCapture capture;
+  GetModelResponse response;
+  {
+    grpc::ClientContext poll;  // without an id
+    ASSERT_TRUE(stub_->GetModel(&poll, {}, &response).ok());
+  }
+  {
+    grpc::ClientContext call;
+    SendRequestContext(
+        RequestContext("my-id", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), &call);
+    ASSERT_TRUE(stub_->GetModel(&call, {}, &response).ok());
+  }
+  const std::string handed_on = response.model().version();
+  {
+    grpc::ClientContext call;
+    call.AddMetadata("x-refuse", "1");
+    SendRequestContext(RequestContext("other-id"), &call);
+    ASSERT_FALSE(stub_->GetModel(&call, {}, &response).ok());
+  }
+  server_->Drain(absl::Now() + absl::Seconds(60));
+
+  const auto spans = capture.spans();
+  ASSERT_THAT(spans, testing::SizeIs(2)) << "polls are none";
+  EXPECT_EQ(spans[0].name, "duet.detector.v1.Detector/GetModel");
+  EXPECT_EQ(spans[0].kind, tracing::SpanKind::kServer);
+  EXPECT_EQ(spans[0].ids.trace_id(), "0af7651916cd43dd8448eb211c80319c");
+  EXPECT_EQ(spans[0].parent, 0xb7ad6b7169203331u);
+  EXPECT_EQ(spans[0].ids.Traceparent(), handed_on) << "what the handler hands on is within it";
+  EXPECT_EQ(duet_testing::AttributeOf(spans[0], "duet.answer"), "42");
+  EXPECT_EQ(duet_testing::AttributeOf(spans[0], "duet.request_id"), "my-id");
+  EXPECT_FALSE(spans[0].failed);
+  EXPECT_EQ(spans[1].parent, 0u) << "who sends no trace begins one";
+  EXPECT_EQ(duet_testing::AttributeOf(spans[1], "rpc.grpc.status_code"), "14");
+  EXPECT_EQ(spans[1].error, "UNAVAILABLE: not now");
 }
 
 TEST_F(GrpcServerTest, WhatIsAskedEveryFewSecondsIsLoggedOnlyIfItFails) {

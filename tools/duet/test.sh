@@ -3,7 +3,7 @@
 
 readonly TEST_RESULTS=build/test-results
 readonly TEST_PARTS=(scripts unit tiers deploy e2e)
-readonly MORE_TEST_PARTS=(scale asan tsan images)  # and mutants, by its name only
+readonly MORE_TEST_PARTS=(scale collector asan tsan images)  # and mutants, by its name only
 # So many failures may be the machine's; more are the change's.
 readonly MOST_REPEATED=5
 
@@ -18,6 +18,7 @@ Parts, in this order; those from scale on only with --all or --only, mutants onl
   deploy     Dockerfile, Kubernetes, compose, monitoring: linters, schemas, agreement with the running binaries
   e2e        the real processes and commands with a real Label Studio, and its page in a browser
   scale      several replicas of everything under load, also what takes longer: one that hangs; the tutorial
+  collector  traces through OpenTelemetry's own collector, which it builds with Go
   asan       address and undefined-behaviour sanitizers, on the layers without LibTorch
   tsan       thread sanitizer, on the same
   images     builds the container images and starts them; needs root and about 20 minutes
@@ -100,6 +101,7 @@ test_part_asan() { run_ctest asan asan; }
 test_part_tsan() { run_ctest tsan tsan; }
 test_part_deploy() { run_pytest deploy "$(deploy_environment)" tests/deploy; }
 test_part_e2e() { run_pytest e2e "$(e2e_environment)" tests/e2e -m 'not slow'; }
+test_part_collector() { ensure_collector && run_pytest collector "$(deploy_environment)" tests/deploy/test_traces.py; }
 test_part_scale() { run_pytest scale "$(e2e_environment)" tests/e2e/test_{scale,tutorial}.py; }
 
 test_part_scripts() {

@@ -63,6 +63,27 @@ ensure_go_tools() {
   done < <(sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$1")
 }
 
+# ensure_collector: OpenTelemetry's collector of the parts in tests/deploy/collector.yaml, as bin/otelcol.
+ensure_collector() {
+  local parts=tests/deploy/collector.yaml bin=$DUET_ROOT/$TOOLS_DIRECTORY/bin log=$DUET_STATE/logs/go.log version go scratch
+  version=$(sha256sum "$parts" | cut -c 1-16)
+  [[ ! -x $bin/otelcol || $(cat "$bin/.otelcol.version" 2>/dev/null) != "$version" ]] || return 0
+  ensure_go_tools tests/deploy/collector_tools.txt
+  go=$(new_enough_go)
+  step "building OpenTelemetry's collector" >&2
+  scratch=$(mktemp -d)
+  sed "s|^dist:|&\n  output_path: $scratch/built|" "$parts" >"$scratch/parts.yaml"
+  if ! PATH=${go%/*}:$PATH CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS='' "$bin/ocb" --config="$scratch/parts.yaml" \
+    >"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    rm -rf "$scratch"
+    die "ocb could not build the collector; the whole log is $log"
+  fi
+  mv "$scratch/built/otelcol" "$bin/otelcol"
+  rm -rf "$scratch"
+  echo "$version" >"$bin/.otelcol.version"
+}
+
 # ensure_unpacked LIST-FILE: Debian packages, one a line, unpacked and not installed. bin/ gets a starter for every
 # program among them that finds its libraries beside it.
 ensure_unpacked() {

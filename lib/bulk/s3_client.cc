@@ -98,6 +98,8 @@ absl::Status S3Client::ErrorOf(const HttpResponse& answer, std::string_view righ
                           rights, ")"));
     case 404:
       return Named(absl::StatusCode::kNotFound, "there is no such bucket or object");
+    case 416:
+      return Named(absl::StatusCode::kOutOfRange, "it has no such bytes");
     case 412:
       return Named(absl::StatusCode::kDataLoss, "it was replaced while it was read");
     default:

@@ -27,8 +27,8 @@ class S3Client {
   // Signs the request, sends it and waits. An answer of the status `wanted`; else
   // FailedPrecondition (no such bucket, or it is in another region), NotFound, Unauthenticated (the
   // keys have expired, or aren't known), PermissionDenied, InvalidArgument, DataLoss (If-Match
-  // didn't); Unavailable and DeadlineExceeded, worth another try. `rights`: what it takes,
-  // "s3:ListBucket".
+  // didn't), OutOfRange (no such bytes); Unavailable and DeadlineExceeded, worth another try.
+  // `rights`: what it takes, "s3:ListBucket".
   absl::StatusOr<http_client::HttpResponse> Ask(http_client::HttpRequest request, int wanted,
                                                 std::string_view rights);
   // With the address before the sentence.

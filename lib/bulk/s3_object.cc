@@ -83,8 +83,11 @@ absl::StatusOr<std::unique_ptr<StoredObject>> OpenS3Object(
     const std::string& address, std::shared_ptr<http_client::Network> network) {
   auto object = ObjectClient::Make(address, std::move(network));
   if (!object.ok()) return object.status();
-  // The first byte's answer says how many there are. Nothing that is read here is ever empty.
+  // The first byte's answer says how many there are.
   const auto answer = object->AskForRange(0, 1, /*etag=*/"");
+  if (absl::IsOutOfRange(answer.status())) {  // there is none
+    return std::unique_ptr<StoredObject>(new S3Object(address, 0, "", *std::move(object)));
+  }
   if (!answer.ok()) return answer.status();
   const auto slash = answer->content_range.find('/');
   std::uint64_t size = 0;

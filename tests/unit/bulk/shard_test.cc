@@ -313,10 +313,11 @@ TEST_F(MergeTest, ADamagedShardIsNamed) {
   RunAll(*manifest, 2);
   const std::string path = At("results/00001-of-00002.shard");
   const std::string whole = ReadFile(path);
-  const auto expect_damaged = [&](std::string bytes, const std::string& sentence) {
+  const auto expect_damaged = [&](std::string bytes, const std::string& sentence,
+                                  const std::string& named = "00001-of-00002.shard") {
     folder_.Write("results/00001-of-00002.shard", bytes);
     EXPECT_THAT(Merge(), StatusIs(absl::StatusCode::kDataLoss,
-                                  AllOf(HasSubstr("00001-of-00002.shard"), HasSubstr(sentence))));
+                                  AllOf(HasSubstr(named), HasSubstr(sentence))));
     std::filesystem::remove_all(At("merged.json.journal"));
   };
   expect_damaged(whole.substr(0, whole.size() - 1), "behind its first line");
@@ -327,6 +328,16 @@ TEST_F(MergeTest, ADamagedShardIsNamed) {
     changed.replace(changed.find(right), right.size(), number);
     expect_damaged(changed, "which there can't be");
   }
+  const auto with_number = [](std::string bytes, const std::string& name, int change) {
+    const std::size_t at = bytes.find(StrCat("\"", name, "\":")) + name.size() + 3;
+    const std::size_t end = bytes.find(',', at);
+    return bytes.replace(at, end - at, StrCat(std::stoi(bytes.substr(at, end - at)) + change));
+  };
+  expect_damaged(with_number(whole, "images", 1), "the shards have 51 images together", "results");
+  const std::string first = ReadFile(At("results/00000-of-00002.shard"));
+  folder_.Write("results/00000-of-00002.shard", with_number(first, "manifest_images", -1));
+  expect_damaged(with_number(whole, "images", -1), "it goes on behind its last image");
+  folder_.Write("results/00000-of-00002.shard", first);
   const std::size_t list = whole.find('\n') + 3;
   expect_damaged(whole.substr(0, list) + "!" + whole.substr(list + 1), "its list of images");
   expect_damaged(whole.substr(0, whole.size() - 3) + "!" + whole.substr(whole.size() - 2),

@@ -7,6 +7,8 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "gateway/endpoints/metrics.h"
@@ -97,6 +99,24 @@ json::array Warnings(Application& app) {
   return warnings;
 }
 
+// Which services of the profile don't answer, and why: /health stays UP, since Label Studio would
+// take the whole backend away, also from what still works.
+json::array Problems(const prelabel::Profile& profile) {
+  json::array problems;
+  const auto add = [&](std::string_view service, const auto* client) {
+    if (client == nullptr) return;
+    const backends::BackendHealth health = client->health();
+    if (health.reachable) return;
+    problems.push_back(json::object{
+        {"service", json::string_view(service)},
+        {"problem", health.error.empty() ? text::StrCat("the ", service, " has not been heard of")
+                                         : health.error}});
+  };
+  add("detector", profile.detector.get());
+  add("segmenter", profile.segmenter.get());
+  return problems;
+}
+
 Response Root(Application& app, const Request& request, Context& context) {
   if (app.options.ui) {
     if (auto elsewhere = LeadToPage(request)) return *std::move(elsewhere);
@@ -106,7 +126,9 @@ Response Root(Application& app, const Request& request, Context& context) {
   const std::chrono::duration<double> uptime = std::chrono::steady_clock::now() - app.started;
   body["service"] = "duet-gateway";
   body["version"] = serving::Version();
-  body["status"] = "UP";
+  json::array problems = Problems(asked);
+  body["status"] = problems.empty() ? "UP" : "DEGRADED";
+  body["problems"] = std::move(problems);
   body["uptime_s"] = static_cast<std::int64_t>(uptime.count());
   if (asked.name.empty()) {
     body["warnings"] = Warnings(app);

@@ -4,6 +4,7 @@
 #include <boost/json/value.hpp>
 #include <utility>
 
+#include "text/json_numbers.h"
 #include "text/utf8.h"
 
 namespace gateway::http {
@@ -20,7 +21,7 @@ void Request::DropBody() {
 
 Response JsonResponse(const boost::json::value& body, int status) {
   // Bytes that aren't UTF-8 can only stand inside strings, which end up here as they are.
-  std::string text = boost::json::serialize(body);
+  std::string text = text::WithPlainNumbers(boost::json::serialize(body));
   if (!text::IsUtf8(text)) text = text::ToUtf8(text);
   return Response{.status = status, .body = std::move(text)};
 }

@@ -1,14 +1,17 @@
-// duet models: what lies below a model root, and what of it serves.
+// duet models: what lies below a model root, and what of it serves; and what a file of weights is.
 #include <absl/strings/numbers.h>
 #include <absl/types/span.h>
 #include <pwd.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <iomanip>
 #include <iostream>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -174,25 +177,41 @@ absl::Status Run(std::string_view what, const Options& options, const Words& wor
   return Delete(store, kind, words);
 }
 
+// A file of weights is looked at by a program of its own, since that makes networks of it.
+absl::Status BecomeInspector(int argc, const char* const* argv) {
+  std::error_code error;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  const std::string program = (self.parent_path() / "duet-inspect-checkpoint").native();
+  std::vector<std::string> texts = {program};
+  for (int i = 2; i < argc; ++i) texts.emplace_back(argv[i]);
+  std::vector<char*> pointers;
+  for (std::string& text : texts) pointers.push_back(text.data());
+  pointers.push_back(nullptr);
+  execv(program.c_str(), pointers.data());
+  return absl::ErrnoToStatus(errno, StrCat(program, ": cannot be started"));
+}
+
 }  // namespace
 
 absl::Status RunModels(int argc, const char* const* argv) {
   std::vector<const char*> arguments(argv, argv + argc);
   const std::string what = argc > 1 ? argv[1] : "--help";
+  if (what == "inspect") return BecomeInspector(argc, argv);
   if (what == "list" || what == "rollback" || what == "delete") {
     arguments.erase(arguments.begin() + 1);
   } else if (what[0] != '-') {
-    return absl::InvalidArgumentError(
-        StrCat("unknown command 'models ", what, "'; there are list, rollback and delete"));
+    return absl::InvalidArgumentError(StrCat("unknown command 'models ", what,
+                                             "'; there are list, rollback, delete and inspect"));
   }
   const auto words = TakeWords(arguments);
   if (!words.ok()) return words.status();
   Options options;
   serving::FlagTable flags(
-      "duet models list|rollback NAME [VERSION]|delete NAME VERSION",
+      "duet models list|rollback NAME [VERSION]|delete NAME VERSION|inspect FILE",
       "Shows the models below a model root; lets another version of one serve, which gateway and "
       "services follow at once (without VERSION the one that served before, 0 is the default "
-      "model); deletes a version that doesn't serve.");
+      "model); deletes a version that doesn't serve; says what a file of weights is (duet models "
+      "inspect --help).\n\nExample: duet models rollback project-7 --model_root=models");
   flags.Add("model_root", &options.model_root,
             "The folder that trainer, gateway and services were started with.");
   flags.Add("kind", &options.kind, "Whose model.", serving::OneOf({"detector", "segmenter"}));

@@ -92,7 +92,7 @@ MAY_USE = {
                 "detector_service/inference", "segmenter_service/modeling", "segmenter_service/inference",
                 "trainer/scenes", "trainer/samples", "trainer/augment", "trainer/losses", "trainer/optimization", "trainer/detector", "trainer/evaluate",
                 "trainer/gate", "trainer/run", "trainer/segmenter"],
-    "tools": ["checkpoint", "vision", "serving"],
+    "tools": ["checkpoint", "vision", "serving", "detector_service/inference", "segmenter_service/inference", "model_service"],
 }
 MAY_SEE_TORCH = ["nn", "detector_service/blueprint", "detector_service/rtmdet",
                  "detector_service/families", "detector_service/packed", "detector_service/inference",

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from duet_command import DUET
+from duet_command import DUET, ROOT
 
 WEIGHTS = bytes(range(256)) * 4096
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
@@ -117,7 +117,7 @@ def test_a_server_that_brings_nothing_fails_and_says_so(server, fetch):
     result = fetch()
 
     assert result.returncode != 0
-    assert "could not be fetched" in result.stderr
+    assert "could not be fetched" in result.stderr and "--base_url=URL" in result.stderr
     assert len(server.range_headers) == 3
     assert not fetch.file.exists()
 
@@ -163,3 +163,29 @@ def test_an_unknown_name_is_refused(tmp_path):
 
     assert result.returncode != 0
     assert "no model 'rtmdet-xxl'" in result.stderr
+
+
+def test_the_list_says_what_each_is_for_and_how_large(tmp_path):
+    listed = subprocess.run([DUET, "models", "list"], capture_output=True, text=True, timeout=60, check=True).stdout.splitlines()
+    line = next(line for line in listed if line.startswith("rtmdet-m "))
+
+    assert listed[0].split() == ["NAME", "KIND", "SIZE", "FAMILY", "RECOMMENDED", "FOR"]
+    assert "boxes" in line and "99 MB" in line and "begin with this one" in line
+
+
+def test_up_takes_a_name_for_a_checkpoint_and_remembers_the_file(tmp_path):
+    """Without the network: what would be fetched is only said."""
+    script = """
+        DUET_ROOT=%s DUET_STATE=%s CALLER_DIRECTORY=%s
+        for part in "$DUET_ROOT"/tools/duet/{messages,options,models}.sh; do source "$part"; done
+        cd "$DUET_ROOT"
+        models_fetch() { echo "fetching $*"; }
+        OPTION=([detector_checkpoint]=rtmdet-m [segmenter_checkpoint]=/models/sam.pth) ORIGIN=([detector_checkpoint]=said)
+        fetch_named_models
+        echo "${OPTION[detector_checkpoint]} ${OPTION[segmenter_checkpoint]}"
+    """ % (ROOT, tmp_path, tmp_path)
+    fetching, files = subprocess.run(["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True, timeout=60,
+                                     check=True).stdout.splitlines()
+
+    assert fetching == "fetching rtmdet-m"
+    assert files.split() == [f"{ROOT}/models/official/rtmdet_m_8xb32-300e_coco_20220719_112220-229f527c.pth", "/models/sam.pth"]

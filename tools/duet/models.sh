@@ -8,8 +8,9 @@ readonly FETCH_IDLE_ATTEMPTS=3
 
 help_models() {
   cat <<TEXT
-usage: ./duet models list
+usage: ./duet models list [--json]
        ./duet models fetch NAME... [--base_url=URL] [--dir=DIRECTORY] [--table=FILE]
+       ./duet models inspect FILE
        ./duet models list --model_root=DIRECTORY
        ./duet models rollback NAME [VERSION] --model_root=DIRECTORY
        ./duet models delete NAME VERSION --model_root=DIRECTORY
@@ -21,18 +22,52 @@ published name carries the start of its SHA-256 is checked against that before i
   --base_url=URL    a mirror: a URL below which the files lie side by side, under their published names
   --dir=DIRECTORY   where to put them
   --table=FILE      another list, of the same form as $MODELS_TABLE
+  --json            the list as JSON, one object a line
+
+./duet up --detector_checkpoint=NAME fetches, too. Exit code 0; 1 for what could not be done.
+Example: ./duet models fetch rtmdet-m sam-vit-b
 TEXT
 }
 
 cmd_models() {
   # Trained ones are the business of another program.
-  [[ ${1:-} != @(rollback|delete) && " ${*:2}" != *" --model_root"* ]] || pass_on models "$@"
+  [[ ${1:-} != @(rollback|delete|inspect) && " ${*:2}" != *" --model_root"* ]] || pass_on models "$@"
   case ${1:-} in
-    list) cut -f 1,2 "$MODELS_TABLE" | column -t -s $'\t' ;;
+    list) models_list "${@:2}" ;;
     fetch) models_fetch "${@:2}" ;;
     '') help_models ;;
     *) die "unknown command 'models $1'; ./duet models shows the usage" ;;
   esac
+}
+
+models_list() {
+  case $#:${1:-} in
+    0:) parse models "$MODELS_TABLE" "$MODELS_DIRECTORY" ;;
+    1:--json) parse models --json "$MODELS_TABLE" "$MODELS_DIRECTORY" ;;
+    *) die "unknown argument '$1'; ./duet models shows the usage" ;;
+  esac
+}
+
+# kind_of_model NAME: "boxes", "segmenter", …; nothing if the table has no such model.
+kind_of_model() { awk -F '\t' -v name="$1" 'NR > 1 && $1 == name { print $5 }' "$MODELS_TABLE"; }
+
+# fetch_named_models: `up` takes a model's name for a checkpoint, too, unless there is a file of that name.
+fetch_named_models() {
+  local option value kind url
+  for option in detector_checkpoint segmenter_checkpoint trainer_checkpoint trainer_segmenter_checkpoint; do
+    value=${OPTION[$option]:-}
+    [[ $value && $value != */* && ! -e $CALLER_DIRECTORY/$value ]] || continue
+    kind=$(kind_of_model "$value")
+    [[ $kind ]] || continue
+    case $option:$kind in
+      *segmenter_checkpoint:segmenter) ;;
+      *segmenter_checkpoint:*) die "$(called "$option")=$value: a detector; ./duet models list says which is what" ;;
+      *:segmenter) die "$(called "$option")=$value: a segmenter; ./duet models list says which is what" ;;
+    esac
+    models_fetch "$value"
+    url=$(awk -F '\t' -v name="$value" 'NR > 1 && $1 == name { print $3 }' "$MODELS_TABLE")
+    tell_option "$option" "$DUET_ROOT/$MODELS_DIRECTORY/${url##*/}" "${ORIGIN[$option]}"
+  done
 }
 
 models_fetch() {
@@ -89,7 +124,8 @@ make_writable() {
 download_verified() {
   local url=$1 file=$2 prefix=$3
   if ! download "$url" "$file"; then
-    reason="$url could not be fetched; the same command goes on where this one stopped"
+    reason="$url could not be fetched; the same command goes on where this one stopped, and ./duet models fetch NAME --base_url=URL"
+    reason+=" reads from a mirror"
     return 1
   fi
   if ! has_sha256_prefix "$file" "$prefix"; then

@@ -143,7 +143,7 @@ absl::Status RunEmbed(int argc, const char* const* argv) {
       "duet embed SOURCE...",
       StrCat("Has very many images encoded by the segmenter and kept in its --embedding_store, so "
              "that the first click into each is answered at once: ",
-             kSourcesHelp));
+             kSourcesHelp, "\n\nExample: duet embed photos --segmenter=localhost:50052"));
   AddFlags(&options, &flags);
   return ParseSourcesAndRun(flags, &options.bulk.sources, argc, argv,
                             [&] { return Embed(options); });

@@ -137,9 +137,11 @@ absl::Status Export(const Options& options) {
 
 absl::Status RunExport(int argc, const char* const* argv) {
   Options options;
-  serving::FlagTable flags("duet export",
-                           "Writes what people annotated in Label Studio as COCO: the newest "
-                           "annotation of each task, one entry an object.");
+  serving::FlagTable flags(
+      "duet export",
+      "Writes what people annotated in Label Studio as COCO: the newest "
+      "annotation of each task, one entry an object.\n\nExample: duet export "
+      "--data=project-1.json --label_config=config.xml --images=media --out=coco");
   AddFlags(&options, &flags);
   return ParseAndRun(flags, argc, argv, [&] { return Export(options); });
 }

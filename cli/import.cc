@@ -91,7 +91,8 @@ absl::Status RunImport(int argc, const char* const* argv) {
   Options options;
   serving::FlagTable flags("duet import",
                            "Writes COCO's annotations as tasks that Label Studio imports, with an "
-                           "annotation or a prediction each.");
+                           "annotation or a prediction each.\n\n"
+                           "Example: duet import --data=coco.json --out=tasks");
   AddFlags(&options, &flags);
   return ParseAndRun(flags, argc, argv, [&] { return Import(options); });
 }

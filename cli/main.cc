@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "cli/commands.h"
+#include "serving/version.h"
 
 namespace cli {
 namespace {
@@ -21,6 +22,7 @@ void PrintHelp() {
 
 // 0; 1 for what went wrong; 2 for what was asked wrongly; of some commands, what they say.
 int Run(int argc, const char* const* argv) {
+  if (serving::PrintedVersion("duet", argc, argv)) return 0;
   const std::string_view name = argc > 1 ? argv[1] : "--help";
   if (name == "--help" || name == "-h") {
     PrintHelp();

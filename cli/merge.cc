@@ -101,7 +101,7 @@ absl::Status RunMerge(int argc, const char* const* argv) {
       "their results in a folder or below s3://bucket/prefix: the very bytes that one machine "
       "would "
       "have written. Interrupted, the same command goes on. Exit codes are those of duet "
-      "prelabel.");
+      "prelabel.\n\nExample: duet merge results --out=found.json");
   AddOutputFlags(&options.output, &flags);
   flags.Add("masks", &options.masks,
             "If the shards have any: rle, the very pixels; polygons, outlines without holes.",

@@ -313,7 +313,9 @@ absl::Status Prelabel(const Options& options) {
 absl::Status RunPrelabel(int argc, const char* const* argv) {
   Options options;
   serving::FlagTable flags("duet prelabel SOURCE...",
-                           StrCat("Finds the objects of very many images: ", kSourcesHelp));
+                           StrCat("Finds the objects of very many images: ", kSourcesHelp,
+                                  "\n\nExample: duet prelabel photos --out=found.json --masks=rle "
+                                  "--detector=localhost:50051 --segmenter=localhost:50052"));
   AddFlags(&options, &flags);
   return ParseSourcesAndRun(flags, &options.bulk.sources, argc, argv,
                             [&] { return Prelabel(options); });

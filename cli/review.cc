@@ -145,7 +145,8 @@ absl::Status RunReview(int argc, const char* const* argv) {
   Options options;
   serving::FlagTable flags("duet review",
                            "Lists the annotations of a project that its model contradicts, and "
-                           "objects that nobody annotated, the most suspicious first.");
+                           "objects that nobody annotated, the most suspicious first.\n\n"
+                           "Example: duet review --label_studio_project=7");
   AddFlags(&options, &flags);
   return ParseAndRun(flags, argc, argv, [&] { return Run(options); });
 }

@@ -164,9 +164,11 @@ absl::Status Run(const Options& options) {
 
 absl::Status RunRevision(int argc, const char* const* argv) {
   Options options;
-  serving::FlagTable flags("duet revision",
-                           "Freezes annotated images, split into training and validation, so that "
-                           "a training can be repeated; or shows that they are unchanged.");
+  serving::FlagTable flags(
+      "duet revision",
+      "Freezes annotated images, split into training and validation, so that "
+      "a training can be repeated; or shows that they are unchanged.\n\nExample: duet "
+      "revision --data=project-1.json --images=media --out=revisions");
   AddFlags(&options, &flags);
   return ParseAndRun(flags, argc, argv, [&] { return Run(options); });
 }

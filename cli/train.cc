@@ -180,7 +180,7 @@ absl::Status RunTrain(int argc, const char* const* argv) {
       "duet train",
       "Fine-tunes a project's models on what is annotated in Label Studio, and "
       "says how it goes. Exit code 0: they were trained, whether or not the new "
-      "ones are better; 1: one was not.");
+      "ones are better; 1: one was not.\n\nExample: duet train --label_studio_project=7");
   AddFlags(&options, &flags);
   return ParseAndRun(flags, argc, argv, [&] { return Run(options); });
 }

@@ -71,7 +71,8 @@ int main(int argc, char** argv) {
   detector::Options options;
   serving::FlagTable flags("duet-detector",
                            "Finds objects in images with a checkpoint of RTMDet or of MMYOLO's "
-                           "families.");
+                           "families.\n\nExample: duet-detector "
+                           "--checkpoint=rtmdet_tiny.pth");
   detector::AddFlags(&options, &flags);
   return serving::RunProcess(
       flags, argc, argv, options.common.process,

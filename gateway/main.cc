@@ -192,7 +192,8 @@ int main(int argc, char** argv) {
   Options options;
   serving::FlagTable flags(
       "duet-gateway",
-      "Answers Label Studio as its ML backend, with a detector and a segmenter behind it.");
+      "Answers Label Studio as its ML backend, with a detector and a segmenter behind it.\n\n"
+      "Example: duet-gateway --detector=localhost:50051 --segmenter=localhost:50052");
   gateway::AddFlags(&options, &flags);
   return serving::RunProcess(
       flags, argc, argv, options.process,

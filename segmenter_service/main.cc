@@ -88,7 +88,8 @@ int main(int argc, char** argv) {
   segmenter::Options options;
   serving::FlagTable flags("duet-segmenter",
                            "Turns points, boxes and earlier masks into masks with a Segment "
-                           "Anything checkpoint.");
+                           "Anything checkpoint.\n\nExample: duet-segmenter "
+                           "--checkpoint=sam_vit_b_01ec64.pth");
   segmenter::AddFlags(&options, &flags);
   return serving::RunProcess(
       flags, argc, argv, options.common.process,

@@ -45,7 +45,7 @@ def flags_of(text):
     for match in re.finditer(r"^  --(\w+)(=VALUE)?(?:  \((.*)\))?\n((?:      .*\n)+)", text, re.MULTILINE):
         name, value, notes, meaning = match.groups()
         notes = dict(re.findall(r"(default|env): ([^;)]+)", notes or ""), required="required" in (notes or ""))
-        if name == "help":
+        if name in ("help", "version"):
             continue
         default = "required" if notes["required"] else f"`{notes.get('default', '')}`"
         rows.append([f"`--{name}{'=…' if value else ''}`", default, f"`{notes['env']}`" if "env" in notes else "", cell(meaning)])

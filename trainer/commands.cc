@@ -39,7 +39,9 @@ constexpr char kPurpose[] =
     "  demo      trains rtmdet-demo.pth and sam-demo.pth\n"
     "  evaluate  scores these models on held-out scenes, or with --data a detector, or what any\n"
     "            program found, on annotated images; prints one JSON object\n"
-    "  scenes    writes held-out scenes, and coco.json with their annotations";
+    "  scenes    writes held-out scenes, and coco.json with their annotations\n"
+    "\n"
+    "Example: duet-train scenes --count=8 --out=scenes";
 
 struct Options {
   std::uint64_t seed = 1;

@@ -16,6 +16,7 @@
 #include "nn/heap.h"
 #include "serving/cpu.h"
 #include "serving/flags.h"
+#include "serving/version.h"
 #include "trainer/commands.h"
 #include "trainer/run/display.h"
 #include "trainer/run/run.h"
@@ -33,12 +34,16 @@ constexpr char kPurpose[] =
     "  demo      trains the demo models\n"
     "  evaluate  scores models, or what any program found, on annotated images\n"
     "  scenes    draws images with annotations to try things out with\n"
-    "  segmenter tunes a segmenter on annotated images";
+    "  segmenter tunes a segmenter on annotated images\n"
+    "\n"
+    "Example: duet-train --data=project-1.json --images=media --from=rtmdet_tiny.pth --out=trained";
 
 constexpr char kSegmenterPurpose[] =
     "Tunes a segmenter on annotated images: its prompt encoder and mask decoder learn from the "
     "objects' masks, its image encoder stays as it is. The result, best.pth in --out, is a "
-    "checkpoint that duet-segmenter and segment_anything, mobile_sam or sam2 load.";
+    "checkpoint that duet-segmenter and segment_anything, mobile_sam or sam2 load.\n\n"
+    "Example: duet-train segmenter --data=project-1.json --images=media --from=mobile_sam.pt "
+    "--out=tuned";
 
 volatile std::sig_atomic_t stop_signal = 0;
 
@@ -107,6 +112,7 @@ int Train(int argc, const char* const* argv, const char* program, const char* pu
 int main(int argc, char** argv) {
   serving::SetUpOpenMp(argv);
   nn::KeepFreedMemory();
+  if (serving::PrintedVersion("duet-train", argc, argv)) return 0;
   if (argc > 1 && argv[1] == std::string_view("segmenter")) {
     return Train(argc - 1, argv + 1, "duet-train segmenter", kSegmenterPurpose, trainer::RunTuning);
   }

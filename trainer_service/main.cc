@@ -103,7 +103,9 @@ int main(int argc, char** argv) {
   serving::FlagTable flags(
       "duet-trainer",
       "Fine-tunes detectors and segmenters on what was annotated in Label Studio, one after "
-      "the other, and leaves them as versions below a model root.");
+      "the other, and leaves them as versions below a model root.\n\nExample: duet-trainer "
+      "--label_studio_url=http://localhost:8080 --checkpoint=rtmdet_tiny.pth --model_root=models "
+      "--work_dir=work");
   trainer_service::AddFlags(&options, &flags);
   return serving::RunProcess(flags, argc, argv, options.process, [&](serving::Process& process) {
     return trainer_service::Serve(options, process);

@@ -153,7 +153,9 @@ std::string FlagTable::Help() const {
     absl::StrAppend(&out, "  --", flag.name, flag.is_bool ? "" : "=VALUE", "  (", shown,
                     "; env: ", flag.variable, ")\n", Wrapped(flag.help, 6, 100));
   }
-  absl::StrAppend(&out, "  --help\n      Prints this and exits; --help=json prints it as JSON.\n");
+  absl::StrAppend(&out,
+                  "  --help\n      Prints this and exits; --help=json prints it as JSON.\n"
+                  "  --version\n      Prints the version and exits.\n");
   return out;
 }
 

@@ -13,6 +13,7 @@
 
 #include "serving/descriptors.h"
 #include "serving/exceptions.h"
+#include "serving/version.h"
 
 namespace serving {
 namespace {
@@ -150,6 +151,7 @@ absl::Status Process::Serve(Listener& listener) {
 
 int RunProcess(FlagTable& flags, int argc, char** argv, const ProcessOptions& options,
                const std::function<absl::Status(Process&)>& body) {
+  if (PrintedVersion(flags.program(), argc, argv)) return 0;
   if (absl::Status parsed =
           flags.Parse(argc, argv, [](const char* name) { return std::getenv(name); });
       !parsed.ok()) {

@@ -1,11 +1,12 @@
-"""Fails unless `BINARY [COMMAND] --help` exits with 0 and prints what GOLDEN says. DUET_UPDATE_GOLDENS=1 writes GOLDEN
-instead, and docs/reference/.
+"""Fails unless `BINARY [COMMAND] --help` exits with 0, prints what GOLDEN says, and has an example with flags that exist.
+DUET_UPDATE_GOLDENS=1 writes GOLDEN instead, and docs/reference/.
 
 usage: check_help.py GOLDEN BINARY [COMMAND]
 """
 import difflib
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -24,3 +25,11 @@ if run.stdout != expected:
     sys.stdout.writelines(difflib.unified_diff(
         expected.splitlines(True), run.stdout.splitlines(True), str(golden), "now"))
     sys.exit("flags changed; if that is meant: DUET_UPDATE_GOLDENS=1 ctest -R contract.help")
+example = re.search(r"^Example: (.*)$", expected, re.MULTILINE)
+flags = set(re.findall(r"^  --(\w+)", expected, re.MULTILINE))
+if not example:
+    sys.exit("--help has no example")
+if unknown := set(re.findall(r"--(\w+)", example[1])) - flags:
+    sys.exit(f"the example has flags that are none: {', '.join(sorted(unknown))}")
+if missing := set(re.findall(r"^  --(\w+)=VALUE  \(required;", expected, re.MULTILINE)) - set(re.findall(r"--(\w+)", example[1])):
+    sys.exit(f"the example lacks flags that are required: {', '.join(sorted(missing))}")

@@ -33,7 +33,7 @@ def flags(help_of):
     text = "".join(help_of(name) for name in PROGRAMS)
     text += "".join(run(ROOT / "duet", *command).stdout for command in (["up", "--help"], ["test", "--help"], ["models"]))
     text += "".join(run(ROOT / "build/release/bin/duet", *command).stdout for command in (
-        ["embed", "--help"], ["export", "--help"], ["import", "--help"], ["merge", "--help"], ["models", "--help"], ["prelabel", "--help"],
+        ["embed", "--help"], ["export", "--help"], ["import", "--help"], ["merge", "--help"], ["models", "--help"], ["models", "inspect", "--help"], ["predict", "--help"], ["prelabel", "--help"],
         ["review", "--help"], ["revision", "--help"], ["train", "--help"]))
     text += help_of("duet-train") + "".join(
         run(ROOT / "build/release/bin/duet-train", command, "--help").stdout for command in ("demo", "segmenter"))

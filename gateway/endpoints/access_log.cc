@@ -21,8 +21,8 @@ bool IsPolled(std::string_view route) {
 
 // 4xx and 5xx on known routes are warnings; scanners ask for the unknown ones.
 serving::LogLevel LevelOf(std::string_view route, int status) {
-  // Who moves a pointer on doesn't wait for what it has left (499). Why it isn't ready is said once,
-  // by "backend.away", not whenever somebody asks.
+  // Who moves a pointer on doesn't wait for what it has left (499). Why it isn't ready is said
+  // once, by "backend.away", not whenever somebody asks.
   const bool usual = status == 200 || (status == 499 && route == "/ui/hover") ||
                      (status == 503 && route == "/readyz");
   if (IsPolled(route)) return usual ? serving::LogLevel::kDebug : serving::LogLevel::kInfo;

@@ -40,6 +40,7 @@ COMPONENTS = [
     ("gpu", "gpu", []),
     ("keda", "keda", []),
     ("weightsOnNode", "weights-on-node", []),
+    ("traces", "traces", []),
     ("tls", "tls", []),
 ]
 FOLDERS = {name: folder for name, folder, _ in COMPONENTS}
@@ -47,6 +48,9 @@ FOLDERS = {name: folder for name, folder, _ in COMPONENTS}
 SERVICES = ["detector", "segmenter", "gateway", "trainer", "redis"]
 SCALED = ["detector", "segmenter", "gateway"]
 CLAIMS = {"duet-models": "trainer.models", "duet-trainer-work": "trainer.work"}  # and where values.yaml has them
+# What people decide inside of lists that are taken as a whole: text, and the piece of template in its place.
+INSIDE = {("NetworkPolicy", "duet-to-collector"): {
+    "metadata.name: observability": "metadata.name: {{ $.Values.traces.namespace }}", "port: 4318": "port: {{ int $.Values.traces.port }}"}}
 ABSENT = object()
 
 
@@ -222,6 +226,8 @@ def substitute(path, value):
             return f"{{{{ $.Values.keda.{'prometheus' if rest[-1] == 'serverAddress' else rest[-1]} | quote }}}}"
         if rest[-1] == "query":
             return scalar(value).replace('namespace="duet"', 'namespace="{{ $.Release.Namespace }}"')
+    if (kind, name, rest[0]) == ("ConfigMap", "duet-traces", "data"):
+        return f"{{{{ $.Values.traces.{rest[1].removeprefix('DUET_OTLP_').lower()} | quote }}}}"
     if kind == "HorizontalPodAutoscaler" and where in ("spec/minReplicas", "spec/maxReplicas"):
         return f"{{{{ $.Values.{service}.autoscaling.{rest[1]} | int }}}}"
     if kind == "PersistentVolumeClaim" and rest[-1] == "storage" and name in CLAIMS:
@@ -256,11 +262,10 @@ def added(path, indent):
         return [f"{pad}{{{{- if not (kindIs \"invalid\" {replicas}) }}}}", f"{pad}replicas: {{{{ int {replicas} }}}}",
                 f"{pad}{{{{- end }}}}"]
     if kind == "Deployment" and where == "spec/template/metadata":
-        models = {"detector": ["detector"], "segmenter": ["segmenter"], "trainer": ["detector", "segmenter"]}.get(service)
+        models = {"detector": ["detector"], "segmenter": ["segmenter"], "trainer": ["detector", "segmenter"], "gateway": []}.get(service)
         # A ConfigMap that changes rolls nothing by itself.
-        return [f"{pad}annotations:",
-                f"{pad}  checksum/models: {{{{ list {' '.join(f'$.Values.{each}.model' for each in models)} | toJson | sha256sum }}}}",
-                ] if models else []
+        used = " ".join(["$.Values.traces", *(f"$.Values.{each}.model" for each in models or [])])
+        return [f"{pad}annotations:", f"{pad}  checksum/configuration: {{{{ list {used} | toJson | sha256sum }}}}"] if models is not None else []
     if kind == "Service" and where == "spec" and service == "gateway":
         return [f"{pad}{{{{- if ne $.Values.gateway.service.type \"ClusterIP\" }}}}", f"{pad}type: {{{{ $.Values.gateway.service.type }}}}",
                 f"{pad}{{{{- end }}}}"]
@@ -419,6 +424,7 @@ def filled(text, objects):
     triggers = ("ScaledObject", "duet-detector", "spec", "triggers")
     known |= {f"keda_{key}": value(*triggers, "cron", "metadata", key) for key in ("timezone", "start", "end")}
     known["keda_prometheus"] = value(*triggers, "prometheus", "metadata", "serverAddress")
+    known |= {f"traces_{key}": value("ConfigMap", "duet-traces", "data", f"DUET_OTLP_{key.upper()}") for key in ("endpoint", "sample")}
     known["class"] = value("Gateway", "duet", "spec", "gatewayClassName")
     known["components"] = "\n".join(f"  {name}: false  # {about(folder)}" for name, folder, _ in COMPONENTS)
     return re.sub(r"\$\{(\w+)\}", lambda match: str(known[match[1]]), text)
@@ -467,6 +473,8 @@ VALUES = "\n".join([
     "labelStudio:", "  secret: duet-label-studio  # its keys `url` and `api-key`", "",
     "# Working hours: between them autoscaling.minReplicas and more, else none.",
     "keda:", "  timezone: ${keda_timezone}", "  start: ${keda_start}", "  end: ${keda_end}", "  prometheus: ${keda_prometheus}", "",
+    "# endpoint: of a collector that takes OTLP over HTTP; namespace and port: what models may reach of it. sample: of the gateway's traces.",
+    "traces: {endpoint: \"${traces_endpoint}\", namespace: observability, port: 4318, sample: ${traces_sample}}", "",
     "gatewayApi:", "  className: ${class}", "  host: ${host}", "  certificateSecret: duet-gateway-tls", "",
     "monitoring:", "  labels: {}  # of ServiceMonitor and PrometheusRule, where your operator selects by them", ""])
 
@@ -481,7 +489,12 @@ def chart():
     files["values.yaml"] = filled(VALUES, objects)
     for (kind, name), slot in objects.items():
         file = f"templates/{name}.yaml"
-        files[file] = files.get(file, HEADER) + Template(kind, name, slot).text()
+        text = Template(kind, name, slot).text()
+        for known, wanted in INSIDE.get((kind, name), {}).items():
+            if known not in text:
+                sys.exit(f"{kind} {name} has no '{known}' any more, which values.yaml decides")
+            text = text.replace(known, wanted)
+        files[file] = files.get(file, HEADER) + text
     return files
 
 

@@ -103,7 +103,14 @@ class TestWeightsOnNode:
             (fetch,) = pod["initContainers"]
             assert fetch["args"] == ["$(MODEL_URL)", "/models/$(MODEL_SHA256).pth", "$(MODEL_SHA256)"]
             assert flags_of(main_of(pod))["checkpoint"] == fetch["args"][1]
-            assert fetch["envFrom"] == main_of(pod)["envFrom"]  # whose variables both names are made of
+            (source,) = fetch["envFrom"]
+            (checksum,) = [each["valueFrom"]["configMapKeyRef"] for each in main_of(pod)["env"] if each["name"] == "MODEL_SHA256"]
+            assert checksum == {"name": source["configMapRef"]["name"], "key": "MODEL_SHA256"}
+
+    def test_traces_leave_the_files_name_alone(self, tmp_path_factory):
+        for name, pod in pods(rendered(tmp_path_factory, "traces", "weights-on-node")).items():
+            assert main_of(pod)["envFrom"][0]["configMapRef"]["name"].startswith("duet-traces-")
+            assert ("MODEL_SHA256" in {each["name"] for each in main_of(pod).get("env", [])}) == (name in MODELS)
 
     def test_pods_of_a_node_share_its_folders_by_a_claim_that_restricted_pods_may_have(self, manifests):
         (volume,), (claim,) = of_kind(manifests, "PersistentVolume").values(), of_kind(manifests, "PersistentVolumeClaim").values()

@@ -65,7 +65,7 @@ def of_helm(text):
         # What kustomize does by a new name, the chart does by an annotation.
         metadata = each["spec"]["template"]["metadata"] if each["kind"] == "Deployment" else {}
         with contextlib.suppress(KeyError):
-            assert metadata.pop("annotations").keys() == {"checksum/models"}
+            assert metadata.pop("annotations").keys() == {"checksum/configuration"}
     return found
 
 
@@ -209,6 +209,15 @@ def test_another_model_rolls_the_pods():
     assert [name for name in before if before[name] != after[name]] == ["duet-detector"]
 
 
+def test_a_collector_elsewhere_is_reached(tmp_path):
+    found = objects(template("--set=components.traces=true,traces.endpoint=https://tempo.watch:4319,traces.namespace=watch,traces.port=4319"))
+
+    assert found["ConfigMap", "duet-traces"]["data"]["DUET_OTLP_ENDPOINT"] == "https://tempo.watch:4319"
+    (collector, _) = found["NetworkPolicy", "duet-to-collector"]["spec"]["egress"]
+    assert collector["ports"] == [{"port": 4319}]
+    assert collector["to"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "watch"}}}]
+
+
 @pytest.mark.parametrize("wrong, said", [
     ("components.trianer=true", "trianer"),
     ("detector.replicas=two", "detector.replicas"),
@@ -217,6 +226,7 @@ def test_another_model_rolls_the_pods():
     ("gateway.service.type=Ingress", "gateway.service.type"),
     ("gateway.args={log_level}", "gateway.args.0"),
     ("components.trainer=true", "components.trainer is on, but components.labelStudio is off: "),
+    ("traces.sample=2", "traces.sample"),
     ("components.queueTime=true", "components.queueTime is on, but components.availability is off: "),
     ("components.availability=true,gateway.replicas=3", "gateway.replicas is 3, but components.availability is on"),
     ("detector.autoscaling.minReplicas=9", "detector.autoscaling.minReplicas is 9, more than its maxReplicas, 8"),

@@ -31,7 +31,7 @@ OTHERS_PORTS = {"8080", "3000", "9090", "5432", "6379"}
 def flags(help_of):
     """Of the processes and of ./duet."""
     text = "".join(help_of(name) for name in PROGRAMS)
-    text += "".join(run(ROOT / "duet", *command).stdout for command in (["up", "--help"], ["test", "--help"], ["models"]))
+    text += "".join(run(ROOT / "duet", *command).stdout for command in (["up", "--help"], ["test", "--help"], ["models"], ["doctor", "--help"], ["logs", "--help"]))
     text += "".join(run(ROOT / "build/release/bin/duet", *command).stdout for command in (
         ["embed", "--help"], ["export", "--help"], ["import", "--help"], ["merge", "--help"], ["models", "--help"], ["models", "inspect", "--help"], ["predict", "--help"], ["prelabel", "--help"],
         ["review", "--help"], ["revision", "--help"], ["train", "--help"]))

@@ -115,7 +115,7 @@ def duet(tmp_path_factory):
     profiles = duet.state / "profiles.json"
     profiles.write_text(json.dumps({"coco": {"label_map": COCO_LABELS}}))
     try:
-        duet.printed = duet.up("--with-label-studio", f"--profiles={profiles}").stdout
+        duet.printed = duet.up("--with-label-studio", "--demo-project=no", f"--profiles={profiles}").stdout
         yield duet
     finally:
         duet.run("down")

@@ -24,7 +24,7 @@ from conftest import DETECTOR, SEGMENTER, Duet
 from duet_command import DUET, ROOT
 from label_configs import config
 from label_studio import data_uri
-from service import PATIENCE_S, Service, predict
+from service import PATIENCE_S, Service, predict, wait_until
 
 PROCESSES = ["duet-detector", "duet-segmenter", "duet-gateway"]
 SCENE = ROOT / "tests/data/scenes/scene_0.jpg"
@@ -191,6 +191,9 @@ class TestDuetCommand:
         (("--metrics_port=1",), "--detector_metrics_port or --segmenter_metrics_port"),
         (("--detector=other:50051",), "up starts the detector itself"),
         (("--detector-score-threshold=0.9",), "--score_threshold"),
+        (("--detector-checkpoint=sam-vit-b",), "a segmenter; ./duet models list"),
+        (("--segmenter-checkpoint=rtmdet-m",), "a detector; ./duet models list"),
+        (("--detector-checkpoint=rtmdet-q",), "and no model of that name (./duet models list)"),
         (("--train",), "--label_studio_url=URL or --with_label_studio"), (("--trainer=other:50053",), "with --train"),
         (("--train", "--label_studio_url=http://127.0.0.1:1", "--detector-classes=a,b"), "--detector_classes: not with --train"),
         (("--port",), "--port needs a value"), (("--precision=fp32\nbf16",), "line break"),
@@ -488,7 +491,7 @@ class TestStatus:
             text = requests.get(f"{own.url}/readyz", timeout=5).text
         result = own.run("status", check=False)
 
-        assert result.returncode == 1 and "duet-detector   stopped by itself" in result.stdout, text
+        assert result.returncode == 1 and "duet-detector   was killed by signal KILL" in result.stdout, text
         assert not not_ready() or "not ready: " in result.stdout
 
     def test_a_service_that_never_started_is_quoted(self, own, tmp_path):
@@ -500,7 +503,19 @@ class TestStatus:
 
         assert status.returncode == 1
         (line,) = [line for line in status.stdout.splitlines() if line.startswith("duet-detector")]
-        assert "stopped by itself" in line and str(broken) in line
+        assert "stopped by itself with exit code 1: " in line and str(broken) in line
+
+    def test_a_segmenter_that_is_away_is_told_though_label_studio_sees_a_backend(self, own):
+        own.up()
+        os.kill(own.pid("duet-segmenter"), signal.SIGSEGV)
+        wait_until(lambda: requests.get(own.url, timeout=5).json()["status"] == "DEGRADED")
+
+        (problem,) = requests.get(own.url, timeout=5).json()["problems"]
+        status = own.run("status", check=False)
+
+        assert problem["service"] == "segmenter" and "is away" in problem["problem"]
+        assert requests.get(f"{own.url}/health", timeout=5).json()["status"] == "UP"
+        assert "duet-segmenter  was killed by signal SEGV" in status.stdout and problem["problem"] in status.stdout
 
     def test_it_says_what_label_studio_thinks_of_the_token(self, own, listen, tmp_path):
         studio = listen()
@@ -841,6 +856,30 @@ class TestSecrets:
         result = own.run("up", *own.options, check=False, DUET_LABEL_STUDIO_API_KEY="token")
 
         assert result.returncode != 0 and "--label_studio_url" in result.stderr
+
+    def test_a_placeholder_is_no_token(self, own):
+        told = own.run("up", *own.options, "--label_studio_url=http://127.0.0.1:1", check=False, DUET_LABEL_STUDIO_API_KEY="TOKEN")
+
+        assert told.returncode != 0 and "'TOKEN' only stands for one" in told.stderr
+
+    def test_a_refused_token_does_not_replace_a_good_one(self, own):
+        class Studio(_Listening):
+            def do_GET(self):
+                self.send_response(200 if self.headers.get("Authorization") == "Token good" else 401)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+            do_POST = do_GET
+        studio = Listener(handler=Studio)
+        try:
+            own.up(f"--label_studio_url={studio.url}", DUET_LABEL_STUDIO_API_KEY="good")
+
+            told = own.run("up", *own.options, check=False, DUET_LABEL_STUDIO_API_KEY="mistyped")
+
+            assert told.returncode != 0 and "refuses the new token, and accepts the one that Duet has" in told.stderr
+            assert "label_studio_api_key=good" in (own.state / "options").read_text()
+        finally:
+            studio.shutdown()
+            studio.server_close()
 
     def test_a_token_goes_to_no_server_whose_certificate_is_not_trusted(self, own, listen, tmp_path):
         certificate, key = make_certificate(tmp_path, alternative="IP:127.0.0.1")

@@ -91,6 +91,17 @@ check_token() {
     "which is one word"
   [[ ! $key || ${OPTION[label_studio_url]:-} ]] ||
     die "a token was given, but not of which Label Studio: --label_studio_url=URL"
+  [[ $key != @(TOKEN|YOUR_*|\<*\>) ]] ||
+    die "the token '$key' only stands for one: Account & Settings → Personal Access Token in Label Studio makes one"
+  keep_good_token "$key"
+}
+
+# keep_good_token KEY: ends rather than replace a token that Label Studio accepts by one that it refuses.
+keep_good_token() {
+  local url=${OPTION[label_studio_url]:-} ca=${OPTION[ca_certificates]:-${SSL_CERT_FILE:-}}
+  [[ $1 && $KNOWN_KEY && $1 != "$KNOWN_KEY" && $url ]] || return 0
+  [[ $(access_to "$url" "$1" "$ca") == refuses* && $(access_to "$url" "$KNOWN_KEY" "$ca") == accepts* ]] || return 0
+  die "Label Studio at $url refuses the new token, and accepts the one that Duet has, which is kept"
 }
 
 # Says so if Label Studio is away or refuses the token; that hinders nobody from starting it later.
@@ -125,8 +136,17 @@ access_to() {
     35:* | 51:* | 58:* | 60:*)
       say "its certificate is not trusted, so the token was not sent: name its CA by --ca_certificates" ;;
     0:*) say "answers $code to a question that Label Studio would answer; is the URL right?" ;;
-    *) say "nothing answers at $url: tasks will fail until Label Studio runs there" ;;
+    *) say "nothing answers at $url: tasks will fail until Label Studio runs there$(own_label_studio_at "$url")" ;;
   esac
+}
+
+# own_label_studio_at URL: how to start it again if it is Duet's own that was there.
+own_label_studio_at() {
+  local where
+  where=$(record_of label-studio where)
+  if [[ $where && ${1##*:} == "${where##*:}" ]]; then
+    say "; Duet's own one $(how_it_ended label-studio): ./duet up --with-label-studio starts it again"
+  fi
 }
 
 # A personal access token has to be exchanged for one that lasts some minutes.
@@ -224,4 +244,31 @@ look_at_backends() {
     timeout "$left" stdbuf -oL curl --config - --silent --parallel --parallel-immediate \
       --parallel-max "$PROJECTS_AT_ONCE" --write-out '%{http_code}\n' 2>/dev/null || true
   } | grep -c '^200$' || true
+}
+
+# show_demo_project: the sample pictures with predictions, for whoever has no project yet. Made once, with the demo's models.
+show_demo_project() {
+  local made=$LABEL_STUDIO_HOME/demo_project address why
+  [[ ${OPTION[demo_project]:-yes} != @(no|false) ]] || return 0
+  if [[ ! -e $made && ${OPTION[detector_checkpoint]} == "$DUET_ROOT/models/demo/"* ]]; then
+    say "making a project of sample pictures"
+    if address=$(facts_of_demo_project | parse demo_project 2>"$made.log"); then
+      printf '%s\n' "$address" >"$made"
+    else
+      why=$(<"$made.log")
+      warn "the project of sample pictures was not made: $why"
+    fi
+    rm -f "$made.log"
+  fi
+  [[ ! -s $made ]] || next_step "Open a sample picture, with predictions: $(<"$made")"
+}
+
+facts_of_demo_project() {
+  local file
+  fact url "${OPTION[label_studio_url]}"
+  fact token "$(label_studio_token)"
+  fact backend "$(gateway_url)"
+  fact label_config "$(ask_gateway /label-config --max-time 10)"
+  # Those first that the demo models get right.
+  for file in "$DUET_ROOT"/tests/data/scenes/scene_{3,1,2,0}.jpg; do fact file "$file"; done
 }

@@ -45,6 +45,8 @@ usage: ./duet COMMAND [ARGUMENT...]
   up                    install what is missing, build, and start Duet; ./duet up --help lists its options
   down                  stop what up started
   status                what runs, with which models and options, and what went wrong last
+  doctor                whether all is as it has to be, and how to mend what is not
+  logs                  what the processes have written; -f goes on, --failures shows what went wrong
   label-config          a label config for Label Studio, from the loaded model's classes
   test                  install, build, and run the tests; ./duet test --help lists its parts
   models list|fetch     official weights, from their publishers
@@ -58,6 +60,7 @@ usage: ./duet COMMAND [ARGUMENT...]
   review                annotations that the project's model contradicts, by a gateway with a token
   revision              annotated images, split and frozen for a training
   train                 trains on what is annotated in Label Studio, by a gateway that has a trainer
+  completion bash|zsh   a script by which the shell completes commands and flags
   bench NAME            runs the benchmarks of a layer
 
 up, test, models, embed, export, import, predict, prelabel, merge, review, revision and train say more with --help. Duet runs on Debian 12 (bookworm), as root or with sudo.

@@ -13,7 +13,7 @@ readonly OPTIONS_FILE=$DUET_STATE/options
 # Go to a process by its environment, since a command line is there for everyone on this machine to read.
 readonly SECRETS=(label_studio_api_key basic_auth_password settings_store embedding_store)
 # `up`'s own, of no process.
-readonly OWN_OPTIONS=(with_label_studio label_studio_port train)
+readonly OWN_OPTIONS=(with_label_studio label_studio_port demo_project train)
 # DUET_ variables that are no options: of ./duet itself, its init container and its tests.
 readonly OTHER_VARIABLES='DUET_@(STATE|ROOT|LIBRARY|UPDATE_*|BUILD_*|TEST_*|BENCH_*)'
 
@@ -22,6 +22,9 @@ readonly OTHER_VARIABLES='DUET_@(STATE|ROOT|LIBRARY|UPDATE_*|BUILD_*|TEST_*|BENC
 declare -A OPTION=() ORIGIN=()
 # What --reset makes of what was remembered.
 declare -A FORGOTTEN=()
+
+# The token that was remembered, before another one was told.
+KNOWN_KEY=''
 
 # resolve_options [ARGUMENT...]: sets OPTION and ORIGIN from `up`'s arguments, the environment and what is remembered.
 # Takes the variables out of the environment: what is started from here sees none of them.
@@ -41,6 +44,8 @@ resolve_options() {
   for name in "${!OPTION[@]}"; do default[$name]=${OPTION[$name]}; done
   recall_options "$@"
   local known_url=${OPTION[label_studio_url]:-}
+  # shellcheck disable=SC2034
+  KNOWN_KEY=$(label_studio_key 2>/dev/null) || KNOWN_KEY=''
   take_variables
   local argument
   for argument; do
@@ -273,7 +278,7 @@ check_files() {
     names_a_path "$name" || continue
     path=$(cd "$CALLER_DIRECTORY" && realpath -m -- "${OPTION[$name]}")
     # A work folder and a plan are made.
-    [[ -f $path || -d $path || $name == @(*work_dir|*kernel_plan) ]] || die "$(called "$name")=${OPTION[$name]}: there is no file $path"
+    [[ -f $path || -d $path || $name == @(*work_dir|*kernel_plan) ]] || die "$(called "$name")=${OPTION[$name]}: there is no file $path$(no_model "$name")"
     OPTION[$name]=$path
   done
   # A file, if there is one of that name; else the names themselves.
@@ -284,27 +289,41 @@ check_files() {
   done
 }
 
+# no_model OPTION: what else would be taken for a checkpoint.
+no_model() { [[ $1 != *checkpoint ]] || printf '%s' ", and no model of that name (./duet models list)"; }
+
 names_a_path() { [[ $1 == @(profiles|*kernel_plan|*work_dir|*duet_train|*checkpoint|*_file|*_root|*_ca|*_certificate|ca_certificates|*tls_key|*backend_key) ]]; }
+
+# The options that are ports.
+readonly PORTS=(port detector_port segmenter_port trainer_port detector_metrics_port segmenter_metrics_port
+  trainer_metrics_port label_studio_port)
+
+# is_port_of_nobody NAME: of a process that isn't started.
+is_port_of_nobody() {
+  [[ $1 == trainer_* && ! ${OPTION[train]:-} ]] || [[ $1 == label_studio_port && ! ${OPTION[with_label_studio]:-} ]]
+}
+
+# bind_of NAME: the address that goes with the port.
+bind_of() {
+  local bind=${1%port}bind  # detector_port's is detector_bind
+  bind=${bind/metrics_/}
+  printf '%s\n' "${OPTION[$bind]:-127.0.0.1}"
+}
 
 # Before anything is built or stopped: are the ports numbers, different, and free, or ours?
 check_ports() {
   local name port
   local -A owner
-  for name in port detector_port segmenter_port trainer_port detector_metrics_port segmenter_metrics_port \
-    trainer_metrics_port label_studio_port; do
+  for name in "${PORTS[@]}"; do
     port=${OPTION[$name]}
-    [[ $name != trainer_* || ${OPTION[train]:-} ]] || continue
-    [[ $name != label_studio_port || ${OPTION[with_label_studio]:-} ]] || continue
+    ! is_port_of_nobody "$name" || continue
     [[ $port =~ ^[1-9][0-9]{0,4}$ && $port -lt 65536 ]] || die "--$name=$port is no port: 1 to 65535 is needed"
     [[ ! -v owner[$port] ]] || die "--$name and --${owner[$port]} are both $port"
     owner[$port]=$name
   done
-  local bind
   for port in "${!owner[@]}"; do
     name=${owner[$port]}
-    bind=${name%port}bind  # detector_port's is detector_bind
-    bind=${bind/metrics_/}
-    holds_port "$port" || require_free_port "--$name" "$(reachable "${OPTION[$bind]:-127.0.0.1}" "$port")"
+    holds_port "$port" || require_free_port "--$name" "$(reachable "$(bind_of "$name")" "$port")"
   done
 }
 

@@ -51,18 +51,24 @@ private_folder() {
   chmod 700 "$@"
 }
 
-# launch LOG COMMAND...: in a session of its own, so that it outlives this shell, with the variables that the table
-# VARIABLES holds (a command line is there for everyone to read). Sets LAUNCHED to its pid.
+# launch LOG NOTE COMMAND...: in a session of its own, so that it outlives this shell, with the variables that the table
+# VARIABLES holds (a command line is there for everyone to read). Sets LAUNCHED to its pid. NOTE says how it ended, once it has
+# (wait_for).
 launch() {
-  local log=$1 name
-  shift
-  private_folder "$LOG_DIRECTORY"
+  local log=$1 note=$2 name
+  shift 2
+  private_folder "$LOG_DIRECTORY" "$RUN_DIRECTORY"
+  rm -f "$note" "$note.pid"
   (
     umask 077
     for name in "${!VARIABLES[@]}"; do export "$name=${VARIABLES[$name]}"; done
-    exec setsid "$@" >"$log" 2>&1 </dev/null 9>&-
+    exec setsid "$DUET_ROOT/tools/duet/wait_for" "$note" "$@" >"$log" 2>&1 </dev/null 9>&-
   ) &
-  LAUNCHED=$!
+  until [[ -s $note.pid ]]; do
+    alive $! || die "$1 cannot be started: $(tail -n 1 "$log")"
+    sleep 0.01
+  done
+  LAUNCHED=$(<"$note.pid")
 }
 
 # start NAME SIGNATURE WHERE COMMAND...: launches it and records that. The log of the run before stays as NAME.log.1.
@@ -71,7 +77,7 @@ start() {
   shift 3
   private_folder "$RUN_DIRECTORY"
   [[ ! -s $log ]] || mv -f "$log" "$log.1"
-  launch "$log" "$@"
+  launch "$log" "$RUN_DIRECTORY/$name.ended" "$@"
   (umask 077 && printf 'pid=%s\nbirth=%s\nsignature=%s\nwhere=%s\n' \
     "$LAUNCHED" "$(birth_of "$LAUNCHED")" "$signature" "$where" >"$RUN_DIRECTORY/$name")
 }
@@ -108,7 +114,22 @@ stop() {
       kill -KILL -- "-$pid" || true
     fi
   fi
-  rm -f "$RUN_DIRECTORY/$name"
+  rm -f "$RUN_DIRECTORY/$name" "$RUN_DIRECTORY/$name.ended" "$RUN_DIRECTORY/$name.ended.pid"
+}
+
+# how_it_ended NAME: of a recorded process that does not run any more.
+how_it_ended() {
+  local pid='' code=''
+  read -r pid code 2>/dev/null <"$RUN_DIRECTORY/$1.ended" || true
+  if [[ $pid != "$(record_of "$1" pid)" || ! $code ]]; then
+    echo 'stopped by itself'
+  elif ((code == 137)); then
+    echo 'was killed by signal KILL (by somebody, or by the kernel when memory ran out)'
+  elif ((code > 128)); then
+    echo "was killed by signal $(kill -l $((code - 128)) 2>/dev/null || echo $((code - 128)))"
+  else
+    echo "stopped by itself with exit code $code"
+  fi
 }
 
 # port_is_free [SCHEME://]HOST:PORT: nobody answers there.
@@ -119,13 +140,20 @@ port_is_free() {
   ! (exec 3<>"/dev/tcp/${host%]}/${where##*:}") 2>/dev/null
 }
 
+# owner_of_port PORT: the program that listens there, with its pid; nothing if that is another user's.
+owner_of_port() {
+  # ss names only processes of this user's.
+  local owner
+  owner=$(ss -Hltnp "sport = :$1" 2>/dev/null | grep -oP -m 1 'users:\(\("\K[^"]+",pid=\d+') || true
+  printf '%s\n' "${owner/\",/, }"
+}
+
 # require_free_port WHO [SCHEME://]HOST:PORT
 require_free_port() {
-  local port=${2##*:} owner=''
+  local port=${2##*:} owner
   port_is_free "$2" && return
-  # ss names only processes of this user's.
-  owner=$(ss -Hltnp "sport = :$port" 2>/dev/null | grep -oP -m 1 'users:\(\("\K[^"]+",pid=\d+') || true
-  die "$1: port $port is in use${owner:+ by ${owner/\",/, }}." \
+  owner=$(owner_of_port "$port")
+  die "$1: port $port is in use${owner:+ by $owner}." \
     "Stop that program, or choose other ports (./duet up --help)."
 }
 
@@ -145,7 +173,7 @@ holds_port() {
 require_alive() {
   running "$1" && return
   tail -n 3 "$LOG_DIRECTORY/$1.log" >&2
-  die "$1 stopped by itself; its log is $LOG_DIRECTORY/$1.log"
+  die "$1 $(how_it_ended "$1"); its log is $LOG_DIRECTORY/$1.log"
 }
 
 # One command at a time: two ./duet up at once would start everything twice.

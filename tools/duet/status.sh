@@ -9,7 +9,7 @@ cmd_status() {
       printf '%-15s running  %-22s pid %s\n' "$name" "$(record_of "$name" where)" "$(record_of "$name" pid)"
       describe_running "$name"
     elif [[ $(record_of "$name" pid) ]]; then
-      printf '%-15s stopped by itself: %s\n' "$name" "$(last_words_in "$LOG_DIRECTORY/$name.log")"
+      printf '%-15s %s: %s\n' "$name" "$(how_it_ended "$name")" "$(last_words_in "$LOG_DIRECTORY/$name.log")"
       detail "its log is $LOG_DIRECTORY/$name.log"
       status=1
     elif [[ $name != @(label-studio|duet-trainer) ]]; then
@@ -119,6 +119,8 @@ describe_gateway() {
   else
     detail "not ready: $(parse json_value error <<<"$answer"); score threshold $(flag_of duet-gateway score_threshold)"
   fi
+  while IFS=$'\t' read -r warning; do detail "$warning"; done < <(
+    ask_gateway / --max-time 2 | parse json_rows problems problem)
   tasks=$({ ask_gateway /metrics --max-time 2 || true; } | sum_of_tasks)
   [[ ! $tasks ]] || detail "$tasks"
   while IFS=$'\t' read -r project warning; do
@@ -204,18 +206,22 @@ ask_own() {
 # machine's inside, so what is checked is that it has the very key of the certificate that it was started with. User and
 # password go by a pipe, since a command line is there for everyone to read.
 ask_gateway() {
-  local path=$1 url key user options=(--config - --fail-with-body)
+  local path=$1
   shift
-  url=$(gateway_url)
-  if [[ $url == https://* ]]; then
-    key=$(key_of_certificate "$(flag_of duet-gateway tls_certificate)") || return 1
-    options+=(--insecure --pinnedpubkey "sha256//$key")
+  ask_own "$(gateway_url)$path" --config - --fail-with-body "$@" < <(gateway_settings)
+}
+
+# gateway_settings: curl's, for that.
+gateway_settings() {
+  local user
+  if [[ $(gateway_url) == https://* ]]; then
+    printf 'insecure\n'
+    # Without it no key fits.
+    curl_setting pinnedpubkey "sha256//$(key_of_certificate "$(flag_of duet-gateway tls_certificate)")"
   fi
-  ask_own "$url$path" "${options[@]}" "$@" < <(
-    running duet-gateway || exit 0
-    user=$(flag_of duet-gateway basic_auth_user)
-    [[ ! $user ]] || curl_setting user "$user:$(secret_of duet-gateway basic_auth_password)"
-  )
+  running duet-gateway || return 0
+  user=$(flag_of duet-gateway basic_auth_user)
+  [[ ! $user ]] || curl_setting user "$user:$(secret_of duet-gateway basic_auth_password)"
 }
 
 # key_of_certificate FILE: the SHA-256 of its public key, in base64.

@@ -10,15 +10,16 @@ help_up() {
   cat <<'TEXT'
 usage: ./duet up [OPTION...]
 
-  --detector_checkpoint=FILE    default models/demo/rtmdet-demo.pth
-  --segmenter_checkpoint=FILE   default models/demo/sam-demo.pth
+  --detector_checkpoint=FILE    default models/demo/rtmdet-demo.pth; or a name of ./duet models list, which is fetched
+  --segmenter_checkpoint=FILE   default models/demo/sam-demo.pth; likewise
   --device=cpu|cuda             for both models; Debian's LibTorch is for CPUs only
   --precision=fp32|fp32-strict|bf16  for both models
   --score_threshold=0.5         detections above it become predictions
   --profiles=FILE               the gateway's profiles
   --label_studio_url=URL        where images of Label Studio's tasks are fetched,
   --label_studio_api_key_file=FILE  and the file of the token for that; without one, up asks for the token
-  --with_label_studio           start a Label Studio too, set up for Duet
+  --with_label_studio           start a Label Studio too, set up for Duet, with a project of sample pictures
+  --demo_project=no             without that project
   --train                       start the trainer too: models learn from what is annotated in that Label Studio
   --bind=ADDRESS                where the gateway listens; default 127.0.0.1. The models stay there, see below
   --port=8003 --detector_port=50051 --segmenter_port=50052 --trainer_port=50053 --label_studio_port=8080
@@ -46,13 +47,14 @@ cmd_up() {
   resolve_options "$@"
   say_what_is_remembered
   check_own_names
-  check_files
   check_ports
+  fetch_named_models
+  check_files
   ask_for_token "$@"
   check_token
   [[ ! ${OPTION[train]:-} || ${OPTION[with_label_studio]:-} || ${OPTION[label_studio_url]:-} ]] ||
     die "--train needs the Label Studio whose annotations are learned from: --label_studio_url=URL or --with_label_studio"
-  local packages targets=(bin/duet-detector bin/duet-segmenter bin/duet-gateway bin/duet)
+  local packages targets=(bin/duet-detector bin/duet-segmenter bin/duet-gateway bin/duet bin/duet-inspect-checkpoint)
   [[ ! ${OPTION[train]:-} ]] || targets+=(bin/duet-trainer bin/duet-train)
   mapfile -t packages < <(packages_of build runtime)
   install_packages "${packages[@]}"
@@ -126,7 +128,7 @@ try_out() {
   # Two trainers don't work in one folder.
   [[ $name != duet-trainer ]] || ports+=("--work_dir=$DUET_STATE/trainer.trial")
   rm -f "$log"
-  launch "$log" "$@" "${ports[@]}" --log_level=info
+  launch "$log" "$RUN_DIRECTORY/$name.trial" "$@" "${ports[@]}" --log_level=info
   # Should memory be short, it is this one that the kernel ends.
   echo 1000 >"/proc/$LAUNCHED/oom_score_adj" || true
   # shellcheck disable=SC2064 # this process, whatever is launched later
@@ -139,9 +141,9 @@ try_out() {
     sleep 0.05
   done
   kill -TERM -- "-$LAUNCHED" || true
-  wait "$LAUNCHED" || true
+  while alive "$LAUNCHED"; do sleep 0.02; done
   trap - EXIT
-  rm -rf "$DUET_STATE/trainer.trial"
+  rm -rf "$DUET_STATE/trainer.trial" "$RUN_DIRECTORY/$name.trial" "$RUN_DIRECTORY/$name.trial.pid"
 }
 
 # Each model by its own word, then the gateway, which may have been there before: only once it has heard of these very
@@ -179,7 +181,7 @@ gateway_knows() { [[ $(ask_gateway / --max-time 2 | parse json_value "$1" versio
 gateway_is_ready() { ask_gateway /readyz --output /dev/null --max-time 2; }
 
 print_next_steps() {
-  local step=0
+  local step=0 connected
   say
   say "Duet is up. Backend URL for Label Studio: $(gateway_url)"
   [[ ${OPTION[bind]} != @(0.0.0.0|::) ]] || say "(from other machines: this machine's name or address instead)"
@@ -189,6 +191,7 @@ print_next_steps() {
     next_step "Log in to Label Studio: ${OPTION[label_studio_url]}
      $LABEL_STUDIO_USER, password $(<"$LABEL_STUDIO_HOME/password")
    Duet holds a token of it already."
+    show_demo_project
     warn_of_label_configs "$LABEL_CONFIG_SECONDS"
   elif [[ ${OPTION[label_studio_url]:-} && $(label_studio_key) ]]; then
     say "Duet fetches images from ${OPTION[label_studio_url]} with the token that it was given."
@@ -206,6 +209,11 @@ print_next_steps() {
      ./duet up --label_studio_url=${url:-http://localhost:8080}
    which asks for it."
   fi
+  if connected=$(connected_projects) && ((connected > 0)); then
+    say "Label Studio has $connected connected $( ((connected == 1)) && echo project || echo projects); ./duet doctor looks at them."
+    say "./duet status shows what runs, ./duet down stops it."
+    return
+  fi
   next_step "Create a project. Labeling Setup → Custom template → Code: paste what this prints,
      ./duet label-config
    a label config with the loaded model's classes in one list, for boxes, masks and smart tools."
@@ -215,6 +223,9 @@ print_next_steps() {
   say
   say "./duet status shows what runs, ./duet down stops it."
 }
+
+# connected_projects: how many have asked the gateway lately, as warn_of_label_configs has made them do.
+connected_projects() { ask_gateway /ui/projects --max-time 5 | parse json_rows projects project | sort -u | wc -l; }
 
 # next_step TEXT: numbered by the caller's `step`.
 next_step() { printf '%d. %s\n' $((++step)) "$1"; }

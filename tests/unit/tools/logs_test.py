@@ -1,0 +1,105 @@
+"""What ./duet logs, models list and completion make of what they read."""
+import contextlib
+import io
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+TOOLS = pathlib.Path(__file__).parents[3] / "tools/duet"
+sys.path.insert(0, str(TOOLS))
+import completion
+import logs
+import models
+
+FAILED = {"ts": "2026-01-02T03:04:07.000Z", "level": "warning", "event": "task.failed", "task_id": 5, "error": "the image is damaged"}
+
+
+class LogsTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        self.write("duet-gateway", {"ts": "2026-01-02T03:04:05.000Z", "level": "info", "event": "serving", "port": 8003}, FAILED)
+        self.write("duet-detector", {"ts": "2026-01-02T03:04:06.000Z", "level": "info", "event": "model.ready", "name": "rtmdet-m"})
+
+    def write(self, name, *lines, mode="w"):
+        with open(self.folder / f"{name}.log", mode) as file:
+            file.write("".join(json.dumps(line) + "\n" for line in lines))
+
+    def shown(self, *arguments):
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            self.assertEqual(logs.main([str(self.folder), *arguments]), 0)
+        return out.getvalue().splitlines()
+
+    def test_all_logs_are_one_list_by_time(self):
+        lines = self.shown()
+        self.assertEqual([line.split()[1] for line in lines], ["gateway", "detector", "gateway"])
+        self.assertEqual(lines[2], "03:04:07.000 gateway   warning task.failed: the image is damaged (task_id=5)")
+
+    def test_failures_alone_one_process_and_the_last_lines(self):
+        self.assertEqual(len(self.shown("--failures")), 1)
+        self.assertIn("rtmdet-m", *self.shown("detector"))
+        self.assertEqual(len(self.shown("--lines=2")), 2)
+
+    def test_as_they_are_written(self):
+        self.assertEqual(json.loads(self.shown("--json", "--failures")[0]), FAILED)
+
+    def test_what_cannot_be_shown_is_a_sentence(self):
+        self.assertIn("no log of 'trainer'", logs.main([str(self.folder), "trainer"]))
+        self.assertIn("unknown argument '--fail'", logs.main([str(self.folder), "--fail"]))
+        self.assertIn("--lines=x", logs.main([str(self.folder), "--lines=x"]))
+
+    def test_it_goes_on_also_when_a_log_is_begun_anew(self):
+        following = subprocess.Popen([sys.executable, TOOLS / "logs.py", self.folder, "gateway", "-f", "--lines=1"],
+                                     stdout=subprocess.PIPE, text=True)
+        self.addCleanup(following.stdout.close)
+        self.addCleanup(following.wait)
+        self.addCleanup(following.kill)
+        self.assertIn("task.failed", following.stdout.readline())
+        self.write("duet-gateway", {"event": "one", "level": "info"}, mode="a")
+        self.assertIn("one", following.stdout.readline())
+        (self.folder / "duet-gateway.log").rename(self.folder / "duet-gateway.log.1")
+        self.write("duet-gateway", {"event": "two", "level": "info"})
+        self.assertIn("two", following.stdout.readline())
+
+    def test_half_a_line_waits_for_its_end(self):
+        log = logs.Log("gateway", self.folder / "half.log")
+        (self.folder / "half.log").write_text('{"event":"a"}\n{"ev')
+        self.assertEqual(log.read(), ['{"event":"a"}'])
+        with open(self.folder / "half.log", "a") as file:
+            file.write('ent":"b"}\n')
+        self.assertEqual(log.read(), ['{"event":"b"}'])
+
+
+class ModelsTest(unittest.TestCase):
+    def test_every_model_has_a_kind_and_a_size(self):
+        for model in models.models_of(TOOLS.parents[1] / "models/models.tsv", "/nowhere"):
+            self.assertIn(model["kind"], ("boxes", "boxes and masks", "turned boxes", "segmenter"), model["name"])
+            self.assertGreater(model["megabytes"], 0, model["name"])
+            self.assertEqual(model["file"], "")
+
+    def test_a_table_of_four_columns_is_listed_too(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".tsv") as table:
+            table.write("name\tfamily\turl\tsha256_prefix\nmine\tRTMDet\thttp://a/b.pth\t\n")
+            table.flush()
+            self.assertIn("mine", models.table_of(models.models_of(table.name, "/nowhere"))[1])
+
+
+class CompletionTest(unittest.TestCase):
+    def complete(self, *words):
+        script = completion.script("bash", ["up\tport bind reset\n", "down\t\n"])
+        asked = f"{script}\nCOMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _duet; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        return subprocess.run(["bash", "-c", asked], capture_output=True, text=True, check=True).stdout.split()
+
+    def test_commands_and_flags_are_completed(self):
+        self.assertEqual(self.complete("duet", "''"), ["down", "up"])
+        self.assertEqual(self.complete("duet", "u"), ["up"])
+        self.assertEqual(self.complete("duet", "up", "--p"), ["--port="])
+        self.assertEqual(self.complete("duet", "up", "--r"), ["--reset"])
+
+
+if __name__ == "__main__":
+    unittest.main()

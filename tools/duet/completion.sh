@@ -1,0 +1,59 @@
+# shellcheck shell=bash
+# ./duet completion: what a shell needs to complete ./duet's commands and flags.
+
+help_completion() {
+  cat <<'TEXT'
+usage: ./duet completion bash|zsh
+
+Prints a script for the shell: with it the Tab key completes ./duet's commands and their flags, which are those of the
+programs that are built now.
+
+Exit code 0; 1 for another shell, or if nothing is built yet.
+Examples: source <(./duet completion bash)
+          source <(./duet completion zsh)
+TEXT
+}
+
+cmd_completion() {
+  [[ $# == 1 && $1 == @(bash|zsh) ]] || die "which shell? ./duet completion bash, or zsh"
+  [[ -x $BINARIES/duet ]] || die "nothing is built yet; ./duet up builds it"
+  local command
+  {
+    for command in $(commands_here) $(commands_of_duet); do
+      printf '%s\t' "$command"
+      if [[ $command == up ]]; then
+        resolve_options
+        { printf '%s\n' "${!OPTION[@]}" "${OWN_OPTIONS[@]}" reset help; all_flags; } | sort -u | tr '\n' ' '
+      else
+        flags_in_help "$command" | sort -u | tr '\n' ' '
+      fi
+      printf '\n'
+    done
+  } | parse completion "$1"
+}
+
+# commands_here: those that are functions of this shell.
+commands_here() { declare -F | sed -n 's/^declare -f cmd_//p' | tr _ -; }
+
+# commands_of_duet: those of the program.
+commands_of_duet() { "$BINARIES/duet" --help | sed -nE 's/^  ([a-z]+) .*/\1/p' | grep -vx -- "$(commands_here)"; }
+
+# all_flags: of the processes that are built, and as options for one of them alone.
+all_flags() {
+  local process
+  for process in detector segmenter trainer gateway; do
+    [[ -x $BINARIES/duet-$process ]] || continue
+    flags_of "$process"
+    [[ $process == gateway ]] || flags_of "$process" | sed "s/^/${process}_/"
+  done
+}
+
+# flags_in_help COMMAND: by its own help.
+flags_in_help() {
+  local function=help_${1//-/_}
+  {
+    if declare -F "$function" >/dev/null; then "$function"; fi
+    if "$BINARIES/duet" --help | grep -q "^  $1 "; then "$BINARIES/duet" "$1" --help; fi
+  } | sed -nE 's/^ +--([a-z][a-z_-]*).*/\1/p'
+  echo help
+}

@@ -286,7 +286,8 @@ class TestClusters:
         (listener,) = gateway["spec"]["listeners"]
         assert listener["protocol"] == "HTTPS" and listener["tls"]["certificateRefs"]
         (route,) = of_kind(manifests, "HTTPRoute").values()
-        assert route["spec"]["parentRefs"] == [{"name": gateway["metadata"]["name"], "sectionName": listener["name"]}]
+        (parent,) = route["spec"]["parentRefs"]
+        assert (parent["name"], parent["sectionName"]) == (gateway["metadata"]["name"], listener["name"])
         assert route["spec"]["hostnames"] == [listener["hostname"]]
         (backend,) = route["spec"]["rules"][0]["backendRefs"]
         assert backend["port"] in {each["port"] for each in of_kind(manifests, "Service")[backend["name"]]["spec"]["ports"]}

@@ -3,7 +3,7 @@
 
 readonly TEST_RESULTS=build/test-results
 readonly TEST_PARTS=(scripts unit tiers deploy e2e)
-readonly MORE_TEST_PARTS=(scale collector asan tsan images)  # and mutants, by its name only
+readonly MORE_TEST_PARTS=(scale collector asan tsan images)  # and cluster and mutants, by their names only
 # So many failures may be the machine's; more are the change's.
 readonly MOST_REPEATED=5
 
@@ -11,7 +11,7 @@ help_test() {
   cat <<'TEXT'
 usage: ./duet test [--all] [--only=PART[,PART...]] [--skip=PART[,PART...]]
 
-Parts, in this order; those from scale on only with --all or --only, mutants only with --only:
+Parts, in this order; those from scale on only with --all or --only, cluster and mutants only with --only:
   scripts    shellcheck
   unit       release build, unit tests
   tiers      release build, every other ctest tier
@@ -22,6 +22,8 @@ Parts, in this order; those from scale on only with --all or --only, mutants onl
   asan       address and undefined-behaviour sanitizers, on the layers without LibTorch
   tsan       thread sanitizer, on the same
   images     builds the container images and starts them; needs root and about 20 minutes
+  cluster    puts the Kubernetes manifests on a real API server with its controllers; needs root and cgroup v1, and builds
+             Kubernetes the first time, which takes half an hour
   mutants    changes one line of the sources at a time and expects that a test fails (tools/mutate.py); takes hours
 
 Where no more than five tests of a part fail, these run once more. One that passes then counts as passed and is named at
@@ -120,7 +122,7 @@ test_part_mutants() {
   record_junit mutants "$report"
 }
 
-# run_pytest PART VENV PYTEST-ARGUMENT...
+# run_pytest PART VENV PYTEST-ARGUMENT... The caller's INSIDE, if there is one, is a command that runs pytest as its arguments.
 run_pytest() {
   local part=$1 venv=$2
   shift 2
@@ -130,7 +132,7 @@ run_pytest() {
     record "$part" 0 1
     return
   fi
-  local pytest=("$venv/bin/python" -B -m pytest -o "cache_dir=$PWD/$TEST_RESULTS/$part.cache" "$@")
+  local pytest=("${INSIDE[@]}" "$venv/bin/python" -B -m pytest -o "cache_dir=$PWD/$TEST_RESULTS/$part.cache" "$@")
   "${pytest[@]}" --durations=5 --junitxml "$report" || true
   ! may_repeat "$report" || "${pytest[@]}" --last-failed --junitxml "$report.again" || true
   record_junit "$part" "$report"

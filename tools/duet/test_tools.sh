@@ -3,14 +3,14 @@
 
 readonly TOOLS_DIRECTORY=.duet/tools
 
-# What is built here needs Go 1.21 or later, and Debian 12 has 1.19, which can fetch a later one: as a Go module, whose
+# What is built here needs Go 1.24 or later, and Debian 12 has 1.19, which can fetch a later one: as a Go module, whose
 # checksum it checks.
-readonly GO_MODULE=golang.org/toolchain@v0.0.1-go1.22.12.linux
+readonly GO_MODULE=golang.org/toolchain@v0.0.1-go1.24.11.linux
 
 # new_enough_go: prints the path of a go command.
 new_enough_go() {
   ensure_go
-  if [[ ! $(go version) =~ go1\.(1[0-9]|20)([. ]|$) ]]; then
+  if [[ ! $(go version) =~ go1\.(1[0-9]|2[0-3])([. ]|$) ]]; then
     command -v go
     return
   fi
@@ -82,6 +82,31 @@ ensure_collector() {
   mv "$scratch/built/otelcol" "$bin/otelcol"
   rm -rf "$scratch"
   echo "$version" >"$bin/.otelcol.version"
+}
+
+# kubernetes_version FOLDER: the one that the go.mod in it requires.
+kubernetes_version() { sed -nE 's/^require k8s.io\/kubernetes (v[^ ]+).*/\1/p' "$1/go.mod"; }
+
+# ensure_kubernetes FOLDER: builds the tools that the go.mod in FOLDER lists, into bin/; etcd is what its server package builds.
+ensure_kubernetes() {
+  local folder=$1 bin=$DUET_ROOT/$TOOLS_DIRECTORY/bin log=$DUET_STATE/logs/go.log package name version stamp go
+  version=$(kubernetes_version "$folder")
+  stamp=$(cat "$folder/go.mod" "$folder/go.sum" | sha256sum | cut -c 1-16)
+  mkdir -p "$bin" "$DUET_STATE/logs"
+  while read -r package; do
+    name=${package##*/}
+    [[ $package != */etcd/server/v* ]] || name=etcd
+    [[ -x $bin/$name && $(cat "$bin/.$name.version" 2>/dev/null) == "$stamp" ]] && continue
+    go=${go:-$(new_enough_go)}
+    step "building $name with go" >&2
+    if ! (cd "$folder" && CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-mod=readonly "$go" build -trimpath -o "$bin/$name.new" \
+      -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$version" "$package") >"$log" 2>&1; then
+      tail -n 20 "$log" >&2
+      die "go could not build $package; the whole log is $log"
+    fi
+    mv -f "$bin/$name.new" "$bin/$name"
+    echo "$stamp" >"$bin/.$name.version"
+  done < <(sed -nE '/^tool \(/,/^\)/s/^\t//p' "$folder/go.mod")
 }
 
 # ensure_unpacked LIST-FILE: Debian packages, one a line, unpacked and not installed. bin/ gets a starter for every

@@ -122,7 +122,9 @@ TEST_F(FlagTableTest, HelpShowsFlagsDefaultsAndVariablesAndNothingElse) {
             "  --precision=VALUE  (default: fp32; env: DUET_PRECISION)\n"
             "      Arithmetic.\n"
             "  --help\n"
-            "      Prints this and exits; --help=json prints it as JSON.\n");
+            "      Prints this and exits; --help=json prints it as JSON.\n"
+            "  --version\n"
+            "      Prints the version and exits.\n");
   EXPECT_EQ(flags_.RequestedHelp(), flags_.Help());
 }
 

@@ -158,6 +158,11 @@ class SegmenterClient {
   // filled in.
   virtual boost::asio::awaitable<absl::StatusOr<duet::segmenter::v1::SegmentResponse>> Segment(
       ImageRef image, duet::segmenter::v1::SegmentRequest request, CallOptions options) = 0;
+  // The automatic mask generator: the masks of all that is in the image, in the service's order.
+  // The image is sent as by Segment, but for crops always its bytes.
+  virtual boost::asio::awaitable<absl::StatusOr<std::vector<duet::segmenter::v1::GeneratedMask>>>
+  SegmentEverything(ImageRef image, duet::segmenter::v1::SegmentEverythingRequest request,
+                    CallOptions options) = 0;
   // As DetectorClient's.
   virtual std::shared_ptr<const SegmenterModel> model(const std::string& name) = 0;
   std::shared_ptr<const SegmenterModel> model() { return model(kDefaultModel); }

@@ -17,8 +17,10 @@ class CompletionThread {
   class Operation {
    public:
     virtual ~Operation() = default;
-    // Runs once, on the thread: hands over and returns; may destroy the operation.
-    virtual void Complete() = 0;
+    // Runs on the thread when a step that was started with this as its tag has ended: hands over,
+    // or starts the next step, and returns; may destroy the operation. `ok` is gRPC's: always true
+    // for the end of a call.
+    virtual void Complete(bool ok) = 0;
   };
 
   CompletionThread() : thread_([this] { Run(); }) {}
@@ -34,8 +36,8 @@ class CompletionThread {
 
  private:
   void Run() {
-    bool ok = false;  // always, for the end of a call
-    for (void* tag = nullptr; queue_.Next(&tag, &ok);) static_cast<Operation*>(tag)->Complete();
+    bool ok = false;
+    for (void* tag = nullptr; queue_.Next(&tag, &ok);) static_cast<Operation*>(tag)->Complete(ok);
   }
 
   grpc::CompletionQueue queue_;

@@ -13,7 +13,9 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "backends/replica_caller.h"
 #include "backends/upstream.h"
 #include "backends/wire.h"
 #include "duet/vision/v1/model.pb.h"
@@ -382,6 +384,33 @@ class GrpcSegmenter final : public GrpcClient<SegmenterClient, SegmenterModel> {
         method, Serialize(request, segmenter::SegmentRequest::kImageFieldNumber, image), image.id,
         /*has_image=*/true, options);
     co_return co_await std::move(with_image);
+  }
+
+  awaitable<absl::StatusOr<std::vector<segmenter::GeneratedMask>>> SegmentEverything(
+      ImageRef image, segmenter::SegmentEverythingRequest request, CallOptions options) override {
+    using Answer = Streamed<segmenter::SegmentEverythingResponse>;
+    const std::string method = methods() + "SegmentEverything";
+    SetModel(options, request);
+    absl::StatusOr<Answer> answer = absl::NotFoundError("not asked by the image's id");
+    if (request.crop_n_layers() == 0) {  // crops are made of pixels
+      request.set_image_id(image.id);
+      auto by_id = upstream().Call<Answer>(method, Serialize(request), image.id,
+                                           /*has_image=*/false, options);
+      answer = co_await std::move(by_id);
+      request.clear_image_id();
+    }
+    if (absl::IsNotFound(answer.status())) {
+      auto with_image = upstream().Call<Answer>(
+          method, Serialize(request, segmenter::SegmentEverythingRequest::kImageFieldNumber, image),
+          image.id, /*has_image=*/true, options);
+      answer = co_await std::move(with_image);
+    }
+    if (!answer.ok()) co_return answer.status();
+    std::vector<segmenter::GeneratedMask> masks;
+    for (segmenter::SegmentEverythingResponse& message : answer->messages) {
+      if (message.has_mask()) masks.push_back(std::move(*message.mutable_mask()));
+    }
+    co_return masks;
   }
 
  private:

@@ -15,8 +15,8 @@
 #include <utility>
 
 #include "backends/grpc_call.h"
+#include "backends/replica_caller.h"
 #include "backends/replica_set.h"
-#include "backends/unary_caller.h"
 #include "backends/wire.h"
 #include "duet/trainer/v1/trainer.grpc.pb.h"
 #include "serving/grpc_log.h"
@@ -56,7 +56,7 @@ class FirstMessage final : public CompletionThread::Operation {
     reader_->StartCall(this);
   }
   // A step that failed makes the next ones end at once; Finish says why.
-  void Complete() override {
+  void Complete(bool /*ok*/) override {
     switch (step_++) {
       case 0:
         reader_->Read(&read_, this);
@@ -96,7 +96,7 @@ class GrpcTrainer final : public TrainerClient {
     if (!replica.ok()) co_return replica.status();
     const auto call = std::make_shared<TrainCall>();
     call->request = std::move(request);
-    UnaryCaller::Prepare(call->context, options);
+    ReplicaCaller::Prepare(call->context, options);
     auto start = [this, replica = *replica](TrainCall& one, auto done) {
       using Done = decltype(done);
       auto reading = std::make_unique<FirstMessage<Done>>(one, std::move(done));
@@ -192,7 +192,7 @@ class GrpcTrainer final : public TrainerClient {
 
   const std::unique_ptr<ReplicaSet> replicas_;
   const std::shared_ptr<LookUp> look_up_ = std::make_shared<LookUp>();
-  UnaryCaller caller_;  // last: goes first
+  ReplicaCaller caller_;  // last: goes first
 };
 
 }  // namespace

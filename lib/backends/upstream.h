@@ -33,8 +33,8 @@
 
 #include "backends/client.h"
 #include "backends/detours.h"
+#include "backends/replica_caller.h"
 #include "backends/replica_set.h"
-#include "backends/unary_caller.h"
 
 namespace backends {
 
@@ -55,7 +55,7 @@ class Upstream {
                                                         bool has_image, CallOptions options);
 
   // For a call to one replica, and no other.
-  UnaryCaller& caller() { return caller_; }
+  ReplicaCaller& caller() { return caller_; }
 
   // What a replica tells.
   struct Offer {
@@ -134,7 +134,7 @@ class Upstream {
   std::shared_ptr<boost::asio::steady_timer> poll_timer_;
   bool poll_now_ = false;  // guarded by mutex_
   Detours detours_;
-  UnaryCaller caller_;  // last: goes first
+  ReplicaCaller caller_;  // last: goes first
 };
 
 template <typename Response>

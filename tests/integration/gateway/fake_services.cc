@@ -195,6 +195,8 @@ class FakeServices::Segmenter : public segmenter::Segmenter::Service {
     }
     const std::string id = ImageId(request->image().data());
     response->set_image_id(id);
+    response->set_width(kWidth);
+    response->set_height(kHeight);
     const std::lock_guard lock(owner_.mutex_);
     response->set_cached(!owner_.embedded_.insert(id).second);
     return owner_.Sign(grpc::Status::OK, version, *request, response);
@@ -237,6 +239,32 @@ class FakeServices::Segmenter : public segmenter::Segmenter::Service {
       }
     }
     return owner_.Sign(grpc::Status::OK, version, *request, response);
+  }
+
+  grpc::Status SegmentEverything(
+      grpc::ServerContext* context, const segmenter::SegmentEverythingRequest* request,
+      grpc::ServerWriter<segmenter::SegmentEverythingResponse>* writer) override {
+    owner_.Note(*context, "SegmentEverything", request->has_image());
+    std::string version;
+    const grpc::Status chosen = owner_.ChooseSegmenter(*request, &version);
+    if (!chosen.ok()) return chosen;
+    {
+      const std::lock_guard lock(owner_.mutex_);
+      if (request->has_image()) {
+        owner_.embedded_.insert(ImageId(request->image().data()));
+      } else if (owner_.embedded_.count(request->image_id()) == 0) {
+        return {grpc::StatusCode::NOT_FOUND, "no such image"};
+      }
+    }
+    std::vector<segmenter::SegmentEverythingResponse> stream(1);
+    stream.front().mutable_progress()->set_prompts_total(1024);
+    const grpc::Status status =
+        owner_.on_everything ? owner_.on_everything(*context, *request, &stream) : grpc::Status::OK;
+    for (segmenter::SegmentEverythingResponse& response : stream) {
+      response.mutable_model()->set_version(version);
+      writer->Write(response);
+    }
+    return status;
   }
 
   grpc::Status GetModel(grpc::ServerContext*, const segmenter::GetModelRequest* request,

@@ -55,6 +55,10 @@ class FakeServices {
   Answer<duet::detector::v1::DetectRequest, duet::detector::v1::DetectResponse> on_detect;
   Answer<duet::segmenter::v1::EmbedRequest, duet::segmenter::v1::EmbedResponse> on_embed;
   Answer<duet::segmenter::v1::SegmentRequest, duet::segmenter::v1::SegmentResponse> on_segment;
+  // Adds to the stream, which has a message of progress, and says how it ends.
+  Answer<duet::segmenter::v1::SegmentEverythingRequest,
+         std::vector<duet::segmenter::v1::SegmentEverythingResponse>>
+      on_everything;
   // Both say which model made an answer that doesn't say so itself, and refuse a call for another
   // one before any of the above.
   void Serve(std::string detector_version, std::string segmenter_version);

@@ -254,6 +254,75 @@ TEST_F(GrpcClientsTest, AForgottenImageIsSentAgain) {
   EXPECT_EQ(with_image, (std::vector<bool>{false, true, false}));
 }
 
+// Streams so many masks, each in a message of its own.
+auto Everything(int masks, grpc::Status end = grpc::Status::OK, std::size_t bytes = 0) {
+  return [=](grpc::ServerContext&, const auto&, auto* stream) {
+    for (int i = 1; i <= masks; ++i) {
+      auto& mask = *stream->emplace_back().mutable_mask();
+      mask.set_point_x(static_cast<float>(i));
+      mask.mutable_mask()->set_png(std::string(bytes, 'x'));
+    }
+    return end;
+  };
+}
+
+TEST_F(GrpcClientsTest, AStreamOfMasksIsOneAnswer) {
+  FakeServices services;
+  services.Serve("d1", "s1");
+  services.on_everything = Everything(300, grpc::Status::OK, 4096);  // more than HTTP/2's window
+  Connect(services.address());
+
+  const auto masks = Run(segmenter_->SegmentEverything(
+      image_, {}, {.deadline = system_clock::now() + seconds(20), .version = "s1"}));
+
+  ASSERT_TRUE(masks.ok()) << masks.status();
+  ASSERT_EQ(masks->size(), 300U);
+  for (std::size_t i = 0; i < masks->size(); ++i) {
+    EXPECT_EQ((*masks)[i].point_x(), static_cast<float>(i + 1));
+  }
+}
+
+TEST_F(GrpcClientsTest, EverythingOfAnImageThatIsThereNeedsNoBytesUnlessItIsCropped) {
+  FakeServices services;
+  services.on_everything = Everything(1);
+  Connect(services.address());
+  const CallOptions options{system_clock::now() + seconds(20)};
+  const auto bytes_sent = [&](segmenter::SegmentEverythingRequest request) {
+    const std::size_t before = services.seen().size();
+    EXPECT_TRUE(Run(segmenter_->SegmentEverything(image_, std::move(request), options)).ok());
+    std::vector<bool> with_image;
+    const auto seen = services.seen();
+    for (std::size_t i = before; i < seen.size(); ++i) with_image.push_back(seen[i].with_image);
+    return with_image;
+  };
+  segmenter::SegmentEverythingRequest crops;
+  crops.set_crop_n_layers(1);
+
+  EXPECT_EQ(bytes_sent({}), (std::vector<bool>{false, true})) << "nobody has it yet";
+  EXPECT_EQ(bytes_sent({}), (std::vector<bool>{false}));
+  EXPECT_EQ(bytes_sent(crops), (std::vector<bool>{true}));
+}
+
+TEST_F(GrpcClientsTest, AStreamThatBreaksOffIsNoAnswer) {
+  FakeServices broken, whole;
+  broken.on_everything = Everything(2, {grpc::StatusCode::UNAVAILABLE, "drains"});
+  whole.on_everything = Everything(3);
+  Connect(broken.address());
+  const CallOptions options{system_clock::now() + seconds(20)};
+  EXPECT_EQ(Run(segmenter_->SegmentEverything(image_, {}, options)).status().code(),
+            absl::StatusCode::kUnavailable);
+  broken.on_everything =
+      Everything(2, {grpc::StatusCode::INVALID_ARGUMENT, "points_per_side is 0"});
+  EXPECT_THAT(Run(segmenter_->SegmentEverything(image_, {}, options)).status().message(),
+              HasSubstr("points_per_side is 0"));
+
+  broken.on_everything = Everything(2, {grpc::StatusCode::UNAVAILABLE, "drains"});
+  Connect(broken.address() + "," + whole.address());
+  const auto masks = Run(segmenter_->SegmentEverything(image_, {}, options));
+  ASSERT_TRUE(masks.ok()) << masks.status();
+  EXPECT_EQ(masks->size(), 3U) << "those of the replica that ended well, and no others";
+}
+
 TEST_F(GrpcClientsTest, DetectorAwayIsUnavailableAndNamesIt) {
   int port = 0;
   {

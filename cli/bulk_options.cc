@@ -144,10 +144,11 @@ absl::StatusOr<bulk::RunOptions> ToRunOptions(const BulkOptions& options,
   run.listing.network = source.network;
   run.network = source.network;
   run.images = options.images_from;
-  run.segmenter = options.segmenter;
-  run.segmenter_checkpoint = options.segmenter_checkpoint;
-  run.grpc.max_message_bytes = options.max_message_mb << 20;
-  if (absl::Status status = backends::LoadTls(options.tls, &run.grpc); !status.ok()) return status;
+  run.services.segmenter = options.segmenter;
+  run.services.segmenter_checkpoint = options.segmenter_checkpoint;
+  run.services.grpc.max_message_bytes = options.max_message_mb << 20;
+  absl::Status status = backends::LoadTls(options.tls, &run.services.grpc);
+  if (!status.ok()) return status;
   run.max_image_bytes = (std::int64_t{options.max_message_mb} << 20) - std::int64_t{kMessageRest};
   run.pipeline.in_flight = options.in_flight;
   run.pipeline.patience = absl::Seconds(options.patience_s);

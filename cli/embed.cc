@@ -2,9 +2,13 @@
 #include <absl/strings/str_format.h>
 
 #include <iostream>
+#include <memory>
 #include <string>
 #include <string_view>
 
+#include "bulk/output.h"
+#include "bulk/run_kind.h"
+#include "bulk/services.h"
 #include "cli/bulk_options.h"
 #include "cli/commands.h"
 #include "cli/run_outcome.h"
@@ -68,10 +72,12 @@ std::string NameAfter(std::string_view source) {
 absl::StatusOr<bulk::RunOptions> ToRun(const Options& options, const BulkSource& source) {
   absl::StatusOr<bulk::RunOptions> run = ToRunOptions(options.bulk, source);
   if (!run.ok()) return run.status();
+  run->kind = &bulk::EmbedImages();
+  run->format = &bulk::NoOutput();
   run->output.out = options.out.empty() ? NameAfter(options.bulk.sources.front()) : options.out;
   if (!options.embedding_store.empty()) {
-    run->segmenter_flags = {"--embedding_store=" + options.embedding_store,
-                            StrCat("--embedding_store_mb=", options.embedding_store_mb)};
+    run->services.segmenter_flags = {"--embedding_store=" + options.embedding_store,
+                                     StrCat("--embedding_store_mb=", options.embedding_store_mb)};
   }
   return run;
 }
@@ -80,19 +86,28 @@ absl::Status PrintPlan(const Options& options, const bulk::RunOptions& run) {
   const absl::StatusOr<bulk::Plan> plan = bulk::PlanRun(run);
   if (!plan.ok()) return plan.status();
   const std::uint64_t images = plan->listing.images;
-  const std::uint64_t each = plan->segmenter ? plan->segmenter->embedding_bytes : 0;
+  std::shared_ptr<const backends::SegmenterModel> segmenter;  // null: none runs
+  if (!run.services.segmenter.empty()) {
+    auto asked = bulk::AskSegmenter(run.services);
+    if (!asked.ok()) return asked.status();
+    segmenter = *std::move(asked);
+    absl::Status keeps = prelabel::CheckKeepsEmbeddings(*segmenter);
+    if (!keeps.ok()) return keeps;
+  }
   if (options.bulk.json) {
     std::cout << "{\"event\":\"plan\",\"images\":" << images << ",\"done\":" << plan->done;
-    if (plan->segmenter) std::cout << ",\"bytes\":" << each * (images - plan->done);
-    if (plan->segmenter && plan->segmenter->store->budget_bytes > 0) {
-      std::cout << ",\"store_bytes\":" << plan->segmenter->store->budget_bytes;
+    if (segmenter) {
+      std::cout << ",\"bytes\":" << segmenter->embedding_bytes * (images - plan->done);
+    }
+    if (segmenter && segmenter->store->budget_bytes > 0) {
+      std::cout << ",\"store_bytes\":" << segmenter->store->budget_bytes;
     }
     std::cout << "}\n";
     return absl::OkStatus();
   }
   std::cout << run.output.out << ": " << images << " images, " << plan->done << " done; ";
-  if (plan->segmenter) {
-    std::cout << prelabel::EmbeddingSentence(*plan->segmenter, images, images - plan->done) << "\n";
+  if (segmenter) {
+    std::cout << prelabel::EmbeddingSentence(*segmenter, images, images - plan->done) << "\n";
   } else {
     std::cout << images - plan->done
               << " to embed. How much they take says a segmenter that runs (--segmenter)\n";

@@ -11,10 +11,12 @@
 #include <vector>
 
 #include "backends/tls_options.h"
+#include "bulk/everything_work.h"
 #include "bulk/label_studio_project.h"
 #include "bulk/patience.h"
 #include "bulk/prelabel_run.h"
 #include "bulk/prepared_manifest.h"
+#include "bulk/run_kind.h"
 #include "bulk/shard_run.h"
 #include "cli/bulk_options.h"
 #include "cli/commands.h"
@@ -34,6 +36,7 @@ struct Options {
   BulkOptions bulk;
   OutputFlags output;
   std::string masks = "none";
+  std::string mask_generator;
   std::string manifest;
   std::string shard;
   std::string work;
@@ -103,16 +106,55 @@ void AddServiceFlags(Options* options, serving::FlagTable* flags) {
 
 void AddFlags(Options* options, serving::FlagTable* flags) {
   AddOutputFlags(&options->output, flags);
-  flags->Add("masks", &options->masks,
-             "none; rle: the very pixels; polygons: outlines without holes. The detector's own if "
-             "it makes any, else the segmenter's. For label-studio the label config decides.",
-             serving::OneOf({"none", "rle", "polygons"}));
+  flags->Add(
+      "masks", &options->masks,
+      "none; rle: the very pixels; polygons: outlines without holes. The detector's own if it "
+      "makes any, else the segmenter's. everything, everything-polygons: of all that is in the "
+      "image, by the segmenter's automatic mask generator, as objects of the class 'object'; no "
+      "detector takes part. For label-studio the label config decides which regions are made.",
+      serving::OneOf({"none", "rle", "polygons", "everything", "everything-polygons"}));
+  flags->Add("mask_generator", &options->mask_generator,
+             "With --masks=everything: a JSON object, or a file with one: parameters of "
+             "SamAutomaticMaskGenerator, such as '{\"points_per_side\": 16, "
+             "\"pred_iou_thresh\": 0.8}'. Empty: SAM's own.");
   AddInputFlags(options, flags);
   AddShardFlags(options, flags);
   AddServiceFlags(options, flags);
   flags->Add("retry_failed", &options->retry_failed,
              "If all images are done, try those again that failed, and write the output anew.");
   AddRunFlags(&options->bulk, flags);
+}
+
+bool IsEverything(const Options& options) { return options.masks.starts_with("everything"); }
+
+// JSON that a flag has, or the file that it names.
+absl::StatusOr<std::string> ReadJson(const std::string& flag) {
+  return flag.starts_with('{') ? flag : ReadText(flag);
+}
+
+// The automatic mask generator's part of a run.
+absl::Status SetMaskGenerator(const Options& options, bulk::RunOptions* run) {
+  if (!IsEverything(options)) {
+    return options.mask_generator.empty()
+               ? absl::OkStatus()
+               : absl::InvalidArgumentError("--mask_generator is given without --masks=everything");
+  }
+  if (run->settings.slice || run->settings.score_threshold != Options().score_threshold) {
+    return absl::InvalidArgumentError(
+        StrCat("--masks=", options.masks, " has no use for ",
+               run->settings.slice ? "slices" : "a score_threshold",
+               ", which is the detector's; needed: --mask_generator with ",
+               run->settings.slice ? "crop_n_layers" : "pred_iou_thresh"));
+  }
+  const absl::StatusOr<std::string> json = ReadJson(options.mask_generator);
+  if (!json.ok()) return json.status();
+  absl::StatusOr<std::string> canonical = bulk::CanonicalMaskGenerator(*json);
+  if (!canonical.ok()) {
+    return absl::InvalidArgumentError(StrCat("--mask_generator: ", canonical.status().message()));
+  }
+  run->kind = &bulk::FindEverything();
+  run->mask_generator = *std::move(canonical);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<prelabel::Settings> ReadSettings(const Options& options) {
@@ -134,14 +176,10 @@ absl::StatusOr<prelabel::Settings> ReadSettings(const Options& options) {
     return absl::InvalidArgumentError("--overlap is given without --slice");
   }
   if (options.settings.empty()) return settings;
-  std::string text = options.settings;
-  if (!text.starts_with('{')) {
-    absl::StatusOr<std::string> read = ReadText(text);
-    if (!read.ok()) return read.status();
-    text = *std::move(read);
-  }
+  const absl::StatusOr<std::string> text = ReadJson(options.settings);
+  if (!text.ok()) return text.status();
   boost::json::error_code error;
-  const boost::json::value value = boost::json::parse(text, error);
+  const boost::json::value value = boost::json::parse(*text, error);
   if (error || !value.is_object()) {
     return absl::InvalidArgumentError("--settings: not a JSON object");
   }
@@ -164,12 +202,13 @@ absl::StatusOr<bulk::RunOptions> ToRun(const Options& options, const BulkSource&
   if (!common.ok()) return common.status();
   bulk::RunOptions run = *std::move(common);
   run.output = {.out = options.output.out,
-                .polygons = options.masks == "polygons",
+                .polygons = options.masks.ends_with("polygons"),
                 .image_prefix = options.output.image_prefix};
   const bool into_project = options.output.out.starts_with(bulk::kProjectScheme);
   if (into_project) run.output.project = project;
   run.format = bulk::FindOutputFormat(into_project ? "label-studio" : options.output.format);
   run.masks = options.masks != "none";
+  run.kind = &bulk::FindObjects();
   const bool has_config = !options.output.label_config.empty() || project != nullptr;
   if (run.format->needs_label_config ? !has_config : !options.output.label_config.empty()) {
     return absl::InvalidArgumentError(
@@ -188,10 +227,11 @@ absl::StatusOr<bulk::RunOptions> ToRun(const Options& options, const BulkSource&
   absl::StatusOr<prelabel::Settings> settings = ReadSettings(options);
   if (!settings.ok()) return settings.status();
   run.settings = *std::move(settings);
-  run.detector = options.detector;
-  run.detector_checkpoint = options.detector_checkpoint;
-  run.kernel_plan = options.kernel_plan;
+  run.services.detector = options.detector;
+  run.services.detector_checkpoint = options.detector_checkpoint;
+  run.services.kernel_plan = options.kernel_plan;
   run.retry_failed = options.retry_failed;
+  if (absl::Status status = SetMaskGenerator(options, &run); !status.ok()) return status;
   return run;
 }
 

@@ -47,7 +47,7 @@ awaitable<absl::StatusOr<Record>> EmbedWork::Do(backends::ImageRef image) {
   co_return record;
 }
 
-absl::Status EmbedWork::CheckModels() const {
+absl::Status EmbedWork::Check() const {
   const std::shared_ptr<const backends::SegmenterModel> model = segmenter_.model();
   if (model == nullptr || model->encoder == head_.encoder) return absl::OkStatus();
   return absl::FailedPreconditionError(

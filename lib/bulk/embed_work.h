@@ -20,7 +20,7 @@ class EmbedWork final : public ImageWork {
   boost::asio::awaitable<absl::StatusOr<duet::bulk::v1::Record>> Do(
       backends::ImageRef image) override;
   bool ServicesWork() const override { return segmenter_.health().reachable; }
-  absl::Status CheckModels() const override;
+  absl::Status Check() const override;
 
  private:
   const Head& head_;

@@ -36,7 +36,7 @@ Patience PatienceOf(absl::Duration lasts, Reporter& reporter) {
           .on_end = [&reporter](absl::Duration waited) { reporter.GoesOn(waited); }};
 }
 
-absl::Status FinishRun(const OutputFormat* format, OutputOptions options, const Results& results,
+absl::Status FinishRun(const OutputFormat& format, OutputOptions options, const Results& results,
                        Reporter& reporter, RunResult* result) {
   const std::string failures = FailuresPath(options.out);
   const absl::Time begun = absl::Now();
@@ -52,8 +52,7 @@ absl::Status FinishRun(const OutputFormat* format, OutputOptions options, const 
       refused.back().failure.set_message(Shown(why));
       reporter.Failed(item, refused.back().failure);
     };
-    absl::Status status;
-    if (format != nullptr) status = format->write(results, options, &result->findings);
+    absl::Status status = format.write(results, options, &result->findings);
     if (status.ok()) {
       if (!refused.empty()) result->totals.failures["refused"] += refused.size();
       if (result->totals.failed() > 0) {

@@ -33,10 +33,10 @@ Patience PatienceOf(absl::Duration lasts, Reporter& reporter);
 // FailedPrecondition if something has the output's name, when a run that would write it begins.
 absl::Status CheckOutIsFree(const std::string& out);
 
-// Writes the output (null: the run has none), and the list of images that failed beside it, and
-// says so in `result`, whose totals are given. Waits for room on the disk, and for a project that
-// is away, as long as `options.patience` lasts. Errors are those of OutputFormat::write.
-absl::Status FinishRun(const OutputFormat* format, OutputOptions options, const Results& results,
+// Writes the output, and the list of images that failed beside it, and says so in `result`, whose
+// totals are given. Waits for room on the disk, and for a project that is away, as long as
+// `options.patience` lasts. Errors are those of OutputFormat::write.
+absl::Status FinishRun(const OutputFormat& format, OutputOptions options, const Results& results,
                        Reporter& reporter, RunResult* result);
 
 }  // namespace bulk

@@ -76,8 +76,9 @@ Head Parse(const std::string& text) {
     if (masks == kMaskMakers[i]) head.masks = static_cast<MaskMaker>(i);
   }
   head.label_config = string(object.at("label_config"));
-  if (const json::value* const encoder = object.if_contains("encoder")) {
-    head.encoder = string(*encoder);
+  for (const auto& [key, text] :
+       {std::pair("encoder", &head.encoder), std::pair("mask_generator", &head.mask_generator)}) {
+    if (const json::value* const value = object.if_contains(key)) *text = string(*value);
   }
   auto settings = prelabel::Refine({}, object.at("settings").as_object(), /*strict=*/true);
   if (!settings.ok()) throw std::runtime_error(std::string(settings.status().message()));
@@ -130,6 +131,7 @@ std::string ToJson(const Head& head) {
                                {"masks", kMaskMakers[static_cast<std::size_t>(head.masks)]},
                                {"settings", prelabel::ToJson(head.settings)},
                                {"label_config", head.label_config},
+                               {"mask_generator", head.mask_generator},
                                {"encoder", head.encoder}};
   return json::serialize(object) + "\n";
 }
@@ -158,6 +160,9 @@ std::optional<Difference> FirstDifference(const Head& found, const Head& wanted)
   }
   parts.push_back({"label config", prelabel::ShortHash(found.label_config),
                    prelabel::ShortHash(wanted.label_config)});
+  const auto name = [](const std::string& text) { return text.empty() ? "none" : text; };
+  parts.push_back(
+      {"automatic mask generator", name(found.mask_generator), name(wanted.mask_generator)});
   if (wanted.detector) {
     parts.push_back({"detector's model", VersionOf(found.detector), VersionOf(wanted.detector)});
     parts.push_back({"maker of masks",
@@ -165,7 +170,6 @@ std::optional<Difference> FirstDifference(const Head& found, const Head& wanted)
                      std::string(kMaskMakers[static_cast<std::size_t>(wanted.masks)])});
   }
   if (!wanted.encoder.empty()) {
-    const auto name = [](const std::string& encoder) { return encoder.empty() ? "none" : encoder; };
     parts.push_back({"segmenter's encoder", name(found.encoder), name(wanted.encoder)});
   }
   if (wanted.segmenter) {
@@ -176,6 +180,14 @@ std::optional<Difference> FirstDifference(const Head& found, const Head& wanted)
     return Difference{std::move(part.what), Short(part.found), Short(part.wanted)};
   }
   return std::nullopt;
+}
+
+absl::Status CheckStillServes(std::string_view service, const std::string& version,
+                              const std::string& now) {
+  if (now == version) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      StrCat(service, " serves the model ", now, " now, and this run was begun with ", version,
+             "; needed: the model that it was begun with, or another --out"));
 }
 
 absl::Status CheckSame(const Head& found, const Head& wanted, const std::string& folder) {

@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "backends/client.h"
@@ -25,7 +26,7 @@ enum class MaskMaker { kNone, kDetector, kSegmenter };
 
 struct Head {
   std::string source;   // as the command names it
-  bool embeds = false;  // images are embedded; else their objects are found, by a detector
+  bool embeds = false;  // images are embedded; else what is in them is found
   Listing listing;
   // Null if the run has none.
   std::shared_ptr<const backends::DetectorModel> detector;
@@ -33,6 +34,9 @@ struct Head {
   MaskMaker masks = MaskMaker::kNone;
   prelabel::Settings settings;
   std::string label_config;  // XML; "": none
+  // Of a run that finds everything: the parameters of the automatic mask generator, as
+  // CanonicalMaskGenerator's. "": another run.
+  std::string mask_generator;
   // Of a run that embeds, which has neither models nor settings: what its embeddings are kept
   // under. "": another run, or it isn't known yet.
   std::string encoder;
@@ -58,6 +62,11 @@ struct Difference {
 // may stand beside each other. A model that is null in `wanted` isn't known yet and isn't compared,
 // and without a detector the maker of masks isn't either.
 std::optional<Difference> FirstDifference(const Head& found, const Head& wanted);
+
+// FailedPrecondition if a service, "the detector", serves `now` instead of the model that a run was
+// begun with.
+absl::Status CheckStillServes(std::string_view service, const std::string& version,
+                              const std::string& now);
 
 // OK if results that were made for `wanted` may stand beside those of `found`, else
 // FailedPrecondition with one sentence that names the first difference. `folder`: of the run, for

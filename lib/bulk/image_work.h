@@ -18,16 +18,17 @@ class ImageWork {
  public:
   virtual ~ImageWork() = default;
 
-  // What becomes of the image, without its index. Aborted, which is repeated until it passes, if a
-  // service has another model by now or can take nothing; other errors are prelabel::IsRetryable,
-  // or the image's own. To be awaited from a variable.
+  // What becomes of the image, without its index. Aborted, which is repeated until it passes or
+  // Check says that it won't, if a service has another model by now or can take nothing; other
+  // errors are prelabel::IsRetryable, or the image's own. To be awaited from a variable.
   virtual boost::asio::awaitable<absl::StatusOr<duet::bulk::v1::Record>> Do(
       backends::ImageRef image) = 0;
 
   // Whether all services that it needs answered when they were asked last.
   virtual bool ServicesWork() const = 0;
-  // FailedPrecondition if one of them serves another model by now than the run was begun with.
-  virtual absl::Status CheckModels() const = 0;
+  // Why the run can't go on: FailedPrecondition if one of them serves another model by now than the
+  // run was begun with, InvalidArgument if one has refused what the run asks of it.
+  virtual absl::Status Check() const = 0;
 };
 
 }  // namespace bulk

@@ -247,7 +247,7 @@ absl::StatusOr<RunResult> MergeShards(const MergeOptions& options, Reporter& rep
                         .head = *head,
                         .count = journal->place().index,
                         .totals = journal->totals()};
-  status = FinishRun(options.format, options.output, results, reporter, &result);
+  status = FinishRun(*options.format, options.output, results, reporter, &result);
   if (!status.ok()) return status;
   return result;
 }

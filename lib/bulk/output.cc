@@ -59,6 +59,16 @@ absl::Span<const OutputFormat> OutputFormats() {
   return kFormats;
 }
 
+const OutputFormat& NoOutput() {
+  static constexpr OutputFormat kNone = {
+      .name = "none",
+      .writes_nothing = true,
+      .write = [](const Results&, const OutputOptions&, dataset::Findings*) {
+        return absl::OkStatus();
+      }};
+  return kNone;
+}
+
 const OutputFormat* FindOutputFormat(std::string_view name) {
   for (const OutputFormat& format : OutputFormats()) {
     if (format.name == name) return &format;

@@ -55,6 +55,7 @@ struct OutputFormat {
   bool is_folder = false;    // of one file an image
   bool needs_masks = false;  // can't be written without
   bool needs_label_config = false;
+  bool writes_nothing = false;
   // Of which classes it writes masks with this label config and these models; none: no masks. Null:
   // --masks tells whether there are any, and then of all classes. InvalidArgument if the config
   // can't be used.
@@ -66,6 +67,8 @@ struct OutputFormat {
 };
 
 absl::Span<const OutputFormat> OutputFormats();
+// Of runs that have none, whose results are elsewhere. No name stands for it.
+const OutputFormat& NoOutput();
 // Null if there is none of this name.
 const OutputFormat* FindOutputFormat(std::string_view name);
 

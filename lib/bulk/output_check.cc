@@ -33,7 +33,9 @@ absl::Status CantBe(const std::string& out, std::string_view what, std::string_v
 absl::Status CheckCanBeWritten(const OutputFormat& format, const std::string& out) {
   std::error_code error;
   const fs::file_status at = fs::status(out, error);
-  if (format.is_folder) {
+  if (format.writes_nothing) {
+    // But failures are listed.
+  } else if (format.is_folder) {
     if (fs::is_directory(at) && IsMountPoint(out)) {
       return CantBe(out, "is a disk of its own, which can't be replaced as a whole",
                     "--out=a folder below it");

@@ -294,7 +294,7 @@ awaitable<absl::StatusOr<Pipeline::Record>> Pipeline::Do(backends::ImageRef imag
   auto working = parts_.work.Do(std::move(image));
   absl::StatusOr<Record> record = co_await std::move(working);
   if (absl::IsAborted(record.status())) {
-    if (absl::Status other = parts_.work.CheckModels(); !other.ok()) End(std::move(other));
+    if (absl::Status other = parts_.work.Check(); !other.ok()) End(std::move(other));
   }
   co_return record;
 }

@@ -65,9 +65,9 @@ class Pipeline {
   Pipeline(const Head& head, Parts parts, ManifestReader manifest, const Options& options);
 
   // Runs the io_context on this thread until all images are in the journal. Or ends earlier, with
-  // what is done in the journal: Cancelled (SIGINT or SIGTERM), FailedPrecondition (a service has
-  // another model than the head says, or the source refuses its keys), ResourceExhausted (more than
-  // max_failures), Unavailable (waited for longer than `patience`), errors of the file system.
+  // what is done in the journal: Cancelled (SIGINT or SIGTERM), the errors of ImageWork::Check,
+  // FailedPrecondition (the source refuses its keys), ResourceExhausted (more than max_failures),
+  // Unavailable (waited for longer than `patience`), errors of the file system.
   absl::Status Run();
 
  private:
@@ -99,7 +99,7 @@ class Pipeline {
   template <typename T>
   boost::asio::awaitable<absl::StatusOr<T>> Patiently(
       Need& need, std::function<boost::asio::awaitable<absl::StatusOr<T>>()> attempt);
-  // The work; ends the run if a service has another model.
+  // The work; ends the run if it can't go on.
   boost::asio::awaitable<absl::StatusOr<Record>> Do(backends::ImageRef image);
   // Appends what is done to the journal; waits for room on the disk.
   boost::asio::awaitable<absl::Status> Write(const Done& done);

@@ -43,23 +43,16 @@ bool PrelabelWork::ServicesWork() const {
   return detector_.health().reachable && (segmenter_ == nullptr || segmenter_->health().reachable);
 }
 
-absl::Status PrelabelWork::CheckModels() const {
-  Head now;
-  now.detector = detector_.model();
-  if (segmenter_ != nullptr) now.segmenter = segmenter_->model();
-  if (now.detector && now.detector->version != head_.detector->version) {
-    return absl::FailedPreconditionError(
-        StrCat("the detector serves the model ", now.detector->version,
-               " now, and this run was begun with ", head_.detector->version,
-               "; needed: the model that it was begun with, or another --out"));
+absl::Status PrelabelWork::Check() const {
+  absl::Status status;
+  if (const auto now = detector_.model()) {
+    status = CheckStillServes("the detector", head_.detector->version, now->version);
   }
-  if (now.segmenter && now.segmenter->version != head_.segmenter->version) {
-    return absl::FailedPreconditionError(
-        StrCat("the segmenter serves the model ", now.segmenter->version,
-               " now, and this run was begun with ", head_.segmenter->version,
-               "; needed: the model that it was begun with, or another --out"));
+  const auto now = segmenter_ == nullptr ? nullptr : segmenter_->model();
+  if (status.ok() && now) {
+    status = CheckStillServes("the segmenter", head_.segmenter->version, now->version);
   }
-  return absl::OkStatus();
+  return status;
 }
 
 awaitable<absl::Status> PrelabelWork::Segment(backends::ImageRef image, backends::CallOptions call,

@@ -29,7 +29,7 @@ class PrelabelWork final : public ImageWork {
   boost::asio::awaitable<absl::StatusOr<duet::bulk::v1::Record>> Do(
       backends::ImageRef image) override;
   bool ServicesWork() const override;
-  absl::Status CheckModels() const override;
+  absl::Status Check() const override;
 
  private:
   boost::asio::awaitable<absl::StatusOr<prelabel::ImageObjects>> Find(backends::ImageRef image);

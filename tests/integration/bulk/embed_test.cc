@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/integration/bulk/gif.h"
 #include "tests/integration/gateway/fake_services.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/subprocess.h"
@@ -27,20 +28,12 @@ namespace {
 namespace fs = std::filesystem;
 namespace json = boost::json;
 namespace segmenter = duet::segmenter::v1;
+using bulk_testing::Gif;
 using duet_testing::Subprocess;
 using gateway::testing::FakeServices;
 using gateway::testing::ImageId;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-// The smallest GIF; what follows its end makes one image differ from another.
-std::string Image(int number) {
-  return std::string(
-             "GIF89a\x40\x01\xf0\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00"
-             "\x01\x00\x01\x00\x00\x02\x02\x44\x01\x00;",
-             35) +
-         std::to_string(number);
-}
 
 class EmbedTest : public ::testing::Test {
  protected:
@@ -65,7 +58,7 @@ class EmbedTest : public ::testing::Test {
 
   std::string Images(int count) {
     for (int i = 0; i < count; ++i) {
-      folder_.Write(absl::StrCat("images/", i / 10, "/", i, ".gif"), Image(i));
+      folder_.Write(absl::StrCat("images/", i / 10, "/", i, ".gif"), Gif(i));
     }
     return folder_.path() + "/images";
   }
@@ -148,7 +141,7 @@ TEST_F(EmbedTest, EveryImageIsEmbeddedAndItIsSaidHowMuchThatTakes) {
   EXPECT_FALSE(fs::exists(Out() + ".journal")) << "nothing is left of a run that is done";
   EXPECT_FALSE(fs::exists(Out()));
   // What has come since is found, and what is kept is not encoded again by a real segmenter.
-  folder_.Write("images/new.gif", Image(99));
+  folder_.Write("images/new.gif", Gif(99));
   EXPECT_EQ(Run(images).code, 0);
   EXPECT_EQ(embedded(), 13U);
 }

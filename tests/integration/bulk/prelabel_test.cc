@@ -28,6 +28,7 @@
 
 #include "bulk/journal.h"
 #include "hash/fnv.h"
+#include "tests/integration/bulk/gif.h"
 #include "tests/integration/gateway/fake_services.h"
 #include "tests/integration/gateway/tiny_http_server.h"
 #include "tests/testing/status_matchers.h"
@@ -38,20 +39,12 @@ namespace bulk {
 namespace {
 
 namespace json = boost::json;
+using bulk_testing::Gif;
 using duet_testing::ReadFile;
 using duet_testing::Subprocess;
 using gateway::testing::FakeServices;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-// The smallest GIF; what follows its end makes one image differ from another.
-std::string Image(int number) {
-  return std::string(
-             "GIF89a\x40\x01\xf0\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00"
-             "\x01\x00\x01\x00\x00\x02\x02\x44\x01\x00;",
-             35) +
-         std::to_string(number);
-}
 
 // Finds one cat at a place that follows from the image's bytes.
 void FindCat(const duet::detector::v1::DetectRequest& request,
@@ -87,7 +80,7 @@ class PrelabelTest : public ::testing::Test {
   // Images 0.gif … in a folder; returns its path.
   std::string Images(int count) {
     for (int i = 0; i < count; ++i) {
-      folder_.Write(absl::StrCat("images/", i / 10, "/", i, ".gif"), Image(i));
+      folder_.Write(absl::StrCat("images/", i / 10, "/", i, ".gif"), Gif(i));
     }
     return folder_.path() + "/images";
   }
@@ -165,11 +158,11 @@ TEST_F(PrelabelTest, AFolderBecomesCoco) {
   EXPECT_EQ(object.at("bbox").at(2).as_double(), 50.25);
   EXPECT_EQ(object.at("score").as_double(), 0.75);
   EXPECT_EQ(object.at("bbox").at(0).to_number<double>(),
-            static_cast<double>(hash::Fnv1a(Image(3)) % 100));
+            static_cast<double>(hash::Fnv1a(Gif(3)) % 100));
 }
 
 TEST_F(PrelabelTest, NewCategoriesGetIdsThatNoneHas) {
-  folder_.Write("0.gif", Image(0));
+  folder_.Write("0.gif", Gif(0));
   const auto ids = [&](const std::string& categories) {
     const std::string source =
         folder_.Write("source.json", R"({"images":[{"id":7,"file_name":"0.gif"}],"categories":[)" +
@@ -306,7 +299,7 @@ TEST_F(PrelabelTest, WhatFailedIsTriedAgainWhenThatIsAskedFor) {
   for (int i = 0; i < 40; ++i) folder_.Write(number(i), "no image");
   const std::string out = Out("found.json");
   ASSERT_EQ(Run({images}, out).code, 1);
-  for (int i = 0; i < 39; ++i) folder_.Write(number(i), Image(100 + i));
+  for (int i = 0; i < 39; ++i) folder_.Write(number(i), Gif(100 + i));
 
   calls_ = 0;
   const Ended unasked = Run({images}, out);
@@ -320,7 +313,7 @@ TEST_F(PrelabelTest, WhatFailedIsTriedAgainWhenThatIsAskedFor) {
   EXPECT_THAT(most.err, HasSubstr("1 of 49 images failed"));
   EXPECT_THAT(most.out, HasSubstr("9 were done before"));
   EXPECT_LE(calls_, 39 + 2 * 8);  // in flight, and behind the oldest of them, when it was killed
-  folder_.Write(number(39), Image(139));
+  folder_.Write(number(39), Gif(139));
   const Ended last = Run({images}, out, {"--retry_failed"});
 
   EXPECT_EQ(last.code, 0) << last.err;
@@ -497,7 +490,7 @@ class Bucket {
       return {.status = status, .body = "<Error><Code>" + std::string(code) + "</Code></Error>"};
     }
     if (request.target.find("list-type=2") == std::string::npos) {
-      return {.body = Image(std::stoi(request.target.substr(request.target.rfind('/') + 1)))};
+      return {.body = Gif(std::stoi(request.target.substr(request.target.rfind('/') + 1)))};
     }
     std::string list = "<ListBucketResult>";
     for (int i = 0; i < images_; ++i) {
@@ -685,7 +678,7 @@ TEST_F(PrelabelTest, ImagesThatFailTogetherAreTriedOneByOne) {
     const std::string& image = request.image().data();
     const grpc::Status ended(grpc::StatusCode::UNAVAILABLE, "ended by an image");
     for (int bad = 0; bad < kBad; ++bad) {
-      if (image != Image(bad)) continue;
+      if (image != Gif(bad)) continue;
       std::unique_lock lock(mutex);
       if (++asked[image] < 5) return ended;  // until it is known whether the service is away
       if (waiting != nullptr) {
@@ -801,7 +794,7 @@ TEST_F(PrelabelTest, AnyNumberOfKillsLosesAndDoublesNothing) {
 TEST_F(PrelabelTest, AnImageThatAlwaysFailsIsGivenUpWhileTheServiceAnswers) {
   const std::string images = Images(60);
   services_.on_detect = [&](grpc::ServerContext&, const auto& request, auto* response) {
-    if (request.image().data() == Image(7)) {
+    if (request.image().data() == Gif(7)) {
       return grpc::Status(grpc::StatusCode::UNAVAILABLE, "crashes at this image");
     }
     FindCat(request, response);
@@ -887,8 +880,8 @@ TEST_F(PrelabelTest, AnotherFormatOfTheSameResultsAsksNothing) {
 }
 
 TEST_F(PrelabelTest, FormatsOfOneFileAnImage) {
-  folder_.Write("images/x/a.gif", Image(0));
-  folder_.Write("images/x/a.png", Image(1));  // a GIF, whatever its name says
+  folder_.Write("images/x/a.gif", Gif(0));
+  folder_.Write("images/x/a.png", Gif(1));  // a GIF, whatever its name says
   services_.classes = {"traffic light", "cat"};
   services_.on_detect = [](grpc::ServerContext&, const auto&, auto* response) {
     response->set_image_width(320);
@@ -978,7 +971,7 @@ TEST_F(PrelabelTest, AMaskOfAnotherSizeIsOneImagesFailure) {
   services_.on_detect = [](grpc::ServerContext&, const auto& request, auto* response) {
     FindCat(request, response);
     // The segmenter answers for 320 x 240.
-    if (request.image().data() == Image(1)) response->set_image_width(321);
+    if (request.image().data() == Gif(1)) response->set_image_width(321);
     return grpc::Status::OK;
   };
   const Ended ended =
@@ -1020,7 +1013,7 @@ TEST_F(PrelabelTest, AResumeDoesOnlyWhatIsLeft) {
   const char* const wanted = std::getenv("DUET_BULK_IMAGES");
   const std::uint64_t images = wanted == nullptr ? 20'000 : std::strtoull(wanted, nullptr, 10);
   const std::uint64_t left = std::min<std::uint64_t>(1000, images / 100);
-  folder_.Write("a.gif", Image(1));
+  folder_.Write("a.gif", Gif(1));
   {
     std::ofstream list(Out("list.txt"));
     for (std::uint64_t i = 0; i < images; ++i) list << "a.gif\n";

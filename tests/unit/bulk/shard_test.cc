@@ -207,7 +207,7 @@ class MergeTest : public ShardsTest {
     const Results results{
         .folder = folder, .head = head, .count = listing.images, .totals = journal.totals()};
     Silent reporter;
-    ASSERT_THAT(FinishRun(&format, options, results, reporter, &result), IsOk());
+    ASSERT_THAT(FinishRun(format, options, results, reporter, &result), IsOk());
     if (options.shard != nullptr) folder.Remove();
   }
   // Its result, in the folder "results".

@@ -127,6 +127,15 @@ TEST_F(FolderEmbeddingStoreTest, WhoKeepsWaitsForRoomInsteadOfBeingDropped) {
   EXPECT_EQ(Count("dropped"), 0);
 }
 
+TEST_F(FolderEmbeddingStoreTest, AFileThatIsAskedForManyTimesAtOnceIsOne) {
+  const auto store = Open();
+  for (int i = 0; i < 40; ++i) store->Insert("encoder/abc", Embedding(1));
+  store->Flush();
+  EXPECT_THAT(Files(), SizeIs(1));
+  EXPECT_EQ(metrics_.Get(kEmbeddingFolderBytes).Value(),
+            static_cast<double>(FolderEmbeddingStore::FileBytes(Spec())));
+}
+
 TEST_F(FolderEmbeddingStoreTest, NoKeyLeavesTheFolder) {
   const auto store = Open();
   for (const char* key : {"../../evil", "/etc/passwd", "a/b/../../..", "..", "", "a/", "/", "x/\n",

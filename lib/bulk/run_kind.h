@@ -1,6 +1,6 @@
 // What a bulk run does: which services it takes, what its head says of them, and what it has them
-// do to each image. What is written of the results is the output format's concern (output.h), and all
-// else is the same for all kinds (prelabel_run.h).
+// do to each image. What is written of the results is the output format's concern (output.h), and
+// all else is the same for all kinds (prelabel_run.h).
 #ifndef DUET_BULK_RUN_KIND_H_
 #define DUET_BULK_RUN_KIND_H_
 

@@ -943,10 +943,10 @@ TEST_F(PrelabelTest, FormatsOfOneFileAnImage) {
 
 TEST_F(PrelabelTest, EveryImageHasAFileOfItsOwnWhateverItsName) {
   duet_testing::TinyHttpServer server(
-      [](const auto&) { return duet_testing::TinyResponse{.body = Image(0)}; });
-  folder_.Write("a.2.gif", Image(1));
-  folder_.Write("a.gif", Image(2));
-  folder_.Write("a.png", Image(3));
+      [](const auto&) { return duet_testing::TinyResponse{.body = Gif(0)}; });
+  folder_.Write("a.2.gif", Gif(1));
+  folder_.Write("a.gif", Gif(2));
+  folder_.Write("a.png", Gif(3));
   // A token in an address, longer than a file's name may be; and one longer than a path.
   const std::string token = server.url() + "/" + std::string(300, 't');
   std::string deep = server.url();

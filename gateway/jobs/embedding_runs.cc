@@ -188,6 +188,11 @@ awaitable<void> EmbeddingRuns::EmbedTask(RunPtr run, const label_studio::Task& t
   for (int tries = 1; IsWanted(*run); ++tries) {
     auto trying = Try(run, task);
     const auto embedded = co_await std::move(trying);
+    if (absl::IsUnimplemented(embedded.status())) {  // no store any more, so for all tasks
+      auto ending = Pause(run, embedded.status(), tries);
+      co_await std::move(ending);
+      co_return;
+    }
     if (tries == 1) before = successes();
     // Where others have succeeded meanwhile, it is this task's own trouble.
     if (!embedded.ok() && prelabel::IsRetryable(embedded.status()) &&

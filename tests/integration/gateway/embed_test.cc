@@ -270,6 +270,18 @@ TEST_F(EmbedTest, TasksWhoseOwnTroubleStaysAreLeftOutAndHoldUpNoOthers) {
               HasSubstr("its trouble"));
 }
 
+TEST_F(EmbedTest, ASegmenterThatHasLostItsStoreEndsIt) {
+  Answer(
+      [](int) { return grpc::Status(grpc::StatusCode::UNIMPLEMENTED, "embeddings end with it"); });
+  Harness& gateway = Start();
+  gateway.Post("/embed/1", json::object());
+  const json::value run = AwaitEnd();
+
+  EXPECT_EQ(run.at("state"), "failed");
+  EXPECT_THAT(std::string(run.at("error").as_string()), HasSubstr("embeddings end with it"));
+  EXPECT_EQ(run.at("failed"), 0) << "of the tasks none is at fault";
+}
+
 TEST_F(EmbedTest, WhatStaysAwayEndsIt) {
   give_up_after_ = absl::Milliseconds(20);
   Answer([](int) { return grpc::Status(grpc::StatusCode::ABORTED, "the disk is full"); });

@@ -214,7 +214,7 @@ def test_a_collector_elsewhere_is_reached(tmp_path):
 
     assert found["ConfigMap", "duet-traces"]["data"]["DUET_OTLP_ENDPOINT"] == "https://tempo.watch:4319"
     (collector, _) = found["NetworkPolicy", "duet-to-collector"]["spec"]["egress"]
-    assert collector["ports"] == [{"port": 4319}]
+    assert collector["ports"] == [{"port": 4319, "protocol": "TCP"}]
     assert collector["to"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "watch"}}}]
 
 

@@ -299,5 +299,5 @@ def test_the_component_lets_the_models_reach_the_collector(with_traces):
     service, namespace, port = re.fullmatch(r"http://([\w-]+)\.([\w-]+):(\d+)", values["DUET_OTLP_ENDPOINT"]).groups()
 
     to_collector = policy["spec"]["egress"][0]
-    assert to_collector["ports"] == [{"port": int(port)}]
+    assert to_collector["ports"] == [{"port": int(port), "protocol": "TCP"}]
     assert to_collector["to"][0]["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": namespace}

@@ -273,6 +273,7 @@ def says_yes(function, name):
 def test_somebody_decided_what_a_name_of_the_gateway_and_a_model_means():
     """docs/adr/0805-options-of-up.md: the gateway's alone, or for all."""
     for_all = {"log_level", "drain_grace_ms", "drain_timeout_s", "max_message_mb", "max_image_megapixels", "model_root",
+               "otlp_endpoint", "otlp_sample",
                # Of gateway and trainer: one Label Studio, one way to it and to images.
                "label_studio_url", "label_studio_alias", "label_studio_api_key", "label_studio_api_key_file",
                "local_files_root", "allowed_private", "allow_all_private", "ca_certificates", "image_proxy"}

@@ -160,7 +160,7 @@ TEST_F(UiTest, APictureIsSentOnceAndThenNamed) {
   EXPECT_EQ(found.at("width"), 320);
   const json::value& cat = found.at("objects").at(0);
   EXPECT_EQ(cat.at("label"), "cat");
-  EXPECT_EQ(cat.at("box"), (json::array{10.0, 20.0, 110.0, 120.0}));
+  EXPECT_EQ(cat.at("box"), (json::array{10, 20, 110, 120}));
   EXPECT_EQ(embedded.at("cached"), false);
 }
 
@@ -202,8 +202,8 @@ TEST_F(UiTest, AClickBecomesAMaskAndSoDoesABox) {
       Ask("/ui/segment", id, Prompts(R"([{"points": [[50, 60, 1]]}, {"box": [10, 20, 30, 40]}])"))
           .json();
 
-  EXPECT_EQ(answer.at("masks").at(0).at("box"), (json::array{45.0, 55.0, 55.0, 65.0}));
-  EXPECT_EQ(answer.at("masks").at(1).at("box"), (json::array{10.0, 20.0, 30.0, 40.0}));
+  EXPECT_EQ(answer.at("masks").at(0).at("box"), (json::array{45, 55, 55, 65}));
+  EXPECT_EQ(answer.at("masks").at(1).at("box"), (json::array{10, 20, 30, 40}));
   EXPECT_EQ(answer.at("masks").at(1).at("mask").at(0), 20 * 320 + 10);
   EXPECT_EQ(answer.at("masks").at(1).at("mask").at(1), 20);
 }

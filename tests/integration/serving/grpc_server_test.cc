@@ -191,8 +191,10 @@ TEST_F(GrpcServerTest, AnRpcIsASpanOfItsCallersTrace) {
   }
   server_->Drain(absl::Now() + absl::Seconds(60));
 
-  const auto spans = capture.spans();
+  auto spans = capture.spans();
   ASSERT_THAT(spans, testing::SizeIs(2)) << "polls are none";
+  // A call's span ends a moment after its caller has the answer, which may be after the next one's.
+  if (spans[0].parent == 0) std::swap(spans[0], spans[1]);
   EXPECT_EQ(spans[0].name, "duet.detector.v1.Detector/GetModel");
   EXPECT_EQ(spans[0].kind, tracing::SpanKind::kServer);
   EXPECT_EQ(spans[0].ids.trace_id(), "0af7651916cd43dd8448eb211c80319c");

@@ -14,6 +14,8 @@ import shutil
 import subprocess
 import sys
 
+from logs import fields_of, is_coloured, plain
+
 GIGABYTE = 1 << 30
 # Beside the models: LibTorch itself, a process, and what a request takes.
 PROCESS_BYTES = 250 << 20
@@ -188,13 +190,7 @@ def check_processes(facts):
 
 
 def log_lines(facts, name):
-    for line in read(os.path.join(facts["logs"], f"{name}.log")).splitlines():
-        try:
-            parsed = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(parsed, dict):
-            yield parsed
+    return filter(None, map(fields_of, read(os.path.join(facts["logs"], f"{name}.log")).splitlines()))
 
 
 class Http:
@@ -501,16 +497,11 @@ def shown(row, coloured):
     return line + (f"\n{'':<26}→ {plain(row.mend)}" if row.mend else "")
 
 
-def plain(text):
-    """Without what would steer a terminal: others may have said it."""
-    return "".join(one if one.isprintable() else " " for one in text)
-
-
 def main(arguments):
     records = sys.stdin.buffer.read().decode(errors="replace").split("\0")
     facts = dict(record.split("=", 1) for record in records if "=" in record)
     worst = 0
-    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    coloured = is_coloured()
     for row in rows_of(facts):
         worst = max(worst, row.state == "mend")
         print(json.dumps(dataclasses.asdict(row), ensure_ascii=False) if "--json" in arguments else shown(row, coloured), flush=True)

@@ -68,7 +68,6 @@ facts_of_processes() {
   for name in "${PROCESSES[@]}"; do
     if running "$name"; then
       fact "process.$name" running
-      fact "pid.$name" "$(record_of "$name" pid)"
     elif [[ $(record_of "$name" pid) ]]; then
       fact "process.$name" "ended $(how_it_ended "$name"): $(last_words_in "$LOG_DIRECTORY/$name.log")"
     else

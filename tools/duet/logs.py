@@ -81,8 +81,13 @@ def readable(name, line, coloured):
 
 
 def plain(text):
-    """Without what would steer a terminal."""
+    """Without what would steer a terminal: others may have said it."""
     return "".join(one if one.isprintable() else " " for one in text)
+
+
+def is_coloured():
+    """Whether somebody looks who wants colours."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def in_order(logs):
@@ -123,7 +128,7 @@ def main(arguments):
 
 
 def show(logs, flags, count):
-    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    coloured = is_coloured()
     failures, as_json = "--failures" in flags, "--json" in flags
 
     def wanted(pairs):

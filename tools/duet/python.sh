@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # Python: what parses for ./duet, and virtual environments for what Debian doesn't have.
 
-# parse MODULE [ARGUMENT...]: runs tools/duet/MODULE.py, which reads a format for ./duet. Isolated (-I): neither the
-# environment nor the caller's folder changes what it does.
-parse() { /usr/bin/python3 -I "$DUET_ROOT/tools/duet/$1.py" "${@:2}"; }
+# parse MODULE [ARGUMENT...]: runs tools/duet/MODULE.py, which reads a format for ./duet. Neither the environment (-E, -s) nor
+# the caller's folder changes what it does; the modules beside it are what it may import.
+parse() { /usr/bin/python3 -B -E -s "$DUET_ROOT/tools/duet/$1.py" "${@:2}"; }
 
 # ensure_venv NAME REQUIREMENTS-FILE...: prints the folder of the environment, below .duet/venv/, once it holds what the
 # files ask for. It is kept until they change.

@@ -43,6 +43,22 @@ def render(overlay):
     return rendered.stdout
 
 
+def render_with(tmp_path_factory, *components):
+    """The base with these components, in their order."""
+    if not shutil.which("kubectl"):
+        pytest.skip("kubectl is not installed")
+    folder = tmp_path_factory.mktemp("overlay")
+    shutil.copytree(DEPLOY / "k8s", folder / "k8s")
+    overlay = folder / "k8s/overlays/mine"
+    overlay.mkdir()
+    (overlay / "kustomization.yaml").write_text(yaml.safe_dump({
+        "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "namespace": "duet",
+        "resources": ["../../base"], "components": [f"../../components/{name}" for name in components]}))
+    printed = run("kubectl", "kustomize", overlay)
+    assert printed.returncode == 0, printed.stderr
+    return printed.stdout
+
+
 @pytest.fixture(params=OVERLAYS)
 def overlay(request):
     return request.param

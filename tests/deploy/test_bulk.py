@@ -8,9 +8,8 @@ import jsonschema
 import pytest
 import yaml
 
-from conftest import DEPLOY, ROOT, run, tool
+from conftest import DEPLOY, ROOT, render_with, run, tool
 from test_manifests import containers, flags_of, main_of, of_kind, selects
-from test_trainer import render_with
 
 # 1.29 is the first with sidecar containers by default.
 KUBERNETES_VERSIONS = ["1.29", "1.33"]

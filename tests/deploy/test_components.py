@@ -11,10 +11,9 @@ import jsonschema
 import pytest
 import yaml
 
-from conftest import DEPLOY, ROOT, run
+from conftest import DEPLOY, ROOT, render_with, run
 from test_bad_input import SHA256, WEIGHTS
 from test_manifests import KUBERNETES_VERSIONS, MODELS, close, containers, flags_of, main_of, of_kind, pods
-from test_trainer import render_with
 
 
 def rendered(tmp_path_factory, *components):

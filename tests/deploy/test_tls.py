@@ -1,13 +1,12 @@
 """Mutual TLS between the gateway and the services: the Kubernetes component, and real processes with such files."""
 
 import re
-import shutil
 
 import pytest
 import requests
 import yaml
 
-from conftest import BINARIES, DEPLOY, ROOT, run
+from conftest import BINARIES, ROOT, render_with, run
 from processes import CHECKPOINT, trio
 from service import PATIENCE_S, wait_until
 
@@ -20,20 +19,10 @@ def make_certificates(folder):
 
 
 @pytest.fixture
-def with_tls(tmp_path):
-    """The base with the component, by name."""
-    if not shutil.which("kubectl"):
-        pytest.skip("kubectl is not installed")
-    shutil.copytree(DEPLOY / "k8s", tmp_path / "k8s")
-    overlay = tmp_path / "k8s/overlays/tls"
-    overlay.mkdir()
-    (overlay / "kustomization.yaml").write_text(yaml.safe_dump({
-        "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization",
-        "resources": ["../../base"], "components": ["../../components/tls"]}))
-    rendered = run("kubectl", "kustomize", overlay)
-    assert rendered.returncode == 0, rendered.stderr
-    return {document["metadata"]["name"]: document for document in yaml.safe_load_all(rendered.stdout)
-            if document["kind"] == "Deployment"}
+def with_tls(tmp_path_factory):
+    """The Deployments of the base with the component, by name."""
+    return {document["metadata"]["name"]: document
+            for document in yaml.safe_load_all(render_with(tmp_path_factory, "tls")) if document["kind"] == "Deployment"}
 
 
 @pytest.mark.parametrize("name", BINARIES)

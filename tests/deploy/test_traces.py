@@ -6,7 +6,6 @@ import http.server
 import json
 import os
 import re
-import shutil
 import subprocess
 import threading
 
@@ -16,7 +15,7 @@ import yaml
 from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from conftest import BINARIES, DEPLOY, ROOT, run, tool
+from conftest import BINARIES, ROOT, render_with, run, tool
 from processes import LABELS, free_port, trio
 from label_configs import keypoint_prompt
 from service import PATIENCE_S, wait_until
@@ -264,20 +263,9 @@ def test_an_endpoint_that_is_no_url_is_one_line(name, tmp_path):
 
 
 @pytest.fixture
-def with_traces(tmp_path):
-    """The base and the trainer with the component: the Deployments by name, and the rest."""
-    if not shutil.which("kubectl"):
-        pytest.skip("kubectl is not installed")
-    shutil.copytree(DEPLOY / "k8s", tmp_path / "k8s")
-    overlay = tmp_path / "k8s/overlays/traces"
-    overlay.mkdir()
-    components = [f"../../components/{name}" for name in ("label-studio", "trainer", "traces")]
-    (overlay / "kustomization.yaml").write_text(yaml.safe_dump({
-        "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization",
-        "resources": ["../../base"], "components": components}))
-    rendered = run("kubectl", "kustomize", overlay)
-    assert rendered.returncode == 0, rendered.stderr
-    return list(yaml.safe_load_all(rendered.stdout))
+def with_traces(tmp_path_factory):
+    """All objects of the base and the trainer with the component."""
+    return list(yaml.safe_load_all(render_with(tmp_path_factory, "label-studio", "trainer", "traces")))
 
 
 @pytest.mark.parametrize("name", [*BINARIES, "duet-trainer"])

@@ -2,34 +2,17 @@
 
 import os
 import re
-import shutil
 import sys
 
 import pytest
 import requests
 import yaml
 
-from conftest import DEPLOY, ROOT, run
+from conftest import ROOT, render_with, run
 from processes import CHECKPOINT
 from service import Service
 from test_images import TRAINING_SAVES_S
 from test_manifests import KUBERNETES_VERSIONS, containers, flags_of, main_of, of_kind, pods, selects
-
-
-def render_with(tmp_path_factory, *components):
-    """The base with these components."""
-    if not shutil.which("kubectl"):
-        pytest.skip("kubectl is not installed")
-    folder = tmp_path_factory.mktemp("trainer")
-    shutil.copytree(DEPLOY / "k8s", folder / "k8s")
-    overlay = folder / "k8s/overlays/train"
-    overlay.mkdir()
-    (overlay / "kustomization.yaml").write_text(yaml.safe_dump({
-        "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "namespace": "duet",
-        "resources": ["../../base"], "components": [f"../../components/{name}" for name in components]}))
-    printed = run("kubectl", "kustomize", overlay)
-    assert printed.returncode == 0, printed.stderr
-    return printed.stdout
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 #include "text/json_numbers.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstddef>
 
@@ -13,39 +14,44 @@ std::size_t EndOfString(std::string_view json, std::size_t begin) {
   return at < json.size() ? at + 1 : json.size();
 }
 
+// One with an exponent.
 void AppendNumber(std::string_view number, std::string* plain) {
   double value = 0;
   char shortest[32];
-  if (number.find_first_of("eE") == std::string_view::npos ||
-      std::from_chars(number.data(), number.data() + number.size(), value).ec != std::errc()) {
+  if (std::from_chars(number.data(), number.data() + number.size(), value).ec != std::errc()) {
     plain->append(number);
     return;
   }
   plain->append(shortest, std::to_chars(shortest, shortest + sizeof shortest, value).ptr);
 }
 
+// Whether a number's exponent begins there, outside of strings.
+bool IsExponent(std::string_view json, std::size_t at) {
+  return (json[at] == 'E' || json[at] == 'e') && at > 0 && json[at - 1] >= '0' &&
+         json[at - 1] <= '9';
+}
+
 }  // namespace
 
 std::string WithPlainNumbers(std::string_view json) {
+  constexpr std::string_view kNumber = "+-.0123456789eE";
   std::string plain;
   plain.reserve(json.size());
-  std::size_t at = 0;
-  while (at < json.size()) {
-    const char first = json[at];
-    if (first == '"') {
-      const std::size_t end = EndOfString(json, at);
-      plain.append(json.substr(at, end - at));
-      at = end;
-    } else if (first == '-' || (first >= '0' && first <= '9')) {
-      std::size_t end = json.find_first_not_of("+-.0123456789eE", at);
-      if (end == std::string_view::npos) end = json.size();
-      AppendNumber(json.substr(at, end - at), &plain);
-      at = end;
+  std::size_t copied = 0;  // what is before it is in `plain`
+  for (std::size_t at = 0; at < json.size();) {
+    if (json[at] == '"') {
+      at = EndOfString(json, at);
+    } else if (IsExponent(json, at)) {
+      const std::size_t begin = json.find_last_not_of(kNumber, at) + 1;  // npos + 1 is 0
+      const std::size_t end = std::min(json.find_first_not_of(kNumber, at), json.size());
+      plain.append(json.substr(copied, begin - copied));
+      AppendNumber(json.substr(begin, end - begin), &plain);
+      copied = at = end;
     } else {
-      plain.push_back(first);
       ++at;
     }
   }
+  plain.append(json.substr(copied));
   return plain;
 }
 

@@ -121,6 +121,15 @@ def duet(tmp_path_factory):
         duet.run("down")
 
 
+@pytest.fixture
+def own(tmp_path):
+    """One for the test alone, which nothing of is up yet."""
+    duet = Duet(tmp_path / "state")
+    duet.state.mkdir()
+    yield duet
+    duet.run("down")
+
+
 @pytest.fixture(scope="session")
 def studio(duet):
     token = (duet.state / "label-studio" / "token").read_text()

@@ -38,14 +38,6 @@ def row_with(duet, words, expect=None):
     return matching[0]
 
 
-@pytest.fixture
-def own(tmp_path):
-    duet = Duet(tmp_path / "state")
-    duet.state.mkdir()
-    yield duet
-    duet.run("down")
-
-
 @pytest.fixture(scope="module")
 def patient(duet, studio, tmp_path_factory):
     """A Duet beside the session's Label Studio that has its token: what is set up here concerns nobody else."""

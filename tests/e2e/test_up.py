@@ -20,7 +20,7 @@ import urllib.parse
 import pytest
 import requests
 
-from conftest import DETECTOR, SEGMENTER, Duet
+from conftest import DETECTOR, SEGMENTER
 from duet_command import DUET, ROOT
 from label_configs import config
 from label_studio import data_uri
@@ -28,14 +28,6 @@ from service import PATIENCE_S, Service, predict, wait_until
 
 PROCESSES = ["duet-detector", "duet-segmenter", "duet-gateway"]
 SCENE = ROOT / "tests/data/scenes/scene_0.jpg"
-
-
-@pytest.fixture
-def own(tmp_path):
-    duet = Duet(tmp_path / "state")
-    duet.state.mkdir()
-    yield duet
-    duet.run("down")
 
 
 @pytest.fixture

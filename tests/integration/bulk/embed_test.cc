@@ -16,7 +16,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/integration/bulk/gif.h"
+#include "tests/integration/bulk/command_test.h"
 #include "tests/integration/gateway/fake_services.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/subprocess.h"
@@ -35,7 +35,7 @@ using gateway::testing::ImageId;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-class EmbedTest : public ::testing::Test {
+class EmbedTest : public bulk_testing::CommandTest {
  protected:
   EmbedTest() {
     services_.store_bytes = 1'000'000'000;
@@ -56,13 +56,7 @@ class EmbedTest : public ::testing::Test {
     };
   }
 
-  std::string Images(int count) {
-    for (int i = 0; i < count; ++i) {
-      folder_.Write(absl::StrCat("images/", i / 10, "/", i, ".gif"), Gif(i));
-    }
-    return folder_.path() + "/images";
-  }
-  std::string Out() const { return folder_.path() + "/run"; }
+  std::string Out() const { return CommandTest::Out("run"); }
   // Of all calls from now on; it is told their number.
   void Answer(std::function<grpc::Status(int call)> answer) {
     const std::lock_guard lock(mutex_);
@@ -80,15 +74,9 @@ class EmbedTest : public ::testing::Test {
     command.insert(command.end(), flags.begin(), flags.end());
     return std::make_unique<Subprocess>(command);
   }
-  struct Ended {
-    int code = -1;
-    std::string out;
-    std::string err;
-  };
   Ended Run(const std::string& source, const std::vector<std::string>& flags = {}) {
     const auto process = Start(source, flags);
-    const int code = process->Wait();
-    return {code, process->out(), process->err()};
+    return AwaitEnd(*process);
   }
   // Runs the command and kills it within the `call`-th call from now on.
   void RunAndKill(const std::string& source, int call) {
@@ -104,7 +92,6 @@ class EmbedTest : public ::testing::Test {
     EXPECT_EQ(process->Wait(), -SIGKILL) << process->err();
   }
 
-  const duet_testing::TempDir folder_;
   std::atomic<int> calls_{0};
   mutable std::mutex mutex_;
   std::set<std::string> embedded_;                // image ids; guarded by mutex_

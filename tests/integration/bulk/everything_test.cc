@@ -16,7 +16,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/integration/bulk/gif.h"
+#include "tests/integration/bulk/command_test.h"
 #include "tests/integration/gateway/fake_services.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/subprocess.h"
@@ -63,7 +63,7 @@ void AddMask(const vision::Mask& mask, float iou, auto* stream) {
   sent.mutable_box()->set_y_max(box.y_max);
 }
 
-class EverythingTest : public ::testing::Test {
+class EverythingTest : public bulk_testing::CommandTest {
  protected:
   EverythingTest() {
     services_.on_everything = [this](grpc::ServerContext&, const auto& request, auto* stream) {
@@ -84,13 +84,6 @@ class EverythingTest : public ::testing::Test {
     };
   }
 
-  std::string Images(int count) {
-    for (int i = 0; i < count; ++i) {
-      folder_.Write(absl::StrCat("images/", i / 10, "/", i, ".gif"), Gif(i));
-    }
-    return folder_.path() + "/images";
-  }
-  std::string Out(const std::string& name) const { return folder_.path() + "/" + name; }
   // Of all calls from now on; it is told their number.
   void Answer(std::function<grpc::Status(int call)> answer) {
     const std::lock_guard lock(mutex_);
@@ -112,19 +105,12 @@ class EverythingTest : public ::testing::Test {
     command.insert(command.end(), flags.begin(), flags.end());
     return std::make_unique<Subprocess>(command);
   }
-  struct Ended {
-    int code = -1;
-    std::string out;
-    std::string err;
-  };
   Ended Run(const std::string& source, const std::string& out,
             const std::vector<std::string>& flags = {}) {
     const auto process = Start(source, out, flags);
-    const int code = process->Wait();
-    return {code, process->out(), process->err()};
+    return AwaitEnd(*process);
   }
 
-  const duet_testing::TempDir folder_;
   mutable std::mutex mutex_;
   std::vector<segmenter::SegmentEverythingRequest> requests_;  // guarded by mutex_
   std::function<grpc::Status(int call)> answer_;               // guarded by mutex_

@@ -28,7 +28,7 @@
 
 #include "bulk/journal.h"
 #include "hash/fnv.h"
-#include "tests/integration/bulk/gif.h"
+#include "tests/integration/bulk/command_test.h"
 #include "tests/integration/gateway/fake_services.h"
 #include "tests/integration/gateway/tiny_http_server.h"
 #include "tests/testing/status_matchers.h"
@@ -61,7 +61,7 @@ void FindCat(const duet::detector::v1::DetectRequest& request,
   detection.set_label("cat");
 }
 
-class PrelabelTest : public ::testing::Test {
+class PrelabelTest : public bulk_testing::CommandTest {
  protected:
   PrelabelTest() {
     services_.on_detect = [this](grpc::ServerContext&, const auto& request, auto* response) {
@@ -77,15 +77,6 @@ class PrelabelTest : public ::testing::Test {
     };
   }
 
-  // Images 0.gif … in a folder; returns its path.
-  std::string Images(int count) {
-    for (int i = 0; i < count; ++i) {
-      folder_.Write(absl::StrCat("images/", i / 10, "/", i, ".gif"), Gif(i));
-    }
-    return folder_.path() + "/images";
-  }
-  std::string Out(const std::string& name) const { return folder_.path() + "/" + name; }
-
   std::unique_ptr<Subprocess> Start(const std::vector<std::string>& sources, const std::string& out,
                                     const std::vector<std::string>& flags = {},
                                     const std::map<std::string, std::string>& environment = {}) {
@@ -96,17 +87,11 @@ class PrelabelTest : public ::testing::Test {
     command.insert(command.end(), flags.begin(), flags.end());
     return std::make_unique<Subprocess>(command, environment);
   }
-  struct Ended {
-    int code = -1;
-    std::string out;
-    std::string err;
-  };
   Ended Run(const std::vector<std::string>& sources, const std::string& out,
             const std::vector<std::string>& flags = {},
             const std::map<std::string, std::string>& environment = {}) {
     const auto process = Start(sources, out, flags, environment);
-    const int code = process->Wait();
-    return {code, process->out(), process->err()};
+    return AwaitEnd(*process);
   }
 
   // Runs the command and kills it within the `call`-th call of the detector from now on.
@@ -124,7 +109,6 @@ class PrelabelTest : public ::testing::Test {
     OnCall(nullptr);
   }
 
-  const duet_testing::TempDir folder_;
   std::atomic<int> calls_{0};
   // A command that was killed may have calls that are still answered.
   void OnCall(std::function<void(int call)> on_call) {

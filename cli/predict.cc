@@ -281,10 +281,6 @@ absl::Status Run(Options options) {
     return absl::InvalidArgumentError(
         "no picture; needed: duet predict PICTURE... [-o out.png], the pictures before the flags");
   }
-  if (!(options.score_threshold >= 0 && options.score_threshold <= 1)) {
-    return absl::InvalidArgumentError(
-        StrCat("--score_threshold=", options.score_threshold, ": must be from 0 to 1"));
-  }
   const absl::StatusOr<OutKind> kind = KindOf(options);
   if (!kind.ok()) return kind.status();
   if (absl::Status status = CheckDrawings(options, *kind); !status.ok()) return status;
@@ -320,8 +316,8 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
              "masks as COCO's run lengths; a folder: a drawing of each picture. Empty: there is "
              "only the list on stdout.");
   flags->Add("json", &options->json, "The list as JSON, one object a picture and line.");
-  flags->Add("score_threshold", &options->score_threshold,
-             "Objects with a higher score are shown.");
+  flags->Add("score_threshold", &options->score_threshold, "Objects with a higher score are shown.",
+             serving::InRange(0.0, 1.0));
   flags->Add("masks", &options->services.masks,
              "Whether each object gets its mask: the detector's own if it makes any, else the "
              "segmenter's.");

@@ -75,7 +75,8 @@ void AddInputFlags(Options* options, serving::FlagTable* flags) {
              "A JSON object, or a file with one: the settings of a gateway's profile, such as "
              "'{\"score_threshold\": 0.3, \"label_map\": {\"person\": \"Person\"}}'.");
   flags->Add("score_threshold", &options->score_threshold,
-             "Objects with a higher score are kept. The settings' own wins.");
+             "Objects with a higher score are kept. The settings' own wins.",
+             serving::InRange(0.0, 1.0));
   flags->Add(
       "slice", &options->slice,
       "Side of overlapping tiles, pixels, in which small objects of large images are looked "
@@ -159,10 +160,6 @@ absl::Status SetMaskGenerator(const Options& options, bulk::RunOptions* run) {
 
 absl::StatusOr<prelabel::Settings> ReadSettings(const Options& options) {
   prelabel::Settings settings{.score_threshold = options.score_threshold};
-  if (!(settings.score_threshold >= 0 && settings.score_threshold <= 1)) {
-    return absl::InvalidArgumentError(
-        StrCat("--score_threshold=", options.score_threshold, ": must be from 0 to 1"));
-  }
   if (options.slice > 0) {
     // Checked as the settings' own.
     const boost::json::object slice = {

@@ -30,10 +30,6 @@ struct Options {
   bool json = false;
 };
 
-std::string IsSuspicion(const double& value) {
-  return value >= 0 && value <= 1 ? "" : "must be from 0 to 1";
-}
-
 void AddFlags(Options* options, serving::FlagTable* flags) {
   flags->Add("label_studio_project", &options->label_studio_project,
              "The number of the project; it is in the address of its page.",
@@ -41,7 +37,8 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
   flags->Add("top", &options->top, "How many issues are listed; 0: all.",
              serving::InRange(0, 1'000'000));
   flags->Add("min_suspicion", &options->min_suspicion,
-             "Issues that are less suspicious, from 0 to 1, aren't listed.", IsSuspicion);
+             "Issues that are less suspicious, from 0 to 1, aren't listed.",
+             serving::InRange(0.0, 1.0));
   flags->Add("json", &options->json,
              "Print each issue as a JSON object on a line, as GET /review/{project} has it.");
   AddFlags(&options->gateway, flags);

@@ -33,10 +33,6 @@ struct Options {
   std::string verify;
 };
 
-std::string IsShare(const double& value) {
-  return value >= 0 && value <= 1 ? "" : "must be from 0 to 1";
-}
-
 void AddFlags(Options* options, serving::FlagTable* flags) {
   flags->Required("out", &options->out,
                   "The folder of the revisions; made if it is missing. Its revisions share their "
@@ -55,7 +51,8 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
              "Of Label Studio's data: the class of regions without a label; empty: they are left "
              "out.");
   flags->Add("val_share", &options->val_share,
-             "The share of each class's new images that a model is measured with.", IsShare);
+             "The share of each class's new images that a model is measured with.",
+             serving::InRange(0.0, 1.0));
   flags->Add(
       "verify", &options->verify,
       "Instead of making one: the id of a revision whose files are all hashed and compared.");

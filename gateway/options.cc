@@ -65,7 +65,7 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
   flags->Add("score_threshold", &options->score_threshold,
              "Detections that score more than this become predictions. A profile or extra_params "
              "may say otherwise.",
-             [](double value) { return value >= 0 && value <= 1 ? "" : "must be from 0 to 1"; });
+             InRange(0.0, 1.0));
   flags->Add("trainer", &options->trainer,
              "host:port of duet-trainer, which fine-tunes models on what is annotated in "
              "--label_studio_url; needs that and --model_root. Empty: nothing is trained.");

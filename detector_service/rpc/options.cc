@@ -7,14 +7,7 @@
 #include <vector>
 
 namespace detector {
-namespace {
-
-// "" if `value` is from `least` to `most`; NaN is not.
-std::string CheckNumber(double value, double least, double most, const char* wanted) {
-  return value >= least && value <= most ? "" : wanted;
-}
-
-}  // namespace
+namespace {}  // namespace
 
 bool AbslParseFlag(absl::string_view text, InputSize* size, std::string* error) {
   constexpr int kMultiple = 32;
@@ -70,7 +63,7 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
              "Compute with LibTorch's operators on the CPU too, to compare with the packed form.");
   flags->Add("score_threshold", &options->score_threshold,
              "Detections must score more than this, unless the request says otherwise.",
-             [](double v) { return CheckNumber(v, 0, 1, "must be from 0 to 1"); });
+             serving::InRange(0.0, 1.0));
   flags->Add("max_detections", &options->max_detections,
              "At most so many detections per image, unless the request says otherwise; 0: the "
              "model config's.",
@@ -79,10 +72,7 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
       "nms_iou_threshold", &options->nms_iou_threshold,
       "Overlap (IoU) above which the weaker of two boxes of a class is dropped; -1: the model "
       "config's.",
-      [](double v) {
-        constexpr char kNeeded[] = "must be from 0 to 1, or -1";
-        return v < 0 && v != -1 ? std::string(kNeeded) : CheckNumber(v, -1, 1, kNeeded);
-      });
+      [](double v) { return v == -1 || (v >= 0 && v <= 1) ? "" : "must be from 0 to 1, or -1"; });
   flags->Add(
       "input_size", &options->input_size,
       "Side of the network's square input in pixels, or WIDTHxHEIGHT, multiples of 32: instead of "

@@ -75,9 +75,7 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
   flags->Add("otlp_sample", &options->sample,
              "How many of the traces that begin here are recorded, 0 to 1. A caller's traceparent "
              "decides for its own.",
-             [](const double& ratio) -> std::string {
-               return ratio >= 0 && ratio <= 1 ? "" : "must be from 0 to 1";
-             });
+             serving::InRange(0.0, 1.0));
 }
 
 absl::StatusOr<ExporterOptions> ReadOptions(

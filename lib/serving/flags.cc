@@ -178,12 +178,20 @@ std::string FlagTable::HelpAsJson() const {
                       ",\"flags\":[", absl::StrJoin(flags, ","), "]}\n");
 }
 
-FlagCheck<int> InRange(int least, int most) {
-  return [=](const int& value) -> std::string {
+namespace {
+
+template <typename T>
+FlagCheck<T> Within(T least, T most) {
+  return [=](const T& value) -> std::string {
     if (least <= value && value <= most) return "";
     return absl::StrCat("must be from ", least, " to ", most);
   };
 }
+
+}  // namespace
+
+FlagCheck<int> InRange(int least, int most) { return Within(least, most); }
+FlagCheck<double> InRange(double least, double most) { return Within(least, most); }
 
 FlagCheck<std::string> OneOf(std::vector<std::string> choices) {
   return [choices = std::move(choices)](const std::string& value) -> std::string {

@@ -115,6 +115,7 @@ class FlagTable {
 
 // Checks for Add.
 FlagCheck<int> InRange(int least, int most);
+FlagCheck<double> InRange(double least, double most);
 FlagCheck<std::string> OneOf(std::vector<std::string> choices);
 
 template <typename T>

@@ -44,16 +44,12 @@ void AddFlags(RunOptions* options, serving::FlagTable* flags) {
              "the learning rate stays --lr, which doesn't count them.",
              serving::InRange(1, 1024));
   flags->Add("lr", &options->plan.learning_rate, "The learning rate; 0: 0.004 * --batch / 256.",
-             [](const double& rate) -> std::string {
-               return rate >= 0 && rate <= 10 ? "" : "must be from 0 to 10";
-             });
+             serving::InRange(0.0, 10.0));
   flags->Add("new_class_lr", &options->plan.new_class_learning_rate,
              "The learning rate of what tells the classes apart, for the classes that the "
              "checkpoint doesn't know and that begin from nothing; 0: 0.004, --lr for more than "
              "10000 images. The others' is --lr.",
-             [](const double& rate) -> std::string {
-               return rate >= 0 && rate <= 10 ? "" : "must be from 0 to 10";
-             });
+             serving::InRange(0.0, 10.0));
   flags->Add("frozen_stages", &options->frozen_stages,
              "How much of the backbone stays as it is, by mmdet's numbers: -1 nothing, 0 the stem, "
              "4 all; auto: 4, -1 for more than 10000 images.",

@@ -6,18 +6,17 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <filesystem>
 #include <iomanip>
 #include <iostream>
 #include <optional>
 #include <string>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "cli/commands.h"
 #include "model_store/model_store.h"
 #include "serving/flags.h"
+#include "serving/program_beside.h"
 #include "text/str_cat.h"
 
 namespace cli {
@@ -179,9 +178,7 @@ absl::Status Run(std::string_view what, const Options& options, const Words& wor
 
 // A file of weights is looked at by a program of its own, since that makes networks of it.
 absl::Status BecomeInspector(int argc, const char* const* argv) {
-  std::error_code error;
-  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
-  const std::string program = (self.parent_path() / "duet-inspect-checkpoint").native();
+  const std::string program = serving::ProgramBeside("duet-inspect-checkpoint");
   std::vector<std::string> texts = {program};
   for (int i = 2; i < argc; ++i) texts.emplace_back(argv[i]);
   std::vector<char*> pointers;

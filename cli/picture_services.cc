@@ -6,15 +6,14 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
-#include <filesystem>
 #include <iostream>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "backends/grpc_clients.h"
 #include "cli/await_here.h"
 #include "prelabel/translate.h"
+#include "serving/program_beside.h"
 #include "text/str_cat.h"
 
 namespace cli {
@@ -37,13 +36,11 @@ absl::StatusOr<std::string> MakeLog(const std::string& name) {
 absl::StatusOr<std::unique_ptr<bulk::PrivateService>> Start(const std::string& name,
                                                             const std::string& checkpoint,
                                                             const std::string& kernel_plan) {
-  std::error_code error;
-  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
   const absl::StatusOr<std::string> log = MakeLog(name);
   if (!log.ok()) return log.status();
   std::vector<std::string> flags = {"--checkpoint=" + checkpoint};
   if (!kernel_plan.empty()) flags.push_back("--kernel_plan=" + kernel_plan);
-  return bulk::PrivateService::Start((self.parent_path() / ("duet-" + name)).native(), flags, *log);
+  return bulk::PrivateService::Start(serving::ProgramBeside("duet-" + name), flags, *log);
 }
 
 absl::Status Of(std::string_view service, const absl::Status& status) {

@@ -5,12 +5,11 @@
 
 #include <algorithm>
 #include <array>
-#include <filesystem>
 #include <string_view>
-#include <system_error>
 #include <tuple>
 #include <utility>
 
+#include "serving/program_beside.h"
 #include "text/str_cat.h"
 #include "trainer_service/child/child_process.h"
 #include "trainer_service/work/publish.h"
@@ -18,7 +17,6 @@
 namespace trainer_service {
 namespace {
 
-namespace fs = std::filesystem;
 using text::StrCat;
 
 // Less isn't enough for LibTorch to start.
@@ -53,13 +51,6 @@ void AddLabelStudioFlags(Options* options, serving::FlagTable* flags) {
              serving::InRange(1, 2000));
   flags->Add("max_image_megapixels", &options->max_image_megapixels,
              "Largest image, millions of pixels.", serving::InRange(1, 2000));
-}
-
-// The program `name` beside this one.
-std::string BesideThis(std::string_view name) {
-  std::error_code error;
-  const fs::path self = fs::read_symlink("/proc/self/exe", error);
-  return (self.parent_path() / name).string();
 }
 
 }  // namespace
@@ -125,7 +116,7 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
 }
 
 absl::Status Check(Options& options) {
-  if (options.duet_train.empty()) options.duet_train = BesideThis("duet-train");
+  if (options.duet_train.empty()) options.duet_train = serving::ProgramBeside("duet-train");
   if (access(options.duet_train.c_str(), X_OK) != 0) {
     return absl::NotFoundError(StrCat("--duet_train: there is no program ", options.duet_train));
   }

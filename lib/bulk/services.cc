@@ -10,11 +10,10 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
-#include <filesystem>
-#include <system_error>
 #include <utility>
 
 #include "backends/grpc_clients.h"
+#include "serving/program_beside.h"
 #include "text/str_cat.h"
 
 namespace bulk {
@@ -32,13 +31,11 @@ constexpr absl::Duration kTellAfter = absl::Seconds(2);
 absl::StatusOr<std::unique_ptr<PrivateService>> StartPrivately(
     const std::string& name, const std::string& checkpoint, const std::string& kernel_plan,
     const RunFolder& folder, const std::vector<std::string>& more_flags) {
-  std::error_code error;
-  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
   std::vector<std::string> flags = {
       "--checkpoint=" + checkpoint,
       "--kernel_plan=" + (kernel_plan.empty() ? folder.path() + "/kernel_plan" : kernel_plan)};
   flags.insert(flags.end(), more_flags.begin(), more_flags.end());
-  auto service = PrivateService::Start((self.parent_path() / ("duet-" + name)).native(), flags,
+  auto service = PrivateService::Start(serving::ProgramBeside("duet-" + name), flags,
                                        StrCat(folder.path(), "/", name, ".log"));
   if (service.ok()) return service;
   return absl::Status(service.status().code(),

@@ -10,7 +10,6 @@
 #include <utility>
 #include <vector>
 
-#include "backends/grpc_clients.h"
 #include "cli/await_here.h"
 #include "prelabel/translate.h"
 #include "serving/program_beside.h"
@@ -24,6 +23,7 @@ using text::StrCat;
 
 // A person waits.
 constexpr absl::Duration kConnectTimeout = absl::Seconds(10);
+constexpr std::chrono::milliseconds kListen{5};
 constexpr std::chrono::minutes kCallTimeout{5};
 
 // A log that is in no folder: it ends with this process, however that ends.
@@ -65,19 +65,19 @@ awaitable<absl::StatusOr<prelabel::ImageObjects>> Ask(backends::DetectorClient& 
 
 }  // namespace
 
-absl::Status PictureServices::StartMissing(const PictureServiceOptions& options,
-                                           std::string* detector, std::string* segmenter) {
-  if (detector->empty() && options.detector_checkpoint.empty()) {
+absl::Status PictureServices::StartMissing(const bulk::ServiceOptions& options,
+                                           bulk::ServiceClients::Addresses* at) {
+  if (at->detector.empty() && options.detector_checkpoint.empty()) {
     return absl::InvalidArgumentError(
         "no detector is named; needed: --detector=host:port of one that runs, or "
         "--detector_checkpoint=FILE of one to be started");
   }
-  if (detector->empty()) {
+  if (at->detector.empty()) {
     auto started = Start("detector", options.detector_checkpoint, options.kernel_plan);
     if (!started.ok()) return Of("detector", started.status());
     own_detector_ = *std::move(started);
   }
-  if (options.masks && segmenter->empty() && !options.segmenter_checkpoint.empty()) {
+  if (wants_masks_ && at->segmenter.empty() && !options.segmenter_checkpoint.empty()) {
     auto started = Start("segmenter", options.segmenter_checkpoint, options.kernel_plan);
     if (!started.ok()) return Of("segmenter", started.status());
     own_segmenter_ = *std::move(started);
@@ -85,38 +85,26 @@ absl::Status PictureServices::StartMissing(const PictureServiceOptions& options,
   if (own_detector_ != nullptr) {
     auto address = own_detector_->Address();
     if (!address.ok()) return Of("detector", address.status());
-    *detector = *std::move(address);
+    at->detector = *std::move(address);
   }
   if (own_segmenter_ != nullptr) {
     auto address = own_segmenter_->Address();
     if (!address.ok()) return Of("segmenter", address.status());
-    *segmenter = *std::move(address);
+    at->segmenter = *std::move(address);
   }
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<PictureServices>> PictureServices::Connect(
-    const PictureServiceOptions& options) {
-  std::unique_ptr<PictureServices> services(new PictureServices(options.masks));
-  std::string detector = options.detector;
-  std::string segmenter = options.masks ? options.segmenter : "";
-  absl::Status status = services->StartMissing(options, &detector, &segmenter);
+    const bulk::ServiceOptions& options, bool wants_masks) {
+  std::unique_ptr<PictureServices> services(new PictureServices(wants_masks));
+  bulk::ServiceClients::Addresses at{.detector = options.detector};
+  if (wants_masks) at.segmenter = options.segmenter;
+  absl::Status status = services->StartMissing(options, &at);
   if (!status.ok()) return status;
-  const auto grpc = [&](bool own) {
-    backends::GrpcOptions grpc = options.grpc;
-    if (own) grpc.tls = nullptr;
-    return grpc;
-  };
-  auto detecting = backends::MakeGrpcDetector(services->io_.get_executor(), detector,
-                                              grpc(services->own_detector_ != nullptr));
-  if (!detecting.ok()) return detecting.status();
-  services->detector_ = *std::move(detecting);
-  if (!segmenter.empty()) {
-    auto segmenting = backends::MakeGrpcSegmenter(services->io_.get_executor(), segmenter,
-                                                  grpc(services->own_segmenter_ != nullptr));
-    if (!segmenting.ok()) return segmenting.status();
-    services->segmenter_ = *std::move(segmenting);
-  }
+  auto clients = bulk::ServiceClients::Connect(options, at, services->io_);
+  if (!clients.ok()) return clients.status();
+  services->clients_ = *std::move(clients);
   status = services->WaitForModels();
   if (!status.ok()) return status;
   return services;
@@ -125,16 +113,11 @@ absl::StatusOr<std::unique_ptr<PictureServices>> PictureServices::Connect(
 absl::Status PictureServices::WaitForModels() {
   const absl::Time deadline = absl::Now() + kConnectTimeout;
   for (;;) {
-    io_.restart();
-    io_.run_for(std::chrono::milliseconds(5));
-    detector_model_ = detector_->model();
-    if (segmenter_ != nullptr) segmenter_model_ = segmenter_->model();
-    const bool detects = detector_model_ != nullptr;
-    if (detects && (segmenter_ == nullptr || segmenter_model_ != nullptr)) return absl::OkStatus();
+    auto heard = clients_.Listen(io_, kListen);
+    models_ = std::move(heard.models);
+    if (heard.silent.empty()) return absl::OkStatus();
     if (absl::Now() > deadline) {
-      return absl::UnavailableError(
-          detects ? StrCat("the segmenter doesn't answer: ", segmenter_->health().error)
-                  : StrCat("the detector doesn't answer: ", detector_->health().error));
+      return absl::UnavailableError(StrCat("the ", heard.silent, " doesn't answer: ", heard.error));
     }
   }
 }
@@ -142,8 +125,8 @@ absl::Status PictureServices::WaitForModels() {
 absl::StatusOr<prelabel::ImageObjects> PictureServices::Find(const backends::ImageRef& image,
                                                              const prelabel::Settings& settings) {
   backends::SegmenterClient* const masks_by =
-      detector_model_->has_masks ? nullptr : segmenter_.get();
-  return AwaitHere(io_, Ask(*detector_, masks_by, image, settings, wants_masks_));
+      models_.detector->has_masks ? nullptr : clients_.segmenter();
+  return AwaitHere(io_, Ask(*clients_.detector(), masks_by, image, settings, wants_masks_));
 }
 
 }  // namespace cli

@@ -52,7 +52,8 @@ struct Options {
   std::string out;
   bool json = false;
   double score_threshold = prelabel::Settings().score_threshold;
-  PictureServiceOptions services;
+  bool masks = true;
+  bulk::ServiceOptions services;
   backends::TlsOptions tls;
 };
 
@@ -286,7 +287,7 @@ absl::Status Run(Options options) {
   if (absl::Status status = CheckDrawings(options, *kind); !status.ok()) return status;
   absl::Status status = backends::LoadTls(options.tls, &options.services.grpc);
   if (!status.ok()) return status;
-  const auto services = PictureServices::Connect(options.services);
+  const auto services = PictureServices::Connect(options.services, options.masks);
   if (!services.ok()) return services.status();
   const auto reader = PictureReader::Make(**services);
   if (!reader.ok()) return reader.status();
@@ -318,7 +319,7 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
   flags->Add("json", &options->json, "The list as JSON, one object a picture and line.");
   flags->Add("score_threshold", &options->score_threshold, "Objects with a higher score are shown.",
              serving::InRange(0.0, 1.0));
-  flags->Add("masks", &options->services.masks,
+  flags->Add("masks", &options->masks,
              "Whether each object gets its mask: the detector's own if it makes any, else the "
              "segmenter's.");
   flags->Add("detector", &options->services.detector,

@@ -25,6 +25,7 @@ using text::StrCat;
 constexpr absl::Duration kServicesTimeout = absl::Minutes(5);  // they may be starting, too
 constexpr absl::Duration kAskTimeout = absl::Seconds(10);
 constexpr absl::Duration kTellAfter = absl::Seconds(2);
+constexpr std::chrono::milliseconds kListen{20};
 
 // Starts a service for the run alone. It has the kernels that the run was begun with, or those of a
 // plan that several runs share, so that results don't differ in their last bits.
@@ -44,35 +45,63 @@ absl::StatusOr<std::unique_ptr<PrivateService>> StartPrivately(
 
 }  // namespace
 
+absl::StatusOr<ServiceClients> ServiceClients::Connect(const ServiceOptions& options,
+                                                       const Addresses& at, asio::io_context& io) {
+  const auto grpc = [&](const std::string& named) {
+    backends::GrpcOptions grpc = options.grpc;
+    if (named.empty()) grpc.tls = nullptr;
+    return grpc;
+  };
+  ServiceClients clients;
+  if (!at.detector.empty()) {
+    auto client =
+        backends::MakeGrpcDetector(io.get_executor(), at.detector, grpc(options.detector));
+    if (!client.ok()) return client.status();
+    clients.detector_ = *std::move(client);
+  }
+  if (!at.segmenter.empty()) {
+    auto client =
+        backends::MakeGrpcSegmenter(io.get_executor(), at.segmenter, grpc(options.segmenter));
+    if (!client.ok()) return client.status();
+    clients.segmenter_ = *std::move(client);
+  }
+  return clients;
+}
+
+ServiceClients::Heard ServiceClients::Listen(asio::io_context& io,
+                                             std::chrono::milliseconds duration) const {
+  io.restart();
+  io.run_for(duration);
+  Heard heard;
+  if (detector_) heard.models.detector = detector_->model();
+  if (segmenter_) heard.models.segmenter = segmenter_->model();
+  if (detector_ && !heard.models.detector) {
+    heard.silent = "detector";
+    heard.error = detector_->health().error;
+  } else if (segmenter_ && !heard.models.segmenter) {
+    heard.silent = "segmenter";
+    heard.error = segmenter_->health().error;
+  }
+  return heard;
+}
+
 absl::StatusOr<std::unique_ptr<Services>> Services::Connect(const ServiceOptions& options,
                                                             ServiceNeeds needs,
                                                             const RunFolder& folder,
                                                             asio::io_context& io,
                                                             Reporter& reporter) {
   auto services = std::make_unique<Services>();
-  std::string detector = options.detector;
-  std::string segmenter = options.segmenter;
-  absl::Status status = services->StartMissing(options, needs, folder, &detector, &segmenter);
+  ServiceClients::Addresses at;
+  if (needs.detector) at.detector = options.detector;
+  if (needs.segmenter) at.segmenter = options.segmenter;
+  absl::Status status = services->StartMissing(options, needs, folder, &at);
   if (!status.ok()) return status;
   if (!services->own_.empty()) {
     asio::co_spawn(io, services->KeepAlive(reporter), asio::detached);
   }
-  const auto grpc = [&](const std::string& named) {
-    backends::GrpcOptions grpc = options.grpc;
-    if (named.empty()) grpc.tls = nullptr;
-    return grpc;
-  };
-  if (needs.detector) {
-    auto client = backends::MakeGrpcDetector(io.get_executor(), detector, grpc(options.detector));
-    if (!client.ok()) return client.status();
-    services->detector_ = *std::move(client);
-  }
-  if (needs.segmenter) {
-    auto client =
-        backends::MakeGrpcSegmenter(io.get_executor(), segmenter, grpc(options.segmenter));
-    if (!client.ok()) return client.status();
-    services->segmenter_ = *std::move(client);
-  }
+  auto clients = ServiceClients::Connect(options, at, io);
+  if (!clients.ok()) return clients.status();
+  services->clients_ = *std::move(clients);
   return services;
 }
 
@@ -80,25 +109,20 @@ absl::StatusOr<prelabel::ServedModels> Services::Wait(asio::io_context& io,
                                                       Reporter& reporter) const {
   const absl::Time begun = absl::Now();
   bool told = false;
-  prelabel::ServedModels models;
   for (;;) {
-    io.restart();
-    io.run_for(std::chrono::milliseconds(20));
-    if (detector_) models.detector = detector_->model();
-    if (segmenter_) models.segmenter = segmenter_->model();
-    const bool lacks_detector = detector_ && models.detector == nullptr;
-    if (!lacks_detector && (!segmenter_ || models.segmenter)) break;
+    const ServiceClients::Heard heard = clients_.Listen(io, kListen);
     const absl::Duration waited = absl::Now() - begun;
-    const std::string why = lacks_detector ? StrCat("the detector: ", detector_->health().error)
-                                           : StrCat("the segmenter: ", segmenter_->health().error);
+    if (heard.silent.empty()) {
+      if (told) reporter.GoesOn(waited);
+      return heard.models;
+    }
+    const std::string why = StrCat("the ", heard.silent, ": ", heard.error);
     if (waited > kServicesTimeout) {
       return absl::UnavailableError(StrCat("no answer within five minutes from ", why));
     }
     if (!told && waited > kTellAfter) reporter.Waits(why);
     told = told || waited > kTellAfter;
   }
-  if (told) reporter.GoesOn(absl::Now() - begun);
-  return models;
 }
 
 asio::awaitable<void> Services::KeepAlive(Reporter& reporter) {
@@ -116,30 +140,30 @@ asio::awaitable<void> Services::KeepAlive(Reporter& reporter) {
 }
 
 absl::Status Services::StartMissing(const ServiceOptions& options, ServiceNeeds needs,
-                                    const RunFolder& folder, std::string* detector_at,
-                                    std::string* segmenter_at) {
+                                    const RunFolder& folder, ServiceClients::Addresses* at) {
   std::vector<std::pair<PrivateService*, std::string*>> waited_for;
   const auto start = [&](const std::string& name, const std::string& checkpoint,
-                         const std::vector<std::string>& flags, std::string* at) -> absl::Status {
+                         const std::vector<std::string>& flags,
+                         std::string* address) -> absl::Status {
     auto service = StartPrivately(name, checkpoint, options.kernel_plan, folder, flags);
     if (!service.ok()) return service.status();
     own_.push_back({name, *std::move(service)});
-    waited_for.emplace_back(own_.back().service.get(), at);
+    waited_for.emplace_back(own_.back().service.get(), address);
     return absl::OkStatus();
   };
   absl::Status status;
-  if (needs.detector && detector_at->empty()) {
-    status = start("detector", options.detector_checkpoint, {}, detector_at);
+  if (needs.detector && at->detector.empty()) {
+    status = start("detector", options.detector_checkpoint, {}, &at->detector);
   }
-  if (status.ok() && needs.segmenter && segmenter_at->empty()) {
+  if (status.ok() && needs.segmenter && at->segmenter.empty()) {
     status =
-        start("segmenter", options.segmenter_checkpoint, options.segmenter_flags, segmenter_at);
+        start("segmenter", options.segmenter_checkpoint, options.segmenter_flags, &at->segmenter);
   }
   if (!status.ok()) return status;
-  for (const auto& [service, at] : waited_for) {
-    absl::StatusOr<std::string> address = service->Address();
-    if (!address.ok()) return address.status();
-    *at = *std::move(address);
+  for (const auto& [service, address] : waited_for) {
+    absl::StatusOr<std::string> found = service->Address();
+    if (!found.ok()) return found.status();
+    *address = *std::move(found);
   }
   return absl::OkStatus();
 }
@@ -147,14 +171,14 @@ absl::Status Services::StartMissing(const ServiceOptions& options, ServiceNeeds 
 absl::StatusOr<std::shared_ptr<const backends::SegmenterModel>> AskSegmenter(
     const ServiceOptions& options) {
   asio::io_context io(1);
-  auto segmenter = backends::MakeGrpcSegmenter(io.get_executor(), options.segmenter, options.grpc);
-  if (!segmenter.ok()) return segmenter.status();
+  const auto clients = ServiceClients::Connect(options, {.segmenter = options.segmenter}, io);
+  if (!clients.ok()) return clients.status();
   const absl::Time deadline = absl::Now() + kAskTimeout;
   for (;;) {
-    io.run_for(std::chrono::milliseconds(20));
-    if (auto model = (*segmenter)->model()) return model;
+    const ServiceClients::Heard heard = clients->Listen(io, kListen);
+    if (heard.silent.empty()) return heard.models.segmenter;
     if (absl::Now() > deadline) {
-      return absl::UnavailableError(StrCat("the segmenter: ", (*segmenter)->health().error));
+      return absl::UnavailableError(StrCat("the segmenter: ", heard.error));
     }
   }
 }

@@ -8,6 +8,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -39,6 +40,39 @@ struct ServiceNeeds {
   bool segmenter = false;
 };
 
+// Clients of the services that a command takes, for one thread.
+class ServiceClients {
+ public:
+  // Where they are: host:port, several separated by commas; "": none is taken.
+  struct Addresses {
+    std::string detector;
+    std::string segmenter;
+  };
+  // None is taken.
+  ServiceClients() = default;
+  // To those that `options` name with their `grpc`, to others, which are our own, in plaintext.
+  // `io` outlives it.
+  static absl::StatusOr<ServiceClients> Connect(const ServiceOptions& options, const Addresses& at,
+                                                boost::asio::io_context& io);
+
+  // What they have said that they serve, and who of them hasn't said it yet.
+  struct Heard {
+    prelabel::ServedModels models;
+    std::string silent;  // "detector" or "segmenter"; "": all have said it
+    std::string error;   // why
+  };
+  // Runs the io_context, which may have stopped, for that long before.
+  Heard Listen(boost::asio::io_context& io, std::chrono::milliseconds duration) const;
+
+  // Null if none is taken.
+  backends::DetectorClient* detector() const { return detector_.get(); }
+  backends::SegmenterClient* segmenter() const { return segmenter_.get(); }
+
+ private:
+  std::unique_ptr<backends::DetectorClient> detector_;
+  std::unique_ptr<backends::SegmenterClient> segmenter_;
+};
+
 class Services {
  public:
   // Connects to those that are needed and named, and starts the others, whose logs and kernels are
@@ -56,8 +90,8 @@ class Services {
                                               Reporter& reporter) const;
 
   // Null if the run takes none.
-  backends::DetectorClient* detector() const { return detector_.get(); }
-  backends::SegmenterClient* segmenter() const { return segmenter_.get(); }
+  backends::DetectorClient* detector() const { return clients_.detector(); }
+  backends::SegmenterClient* segmenter() const { return clients_.segmenter(); }
 
  private:
   struct Own {
@@ -67,14 +101,12 @@ class Services {
 
   // Starts what is needed and isn't named, both at once, and says where it is.
   absl::Status StartMissing(const ServiceOptions& options, ServiceNeeds needs,
-                            const RunFolder& folder, std::string* detector_at,
-                            std::string* segmenter_at);
+                            const RunFolder& folder, ServiceClients::Addresses* at);
   // Starts those of our own again that end, for as long as the io_context is run.
   boost::asio::awaitable<void> KeepAlive(Reporter& reporter);
 
   std::vector<Own> own_;  // end after the clients
-  std::unique_ptr<backends::DetectorClient> detector_;
-  std::unique_ptr<backends::SegmenterClient> segmenter_;
+  ServiceClients clients_;
 };
 
 // What the segmenter that is named serves. Unavailable if it doesn't answer within ten seconds.

@@ -34,7 +34,6 @@ constexpr double kShareLeft = 0.9;
 constexpr std::chrono::hours kAbandoned{1};
 // What isn't written by then is asked for again.
 constexpr absl::Duration kLongestKeep = absl::Minutes(2);
-constexpr int kWriters = 4;
 
 // Both parts of a key are file names: hashes, letters, digits. Any other text is hashed.
 std::string FileName(std::string_view part) {
@@ -129,18 +128,7 @@ absl::StatusOr<std::unique_ptr<FolderEmbeddingStore>> FolderEmbeddingStore::Open
 }
 
 FolderEmbeddingStore::FolderEmbeddingStore(Options options, serving::Metrics& metrics)
-    : options_(std::move(options)), metrics_(metrics) {
-  writers_.emplace_back([this] {
-    TakeStock();
-    {
-      const std::lock_guard lock(mutex_);
-      taking_first_stock_ = false;
-    }
-    changed_.notify_all();
-    Write();
-  });
-  while (writers_.size() < kWriters) writers_.emplace_back([this] { Write(); });
-}
+    : options_(std::move(options)), metrics_(metrics), writer_([this] { Write(); }) {}
 
 FolderEmbeddingStore::~FolderEmbeddingStore() {
   {
@@ -148,7 +136,7 @@ FolderEmbeddingStore::~FolderEmbeddingStore() {
     stopping_ = true;
   }
   changed_.notify_all();
-  for (std::thread& writer : writers_) writer.join();
+  writer_.join();
 }
 
 std::string FolderEmbeddingStore::PathOf(const std::string& key) const {
@@ -245,52 +233,39 @@ absl::Status FolderEmbeddingStore::Keep(const std::string& key, const ImageEmbed
 
 void FolderEmbeddingStore::Flush() {
   std::unique_lock lock(mutex_);
-  changed_.wait(
-      lock, [this] { return waiting_.empty() && being_written_.empty() && !taking_first_stock_; });
-}
-
-std::deque<FolderEmbeddingStore::Waiting>::iterator FolderEmbeddingStore::Next() {
-  return std::find_if(waiting_.begin(), waiting_.end(), [this](const Waiting& waiting) {
-    return being_written_.count(waiting.path) == 0;
-  });
+  changed_.wait(lock, [this] { return waiting_.empty() && !writing_; });
 }
 
 void FolderEmbeddingStore::Write() {
+  TakeStock();
   std::unique_lock lock(mutex_);
   while (true) {
-    changed_.wait(lock,
-                  [this] { return Next() != waiting_.end() || (stopping_ && waiting_.empty()); });
-    const auto first = Next();
-    if (first == waiting_.end()) return;
-    const Waiting next = std::move(*first);
-    waiting_.erase(first);
+    writing_ = false;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
+    if (waiting_.empty()) return;
+    const Waiting next = std::move(waiting_.front());
+    waiting_.pop_front();
     waiting_bytes_ -= next.bytes.size();
-    being_written_.insert(next.path);
+    writing_ = true;
     changed_.notify_all();  // there is room
     lock.unlock();
     const absl::Status written = WriteOne(next);
-    Report(written);
+    Count(written.ok() ? "written" : "failed");
+    // A full disk is one line, not one an embedding.
+    if (!written.ok() && !failing_) {
+      serving::LogLine("embedding_store.down", serving::LogLevel::kWarning).Status(written);
+    } else if (written.ok() && failing_) {
+      serving::LogLine("embedding_store.up").Str("folder", options_.folder);
+    }
+    failing_ = !written.ok();
     if (held_bytes_ > options_.budget_bytes) TakeStock();
     lock.lock();
-    being_written_.erase(next.path);
     if (next.outcome != nullptr) *next.outcome = {.known = true, .status = written};
-    changed_.notify_all();
-  }
-}
-
-void FolderEmbeddingStore::Report(const absl::Status& written) {
-  Count(written.ok() ? "written" : "failed");
-  // A full disk is one line, not one an embedding.
-  if (failing_.exchange(!written.ok()) == !written.ok()) return;
-  if (written.ok()) {
-    serving::LogLine("embedding_store.up").Str("folder", options_.folder);
-  } else {
-    serving::LogLine("embedding_store.down", serving::LogLevel::kWarning).Status(written);
   }
 }
 
 absl::Status FolderEmbeddingStore::WriteOne(const Waiting& waiting) {
-  const std::shared_lock lock(folder_mutex_);
   std::error_code error;
   const std::uintmax_t there = fs::file_size(waiting.path, error);
   if (!error && there == waiting.bytes.size()) {  // another replica was faster
@@ -303,14 +278,13 @@ absl::Status FolderEmbeddingStore::WriteOne(const Waiting& waiting) {
     return status;
   }
   held_bytes_ += static_cast<std::int64_t>(waiting.bytes.size()) - before;
-  metrics_.Get(kEmbeddingFolderBytes).Set(static_cast<double>(held_bytes_.load()));
+  metrics_.Get(kEmbeddingFolderBytes).Set(static_cast<double>(held_bytes_));
   return absl::OkStatus();
 }
 
 void FolderEmbeddingStore::TakeStock() {
-  const std::lock_guard lock(folder_mutex_);
   std::vector<File> found;
-  std::int64_t held = 0;
+  held_bytes_ = 0;
   // ENCODER/12/: what lies elsewhere isn't ours, whatever it is called. An error in one folder,
   // which another process may have removed, ends the look into that one.
   for (const fs::path& encoder : FoldersIn(options_.folder)) {
@@ -318,20 +292,19 @@ void FolderEmbeddingStore::TakeStock() {
       if (part.filename().native().size() <= 2) ListEmbeddings(part, &found);
     }
   }
-  for (const File& file : found) held += file.bytes;
-  if (held > options_.budget_bytes) {
+  for (const File& file : found) held_bytes_ += file.bytes;
+  if (held_bytes_ > options_.budget_bytes) {
     std::sort(found.begin(), found.end(),
               [](const File& a, const File& b) { return a.used < b.used; });
     const double wanted = kShareLeft * static_cast<double>(options_.budget_bytes);
     for (const File& file : found) {
-      if (static_cast<double>(held) <= wanted) break;
+      if (static_cast<double>(held_bytes_) <= wanted) break;
       std::error_code gone;
       if (fs::remove(file.path, gone)) Count("evicted");
-      if (!gone) held -= file.bytes;
+      if (!gone) held_bytes_ -= file.bytes;
     }
   }
-  held_bytes_ = held;
-  metrics_.Get(kEmbeddingFolderBytes).Set(static_cast<double>(held));
+  metrics_.Get(kEmbeddingFolderBytes).Set(static_cast<double>(held_bytes_));
 }
 
 }  // namespace segmenter

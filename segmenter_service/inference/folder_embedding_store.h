@@ -10,18 +10,14 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
-#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <memory>
 #include <mutex>
-#include <set>
-#include <shared_mutex>
 #include <string>
 #include <thread>
-#include <vector>
 
 #include "segmenter_service/inference/embedding_store.h"
 #include "serving/metrics.h"
@@ -87,33 +83,26 @@ class FolderEmbeddingStore final : public EmbeddingStore {
   void Enqueue(Waiting waiting);
   void Count(const char* outcome) { metrics_.Get(kEmbeddingFiles, {outcome}).Increment(); }
 
-  // On a writer's thread, until the end.
+  // On the writer's thread.
   void Write();
-  // The first of what waits that nobody writes already. REQUIRES: mutex_ is held.
-  std::deque<Waiting>::iterator Next();
   absl::Status WriteOne(const Waiting& waiting);
-  void Report(const absl::Status& written);
   // Finds out what the folder holds, and brings it below the budget.
   void TakeStock();
 
   const Options options_;
   serving::Metrics& metrics_;
 
-  std::mutex mutex_;  // guards all up to the next
+  std::mutex mutex_;  // guards all up to the thread
   std::condition_variable changed_;
   std::deque<Waiting> waiting_;
   std::size_t waiting_bytes_ = 0;
-  std::set<std::string> being_written_;  // paths
-  bool taking_first_stock_ = true;
+  bool writing_ = true;  // the writer begins with taking stock
   bool stopping_ = false;
 
-  // Shared by writers, and held alone by whoever takes stock, so that no file is counted twice.
-  std::shared_mutex folder_mutex_;
-  std::atomic<std::int64_t> held_bytes_ = 0;
-  std::atomic<bool> failing_ = false;
-  // Several, since most of a write is waiting for the disk, which makes what is asked of it at once
-  // durable at once.
-  std::vector<std::thread> writers_;  // last
+  // Of the writer's thread.
+  std::int64_t held_bytes_ = 0;
+  bool failing_ = false;
+  std::thread writer_;  // last
 };
 
 }  // namespace segmenter

@@ -34,6 +34,7 @@
 #include "prelabel/profiles.h"
 #include "prelabel/project.h"
 #include "prelabel/project_cache.h"
+#include "prelabel/project_memory.h"
 #include "serving/metrics.h"
 
 namespace gateway::endpoints {

@@ -1,8 +1,8 @@
+#include "prelabel/project_memory.h"
+
 #include <gmock/gmock.h>
 
 #include <string>
-
-#include "prelabel/project.h"
 
 namespace prelabel {
 namespace {

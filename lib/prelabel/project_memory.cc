@@ -1,0 +1,88 @@
+#include "prelabel/project_memory.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace prelabel {
+namespace {
+
+constexpr std::size_t kMaxAnnounced = 20;  // of one profile
+constexpr std::size_t kMaxWarnings = 500;
+constexpr absl::Duration kWarningsLast = absl::Hours(24);
+
+}  // namespace
+
+void ProjectMemory::Remember(const std::string& key, ProjectSetup setup) {
+  const std::lock_guard lock(mutex_);
+  const std::size_t bytes = BytesOf(setup.settings) + setup.label_studio.bytes();
+  setups_.Insert(key, std::move(setup), bytes);
+}
+
+std::optional<ProjectSetup> ProjectMemory::Find(const std::string& key) {
+  const std::lock_guard lock(mutex_);
+  const ProjectSetup* const found = setups_.Find(key);
+  if (found == nullptr) return std::nullopt;
+  return *found;
+}
+
+void ProjectMemory::Forget(const std::string& key) {
+  const std::lock_guard lock(mutex_);
+  warnings_.erase(key);
+  setups_.Erase(key);
+}
+
+void ProjectMemory::SetWarning(const std::string& key, const std::string& warning,
+                               const std::string& models) {
+  const std::lock_guard lock(mutex_);
+  if (warning.empty()) {
+    warnings_.erase(key);
+    return;
+  }
+  warnings_[key] = {warning, clock_(), models};
+  if (warnings_.size() <= kMaxWarnings) return;
+  warnings_.erase(
+      std::min_element(warnings_.begin(), warnings_.end(),
+                       [](const auto& a, const auto& b) { return a.second.said < b.second.said; }));
+}
+
+void ProjectMemory::ForgetOtherWarnings(const std::string& profile,
+                                        const std::vector<std::string>& models) {
+  const std::lock_guard lock(mutex_);
+  const std::string prefix = profile + "/";  // no profile's name has one
+  std::erase_if(warnings_, [&](const auto& entry) {
+    const Warning& warning = entry.second;
+    return entry.first.starts_with(prefix) && !warning.models.empty() &&
+           std::find(models.begin(), models.end(), warning.models) == models.end();
+  });
+}
+
+bool ProjectMemory::HasWarning(const std::string& key) const {
+  const std::lock_guard lock(mutex_);
+  return warnings_.contains(key);
+}
+
+std::map<std::string, std::string> ProjectMemory::warnings() const {
+  const std::lock_guard lock(mutex_);
+  std::map<std::string, std::string> texts;
+  for (const auto& [key, warning] : warnings_) {
+    if (clock_() - warning.said < kWarningsLast) texts.emplace(key, warning.text);
+  }
+  return texts;
+}
+
+void ProjectMemory::Announced(const std::string& profile, const AnnouncedVersion& version) {
+  const std::lock_guard lock(mutex_);
+  std::vector<AnnouncedVersion>& versions = announced_[profile];
+  std::erase_if(versions, [&](const auto& other) { return other.version == version.version; });
+  versions.insert(versions.begin(), version);
+  if (versions.size() > kMaxAnnounced) versions.pop_back();
+}
+
+std::vector<ProjectMemory::AnnouncedVersion> ProjectMemory::Announced(
+    const std::string& profile) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = announced_.find(profile);
+  return found == announced_.end() ? std::vector<AnnouncedVersion>() : found->second;
+}
+
+}  // namespace prelabel

@@ -122,7 +122,7 @@ class Models {
     const std::lock_guard lock(mutex_);
     owners_[status.name] = status.owner;
   }
-  void Announce(const Upstream::Announcement& announcement) {
+  void Announce(const ModelAnnouncement& announcement) {
     const std::lock_guard lock(mutex_);
     std::map<std::string, Ptr> next;
     for (const auto& [name, version] : announcement.versions) {
@@ -198,15 +198,14 @@ class GrpcClient : public Interface {
       : methods_(std::move(methods)), upstream_(std::move(service), std::move(replicas)) {}
 
   void Start(asio::any_io_executor strand) {
-    asio::co_spawn(
-        strand,
-        upstream_.PollForever(
-            strand,
-            [this](std::shared_ptr<Replica> replica, CallOptions options) {
-              return GetOffer(std::move(replica), std::move(options));
-            },
-            [this](const Upstream::Announcement& announced) { models_.Announce(announced); }),
-        asio::detached);
+    asio::co_spawn(strand,
+                   upstream_.PollForever(
+                       strand,
+                       [this](std::shared_ptr<Replica> replica, CallOptions options) {
+                         return GetOffer(std::move(replica), std::move(options));
+                       },
+                       [this](const ModelAnnouncement& announced) { models_.Announce(announced); }),
+                   asio::detached);
   }
 
   std::shared_ptr<const Model> model(const std::string& name) final {
@@ -233,12 +232,12 @@ class GrpcClient : public Interface {
   const std::string& methods() const { return methods_; }
 
  private:
-  awaitable<absl::StatusOr<Upstream::Offer>> GetOffer(std::shared_ptr<Replica> replica,
-                                                      CallOptions options) {
+  awaitable<absl::StatusOr<ModelOffer>> GetOffer(std::shared_ptr<Replica> replica,
+                                                 CallOptions options) {
     auto getting = GetModel(replica, options);
     auto model = co_await std::move(getting);
     if (!model.ok()) co_return model.status();
-    Upstream::Offer offer;
+    ModelOffer offer;
     offer.versions[kDefaultModel] = model->version;
     models_.Add(*std::move(model));
     auto listing = upstream_.caller().template Call<vision::ListModelsResponse>(
@@ -275,7 +274,7 @@ class GrpcClient : public Interface {
 
   // Finds out what the replica serves under a name.
   awaitable<void> AddName(std::shared_ptr<Replica> replica, CallOptions options,
-                          const NameStatus& status, Upstream::Offer& offer) {
+                          const NameStatus& status, ModelOffer& offer) {
     options.model = status.name;
     options.version = status.version;
     models_.NoteOwner(status);

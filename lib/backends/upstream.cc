@@ -184,14 +184,14 @@ void Upstream::LookSoon() {
   PollNow();
 }
 
-Upstream::Announcement Upstream::Choose(const ReplicaSet::Replicas& replicas,
-                                        std::set<std::string> unknown) {
+ModelAnnouncement Upstream::Choose(const ReplicaSet::Replicas& replicas,
+                                   std::set<std::string> unknown) {
   std::map<std::string, std::vector<std::string>> served;
   for (const auto& replica : replicas) {
     for (auto& [name, version] : replica->versions()) served[name].push_back(version);
   }
   const std::lock_guard lock(mutex_);
-  Announcement chosen;
+  ModelAnnouncement chosen;
   if (const auto found = announced_.find(kDefaultModel); found != announced_.end()) {
     chosen.versions.insert(*found);
   }
@@ -218,7 +218,7 @@ asio::awaitable<Upstream::PollResult> Upstream::Poll(const GetOffer& get_offer,
   for (std::size_t i = 0; i < replicas.size(); ++i) {
     asio::co_spawn(
         strand, get_offer(replicas[i], options),
-        [&, i](std::exception_ptr, absl::StatusOr<Offer> offer) {
+        [&, i](std::exception_ptr, absl::StatusOr<ModelOffer> offer) {
           statuses[i] = offer.status();
           if (offer.ok() && offer->has_told_names) {
             unknown.merge(offer->unknown);
@@ -251,7 +251,7 @@ asio::awaitable<Upstream::PollResult> Upstream::Poll(const GetOffer& get_offer,
   }
   if (replicas.empty()) result.error = absl::UnavailableError("no address is known");
   if (result.any_answered) {
-    const Announcement chosen = Choose(replicas, std::move(unknown));
+    const ModelAnnouncement chosen = Choose(replicas, std::move(unknown));
     announce(chosen);  // before calls can find out that it has moved
     const std::lock_guard lock(mutex_);
     announced_ = chosen.versions;

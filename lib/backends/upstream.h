@@ -33,6 +33,7 @@
 
 #include "backends/client.h"
 #include "backends/detours.h"
+#include "backends/model_offer.h"
 #include "backends/replica_caller.h"
 #include "backends/replica_set.h"
 
@@ -57,28 +58,10 @@ class Upstream {
   // For a call to one replica, and no other.
   ReplicaCaller& caller() { return caller_; }
 
-  // What a replica tells.
-  struct Offer {
-    // By name, the versions that it serves, or would after loading what it has dropped.
-    Replica::Versions versions;
-    // Names of which it has a version that nobody knows, since it isn't loaded.
-    std::set<std::string> unknown;
-    std::vector<NameStatus> names;
-    // False: it told nothing of names this time, so that what it told before holds.
-    bool has_told_names = true;
-    // Something could not be found out, and may be a moment later.
-    bool ask_again = false;
-  };
-  // What is announced: by name, the version to ask for; and names that are served by a model that
-  // isn't known yet.
-  struct Announcement {
-    Replica::Versions versions;
-    std::set<std::string> unknown;
-  };
   // Asks a replica for its models. Several run at once, on one strand.
-  using GetOffer = std::function<boost::asio::awaitable<absl::StatusOr<Offer>>(
+  using GetOffer = std::function<boost::asio::awaitable<absl::StatusOr<ModelOffer>>(
       std::shared_ptr<Replica>, CallOptions)>;
-  using Announce = std::function<void(const Announcement&)>;
+  using Announce = std::function<void(const ModelAnnouncement&)>;
   // Never ends: resolves names, asks all replicas that are known then, and calls `announce` with
   // the versions to ask for (ChooseVersion). Every second, more often while a model is loaded or
   // after LookSoon, soon after a failure, and at once when a call found another version than it
@@ -111,7 +94,7 @@ class Upstream {
   // Asks all replicas, sets their versions, and chooses.
   boost::asio::awaitable<PollResult> Poll(const GetOffer& get_offer, const Announce& announce);
   // What all replicas together offer. REQUIRES: one of them at least has answered.
-  Announcement Choose(const ReplicaSet::Replicas& replicas, std::set<std::string> unknown);
+  ModelAnnouncement Choose(const ReplicaSet::Replicas& replicas, std::set<std::string> unknown);
   // How long to wait for the next poll. REQUIRES: mutex_ is held.
   std::chrono::milliseconds PauseAfter(const PollResult& result,
                                        std::chrono::milliseconds retry) const;

@@ -488,6 +488,14 @@ TEST(SegmenterVersionTest, WeightsOfTheDecoderAreNotInTheNameOfItsEmbeddings) {
   }
 }
 
+// Any input of the model's encoder.
+std::vector<float> SomeInput(const ServedModel& model) {
+  const int side = model.network->spec().image_size;
+  std::vector<float> input(3 * side * side);
+  for (std::size_t i = 0; i < input.size(); ++i) input[i] = static_cast<float>(i % 251) / 125 - 1;
+  return input;
+}
+
 TEST(SharedEncodersTest, NetworksOfOneEncoderHoldItOnce) {
   duet_testing::TempDir folder;
   const std::string copy = folder.path() + "/copy.safetensors";
@@ -512,9 +520,7 @@ TEST(SharedEncodersTest, NetworksOfOneEncoderHoldItOnce) {
               std::filesystem::file_size(kData + file));
 
     plain.reset();  // what it packed stays
-    const int side = tuned->network->spec().image_size;
-    std::vector<float> input(3 * side * side);
-    for (std::size_t i = 0; i < input.size(); ++i) input[i] = static_cast<float>(i % 251) / 125 - 1;
+    const std::vector<float> input = SomeInput(*tuned);
     const auto encode = [&](const ServedModel& model) {
       return model.network->EncodeImage(input, [] { return absl::OkStatus(); }).value().maps;
     };
@@ -537,9 +543,7 @@ TEST(SharedEncodersTest, WarmingUpWithinAStepLeavesItsWorkAlone) {
         LoadModel({WithConstant(kData + file, "mask_decoder.transformer.", 0.25, copy)}, options)
             .value();
     ASSERT_TRUE(tuned->network->spec().shares_encoder);
-    const int side = first->network->spec().image_size;
-    std::vector<float> input(3 * side * side);
-    for (std::size_t i = 0; i < input.size(); ++i) input[i] = static_cast<float>(i % 251) / 125 - 1;
+    const std::vector<float> input = SomeInput(*first);
     const auto proceed = [] { return absl::OkStatus(); };
     const Embedding expected = first->network->EncodeImage(input, proceed).value();
 

@@ -1,4 +1,4 @@
-// What a service's replicas say of their models, and what is made known of it. Internal to backends.
+// What replicas say of their models, and what is made known of it. Internal to backends.
 #ifndef DUET_BACKENDS_MODEL_OFFER_H_
 #define DUET_BACKENDS_MODEL_OFFER_H_
 

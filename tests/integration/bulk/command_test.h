@@ -1,5 +1,5 @@
-// What tests of duet's bulk commands share: images in a folder of their own, and commands that run to
-// their ends.
+// What tests of duet's bulk commands share: images in a folder of their own, and commands that run
+// to their ends.
 #ifndef DUET_TESTS_INTEGRATION_BULK_COMMAND_TEST_H_
 #define DUET_TESTS_INTEGRATION_BULK_COMMAND_TEST_H_
 

@@ -2,8 +2,9 @@
 #
 # Builds one GoogleTest binary and registers it as one CTest test, labelled with its tier. It runs from the root of the
 # sources, and DUET_TEST_DATA (tests/data, read-only) and DUET_SOURCE_DIR are relative to that, so that ccache knows a test's
-# objects again in another clone. PROCESSORS and TIMEOUT have the tier's default. With LESSER_CPUS it
-# also runs as NAME.avx512 and NAME.avx2, where oneDNN and Duet's own kernels use what older CPUs have and no more.
+# objects again in another clone. TIMEOUT is there to end what hangs, and has room for a machine that is twenty times as
+# slow as it should be. With LESSER_CPUS it also runs as NAME.avx512 and NAME.avx2, where oneDNN and Duet's own kernels use
+# what older CPUs have and no more.
 function(duet_test name)
   cmake_parse_arguments(ARG "LESSER_CPUS" "TIMEOUT" "SOURCES;LIBRARIES" ${ARGN})
   string(REGEX REPLACE "\\..*$" "" tier ${name})
@@ -15,7 +16,7 @@ function(duet_test name)
     DUET_TEST_DATA="tests/data" DUET_SOURCE_DIR=".")
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
   if(NOT ARG_TIMEOUT)
-    set(ARG_TIMEOUT 120)
+    set(ARG_TIMEOUT 600)
   endif()
   # As the services wait (docs/adr/0204): spinning threads of two tests on two cores hold each other up.
   set(environment OMP_WAIT_POLICY=passive)

@@ -1,6 +1,7 @@
 // POST /embed/{project}: all images of a project are embedded before somebody clicks into them
-// (jobs/embedding_runs.h). Who may begin and end it says training_door.h. The project is one of the
-// operator's Label Studio, and is read with the operator's token.
+// (jobs/embedding_runs.h). Who may begin and end it says training_door.h, who may see how it goes
+// operator_door.h. The project is one of the operator's Label Studio, and is read with the
+// operator's token.
 #include <boost/json/object.hpp>
 #include <string>
 #include <utility>

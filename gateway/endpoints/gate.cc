@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "gateway/endpoints/operator_door.h"
 #include "gateway/endpoints/route_policy.h"
 #include "text/str_cat.h"
 
@@ -23,26 +24,6 @@ http::Response UnknownProfile(const prelabel::Profiles& profiles, std::string_vi
       404, text::StrCat("There is no profile \"", prelabel::ProfileName(prefix).value_or(""), "\"",
                         names.empty() ? "; --profiles names none."
                                       : "; there are: " + absl::StrJoin(names, ", ") + "."));
-}
-
-// 403 for who isn't at this machine; for where nobody is asked for a password.
-std::optional<http::Response> RefuseElsewhere(const http::Request& request,
-                                              const http::Context& context,
-                                              const http::OwnNames& own) {
-  constexpr std::string_view kPassword =
-      "--basic_auth_user shows it to those who have the password.";
-  if (const char* const field = ForwardedBy(request)) {
-    return http::ErrorResponse(
-        403, text::StrCat("The request came through a proxy (", field,
-                          "), and what people's projects do is shown to this machine alone; ",
-                          kPassword));
-  }
-  if (IsThisMachine(context.peer) && http::IsCalledByOwnName(request, own)) return std::nullopt;
-  return http::ErrorResponse(
-      403,
-      text::StrCat("What people's projects do is shown to this machine alone, by an address of "
-                   "its own or as localhost; ",
-                   kPassword));
 }
 
 }  // namespace
@@ -66,8 +47,11 @@ void AddGates(Application& app, http::Router& router) {
       if (auth != nullptr && !auth->Accepts(request.Header("Authorization"))) {
         return MissingCredentials();
       }
-      if (policy->tells_projects && auth == nullptr) {
+      if (policy->for_operator && auth == nullptr) {
         if (auto refusal = RefuseElsewhere(request, context, app.options.own_names)) return refusal;
+      }
+      if (policy->tells_annotations && auth == nullptr) {
+        if (auto refusal = RefuseOtherName(request, context, app.options.own_names)) return refusal;
       }
       if (app.profiles.ForPrefix(context.prefix) == nullptr) {
         return UnknownProfile(app.profiles, context.prefix);

@@ -58,9 +58,8 @@ constexpr RoutePolicy Reviews(std::string_view pattern) {
   return policy;
 }
 
-constexpr RoutePolicy TellsProjects(std::string_view pattern) {
-  RoutePolicy policy = Read(pattern);
-  policy.tells_projects = true;
+constexpr RoutePolicy ForOperator(RoutePolicy policy) {
+  policy.for_operator = true;
   return policy;
 }
 
@@ -78,28 +77,28 @@ constexpr RoutePolicy kPolicies[] = {
     Read("/"),
     Read("/label-config"),
     Read("/openapi.json"),
-    Read("/jobs"),
-    {verb::delete_, "/jobs/{id}", true, /*changes_state=*/true},
-    Read("/train/{project}"),
+    ForOperator(Read("/jobs")),
+    ForOperator({verb::delete_, "/jobs/{id}", true, /*changes_state=*/true}),
+    ForOperator(Read("/train/{project}")),
     Trains("/train/{project}/cancel", kSmall),
     Trains("/train/{project}/forget", kSmall),
     Reviews("/review/{project}"),
     Embeds(Post("/embed/{project}", kSmall)),
     Embeds(Post("/embed/{project}/cancel", kSmall)),
-    Embeds(Read("/embed/{project}")),  // which tasks fail, and why
+    ForOperator(Read("/embed/{project}")),
     // Label Studio before 1.5.
     Post("/versions", kSmall),
     Post("/validate", kLabelConfig),
     Post("/delete", kSmall),
     Post("/duplicate_model", kSmall),
     Trains("/train", kLargest),
-    Post("/job_status", kSmall),
+    Trains("/job_status", kSmall),
     Read("/is_training"),
     // The page at /ui. What it asks makes the models work as /predict does, so the same people may.
     Read("/ui"),
     Read("/ui/models"),
     Read("/ui/requests"),
-    TellsProjects("/ui/projects"),
+    ForOperator(Read("/ui/projects")),
     Read("/ui/{file}"),
     Post("/ui/images", kLargest),
     Post("/ui/detect", kSmall),

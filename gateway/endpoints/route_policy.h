@@ -29,16 +29,18 @@ struct RoutePolicy {
   // asking first (CORS, which is never granted) has one, or an Origin.
   bool takes_json = false;
   std::size_t max_body_bytes = 0;
-  // Begins or ends a training, where there is a trainer: asks the training door, too.
+  // Begins or ends a training, or tells of one to Label Studio, where there is a trainer: asks the
+  // training door, too.
   bool trains = false;
-  // Tells what people have annotated, read with the operator's token: asks the training door, too.
+  // Tells what people have annotated, read with the operator's token: asks the training door, too,
+  // and without a password this machine has to be called by its own name (operator_door.h).
   bool tells_annotations = false;
   // Has the segmenter work through a whole project, read with the operator's token: asks the
   // training door, too.
   bool embeds = false;
-  // Tells what people's projects are and why their tasks fail. Without a password it is for this
-  // machine alone.
-  bool tells_projects = false;
+  // Tells what people's projects are, what becomes of them and why their tasks fail, or decides
+  // about it. Without a password it is for this machine alone (operator_door.h).
+  bool for_operator = false;
 };
 
 // One row a route.

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "gateway/endpoints/metrics.h"
+#include "gateway/endpoints/operator_door.h"
 #include "gateway/endpoints/routes.h"
 #include "gateway/endpoints/ui_page.h"
 #include "label_studio/generate.h"
@@ -131,7 +132,9 @@ Response Root(Application& app, const Request& request, Context& context) {
   body["problems"] = std::move(problems);
   body["uptime_s"] = static_cast<std::int64_t>(uptime.count());
   if (asked.name.empty()) {
-    body["warnings"] = Warnings(app);
+    const bool is_operator =
+        app.auth != nullptr || !RefuseElsewhere(request, context, app.options.own_names);
+    if (is_operator) body["warnings"] = Warnings(app);
     json::object& profiles = body["profiles"].emplace_object();
     for (const auto& [name, profile] : app.profiles.all()) {
       if (!name.empty()) profiles[name] = Describe(app, profile);

@@ -1,6 +1,7 @@
 // Trainings: what Label Studio and people may ask for, and what versions of Label Studio before 1.5
 // ask about them. Without --trainer nothing is trained, and the answers say so where a user or a
-// script may see it. Who may begin and end one says training_door.h.
+// script may see it. Who may begin and end one says training_door.h, who may see how it goes
+// operator_door.h.
 #include <boost/json/object.hpp>
 #include <optional>
 #include <string>

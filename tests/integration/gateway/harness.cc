@@ -104,7 +104,7 @@ Reply Harness::Send(const std::string& method, const std::string& path, const st
   request.version(11);
   request.method_string(method);
   request.target(path);
-  request.set("Host", "duet");
+  request.set("Host", "localhost");
   if (method == "POST") request.set("Content-Type", "application/json");
   for (const auto& [name, value] : headers) request.set(name, value);
   request.body() = body;

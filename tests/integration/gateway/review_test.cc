@@ -254,7 +254,10 @@ TEST_F(ReviewTest, WhoMayNotTrainMayNotReadAnnotations) {
   const Reply by_proxy = gateway.Send("GET", "/review/1", "", {{"X-Forwarded-For", "10.0.0.7"}});
   const Reply by_page =
       gateway.Send("GET", "/review/1", "", {{"Origin", "https://elsewhere.example"}});
+  // A page whose name leads to this machine reads without saying that it is one.
+  const Reply by_name = gateway.Send("GET", "/review/1", "", {{"Host", "elsewhere.example"}});
 
+  EXPECT_EQ(by_name.status, 403) << by_name.body;
   EXPECT_EQ(by_proxy.status, 403) << by_proxy.body;
   EXPECT_EQ(by_page.status, 403) << by_page.body;
   EXPECT_EQ(services_.count("Detect"), 0);

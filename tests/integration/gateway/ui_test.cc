@@ -16,6 +16,7 @@ namespace {
 
 namespace json = boost::json;
 namespace segmenter = duet::segmenter::v1;
+using ::testing::AnyOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -537,18 +538,41 @@ TEST_F(UiWellTest, OfATokenOnlyItsEndIsShown) {
   EXPECT_THAT(shown.body, Not(HasSubstr("c2lnbmF0dXJl")));
 }
 
+// What tells of people's projects, or stops their work.
+constexpr std::pair<const char*, const char*> kForOperator[] = {{"GET", "/ui/projects"},
+                                                                {"GET", "/jobs"},
+                                                                {"DELETE", "/jobs/none"},
+                                                                {"GET", "/train/7"},
+                                                                {"GET", "/embed/7"}};
+
 TEST_F(UiWellTest, WithoutAPasswordProjectsAreForThisMachineAlone) {
   Harness& gateway = Start();
-  const auto status = [&](const Headers& headers) {
-    return gateway.Send("GET", "/ui/projects", "", headers).status;
+  for (const auto& [method, path] : kForOperator) {
+    const auto status = [&](const Headers& headers) {
+      return gateway.Send(method, path, "", headers).status;
+    };
+    EXPECT_NE(status({{"Host", "127.0.0.1:8003"}}), 403) << path;
+    EXPECT_NE(status({{"Host", "localhost:8003"}, {"Sec-Fetch-Site", "same-origin"}}), 403) << path;
+    EXPECT_EQ(status({{"Host", "evil.example"}}), 403) << path << " by a name made to lead here";
+    EXPECT_EQ(status({{"X-Forwarded-For", "10.0.0.7"}}), 403) << path;
+    EXPECT_THAT(gateway.Send(method, path, "", {{"Via", "1.1 a"}}).body,
+                HasSubstr("--basic_auth_user"))
+        << path;
+  }
+}
+
+TEST_F(UiWellTest, WarningsOfLabelConfigsAreForThisMachineAlone) {
+  Harness& gateway = Start();
+  gateway.Post("/setup",
+               {{"project", "7"}, {"schema", "<View><Image name='i' value='$image'/></View>"}});
+  const auto shown = [&](const Headers& headers) {
+    const json::value root = gateway.Send("GET", "/", "", headers).json();
+    return root.as_object().contains("warnings");
   };
 
-  EXPECT_EQ(status({{"Host", "127.0.0.1:8003"}}), 200);
-  EXPECT_EQ(status({{"Host", "localhost:8003"}, {"Sec-Fetch-Site", "same-origin"}}), 200);
-  EXPECT_EQ(status({{"Host", "evil.example"}}), 403) << "a name that was made to lead here";
-  EXPECT_EQ(status({{"X-Forwarded-For", "10.0.0.7"}}), 403);
-  EXPECT_THAT(gateway.Send("GET", "/ui/projects", "", {{"Via", "1.1 a"}}).body,
-              HasSubstr("--basic_auth_user"));
+  EXPECT_TRUE(shown({{"Host", "localhost:8003"}}));
+  EXPECT_FALSE(shown({{"Host", "evil.example"}}));
+  EXPECT_FALSE(shown({{"X-Forwarded-For", "10.0.0.7"}}));
 }
 
 TEST_F(UiWellTest, WithAPasswordProjectsAreForWhoHasIt) {
@@ -556,15 +580,15 @@ TEST_F(UiWellTest, WithAPasswordProjectsAreForWhoHasIt) {
       Start({.gateway = {.basic_auth_user = "ann",
                          .basic_auth_password = std::make_shared<serving::Secret>("secret")}});
 
-  EXPECT_EQ(gateway.Get("/ui/projects").status, 401);
+  const Headers elsewhere = {{"Host", "duet.example"},
+                             {"X-Forwarded-For", "10.0.0.7"},
+                             {"Authorization", "Basic YW5uOnNlY3JldA=="}};
   EXPECT_EQ(gateway.Get("/ui/").status, 401);
-  EXPECT_EQ(gateway
-                .Send("GET", "/ui/projects", "",
-                      {{"Host", "duet.example"},
-                       {"X-Forwarded-For", "10.0.0.7"},
-                       {"Authorization", "Basic YW5uOnNlY3JldA=="}})
-                .status,
-            200);
+  for (const auto& [method, path] : kForOperator) {
+    EXPECT_EQ(gateway.Send(method, path, "").status, 401) << path;
+    EXPECT_THAT(gateway.Send(method, path, "", elsewhere).status, AnyOf(200, 404)) << path;
+  }
+  EXPECT_TRUE(gateway.Send("GET", "/", "", elsewhere).json().as_object().contains("warnings"));
 }
 
 TEST_F(UiWellTest, TheLastRequestsAreShownWithoutThePagesOwn) {

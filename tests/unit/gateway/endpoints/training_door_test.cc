@@ -111,7 +111,7 @@ TEST(TrainingDoorTest, WithAPasswordNothingElseCounts) {
   EXPECT_EQ(StatusOf(door, "127.0.0.1", With("Authorization", "Basic eA==")), 401);
 }
 
-// What begins or ends a training asks the door; what only tells of it doesn't.
+// What begins or ends a training asks the door, and what tells Label Studio of one.
 TEST(TrainingDoorTest, ItsRoutesAreInTheTable) {
   std::vector<std::string> trains;
   for (const RoutePolicy& policy : RoutePolicies()) {
@@ -120,7 +120,7 @@ TEST(TrainingDoorTest, ItsRoutesAreInTheTable) {
     trains.emplace_back(policy.pattern);
   }
   EXPECT_THAT(trains, ::testing::UnorderedElementsAre("/train", "/train/{project}/cancel",
-                                                      "/train/{project}/forget"));
+                                                      "/train/{project}/forget", "/job_status"));
 }
 
 }  // namespace

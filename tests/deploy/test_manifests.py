@@ -11,6 +11,7 @@ from conftest import BINARIES, OVERLAYS, ROOT, render, run, tool
 
 KUBERNETES_VERSIONS = ["1.28", "1.33"]
 MODELS = ["duet-detector", "duet-segmenter"]
+K8S = ROOT / "deploy/k8s"
 # Operators' own kinds, which Kubernetes' schemas don't know; test_monitoring.py looks into them.
 OPERATOR_KINDS = {"PrometheusRule", "ServiceMonitor"}
 # Kinds of the Gateway API, validated below.
@@ -154,6 +155,19 @@ def test_every_container_says_what_it_needs(manifests):
         for container in containers(pod):
             assert {"cpu", "memory"} <= container["resources"]["requests"].keys(), name
             assert "memory" in container["resources"]["limits"], name
+
+
+@pytest.mark.parametrize("file", [path.relative_to(K8S) for path in sorted(K8S.rglob("*.yaml")) if path.name != "kustomization.yaml"], ids=str)
+def test_a_container_that_fails_says_why_at_its_pod(file):
+    """`kubectl describe` shows the end of its log, then, of every file's containers."""
+    for each in images_in(list(yaml.safe_load_all((K8S / file).read_text()))):
+        assert each.get("terminationMessagePolicy") == "FallbackToLogsOnError", each["name"]
+
+
+def images_in(node):
+    """Whatever says which image it is of."""
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return ([node] if isinstance(node, dict) and "image" in node else []) + [each for child in children for each in images_in(child)]
 
 
 def test_probes_use_the_health_names_of_the_services(manifests):

@@ -6,16 +6,13 @@ import socket
 import pytest
 
 from control_plane import NODE_NAME, ControlPlane
+from duet import publish_weights
+from node import Node
 from programs import ROOT
 
 # What in_namespaces.sh has made this process' own.
 STATE, LOGS = pathlib.Path("/var/lib/cluster"), pathlib.Path("/var/log/cluster")
-MODULES = ROOT / ".duet/tools/modules"
-# The kinds that are not Kubernetes' own, as a cluster with their operators has them. Argo's are what Argo installs; its full
-# schemas, which tests/deploy checks by, this API server refuses ("inline" has no type).
-OTHERS_KINDS = [*(MODULES / "gateway-api/config/crd/standard").glob("*.yaml"),
-                *(MODULES / "prometheus-operator/example/prometheus-operator-crd").glob("*.yaml"),
-                *(MODULES / "argo-workflows/manifests/base/crds/minimal").glob("argoproj*.yaml")]
+IMAGES = ROOT / ".duet/cluster/images.tar"
 
 
 def pytest_configure():
@@ -28,9 +25,17 @@ def cluster():
     STATE.mkdir(parents=True)
     LOGS.mkdir(parents=True)
     plane = ControlPlane(STATE, LOGS)
-    for file in OTHERS_KINDS:
-        plane.do("apply", "--server-side", "-f", file)
-    plane.do("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
     yield plane
-    for program in reversed(plane.programs):
-        program.stop()
+    for program in plane.programs:
+        program.kill()
+
+
+@pytest.fixture(scope="session")
+def node(cluster):
+    """The cluster's only one, with Duet's images, and weights to be fetched from it."""
+    machine = Node(cluster, STATE / "node", LOGS, IMAGES)
+    weights = publish_weights()
+    yield machine
+    weights.shutdown()
+    for program in machine.programs:
+        program.kill()

@@ -66,6 +66,7 @@ class ControlPlane:
             f"--service-account-key-file={authority.folder}/accounts.key",
             f"--service-account-signing-key-file={authority.folder}/accounts.key",
             f"--kubelet-client-certificate={to_kubelets[0]}", f"--kubelet-client-key={to_kubelets[1]}",
+            "--kubelet-preferred-address-types=InternalIP",
             # Servers of its own API groups, such as metrics-server.
             f"--requestheader-client-ca-file={authority.certificate}", "--requestheader-allowed-names=front-proxy",
             "--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",

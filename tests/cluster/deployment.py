@@ -1,4 +1,4 @@
-"""Kustomizations of the tests' own on top of the tree's."""
+"""Kustomizations of the tests' own on top of the tree's, put on the cluster."""
 
 import shutil
 
@@ -7,6 +7,7 @@ import yaml
 from programs import ROOT
 
 K8S = ROOT / "deploy/k8s"
+DEPLOYMENTS = ["duet-detector", "duet-segmenter", "duet-gateway"]
 
 
 def kustomization(folder, base="base", components=(), **more):
@@ -18,3 +19,34 @@ def kustomization(folder, base="base", components=(), **more):
         "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "namespace": "duet", "resources": [f"../../{base}"],
         "components": [f"../../components/{name}" for name in components], **more}))
     return mine
+
+
+def patch(kind, name, *operations):
+    """For a kustomization: `operations` are (path, value)."""
+    return {"target": {"kind": kind, "name": name},
+            "patch": yaml.safe_dump([{"op": "replace", "path": path, "value": value} for path, value in operations])}
+
+
+def small():
+    """Patches that make several replicas fit on a machine of two cores."""
+    requests = "/spec/template/spec/containers/0/resources/requests"
+    return [patch("Deployment", "duet-(detector|segmenter|gateway)", (f"{requests}/cpu", "100m"), (f"{requests}/memory", "512Mi"))]
+
+
+def roll_out(cluster, *names):
+    for name in names or DEPLOYMENTS:
+        cluster.do("rollout", "status", f"deployment/{name}", "-n", "duet", "--timeout=10m")
+
+
+def gateway_address(cluster):
+    return f"{cluster.get('service', 'duet-gateway', '-n', 'duet')['spec']['clusterIP']}:8003"
+
+
+def pods(cluster, name):
+    """Those that nobody has told to go."""
+    return [each for each in cluster.items("pods", "-n", "duet", "-l", f"app.kubernetes.io/name={name}")
+            if "deletionTimestamp" not in each["metadata"]]
+
+
+def pod_name(pod):
+    return pod["metadata"]["name"]

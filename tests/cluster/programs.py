@@ -28,7 +28,7 @@ def wait_until(condition, patience_s=PATIENCE_S, what="still not so"):
 
 
 class Program:
-    """Runs until it is stopped or killed; `start` starts it anew, with what it had left on the disk."""
+    """Runs until it is killed; `start` starts it anew, with what it had left on the disk."""
 
     def __init__(self, logs, *command, environment=None):
         self.command = [str(part) for part in command]
@@ -49,13 +49,6 @@ class Program:
 
     def last_words(self):
         return f"{self.log.name}:\n" + "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
-
-    def stop(self):
-        self.process.terminate()
-        try:
-            self.process.wait(timeout=60)
-        except subprocess.TimeoutExpired:
-            self.kill()
 
     def kill(self):
         self.process.kill()

@@ -11,8 +11,20 @@ OVERLAYS = sorted(path.name for path in (K8S / "overlays").iterdir())
 # Components that are in no overlay: what they need before them, and the base.
 COMPONENTS = {"trainer": ["label-studio", "trainer"], "tls": ["label-studio", "trainer", "tls"], "bulk": ["bulk"],
               "bulk-masks": ["bulk", "bulk-masks"], "traces": ["label-studio", "trainer", "traces"], "weights-on-node": ["weights-on-node"]}
+MODULES = ROOT / ".duet/tools/modules"
+# The kinds that are not Kubernetes' own, as a cluster with their operators has them. Argo's are what Argo installs; its full
+# schemas, which tests/deploy checks by, this API server refuses ("inline" has no type).
+OTHERS_KINDS = [*(MODULES / "gateway-api/config/crd/standard").glob("*.yaml"),
+                *(MODULES / "prometheus-operator/example/prometheus-operator-crd").glob("*.yaml"),
+                *(MODULES / "argo-workflows/manifests/base/crds/minimal").glob("argoproj*.yaml")]
 # Of KEDA's kinds no API server here knows anything.
 NOT_APPLIED = {"keda"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def others_kinds(cluster):
+    cluster.do("apply", "--server-side", *[f"--filename={file}" for file in OTHERS_KINDS])
+    cluster.do("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
 
 
 @pytest.fixture(scope="module", params=[*OVERLAYS, *COMPONENTS])

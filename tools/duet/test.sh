@@ -22,8 +22,8 @@ Parts, in this order; those from scale on only with --all or --only, cluster and
   asan       address and undefined-behaviour sanitizers, on the layers without LibTorch
   tsan       thread sanitizer, on the same
   images     builds the container images and starts them; needs root and about 20 minutes
-  cluster    puts the Kubernetes manifests on a real API server with its controllers; needs root and cgroup v1, and builds
-             Kubernetes the first time, which takes half an hour
+  cluster    puts the Kubernetes manifests on a real API server with its controllers, and runs Duet in Pods of a real node;
+             needs root, cgroup v1 and 8 GB, and builds Kubernetes the first time, which takes half an hour
   mutants    changes one line of the sources at a time and expects that a test fails (tools/mutate.py); takes hours
 
 Where no more than five tests of a part fail, these run once more. One that passes then counts as passed and is named at

@@ -109,10 +109,10 @@ ensure_kubernetes() {
   done < <(sed -nE '/^tool \(/,/^\)/s/^\t//p' "$folder/go.mod")
 }
 
-# ensure_unpacked LIST-FILE: Debian packages, one a line, unpacked and not installed. bin/ gets a starter for every
-# program among them that finds its libraries beside it.
+# ensure_unpacked LIST-FILE [FOLDER]: Debian packages, one a line, unpacked and not installed, below .duet/tools/FOLDER (debian).
+# bin/ gets a starter for every program among them that finds its libraries beside it.
 ensure_unpacked() {
-  local list=$1 root=$DUET_ROOT/$TOOLS_DIRECTORY/debian bin=$DUET_ROOT/$TOOLS_DIRECTORY/bin
+  local list=$1 root=$DUET_ROOT/$TOOLS_DIRECTORY/${2:-debian} bin=$DUET_ROOT/$TOOLS_DIRECTORY/bin
   local stamp packages deb program name
   stamp=$root/.$(sha256sum "$list" | cut -c 1-16)
   [[ ! -f $stamp ]] || return 0

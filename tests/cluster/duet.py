@@ -1,0 +1,99 @@
+"""Duet in the cluster: where it gets its weights, and what is asked of it."""
+
+import base64
+import collections
+import functools
+import hashlib
+import http.server
+import itertools
+import threading
+
+import requests
+
+from control_plane import NODE_ADDRESS
+from programs import ROOT
+
+DEMO = ROOT / "models/demo"
+WEIGHTS = {"detector": "rtmdet-demo.pth", "segmenter": "sam-demo.pth"}
+# It has a cross and two arrows; the click is upon one of them.
+IMAGE = ROOT / "tests/data/scenes/scene_0.jpg"
+LABELS = ["circle", "square", "triangle", "star", "ring", "cross", "hexagon", "heart", "crescent", "arrow"]
+LABEL_CONFIG = ('<View><Image name="image" value="$image"/>' + "".join(
+    f'<{tag} name="{tag.lower()}" toName="image">' + "".join(f'<Label value="{label}"/>' for label in LABELS) + f"</{tag}>"
+    for tag in ("RectangleLabels", "BrushLabels")) +
+    '<KeyPointLabels name="click" toName="image" smart="true" smartOnly="true"><Label value="arrow"/></KeyPointLabels></View>')
+CLICK = {"id": "click", "from_name": "click", "to_name": "image", "type": "keypointlabels", "origin": "manual", "original_width": 512,
+         "original_height": 512, "image_rotation": 0, "is_positive": True,
+         "value": {"x": 75, "y": 21.5, "width": 0.3, "labels": ["arrow"], "keypointlabels": ["arrow"]}}
+
+
+def publish_weights():
+    """A server of the demo's weights on the node, at HTTPS' port, which is the one that the NetworkPolicy lets through."""
+    handler = functools.partial(Publisher, directory=str(DEMO))
+    server = http.server.ThreadingHTTPServer((NODE_ADDRESS, 443), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+class Publisher(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def weights(model):
+    """The literals of its ConfigMap."""
+    checksum = hashlib.sha256((DEMO / WEIGHTS[model]).read_bytes()).hexdigest()
+    return [f"MODEL_URL=http://{NODE_ADDRESS}:443/{WEIGHTS[model]}", f"MODEL_SHA256={checksum}"]
+
+
+def with_weights(**literals):
+    """For a kustomization: the demo's models; `literals` are others for one of them."""
+    return {"configMapGenerator": [
+        {"name": f"duet-{model}-model", "namespace": "duet", "behavior": "replace", "literals": literals.get(model) or weights(model)}
+        for model in WEIGHTS]}
+
+
+@functools.cache
+def body(click):
+    image = "data:image/jpeg;base64," + base64.b64encode(IMAGE.read_bytes()).decode()
+    context = {"result": [CLICK]} if click else None
+    return {"tasks": [{"id": 1, "data": {"image": image}}], "project": "1.1", "label_config": LABEL_CONFIG,
+            "params": {"login": None, "password": None, "context": context}}
+
+
+def predict(address, click=False, session=requests):
+    return session.post(f"http://{address}/predict", json=body(click), timeout=120)
+
+
+class Load:
+    """Asks without a pause from several threads, half of them over one connection each, until it is stopped."""
+
+    def __init__(self, address, threads=4):
+        self.address, self.ending = address, threading.Event()
+        self.outcomes = collections.Counter()
+        self.threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(threads)]
+        for thread in self.threads:
+            thread.start()
+
+    def _ask(self, number):
+        session = requests.Session() if number % 2 else requests
+        for turn in itertools.count():
+            if self.ending.is_set():
+                return
+            try:
+                answer = predict(self.address, click=turn % 4 == 3, session=session)
+                outcome = "answered" if answer.ok and answer.json()["results"] else f"{answer.status_code}: {answer.text[:200]}"
+            except requests.RequestException as error:
+                outcome = f"{type(error).__name__}: {error}"
+            self.outcomes[outcome] += 1
+
+    @property
+    def asked(self):
+        return self.outcomes.total()
+
+    def stop(self):
+        """How often each outcome there was."""
+        self.ending.set()
+        for thread in self.threads:
+            thread.join()
+        return dict(self.outcomes)

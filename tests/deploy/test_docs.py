@@ -2,7 +2,9 @@
 
 import pathlib
 import re
+import shutil
 import sys
+import textwrap
 
 import pytest
 
@@ -188,3 +190,27 @@ def test_the_tests_that_the_security_page_names_exist():
     assert not missing
     functions = set(re.findall(r"\bdef (test_\w+)", sources))
     assert set(re.findall(r"\btest_[a-z_]{12,}\b", page)) <= functions
+
+
+def kustomizations():
+    """A page's overlays of one's own on top of deploy/k8s, as pytest's parameters."""
+    for page in PAGES:
+        for block in re.findall(r"^ *```\n(.*?)^ *```", page.read_text(), re.MULTILINE | re.DOTALL):
+            if "github.com/…/deploy/k8s/" in block:
+                yield pytest.param(textwrap.dedent(block), id=f"{page.relative_to(ROOT)}:{block.split()[1]}")
+
+
+@pytest.mark.parametrize("written", kustomizations())
+def test_a_kustomization_in_a_page_can_be_made(written, tmp_path):
+    """A part of one is put onto the overlay for clusters."""
+    shutil.copytree(DEPLOY / "k8s", tmp_path / "k8s")
+    mine = tmp_path / "k8s/overlays/mine"
+    mine.mkdir()
+    text = written if "resources:" in written else f"resources: [github.com/…/deploy/k8s/overlays/cpu]\n{written}"
+    (mine / "kustomization.yaml").write_text(text.replace("github.com/…/deploy/k8s", "../.."))
+
+    made = run("kubectl", "kustomize", mine)
+
+    assert made.returncode == 0, made.stderr
+    for value in re.findall(r'(?:value: "?|=)([^\s"}\],]+)', written):
+        assert value in made.stdout

@@ -19,10 +19,19 @@ namespace otlp {
 namespace {
 
 constexpr std::int64_t kMaxAnswerBytes = 64 << 10;
+constexpr std::size_t kMaxSaidBytes = 200;  // of its answer, in a log line
 
 // Whether the collector may take the same spans later, by the specification's list.
 bool IsPassing(int http_status) {
   return http_status == 429 || http_status == 502 || http_status == 503 || http_status == 504;
+}
+
+// OK, unless a collector that has answered 200 refuses spans all the same, or takes them and warns.
+absl::Status Complaint(const PartialSuccess& taken) {
+  if (taken.rejected_spans <= 0 && taken.message.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("it answered HTTP 200 and refused ", taken.rejected_spans,
+                   " spans: ", text::ToUtf8(text::Utf8Prefix(taken.message, kMaxSaidBytes))));
 }
 
 }  // namespace
@@ -98,7 +107,7 @@ void Exporter::Send(const Batch& batch) {
   absl::Duration pause = options_.first_pause;
   while (true) {
     const absl::StatusOr<PartialSuccess> taken = Post(body);
-    Note(taken.status());
+    Note(taken.ok() ? Complaint(*taken) : taken.status());
     if (taken.ok()) {
       const double rejected = static_cast<double>(
           std::clamp<std::int64_t>(taken->rejected_spans, 0, std::ssize(batch)));
@@ -137,8 +146,9 @@ absl::StatusOr<PartialSuccess> Exporter::Post(const std::string& body) {
         absl::StrCat("it cannot be reached: ", response.status().message()));
   }
   if (response->status / 100 == 2) return ReadPartialSuccess(response->body);
-  const std::string said = absl::StrCat("it answered HTTP ", response->status, ": ",
-                                        text::ToUtf8(text::Utf8Prefix(response->body, 200)));
+  const std::string said =
+      absl::StrCat("it answered HTTP ", response->status, ": ",
+                   text::ToUtf8(text::Utf8Prefix(response->body, kMaxSaidBytes)));
   if (IsPassing(response->status)) return absl::UnavailableError(said);
   return absl::InvalidArgumentError(said);
 }

@@ -171,15 +171,32 @@ TEST_F(ExporterTest, NobodyListensAndStillNothingWaits) {
 TEST_F(ExporterTest, WhatTheCollectorRefusesIsCountedAndNotRepeated) {
   const FakeCollector collector([](int request) {
     if (request == 1) return TinyResponse{.status = 400, .body = "not mine"};
-    return TinyResponse{.body = R"({"partialSuccess":{"rejectedSpans":"1"}})"};
+    if (request == 2) return TinyResponse{.body = "{}"};
+    return TinyResponse{.body =
+                            R"({"partialSuccess":{"rejectedSpans":"1","errorMessage":"too old"}})"};
   });
   Exporter exporter(OptionsFor(collector.url()), metrics_);
   exporter.Take(Named("bad"));
   AwaitCount("refused", 1);
+  exporter.Take(Named("good"));
+  AwaitCount("sent", 1);
   exporter.Take(Named("rejected"));
   AwaitCount("refused", 2);
-  EXPECT_EQ(Count("sent"), 0);
-  EXPECT_THAT(collector.requests(), SizeIs(2));
+  EXPECT_THAT(collector.requests(), SizeIs(3));
+  ASSERT_THAT(log_.lines("traces.failed"), SizeIs(2));
+  EXPECT_THAT(log_.lines("traces.failed")[0], HasSubstr("HTTP 400: not mine"));
+  EXPECT_THAT(log_.lines("traces.failed")[1], HasSubstr("HTTP 200 and refused 1 spans: too old"));
+}
+
+TEST_F(ExporterTest, ACollectorThatTakesAllAndWarnsIsHeard) {
+  const FakeCollector collector([](int) {
+    return TinyResponse{.body = R"({"partialSuccess":{"errorMessage":"use another path"}})"};
+  });
+  Exporter exporter(OptionsFor(collector.url()), metrics_);
+  exporter.Take(Named("x"));
+  AwaitCount("sent", 1);
+  ASSERT_THAT(log_.lines("traces.failed"), SizeIs(1));
+  EXPECT_THAT(log_.lines("traces.failed")[0], HasSubstr("refused 0 spans: use another path"));
 }
 
 TEST_F(ExporterTest, ACollectorThatHangsHoldsUpNeitherRequestsNorTheEnd) {

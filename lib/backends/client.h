@@ -129,13 +129,13 @@ class DetectorClient {
   virtual boost::asio::awaitable<absl::StatusOr<duet::detector::v1::DetectResponse>> Detect(
       ImageRef image, duet::detector::v1::DetectRequest request, CallOptions options) = 0;
   // What serves under the name, as last heard: the name's own model, or the default one if no
-  // replica serves the name. Null as long as that isn't known: nothing was heard yet, or the name's
-  // model isn't loaded; then it is loaded from now on. Any thread.
+  // replica serves the name. Null as long as that isn't known: nothing was heard yet, the version
+  // that served it has just gone, or it isn't loaded; then it is loaded from now on. Any thread.
   virtual std::shared_ptr<const DetectorModel> model(const std::string& name) = 0;
   std::shared_ptr<const DetectorModel> model() { return model(kDefaultModel); }
   // The same for those who only look: nothing is loaded because of it. Any thread.
   virtual std::shared_ptr<const DetectorModel> known_model(const std::string& name) const = 0;
-  // Whether any replica serves a model of its own under the name, loaded or not. Any thread.
+  // Whether a replica serves, or may until one has told its names, a model of its own. Any thread.
   virtual bool Has(const std::string& name) const = 0;
   // Of such a model. Any thread.
   virtual ModelOwner owner(const std::string& name) const = 0;

@@ -82,7 +82,7 @@ class Models {
   }
   bool Has(const std::string& name) const {
     const std::lock_guard lock(mutex_);
-    return name != kDefaultModel && (announced_.contains(name) || unknown_.contains(name));
+    return name != kDefaultModel && (announced_.contains(name) || IsUnknown(name));
   }
   std::vector<std::string> names() const {
     const std::lock_guard lock(mutex_);
@@ -140,6 +140,7 @@ class Models {
     }
     announced_ = std::move(next);
     unknown_ = announcement.unknown;
+    has_all_names_ = announcement.has_all_names;
     std::erase_if(wanted_, [&](const std::string& name) { return !unknown_.contains(name); });
     std::erase_if(told_, [&](const auto& entry) {
       const auto found = announcement.versions.find(entry.first.first);
@@ -156,9 +157,13 @@ class Models {
   // REQUIRES: mutex_ is held.
   Ptr FindKnown(const std::string& name) const {
     if (const auto found = announced_.find(name); found != announced_.end()) return found->second;
-    if (unknown_.contains(name)) return nullptr;
+    if (IsUnknown(name)) return nullptr;
     const auto fallback = announced_.find(kDefaultModel);
     return fallback == announced_.end() ? nullptr : fallback->second;
+  }
+  // Whether nobody can tell what serves it. REQUIRES: mutex_ is held, and it isn't announced.
+  bool IsUnknown(const std::string& name) const {
+    return unknown_.contains(name) || (name != kDefaultModel && !has_all_names_);
   }
   static bool Same(const DetectorModel& a, const DetectorModel& b) {
     return a.name == b.name && a.classes == b.classes && a.has_masks == b.has_masks;
@@ -172,6 +177,7 @@ class Models {
   // Guarded by mutex_.
   std::map<std::string, Ptr> announced_;
   std::set<std::string> unknown_;
+  bool has_all_names_ = false;
   std::set<std::string> wanted_;  // of unknown_
   std::map<std::string, ModelOwner> owners_;
   // On the strand: by name and version; by name, the folder that was loaded last, and its version.
@@ -285,7 +291,6 @@ class GrpcClient : public Interface {
         if (!model.ok()) {
           // It has just been replaced or dropped, or the replica is busy. The name has a model of
           // its own all the same, so nobody may be answered by the default one meanwhile.
-          offer.unknown.insert(status.name);
           offer.ask_again = true;
           co_return;
         }
@@ -303,7 +308,6 @@ class GrpcClient : public Interface {
       co_return;
     }
     if (!status.error.empty()) co_return;  // nobody can have it
-    offer.unknown.insert(status.name);
     if (status.loading || !models_.IsWanted(status.name)) co_return;
     options.deadline = std::min(options.deadline, std::chrono::system_clock::now() + kLoadTimeout);
     auto loading = GetModel(replica, options);

@@ -15,8 +15,6 @@ namespace backends {
 struct ModelOffer {
   // By name, the versions that it serves, or would after loading what it has dropped.
   Replica::Versions versions;
-  // Names of which it has a version that nobody knows, since it isn't loaded.
-  std::set<std::string> unknown;
   std::vector<NameStatus> names;
   // False: it told nothing of names this time, so that what it told before holds.
   bool has_told_names = true;
@@ -29,6 +27,8 @@ struct ModelOffer {
 struct ModelAnnouncement {
   Replica::Versions versions;
   std::set<std::string> unknown;
+  // False: no replica has told its names, so any other name may have a model, too.
+  bool has_all_names = false;
 };
 
 }  // namespace backends

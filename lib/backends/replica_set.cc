@@ -47,9 +47,16 @@ void Replica::ConnectSoon() const {
   grpc::experimental::ChannelResetConnectionBackoff(channel.get());
 }
 
-Replica::Versions Replica::versions() const {
+Replica::Offer Replica::offer() const {
   const std::lock_guard lock(mutex_);
-  return versions_;
+  Offer offer{.versions = versions_, .unknown = {}, .has_told_names = has_told_names_};
+  for (const NameStatus& status : names_) {
+    // Of what is stored and can't be loaded, nobody can have anything.
+    const bool has_one =
+        !status.version.empty() || (status.stored_version != 0 && status.error.empty());
+    if (has_one && !versions_.contains(status.name)) offer.unknown.insert(status.name);
+  }
+  return offer;
 }
 
 std::vector<NameStatus> Replica::names() const {
@@ -57,27 +64,18 @@ std::vector<NameStatus> Replica::names() const {
   return names_;
 }
 
-std::vector<std::string> Replica::unknown_names() const {
-  const std::lock_guard lock(mutex_);
-  std::vector<std::string> unknown;
-  for (const NameStatus& status : names_) {
-    const bool has_one = status.stored_version != 0 && status.error.empty();
-    if (has_one && !versions_.contains(status.name)) unknown.push_back(status.name);
-  }
-  return unknown;
-}
-
 void Replica::set_versions(Versions versions, std::vector<NameStatus> names) {
   const std::lock_guard lock(mutex_);
+  has_told_names_ = !versions.empty();
   versions_ = std::move(versions);
   names_ = std::move(names);
   lacks_.clear();
 }
 
-void Replica::set_version(const ModelChoice& answered) {
+void Replica::set_default_version(std::string version) {
   const std::lock_guard lock(mutex_);
-  versions_[answered.name] = answered.version;
-  lacks_.erase(answered.name);
+  versions_[kDefaultModel] = std::move(version);
+  lacks_.erase(kDefaultModel);
 }
 
 bool Replica::ServesOther(const ModelChoice& wanted) const {

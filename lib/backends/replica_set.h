@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -46,20 +47,27 @@ struct Replica {
   // By the names that models are served under, their versions.
   using Versions = std::map<std::string, std::string>;
 
-  // What it serves, as last heard; empty if it isn't known. Any thread, as all of these.
-  Versions versions() const;
+  // What it serves.
+  struct Offer {
+    Versions versions;  // empty: it isn't known
+    // Names of which it told that it has a model, while it isn't known which one any more.
+    std::set<std::string> unknown;
+    bool has_told_names = false;  // false: it may have any
+  };
+  // As last heard. Any thread, as all of these: calls find out that a version is gone at any time,
+  // so what is decided by both parts comes from one offer.
+  Offer offer() const;
+  Versions versions() const { return offer().versions; }
   // What it says of the names below the model root.
   std::vector<NameStatus> names() const;
   // It has told everything that it serves; empty: it didn't answer.
   void set_versions(Versions versions, std::vector<NameStatus> names = {});
-  // Names of which it told a version, but neither what nor that nobody can have it.
-  std::vector<std::string> unknown_names() const;
-  // It has just answered with this version.
-  void set_version(const ModelChoice& answered);
+  // The version of its default model; what it told of other names holds.
+  void set_default_version(std::string version);
   // It is known to serve another version than `wanted` under that name, or nothing; never for the
   // version "".
   bool ServesOther(const ModelChoice& wanted) const;
-  // It has just said that it doesn't serve this one.
+  // It has just said that it doesn't serve this one. The name stays its own, of an unknown version.
   void Lacks(const ModelChoice& wanted);
 
  private:
@@ -67,6 +75,7 @@ struct Replica {
   // Guarded by mutex_.
   Versions versions_;
   std::vector<NameStatus> names_;
+  bool has_told_names_ = false;
   Versions lacks_;  // since the last set_versions
 };
 

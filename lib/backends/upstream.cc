@@ -184,14 +184,16 @@ void Upstream::LookSoon() {
   PollNow();
 }
 
-ModelAnnouncement Upstream::Choose(const ReplicaSet::Replicas& replicas,
-                                   std::set<std::string> unknown) {
+ModelAnnouncement Upstream::Choose(const ReplicaSet::Replicas& replicas) {
   std::map<std::string, std::vector<std::string>> served;
+  ModelAnnouncement chosen;
   for (const auto& replica : replicas) {
-    for (auto& [name, version] : replica->versions()) served[name].push_back(version);
+    Replica::Offer offer = replica->offer();
+    for (auto& [name, version] : offer.versions) served[name].push_back(std::move(version));
+    chosen.unknown.merge(offer.unknown);
+    chosen.has_all_names = chosen.has_all_names || offer.has_told_names;
   }
   const std::lock_guard lock(mutex_);
-  ModelAnnouncement chosen;
   if (const auto found = announced_.find(kDefaultModel); found != announced_.end()) {
     chosen.versions.insert(*found);
   }
@@ -199,9 +201,8 @@ ModelAnnouncement Upstream::Choose(const ReplicaSet::Replicas& replicas,
     const auto before = announced_.find(name);
     chosen.versions[name] =
         ChooseVersion(before == announced_.end() ? "" : before->second, versions);
-    unknown.erase(name);
+    chosen.unknown.erase(name);
   }
-  chosen.unknown = std::move(unknown);
   return chosen;
 }
 
@@ -211,32 +212,28 @@ asio::awaitable<Upstream::PollResult> Upstream::Poll(const GetOffer& get_offer,
   const CallOptions options{.deadline = system_clock::now() + kModelTimeout};
   const ReplicaSet::Replicas replicas = replicas_->All();
   std::vector<absl::Status> statuses(replicas.size());
-  std::set<std::string> unknown;
   PollResult result;
   std::size_t asked = replicas.size();
   asio::steady_timer all_have_answered(strand, asio::steady_timer::time_point::max());
   for (std::size_t i = 0; i < replicas.size(); ++i) {
-    asio::co_spawn(
-        strand, get_offer(replicas[i], options),
-        [&, i](std::exception_ptr, absl::StatusOr<ModelOffer> offer) {
-          statuses[i] = offer.status();
-          if (offer.ok() && offer->has_told_names) {
-            unknown.merge(offer->unknown);
-            result.loading = result.loading || offer->ask_again ||
-                             std::any_of(offer->names.begin(), offer->names.end(),
-                                         [](const auto& name) { return name.loading; });
-            replicas[i]->set_versions(std::move(offer->versions), std::move(offer->names));
-          } else if (offer.ok() || absl::IsDeadlineExceeded(offer.status())) {
-            // One that is too busy to say serves what it did before.
-            if (offer.ok()) {
-              replicas[i]->set_version({kDefaultModel, offer->versions.at(kDefaultModel)});
-            }
-            for (std::string& name : replicas[i]->unknown_names()) unknown.insert(std::move(name));
-          } else {
-            replicas[i]->set_versions({});
-          }
-          if (--asked == 0) all_have_answered.cancel();
-        });
+    asio::co_spawn(strand, get_offer(replicas[i], options),
+                   [&, i](std::exception_ptr, absl::StatusOr<ModelOffer> offer) {
+                     statuses[i] = offer.status();
+                     if (offer.ok() && offer->has_told_names) {
+                       result.loading = result.loading || offer->ask_again ||
+                                        std::any_of(offer->names.begin(), offer->names.end(),
+                                                    [](const auto& name) { return name.loading; });
+                       replicas[i]->set_versions(std::move(offer->versions),
+                                                 std::move(offer->names));
+                     } else if (offer.ok() || absl::IsDeadlineExceeded(offer.status())) {
+                       // One that is too busy to say serves what it did before.
+                       if (offer.ok())
+                         replicas[i]->set_default_version(offer->versions.at(kDefaultModel));
+                     } else {
+                       replicas[i]->set_versions({});
+                     }
+                     if (--asked == 0) all_have_answered.cancel();
+                   });
   }
   // On one strand: nothing can have come in between.
   if (asked > 0) co_await all_have_answered.async_wait(asio::as_tuple(asio::use_awaitable));
@@ -251,7 +248,8 @@ asio::awaitable<Upstream::PollResult> Upstream::Poll(const GetOffer& get_offer,
   }
   if (replicas.empty()) result.error = absl::UnavailableError("no address is known");
   if (result.any_answered) {
-    const ModelAnnouncement chosen = Choose(replicas, std::move(unknown));
+    const ModelAnnouncement chosen = Choose(replicas);
+    result.loading = result.loading || !chosen.has_all_names;
     announce(chosen);  // before calls can find out that it has moved
     const std::lock_guard lock(mutex_);
     announced_ = chosen.versions;

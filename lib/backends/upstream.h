@@ -94,7 +94,7 @@ class Upstream {
   // Asks all replicas, sets their versions, and chooses.
   boost::asio::awaitable<PollResult> Poll(const GetOffer& get_offer, const Announce& announce);
   // What all replicas together offer. REQUIRES: one of them at least has answered.
-  ModelAnnouncement Choose(const ReplicaSet::Replicas& replicas, std::set<std::string> unknown);
+  ModelAnnouncement Choose(const ReplicaSet::Replicas& replicas);
   // How long to wait for the next poll. REQUIRES: mutex_ is held.
   std::chrono::milliseconds PauseAfter(const PollResult& result,
                                        std::chrono::milliseconds retry) const;
@@ -141,17 +141,13 @@ boost::asio::awaitable<absl::StatusOr<Response>> Upstream::Call(std::string meth
       if (detour) detours_.Put(key, replica->address);
       auto calling = caller_.Call<Response>(replica, method, request, options);  // shares slices
       auto answer = co_await std::move(calling);
-      if (answer.ok()) {
-        replica->set_version({model.name, answer->model_version()});
-        if (version.empty() || answer->model_version() == version) {
-          if (has_image && !detour) detours_.Erase(key);
-          OnSuccess();
-          co_return answer;
-        }
-        other_version = true;
-        continue;
+      if (answer.ok() && (version.empty() || answer->model_version() == version)) {
+        // Nothing is noted of the replica: what it told meanwhile is newer.
+        if (has_image && !detour) detours_.Erase(key);
+        OnSuccess();
+        co_return answer;
       }
-      if (!version.empty() && absl::IsFailedPrecondition(answer.status())) {
+      if (answer.ok() || (!version.empty() && absl::IsFailedPrecondition(answer.status()))) {
         replica->Lacks(model);
         other_version = true;
         continue;

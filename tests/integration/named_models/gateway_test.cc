@@ -98,7 +98,9 @@ TEST_F(NamedModelsGatewayTest, SwapsAndRollbacksUnderLoadLoseNoPredictionAndMist
     if (!object.contains("model_version")) return answers.Count("", "a task is lost");
     const std::string version(object.at("model_version").as_string());
     const std::string model = version.substr(0, version.find('+'));
-    std::string wrong = object.at("result").as_array().empty() ? "nothing to judge by" : "";
+    std::string wrong = object.at("result").as_array().empty()
+                            ? "nothing to judge by in an answer of " + version
+                            : "";
     for (const json::value& region : object.at("result").as_array()) {
       const std::string label(region.at("value").at("rectanglelabels").at(0).as_string());
       if (version_of.at(label[0]) != model) wrong = label + " by " + version;

@@ -20,7 +20,6 @@ function(duet_package name summary)
     list(APPEND needed ${packages})
   endforeach()
   list(REMOVE_DUPLICATES needed)
-  list(REMOVE_ITEM needed curl)  # of the images: what fetches weights and asks whether they are ready
   list(JOIN needed ", " depends)
   string(TOUPPER ${name} upper)
   foreach(pair IN ITEMS "PACKAGE_NAME;duet-${name}" "PACKAGE_DEPENDS;${depends}" "DESCRIPTION;${summary}")

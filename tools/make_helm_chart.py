@@ -206,9 +206,10 @@ def substitute(path, value):
     kind, name, *rest = path
     service = name.removeprefix("duet-")
     where = "/".join(map(str, rest))
-    image = re.fullmatch(r"duet-(\w+):(\d[\d.]*)(-\w+)?", str(value))
+    image = re.fullmatch(r"duet-([a-z-]+):(\d[\d.]*)(-\w+)?", str(value))
     if rest[-1] == "image" and image:
-        return f'{{{{ include "duet.image" (list $ "{image[1]}" "{image[3] or ""}") }}}}'
+        key = re.sub(r"-(\w)", lambda match: match[1].upper(), image[1])
+        return f'{{{{ include "duet.image" (list $ "{key}" "{image[3] or ""}") }}}}'
     if rest[-1] == "image":
         return f"{{{{ $.Values.{service}.image }}}}"
     if where == "metadata/namespace":
@@ -470,6 +471,8 @@ VALUES = "\n".join([
     "# What comes besides the three processes; deploy/k8s/components has the same.",
     "components:", "${components}", "",
     *(line for service in SERVICES for line in service_values(service)),
+    "# Of the init containers, which fetch the weights.",
+    "fetchModel:", "  image: {repository: duet-fetch-model, tag: \"\"}", "",
     "labelStudio:", "  secret: duet-label-studio  # its keys `url` and `api-key`", "",
     "# Working hours: between them autoscaling.minReplicas and more, else none.",
     "keda:", "  timezone: ${keda_timezone}", "  start: ${keda_start}", "  end: ${keda_end}", "  prometheus: ${keda_prometheus}", "",

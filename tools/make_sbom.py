@@ -41,10 +41,12 @@ def paragraphs(text):
 
 def installed(root):
     """{package: its fields}"""
-    file = root / "var/lib/dpkg/status"
-    if not file.exists():
-        sys.exit(f"{file} does not exist: --root must be the root of a Debian system or image")
-    return {each["package"]: each for each in paragraphs(file.read_text(encoding="utf-8"))
+    database = root / "var/lib/dpkg"
+    # Of images without dpkg, a file a package (deploy/make-image-root).
+    files = [file for file in (database / "status", *sorted(database.glob("status.d/*"))) if file.exists()]
+    if not files:
+        sys.exit(f"{database}/status does not exist, nor {database}/status.d: --root must be the root of a Debian system or image")
+    return {each["package"]: each for file in files for each in paragraphs(file.read_text(encoding="utf-8"))
             if each.get("status", "").endswith(" installed")}
 
 

@@ -215,9 +215,10 @@ def test_argos_workflow_is_in_step_with_the_commands_and_the_component(command_f
     shard = templates["shard"]
     assert {argument[2:].split("=")[0] for argument in shard["container"]["args"] if argument.startswith("--")} \
         <= command_flags["prelabel"][0]
-    for step in (step for group in templates["run"]["steps"] for step in group if step["template"] == "duet"):
-        command, *arguments = step["arguments"]["parameters"][0]["value"].split()
-        assert {argument[2:].split("=")[0] for argument in arguments if argument.startswith("--")} <= command_flags[command][0]
+    assert [step["template"] for group in templates["run"]["steps"] for step in group] == ["plan", "shard", "merge"]
+    for name, command in (("plan", "prelabel"), ("merge", "merge")):
+        assert templates[name]["container"]["args"][0] == command
+        assert flags_of({"args": [each for each in templates[name]["container"]["args"] if "=" in each]}).keys() <= command_flags[command][0]
     (model,) = shard["sidecars"]
     for flag in flags_of(model):
         assert f"--{flag}=VALUE" in help_of(model["name"].replace("detector", "duet-detector"))

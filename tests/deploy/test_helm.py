@@ -168,6 +168,7 @@ def test_what_people_set_is_where_it_belongs(tmp_path):
                      "resources": {"requests": {"cpu": 3}}, "nodeSelector": {"disk": "ssd"},
                      "tolerations": [{"key": "mine", "operator": "Exists"}],
                      "autoscaling": {"maxReplicas": 3}, "model": {"url": "https://example.com/m.pth", "sha256": "ab12"}},
+        "fetchModel": {"image": {"repository": "fetch", "tag": "8"}},
         "labelStudio": {"secret": "studio"}, "redis": {"secret": "cache"},
         "trainer": {"models": {"size": "7Gi", "storageClass": "nfs"}},
         "monitoring": {"labels": {"release": "prometheus"}},
@@ -177,7 +178,8 @@ def test_what_people_set_is_where_it_belongs(tmp_path):
 
     pod = found["Deployment", "duet-detector"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    assert container["image"] == "registry.example.com/labelling/mine:7" == pod["initContainers"][0]["image"]
+    assert container["image"] == "registry.example.com/labelling/mine:7"
+    assert pod["initContainers"][0]["image"] == "registry.example.com/labelling/fetch:8"
     assert container["args"][-1] == "--log_level=debug" and "--checkpoint=/models/model.pth" in container["args"]
     assert {"name": "DUET_MAX_IMAGE_MB", "value": "9"} in container["env"]
     assert container["resources"]["requests"] == {"cpu": 3, "memory": "8Gi", "ephemeral-storage": "64Mi"}

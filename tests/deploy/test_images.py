@@ -52,6 +52,57 @@ def brought_by(names):
     return found
 
 
+def sources():
+    """All that starts a container: {file: text}."""
+    files = [DEPLOY / "compose.yaml", *(path for folder in ("k8s", "argo") for path in sorted((DEPLOY / folder).rglob("*.yaml")))]
+    return {str(file.relative_to(DEPLOY)): file.read_text() for file in files}
+
+
+def objects_in(value):
+    if isinstance(value, dict):
+        yield value
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from objects_in(each)
+
+
+def commands_of(container):
+    """What an engine or a kubelet executes in it beside the image's own program."""
+    for key in ("command", "entrypoint"):
+        if key in container and not str(container[key][0]).startswith("--"):
+            yield container[key]
+    if "healthcheck" in container:
+        kind, *command = container["healthcheck"]["test"]
+        yield command if kind == "CMD" else ["sh"]
+    for each in objects_in({key: value for key, value in container.items() if key.endswith("Probe") or key == "lifecycle"}):
+        if "exec" in each:
+            yield each["exec"]["command"]
+
+
+def programs(text):
+    """{(image, program)} of Duet's images: what is executed in them beside their own program."""
+    found = set()
+    for document in yaml.safe_load_all(text):
+        for each in objects_in(document):
+            image = re.fullmatch(r"duet-([a-z-]+)(:.*)?", str(each.get("image", "")))
+            found |= {(image[1], command[0]) for command in commands_of(each)} if image else set()
+    return found
+
+
+def test_services_are_asked_for_no_program_that_their_images_lack():
+    found = set().union(*map(programs, sources().values()))
+
+    inside = {(service, "duet-health-check") for service in SERVICES} | {("gateway", "duet"), ("detector", "duet-detector")}
+    assert {each for each in found if each[0] != "fetch-model"} == inside
+    assert {program for image, program in found if image == "fetch-model"} == {"duet-fetch-model", "install", "sleep"}
+
+
+@pytest.mark.parametrize("text", [
+    "{image: duet-gateway, lifecycle: {preStop: {exec: {command: [sh, -c, sleep 5]}}}}", "{image: 'duet-gateway:1', command: [sh, -c, duet]}",
+    "{image: duet-gateway, livenessProbe: {exec: {command: [sh]}}}", "{image: duet-gateway, healthcheck: {test: [CMD-SHELL, curl]}}"])
+def test_a_shell_that_is_asked_for_is_noticed(text):
+    assert programs(text) == {("gateway", "sh")}
+
+
 @pytest.mark.parametrize("binary, packages", [
     ("duet-detector", "models"), ("duet-segmenter", "models"), ("duet-gateway", "gateway"), ("duet", "gateway"),
     ("duet-trainer", "models gateway"), ("duet-train", "models gateway")])
@@ -141,9 +192,14 @@ def test_compose_uses_the_default_ports(default_of):
     for model in ("detector", "segmenter"):
         port = default_of(f"duet-{model}", "port")
         assert f"--{model}={model}:{port}" in services["gateway"]["command"]
-        assert f":{default_of(f'duet-{model}', 'metrics_port')}/metrics" in services[model]["healthcheck"]["test"][1]
     port = default_of("duet-gateway", "port")
     assert services["gateway"]["ports"] == [f"127.0.0.1:{port}:{port}"]
+
+
+def test_compose_asks_the_processes_whether_they_are_ready(default_of):
+    for service in SERVICES:
+        port = default_of(f"duet-{service}", "port" if service == "gateway" else "metrics_port")
+        assert compose()["services"][service]["healthcheck"]["test"] == ["CMD", "duet-health-check", f"http://127.0.0.1:{port}/readyz"]
 
 
 def test_compose_gives_services_longer_to_stop_than_they_drain(default_of):

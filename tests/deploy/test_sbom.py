@@ -70,6 +70,18 @@ def test_licences_are_those_of_debians_files(root):
     assert found["main"]["externalRefs"][0]["referenceLocator"] == "pkg:deb/debian/main@1%3A2%2Bb?arch=amd64"
 
 
+def test_an_image_without_dpkg_says_the_same(root):
+    """Where its packages have a file each, as in images that are not Debian's whole system."""
+    whole = sbom(f"--root={root}", SOURCE_DATE_EPOCH="1796000000").stdout
+    status = root / "var/lib/dpkg/status"
+    (root / "var/lib/dpkg/status.d").mkdir()
+    for paragraph in status.read_text().split("\n\n"):
+        (root / "var/lib/dpkg/status.d" / paragraph.split()[1]).write_text(paragraph)
+    status.unlink()
+
+    assert sbom(f"--root={root}", SOURCE_DATE_EPOCH="1796000000").stdout == whole
+
+
 def test_dependencies_come_along_and_others_do_not(root, tmp_path):
     (tmp_path / "list.txt").write_text("# ours\nmain\n")
 
@@ -85,7 +97,7 @@ def test_the_same_image_has_the_same_document(root):
 
 
 @pytest.mark.parametrize("arguments, said", [
-    (["--root=/nowhere"], "/nowhere/var/lib/dpkg/status does not exist"),
+    (["--root=/nowhere"], "/nowhere/var/lib/dpkg/status does not exist, nor"),
     (["--packages=/nowhere.txt"], "/nowhere.txt: No such file"),
 ])
 def test_what_is_not_there_is_named(arguments, said):

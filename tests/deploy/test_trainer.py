@@ -56,9 +56,8 @@ def test_it_is_locked_down_like_the_others(manifests):
 
 def test_a_training_has_time_to_save_its_state(manifests, default_of):
     pod = pods(manifests)["duet-trainer"]
-    _, seconds = main_of(pod)["lifecycle"]["preStop"]["exec"]["command"]
-    drain_s = int(default_of("duet-trainer", "drain_timeout_s"))
-    assert pod["terminationGracePeriodSeconds"] > int(seconds) + drain_s + TRAINING_SAVES_S
+    drain_s = int(flags_of(main_of(pod))["drain_grace_ms"]) / 1000 + int(default_of("duet-trainer", "drain_timeout_s"))
+    assert pod["terminationGracePeriodSeconds"] > drain_s + TRAINING_SAVES_S
     assert of_kind(manifests, "Deployment")["duet-trainer"]["spec"]["strategy"] == {"type": "Recreate"}
 
 

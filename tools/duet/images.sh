@@ -1,12 +1,14 @@
 # shellcheck shell=bash
 # ./duet test --only=images: builds deploy/Dockerfile's targets and starts them as a cluster would: not as
-# root, with a read-only root, no capabilities, and the models mounted. Needs root and 5 GB; takes about 20 minutes.
+# root, with a read-only root, no capabilities, and the models mounted. Needs root and 5 GB; takes about 20 minutes, less
+# where ccache has the objects of this tree.
 #
 # No container engine and no image registry: buildah builds, podman runs, and the base image is made by debootstrap
 # from the Debian mirror that apt uses here.
 
 readonly IMAGES_HOME=$DUET_ROOT/.duet/images
 readonly IMAGES_BASE=docker.io/library/debian:bookworm-slim
+readonly IMAGES_SERVICES=(detector segmenter gateway trainer)
 
 test_part_images() {
   step "images"
@@ -20,10 +22,11 @@ test_part_images() {
   install_packages "${packages[@]}"
   images_configure
   images_base
-  for target in detector segmenter gateway trainer; do
-    if images_build "$target" && images_sbom "$target"; then ((++passed)); else ((++failed)); fi
+  for target in "${IMAGES_SERVICES[@]}"; do
+    if images_build "$target" && images_inspect "$target"; then ((++passed)); else ((++failed)); fi
   done
-  if images_start; then ((++passed)); else ((++failed)); fi
+  if images_build fetch-model && images_fetch; then ((++passed)); else ((++failed)); fi
+  if images_start && images_confined; then ((++passed)); else ((++failed)); fi
   if images_stop; then ((++passed)); else ((++failed)); fi
   record images "$passed" "$failed"
 }
@@ -71,17 +74,31 @@ images_base() {
 }
 
 images_build() {
-  buildah bud --pull-never --layers --format docker --isolation chroot --network host \
+  local cache
+  cache=$(ccache --get-config cache_dir)
+  mkdir -p "$cache"
+  buildah bud --pull-never --layers --format docker --isolation chroot --network host --volume "$cache:"~root/.cache/ccache \
     --file deploy/Dockerfile --target "$1" --tag "duet-$1:test" .
 }
 
-# What is inside, as SPDX: .duet/images/duet-TARGET.spdx.json.
-images_sbom() {
-  local container status=0
+# What is inside: only what the programs load, and, as SPDX, of which packages: .duet/images/duet-TARGET.spdx.json.
+images_inspect() {
+  local container root status=0
   container=$(buildah from --pull-never "duet-$1:test")
-  python3 tools/make_sbom.py --name="duet-$1" --root="$(buildah mount "$container")" >"$IMAGES_HOME/duet-$1.spdx.json" || status=1
+  root=$(buildah mount "$container")
+  python3 tools/check_image_root.py "$root" || status=1
+  python3 tools/make_sbom.py --name="duet-$1" --root="$root" >"$IMAGES_HOME/duet-$1.spdx.json" || status=1
+  say "duet-$1: $(du --summarize --block-size=1M "$root" | cut -f 1) MiB"
   buildah rm "$container" >/dev/null
   return "$status"
+}
+
+# The one image with a shell: a file arrives, whose checksum is right.
+images_fetch() {
+  local sum
+  sum=$(sha256sum models/demo/sam-demo.pth)
+  podman run --rm --read-only --tmpfs /out:mode=1777 --cap-drop all --security-opt no-new-privileges \
+    --volume "$DUET_ROOT/models/demo:/models:ro" duet-fetch-model:test file:///models/sam-demo.pth /out/sam.pth "${sum%% *}"
 }
 
 # Ports of their own, so that a Duet that is up is not disturbed.
@@ -90,6 +107,27 @@ images_start() {
     images_run segmenter --port=15052 --metrics_port=19102 --checkpoint=/models/sam-demo.pth &&
     images_run gateway --port=18003 --detector=127.0.0.1:15051 --segmenter=127.0.0.1:15052 &&
     curl --fail --silent --retry 120 --retry-delay 1 --retry-all-errors --output /dev/null http://127.0.0.1:18003/readyz
+}
+
+# What each process may, as the kernel has it: not root, no capability, a root that can't be written to. And the check that compose
+# asks it with answers, while there is nothing else that could be run in its place.
+images_confined() {
+  local target status failed=0
+  local -A port=([detector]=19101 [segmenter]=19102 [gateway]=18003)
+  for target in "${!port[@]}"; do
+    status=/proc/$(podman inspect --format '{{.State.Pid}}' "duet-test-$target")
+    if ! grep -q $'^Uid:\t10001\t10001\t10001\t10001$' "$status/status" || ! grep -q $'^CapEff:\t0*$' "$status/status" ||
+      ! grep -q ' / overlay ro[, ]' "$status/mounts"; then
+      warn "duet-test-$target: may do more than it should: $(grep -hE '^(Uid|CapEff)| / ' "$status/status" "$status/mounts")"
+      failed=1
+    fi
+    podman exec "duet-test-$target" duet-health-check "http://127.0.0.1:${port[$target]}/readyz" || failed=1
+    if podman exec "duet-test-$target" sh -c true 2>/dev/null; then
+      warn "duet-test-$target: has a shell"
+      failed=1
+    fi
+  done
+  return "$failed"
 }
 
 images_run() {

@@ -22,6 +22,7 @@
 #include "gateway/options.h"
 #include "tests/testing/certificates.h"
 #include "tests/testing/status_matchers.h"
+#include "tests/testing/subprocess.h"
 #include "tests/testing/temp_dir.h"
 
 namespace gateway {
@@ -182,6 +183,18 @@ TEST_F(TlsTest, ARenewedCertificateIsShownToNewConnections) {
   EXPECT_NE(serial(after), serial(before));
   EXPECT_EQ(Get(before, "/health"), "\"up\"");
   EXPECT_EQ(Get(after, "/health"), "\"up\"");
+}
+
+TEST_F(TlsTest, TheHealthCheckOfItsImageNeedsNoAuthority) {
+  Start();
+  const std::string url = "https://127.0.0.1:" + std::to_string(server_->port());
+
+  duet_testing::Subprocess healthy({DUET_HEALTH_CHECK, url + "/health"});
+  duet_testing::Subprocess unhealthy({DUET_HEALTH_CHECK, url + "/none"});
+
+  EXPECT_EQ(healthy.Wait(), 0) << healthy.err();
+  EXPECT_EQ(unhealthy.Wait(), 1);
+  EXPECT_THAT(unhealthy.err(), HasSubstr(url + "/none answered 404"));
 }
 
 TEST_F(TlsTest, FilesThatCannotBeUsedAreNamed) {

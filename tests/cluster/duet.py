@@ -66,7 +66,8 @@ def predict(address, click=False, session=requests):
 
 
 class Load:
-    """Asks without a pause from several threads, half of them over one connection each, until it is stopped."""
+    """Asks without a pause from several threads, half of them over one connection each, until it is stopped. Answered is what
+    found something."""
 
     def __init__(self, address, threads=4):
         self.address, self.ending = address, threading.Event()
@@ -82,7 +83,8 @@ class Load:
                 return
             try:
                 answer = predict(self.address, click=turn % 4 == 3, session=session)
-                outcome = "answered" if answer.ok and answer.json()["results"] else f"{answer.status_code}: {answer.text[:200]}"
+                found = answer.ok and all(task["result"] for task in answer.json()["results"])
+                outcome = "answered" if found else f"{answer.status_code}: {answer.text[:200]}"
             except requests.RequestException as error:
                 outcome = f"{type(error).__name__}: {error}"
             self.outcomes[outcome] += 1

@@ -2,13 +2,17 @@
 
 import ipaddress
 import json
+import os
 import pathlib
+import shutil
+import signal
 import subprocess
 
+import requests
 import yaml
 
 from control_plane import NODE_ADDRESS, NODE_NAME, PODS, SERVER
-from programs import ROOT, Program, tool
+from programs import ROOT, Program, tool, wait_until
 
 UNPACKED = ROOT / ".duet/tools/cluster"
 SOCKET = "/run/containerd/containerd.sock"
@@ -46,6 +50,37 @@ class Node:
         container = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
         ended = self.ctr("--namespace=k8s.io", "task", "kill", "--signal=SIGKILL", container)
         assert ended.returncode == 0, ended.stderr
+
+    def lose_power(self):
+        """Nothing is told to go, neither the programs nor the Pods; of memory, mounts and the network nothing is left."""
+        for program in [*self.plane.programs, *self.programs]:
+            program.kill()
+        wait_until(lambda: not kill_pods())
+        for target in reversed(mounts()):
+            subprocess.run(["umount", "--lazy", target], check=True)
+        for controller in pathlib.Path("/sys/fs/cgroup").iterdir():
+            subprocess.run(["find", controller / "kubepods", "-depth", "-type", "d", "-exec", "rmdir", "{}", "+"], stderr=subprocess.DEVNULL)
+        for folder in ("containerd", "netns"):
+            shutil.rmtree(f"/run/{folder}", ignore_errors=True)
+        subprocess.run(["ip", "link", "delete", BRIDGE], check=True)
+        for table in ("filter", "nat", "mangle"):
+            for action in ("--flush", "--delete-chain"):
+                subprocess.run(["iptables", "--table", table, action], check=True)
+
+    def power_on(self):
+        self.plane.start()
+        for program in self.programs:
+            program.start()
+        wait_until(self._runs)
+
+    def _runs(self):
+        """The kubelet ends where containerd isn't ready yet, and is started again, as a machine's init would do it."""
+        if self.kubelet.process.poll() is not None:
+            self.kubelet.start()
+        try:
+            return requests.get("http://127.0.0.1:10248/healthz", timeout=5).ok
+        except requests.RequestException:
+            return False
 
     def ctr(self, *arguments):
         return subprocess.run([tool("ctr"), f"--address={SOCKET}", *map(str, arguments)], capture_output=True, text=True)
@@ -133,3 +168,26 @@ BinaryName = "/usr/sbin/runc"
   }}
 }}
 """)
+
+
+def kill_pods():
+    """How many processes of Pods and of what holds them there were; all of them are killed."""
+    found = {int(line) for file in pathlib.Path("/sys/fs/cgroup/pids").glob("kubepods/**/cgroup.procs") for line in file.read_text().split()}
+    for name in pathlib.Path("/proc").glob("[0-9]*/comm"):
+        try:
+            if name.read_text().startswith("containerd-shim"):
+                found.add(int(name.parent.name))
+        except OSError:
+            pass  # has ended
+    for process in found:
+        try:
+            os.kill(process, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    return len(found)
+
+
+def mounts():
+    """Those of containers, their networks and their volumes, in the order in which they were made."""
+    targets = [line.split()[4] for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines()]
+    return [each for each in targets if each.startswith(("/run/containerd/", "/run/netns", "/var/lib/kubelet/", "/var/lib/containerd/"))]

@@ -1,0 +1,33 @@
+"""A node that loses its power: all that ran is gone, what lay on its disk is there."""
+
+import pytest
+import requests
+
+from deployment import gateway_address, kustomization, roll_out
+from duet import predict, with_weights
+from programs import wait_until
+
+
+@pytest.fixture
+def duet(cluster, node, tmp_path):
+    cluster.do("apply", "-k", kustomization(tmp_path, base="overlays/local", **with_weights()))
+    roll_out(cluster)
+    yield gateway_address(cluster)
+    cluster.do("delete", "namespace", "duet")
+
+
+def test_after_a_restart_of_the_node_duet_is_back_by_itself(node, duet):
+    assert answers(duet)
+
+    node.lose_power()
+    assert not answers(duet)
+    node.power_on()
+
+    wait_until(lambda: answers(duet))
+
+
+def answers(address):
+    try:
+        return predict(address).ok and predict(address, click=True).ok
+    except requests.RequestException:
+        return False

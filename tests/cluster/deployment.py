@@ -38,6 +38,12 @@ def roll_out(cluster, *names):
         cluster.do("rollout", "status", f"deployment/{name}", "-n", "duet", "--timeout=10m")
 
 
+def remove(cluster):
+    """All of Duet, its Pods first: a namespace with Pods in it that have a minute to end looks only then whether they are gone."""
+    cluster.do("delete", "deployment,job", "--all", "-n", "duet", "--cascade=foreground")
+    cluster.do("delete", "namespace", "duet")
+
+
 def gateway_address(cluster):
     return f"{cluster.get('service', 'duet-gateway', '-n', 'duet')['spec']['clusterIP']}:8003"
 

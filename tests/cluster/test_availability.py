@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from deployment import DEPLOYMENTS, gateway_address, kustomization, pod_name, pods, roll_out, small
+from deployment import DEPLOYMENTS, gateway_address, kustomization, pod_name, pods, remove, roll_out, small
 from duet import Load, with_weights
 from programs import wait_until
 
@@ -18,7 +18,7 @@ def duet(cluster, node, tmp_path_factory):
         wait_until(lambda: len(pods(cluster, name)) == 2)
     roll_out(cluster)
     yield gateway_address(cluster)
-    cluster.do("delete", "namespace", "duet")
+    remove(cluster)
 
 
 def evict(cluster, pod):

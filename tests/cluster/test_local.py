@@ -5,7 +5,7 @@ import os
 import pytest
 
 from control_plane import NODE_ADDRESS
-from deployment import DEPLOYMENTS, gateway_address, kustomization, pod_name, pods, roll_out
+from deployment import DEPLOYMENTS, gateway_address, kustomization, pod_name, pods, remove, roll_out
 from duet import LABELS, Load, predict, with_weights
 from programs import wait_until
 
@@ -21,7 +21,7 @@ def duet(cluster, node, tmp_path_factory):
     cluster.do("apply", "-k", folder)
     roll_out(cluster)
     yield gateway_address(cluster)
-    cluster.do("delete", "namespace", "duet")
+    remove(cluster)
 
 
 def test_a_predict_through_the_service(duet):

@@ -3,7 +3,7 @@
 import pytest
 import requests
 
-from deployment import gateway_address, kustomization, roll_out
+from deployment import gateway_address, kustomization, remove, roll_out
 from duet import predict, with_weights
 from programs import wait_until
 
@@ -13,7 +13,7 @@ def duet(cluster, node, tmp_path):
     cluster.do("apply", "-k", kustomization(tmp_path, base="overlays/local", **with_weights()))
     roll_out(cluster)
     yield gateway_address(cluster)
-    cluster.do("delete", "namespace", "duet")
+    remove(cluster)
 
 
 def test_after_a_restart_of_the_node_duet_is_back_by_itself(node, duet):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deployment import kustomization, pods
+from deployment import kustomization, pods, remove
 from duet import weights, with_weights
 from programs import wait_until
 
@@ -12,7 +12,7 @@ def applied(cluster, node, tmp_path):
     def apply(*components, **literals):
         cluster.do("apply", "-k", kustomization(tmp_path, base="overlays/local", components=components, **with_weights(**literals)))
     yield apply
-    cluster.do("delete", "namespace", "duet")
+    remove(cluster)
 
 
 def said_at_its_end(cluster, name):

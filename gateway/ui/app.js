@@ -1,10 +1,11 @@
 // The page: from what hands do to what the models say and what is drawn.
 import { View, colorOf, css } from './canvas.js';
-import { $, element } from './dom.js';
+import { $, element, fill } from './dom.js';
 import { copy, exported, save } from './export.js';
 import { NewestFirst, SentPicture, get } from './gateway.js';
 import { Mask } from './masks.js';
 import { Session } from './session.js';
+import { Zoom } from './zoom.js';
 
 // A press that moves less is a click, CSS pixels.
 const CLICK_PX = 5;
@@ -24,8 +25,19 @@ let picture = null;   // {name, width, height, uploaded: a promise, sent: SentPi
 let preview = null;   // {mask, point}: what a click would mark
 let cursor = null;    // of the keyboard; null while the pointer is used
 let pressed = null;   // {at: [x, y], screen: [x, y], takesAway, rubber: box or null}
+let corner = null;    // the first of a box, set by B
 let highlighted = null;
 let turn = 0;         // counts pictures: answers about earlier ones are dropped
+
+const zoom = new Zoom(stage, view, {
+  redraw: () => {
+    if (!picture) return;
+    view.redraw();
+    drawObjects(visible());
+    drawDraft();
+  },
+  at: () => cursor,
+});
 
 // ---- labels
 
@@ -90,6 +102,7 @@ async function open(blob, name) {
   stage.classList.remove('empty');
   picture = { name, width: image.naturalWidth, height: image.naturalHeight, ready: false };
   view.show(image, picture.width, picture.height);
+  zoom.tell();
   renderSoon();
   const opened = picture;
   const ring = new Ring();
@@ -100,8 +113,11 @@ async function open(blob, name) {
   try {
     const answer = await opened.uploaded;
     if (mine !== turn) return;
-    Object.assign(picture, { width: answer.width, height: answer.height });
-    view.show(image, answer.width, answer.height);
+    if (picture.width !== answer.width || picture.height !== answer.height) {
+      Object.assign(picture, { width: answer.width, height: answer.height });
+      view.show(image, answer.width, answer.height);
+      zoom.tell();
+    }
     ring.expect(answer.encoder_seconds);
     await Promise.all([
       models.detector && find(opened, mine),
@@ -361,13 +377,13 @@ function under([x, y]) {
 }
 
 stage.addEventListener('pointermove', (event) => {
-  if (!picture) return;
+  if (!picture || zoom.move(event)) return;
   if (cursor && event.movementX === 0 && event.movementY === 0) return;
   cursor = null;
   const point = view.at(event);
   if (!pressed) {
-    if (event.pointerType !== 'touch') hover(point, event.timeStamp);
-    if (!view.holds(point)) leave();
+    if (!view.shows(point)) leave();
+    else if (event.pointerType !== 'touch') hover(point, event.timeStamp);
     return;
   }
   if (pressed.takesAway) return;
@@ -396,22 +412,29 @@ stage.addEventListener('pointerleave', () => {
   if (!pressed && !cursor) leave();
 });
 stage.addEventListener('pointerdown', (event) => {
-  if (!picture || event.button === 1) return;
+  if (!picture) return;
+  if (zoom.down(event)) {
+    // The first of two fingers was no click.
+    pressed = null;
+    drawDraft();
+    return;
+  }
   const at = view.at(event);
-  if (!view.holds(at)) return;
+  if (!view.shows(at)) return;
   stage.setPointerCapture(event.pointerId);
   const takesAway = event.button === 2 || event.altKey || $('minus').getAttribute('aria-pressed') === 'true';
   pressed = { at, screen: [event.clientX, event.clientY], takesAway, rubber: null };
 });
 stage.addEventListener('pointerup', (event) => {
-  if (!pressed) return;
+  if (zoom.up(event) || !pressed) return;
   const { at, takesAway, rubber } = pressed;
   pressed = null;
   if (!rubber) addPoint(at, takesAway, event.timeStamp);
   else if (rubber[2] - rubber[0] >= 1 && rubber[3] - rubber[1] >= 1) addBox(rubber, event.timeStamp);
   drawDraft();
 });
-stage.addEventListener('pointercancel', () => {
+stage.addEventListener('pointercancel', (event) => {
+  zoom.up(event);
   pressed = null;
   drawDraft();
 });
@@ -422,14 +445,13 @@ stage.addEventListener('contextmenu', (event) => {
 // ---- keys
 
 function moveCursor(dx, dy, far) {
-  const step = Math.max(1, Math.round(Math.max(view.width, view.height) / (far ? 16 : 100)));
+  const step = Math.max(1, Math.round(Math.max(view.width, view.height) / view.zoom / (far ? 16 : 100)));
   const [x, y] = cursor ?? [view.width / 2, view.height / 2];
   cursor = [Math.min(view.width - 1, Math.max(0, x + dx * step)), Math.min(view.height - 1, Math.max(0, y + dy * step))];
+  zoom.reveal(cursor);
   hover(cursor, performance.now());
   drawDraft();
 }
-
-let corner = null;  // the first of a box, set by B
 
 const IN_PICTURE = {
   ArrowLeft: (event) => moveCursor(-1, 0, event.shiftKey),
@@ -459,6 +481,10 @@ const ANYWHERE = {
   '?': () => $('keys').showModal(),
   '/': () => $('label-search').focus(),
   o: () => $('file').click(),
+  '+': () => zoom.step(1),
+  '=': () => zoom.step(1),
+  '-': () => zoom.step(-1),
+  Home: () => zoom.fit(),
 };
 
 function removeActive() {
@@ -497,6 +523,8 @@ document.addEventListener('keydown', (event) => {
     const focused = document.activeElement.closest('#list li');
     if (name && focused && !session.active) session.relabel(Number(focused.dataset.id), name);
     else if (name) choose(name);
+    // Where there is a tenth label, the key is its.
+    else if (event.key === '0') zoom.fit();
     return;
   }
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
@@ -678,14 +706,6 @@ function drawDraft() {
   view.drawDraft({ preview: active || rubber ? null : preview?.mask, active, color: colorOfLabel(active?.label ?? label), cursor, rubber });
 }
 
-// Replaces the children of `parent` by `made`; what had the focus keeps it, by its data-key.
-function fill(parent, made) {
-  const key = document.activeElement?.dataset?.key;
-  const had = key && parent.contains(document.activeElement);
-  parent.replaceChildren(...made);
-  if (had) (parent.querySelector(`[data-key="${CSS.escape(key)}"]`) ?? stage).focus({ preventScroll: true });
-}
-
 function dot(name) {
   const made = element('span', { class: 'dot' });
   made.style.background = css(colorOfLabel(name));
@@ -706,7 +726,7 @@ function renderLabels() {
     return chip;
   });
   $('no-label').hidden = made.length > 0;
-  fill($('labels'), made);
+  fill($('labels'), made, stage);
 }
 
 function renderList(objects) {
@@ -732,7 +752,7 @@ function renderList(objects) {
     item.addEventListener('focusin', mark(object.id));
     item.addEventListener('focusout', mark(null));
     return item;
-  }));
+  }), stage);
 }
 
 askForModels();

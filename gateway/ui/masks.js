@@ -68,15 +68,17 @@ export class Mask {
   // Draws it on a canvas of its own, as large as its part of a view that shows `scale` screen pixels
   // for one of the picture. Returns {canvas, x, y}, in screen pixels, or null if it is empty.
   // `color`: [r, g, b]; around it run a white line and one of the colour, `edge` and twice `edge`
-  // pixels wide, so that it is seen on any picture.
-  paint(scale, color, fill, edge) {
+  // pixels wide, so that it is seen on any picture. Of what lies beyond `seen`, [x0, y0, x1, y1] in
+  // screen pixels, nothing is drawn but what keeps the lines off its edges.
+  paint(scale, color, fill, edge, seen) {
     const box = this.box();
     if (!box) return null;
-    const [x0, y0] = [Math.floor(box[0] * scale), Math.floor(box[1] * scale)];
-    const w = Math.max(1, Math.ceil(box[2] * scale) - x0);
-    const h = Math.max(1, Math.ceil(box[3] * scale) - y0);
     // A border of background on all sides, so that edges need no special cases.
     const border = 3 * edge;
+    const [x0, y0] = [Math.max(seen[0] - border, Math.floor(box[0] * scale)), Math.max(seen[1] - border, Math.floor(box[1] * scale))];
+    const w = Math.min(seen[2] + border, Math.max(Math.floor(box[0] * scale) + 1, Math.ceil(box[2] * scale))) - x0;
+    const h = Math.min(seen[3] + border, Math.max(Math.floor(box[1] * scale) + 1, Math.ceil(box[3] * scale))) - y0;
+    if (w <= 0 || h <= 0) return null;
     const stride = w + 2 * border;
     const inside = new Uint8Array(stride * (h + 2 * border));
     for (let y = 0; y < h; ++y) {

@@ -68,12 +68,26 @@ def seen(gateway, scene, things, labels, tmp_path_factory):
     requests.post(f"{gateway}/setup", json={"project": project, "schema": boxes}, timeout=30).raise_for_status()
     requests.post(f"{gateway}/predict", timeout=30, json={
         "project": project, "label_config": boxes, "tasks": [{"id": 5, "data": {"image": "http://127.0.0.1:1/gone.jpg"}}]})
-    specification = tmp_path_factory.mktemp("ui") / "specification.json"
+    return browse("try_it.mjs", gateway, scene, things, tmp_path_factory.mktemp("ui"))
+
+
+def browse(script, gateway, scene, things, folder):
+    """What a script of tests/e2e/browser has seen."""
+    specification = folder / "specification.json"
     specification.write_text(json.dumps({"url": gateway, "folder": str(SCREENSHOTS), "picture": str(scene.file), "things": things}))
-    result = subprocess.run(["node", BROWSER / "try_it.mjs", specification], capture_output=True, text=True, timeout=400,
+    result = subprocess.run(["node", BROWSER / script, specification], capture_output=True, text=True, timeout=400,
                             stdin=subprocess.DEVNULL)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
+
+
+@pytest.fixture(scope="module")
+def zoomed(seen, gateway, scene, things, tmp_path_factory):
+    return browse("zoom.mjs", gateway, scene, things, tmp_path_factory.mktemp("zoom"))
+
+
+def picture_of(url):
+    return Image.open(io.BytesIO(base64.b64decode(url.split(",")[1])))
 
 
 def overlap(one, other):
@@ -108,7 +122,7 @@ def test_what_the_detector_finds_is_there_at_once_however_the_picture_comes(seen
 
 
 def test_the_mask_follows_the_pointer(seen, scene):
-    shown = Image.open(io.BytesIO(base64.b64decode(seen["preview"].split(",")[1])))
+    shown = picture_of(seen["preview"])
     mask = numpy.asarray(shown.resize((scene.width, scene.height), Image.NEAREST))[..., 3] > 0
     thing = max(scene.objects, key=lambda thing: thing.mask.sum())
     assert overlap(mask, thing.mask > 0) > 0.7
@@ -188,3 +202,28 @@ def test_what_label_studio_swallows_is_seen(seen, width):
 
 def test_the_other_parts_fit_a_telephone_too(seen):
     assert seen["parts"]["narrow"]["width"] == 390
+
+
+def test_a_click_hits_its_pixel_however_close_one_is(zoomed):
+    assert set(zoomed["clicks"]) == {"below the pointer", "elsewhere", "after it was moved", "as a whole again", "the cursor", "a finger"}
+    for way, click in zoomed["clicks"].items():
+        # The screen's pixels are whole, the picture's place on it isn't.
+        assert click["asked"] == pytest.approx(click["at"], abs=0.1), way
+
+
+def test_the_mask_is_drawn_where_it_is_when_one_is_close(zoomed, scene):
+    x0, y0, x1, y1 = zoomed["window"]
+    shown = numpy.asarray(picture_of(zoomed["preview"]))[..., 3] > 0
+    rows = (y0 + (numpy.arange(shown.shape[0]) + 0.5) * (y1 - y0) / shown.shape[0]).astype(int)
+    columns = (x0 + (numpy.arange(shown.shape[1]) + 0.5) * (x1 - x0) / shown.shape[1]).astype(int)
+    truth = max(scene.objects, key=lambda thing: thing.mask.sum()).mask > 0
+    assert overlap(shown, truth[rows][:, columns]) > 0.7
+
+
+def test_wheel_keys_and_fingers_come_closer_and_go_back(zoomed):
+    assert zoomed["wheel"] == "332 %" and zoomed["back"] == "100 %"
+    assert zoomed["keys"] == "225 %" and zoomed["home"] == "100 %"
+    assert zoomed["pinch"] == "300 %" and zoomed["pinched"] == [], "two fingers are no click"
+    assert zoomed["cursor"] > 0, "it is seen where it goes"
+    assert zoomed["errors"] == [] and all(broken == [] for broken in zoomed["axe"].values()), zoomed["axe"]
+    assert zoomed["width"] == 390

@@ -5,27 +5,15 @@
 // The specification: {url, folder, picture: a file, things: [{x, y, key}] (places inside of things, in pixels of the picture,
 // and the key of the label)}. Leaves screenshots and what was saved in `folder`; prints what was seen, as JSON.
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { chromium } from 'playwright-core';
+import { launch, newPage as pageOf, violations } from './pages.mjs';
 
-const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 const { url, folder, picture, things } = JSON.parse(readFileSync(process.argv[2]));
 const seen = { errors: [], axe: {}, segments: [] };
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update'],
-});
+const browser = await launch();
 
 async function newPage(options) {
-  const context = await browser.newContext({ permissions: ['clipboard-read', 'clipboard-write'], ...options });
-  const page = await context.newPage();
-  page.setDefaultTimeout(60_000);
-  page.on('pageerror', (error) => seen.errors.push(error.message));
-  page.on('console', (message) => {
-    // A refusal is an answer, which the page shows.
-    if (message.type() === 'error' && !/status of 40[04]/.test(message.text())) seen.errors.push(message.text());
-  });
+  const page = await pageOf(browser, options, seen.errors);
   page.on('request', (request) => {
     if (request.url().endsWith('/ui/segment')) {
       const { prompts } = JSON.parse(request.postData());
@@ -41,15 +29,8 @@ async function newPage(options) {
   return page;
 }
 
-// Runs axe's rules in a world of its own: the page's policy lets no other script run in it.
 async function judge(page, name) {
-  const session = await page.context().newCDPSession(page);
-  const { frameTree } = await session.send('Page.getFrameTree');
-  const { executionContextId } = await session.send('Page.createIsolatedWorld', { frameId: frameTree.frame.id, worldName: 'axe' });
-  const run = (expression) => session.send('Runtime.evaluate', { contextId: executionContextId, expression, awaitPromise: true, returnByValue: true });
-  await run(readFileSync(AXE, 'utf8'));
-  const { result } = await run('axe.run(document, { resultTypes: ["violations"] }).then((all) => all.violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.html).join(" ")}`))');
-  seen.axe[name] = result.value;
+  seen.axe[name] = await violations(page);
 }
 
 const objects = (page) => page.$$eval('#list .name', (all) => all.map((one) => one.textContent));

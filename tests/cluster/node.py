@@ -1,4 +1,7 @@
-"""A node: containerd and runc, a kubelet, kube-proxy, and CoreDNS, which elsewhere is a Pod and here a process beside them."""
+"""A node: containerd and runc, a kubelet, kube-proxy, and what clusters have beside them: names, NetworkPolicies, metrics.
+
+CoreDNS, kube-router and metrics-server are processes of the node, where other clusters have Pods of them.
+"""
 
 import ipaddress
 import json
@@ -7,11 +10,12 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import sys
 
 import requests
 import yaml
 
-from control_plane import NODE_ADDRESS, NODE_NAME, PODS, SERVER
+from control_plane import NODE_ADDRESS, NODE_NAME, PODS, SERVER, SERVICES
 from programs import ROOT, Program, tool, wait_until
 
 UNPACKED = ROOT / ".duet/tools/cluster"
@@ -20,6 +24,7 @@ PAUSE_IMAGE = "docker.io/library/duet-pause:local"
 NODE_PODS = next(ipaddress.ip_network(PODS).subnets(new_prefix=24))
 DOMAIN = "cluster.local"
 BRIDGE = "pods0"
+METRICS_PORT = 4443
 
 
 class Node:
@@ -40,16 +45,31 @@ class Node:
                                f"--kubeconfig={self._kubeconfig('kubelet', f'/O=system:nodes/CN=system:node:{NODE_NAME}')}")
         self.proxy = Program(logs, tool("kube-proxy"), f"--config={self._proxy_config()}")
         self.kubelet.wait_until(self._is_ready)
+        administrator = self._kubeconfig("node-services", "/O=system:masters/CN=node-services")
+        self.policies = Program(logs, tool("kube-router"), f"--kubeconfig={administrator}", f"--hostname-override={NODE_NAME}",
+                                "--run-firewall=true", "--run-router=false", "--run-service-proxy=false",
+                                f"--service-cluster-ip-range={SERVICES}")
+        self.metrics = Program(logs, tool("metrics-server"), f"--kubeconfig={administrator}",
+                               f"--authentication-kubeconfig={administrator}", f"--authorization-kubeconfig={administrator}",
+                               f"--secure-port={METRICS_PORT}", f"--cert-dir={self.folder}/metrics-server", "--kubelet-insecure-tls",
+                               "--kubelet-preferred-address-types=InternalIP", "--metric-resolution=15s")
+        self._announce_metrics()
 
     @property
     def programs(self):
-        return [self.containerd, self.names, self.kubelet, self.proxy]
+        return [self.containerd, self.names, self.kubelet, self.proxy, self.policies, self.metrics]
 
     def kill(self, pod):
         """The first process of its first container, with SIGKILL."""
-        container = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
-        ended = self.ctr("--namespace=k8s.io", "task", "kill", "--signal=SIGKILL", container)
+        ended = self.ctr("--namespace=k8s.io", "task", "kill", "--signal=SIGKILL", container(pod))
         assert ended.returncode == 0, ended.stderr
+
+    def connects(self, pod, address, port):
+        """Whether a connection from the Pod's network is taken."""
+        tasks = dict(line.split()[:2] for line in self.ctr("--namespace=k8s.io", "task", "list").stdout.splitlines())
+        program = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=3)"
+        return subprocess.run(["nsenter", f"--net=/proc/{tasks[container(pod)]}/ns/net", sys.executable, "-c", program, address, str(port)],
+                              capture_output=True).returncode == 0
 
     def lose_power(self):
         """Nothing is told to go, neither the programs nor the Pods; of memory, mounts and the network nothing is left."""
@@ -66,6 +86,7 @@ class Node:
         for table in ("filter", "nat", "mangle"):
             for action in ("--flush", "--delete-chain"):
                 subprocess.run(["iptables", "--table", table, action], check=True)
+        subprocess.run(["ipset", "destroy"], check=True)
 
     def power_on(self):
         self.plane.start()
@@ -168,6 +189,23 @@ BinaryName = "/usr/sbin/runc"
   }}
 }}
 """)
+
+    def _announce_metrics(self):
+        """To the API server, which asks it at a Service's address."""
+        name = {"name": "metrics-server", "namespace": "kube-system"}
+        self.plane.apply(
+            {"apiVersion": "v1", "kind": "Service", "metadata": name, "spec": {"ports": [{"name": "https", "port": 443, "targetPort": METRICS_PORT}]}},
+            {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+             "metadata": {**name, "labels": {"kubernetes.io/service-name": "metrics-server"}},
+             "ports": [{"name": "https", "port": METRICS_PORT}], "endpoints": [{"addresses": [NODE_ADDRESS]}]},
+            {"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": "v1beta1.metrics.k8s.io"},
+             "spec": {"group": "metrics.k8s.io", "version": "v1beta1", "groupPriorityMinimum": 100, "versionPriority": 100,
+                      "insecureSkipTLSVerify": True, "service": name}})
+
+
+
+def container(pod):
+    return pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
 
 
 def kill_pods():

@@ -2,8 +2,8 @@
 # ./duet test --only=cluster: a Kubernetes cluster of one node on this machine, Duet's manifests on its API server, and Duet itself
 # in its Pods. Needs root and cgroup v1.
 #
-# Kubernetes, etcd and CoreDNS come as Go modules, containerd and runc from Debian. All of it runs in namespaces of its own
-# (tests/cluster/in_namespaces.sh) and ends with the tests.
+# Kubernetes, etcd, CoreDNS, kube-router and metrics-server come as Go modules, containerd and runc from Debian. All of it runs in
+# namespaces of its own (tests/cluster/in_namespaces.sh) and ends with the tests.
 
 readonly CLUSTER_HOME=$DUET_ROOT/.duet/cluster
 

@@ -217,8 +217,7 @@ grpc::Status DetectorService::ListModels(grpc::ServerContext* /*call*/,
   duet::vision::v1::ModelStatus status;
   status.set_version(model->version());
   status.set_memory_bytes(model->parameter_count() * sizeof(float));
-  models_.List(std::move(status), response);
-  return grpc::Status::OK;
+  return serving::ToGrpc(models_.List(std::move(status), response));
 }
 
 }  // namespace detector

@@ -245,7 +245,9 @@ awaitable<BackgroundJobs::Outcome> BackgroundJobs::Try(const Job& job,
   };
   if (item.prediction.json.empty()) {
     const auto models = prelabel::Serving(job.profile, job.model_name);
-    if (!models || project->ModelVersion(*models) != job.model_version) {
+    // A name's version that has just gone may come back, or another one.
+    if (!models) co_return failed(absl::UnavailableError("it isn't known which models serve"));
+    if (project->ModelVersion(*models) != job.model_version) {
       co_return Outcome{Ending::kEndsJob,
                         absl::FailedPreconditionError(
                             "another model is loaded now; Label Studio will ask for its answers")};

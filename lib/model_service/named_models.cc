@@ -178,9 +178,10 @@ absl::StatusOr<std::shared_ptr<void>> NamedModels::Get(const std::string& name,
   }
 }
 
-std::vector<duet::vision::v1::ModelStatus> NamedModels::List() const {
+absl::StatusOr<std::vector<duet::vision::v1::ModelStatus>> NamedModels::List() const {
   using duet::vision::v1::ModelStatus;
   const std::lock_guard lock(mutex_);
+  if (!unread_.ok()) return unread_;
   std::vector<ModelStatus> list;
   for (const auto& [name, entry] : entries_) {
     ModelStatus& status = list.emplace_back();
@@ -250,13 +251,19 @@ void NamedModels::Poll() {
   if (error != std::exchange(last_poll_error_, error) && !names.ok()) {
     serving::LogLine("model_root.unreadable", serving::LogLevel::kError).Status(names.status());
   }
-  if (!names.ok()) return;
+  if (!names.ok()) {
+    const std::lock_guard lock(mutex_);
+    if (!was_read_) unread_ = absl::FailedPreconditionError(error);
+    return;
+  }
 
   std::map<std::string, Seen> seen;
   for (const std::string& name : *names) seen.emplace(name, Look(name));
   Garbage garbage;
   {
     const std::lock_guard lock(mutex_);
+    was_read_ = true;
+    unread_ = absl::OkStatus();
     std::vector<std::string> gone;
     for (const auto& [name, entry] : entries_) {
       if (!seen.contains(name)) gone.push_back(name);

@@ -100,8 +100,9 @@ class NamedModels {
   // ResourceExhausted, at once: too many wait already; DeadlineExceeded, Cancelled.
   absl::StatusOr<std::shared_ptr<void>> Get(const std::string& name, const WaitLimits& limits);
 
-  // All names, sorted.
-  std::vector<duet::vision::v1::ModelStatus> List() const;
+  // All names, sorted. FailedPrecondition as long as the root could never be read, since it isn't
+  // known then which there are.
+  absl::StatusOr<std::vector<duet::vision::v1::ModelStatus>> List() const;
 
   // Reads the root now, as this does by itself every `poll_interval`.
   void Poll();
@@ -158,6 +159,8 @@ class NamedModels {
   std::string last_poll_error_;  // guarded by polling_
 
   mutable std::mutex mutex_;  // guards what follows
+  bool was_read_ = false;
+  absl::Status unread_;  // why the root could never be read; OK: it was
   std::condition_variable changed_;
   std::map<std::string, std::shared_ptr<Entry>> entries_;
   std::set<std::string> pending_;  // names that are to be loaded

@@ -45,13 +45,17 @@ class ServedModels {
   }
 
   // ListModels' answer. `status`: the default model's, of which this fills in name and state.
-  void List(duet::vision::v1::ModelStatus status,
-            duet::vision::v1::ListModelsResponse* response) const {
+  // Errors as NamedModels::List's.
+  absl::Status List(duet::vision::v1::ModelStatus status,
+                    duet::vision::v1::ListModelsResponse* response) const {
     status.set_name(kDefaultModel);
     status.set_state(duet::vision::v1::ModelStatus::STATE_LOADED);
     *response->add_models() = std::move(status);
-    if (named_ == nullptr) return;
-    for (auto& one : named_->List()) *response->add_models() = std::move(one);
+    if (named_ == nullptr) return absl::OkStatus();
+    auto named = named_->List();
+    if (!named.ok()) return named.status();
+    for (auto& one : *named) *response->add_models() = std::move(one);
+    return absl::OkStatus();
   }
 
  private:

@@ -240,7 +240,10 @@ absl::StatusOr<std::vector<std::string>> ModelStore::ListNames(Kind kind) const 
   absl::StatusOr<std::vector<std::string>> names = folder->Names();
   if (!names.ok()) return names.status();
   std::erase_if(*names, [&](const std::string& name) {
-    return !CheckName(name).ok() || !folder->Sub(name).ok();
+    if (!CheckName(name).ok()) return true;
+    const absl::Status opened = folder->Sub(name).status();
+    // No folder, or one that was deleted meanwhile.
+    return absl::IsFailedPrecondition(opened) || absl::IsNotFound(opened);
   });
   return names;
 }

@@ -67,7 +67,7 @@ class ModelStore {
   std::string PathOf(Kind kind, std::string_view name, std::uint64_t version = 0) const;
 
   // Names that have a folder, sorted by their bytes; none if the kind has no folder. What can't be
-  // a name is passed over.
+  // a name is passed over; a folder that can't be opened has its name all the same.
   absl::StatusOr<std::vector<std::string>> ListNames(Kind kind) const;
   // Numbers, ascending. NotFound if the name has no folder.
   absl::StatusOr<std::vector<std::uint64_t>> ListVersions(Kind kind, const std::string& name) const;

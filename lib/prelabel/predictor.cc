@@ -457,10 +457,10 @@ awaitable<absl::StatusOr<EmbeddedAhead>> Predictor::EmbedAhead(const label_studi
       auto fetching = Fetch(uri, task.id, traced.context);
       auto image = co_await std::move(fetching);
       if (!image.ok()) co_return image.status();
-      auto embedding = Embed(
-          context.profile.segmenter, *image,
-          CallOf(traced.context, task.id, context.profile.segmenter->model(context.model_name)),
-          context.timings);
+      const auto model = context.profile.segmenter->model(context.model_name);
+      if (model == nullptr) co_return ModelsUnknown();  // the default one's may be another encoder
+      auto embedding = Embed(context.profile.segmenter, *image,
+                             CallOf(traced.context, task.id, model), context.timings);
       const auto embedded = co_await std::move(embedding);
       if (!embedded.ok()) co_return embedded.status();
       ++(embedded->cached() ? done.already_there : done.encoded);

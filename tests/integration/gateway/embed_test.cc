@@ -141,6 +141,42 @@ TEST_F(EmbedTest, EveryImageIsEncodedOnceAtTheLowestRankAndKept) {
   EXPECT_THAT(log.lines("audit.embed")[0], HasSubstr("POST /embed/{project} from loopback"));
 }
 
+// The project's segmenter, whose encoder need not be the default one's, is replaced by one that
+// isn't loaded yet.
+TEST_F(EmbedTest, NothingIsEncodedWhileItIsNotKnownByWhichModel) {
+  in_flight_ = 1;
+  std::promise<void> reached;
+  std::promise<void> release;
+  std::shared_future<void> released = release.get_future().share();
+  std::atomic<bool> first = true;
+  Answer([&, released](int) {
+    if (first.exchange(false)) {
+      reached.set_value();
+      released.wait();
+    }
+    return grpc::Status::OK;
+  });
+  services_.ServeSegmenter("project-1", {.stored = 1, .version = "own-1"});
+  Harness& gateway = Start();
+  EXPECT_EQ(gateway.Post("/embed/1", json::object()).status, 202);
+  reached.get_future().wait();
+  services_.ServeSegmenter("project-1", {.stored = 2, .version = ""});
+  const auto& profile = gateway.app().profiles.default_profile();
+  Await([&] { return !prelabel::KnownServing(profile, "project-1"); });
+  release.set_value();
+
+  json::value run;
+  Await([&] {
+    run = gateway.Get("/embed/1").json();
+    return run.at("error").is_string() || run.at("finished_at").is_string();
+  });
+  EXPECT_EQ(run.at("error"), "the models have not been heard of yet");
+  EXPECT_THAT(tasks(), SizeIs(1));
+  services_.ServeSegmenter("project-1", {.stored = 2, .version = "own-2"});
+  EXPECT_EQ(AwaitEnd().at("state"), "done");
+  EXPECT_THAT(tasks(), SizeIs(5));
+}
+
 TEST_F(EmbedTest, WhoAsksAgainJoinsAndWhatIsCancelledEnds) {
   duet_testing::LogCapture log;
   in_flight_ = 1;

@@ -60,7 +60,7 @@ class ProjectModelsTest : public ::testing::Test {
     return *harness_;
   }
   // What can't be answered within a moment is finished in the background and pushed.
-  void StartWithPush() {
+  void StartWithPush(absl::Duration task_deadline = absl::Seconds(90)) {
     HarnessOptions options;
     options.detector = options.segmenter = one_.address();
     options.settings.background = prelabel::Background::kPush;
@@ -68,6 +68,7 @@ class ProjectModelsTest : public ::testing::Test {
         .url = studio_.url(), .token = std::make_shared<serving::Secret>(FakeLabelStudio::kToken)};
     options.gateway.predict_deadline = std::chrono::milliseconds(300);
     options.gateway.background.first_pause = absl::Milliseconds(10);
+    options.gateway.background.task_deadline = task_deadline;
     harness_ = std::make_unique<Harness>(std::move(options));
     harness_->AwaitModels();
   }
@@ -474,6 +475,44 @@ TEST_F(ProjectModelsTest, ABackgroundJobStoresWhatTheProjectsModelFinds) {
 
   EXPECT_EQ(Text(studio_.predictions(1)[0].at("model_version")), announced);
   EXPECT_THAT(announced, StartsWith("own-3+"));
+}
+
+// A replica tells of a new version, can't describe it, and goes back to the old one.
+TEST_F(ProjectModelsTest, WhileItIsNotKnownWhichModelServesABackgroundJobWaits) {
+  one_.refuse_get_model = [](const std::string&, const std::string& version) {
+    return version == "better-4" ? grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "busy")
+                                 : grpc::Status::OK;
+  };
+  std::atomic<bool> full = true;
+  one_.on_detect = [&](auto&, const auto&, auto* response) {
+    if (full) return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "full");
+    response->set_image_width(320);
+    response->set_image_height(240);
+    return grpc::Status::OK;
+  };
+  Serve({.stored = 3, .version = "own-3"});
+  StartWithPush(absl::Milliseconds(300));
+  const std::string announced = Announced();
+  Predicted(kOurs, 2);
+
+  Serve({.stored = 4, .version = "better-4"});
+  const auto& profile = harness_->app().profiles.default_profile();
+  while (prelabel::KnownServing(profile, "project-1")) std::this_thread::yield();
+  full = false;
+  const auto error = [&] {
+    const json::value error = harness_->Get("/jobs").json().at("jobs").at(0).at("error");
+    return error.is_string() ? Text(error) : "";
+  };
+  while (error().find("which models serve") == std::string::npos) {
+    ASSERT_NE(harness_->Get("/jobs").json().at("jobs").at(0).at("state"), "failed") << error();
+    std::this_thread::yield();
+  }
+  Serve({.stored = 3, .version = "own-3"});
+  while (studio_.predictions(1).empty() || studio_.predictions(2).empty()) {
+    std::this_thread::yield();
+  }
+
+  EXPECT_EQ(Text(studio_.predictions(1)[0].at("model_version")), announced);
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 #include "model_service/named_models.h"
 
 #include <gmock/gmock.h>
+#include <sys/fsuid.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <filesystem>
@@ -30,6 +32,7 @@ using model_store::Serving;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
+using testing::StartsWith;
 
 constexpr model_store::Kind kKind = model_store::Kind::kDetector;
 
@@ -118,7 +121,9 @@ class NamedModelsTest : public testing::Test {
     return model.ok() ? **model : std::string(model.status().message());
   }
   ModelStatus StatusOf(const std::string& name) {
-    for (ModelStatus& status : models_->List()) {
+    const auto list = models_->List();
+    EXPECT_THAT(list, IsOk());
+    for (const ModelStatus& status : *list) {
       if (status.name() == name) return status;
     }
     return {};
@@ -205,7 +210,7 @@ TEST_F(NamedModelsTest, UnknownNamesCostNothing) {
   EXPECT_EQ(Answer("x"),
             "model.name is 'x', but this replica serves 'default', 'a', 'b', 'c', 'd', 'e' and 2 "
             "more");
-  EXPECT_EQ(models_->List().size(), 7u);
+  EXPECT_EQ(models_->List()->size(), 7u);
   EXPECT_EQ(loads(), 0u);
   EXPECT_EQ(metrics_.Text().size(), before.size());
 }
@@ -521,7 +526,7 @@ TEST_F(NamedModelsTest, ANameThatBeginsAgainIsAnotherModel) {
   ASSERT_THAT(store_.DeleteName(kKind, "a"), IsOk());
   models_->Poll();
   EXPECT_EQ(Answer("a"), "model.name is 'a', but this replica serves 'default' only");
-  EXPECT_TRUE(models_->List().empty());
+  EXPECT_TRUE(models_->List()->empty());
   EXPECT_EQ(*held, "a-1");
   EXPECT_THAT(metrics_.Text(), HasSubstr("duet_model_loaded_version{name=\"a\"} 0"));
   Publish("a", "another");
@@ -545,6 +550,39 @@ TEST_F(NamedModelsTest, ARootThatIsGoneChangesNothing) {
   fs::rename(root_.path() + "/elsewhere", root_.path() + "/detector");
   Serve("a", 2);
   AwaitAnswer("a", "a-2");
+}
+
+// Whether it has names isn't known: nobody may take that for none.
+TEST_F(NamedModelsTest, ARootThatWasNeverReadHasNoListUntilItIs) {
+  Make("a");
+  const std::string elsewhere = root_.path() + "-elsewhere";
+  fs::rename(root_.path(), elsewhere);
+  Start();
+  EXPECT_THAT(models_->List(),
+              StatusIs(StatusCode::kFailedPrecondition, StartsWith(root_.path() + ": ")));
+  fs::rename(elsewhere, root_.path());
+  models_->Poll();
+  EXPECT_EQ(models_->List()->size(), 1u);
+  EXPECT_EQ(Answer("a"), "a-1");
+}
+
+// By a mode or an owner that only whoever wrote it may read, or while a volume is disturbed.
+TEST_F(NamedModelsTest, AFolderThatCannotBeOpenedServesOnAndIsSaid) {
+  Make("a");
+  Start();
+  ASSERT_EQ(Answer("a"), "a-1");
+  // Whoever runs this, root too: of this thread alone.
+  for (const char* path : {"", "/detector"}) fs::permissions(root_.path() + path, fs::perms(0755));
+  fs::permissions(root_.path() + "/detector/a", fs::perms::none);
+  setfsuid(65534);
+  models_->Poll();
+  setfsuid(geteuid());
+  fs::permissions(root_.path() + "/detector/a", fs::perms(0755));
+  EXPECT_EQ(Answer("a"), "a-1");
+  EXPECT_EQ(StatusOf("a").state(), ModelStatus::STATE_FAILED);
+  EXPECT_THAT(StatusOf("a").error(), HasSubstr("/detector/a: cannot be opened"));
+  models_->Poll();
+  EXPECT_EQ(StatusOf("a").state(), ModelStatus::STATE_LOADED);
 }
 
 TEST_F(NamedModelsTest, ItLooksAtTheRootByItself) {

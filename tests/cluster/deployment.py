@@ -27,6 +27,11 @@ def patch(kind, name, *operations):
             "patch": yaml.safe_dump([{"op": "replace", "path": path, "value": value} for path, value in operations])}
 
 
+def add(kind, name, path, value):
+    """A patch, too; a path that ends in - is a list's end."""
+    return {"target": {"kind": kind, "name": name}, "patch": yaml.safe_dump([{"op": "add", "path": path, "value": value}])}
+
+
 def small():
     """Patches that make several replicas fit on a machine of two cores."""
     requests = "/spec/template/spec/containers/0/resources/requests"

@@ -18,13 +18,17 @@ WEIGHTS = {"detector": "rtmdet-demo.pth", "segmenter": "sam-demo.pth"}
 # It has a cross and two arrows; the click is upon one of them.
 IMAGE = ROOT / "tests/data/scenes/scene_0.jpg"
 LABELS = ["circle", "square", "triangle", "star", "ring", "cross", "hexagon", "heart", "crescent", "arrow"]
-LABEL_CONFIG = ('<View><Image name="image" value="$image"/>' + "".join(
-    f'<{tag} name="{tag.lower()}" toName="image">' + "".join(f'<Label value="{label}"/>' for label in LABELS) + f"</{tag}>"
-    for tag in ("RectangleLabels", "BrushLabels")) +
-    '<KeyPointLabels name="click" toName="image" smart="true" smartOnly="true"><Label value="arrow"/></KeyPointLabels></View>')
 CLICK = {"id": "click", "from_name": "click", "to_name": "image", "type": "keypointlabels", "origin": "manual", "original_width": 512,
          "original_height": 512, "image_rotation": 0, "is_positive": True,
          "value": {"x": 75, "y": 21.5, "width": 0.3, "labels": ["arrow"], "keypointlabels": ["arrow"]}}
+
+
+def label_config(labels):
+    """Of rectangles, brush strokes and clicks."""
+    return ('<View><Image name="image" value="$image"/>' + "".join(
+        f'<{tag} name="{tag.lower()}" toName="image">' + "".join(f'<Label value="{label}"/>' for label in labels) + f"</{tag}>"
+        for tag in ("RectangleLabels", "BrushLabels")) +
+        f'<KeyPointLabels name="click" toName="image" smart="true" smartOnly="true"><Label value="{labels[-1]}"/></KeyPointLabels></View>')
 
 
 def publish_weights():
@@ -54,15 +58,15 @@ def with_weights(**literals):
 
 
 @functools.cache
-def body(click):
-    image = "data:image/jpeg;base64," + base64.b64encode(IMAGE.read_bytes()).decode()
-    context = {"result": [CLICK]} if click else None
-    return {"tasks": [{"id": 1, "data": {"image": image}}], "project": "1.1", "label_config": LABEL_CONFIG,
-            "params": {"login": None, "password": None, "context": context}}
+def image():
+    return "data:image/jpeg;base64," + base64.b64encode(IMAGE.read_bytes()).decode()
 
 
-def predict(address, click=False, session=requests):
-    return session.post(f"http://{address}/predict", json=body(click), timeout=120)
+def predict(address, click=False, session=requests, project="1.1", labels=LABELS):
+    """As Label Studio asks: `project` is its number and when it was made."""
+    body = {"tasks": [{"id": 1, "data": {"image": image()}}], "project": project, "label_config": label_config(labels),
+            "params": {"login": None, "password": None, "context": {"result": [CLICK]} if click else None}}
+    return session.post(f"http://{address}/predict", json=body, timeout=120)
 
 
 class Load:

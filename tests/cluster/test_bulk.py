@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from deployment import kustomization, patch, pod_name, remove
+from deployment import add, kustomization, patch, pod_name, remove
 from duet import with_weights
 from programs import ROOT, wait_until
 
@@ -42,8 +42,7 @@ def applied(cluster, volume, tmp_path):
         replicas=[{"name": f"duet-{name}", "count": 0} for name in ("detector", "segmenter", "gateway")],
         patches=[
             patch("ConfigMap", "duet-bulk", ("/data/SOURCE", "/bulk/images")),
-            {"target": {"kind": "PersistentVolumeClaim", "name": "duet-bulk"},
-             "patch": "- {op: add, path: /spec/storageClassName, value: nfs}"},
+            add("PersistentVolumeClaim", "duet-bulk", "/spec/storageClassName", "nfs"),
             patch("Job", "duet-bulk", ("/spec/completions", SHARDS), ("/spec/maxFailedIndexes", SHARDS), ("/spec/parallelism", 2),
                   ("/spec/template/spec/containers/0/args/2", f"--shard=job/{SHARDS}"), (cpu.format(0), "500m")),
             patch("Job", "duet-bulk-plan", (cpu.format(1), "500m"))]))

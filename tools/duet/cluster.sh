@@ -20,6 +20,7 @@ test_part_cluster() {
   mapfile -t packages < <(packages_of cluster images)
   install_packages "${packages[@]}"
   venv=$(ensure_venv deploy tests/deploy/requirements.txt)
+  ensure_venv label-studio deploy/label_studio/requirements.txt >/dev/null
   ensure_go_modules tests/deploy/go_modules.txt
   ensure_go_modules tests/cluster/go_modules.txt
   ensure_go_tools tests/cluster/go_tools.txt

@@ -544,6 +544,12 @@ class TestAfterUp:
         os.kill(own.pid("duet-gateway"), signal.SIGCONT)
         assert version in status and "the gateway does not know it yet; it knows: none" in status
 
+    def test_down_ends_one_that_was_stopped(self, own):
+        own.up()
+        os.kill(own.pid("duet-gateway"), signal.SIGSTOP)
+        said = own.run("down")
+        assert "stopping duet-gateway" in said.stdout + said.stderr and "killing it" not in said.stdout + said.stderr
+
     def test_it_ends_when_the_gateway_has_heard_of_the_models(self, tmp_path):
         """wait_until_ready of tools/duet/up.sh, with a gateway that knows the former detector for a while."""
         asked = tmp_path / "asked"

@@ -108,6 +108,7 @@ stop() {
     pid=$(record_of "$name" pid)
     say "stopping $name"
     kill -TERM -- "-$pid" || true
+    kill -CONT -- "-$pid" || true  # one that is stopped hears of nothing until it goes on
     while running "$name" && ((SECONDS < deadline)); do sleep 0.05; done
     if running "$name"; then
       warn "$name did not stop within $STOP_SECONDS s; killing it"

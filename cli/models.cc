@@ -15,6 +15,7 @@
 
 #include "cli/commands.h"
 #include "model_store/model_store.h"
+#include "model_store/rollback.h"
 #include "serving/flags.h"
 #include "serving/program_beside.h"
 #include "text/str_cat.h"
@@ -22,6 +23,7 @@
 namespace cli {
 namespace {
 
+using model_store::Called;
 using model_store::Kind;
 using model_store::ModelStore;
 using text::StrCat;
@@ -42,10 +44,6 @@ struct Words {
 std::string User() {
   const passwd* const entry = getpwuid(getuid());
   return entry == nullptr ? StrCat("user ", getuid()) : std::string(entry->pw_name);
-}
-
-std::string Called(std::uint64_t version) {
-  return version == 0 ? "the default model" : StrCat("version ", version);
 }
 
 std::string Score(double value) {
@@ -105,23 +103,13 @@ absl::Status List(const ModelStore& store) {
 
 absl::Status Rollback(const ModelStore& store, Kind kind, const Words& words,
                       const std::string& reason) {
-  std::uint64_t before = 0;
-  const auto change = [&](const model_store::Serving& now) -> absl::StatusOr<model_store::Serving> {
-    before = now.version;
-    model_store::Serving next = now;
-    next.version = words.version.value_or(now.previous);
-    next.by = StrCat(User(), " (duet models rollback)");
-    next.reason = reason.empty() ? StrCat("it replaces ", Called(now.version)) : reason;
-    if (next.version == now.version) {
-      return absl::FailedPreconditionError(
-          StrCat(words.name, " is served by ", Called(now.version), " already"));
-    }
-    return next;
-  };
-  const auto serving = store.UpdateServing(kind, words.name, change);
-  if (!serving.ok()) return serving.status();
-  std::cout << words.name << " is served by " << Called(serving->version) << " from now on; it was "
-            << Called(before) << "\n";
+  const auto done = model_store::RollBack(store, kind, words.name,
+                                          {.version = words.version,
+                                           .by = StrCat(User(), " (duet models rollback)"),
+                                           .reason = reason});
+  if (!done.ok()) return done.status();
+  std::cout << words.name << " is served by " << Called(done->now) << " from now on; it was "
+            << Called(done->before) << "\n";
   return absl::OkStatus();
 }
 

@@ -1,17 +1,15 @@
 #include "gateway/jobs/verdicts.h"
 
+#include "model_store/rollback.h"
 #include "text/str_cat.h"
 
 namespace gateway::jobs {
 namespace {
 
 namespace trainer = duet::trainer::v1;
+using model_store::Called;
 using model_store::Serving;
 using Outcome = AppliedVerdict::Outcome;
-
-std::string Called(std::uint64_t version) {
-  return version == 0 ? "the default model" : text::StrCat("version ", version);
-}
 
 AppliedVerdict Failed(absl::Status status) {
   std::string sentence = text::StrCat("the new version can't serve: ", status.message());

@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "model_store/rollback.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
 
@@ -300,6 +301,32 @@ TEST_F(ModelStoreTest, WhatServesIsReplacedAndTheFormerIsRemembered) {
   ASSERT_OK_AND_ASSIGN(serving, Serve(0));
   EXPECT_EQ(serving.previous, 1u) << "the default model serves";
   EXPECT_THAT(Names("detector/project-7"), ElementsAre(".lock", "1", "2", "serving.json"));
+}
+
+TEST_F(ModelStoreTest, ARollbackReplacesWhatItsAskerHasSeen) {
+  ASSERT_THAT(Publish(), IsOk());
+  ASSERT_THAT(Publish(1), IsOk());
+  ASSERT_THAT(Serve(1, /*decided=*/1), IsOk());
+  ASSERT_THAT(Serve(2, /*decided=*/2), IsOk());
+  const auto roll_back = [&](Rollback asked) {
+    asked.by = "ann";
+    return RollBack(store_, kKind, kName, asked);
+  };
+
+  EXPECT_THAT(roll_back({.version = 1, .replaces = 1}),
+              StatusIs(StatusCode::kFailedPrecondition,
+                       HasSubstr("is served by version 2 by now, no longer by version 1")));
+  ASSERT_OK_AND_ASSIGN(RolledBack done, roll_back({}));
+  EXPECT_EQ(done.before, 2u);
+  EXPECT_EQ(done.now, 1u) << "what served before";
+  ASSERT_OK_AND_ASSIGN(const Serving serving, store_.ReadServing(kKind, kName));
+  EXPECT_EQ(serving.by, "ann");
+  EXPECT_EQ(serving.reason, "it replaces version 2");
+  EXPECT_EQ(serving.decided, 2u);
+  EXPECT_THAT(roll_back({.version = 1}),
+              StatusIs(StatusCode::kFailedPrecondition, HasSubstr("by version 1 already")));
+  ASSERT_OK_AND_ASSIGN(done, roll_back({.version = 0, .replaces = 1}));
+  EXPECT_EQ(done.now, 0u);
 }
 
 TEST_F(ModelStoreTest, AChangeOfVersionIsToBeRenewedAndAClaimChangesNothingElse) {

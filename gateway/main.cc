@@ -109,11 +109,15 @@ absl::StatusOr<prelabel::Profiles> LoadProfiles(const Options& options,
       options.detector, options.segmenter, text,
       {.detector = [&](const std::string& targets)
            -> absl::StatusOr<std::shared_ptr<backends::DetectorClient>> {
-         return backends::MakeGrpcDetector(io.get_executor(), targets, grpc);
+         auto client = backends::MakeGrpcDetector(io.get_executor(), targets, grpc);
+         if (!client.ok()) return client.status();
+         return backends::Counted(*std::move(client), options.app.detector_calls);
        },
        .segmenter = [&](const std::string& targets)
            -> absl::StatusOr<std::shared_ptr<backends::SegmenterClient>> {
-         return backends::MakeGrpcSegmenter(io.get_executor(), targets, grpc);
+         auto client = backends::MakeGrpcSegmenter(io.get_executor(), targets, grpc);
+         if (!client.ok()) return client.status();
+         return backends::Counted(*std::move(client), options.app.segmenter_calls);
        }},
       {.score_threshold = options.score_threshold, .background = options.background});
   if (!profiles.ok() && !options.profiles.empty()) {

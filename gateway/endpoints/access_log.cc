@@ -32,7 +32,8 @@ serving::LogLevel LevelOf(std::string_view route, int status) {
 // What the page itself asks would soon be all that it shows.
 bool IsWorthShowing(std::string_view route) {
   return route != "none" && !IsPolled(route) && !route.starts_with("/ui/requests") &&
-         !route.starts_with("/ui/projects") && route != "/ui/{file}" && route != "/";
+         !route.starts_with("/ui/projects") && route != "/ui/trainings" && route != "/ui/{file}" &&
+         route != "/";
 }
 
 void LogAndCount(serving::Metrics& metrics, Recent* recent, const http::Request& request,

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "backends/service_calls.h"
 #include "gateway/endpoints/metrics.h"
 #include "gateway/endpoints/own_projects.h"
 #include "gateway/endpoints/recent.h"
@@ -54,6 +55,11 @@ struct ApplicationOptions {
   bool ui = true;
   // Of this server, as browsers may address it (http/cross_site.h).
   http::OwnNames own_names;
+  // What counts the calls of all profiles' services (backends::Counted), for the page.
+  std::shared_ptr<backends::ServiceCalls> detector_calls =
+      std::make_shared<backends::ServiceCalls>();
+  std::shared_ptr<backends::ServiceCalls> segmenter_calls =
+      std::make_shared<backends::ServiceCalls>();
   // Tasks of one request in work at once: some are fetched while others are computed.
   int batch_concurrency = 8;
   // Of a batch's predictions; what comes beyond is left for the next time.

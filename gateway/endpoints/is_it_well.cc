@@ -27,6 +27,17 @@ std::string Text(absl::Time time) {
   return absl::FormatTime(absl::RFC3339_sec, time, absl::UTCTimeZone());
 }
 
+// What the calls of a service have met lately, of all profiles.
+json::object Described(const backends::ServiceCalls& calls) {
+  const backends::ServiceCalls::Seen seen = calls.seen();
+  return {{"under_way", seen.under_way},
+          {"answered", seen.answered},
+          {"failed", seen.failed},
+          {"queue_ms", json::array(seen.queue_ms.begin(), seen.queue_ms.end())},
+          {"embeddings_there", seen.embeddings_there},
+          {"embeddings", seen.embeddings}};
+}
+
 Response Requests(Application& app, const Request&, Context&) {
   json::object body;
   json::array& requests = body["requests"].emplace_array();
@@ -40,6 +51,10 @@ Response Requests(Application& app, const Request&, Context&) {
   body["images"] = {{"from_cache", images.cache_hits},
                     {"fetched", images.cache_misses},
                     {"cache_bytes", images.cache_bytes}};
+  const auto projects = app.projects.lookups();
+  body["projects"] = {{"found", projects.found}, {"lookups", projects.all}};
+  body["services"] = {{"detector", Described(*app.options.detector_calls)},
+                      {"segmenter", Described(*app.options.segmenter_calls)}};
   return http::JsonResponse(body);
 }
 

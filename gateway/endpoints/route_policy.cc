@@ -99,6 +99,8 @@ constexpr RoutePolicy kPolicies[] = {
     Read("/ui/models"),
     Read("/ui/requests"),
     ForOperator(Read("/ui/projects")),
+    ForOperator(Read("/ui/trainings")),
+    ForOperator(Post("/ui/rollback", kSmall)),
     Read("/ui/{file}"),
     Post("/ui/images", kLargest),
     Post("/ui/detect", kSmall),

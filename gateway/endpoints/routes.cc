@@ -16,6 +16,7 @@ void AddRoutes(Application& app, http::Router& router) {
   if (app.options.ui) {
     AddTryIt(app, router);
     AddIsItWell(app, router);
+    AddUiTrainings(app, router);
     AddPage(router);
   }
   // Label Studio keeps the path of the backend URL, so a proxy may put us anywhere; only the root

@@ -43,6 +43,8 @@ void AddJobs(Application& app, http::Router& router);
 void AddTryIt(Application& app, http::Router& router);
 // GET /ui/requests and /ui/projects.
 void AddIsItWell(Application& app, http::Router& router);
+// GET /ui/trainings, POST /ui/rollback.
+void AddUiTrainings(Application& app, http::Router& router);
 // GET /ui and the page's files, /ui/{file}. After what else is below /ui. In ui_page.cc.
 void AddPage(http::Router& router);
 

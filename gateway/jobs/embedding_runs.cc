@@ -81,6 +81,16 @@ absl::StatusOr<json::object> EmbeddingRuns::Find(const std::string& key) const {
   return jobs::Describe(*run);
 }
 
+json::array EmbeddingRuns::DescribeAll() const {
+  const std::lock_guard lock(mutex_);
+  json::array all;
+  const bool runs = running_ != nullptr && !running_->has_ended();
+  if (runs) all.push_back(jobs::Describe(*running_));
+  for (const RunPtr& run : waiting_) all.push_back(jobs::Describe(*run));
+  for (const RunPtr& run : ended_) all.push_back(jobs::Describe(*run));
+  return all;
+}
+
 absl::StatusOr<json::object> EmbeddingRuns::Cancel(const std::string& key, const std::string& who) {
   const std::lock_guard lock(mutex_);
   const RunPtr run = LatestOf(key);

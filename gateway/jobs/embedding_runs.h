@@ -58,6 +58,8 @@ class EmbeddingRuns {
   absl::StatusOr<boost::json::object> Start(EmbeddingRequest request);
   // The last run of this key. NotFound if there was none since this process began.
   absl::StatusOr<boost::json::object> Find(const std::string& key) const;
+  // All that run, wait or have ended, in this order.
+  boost::json::array DescribeAll() const;
   // What is kept stays. NotFound if none waits or runs.
   absl::StatusOr<boost::json::object> Cancel(const std::string& key, const std::string& who);
 

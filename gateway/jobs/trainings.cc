@@ -186,6 +186,7 @@ void Trainings::NoteStates(const Jobs& jobs) {
   std::map<std::string, Job::State> states;
   for (const Job& job : jobs) {
     states[job.id()] = job.state();
+    if (job.has_progress()) curves_.Note(job.id(), job.progress());
     if (!HasEnded(job.state())) ++counts[job.state()];
     const auto before = states_.find(job.id());
     if (before != states_.end() && before->second == job.state()) continue;
@@ -230,6 +231,7 @@ awaitable<void> Trainings::Settle(const Jobs& jobs) {
   std::erase_if(settled_, is_gone);
   std::erase_if(sentences_, [&](const auto& entry) { return is_gone(entry.first); });
   std::erase_if(failures_, [&](const auto& entry) { return is_gone(entry.first); });
+  curves_.Forget(is_gone);
 }
 
 bool Trainings::IsDue(const std::string& job_id) const {
@@ -404,6 +406,23 @@ awaitable<absl::StatusOr<json::object>> Trainings::Describe(std::string project_
     answer["segmenter"] = ToJson(*segmenter);
   }
   co_return answer;
+}
+
+json::array Trainings::DescribeAll(std::size_t most) const {
+  Jobs jobs;
+  {
+    const std::lock_guard lock(mutex_);
+    jobs.assign(jobs_.begin(),
+                jobs_.begin() + static_cast<std::ptrdiff_t>(std::min(most, jobs_.size())));
+  }
+  json::array all;
+  for (const Job& job : jobs) {
+    json::object described = ToJson(job);
+    const std::lock_guard lock(mutex_);
+    described["curve"] = curves_.Of(job.id());
+    all.push_back(std::move(described));
+  }
+  return all;
 }
 
 std::optional<json::object> Trainings::Find(std::string_view job_id) const {

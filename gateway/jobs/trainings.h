@@ -19,6 +19,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
+#include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <chrono>
 #include <cstdint>
@@ -33,6 +34,7 @@
 
 #include "backends/trainer_client.h"
 #include "containers/lru.h"
+#include "gateway/jobs/progress_curves.h"
 #include "gateway/jobs/serving_watch.h"
 #include "gateway/jobs/verdicts.h"
 #include "label_studio_api/label_studio_api.h"
@@ -103,6 +105,9 @@ class Trainings {
   // or what there is of both. NotFound if it was never trained.
   boost::asio::awaitable<absl::StatusOr<boost::json::object>> Describe(
       std::string project_id, std::optional<model_store::Kind> kind);
+  // The last `most` jobs of all projects, as they were listed last, the latest first; each with its
+  // curve, [[step, loss, score], …].
+  boost::json::array DescribeAll(std::size_t most) const;
   // Of those that were listed last. Nothing if there is no such job.
   std::optional<boost::json::object> Find(std::string_view job_id) const;
   // Whether any job is queued or runs, as last heard.
@@ -160,6 +165,7 @@ class Trainings {
   };
   std::map<std::string, Failure> failures_;
   std::map<std::string, Job::State> states_;  // by job
+  ProgressCurves curves_;
   bool heard_ = false;
   std::map<std::string, bool> counting_;  // projects; whether something has come meanwhile
   // Projects that a request has shown, "7.1795395253".

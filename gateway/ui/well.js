@@ -1,15 +1,10 @@
 // How the gateway and its services are, and what became of what they were asked; asked anew every two
 // seconds while it is looked at.
-import { $, element } from './dom.js';
+import { $, bar, element, fill, shape, table } from './dom.js';
 import { Refused, get } from './gateway.js';
+import { renderTrainings } from './trainings.js';
 
 const EVERY_MS = 2000;
-
-function table(caption, head, rows) {
-  return element('table', {}, element('caption', {}, caption),
-    element('thead', {}, element('tr', {}, ...head.map((name) => element('th', { scope: 'col' }, name)))),
-    element('tbody', {}, ...rows.map((cells) => element('tr', {}, ...cells.map((cell) => element('td', {}, cell))))));
-}
 
 function time(text) {
   const made = element('time', { datetime: text }, new Date(text).toLocaleTimeString());
@@ -18,6 +13,17 @@ function time(text) {
 }
 
 // ---- services
+
+// What the gateway's own calls have met: how many are under way, and how long the last ones waited.
+function queue(calls) {
+  const waits = [...calls.queue_ms].sort((a, b) => a - b);
+  const under = calls.under_way === 1 ? '1 call waits or is worked at' : `${calls.under_way} calls wait or are worked at`;
+  const waited = waits.length
+    ? `; of the last ${waits.length} half waited up to ${ms(waits[Math.floor(waits.length / 2)])} in the queue, the longest ${ms(waits.at(-1))}` : '';
+  return `${under}${waited}; ${calls.answered} answered, ${calls.failed} not.`;
+}
+
+const ms = (number) => `${number < 10 ? number.toFixed(1) : Math.round(number)} ms`;
 
 function service(name, one) {
   if (!one) return [];
@@ -40,12 +46,15 @@ function service(name, one) {
   return [element('div', { class: 'service' }, ...parts)];
 }
 
-function renderServices(root) {
+function renderServices(root, calls) {
   const profiles = root.profiles ? { '': root, ...root.profiles } : { '': root };
   const made = Object.entries(profiles).flatMap(([name, profile]) => {
     const services = [...service('Detector', profile.detector), ...service('Segmenter', profile.segmenter)];
     return name && services.length ? [element('h3', {}, `Profile ${name}`), ...services] : services;
   });
+  for (const [name, key] of [['Detector', 'detector'], ['Segmenter', 'segmenter']]) {
+    if (root[key] || calls[key].answered + calls[key].failed) made.push(element('p', { class: 'fine', id: `queue-${key}` }, `Queue of the ${name.toLowerCase()}: ${queue(calls[key])}`));
+  }
   const minutes = Math.floor(root.uptime_s / 60);
   const up = minutes < 120 ? `${minutes} min` : `${Math.floor(minutes / 60)} h`;
   made.push(element('p', { class: 'fine' }, `Gateway ${root.version}, up for ${root.uptime_s < 60 ? `${root.uptime_s} s` : up}.`));
@@ -60,16 +69,8 @@ function renderServices(root) {
 // Who goes away before the answer (499) has lost interest, and nothing has failed.
 const hasFailed = (one) => one.status >= 400 && one.status !== 499;
 
-const SVG = 'http://www.w3.org/2000/svg';
-
-function shape(name, attributes) {
-  const made = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  return made;
-}
-
 // A bar a request, the newest on the right; its height is the logarithm of the time.
-function renderRequests({ requests, images }) {
+function renderRequests({ requests, images, projects, services }) {
   const [width, height] = [600, 120];
   const most = Math.max(100, ...requests.map((one) => one.elapsed_ms));
   const plot = shape('svg', { viewBox: `0 0 ${width} ${height}`, role: 'img', preserveAspectRatio: 'none' });
@@ -95,9 +96,11 @@ function renderRequests({ requests, images }) {
     return [route, all.length, all.filter(hasFailed).length, `${Math.round(times[Math.floor(times.length / 2)])} ms`, `${Math.round(times.at(-1))} ms`];
   });
   const seen = images.from_cache + images.fetched;
+  const { embeddings, embeddings_there: there } = services.segmenter;
   $('requests').replaceChildren(plot, element('p', { class: 'fine' }, says),
     ...(rows.length ? [table('By route', ['route', 'requests', 'failed', 'half within', 'slowest'], rows)] : []),
-    element('p', { class: 'fine' }, `Images: ${images.from_cache} of ${seen} came from the cache, which takes ${(images.cache_bytes / 2 ** 20).toFixed(1)} MiB.`));
+    element('p', { class: 'fine' }, `Images: ${images.from_cache} of ${seen} came from the cache, which takes ${(images.cache_bytes / 2 ** 20).toFixed(1)} MiB.`),
+    element('p', { class: 'fine' }, `Encoded images: ${there} of ${embeddings} were there. Label configs: ${projects.found} of ${projects.lookups} were parsed before.`));
 }
 
 // ---- what is for this machine alone
@@ -128,28 +131,41 @@ function renderProjects(projects, token) {
       made.push(element('p', {}, `${name}: its images or labels come from each task.`), ...problems);
       continue;
     }
-    const details = element('details', {}, element('summary', {}, `${name}: ${goes.length} of ${goes.length + writes.unmatched.length} classes written`),
+    const details = element('details', { 'data-key': name }, element('summary', { 'data-key': `${name} summary` }, `${name}: ${goes.length} of ${goes.length + writes.unmatched.length} classes written`),
       element('ul', { class: 'plain' }, ...goes.map((line) => element('li', {}, line))));
     if (writes.unmatched.length) details.append(element('p', { class: 'fine' }, `Dropped: ${writes.unmatched.join(', ')}`));
     made.push(details, ...problems);
   }
   if (!projects.length) made.push(element('p', { class: 'fine' }, 'No project has connected since the gateway has started.'));
-  // What is unfolded stays so.
-  const open = new Set([...$('projects').querySelectorAll('details[open] summary')].map((one) => one.textContent));
-  for (const one of made) if (open.has(one.querySelector?.('summary')?.textContent)) one.open = true;
-  $('projects').replaceChildren(...made);
+  fill($('projects'), made);
 }
 
-function renderJobs(jobs) {
-  const rows = jobs.map((one) => [one.id, one.project ?? '', one.state, `${one.stored + one.already_there} of ${one.tasks}`, one.failed]);
-  $('jobs').replaceChildren(rows.length ? table('Tasks that are finished in the background', ['job', 'project', 'state', 'done', 'failed'], rows)
-    : element('p', { class: 'fine' }, 'No background job.'));
+function done(name, so_far, all) {
+  return element('span', { class: 'done' }, bar(name, so_far, all), `${so_far} of ${all}`);
+}
+
+function renderJobs(jobs, embeddings) {
+  const made = [];
+  if (jobs.length) {
+    made.push(table('Tasks that are finished in the background', ['job', 'project', 'state', 'done', 'failed'], jobs.map((one) => {
+      const so_far = one.stored + one.already_there;
+      return [one.id, one.project ?? '', one.state, done(`Job ${one.id}`, so_far, one.tasks), one.failed];
+    })));
+  }
+  if (embeddings.length) {
+    made.push(table('Projects whose images are encoded ahead', ['project', 'state', 'done', 'were there', 'failed', 'left'], embeddings.map((one) => [
+      one.project, one.state, done(`Project ${one.project}`, one.tasks_done, one.tasks), one.already_there, one.failed,
+      one.seconds_left === null ? '' : `${one.seconds_left} s`])));
+    const why = embeddings.filter((one) => one.error);
+    made.push(...why.map((one) => element('p', { class: 'bad' }, `Project ${one.project}: ${one.error}`)));
+  }
+  $('jobs').replaceChildren(...(made.length ? made : [element('p', { class: 'fine' }, 'No background job, and no project that is encoded ahead.')]));
 }
 
 async function look() {
   try {
     const [root, requests] = await Promise.all([get('../'), get('requests')]);
-    renderServices(root);
+    renderServices(root, requests.services);
     renderRequests(requests);
     $('well-alert').hidden = true;
   } catch (error) {
@@ -161,22 +177,27 @@ async function look() {
     const { failures, projects, jobs, token } = await get('projects');
     renderFailures(failures);
     renderProjects(projects, token);
-    renderJobs(jobs);
+    const trainings = await get('trainings');
+    renderJobs(jobs, trainings.embeddings);
+    renderTrainings(trainings, () => lookNow());
   } catch (error) {
     const sentence = element('p', { class: 'fine' }, error instanceof Refused ? error.message : String(error));
     $('failures').replaceChildren(sentence);
-    $('projects').replaceChildren();
-    $('jobs').replaceChildren();
+    for (const id of ['projects', 'jobs', 'trainings']) $(id).replaceChildren();
   }
 }
 
 let looking = false;
+let lookNow = () => {};
 async function lookAgain() {
   if (looking) return;
   looking = true;
   while (!$('view-well').hidden && !document.hidden) {
     await look();
-    await new Promise((done) => setTimeout(done, EVERY_MS));
+    await new Promise((next) => {
+      lookNow = next;
+      setTimeout(next, EVERY_MS);
+    });
   }
   looking = false;
 }

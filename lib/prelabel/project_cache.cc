@@ -32,9 +32,11 @@ absl::StatusOr<std::shared_ptr<Project>> ProjectCache::FindOrParse(const std::st
   const std::string key = KeyOf(label_config, answering);
   {
     const std::lock_guard lock(mutex_);
+    ++lookups_.all;
     // The fingerprint of the settings has 32 bits only, so they are compared, too.
     if (const auto* found = projects_.Find(key);
         found != nullptr && (*found)->settings() == answering) {
+      ++lookups_.found;
       return *found;
     }
   }
@@ -44,6 +46,11 @@ absl::StatusOr<std::shared_ptr<Project>> ProjectCache::FindOrParse(const std::st
   const std::lock_guard lock(mutex_);
   projects_.Insert(key, *project, bytes);
   return project;
+}
+
+ProjectCache::Lookups ProjectCache::lookups() const {
+  const std::lock_guard lock(mutex_);
+  return lookups_;
 }
 
 std::size_t ProjectCache::bytes() const {

@@ -7,6 +7,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -35,12 +36,21 @@ class ProjectCache {
   // Bytes that the projects take, about.
   std::size_t bytes() const;
 
+  // Calls of Get: all of them, and those that found the project.
+  struct Lookups {
+    std::int64_t found = 0;
+    std::int64_t all = 0;
+  };
+  Lookups lookups() const;
+
  private:
   absl::StatusOr<std::shared_ptr<Project>> FindOrParse(const std::string& label_config,
                                                        const Settings& settings);
 
   mutable std::mutex mutex_;
-  containers::Lru<std::shared_ptr<Project>> projects_;  // guarded by mutex_
+  // Guarded by mutex_.
+  containers::Lru<std::shared_ptr<Project>> projects_;
+  Lookups lookups_;
 };
 
 }  // namespace prelabel

@@ -1,6 +1,7 @@
 """From the button in Label Studio to another model, with all real processes: annotations, Start Training, a short training, the
 comparison, the swap, new predictions, and back."""
 
+import json
 import subprocess
 
 import pytest
@@ -12,7 +13,7 @@ from label_configs import config, keypoint_prompt
 from recorder import Recorder
 from service import BINARIES, Service, wait_until
 from test_annotating import page  # noqa: F401 (a fixture)
-from test_browser import playwright  # noqa: F401 (a fixture)
+from test_browser import BROWSER, SCREENSHOTS, playwright  # noqa: F401 (a fixture)
 
 # A class of the demo model's under a name of the project's own: the model that serves at first knows none of them.
 OWN = "my "
@@ -91,11 +92,22 @@ def outline(scene, label):
                                   ((x0, y0), (x1, y0), (x1, y1), (x0, y1))], "closed": True, "polygonlabels": [label]}}]
 
 
+def roll_back_on_the_page(loop, project, folder):
+    """What the gateway's page shows of the training, and of the way back."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    specification = folder / "specification.json"
+    specification.write_text(json.dumps({"url": loop.direct, "folder": str(SCREENSHOTS), "project": project.id}))
+    ran = subprocess.run(["node", BROWSER / "trainings.mjs", specification], capture_output=True, text=True, timeout=300,
+                         stdin=subprocess.DEVNULL)
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
 def versions(project):
     return {task: [each["model_version"] for each in stored] for task, stored in project.predictions().items()}
 
 
-def test_the_button_trains_and_the_better_model_serves_its_project_alone(loop, studio, labels, drawn, page):  # noqa: F811
+def test_the_button_trains_and_the_better_model_serves_its_project_alone(loop, studio, labels, drawn, page, tmp_path):  # noqa: F811
     own = studio.create_project("trained", config([OWN + label for label in labels], "RectangleLabels"))
     other = studio.create_project("another", config(labels, "RectangleLabels"))
     for project in (own, other):
@@ -126,7 +138,16 @@ def test_the_button_trains_and_the_better_model_serves_its_project_alone(loop, s
 
     listed = loop.duet("models", "list", f"--model_root={loop.root}")
     assert f"detector project-{own.id}: version 1 serves" in listed
-    loop.duet("models", "rollback", f"project-{own.id}", f"--model_root={loop.root}", "--reason=to see that it goes back")
+    seen = roll_back_on_the_page(loop, own, tmp_path)
+    assert seen["errors"] == [] and all(broken == [] for broken in seen["axe"].values()), seen
+    assert seen["width"] == 390
+    assert "better than the one before" in seen["training"] and "Version 1: 0." in seen["training"]
+    assert seen["loss"] >= 2 and f"Project {own.id}, detector. Steps" in seen["label"]
+    assert f"Project {own.id}, detector: version 1 serves" in seen["serves"]
+    assert "waited up to" in seen["queue"]
+    assert seen["left"] == [] and seen["focus"]
+    assert seen["asked"] == [{"kind": "detector", "name": f"project-{own.id}", "from": 1, "to": 0}]
+    assert seen["said"] == f"From now on the model for all projects answers for project {own.id}'s detector."
     wait_until(lambda: own.backend()["model_version"] == before)
     own.delete()
     other.delete()

@@ -65,6 +65,16 @@ async function drawing(page, kind, work) {
   await page.waitForFunction(([name, last]) => window.drawn[name] > last, [kind, before]);
 }
 
+// Lets the next request wait until the function that this resolves to is called.
+function hold(page, path) {
+  let release;
+  const open = new Promise((done) => { release = done; });
+  return page.route(path, async (route) => {
+    await open;
+    await route.continue();
+  }, { times: 1 }).then(() => release);
+}
+
 const layer = (page, name) => page.evaluate((id) => document.getElementById(id).toDataURL(), name);
 
 async function byMouse() {
@@ -154,7 +164,8 @@ async function byMouse() {
   await page.waitForFunction(() => document.getElementById('exported').textContent.startsWith('Copied'));
   seen.copied = await page.evaluate(() => navigator.clipboard.readText());
 
-  // Twenty objects as fast as hands can be, and no tool bar.
+  // Twenty objects, faster than any mask comes, and no tool bar.
+  const answered = await hold(page, '**/ui/segment');
   const area = await page.locator('#layers').boundingBox();
   for (let i = 0; i < 20; ++i) {
     const [left, top] = [area.x + (area.width * (i % 5)) / 5 + 6, area.y + (area.height * Math.floor(i / 5)) / 4 + 6];
@@ -165,7 +176,7 @@ async function byMouse() {
     await page.keyboard.press('Enter');
   }
   await count(page, 22);
-  await page.waitForFunction(() => document.querySelectorAll('#list li').length === 22);
+  answered();
   await page.screenshot({ path: `${folder}/ui_many.png` });
   await page.close();
 }
@@ -281,14 +292,7 @@ async function races() {
   const page = await newPage({ viewport: { width: 1280, height: 800 } });
   await page.goto(`${url}/ui/`);
   await page.waitForFunction(() => document.getElementById('models').textContent.includes(' + '));
-  const held = (path) => {
-    let release;
-    const open = new Promise((done) => { release = done; });
-    return page.route(path, async (route) => {
-      await open;
-      await route.continue();
-    }, { times: 1 }).then(() => release);
-  };
+  const held = (path) => hold(page, path);
   seen.races = {};
 
   // The detector answers when something was marked and taken back.

@@ -51,13 +51,17 @@ Harness::Harness(HarnessOptions options) {
       *http_client::AddressPolicy::Make(options.allowed_private, /*allow_all_private=*/false);
   auto profiles = prelabel::Profiles::Create(
       options.detector, options.segmenter, options.profiles,
-      {.detector = [this](const std::string& targets)
+      {.detector = [&](const std::string& targets)
            -> absl::StatusOr<std::shared_ptr<backends::DetectorClient>> {
-         return backends::MakeGrpcDetector(io_.get_executor(), targets);
+         auto client = backends::MakeGrpcDetector(io_.get_executor(), targets);
+         if (!client.ok()) return client.status();
+         return backends::Counted(*std::move(client), options.gateway.detector_calls);
        },
-       .segmenter = [this](const std::string& targets)
+       .segmenter = [&](const std::string& targets)
            -> absl::StatusOr<std::shared_ptr<backends::SegmenterClient>> {
-         return backends::MakeGrpcSegmenter(io_.get_executor(), targets);
+         auto client = backends::MakeGrpcSegmenter(io_.get_executor(), targets);
+         if (!client.ok()) return client.status();
+         return backends::Counted(*std::move(client), options.gateway.segmenter_calls);
        }},
       options.settings);
   if (!profiles.ok()) throw std::runtime_error(profiles.status().ToString());

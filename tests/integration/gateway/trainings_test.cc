@@ -847,5 +847,88 @@ TEST_F(TrainingsTest, AStoppingGatewayLeavesTheJobAlone) {
   EXPECT_EQ(Text(Progress().at("job")), job);
 }
 
+TEST_F(TrainingsTest, ThePageIsToldHowItGoesAndWhatServes) {
+  Harness& gateway = Start();
+  const std::string job = Button();
+  const auto page = [&] { return gateway.Get("/ui/trainings").json(); };
+  const auto points = [&](std::size_t count) {
+    return page().at("trainings").at(0).at("curve").as_array().size() == count;
+  };
+  for (std::uint32_t step = 1; step <= 3; ++step) {
+    trainer_.Change(job, [step](FakeTrainer::Job& its) {
+      its.set_state(FakeTrainer::Job::STATE_TRAINING);
+      its.mutable_progress()->set_step(step);
+      its.mutable_progress()->set_steps(3);
+      its.mutable_progress()->set_loss(1.0 / step);
+      if (step == 3) its.mutable_progress()->set_score(0.5);
+    });
+    Await([&] { return points(step); });
+  }
+
+  const json::value running = page();
+  trainer_.Finish(job, Made(Publish(0), 0), "AP50 0.75 instead of 0.50 on 20 images");
+  AwaitDecision();
+  const json::value done = page();
+
+  EXPECT_EQ(running.at("trainer"), true);
+  EXPECT_EQ(running.at("trainings").at(0).at("state"), "training");
+  EXPECT_EQ(running.at("trainings").at(0).at("curve").at(1), (json::array{2, 0.5, nullptr}));
+  EXPECT_EQ(running.at("trainings").at(0).at("curve").at(2).at(2), 0.5);
+  EXPECT_EQ(done.at("trainings").at(0).at("verdict").at("outcome"), "better");
+  const json::value& serving = done.at("serving").at(0);
+  EXPECT_EQ(serving.at("name"), "project-1");
+  EXPECT_EQ(serving.at("project"), "1");
+  EXPECT_EQ(serving.at("kind"), "detector");
+  EXPECT_EQ(serving.at("version"), 1);
+  EXPECT_EQ(serving.at("previous"), 0);
+}
+
+TEST_F(TrainingsTest, ThePageRollsBackWhatItHasSeenServe) {
+  duet_testing::LogCapture log;
+  Harness& gateway = Start();
+  TrainBetter(0);
+  const auto roll_back = [&](int from, int to) {
+    return gateway.Post("/ui/rollback",
+                        {{"kind", "detector"}, {"name", "project-1"}, {"from", from}, {"to", to}});
+  };
+
+  const Reply late = roll_back(5, 0);
+  EXPECT_EQ(Serves(), 1U);
+  const Reply done = roll_back(1, 0);
+  EXPECT_EQ(Serves(), 0U);
+  const Reply again = roll_back(0, 0);
+  const Reply never = roll_back(0, 9);
+
+  EXPECT_EQ(late.status, 400);
+  EXPECT_THAT(late.body, HasSubstr("served by version 1 by now, no longer by version 5"));
+  EXPECT_EQ(done.json(), (json::object{{"name", "project-1"}, {"before", 1}, {"version", 0}}));
+  EXPECT_EQ(again.status, 400);
+  EXPECT_THAT(again.body, HasSubstr("served by the default model already"));
+  EXPECT_EQ(never.status, 404) << never.body;
+  const auto serving = store_.ReadServing(Kind::kDetector, "project-1");
+  EXPECT_THAT(serving->by, AllOf(HasSubstr("loopback"), HasSubstr("(the page at /ui)")));
+  EXPECT_EQ(serving->previous, 1U);
+  EXPECT_EQ(serving->decided, 1U) << "the same verdict promotes it no more";
+  EXPECT_THAT(log.lines("audit.rollback")[1], HasSubstr(R"("who":"loopback)"));
+}
+
+TEST_F(TrainingsTest, NoOtherPageRollsBack) {
+  Harness& gateway = Start();
+  TrainBetter(0);
+  const std::string body = R"({"kind": "detector", "name": "project-1", "from": 1, "to": 0})";
+  const auto status = [&](const std::vector<std::pair<std::string, std::string>>& headers) {
+    return gateway.Send("POST", "/ui/rollback", body, headers).status;
+  };
+
+  EXPECT_EQ(status({{"Origin", "http://evil.example"}}), 403);
+  EXPECT_EQ(status({{"Host", "evil.example"}, {"Origin", "http://evil.example"}}), 403);
+  EXPECT_EQ(status({{"Host", "evil.example"}}), 403);
+  EXPECT_EQ(status({{"X-Forwarded-For", "10.0.0.7"}}), 403);
+  EXPECT_EQ(status({{"Content-Type", "text/plain"}}), 415);
+  EXPECT_EQ(Serves(), 1U);
+  EXPECT_EQ(status({{"Origin", "http://localhost"}, {"Sec-Fetch-Site", "same-origin"}}), 200);
+  EXPECT_EQ(Serves(), 0U);
+}
+
 }  // namespace
 }  // namespace gateway::testing

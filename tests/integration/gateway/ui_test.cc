@@ -2,9 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <boost/json/parse.hpp>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -539,11 +541,9 @@ TEST_F(UiWellTest, OfATokenOnlyItsEndIsShown) {
 }
 
 // What tells of people's projects, or stops their work.
-constexpr std::pair<const char*, const char*> kForOperator[] = {{"GET", "/ui/projects"},
-                                                                {"GET", "/jobs"},
-                                                                {"DELETE", "/jobs/none"},
-                                                                {"GET", "/train/7"},
-                                                                {"GET", "/embed/7"}};
+constexpr std::pair<const char*, const char*> kForOperator[] = {
+    {"GET", "/ui/projects"}, {"GET", "/jobs"},    {"DELETE", "/jobs/none"},
+    {"GET", "/train/7"},     {"GET", "/embed/7"}, {"GET", "/ui/trainings"}};
 
 TEST_F(UiWellTest, WithoutAPasswordProjectsAreForThisMachineAlone) {
   Harness& gateway = Start();
@@ -606,6 +606,77 @@ TEST_F(UiWellTest, TheLastRequestsAreShownWithoutThePagesOwn) {
   EXPECT_EQ(shown.at("requests").as_array().size(), 1u);
   EXPECT_EQ(shown.at("requests").at(0).at("route"), "/versions");
   EXPECT_EQ(shown.at("requests").at(0).at("status"), 200);
+}
+
+TEST_F(UiWellTest, QueuesAndCachesAreShown) {
+  services_.on_detect = [&](auto&, const auto&, auto* response) {
+    response->set_image_width(320);
+    response->set_image_height(240);
+    response->mutable_timing()->set_queue_ms(7.5f);
+    return grpc::Status::OK;
+  };
+  Harness& gateway = Start();
+  const std::string id = Send();
+
+  Ask("/ui/detect", id);
+  Ask("/ui/embed", id);
+  Ask("/ui/embed", id);
+  gateway.Post("/setup", {{"project", "7"}, {"schema", kConfig}});
+  gateway.Post("/setup", {{"project", "7"}, {"schema", kConfig}});
+  const json::value shown = gateway.Get("/ui/requests").json();
+
+  const json::value& detector = shown.at("services").at("detector");
+  EXPECT_EQ(detector.at("answered"), 1);
+  EXPECT_EQ(detector.at("failed"), 0);
+  EXPECT_EQ(detector.at("under_way"), 0);
+  EXPECT_EQ(detector.at("queue_ms"), json::array{7.5});
+  const json::value& segmenter = shown.at("services").at("segmenter");
+  EXPECT_EQ(segmenter.at("embeddings"), 2);
+  EXPECT_EQ(segmenter.at("embeddings_there"), 1);
+  EXPECT_GE(shown.at("projects").at("found").as_int64(), 1);
+  EXPECT_GT(shown.at("projects").at("lookups").as_int64(),
+            shown.at("projects").at("found").as_int64());
+}
+
+TEST_F(UiWellTest, CallsThatWaitAndCallsThatFailAreShown) {
+  std::atomic<bool> held = true;
+  services_.on_detect = [&](auto&, const auto&, auto*) {
+    while (held) std::this_thread::yield();
+    return grpc::Status(grpc::StatusCode::INTERNAL, "no more");
+  };
+  Harness& gateway = Start();
+  const std::string id = Send();
+  const auto detector = [&] {
+    return gateway.Get("/ui/requests").json().at("services").at("detector");
+  };
+
+  std::thread asking([&] { Ask("/ui/detect", id); });
+  while (detector().at("under_way") != 1) std::this_thread::yield();
+  held = false;
+  asking.join();
+
+  EXPECT_EQ(detector().at("under_way"), 0);
+  EXPECT_EQ(detector().at("failed"), 1);
+  EXPECT_EQ(detector().at("queue_ms"), json::array());
+}
+
+TEST_F(UiWellTest, WithoutAModelRootNothingIsRolledBack) {
+  Harness& gateway = Start();
+  const json::object asked = {{"kind", "detector"}, {"name", "project-7"}, {"from", 2}, {"to", 1}};
+  const auto refusal = [&](const char* field, const json::value& value) {
+    json::object wrong = asked;
+    wrong[field] = value;
+    const Reply reply = gateway.Post("/ui/rollback", wrong);
+    EXPECT_EQ(reply.status, 400) << field;
+    return reply.body;
+  };
+
+  EXPECT_EQ(gateway.Post("/ui/rollback", asked).status, 404);
+  EXPECT_THAT(refusal("kind", "cat"), HasSubstr("'kind' is missing; needed: detector or segm"));
+  EXPECT_THAT(refusal("name", "../7"), HasSubstr("../7"));
+  EXPECT_THAT(refusal("from", -1), HasSubstr("'from' is no version; needed: its number"));
+  EXPECT_THAT(refusal("to", "1"), HasSubstr("'to' is no version"));
+  EXPECT_THAT(refusal("to", 1.5), HasSubstr("'to' is no version"));
 }
 
 }  // namespace

@@ -140,7 +140,7 @@ def test_the_button_trains_and_the_better_model_serves_its_project_alone(loop, s
     assert f"detector project-{own.id}: version 1 serves" in listed
     seen = roll_back_on_the_page(loop, own, tmp_path)
     assert seen["errors"] == [] and all(broken == [] for broken in seen["axe"].values()), seen
-    assert seen["width"] == 390
+    assert seen["width"] == 390 and seen["narrowest"] >= 30
     assert "better than the one before" in seen["training"] and "Version 1: 0." in seen["training"]
     assert seen["loss"] >= 2 and f"Project {own.id}, detector. Steps" in seen["label"]
     assert f"Project {own.id}, detector: version 1 serves" in seen["serves"]

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "cli/commands.h"
+#include "serving/cpu.h"
 #include "serving/version.h"
 
 namespace cli {
@@ -41,4 +42,7 @@ int Run(int argc, const char* const* argv) {
 }  // namespace
 }  // namespace cli
 
-int main(int argc, char** argv) { return cli::Run(argc, argv); }
+int main(int argc, char** argv) {
+  serving::SetOpenMpVariables();  // of the services that a command starts
+  return cli::Run(argc, argv);
+}

@@ -65,6 +65,12 @@ awaitable<absl::StatusOr<prelabel::ImageObjects>> Ask(backends::DetectorClient& 
 
 }  // namespace
 
+PictureServices::~PictureServices() {
+  for (const auto* const own : {&own_detector_, &own_segmenter_}) {
+    if (*own != nullptr) (*own)->AskToEnd();
+  }
+}
+
 absl::Status PictureServices::StartMissing(const bulk::ServiceOptions& options,
                                            bulk::ServiceClients::Addresses* at) {
   if (at->detector.empty() && options.detector_checkpoint.empty()) {

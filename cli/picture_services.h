@@ -26,6 +26,7 @@ class PictureServices {
   // service doesn't answer or ended.
   static absl::StatusOr<std::unique_ptr<PictureServices>> Connect(
       const bulk::ServiceOptions& options, bool wants_masks);
+  ~PictureServices();
 
   // What is in the picture. With a segmenter all objects have masks, unless the detector makes its
   // own; without one, those that the detector makes. Errors are the services' own.

@@ -9,6 +9,7 @@
 #include "label_studio_api/label_studio_api.h"
 #include "model_store/model_store.h"
 #include "otlp/options.h"
+#include "serving/cpu.h"
 #include "serving/flags.h"
 #include "serving/grpc_server.h"
 #include "serving/log.h"
@@ -99,6 +100,7 @@ absl::Status Serve(Options& options, serving::Process& process) {
 }  // namespace trainer_service
 
 int main(int argc, char** argv) {
+  serving::SetOpenMpVariables();  // of duet-train
   trainer_service::Options options;
   serving::FlagTable flags(
       "duet-trainer",

@@ -23,7 +23,7 @@ namespace {
 
 using text::StrCat;
 
-constexpr absl::Duration kLookEvery = absl::Milliseconds(50);
+constexpr absl::Duration kLookEvery = absl::Milliseconds(5);
 constexpr absl::Duration kEndPatience = absl::Seconds(10);
 // Before it is started again; longer from time to time, unless it has run for the longest.
 constexpr absl::Duration kFirstPause = absl::Seconds(1);
@@ -103,9 +103,13 @@ absl::Status PrivateService::Spawn(int flags) {
   return absl::OkStatus();
 }
 
+void PrivateService::AskToEnd() {
+  if (pid_ > 0) kill(pid_, SIGTERM);
+}
+
 PrivateService::~PrivateService() {
   if (pid_ < 0) return;
-  kill(pid_, SIGTERM);
+  AskToEnd();
   const absl::Time deadline = absl::Now() + kEndPatience;
   while (waitpid(pid_, nullptr, WNOHANG) == 0) {
     if (absl::Now() > deadline) kill(pid_, SIGKILL);

@@ -26,6 +26,9 @@ class PrivateService {
   // Ends it and waits for that.
   ~PrivateService();
 
+  // Begins to end it, so that several end at once.
+  void AskToEnd();
+
   // Waits until it serves. Its "host:port"; Unavailable with its own last words if it ended
   // instead.
   absl::StatusOr<std::string> Address();

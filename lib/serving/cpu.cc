@@ -81,10 +81,15 @@ CpuBudget ReadCpuBudget(const std::string& root) {
   return budget;
 }
 
-void SetUpOpenMp(char** argv) {
+void SetOpenMpVariables() {
   if (std::getenv("OMP_WAIT_POLICY") != nullptr) return;
   setenv("OMP_WAIT_POLICY", "passive", 1);
   setenv("GOMP_SPINCOUNT", "5000", /*overwrite=*/0);
+}
+
+void SetUpOpenMp(char** argv) {
+  if (std::getenv("OMP_WAIT_POLICY") != nullptr) return;
+  SetOpenMpVariables();
   // By its path, since ps and top would call it "exe" otherwise; unless the file was replaced.
   std::error_code error;
   const fs::path self = fs::read_symlink("/proc/self/exe", error);

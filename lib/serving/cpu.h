@@ -27,11 +27,16 @@ struct CpuBudget {
 // as no quota. `root` precedes /proc and /sys: "" but for tests.
 CpuBudget ReadCpuBudget(const std::string& root = "");
 
-// Makes OpenMP threads sleep while they wait (OMP_WAIT_POLICY=passive), unless the environment says
-// otherwise; between the layers of a network they spin for some 0.1 ms first (GOMP_SPINCOUNT).
-// libgomp reads its environment when it is loaded, before main, so this executes the program once
-// more with the variable set: same arguments, same process id. Call it first in main, of programs
-// that link LibTorch.
+// Sets the variables by which OpenMP threads sleep while they wait (OMP_WAIT_POLICY=passive),
+// unless the environment says otherwise; between the layers of a network they spin for some 0.1 ms
+// first (GOMP_SPINCOUNT). For the programs that this one starts: libgomp reads them when it is
+// loaded, before main. Call it before there are threads.
+void SetOpenMpVariables();
+
+// The same for this program: executes it once more if the variables weren't set, with the same
+// arguments and process id. LibTorch is loaded twice then, which takes half a second; who starts
+// such programs spares them that by SetOpenMpVariables. Call it first in main, of programs that
+// link LibTorch.
 void SetUpOpenMp(char** argv);
 
 }  // namespace serving

@@ -82,6 +82,18 @@ def test_what_cannot_be_read_is_a_sentence(tmp_path):
         assert (code, out) == (2, "") and words in err and len(err.splitlines()) == 1
 
 
+def test_the_program_that_makes_networks_of_files_is_loaded_once(tmp_path):
+    """LibTorch takes half a second to load, and is loaded anew by each execution (docs/adr/0204)."""
+    told = {**{key: value for key, value in os.environ.items() if key not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")},
+            "LD_DEBUG": "statistics", "LD_DEBUG_OUTPUT": str(tmp_path / "loader")}
+
+    subprocess.run([ROOT / "build/release/bin/duet", "models", "inspect", "no-such-file"], env=told, capture_output=True, timeout=120)
+
+    # It is duet that becomes that program, in one process.
+    loads = "".join(file.read_text() for file in tmp_path.glob("loader.*")).count("total startup time")
+    assert loads == 2, "duet, and the program that it becomes"
+
+
 def test_nothing_in_a_file_is_executed(tmp_path):
     class Trap:
         def __reduce__(self):

@@ -3,14 +3,14 @@
 
 readonly TOOLS_DIRECTORY=.duet/tools
 
-# What is built here needs Go 1.24 or later, and Debian 12 has 1.19, which can fetch a later one: as a Go module, whose
+# What is built here needs Go 1.26 or later, and Debian 12 has 1.19, which can fetch a later one: as a Go module, whose
 # checksum it checks.
-readonly GO_MODULE=golang.org/toolchain@v0.0.1-go1.24.11.linux
+readonly GO_MODULE=golang.org/toolchain@v0.0.1-go1.26.8.linux
 
 # new_enough_go: prints the path of a go command.
 new_enough_go() {
   ensure_go
-  if [[ ! $(go version) =~ go1\.(1[0-9]|2[0-3])([. ]|$) ]]; then
+  if [[ ! $(go version) =~ go1\.(1[0-9]|2[0-5])([. ]|$) ]]; then
     command -v go
     return
   fi

@@ -20,9 +20,10 @@ struct Command {
   // `argv[0]` is the command's name. Prints to stdout what was done, and to stderr what was left
   // out; an error is for stderr.
   absl::Status (*run)(int argc, const char* const* argv);
-  // What the process then ends with.
+  // What the process then ends with. 2: it was asked wrongly, or a file isn't what it has to be.
   int (*exit_code)(const absl::Status& status) = [](const absl::Status& status) {
-    return status.ok() ? 0 : 1;
+    if (status.ok()) return 0;
+    return absl::IsInvalidArgument(status) ? 2 : 1;
   };
 };
 

@@ -8,6 +8,7 @@
 
 #include "cli/commands.h"
 #include "cli/input_files.h"
+#include "cli/json_line.h"
 #include "dataset/coco_writer.h"
 #include "dataset/image_files.h"
 #include "dataset/label_studio_reader.h"
@@ -17,6 +18,7 @@
 #include "files/mapped_file.h"
 #include "serving/flags.h"
 #include "text/str_cat.h"
+#include "text/utf8.h"
 
 namespace cli {
 namespace {
@@ -32,6 +34,7 @@ struct Options {
   std::vector<std::string> classes;
   std::string unlabeled_class;
   double min_join_iou = 0.5;
+  bool json = false;
 };
 
 void AddFlags(Options* options, serving::FlagTable* flags) {
@@ -60,6 +63,7 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
   flags->Add("min_join_iou", &options->min_join_iou,
              "A rectangle and a mask of one label are one object if the IoU of their boxes is at "
              "least this; 2: never.");
+  flags->Add("json", &options->json, "What was written, as a JSON object.");
 }
 
 // Copies the images, and gives the samples their new names. Samples without an image are removed.
@@ -128,6 +132,13 @@ absl::Status Export(const Options& options) {
   std::size_t objects = 0;
   for (const dataset::Sample& sample : data->samples) objects += sample.objects.size();
   PrintFindings(findings);
+  if (options.json) {
+    PrintJsonLine({{"file", text::ToUtf8(path)},
+                   {"images", data->samples.size()},
+                   {"objects", objects},
+                   {"classes", data->classes.size()}});
+    return absl::OkStatus();
+  }
   std::cout << path << ": " << data->samples.size() << " images, " << objects << " objects, "
             << data->classes.size() << " classes\n";
   return absl::OkStatus();
@@ -140,7 +151,8 @@ absl::Status RunExport(int argc, const char* const* argv) {
   serving::FlagTable flags(
       "duet export",
       "Writes what people annotated in Label Studio as COCO: the newest "
-      "annotation of each task, one entry an object.\n\nExample: duet export "
+      "annotation of each task, one entry an object. Exit code 0: written; 1: it could not be; 2: "
+      "asked wrongly, or a file isn't what it has to be.\n\nExample: duet export "
       "--data=project-1.json --label_config=config.xml --images=media --out=coco");
   AddFlags(&options, &flags);
   return ParseAndRun(flags, argc, argv, [&] { return Export(options); });

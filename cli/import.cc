@@ -6,6 +6,7 @@
 
 #include "cli/commands.h"
 #include "cli/input_files.h"
+#include "cli/json_line.h"
 #include "dataset/coco_reader.h"
 #include "dataset/label_studio_writer.h"
 #include "files/atomic_file.h"
@@ -14,6 +15,7 @@
 #include "label_studio/generate.h"
 #include "serving/flags.h"
 #include "text/str_cat.h"
+#include "text/utf8.h"
 
 namespace cli {
 namespace {
@@ -29,6 +31,7 @@ struct Options {
   bool predictions = false;
   std::string model_version = "import";
   std::vector<std::string> classes;
+  bool json = false;
 };
 
 void AddFlags(Options* options, serving::FlagTable* flags) {
@@ -80,6 +83,12 @@ absl::Status Import(const Options& options) {
   if (status.ok()) status = files::WriteFile(path, *tasks);
   if (!status.ok()) return status;
   PrintFindings(findings);
+  if (options.json) {
+    PrintJsonLine({{"file", text::ToUtf8(path)},
+                   {"tasks", data->samples.size()},
+                   {"classes", data->classes.size()}});
+    return absl::OkStatus();
+  }
   std::cout << path << ": " << data->samples.size() << " tasks, " << data->classes.size()
             << " classes\n";
   return absl::OkStatus();
@@ -91,7 +100,8 @@ absl::Status RunImport(int argc, const char* const* argv) {
   Options options;
   serving::FlagTable flags("duet import",
                            "Writes COCO's annotations as tasks that Label Studio imports, with an "
-                           "annotation or a prediction each.\n\n"
+                           "annotation or a prediction each. Exit code 0: written; 1: it could not "
+                           "be; 2: asked wrongly, or a file isn't what it has to be.\n\n"
                            "Example: duet import --data=coco.json --out=tasks");
   AddFlags(&options, &flags);
   return ParseAndRun(flags, argc, argv, [&] { return Import(options); });

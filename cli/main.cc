@@ -18,10 +18,12 @@ void PrintHelp() {
     std::cout << "  " << command.name << std::string(10 - command.name.size(), ' ')
               << command.purpose << "\n";
   }
-  std::cout << "\nEach says more with --help.\n";
+  std::cout << "\nEach says more with --help. Exit code 0: done; 1: something failed; 2: asked "
+               "wrongly, or "
+               "nothing could be done.\n\nExample: duet predict street.jpg -o out.png\n";
 }
 
-// 0; 1 for what went wrong; 2 for what was asked wrongly; of some commands, what they say.
+// 0; 1 for what went wrong; 2 for what was asked wrongly; as each command says.
 int Run(int argc, const char* const* argv) {
   if (serving::PrintedVersion("duet", argc, argv)) return 0;
   const std::string_view name = argc > 1 ? argv[1] : "--help";

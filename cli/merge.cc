@@ -99,9 +99,8 @@ absl::Status RunMerge(int argc, const char* const* argv) {
       "duet merge RESULTS",
       "Makes the output of a run that several machines did in shards (duet prelabel --shard), from "
       "their results in a folder or below s3://bucket/prefix: the very bytes that one machine "
-      "would "
-      "have written. Interrupted, the same command goes on. Exit codes are those of duet "
-      "prelabel.\n\nExample: duet merge results --out=found.json");
+      "would have written. Interrupted, the same command goes on. Exit code 0: all done; 1: some "
+      "images failed; 2: nothing could be done.\n\nExample: duet merge results --out=found.json");
   AddOutputFlags(&options.output, &flags);
   flags.Add("masks", &options.masks,
             "If the shards have any: rle, the very pixels; polygons, outlines without holes.",

@@ -4,6 +4,8 @@
 #include <pwd.h>
 #include <unistd.h>
 
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
 #include <cerrno>
 #include <cstdio>
 #include <iomanip>
@@ -14,15 +16,18 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/json_line.h"
 #include "model_store/model_store.h"
 #include "model_store/rollback.h"
 #include "serving/flags.h"
 #include "serving/program_beside.h"
 #include "text/str_cat.h"
+#include "text/utf8.h"
 
 namespace cli {
 namespace {
 
+namespace json = boost::json;
 using model_store::Called;
 using model_store::Kind;
 using model_store::ModelStore;
@@ -32,6 +37,7 @@ struct Options {
   std::string model_root;
   std::string kind = "detector";
   std::string reason;
+  bool json = false;
 };
 
 // NAME and VERSION, as they stand before the flags.
@@ -59,6 +65,54 @@ std::string About(const model_store::Manifest& manifest) {
   text::StrAppend(&about, ", ", model_store::NameOf(manifest.verdict->outcome), ": ",
                   Score(manifest.verdict->old_score), " -> ", Score(manifest.verdict->new_score));
   return about;
+}
+
+json::object ToJson(const model_store::Manifest& manifest) {
+  json::object about = {{"version", manifest.version},
+                        {"created", manifest.created},
+                        {"parent", manifest.parent},
+                        {"images", manifest.images}};
+  if (const auto& verdict = manifest.verdict) {
+    about["outcome"] = model_store::NameOf(verdict->outcome);
+    about["old_score"] = verdict->old_score;
+    about["new_score"] = verdict->new_score;
+  }
+  return about;
+}
+
+// What ListKind says of a name.
+json::object ToJson(const ModelStore& store, Kind kind, const std::string& name) {
+  json::object about = {{"kind", model_store::NameOf(kind)}, {"name", name}};
+  const auto serving = store.ReadServing(kind, name);
+  if (serving.ok() || absl::IsNotFound(serving.status())) {
+    about["serves"] = serving.ok() ? serving->version : 0;  // 0: the default model
+    about["by"] = serving.ok() ? text::ToUtf8(serving->by) : "";
+  } else {
+    about["error"] = text::ToUtf8(std::string(serving.status().message()));
+  }
+  const auto versions = store.ListVersions(kind, name);
+  if (!versions.ok()) {
+    about["error"] = text::ToUtf8(std::string(versions.status().message()));
+    return about;
+  }
+  json::array& list = about["versions"].emplace_array();
+  for (auto version = versions->rbegin(); version != versions->rend(); ++version) {
+    const auto manifest = store.ReadManifest(kind, name, *version);
+    if (manifest.ok()) {
+      list.push_back(ToJson(*manifest));
+    } else {
+      list.push_back({{"version", *version},
+                      {"error", text::ToUtf8(std::string(manifest.status().message()))}});
+    }
+  }
+  return about;
+}
+
+absl::Status ListKindAsJson(const ModelStore& store, Kind kind) {
+  const auto names = store.ListNames(kind);
+  if (!names.ok()) return names.status();
+  for (const std::string& name : *names) PrintJsonLine(ToJson(store, kind, name));
+  return absl::OkStatus();
 }
 
 absl::Status ListKind(const ModelStore& store, Kind kind) {
@@ -94,31 +148,44 @@ absl::Status ListKind(const ModelStore& store, Kind kind) {
   return absl::OkStatus();
 }
 
-absl::Status List(const ModelStore& store) {
+absl::Status List(const ModelStore& store, bool as_json) {
   for (const Kind kind : {Kind::kDetector, Kind::kSegmenter}) {
-    if (absl::Status status = ListKind(store, kind); !status.ok()) return status;
+    absl::Status status = as_json ? ListKindAsJson(store, kind) : ListKind(store, kind);
+    if (!status.ok()) return status;
   }
   return absl::OkStatus();
 }
 
 absl::Status Rollback(const ModelStore& store, Kind kind, const Words& words,
-                      const std::string& reason) {
+                      const Options& options) {
   const auto done = model_store::RollBack(store, kind, words.name,
                                           {.version = words.version,
                                            .by = StrCat(User(), " (duet models rollback)"),
-                                           .reason = reason});
+                                           .reason = options.reason});
   if (!done.ok()) return done.status();
+  if (options.json) {
+    PrintJsonLine({{"kind", model_store::NameOf(kind)},
+                   {"name", words.name},
+                   {"serves", done->now},
+                   {"served_before", done->before}});
+    return absl::OkStatus();
+  }
   std::cout << words.name << " is served by " << Called(done->now) << " from now on; it was "
             << Called(done->before) << "\n";
   return absl::OkStatus();
 }
 
-absl::Status Delete(const ModelStore& store, Kind kind, const Words& words) {
+absl::Status Delete(const ModelStore& store, Kind kind, const Words& words, bool as_json) {
   if (!words.version || *words.version == 0) {
     return absl::InvalidArgumentError("needed: duet models delete NAME VERSION");
   }
   if (absl::Status status = store.DeleteVersion(kind, words.name, *words.version); !status.ok()) {
     return status;
+  }
+  if (as_json) {
+    PrintJsonLine(
+        {{"kind", model_store::NameOf(kind)}, {"name", words.name}, {"deleted", *words.version}});
+    return absl::OkStatus();
   }
   std::cout << Called(*words.version) << " of " << words.name << " is deleted\n";
   return absl::OkStatus();
@@ -155,13 +222,13 @@ absl::Status Run(std::string_view what, const Options& options, const Words& wor
         "--model_root is missing: the folder that trainer, gateway and services were started with");
   }
   const ModelStore store(options.model_root);
-  if (what == "list") return List(store);
+  if (what == "list") return List(store, options.json);
   if (words.name.empty()) {
     return absl::InvalidArgumentError(StrCat("needed: duet models ", what, " NAME"));
   }
   const Kind kind = *model_store::ParseKind(options.kind);
-  if (what == "rollback") return Rollback(store, kind, words, options.reason);
-  return Delete(store, kind, words);
+  if (what == "rollback") return Rollback(store, kind, words, options);
+  return Delete(store, kind, words, options.json);
 }
 
 // A file of weights is looked at by a program of its own, since that makes networks of it.
@@ -196,11 +263,15 @@ absl::Status RunModels(int argc, const char* const* argv) {
       "Shows the models below a model root; lets another version of one serve, which gateway and "
       "services follow at once (without VERSION the one that served before, 0 is the default "
       "model); deletes a version that doesn't serve; says what a file of weights is (duet models "
-      "inspect --help).\n\nExample: duet models rollback project-7 --model_root=models");
+      "inspect --help). Exit code 0: done; 1: it could not be; 2: asked wrongly.\n\nExample: duet "
+      "models rollback project-7 --model_root=models");
   flags.Add("model_root", &options.model_root,
             "The folder that trainer, gateway and services were started with.");
   flags.Add("kind", &options.kind, "Whose model.", serving::OneOf({"detector", "segmenter"}));
   flags.Add("reason", &options.reason, "Why, for those who read serving.json and the log.");
+  flags.Add("json", &options.json,
+            "list: a JSON object a line for each name, with its versions; rollback, delete: what "
+            "was done, as one.");
   return ParseAndRun(flags, static_cast<int>(arguments.size()), arguments.data(),
                      [&] { return Run(what, options, *words); });
 }

@@ -25,6 +25,7 @@
 #include "cli/await_here.h"
 #include "cli/bulk_options.h"
 #include "cli/commands.h"
+#include "cli/json_line.h"
 #include "cli/picture_drawing.h"
 #include "cli/picture_services.h"
 #include "files/atomic_file.h"
@@ -260,7 +261,7 @@ absl::Status Predict(const Options& options, OutKind kind, const std::string& na
   }
   if (kind == OutKind::kJson) images->push_back(ToJson(picture));
   if (options.json) {
-    std::cout << text::WithPlainNumbers(json::serialize(ToJson(picture))) << "\n";
+    PrintJsonLine(ToJson(picture));
   } else {
     Print(picture, classes);
   }

@@ -13,6 +13,7 @@
 
 #include "cli/commands.h"
 #include "cli/gateway_client.h"
+#include "cli/json_line.h"
 #include "serving/flags.h"
 #include "text/str_cat.h"
 
@@ -102,7 +103,7 @@ void Print(const Review& review, const Options& options) {
   }
   for (const auto& [suspicion, issue] : review.issues) {
     if (options.json) {
-      std::cout << json::serialize(issue) << "\n";
+      PrintJsonLine(issue);
     } else {
       std::cout << absl::StrFormat("%9.2f  %-8s  %-10s  %s\n", suspicion, Text(issue, "task"),
                                    Text(issue, "region"), Text(issue, "sentence"));
@@ -140,10 +141,13 @@ absl::Status Run(const Options& options) {
 
 absl::Status RunReview(int argc, const char* const* argv) {
   Options options;
-  serving::FlagTable flags("duet review",
-                           "Lists the annotations of a project that its model contradicts, and "
-                           "objects that nobody annotated, the most suspicious first.\n\n"
-                           "Example: duet review --label_studio_project=7");
+  serving::FlagTable flags(
+      "duet review",
+      "Lists the annotations of a project that its model contradicts, and "
+      "objects that nobody annotated, the most suspicious first. Exit code 0: listed, "
+      "whether or not there are any; 1: the gateway could not say; 2: asked "
+      "wrongly.\n\n"
+      "Example: duet review --label_studio_project=7");
   AddFlags(&options, &flags);
   return ParseAndRun(flags, argc, argv, [&] { return Run(options); });
 }

@@ -2,24 +2,29 @@
 #include "dataset/revision.h"
 
 #include <algorithm>
+#include <boost/json/object.hpp>
 #include <filesystem>
 #include <iomanip>
 #include <iostream>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "cli/commands.h"
 #include "cli/input_files.h"
+#include "cli/json_line.h"
 #include "dataset/annotations_reader.h"
 #include "dataset/image_files.h"
 #include "files/mapped_file.h"
 #include "serving/flags.h"
 #include "text/str_cat.h"
+#include "text/utf8.h"
 
 namespace cli {
 namespace {
 
+namespace json = boost::json;
 using text::StrCat;
 
 struct Options {
@@ -31,6 +36,7 @@ struct Options {
   std::string unlabeled_class;
   double val_share = 0.2;
   std::string verify;
+  bool json = false;
 };
 
 void AddFlags(Options* options, serving::FlagTable* flags) {
@@ -56,6 +62,7 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
   flags->Add(
       "verify", &options->verify,
       "Instead of making one: the id of a revision whose files are all hashed and compared.");
+  flags->Add("json", &options->json, "The revision's id and its counts, as a JSON object.");
 }
 
 // Objects of each class and images on one side.
@@ -77,6 +84,23 @@ Counts Count(const dataset::Revision& revision, dataset::Side side) {
     }
   }
   return counts;
+}
+
+json::object ToJson(const Counts& counts, const std::vector<std::string>& classes) {
+  json::object objects;
+  for (std::size_t i = 0; i < classes.size(); ++i) {
+    objects[text::ToUtf8(classes[i])] = counts.objects[i];
+  }
+  return {{"images", counts.images},
+          {"without_objects", counts.empty_images},
+          {"objects", std::move(objects)}};
+}
+
+void PrintAsJson(const dataset::Revision& revision) {
+  const std::vector<std::string>& classes = revision.dataset.classes;
+  PrintJsonLine({{"revision", revision.id},
+                 {"train", ToJson(Count(revision, dataset::Side::kTrain), classes)},
+                 {"validation", ToJson(Count(revision, dataset::Side::kValidation), classes)}});
 }
 
 void Print(const dataset::Revision& revision, std::string_view state) {
@@ -106,7 +130,11 @@ absl::Status Verify(const Options& options) {
   const absl::StatusOr<dataset::Revision> revision =
       dataset::ReadRevision(options.out, options.verify);
   if (!revision.ok()) return revision.status();
-  Print(*revision, ": nothing has changed");
+  if (options.json) {
+    PrintAsJson(*revision);
+  } else {
+    Print(*revision, ": nothing has changed");
+  }
   return absl::OkStatus();
 }
 
@@ -141,7 +169,11 @@ absl::Status Freeze(const Options& options, dataset::Findings* findings) {
       },
       {.validation_share = options.val_share, .former = *std::move(former)}, options.out, findings);
   if (!revision.ok()) return revision.status();
-  Print(*revision, StrCat(" in ", options.out));
+  if (options.json) {
+    PrintAsJson(*revision);
+  } else {
+    Print(*revision, StrCat(" in ", options.out));
+  }
   return absl::OkStatus();
 }
 
@@ -164,7 +196,9 @@ absl::Status RunRevision(int argc, const char* const* argv) {
   serving::FlagTable flags(
       "duet revision",
       "Freezes annotated images, split into training and validation, so that "
-      "a training can be repeated; or shows that they are unchanged.\n\nExample: duet "
+      "a training can be repeated; or shows that they are unchanged. Exit code 0: frozen, or "
+      "unchanged; 1: it could not be frozen, or has changed; 2: asked wrongly, or a file isn't "
+      "what it has to be.\n\nExample: duet "
       "revision --data=project-1.json --images=media --out=revisions");
   AddFlags(&options, &flags);
   return ParseAndRun(flags, argc, argv, [&] { return Run(options); });

@@ -10,6 +10,7 @@
 
 #include "cli/commands.h"
 #include "cli/gateway_client.h"
+#include "cli/json_line.h"
 #include "serving/flags.h"
 #include "text/str_cat.h"
 
@@ -27,6 +28,7 @@ struct Options {
   int forget = 0;
   std::string kind;
   bool wait = true;
+  bool json = false;
 };
 
 void AddFlags(Options* options, serving::FlagTable* flags) {
@@ -44,6 +46,9 @@ void AddFlags(Options* options, serving::FlagTable* flags) {
              "it the segmenter, if the project has such masks and the trainer has a segmenter.",
              serving::OneOf({"detector", "segmenter"}));
   flags->Add("wait", &options->wait, "Show how it goes, until it has ended.");
+  flags->Add("json", &options->json,
+             "How it goes as JSON, an object a line, as GET /train/{project} has it: first the "
+             "job, then each step, last what came of it.");
   AddFlags(&options->gateway, flags);
 }
 
@@ -103,8 +108,14 @@ absl::StatusOr<json::object> Follow(GatewayClient& gateway, const Options& optio
       return absl::FailedPreconditionError(
           StrCat("job ", job_id, " is not the last one of the project's ", kind, " any more"));
     }
-    if (const std::string line = Line(*job); line != last) std::cout << line << std::endl;
-    last = Line(*job);
+    if (const std::string line = Line(*job); line != last) {
+      if (options.json) {
+        PrintJsonLine(*job);
+      } else {
+        std::cout << line << std::endl;
+      }
+      last = line;
+    }
     if (HasEnded(*job)) return job;
     absl::SleepFor(kLook);
   }
@@ -119,6 +130,7 @@ absl::Status Show(GatewayClient& gateway, const Options& options, const std::str
   *next = Text(*job, "next");
   const std::string state = Text(*job, "state");
   if (state != "done") return absl::AbortedError(StrCat(state, ": ", Text(*job, "message")));
+  if (options.json) return absl::OkStatus();
   if (const std::string decision = Text(*job, "decision"); !decision.empty()) {
     std::cout << decision << "\n";
   }
@@ -137,15 +149,21 @@ absl::Status Train(GatewayClient& gateway, const Options& options) {
   if (!begun.ok()) return begun.status();
   const std::string job_id = Text(*begun, "job");
   if (job_id.empty()) return absl::FailedPreconditionError(Text(*begun, "detail"));
-  std::cout << "job " << job_id << std::endl;
+  if (options.json) {
+    PrintJsonLine(*begun);
+  } else {
+    std::cout << "job " << job_id << std::endl;
+  }
   if (!options.wait) return absl::OkStatus();
   std::string next;
   const absl::Status first =
       Show(gateway, options, job_id, options.kind.empty() ? "detector" : options.kind, &next);
   // A detector that couldn't be trained doesn't keep its segmenter from it.
   if (next.empty() || !options.kind.empty()) return first;
-  if (!first.ok()) std::cout << first.message() << "\n";
-  std::cout << "job " << next << ", of the segmenter" << std::endl;
+  if (!options.json) {
+    if (!first.ok()) std::cout << first.message() << "\n";
+    std::cout << "job " << next << ", of the segmenter" << std::endl;
+  }
   const absl::Status second = Show(gateway, options, next, "segmenter", &next);
   return first.ok() ? second : first;
 }
@@ -153,6 +171,10 @@ absl::Status Train(GatewayClient& gateway, const Options& options) {
 absl::Status Forget(GatewayClient& gateway, const Options& options) {
   const auto forgotten = gateway.Ask(StrCat("/train/", options.forget, "/forget"), "{}");
   if (!forgotten.ok()) return forgotten.status();
+  if (options.json) {
+    PrintJsonLine(*forgotten);
+    return absl::OkStatus();
+  }
   const auto count = [&](std::string_view field) {
     const json::value* value = forgotten->if_contains(field);
     return value == nullptr ? std::string("0") : json::serialize(*value);
@@ -180,7 +202,8 @@ absl::Status RunTrain(int argc, const char* const* argv) {
       "duet train",
       "Fine-tunes a project's models on what is annotated in Label Studio, and "
       "says how it goes. Exit code 0: they were trained, whether or not the new "
-      "ones are better; 1: one was not.\n\nExample: duet train --label_studio_project=7");
+      "ones are better; 1: one was not; 2: asked wrongly.\n\nExample: duet train "
+      "--label_studio_project=7");
   AddFlags(&options, &flags);
   return ParseAndRun(flags, argc, argv, [&] { return Run(options); });
 }

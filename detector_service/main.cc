@@ -71,7 +71,8 @@ int main(int argc, char** argv) {
   detector::Options options;
   serving::FlagTable flags("duet-detector",
                            "Finds objects in images with a checkpoint of RTMDet or of MMYOLO's "
-                           "families.\n\nExample: duet-detector "
+                           "families. Exit code 0: it was asked to end; 1: it could not start, or "
+                           "go on, and said why; 2: asked wrongly.\n\nExample: duet-detector "
                            "--checkpoint=rtmdet_tiny.pth");
   detector::AddFlags(&options, &flags);
   return serving::RunProcess(

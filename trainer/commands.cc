@@ -41,6 +41,8 @@ constexpr char kPurpose[] =
     "            program found, on annotated images; prints one JSON object\n"
     "  scenes    writes held-out scenes, and coco.json with their annotations\n"
     "\n"
+    "Exit code 0: done; 1: it could not be; 2: asked wrongly.\n"
+    "\n"
     "Example: duet-train scenes --count=8 --out=scenes";
 
 struct Options {

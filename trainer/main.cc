@@ -36,12 +36,18 @@ constexpr char kPurpose[] =
     "  scenes    draws images with annotations to try things out with\n"
     "  segmenter tunes a segmenter on annotated images\n"
     "\n"
+    "Exit code 0: trained; 1: it could not be; 2: asked wrongly; 75: the disk is full, and the "
+    "same command goes on when there is room; 130, 143: a signal stopped it, and the same command "
+    "goes on.\n"
+    "\n"
     "Example: duet-train --data=project-1.json --images=media --from=rtmdet_tiny.pth --out=trained";
 
 constexpr char kSegmenterPurpose[] =
     "Tunes a segmenter on annotated images: its prompt encoder and mask decoder learn from the "
     "objects' masks, its image encoder stays as it is. The result, best.pth in --out, is a "
-    "checkpoint that duet-segmenter and segment_anything, mobile_sam or sam2 load.\n\n"
+    "checkpoint that duet-segmenter and segment_anything, mobile_sam or sam2 load. Exit code 0: "
+    "trained; 1: it could not be; 2: asked wrongly; 75: the disk is full, and the same command "
+    "goes on when there is room; 130, 143: a signal stopped it, and the same command goes on.\n\n"
     "Example: duet-train segmenter --data=project-1.json --images=media --from=mobile_sam.pt "
     "--out=tuned";
 

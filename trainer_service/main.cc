@@ -105,7 +105,9 @@ int main(int argc, char** argv) {
   serving::FlagTable flags(
       "duet-trainer",
       "Fine-tunes detectors and segmenters on what was annotated in Label Studio, one after "
-      "the other, and leaves them as versions below a model root.\n\nExample: duet-trainer "
+      "the other, and leaves them as versions below a model root. Exit code 0: it was asked to "
+      "end; 1: it could not start, or go on, and said why; 2: asked wrongly.\n\nExample: "
+      "duet-trainer "
       "--label_studio_url=http://localhost:8080 --checkpoint=rtmdet_tiny.pth --model_root=models "
       "--work_dir=work");
   trainer_service::AddFlags(&options, &flags);

@@ -1,4 +1,4 @@
-"""Fails unless `BINARY [COMMAND] --help` exits with 0, prints what GOLDEN says, and has an example with flags that exist.
+"""Fails unless `BINARY [COMMAND] --help` exits with 0, prints what GOLDEN says, and has exit codes and an example with flags that exist.
 DUET_UPDATE_GOLDENS=1 writes GOLDEN instead, and docs/reference/.
 
 usage: check_help.py GOLDEN BINARY [COMMAND]
@@ -29,6 +29,9 @@ example = re.search(r"^Example: (.*)$", expected, re.MULTILINE)
 flags = set(re.findall(r"^  --(\w+)", expected, re.MULTILINE))
 if not example:
     sys.exit("--help has no example")
+# What they mean and that they are meant: tests/e2e/test_help.py, for ./duet's commands too.
+if not re.search(r"Exit code 0: .*; 1: .*; 2: ", expected):
+    sys.exit("--help doesn't say what its exit codes are")
 if unknown := set(re.findall(r"--(\w+)", example[1])) - flags:
     sys.exit(f"the example has flags that are none: {', '.join(sorted(unknown))}")
 if missing := set(re.findall(r"^  --(\w+)=VALUE  \(required;", expected, re.MULTILINE)) - set(re.findall(r"--(\w+)", example[1])):

@@ -48,10 +48,10 @@ def duet(*arguments):
     return ran.stderr
 
 
-def refused(*arguments):
+def refused(*arguments, code=2):
     """What it says."""
     ran = duet_run(*arguments)
-    assert ran.returncode == 1 and not ran.stdout
+    assert ran.returncode == code and not ran.stdout
     return ran.stderr
 
 
@@ -360,6 +360,12 @@ def test_a_revision_is_a_frozen_split_of_what_can_be_used(tmp_path):
     assert intact.returncode == 0, intact.stderr
     assert intact.stdout.splitlines()[0] == f"revision {revision}: nothing has changed"
     assert intact.stdout.splitlines()[1:] == made.stdout.splitlines()[1:]
+    told = json.loads(duet_run("revision", f"--out={out}", f"--verify={revision}", "--json").stdout)
+    for column, side in enumerate(("train", "validation")):
+        counts = told[side]
+        assert [counts["images"], counts["without_objects"]] == [int(rows[name][column]) for name in ("images", "without objects")]
+        assert counts["objects"] == {name: int(row[column]) for name, row in rows.items() if name not in ("images", "without objects")}
+    assert told["revision"] == revision
     changed = next((out / "images").glob(next(iter(sides(out, revision))) + ".*"))
     changed.write_bytes(whole)
     damaged = duet_run("revision", f"--out={out}", f"--verify={revision}")
@@ -388,21 +394,21 @@ def test_a_revision_of_label_studios_export(tmp_path):
     assert rows == {"images": ["1", "2"], "without objects": ["0", "1"], "cat": ["1", "1"], "dog": ["0", "0"]}
 
 
-@pytest.mark.parametrize("flags, message", [
-    (["--data=DATA"], "a new revision needs --data=FILE and --images=DIR; one that is there --verify=ID"),
-    (["--data=DATA", "--images=nowhere"], "--images=nowhere: there is no such folder"),
-    (["--data=DATA", "--images=."], "none of 6 samples can be used: "),
-    (["--data=nowhere.json", "--images=."], "nowhere.json: "),
-    (["--data=DATA", "--images=.", "--classes=zebra"], "zebra"),
-    (["--data=DATA", "--images=.", "--val_share=1.5"], "--val_share=1.5: must be from 0 to 1"),
-    (["--verify=0123456789abcdef"], "manifest.json: "),
-    (["--verify=latest"], "'latest' is no revision's id: 16 hexadecimal digits"),
-    (["--verify=0123456789abcdef", "--data=DATA"], "--data and --images are for a new one"),
+@pytest.mark.parametrize("code, flags, message", [
+    (2, ["--data=DATA"], "a new revision needs --data=FILE and --images=DIR; one that is there --verify=ID"),
+    (1, ["--data=DATA", "--images=nowhere"], "--images=nowhere: there is no such folder"),
+    (1, ["--data=DATA", "--images=."], "none of 6 samples can be used: "),
+    (1, ["--data=nowhere.json", "--images=."], "nowhere.json: "),
+    (2, ["--data=DATA", "--images=.", "--classes=zebra"], "zebra"),
+    (2, ["--data=DATA", "--images=.", "--val_share=1.5"], "--val_share=1.5: must be from 0 to 1"),
+    (1, ["--verify=0123456789abcdef"], "manifest.json: "),
+    (1, ["--verify=latest"], "'latest' is no revision's id: 16 hexadecimal digits"),
+    (2, ["--verify=0123456789abcdef", "--data=DATA"], "--data and --images are for a new one"),
 ])
-def test_what_a_revision_cannot_be_made_of(tmp_path, flags, message):
+def test_what_a_revision_cannot_be_made_of(tmp_path, code, flags, message):
     data = coco_file(tmp_path)
     ran = duet_run("revision", f"--out={tmp_path / 'out'}", *[flag.replace("DATA", str(data)) for flag in flags], cwd=tmp_path)
-    assert ran.returncode == 1
+    assert ran.returncode == code
     *_, last = ran.stderr.splitlines()
     assert last.startswith("duet revision: ")
     assert message in last

@@ -58,6 +58,21 @@ def test_the_list_says_what_serves_and_what_was_found(root):
     assert lines[3].startswith("    1 ") and "from the default model" in lines[3]
 
 
+def test_what_scripts_read_is_json(root):
+    (root / "detector/project-7/3/manifest.json").write_text("{")
+    listed, back = (duet("models", *words, f"--model_root={root}", "--json") for words in (["list"], ["rollback", "project-7"]))
+    deleted = duet("models", "delete", "project-7", "2", f"--model_root={root}", "--json")
+
+    (name,) = map(json.loads, listed.stdout.splitlines())
+    assert (name["kind"], name["name"], name["serves"], name["by"]) == ("detector", "project-7", 2, "job 5 of ann")
+    broken, second, first = name["versions"]
+    assert broken["version"] == 3 and "manifest.json" in broken["error"]
+    assert second == {"version": 2, "created": "2026-11-30T08:12:00Z", "parent": 1, "images": 40, "outcome": "better", "old_score": 0.4,
+                      "new_score": 0.75} and first["parent"] == 0
+    assert json.loads(back.stdout) == {"kind": "detector", "name": "project-7", "serves": 1, "served_before": 2}
+    assert json.loads(deleted.stdout) == {"kind": "detector", "name": "project-7", "deleted": 2}
+
+
 def test_a_rollback_goes_to_what_served_before_or_to_what_is_named(root):
     back = duet("models", "rollback", "project-7", f"--model_root={root}", "--reason=stars are missing")
     assert back.returncode == 0, back.stderr
@@ -71,24 +86,24 @@ def test_a_rollback_goes_to_what_served_before_or_to_what_is_named(root):
     assert serving(root)["version"] == 0
 
 
-@pytest.mark.parametrize("arguments, sentence", [
-    (["rollback", "project-7", "2"], "is served by version 2 already"),
-    (["rollback", "project-7", "9"], "9"),
-    (["rollback", "project-7", "two"], "'two' is no version"),
-    (["rollback", "project-7", "-1"], "-1"),
-    (["rollback", "project-7", "18446744073709551616"], "18446744073709551616"),
-    (["rollback", "project-8"], "project-8"),
-    (["rollback", "../project-7"], "../project-7"),
-    (["rollback"], "needed: duet models rollback NAME"),
-    (["rollback", "project-7", "1", "2"], "unexpected argument '2'"),
-    (["delete", "project-7", "2"], "2"),
-    (["delete", "project-7"], "needed: duet models delete NAME VERSION"),
-    (["fetch"], "unknown command 'models fetch'"),
-    (["list", "--kind=cat"], "cat")])
-def test_what_is_asked_wrongly_changes_nothing(root, arguments, sentence):
+@pytest.mark.parametrize("code, arguments, sentence", [
+    (1, ["rollback", "project-7", "2"], "is served by version 2 already"),
+    (1, ["rollback", "project-7", "9"], "9"),
+    (2, ["rollback", "project-7", "two"], "'two' is no version"),
+    (2, ["rollback", "project-7", "-1"], "-1"),
+    (2, ["rollback", "project-7", "18446744073709551616"], "18446744073709551616"),
+    (1, ["rollback", "project-8"], "project-8"),
+    (2, ["rollback", "../project-7"], "../project-7"),
+    (2, ["rollback"], "needed: duet models rollback NAME"),
+    (2, ["rollback", "project-7", "1", "2"], "unexpected argument '2'"),
+    (1, ["delete", "project-7", "2"], "2"),
+    (2, ["delete", "project-7"], "needed: duet models delete NAME VERSION"),
+    (2, ["fetch"], "unknown command 'models fetch'"),
+    (2, ["list", "--kind=cat"], "cat")])
+def test_what_is_asked_wrongly_changes_nothing(root, code, arguments, sentence):
     before = serving(root)
     ran = duet("models", *arguments, f"--model_root={root}")
-    assert ran.returncode == 1 and sentence in ran.stderr and len(ran.stderr.splitlines()) == 1, ran.stderr
+    assert ran.returncode == code and sentence in ran.stderr and len(ran.stderr.splitlines()) == 1, ran.stderr
     assert serving(root) == before
     assert sorted(each.name for each in (root / "detector/project-7").iterdir() if each.is_dir()) == ["1", "2", "3"]
 
@@ -183,6 +198,16 @@ def test_the_segmenter_that_is_queued_behind_it_is_followed_too():
     assert one.returncode == 1 and "failed: it is failed" in one.stderr and "job b2" in one.stdout
     alone = duet("train", "--label_studio_project=7", "--kind=detector", gateway.flag)
     assert alone.returncode == 0 and "b2" not in alone.stdout and gateway.asked[-2][1] == "/train?kind=detector"
+
+
+def test_how_a_training_goes_is_json_for_scripts():
+    better = {"verdict": {"outcome": "better"}, "decided": True}
+    gateway = Gateway([job("training"), job("done", **better)])
+    ran = duet("train", "--label_studio_project=7", "--json", gateway.flag)
+
+    begun, *steps = map(json.loads, ran.stdout.splitlines())
+    assert ran.returncode == 0 and begun["job"] == "a1"
+    assert [step["state"] for step in steps] == ["training", "done"] and steps[-1]["verdict"]["outcome"] == "better"
 
 
 def test_what_is_not_better_is_no_failure():

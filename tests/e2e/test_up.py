@@ -731,7 +731,7 @@ class TestClosedPipes:
     def test_the_exit_status_is_the_commands(self, own):
         result = subprocess.run(f"{DUET} down now | head -1; exit ${{PIPESTATUS[0]}}", shell=True, executable="/bin/bash",
                                 capture_output=True, text=True, env={**os.environ, "DUET_STATE": str(own.state)})
-        assert result.returncode == 1 and "takes no arguments" in result.stderr
+        assert result.returncode == 2 and "takes no arguments" in result.stderr
 
     def test_what_is_said_in_one_pipe_keeps_its_order(self, own):
         script = "cd {root}; source tools/duet/messages.sh; outlive_readers; for n in $(seq 200); do say o$n; warn e$n; done"

@@ -1,11 +1,22 @@
 # shellcheck shell=bash
 # ./duet bench NAME [ARGUMENT...]: builds and runs every benchmark of a layer, tests/bench/NAME. Arguments go to it.
 
+help_bench() {
+  cat <<'TEXT'
+usage: ./duet bench NAME [ARGUMENT...]
+
+Builds and runs every benchmark of a layer, tests/bench/NAME. Arguments go to them.
+
+Exit code 0: all ran; 1: one failed; 2: there is no such layer.
+Example: ./duet bench gateway
+TEXT
+}
+
 cmd_bench() {
   local name=${1:-}
   local known
   known=$(cd tests/bench && printf '%s ' */)
-  [[ $name && -d tests/bench/$name ]] || die "which benchmark? There are: ${known//\//}"
+  [[ $name && -d tests/bench/$name ]] || refuse "no benchmarks of '$name'; there are: ${known//\//}"
   shift
   local -x WITH_TESTS=yes
   local targets target packages

@@ -8,14 +8,14 @@ usage: ./duet completion bash|zsh
 Prints a script for the shell: with it the Tab key completes ./duet's commands and their flags, which are those of the
 programs that are built now.
 
-Exit code 0; 1 for another shell, or if nothing is built yet.
+Exit code 0; 1: nothing is built yet; 2: another shell.
 Examples: source <(./duet completion bash)
           source <(./duet completion zsh)
 TEXT
 }
 
 cmd_completion() {
-  [[ $# == 1 && $1 == @(bash|zsh) ]] || die "which shell? ./duet completion bash, or zsh"
+  [[ $# == 1 && $1 == @(bash|zsh) ]] || refuse "which shell is '$*'? ./duet completion bash, or zsh"
   [[ -x $BINARIES/duet ]] || die "nothing is built yet; ./duet up builds it"
   local command
   {
@@ -23,7 +23,7 @@ cmd_completion() {
       printf '%s\t' "$command"
       if [[ $command == up ]]; then
         resolve_options
-        { printf '%s\n' "${!OPTION[@]}" "${OWN_OPTIONS[@]}" reset help; all_flags; } | sort -u | tr '\n' ' '
+        { printf '%s\n' "${!OPTION[@]}" "${OWN_OPTIONS[@]}" reset json help; all_flags; } | sort -u | tr '\n' ' '
       else
         flags_in_help "$command" | sort -u | tr '\n' ' '
       fi

@@ -11,7 +11,7 @@ version, token and switches, its projects, and one task, asked for as Label Stud
 
   --json    a line of JSON for each check: {"check", "state", "found", "mend"}; state is ok, warning or mend
 
-Exit code 0: nothing has to be mended, though there may be warnings; 1: something has to be.
+Exit code 0: nothing has to be mended, though there may be warnings; 1: something has to be; 2: asked wrongly.
 Example: ./duet doctor
 TEXT
 }
@@ -19,7 +19,7 @@ TEXT
 cmd_doctor() {
   local argument format=()
   for argument; do
-    [[ $argument == --json ]] || die "unknown argument '$argument'; ./duet doctor --help"
+    [[ $argument == --json ]] || refuse "unknown argument '$argument'; ./duet doctor --help"
     format=(--json)
   done
   resolve_options

@@ -87,12 +87,12 @@ ask_for_token() {
 check_token() {
   local key
   key=$(label_studio_key)
-  [[ $key != *[[:space:]]* ]] || die "--label_studio_api_key_file=${OPTION[label_studio_api_key_file]:-} holds no token," \
+  [[ $key != *[[:space:]]* ]] || refuse "--label_studio_api_key_file=${OPTION[label_studio_api_key_file]:-} holds no token," \
     "which is one word"
   [[ ! $key || ${OPTION[label_studio_url]:-} ]] ||
-    die "a token was given, but not of which Label Studio: --label_studio_url=URL"
+    refuse "a token was given, but not of which Label Studio: --label_studio_url=URL"
   [[ $key != @(TOKEN|YOUR_*|\<*\>) ]] ||
-    die "the token '$key' only stands for one: Account & Settings → Personal Access Token in Label Studio makes one"
+    refuse "the token '$key' only stands for one: Account & Settings → Personal Access Token in Label Studio makes one"
   keep_good_token "$key"
 }
 

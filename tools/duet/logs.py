@@ -17,6 +17,10 @@ SHOWN_APART = {"ts", "level", "event", "error", "warning"}
 LOOK_EVERY_S = 0.2
 
 
+class Misuse(str):
+    """A sentence on what was asked wrongly."""
+
+
 class Log:
     """One file, which may be begun anew under its name."""
 
@@ -110,9 +114,9 @@ def main(arguments):
             lines = flag.removeprefix("--lines=")
             flags.discard(flag)
     if unknown := flags - {"-f", "--failures", "--json"}:
-        return f"unknown argument '{min(unknown)}'; ./duet logs --help"
+        return Misuse(f"unknown argument '{min(unknown)}'; ./duet logs --help")
     if not lines.isdigit():
-        return f"--lines={lines} is no number of lines"
+        return Misuse(f"--lines={lines} is no number of lines")
     logs = []
     for name in names or OWN:
         name = name.removeprefix("duet-")
@@ -152,4 +156,4 @@ if __name__ == "__main__":
         os._exit(0)
     if code:
         print(f"duet: {code}", file=sys.stderr)
-    sys.exit(1 if code else 0)
+    sys.exit(2 if isinstance(code, Misuse) else 1 if code else 0)

@@ -13,7 +13,7 @@ label-studio; without one, those of Duet's own.
   --lines=100   how many lines of before; 0: all
   --json        the lines as they are written, one JSON object each
 
-Exit code 0; 1 if there is no such log.
+Exit code 0; 1: there is no such log; 2: asked wrongly.
 Example: ./duet logs gateway --failures -f
 TEXT
 }

@@ -14,6 +14,12 @@ die() {
   exit 1
 }
 
+# refuse: likewise, what was asked wrongly, which changes nothing.
+refuse() {
+  warn "$@"
+  exit 2
+}
+
 # outlive_readers: who reads what ./duet says may stop reading, as in `./duet up | head -1`. That would end it, or what it
 # calls, in the middle of a change. So what goes into a pipe goes through a process that reads on to the end.
 outlive_readers() {
@@ -35,8 +41,19 @@ pass_along() {
   exec tee --output-error=warn-nopipe /dev/null 2>/dev/null
 }
 
+# wants_help COMMAND [ARGUMENT...]: benchmarks, and what is passed on to another program, have a help of their own.
+wants_help() {
+  local argument command=$1
+  shift
+  [[ $command != @(bench|models) ]] || set -- "${@:1:1}"
+  for argument; do
+    [[ $argument != @(-h|--help) ]] || return 0
+  done
+  return 1
+}
+
 # take_no_arguments COMMAND [ARGUMENT...]
-take_no_arguments() { (($# == 1)) || die "./duet $1 takes no arguments, but was given '${*:2}'"; }
+take_no_arguments() { (($# == 1)) || refuse "./duet $1 takes no arguments, but was given '${*:2}'"; }
 
 cmd_help() {
   cat <<'TEXT'
@@ -63,6 +80,8 @@ usage: ./duet COMMAND [ARGUMENT...]
   completion bash|zsh   a script by which the shell completes commands and flags
   bench NAME            runs the benchmarks of a layer
 
-up, test, models, embed, export, import, predict, prelabel, merge, review, revision and train say more with --help. Duet runs on Debian 12 (bookworm), as root or with sudo.
+Each says more with --help. Exit code 0: done; 1: something failed, or is wrong; 2: asked wrongly, or nothing could be done.
+Duet runs on Debian 12 (bookworm), as root or with sudo.
+Example: ./duet up --with_label_studio
 TEXT
 }

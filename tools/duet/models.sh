@@ -24,7 +24,7 @@ published name carries the start of its SHA-256 is checked against that before i
   --table=FILE      another list, of the same form as $MODELS_TABLE
   --json            the list as JSON, one object a line
 
-./duet up --detector_checkpoint=NAME fetches, too. Exit code 0; 1 for what could not be done.
+./duet up --detector_checkpoint=NAME fetches, too. Exit code 0; 1: it could not be done; 2: asked wrongly.
 Example: ./duet models fetch rtmdet-m sam-vit-b
 TEXT
 }
@@ -32,11 +32,15 @@ TEXT
 cmd_models() {
   # Trained ones are the business of another program.
   [[ ${1:-} != @(rollback|delete|inspect) && " ${*:2}" != *" --model_root"* ]] || pass_on models "$@"
+  if wants_help '' "$@"; then
+    help_models
+    return
+  fi
   case ${1:-} in
     list) models_list "${@:2}" ;;
     fetch) models_fetch "${@:2}" ;;
     '') help_models ;;
-    *) die "unknown command 'models $1'; ./duet models shows the usage" ;;
+    *) refuse "unknown command 'models $1'; ./duet models shows the usage" ;;
   esac
 }
 
@@ -44,7 +48,7 @@ models_list() {
   case $#:${1:-} in
     0:) parse models "$MODELS_TABLE" "$MODELS_DIRECTORY" ;;
     1:--json) parse models --json "$MODELS_TABLE" "$MODELS_DIRECTORY" ;;
-    *) die "unknown argument '$1'; ./duet models shows the usage" ;;
+    *) refuse "unknown argument '$1'; ./duet models shows the usage" ;;
   esac
 }
 
@@ -61,8 +65,8 @@ fetch_named_models() {
     [[ $kind ]] || continue
     case $option:$kind in
       *segmenter_checkpoint:segmenter) ;;
-      *segmenter_checkpoint:*) die "$(called "$option")=$value: a detector; ./duet models list says which is what" ;;
-      *:segmenter) die "$(called "$option")=$value: a segmenter; ./duet models list says which is what" ;;
+      *segmenter_checkpoint:*) refuse "$(called "$option")=$value: a detector; ./duet models list says which is what" ;;
+      *:segmenter) refuse "$(called "$option")=$value: a segmenter; ./duet models list says which is what" ;;
     esac
     models_fetch "$value"
     url=$(awk -F '\t' -v name="$value" 'NR > 1 && $1 == name { print $3 }' "$MODELS_TABLE")
@@ -77,16 +81,16 @@ models_fetch() {
       --base_url=*) base_url=${1#*=} ;;
       --dir=*) directory=${1#*=} ;;
       --table=*) table=${1#*=} ;;
-      -*) die "unknown argument '$1'; ./duet models shows the usage" ;;
+      -*) refuse "unknown argument '$1'; ./duet models shows the usage" ;;
       *) names+=("$1") ;;
     esac
     shift
   done
-  ((${#names[@]})) || die "which model? ./duet models list names them"
+  ((${#names[@]})) || refuse "which model? ./duet models list names them"
   local name row url prefix
   for name in "${names[@]}"; do
     row=$(awk -F '\t' -v name="$name" 'NR > 1 && $1 == name' "$table")
-    [[ $row ]] || die "$table has no model '$name'; ./duet models list names them"
+    [[ $row ]] || refuse "$table has no model '$name'; ./duet models list names them"
     url=$(cut -f 3 <<<"$row")
     prefix=$(cut -f 4 <<<"$row")
     [[ -z $base_url ]] || url=${base_url%/}/${url##*/}

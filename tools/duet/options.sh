@@ -55,7 +55,7 @@ resolve_options() {
       --*=) forget_option "$name" "${default[$name]:-}" ;;
       --*=*) tell_option "$name" "${argument#*=}" said ;;
       *)
-        [[ ! -v default[$name] ]] || die "$argument needs a value: $argument=…"
+        [[ ! -v default[$name] ]] || refuse "$argument needs a value: $argument=…"
         tell_option "$name" true said
         ;;
     esac
@@ -81,7 +81,7 @@ options_of_training() {
   # The trainer reads the detector's file, but none of the flags that say what is in it.
   local name
   for name in detector_classes classes detector_config_file config_file; do
-    [[ ! ${OPTION[$name]:-} ]] || die "$(called "$name"): not with --train, which knows only the classes and the config" \
+    [[ ! ${OPTION[$name]:-} ]] || refuse "$(called "$name"): not with --train, which knows only the classes and the config" \
       "that are in the file of --detector_checkpoint. Use one that has them."
   done
   [[ ${OPTION[trainer_checkpoint]:-} ]] || OPTION[trainer_checkpoint]=${OPTION[detector_checkpoint]}
@@ -98,14 +98,14 @@ processes() { printf '%s\n' detector segmenter ${OPTION[train]:+trainer} gateway
 # option_name ARGUMENT: --label-studio-url=… is label_studio_url.
 option_name() {
   local name=${1%%=*}
-  [[ $name == --?* ]] || die "unknown option '$name' (options are written --name=value); ./duet up --help"
+  [[ $name == --?* ]] || refuse "unknown option '$name' (options are written --name=value); ./duet up --help"
   name=${name#--}
   printf '%s\n' "${name//-/_}"
 }
 
 # tell_option NAME VALUE ORIGIN
 tell_option() {
-  [[ $2 != *$'\n'* ]] || die "--$1 has a line break in its value"
+  [[ $2 != *$'\n'* ]] || refuse "--$1 has a line break in its value"
   OPTION[$1]=$2
   ORIGIN[$1]=$3
 }
@@ -147,7 +147,7 @@ exclude() {
   local first second
   first=$(strength_of "$1")
   second=$(strength_of "$2")
-  ((first != second)) || die "--$1 and --$2 exclude each other"
+  ((first != second)) || refuse "--$1 and --$2 exclude each other"
   if ((first > second)); then forget_option "$2"; else forget_option "$1"; fi
 }
 
@@ -216,12 +216,12 @@ check_own_names() {
   local name
   for name in "${!ORIGIN[@]}"; do
     case $name in
-      checkpoint | metrics_port) die "$(called "$name"): of which model? --detector_$name or --segmenter_$name" ;;
-      trainer) die "$(called "$name"): up starts it itself, with --train" ;;
+      checkpoint | metrics_port) refuse "$(called "$name"): of which model? --detector_$name or --segmenter_$name" ;;
+      trainer) refuse "$(called "$name"): up starts it itself, with --train" ;;
       detector | segmenter)
-        die "$(called "$name"): up starts the $name itself; others are named in a profile (--profiles)" ;;
+        refuse "$(called "$name"): up starts the $name itself; others are named in a profile (--profiles)" ;;
       detector_score_threshold)
-        die "$(called "$name") would change no prediction, since the gateway asks with a threshold of its own:" \
+        refuse "$(called "$name") would change no prediction, since the gateway asks with a threshold of its own:" \
           "--score_threshold" ;;
     esac
   done
@@ -245,7 +245,7 @@ check_names() {
     [[ $name != tls_* ]] || ! is_option "detector_$name" ||
       why="is no flag of the gateway's; of which model? --detector_$name or --segmenter_$name"
     case ${ORIGIN[$name]} in
-      said) die "unknown option '--$name': it $why" ;;
+      said) refuse "unknown option '--$name': it $why" ;;
       variable) warn "DUET_${name^^} $why" ;;
       remembered) warn "--$name, given the last time, $why" ;;
     esac
@@ -278,7 +278,7 @@ check_files() {
     names_a_path "$name" || continue
     path=$(cd "$CALLER_DIRECTORY" && realpath -m -- "${OPTION[$name]}")
     # A work folder and a plan are made.
-    [[ -f $path || -d $path || $name == @(*work_dir|*kernel_plan) ]] || die "$(called "$name")=${OPTION[$name]}: there is no file $path$(no_model "$name")"
+    [[ -f $path || -d $path || $name == @(*work_dir|*kernel_plan) ]] || refuse "$(called "$name")=${OPTION[$name]}: there is no file $path$(no_model "$name")"
     OPTION[$name]=$path
   done
   # A file, if there is one of that name; else the names themselves.
@@ -317,8 +317,8 @@ check_ports() {
   for name in "${PORTS[@]}"; do
     port=${OPTION[$name]}
     ! is_port_of_nobody "$name" || continue
-    [[ $port =~ ^[1-9][0-9]{0,4}$ && $port -lt 65536 ]] || die "--$name=$port is no port: 1 to 65535 is needed"
-    [[ ! -v owner[$port] ]] || die "--$name and --${owner[$port]} are both $port"
+    [[ $port =~ ^[1-9][0-9]{0,4}$ && $port -lt 65536 ]] || refuse "--$name=$port is no port: 1 to 65535 is needed"
+    [[ ! -v owner[$port] ]] || refuse "--$name and --${owner[$port]} are both $port"
     owner[$port]=$name
   done
   for port in "${!owner[@]}"; do

@@ -1,7 +1,26 @@
 # shellcheck shell=bash
 # ./duet status and label-config: what is asked of the processes that run.
 
+help_status() {
+  cat <<'TEXT'
+usage: ./duet status [--json]
+
+What runs: each process with its address, models and versions, options, what went wrong last, and what Label Studio says of
+Duet's token.
+
+  --json    one JSON object; docs/commands.md says what is in it
+
+Exit code 0: all that has to run runs; 1: something does not; 2: asked wrongly.
+Example: ./duet status --json
+TEXT
+}
+
 cmd_status() {
+  if [[ ${1:-} == --json ]]; then
+    take_no_arguments 'status --json' "${@:2}"
+    status_as_json
+    return
+  fi
   take_no_arguments status "$@"
   local name status=0
   for name in "${PROCESSES[@]}"; do
@@ -18,6 +37,71 @@ cmd_status() {
     fi
   done
   return "$status"
+}
+
+# status_as_json: the same for programs.
+status_as_json() { facts_of_status | parse status; }
+
+facts_of_status() {
+  local name shown=()
+  for name in "${PROCESSES[@]}"; do
+    if running "$name"; then
+      fact "$name.state" running
+      facts_of_running "$name"
+    elif [[ $(record_of "$name" pid) ]]; then
+      fact "$name.state" ended
+      fact "$name.ended" "$(how_it_ended "$name"): $(last_words_in "$LOG_DIRECTORY/$name.log")"
+    elif [[ $name == @(label-studio|duet-trainer) ]]; then
+      continue
+    else
+      fact "$name.state" stopped
+    fi
+    shown+=("$name")
+    fact "$name.pid" "$(record_of "$name" pid)"
+    fact "$name.where" "$(record_of "$name" where)"
+    fact "$name.log" "$LOG_DIRECTORY/$name.log"
+  done
+  fact processes "${shown[*]}"
+  fact gateway.url "$(gateway_url)"
+  ! running duet-gateway || facts_of_gateway
+}
+
+# facts_of_running NAME
+facts_of_running() {
+  local process=${1#duet-} key where
+  case $process in
+    label-studio)
+      fact "$1.user" "$LABEL_STUDIO_USER"
+      fact "$1.password_file" "$LABEL_STUDIO_HOME/password"
+      where=http://$(record_of "$1" where)
+      fact "$1.ready" "$(yes_if ask_own "$where/health" --fail --output /dev/null --max-time 2)"
+      return
+      ;;
+    gateway) fact "$1.ready" "$(yes_if gateway_is_ready)" ;;
+    *)
+      fact "$1.ready" "$(yes_if model_is_ready "$process")"
+      fact "$1.metrics" "$(metrics_url "$process")"
+      ;;
+  esac
+  if [[ $process == @(detector|segmenter) ]]; then
+    for key in name version; do fact "$1.$key" "$(served_by "$process" "$key")"; done
+    for key in checkpoint device precision; do fact "$1.$key" "$(flag_of "$1" "$key")"; done
+  fi
+  fact "$1.arguments" "$(of_process "$1" cmdline)"
+  fact "$1.secrets" "$(secrets_of "$1")"
+}
+
+# yes_if COMMAND...
+yes_if() { if "$@" >/dev/null; then echo yes; else echo no; fi; }
+
+# What the gateway says of the services and of what went wrong, and what Label Studio says of its token.
+facts_of_gateway() {
+  local url
+  fact gateway.answer "$(ask_gateway / --max-time 2)"
+  url=$(flag_of duet-gateway label_studio_url)
+  [[ $url ]] || return 0
+  fact label_studio.url "$url"
+  fact label_studio.token "$(access_to "$url" "$(secret_of duet-gateway label_studio_api_key)" "$(trusted_by_gateway)")"
 }
 
 # detail TEXT: a line below a process's own.
@@ -50,11 +134,12 @@ describe_options() {
     # shellcheck disable=SC2053 # a pattern
     [[ ${name#--} == $SHOWN_FLAGS ]] || line+=" $argument"
   done < <(of_process "$1" cmdline | sed -n '2,$ s/^--/--/p')
-  for name in $(of_process "$1" environ | sed -n 's/^DUET_\([A-Z_]*\)=.*/\L\1/p' | sort); do
-    line+=" --$name=(kept)"
-  done
+  for name in $(secrets_of "$1"); do line+=" --$name=(kept)"; done
   [[ ! $line ]] || detail "options$line"
 }
+
+# secrets_of NAME: the flags that it was told by its environment.
+secrets_of() { of_process "$1" environ | sed -n 's/^DUET_\([A-Z_]*\)=.*/\L\1/p' | sort; }
 
 # describe_model detector|segmenter: the model by its own word, and what the gateway says if that is something else; the
 # rest as it was started.
@@ -84,12 +169,15 @@ describe_names() {
 # served_by detector|segmenter name|version: of the model that it serves; nothing if it does not say.
 served_by() { { metrics_of "$1" || true; } | sed -nE "s/^duet_model_info\{.*\b$2=\"([^\"]*)\".*\} 1\$/\1/p"; }
 
-# metrics_of detector|segmenter|trainer: its own, where it was told to show them.
-metrics_of() {
+# metrics_of detector|segmenter|trainer
+metrics_of() { ask_own "$(metrics_url "$1")" --fail --max-time 2; }
+
+# metrics_url detector|segmenter|trainer: where it was told to show them.
+metrics_url() {
   local bind where
   bind=$(flag_of "duet-$1" metrics_bind)
   where=$(reachable "${bind:-$(flag_of "duet-$1" bind)}" "$(flag_of "duet-$1" metrics_port)")
-  ask_own "http://$where/metrics" --fail --max-time 2
+  echo "http://$where/metrics"
 }
 
 # describe_trainer: what it does, and where its models go.
@@ -113,7 +201,7 @@ describe_trainer() {
 }
 
 describe_gateway() {
-  local answer url trusted tasks project warning warned=0
+  local answer url tasks project warning warned=0
   if answer=$(ask_gateway /readyz --max-time 2); then
     detail "ready; score threshold $(flag_of duet-gateway score_threshold)"
   else
@@ -132,10 +220,16 @@ describe_gateway() {
   if [[ ! $url ]]; then
     detail "Label Studio: none given, so only images that need no token are fetched"
   else
-    trusted=$(flag_of duet-gateway ca_certificates)
-    [[ $trusted ]] || trusted=$(of_process duet-gateway environ | sed -n 's/^SSL_CERT_FILE=//p')
-    detail "Label Studio $url: $(access_to "$url" "$(secret_of duet-gateway label_studio_api_key)" "$trusted")"
+    detail "Label Studio $url: $(access_to "$url" "$(secret_of duet-gateway label_studio_api_key)" "$(trusted_by_gateway)")"
   fi
+}
+
+# trusted_by_gateway: the file of certificates that it was told of; nothing if of none.
+trusted_by_gateway() {
+  local trusted
+  trusted=$(flag_of duet-gateway ca_certificates)
+  [[ $trusted ]] || trusted=$(of_process duet-gateway environ | sed -n 's/^SSL_CERT_FILE=//p')
+  echo "$trusted"
 }
 
 # sum_of_tasks: what the gateway's metrics say became of the tasks of /predict, in one line; nothing without metrics.
@@ -182,6 +276,18 @@ last_words_in() {
   words=$(parse last_error "$1")
   [[ $words ]] || words=$(tail -n 1 "$1" 2>/dev/null)
   printf '%s\n' "${words:-it said nothing}"
+}
+
+help_label_config() {
+  cat <<'TEXT'
+usage: ./duet label-config
+
+Prints a label config for Label Studio, with the classes of the loaded detector in one list, for boxes, masks and smart tools:
+what goes into Labeling Setup, Custom template, Code. Asks the gateway that ./duet up started.
+
+Exit code 0; 1: the gateway does not run, or has no classes yet; 2: asked wrongly.
+Example: ./duet label-config > label_config.xml
+TEXT
 }
 
 cmd_label_config() {

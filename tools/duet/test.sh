@@ -28,6 +28,9 @@ Parts, in this order; those from scale on only with --all or --only, cluster and
 
 Where no more than five tests of a part fail, these run once more. One that passes then counts as passed and is named at
 the end as unsteady: it, or what it tests, has a race that is to be found.
+
+Exit code 0: all passed; 1: a test failed; 2: asked wrongly.
+Example: ./duet test --only=unit,tiers
 TEXT
 }
 
@@ -39,12 +42,12 @@ cmd_test() {
       --all) parts+=("${MORE_TEST_PARTS[@]}") ;;
       --only=*) IFS=, read -ra parts <<<"${1#*=}" ;;
       --skip=*) skipped=${1#*=}; mapfile -t parts < <(printf '%s\n' "${parts[@]}" | grep -vxF "${skipped//,/$'\n'}") ;;
-      *) die "unknown argument '$1'; ./duet test --help" ;;
+      *) refuse "unknown argument '$1'; ./duet test --help" ;;
     esac
     shift
   done
   for part in "${parts[@]}"; do
-    declare -F "test_part_$part" >/dev/null || die "no test part '$part'; ./duet test --help"
+    declare -F "test_part_$part" >/dev/null || refuse "no test part '$part'; ./duet test --help"
   done
   rm -rf "$TEST_RESULTS"
   mkdir -p "$TEST_RESULTS"

@@ -29,6 +29,7 @@ usage: ./duet up [OPTION...]
   --detector_FLAG=VALUE --segmenter_FLAG=VALUE --trainer_FLAG=VALUE
                                 only this process gets it; --bind, --port and --tls_… are the gateway's
   --reset                       forget all options of earlier times
+  --json                        what runs then, as ./duet status --json; what is said meanwhile goes to stderr
 
 Each option is also a variable, DUET_OPTION. up remembers both for the next time. The command line counts before the
 variable, and the variable before what is remembered. --OPTION= (with nothing behind it) goes back to the default. In
@@ -36,13 +37,28 @@ names, - and _ mean the same.
 
 up restarts only processes whose options, binary or model have changed. It first tries the new process beside the old
 one: if the new one doesn't start, the old one runs on, and up says why.
+
+Exit code 0: all runs and is ready; 1: it does not, and up says why; 2: asked wrongly, and nothing was changed.
+Example: ./duet up --with_label_studio
 TEXT
 }
 
 cmd_up() {
-  local argument
-  for argument; do [[ $argument != @(--help|-h) ]] || { help_up; return; }; done
   hide_secrets "$@"
+  local argument told=() as_json=''
+  for argument; do
+    if [[ $argument == --json ]]; then as_json=yes; else told+=("$argument"); fi
+  done
+  if [[ $as_json ]]; then
+    bring_up "${told[@]}" >&2
+    status_as_json
+  else
+    bring_up "${told[@]}"
+  fi
+}
+
+# bring_up ARGUMENT...
+bring_up() {
   lock_processes
   resolve_options "$@"
   say_what_is_remembered
@@ -53,7 +69,7 @@ cmd_up() {
   ask_for_token "$@"
   check_token
   [[ ! ${OPTION[train]:-} || ${OPTION[with_label_studio]:-} || ${OPTION[label_studio_url]:-} ]] ||
-    die "--train needs the Label Studio whose annotations are learned from: --label_studio_url=URL or --with_label_studio"
+    refuse "--train needs the Label Studio whose annotations are learned from: --label_studio_url=URL or --with_label_studio"
   local packages targets=(bin/duet-detector bin/duet-segmenter bin/duet-gateway bin/duet bin/duet-inspect-checkpoint)
   [[ ! ${OPTION[train]:-} ]] || targets+=(bin/duet-trainer bin/duet-train)
   mapfile -t packages < <(packages_of build runtime)
@@ -229,6 +245,17 @@ connected_projects() { ask_gateway /ui/projects --max-time 5 | parse json_rows p
 
 # next_step TEXT: numbered by the caller's `step`.
 next_step() { printf '%d. %s\n' $((++step)) "$1"; }
+
+help_down() {
+  cat <<'TEXT'
+usage: ./duet down
+
+Stops what ./duet up started, Label Studio too. What runs is let finish what it works on, up to a minute.
+
+Exit code 0: nothing runs any more; 2: asked wrongly.
+Example: ./duet down
+TEXT
+}
 
 cmd_down() {
   take_no_arguments down "$@"

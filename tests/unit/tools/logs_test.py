@@ -51,6 +51,7 @@ class LogsTest(unittest.TestCase):
         self.assertIn("no log of 'trainer'", logs.main([str(self.folder), "trainer"]))
         self.assertIn("unknown argument '--fail'", logs.main([str(self.folder), "--fail"]))
         self.assertIn("--lines=x", logs.main([str(self.folder), "--lines=x"]))
+        self.assertIsInstance(logs.main([str(self.folder), "--lines=x"]), logs.Misuse)
 
     def test_it_goes_on_also_when_a_log_is_begun_anew(self):
         following = subprocess.Popen([sys.executable, TOOLS / "logs.py", self.folder, "gateway", "-f", "--lines=1"],

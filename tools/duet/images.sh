@@ -53,20 +53,14 @@ TEXT
   export CONTAINERS_CONF=$IMAGES_HOME/containers.conf CONTAINERS_STORAGE_CONF=$IMAGES_HOME/storage.conf
 }
 
-images_mirror() {
-  awk '/^URIs:/ { print $2; exit } $1 == "deb" { print $2; exit }' \
-    /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null
-}
-
 images_base() {
   buildah inspect --type image "$IMAGES_BASE" >/dev/null 2>&1 && return
   local container mount mirror
-  mirror=$(images_mirror)
+  mirror=$(debian_mirror)
   container=$(buildah from scratch)
   mount=$(buildah mount "$container")
   debootstrap --variant=minbase bookworm "$mount" "$mirror" >"$IMAGES_HOME/debootstrap.log" 2>&1
-  printf 'deb %s bookworm main\ndeb %s bookworm-updates main\ndeb %s-security bookworm-security main\n' \
-    "$mirror" "$mirror" "$mirror" >"$mount/etc/apt/sources.list"
+  debian_sources "$mirror" >"$mount/etc/apt/sources.list"
   buildah umount "$container" >/dev/null
   buildah config --cmd bash --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$container"
   buildah commit --quiet "$container" "$IMAGES_BASE" >/dev/null

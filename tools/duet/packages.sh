@@ -46,3 +46,13 @@ install_packages() {
     die "apt-get failed; the whole log is $log"
   fi
 }
+
+# The mirror that apt gets Debian from here, however that is written down.
+debian_mirror() {
+  apt-get update --print-uris | awk -F "'" '!found && sub("/dists/bookworm/InRelease$", "", $2) { print $2; found = 1 }'
+}
+
+# debian_sources MIRROR: the sources.list of a Debian that isn't this machine's.
+debian_sources() {
+  printf 'deb %s bookworm main\ndeb %s bookworm-updates main\ndeb %s-security bookworm-security main\n' "$1" "$1" "$1"
+}

@@ -68,10 +68,10 @@ images_base() {
 }
 
 images_build() {
-  local cache
+  local cache home=~root  # which is the same in the image
   cache=$(ccache --get-config cache_dir)
   mkdir -p "$cache"
-  buildah bud --pull-never --layers --format docker --isolation chroot --network host --volume "$cache:"~root/.cache/ccache \
+  buildah bud --pull-never --layers --format docker --isolation chroot --network host --volume "$cache:$home/.cache/ccache" \
     --file deploy/Dockerfile --target "$1" --tag "duet-$1:test" .
 }
 

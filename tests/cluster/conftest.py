@@ -13,6 +13,13 @@ from programs import ROOT
 # What in_namespaces.sh has made this process' own.
 STATE, LOGS = pathlib.Path("/var/lib/cluster"), pathlib.Path("/var/log/cluster")
 IMAGES = ROOT / ".duet/cluster/images.tar"
+MODULES = ROOT / ".duet/tools/modules"
+# The kinds that are not Kubernetes' own, as a cluster with their operators has them. Argo's are what Argo installs; its full
+# schemas, which tests/deploy checks by, this API server refuses ("inline" has no type).
+OTHERS_KINDS = [*(MODULES / "gateway-api/config/crd/standard").glob("*.yaml"),
+                *(MODULES / "prometheus-operator/example/prometheus-operator-crd").glob("*.yaml"),
+                *(MODULES / "keda/config/crd/bases").glob("*.yaml"),
+                *(MODULES / "argo-workflows/manifests/base/crds/minimal").glob("argoproj*.yaml")]
 
 
 def pytest_configure():
@@ -28,6 +35,12 @@ def cluster():
     yield plane
     for program in plane.programs:
         program.kill()
+
+
+@pytest.fixture(scope="session")
+def others_kinds(cluster):
+    cluster.do("apply", "--server-side", *[f"--filename={file}" for file in OTHERS_KINDS])
+    cluster.do("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
 
 
 @pytest.fixture(scope="session")

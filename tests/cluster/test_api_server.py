@@ -10,21 +10,9 @@ from programs import ROOT, wait_until
 OVERLAYS = sorted(path.name for path in (K8S / "overlays").iterdir())
 # Components that are in no overlay: what they need before them, and the base.
 COMPONENTS = {"trainer": ["label-studio", "trainer"], "tls": ["label-studio", "trainer", "tls"], "bulk": ["bulk"],
-              "bulk-masks": ["bulk", "bulk-masks"], "traces": ["label-studio", "trainer", "traces"], "weights-on-node": ["weights-on-node"]}
-MODULES = ROOT / ".duet/tools/modules"
-# The kinds that are not Kubernetes' own, as a cluster with their operators has them. Argo's are what Argo installs; its full
-# schemas, which tests/deploy checks by, this API server refuses ("inline" has no type).
-OTHERS_KINDS = [*(MODULES / "gateway-api/config/crd/standard").glob("*.yaml"),
-                *(MODULES / "prometheus-operator/example/prometheus-operator-crd").glob("*.yaml"),
-                *(MODULES / "argo-workflows/manifests/base/crds/minimal").glob("argoproj*.yaml")]
-# Of KEDA's kinds no API server here knows anything.
-NOT_APPLIED = {"keda"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def others_kinds(cluster):
-    cluster.do("apply", "--server-side", *[f"--filename={file}" for file in OTHERS_KINDS])
-    cluster.do("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+              "bulk-masks": ["bulk", "bulk-masks"], "traces": ["label-studio", "trainer", "traces"], "weights-on-node": ["weights-on-node"],
+              "keda": ["keda"]}
+pytestmark = pytest.mark.usefixtures("others_kinds")
 
 
 @pytest.fixture(scope="module", params=[*OVERLAYS, *COMPONENTS])
@@ -63,7 +51,7 @@ def test_nothing_is_refused_or_warned_of(applied):
 def test_every_component_is_in_one_of_the_kustomizations():
     named = "".join((K8S / "overlays" / overlay / "kustomization.yaml").read_text() for overlay in OVERLAYS)
     there = set(re.findall(r"components/([\w-]+)", named)) | {each for needed in COMPONENTS.values() for each in needed}
-    assert there | NOT_APPLIED == {path.name for path in (K8S / "components").iterdir()}
+    assert there == {path.name for path in (K8S / "components").iterdir()}
 
 
 def test_applied_again_it_changes_nothing(cluster, applied, folder):

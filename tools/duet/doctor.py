@@ -56,9 +56,12 @@ def read(path):
 
 # The machine.
 
-def check_cpu(facts):
-    found = re.search(r"^flags\s*:(.*)$", read("/proc/cpuinfo"), re.MULTILINE)
-    flags = set(found.group(1).split()) if found else set()
+def check_cpu(facts, cpuinfo=None):
+    found = re.search(r"^flags\s*:(.*)$", read("/proc/cpuinfo") if cpuinfo is None else cpuinfo, re.MULTILINE)
+    if not found:
+        yield warning("cpu", "no x86-64 CPU, which Duet's own kernels are for: LibTorch's compute alone", "another machine, where that is too slow")
+        return
+    flags = set(found.group(1).split())
     wants_bf16 = "bf16" in (facts.get("detector.precision"), facts.get("segmenter.precision"))
     if "avx2" not in flags:
         yield warning("cpu", "no AVX2: pictures take several times as long as on a newer CPU", "another machine")

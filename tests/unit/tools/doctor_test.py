@@ -23,6 +23,14 @@ class DoctorTest(unittest.TestCase):
     def log(self, name, *lines):
         (pathlib.Path(self.facts["logs"]) / f"{name}.log").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
+    def test_another_processor_is_told_from_an_old_one(self):
+        (arm,) = doctor.check_cpu({}, "processor\t: 0\nFeatures\t: fp asimd sve\n")
+        (old,) = doctor.check_cpu({}, "flags\t\t: fpu sse4_2\n")
+        self.assertEqual((arm.state, old.state), ("warning", "warning"))
+        self.assertIn("no x86-64 CPU", arm.found)
+        self.assertIn("no AVX2", old.found)
+        self.assertEqual(states(doctor.check_cpu({}, "flags\t\t: fpu sse4_2 avx2\n")), [("cpu", "ok")])
+
     def test_the_reference_blas_is_found_and_openblas_is_right(self):
         self.assertEqual(states(doctor.check_blas(self.facts, "/usr/lib/blas/libblas.so.3.11.0")), [("blas", "mend")])
         self.assertEqual(states(doctor.check_blas(self.facts, "/usr/lib/openblas-pthread/libblas.so.3")), [("blas", "warning")])

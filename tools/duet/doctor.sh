@@ -19,8 +19,8 @@ TEXT
 cmd_doctor() {
   local argument format=()
   for argument; do
-    [[ $argument == --json ]] || refuse "unknown argument '$argument'; ./duet doctor --help"
-    format=(--json)
+    [[ $argument == --json?(=*) ]] || refuse "unknown argument '$argument'; ./duet doctor --help"
+    if says_yes "$argument"; then format=(--json); else format=(); fi
   done
   resolve_options
   facts_for_doctor | parse doctor "${format[@]}"

@@ -249,7 +249,7 @@ look_at_backends() {
 # show_demo_project: the sample pictures with predictions, for whoever has no project yet. Made once, with the demo's models.
 show_demo_project() {
   local made=$LABEL_STUDIO_HOME/demo_project address why
-  [[ ${OPTION[demo_project]:-yes} != @(no|false) ]] || return 0
+  [[ ${OPTION[demo_project]:-} != no ]] || return 0
   if [[ ! -e $made && ${OPTION[detector_checkpoint]} == "$DUET_ROOT/models/demo/"* ]]; then
     say "making a project of sample pictures"
     if address=$(facts_of_demo_project | parse demo_project 2>"$made.log"); then

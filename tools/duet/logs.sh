@@ -19,5 +19,12 @@ TEXT
 }
 
 cmd_logs() {
-  parse logs "$LOG_DIRECTORY" "$@"
+  local argument told=()
+  for argument; do
+    case $argument in
+      --failures=* | --json=*) ! says_yes "$argument" || told+=("${argument%%=*}") ;;
+      *) told+=("$argument") ;;
+    esac
+  done
+  parse logs "$LOG_DIRECTORY" "${told[@]}"
 }

@@ -52,6 +52,46 @@ wants_help() {
   return 1
 }
 
+# wants_version COMMAND [ARGUMENT...]: likewise.
+wants_version() {
+  local argument command=$1
+  shift
+  [[ $command != bench ]] || set --
+  for argument; do
+    [[ $argument != --version ]] || return 0
+  done
+  return 1
+}
+
+help_version() {
+  cat <<'TEXT'
+usage: ./duet version
+
+Prints which Duet this checkout is, as every command does with --version.
+
+Exit code 0; 2: asked wrongly.
+Example: ./duet version
+TEXT
+}
+
+# The programs that are built here say the same.
+cmd_version() {
+  take_no_arguments version "$@"
+  sed -nE 's/^project\(duet VERSION ([^ ]+) .*/duet \1/p' "$DUET_ROOT/CMakeLists.txt"
+}
+
+# says_yes ARGUMENT: of a switch, --NAME or --NAME=VALUE, with the values that the programs' flags take; nothing behind the = is
+# the default, no.
+says_yes() {
+  local value=yes
+  [[ $1 != *=* ]] || value=${1#*=}
+  case ${value,,} in
+    true | t | yes | y | 1) return 0 ;;
+    false | f | no | n | 0 | '') return 1 ;;
+    *) refuse "$1: must be yes or no" ;;
+  esac
+}
+
 # take_no_arguments COMMAND [ARGUMENT...]
 take_no_arguments() { (($# == 1)) || refuse "./duet $1 takes no arguments, but was given '${*:2}'"; }
 
@@ -79,6 +119,7 @@ usage: ./duet COMMAND [ARGUMENT...]
   train                 trains on what is annotated in Label Studio, by a gateway that has a trainer
   completion bash|zsh   a script by which the shell completes commands and flags
   bench NAME            runs the benchmarks of a layer
+  version               which Duet this is, as every command's --version
 
 Each says more with --help. Exit code 0: done; 1: something failed, or is wrong; 2: asked wrongly, or nothing could be done.
 Duet runs on Debian 12 (bookworm), as root or with sudo.

@@ -45,11 +45,12 @@ cmd_models() {
 }
 
 models_list() {
-  case $#:${1:-} in
-    0:) parse models "$MODELS_TABLE" "$MODELS_DIRECTORY" ;;
-    1:--json) parse models --json "$MODELS_TABLE" "$MODELS_DIRECTORY" ;;
-    *) refuse "unknown argument '$1'; ./duet models shows the usage" ;;
-  esac
+  local argument format=()
+  for argument; do
+    [[ $argument == --json?(=*) ]] || refuse "unknown argument '$argument'; ./duet models shows the usage"
+    if says_yes "$argument"; then format=(--json); else format=(); fi
+  done
+  parse models "${format[@]}" "$MODELS_TABLE" "$MODELS_DIRECTORY"
 }
 
 # kind_of_model NAME: "boxes", "segmenter", …; nothing if the table has no such model.

@@ -14,6 +14,8 @@ readonly OPTIONS_FILE=$DUET_STATE/options
 readonly SECRETS=(label_studio_api_key basic_auth_password settings_store embedding_store)
 # `up`'s own, of no process.
 readonly OWN_OPTIONS=(with_label_studio label_studio_port demo_project train)
+# Those of them that are yes or no.
+readonly SWITCHES=(with_label_studio demo_project train)
 # DUET_ variables that are no options: of ./duet itself, its init container and its tests.
 readonly OTHER_VARIABLES='DUET_@(STATE|ROOT|LIBRARY|UPDATE_*|BUILD_*|TEST_*|BENCH_*)'
 
@@ -51,7 +53,7 @@ resolve_options() {
   for argument; do
     name=$(option_name "$argument")
     case $argument in
-      --reset) continue ;;
+      --reset | --reset=*) continue ;;
       --*=) forget_option "$name" "${default[$name]:-}" ;;
       --*=*) tell_option "$name" "${argument#*=}" said ;;
       *)
@@ -60,6 +62,7 @@ resolve_options() {
         ;;
     esac
   done
+  for name in "${SWITCHES[@]}"; do settle_switch "$name"; done
   # Of two that say one thing, what was said in the stronger way counts.
   exclude label_studio_api_key label_studio_api_key_file
   exclude basic_auth_password basic_auth_password_file
@@ -92,6 +95,19 @@ options_of_training() {
   fi
 }
 
+# settle_switch NAME: what was told of it becomes true, or no option at all; demo_project, which is on by default, the other
+# way round.
+settle_switch() {
+  [[ -v OPTION[$1] ]] || return 0
+  local told=true
+  says_yes "--$1=${OPTION[$1]}" || told=no
+  if [[ $told == true && $1 != demo_project || $told == no && $1 == demo_project ]]; then
+    OPTION[$1]=$told
+  else
+    forget_option "$1"
+  fi
+}
+
 # processes: those that `up` starts, in this order.
 processes() { printf '%s\n' detector segmenter ${OPTION[train]:+trainer} gateway; }
 
@@ -118,10 +134,13 @@ forget_option() {
 
 # recall_options [ARGUMENT...]: with --reset only what it was, in FORGOTTEN.
 recall_options() {
-  local name value
+  local name value reset=''
+  for name; do
+    [[ $name != --reset?(=*) ]] || if says_yes "$name"; then reset=yes; else reset=''; fi
+  done
   [[ -s $OPTIONS_FILE ]] || return 0
   while IFS='=' read -r name value; do
-    if [[ " $* " == *' --reset '* ]]; then
+    if [[ $reset ]]; then
       FORGOTTEN[$name]=$value
     else
       tell_option "$name" "$value" remembered

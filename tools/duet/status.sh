@@ -16,12 +16,15 @@ TEXT
 }
 
 cmd_status() {
-  if [[ ${1:-} == --json ]]; then
-    take_no_arguments 'status --json' "${@:2}"
+  local argument as_json=''
+  for argument; do
+    [[ $argument == --json?(=*) ]] || refuse "unknown argument '$argument'; ./duet status --help"
+    if says_yes "$argument"; then as_json=yes; else as_json=''; fi
+  done
+  if [[ $as_json ]]; then
     status_as_json
     return
   fi
-  take_no_arguments status "$@"
   local name status=0
   for name in "${PROCESSES[@]}"; do
     if running "$name"; then

@@ -39,7 +39,7 @@ cmd_test() {
   local -x WITH_TESTS=yes
   while (($#)); do
     case $1 in
-      --all) parts+=("${MORE_TEST_PARTS[@]}") ;;
+      --all | --all=*) ! says_yes "$1" || parts+=("${MORE_TEST_PARTS[@]}") ;;
       --only=*) IFS=, read -ra parts <<<"${1#*=}" ;;
       --skip=*) skipped=${1#*=}; mapfile -t parts < <(printf '%s\n' "${parts[@]}" | grep -vxF "${skipped//,/$'\n'}") ;;
       *) refuse "unknown argument '$1'; ./duet test --help" ;;

@@ -47,7 +47,10 @@ cmd_up() {
   hide_secrets "$@"
   local argument told=() as_json=''
   for argument; do
-    if [[ $argument == --json ]]; then as_json=yes; else told+=("$argument"); fi
+    case $argument in
+      --json | --json=*) if says_yes "$argument"; then as_json=yes; else as_json=''; fi ;;
+      *) told+=("$argument") ;;
+    esac
   done
   if [[ $as_json ]]; then
     bring_up "${told[@]}" >&2

@@ -1,0 +1,82 @@
+"""What ./duet makes of what it is told, before anything runs: tools/duet/options.sh and what all commands have."""
+import os
+import pathlib
+import subprocess
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).parents[3]
+
+
+class OptionsTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.state = pathlib.Path(folder.name)
+
+    def bash(self, script, **variables):
+        """(exit code, what was printed, what was warned of)."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("DUET_")}
+        ran = subprocess.run(
+            ["bash", "-c", f"set -euo pipefail; DUET_ROOT={ROOT} DUET_STATE={self.state} CALLER_DIRECTORY=$PWD; "
+                           f"for part in {ROOT}/tools/duet/*.sh; do source $part; done; {script}"],
+            capture_output=True, text=True, env={**environment, **variables})
+        return ran.returncode, ran.stdout, ran.stderr
+
+    def told(self, name, *arguments, **variables):
+        """What an option is then; None: not told."""
+        quoted = " ".join(f"'{argument}'" for argument in arguments)
+        code, said, why = self.bash(f"resolve_options {quoted}; echo \"${{OPTION[{name}]-nothing}}\"", **variables)
+        self.assertEqual(code, 0, why)
+        return None if said.strip() == "nothing" else said.strip()
+
+    def duet(self, *arguments):
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("DUET_")}
+        return subprocess.run([ROOT / "duet", *arguments], capture_output=True, text=True,
+                              env={**environment, "DUET_STATE": str(self.state)}, stdin=subprocess.DEVNULL)
+
+    def test_a_switch_takes_the_values_of_all_flags(self):
+        for said in ("", "=true", "=yes", "=1", "=Y"):
+            self.assertEqual(self.told("train", f"--train{said}", "--label_studio_url=http://a"), "true", said)
+        for said in ("=false", "=no", "=0", "=N", "="):
+            self.assertIsNone(self.told("with_label_studio", f"--with-label-studio{said}"), said)
+        self.assertEqual(self.told("demo_project", "--demo_project=false"), "no")
+        self.assertIsNone(self.told("demo_project", "--demo_project=yes"))
+        self.assertIsNone(self.told("train", DUET_TRAIN="false"))
+
+    def test_no_counts_against_what_is_remembered_and_against_a_variable(self):
+        (self.state / "options").write_text("with_label_studio=true\nscore_threshold=0.3\n")
+        self.assertEqual(self.told("with_label_studio"), "true")
+        self.assertIsNone(self.told("with_label_studio", "--with_label_studio=no"))
+        self.assertIsNone(self.told("with_label_studio", "--with_label_studio=no", DUET_WITH_LABEL_STUDIO="yes"))
+        # One's own Label Studio instead of Duet's.
+        self.assertEqual(self.told("label_studio_url", "--with_label_studio=no", "--label_studio_url=http://a"), "http://a")
+        self.assertIsNone(self.told("score_threshold", "--reset=yes"))
+        self.assertEqual(self.told("score_threshold", "--reset=no"), "0.3")
+
+    def test_what_is_neither_yes_nor_no_is_refused(self):
+        code, _, why = self.bash("resolve_options --train=perhaps")
+        self.assertEqual((code, why), (2, "duet: --train=perhaps: must be yes or no\n"))
+        for command in (("status", "--json=perhaps"), ("doctor", "--json=perhaps"), ("logs", "--failures=perhaps"),
+                        ("test", "--all=perhaps"), ("up", "--json=perhaps"), ("models", "list", "--json=perhaps")):
+            refused = self.duet(*command)
+            self.assertEqual((refused.returncode, refused.stderr), (2, f"duet: {command[-1]}: must be yes or no\n"))
+
+    def test_no_is_as_if_it_was_not_said(self):
+        self.assertEqual(self.duet("status", "--json=no").stdout, self.duet("status").stdout)
+        self.assertEqual(self.duet("models", "list", "--json=no").stdout, self.duet("models", "list").stdout)
+        (self.state / "logs").mkdir()
+        (self.state / "logs/duet-gateway.log").write_text('{"ts":"2026-01-02T03:04:05.000Z","level":"info","event":"serving"}\n')
+        self.assertIn("serving", self.duet("logs", "--failures=false").stdout)
+
+    def test_every_command_says_its_version(self):
+        commands = [["version"], ["--version"], ["up", "--version"], ["models", "fetch", "rtmdet-m", "--version"],
+                    ["predict", "--version"], ["logs", "-f", "--version"], ["completion", "--version"], ["test", "--version"]]
+        for command in commands:
+            said = self.duet(*command)
+            self.assertRegex(said.stdout, r"\Aduet \d+\.\d+\.\d+\n\Z", command)
+            self.assertEqual((said.returncode, said.stderr), (0, ""))
+
+
+if __name__ == "__main__":
+    unittest.main()

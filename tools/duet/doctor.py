@@ -14,7 +14,8 @@ import shutil
 import subprocess
 import sys
 
-from logs import fields_of, is_coloured, plain
+from failures import fields_of
+from logs import is_coloured, plain
 
 GIGABYTE = 1 << 30
 # Beside the models: LibTorch itself, a process, and what a request takes.

@@ -1,7 +1,7 @@
-"""Prints the last error in a log of JSON lines (serving/log.h).
+"""Prints the last error in a log of JSON lines (serving/log.h): what a process that ended has said of it.
 
-usage: last_error.py [--when] LOG
-Prints its message, with --when after its time and event. Prints nothing if the log has no error or doesn't exist.
+usage: last_error.py LOG
+Prints nothing if the log has no error or doesn't exist.
 """
 
 import json
@@ -21,11 +21,7 @@ def last_error(log):
         return None
 
 
-def sentence(fields, when):
-    return " ".join(str(fields.get(key, "")) for key in (("ts", "event", "error") if when else ("error",)))
-
-
 if __name__ == "__main__":
-    found = last_error(sys.argv[-1])
+    found = last_error(sys.argv[1])
     if found:
-        print(sentence(found, when="--when" in sys.argv[1:-1]))
+        print(found.get("error", ""))

@@ -10,6 +10,8 @@ import os
 import sys
 import time
 
+from failures import Failures, fields_of
+
 OWN = ["gateway", "detector", "segmenter", "trainer"]
 LEVELS = {"debug": "2", "info": "", "warning": "33", "error": "31"}
 # In the line's beginning, or said by it.
@@ -53,22 +55,6 @@ class Log:
             return []
         *lines, self.rest = (self.rest + self.file.read()).split(b"\n")
         return [line.decode(errors="replace") for line in lines if line]
-
-
-def fields_of(line):
-    """The fields of a line, or none if it is not JSON."""
-    try:
-        fields = json.loads(line)
-    except ValueError:
-        return {}
-    return fields if isinstance(fields, dict) else {}
-
-
-def is_failure(fields, line):
-    """A line that isn't JSON is a crash's, or Label Studio's."""
-    if not fields:
-        return "rror" in line or "raceback" in line
-    return fields.get("level") in ("warning", "error") or fields.get("event") == "startup.failed"
 
 
 def readable(name, line, coloured):
@@ -135,8 +121,10 @@ def show(logs, flags, count):
     coloured = is_coloured()
     failures, as_json = "--failures" in flags, "--json" in flags
 
+    chosen = Failures()
+
     def wanted(pairs):
-        return [pair for pair in pairs if not failures or is_failure(fields_of(pair[1]), pair[1])]
+        return chosen.among(pairs) if failures else pairs
 
     def write(pairs):
         for name, line in pairs:

@@ -7,7 +7,7 @@ FACTS are name=value with a zero byte after each, as status.sh writes them. Exit
 import json
 import sys
 
-from last_error import last_error
+from failures import last_failure
 
 OWN = "duet-"
 
@@ -33,9 +33,8 @@ def process(name, facts):
     about = {"name": name, "state": of["state"]}
     if of["state"] == "stopped":
         return about
-    error = last_error(of["log"])
     about |= {"pid": int(of["pid"]), "address": of["where"], "log": of["log"],
-              "last_error": error and {key: error.get(key, "") for key in ("ts", "event", "error")}}
+              "last_error": last_failure(of["log"])}
     if of["state"] == "ended":
         return about | {"ended": of["ended"]}
     about["ready"] = of["ready"] == "yes"

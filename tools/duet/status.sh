@@ -111,7 +111,7 @@ facts_of_gateway() {
 detail() { printf '%-15s %s\n' '' "$1"; }
 
 describe_running() {
-  local process=${1#duet-} error
+  local process=${1#duet-} failure
   case $process in
     label-studio) detail "$LABEL_STUDIO_USER, password in $LABEL_STUDIO_HOME/password" ;;
     gateway) describe_gateway ;;
@@ -119,8 +119,8 @@ describe_running() {
     *) describe_model "$process" ;;
   esac
   describe_options "$1"
-  error=$(parse last_error --when "$LOG_DIRECTORY/$1.log")
-  [[ ! $error ]] || detail "last error: $error"
+  failure=$(parse failures "$LOG_DIRECTORY/$1.log")
+  [[ ! $failure ]] || detail "went wrong last: $failure"
 }
 
 # Of how many projects the gateway keeps a warning (lib/prelabel/project.cc).

@@ -11,13 +11,14 @@ import unittest
 TOOLS = pathlib.Path(__file__).parents[3] / "tools/duet"
 sys.path.insert(0, str(TOOLS))
 import completion
+import failures
 import logs
 import models
 
 FAILED = {"ts": "2026-01-02T03:04:07.000Z", "level": "warning", "event": "task.failed", "task_id": 5, "error": "the image is damaged"}
 
 
-class LogsTest(unittest.TestCase):
+class LogFolder(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
@@ -34,6 +35,8 @@ class LogsTest(unittest.TestCase):
             self.assertEqual(logs.main([str(self.folder), *arguments]), 0)
         return out.getvalue().splitlines()
 
+
+class LogsTest(LogFolder):
     def test_all_logs_are_one_list_by_time(self):
         lines = self.shown()
         self.assertEqual([line.split()[1] for line in lines], ["gateway", "detector", "gateway"])
@@ -73,6 +76,51 @@ class LogsTest(unittest.TestCase):
         with open(self.folder / "half.log", "a") as file:
             file.write('ent":"b"}\n')
         self.assertEqual(log.read(), ['{"event":"b"}'])
+
+
+AWAY = {"ts": "2026-01-02T03:04:05.100Z", "level": "warning", "event": "backend.away", "service": "detector", "targets": "a:1",
+        "error": "the detector is away"}
+FOUND = {"ts": "2026-01-02T03:04:06.000Z", "level": "info", "event": "backend.found", "service": "detector", "targets": "a:1"}
+SERVING = {"ts": "2026-01-02T03:04:05.000Z", "level": "info", "event": "serving", "port": 8003}
+
+
+class FailuresTest(LogFolder):
+    def last(self):
+        return failures.last_failure(self.folder / "duet-gateway.log")
+
+    def test_a_service_that_was_still_loading_is_none(self):
+        self.write("duet-gateway", SERVING, AWAY, {**AWAY, "error": "another reason"}, FOUND)
+        self.assertEqual(self.shown("--failures"), [])
+        self.assertIsNone(self.last())
+
+    def test_one_that_never_comes_or_goes_away_again_is_one(self):
+        self.write("duet-gateway", SERVING, AWAY, {**AWAY, "service": "segmenter", "error": "never"}, FOUND)
+        self.assertEqual(self.last(), {"ts": AWAY["ts"], "event": "backend.away", "error": "never"})
+        self.write("duet-gateway", SERVING, AWAY, FOUND, {**AWAY, "error": "it went"}, FOUND)
+        self.assertEqual(self.last()["error"], "it went")
+        self.assertEqual(len(self.shown("--failures")), 1)
+        self.write("duet-gateway", SERVING, FOUND, SERVING, AWAY, FOUND)  # another start
+        self.assertIsNone(self.last())
+
+    def test_what_comes_later_is_judged_by_what_came_before(self):
+        chosen = failures.Failures()
+        pairs = [("gateway", json.dumps(line)) for line in (SERVING, AWAY, FOUND, AWAY)]
+        self.assertEqual(chosen.among(pairs[:3]), [])
+        self.assertEqual(chosen.among(pairs[3:]), pairs[3:])
+
+    def test_status_and_logs_mean_the_same(self):
+        lines = [FAILED, {**FAILED, "level": "error", "error": "last"}, {"level": "info", "event": "x"}]
+        self.write("duet-gateway", *lines)
+        (self.folder / "duet-detector.log").write_text("")
+        shown = self.shown("--failures", "--json")
+        self.assertEqual(len(shown), 2)
+        self.assertEqual(self.last()["error"], json.loads(shown[-1])["error"])
+
+    def test_other_programs_lines_are_told_by_their_words(self):
+        (self.folder / "duet-gateway.log").write_text(
+            "what(): bad error\n[2026-01-02 03:04:05] [django.server::log_message::1] [INFO] \"GET /api/errors\"\n")
+        self.assertEqual(self.last(), {"ts": "", "event": "", "error": "what(): bad error"})
+        self.assertIsNone(failures.last_failure(self.folder / "none"))
 
 
 class ModelsTest(unittest.TestCase):

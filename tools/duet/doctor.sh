@@ -55,7 +55,7 @@ facts_of_ports() {
     if holds_port "$port"; then
       fact "port.$name" "$port ours"
     elif port_is_free "$(reachable "$(bind_of "$name")" "$port")"; then
-      fact "port.$name" "$port free"
+      if can_bind "$(bind_of "$name"):$port"; then fact "port.$name" "$port free"; else fact "port.$name" "$port held an outgoing connection"; fi
     else
       fact "port.$name" "$port held $(owner_of_port "$port")"
     fi

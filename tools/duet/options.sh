@@ -342,7 +342,7 @@ check_ports() {
   done
   for port in "${!owner[@]}"; do
     name=${owner[$port]}
-    holds_port "$port" || require_free_port "--$name" "$(reachable "$(bind_of "$name")" "$port")"
+    holds_port "$port" || require_free_port "--$name" "$(reachable "$(bind_of "$name")" "$port")" "$(bind_of "$name"):$port"
   done
 }
 

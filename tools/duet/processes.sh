@@ -8,6 +8,8 @@ readonly RUN_DIRECTORY=$DUET_STATE/run
 readonly LOG_DIRECTORY=$DUET_STATE/logs
 # Longer than the processes' own drain (--drain_timeout_s).
 readonly STOP_SECONDS=60
+# The kernel keeps a port for so long after the end of a connection that had it.
+readonly PORT_SECONDS=60
 
 # birth_of PID: boot and start time, in clock ticks since boot; nothing if there is no such process.
 birth_of() {
@@ -149,13 +151,42 @@ owner_of_port() {
   printf '%s\n' "${owner/\",/, }"
 }
 
-# require_free_port WHO [SCHEME://]HOST:PORT
+# can_bind [SCHEME://]HOST:PORT: whether a server could listen there.
+can_bind() {
+  local where=${1##*//}
+  local host=${where%:*}
+  host=${host#[}
+  parse can_bind "${host%]}" "${where##*:}"
+}
+
+# require_free_port WHO [SCHEME://]HOST:PORT [BIND:PORT]: ends if somebody listens there. Ports above 32767 are also those that
+# the kernel gives to outgoing connections, of any program; such a port is waited for. BIND is where it is to
+# be listened, if that isn't HOST.
 require_free_port() {
-  local port=${2##*:} owner
-  port_is_free "$2" && return
-  owner=$(owner_of_port "$port")
-  die "$1: port $port is in use${owner:+ by $owner}." \
-    "Stop that program, or choose other ports (./duet up --help)."
+  local port=${2##*:} deadline=$((SECONDS + PORT_SECONDS)) owner waiting='' other
+  other=$(option_of_port "$port")
+  until port_is_free "$2" && can_bind "${3:-$2}"; do
+    if ! port_is_free "$2"; then
+      owner=$(owner_of_port "$port")
+      die "$1: port $port is in use${owner:+ by $owner}. Stop that program, or choose another port: ./duet up $other=…"
+    fi
+    [[ $waiting ]] || say "$1: nobody listens on port $port, but a connection of some program has it; waiting until it is free," \
+      "$PORT_SECONDS s at most"
+    waiting=yes
+    ((SECONDS < deadline)) || die "$1: a connection of some program still has port $port after $PORT_SECONDS s. Try again," \
+      "or choose another port: ./duet up $other=…"
+    sleep 0.2
+  done
+}
+
+# option_of_port PORT: which of the options that are ports has it.
+# shellcheck disable=SC2153 # options.sh has them
+option_of_port() {
+  local name
+  for name in "${PORTS[@]}"; do
+    [[ ${OPTION[$name]:-} != "$1" ]] || { printf -- '--%s\n' "$name"; return; }
+  done
+  echo --port
 }
 
 # holds_port PORT: whether it belongs to one of the processes that run.

@@ -1,6 +1,9 @@
 """What ./duet makes of what it is told, before anything runs: tools/duet/options.sh and what all commands have."""
+import contextlib
 import os
 import pathlib
+import socket
+import struct
 import subprocess
 import tempfile
 import unittest
@@ -18,8 +21,7 @@ class OptionsTest(unittest.TestCase):
         """(exit code, what was printed, what was warned of)."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("DUET_")}
         ran = subprocess.run(
-            ["bash", "-c", f"set -euo pipefail; DUET_ROOT={ROOT} DUET_STATE={self.state} CALLER_DIRECTORY=$PWD; "
-                           f"for part in {ROOT}/tools/duet/*.sh; do source $part; done; {script}"],
+            ["bash", "-c", self.script(script)],
             capture_output=True, text=True, env={**environment, **variables})
         return ran.returncode, ran.stdout, ran.stderr
 
@@ -29,6 +31,10 @@ class OptionsTest(unittest.TestCase):
         code, said, why = self.bash(f"resolve_options {quoted}; echo \"${{OPTION[{name}]-nothing}}\"", **variables)
         self.assertEqual(code, 0, why)
         return None if said.strip() == "nothing" else said.strip()
+
+    def script(self, text):
+        return (f"set -euo pipefail; DUET_ROOT={ROOT} DUET_STATE={self.state} CALLER_DIRECTORY=$PWD; "
+                f"for part in {ROOT}/tools/duet/*.sh; do source $part; done; {text}")
 
     def duet(self, *arguments):
         environment = {name: value for name, value in os.environ.items() if not name.startswith("DUET_")}
@@ -76,6 +82,50 @@ class OptionsTest(unittest.TestCase):
             said = self.duet(*command)
             self.assertRegex(said.stdout, r"\Aduet \d+\.\d+\.\d+\n\Z", command)
             self.assertEqual((said.returncode, said.stderr), (0, ""))
+
+    def test_a_port_of_a_connection_is_waited_for_until_it_is_free(self):
+        with held_port() as (connection, port):
+            waiting = subprocess.Popen(
+                ["bash", "-c", self.script(f"OPTION=([detector_port]={port}); require_free_port a 127.0.0.1:{port}; say free")],
+                stdout=subprocess.PIPE, text=True)
+            first = waiting.stdout.readline()
+            self.assertIsNone(waiting.poll())
+            connection.close()
+            rest = waiting.communicate()[0]
+        self.assertIn(f"a: nobody listens on port {port}, but a connection of some program has it; waiting", first)
+        self.assertEqual((waiting.returncode, rest), (0, "free\n"))
+
+    def test_one_that_is_never_free_ends_with_the_option_that_chooses_another(self):
+        with held_port() as (_, port):
+            # Its naps are long.
+            code, _, why = self.bash(f"sleep() {{ SECONDS=$((SECONDS + 61)); }}; OPTION=([segmenter_port]={port}); "
+                                     f"require_free_port a 127.0.0.1:{port}")
+        self.assertEqual(code, 1)
+        self.assertIn(f"still has port {port} after 60 s", why)
+        self.assertIn("./duet up --segmenter_port=…", why)
+
+    def test_a_port_on_which_somebody_listens_is_not_waited_for(self):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+            code, said, why = self.bash(f"OPTION=([port]={port}); require_free_port a 127.0.0.1:{port}")
+        self.assertEqual((code, said), (1, ""))
+        self.assertRegex(why, rf"a: port {port} is in use( by .*)?\. Stop that program, or choose another port: ./duet up --port=…")
+
+    def test_a_port_at_another_address_of_this_machine_counts_for_who_listens_at_all(self):
+        with held_port("127.0.0.5") as (_, port):
+            self.assertEqual(self.bash(f"can_bind 127.0.0.1:{port}")[0], 0)
+            self.assertEqual(self.bash(f"can_bind 0.0.0.0:{port}")[0], 1)
+            self.assertEqual(self.bash(f"can_bind 'http://[::1]:{port}'")[0], 0)
+
+
+@contextlib.contextmanager
+def held_port(address="127.0.0.1"):
+    """(connection, port): nobody listens there, but an outgoing connection comes from it. Closed, it leaves nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as other_end, socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.bind((address, 0))
+        connection.connect(other_end.getsockname())
+        yield connection, connection.getsockname()[1]
 
 
 if __name__ == "__main__":

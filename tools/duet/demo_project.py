@@ -1,19 +1,24 @@
 """Makes a project with sample pictures in a Label Studio, connected to Duet, with predictions.
 
-usage: demo_project.py <FACTS
-FACTS are name=value with a zero byte after each: url and token of the Label Studio, backend, label_config, and file, several times.
-Prints the address of the first task. Ends with a sentence and 1 if Label Studio or Duet refuses something.
+usage: demo_project.py [--unlabelled] <FACTS
+FACTS are name=value with a zero byte after each: url and token of the Label Studio, backend, label_config of the loaded model, and
+file, several times. Prints the address of the first task. With --unlabelled, and the fact address, it makes nothing: it prints
+the model's first classes if the project at that address has a label for none of its classes. Ends with a sentence and 1 if
+Label Studio or Duet refuses something.
 """
 
 import json
 import os
+import re
 import sys
 import urllib.error
 import urllib.request
 import uuid
+import xml.etree.ElementTree
 
 TITLE = "Duet's samples"
 SECONDS = 150
+CLASSES_SHOWN = 5
 
 
 class LabelStudio:
@@ -63,13 +68,31 @@ def make(studio, backend, label_config, files):
     return f"{studio.url}/projects/{project}/data?task={first}"
 
 
+def labels_of(label_config):
+    """What <Label value="…"> and the like name."""
+    return [element.get("value") for element in xml.etree.ElementTree.fromstring(label_config).iter() if element.tag == "Label"]
+
+
+def unlabelled(studio, address, label_config):
+    """The first of the model's classes, if the project at the address has a label for none; else ""."""
+    project = re.search(r"/projects/(\d+)/", address)[1]
+    classes, labels = labels_of(label_config), labels_of(studio.call("GET", f"/api/projects/{project}")["label_config"])
+    if not classes or set(classes) & set(labels):
+        return ""
+    return ", ".join(classes[:CLASSES_SHOWN]) + (", …" if len(classes) > CLASSES_SHOWN else "")
+
+
 def main():
     records = [record.split("=", 1) for record in sys.stdin.buffer.read().decode().split("\0") if "=" in record]
     facts = dict(records)
     files = [value for name, value in records if name == "file"]
     try:
-        print(make(LabelStudio(facts["url"], facts["token"]), facts["backend"], facts["label_config"], files))
-    except (OSError, ValueError, KeyError, StopIteration) as error:
+        studio = LabelStudio(facts["url"], facts["token"])
+        if "--unlabelled" in sys.argv[1:]:
+            print(unlabelled(studio, facts["address"], facts["label_config"]))
+        else:
+            print(make(studio, facts["backend"], facts["label_config"], files))
+    except (OSError, ValueError, KeyError, StopIteration, TypeError, xml.etree.ElementTree.ParseError) as error:
         print(" ".join(str(error).split())[:500], file=sys.stderr)
         return 1
     return 0

@@ -246,7 +246,8 @@ look_at_backends() {
   } | grep -c '^200$' || true
 }
 
-# show_demo_project: the sample pictures with predictions, for whoever has no project yet. Made once, with the demo's models.
+# show_demo_project: the sample pictures with predictions, for whoever has no project yet. Made once, with the demo's models. If
+# the model that serves now has no class in common with it, the caller's `unlabelled` becomes some of its classes.
 show_demo_project() {
   local made=$LABEL_STUDIO_HOME/demo_project address why
   [[ ${OPTION[demo_project]:-} != no ]] || return 0
@@ -260,7 +261,14 @@ show_demo_project() {
     fi
     rm -f "$made.log"
   fi
-  [[ ! -s $made ]] || next_step "Open a sample picture, with predictions: $(<"$made")"
+  [[ -s $made ]] || return 0
+  address=$(<"$made")
+  unlabelled=$({ facts_of_demo_project; fact address "$address"; } | parse demo_project --unlabelled 2>/dev/null) || unlabelled=''
+  if [[ $unlabelled ]]; then
+    say "   The project of sample pictures has no label for what this detector finds ($unlabelled): nothing is predicted there."
+  else
+    next_step "Open a sample picture, with predictions: $address"
+  fi
 }
 
 facts_of_demo_project() {

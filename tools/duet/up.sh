@@ -200,7 +200,7 @@ gateway_knows() { [[ $(ask_gateway / --max-time 2 | parse json_value "$1" versio
 gateway_is_ready() { ask_gateway /readyz --output /dev/null --max-time 2; }
 
 print_next_steps() {
-  local step=0 connected
+  local step=0 connected unlabelled=''
   say
   say "Duet is up. Backend URL for Label Studio: $(gateway_url)"
   [[ ${OPTION[bind]} != @(0.0.0.0|::) ]] || say "(from other machines: this machine's name or address instead)"
@@ -228,7 +228,8 @@ print_next_steps() {
      ./duet up --label_studio_url=${url:-http://localhost:8080}
    which asks for it."
   fi
-  if connected=$(connected_projects) && ((connected > 0)); then
+  # The project of sample pictures is none that could be used then.
+  if connected=$(connected_projects) && ((connected > 0)) && [[ ! $unlabelled || $connected != 1 ]]; then
     say "Label Studio has $connected connected $( ((connected == 1)) && echo project || echo projects); ./duet doctor looks at them."
     say "./duet status shows what runs, ./duet down stops it."
     return
@@ -238,7 +239,11 @@ print_next_steps() {
    a label config with the loaded model's classes in one list, for boxes, masks and smart tools."
   next_step "Settings → Model → Connect Model: Name Duet, and the URL above; switch \"Interactive preannotations\" on;
    Validate and Save. It says Connected."
-  next_step "Import images and open one. The demo models know those of tests/data/scenes; begin with scene_3.jpg."
+  if [[ ${OPTION[detector_checkpoint]} == "$DUET_ROOT/models/demo/"* ]]; then
+    next_step "Import images and open one. The demo models know those of tests/data/scenes; begin with scene_3.jpg."
+  else
+    next_step "Import images and open one."
+  fi
   say
   say "./duet status shows what runs, ./duet down stops it."
 }

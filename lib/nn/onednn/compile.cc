@@ -5,6 +5,7 @@
 #include <absl/strings/str_cat.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -56,12 +57,11 @@ class Compiler {
  public:
   // `nodes` must outlive it. `block`: channels per block, not 0.
   Compiler(const std::vector<GraphNode>& nodes, const std::vector<int>& outputs,
-           const CompileOptions& options, int block)
+           const CompileOptions& options, Layout layout, int block)
       : nodes_(nodes),
         outputs_(outputs),
         options_(options),
-        type_(DataTypeOf(options.precision)),
-        layout_(nodes, outputs, options.precision, block),
+        layout_(nodes, outputs, options.precision, layout, block),
         program_(std::make_unique<CompiledProgram>()),
         build_{nodes, layout_, options.precision, *program_} {}
 
@@ -79,14 +79,8 @@ class Compiler {
   }
 
  private:
-  memory::desc Blocked(int channels, const GraphNode& node) const {
-    return {{1, channels, node.height, node.width},
-            type_,
-            layout_.block() == 16 ? memory::format_tag::nChw16c : memory::format_tag::nChw8c};
-  }
   memory MemoryOf(int value) const {
-    return {Blocked(layout_.channels(value).padded(), nodes_[value]), CpuEngine(),
-            build_.data(value)};
+    return {layout_.Describe(value), CpuEngine(), build_.data(value)};
   }
 
   void Add(std::function<void()> step) { program_->steps.push_back(std::move(step)); }
@@ -116,14 +110,9 @@ class Compiler {
                           Upsample2x(src, shape, dst);
                         });
         break;
-      case Operation::kInterleave2x: {
-        BlockedShape quarter = layout_.shape(node.inputs[0]);
-        quarter.blocks /= 4;
-        EmitElementwise(i, quarter, [](const auto* src, const BlockedShape& shape, auto* dst) {
-          Interleave2x(src, shape, dst);
-        });
+      case Operation::kInterleave2x:
+        EmitInterleave(i);
         break;
-      }
       case Operation::kUpsampleBilinear:
         EmitElementwise(
             i, layout_.shape(node.inputs[0]),
@@ -154,13 +143,23 @@ class Compiler {
     build_.image =
         memory({dims, memory::data_type::f32, memory::format_tag::nchw}, CpuEngine(), nullptr);
     program_->inputs.push_back(build_.image);
-    if (options_.precision == Precision::kBFloat16) {
-      const memory rounded({dims, type_, memory::format_tag::nchw}, CpuEngine(),
-                           program_->arena.get() + layout_.rounded_input_offset());
-      AddPrimitive(dnnl::reorder(build_.image, rounded),
-                   {{DNNL_ARG_FROM, build_.image}, {DNNL_ARG_TO, rounded}});
-      build_.image = rounded;
-    }
+    if (!layout_.copies_input()) return;
+    const memory copy({dims, DataTypeOf(options_.precision), layout_.input_format()}, CpuEngine(),
+                      program_->arena.get() + layout_.input_copy_offset());
+    AddPrimitive(dnnl::reorder(build_.image, copy),
+                 {{DNNL_ARG_FROM, build_.image}, {DNNL_ARG_TO, copy}});
+    build_.image = copy;
+  }
+
+  void EmitInterleave(int i) {
+    const std::vector<int>& taps = nodes_[i].inputs;
+    VisitType(options_.precision, [&]<typename T>(std::type_identity<T>) {
+      std::array<const T*, 4> sources;
+      for (int tap = 0; tap < 4; ++tap) sources[tap] = build_.data<const T>(taps[tap]);
+      Add([sources, shape = layout_.shape(taps[0]), dst = build_.data<T>(i)] {
+        Interleave2x(sources, shape, dst);
+      });
+    });
   }
 
   absl::Status EmitConv(int i) {
@@ -192,9 +191,10 @@ class Compiler {
     scratches_.insert(scratches_.end(), form.scratches.begin(), form.scratches.end());
   }
 
-  // Parts that were written in place cost nothing; one that lies elsewhere (an input of two
-  // concatenations) is copied.
+  // In the blocked layout parts that were written in place cost nothing; one that lies elsewhere
+  // (an input of two concatenations) is copied.
   void EmitConcat(int i) {
+    if (layout_.layout() == Layout::kChannelsLast) return EmitConcatOfPixels(i);
     std::size_t offset = layout_.offset(i);
     for (const int input : nodes_[i].inputs) {
       const std::size_t bytes = layout_.bytes(input);
@@ -205,6 +205,18 @@ class Compiler {
       }
       offset += bytes;
     }
+  }
+
+  void EmitConcatOfPixels(int i) {
+    VisitType(options_.precision, [&]<typename T>(std::type_identity<T>) {
+      std::vector<PixelRun<T>> runs;
+      for (const int input : nodes_[i].inputs) {
+        runs.push_back({build_.data<const T>(input), layout_.channels(input).padded()});
+      }
+      Add([runs = std::move(runs), shape = layout_.shape(i), dst = build_.data<T>(i)] {
+        ConcatPixels(runs, shape, dst);
+      });
+    });
   }
 
   void EmitMaxPool(int i) {
@@ -261,8 +273,7 @@ class Compiler {
     std::byte* data = program_->output_data.back().get();
     program_->outputs.push_back(
         {reinterpret_cast<const float*>(data), node.channels, node.height, node.width});
-    // With the logical channel count oneDNN knows the padding by itself and leaves it out.
-    const memory src(Blocked(node.channels, node), CpuEngine(), build_.data(i));
+    const memory src(layout_.Describe(i, node.channels), CpuEngine(), build_.data(i));
     const memory dst({{1, node.channels, node.height, node.width},
                       memory::data_type::f32,
                       memory::format_tag::nhwc},
@@ -274,9 +285,8 @@ class Compiler {
   const std::vector<GraphNode>& nodes_;
   const std::vector<int>& outputs_;
   const CompileOptions options_;
-  const memory::data_type type_;
   const ValueLayout layout_;
-  std::vector<CompiledProgram::Scratch> scratches_;
+  std::vector<memory> scratches_;
   std::size_t scratch_bytes_ = 0;
   std::unique_ptr<CompiledProgram> program_;
   ProgramBuild build_;
@@ -289,11 +299,21 @@ absl::StatusOr<std::unique_ptr<Program>> Graph::Compile(const CompileOptions& op
   if (block == 0) return absl::UnimplementedError("packed CPU inference needs AVX2");
   // Weights may be parameters, which anything computed from them would keep alive for its gradient.
   const at::NoGradGuard no_grad;
-  try {
-    return Compiler(nodes_, outputs_, options, block).Compile();
-  } catch (const dnnl::error& error) {
-    return absl::UnimplementedError(absl::StrCat("oneDNN: ", error.what()));
+  const bool tiles = options.precision == Precision::kBFloat16 && CpuHasAmx();
+  const Layout layout = options.layout.value_or(tiles ? Layout::kChannelsLast : Layout::kBlocked);
+  const auto compile = [&](Layout with) -> absl::StatusOr<std::unique_ptr<Program>> {
+    try {
+      return Compiler(nodes_, outputs_, options, with, block).Compile();
+    } catch (const dnnl::error& error) {
+      return absl::UnimplementedError(absl::StrCat("oneDNN: ", error.what()));
+    }
+  };
+  auto program = compile(layout);
+  // What oneDNN has no fast kernel for in tiles, it may have without.
+  if (tiles && !options.layout && absl::IsUnimplemented(program.status())) {
+    return compile(Layout::kBlocked);
   }
+  return program;
 }
 
 }  // namespace nn::onednn

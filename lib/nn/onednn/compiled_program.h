@@ -35,17 +35,11 @@ class CompiledProgram final : public Program {
   std::size_t arena_bytes() const override { return arena_size; }
   int winograd_count() const override { return winograd; }
 
-  // Handles that want the scratchpad's address and some bytes more.
-  struct Scratch {
-    dnnl::memory handle;
-    std::size_t offset = 0;
-  };
-  // Gives the program a scratchpad, in place of one that it had.
-  void UseScratchpad(std::size_t bytes, const std::vector<Scratch>& scratches) {
+  // Gives the program a scratchpad, in place of one that it had. `users` will point at it.
+  void UseScratchpad(std::size_t bytes, const std::vector<dnnl::memory>& users) {
     scratchpad = AllocateZeros(bytes);
-    for (const Scratch& each : scratches) {
-      dnnl::memory handle = each.handle;  // all copies see what is set
-      handle.set_data_handle(scratchpad.get() + each.offset);
+    for (dnnl::memory user : users) {  // all copies see what is set
+      user.set_data_handle(scratchpad.get());
     }
   }
 

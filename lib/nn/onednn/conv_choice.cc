@@ -21,8 +21,6 @@ const char* NameOf(ConvKernel kernel) {
       return "fused";
     case ConvKernel::kDirect:
       return "direct";
-    case ConvKernel::kChannelsLast:
-      return "channels_last";
     case ConvKernel::kWinograd:
       return "winograd";
   }
@@ -57,6 +55,7 @@ std::string LayerName(const ProgramBuild& build, int value) {
   return absl::StrCat(
       node.conv.groups > 1 ? "depthwise" : "conv", side, "x", side, "/", node.conv.stride,
       build.precision == Precision::kBFloat16 ? " bf16 " : " fp32 ",
+      build.layout.layout() == Layout::kChannelsLast ? "channels-last " : "",
       build.layout.channels(node.inputs[0]).padded(), "x", in.height, "x", in.width, " to ",
       build.layout.channels(value).padded(), NameOf(node.conv.activation),
       node.conv.residual.has_value() ? " add" : "", ", ", omp_get_max_threads(), " threads");
@@ -67,10 +66,6 @@ std::vector<ConvKernel> CandidatesFor(const ProgramBuild& build, int value) {
   std::vector<ConvKernel> kernels = {ConvKernel::kDirect};
   if (conv.activation != Activation::kNone || conv.residual.has_value()) {
     kernels.push_back(ConvKernel::kFused);
-  }
-  const bool tiles = build.precision == Precision::kBFloat16 && CpuHasAmx();
-  if (tiles && Suits(build, value, ConvKernel::kChannelsLast)) {
-    kernels.push_back(ConvKernel::kChannelsLast);
   }
   if (Suits(build, value, ConvKernel::kWinograd)) kernels.push_back(ConvKernel::kWinograd);
   return kernels;

@@ -23,11 +23,7 @@ bool ReadsImage(const ProgramBuild& build, int value) {
   return build.nodes[build.nodes[value].inputs[0]].operation == Operation::kInput;
 }
 
-memory::format_tag BlockedFormat(const ProgramBuild& build) {
-  return build.layout.block() == 16 ? memory::format_tag::nChw16c : memory::format_tag::nChw8c;
-}
-
-// Of the first `rows` rows, in blocked tensors.
+// Of the first `rows` rows.
 ConvGeometry GeometryOf(const ProgramBuild& build, int value, int rows) {
   const GraphNode& node = build.nodes[value];
   const int in = node.inputs[0];
@@ -44,8 +40,8 @@ ConvGeometry GeometryOf(const ProgramBuild& build, int value, int rows) {
       .stride = stride,
       .groups = node.conv.groups > 1 ? out_channels : 1,
       .type = DataTypeOf(build.precision),
-      .in_format = ReadsImage(build, value) ? memory::format_tag::nchw : BlockedFormat(build),
-      .out_format = BlockedFormat(build),
+      .in_format = ReadsImage(build, value) ? build.layout.input_format() : build.layout.format(),
+      .out_format = build.layout.format(),
   };
 }
 
@@ -69,7 +65,7 @@ void AddActivation(const ProgramBuild& build, int value, int rows, const ConvCho
 // The primitive with its weights packed; `src` and `dst` are as it describes them.
 void AddPrimitive(const ProgramBuild& build, int value, const ConvChoice& choice,
                   const ConvParameters& parameters, const memory& src, const memory& dst,
-                  std::size_t scratch_offset, ConvForm* form) {
+                  ConvForm* form) {
   auto& stream = build.program.stream;
   const auto& desc = choice.desc;
   // From plain OIHW (or GOIHW with one channel a group) to the order that the primitive wants.
@@ -86,8 +82,8 @@ void AddPrimitive(const ProgramBuild& build, int value, const ConvChoice& choice
 
   const memory scratchpad(desc.scratchpad_desc(), CpuEngine(), nullptr);
   form->weight_bytes += desc.weights_desc().get_size() + desc.bias_desc().get_size();
-  form->scratch_bytes = scratch_offset + desc.scratchpad_desc().get_size();
-  form->scratches.push_back({scratchpad, scratch_offset});
+  form->scratch_bytes = desc.scratchpad_desc().get_size();
+  form->scratches.push_back(scratchpad);
   std::unordered_map<int, memory> args = {{DNNL_ARG_SRC, src},
                                           {DNNL_ARG_WEIGHTS, packed},
                                           {DNNL_ARG_BIAS, packed_bias},
@@ -119,42 +115,7 @@ std::optional<ConvForm> DirectForm(const ProgramBuild& build, int value, int row
                          : memory(choice->desc.src_desc(), CpuEngine(), build.data(node.inputs[0]));
   const memory dst(choice->desc.dst_desc(), CpuEngine(), build.data(value));
   ConvForm form;
-  AddPrimitive(build, value, *choice, parameters, src, dst, 0, &form);
-  AddActivation(build, value, rows, *choice, &form);
-  return form;
-}
-
-std::optional<ConvForm> ChannelsLastForm(const ProgramBuild& build, int value, int rows,
-                                         const ConvParameters& parameters) {
-  const GraphNode& node = build.nodes[value];
-  ConvGeometry geometry = GeometryOf(build, value, rows);
-  const memory::desc blocked_src({1, geometry.in_channels, geometry.in_height, geometry.in_width},
-                                 geometry.type, geometry.in_format);
-  const memory::desc blocked_dst(
-      {1, geometry.out_channels, geometry.out_height, geometry.out_width}, geometry.type,
-      geometry.out_format);
-  geometry.in_format = geometry.out_format = memory::format_tag::nhwc;
-  const auto choice =
-      ChooseBare(geometry, node.conv.activation, node.conv.residual.has_value(), CpuEngine());
-  if (!choice.has_value()) return std::nullopt;
-
-  constexpr std::size_t kLine = 64;
-  const auto whole_lines = [](std::size_t bytes) { return (bytes + kLine - 1) / kLine * kLine; };
-  const std::size_t dst_offset = whole_lines(choice->desc.src_desc().get_size());
-  const std::size_t pad_offset = dst_offset + whole_lines(choice->desc.dst_desc().get_size());
-  const memory src(choice->desc.src_desc(), CpuEngine(), nullptr);
-  const memory dst(choice->desc.dst_desc(), CpuEngine(), nullptr);
-  const memory from(blocked_src, CpuEngine(), build.data(node.inputs[0]));
-  const memory to(blocked_dst, CpuEngine(), build.data(value));
-  ConvForm form{.scratches = {{src, 0}, {dst, dst_offset}}};
-  const auto add_copy = [&](const memory& a, const memory& b) {
-    form.steps.push_back([copy = dnnl::reorder(a, b), a, b, &stream = build.program.stream] {
-      copy.execute(stream, {{DNNL_ARG_FROM, a}, {DNNL_ARG_TO, b}});
-    });
-  };
-  add_copy(from, src);
-  AddPrimitive(build, value, *choice, parameters, src, dst, pad_offset, &form);
-  add_copy(dst, to);
+  AddPrimitive(build, value, *choice, parameters, src, dst, &form);
   AddActivation(build, value, rows, *choice, &form);
   return form;
 }
@@ -208,11 +169,9 @@ bool Suits(const ProgramBuild& build, int value, ConvKernel kernel) {
     case ConvKernel::kFused:
     case ConvKernel::kDirect:
       return true;
-    case ConvKernel::kChannelsLast:
-      return !ReadsImage(build, value);
     case ConvKernel::kWinograd:
-      return node.weight.size(2) == 3 && node.conv.stride == 1 && node.conv.groups == 1 &&
-             !ReadsImage(build, value);
+      return build.layout.layout() == Layout::kBlocked && node.weight.size(2) == 3 &&
+             node.conv.stride == 1 && node.conv.groups == 1 && !ReadsImage(build, value);
   }
   return false;
 }
@@ -224,8 +183,6 @@ std::optional<ConvForm> MakeForm(const ProgramBuild& build, int value, int rows,
       return DirectForm(build, value, rows, /*fuse=*/true, parameters);
     case ConvKernel::kDirect:
       return DirectForm(build, value, rows, /*fuse=*/false, parameters);
-    case ConvKernel::kChannelsLast:
-      return ChannelsLastForm(build, value, rows, parameters);
     case ConvKernel::kWinograd:
       return WinogradForm(build, value, rows, parameters);
   }

@@ -26,7 +26,7 @@ struct ProgramBuild {
   const ValueLayout& layout;
   Precision precision;
   CompiledProgram& program;
-  dnnl::memory image = {};  // the graph's input in `precision`, NCHW
+  dnnl::memory image = {};  // the graph's input in `precision` and the layout's input_format()
 
   // REQUIRES: `value` is not the graph's input.
   std::byte* data(int value) const { return program.arena.get() + layout.offset(value); }
@@ -47,7 +47,7 @@ struct ConvForm {
   std::vector<std::function<void()>> steps;
   std::size_t weight_bytes = 0;
   std::size_t scratch_bytes = 0;
-  std::vector<CompiledProgram::Scratch> scratches;  // for CompiledProgram::UseScratchpad
+  std::vector<dnnl::memory> scratches;  // that want the scratchpad
 };
 
 ConvParameters WidenParameters(const ProgramBuild& build, int value);

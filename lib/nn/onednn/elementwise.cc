@@ -71,14 +71,14 @@ void UpsampleBilinear(const T* src, const BlockedShape& shape, int factor, T* ds
 }
 
 template <typename T>
-void Interleave2x(const T* src, const BlockedShape& shape, T* dst) {
+void Interleave2x(const std::array<const T*, 4>& sources, const BlockedShape& shape, T* dst) {
   const int rows = shape.blocks * shape.height;
   const std::int64_t row = static_cast<std::int64_t>(shape.width) * shape.block;
   const std::size_t pixel_bytes = sizeof(T) * shape.block;
 #pragma omp parallel for schedule(static)
   for (int r = 0; r < 2 * rows; ++r) {  // of dst
-    const T* left = src + (2 * (r % 2) * static_cast<std::int64_t>(rows) + r / 2) * row;
-    const T* right = left + rows * row;
+    const T* left = sources[2 * (r % 2)] + r / 2 * row;
+    const T* right = sources[2 * (r % 2) + 1] + r / 2 * row;
     T* to = dst + 2 * r * row;
     for (int x = 0; x < shape.width; ++x) {
       std::memcpy(to + (2 * x) * shape.block, left + x * shape.block, pixel_bytes);
@@ -88,22 +88,38 @@ void Interleave2x(const T* src, const BlockedShape& shape, T* dst) {
 }
 
 template <typename T>
-void MeanOverPixels(const T* src, const BlockedShape& shape, float* mean) {
+void ConcatPixels(const std::vector<PixelRun<T>>& runs, const BlockedShape& shape, T* dst) {
   const std::int64_t pixels = static_cast<std::int64_t>(shape.height) * shape.width;
 #pragma omp parallel for schedule(static)
-  for (int b = 0; b < shape.blocks; ++b) {
-    // Per row first: a running float sum over a whole 160² plane would lose three digits.
-    double total[16] = {};
-    const T* p = src + b * pixels * shape.block;
-    for (int y = 0; y < shape.height; ++y) {
-      float sum[16] = {};
-      for (int x = 0; x < shape.width; ++x, p += shape.block) {
-        for (int c = 0; c < shape.block; ++c) sum[c] += ToFloat(p[c]);
-      }
-      for (int c = 0; c < shape.block; ++c) total[c] += sum[c];
+  for (std::int64_t i = 0; i < pixels; ++i) {
+    T* to = dst + i * shape.block;
+    for (const PixelRun<T>& run : runs) {
+      std::memcpy(to, run.pixels + i * run.channels, sizeof(T) * run.channels);
+      to += run.channels;
     }
-    for (int c = 0; c < shape.block; ++c) {
-      mean[b * shape.block + c] = static_cast<float>(total[c] / static_cast<double>(pixels));
+  }
+}
+
+template <typename T>
+void MeanOverPixels(const T* src, const BlockedShape& shape, float* mean) {
+  constexpr int kTogether = 64;  // channels, of one block
+  const std::int64_t pixels = static_cast<std::int64_t>(shape.height) * shape.width;
+  const int channels = shape.blocks * shape.block, step = std::min(kTogether, shape.block);
+#pragma omp parallel for schedule(static)
+  for (int first = 0; first < channels; first += step) {
+    const int in_block = first % shape.block, count = std::min(step, shape.block - in_block);
+    // Per row first: a running float sum over a whole 160² plane would lose three digits.
+    double total[kTogether] = {};
+    const T* p = src + (first - in_block) * pixels + in_block;
+    for (int y = 0; y < shape.height; ++y) {
+      float sum[kTogether] = {};
+      for (int x = 0; x < shape.width; ++x, p += shape.block) {
+        for (int c = 0; c < count; ++c) sum[c] += ToFloat(p[c]);
+      }
+      for (int c = 0; c < count; ++c) total[c] += sum[c];
+    }
+    for (int c = 0; c < count; ++c) {
+      mean[first + c] = static_cast<float>(total[c] / static_cast<double>(pixels));
     }
   }
 }
@@ -127,8 +143,12 @@ void ScaleChannels(const T* src, const BlockedShape& shape, const float* gate, T
 
 template void Upsample2x(const float*, const BlockedShape&, float*);
 template void Upsample2x(const BFloat16Bits*, const BlockedShape&, BFloat16Bits*);
-template void Interleave2x(const float*, const BlockedShape&, float*);
-template void Interleave2x(const BFloat16Bits*, const BlockedShape&, BFloat16Bits*);
+template void Interleave2x(const std::array<const float*, 4>&, const BlockedShape&, float*);
+template void Interleave2x(const std::array<const BFloat16Bits*, 4>&, const BlockedShape&,
+                           BFloat16Bits*);
+template void ConcatPixels(const std::vector<PixelRun<float>>&, const BlockedShape&, float*);
+template void ConcatPixels(const std::vector<PixelRun<BFloat16Bits>>&, const BlockedShape&,
+                           BFloat16Bits*);
 template void UpsampleBilinear(const float*, const BlockedShape&, int, float*);
 template void UpsampleBilinear(const BFloat16Bits*, const BlockedShape&, int, BFloat16Bits*);
 template void MeanOverPixels(const float*, const BlockedShape&, float*);

@@ -1,12 +1,15 @@
-// The few passes over blocked tensors that oneDNN has no fast primitive for. Memory-bound: their
-// speed is that of reading and writing once, so they are plain loops, parallel over channel blocks
-// or rows (OpenMP).
+// The few passes over tensors that oneDNN has no fast primitive for. Memory-bound: their speed is
+// that of reading and writing once, so they are plain loops, parallel over channel blocks or rows
+// (OpenMP).
 //
-// A tensor is [blocks][pixels][block] elements, dense. T is float or BFloat16Bits.
+// A tensor is [blocks][pixels][block] elements, dense; channels-last means one block of all
+// channels. T is float or BFloat16Bits.
 #ifndef DUET_NN_ONEDNN_ELEMENTWISE_H_
 #define DUET_NN_ONEDNN_ELEMENTWISE_H_
 
+#include <array>
 #include <cstdint>
+#include <vector>
 
 #include "nn/onednn/bfloat16.h"
 
@@ -27,10 +30,20 @@ void Upsample2x(const T* src, const BlockedShape& shape, T* dst);
 template <typename T>
 void UpsampleBilinear(const T* src, const BlockedShape& shape, int factor, T* dst);
 
-// src is four tensors of `shape`, one after the other; dst, twice as high and wide, has their
-// pixels as 2×2 squares: the first's at the top left, then top right, bottom left, bottom right.
+// The sources are of `shape`; dst, twice as high and wide, has their pixels as 2×2 squares: the
+// first's at the top left, then top right, bottom left, bottom right.
 template <typename T>
-void Interleave2x(const T* src, const BlockedShape& shape, T* dst);
+void Interleave2x(const std::array<const T*, 4>& sources, const BlockedShape& shape, T* dst);
+
+// Channels-last pixels, dense.
+template <typename T>
+struct PixelRun {
+  const T* pixels;
+  int channels;
+};
+// dst, channels-last of `shape`, has in each pixel those of `runs`, one after the other.
+template <typename T>
+void ConcatPixels(const std::vector<PixelRun<T>>& runs, const BlockedShape& shape, T* dst);
 
 // mean[c] over all pixels; `mean` holds blocks · block floats.
 template <typename T>

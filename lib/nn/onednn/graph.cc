@@ -79,15 +79,14 @@ Value Graph::UpsampleBilinear(Value x, int factor) {
 // Where a stride equals the kernel no two taps meet: each of the four is a 1×1 of its own, and the
 // result has their pixels in turn.
 Value Graph::UpConv(Value x, const at::Tensor& weight, const at::Tensor& bias) {
-  std::vector<Value> taps;
+  std::vector<int> taps;
   for (int i = 0; i < 4; ++i) {
     const at::Tensor tap = weight.select(3, i % 2).select(2, i / 2).t();  // [out, in]
-    taps.push_back(Conv(x, tap.reshape({weight.size(1), weight.size(0), 1, 1}), bias, {}));
+    taps.push_back(Conv(x, tap.reshape({weight.size(1), weight.size(0), 1, 1}), bias, {}).index);
   }
-  const Value joined = Concat(taps);
   const GraphNode in = nodes_[x.index];
   nodes_.push_back({.operation = Operation::kInterleave2x,
-                    .inputs = {joined.index},
+                    .inputs = taps,
                     .channels = static_cast<int>(weight.size(1)),
                     .height = 2 * in.height,
                     .width = 2 * in.width});

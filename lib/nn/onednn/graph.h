@@ -7,10 +7,8 @@
 // activations and residual additions fused, concatenation for free, one arena for all intermediate
 // tensors.
 //
-// Layout. Batch is 1 and tensors are blocked, nChw16c (8c below AVX-512): a slice of whole channel
-// blocks is then itself a dense tensor, so every input of a Concat is written straight into its
-// place. Channel counts that are no multiple of the block are padded with zeros, part by part;
-// weights are widened to match.
+// Batch is 1. Channel counts that are no multiple of 16 (8 below AVX-512) are padded with zeros,
+// part by part; weights are widened to match.
 #ifndef DUET_NN_ONEDNN_GRAPH_H_
 #define DUET_NN_ONEDNN_GRAPH_H_
 
@@ -44,16 +42,27 @@ struct ConvOptions {
   float residual_scale = 1;
 };
 
+// How the tensors between two operations lie in memory.
+enum class Layout {
+  // nChw16c (8c below AVX-512). A slice of whole channel blocks is itself a dense tensor, so every
+  // input of a Concat is written straight into its place.
+  kBlocked,
+  // NHWC: the only layout in which oneDNN multiplies convolutions in tiles (AMX). A Concat is a
+  // copy.
+  kChannelsLast,
+};
+
 // The ways to compute a convolution.
 enum class ConvKernel {
-  kFused,         // oneDNN's direct form, activation and residual in it where it takes them
-  kDirect,        // the same without; activation and residual in a pass of our own (activation.h)
-  kChannelsLast,  // kDirect on NHWC copies of input and output, which AMX multiplies
-  kWinograd,      // F(4×4, 3×3), stride-1 3×3 only (winograd.h)
+  kFused,     // oneDNN's direct form, activation and residual in it where it takes them
+  kDirect,    // the same without; activation and residual in a pass of our own (activation.h)
+  kWinograd,  // F(4×4, 3×3), stride-1 3×3 in the blocked layout only (winograd.h)
 };
 
 struct CompileOptions {
   Precision precision = Precision::kFloat32;
+  // Absent: channels-last for bf16 on CPUs with AMX, blocked otherwise.
+  std::optional<Layout> layout;
   // Of all layers that it suits, kDirect of the others. Absent: of each layer the one that the
   // process's kernel plan says, which times all of them once for each distinct layer, about 30 ms
   // (kernel_plan.h).

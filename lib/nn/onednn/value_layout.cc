@@ -5,7 +5,11 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "nn/onednn/engine.h"
+
 namespace nn::onednn {
+
+using dnnl::memory;
 
 int Channels::padded() const {
   int sum = 0;
@@ -29,21 +33,45 @@ at::Tensor Widen(const at::Tensor& tensor, int dim, const Channels& channels) {
 }
 
 ValueLayout::ValueLayout(const std::vector<GraphNode>& nodes, const std::vector<int>& outputs,
-                         Precision precision, int block)
-    : nodes_(nodes), block_(block), element_bytes_(precision == Precision::kBFloat16 ? 2 : 4) {
+                         Precision precision, Layout layout, int block)
+    : nodes_(nodes),
+      precision_(precision),
+      layout_(layout),
+      block_(block),
+      element_bytes_(precision == Precision::kBFloat16 ? 2 : 4) {
   LayOutChannels();
   std::vector<BufferLife> lives = PlaceValues();
   SetLives(outputs, &lives);
-  if (precision == Precision::kBFloat16) {
-    rounded_input_buffer_ = lives.size();
-    lives.push_back(RoundedInputLife());
+  if (copies_input()) {
+    input_copy_buffer_ = lives.size();
+    lives.push_back(InputCopyLife());
   }
   plan_ = PlanArena(lives);
 }
 
 BlockedShape ValueLayout::shape(int value) const {
   const GraphNode& node = nodes_[value];
-  return {channels_[value].padded() / block_, node.height, node.width, block_};
+  const int channels = channels_[value].padded();
+  const int block = layout_ == Layout::kChannelsLast ? channels : block_;
+  return {channels / block, node.height, node.width, block};
+}
+
+memory::desc ValueLayout::Describe(int value, int channels) const {
+  const GraphNode& node = nodes_[value];
+  const memory::dims dims = {1, channels, node.height, node.width};
+  const memory::data_type type = DataTypeOf(precision_);
+  if (layout_ == Layout::kBlocked) return {dims, type, format()};
+  const std::int64_t pixel = channels_[value].padded(), row = pixel * node.width;
+  return {dims, type, memory::dims{row * node.height, 1, row, pixel}};
+}
+
+memory::format_tag ValueLayout::format() const {
+  if (layout_ == Layout::kChannelsLast) return memory::format_tag::nhwc;
+  return block_ == 16 ? memory::format_tag::nChw16c : memory::format_tag::nChw8c;
+}
+
+memory::format_tag ValueLayout::input_format() const {
+  return layout_ == Layout::kChannelsLast ? memory::format_tag::nhwc : memory::format_tag::nchw;
 }
 
 std::size_t ValueLayout::bytes(int value) const {
@@ -77,10 +105,8 @@ void ValueLayout::LayOutChannels() {
       case Operation::kUpsample2x:
       case Operation::kUpsampleBilinear:
       case Operation::kChannelGate:
-        channels_[i] = channels_[node.inputs[0]];
-        break;
       case Operation::kInterleave2x:
-        channels_[i].parts = {channels_[node.inputs[0]].parts[0]};
+        channels_[i] = channels_[node.inputs[0]];
         break;
       case Operation::kConcat:
         for (const int input : node.inputs) {
@@ -107,7 +133,7 @@ std::vector<BufferLife> ValueLayout::PlaceValues() {
       places_[i].buffer = static_cast<int>(lives.size());
       lives.push_back({bytes(i), i, i});
     }
-    if (node.operation == Operation::kConcat) {
+    if (node.operation == Operation::kConcat && layout_ == Layout::kBlocked) {
       int channel = places_[i].channel;
       for (const int input : node.inputs) {
         if (places_[input].buffer < 0) places_[input] = {places_[i].buffer, channel};
@@ -139,7 +165,7 @@ void ValueLayout::SetLives(const std::vector<int>& outputs, std::vector<BufferLi
 }
 
 // The first convolutions alone read it.
-BufferLife ValueLayout::RoundedInputLife() const {
+BufferLife ValueLayout::InputCopyLife() const {
   int last = 0;
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     for (const int input : nodes_[i].inputs) {

@@ -100,6 +100,7 @@ int main(int argc, char** argv) {
     const at::Tensor image = at::randn({1, 3, size, size});
     using nn::onednn::CompileOptions;
     using nn::onednn::ConvKernel;
+    using nn::onednn::Layout;
     nn::onednn::Graph graph;
     detector::BuildGraph(*model, {size, size}, graph);
     std::map<std::string, std::unique_ptr<nn::onednn::Program>> packed;
@@ -118,7 +119,7 @@ int main(int argc, char** argv) {
       add("bf16", {.precision = kBf16});
       add("bf16-fused", {.precision = kBf16, .kernel = ConvKernel::kFused});
       add("bf16-direct", {.precision = kBf16, .kernel = ConvKernel::kDirect});
-      add("bf16-channels-last", {.precision = kBf16, .kernel = ConvKernel::kChannelsLast});
+      add("bf16-blocked", {.precision = kBf16, .layout = Layout::kBlocked});
     }
     std::map<std::string, std::vector<double>> times;
     for (int run = 0; run < runs; ++run) {

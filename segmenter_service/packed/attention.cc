@@ -9,7 +9,9 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
+#include "nn/onednn/aligned.h"
 #include "nn/onednn/kernel_plan.h"
 #include "nn/onednn/kernel_time.h"
 #include "nn/onednn/rowwise.h"
@@ -20,6 +22,7 @@ namespace segmenter {
 namespace {
 
 using nn::onednn::AddSmallProduct;
+using nn::onednn::AlignedVector;
 using nn::onednn::BFloat16Bits;
 using nn::onednn::Epilogue;
 using nn::onednn::Matmul;
@@ -55,13 +58,13 @@ double SecondsAQuery(std::int64_t side, std::int64_t head_dim, const AttentionTi
                                     .input_stride = head_dim,
                                     .output_stride = head_dim});
   // Zeros are as fast as any other numbers.
-  const std::vector<T> zeros(tokens * head_dim);
-  const std::vector<float> table((2 * side - 1) * head_dim);
-  const std::vector<std::byte> tables = attention.PackTables(table.data(), table.data());
+  const AlignedVector<T> zeros(tokens * head_dim);
+  const AlignedVector<float> table((2 * side - 1) * head_dim);
+  const AlignedVector<std::byte> tables = attention.PackTables(table.data(), table.data());
   typename GridAttention<T>::Keys keys;
   attention.PackKeys(zeros.data(), zeros.data(), &keys);
   typename GridAttention<T>::Scratch scratch;
-  std::vector<T> output(tile.queries * head_dim);
+  AlignedVector<T> output(tile.queries * head_dim);
   const nn::onednn::AloneOnOneThread alone;
   const double seconds = nn::onednn::LeastSeconds(
       2, [&] { attention.Attend(zeros.data(), 0, keys, tables.data(), &scratch, output.data()); });
@@ -79,7 +82,7 @@ HeadAttention<T>::HeadAttention(const HeadAttentionShape& shape)
       scores_(Product<T>({.rows = shape.rows,
                           .inner = shape.head_dim,
                           .columns = block_,
-                          .input_stride = shape.input_stride,
+                          .input_stride = shape.head_dim,
                           .output_stride = stride_,
                           .type = kPrecisionOf<T>},
                          Epilogue::kNone)),
@@ -134,7 +137,7 @@ T* HeadAttention<T>::Scores(const T* q, const Keys& keys, const KeyRange& range,
     const std::int64_t width = RoundUpColumns(range.count);
     for (std::int64_t i = 0; i < width; i += kPanel) {
       const std::int64_t columns = std::min(kPanel, width - i);
-      SmallProduct({q, shape_.rows, shape_.head_dim, shape_.input_stride},
+      SmallProduct({q, shape_.rows, shape_.head_dim, shape_.head_dim},
                    {panels + i * shape_.head_dim, shape_.head_dim, columns, columns},
                    scratch->scores.data() + i, stride_);
     }
@@ -195,14 +198,14 @@ GridAttention<T>::GridAttention(const GridAttentionShape& shape)
       bias_(Product<T>({.rows = shape.rows,
                         .inner = shape.head_dim,
                         .columns = bias_width_,
-                        .input_stride = shape.input_stride,
+                        .input_stride = shape.head_dim,
                         .output_stride = bias_width_,
                         .type = kPrecisionOf<T>},
                        Epilogue::kNone)) {}
 
 template <typename T>
-std::vector<std::byte> GridAttention<T>::PackTables(const float* rel_pos_h,
-                                                    const float* rel_pos_w) const {
+AlignedVector<std::byte> GridAttention<T>::PackTables(const float* rel_pos_h,
+                                                      const float* rel_pos_w) const {
   // Upstream reads entry query - key + side - 1. Reversed, the entries of one query are consecutive
   // and rise with the key: entry key - query + side - 1.
   const std::int64_t count = 2 * shape_.side - 1;
@@ -211,19 +214,19 @@ std::vector<std::byte> GridAttention<T>::PackTables(const float* rel_pos_h,
     return table[(count - 1 - i % count) * shape_.head_dim + c];
   };
   if constexpr (kFloat<T>) {  // [head_dim, bias_width_]
-    std::vector<std::byte> packed(sizeof(float) * shape_.head_dim * bias_width_);
+    AlignedVector<std::byte> packed(sizeof(float) * shape_.head_dim * bias_width_);
     auto* out = reinterpret_cast<float*>(packed.data());
     for (std::int64_t c = 0; c < shape_.head_dim; ++c) {
       for (std::int64_t i = 0; i < 2 * count; ++i) out[c * bias_width_ + i] = entry(i, c);
     }
     return packed;
   } else {
-    std::vector<T> reversed;  // [2 * count, head_dim]
+    AlignedVector<T> reversed;  // [2 * count, head_dim]
     for (std::int64_t i = 0; i < 2 * count; ++i) {
       for (std::int64_t c = 0; c < shape_.head_dim; ++c)
         reversed.push_back(FromFloat<T>(entry(i, c)));
     }
-    std::vector<std::byte> packed(bias_->packed_bytes());
+    AlignedVector<std::byte> packed(bias_->packed_bytes());
     bias_->Pack(reversed.data(), {.inner = 1, .column = shape_.head_dim}, packed.data());
     return packed;
   }
@@ -236,7 +239,7 @@ void GridAttention<T>::Attend(const T* q, std::int64_t first, const Keys& keys,
   scratch->bias.resize(rows() * bias_width_ + nn::onednn::kSoftmaxPadding);
   if constexpr (kFloat<T>) {
     SmallProduct(
-        {q, shape_.rows, shape_.head_dim, shape_.input_stride},
+        {q, shape_.rows, shape_.head_dim, shape_.head_dim},
         {reinterpret_cast<const float*>(tables), shape_.head_dim, bias_width_, bias_width_},
         scratch->bias.data(), bias_width_);
   } else {

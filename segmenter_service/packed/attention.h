@@ -8,13 +8,25 @@
 #include <cstdint>
 #include <optional>
 #include <type_traits>
-#include <vector>
 
+#include "nn/onednn/aligned.h"
 #include "nn/onednn/bfloat16.h"
 #include "nn/onednn/matmul.h"
 #include "nn/onednn/rowwise.h"
 
 namespace segmenter {
+
+// `count` rows of `width` elements, `stride` apart, one after the other; the result lies in `out`.
+// oneDNN multiplies rows in tiles (AMX) only where nothing lies between them.
+template <typename T>
+const T* GatherRows(const T* rows, std::int64_t count, std::int64_t width, std::int64_t stride,
+                    nn::onednn::AlignedVector<T>* out) {
+  out->resize(count * width);
+  for (std::int64_t i = 0; i < count; ++i) {
+    std::copy_n(rows + i * stride, width, out->data() + i * width);
+  }
+  return out->data();
+}
 
 // The part of a map's attention that is computed at a time.
 struct AttentionTile {
@@ -27,7 +39,7 @@ struct HeadAttentionShape {
   // In bf16 a divisor of `keys`, in float32 a multiple of 64; 0: all of them.
   std::int64_t keys_at_a_time = 0;
   std::int64_t head_dim = 0;
-  std::int64_t input_stride = 0;   // elements from one token to the next in q, k and v
+  std::int64_t input_stride = 0;   // elements from one token to the next in k and v
   std::int64_t output_stride = 0;  // the same in the output
 };
 
@@ -46,7 +58,7 @@ class HeadAttention {
 
   // Keys and values as the products want them.
   struct Keys {
-    std::vector<std::byte> k, v;
+    nn::onednn::AlignedVector<std::byte> k, v;
   };
   // Packs [keys, head_dim] each, rows input_stride apart.
   void PackKeys(const T* k, const T* v, Keys* keys) const;
@@ -57,13 +69,13 @@ class HeadAttention {
   };
 
   struct Scratch {
-    std::vector<float> scores;
-    std::vector<T> weights;          // bf16
-    std::vector<std::byte> product;  // bf16
-    std::vector<float> output;
+    nn::onednn::AlignedVector<float> scores;
+    nn::onednn::AlignedVector<T> weights;          // bf16
+    nn::onednn::AlignedVector<std::byte> product;  // bf16
+    nn::onednn::AlignedVector<float> output;
   };
-  // Output rows: softmax(q · kᵀ) · v of `rows` queries. `q` and `output` point at those of the
-  // first query.
+  // Output rows: softmax(q · kᵀ) · v of `rows` queries. `q` [rows, head_dim] is dense (GatherRows);
+  // `output` points at that of the first query.
   //
   // `softmax(row, range, scores, state, weights)` does what nn::onednn::SoftmaxRow does for query
   // `row` and the keys in `range`, and returns the same factor; `scores` and `weights` may be the
@@ -120,17 +132,18 @@ class GridAttention {
   explicit GridAttention(const GridAttentionShape& shape);
 
   // A block's tables rel_pos_h and rel_pos_w [2 * side - 1, head_dim], packed for Attend.
-  std::vector<std::byte> PackTables(const float* rel_pos_h, const float* rel_pos_w) const;
+  nn::onednn::AlignedVector<std::byte> PackTables(const float* rel_pos_h,
+                                                  const float* rel_pos_w) const;
 
   void PackKeys(const T* k, const T* v, Keys* keys) const { products_.PackKeys(k, v, keys); }
 
   struct Scratch {
     typename HeadAttention<T>::Scratch products;
-    std::vector<float> bias;
-    std::vector<std::byte> product;
+    nn::onednn::AlignedVector<float> bias;
+    nn::onednn::AlignedVector<std::byte> product;
   };
-  // Queries [first, first + rows) of the grid, in row-major order; `q` and `output` point at query
-  // `first`. `tables`: PackTables'.
+  // Queries [first, first + rows) of the grid, in row-major order; `q` and `output` are
+  // HeadAttention's. `tables`: PackTables'.
   void Attend(const T* q, std::int64_t first, const Keys& keys, const std::byte* tables,
               Scratch* scratch, T* output) const;
 

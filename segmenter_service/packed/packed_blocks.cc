@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "nn/onednn/aligned.h"
 #include "nn/onednn/matmul.h"
 #include "segmenter_service/packed/attention.h"
 #include "segmenter_service/packed/packed_layers.h"
@@ -18,6 +19,7 @@
 namespace segmenter {
 namespace {
 
+using nn::onednn::AlignedVector;
 using nn::onednn::Epilogue;
 using nn::onednn::PackedLinear;
 
@@ -117,8 +119,8 @@ class TypedBlocks final : public PackedBlocks::Impl {
     RowNorm norm1;
     std::unique_ptr<PackedLinear> qkv, proj;
     std::unique_ptr<const PackedMlpBlock<T>> mlp;
-    std::vector<std::byte> tables;  // GridAttention::PackTables'
-    std::vector<T> qkv_bias;        // what a pad token's query, key and value are
+    AlignedVector<std::byte> tables;  // GridAttention::PackTables'
+    AlignedVector<T> qkv_bias;        // what a pad token's query, key and value are
   };
 
   // The products for windows of side `window` (0: the whole grid), made at the first call.
@@ -145,6 +147,7 @@ class TypedBlocks final : public PackedBlocks::Impl {
     const GridAttention<T>& attention = AttentionOf(0);
     keys_.resize(heads_);
     scratch_.resize(omp_get_max_threads());
+    queries_.resize(omp_get_max_threads());
 #pragma omp parallel for schedule(dynamic)
     for (std::int64_t h = 0; h < heads_; ++h) {
       attention.PackKeys(qkv_.data() + dim_ + h * head_dim_, qkv_.data() + 2 * dim_ + h * head_dim_,
@@ -157,8 +160,10 @@ class TypedBlocks final : public PackedBlocks::Impl {
       for (std::int64_t part = parts * share / kGlobalPieces;
            part < parts * (share + 1) / kGlobalPieces; ++part) {
         const std::int64_t first = part * attention.rows();
-        attention.Attend(qkv_.data() + first * 3 * dim_ + h * head_dim_, first, keys_[h],
-                         block.tables.data(), &scratch_[omp_get_thread_num()],
+        const int thread = omp_get_thread_num();
+        const T* q = GatherRows(qkv_.data() + first * 3 * dim_ + h * head_dim_, attention.rows(),
+                                head_dim_, 3 * dim_, &queries_[thread]);
+        attention.Attend(q, first, keys_[h], block.tables.data(), &scratch_[thread],
                          attended_.data() + first * dim_ + h * head_dim_);
       }
       pause();
@@ -182,7 +187,7 @@ class TypedBlocks final : public PackedBlocks::Impl {
     {
       typename GridAttention<T>::Scratch& scratch = scratch_[omp_get_thread_num()];
       typename GridAttention<T>::Keys keys;
-      std::vector<T> gathered(3 * side * side * head_dim_), out(side * side * head_dim_);
+      AlignedVector<T> gathered(3 * side * side * head_dim_), out(side * side * head_dim_);
 #pragma omp for schedule(dynamic) collapse(2)
       for (std::int64_t w = 0; w < across; ++w) {
         for (std::int64_t h = 0; h < heads_; ++h) {
@@ -224,11 +229,12 @@ class TypedBlocks final : public PackedBlocks::Impl {
   }
 
   const std::int64_t grid_, tokens_, dim_, heads_, head_dim_, linear_rows_;
-  std::vector<T> normed_, qkv_, attended_, hidden_;
+  AlignedVector<T> normed_, qkv_, attended_, hidden_;
   std::map<std::int64_t, GridAttention<T>> attention_;  // by window
   std::vector<Block> blocks_;
   std::vector<typename GridAttention<T>::Keys> keys_;        // of each head
   std::vector<typename GridAttention<T>::Scratch> scratch_;  // of each thread
+  std::vector<AlignedVector<T>> queries_;                    // of each thread
 };
 
 }  // namespace

@@ -2,14 +2,14 @@
 
 #include <ATen/Functions.h>
 
-#include <vector>
-
+#include "nn/onednn/aligned.h"
 #include "nn/onednn/cpu.h"
 #include "segmenter_service/packed/packed_layers.h"
 
 namespace segmenter {
 namespace {
 
+using nn::onednn::AlignedVector;
 using nn::onednn::WinogradConv;
 
 std::int64_t Stored(std::int64_t channels) {
@@ -23,7 +23,7 @@ WinogradConv MakeConv(const at::Tensor& weight, const at::Tensor& bias, std::int
   const std::int64_t out = weight.size(0), in = weight.size(1);
   const at::Tensor wide = at::zeros({Stored(out), Stored(in), 3, 3});
   wide.slice(0, 0, out).slice(1, 0, in).copy_(weight.detach());
-  std::vector<float> addends = bias.defined() ? ToVector(bias) : std::vector<float>();
+  AlignedVector<float> addends = bias.defined() ? ToVector(bias) : AlignedVector<float>();
   addends.resize(static_cast<std::size_t>(Stored(out)));
   return WinogradConv({.in_channels = static_cast<int>(Stored(in)),
                        .used_channels = static_cast<int>(in),

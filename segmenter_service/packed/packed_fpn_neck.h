@@ -9,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "nn/onednn/aligned.h"
 #include "nn/onednn/matmul.h"
 #include "segmenter_service/modeling/encoder_steps.h"
 #include "segmenter_service/modeling/sam2.h"
@@ -40,8 +41,8 @@ class PackedFpnNeck {
   const std::int64_t dim_;  // of the embedding
   // Of levels 0 to 3. The last two make the embedding: level 3's is added to that of level 2.
   std::vector<std::unique_ptr<nn::onednn::PackedLinear>> linears_;
-  std::vector<T> converted_;
-  std::vector<float> coarse_, rows_;
+  nn::onednn::AlignedVector<T> converted_;
+  nn::onednn::AlignedVector<float> coarse_, rows_;
 };
 
 }  // namespace segmenter

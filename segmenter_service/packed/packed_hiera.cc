@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "nn/onednn/aligned.h"
 #include "segmenter_service/packed/packed_fpn_neck.h"
 #include "segmenter_service/packed/packed_layers.h"
 #include "segmenter_service/packed/packed_mlp_block.h"
@@ -17,6 +18,7 @@
 namespace segmenter {
 namespace {
 
+using nn::onednn::AlignedVector;
 using nn::onednn::Epilogue;
 using nn::onednn::PackedLinear;
 
@@ -34,8 +36,8 @@ std::int64_t StripRows(const HieraConfig::Block& shape) {
 // Between the layers of a block; shared by all blocks, which run one after the other.
 template <typename T>
 struct Workspace {
-  std::vector<T> normed, qkv, hidden;
-  std::vector<float> wide;
+  AlignedVector<T> normed, qkv, hidden;
+  AlignedVector<float> wide;
 
   void Reserve(std::size_t normed_size, std::size_t qkv_size, std::size_t hidden_size,
                std::size_t wide_size) {

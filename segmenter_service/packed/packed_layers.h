@@ -8,9 +8,9 @@
 #include <cstdint>
 #include <memory>
 #include <type_traits>
-#include <vector>
 
 #include "nn/layers.h"
+#include "nn/onednn/aligned.h"
 #include "nn/onednn/bfloat16.h"
 #include "nn/onednn/matmul.h"
 #include "nn/onednn/precision.h"
@@ -19,7 +19,7 @@
 
 namespace segmenter {
 
-inline std::vector<float> ToVector(const at::Tensor& tensor) {
+inline nn::onednn::AlignedVector<float> ToVector(const at::Tensor& tensor) {
   const at::Tensor t = tensor.detach().to(at::kFloat).contiguous();
   return {t.data_ptr<float>(), t.data_ptr<float>() + t.numel()};
 }
@@ -32,8 +32,8 @@ T FromFloat(float value) {
 }
 
 template <typename T>
-std::vector<T> FromFloats(const at::Tensor& tensor) {
-  std::vector<T> out;
+nn::onednn::AlignedVector<T> FromFloats(const at::Tensor& tensor) {
+  nn::onednn::AlignedVector<T> out;
   for (const float value : ToVector(tensor)) out.push_back(FromFloat<T>(value));
   return out;
 }
@@ -56,7 +56,7 @@ std::unique_ptr<nn::onednn::PackedLinear> MakeLinear(const nn::Linear& layer,
 
 // Float32 tokens as type T: `x` itself, or a converted copy in `scratch`.
 template <typename T>
-const T* Converted(const float* x, std::int64_t count, std::vector<T>* scratch) {
+const T* Converted(const float* x, std::int64_t count, nn::onednn::AlignedVector<T>* scratch) {
   if constexpr (std::is_same_v<T, float>) {
     return x;
   } else {
@@ -104,7 +104,7 @@ class RowNorm {
   }
 
  private:
-  std::vector<float> weight_, bias_;
+  nn::onednn::AlignedVector<float> weight_, bias_;
   float eps_;
 };
 

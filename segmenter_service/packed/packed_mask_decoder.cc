@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "nn/onednn/aligned.h"
 #include "nn/onednn/rowwise.h"
 #include "nn/onednn/small_product.h"
 #include "segmenter_service/packed/packed_conv.h"
@@ -18,6 +19,8 @@
 
 namespace segmenter {
 namespace {
+
+using nn::onednn::AlignedVector;
 
 // Cells that go through an attention together. With 256 channels their features, with positions and
 // without, take 256 KiB: they and their scores stay in the L2 cache.
@@ -41,13 +44,13 @@ struct TwoWayLayer {
 
 // What a thread needs to take cells through an attention.
 struct CellScratch {
-  std::vector<float> with_positions, scores;
+  AlignedVector<float> with_positions, scores;
   AttendedCells attended;
 };
 
 // What one prompt's decoding needs.
 struct Workspace {
-  std::vector<float> cells;  // [cells, C]
+  AlignedVector<float> cells;  // [cells, C]
   std::vector<CellScratch> cell_scratch;
   std::vector<PackedUpscaling::Scratch> upscaling;
 };
@@ -179,18 +182,18 @@ class PackedMaskDecoder::Impl {
 
   void Decode(PromptTask task, Workspace* workspace) const {
     const std::int64_t count = own_count_ + task.sparse_count;
-    std::vector<float> tokens(own_tokens_);
+    AlignedVector<float> tokens(own_tokens_);
     tokens.insert(tokens.end(), task.sparse, task.sparse + task.sparse_count * dim_);
-    std::vector<float> queries = tokens;
+    AlignedVector<float> queries = tokens;
     task.upscaling.cells = RunTransformer(tokens, task.image, &queries, workspace);
 
-    std::vector<float> mlp;
+    AlignedVector<float> mlp;
     const float* iou_token = queries.data() + decoder_->iou_index() * dim_;
     std::copy_n(iou_head_.Run(iou_token, dim_, 1, &mlp), hypernetworks_.size(), task.iou);
     if (task.tokens != nullptr) std::copy_n(queries.data(), count * dim_, task.tokens);
     // [C / 8, masks rounded up]
     const std::int64_t width = nn::onednn::RoundUpColumns(task.last_mask - task.first_mask);
-    std::vector<float> weights(dim_ / 8 * width, 0.0F);
+    AlignedVector<float> weights(dim_ / 8 * width, 0.0F);
     for (std::int64_t m = task.first_mask; m < task.last_mask; ++m) {
       const float* column = hypernetworks_[m].Run(iou_token + (1 + m) * dim_, dim_, 1, &mlp);
       for (std::int64_t c = 0; c < dim_ / 8; ++c) {
@@ -203,11 +206,11 @@ class PackedMaskDecoder::Impl {
 
   // The two-way transformer: `queries`, at first the tokens, become its answer; `tokens` are their
   // positions. Returns where the cells are afterwards.
-  const float* RunTransformer(const std::vector<float>& tokens, const float* cells,
-                              std::vector<float>* queries, Workspace* workspace) const {
+  const float* RunTransformer(const AlignedVector<float>& tokens, const float* cells,
+                              AlignedVector<float>* queries, Workspace* workspace) const {
     const std::int64_t size = static_cast<std::int64_t>(tokens.size()), count = size / dim_;
     float* q = queries->data();
-    std::vector<float> with_positions(size), mlp;
+    AlignedVector<float> with_positions(size), mlp;
     const auto add_positions = [&] {
       for (std::int64_t i = 0; i < size; ++i) with_positions[i] = q[i] + tokens[i];
       return with_positions.data();
@@ -285,9 +288,9 @@ class PackedMaskDecoder::Impl {
 
   MaskDecoder decoder_;
   const std::int64_t dim_, grid_, cells_;
-  const std::vector<float> own_tokens_;  // [own_count, C]
+  const AlignedVector<float> own_tokens_;  // [own_count, C]
   const std::int64_t own_count_;
-  const std::vector<float> positions_;  // [cells, C]
+  const AlignedVector<float> positions_;  // [cells, C]
   std::vector<TwoWayLayer> layers_;
   const TokenToImageAttention final_token_to_image_;
   const SmallMlp iou_head_;

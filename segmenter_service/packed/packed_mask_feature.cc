@@ -3,11 +3,13 @@
 #include <ATen/Functions.h>
 
 #include <algorithm>
-#include <vector>
 
+#include "nn/onednn/aligned.h"
 #include "nn/onednn/rowwise.h"
 
 namespace segmenter {
+
+using nn::onednn::AlignedVector;
 
 PackedMaskFeature::PackedMaskFeature(const MaskFeature& module, std::int64_t side, int threads)
     : conv1_(module->conv1->weight, module->conv1->bias, side, threads),
@@ -21,7 +23,7 @@ at::Tensor PackedMaskFeature::Run(const at::Tensor& upscaled) {
   const auto for_each_part = [&](const auto& work) {
 #pragma omp parallel
     {
-      std::vector<float> rows(static_cast<std::size_t>(kPixelsTogether * middle));
+      AlignedVector<float> rows(static_cast<std::size_t>(kPixelsTogether * middle));
 #pragma omp for schedule(static)
       for (std::int64_t first = 0; first < pixels; first += kPixelsTogether) {
         work(first, std::min(kPixelsTogether, pixels - first), rows.data());

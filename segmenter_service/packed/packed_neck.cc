@@ -4,13 +4,14 @@
 
 #include <algorithm>
 #include <memory>
-#include <vector>
 
+#include "nn/onednn/aligned.h"
 #include "segmenter_service/packed/packed_conv.h"
 #include "segmenter_service/packed/packed_layers.h"
 
 namespace segmenter {
 
+using nn::onednn::AlignedVector;
 using nn::onednn::BFloat16Bits;
 using nn::onednn::PackedLinear;
 using nn::onednn::Precision;
@@ -45,7 +46,7 @@ class PackedNeck::Impl {
     float* out = embedding.data_ptr<float>();
 #pragma omp parallel
     {
-      std::vector<float> rows(static_cast<std::size_t>(kPixelsTogether * channels_));
+      AlignedVector<float> rows(static_cast<std::size_t>(kPixelsTogether * channels_));
 #pragma omp for schedule(static)
       for (std::int64_t first = 0; first < tokens_; first += kPixelsTogether) {
         const std::int64_t count = std::min(kPixelsTogether, tokens_ - first);
@@ -65,8 +66,8 @@ class PackedNeck::Impl {
   PackedLinear conv1_;
   const RowNorm norm1_, norm2_;
   PackedConv3x3 conv2_;
-  std::vector<float> narrow_;  // [tokens, channels]
-  std::vector<BFloat16Bits> converted_;
+  AlignedVector<float> narrow_;  // [tokens, channels]
+  AlignedVector<BFloat16Bits> converted_;
 };
 
 PackedNeck::PackedNeck(const Neck& neck, std::int64_t grid, Precision precision, int threads)

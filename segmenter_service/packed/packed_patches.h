@@ -8,9 +8,9 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
-#include <vector>
 
 #include "nn/layers.h"
+#include "nn/onednn/aligned.h"
 #include "nn/onednn/matmul.h"
 #include "segmenter_service/packed/packed_layers.h"
 
@@ -76,7 +76,7 @@ class PackedPatches {
   const std::int64_t size_, kernel_, stride_, padding_, grid_, inner_;
   const std::int64_t rows_;  // of patches at a time
   const at::Tensor positions_;
-  std::vector<T> gathered_;
+  nn::onednn::AlignedVector<T> gathered_;
   const std::unique_ptr<nn::onednn::PackedLinear> proj_;
 };
 

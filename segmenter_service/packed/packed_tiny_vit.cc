@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "nn/batch_norm_fold.h"
+#include "nn/onednn/aligned.h"
 #include "nn/onednn/depthwise.h"
 #include "nn/onednn/graph.h"
 #include "nn/onednn/matmul.h"
@@ -22,6 +23,7 @@
 namespace segmenter {
 namespace {
 
+using nn::onednn::AlignedVector;
 using nn::onednn::Depthwise3x3;
 using nn::onednn::Epilogue;
 using nn::onednn::PackedLinear;
@@ -140,7 +142,7 @@ class PackedConvTriple {
   const std::int64_t strip_;  // rows of the input at a time; even, divides the height
   const Depthwise3x3 depthwise_;
   std::unique_ptr<PackedLinear> first_, widen_, narrow_;
-  std::vector<T> rows_, filtered_, converted_;
+  AlignedVector<T> rows_, filtered_, converted_;
 };
 
 // TinyViTBlock (modeling/tiny_vit_sam.h).
@@ -196,7 +198,7 @@ class AttentionBlock {
 
  private:
   // A pad token is zero before the norm, so its query, key and value are constant.
-  static std::vector<T> PadToken(const TinyAttentionImpl& attention) {
+  static AlignedVector<T> PadToken(const TinyAttentionImpl& attention) {
     const nn::Linear& qkv = attention.qkv;
     return FromFloats<T>(at::mv(qkv->weight, attention.norm->bias) + qkv->bias);
   }
@@ -208,7 +210,7 @@ class AttentionBlock {
   const Depthwise3x3 local_conv_;
   const std::unique_ptr<PackedLinear> qkv_layer_, proj_;
   const PackedMlpBlock<T> mlp_;
-  std::vector<T> normed_, qkv_, hidden_;
+  AlignedVector<T> normed_, qkv_, hidden_;
 };
 
 // Two convolutions of stride 2.

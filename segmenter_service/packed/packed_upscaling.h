@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "nn/onednn/aligned.h"
 #include "segmenter_service/modeling/mask_decoder.h"
 #include "segmenter_service/packed/packed_layers.h"
 #include "segmenter_service/packed/small_linear.h"
@@ -31,7 +32,7 @@ class PackedUpscaling {
   };
   // What a thread needs.
   struct Scratch {
-    std::vector<float> half, full, pixels;
+    nn::onednn::AlignedVector<float> half, full, pixels;
   };
   // On all OpenMP threads; `scratch` grows to one for each.
   void Run(const Task& task, std::vector<Scratch>* scratch) const;

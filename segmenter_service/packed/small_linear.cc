@@ -6,11 +6,14 @@
 #include <cstring>
 #include <utility>
 
+#include "nn/onednn/aligned.h"
 #include "nn/onednn/small_product.h"
 #include "segmenter_service/packed/packed_layers.h"
 
 namespace segmenter {
 namespace {
+
+using nn::onednn::AlignedVector;
 
 constexpr std::int64_t kPanel = 64;  // columns that lie together: SmallProduct's widest tile
 // Multiply-adds that are worth waking another thread for.
@@ -26,7 +29,7 @@ SmallLinear::SmallLinear(const at::Tensor& weight, const at::Tensor& bias)
     : in_(weight.size(1)), width_(nn::onednn::RoundUpColumns(weight.size(0))) {
   const at::Tensor padded = at::constant_pad_nd(weight, {0, 0, 0, width_ - weight.size(0)});
   for (std::int64_t first = 0; first < width_; first += kPanel) {
-    const std::vector<float> panel = ToVector(padded.slice(0, first, first + kPanel).t());
+    const AlignedVector<float> panel = ToVector(padded.slice(0, first, first + kPanel).t());
     panels_.insert(panels_.end(), panel.begin(), panel.end());
   }
   bias_ = ToVector(at::constant_pad_nd(bias, {0, width_ - bias.size(0)}));
@@ -55,7 +58,7 @@ SmallMlp::SmallMlp(MlpImpl& mlp) {
 }
 
 const float* SmallMlp::Run(const float* x, std::int64_t stride, std::int64_t rows,
-                           std::vector<float>* scratch) const {
+                           AlignedVector<float>* scratch) const {
   std::int64_t widest = 0;
   for (const SmallLinear& layer : layers_) widest = std::max(widest, layer.width());
   scratch->resize(2 * rows * widest);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "nn/layers.h"
+#include "nn/onednn/aligned.h"
 #include "segmenter_service/modeling/mask_decoder.h"
 
 namespace segmenter {
@@ -32,8 +33,8 @@ class SmallLinear {
 
  private:
   const std::int64_t in_, width_;
-  std::vector<float> panels_;  // each [in, up to 64]
-  std::vector<float> bias_;    // [width]
+  nn::onednn::AlignedVector<float> panels_;  // each [in, up to 64]
+  nn::onednn::AlignedVector<float> bias_;    // [width]
 };
 
 // Linear layers with ReLU between them. Immutable; thread-safe.
@@ -45,7 +46,7 @@ class SmallMlp {
   // Rows of x are `stride` floats apart. Returns the result, [rows, width of the last layer], which
   // lies in `scratch`.
   const float* Run(const float* x, std::int64_t stride, std::int64_t rows,
-                   std::vector<float>* scratch) const;
+                   nn::onednn::AlignedVector<float>* scratch) const;
 
  private:
   std::vector<SmallLinear> layers_;

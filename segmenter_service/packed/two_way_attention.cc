@@ -7,12 +7,14 @@
 #include <cmath>
 #include <limits>
 
+#include "nn/onednn/aligned.h"
 #include "nn/onednn/small_product.h"
 
 namespace segmenter {
 namespace {
 
 using nn::onednn::AddSmallProduct;
+using nn::onednn::AlignedVector;
 using nn::onednn::SmallProduct;
 
 constexpr std::int64_t kHeads = kDecoderHeads;
@@ -23,7 +25,7 @@ at::Tensor Scaled(const at::Tensor& projection) {  // by 1 / sqrt(head_dim)
 
 }  // namespace
 
-void ScoreColumns::Set(const std::vector<float>& rows, std::int64_t row_count, std::int64_t dim) {
+void ScoreColumns::Set(const AlignedVector<float>& rows, std::int64_t row_count, std::int64_t dim) {
   count = row_count;
   columns = nn::onednn::RoundUpColumns(count);
   factors.assign(dim * columns, 0.0F);
@@ -94,11 +96,11 @@ TokenSelfAttention::TokenSelfAttention(TokenAttentionImpl& attention, const nn::
 void TokenSelfAttention::Run(const float* x, const float* v, const float* residual,
                              std::int64_t tokens, float* result) const {
   const std::int64_t width = q_.width(), d = width / kHeads;
-  std::vector<float> q(tokens * width), k(q.size()), values(q.size()), attended(q.size());
+  AlignedVector<float> q(tokens * width), k(q.size()), values(q.size()), attended(q.size());
   q_.Run(x, width, tokens, q.data());
   k_.Run(x, width, tokens, k.data());
   v_.Run(v, width, tokens, values.data());
-  std::vector<float> weights(tokens);
+  AlignedVector<float> weights(tokens);
   for (std::int64_t h = 0; h < kHeads; ++h) {
     for (std::int64_t i = 0; i < tokens; ++i) {
       const float* query = q.data() + i * width + h * d;
@@ -141,7 +143,7 @@ TokenToImageAttention::TokenToImageAttention(TokenAttentionImpl& attention,
 // The keys' bias adds the same to all scores of a token and drops out of the softmax.
 void TokenToImageAttention::Prepare(const float* x, std::int64_t tokens,
                                     ScoreColumns* columns) const {
-  std::vector<float> q(tokens * internal_), rows(tokens * kHeads * dim_);
+  AlignedVector<float> q(tokens * internal_), rows(tokens * kHeads * dim_);
   q_.Run(x, dim_, tokens, q.data());
   keys_.Expand(q.data(), tokens, rows.data());
   columns->Set(rows, tokens * kHeads, dim_);
@@ -150,7 +152,7 @@ void TokenToImageAttention::Prepare(const float* x, std::int64_t tokens,
 void TokenToImageAttention::Finish(const AttendedCells& attended, std::int64_t tokens,
                                    float* queries) const {
   const std::int64_t d = internal_ / kHeads, width = values_[0].width();
-  std::vector<float> mean(attended.values), part(tokens * width), all(tokens * internal_);
+  AlignedVector<float> mean(attended.values), part(tokens * width), all(tokens * internal_);
   for (std::int64_t i = 0; i < tokens * kHeads; ++i) {
     for (std::int64_t c = 0; c < dim_; ++c) mean[i * dim_ + c] /= attended.sum[i];
   }
@@ -160,7 +162,7 @@ void TokenToImageAttention::Finish(const AttendedCells& attended, std::int64_t t
       std::copy_n(part.data() + i * width, d, all.data() + i * internal_ + h * d);
     }
   }
-  std::vector<float> sum(tokens * dim_);
+  AlignedVector<float> sum(tokens * dim_);
   out_.Run(all.data(), internal_, tokens, sum.data());
   for (std::int64_t i = 0; i < tokens * dim_; ++i) sum[i] += queries[i];
   norm_.RunOnThisThread(sum.data(), tokens, queries);
@@ -181,7 +183,7 @@ ImageToTokenAttention::ImageToTokenAttention(TokenAttentionImpl& attention,
 void ImageToTokenAttention::Prepare(const float* keys, const float* values, std::int64_t tokens,
                                     Tokens* prepared) const {
   const std::int64_t d = internal_ / kHeads;
-  std::vector<float> k(tokens * internal_), v(k.size()), rows(tokens * kHeads * dim_);
+  AlignedVector<float> k(tokens * internal_), v(k.size()), rows(tokens * kHeads * dim_);
   k_.Run(keys, dim_, tokens, k.data());
   v_.Run(values, dim_, tokens, v.data());
   queries_.Expand(k.data(), tokens, rows.data());

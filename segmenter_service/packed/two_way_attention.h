@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "nn/onednn/aligned.h"
 #include "nn/onednn/rowwise.h"
 #include "segmenter_service/modeling/transformer.h"
 #include "segmenter_service/packed/packed_layers.h"
@@ -34,12 +35,12 @@ struct CellBlock {
 
 // What cells are multiplied with to get their scores: one column a token and head, padded.
 struct ScoreColumns {
-  std::vector<float> factors;  // [C, columns]
-  std::vector<float> bias;     // [columns]
+  nn::onednn::AlignedVector<float> factors;  // [C, columns]
+  nn::onednn::AlignedVector<float> bias;     // [columns]
   std::int64_t count = 0, columns = 0;
 
   // From rows [row_count, C]; the bias becomes zero.
-  void Set(const std::vector<float>& rows, std::int64_t row_count, std::int64_t dim);
+  void Set(const nn::onednn::AlignedVector<float>& rows, std::int64_t row_count, std::int64_t dim);
   // scores [rows, columns] of cells [rows, dim].
   void Scores(const float* cells, std::int64_t rows, std::int64_t dim, float* scores) const;
 };
@@ -47,8 +48,9 @@ struct ScoreColumns {
 // For each token and head, the sum of cells weighted by a softmax over all of them, computed a
 // block of cells at a time.
 struct AttendedCells {
-  std::vector<float> largest, sum, factor;  // [columns]; as nn::onednn::RunningSoftmax's
-  std::vector<float> values;                // [count, C], not divided by `sum`
+  nn::onednn::AlignedVector<float> largest, sum,
+      factor;                               // [columns]; as nn::onednn::RunningSoftmax's
+  nn::onednn::AlignedVector<float> values;  // [count, C], not divided by `sum`
 
   void Clear(std::int64_t columns, std::int64_t count, std::int64_t dim);
   // `scores` [rows, columns] are overwritten.
@@ -65,7 +67,7 @@ class CellProjection {
   void Expand(const float* x, std::int64_t tokens, float* out) const;
 
  private:
-  const std::vector<float> weight_;
+  const nn::onednn::AlignedVector<float> weight_;
   const std::int64_t internal_, dim_;
 };
 
@@ -112,7 +114,8 @@ class ImageToTokenAttention {
   struct Tokens {
     std::int64_t count = 0;
     ScoreColumns columns;
-    std::vector<float> values;  // [count * heads, C]: what is added to a cell, times its weight
+    nn::onednn::AlignedVector<float>
+        values;  // [count * heads, C]: what is added to a cell, times its weight
   };
   // From keys with positions and values without, both [tokens, C].
   void Prepare(const float* keys, const float* values, std::int64_t tokens, Tokens* prepared) const;
@@ -124,7 +127,7 @@ class ImageToTokenAttention {
   const std::int64_t dim_, internal_;
   const SmallLinear k_, v_;
   const CellProjection queries_, out_;
-  const std::vector<float> query_bias_, out_bias_;
+  const nn::onednn::AlignedVector<float> query_bias_, out_bias_;
   const RowNorm norm_;
 };
 

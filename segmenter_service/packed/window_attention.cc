@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "nn/onednn/aligned.h"
 #include "nn/onednn/kernel_plan.h"
 #include "nn/onednn/kernel_time.h"
 #include "nn/onednn/rowwise.h"
@@ -18,6 +19,7 @@
 namespace segmenter {
 namespace {
 
+using nn::onednn::AlignedVector;
 using nn::onednn::BFloat16Bits;
 
 // Queries of a window at a time.
@@ -57,8 +59,8 @@ std::optional<HeadAttention<T>> WindowProducts(const WindowAttentionShape& s) {
 }  // namespace
 
 template <typename T>
-WindowAttention<T>::WindowAttention(const WindowAttentionShape& shape, std::vector<T> pad,
-                                    std::vector<float> biases, Products products)
+WindowAttention<T>::WindowAttention(const WindowAttentionShape& shape, AlignedVector<T> pad,
+                                    AlignedVector<float> biases, Products products)
     : shape_(WithRows(shape)),
       width_(shape.heads * shape.head_dim),
       pad_(std::move(pad)),
@@ -81,10 +83,10 @@ typename WindowAttention<T>::Products WindowAttention<T>::FasterProducts(
   const std::int64_t tokens = shape.window * shape.window;
   const auto seconds = [&](Products products) {
     const nn::onednn::AloneOnOneThread alone;
-    WindowAttention attention(one, std::vector<T>(3 * shape.head_dim),
-                              std::vector<float>(QueriesOf(one) * tokens), products);
-    const std::vector<T> qkv(tokens * 3 * shape.head_dim);
-    std::vector<T> output(QueriesOf(one) * shape.head_dim);
+    WindowAttention attention(one, AlignedVector<T>(3 * shape.head_dim),
+                              AlignedVector<float>(QueriesOf(one) * tokens), products);
+    const AlignedVector<T> qkv(tokens * 3 * shape.head_dim);
+    AlignedVector<T> output(QueriesOf(one) * shape.head_dim);
     return nn::onednn::LeastSeconds(4, [&] { attention.Run(qkv.data(), output.data()); });
   };
   const std::string faster = nn::onednn::KernelPlan::OfProcess().Choose(
@@ -133,9 +135,9 @@ void WindowAttention<T>::RunInWindows(const T* qkv, T* output) {
   const float scale = 1.0F / std::sqrt(static_cast<float>(d));
 #pragma omp parallel
   {
-    std::vector<float> q(keys * d), k(d * score_width), v(keys * value_width);
-    std::vector<float> scores(kWindowRows * score_width + nn::onednn::kSoftmaxPadding);
-    std::vector<float> out(kWindowRows * value_width);
+    AlignedVector<float> q(keys * d), k(d * score_width), v(keys * value_width);
+    AlignedVector<float> scores(kWindowRows * score_width + nn::onednn::kSoftmaxPadding);
+    AlignedVector<float> out(kWindowRows * value_width);
 #pragma omp for schedule(dynamic)
     for (std::int64_t w = 0; w < down * across; ++w) {
       const std::int64_t row = w / across, column = w % across;
@@ -191,7 +193,7 @@ void WindowAttention<T>::RunInWindowsByHead(const T* qkv, T* output) {
   using KeyRange = typename HeadAttention<T>::KeyRange;
 #pragma omp parallel
   {
-    std::vector<T> q(keys * d), k(keys * d), v(keys * d), attended(rows * d);
+    AlignedVector<T> q(keys * d), k(keys * d), v(keys * d), attended(rows * d);
     typename HeadAttention<T>::Keys packed;
     typename HeadAttention<T>::Scratch scratch;
 #pragma omp for schedule(dynamic)
@@ -236,6 +238,7 @@ void WindowAttention<T>::RunOverAll(const T* qkv, T* output) {
 #pragma omp parallel
   {
     typename HeadAttention<T>::Scratch scratch;
+    AlignedVector<T> queries;
 #pragma omp for schedule(dynamic)
     for (std::int64_t h = 0; h < shape_.heads; ++h) {
       over_all_->PackKeys(qkv + Offset(1, h), qkv + Offset(2, h), &keys_[h]);
@@ -244,8 +247,9 @@ void WindowAttention<T>::RunOverAll(const T* qkv, T* output) {
     for (std::int64_t h = 0; h < shape_.heads; ++h) {
       for (std::int64_t part = 0; part < parts; ++part) {
         const std::int64_t first = part * over_all_->rows();
-        over_all_->Attend(qkv + first * stride + Offset(0, h), keys_[h], &scratch,
-                          output + first * width_ + h * shape_.head_dim,
+        const T* q = GatherRows(qkv + first * stride + Offset(0, h), over_all_->rows(),
+                                shape_.head_dim, stride, &queries);
+        over_all_->Attend(q, keys_[h], &scratch, output + first * width_ + h * shape_.head_dim,
                           [&](std::int64_t, const KeyRange& range, float* scores,
                               nn::onednn::SoftmaxState* state, T* weights) {
                             const nn::onednn::RowScores part = {scores, range.count, scale,

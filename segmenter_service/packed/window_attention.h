@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "nn/onednn/aligned.h"
 #include "segmenter_service/packed/attention.h"
 
 namespace segmenter {
@@ -35,11 +36,12 @@ class WindowAttention {
 
   // `pad`: qkv of the tokens that fill up the last windows, [3 * heads * head_dim]. `biases`: added
   // to the scores, [heads, queries, window^2], or empty.
-  WindowAttention(const WindowAttentionShape& shape, std::vector<T> pad, std::vector<float> biases)
+  WindowAttention(const WindowAttentionShape& shape, nn::onednn::AlignedVector<T> pad,
+                  nn::onednn::AlignedVector<float> biases)
       : WindowAttention(shape, std::move(pad), std::move(biases), FasterProducts(shape)) {}
   // REQUIRES: products are float32 if T is float.
-  WindowAttention(const WindowAttentionShape& shape, std::vector<T> pad, std::vector<float> biases,
-                  Products products);
+  WindowAttention(const WindowAttentionShape& shape, nn::onednn::AlignedVector<T> pad,
+                  nn::onednn::AlignedVector<float> biases, Products products);
 
   // qkv [rows * grid, 3 * heads * head_dim] to [rows * grid (or a quarter), heads * head_dim].
   void Run(const T* qkv, T* output);
@@ -68,8 +70,8 @@ class WindowAttention {
 
   const WindowAttentionShape shape_;
   const std::int64_t width_;  // of the output
-  const std::vector<T> pad_;
-  std::vector<float> biases_;
+  const nn::onednn::AlignedVector<T> pad_;
+  nn::onednn::AlignedVector<float> biases_;
   const std::optional<HeadAttention<T>> over_all_;     // if there are no windows
   const std::optional<HeadAttention<T>> in_window_;    // if its products are bf16
   std::vector<typename HeadAttention<T>::Keys> keys_;  // of each head, over all of the map

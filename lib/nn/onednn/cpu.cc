@@ -6,8 +6,8 @@
 #include <limits>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <string>
-#include <vector>
 
+#include "nn/onednn/aligned.h"
 #include "nn/onednn/kernel_plan.h"
 #include "nn/onednn/kernel_time.h"
 #include "nn/onednn/matmul.h"
@@ -42,8 +42,8 @@ class TimedProduct {
   static constexpr std::int64_t kRows = 256, kInner = 512, kColumns = 512;
 
   const Matmul product_;
-  std::vector<float> input_, output_;
-  std::vector<std::byte> packed_, scratch_;
+  AlignedVector<float> input_, output_;
+  AlignedVector<std::byte> packed_, scratch_;
 };
 
 }  // namespace

@@ -9,8 +9,8 @@
 #include <optional>
 #include <unordered_map>
 #include <utility>
-#include <vector>
 
+#include "nn/onednn/aligned.h"
 #include "nn/onednn/avx512_linear.h"
 #include "nn/onednn/cpu.h"
 #include "nn/onednn/engine.h"
@@ -88,7 +88,7 @@ Matmul::Packing::Packing(dnnl::reorder::primitive_desc desc)
 
 void Matmul::Packing::Run(const void* source, void* packed) const {
   // The library's own scratchpad belongs to the thread that made the primitive.
-  thread_local std::vector<std::byte> scratch;
+  thread_local AlignedVector<std::byte> scratch;
   scratch.resize(std::max(scratch.size(), desc_.scratchpad_desc().get_size() + 1));
   primitive_.execute(ThreadStream(),
                      {{DNNL_ARG_FROM, View(desc_.src_desc(), source)},
@@ -147,11 +147,11 @@ PackedLinear::PackedLinear(const at::Tensor& weight, const at::Tensor& bias,
                               .type = options.type,
                               .output_type = options.output_type},
                   options.epilogue, bias.defined(), threads_);
-  packed_.reset(new std::byte[matmul_->packed_bytes()]);
-  scratch_.reset(new std::byte[matmul_->scratch_bytes() + 1]);
+  packed_ = AllocateAligned<std::byte>(matmul_->packed_bytes());
+  scratch_ = AllocateAligned<std::byte>(matmul_->scratch_bytes());
   matmul_->Pack(factors.data_ptr(), {.inner = 1, .column = in}, packed_.get());
   if (addend != nullptr) {
-    bias_.reset(new float[out_]);
+    bias_ = AllocateAligned<float>(out_);
     std::memcpy(bias_.get(), addend, sizeof(float) * out_);
   }
 }
@@ -166,7 +166,7 @@ bool PackedLinear::Splits(const float* weight, const float* bias, std::int64_t i
   // One thread's share of the rows, or what is enough of it to tell.
   constexpr std::int64_t kMostRows = 256;
   const std::int64_t rows = std::min((rows_ + threads_ - 1) / threads_, kMostRows);
-  std::vector<float> x(rows * in), y(rows * out_);
+  AlignedVector<float> x(rows * in), y(rows * out_);
   std::optional<Avx512Linear> plain;  // made when they are first measured
   std::optional<SplitLinear> split;
   const auto seconds = [&](auto* layer, const auto& make, const auto& run) {

@@ -10,6 +10,7 @@
 #include <oneapi/dnnl/dnnl.hpp>
 #include <optional>
 
+#include "nn/onednn/aligned.h"
 #include "nn/onednn/precision.h"
 
 namespace nn::onednn {
@@ -105,9 +106,9 @@ class PackedLinear {
   std::unique_ptr<const Avx512Linear> avx512_;
   std::unique_ptr<SplitLinear> split_;
   std::optional<Matmul> matmul_;
-  std::unique_ptr<std::byte[]> packed_;
-  std::unique_ptr<float[]> bias_;
-  std::unique_ptr<std::byte[]> scratch_;
+  AlignedArray<std::byte> packed_;
+  AlignedArray<float> bias_;
+  AlignedArray<std::byte> scratch_;
 };
 
 }  // namespace nn::onednn

@@ -47,10 +47,10 @@ SplitLinear::SplitLinear(const float* weight, const float* bias, std::int64_t in
                 .type = Precision::kBFloat16},
                epilogue, /*with_bias=*/bias != nullptr, threads),
       parts_(rows * 3 * in),
-      packed_(new std::byte[product_.packed_bytes()]),
-      scratch_(new std::byte[product_.scratch_bytes() + 1]) {
+      packed_(AllocateAligned<std::byte>(product_.packed_bytes())),
+      scratch_(AllocateAligned<std::byte>(product_.scratch_bytes())) {
   if (bias != nullptr) bias_.assign(bias, bias + out);
-  std::vector<BFloat16Bits> parts(out * 3 * in);
+  AlignedVector<BFloat16Bits> parts(out * 3 * in);
   for (std::int64_t o = 0; o < out; ++o) {
     BFloat16Bits* row = parts.data() + o * 3 * in;
     SplitRow(weight + o * in, in, {.high = row, .high_again = row + 2 * in, .low = row + in});

@@ -9,9 +9,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <vector>
 
+#include "nn/onednn/aligned.h"
 #include "nn/onednn/bfloat16.h"
 #include "nn/onednn/matmul.h"
 
@@ -44,9 +44,9 @@ class SplitLinear {
   const int threads_;
   // One product of three times the depth: [high | high | low] · [high; low; high].
   const Matmul product_;
-  std::vector<BFloat16Bits> parts_;  // of x, [rows, 3 * in]
+  AlignedVector<BFloat16Bits> parts_;  // of x, [rows, 3 * in]
   std::vector<float> bias_;
-  std::unique_ptr<std::byte[]> packed_, scratch_;
+  AlignedArray<std::byte> packed_, scratch_;
 };
 
 }  // namespace nn::onednn

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "nn/onednn/aligned.h"
 #include "nn/onednn/bfloat16.h"
 #include "nn/onednn/cpu.h"
 #include "segmenter_service/packed/window_attention.h"
@@ -17,6 +18,7 @@
 namespace segmenter {
 namespace {
 
+using nn::onednn::AlignedVector;
 using nn::onednn::BFloat16Bits;
 using nn::onednn::Store;
 using nn::onednn::ToFloat;
@@ -27,10 +29,10 @@ struct Case {
 };
 
 // Numbers that a bf16 can hold, so that the reference gets what both types get.
-std::vector<float> Numbers(std::int64_t count, float size, int seed) {
+AlignedVector<float> Numbers(std::int64_t count, float size, int seed) {
   std::mt19937 random(seed);
   std::normal_distribution<float> normal(0, size);
-  std::vector<float> numbers(count);
+  AlignedVector<float> numbers(count);
   for (float& x : numbers) {
     BFloat16Bits rounded;
     Store(normal(random), &rounded);
@@ -40,8 +42,8 @@ std::vector<float> Numbers(std::int64_t count, float size, int seed) {
 }
 
 template <typename T>
-std::vector<T> As(const std::vector<float>& numbers) {
-  std::vector<T> out(numbers.size());
+AlignedVector<T> As(const AlignedVector<float>& numbers) {
+  AlignedVector<T> out(numbers.size());
   for (std::size_t i = 0; i < numbers.size(); ++i) Store(numbers[i], &out[i]);
   return out;
 }
@@ -52,9 +54,9 @@ template <typename T>
 double Error(const Case& c) {
   const std::int64_t tokens = c.side * c.side, d = c.head_dim, table = 2 * c.side - 1;
   // Scores of some 5, so that a few keys dominate, as in trained networks.
-  const std::vector<float> q = Numbers(tokens * d, 2, 1), k = Numbers(tokens * d, 2, 2),
-                           v = Numbers(tokens * d, 1, 3), rel_h = Numbers(table * d, 0.2F, 4),
-                           rel_w = Numbers(table * d, 0.2F, 5);
+  const AlignedVector<float> q = Numbers(tokens * d, 2, 1), k = Numbers(tokens * d, 2, 2),
+                             v = Numbers(tokens * d, 1, 3), rel_h = Numbers(table * d, 0.2F, 4),
+                             rel_w = Numbers(table * d, 0.2F, 5);
   const GridAttention<T> attention({.side = c.side,
                                     .rows = c.tile.queries,
                                     .keys_at_a_time = c.tile.keys,
@@ -63,9 +65,9 @@ double Error(const Case& c) {
                                     .output_stride = d});
   typename GridAttention<T>::Keys keys;
   attention.PackKeys(As<T>(k).data(), As<T>(v).data(), &keys);
-  const std::vector<std::byte> tables = attention.PackTables(rel_h.data(), rel_w.data());
+  const auto tables = attention.PackTables(rel_h.data(), rel_w.data());
   typename GridAttention<T>::Scratch scratch;
-  const std::vector<T> queries = As<T>(q);
+  const AlignedVector<T> queries = As<T>(q);
   std::vector<T> output(tokens * d);
   for (std::int64_t first = 0; first < tokens; first += c.tile.queries) {
     attention.Attend(queries.data() + first * d, first, keys, tables.data(), &scratch,
@@ -133,9 +135,9 @@ TEST(WindowAttentionTest, BothKindsOfProductsGiveTheSame) {
     const std::int64_t width = shape.heads * shape.head_dim;
     const std::int64_t tokens = (shape.rows == 0 ? shape.grid : shape.rows) * shape.grid;
     const std::int64_t keys = shape.window * shape.window, shrink = shape.pool ? 4 : 1;
-    const std::vector<float> qkv = Numbers(tokens * 3 * width, 1.5F, 1);
-    const std::vector<float> pad = Numbers(3 * width, 1, 2);
-    const std::vector<float> biases = Numbers(shape.heads * keys / shrink * keys, 1, 3);
+    const AlignedVector<float> qkv = Numbers(tokens * 3 * width, 1.5F, 1);
+    const AlignedVector<float> pad = Numbers(3 * width, 1, 2);
+    const AlignedVector<float> biases = Numbers(shape.heads * keys / shrink * keys, 1, 3);
     std::vector<float> expected(tokens / shrink * width);
     WindowAttention<float>(shape, pad, biases).Run(qkv.data(), expected.data());
     for (const Half::Products products : {Half::Products::kFloat32, Half::Products::kBFloat16}) {

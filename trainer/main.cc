@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include "nn/heap.h"
+#include "nn/onednn/split_linear.h"
 #include "serving/cpu.h"
 #include "serving/flags.h"
 #include "serving/version.h"
@@ -118,6 +119,9 @@ int Train(int argc, const char* const* argv, const char* program, const char* pu
 int main(int argc, char** argv) {
   serving::SetUpOpenMp(argv);
   nn::KeepFreedMemory();
+  // Which layers split products are faster for is measured by each process, but a training that was
+  // interrupted ends with the very bits of one that was not.
+  nn::onednn::AllowSplitProducts(nn::onednn::SplitProducts::kNever);
   if (serving::PrintedVersion("duet-train", argc, argv)) return 0;
   if (argc > 1 && argv[1] == std::string_view("segmenter")) {
     return Train(argc - 1, argv + 1, "duet-train segmenter", kSegmenterPurpose, trainer::RunTuning);

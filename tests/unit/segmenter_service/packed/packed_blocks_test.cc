@@ -8,11 +8,14 @@
 #include <string>
 
 #include "nn/onednn/cpu.h"
+#include "nn/onednn/split_linear.h"
 #include "nn/threads.h"
 #include "tests/unit/segmenter_service/packed/packed_module.h"
 
 namespace segmenter {
 namespace {
+
+using nn::onednn::SplitProducts;
 
 // Windows of 5 and 6 on a grid of 12: those of 5 are padded at the end. Block 1 attends globally.
 ImageEncoderConfig SmallEncoder() {
@@ -33,12 +36,15 @@ ImageEncoderViT RandomEncoder(const ImageEncoderConfig& config) {
 }
 
 void ExpectBlocksEqualThePlainOnes(const ImageEncoderConfig& config,
-                                   nn::onednn::Precision precision, double tolerance) {
+                                   nn::onednn::Precision precision, double tolerance,
+                                   SplitProducts split = SplitProducts::kNever) {
   torch::NoGradGuard no_grad;
   constexpr int threads = 2;
   nn::UseThreads(threads);
   ImageEncoderViT encoder = RandomEncoder(config);
+  nn::onednn::AllowSplitProducts(split);
   PackedBlocks packed(*encoder, config, precision, threads);
+  nn::onednn::AllowSplitProducts(SplitProducts::kWhereFaster);
   const at::Tensor start = at::randn({1, config.grid(), config.grid(), config.embed_dim});
 
   for (std::int64_t i = 0; i < encoder->step_count(); ++i) {
@@ -58,6 +64,13 @@ TEST(PackedBlocksTest, EqualThePlainOnesWithMoreKeysThanAreTakenAtATime) {
   ImageEncoderConfig config = SmallEncoder();
   config.image_size = 512;
   ExpectBlocksEqualThePlainOnes(config, nn::onednn::Precision::kFloat32, 1e-5);
+}
+
+TEST(PackedBlocksTest, SplitProductsStayWithinTheirPrecision) {
+  if (!nn::onednn::CpuHasBFloat16()) GTEST_SKIP() << "no bf16 on this CPU";
+  // 4e-6 a product (rms), four of them one after the other.
+  ExpectBlocksEqualThePlainOnes(SmallEncoder(), nn::onednn::Precision::kFloat32, 5e-5,
+                                SplitProducts::kAlways);
 }
 
 TEST(PackedBlocksTest, BFloat16StaysWithinItsPrecision) {

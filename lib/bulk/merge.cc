@@ -14,6 +14,7 @@
 #include "bulk/run_folder.h"
 #include "bulk/shard_result.h"
 #include "files/atomic_file.h"
+#include "files/text_file.h"
 #include "text/str_cat.h"
 
 namespace bulk {
@@ -25,7 +26,11 @@ using text::StrCat;
 struct Part {
   std::string name;
   std::uint64_t images = 0;
+  std::string results;  // ShardResult::journal_checksum
 };
+
+// For a million shards.
+constexpr std::size_t kMaxShardsText = std::size_t{64} << 20;
 
 class Merge {
  public:
@@ -36,6 +41,9 @@ class Merge {
   absl::Status Find();
   // The head of the run that they are parts of.
   const Head& head() const { return *head_; }
+
+  // Which results these are: a line a shard. "" if one of them doesn't tell.
+  std::string Results() const;
 
   absl::Status WriteManifest(const std::string& path) const;
   // Appends the records that the journal lacks.
@@ -118,7 +126,7 @@ absl::Status Merge::Add(const ShardResult& shard, const std::string& name) {
                                                 " are both shard ", ShardText(identity.shard),
                                                 "; needed: one of them"));
   }
-  part = Part{.name = name, .images = shard.totals().images};
+  part = Part{.name = name, .images = shard.totals().images, .results = shard.journal_checksum()};
   return absl::OkStatus();
 }
 
@@ -144,6 +152,15 @@ absl::Status Merge::CheckComplete() const {
                                       identity_.manifest_images));
   }
   return absl::OkStatus();
+}
+
+std::string Merge::Results() const {
+  std::string results;
+  for (const std::optional<Part>& part : parts_) {
+    if (part->results.empty()) return "";
+    text::StrAppend(&results, part->results, "\n");
+  }
+  return results;
 }
 
 absl::Status Merge::WriteManifest(const std::string& path) const {
@@ -232,7 +249,21 @@ absl::StatusOr<RunResult> MergeShards(const MergeOptions& options, Reporter& rep
   if (status.ok() && !*begun) {
     status = Patiently(patience, [&] { return merge.WriteManifest(folder->manifest()); });
   }
-  if (status.ok() && !*begun) status = folder->WriteHead(merge.head());
+  // What the journal has of a shard that was done again since then is of no use.
+  const std::string shards = folder->path() + "/shards";
+  const std::string results = merge.Results();
+  bool anew = !*begun;
+  if (status.ok() && *begun) {
+    const absl::StatusOr<std::string> merged = files::ReadText(shards, kMaxShardsText);
+    anew = results.empty() || !merged.ok() || *merged != results;
+    if (anew && merged.ok()) {
+      reporter.Says(StrCat(Shown(options.results),
+                           ": shards were done again since they were merged into ",
+                           options.output.out, ", so the merge begins anew"));
+    }
+  }
+  if (status.ok() && anew) status = folder->WriteHead(merge.head());
+  if (status.ok() && anew) status = files::WriteFile(shards, results);
   if (!status.ok()) {
     if (!*begun) folder->Remove();
     return status;
@@ -243,11 +274,11 @@ absl::StatusOr<RunResult> MergeShards(const MergeOptions& options, Reporter& rep
   status = Patiently(patience, [&] { return merge.WriteJournal(folder->manifest(), *journal); });
   if (!status.ok()) return status;
   result.totals = journal->totals();
-  const Results results{.folder = *folder,
-                        .head = *head,
-                        .count = journal->place().index,
-                        .totals = journal->totals()};
-  status = FinishRun(*options.format, options.output, results, reporter, &result);
+  const Results all{.folder = *folder,
+                    .head = *head,
+                    .count = journal->place().index,
+                    .totals = journal->totals()};
+  status = FinishRun(*options.format, options.output, all, reporter, &result);
   if (!status.ok()) return status;
   return result;
 }

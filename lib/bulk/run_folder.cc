@@ -94,8 +94,8 @@ void RunFolder::Remove() const {
   // the head, without which nothing else there belongs to a run.
   std::error_code ignored;
   if (std::filesystem::remove(path_ + "/head.json", ignored)) (void)files::SyncFolder(path_);
-  for (const char* name : {"manifest", "journal", "checkpoint", "kernel_plan", "kernel_plan.lock",
-                           "detector.log", "segmenter.log", "lock"}) {
+  for (const char* name : {"manifest", "journal", "checkpoint", "shards", "kernel_plan",
+                           "kernel_plan.lock", "detector.log", "segmenter.log", "lock"}) {
     std::filesystem::remove(path_ + "/" + name, ignored);
   }
   std::filesystem::remove(path_, ignored);  // if it is empty

@@ -4,6 +4,7 @@
 //   manifest    which images there are (manifest.h)
 //   head.json   what the results are made of (head.h)
 //   journal     the results (journal.h), with its checkpoint
+//   shards      of a merge: which results of shards the journal is made from (merge.cc)
 #ifndef DUET_BULK_RUN_FOLDER_H_
 #define DUET_BULK_RUN_FOLDER_H_
 

@@ -41,6 +41,15 @@ absl::Status ForEachBlock(StoredObject& object, std::uint64_t begin, std::uint64
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::string> ChecksumOf(StoredObject& object) {
+  std::uint64_t checksum = hash::kFnv1aStart;
+  const absl::Status status = ForEachBlock(object, 0, object.size(), [&](std::string_view bytes) {
+    checksum = hash::Fnv1a(bytes, checksum);
+  });
+  if (!status.ok()) return status;
+  return Hex(checksum);
+}
+
 absl::Status Damaged(const std::string& address, std::string_view why) {
   return absl::DataLossError(StrCat(Shown(address), ": ", why, "; needed: the whole result of a ",
                                     "shard; delete it and do that shard again"));
@@ -55,11 +64,10 @@ absl::Status WriteShardResult(const Results& results, const OutputOptions& optio
   if (!manifest.ok()) return manifest.status();
   const auto journal = StoredObject::Open(results.folder.path() + "/journal", nullptr);
   if (!journal.ok()) return journal.status();
-  std::uint64_t checksum = hash::kFnv1aStart;
-  absl::Status status =
-      ForEachBlock(**manifest, 0, (*manifest)->size(),
-                   [&](std::string_view bytes) { checksum = hash::Fnv1a(bytes, checksum); });
-  if (!status.ok()) return status;
+  const absl::StatusOr<std::string> manifest_checksum = ChecksumOf(**manifest);
+  if (!manifest_checksum.ok()) return manifest_checksum.status();
+  const absl::StatusOr<std::string> journal_checksum = ChecksumOf(**journal);
+  if (!journal_checksum.ok()) return journal_checksum.status();
   json::object failures;
   for (const auto& [kind, count] : results.totals.failures) failures[kind] = count;
   const json::object first = {{"format", kFormat},
@@ -72,14 +80,15 @@ absl::Status WriteShardResult(const Results& results, const OutputOptions& optio
                               {"objects", results.totals.objects},
                               {"failures", std::move(failures)},
                               {"manifest_bytes", (*manifest)->size()},
-                              {"manifest_checksum", Hex(checksum)},
+                              {"manifest_checksum", *manifest_checksum},
                               {"journal_bytes", (*journal)->size()},
+                              {"journal_checksum", *journal_checksum},
                               {"head", ToJson(results.head)}};
   absl::StatusOr<files::AtomicFile> file = files::AtomicFile::Create(options.out);
   if (!file.ok()) return file.status();
   file->Append(json::serialize(first) + "\n");
   for (StoredObject* const part : {manifest->get(), journal->get()}) {
-    status =
+    const absl::Status status =
         ForEachBlock(*part, 0, part->size(), [&](std::string_view bytes) { file->Append(bytes); });
     if (!status.ok()) return status;
   }
@@ -124,6 +133,9 @@ absl::StatusOr<ShardResult> ShardResult::Open(const std::string& address,
     if (!head.ok()) return Damaged(address, text::StdView(head.status().message()));
     result.head_ = *std::move(head);
     result.manifest_checksum_ = std::string(first.at("manifest_checksum").as_string());
+    if (const json::value* const checksum = first.if_contains("journal_checksum")) {
+      result.journal_checksum_ = std::string(checksum->as_string());
+    }
     result.manifest_begin_ = lines.offset();
     const std::uint64_t rest = size - result.manifest_begin_;
     const std::uint64_t manifest_bytes = number("manifest_bytes");

@@ -45,6 +45,8 @@ class ShardResult {
   // With the shard's own number of images.
   const Head& head() const { return head_; }
   const Totals& totals() const { return totals_; }
+  // Of all that was found; "" if an earlier release wrote it.
+  const std::string& journal_checksum() const { return journal_checksum_; }
 
   // Passes on the lines of the shard's manifest as they are, in pieces of any size. DataLoss if
   // they aren't those that were written.
@@ -64,6 +66,7 @@ class ShardResult {
   std::uint64_t manifest_begin_ = 0;  // bytes
   std::uint64_t journal_begin_ = 0;
   std::string manifest_checksum_;
+  std::string journal_checksum_;
 };
 
 }  // namespace bulk

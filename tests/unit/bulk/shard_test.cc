@@ -165,7 +165,7 @@ class MergeTest : public ShardsTest {
   }
 
   // What was found in an image follows from its name; every seventh failed.
-  static duet::bulk::v1::Record RecordOf(std::uint64_t index, std::string_view name) {
+  duet::bulk::v1::Record RecordOf(std::uint64_t index, std::string_view name) const {
     duet::bulk::v1::Record record;
     record.set_index(index);
     if (name.size() % 7 == 0) {
@@ -176,7 +176,7 @@ class MergeTest : public ShardsTest {
     record.mutable_found()->set_width(100);
     record.mutable_found()->set_height(100);
     auto& object = *record.mutable_found()->add_objects();
-    object.set_score(0.5F);
+    object.set_score(score_);
     for (const float edge : {1.0F, 2.0F, 3.0F + static_cast<float>(name.size()), 4.0F}) {
       object.add_box(edge);
     }
@@ -233,6 +233,7 @@ class MergeTest : public ShardsTest {
                         .format = FindOutputFormat("coco")},
                        reporter);
   }
+  float score_ = 0.5F;  // of all objects
   void ExpectSameRun(const std::string& merged, const std::string& single) const {
     for (const char* file : {"", ".failures.jsonl", ".journal/manifest", ".journal/journal",
                              ".journal/checkpoint", ".journal/head.json"}) {
@@ -264,6 +265,25 @@ TEST_F(MergeTest, OneThatWasInterruptedGoesOn) {
   EXPECT_GT(result.before, 10U);
   EXPECT_LT(result.before, 40U);
   ExpectSameRun("merged.json", "single.json");
+}
+
+// Its images could not be read, say. The new results are as many, and as long.
+TEST_F(MergeTest, AShardThatWasDoneAgainIsMergedAgain) {
+  const auto manifest = Prepare(Names(50));
+  RunAll(*manifest, 3);
+  ASSERT_THAT(Merge(), IsOk());
+  ASSERT_OK_AND_ASSIGN(const RunResult same, Merge());
+  EXPECT_EQ(same.before, 50U) << "nothing has changed";
+
+  std::filesystem::remove(At("results/00001-of-00003.shard"));
+  score_ = 0.75F;
+  RunShard(*manifest, {.index = 1, .count = 3});
+  ASSERT_OK_AND_ASSIGN(const RunResult again, Merge());
+
+  EXPECT_EQ(again.before, 0U);
+  ASSERT_THAT(Merge("fresh.json"), IsOk());
+  ExpectSameRun("merged.json", "fresh.json");
+  EXPECT_THAT(ReadFile(At("merged.json")), HasSubstr("0.75"));
 }
 
 TEST_F(MergeTest, ShardsThatAreMissingAreNamed) {

@@ -27,10 +27,29 @@ cmd_completion() {
       else
         flags_in_help "$command" | sort -u | tr '\n' ' '
       fi
-      printf '\n'
+      printf '\t%s\n' "$(words_after "$command")"
     done
+    printf 'models fetch\tbase_url dir table help\t%s\n' "$(names_of_models .)"
+    printf 'models inspect\ttensors json help\t\n'
+    printf '=detector_checkpoint\t%s\n' "$(names_of_models '^[^s]')"
+    printf '=trainer_checkpoint\t%s\n' "$(names_of_models '^[^s]')"
+    printf '=segmenter_checkpoint\t%s\n' "$(names_of_models '^segmenter$')"
+    printf '=trainer_segmenter_checkpoint\t%s\n' "$(names_of_models '^segmenter$')"
+    printf '=%s\tyes no\n' "${SWITCHES[@]}"
   } | parse completion "$1"
 }
+
+# words_after COMMAND: what may come next, if these are known words.
+words_after() {
+  case $1 in
+    models) echo list fetch inspect rollback delete ;;
+    completion) echo bash zsh ;;
+    logs) echo gateway detector segmenter trainer label-studio ;;
+  esac
+}
+
+# names_of_models PATTERN: of those whose kind (boxes, segmenter, …) it matches.
+names_of_models() { awk -F '\t' -v kind="$1" 'NR > 1 && $5 ~ kind { printf "%s ", $1 }' "$MODELS_TABLE"; }
 
 # commands_here: those that are functions of this shell.
 commands_here() { declare -F | sed -n 's/^declare -f cmd_//p' | tr _ -; }

@@ -3,6 +3,7 @@ import contextlib
 import io
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -138,16 +139,49 @@ class ModelsTest(unittest.TestCase):
 
 
 class CompletionTest(unittest.TestCase):
+    LINES = ["up\tport bind reset detector_checkpoint\t\n", "down\t\t\n", "models\tjson\tlist fetch inspect\n",
+             "models fetch\tdir\trtmdet-m rtmdet-s sam-vit-b\n", "models inspect\ttensors\t\n", "=detector_checkpoint\trtmdet-m rtmdet-s\n"]
+
     def complete(self, *words):
-        script = completion.script("bash", ["up\tport bind reset\n", "down\t\n"])
-        asked = f"{script}\nCOMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _duet; printf '%s\\n' \"${{COMPREPLY[@]}}\""
-        return subprocess.run(["bash", "-c", asked], capture_output=True, text=True, check=True).stdout.split()
+        """With the last word unfinished, as the shell splits them."""
+        script = completion.script("bash", self.LINES)
+        asked = (f"{script}\nCOMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _duet; "
+                 "((${#COMPREPLY[@]} == 0)) || printf '%s\\n' \"${COMPREPLY[@]}\"")
+        with tempfile.TemporaryDirectory() as folder:
+            pathlib.Path(folder, "rt.pth").touch()
+            return subprocess.run(["bash", "-c", asked], capture_output=True, text=True, check=True, cwd=folder).stdout.split()
 
     def test_commands_and_flags_are_completed(self):
-        self.assertEqual(self.complete("duet", "''"), ["down", "up"])
+        self.assertEqual(self.complete("duet", "''"), ["down", "models", "up"])
         self.assertEqual(self.complete("duet", "u"), ["up"])
         self.assertEqual(self.complete("duet", "up", "--p"), ["--port="])
         self.assertEqual(self.complete("duet", "up", "--r"), ["--reset"])
+
+    def test_a_command_of_two_words_and_what_follows_it(self):
+        self.assertEqual(self.complete("duet", "models", "''"), ["list", "fetch", "inspect"])
+        self.assertEqual(self.complete("duet", "models", "f"), ["fetch"])
+        self.assertEqual(self.complete("duet", "models", "fetch", "''"), ["rtmdet-m", "rtmdet-s", "sam-vit-b"])
+        self.assertEqual(self.complete("duet", "models", "fetch", "rtmdet-m", "s"), ["sam-vit-b"])
+        self.assertEqual(self.complete("duet", "models", "fetch", "--d"), ["--dir="])
+        self.assertEqual(self.complete("duet", "models", "inspect", "''"), ["rt.pth"])
+
+    def test_values_that_are_known(self):
+        expected = ["rtmdet-m", "rtmdet-s", "rt.pth"]
+        # As bash splits it, with nothing and with a part behind the =, and as one word.
+        self.assertEqual(self.complete("duet", "up", "--detector_checkpoint", "="), expected)
+        self.assertEqual(self.complete("duet", "up", "--detector-checkpoint", "=", "rt"), expected)
+        self.assertEqual(self.complete("duet", "up", "--detector_checkpoint=rt"), [f"--detector_checkpoint={each}" for each in expected])
+        self.assertEqual(self.complete("duet", "up", "--profiles", "="), ["rt.pth"])
+
+    @unittest.skipUnless(shutil.which("zsh"), "there is no zsh")
+    def test_zsh_reads_the_script(self):
+        # As bashcompinit calls it.
+        asked = (f"autoload -U compinit && compinit -u -D\n{completion.script('zsh', self.LINES)}\n"
+                 "try() { emulate -L sh; COMP_WORDS=(duet models fetch s); COMP_CWORD=3; _duet; echo \"${COMPREPLY[*]}\"; }; try")
+        ran = subprocess.run(["zsh", "-f", "-c", asked], capture_output=True, text=True, check=False)
+        # Which of them begin so, zsh sees to.
+        self.assertIn("sam-vit-b", ran.stdout.split(), ran.stderr)
+        self.assertNotIn("fetch", ran.stdout.split())
 
 
 if __name__ == "__main__":

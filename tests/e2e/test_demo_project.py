@@ -2,6 +2,9 @@
 
 import re
 
+import pytest
+import requests
+
 from label_studio import Project
 
 TITLE = "Duet's samples"
@@ -33,3 +36,19 @@ def test_a_project_of_sample_pictures_is_made_once_and_its_address_printed(duet,
             Project(studio, project).delete()
         duet.up("--demo-project=no")
         mark.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+def test_its_pages_belong_to_the_name_that_they_are_opened_at(duet, name):
+    """With a LABEL_STUDIO_HOST they load their scripts from there: a foreign origin for who came by another name."""
+    url = f"http://{name}:{duet.label_studio_port}"
+    with requests.Session() as browser:
+        login = browser.get(f"{url}/user/login/", timeout=30)
+        page = browser.post(f"{url}/user/login/", timeout=30, headers={"Origin": url, "Referer": f"{url}/user/login/"}, data={
+            "csrfmiddlewaretoken": browser.cookies["csrftoken"], "email": "duet@example.com",
+            "password": (duet.state / "label-studio" / "password").read_text()})
+
+    assert login.ok and page.ok and page.url.startswith(url) and "/user/login" not in page.url
+    for text in (login.text, page.text):
+        sources = re.findall(r'<(?:script|link)[^>]*(?:src|href)="([^"]*)"', text)
+        assert sources and not [each for each in sources if re.match(r"(https?:)?//(127|localhost)", each)]

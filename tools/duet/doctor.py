@@ -185,7 +185,7 @@ def check_processes(facts):
     for name in ("duet-detector", "duet-segmenter", "duet-gateway", "duet-trainer", "label-studio"):
         state, _, words = facts.get(f"process.{name}", "never").partition(" ")
         if state == "ended":
-            again = "./duet up --with-label-studio" if name == "label-studio" else "./duet up"
+            again = "./duet up --with_label_studio" if name == "label-studio" else "./duet up"
             yield broken(name, words, f"{again}; its log is {facts['logs']}/{name}.log")
         elif state == "never" and name in ("duet-detector", "duet-segmenter", "duet-gateway"):
             never.append(name)
@@ -339,7 +339,7 @@ def label_studio_of(facts):
     if status == 0:
         own = facts.get("process.label-studio", "never") != "never"
         return None, broken("label studio", f"nothing answers at {url}",
-                            "./duet up --with-label-studio" if own else "start it, or name another: ./duet up --label_studio_url=URL")
+                            "./duet up --with_label_studio" if own else "start it, or name another: ./duet up --label_studio_url=URL")
     version = re.search(r'"label-studio-os-package":\s*\{\s*"version":\s*"([^"]+)"|"release":\s*"([^"]+)"', text)
     if status != 200 or not version:
         return None, broken("label studio", f"{url} answers {status} to a question that Label Studio would answer", "is the URL right?")

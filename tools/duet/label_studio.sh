@@ -15,13 +15,14 @@ start_label_studio() {
   password=$(<"$LABEL_STUDIO_HOME/password")
   token=$(label_studio_token)
   # The two switches let it call Duet and webhooks on this machine; legacy tokens let the token be known
-  # before the first login.
+  # before the first login. Without a LABEL_STUDIO_HOST its pages name what they need without a host; one that is opened at
+  # another name than that, localhost for example, would load its scripts from a foreign origin, fail and load itself anew.
   # shellcheck disable=SC2034 # `launch` exports them
   VARIABLES=(
     [PATH]="$venv/bin:$PATH" [HOME]=$LABEL_STUDIO_HOME
     [DJANGO_DB]=sqlite
     [LABEL_STUDIO_BASE_DATA_DIR]=$LABEL_STUDIO_HOME/data
-    [LABEL_STUDIO_HOST]=http://127.0.0.1:$port
+    [LABEL_STUDIO_HOST]=''
     [LABEL_STUDIO_USERNAME]=$LABEL_STUDIO_USER
     [LABEL_STUDIO_PASSWORD]=$password
     [LABEL_STUDIO_USER_TOKEN]=$token
@@ -34,7 +35,7 @@ start_label_studio() {
     [LABEL_STUDIO_LATEST_VERSION_CHECK]=false
     [LABEL_STUDIO_SENTRY_DSN]='' [LABEL_STUDIO_FRONTEND_SENTRY_DSN]=''
   )
-  ensure_running label-studio "127.0.0.1:$port" "$(signature "$venv/bin/label-studio" -- "$port")" \
+  ensure_running label-studio "127.0.0.1:$port" "$(signature "$venv/bin/label-studio" -- "$port" 'at any name')" \
     "$venv/bin/label-studio" start --no-browser --internal-host 127.0.0.1 --port "$port"
   wait_for_label_studio "$port"
 }
@@ -145,7 +146,7 @@ own_label_studio_at() {
   local where
   where=$(record_of label-studio where)
   if [[ $where && ${1##*:} == "${where##*:}" ]]; then
-    say "; Duet's own one $(how_it_ended label-studio): ./duet up --with-label-studio starts it again"
+    say "; Duet's own one $(how_it_ended label-studio): ./duet up --with_label_studio starts it again"
   fi
 }
 

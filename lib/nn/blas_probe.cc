@@ -49,7 +49,7 @@ BlasSpeed ProbeBlas() {
     speed.warning = absl::StrFormat(
         "matrix multiplication runs at %.1f GFLOP/s per thread; a good BLAS does 30 or more. "
         "Install libopenblas0-openmp and select it (update-alternatives --config "
-        "libblas.so.3-x86_64-linux-gnu)",
+        "libblas.so.3-$(uname -m)-linux-gnu)",
         speed.gflops_per_thread);
   }
   return speed;

@@ -46,14 +46,24 @@ class TimedProduct {
   AlignedVector<std::byte> packed_, scratch_;
 };
 
+// What oneDNN may use of x86-64. On other processors it answers with the same numbers, which there
+// stand for other instructions (SVE), so they count as a CPU that has none of those asked for here.
+dnnl::cpu_isa EffectiveIsa() {
+#if defined(__x86_64__)
+  return dnnl::get_effective_cpu_isa();
+#else
+  return dnnl::cpu_isa::sse41;
+#endif
+}
+
 }  // namespace
 
 bool CpuHasBFloat16() {
-  const auto isa = dnnl::get_effective_cpu_isa();
+  const auto isa = EffectiveIsa();
   return isa == dnnl::cpu_isa::avx512_core_bf16 || isa == dnnl::cpu_isa::avx512_core_amx;
 }
 
-bool CpuHasAmx() { return dnnl::get_effective_cpu_isa() == dnnl::cpu_isa::avx512_core_amx; }
+bool CpuHasAmx() { return EffectiveIsa() == dnnl::cpu_isa::avx512_core_amx; }
 
 bool CpuGainsFromBFloat16() {
   static const bool gains = [] {
@@ -86,7 +96,7 @@ std::string BFloat16Warning(bool bf16_allowed) {
 }
 
 int CpuChannelBlock() {
-  const auto isa = dnnl::get_effective_cpu_isa();
+  const auto isa = EffectiveIsa();
   if (isa < dnnl::cpu_isa::avx2) return 0;
   return isa >= dnnl::cpu_isa::avx512_core && isa != dnnl::cpu_isa::avx2_vnni ? 16 : 8;
 }

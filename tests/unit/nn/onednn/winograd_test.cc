@@ -43,8 +43,12 @@ at::Tensor Unblock(const T* data, at::IntArrayRef sizes, int block) {
   return blocked.permute({0, 3, 1, 2}).reshape(sizes);
 }
 
-bool HasBlocksOf(int block) {
+bool HasBlocksOf([[maybe_unused]] int block) {
+#if defined(__x86_64__)
   return (block == 16 ? __builtin_cpu_supports("avx512bw") : __builtin_cpu_supports("avx2")) != 0;
+#else
+  return true;  // compiled once, without instructions that a CPU might lack (target_clones.h)
+#endif
 }
 
 // The largest difference from the convolution in double, relative to its largest value.

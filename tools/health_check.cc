@@ -2,12 +2,8 @@
 // checks in images that have neither a shell nor curl. A program of its own, since the models'
 // processes take a second of CPU to load their libraries, each time they would be asked.
 //
-// usage: duet-health-check http://127.0.0.1:9101/readyz
-//
-// Asks this machine only, through no proxy, within five seconds. Exit code 0 if the answer is 2xx,
-// else 1 and one line on stderr, with the first line of the answer or why there was none. Answers
-// over TLS are taken without looking at the certificate: whoever could pretend to be this machine
-// is on it.
+// Asks through no proxy. Answers over TLS are taken without looking at the certificate: whoever
+// could pretend to be this machine is on it.
 #include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 #include <curl/curl.h>
@@ -22,6 +18,15 @@
 
 namespace {
 
+constexpr char kHelp[] =
+    R"(usage: duet-health-check URL
+
+Asks a process of this machine whether it is ready, for five seconds at most.
+
+Exit code 0: the answer was 2xx; 1: it wasn't, or there was none, and one line says why; 2: asked wrongly.
+
+Example: duet-health-check http://127.0.0.1:9101/readyz
+)";
 constexpr long kPatienceMs = 5000;
 constexpr std::size_t kMaxLine = 500;
 
@@ -79,11 +84,16 @@ std::string Ask(const std::string& url) {
 int main(int argc, char** argv) {
   if (serving::PrintedVersion("duet-health-check", argc, argv)) return 0;
   const std::string url = argc == 2 ? argv[1] : "";
-  const std::string wrong =
-      IsOfThisMachine(url)
-          ? Ask(url)
-          : absl::StrCat("duet-health-check: '", url,
-                         "': must be one URL of this machine, as http://127.0.0.1:9101/readyz");
+  if (url == "--help") {
+    std::cout << kHelp;
+    return 0;
+  }
+  if (!IsOfThisMachine(url)) {
+    std::cerr << "duet-health-check: '" << url
+              << "': must be one URL of this machine, as http://127.0.0.1:9101/readyz\n";
+    return 2;
+  }
+  const std::string wrong = Ask(url);
   if (!wrong.empty()) std::cerr << wrong << "\n";
   return wrong.empty() ? 0 : 1;
 }

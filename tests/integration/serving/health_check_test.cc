@@ -71,13 +71,13 @@ TEST_F(HealthCheckTest, NoOtherMachineCanBeAsked) {
                                 "http://10.0.0.1/", "ftp://localhost/", "file:///etc/passwd",
                                 "http://localhost@example.com/", "127.0.0.1:80", ""}) {
     const Answer answer = Ask({url});
-    EXPECT_EQ(answer.code, 1);
+    EXPECT_EQ(answer.code, 2);
     EXPECT_EQ(answer.said,
               "duet-health-check: '" + url +
                   "': must be one URL of this machine, as http://127.0.0.1:9101/readyz\n");
   }
-  EXPECT_EQ(Ask({}).code, 1);
-  EXPECT_EQ(Ask({Url("/livez"), Url("/livez")}).code, 1);
+  EXPECT_EQ(Ask({}).code, 2);
+  EXPECT_EQ(Ask({Url("/livez"), Url("/livez")}).code, 2);
 }
 
 }  // namespace

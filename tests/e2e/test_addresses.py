@@ -1,5 +1,6 @@
 """Label Studio under another name than Duet was told, as real installations have it, and what stays secret."""
 
+import contextlib
 import os
 import subprocess
 
@@ -11,6 +12,43 @@ from label_configs import config
 from label_studio import LabelStudio
 from service import PATIENCE_S, Service, wait_until
 from test_storages import NAME, assert_all_found, local_files, predict, project, sync  # noqa: F401 (fixtures)
+
+
+@contextlib.contextmanager
+def once_more(duet, public=None):
+    """The session's Label Studio once more, with the same data. It calls itself `public`, else by its own address."""
+    with open(f"/proc/{duet.pid('label-studio')}/environ", "rb") as file:
+        environment = dict(entry.split(b"=", 1) for entry in file.read().split(b"\0") if b"=" in entry)
+    (port,) = free_ports(1)
+    inner = LabelStudio(f"http://127.0.0.1:{port}", (duet.state / "label-studio" / "token").read_text())
+    environment[b"LABEL_STUDIO_HOST"] = (public or inner.url).encode()
+    log = open(duet.state / "logs" / "label-studio-once-more.log", "wb")
+    process = subprocess.Popen(
+        ["label-studio", "start", "--no-browser", "--internal-host", "127.0.0.1", "--port", str(port)],
+        env={os.fsdecode(key): os.fsdecode(value) for key, value in environment.items()}, stdin=subprocess.DEVNULL,
+        stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+
+    def is_up():
+        assert process.poll() is None, "Label Studio has stopped"
+        try:
+            return requests.get(f"{inner.url}/health", timeout=5).ok
+        except requests.ConnectionError:
+            return False
+
+    try:
+        wait_until(is_up)
+        yield inner
+    finally:
+        os.killpg(process.pid, 9)
+        process.wait()
+        log.close()
+
+
+@pytest.fixture(scope="module")
+def studio(duet):
+    """One that calls itself by an address, as installations with a LABEL_STUDIO_HOST do; Duet's own has none."""
+    with once_more(duet) as inner:
+        yield inner
 
 
 @pytest.fixture
@@ -59,33 +97,10 @@ PUBLIC = "http://labels.invalid/label-studio"
 
 
 @pytest.fixture
-def below_a_path(duet, studio):
-    """The session's Label Studio once more, as behind a proxy that serves it below a path: the same data, another HOST."""
-    with open(f"/proc/{duet.pid('label-studio')}/environ", "rb") as file:
-        environment = dict(entry.split(b"=", 1) for entry in file.read().split(b"\0") if b"=" in entry)
-    environment[b"LABEL_STUDIO_HOST"] = PUBLIC.encode()
-    (port,) = free_ports(1)
-    log = open(duet.state / "logs" / "label-studio-below-a-path.log", "wb")
-    process = subprocess.Popen(
-        ["label-studio", "start", "--no-browser", "--internal-host", "127.0.0.1", "--port", str(port)],
-        env={os.fsdecode(key): os.fsdecode(value) for key, value in environment.items()}, stdin=subprocess.DEVNULL,
-        stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
-    inner = LabelStudio(f"http://127.0.0.1:{port}", studio.token)
-
-    def is_up():
-        assert process.poll() is None, "Label Studio has stopped"
-        try:
-            return requests.get(f"{inner.url}/health", timeout=5).ok
-        except requests.ConnectionError:
-            return False
-
-    try:
-        wait_until(is_up)
+def below_a_path(duet):
+    """As behind a proxy that serves it below a path."""
+    with once_more(duet, PUBLIC) as inner:
         yield inner
-    finally:
-        os.killpg(process.pid, 9)
-        process.wait()
-        log.close()
 
 
 def test_label_studio_below_a_path_is_asked_at_its_inner_address(

@@ -211,10 +211,10 @@ def container(pod):
 def kill_pods():
     """How many processes of Pods and of what holds them there were; all of them are killed."""
     found = {int(line) for file in pathlib.Path("/sys/fs/cgroup/pids").glob("kubepods/**/cgroup.procs") for line in file.read_text().split()}
-    for name in pathlib.Path("/proc").glob("[0-9]*/comm"):
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
         try:
-            if name.read_text().startswith("containerd-shim"):
-                found.add(int(name.parent.name))
+            if (process / "comm").read_text().startswith("containerd-shim"):
+                found.add(int(process.name))
         except OSError:
             pass  # has ended
     for process in found:

@@ -743,9 +743,9 @@ class TestClosedPipes:
 
 def command_lines_with(*secrets):
     found = []
-    for file in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            text = file.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            text = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             if any(secret in text for secret in secrets):
                 found.append(text)
     return found

@@ -62,23 +62,18 @@ json::object ImageJson(const label_studio::EmissionPlan& plan,
 
 absl::StatusOr<ConfigQuestion> ParseConfigQuestion(std::string_view body,
                                                    const label_studio::RequestLimits& limits) {
-  const auto parsed =
-      label_studio::ParseJsonParts(body, {.inside = kFields}, limits.max_depth, limits.memory);
-  if (!parsed.ok()) return parsed.status();
-  if (!parsed->is_object()) {
-    return absl::InvalidArgumentError("the body is no object; needed: an object");
-  }
-  const json::object& object = parsed->get_object();
+  const auto object = label_studio::ParseJsonObject(body, kFields, limits.max_depth, limits.memory);
+  if (!object.ok()) return object.status();
   ConfigQuestion question{.label_config =
-                              std::string(label_studio::TextField(object, "label_config"))};
+                              std::string(label_studio::TextField(*object, "label_config"))};
   if (question.label_config.empty()) {
     return absl::InvalidArgumentError(
         "'label_config' is missing; needed: XML, as Label Studio has it");
   }
-  auto extra_params = ObjectField(object, "extra_params");
+  auto extra_params = ObjectField(*object, "extra_params");
   if (!extra_params.ok()) return extra_params.status();
   question.extra_params = *std::move(extra_params);
-  auto task_data = ObjectField(object, "task_data");
+  auto task_data = ObjectField(*object, "task_data");
   if (!task_data.ok()) return task_data.status();
   question.task_data = *std::move(task_data);
   return question;

@@ -239,12 +239,9 @@ constexpr JsonPart kFields[] = {{.name = "format"},
 
 absl::StatusOr<json::object> ExportObjects(std::string_view body,
                                            const label_studio::RequestLimits& limits) {
-  const auto parsed =
-      label_studio::ParseJsonParts(body, {.inside = kFields}, limits.max_depth, limits.memory);
-  if (!parsed.ok()) return parsed.status();
-  if (!parsed->is_object()) return Bad("the body is no object; needed: an object");
-  const json::object& object = parsed->get_object();
-  const std::string_view format = TextField(object, "format");
+  const auto object = label_studio::ParseJsonObject(body, kFields, limits.max_depth, limits.memory);
+  if (!object.ok()) return object.status();
+  const std::string_view format = TextField(*object, "format");
   auto* const write = format == "coco"           ? Coco
                       : format == "label_studio" ? LabelStudio
                       : format == "yolo"         ? Yolo
@@ -253,7 +250,7 @@ absl::StatusOr<json::object> ExportObjects(std::string_view body,
     return Bad(StrCat("'format' is '", text::Utf8Prefix(format, 100),
                       "'; needed: coco, label_studio or yolo"));
   }
-  const auto dataset = ReadDataset(object);
+  const auto dataset = ReadDataset(*object);
   if (!dataset.ok()) return dataset.status();
   dataset::Findings findings;
   auto files = write(*dataset, &findings);

@@ -23,14 +23,9 @@ constexpr JsonPart kImageId[] = {{.name = "image_id"}};
 constexpr JsonPart kPrompts[] = {{.name = "image_id"}, {.name = "prompts", .whole = true}};
 constexpr std::size_t kIdSize = 64;  // SHA-256 in hex
 
-absl::StatusOr<json::value> ParseObject(std::string_view body, std::span<const JsonPart> fields,
-                                        const label_studio::RequestLimits& limits) {
-  auto parsed =
-      label_studio::ParseJsonParts(body, {.inside = fields}, limits.max_depth, limits.memory);
-  if (parsed.ok() && !parsed->is_object()) {
-    return absl::InvalidArgumentError("the body is no object; needed: an object");
-  }
-  return parsed;
+absl::StatusOr<json::object> ParseObject(std::string_view body, std::span<const JsonPart> fields,
+                                         const label_studio::RequestLimits& limits) {
+  return label_studio::ParseJsonObject(body, fields, limits.max_depth, limits.memory);
 }
 
 absl::StatusOr<std::string> ImageIdOf(const json::object& body) {
@@ -114,9 +109,9 @@ json::array RunsJson(const vision::Mask& mask) {
 
 absl::StatusOr<std::string> ParseUpload(std::string_view body,
                                         const label_studio::RequestLimits& limits) {
-  auto parsed = ParseObject(body, kUpload, limits);
+  const auto parsed = ParseObject(body, kUpload, limits);
   if (!parsed.ok()) return parsed.status();
-  const std::string_view uri = label_studio::TextField(parsed->get_object(), "image");
+  const std::string_view uri = label_studio::TextField(*parsed, "image");
   // Others would be fetched, which is what /predict is for.
   if (!uri.starts_with("data:")) {
     return absl::InvalidArgumentError("'image' is no data URI; needed: data:image/jpeg;base64,…");
@@ -128,18 +123,17 @@ absl::StatusOr<std::string> ParseImageId(std::string_view body,
                                          const label_studio::RequestLimits& limits) {
   const auto parsed = ParseObject(body, kImageId, limits);
   if (!parsed.ok()) return parsed.status();
-  return ImageIdOf(parsed->get_object());
+  return ImageIdOf(*parsed);
 }
 
 absl::StatusOr<Prompts> ParsePrompts(std::string_view body,
                                      const label_studio::RequestLimits& limits) {
   const auto parsed = ParseObject(body, kPrompts, limits);
   if (!parsed.ok()) return parsed.status();
-  const json::object& object = parsed->get_object();
-  auto id = ImageIdOf(object);
+  auto id = ImageIdOf(*parsed);
   if (!id.ok()) return id.status();
   Prompts prompts{.image_id = *std::move(id), .request = {}};
-  const json::value* const value = object.if_contains("prompts");
+  const json::value* const value = parsed->if_contains("prompts");
   const json::array* const list = value == nullptr ? nullptr : value->if_array();
   if (list == nullptr || list->empty() || list->size() > Prompts::kMaxPrompts) {
     return absl::InvalidArgumentError(text::StrCat("'prompts' is no list of 1 to ",

@@ -108,23 +108,18 @@ absl::StatusOr<RollbackRequest> ParseRollback(std::string_view body,
                                               const label_studio::RequestLimits& limits) {
   static constexpr JsonPart kFields[] = {
       {.name = "kind"}, {.name = "name"}, {.name = "from"}, {.name = "to"}};
-  const auto parsed =
-      label_studio::ParseJsonParts(body, {.inside = kFields}, limits.max_depth, limits.memory);
-  if (!parsed.ok()) return parsed.status();
-  if (!parsed->is_object()) {
-    return absl::InvalidArgumentError("the body is no object; needed: an object");
-  }
-  const json::object& object = parsed->get_object();
-  const auto kind = model_store::ParseKind(label_studio::TextField(object, "kind"));
+  const auto object = label_studio::ParseJsonObject(body, kFields, limits.max_depth, limits.memory);
+  if (!object.ok()) return object.status();
+  const auto kind = model_store::ParseKind(label_studio::TextField(*object, "kind"));
   if (!kind) {
     return absl::InvalidArgumentError("'kind' is missing; needed: detector or segmenter");
   }
   RollbackRequest request{.kind = *kind,
-                          .name = std::string(label_studio::TextField(object, "name"))};
+                          .name = std::string(label_studio::TextField(*object, "name"))};
   if (absl::Status status = model_store::CheckName(request.name); !status.ok()) return status;
-  const auto from = VersionField(object, "from");
+  const auto from = VersionField(*object, "from");
   if (!from.ok()) return from.status();
-  const auto to = VersionField(object, "to");
+  const auto to = VersionField(*object, "to");
   if (!to.ok()) return to.status();
   request.from = *from;
   request.to = *to;

@@ -193,6 +193,17 @@ absl::StatusOr<json::value> ParseJsonParts(std::string_view text, const JsonPart
   }
 }
 
+absl::StatusOr<json::object> ParseJsonObject(std::string_view text,
+                                             std::span<const JsonPart> fields, int max_depth,
+                                             json::storage_ptr memory, std::string_view name) {
+  auto parsed = ParseJsonParts(text, {.inside = fields}, max_depth, std::move(memory), name);
+  if (!parsed.ok()) return parsed.status();
+  if (!parsed->is_object()) {
+    return absl::InvalidArgumentError(text::StrCat(name, " is no object; needed: an object"));
+  }
+  return std::move(parsed->get_object());
+}
+
 std::size_t MemoryOf(const json::value& value) {
   // A block of the allocator's, and what Boost.JSON keeps before a table.
   constexpr std::size_t kBlock = 32;

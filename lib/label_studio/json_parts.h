@@ -8,6 +8,7 @@
 
 #include <absl/status/statusor.h>
 
+#include <boost/json/object.hpp>
 #include <boost/json/storage_ptr.hpp>
 #include <boost/json/value.hpp>
 #include <cstddef>
@@ -34,6 +35,13 @@ struct JsonPart {
 absl::StatusOr<boost::json::value> ParseJsonParts(std::string_view text, const JsonPart& root,
                                                   int max_depth, boost::json::storage_ptr memory,
                                                   std::string_view name = "the body");
+
+// The fields of an object that `fields` name; otherwise as ParseJsonParts. InvalidArgument, too, if
+// the text is no object.
+absl::StatusOr<boost::json::object> ParseJsonObject(std::string_view text,
+                                                    std::span<const JsonPart> fields, int max_depth,
+                                                    boost::json::storage_ptr memory,
+                                                    std::string_view name = "the body");
 
 // Bytes that a value takes besides itself, about.
 std::size_t MemoryOf(const boost::json::value& value);

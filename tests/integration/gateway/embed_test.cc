@@ -6,6 +6,7 @@
 #include <atomic>
 #include <future>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -78,6 +79,17 @@ class EmbedTest : public ::testing::Test {
     const std::lock_guard lock(mutex_);
     answer_ = std::move(answer);
   }
+  // The first of them fulfils reached_ and waits for release_.
+  void HoldFirstAnswer() {
+    Answer([this, released = release_.get_future().share(),
+            first = std::make_shared<std::atomic<bool>>(true)](int) {
+      if (first->exchange(false)) {
+        reached_.set_value();
+        released.wait();
+      }
+      return grpc::Status::OK;
+    });
+  }
   json::value AwaitEnd(const std::string& path = "/embed/1") {
     json::value run;
     Await([&] {
@@ -110,6 +122,8 @@ class EmbedTest : public ::testing::Test {
   FakeServices services_;
   FakeLabelStudio studio_;
   std::unique_ptr<Harness> harness_;
+  // HoldFirstAnswer's; the last, so that a test that ends early holds nothing.
+  std::promise<void> reached_, release_;
 };
 
 TEST_F(EmbedTest, EveryImageIsEncodedOnceAtTheLowestRankAndKept) {
@@ -145,25 +159,15 @@ TEST_F(EmbedTest, EveryImageIsEncodedOnceAtTheLowestRankAndKept) {
 // isn't loaded yet.
 TEST_F(EmbedTest, NothingIsEncodedWhileItIsNotKnownByWhichModel) {
   in_flight_ = 1;
-  std::promise<void> reached;
-  std::promise<void> release;
-  std::shared_future<void> released = release.get_future().share();
-  std::atomic<bool> first = true;
-  Answer([&, released](int) {
-    if (first.exchange(false)) {
-      reached.set_value();
-      released.wait();
-    }
-    return grpc::Status::OK;
-  });
+  HoldFirstAnswer();
   services_.ServeSegmenter("project-1", {.stored = 1, .version = "own-1"});
   Harness& gateway = Start();
   EXPECT_EQ(gateway.Post("/embed/1", json::object()).status, 202);
-  reached.get_future().wait();
+  reached_.get_future().wait();
   services_.ServeSegmenter("project-1", {.stored = 2, .version = ""});
   const auto& profile = gateway.app().profiles.default_profile();
   Await([&] { return !prelabel::KnownServing(profile, "project-1"); });
-  release.set_value();
+  release_.set_value();
 
   json::value run;
   Await([&] {
@@ -180,22 +184,12 @@ TEST_F(EmbedTest, NothingIsEncodedWhileItIsNotKnownByWhichModel) {
 TEST_F(EmbedTest, WhoAsksAgainJoinsAndWhatIsCancelledEnds) {
   duet_testing::LogCapture log;
   in_flight_ = 1;
-  std::promise<void> reached;
-  std::promise<void> release;
-  std::shared_future<void> released = release.get_future().share();
-  std::atomic<bool> first = true;
-  Answer([&, released](int) {
-    if (first.exchange(false)) {
-      reached.set_value();
-      released.wait();
-    }
-    return grpc::Status::OK;
-  });
+  HoldFirstAnswer();
   Harness& gateway = Start();
   EXPECT_EQ(gateway.Get("/embed/1").status, 404);
   EXPECT_EQ(gateway.Post("/embed/1/cancel", json::object()).status, 404);
   EXPECT_EQ(gateway.Post("/embed/1", json::object()).status, 202);
-  reached.get_future().wait();
+  reached_.get_future().wait();
 
   const json::value joined = gateway.Post("/embed/1", json::object()).json();
   const Reply other = gateway.Post("/p/street/embed/1", json::object());
@@ -209,7 +203,7 @@ TEST_F(EmbedTest, WhoAsksAgainJoinsAndWhatIsCancelledEnds) {
   EXPECT_EQ(other.json().at("state"), "waiting") << "one project after the other";
   EXPECT_EQ(cancelled.at("state"), "cancelled");
   EXPECT_EQ(after.at("state"), "cancelled");
-  release.set_value();
+  release_.set_value();
   EXPECT_EQ(AwaitEnd("/p/street/embed/1").at("state"), "done") << "its turn came";
   EXPECT_EQ(tasks().size(), 1U + 5U);
   EXPECT_EQ(gateway.Get("/embed/1").json().at("state"), "cancelled");

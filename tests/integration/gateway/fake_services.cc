@@ -34,6 +34,15 @@ void FakeServices::Serve(std::string detector_version, std::string segmenter_ver
   segmenter_version_ = std::move(segmenter_version);
 }
 
+void FakeServices::RefuseDetectWhile(const std::atomic<bool>& full) {
+  on_detect = [&full](auto&, const auto&, auto* response) {
+    if (full) return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "full");
+    response->set_image_width(kWidth);
+    response->set_image_height(kHeight);
+    return grpc::Status::OK;
+  };
+}
+
 void FakeServices::Encode(std::string encoder) {
   const std::lock_guard lock(mutex_);
   encoder_ = std::move(encoder);

@@ -89,6 +89,9 @@ class FakeServices {
   bool knows_model_spec = true;
   // False: as before there was a ListModels.
   bool knows_names = true;
+  // Detect is refused while `full`, as by a full queue, and finds nothing otherwise. Before the
+  // first call.
+  void RefuseDetectWhile(const std::atomic<bool>& full);
   // While it is above 0, an Embed lowers it and is refused, as a full queue does.
   std::atomic<int>* embeds_to_refuse = nullptr;
   // What the segmenter's GetModel says. Before the first call.

@@ -242,12 +242,7 @@ TEST_F(ProjectModelsTest, AHangingLabelStudioHoldsUpOneRequestNotAll) {
 // Its tasks have numbers that the operator's tasks have, too.
 TEST_F(ProjectModelsTest, NothingOfAForeignProjectGoesToTheOperatorsLabelStudio) {
   std::atomic<bool> full = true;
-  one_.on_detect = [&](auto&, const auto&, auto* response) {
-    if (full) return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "full");
-    response->set_image_width(320);
-    response->set_image_height(240);
-    return grpc::Status::OK;
-  };
+  one_.RefuseDetectWhile(full);
   StartWithPush();
 
   json::value body = PredictBody(kConfig, {image_, image_});
@@ -484,12 +479,7 @@ TEST_F(ProjectModelsTest, WhileItIsNotKnownWhichModelServesABackgroundJobWaits) 
                                  : grpc::Status::OK;
   };
   std::atomic<bool> full = true;
-  one_.on_detect = [&](auto&, const auto&, auto* response) {
-    if (full) return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "full");
-    response->set_image_width(320);
-    response->set_image_height(240);
-    return grpc::Status::OK;
-  };
+  one_.RefuseDetectWhile(full);
   Serve({.stored = 3, .version = "own-3"});
   StartWithPush(absl::Milliseconds(300));
   const std::string announced = Announced();

@@ -332,13 +332,8 @@ TEST_F(VersionsTest, EveryPlaceTellsTheSameVersion) {
 TEST_F(VersionsTest, ABackgroundJobStoresUnderTheAnnouncedVersion) {
   FakeLabelStudio studio;
   std::atomic<bool> away = true;
-  const auto detect = [&](auto&, const auto&, auto* response) {
-    if (away) return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "full");
-    response->set_image_width(320);
-    response->set_image_height(240);
-    return grpc::Status::OK;
-  };
-  one_.on_detect = two_.on_detect = detect;
+  one_.RefuseDetectWhile(away);
+  two_.RefuseDetectWhile(away);
   HarnessOptions options;
   options.settings.background = prelabel::Background::kPush;
   options.gateway.label_studio = {

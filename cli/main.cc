@@ -18,9 +18,9 @@ void PrintHelp() {
     std::cout << "  " << command.name << std::string(10 - command.name.size(), ' ')
               << command.purpose << "\n";
   }
-  std::cout << "\nEach says more with --help. Exit code 0: done; 1: something failed; 2: asked "
-               "wrongly, or "
-               "nothing could be done.\n\nExample: duet predict street.jpg -o out.png\n";
+  std::cout
+      << "\nEach says more with --help. Exit code 0: done; 1: something failed; 2: asked "
+         "wrongly, or nothing could be done.\n\nExample: duet predict street.jpg -o out.png\n";
 }
 
 // 0; 1 for what went wrong; 2 for what was asked wrongly; as each command says.

@@ -1,5 +1,6 @@
 // duet-detector: an object detector behind gRPC.
 #include <absl/status/status.h>
+#include <absl/strings/str_cat.h>
 #include <absl/time/time.h>
 
 #include <memory>
@@ -69,11 +70,10 @@ absl::Status Serve(const Options& options, serving::Process& process) {
 int main(int argc, char** argv) {
   serving::SetUpOpenMp(argv);
   detector::Options options;
-  serving::FlagTable flags("duet-detector",
-                           "Finds objects in images with a checkpoint of RTMDet or of MMYOLO's "
-                           "families. Exit code 0: it was asked to end; 1: it could not start, or "
-                           "go on, and said why; 2: asked wrongly.\n\nExample: duet-detector "
-                           "--checkpoint=rtmdet_tiny.pth");
+  serving::FlagTable flags(
+      "duet-detector",
+      absl::StrCat("Finds objects in images with a checkpoint of RTMDet or of MMYOLO's families. ",
+                   serving::kExitCodes, "\n\nExample: duet-detector --checkpoint=rtmdet_tiny.pth"));
   detector::AddFlags(&options, &flags);
   return serving::RunProcess(
       flags, argc, argv, options.common.process,

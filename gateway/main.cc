@@ -196,10 +196,10 @@ int main(int argc, char** argv) {
   Options options;
   serving::FlagTable flags(
       "duet-gateway",
-      "Answers Label Studio as its ML backend, with a detector and a segmenter behind it. Exit "
-      "code 0: it was asked to end; 1: it could not start, or go on, and said why; 2: asked "
-      "wrongly.\n\n"
-      "Example: duet-gateway --detector=localhost:50051 --segmenter=localhost:50052");
+      absl::StrCat(
+          "Answers Label Studio as its ML backend, with a detector and a segmenter behind it. ",
+          serving::kExitCodes,
+          "\n\nExample: duet-gateway --detector=localhost:50051 --segmenter=localhost:50052"));
   gateway::AddFlags(&options, &flags);
   return serving::RunProcess(
       flags, argc, argv, options.process,

@@ -88,10 +88,9 @@ int main(int argc, char** argv) {
   segmenter::Options options;
   serving::FlagTable flags(
       "duet-segmenter",
-      "Turns points, boxes and earlier masks into masks with a Segment "
-      "Anything checkpoint. Exit code 0: it was asked to end; 1: it could not start, or go on, and "
-      "said why; 2: asked wrongly.\n\nExample: duet-segmenter "
-      "--checkpoint=sam_vit_b_01ec64.pth");
+      absl::StrCat(
+          "Turns points, boxes and earlier masks into masks with a Segment Anything checkpoint. ",
+          serving::kExitCodes, "\n\nExample: duet-segmenter --checkpoint=sam_vit_b_01ec64.pth"));
   segmenter::AddFlags(&options, &flags);
   return serving::RunProcess(
       flags, argc, argv, options.common.process,

@@ -1,5 +1,6 @@
 // duet-trainer: fine-tunes models on what was annotated in Label Studio, behind gRPC.
 #include <absl/status/status.h>
+#include <absl/strings/str_cat.h>
 
 #include <memory>
 #include <utility>
@@ -104,12 +105,13 @@ int main(int argc, char** argv) {
   trainer_service::Options options;
   serving::FlagTable flags(
       "duet-trainer",
-      "Fine-tunes detectors and segmenters on what was annotated in Label Studio, one after "
-      "the other, and leaves them as versions below a model root. Exit code 0: it was asked to "
-      "end; 1: it could not start, or go on, and said why; 2: asked wrongly.\n\nExample: "
-      "duet-trainer "
-      "--label_studio_url=http://localhost:8080 --checkpoint=rtmdet_tiny.pth --model_root=models "
-      "--work_dir=work");
+      absl::StrCat(
+          "Fine-tunes detectors and segmenters on what was annotated in Label Studio, one after "
+          "the other, and leaves them as versions below a model root. ",
+          serving::kExitCodes,
+          "\n\nExample: duet-trainer --label_studio_url=http://localhost:8080 "
+          "--checkpoint=rtmdet_tiny.pth "
+          "--model_root=models --work_dir=work"));
   trainer_service::AddFlags(&options, &flags);
   return serving::RunProcess(flags, argc, argv, options.process, [&](serving::Process& process) {
     return trainer_service::Serve(options, process);

@@ -102,6 +102,11 @@ class Process {
   int stops_ = 0;
 };
 
+// RunProcess' exit codes, for the purpose of the flags.
+inline constexpr char kExitCodes[] =
+    "Exit code 0: it was asked to end; 1: it could not start, or go on, and said why; 2: asked "
+    "wrongly.";
+
 // Parses flags (a former name is a "flag.renamed" warning), raises the limit of file descriptors
 // (serving/descriptors.h), turns SIGTERM and SIGINT into Stop (all threads started by `body` have
 // them blocked), runs `body` and returns main's exit code: 0 after a drain or --help, 1 with one

@@ -69,6 +69,7 @@ class HeadAttention {
   };
 
   struct Scratch {
+    nn::onednn::AlignedVector<T> queries;  // the caller's, for GatherRows
     nn::onednn::AlignedVector<float> scores;
     nn::onednn::AlignedVector<T> weights;          // bf16
     nn::onednn::AlignedVector<std::byte> product;  // bf16

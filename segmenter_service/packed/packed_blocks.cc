@@ -147,7 +147,6 @@ class TypedBlocks final : public PackedBlocks::Impl {
     const GridAttention<T>& attention = AttentionOf(0);
     keys_.resize(heads_);
     scratch_.resize(omp_get_max_threads());
-    queries_.resize(omp_get_max_threads());
 #pragma omp parallel for schedule(dynamic)
     for (std::int64_t h = 0; h < heads_; ++h) {
       attention.PackKeys(qkv_.data() + dim_ + h * head_dim_, qkv_.data() + 2 * dim_ + h * head_dim_,
@@ -160,10 +159,10 @@ class TypedBlocks final : public PackedBlocks::Impl {
       for (std::int64_t part = parts * share / kGlobalPieces;
            part < parts * (share + 1) / kGlobalPieces; ++part) {
         const std::int64_t first = part * attention.rows();
-        const int thread = omp_get_thread_num();
+        typename GridAttention<T>::Scratch& scratch = scratch_[omp_get_thread_num()];
         const T* q = GatherRows(qkv_.data() + first * 3 * dim_ + h * head_dim_, attention.rows(),
-                                head_dim_, 3 * dim_, &queries_[thread]);
-        attention.Attend(q, first, keys_[h], block.tables.data(), &scratch_[thread],
+                                head_dim_, 3 * dim_, &scratch.products.queries);
+        attention.Attend(q, first, keys_[h], block.tables.data(), &scratch,
                          attended_.data() + first * dim_ + h * head_dim_);
       }
       pause();
@@ -234,7 +233,6 @@ class TypedBlocks final : public PackedBlocks::Impl {
   std::vector<Block> blocks_;
   std::vector<typename GridAttention<T>::Keys> keys_;        // of each head
   std::vector<typename GridAttention<T>::Scratch> scratch_;  // of each thread
-  std::vector<AlignedVector<T>> queries_;                    // of each thread
 };
 
 }  // namespace

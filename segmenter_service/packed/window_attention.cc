@@ -238,7 +238,6 @@ void WindowAttention<T>::RunOverAll(const T* qkv, T* output) {
 #pragma omp parallel
   {
     typename HeadAttention<T>::Scratch scratch;
-    AlignedVector<T> queries;
 #pragma omp for schedule(dynamic)
     for (std::int64_t h = 0; h < shape_.heads; ++h) {
       over_all_->PackKeys(qkv + Offset(1, h), qkv + Offset(2, h), &keys_[h]);
@@ -248,7 +247,7 @@ void WindowAttention<T>::RunOverAll(const T* qkv, T* output) {
       for (std::int64_t part = 0; part < parts; ++part) {
         const std::int64_t first = part * over_all_->rows();
         const T* q = GatherRows(qkv + first * stride + Offset(0, h), over_all_->rows(),
-                                shape_.head_dim, stride, &queries);
+                                shape_.head_dim, stride, &scratch.queries);
         over_all_->Attend(q, keys_[h], &scratch, output + first * width_ + h * shape_.head_dim,
                           [&](std::int64_t, const KeyRange& range, float* scores,
                               nn::onednn::SoftmaxState* state, T* weights) {

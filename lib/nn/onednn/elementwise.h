@@ -45,7 +45,8 @@ struct PixelRun {
 template <typename T>
 void ConcatPixels(const std::vector<PixelRun<T>>& runs, const BlockedShape& shape, T* dst);
 
-// mean[c] over all pixels; `mean` holds blocks · block floats.
+// mean[c] over all pixels; `mean` holds blocks · block floats. REQUIRES: one block, or blocks of at
+// most 64 channels.
 template <typename T>
 void MeanOverPixels(const T* src, const BlockedShape& shape, float* mean);
 

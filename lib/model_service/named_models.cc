@@ -253,7 +253,7 @@ void NamedModels::Poll() {
   }
   if (!names.ok()) {
     const std::lock_guard lock(mutex_);
-    if (!was_read_) unread_ = absl::FailedPreconditionError(error);
+    if (!unread_.ok()) unread_ = absl::FailedPreconditionError(error);
     return;
   }
 
@@ -262,7 +262,6 @@ void NamedModels::Poll() {
   Garbage garbage;
   {
     const std::lock_guard lock(mutex_);
-    was_read_ = true;
     unread_ = absl::OkStatus();
     std::vector<std::string> gone;
     for (const auto& [name, entry] : entries_) {

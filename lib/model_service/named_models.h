@@ -159,8 +159,8 @@ class NamedModels {
   std::string last_poll_error_;  // guarded by polling_
 
   mutable std::mutex mutex_;  // guards what follows
-  bool was_read_ = false;
-  absl::Status unread_;  // why the root could never be read; OK: it was
+  // Why the root could never be read; OK: it was.
+  absl::Status unread_ = absl::FailedPreconditionError("the model root was not read yet");
   std::condition_variable changed_;
   std::map<std::string, std::shared_ptr<Entry>> entries_;
   std::set<std::string> pending_;  // names that are to be loaded

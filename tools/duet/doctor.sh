@@ -17,11 +17,8 @@ TEXT
 }
 
 cmd_doctor() {
-  local argument format=()
-  for argument; do
-    [[ $argument == --json?(=*) ]] || refuse "unknown argument '$argument'; ./duet doctor --help"
-    if says_yes "$argument"; then format=(--json); else format=(); fi
-  done
+  local format=()
+  ! asks_for_json './duet doctor --help' "$@" || format=(--json)
   resolve_options
   facts_for_doctor | parse doctor "${format[@]}"
 }

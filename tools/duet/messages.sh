@@ -92,6 +92,16 @@ says_yes() {
   esac
 }
 
+# asks_for_json HINT [ARGUMENT...]: of a command that takes nothing but --json. HINT says where its usage is.
+asks_for_json() {
+  local argument hint=$1 as_json=''
+  for argument in "${@:2}"; do
+    [[ $argument == --json?(=*) ]] || refuse "unknown argument '$argument'; $hint"
+    if says_yes "$argument"; then as_json=yes; else as_json=''; fi
+  done
+  [[ $as_json ]]
+}
+
 # take_no_arguments COMMAND [ARGUMENT...]
 take_no_arguments() { (($# == 1)) || refuse "./duet $1 takes no arguments, but was given '${*:2}'"; }
 

@@ -45,11 +45,8 @@ cmd_models() {
 }
 
 models_list() {
-  local argument format=()
-  for argument; do
-    [[ $argument == --json?(=*) ]] || refuse "unknown argument '$argument'; ./duet models shows the usage"
-    if says_yes "$argument"; then format=(--json); else format=(); fi
-  done
+  local format=()
+  ! asks_for_json './duet models shows the usage' "$@" || format=(--json)
   parse models "${format[@]}" "$MODELS_TABLE" "$MODELS_DIRECTORY"
 }
 

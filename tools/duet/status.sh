@@ -16,12 +16,7 @@ TEXT
 }
 
 cmd_status() {
-  local argument as_json=''
-  for argument; do
-    [[ $argument == --json?(=*) ]] || refuse "unknown argument '$argument'; ./duet status --help"
-    if says_yes "$argument"; then as_json=yes; else as_json=''; fi
-  done
-  if [[ $as_json ]]; then
+  if asks_for_json './duet status --help' "$@"; then
     status_as_json
     return
   fi
@@ -71,7 +66,7 @@ facts_of_status() {
 
 # facts_of_running NAME
 facts_of_running() {
-  local process=${1#duet-} key where
+  local process=${1#duet-} key where metrics
   case $process in
     label-studio)
       fact "$1.user" "$LABEL_STUDIO_USER"
@@ -87,7 +82,8 @@ facts_of_running() {
       ;;
   esac
   if [[ $process == @(detector|segmenter) ]]; then
-    for key in name version; do fact "$1.$key" "$(served_by "$process" "$key")"; done
+    metrics=$(metrics_of "$process") || metrics=''
+    for key in name version; do fact "$1.$key" "$(served_by "$key" <<<"$metrics")"; done
     for key in checkpoint device precision; do fact "$1.$key" "$(flag_of "$1" "$key")"; done
   fi
   fact "$1.arguments" "$(of_process "$1" cmdline)"
@@ -147,10 +143,11 @@ secrets_of() { of_process "$1" environ | sed -n 's/^DUET_\([A-Z_]*\)=.*/\L\1/p' 
 # describe_model detector|segmenter: the model by its own word, and what the gateway says if that is something else; the
 # rest as it was started.
 describe_model() {
-  local version announced
-  version=$(served_by "$1" version)
+  local metrics version announced
+  metrics=$(metrics_of "$1") || metrics=''
+  version=$(served_by version <<<"$metrics")
   if [[ $version ]]; then
-    detail "model $(served_by "$1" name), version $version"
+    detail "model $(served_by name <<<"$metrics"), version $version"
     announced=$(ask_gateway / --max-time 2 | parse json_value "$1" version) || announced=none
     [[ $announced == "$version" ]] || detail "the gateway does not know it yet; it knows: $announced"
   else
@@ -169,8 +166,8 @@ describe_names() {
   done < <(ask_gateway / --max-time 2 | parse json_rows "$1.names" name stored_version error)
 }
 
-# served_by detector|segmenter name|version: of the model that it serves; nothing if it does not say.
-served_by() { { metrics_of "$1" || true; } | sed -nE "s/^duet_model_info\{.*\b$2=\"([^\"]*)\".*\} 1\$/\1/p"; }
+# served_by name|version <METRICS: of the model that a process serves by its own word; nothing if it does not say.
+served_by() { sed -nE "s/^duet_model_info\{.*\b$1=\"([^\"]*)\".*\} 1\$/\1/p"; }
 
 # metrics_of detector|segmenter|trainer
 metrics_of() { ask_own "$(metrics_url "$1")" --fail --max-time 2; }

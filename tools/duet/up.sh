@@ -175,7 +175,7 @@ wait_until_ready() {
   [[ ! ${OPTION[train]:-} ]] || await_process duet-trainer model_is_ready trainer
   await_process duet-gateway gateway_is_ready
   for model in detector segmenter; do
-    await_process duet-gateway gateway_knows "$model" "$(served_by "$model" version)"
+    await_process duet-gateway gateway_knows "$model" "$(metrics_of "$model" | served_by version)"
   done
   for model in detector segmenter; do require_alive "duet-$model"; done
 }

@@ -1,5 +1,6 @@
 #include "label_studio/json_fields.h"
 
+#include <boost/json/kind.hpp>
 #include <boost/json/string.hpp>
 #include <cmath>
 
@@ -28,6 +29,26 @@ std::vector<std::uint8_t> LeadingBytes(const json::array& list) {
     bytes.push_back(static_cast<std::uint8_t>(*byte));
   }
   return bytes;
+}
+
+std::string_view KindName(const json::value& value) {
+  switch (value.kind()) {
+    case json::kind::null:
+      return "null";
+    case json::kind::bool_:
+      return "a boolean";
+    case json::kind::int64:
+    case json::kind::uint64:
+    case json::kind::double_:
+      return "a number";
+    case json::kind::string:
+      return "a string";
+    case json::kind::array:
+      return "a list";
+    case json::kind::object:
+      return "an object";
+  }
+  return "unknown";
 }
 
 }  // namespace label_studio

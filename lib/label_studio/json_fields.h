@@ -21,6 +21,9 @@ std::string_view TextField(const boost::json::object& object, std::string_view f
 // The numbers of `list` up to the first element that is none from 0 to 255.
 std::vector<std::uint8_t> LeadingBytes(const boost::json::array& list);
 
+// "a boolean", "a list", for errors.
+std::string_view KindName(const boost::json::value& value);
+
 }  // namespace label_studio
 
 #endif  // DUET_LABEL_STUDIO_JSON_FIELDS_H_

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "label_studio/json_fields.h"
 #include "label_studio/python_json.h"
 #include "text/str_cat.h"
 
@@ -199,7 +200,8 @@ absl::StatusOr<json::object> ParseJsonObject(std::string_view text,
   auto parsed = ParseJsonParts(text, {.inside = fields}, max_depth, std::move(memory), name);
   if (!parsed.ok()) return parsed.status();
   if (!parsed->is_object()) {
-    return absl::InvalidArgumentError(text::StrCat(name, " is no object; needed: an object"));
+    return absl::InvalidArgumentError(
+        text::StrCat(name, " is ", KindName(*parsed), "; needed: an object"));
   }
   return std::move(parsed->get_object());
 }

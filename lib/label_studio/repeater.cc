@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "label_studio/json_fields.h"
 #include "label_studio/task_data.h"
 #include "text/str_cat.h"
 

@@ -12,7 +12,6 @@
 #include "label_studio/json_fields.h"
 #include "label_studio/json_parts.h"
 #include "label_studio/label_config.h"
-#include "label_studio/task_data.h"
 #include "text/str_cat.h"
 
 namespace label_studio {
@@ -38,17 +37,9 @@ constexpr JsonPart kId[] = {Whole("id")};
 constexpr JsonPart kProject[] = {Whole("id"), Whole("created_at")};
 constexpr JsonPart kEventTask[] = {{.inside = kId}};
 
-absl::StatusOr<json::value> ParseObject(std::string_view body, std::span<const JsonPart> fields,
-                                        const RequestLimits& limits) {
-  absl::StatusOr<json::value> parsed =
-      ParseJsonParts(body, {.inside = fields}, limits.max_depth, limits.memory);
-  if (!parsed.ok()) return parsed.status();
-  const json::value& value = *parsed;
-  if (!value.is_object()) {
-    return absl::InvalidArgumentError(
-        text::StrCat("the body is ", KindName(value), "; needed: an object"));
-  }
-  return parsed;
+absl::StatusOr<json::object> ParseObject(std::string_view body, std::span<const JsonPart> fields,
+                                         const RequestLimits& limits) {
+  return ParseJsonObject(body, fields, limits.max_depth, limits.memory);
 }
 
 // Null if the field is absent or null.
@@ -178,9 +169,9 @@ absl::StatusOr<PredictRequest> ParsePredictRequest(std::string_view body,
       Whole("project"),
       Whole("label_config"),
       {.name = "params", .inside = kParams}};
-  absl::StatusOr<json::value> document = ParseObject(body, fields, limits);
+  absl::StatusOr<json::object> document = ParseObject(body, fields, limits);
   if (!document.ok()) return document.status();
-  json::object& root = document->get_object();
+  json::object& root = *document;
 
   PredictRequest request;
   json::value* tasks = Find(root, "tasks");
@@ -231,9 +222,9 @@ absl::StatusOr<PredictRequest> ParsePredictRequest(std::string_view body,
 absl::StatusOr<SetupRequest> ParseSetupRequest(std::string_view body, const RequestLimits& limits) {
   static constexpr JsonPart kFields[] = {Whole("project"), Whole("schema"), Whole("hostname"),
                                          Whole("access_token"), Whole("extra_params")};
-  absl::StatusOr<json::value> document = ParseObject(body, kFields, limits);
+  absl::StatusOr<json::object> document = ParseObject(body, kFields, limits);
   if (!document.ok()) return document.status();
-  json::object& root = document->get_object();
+  json::object& root = *document;
 
   SetupRequest request;
   absl::StatusOr<std::string> project = ProjectId(root);
@@ -274,9 +265,9 @@ absl::StatusOr<WebhookEvent> ParseWebhook(std::string_view body, const RequestLi
       {.name = "project", .inside = kProject},
       {.name = "task", .inside = kId},
       {.name = "tasks", .inside = kEventTask, .max_elements = kMaxEventTasks}};
-  absl::StatusOr<json::value> document = ParseObject(body, kFields, limits);
+  absl::StatusOr<json::object> document = ParseObject(body, kFields, limits);
   if (!document.ok()) return document.status();
-  json::object& root = document->get_object();
+  json::object& root = *document;
 
   WebhookEvent event;
   absl::StatusOr<std::string> action = Text(root, "action", kMaxText);
@@ -307,9 +298,9 @@ absl::StatusOr<OlderRequest> ParseOlderRequest(std::string_view body, const Requ
                                          Whole("config"),
                                          Whole("job"),
                                          {.name = "annotations"}};
-  absl::StatusOr<json::value> document = ParseObject(body, kFields, limits);
+  absl::StatusOr<json::object> document = ParseObject(body, kFields, limits);
   if (!document.ok()) return document.status();
-  json::object& root = document->get_object();
+  json::object& root = *document;
 
   OlderRequest request;
   request.project_created = ProjectCreated(root);

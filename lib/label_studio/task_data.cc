@@ -5,7 +5,6 @@
 #include <absl/strings/str_split.h>
 
 #include <boost/json/array.hpp>
-#include <boost/json/kind.hpp>
 #include <cstdint>
 
 #include "text/str_cat.h"
@@ -54,26 +53,6 @@ std::optional<std::string_view> PathOf(std::string_view attribute) {
   const std::string_view path = attribute.substr(1);
   if (PathLength(path) != path.size()) return std::nullopt;
   return path;
-}
-
-std::string_view KindName(const json::value& value) {
-  switch (value.kind()) {
-    case json::kind::null:
-      return "null";
-    case json::kind::bool_:
-      return "a boolean";
-    case json::kind::int64:
-    case json::kind::uint64:
-    case json::kind::double_:
-      return "a number";
-    case json::kind::string:
-      return "a string";
-    case json::kind::array:
-      return "a list";
-    case json::kind::object:
-      return "an object";
-  }
-  return "unknown";
 }
 
 }  // namespace label_studio

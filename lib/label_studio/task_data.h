@@ -19,9 +19,6 @@ std::size_t PathLength(std::string_view text);
 // "classes" of "$classes"; nothing if `attribute` is not a single reference to the task's data.
 std::optional<std::string_view> PathOf(std::string_view attribute);
 
-// "a boolean", "a list", for errors.
-std::string_view KindName(const boost::json::value& value);
-
 }  // namespace label_studio
 
 #endif  // DUET_LABEL_STUDIO_TASK_DATA_H_

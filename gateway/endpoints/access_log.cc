@@ -2,7 +2,9 @@
 
 #include <absl/time/clock.h>
 
+#include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <string>
 #include <string_view>
 
@@ -13,10 +15,12 @@
 namespace gateway::endpoints {
 namespace {
 
-// Too frequent to be worth a line each.
+// Too frequent to be worth a line each: probes, and what an open page asks again and again.
 bool IsPolled(std::string_view route) {
-  return route == "/health" || route == "/livez" || route == "/readyz" || route == "/metrics" ||
-         route == "/ui/hover";
+  static constexpr std::string_view kPolled[] = {
+      "/",         "/health",    "/livez",       "/readyz",      "/metrics",
+      "/ui/hover", "/ui/models", "/ui/projects", "/ui/requests", "/ui/trainings"};
+  return std::find(std::begin(kPolled), std::end(kPolled), route) != std::end(kPolled);
 }
 
 // 4xx and 5xx on known routes are warnings; scanners ask for the unknown ones.
@@ -31,9 +35,7 @@ serving::LogLevel LevelOf(std::string_view route, int status) {
 
 // What the page itself asks would soon be all that it shows.
 bool IsWorthShowing(std::string_view route) {
-  return route != "none" && !IsPolled(route) && !route.starts_with("/ui/requests") &&
-         !route.starts_with("/ui/projects") && route != "/ui/trainings" && route != "/ui/{file}" &&
-         route != "/";
+  return route != "none" && !IsPolled(route) && route != "/ui/{file}";
 }
 
 void LogAndCount(serving::Metrics& metrics, Recent* recent, const http::Request& request,

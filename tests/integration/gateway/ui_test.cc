@@ -12,6 +12,7 @@
 
 #include "serving/secret.h"
 #include "tests/integration/gateway/gateway_test.h"
+#include "tests/testing/log_capture.h"
 
 namespace gateway::testing {
 namespace {
@@ -606,6 +607,19 @@ TEST_F(UiWellTest, TheLastRequestsAreShownWithoutThePagesOwn) {
   EXPECT_EQ(shown.at("requests").as_array().size(), 1u);
   EXPECT_EQ(shown.at("requests").at(0).at("route"), "/versions");
   EXPECT_EQ(shown.at("requests").at(0).at("status"), 200);
+}
+
+TEST_F(UiWellTest, AnOpenPageFillsNoLog) {
+  const duet_testing::LogCapture log;
+  Harness& gateway = Start();
+
+  for (const char* path : {"/", "/ui/requests", "/ui/projects", "/ui/trainings", "/ui/models"}) {
+    EXPECT_EQ(gateway.Send("GET", path, "", {{"Host", "127.0.0.1:8003"}}).status, 200) << path;
+  }
+  gateway.Get("/versions");
+  harness_.reset();
+
+  EXPECT_THAT(log.lines("http.done"), ElementsAre(HasSubstr(R"("route":"/versions")")));
 }
 
 TEST_F(UiWellTest, QueuesAndCachesAreShown) {

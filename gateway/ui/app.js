@@ -2,8 +2,9 @@
 import { View, colorOf, css } from './canvas.js';
 import { $, element, fill } from './dom.js';
 import { copy, exported, save } from './export.js';
-import { NewestFirst, SentPicture, get } from './gateway.js';
+import { NewestFirst, get } from './gateway.js';
 import { Mask } from './masks.js';
+import { Picture, renderPictures } from './pictures.js';
 import { Session } from './session.js';
 import { Zoom } from './zoom.js';
 
@@ -12,22 +13,25 @@ const CLICK_PX = 5;
 // Two masks that overlap more are of one thing.
 const SAME = 0.8;
 const MASKS_AT_ONCE = 16;
+// Until models that are away are asked for again.
+const AGAIN_MS = 2000;
 const TOUCHED = matchMedia('(hover: none)').matches;
 
 const stage = $('stage');
 const view = new View(stage, $('layers'), { picture: $('picture'), objects: $('objects'), draft: $('draft') });
-const session = new Session(() => renderSoon());
+let session = new Session(renderSoon);  // of the picture that is shown
 let models = { detector: null, segmenter: null, classes: [] };
 let labels = [];      // classes of the model, and those that were added
 const pinned = [];    // labels that were used, which stand first in a long list
 let label = null;     // of the next object
-let picture = null;   // {name, width, height, uploaded: a promise, sent: SentPicture from then on, ready: whether it is encoded}
+const pictures = [];  // that were opened, in this order
+let picture = null;   // which is shown
+let wanted = null;    // which was asked for last, and may still be decoded
 let preview = null;   // {mask, point}: what a click would mark
 let cursor = null;    // of the keyboard; null while the pointer is used
 let pressed = null;   // {at: [x, y], screen: [x, y], takesAway, rubber: box or null}
 let corner = null;    // the first of a box, set by B
 let highlighted = null;
-let turn = 0;         // counts pictures: answers about earlier ones are dropped
 
 const zoom = new Zoom(stage, view, {
   redraw: () => {
@@ -62,134 +66,152 @@ function choose(name) {
 
 // ---- the models
 
+// Asks until all of them answer: the page may be there before they are.
 async function askForModels() {
-  try {
-    models = await get('models');
-  } catch (error) {
-    complain(error);
-    return;
+  for (;;) {
+    let fault = null;
+    try {
+      takeModels(await get('models'));
+      if (picture) begin(picture);
+      const [name, one] = Object.entries({ detector: models.detector, segmenter: models.segmenter }).find(([, each]) => each && !each.reachable) ?? [];
+      if (name) fault = new Error(`The ${name} is away: ${one.error}`);
+    } catch (error) {
+      fault = error;
+    }
+    if (!fault) break;
+    complain(fault, 'models');
+    await new Promise((next) => { setTimeout(next, AGAIN_MS); });
   }
-  labels = [...models.classes];
-  label = labels[0] ?? 'thing';
-  if (!labels.length) labels.push(label);
-  $('score').value = Math.round(100 * models.score_threshold);
+  calm('models');
+}
+
+let tellModels;
+const modelsKnown = new Promise((done) => { tellModels = done; });
+
+function takeModels(answer) {
+  models = answer;
+  labels = [...models.classes, ...pinned.filter((name) => !models.classes.includes(name))];
+  if (!labels.length) labels.push('thing');
+  if (!labels.includes(label)) [label] = labels;
+  if (tellModels) $('score').value = Math.round(100 * models.score_threshold);
+  tellModels?.();
+  tellModels = null;
   const names = [models.detector, models.segmenter].filter(Boolean).map((one) => one.name ?? 'a model that is away');
   $('models').textContent = names.length ? names.join(' + ') : 'no models';
-  for (const [name, one] of Object.entries({ detector: models.detector, segmenter: models.segmenter })) {
-    if (one && !one.reachable) complain(new Error(`The ${name} is away: ${one.error}`));
-  }
   renderSoon();
 }
 
 // ---- pictures
 
-async function open(blob, name) {
-  const mine = ++turn;
-  calm();
-  previews.cancel();
-  clicks.clear();
-  session.reset();
-  preview = cursor = pressed = highlighted = picture = null;
-  let image;
+// Opens files, and shows the first of them.
+function open(files) {
+  const made = [...files].map((file) => new Picture(file, file.name || 'pasted.png', false, renderSoon));
+  pictures.push(...made);
+  return made.length ? show(made[0]) : undefined;
+}
+
+// What is marked in the picture before stays, and its answers find it.
+async function show(opened) {
+  wanted = opened;
   try {
-    image = await decoded(blob);
+    await opened.decode();
   } catch {
-    complain(new Error(`The browser can't show ${name}: needed is a JPEG, PNG, WebP, GIF or BMP.`));
+    pictures.splice(pictures.indexOf(opened), 1);
+    complain(new Error(`The browser can't show ${opened.name}: needed is a JPEG, PNG, WebP, GIF or BMP.`));
     return;
   }
-  if (mine !== turn) return;
+  if (wanted !== opened) return;
+  calm();
+  $('exported').textContent = $('speed').textContent = '';
+  previews.cancel();
+  preview = cursor = pressed = corner = highlighted = null;
+  picture = opened;
+  session = opened.session;
   $('welcome').hidden = true;
+  $('ring').hidden = true;
   stage.classList.remove('empty');
-  picture = { name, width: image.naturalWidth, height: image.naturalHeight, ready: false };
-  view.show(image, picture.width, picture.height);
+  view.show(opened.image, opened.width, opened.height);
   zoom.tell();
   renderSoon();
-  const opened = picture;
-  const ring = new Ring();
-  opened.uploaded = dataUrl(blob).then((data) => {
-    opened.sent = new SentPicture(data);
-    return opened.sent.send();
-  });
+  await begin(opened);
+}
+
+function turnTo(by) {
+  const at = pictures.indexOf(picture);
+  if (at >= 0) show(pictures[(at + by + pictures.length) % pictures.length]);
+}
+
+// Sends it and asks the models about it; once, or again if it failed.
+async function begin(opened) {
+  if (opened.begun) {
+    fillMasks();
+    return;
+  }
+  opened.begun = true;
+  const ring = new Ring(() => opened === picture);
   try {
+    opened.uploaded = modelsKnown.then(() => opened.sent.send());
     const answer = await opened.uploaded;
-    if (mine !== turn) return;
-    if (picture.width !== answer.width || picture.height !== answer.height) {
-      Object.assign(picture, { width: answer.width, height: answer.height });
-      view.show(image, answer.width, answer.height);
+    if (opened.width !== answer.width || opened.height !== answer.height) {
+      Object.assign(opened, { width: answer.width, height: answer.height });
+      if (opened === picture) view.show(opened.image, opened.width, opened.height);
       zoom.tell();
     }
     ring.expect(answer.encoder_seconds);
     await Promise.all([
-      models.detector && find(opened, mine),
-      models.segmenter && picture.sent.ask('embed').then(() => { opened.ready = true; }),
+      models.detector && !opened.detected && find(opened),
+      models.segmenter && opened.sent.ask('embed').then(() => { opened.ready = true; }),
     ]);
-    if (mine !== turn) return;
-    document.dispatchEvent(new CustomEvent('duet-ready'));
-    await fillMasks();
+    if (opened === picture) document.dispatchEvent(new CustomEvent('duet-ready'));
+    fillMasks();
   } catch (error) {
-    if (mine === turn) complain(error);
+    opened.begun = false;
+    if (opened === picture) complain(error);
   } finally {
     ring.end();
-    if (mine === turn) renderSoon();
+    if (opened === picture) renderSoon();
   }
 }
 
-async function find(opened, mine) {
+async function find(opened) {
   const { objects } = await opened.sent.ask('detect');
-  if (mine !== turn) return;
-  session.found(objects.map((object) => ({
+  opened.detected = true;
+  opened.session.found(objects.map((object) => ({
     rotated_box: null, ...object, mask: object.mask ? new Mask(object.mask, opened.width, opened.height) : null,
   })));
 }
 
 // Masks of what the detector has found without any, the visible ones, best first.
 async function fillMasks() {
-  if (fillMasks.running || !models.segmenter || !picture?.ready) return;
-  fillMasks.running = true;
-  const [mine, opened] = [turn, picture];
+  const opened = picture;
+  if (!models.segmenter || !opened?.ready || opened.filling) return;
+  opened.filling = true;
+  let some = [];
   try {
-    while (mine === turn) {
-      const some = visible().filter((object) => object.found && !object.mask && !object.asked).slice(0, MASKS_AT_ONCE);
+    while (opened === picture) {
+      some = visible().filter((object) => object.found && !object.mask && !object.asked).slice(0, MASKS_AT_ONCE);
       if (!some.length) break;
-      for (const object of some) session.learn(object.id, { asked: true });
+      for (const object of some) opened.session.learn(object.id, { asked: true });
       const { masks } = await opened.sent.ask('segment', { prompts: some.map((object) => ({ box: object.box })) });
-      if (mine !== turn) break;
-      some.forEach((object, i) => session.learn(object.id, { mask: maskOf(masks[i], opened) }, (now) => !now.mask));
+      some.forEach((object, i) => opened.session.learn(object.id, { mask: maskOf(masks[i], opened) }, (now) => !now.mask));
     }
   } catch (error) {
-    if (mine === turn) complain(error);
+    for (const object of some) opened.session.learn(object.id, { asked: false });
+    if (opened === picture) complain(error);
   } finally {
-    fillMasks.running = false;
+    opened.filling = false;
   }
-  // Another picture was opened, and may have found this one at work.
-  if (mine !== turn) fillMasks();
 }
 
 function maskOf(answer, opened) {
   return new Mask(answer.mask, opened.width, opened.height);
 }
 
-function decoded(blob) {
-  return new Promise((done, failed) => {
-    const image = new Image();
-    image.onload = () => done(image);
-    image.onerror = failed;
-    image.src = URL.createObjectURL(blob);
-  });
-}
-
-function dataUrl(blob) {
-  return new Promise((done, failed) => {
-    const reader = new FileReader();
-    reader.onload = () => done(reader.result);
-    reader.onerror = () => failed(new Error('The browser could not read the file.'));
-    reader.readAsDataURL(blob);
-  });
-}
-
 // Counts down the seconds that the encoder took last time.
 class Ring {
-  constructor() {
+  // `isShown()`: whether its picture is.
+  constructor(isShown) {
+    this.isShown = isShown;
     this.begin = performance.now();
     this.seconds = null;
     this.timer = setInterval(() => this.draw(), 100);
@@ -201,7 +223,7 @@ class Ring {
 
   draw() {
     const elapsed = (performance.now() - this.begin) / 1000;
-    if (elapsed < 0.2) return;
+    if (elapsed < 0.2 || !this.isShown()) return;
     const ring = $('ring');
     ring.hidden = false;
     const known = this.seconds && elapsed < this.seconds;
@@ -215,7 +237,7 @@ class Ring {
 
   end() {
     clearInterval(this.timer);
-    $('ring').hidden = true;
+    if (this.isShown()) $('ring').hidden = true;
   }
 }
 
@@ -231,7 +253,7 @@ const previews = new NewestFirst(
     told('hover', at);
   },
   // A preview that a busy gateway has no room for is no loss.
-  (error) => error.status === 503 || complain(error),
+  (error) => error.status === 503 || complain(error, 'hover'),
 );
 
 function hover(point, at) {
@@ -242,36 +264,32 @@ function hover(point, at) {
 // Objects whose clicks wait for their masks, by id, the oldest first: no click is lost, and of one
 // object only the newest prompt is asked for.
 const clicks = new Map();
-clicks.running = false;
+let clicking = false;
 
 async function askForMasks() {
-  if (clicks.running) return;
-  clicks.running = true;
-  const mine = turn;
+  if (clicking) return;
+  clicking = true;
   while (clicks.size) {
-    const [id, { asked, at }] = clicks.entries().next().value;
+    const [id, { opened, asked, at }] = clicks.entries().next().value;
     clicks.delete(id);
-    const opened = picture;
     try {
       await opened.uploaded;
       const prompt = { points: asked.points, ...(asked.drawn ? { box: asked.drawn } : {}) };
       const { masks } = await opened.sent.ask('segment', { prompts: [prompt] });
-      if (opened !== picture) continue;
-      const mask = maskOf(masks[0], opened);
-      session.learn(id, { mask, box: masks[0].box ?? asked.drawn, score: null },
+      opened.session.learn(id, { mask: maskOf(masks[0], opened), box: masks[0].box ?? asked.drawn, score: null },
         (now) => now.points === asked.points && now.drawn === asked.drawn);
+      if (opened !== picture) continue;
       joinWithSame(id);
       told('click', at);
     } catch (error) {
       if (opened === picture) complain(error);
     }
   }
-  clicks.running = false;
-  if (mine !== turn && clicks.size) askForMasks();
+  clicking = false;
 }
 
 function told(kind, at) {
-  $('alert').hidden = true;
+  calm(kind);
   // After the frame that shows it.
   requestAnimationFrame(() => setTimeout(() => {
     const ms = performance.now() - at;
@@ -335,7 +353,7 @@ function addBox(box, at) {
 function change(active, at) {
   session.step({ active });
   clicks.delete(active.id);
-  clicks.set(active.id, { asked: active, at });
+  clicks.set(active.id, { opened: picture, asked: active, at });
   askForMasks();
 }
 
@@ -485,6 +503,8 @@ const ANYWHERE = {
   '=': () => zoom.step(1),
   '-': () => zoom.step(-1),
   Home: () => zoom.fit(),
+  PageUp: () => turnTo(-1),
+  PageDown: () => turnTo(1),
 };
 
 function removeActive() {
@@ -517,6 +537,8 @@ document.addEventListener('keydown', (event) => {
     return;
   }
   if (typing || event.altKey) return;
+  // The slider's own.
+  if (control?.type === 'range' && ['Home', 'PageUp', 'PageDown'].includes(event.key)) return;
   if (control && ['Enter', ' ', 'ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown'].includes(event.key)) return;
   if (/^[0-9]$/.test(event.key)) {
     const name = shownLabels()[(Number(event.key) + 9) % 10];
@@ -575,8 +597,7 @@ $('labels').addEventListener('keydown', (event) => {
 
 for (const id of ['choose', 'open']) $(id).addEventListener('click', () => $('file').click());
 $('file').addEventListener('change', () => {
-  const [file] = $('file').files;
-  if (file) open(file, file.name);
+  open($('file').files);
   $('file').value = '';
   stage.focus({ preventScroll: true });
 });
@@ -584,15 +605,19 @@ document.querySelector('.samples').addEventListener('click', async (event) => {
   const name = event.target.closest('[data-sample]')?.dataset.sample;
   if (!name) return;
   try {
-    await open(await (await fetch(name)).blob(), name);
+    let sample = pictures.find((one) => one.sample && one.name === name);
+    if (!sample) {
+      sample = new Picture(await (await fetch(name)).blob(), name, true, renderSoon);
+      pictures.push(sample);
+    }
+    await show(sample);
   } catch (error) {
     complain(error);
   }
 });
 document.addEventListener('paste', (event) => {
   if ($('view-try').hidden) return;
-  const [file] = event.clipboardData?.files ?? [];
-  if (file) open(file, file.name || 'pasted.png');
+  open(event.clipboardData?.files ?? []);
 });
 for (const kind of ['dragenter', 'dragover']) {
   document.addEventListener(kind, (event) => {
@@ -607,8 +632,10 @@ document.addEventListener('dragleave', (event) => {
 document.addEventListener('drop', (event) => {
   event.preventDefault();
   $('drop-here').hidden = true;
-  const [file] = event.dataTransfer.files;
-  if (file) open(file, file.name);
+  open(event.dataTransfer.files);
+});
+addEventListener('beforeunload', (event) => {
+  if (pictures.some((one) => one.session.unsaved)) event.preventDefault();
 });
 new ResizeObserver(() => {
   if (view.layout()) renderSoon();
@@ -625,18 +652,22 @@ async function result() {
 }
 
 $('copy').addEventListener('click', async () => {
+  const its = session;
   try {
     const { files, says } = await result();
     await copy(files[0].text);
+    its.saved = true;
     $('exported').textContent = `Copied ${files[0].name}: ${says}`;
   } catch (error) {
     complain(error);
   }
 });
 $('save').addEventListener('click', async () => {
+  const its = session;
   try {
     const { files, says } = await result();
     save(files);
+    its.saved = true;
     $('exported').textContent = `Saved ${files.map((file) => file.name).join(' and ')}: ${says}`;
   } catch (error) {
     complain(error);
@@ -649,16 +680,17 @@ function say(text) {
   $('hint').textContent = text;
 }
 
-function complain(error) {
+// `about`: what puts it right once it succeeds; else only a click's mask or another picture does.
+function complain(error, about = '') {
   const alert = $('alert');
-  alert.textContent = error.message;
+  alert.dataset.about = about;
+  if (alert.textContent !== error.message) alert.textContent = error.message;
   alert.hidden = false;
 }
 
-function calm() {
-  $('alert').hidden = true;
-  $('exported').textContent = '';
-  $('speed').textContent = '';
+function calm(about = 'click') {
+  const alert = $('alert');
+  if (about === 'click' || alert.dataset.about === about) alert.hidden = true;
 }
 
 let rendering = false;
@@ -681,6 +713,7 @@ function render() {
   for (const id of ['accept', 'minus', 'discard']) $(id).disabled = !session.active;
   renderLabels();
   renderList(objects);
+  renderPictures(pictures, picture, show, stage);
   renderHint(objects);
   if (!picture) return;
   drawObjects(objects);

@@ -25,12 +25,11 @@ export class View {
   constructor(stage, layers, { picture, objects, draft }) {
     Object.assign(this, { stage, layers, picture, objects, draft });
     this.image = null;
-    this.painted = new WeakMap();
     this.unzoom();
   }
 
   show(image, width, height) {
-    Object.assign(this, { image, width, height, shown: null });
+    Object.assign(this, { image, width, height, shown: null, painted: new WeakMap() });
     this.unzoom();
     this.layers.hidden = false;
     this.layout();

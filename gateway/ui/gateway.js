@@ -36,17 +36,26 @@ async function answerOf(response) {
   throw new Refused(response.status, answer.error ?? `The gateway answered ${response.status}.`);
 }
 
+function dataUrl(blob) {
+  return new Promise((done, failed) => {
+    const reader = new FileReader();
+    reader.onload = () => done(reader.result);
+    reader.onerror = () => failed(new Error('The browser could not read the file.'));
+    reader.readAsDataURL(blob);
+  });
+}
+
 // Where several gateways share the work, each that has its turn has to be sent the picture.
 const SENDINGS = 4;
 
 // A picture that the gateway keeps for a while; if it has dropped it, it is sent again.
 export class SentPicture {
-  constructor(dataUrl) {
-    this.dataUrl = dataUrl;
+  constructor(blob) {
+    this.blob = blob;
   }
 
   async send() {
-    const answer = await post('images', { image: this.dataUrl });
+    const answer = await post('images', { image: await dataUrl(this.blob) });
     this.id = answer.image_id;
     return answer;
   }

@@ -6,17 +6,21 @@
 // drawn: a box that somebody has drawn, or null}. `active` is the object that clicks change; one
 // that isn't among `objects` yet is new.
 
+// Of all pictures, so that an answer that comes late finds its own.
+let nextId = 1;
+
 export class Session {
   constructor(changed) {
     this.changed = changed;
-    this.nextId = 1;
-    this.reset();
-  }
-
-  reset() {
     this.state = { objects: [], active: null };
     this.past = [];
     this.future = [];
+    this.saved = true;
+  }
+
+  // Whether work of a hand would be lost.
+  get unsaved() {
+    return !this.saved && (this.objects.some((object) => !object.found) || this.active?.points.length > 0);
   }
 
   get objects() {
@@ -41,6 +45,7 @@ export class Session {
     if (this.past.length > 500) this.past.shift();
     this.future = [];
     this.state = { ...this.state, ...state };
+    this.saved = false;
     this.changed();
   }
 
@@ -70,7 +75,7 @@ export class Session {
 
   // What the detector has found. Nothing that somebody did: it isn't undone.
   found(objects) {
-    const made = objects.map((object) => ({ points: [], drawn: null, mask: null, ...object, found: true, id: this.nextId++ }));
+    const made = objects.map((object) => ({ points: [], drawn: null, mask: null, ...object, found: true, id: nextId++ }));
     const add = (state) => ({ ...state, objects: [...made, ...state.objects] });
     this.state = add(this.state);
     this.past = this.past.map(add);
@@ -79,7 +84,7 @@ export class Session {
   }
 
   make(label) {
-    return { id: this.nextId++, label, score: null, box: null, rotated_box: null, mask: null, found: false, points: [], drawn: null };
+    return { id: nextId++, label, score: null, box: null, rotated_box: null, mask: null, found: false, points: [], drawn: null };
   }
 
   find(id) {

@@ -1,6 +1,6 @@
 // Trainings with their curves and verdicts, which versions of projects' models serve, and the way
 // back to the version before.
-import { $, bar, element, fill, shape } from './dom.js';
+import { $, bar, element, shape } from './dom.js';
 import { post } from './gateway.js';
 
 const RUNS = ['queued', 'freezing', 'training', 'comparing'];
@@ -23,7 +23,7 @@ function curve(points, name) {
       (width * (point[0] - steps[0])) / (steps[1] - steps[0]),
       4 + ((height - 8) * (high - point[column])) / (high - low || 1),
     ]);
-    if (at.length === 1) at.push([width, at[0][1]]);
+    if (at.length === 1) at.splice(0, 1, [0, at[0][1]], [width, at[0][1]]);
     plot.append(shape('polyline', { class: kind, points: at.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join(' ') }));
     says.push(`${kind} ${share(values[0])}${values.length > 1 ? ` to ${share(values.at(-1))}` : ''}`);
   }
@@ -96,15 +96,10 @@ function serving(one, changed) {
   return element('div', { class: 'service serves' }, about, back);
 }
 
-let shown = '';
-
 // `changed()` is called when something was rolled back.
-export function renderTrainings(answer, changed) {
-  const text = JSON.stringify(answer);
-  if (text === shown && $('trainings').childElementCount) return;
-  shown = text;
+export function trainingsAndServing(answer, changed) {
   const made = [...answer.serving.map((one) => serving(one, changed)), ...answer.trainings.map(training)];
   if (answer.error) made.unshift(element('p', { class: 'bad' }, answer.error));
   if (!made.length) made.push(element('p', { class: 'fine' }, answer.trainer ? 'Nothing was trained yet.' : 'Nothing is trained here: the gateway has no --trainer.'));
-  fill($('trainings'), made);
+  return made;
 }

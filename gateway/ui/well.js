@@ -1,10 +1,21 @@
 // How the gateway and its services are, and what became of what they were asked; asked anew every two
 // seconds while it is looked at.
 import { $, bar, element, fill, shape, table } from './dom.js';
-import { Refused, get } from './gateway.js';
-import { renderTrainings } from './trainings.js';
+import { get } from './gateway.js';
+import { trainingsAndServing } from './trainings.js';
 
 const EVERY_MS = 2000;
+
+// What each part was drawn from. It is drawn anew only if it says something else, so that what
+// somebody has selected in it stays selected.
+const drawn = new Map();
+
+function draw(id, facts, make) {
+  const text = JSON.stringify(facts);
+  if (drawn.get(id) === text) return;
+  drawn.set(id, text);
+  fill($(id), make(facts));
+}
 
 function time(text) {
   const made = element('time', { datetime: text }, new Date(text).toLocaleTimeString());
@@ -19,8 +30,8 @@ function queue(calls) {
   const waits = [...calls.queue_ms].sort((a, b) => a - b);
   const under = calls.under_way === 1 ? '1 call waits or is worked at' : `${calls.under_way} calls wait or are worked at`;
   const waited = waits.length
-    ? `; of the last ${waits.length} half waited up to ${ms(waits[Math.floor(waits.length / 2)])} in the queue, the longest ${ms(waits.at(-1))}` : '';
-  return `${under}${waited}; ${calls.answered} answered, ${calls.failed} not.`;
+    ? ` Half of the last ${waits.length} waited up to ${ms(waits[Math.floor(waits.length / 2)])}, the longest ${ms(waits.at(-1))}.` : '';
+  return `${under}.${waited} ${calls.answered} answered, ${calls.failed} failed.`;
 }
 
 const ms = (number) => `${number < 10 ? number.toFixed(1) : Math.round(number)} ms`;
@@ -46,22 +57,26 @@ function service(name, one) {
   return [element('div', { class: 'service' }, ...parts)];
 }
 
-function renderServices(root, calls) {
+function upFor(seconds) {
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 120) return minutes ? `${minutes} min` : 'less than a minute';
+  return `${Math.floor(minutes / 60)} h`;
+}
+
+function services({ root, calls, up }) {
   const profiles = root.profiles ? { '': root, ...root.profiles } : { '': root };
   const made = Object.entries(profiles).flatMap(([name, profile]) => {
-    const services = [...service('Detector', profile.detector), ...service('Segmenter', profile.segmenter)];
-    return name && services.length ? [element('h3', {}, `Profile ${name}`), ...services] : services;
+    const its = [...service('Detector', profile.detector), ...service('Segmenter', profile.segmenter)];
+    return name && its.length ? [element('h3', {}, `Profile ${name}`), ...its] : its;
   });
   for (const [name, key] of [['Detector', 'detector'], ['Segmenter', 'segmenter']]) {
     if (root[key] || calls[key].answered + calls[key].failed) made.push(element('p', { class: 'fine', id: `queue-${key}` }, `Queue of the ${name.toLowerCase()}: ${queue(calls[key])}`));
   }
-  const minutes = Math.floor(root.uptime_s / 60);
-  const up = minutes < 120 ? `${minutes} min` : `${Math.floor(minutes / 60)} h`;
-  made.push(element('p', { class: 'fine' }, `Gateway ${root.version}, up for ${root.uptime_s < 60 ? `${root.uptime_s} s` : up}.`));
+  made.push(element('p', { class: 'fine' }, `Gateway ${root.version}, up for ${up}.`));
   for (const warning of root.warnings ?? []) {
     made.push(element('p', { class: 'bad' }, `Project ${warning.project}: ${warning.warning}`));
   }
-  $('services').replaceChildren(...made);
+  return made;
 }
 
 // ---- the last requests
@@ -70,14 +85,14 @@ function renderServices(root, calls) {
 const hasFailed = (one) => one.status >= 400 && one.status !== 499;
 
 // A bar a request, the newest on the right; its height is the logarithm of the time.
-function renderRequests({ requests, images, projects, services }) {
+function lastRequests({ requests, images, projects, services: { segmenter } }) {
   const [width, height] = [600, 120];
   const most = Math.max(100, ...requests.map((one) => one.elapsed_ms));
   const plot = shape('svg', { viewBox: `0 0 ${width} ${height}`, role: 'img', preserveAspectRatio: 'none' });
   const failed = requests.filter(hasFailed);
   const sorted = requests.map((one) => one.elapsed_ms).sort((a, b) => a - b);
   const median = sorted[Math.floor(sorted.length / 2)];
-  const says = requests.length
+  const says = requests.length === 1 ? `One request so far, within ${Math.round(median)} ms; ${failed.length} failed.` : requests.length
     ? `The last ${requests.length} requests: half of them within ${Math.round(median)} ms, the slowest ${Math.round(sorted.at(-1))} ms, ${failed.length} failed.`
     : 'No requests yet.';
   plot.setAttribute('aria-label', says);
@@ -96,23 +111,23 @@ function renderRequests({ requests, images, projects, services }) {
     return [route, all.length, all.filter(hasFailed).length, `${Math.round(times[Math.floor(times.length / 2)])} ms`, `${Math.round(times.at(-1))} ms`];
   });
   const seen = images.from_cache + images.fetched;
-  const { embeddings, embeddings_there: there } = services.segmenter;
-  $('requests').replaceChildren(plot, element('p', { class: 'fine' }, says),
+  const { embeddings, embeddings_there: there } = segmenter;
+  return [plot, element('p', { class: 'fine' }, says),
     ...(rows.length ? [table('By route', ['route', 'requests', 'failed', 'half within', 'slowest'], rows)] : []),
     element('p', { class: 'fine' }, `Images: ${images.from_cache} of ${seen} came from the cache, which takes ${(images.cache_bytes / 2 ** 20).toFixed(1)} MiB.`),
-    element('p', { class: 'fine' }, `Encoded images: ${there} of ${embeddings} were there. Label configs: ${projects.found} of ${projects.lookups} were parsed before.`));
+    element('p', { class: 'fine' }, `Encoded images: ${there} of ${embeddings} were there. Label configs: ${projects.found} of ${projects.lookups} were parsed before.`)];
 }
 
 // ---- what is for this machine alone
 
-function renderFailures(failures) {
+function lastFailures(failures) {
   const rows = failures.map((one) => [time(one.at), one.project ? `${one.project}${one.profile ? ` (${one.profile})` : ''}` : '', one.task ?? '', one.kind, one.sentence]);
-  $('failures').replaceChildren(rows.length
+  return [rows.length
     ? table('The last ones, which Label Studio shows nobody', ['when', 'project', 'task', 'what', 'why'], rows)
-    : element('p', { class: 'fine' }, 'None since the gateway has started.'));
+    : element('p', { class: 'fine' }, 'None since the gateway has started.')];
 }
 
-function renderProjects(projects, token) {
+function connected({ projects, token }) {
   const state = !token.named ? 'No --label_studio_url is given: images come with the token that each /setup brings.'
     : !token.present ? 'There is no token for --label_studio_url: its images can\'t be fetched.'
       : token.expired ? `The token has expired on ${new Date(token.valid_until).toLocaleDateString()}: make another one in Label Studio.`
@@ -137,14 +152,14 @@ function renderProjects(projects, token) {
     made.push(details, ...problems);
   }
   if (!projects.length) made.push(element('p', { class: 'fine' }, 'No project has connected since the gateway has started.'));
-  fill($('projects'), made);
+  return made;
 }
 
 function done(name, so_far, all) {
   return element('span', { class: 'done' }, bar(name, so_far, all), `${so_far} of ${all}`);
 }
 
-function renderJobs(jobs, embeddings) {
+function background({ jobs, embeddings }) {
   const made = [];
   if (jobs.length) {
     made.push(table('Tasks that are finished in the background', ['job', 'project', 'state', 'done', 'failed'], jobs.map((one) => {
@@ -159,32 +174,38 @@ function renderJobs(jobs, embeddings) {
     const why = embeddings.filter((one) => one.error);
     made.push(...why.map((one) => element('p', { class: 'bad' }, `Project ${one.project}: ${one.error}`)));
   }
-  $('jobs').replaceChildren(...(made.length ? made : [element('p', { class: 'fine' }, 'No background job, and no project that is encoded ahead.')]));
+  return made.length ? made : [element('p', { class: 'fine' }, 'No background job, and no project that is encoded ahead.')];
 }
 
+// What becomes of projects, until it is refused: who may not see it need not ask every time.
+let asksOfProjects = () => Promise.all([get('projects'), get('trainings')]).catch((error) => {
+  if (error.status === 403) asksOfProjects = () => Promise.reject(error);
+  throw error;
+});
+
 async function look() {
-  try {
-    const [root, requests] = await Promise.all([get('../'), get('requests')]);
-    renderServices(root, requests.services);
-    renderRequests(requests);
-    $('well-alert').hidden = true;
-  } catch (error) {
-    $('well-alert').textContent = error.message;
-    $('well-alert').hidden = false;
+  const [seen, told] = await Promise.allSettled([Promise.all([get('../'), get('requests')]), asksOfProjects()]);
+  $('well-alert').hidden = seen.status === 'fulfilled';
+  if (seen.status === 'rejected') {
+    $('well-alert').textContent = seen.reason.message;
     return;
   }
-  try {
-    const { failures, projects, jobs, token } = await get('projects');
-    renderFailures(failures);
-    renderProjects(projects, token);
-    const trainings = await get('trainings');
-    renderJobs(jobs, trainings.embeddings);
-    renderTrainings(trainings, () => lookNow());
-  } catch (error) {
-    const sentence = element('p', { class: 'fine' }, error instanceof Refused ? error.message : String(error));
-    $('failures').replaceChildren(sentence);
-    for (const id of ['projects', 'jobs', 'trainings']) $(id).replaceChildren();
+  const [root, requests] = seen.value;
+  draw('services', { root: { ...root, uptime_s: 0 }, calls: requests.services, up: upFor(root.uptime_s) }, services);
+  draw('requests', requests, lastRequests);
+  // Who may not see what becomes of projects is told so once.
+  const mayNot = told.status === 'rejected';
+  $('not-told').hidden = !mayNot;
+  for (const one of document.querySelectorAll('.told')) one.hidden = mayNot;
+  if (mayNot) {
+    $('not-told').textContent = told.reason.message;
+    return;
   }
+  const [{ failures, projects, jobs, token }, trainings] = told.value;
+  draw('failures', failures, lastFailures);
+  draw('projects', { projects, token }, connected);
+  draw('jobs', { jobs, embeddings: trainings.embeddings }, background);
+  draw('trainings', trainings, (answer) => trainingsAndServing(answer, () => lookNow()));
 }
 
 let looking = false;

@@ -110,7 +110,8 @@ def test_nothing_goes_wrong_unseen(seen):
 
 def test_no_rule_of_accessibility_is_broken(seen):
     assert set(seen["axe"]) == {"welcome", "found", "marking", "welcome, dark and narrow", "keys", "marked, dark and narrow",
-                                "written, wide", "written, narrow", "well, wide", "well, narrow"}
+                                "written, wide", "written, narrow", "well, wide", "well, narrow", "reading, dark", "several, narrow",
+                                "not told"}
     assert all(violations == [] for violations in seen["axe"].values()), seen["axe"]
 
 
@@ -182,6 +183,40 @@ def test_masks_of_an_earlier_picture_hold_up_no_later_ones(seen):
     assert seen["races"]["masks"] >= 1
 
 
+def test_models_that_are_away_are_asked_for_until_they_are_back(seen):
+    assert seen["hands"]["away"] == "The detector is away: it starts"
+    assert " + " in seen["hands"]["back"]
+
+
+def test_a_ring_counts_down_while_the_encoder_works_and_no_click_is_lost(seen):
+    assert seen["hands"]["ring"].startswith("about ") and seen["hands"]["ring"].endswith(" seconds left")
+    assert seen["hands"]["early"] >= 1
+
+
+def test_the_slider_says_how_sure_the_detector_has_to_be(seen):
+    (least, weak), (most, strong) = seen["hands"]["scores"]
+    assert least == 5 and most == 95 and len(strong) <= len(weak)
+    assert all(score >= least for score in weak) and all(score >= most for score in strong)
+
+
+def test_of_a_pointer_that_moves_on_only_the_last_place_is_asked_for(seen):
+    where, asked = seen["hands"]["hovered"]
+    assert where == pytest.approx(-1.5, abs=1) and asked <= 2
+
+
+def test_alt_and_the_button_take_away_and_so_do_keys(seen):
+    assert seen["hands"]["kinds"] == [1, 0, 0]
+    assert seen["hands"]["keys"] == [[True, []], [True, [0]]]
+
+
+def test_each_picture_keeps_what_is_marked_in_it(seen):
+    several = seen["several"]
+    assert several["names"] == ["a.jpg, 1 marked", "b.jpg"]
+    assert several["kept"] == several["other"], "what is no picture takes nothing away"
+    assert several["width"] == 390
+    assert several["left"] == ["beforeunload"], "asked once, and not when it was copied"
+
+
 @pytest.mark.parametrize("width", ["wide", "narrow"])
 def test_what_would_be_written_is_said(seen, width, labels):
     part = seen["parts"][width]
@@ -196,8 +231,13 @@ def test_what_label_studio_swallows_is_seen(seen, width):
     part = seen["parts"][width]
     assert "Detector: rtmdet" in part["services"] and "Segmenter: sam" in part["services"]
     assert "127.0.0.1" in part["failures"]
+    assert "127.0.0.1" in part["selected"]
     assert "/setup" in part["requests"] and "/predict" in part["requests"]
     assert "Project 7: 9 of 10 classes written" in part["projects"]
+
+
+def test_elsewhere_only_services_and_requests_are_shown(seen):
+    assert seen["parts"]["elsewhere"] == ["Services", "Requests"]
 
 
 def test_the_other_parts_fit_a_telephone_too(seen):

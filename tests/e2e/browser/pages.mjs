@@ -21,7 +21,7 @@ export async function newPage(browser, options, errors) {
   page.setDefaultTimeout(60_000);
   page.on('pageerror', (error) => errors.push(error.message));
   page.on('console', (message) => {
-    if (message.type() === 'error' && !/status of 40[04]/.test(message.text())) errors.push(message.text());
+    if (message.type() === 'error' && !/status of 40[034]/.test(message.text())) errors.push(message.text());
   });
   return page;
 }

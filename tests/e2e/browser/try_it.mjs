@@ -246,15 +246,27 @@ async function otherParts() {
     await page.waitForSelector('#failures td');
     await page.waitForSelector('#projects summary');
     await page.click('#projects summary');
+    // What somebody selects stays selected while the page looks again.
+    await page.evaluate(() => getSelection().selectAllChildren(document.querySelector('#failures td:last-child')));
+    for (let looks = 0; looks < 2; ++looks) await page.waitForResponse('**/ui/trainings');
+    const selected = await page.evaluate(() => String(getSelection()));
     await judge(page, `well, ${name}`);
     await page.screenshot({ path: `${folder}/ui_well_${name}.png`, fullPage: true });
     seen.parts[name] = {
-      all, one, bad, width: await page.evaluate(() => document.documentElement.scrollWidth),
+      all, one, bad, selected, width: await page.evaluate(() => document.documentElement.scrollWidth),
       services: await page.textContent('#services'), failures: await page.textContent('#failures'),
       requests: await page.textContent('#requests'), projects: await page.textContent('#projects'),
     };
     await page.close();
   }
+
+  // From elsewhere it is said once why there is no more.
+  const page = await newPage({ viewport: { width: 1280, height: 800 }, extraHTTPHeaders: { 'X-Forwarded-For': '10.0.0.7' } });
+  await page.goto(`${url}/ui/#well`);
+  await page.waitForSelector('#not-told', { state: 'visible' });
+  await judge(page, 'not told');
+  seen.parts.elsewhere = await page.$$eval('#view-well h2', (all) => all.filter((one) => one.checkVisibility()).map((one) => one.textContent));
+  await page.close();
 }
 
 // Pictures that are dropped and pasted, and a sample.
@@ -326,11 +338,156 @@ async function races() {
   const first = page.waitForRequest('**/ui/segment');
   await page.click('[data-sample="sample_1.webp"]');
   await first;
-  await openFile(page);
-  await page.waitForFunction(() => document.querySelectorAll('#list li').length > 0);
   const next = page.waitForRequest('**/ui/segment', { timeout: 20_000 });
-  segmented();
+  await openFile(page);
   seen.races.masks = JSON.parse((await next).postData()).prompts.length;
+  segmented();
+  await page.close();
+}
+
+// The score, the ring, and the ways of a hand that the others don't go.
+async function hands() {
+  const page = await newPage({ viewport: { width: 1280, height: 800 }, colorScheme: 'dark' });
+  seen.hands = {};
+  const { hands } = seen;
+  const [thing, other] = things;
+  const ask = page.waitForSelector('#alert', { state: 'visible' });
+  // The page is there before the models.
+  await page.route('**/ui/models', (route) => route.fulfill({ json: {
+    detector: { reachable: false, error: 'it starts' }, segmenter: null, classes: [], score_threshold: 0.5, least_score: 0.05 } }), { times: 1 });
+  await page.goto(`${url}/ui/`);
+  await ask;
+  hands.away = await page.textContent('#alert');
+  await page.waitForSelector('#alert', { state: 'hidden' });
+  hands.back = await page.textContent('#models');
+
+  const hovers = [];
+  page.on('request', (request) => {
+    if (request.url().endsWith('/ui/hover')) hovers.push(JSON.parse(request.postData()).prompts[0].points[0]);
+  });
+  await page.route('**/ui/images', async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, json: { ...await response.json(), encoder_seconds: 60 } });
+  });
+  const encoded = await hold(page, '**/ui/embed');
+  await chooseFile(page);
+  await page.waitForFunction(() => / s$/.test(document.getElementById('ring-text').textContent));
+  hands.ring = await page.getAttribute('#ring', 'aria-valuetext');
+  seen.axe['reading, dark'] = await violations(page);
+  await page.screenshot({ path: `${folder}/ui_reading.png` });
+  // A click isn't lost meanwhile.
+  const at = await placeOf(page);
+  await page.waitForFunction(() => document.querySelectorAll('#list li').length > 0);
+  seen.segments = [];
+  await drawing(page, 'click', () => page.mouse.click(...at(thing)));
+  hands.early = seen.segments.length + await page.locator('#list [aria-pressed=true]').count();
+  await page.keyboard.press('Escape');
+  encoded();
+  await isReady(page);
+  await page.waitForSelector('#ring', { state: 'hidden' });
+
+  hands.scores = [];
+  await page.locator('#score').focus();
+  for (const key of ['Home', 'End']) {
+    await page.keyboard.press(key);
+    const least = await page.inputValue('#score');
+    await page.waitForFunction((score) => document.getElementById('score-text').textContent === `${score} %`, least);
+    const shares = await page.$$eval('#list .share', (all) => all.map((one) => parseInt(one.textContent, 10)));
+    hands.scores.push([Number(least), shares]);
+  }
+  // What is marked already is chosen by a click, and nothing is asked for.
+  for (let left = await page.locator('#list li').count(); left > 0; --left) {
+    await page.keyboard.press(']');
+    await page.keyboard.press('Delete');
+    await count(page, left - 1);
+  }
+
+  // Of what the pointer has passed while one answer was awaited, only the last is asked for.
+  const answered = await hold(page, '**/ui/hover');
+  const first = page.waitForRequest('**/ui/hover');
+  await page.mouse.move(...at({ x: thing.x + 3, y: thing.y }));
+  await first;
+  hovers.length = 0;
+  for (const by of [2, 1, -1, -2]) await page.mouse.move(...at({ x: thing.x + by, y: thing.y }));
+  const last = page.waitForRequest('**/ui/hover');
+  await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
+  answered();
+  await last;
+  await drawing(page, 'hover', () => page.mouse.move(...at(thing)));
+  hands.hovered = [hovers[0][0] - thing.x, hovers.length];
+
+  // Alt, and the button for those who have but one.
+  seen.segments = [];
+  await drawing(page, 'click', () => page.mouse.click(...at(thing)));
+  await page.keyboard.down('Alt');
+  await drawing(page, 'click', () => page.mouse.click(...at({ x: 2, y: 2 })));
+  await page.keyboard.up('Alt');
+  await page.click('#minus');
+  await drawing(page, 'click', () => page.mouse.click(...at({ x: 4, y: 2 })));
+  hands.kinds = seen.segments.at(-1)[0].points.map((point) => point[2]);
+  await page.keyboard.press('Escape');
+
+  // A box and what isn't in it, by keys alone.
+  await page.locator('#stage').focus();
+  seen.segments = [];
+  await page.keyboard.press('ArrowLeft');
+  await page.keyboard.press('b');
+  for (const key of ['ArrowRight', 'ArrowDown']) await page.keyboard.press(`Shift+${key}`);
+  await drawing(page, 'click', () => page.keyboard.press('b'));
+  await drawing(page, 'click', () => page.keyboard.press('n'));
+  hands.keys = seen.segments.map(([prompt]) => [Boolean(prompt.box), prompt.points.map((point) => point[2])]);
+  await page.close();
+}
+
+// Several pictures at once: each keeps what is marked in it.
+async function severalPictures() {
+  const page = await newPage({ viewport: { width: 390, height: 844 }, colorScheme: 'light', deviceScaleFactor: 2 });
+  await page.goto(`${url}/ui/`);
+  await page.waitForFunction(() => document.getElementById('models').textContent.includes(' + '));
+  const buffer = readFileSync(picture);
+  await page.setInputFiles('#file', ['a.jpg', 'b.jpg'].map((name) => ({ name, mimeType: 'image/jpeg', buffer })));
+  await page.evaluate((data) => { window.pictureUrl = data; }, `data:image/jpeg;base64,${buffer.toString('base64')}`);
+  await isReady(page);
+  await page.waitForFunction(() => document.querySelectorAll('#list li').length > 0);
+  const found = (await objects(page)).length;
+  // No answer has come when the next one is opened.
+  const answered = await hold(page, '**/ui/segment');
+  const asked = page.waitForRequest((request) => request.url().endsWith('/ui/segment') && request.postData().includes('"points":[['));
+  const at = await placeOf(page);
+  await page.mouse.click(...at({ x: 3, y: 3 }));
+  await page.keyboard.press('Enter');
+  await asked;
+  const shown = (name) => page.waitForFunction((wanted) => document.querySelector('#pictures [aria-current=true]')?.title === wanted, name);
+  await page.keyboard.press('PageDown');
+  await shown('b.jpg');
+  await isReady(page);
+  await count(page, found);
+  answered();
+  const other = await objects(page);
+  await page.setInputFiles('#file', { name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('no picture') });
+  await page.waitForSelector('#alert', { state: 'visible' });
+  const kept = await objects(page);
+  await page.click('#pictures [title="a.jpg"]');
+  await shown('a.jpg');
+  await count(page, found + 1);
+  await page.click('#list li:last-child .pick');
+  await page.waitForFunction(() => !document.getElementById('discard').disabled);
+  seen.axe['several, narrow'] = await violations(page);
+  await page.screenshot({ path: `${folder}/ui_several.png`, fullPage: true });
+  seen.several = { found, other, kept, names: await page.$$eval('#pictures button', (all) => all.map((one) => one.getAttribute('aria-label'))),
+    width: await page.evaluate(() => document.documentElement.scrollWidth), left: [] };
+
+  // Who leaves with work that isn't saved is asked.
+  const note = (dialog) => {
+    seen.several.left.push(dialog.type());
+    dialog.dismiss().catch(() => {});
+  };
+  page.on('dialog', note);
+  await page.evaluate(() => { location.href = 'about:blank'; });
+  await page.waitForFunction(() => document.getElementById('list') !== null);
+  await page.click('#copy');
+  await page.waitForFunction(() => document.getElementById('exported').textContent.startsWith('Copied'));
+  await page.goto(`${url}/ui/`);
   await page.close();
 }
 
@@ -339,6 +496,8 @@ try {
   await byKeyboard();
   await otherWays();
   await races();
+  await hands();
+  await severalPictures();
   await otherParts();
   console.log(JSON.stringify(seen));
 } catch (error) {

@@ -154,10 +154,16 @@ asio::awaitable<void> Upstream::Diagnose(PollResult& result) {
 
 void Upstream::Record(const PollResult& result) {
   const std::lock_guard lock(mutex_);
-  const bool news = reachable_ != result.any_answered || error_ != result.error.message();
   reachable_ = result.any_answered;
   error_ = std::string(result.error.message());
   if (result.error.ok()) tls_error_.clear();
+  // gRPC words one state in many ways, and a service may be away for a night. Where others answer,
+  // it matters which one is away.
+  std::string state = absl::StrCat(reachable_, " ", absl::StatusCodeToString(result.error.code()),
+                                   " ", reachable_ && result.away ? result.away->address : "",
+                                   absl::IsUnavailable(result.error) ? tls_error_ : "");
+  const bool news = state != logged_;
+  logged_ = std::move(state);
   if (!news) return;
   serving::LogLine line(result.error.ok() ? "backend.found" : "backend.away",
                         result.error.ok() ? serving::LogLevel::kInfo : serving::LogLevel::kWarning);

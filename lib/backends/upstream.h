@@ -109,6 +109,7 @@ class Upstream {
   double repeat_budget_ = 10;            // guarded by mutex_
   bool reachable_ = false;               // guarded by mutex_
   std::string error_ = "not asked yet";  // guarded by mutex_
+  std::string logged_;                   // guarded by mutex_; the state that the log told last
   std::string tls_error_;                // guarded by mutex_; why TLS fails; "": it doesn't
   std::string tls_error_at_;             // guarded by mutex_; the address where it does
   Replica::Versions announced_;          // guarded by mutex_

@@ -20,6 +20,7 @@
 #include "backends/replica_set.h"
 #include "duet/detector/v1/detector.grpc.pb.h"
 #include "serving/grpc_server.h"
+#include "tests/integration/gateway/tiny_http_server.h"
 #include "tests/testing/certificates.h"
 #include "tests/testing/log_capture.h"
 #include "tests/testing/status_matchers.h"
@@ -40,6 +41,7 @@ using duet_testing::Identity;
 using duet_testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr auto kPatience = std::chrono::seconds(20);
 
@@ -233,6 +235,19 @@ TEST_F(BackendTlsTest, AServiceThatIsOnlyAwayIsNotSaidToLackTls) {
   gateway_ = std::make_unique<Gateway>(target, ClientOptions({{}, &authority_}));
 
   EXPECT_THAT(HealthWith("Connection refused"), HasSubstr("Connection refused"));
+}
+
+// A night without models would else fill the log.
+TEST_F(BackendTlsTest, AServiceThatIsAwayIsLoggedOnceHoweverItIsAway) {
+  auto other = std::make_unique<duet_testing::TinyHttpServer>(
+      [](const duet_testing::TinyRequest&) { return duet_testing::TinyResponse(); });
+  gateway_ = std::make_unique<Gateway>("127.0.0.1:" + std::to_string(other->port()), GrpcOptions());
+  EXPECT_THAT(HealthWith("is away"), Not(HasSubstr("Connection refused")));
+
+  other.reset();
+
+  EXPECT_THAT(HealthWith("Connection refused"), HasSubstr("Connection refused"));
+  EXPECT_EQ(log_.lines("backend.away").size(), 1u);
 }
 
 TEST_F(BackendTlsTest, OldProtocolVersionsAreRefused) {

@@ -39,8 +39,7 @@ def small():
 
 
 def roll_out(cluster, *names):
-    for name in names or DEPLOYMENTS:
-        cluster.do("rollout", "status", f"deployment/{name}", "-n", "duet", "--timeout=10m")
+    cluster.do("rollout", "status", "-n", "duet", "--timeout=10m", *[f"deployment/{name}" for name in names or DEPLOYMENTS])
 
 
 def remove(cluster):

@@ -23,6 +23,7 @@ test_part_cluster() {
   ensure_venv label-studio deploy/label_studio/requirements.txt >/dev/null
   ensure_go_modules tests/deploy/go_modules.txt
   ensure_go_modules tests/cluster/go_modules.txt
+  ensure_go_tools <(grep '^helm ' tests/deploy/go_tools.txt)
   ensure_go_tools tests/cluster/go_tools.txt
   ensure_unpacked tests/cluster/debian_tools.txt cluster
   ensure_kubernetes tests/cluster/kubernetes

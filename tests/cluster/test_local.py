@@ -3,11 +3,12 @@
 import os
 
 import pytest
+import requests
 
 from control_plane import NODE_ADDRESS
 from deployment import DEPLOYMENTS, gateway_address, kustomization, pod_name, pods, remove, roll_out
 from duet import LABELS, Load, predict, with_weights
-from programs import wait_until
+from programs import Program, tool, wait_until
 
 NODE_PORT = 30803
 # Requests that are asked while all three are updated, again and again.
@@ -44,7 +45,7 @@ def test_the_node_port_leads_to_it(duet):
     assert predict(f"{NODE_ADDRESS}:{NODE_PORT}").ok
 
 
-def test_rolling_updates_of_all_three_lose_no_request(cluster, duet, record_property):
+def test_rolling_updates_of_all_three_lose_no_request(cluster, duet, record_testsuite_property):
     load = Load(duet)
     try:
         wait_until(lambda: load.asked > 100)
@@ -56,8 +57,50 @@ def test_rolling_updates_of_all_three_lose_no_request(cluster, duet, record_prop
     finally:
         outcomes = load.stop()
 
-    record_property("answered", outcomes["answered"])
+    record_testsuite_property("answered", outcomes["answered"])
     assert outcomes.keys() == {"answered"}, outcomes
+
+
+def test_a_roll_out_that_is_undone(cluster, duet):
+    def template():
+        return cluster.get("deployment", "duet-segmenter", "-n", "duet")["spec"]["template"]
+    before = template()
+    cluster.do("set", "env", "deployment/duet-segmenter", "-n", "duet", "DUET_LOG_LEVEL=debug")
+    roll_out(cluster, "duet-segmenter")
+    assert template() != before
+
+    cluster.do("rollout", "undo", "deployment/duet-segmenter", "-n", "duet")
+
+    roll_out(cluster, "duet-segmenter")
+    assert template() == before
+    wait_until(lambda: predict(duet, click=True).ok)
+
+
+def test_who_forwards_a_port_asks_as_the_gateways_own_machine(cluster, node, duet):
+    assert requests.get(f"http://{duet}/jobs", timeout=5).status_code == 403
+    forward = Program(node.logs, tool("kubectl"), f"--kubeconfig={cluster.admin}", "-n", "duet", "port-forward", "deploy/duet-gateway",
+                      "18003:8003")
+
+    def asked():
+        try:
+            return requests.get("http://127.0.0.1:18003/jobs", timeout=5)
+        except requests.RequestException:
+            return None
+    try:
+        forward.wait_until(lambda: asked() is not None)
+        assert asked().status_code == 200
+    finally:
+        forward.kill()
+
+
+def test_a_shell_beside_a_process(cluster, duet):
+    """Not in its image: in a container of its own, of an image that has one."""
+    (pod,) = pods(cluster, "duet-gateway")
+
+    cluster.do("debug", pod_name(pod), "-n", "duet", "--image=duet-fetch-model:local", "--target=gateway", "--profile=restricted",
+               "--container=look", "--", "bash", "-c", "cat /proc/[0-9]*/comm")
+
+    assert wait_until(lambda: "duet-gateway" in cluster.kubectl("logs", pod_name(pod), "-n", "duet", "-c", "look").stdout)
 
 
 def uids(cluster):

@@ -4,10 +4,12 @@
 #include <iostream>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "cli/commands.h"
 #include "serving/cpu.h"
 #include "serving/version.h"
+#include "text/nearest_name.h"
 
 namespace cli {
 namespace {
@@ -37,7 +39,10 @@ int Run(int argc, const char* const* argv) {
     if (!status.ok()) std::cerr << "duet " << name << ": " << status.message() << "\n";
     return command.exit_code(status);
   }
-  std::cerr << "duet: unknown command '" << name << "'; duet --help lists the commands\n";
+  std::vector<std::string_view> names;
+  for (const Command& command : Commands()) names.push_back(command.name);
+  std::cerr << "duet: unknown command '" << name << "'; duet --help lists the commands"
+            << text::DidYouMean(name, names, "'", "'") << "\n";
   return 2;
 }
 

@@ -21,6 +21,7 @@
 #include "model_store/rollback.h"
 #include "serving/flags.h"
 #include "serving/program_beside.h"
+#include "text/nearest_name.h"
 #include "text/str_cat.h"
 #include "text/utf8.h"
 
@@ -252,8 +253,9 @@ absl::Status RunModels(int argc, const char* const* argv) {
   if (what == "list" || what == "rollback" || what == "delete") {
     arguments.erase(arguments.begin() + 1);
   } else if (what[0] != '-') {
-    return absl::InvalidArgumentError(StrCat("unknown command 'models ", what,
-                                             "'; there are list, rollback, delete and inspect"));
+    return absl::InvalidArgumentError(
+        StrCat("unknown command 'models ", what, "'; there are list, rollback, delete and inspect",
+               text::DidYouMean(what, {"list", "rollback", "delete", "inspect"}, "'", "'")));
   }
   const auto words = TakeWords(arguments);
   if (!words.ok()) return words.status();

@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "serving/log.h"
+#include "text/nearest_name.h"
 
 namespace serving {
 namespace {
@@ -120,7 +121,10 @@ absl::Status FlagTable::Parse(int argc, const char* const* argv, const Environme
       flag = Find(name);
       text = "false";
     } else if (flag == nullptr) {
-      return absl::InvalidArgumentError(absl::StrCat("unknown flag --", name, " (see --help)"));
+      std::vector<std::string_view> names;
+      for (const Flag& known : flags_) names.push_back(known.name);
+      return absl::InvalidArgumentError(absl::StrCat("unknown flag --", name, " (see --help)",
+                                                     text::DidYouMean(name, names, "--", "")));
     } else if (equals != std::string::npos) {
       text = argument.substr(equals + 1);
     } else if (flag->is_bool) {

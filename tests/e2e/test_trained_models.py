@@ -98,7 +98,7 @@ def test_a_rollback_goes_to_what_served_before_or_to_what_is_named(root):
     (2, ["rollback", "project-7", "1", "2"], "unexpected argument '2'"),
     (1, ["delete", "project-7", "2"], "2"),
     (2, ["delete", "project-7"], "needed: duet models delete NAME VERSION"),
-    (2, ["fetch"], "unknown command 'models fetch'"),
+    (2, ["fetch"], "unknown command 'models fetch'"), (2, ["rolback"], "did you mean 'rollback'?"),
     (2, ["list", "--kind=cat"], "cat")])
 def test_what_is_asked_wrongly_changes_nothing(root, code, arguments, sentence):
     before = serving(root)

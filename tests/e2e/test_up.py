@@ -169,7 +169,7 @@ class TestDuetCommand:
         assert {"--prefetch_tasks=0", "--allow_all_private=true"} <= set(gateway)
         assert not any("prefetch" in argument for argument in detector)
         unknown = own.run("up", *own.options, "--score_treshold=1", check=False)
-        assert unknown.returncode != 0 and "--score_treshold" in unknown.stderr
+        assert unknown.returncode != 0 and "--score_treshold" in unknown.stderr and "did you mean 'score_threshold'?" in unknown.stderr
 
     def test_processes_are_called_by_their_names(self, own):
         own.up()
@@ -183,6 +183,7 @@ class TestDuetCommand:
         (("--metrics_port=1",), "--detector_metrics_port or --segmenter_metrics_port"),
         (("--detector=other:50051",), "up starts the detector itself"),
         (("--detector-score-threshold=0.9",), "--score_threshold"),
+        (("--detecter-checkpoint=a.pth",), "no option; ./duet up --help lists them; did you mean 'detector_checkpoint'?"),
         (("--detector-checkpoint=sam-vit-b",), "a segmenter; ./duet models list"),
         (("--segmenter-checkpoint=rtmdet-m",), "a detector; ./duet models list"),
         (("--detector-checkpoint=rtmdet-q",), "and no model of that name (./duet models list)"),

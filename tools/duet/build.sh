@@ -11,14 +11,14 @@ configure() {
   fi
 }
 
+# Those of build/release/bin/duet.
+readonly PROGRAM_COMMANDS=(embed export import merge models predict prelabel review revision train)
+
 # pass_on COMMAND [ARGUMENT...]: runs a command of build/release/bin/duet, which works on files and is none of ours. Paths are
 # the caller's. Returns if it has no such command, or isn't built.
 pass_on() {
   local binary=$DUET_ROOT/build/release/bin/duet
-  case $1 in
-    embed | export | import | merge | models | predict | prelabel | review | revision | train) ;;
-    *) return 0 ;;
-  esac
+  [[ " ${PROGRAM_COMMANDS[*]} " == *" $1 "* ]] || return 0
   [[ -x $binary ]] || die "'$1' isn't built yet; ./duet up builds it"
   [[ $1 != embed ]] || name_services segmenter -- "${@:2}"
   [[ $1 != prelabel ]] || name_services detector segmenter -- "${@:2}"
@@ -30,9 +30,9 @@ pass_on() {
   exec "$binary" "$@"
 }
 
-# name_services SERVICE... -- ARGUMENT...: what `duet prelabel` or `duet embed` is to use, as variables of its flags, unless the
-# arguments or variables name the first service: what `up` has started, else the models that `up` would start, for services of
-# its own.
+# name_services SERVICE... -- ARGUMENT...: what `duet prelabel`, `predict` or `embed` is to use, as variables of its flags, unless the
+# arguments or variables name the first service: each service that `up` has started and that runs, else the model that `up` would
+# start, for one of its own.
 name_services() {
   local model name services=()
   while [[ $1 != -- ]]; do
@@ -44,8 +44,8 @@ name_services() {
   [[ " $*" != *" --${services[0]}"* && ! ${!name:-}${!checkpoint:-} ]] || return 0
   for model in "${services[@]}"; do
     name=DUET_${model^^}
-    if running "duet-${services[0]}"; then
-      ! running "duet-$model" || export "$name=$(record_of "duet-$model" where)"
+    if running "duet-$model"; then
+      export "$name=$(record_of "duet-$model" where)"
     else
       export "${name}_CHECKPOINT=$(resolve_options >/dev/null && echo "${OPTION[${model}_checkpoint]}")"
     fi

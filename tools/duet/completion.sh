@@ -19,7 +19,7 @@ cmd_completion() {
   [[ -x $BINARIES/duet ]] || die "nothing is built yet; ./duet up builds it"
   local command
   {
-    for command in $(commands_here) $(commands_of_duet); do
+    for command in $(all_commands); do
       printf '%s\t' "$command"
       if [[ $command == up ]]; then
         resolve_options
@@ -51,11 +51,13 @@ words_after() {
 # names_of_models PATTERN: of those whose kind (boxes, segmenter, …) it matches.
 names_of_models() { awk -F '\t' -v kind="$1" 'NR > 1 && $5 ~ kind { printf "%s ", $1 }' "$MODELS_TABLE"; }
 
-# commands_here: those that are functions of this shell.
-commands_here() { declare -F | sed -n 's/^declare -f cmd_//p' | tr _ -; }
-
-# commands_of_duet: those of the program.
-commands_of_duet() { "$BINARIES/duet" --help | sed -nE 's/^  ([a-z]+) .*/\1/p' | grep -vx -- "$(commands_here)"; }
+# all_commands: those that are functions of this shell, and those of the program.
+all_commands() {
+  {
+    declare -F | sed -n 's/^declare -f cmd_//p' | tr _ -
+    printf '%s\n' "${PROGRAM_COMMANDS[@]}"
+  } | sort -u
+}
 
 # all_flags: of the processes that are built, and as options for one of them alone.
 all_flags() {

@@ -117,6 +117,7 @@ usage: ./duet COMMAND [ARGUMENT...]
   label-config          a label config for Label Studio, from the loaded model's classes
   test                  install, build, and run the tests; ./duet test --help lists its parts
   models list|fetch     official weights, from their publishers
+  models inspect        what is in a file of weights
   models rollback|delete  trained models; models list --model_root=DIR shows them
   embed                 images encoded before somebody clicks into them: a project, a folder
   export                annotations of Label Studio as COCO
@@ -136,3 +137,6 @@ Duet runs on Debian 12 (bookworm), as root or with sudo.
 Example: ./duet up --with_label_studio
 TEXT
 }
+
+# did_you_mean WRITTEN <NAMES: how a sentence about a name that there isn't ends, if one of NAMES is near.
+did_you_mean() { parse nearest_name "$1"; }

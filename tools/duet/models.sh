@@ -40,7 +40,7 @@ cmd_models() {
     list) models_list "${@:2}" ;;
     fetch) models_fetch "${@:2}" ;;
     '') help_models ;;
-    *) refuse "unknown command 'models $1'; ./duet models shows the usage" ;;
+    *) refuse "unknown command 'models $1'; ./duet models shows the usage$(words_after models | did_you_mean "$1")" ;;
   esac
 }
 
@@ -88,7 +88,7 @@ models_fetch() {
   local name row url prefix
   for name in "${names[@]}"; do
     row=$(awk -F '\t' -v name="$name" 'NR > 1 && $1 == name' "$table")
-    [[ $row ]] || refuse "$table has no model '$name'; ./duet models list names them"
+    [[ $row ]] || refuse "$table has no model '$name'; ./duet models list names them$(names_of_models . | did_you_mean "$name")"
     url=$(cut -f 3 <<<"$row")
     prefix=$(cut -f 4 <<<"$row")
     [[ -z $base_url ]] || url=${base_url%/}/${url##*/}

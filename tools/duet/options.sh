@@ -230,10 +230,22 @@ hide_secrets() {
   exec "$DUET_ROOT/duet" up "${rest[@]}"
 }
 
+# known_names: of all that could be an option, by the reference of all flags, whether anything is built or not.
+known_names() {
+  local flags
+  flags=$(sed -nE 's/^\| `--([a-z0-9_]+).*/\1/p' "$DUET_ROOT/docs/reference/flags.md" | sort -u)
+  printf '%s\n' "${OWN_OPTIONS[@]}" reset json "$flags"
+  printf '%s\n' "$flags" | sed 's/^/detector_/;p;s/^detector_/segmenter_/;p;s/^segmenter_/trainer_/'
+}
+
 # Names that can be no option whatever the processes' flags are.
 check_own_names() {
-  local name
+  local name names
+  names=$(known_names)
   for name in "${!ORIGIN[@]}"; do
+    # check_names knows better, but only once everything is built.
+    [[ ${ORIGIN[$name]} != said || $'\n'$names$'\n' == *$'\n'$name$'\n'* ]] ||
+      refuse "--$name is no option; ./duet up --help lists them$(did_you_mean "$name" <<<"$names")"
     case $name in
       checkpoint | metrics_port) refuse "$(called "$name"): of which model? --detector_$name or --segmenter_$name" ;;
       trainer) refuse "$(called "$name"): up starts it itself, with --train" ;;
@@ -260,11 +272,11 @@ check_names() {
   local name why
   for name in "${!ORIGIN[@]}"; do
     ! is_option "$name" || continue
-    why="is no option; ./duet up --help"
+    why="is no option; ./duet up --help lists them"
     [[ $name != tls_* ]] || ! is_option "detector_$name" ||
       why="is no flag of the gateway's; of which model? --detector_$name or --segmenter_$name"
     case ${ORIGIN[$name]} in
-      said) refuse "unknown option '--$name': it $why" ;;
+      said) refuse "--$name $why$(known_names | did_you_mean "$name")" ;;
       variable) warn "DUET_${name^^} $why" ;;
       remembered) warn "--$name, given the last time, $why" ;;
     esac

@@ -81,7 +81,8 @@ TEST_F(FlagTableTest, WhatIsWrongIsNamed) {
   const auto invalid = [](const std::string& message) {
     return StatusIs(absl::StatusCode::kInvalidArgument, message);
   };
-  EXPECT_THAT(Parse({"--prot=1"}), invalid("unknown flag --prot (see --help)"));
+  EXPECT_THAT(Parse({"--prot=1"}),
+              invalid("unknown flag --prot (see --help); did you mean --port?"));
   EXPECT_THAT(Parse({"--noport"}), invalid("unknown flag --noport (see --help)"));
   EXPECT_THAT(Parse({"--port=x"}), invalid("--port=x: must be a whole number"));
   EXPECT_THAT(Parse({"--port="}), invalid("--port=: must be a whole number"));

@@ -50,6 +50,25 @@ class OptionsTest(unittest.TestCase):
         self.assertIsNone(self.told("demo_project", "--demo_project=yes"))
         self.assertIsNone(self.told("train", DUET_TRAIN="false"))
 
+    def test_a_name_that_there_is_not_is_answered_with_the_one_that_was_meant(self):
+        for arguments, meant in ((("statsu",), "status"), (("lable-config",), "label-config"), (("prelable",), "prelabel"),
+                                 (("models", "lits"), "list"), (("models", "fetch", "rtmdet_m"), "rtmdet-m")):
+            ran = self.duet(*arguments)
+            self.assertEqual(ran.returncode, 2, ran.stderr)
+            self.assertTrue(ran.stderr.endswith(f"; did you mean '{meant}'?\n"), ran.stderr)
+        for arguments in (("carrots",), ("models", "carrots"), ("models", "fetch", "carrots")):
+            self.assertNotIn("did you mean", self.duet(*arguments).stderr)
+
+    def test_a_command_takes_the_services_that_run_and_models_for_the_others(self):
+        for runs in ("detector", "segmenter", "nothing"):
+            code, said, why = self.bash(
+                f"running() {{ [[ $1 == duet-{runs} ]]; }}; record_of() {{ echo here:1; }}; "
+                "name_services detector segmenter -- picture.jpg; "
+                "echo ${DUET_DETECTOR-} ${DUET_DETECTOR_CHECKPOINT-} ${DUET_SEGMENTER-} ${DUET_SEGMENTER_CHECKPOINT-}")
+            self.assertEqual(code, 0, why)
+            self.assertEqual([one if one == "here:1" else pathlib.Path(one).name for one in said.split()],
+                             ["here:1" if runs == "detector" else "rtmdet-demo.pth", "here:1" if runs == "segmenter" else "sam-demo.pth"])
+
     def test_no_counts_against_what_is_remembered_and_against_a_variable(self):
         (self.state / "options").write_text("with_label_studio=true\nscore_threshold=0.3\n")
         self.assertEqual(self.told("with_label_studio"), "true")

@@ -52,7 +52,7 @@ json::object ImageJson(const label_studio::EmissionPlan& plan,
   }
   json::array& smart = image["smart"].emplace_array();
   for (const label_studio::Control& control : config.controls) {
-    if (!control.smart || control.to_name != plan.image().name) continue;
+    if (!control.takes_prompts || control.to_name != plan.image().name) continue;
     smart.push_back(json::object{{"control", control.name}, {"tag", control.tag()}});
   }
   return image;

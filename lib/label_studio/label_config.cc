@@ -150,6 +150,10 @@ class Collector : public pugi::xml_tree_walker {
     parsed.control.name = Attribute(node, "name");
     parsed.control.smart_only = IsTrue(node, "smartonly");
     parsed.control.smart = parsed.control.smart_only || IsTrue(node, "smart");
+    parsed.control.takes_prompts =
+        parsed.control.smart ||
+        ((kind == RegionKind::kKeyPoint || kind == RegionKind::kRectangle) &&
+         !absl::EqualsIgnoreCase(text::View(Attribute(node, "smart")), "false"));
     parsed.control.has_own_labels = has_own_labels;
     parsed.to_names = ToNames(node);
     if (has_own_labels) parsed.own_group = AddGroup(node, "");

@@ -48,6 +48,9 @@ struct Control {
   std::string type;     // a region's type: the lower-cased tag, e.g. "brushlabels" or "brush"
   bool smart = false;   // smart="true": prompts are drawn with it, batches write nothing into it
   bool smart_only = false;
+  // Whether Label Studio has a smart tool for it whose prompts it sends: of key points and
+  // rectangles also without smart="true", unless they say smart="false".
+  bool takes_prompts = false;
   // True for <BrushLabels>, whose one group is its own; false for a plain <Brush>, whose groups are
   // the <Labels> of the same image, in document order. Regions of a plain one are written as
   // results of one id: the shape, and the labels of each group. Without any group they are bare.

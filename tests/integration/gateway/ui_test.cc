@@ -432,7 +432,8 @@ TEST_F(UiConfigTest, EachClassIsSaidWithItsControlsAndLabels) {
   EXPECT_EQ(cat.at("targets"),
             (json::array{{{"control", "box"}, {"tag", "RectangleLabels"}, {"label", "c"}},
                          {{"control", "mask"}, {"tag", "BrushLabels"}, {"label", "cat"}}}));
-  EXPECT_EQ(image.at("smart"), (json::array{{{"control", "click"}, {"tag", "KeyPointLabels"}}}));
+  EXPECT_EQ(image.at("smart"), (json::array{{{"control", "box"}, {"tag", "RectangleLabels"}},
+                                            {{"control", "click"}, {"tag", "KeyPointLabels"}}}));
   EXPECT_EQ(review.at("unmatched"), json::array{"dog"});
   EXPECT_TRUE(review.at("problems").as_array().empty());
 }

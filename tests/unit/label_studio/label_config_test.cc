@@ -53,6 +53,21 @@ TEST(LabelConfigTest, ControlsAreFoundAtAnyDepthAndOtherTagsIgnored) {
   EXPECT_TRUE(config.controls[1].smart_only);
 }
 
+// As Label Studio's smart tools are.
+TEST(LabelConfigTest, KeyPointsAndRectanglesTakePromptsUnlessTheySayOtherwise) {
+  ASSERT_OK_AND_ASSIGN(const LabelConfig config, ParseLabelConfig(R"(
+    <View><Image name="image" value="$image"/><Labels name="l" toName="image"><Label value="cat"/></Labels>
+      <KeyPoint name="1" toName="image"/><RectangleLabels name="2" toName="image"/>
+      <Rectangle name="3" toName="image" smart="true"/><Brush name="4" toName="image" smartOnly="true"/>
+      <KeyPoint name="no" toName="image" smart="False"/><Rectangle name="no" toName="image" smart="false"/>
+      <Polygon name="no" toName="image"/><BrushLabels name="no" toName="image"/></View>)"));
+
+  ASSERT_EQ(config.controls.size(), 8u);
+  for (const Control& control : config.controls) {
+    EXPECT_EQ(control.takes_prompts, control.name != "no") << control.tag();
+  }
+}
+
 TEST(LabelConfigTest, AControlForTwoImagesCountsForEach) {
   ASSERT_OK_AND_ASSIGN(const LabelConfig config, ParseLabelConfig(R"(
     <View><Image name="left" value="$l"/><Image name="right" valueList="$r"/><Text name="t" value="$t"/>

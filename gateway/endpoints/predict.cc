@@ -308,8 +308,9 @@ awaitable<Response> Predict(Application& app, Request& request, Context& context
     auto planning = OnPoolIfLarge(app.pool, parsed->label_config, [&] {
       (*project)->ModelVersion(*models);
       // Label Studio says nothing when a label config is mended, but sends it along.
-      if (app.memory.HasWarning(key)) {
-        app.memory.SetWarning(key, (*project)->ReviewFor(*models).Text(), models->versions());
+      if (app.memory.HasWarning(key, prelabel::ProjectMemory::About::kLabelConfig)) {
+        app.memory.SetWarning(key, prelabel::ProjectMemory::About::kLabelConfig,
+                              (*project)->ReviewFor(*models).Text(), models->versions());
       }
       return true;
     });

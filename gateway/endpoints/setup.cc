@@ -2,6 +2,7 @@
 // /delete and /duplicate_model, which versions before 1.5 called. Never waits for a model; what
 // several gateways remember together is stored before the answer, since /predict may follow at
 // once.
+#include <absl/strings/str_join.h>
 #include <absl/time/clock.h>
 
 #include <boost/json/array.hpp>
@@ -32,22 +33,19 @@ constexpr std::size_t kMaxSettingsBytes = 2 << 20;
 // it is and to load its model.
 constexpr auto kPatience = std::chrono::seconds(2);
 
-// What a /setup says, with the settings that its extra_params make of the profile's. Of these it
-// keeps the keys that Duet knows.
+using About = prelabel::ProjectMemory::About;
+
+// What a /setup says.
 struct ParsedSetup {
-  label_studio::SetupRequest request;
-  prelabel::Settings settings;
+  label_studio::SetupRequest request;  // its extra_params: the keys that Duet knows
+  // What they make of the profile's; InvalidArgument if they are refused.
+  absl::StatusOr<prelabel::Settings> settings;
+  std::string misspelt;  // what is suspect in them; "" for nothing
 };
 
-// Whatever grows with the body, for the pool. Notes the project for the log, also if its settings
-// are refused.
-absl::StatusOr<ParsedSetup> Read(const prelabel::Settings& profile, std::string_view body,
-                                 const label_studio::RequestLimits& limits,
-                                 serving::RequestContext& context) {
-  auto request = label_studio::ParseSetupRequest(body, limits);
-  if (!request.ok()) return request.status();
-  NoteProject(request->project_id, context);
-  auto settings = prelabel::Refine(profile, request->extra_params, /*strict=*/false);
+absl::StatusOr<prelabel::Settings> ReadSettings(const prelabel::Settings& profile,
+                                                const boost::json::object& extra_params) {
+  auto settings = prelabel::Refine(profile, extra_params, /*strict=*/false);
   if (!settings.ok()) {
     return absl::InvalidArgumentError(text::StrCat("extra_params: ", settings.status().message()));
   }
@@ -55,8 +53,27 @@ absl::StatusOr<ParsedSetup> Read(const prelabel::Settings& profile, std::string_
     return absl::InvalidArgumentError(text::StrCat("extra_params: the settings take ", bytes,
                                                    " bytes; at most ", kMaxSettingsBytes));
   }
-  request->extra_params = prelabel::KnownKeys(request->extra_params);
-  return ParsedSetup{.request = *std::move(request), .settings = *std::move(settings)};
+  return settings;
+}
+
+// Whatever grows with the body, for the pool. Notes the project for the log.
+absl::StatusOr<ParsedSetup> Read(const prelabel::Settings& profile, std::string_view body,
+                                 const label_studio::RequestLimits& limits,
+                                 serving::RequestContext& context) {
+  auto request = label_studio::ParseSetupRequest(body, limits);
+  if (!request.ok()) return request.status();
+  NoteProject(request->project_id, context);
+  if (!request->extra_params.ok()) {
+    absl::Status refused = request->extra_params.status();
+    return ParsedSetup{.request = *std::move(request), .settings = std::move(refused)};
+  }
+  auto settings = ReadSettings(profile, *request->extra_params);
+  const std::vector<std::string> misspelt = prelabel::Misspelt(*request->extra_params);
+  request->extra_params = prelabel::KnownKeys(*request->extra_params);
+  return ParsedSetup{
+      .request = *std::move(request),
+      .settings = std::move(settings),
+      .misspelt = misspelt.empty() ? "" : "extra_params: " + absl::StrJoin(misspelt, "; ")};
 }
 
 // Label Studio shows nothing of a warning, and sends /setup again before every batch: the log says
@@ -78,6 +95,7 @@ struct Reviewed {
   std::string models;                  // the versions that it is about; "" for any
 };
 
+// REQUIRES: the settings aren't refused.
 awaitable<Reviewed> Review(Application& app, const ParsedSetup& setup, std::string model_name,
                            std::chrono::steady_clock::time_point give_up, Context& context) {
   const label_studio::SetupRequest& request = setup.request;
@@ -85,10 +103,10 @@ awaitable<Reviewed> Review(Application& app, const ParsedSetup& setup, std::stri
   const auto models = co_await std::move(awaiting);
   Reviewed reviewed;
   if (request.label_config.empty()) {
-    if (models) reviewed.version = models->versions() + prelabel::Fingerprint(setup.settings);
+    if (models) reviewed.version = models->versions() + prelabel::Fingerprint(*setup.settings);
     co_return reviewed;
   }
-  auto finding = app.projects.Get(app.pool, request.label_config, setup.settings);
+  auto finding = app.projects.Get(app.pool, request.label_config, *setup.settings);
   const auto project = co_await std::move(finding);
   if (!project.ok()) {
     reviewed.status = project.status();
@@ -128,7 +146,7 @@ awaitable<Response> Setup(Application& app, Request& request, Context& context) 
       .id = parsed.project_id, .created = parsed.project_created, .setup = site};
   Whose whose = app.own_projects.KnownOf(project);
   if (prelabel::HasModel(profile, ModelNameOf(project.id)) ||
-      setup->settings.background == prelabel::Background::kPush) {
+      (setup->settings.ok() && setup->settings->background == prelabel::Background::kPush)) {
     auto asking = app.own_projects.Of(project);
     whose = co_await std::move(asking);
   }
@@ -138,32 +156,47 @@ awaitable<Response> Setup(Application& app, Request& request, Context& context) 
   }
   if (!unusable.empty()) context.request.NoteStr("not_used", unusable);
   const std::string key = Application::ProjectKey(profile, project, whose);
-  const std::string model_name = app.ModelNameFor(profile, project, whose);
-  auto reviewing = Review(app, *setup, model_name, give_up, context);
-  Reviewed reviewed = co_await std::move(reviewing);
-  if (!reviewed.status.ok()) {
+  // Label Studio shows nobody why it was refused.
+  const auto refuse = [&](About about, std::string_view reason, const std::string& models) {
     app.recent.Failed({.at = absl::Now(),
                        .profile = profile.name,
                        .project = parsed.project_id,
                        .kind = "setup",
-                       .sentence = std::string(reviewed.status.message())});
-    app.memory.SetWarning(key, text::StrCat("refused: ", reviewed.status.message()),
-                          reviewed.models);
+                       .sentence = std::string(reason)});
+    app.memory.SetWarning(key, about, text::StrCat("refused: ", reason), models);
+  };
+  if (!setup->settings.ok()) {
+    refuse(About::kExtraParams, text::StdView(setup->settings.status().message()), /*models=*/"");
+    co_return http::ErrorResponse(setup->settings.status());
+  }
+  const std::string model_name = app.ModelNameFor(profile, project, whose);
+  auto reviewing = Review(app, *setup, model_name, give_up, context);
+  Reviewed reviewed = co_await std::move(reviewing);
+  if (!reviewed.status.ok()) {
+    refuse(About::kLabelConfig, text::StdView(reviewed.status.message()), reviewed.models);
     co_return http::ErrorResponse(400, text::StrCat("schema: ", reviewed.status.message()));
   }
-  auto keeping = app.settings_store.Keep(key, parsed.extra_params);
+  if (app.memory.SetWarning(key, About::kExtraParams, setup->misspelt) &&
+      !setup->misspelt.empty()) {
+    serving::LogLine("extra_params.warning", serving::LogLevel::kWarning)
+        .Request(context.request)
+        .Str("warning", setup->misspelt);
+  }
+  auto keeping = app.settings_store.Keep(key, *parsed.extra_params);
   const bool shared = co_await std::move(keeping);
   app.memory.Remember(
       key,
-      {.settings = std::move(setup->settings), .label_studio = std::move(site), .shared = shared});
+      {.settings = *std::move(setup->settings), .label_studio = std::move(site), .shared = shared});
   app.trainings.Shown(parsed.project_id, parsed.project_created);
   if (!reviewed.version) {
     co_return http::ErrorResponse(Application::ModelsUnknown(profile, model_name));
   }
   app.memory.Announced(profile.name, {*reviewed.version, model_name});
-  app.memory.SetWarning(key, reviewed.warning, reviewed.models);
+  app.memory.SetWarning(key, About::kLabelConfig, reviewed.warning, reviewed.models);
   boost::json::object answer = {{"model_version", *reviewed.version}};
-  if (!reviewed.warning.empty()) answer["warning"] = reviewed.warning;
+  const std::string_view between = reviewed.warning.empty() || setup->misspelt.empty() ? "" : "; ";
+  const std::string warning = text::StrCat(reviewed.warning, between, setup->misspelt);
+  if (!warning.empty()) answer["warning"] = warning;
   co_return http::JsonResponse(std::move(answer));
 }
 

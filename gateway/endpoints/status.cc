@@ -82,8 +82,8 @@ json::object Describe(const Application& app, const prelabel::Profile& profile) 
   return object;
 }
 
-// What /setup found suspect in label configs, of all profiles. What it found for models that are
-// served no more says nothing of those that are.
+// What /setup found suspect in label configs and extra_params, of all profiles. What it found for
+// models that are served no more says nothing of those that are.
 json::array Warnings(Application& app) {
   for (const auto& [name, profile] : app.profiles.all()) {
     if (prelabel::Serving(profile)) {
@@ -91,11 +91,13 @@ json::array Warnings(Application& app) {
     }
   }
   json::array warnings;
-  for (const auto& [key, warning] : app.memory.warnings()) {
+  for (const auto& [key, about, text] : app.memory.warnings()) {
     const std::size_t slash = key.find('/');  // a project's name may have one, a profile's not
+    const bool of_config = about == prelabel::ProjectMemory::About::kLabelConfig;
     warnings.push_back(json::object{{"profile", key.substr(0, slash)},
                                     {"project", key.substr(slash + 1)},
-                                    {"warning", warning}});
+                                    {"about", of_config ? "label_config" : "extra_params"},
+                                    {"warning", text}});
   }
   return warnings;
 }

@@ -63,7 +63,7 @@ function upFor(seconds) {
   return `${Math.floor(minutes / 60)} h`;
 }
 
-function services({ root, calls, up }) {
+function services({ root, calls, up, connectedOnes }) {
   const profiles = root.profiles ? { '': root, ...root.profiles } : { '': root };
   const made = Object.entries(profiles).flatMap(([name, profile]) => {
     const its = [...service('Detector', profile.detector), ...service('Segmenter', profile.segmenter)];
@@ -73,7 +73,9 @@ function services({ root, calls, up }) {
     if (root[key] || calls[key].answered + calls[key].failed) made.push(element('p', { class: 'fine', id: `queue-${key}` }, `Queue of the ${name.toLowerCase()}: ${queue(calls[key])}`));
   }
   made.push(element('p', { class: 'fine' }, `Gateway ${root.version}, up for ${up}.`));
+  // A project that has connected says below itself what is wrong with its label config.
   for (const warning of root.warnings ?? []) {
+    if (warning.about === 'label_config' && connectedOnes.includes(`${warning.profile}/${warning.project}`)) continue;
     made.push(element('p', { class: 'bad' }, `Project ${warning.project}: ${warning.warning}`));
   }
   return made;
@@ -191,7 +193,8 @@ async function look() {
     return;
   }
   const [root, requests] = seen.value;
-  draw('services', { root: { ...root, uptime_s: 0 }, calls: requests.services, up: upFor(root.uptime_s) }, services);
+  const connectedOnes = told.status === 'fulfilled' ? told.value[0].projects.map((one) => `${one.profile}/${one.project}`) : [];
+  draw('services', { root: { ...root, uptime_s: 0 }, calls: requests.services, up: upFor(root.uptime_s), connectedOnes }, services);
   draw('requests', requests, lastRequests);
   // Who may not see what becomes of projects is told so once.
   const mayNot = told.status === 'rejected';

@@ -247,16 +247,19 @@ absl::StatusOr<SetupRequest> ParseSetupRequest(std::string_view body, const Requ
     if (text->empty()) return request;
     absl::StatusOr<json::value> inner = ParseJsonParts(*text, Whole(""), limits.max_depth,
                                                        limits.memory, "the text of 'extra_params'");
-    if (!inner.ok()) return inner.status();
+    if (absl::IsResourceExhausted(inner.status())) return inner.status();
+    if (!inner.ok()) {
+      request.extra_params = inner.status();
+      return request;
+    }
     *extra = *std::move(inner);
   }
-  if (!extra->is_object()) return WrongKind("extra_params", *extra, "an object");
-  return SetupRequest{.project_id = std::move(request.project_id),
-                      .project_created = request.project_created,
-                      .label_config = std::move(request.label_config),
-                      .hostname = std::move(request.hostname),
-                      .access_token = std::move(request.access_token),
-                      .extra_params = json::object(std::move(extra->get_object()))};
+  if (extra->is_object()) {
+    request.extra_params.emplace(std::move(extra->get_object()));
+  } else {
+    request.extra_params = WrongKind("extra_params", *extra, "an object");
+  }
+  return request;
 }
 
 absl::StatusOr<WebhookEvent> ParseWebhook(std::string_view body, const RequestLimits& limits) {

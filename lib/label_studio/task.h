@@ -61,8 +61,9 @@ struct SetupRequest {
   std::string label_config;          // `schema`; "" if absent
   std::string hostname;              // Label Studio's own idea of its URL
   std::string access_token;          // legacy token, often refused
-  boost::json::object
-      extra_params;  // given as an object or as a string that holds one; empty if null
+  // Given as an object or as a string that holds one; empty if null. InvalidArgument if it is
+  // something else, which the project's operator is told of.
+  absl::StatusOr<boost::json::object> extra_params = boost::json::object();
 };
 absl::StatusOr<SetupRequest> ParseSetupRequest(std::string_view body,
                                                const RequestLimits& limits = {});

@@ -16,7 +16,8 @@ constexpr std::size_t kMaxReported = 1000;
 // Of a plan: an entry of its table of classes, and a target.
 constexpr std::size_t kPlanBytesPerLabel = 64;
 constexpr std::size_t kAnswerBytesPerLabel = 12;
-constexpr std::size_t kMaxListed = 100;  // classes in a warning
+// Classes in a warning: COCO's eighty, of each project, would bury what `up` says.
+constexpr std::size_t kMaxListed = 8;
 
 constexpr char kOnlyMasks[] =
     "the label config takes masks only, but nothing makes masks: this backend URL has no segmenter "

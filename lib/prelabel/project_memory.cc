@@ -27,22 +27,23 @@ std::optional<ProjectSetup> ProjectMemory::Find(const std::string& key) {
 
 void ProjectMemory::Forget(const std::string& key) {
   const std::lock_guard lock(mutex_);
-  warnings_.erase(key);
+  std::erase_if(warnings_, [&](const auto& entry) { return entry.first.first == key; });
   setups_.Erase(key);
 }
 
-void ProjectMemory::SetWarning(const std::string& key, const std::string& warning,
+bool ProjectMemory::SetWarning(const std::string& key, About about, const std::string& warning,
                                const std::string& models) {
   const std::lock_guard lock(mutex_);
-  if (warning.empty()) {
-    warnings_.erase(key);
-    return;
-  }
-  warnings_[key] = {warning, clock_(), models};
-  if (warnings_.size() <= kMaxWarnings) return;
+  const std::pair part(key, about);
+  if (warning.empty()) return warnings_.erase(part) > 0;
+  KeptWarning& kept = warnings_[part];
+  const bool is_new = kept.text != warning;
+  kept = {warning, clock_(), models};
+  if (warnings_.size() <= kMaxWarnings) return is_new;
   warnings_.erase(
       std::min_element(warnings_.begin(), warnings_.end(),
                        [](const auto& a, const auto& b) { return a.second.said < b.second.said; }));
+  return is_new;
 }
 
 void ProjectMemory::ForgetOtherWarnings(const std::string& profile,
@@ -50,24 +51,25 @@ void ProjectMemory::ForgetOtherWarnings(const std::string& profile,
   const std::lock_guard lock(mutex_);
   const std::string prefix = profile + "/";  // no profile's name has one
   std::erase_if(warnings_, [&](const auto& entry) {
-    const Warning& warning = entry.second;
-    return entry.first.starts_with(prefix) && !warning.models.empty() &&
+    const KeptWarning& warning = entry.second;
+    return entry.first.first.starts_with(prefix) && !warning.models.empty() &&
            std::find(models.begin(), models.end(), warning.models) == models.end();
   });
 }
 
-bool ProjectMemory::HasWarning(const std::string& key) const {
+bool ProjectMemory::HasWarning(const std::string& key, About about) const {
   const std::lock_guard lock(mutex_);
-  return warnings_.contains(key);
+  return warnings_.contains({key, about});
 }
 
-std::map<std::string, std::string> ProjectMemory::warnings() const {
+std::vector<ProjectMemory::Warning> ProjectMemory::warnings() const {
   const std::lock_guard lock(mutex_);
-  std::map<std::string, std::string> texts;
-  for (const auto& [key, warning] : warnings_) {
-    if (clock_() - warning.said < kWarningsLast) texts.emplace(key, warning.text);
+  std::vector<Warning> warnings;
+  for (const auto& [part, warning] : warnings_) {
+    if (clock_() - warning.said >= kWarningsLast) continue;
+    warnings.push_back({.key = part.first, .about = part.second, .text = warning.text});
   }
-  return texts;
+  return warnings;
 }
 
 void ProjectMemory::Announced(const std::string& profile, const AnnouncedVersion& version) {

@@ -41,17 +41,27 @@ class ProjectMemory {
   std::optional<ProjectSetup> Find(const std::string& key);
   void Forget(const std::string& key);
 
-  // What was found suspect in a project's label config at last (Project::Review); "" for nothing.
-  // It is forgotten a day after it was said last, since Label Studio doesn't say when a project is
-  // deleted; of very many projects the oldest warnings are. `models`: the versions
-  // (ServedModels::versions) that it was found for; "" if it holds for any.
-  void SetWarning(const std::string& key, const std::string& warning,
+  // What a warning is about: each of a project's parts has one of its own.
+  enum class About {
+    kExtraParams,  // refused, or with keys that look misspelt
+    kLabelConfig,  // Project::Review
+  };
+  // What was found suspect in that part of a project at last; "" for nothing. It is forgotten a day
+  // after it was said last, since Label Studio doesn't say when a project is deleted; of very many
+  // projects the oldest warnings are. `models`: the versions (ServedModels::versions) that it was
+  // found for; "" if it holds for any. Returns whether it is another than the one before.
+  bool SetWarning(const std::string& key, About about, const std::string& warning,
                   const std::string& models = "");
   // Forgets the profile's warnings that were found for other models than those that serve, which
   // have these versions.
   void ForgetOtherWarnings(const std::string& profile, const std::vector<std::string>& models);
-  bool HasWarning(const std::string& key) const;
-  std::map<std::string, std::string> warnings() const;  // by key
+  bool HasWarning(const std::string& key, About about) const;
+  struct Warning {
+    std::string key;
+    About about = About::kLabelConfig;
+    std::string text;
+  };
+  std::vector<Warning> warnings() const;  // ordered by key
 
   // The versions that /setup has told projects of this profile, the latest first, up to a bound.
   struct AnnouncedVersion {
@@ -62,7 +72,7 @@ class ProjectMemory {
   std::vector<AnnouncedVersion> Announced(const std::string& profile) const;
 
  private:
-  struct Warning {
+  struct KeptWarning {
     std::string text;
     absl::Time said;
     std::string models;
@@ -74,7 +84,7 @@ class ProjectMemory {
   containers::Lru<ProjectSetup> setups_{/*max_entries=*/10'000, /*max_bytes=*/64 << 20};
   // One entry a profile.
   absl::flat_hash_map<std::string, std::vector<AnnouncedVersion>> announced_;
-  std::map<std::string, Warning> warnings_;
+  std::map<std::pair<std::string, About>, KeptWarning> warnings_;
 };
 
 }  // namespace prelabel

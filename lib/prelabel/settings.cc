@@ -4,6 +4,7 @@
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 
+#include <algorithm>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 #include <cstdint>
@@ -11,6 +12,7 @@
 #include "hash/fnv.h"
 #include "label_studio/emission_plan.h"
 #include "prelabel/settings_json.h"
+#include "text/nearest_name.h"
 #include "text/str_cat.h"
 #include "text/utf8.h"
 
@@ -19,9 +21,15 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr const char* kKeys[] = {
+const std::vector<std::string_view> kKeys = {
     "score_threshold", "max_detections", "class_agnostic", "outputs", "label_map",
     "mask_source",     "degrade",        "background",     "score",   "slice"};
+
+// Somebody else's keys may be many.
+constexpr std::size_t kMaxMisspelt = 5;
+
+// For absl::StrJoin, which takes no std::string_view on Debian.
+void AppendName(std::string* text, std::string_view name) { text->append(name); }
 
 absl::Status Wrong(std::string_view key, const json::value& found, std::string_view needed) {
   return absl::InvalidArgumentError(text::StrCat(
@@ -128,9 +136,11 @@ absl::Status ReadSliceField(std::string_view key, const json::value& value, Slic
     }
     slicing->threshold = number;
   } else {
-    return absl::InvalidArgumentError(
-        text::StrCat("slice has the unknown key \"", key,
-                     "\"; known: tile, overlap, join, metric, threshold, whole_image"));
+    static const std::vector<std::string_view> kFields = {"tile",   "overlap",   "join",
+                                                          "metric", "threshold", "whole_image"};
+    return absl::InvalidArgumentError(text::StrCat(
+        "slice has the unknown key \"", key, "\"; known: ",
+        absl::StrJoin(kFields, ", ", AppendName), text::DidYouMean(key, kFields, "\"", "\"")));
   }
   return absl::OkStatus();
 }
@@ -191,7 +201,8 @@ absl::Status Read(std::string_view key, const json::value& value, bool strict, S
     return ReadSlice(value, &settings->slice);
   } else if (strict) {
     return absl::InvalidArgumentError(
-        text::StrCat("unknown key \"", key, "\"; known: ", absl::StrJoin(kKeys, ", ")));
+        text::StrCat("unknown key \"", key, "\"; known: ", absl::StrJoin(kKeys, ", ", AppendName),
+                     text::DidYouMean(key, kKeys, "\"", "\"")));
   }
   return absl::OkStatus();
 }
@@ -227,10 +238,22 @@ absl::StatusOr<Settings> Refine(const Settings& base, const json::object& object
 
 json::object KnownKeys(const json::object& object) {
   json::object known;
-  for (const char* key : kKeys) {
+  for (const std::string_view key : kKeys) {
     if (const json::value* value = object.if_contains(key)) known[key] = *value;
   }
   return known;
+}
+
+std::vector<std::string> Misspelt(const json::object& object) {
+  std::vector<std::string> sentences;
+  for (const auto& [key, value] : object) {
+    if (std::find(kKeys.begin(), kKeys.end(), std::string_view(key)) != kKeys.end()) continue;
+    const std::string question = text::DidYouMean(key, kKeys, "\"", "\"");
+    if (question.empty()) continue;
+    sentences.push_back(text::StrCat("\"", std::string_view(key), "\" is ignored", question));
+    if (sentences.size() == kMaxMisspelt) break;
+  }
+  return sentences;
 }
 
 std::size_t BytesOf(const Settings& settings) {

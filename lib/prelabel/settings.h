@@ -23,6 +23,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace prelabel {
 
@@ -101,6 +102,9 @@ absl::StatusOr<Settings> Refine(const Settings& base, const boost::json::object&
 
 // The fields of `json` whose keys the list above names.
 boost::json::object KnownKeys(const boost::json::object& json);
+
+// A sentence for each key, up to five, that the list above doesn't name but almost does.
+std::vector<std::string> Misspelt(const boost::json::object& json);
 
 // Bytes that they take, about.
 std::size_t BytesOf(const Settings& settings);

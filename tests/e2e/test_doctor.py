@@ -105,10 +105,10 @@ class TestRows:
         assert any("./duet label-config" in mend for *_, mend in found), found
 
     def test_boxes_but_no_masks_and_no_smart_tool(self, patient, project_of):
-        project = project_of(config(LABELS, "RectangleLabels"))
+        project = project_of(config(LABELS, "RectangleLabels").replace("<RectangleLabels", "<RectangleLabels smart=\"false\""))
 
         row_with(patient, f"project {project.id}: boxes, but no masks")
-        row_with(patient, f"project {project.id}: no tool of its label config is smart")
+        row_with(patient, f"project {project.id}: its label config has no smart tool")
 
     def test_interactive_preannotations_are_off(self, patient, project_of):
         project = project_of(GOOD, is_interactive=False)
@@ -123,7 +123,18 @@ class TestRows:
             "url": patient.url, "project": project.id, "title": "bad", "extra_params": {"score_threshold": "high"}})
 
         assert refused.status_code == 400 and "look like a valid ML backend" in refused.text
-        assert any("score_threshold" in row[2] for row in rows(patient) if row[0] == "failures")
+        found = rows(patient)
+        assert any("score_threshold" in row[2] for row in found if row[0] == "failures")
+        assert any(f"project {project.id}: refused: extra_params: score_threshold" in row[2] for row in found if row[0] == "extra parameters")
+        assert f"project {project.id} in Label Studio: refused: extra_params" in patient.run("status").stdout
+
+    def test_extra_parameters_that_are_misspelt(self, patient, project_of):
+        project = project_of(GOOD, extra_params={"score_treshold": 0.3, "our own": 1})
+
+        check, state, found, mend = row_with(patient, f"project {project.id}: extra_params")
+
+        assert (check, state) == ("extra parameters", "warning") and mend
+        assert found.endswith('"score_treshold" is ignored; did you mean "score_threshold"?')
 
     def test_a_large_selection_that_was_not_done_in_time(self, patient):
         patient.up(*patient.studio_options, "--predict_deadline_s=1")

@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+import urllib.parse
 
 from failures import fields_of
 from logs import is_coloured, plain
@@ -252,8 +253,12 @@ def check_gateway(facts, gateway):
             yield ok(name, f"{service.get('name')}, {service.get('version')}")
     for one in about.get("warnings", []):
         where = f"/p/{one['profile']}" if one.get("profile") else ""
-        yield warning("label config", f"project {one['project']}{where}: {one['warning']}",
-                      "compare with ./duet label-config; {\"label_map\": {class: label}} in the backend's extra parameters joins others")
+        found = f"project {one['project']}{where}: {one['warning']}"
+        if one["about"] == "extra_params":
+            yield warning("extra parameters", found, "Settings → Model → Edit in Label Studio: Extra params; docs/label_studio.md has all of them")
+        else:
+            yield warning("label config", found,
+                          "compare with ./duet label-config; {\"label_map\": {class: label}} in the backend's extra parameters joins others")
 
 
 HINTS = [  # of a failure's sentence: what to do
@@ -311,8 +316,8 @@ def check_writes(projects):
             yield warning("label config", f"{name}: boxes, but no masks, since no brush or polygons have a label of any class",
                           "a <Brush> or <Polygon> in the label config; ./duet label-config has one")
         if classes and not smart:
-            yield warning("label config", f"{name}: no tool of its label config is smart, so clicks are not sent to Duet",
-                          "smart=\"true\" on a KeyPoint or Rectangle; ./duet label-config has both")
+            yield warning("label config", f"{name}: its label config has no smart tool, so clicks are not sent to Duet",
+                          "a KeyPoint or Rectangle without smart=\"false\"; ./duet label-config has both")
         if classes and writes.get("unmatched"):
             left = writes["unmatched"]
             yield warning("label config", f"{name}: {len(left)} classes have no label and are dropped: {', '.join(left[:5])}"
@@ -404,10 +409,17 @@ def check_backends(facts, studio, connected):
                 yield warning("projects", f"{name}: Interactive preannotations is off, so smart tools do nothing",
                               "Settings → Model → Edit: switch it on")
             else:
-                yield ok("projects", f"{name} is connected to {backend['url']}, with smart tools")
+                yield ok("projects", f"{name} is connected to {backend['url']}, Interactive preannotations is on{settings_at(backend['url'])}")
     if not connected:
         yield warning("projects", f"none of the {len(listed.get('results', []))} latest projects has this Duet as its model",
                       f"Settings → Model → Connect Model: {facts['gateway.url']}")
+
+
+def settings_at(url):
+    """For a URL with a path: whose settings hold for it. A proxy may need the path, so the gateway takes any."""
+    path = urllib.parse.urlsplit(url).path.rstrip("/")
+    profile = re.search(r"/p/([^/]+)$", path)
+    return f"; its settings are those of profile {profile[1]}" if profile else "; its settings are the default ones" if path else ""
 
 
 def brief(text):

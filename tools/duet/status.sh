@@ -119,7 +119,7 @@ describe_running() {
   [[ ! $failure ]] || detail "went wrong last: $failure"
 }
 
-# Of how many projects the gateway keeps a warning (lib/prelabel/project.cc).
+# How many warnings about projects the gateway keeps (lib/prelabel/project_memory.cc).
 readonly WARNINGS_KEPT=500
 # Told of in other lines.
 readonly SHOWN_FLAGS='@(bind|port|metrics_bind|metrics_port|checkpoint|device|precision|detector|segmenter|score_threshold|label_studio_url|trainer|model_root|work_dir)'
@@ -215,7 +215,7 @@ describe_gateway() {
     detail "project $project in Label Studio: $warning"
     warned=$((warned + 1))
   done < <(ask_gateway / --max-time 2 | parse json_rows warnings project warning)
-  ((warned < WARNINGS_KEPT)) || detail "it keeps the warnings of $WARNINGS_KEPT projects, so there may be more"
+  ((warned < WARNINGS_KEPT)) || detail "it keeps $WARNINGS_KEPT warnings, so there may be more"
   url=$(flag_of duet-gateway label_studio_url)
   if [[ ! $url ]]; then
     detail "Label Studio: none given, so only images that need no token are fetched"

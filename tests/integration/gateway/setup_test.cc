@@ -18,10 +18,12 @@ using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::Each;
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::SizeIs;
+using ::testing::StartsWith;
 using ::testing::UnorderedElementsAre;
 
 std::string Config(const std::string& controls) {
@@ -171,6 +173,56 @@ TEST_F(SetupTest, AWarningHoldsUntilTheProjectIsMendedWhoeverSaysSo) {
   EXPECT_EQ(Setup(Config(Cats("KeyPointLabels", kSmart)), json::object(), "1.5").status, 400);
   ASSERT_THAT(Listed(), SizeIs(1));
   EXPECT_THAT(json::serialize(Listed()), HasSubstr("no control that can hold a mask"));
+}
+
+// ---- extra_params.
+
+TEST_F(SetupTest, RefusedExtraParamsAreListedUntilTheyAreMended) {
+  const std::string cats = Config(Cats("RectangleLabels"));
+  for (const auto& [extra_params, said] : std::vector<std::pair<json::value, std::string>>{
+           {{{"score_threshold", 7}}, "extra_params: score_threshold is 7 but must be a number"},
+           {{{"slice", {{"tlie", 512}}}}, "did you mean \"tile\"?"},
+           {"{", "the text of 'extra_params' is not JSON"},
+           {json::array{1}, "'extra_params' is a list; needed: an object"}}) {
+    const Reply reply = Setup(cats, extra_params, "1.5");
+    EXPECT_EQ(reply.status, 400) << reply.body;
+    ASSERT_THAT(Listed(), SizeIs(1)) << said;
+    const json::object listed = Listed().front().as_object();
+    EXPECT_EQ(listed.at("project"), "1");
+    EXPECT_EQ(listed.at("about"), "extra_params");
+    EXPECT_THAT(std::string(listed.at("warning").as_string()),
+                AllOf(StartsWith("refused: "), HasSubstr(said)));
+    const json::value failures = harness_->Get("/ui/projects").json().at("failures");
+    EXPECT_THAT(std::string(failures.at(0).at("sentence").as_string()), HasSubstr(said));
+  }
+
+  EXPECT_EQ(Warning(Setup(cats, {{"score_threshold", 0.7}}, "1.5")), "");
+  EXPECT_THAT(Listed(), IsEmpty());
+}
+
+// Other keys may be somebody else's.
+TEST_F(SetupTest, ExtraParamsThatLookMisspeltAreSaidAndIgnored) {
+  const duet_testing::LogCapture log;
+  const std::string things =
+      Config("<RectangleLabels name='t' toName='image'><Label value='thing'/></RectangleLabels>");
+  const json::value misspelt = {{"score_treshold", 0.7}, {"title", "cats"}};
+  constexpr char kSaid[] =
+      "extra_params: \"score_treshold\" is ignored; did you mean \"score_threshold\"?";
+
+  EXPECT_EQ(Warning(Setup(Config(Cats("RectangleLabels")), misspelt, "1.5")), kSaid);
+  EXPECT_THAT(Warning(Setup(things, misspelt, "1.5")), AllOf(HasSubstr("thing"), EndsWith(kSaid)));
+  EXPECT_THAT(Listed(), SizeIs(2));
+
+  // A label config that is mended says nothing of them.
+  const std::string cats = Config(Cats("RectangleLabels"));
+  EXPECT_EQ(harness_->Post("/predict", PredictBody(cats, {PngDataUri(320, 240)})).status, 200);
+  ASSERT_THAT(Listed(), SizeIs(1));
+  EXPECT_EQ(Listed().front().at("about"), "extra_params");
+
+  EXPECT_EQ(Warning(Setup(cats, json::object(), "1.5")), "");
+  EXPECT_THAT(Listed(), IsEmpty());
+  harness_.reset();
+  EXPECT_THAT(log.lines("extra_params.warning"), ElementsAre(HasSubstr("did you mean")));
 }
 
 // ---- What the log says of it.

@@ -7,9 +7,19 @@
 namespace prelabel {
 namespace {
 
+using About = ProjectMemory::About;
+using testing::AllOf;
 using testing::ElementsAre;
-using testing::Pair;
+using testing::Field;
+using testing::IsEmpty;
 using testing::SizeIs;
+using testing::UnorderedElementsAre;
+
+auto Of(const std::string& key, About about, const std::string& text) {
+  return AllOf(Field(&ProjectMemory::Warning::key, key),
+               Field(&ProjectMemory::Warning::about, about),
+               Field(&ProjectMemory::Warning::text, text));
+}
 
 ProjectSetup WithThreshold(double threshold) {
   ProjectSetup setup;
@@ -42,29 +52,46 @@ TEST(ProjectMemoryTest, LargeSettingsAreBoundedByTheirBytes) {
 TEST(ProjectMemoryTest, AWarningEndsADayAfterItWasSaidLast) {
   absl::Time now = absl::FromUnixSeconds(1'700'000'000);
   ProjectMemory memory([&now] { return now; });
-  memory.SetWarning("/kept", "no label");
-  memory.SetWarning("/deleted", "no label");
-  memory.SetWarning("/mended", "no label");
-  memory.SetWarning("/mended", "");
+  memory.SetWarning("/kept", About::kLabelConfig, "no label");
+  memory.SetWarning("/deleted", About::kLabelConfig, "no label");
+  memory.SetWarning("/mended", About::kLabelConfig, "no label");
+  memory.SetWarning("/mended", About::kLabelConfig, "");
   EXPECT_THAT(memory.warnings(), SizeIs(2));
 
   now += absl::Hours(20);
-  memory.SetWarning("/kept", "no label");
+  memory.SetWarning("/kept", About::kLabelConfig, "no label");
   now += absl::Hours(4);
 
-  EXPECT_THAT(memory.warnings(), ElementsAre(Pair("/kept", "no label")));
+  EXPECT_THAT(memory.warnings(), ElementsAre(Of("/kept", About::kLabelConfig, "no label")));
+}
+
+TEST(ProjectMemoryTest, EachPartOfAProjectHasAWarningOfItsOwn) {
+  ProjectMemory memory;
+  EXPECT_TRUE(memory.SetWarning("/7", About::kLabelConfig, "no label"));
+  EXPECT_TRUE(memory.SetWarning("/7", About::kExtraParams, "misspelt"));
+  EXPECT_FALSE(memory.SetWarning("/7", About::kExtraParams, "misspelt")) << "it is said already";
+  EXPECT_THAT(memory.warnings(), UnorderedElementsAre(Of("/7", About::kLabelConfig, "no label"),
+                                                      Of("/7", About::kExtraParams, "misspelt")));
+
+  EXPECT_TRUE(memory.SetWarning("/7", About::kLabelConfig, ""));
+  EXPECT_FALSE(memory.HasWarning("/7", About::kLabelConfig));
+  EXPECT_TRUE(memory.HasWarning("/7", About::kExtraParams));
+
+  memory.SetWarning("/7", About::kLabelConfig, "no label");
+  memory.Forget("/7");
+  EXPECT_THAT(memory.warnings(), IsEmpty());
 }
 
 TEST(ProjectMemoryTest, OfVeryManyWarningsTheOldestGo) {
   absl::Time now = absl::FromUnixSeconds(1'700'000'000);
   ProjectMemory memory([&now] { return now; });
   for (int i = 0; i < 1000; ++i) {
-    memory.SetWarning("/" + std::to_string(i), "no label");
+    memory.SetWarning("/" + std::to_string(i), About::kLabelConfig, "no label");
     now += absl::Seconds(1);
   }
   EXPECT_LE(memory.warnings().size(), 500u);
-  EXPECT_FALSE(memory.HasWarning("/0"));
-  EXPECT_TRUE(memory.HasWarning("/999"));
+  EXPECT_FALSE(memory.HasWarning("/0", About::kLabelConfig));
+  EXPECT_TRUE(memory.HasWarning("/999", About::kLabelConfig));
 }
 
 }  // namespace

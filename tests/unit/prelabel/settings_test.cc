@@ -12,7 +12,11 @@ namespace {
 
 using duet_testing::IsOk;
 using duet_testing::StatusIs;
+using testing::ElementsAre;
+using testing::EndsWith;
 using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
 
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
@@ -79,6 +83,21 @@ TEST(SettingsTest, ErrorsNameTheKeyAndWhatIsNeeded) {
               StatusIs(kInvalid, "class_agnostic is 1 but must be true or false"));
   EXPECT_THAT(Refined(R"({"colour": 2})"), StatusIs(kInvalid, HasSubstr("unknown key \"colour\"")));
   EXPECT_THAT(Refined(R"({"colour": 2})", /*strict=*/false), IsOk());
+  EXPECT_THAT(Refined(R"({"label_maps": {}})"),
+              StatusIs(kInvalid, EndsWith("; did you mean \"label_map\"?")));
+}
+
+TEST(SettingsTest, KeysThatLookMisspeltAreNamed) {
+  const auto misspelt = [](const char* json) {
+    return Misspelt(boost::json::parse(json).as_object());
+  };
+  EXPECT_THAT(misspelt(R"({"score_threshold": 1, "title": 2, "": 3})"), IsEmpty());
+  EXPECT_THAT(misspelt(R"({"maxDetections": 1, "title": 2, "mask-source": 3})"),
+              ElementsAre("\"maxDetections\" is ignored; did you mean \"max_detections\"?",
+                          "\"mask-source\" is ignored; did you mean \"mask_source\"?"));
+  // Somebody may send very many.
+  EXPECT_THAT(misspelt(R"({"slicea":1,"sliceb":1,"slicec":1,"sliced":1,"slicee":1,"slicef":1})"),
+              SizeIs(5));
 }
 
 TEST(SettingsTest, SlicesAreANumberOrAnObject) {

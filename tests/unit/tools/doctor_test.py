@@ -81,12 +81,16 @@ class DoctorTest(unittest.TestCase):
         (row,) = doctor.check_failures(self.facts, None)
         self.assertIn("the image is damaged", row.found)
 
+    def test_a_backend_url_with_a_path_says_whose_settings_hold(self):
+        self.assertEqual([doctor.settings_at(f"http://a:8003{path}") for path in ("", "/", "/p/street/", "/street")],
+                         ["", "", "; its settings are those of profile street", "; its settings are the default ones"])
+
     def test_a_config_without_masks_or_smart_tools_is_told(self):
         writes = {"images": [{"classes": [{"class": "cat", "targets": [{"control": "a", "tag": "RectangleLabels"}]}], "smart": []}],
                   "unmatched": ["dog"]}
         found = " ".join(row.found for row in doctor.check_writes({"projects": [{"project": "7", "writes": writes}]}))
         self.assertIn("boxes, but no masks", found)
-        self.assertIn("no tool of its label config is smart", found)
+        self.assertIn("its label config has no smart tool", found)
         self.assertIn("1 classes have no label and are dropped: dog", found)
 
     def test_what_others_said_cannot_steer_a_terminal(self):

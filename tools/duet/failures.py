@@ -8,9 +8,13 @@ import json
 import re
 import sys
 
-# A line that isn't JSON (serving/log.h) is a crash's, or Label Studio's, which has levels in brackets.
+# A line that isn't JSON (serving/log.h) is a crash's, or Label Studio's, which begin with the time in brackets and have levels in
+# brackets; a traceback follows without.
 FAILED_TEXT = re.compile(r"rror|raceback")
 HARMLESS_TEXT = re.compile(r"\[(INFO|DEBUG)\]")
+BEGINS_MESSAGE = re.compile(r"\[\d")
+# What Label Studio says, and traces, when ./duet doctor asks for a project that can't be.
+DOCTOR_ASKED = 'Invalid pk "0"'
 # Only lines with one of these have to be looked at.
 WORTH_READING = (b'"warning"', b'"error"', b'"backend.found"', b'"serving"', b'"startup.failed"')
 
@@ -24,9 +28,10 @@ def fields_of(line):
     return fields if isinstance(fields, dict) else {}
 
 
-def says_failure(fields, line):
+def says_failure(fields, line, message):
+    """`message`: the line that began the message to which a line without fields belongs."""
     if not fields:
-        return bool(FAILED_TEXT.search(line)) and not HARMLESS_TEXT.search(line)
+        return bool(FAILED_TEXT.search(line)) and not HARMLESS_TEXT.search(line) and DOCTOR_ASKED not in message
     return fields.get("level") in ("warning", "error") or fields.get("event") == "startup.failed"
 
 
@@ -39,12 +44,15 @@ class Failures:
 
     def __init__(self):
         self.found = set()  # (log, service, its addresses), since the gateway's start
+        self.messages = {}  # of a log's latest text: its first line
 
     def among(self, pairs):
         """Of these (name of the log, line) the failures, in the same order."""
         kept, awaited = [], {}  # awaited: where in `kept` a service is away that was not found yet
         for name, line in pairs:
             fields = fields_of(line)
+            if not fields and (name not in self.messages or BEGINS_MESSAGE.match(line)):
+                self.messages[name] = line
             event, service = fields.get("event"), (name, fields.get("service"), fields.get("targets"))
             if event == "serving":
                 self.found = {other for other in self.found if other[0] != name}
@@ -52,7 +60,7 @@ class Failures:
                 self.found.add(service)
                 for at in awaited.pop(service, ()):
                     kept[at] = None
-            elif says_failure(fields, line):
+            elif says_failure(fields, line, self.messages.get(name, line)):
                 if event == "backend.away" and service not in self.found:
                     awaited.setdefault(service, []).append(len(kept))
                 kept.append((name, line))

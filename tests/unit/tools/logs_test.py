@@ -109,6 +109,20 @@ class FailuresTest(LogFolder):
         self.assertEqual(chosen.among(pairs[:3]), [])
         self.assertEqual(chosen.among(pairs[3:]), pairs[3:])
 
+    def test_what_the_doctor_asked_of_label_studio_is_none(self):
+        asked = ["[2026-01-02 03:04:05,679] [core.utils.common::custom_exception_handler::97] [ERROR] dc7a {'project': "
+                 "[ErrorDetail(string='Invalid pk \"0\" - object does not exist.', code='does_not_exist')]}",
+                 "Traceback (most recent call last):", "rest_framework.exceptions.ValidationError: {'project': …}"]
+        others = ["[2026-01-02 03:04:06,000] [django.server::log_message::213] [INFO] \"GET /error HTTP/1.1\" 200",
+                  "Traceback (most recent call last):", "OSError: no space left"]
+        log = self.folder / "label-studio.log"
+        log.write_text("\n".join(asked) + "\n")
+        self.assertIsNone(failures.last_failure(log))
+        log.write_text("\n".join(asked + others) + "\n")
+        self.assertEqual(failures.last_failure(log)["error"], others[-1])
+        self.assertEqual(failures.Failures().among(("label-studio", line) for line in asked + others),
+                         [("label-studio", line) for line in others[1:]])
+
     def test_status_and_logs_mean_the_same(self):
         lines = [FAILED, {**FAILED, "level": "error", "error": "last"}, {"level": "info", "event": "x"}]
         self.write("duet-gateway", *lines)

@@ -113,6 +113,10 @@ absl::StatusOr<std::unique_ptr<PictureServices>> PictureServices::Connect(
   services->clients_ = *std::move(clients);
   status = services->WaitForModels();
   if (!status.ok()) return status;
+  if (wants_masks && options.segmenter.empty() && options.segmenter_checkpoint.empty()) {
+    std::cerr << "no segmenter is named, so there are no masks but the detector's own; needed: "
+                 "--segmenter=host:port, --segmenter_checkpoint=FILE, or --masks=no\n";
+  }
   return services;
 }
 

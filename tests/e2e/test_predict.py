@@ -129,6 +129,10 @@ def test_without_masks_there_are_boxes_alone(predict, named):
 
     objects = json.loads(out)["objects"]
     assert code == 0 and objects and not any("mask" in one for one in objects)
+    code, _, err = predict(SCENE, "--nomasks", named[0])
+    assert (code, err) == (0, "")
+    code, _, err = predict(SCENE, named[0])
+    assert code == 0 and err.startswith("no segmenter is named, so there are no masks") and len(err.splitlines()) == 1
 
 
 def test_bad_pictures_cost_a_sentence_each_and_the_others_are_done(predict, named, tmp_path):

@@ -111,6 +111,7 @@ check_access() {
   access=$(access_to "${OPTION[label_studio_url]}" "$(label_studio_key)" \
     "${OPTION[ca_certificates]:-${SSL_CERT_FILE:-}}")
   if [[ $access == *accepts* ]]; then
+    say "Duet fetches images from ${OPTION[label_studio_url]}, which $access that it was given."
     warn_of_label_configs "$LABEL_CONFIG_SECONDS"
   else
     warn "Label Studio at ${OPTION[label_studio_url]}: $access"

@@ -19,7 +19,7 @@ ensure_venv() {
   for file in "$@"; do
     stamp=$venv/installed-$(sha256sum "$file" | cut -c 1-16)
     [[ -f $stamp ]] && continue
-    step "installing ${file} with pip" >&2
+    step "installing ${file} with pip, which takes a minute or two" >&2
     if ! "$venv/bin/pip" install --disable-pip-version-check --quiet -r "$file" >"$log" 2>&1; then
       tail -n 20 "$log" >&2
       die "pip failed; the whole log is $log"

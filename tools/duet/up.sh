@@ -77,6 +77,7 @@ bring_up() {
   [[ ! ${OPTION[train]:-} ]] || targets+=(bin/duet-trainer bin/duet-train)
   mapfile -t packages < <(packages_of build runtime)
   install_packages "${packages[@]}"
+  [[ -x $BINARIES/duet-gateway ]] || step "building, which takes 30 minutes on 2 cores, 5 on 16; later it takes seconds"
   build release "${targets[@]}" || die "the build failed"
   check_names
   if [[ ${OPTION[with_label_studio]:-} ]]; then
@@ -213,7 +214,6 @@ print_next_steps() {
     show_demo_project
     warn_of_label_configs "$LABEL_CONFIG_SECONDS"
   elif [[ ${OPTION[label_studio_url]:-} && $(label_studio_key) ]]; then
-    say "Duet fetches images from ${OPTION[label_studio_url]} with the token that it was given."
     check_access
     say
   elif running label-studio; then

@@ -31,7 +31,8 @@ class WaitForTest(unittest.TestCase):
 
     def start(self, *command):
         """Returns the pid of the command."""
-        self.waiting = subprocess.Popen([WAIT_FOR, self.note, *command], start_new_session=True)
+        self.waiting = subprocess.Popen([WAIT_FOR, self.note, *command], start_new_session=True, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(self.waiting.stderr.close)
         self.addCleanup(self.waiting.kill)
         pid_file = self.note.with_name("note.pid")
         wait_until(pid_file.exists)
@@ -53,6 +54,7 @@ class WaitForTest(unittest.TestCase):
             pid = self.start("sleep", "600")
             os.kill(pid, killed_by)
             self.assertEqual(self.end(), [str(pid), str(128 + killed_by)])
+            self.assertEqual(self.waiting.stderr.read(), "", "it would stand in the command's log as its last words")
             self.note.unlink()
             self.note.with_name("note.pid").unlink()
 

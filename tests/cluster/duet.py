@@ -6,6 +6,8 @@ import functools
 import hashlib
 import http.server
 import itertools
+import pathlib
+import shutil
 import threading
 
 import requests
@@ -14,6 +16,7 @@ from control_plane import NODE_ADDRESS
 from programs import ROOT
 
 DEMO = ROOT / "models/demo"
+PUBLISHED = pathlib.Path("/var/lib/cluster/published")
 WEIGHTS = {"detector": "rtmdet-demo.pth", "segmenter": "sam-demo.pth"}
 # It has a cross and two arrows; the click is upon one of them.
 IMAGE = ROOT / "tests/data/scenes/scene_0.jpg"
@@ -32,22 +35,37 @@ def label_config(labels):
 
 
 def publish_weights():
-    """A server of the demo's weights on the node, at HTTPS' port, which is the one that the NetworkPolicy lets through."""
-    handler = functools.partial(Publisher, directory=str(DEMO))
+    """A server of PUBLISHED on the node, with the demo's weights in it, at HTTPS' port, which is the one that the NetworkPolicy lets
+    through."""
+    PUBLISHED.mkdir()
+    for file in WEIGHTS.values():
+        shutil.copy(DEMO / file, PUBLISHED)
+    handler = functools.partial(Publisher, directory=str(PUBLISHED))
     server = http.server.ThreadingHTTPServer((NODE_ADDRESS, 443), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
 
 
 class Publisher(http.server.SimpleHTTPRequestHandler):
+    fetched = []  # files' names, each as often as somebody asked for it
+
+    def do_GET(self):
+        self.fetched.append(pathlib.Path(self.path).name)
+        super().do_GET()
+
     def log_message(self, *_):
         pass
 
 
 def weights(model):
-    """The literals of its ConfigMap."""
-    checksum = hashlib.sha256((DEMO / WEIGHTS[model]).read_bytes()).hexdigest()
-    return [f"MODEL_URL=http://{NODE_ADDRESS}:443/{WEIGHTS[model]}", f"MODEL_SHA256={checksum}"]
+    """The literals of its ConfigMap, with the demo's weights."""
+    return published(WEIGHTS[model])
+
+
+def published(file):
+    """The literals of a ConfigMap with a file that is published."""
+    checksum = hashlib.sha256((PUBLISHED / file).read_bytes()).hexdigest()
+    return [f"MODEL_URL=http://{NODE_ADDRESS}:443/{file}", f"MODEL_SHA256={checksum}"]
 
 
 def with_weights(**literals):

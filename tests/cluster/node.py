@@ -53,11 +53,22 @@ class Node:
                                f"--authentication-kubeconfig={administrator}", f"--authorization-kubeconfig={administrator}",
                                f"--secure-port={METRICS_PORT}", f"--cert-dir={self.folder}/metrics-server", "--kubelet-insecure-tls",
                                "--kubelet-preferred-address-types=InternalIP", "--metric-resolution=15s")
-        self._announce_metrics()
+        self.announce("metrics.k8s.io", {"name": "metrics-server", "namespace": "kube-system"}, METRICS_PORT)
 
     @property
     def programs(self):
         return [self.containerd, self.names, self.kubelet, self.proxy, self.policies, self.metrics]
+
+    def announce(self, group, service, port):
+        """To the API server: one of the node's processes, which serves `group`, is asked at the address of a new Service."""
+        self.plane.apply(
+            {"apiVersion": "v1", "kind": "Service", "metadata": service, "spec": {"ports": [{"name": "https", "port": 443, "targetPort": port}]}},
+            {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+             "metadata": {**service, "labels": {"kubernetes.io/service-name": service["name"]}},
+             "ports": [{"name": "https", "port": port}], "endpoints": [{"addresses": [NODE_ADDRESS]}]},
+            {"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": f"v1beta1.{group}"},
+             "spec": {"group": group, "version": "v1beta1", "groupPriorityMinimum": 100, "versionPriority": 100,
+                      "insecureSkipTLSVerify": True, "service": service}})
 
     def kill(self, pod):
         """The first process of its first container, with SIGKILL."""
@@ -189,19 +200,6 @@ BinaryName = "/usr/sbin/runc"
   }}
 }}
 """)
-
-    def _announce_metrics(self):
-        """To the API server, which asks it at a Service's address."""
-        name = {"name": "metrics-server", "namespace": "kube-system"}
-        self.plane.apply(
-            {"apiVersion": "v1", "kind": "Service", "metadata": name, "spec": {"ports": [{"name": "https", "port": 443, "targetPort": METRICS_PORT}]}},
-            {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-             "metadata": {**name, "labels": {"kubernetes.io/service-name": "metrics-server"}},
-             "ports": [{"name": "https", "port": METRICS_PORT}], "endpoints": [{"addresses": [NODE_ADDRESS]}]},
-            {"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": "v1beta1.metrics.k8s.io"},
-             "spec": {"group": "metrics.k8s.io", "version": "v1beta1", "groupPriorityMinimum": 100, "versionPriority": 100,
-                      "insecureSkipTLSVerify": True, "service": name}})
-
 
 
 def container(pod):

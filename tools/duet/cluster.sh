@@ -2,7 +2,7 @@
 # ./duet test --only=cluster: a Kubernetes cluster of one node on this machine, Duet's manifests on its API server, and Duet itself
 # in its Pods. Needs root and cgroup v1.
 #
-# Kubernetes, etcd, CoreDNS, kube-router and metrics-server come as Go modules, containerd and runc from Debian. All of it runs in
+# Kubernetes, etcd, CoreDNS, kube-router, metrics-server and KEDA come as Go modules, containerd and runc from Debian. All of it runs in
 # namespaces of its own (tests/cluster/in_namespaces.sh) and ends with the tests.
 
 readonly CLUSTER_HOME=$DUET_ROOT/.duet/cluster
@@ -27,6 +27,7 @@ test_part_cluster() {
   ensure_go_tools tests/cluster/go_tools.txt
   ensure_unpacked tests/cluster/debian_tools.txt cluster
   ensure_kubernetes tests/cluster/kubernetes
+  ensure_keda
   if ! build release || ! cluster_images; then
     record cluster 0 1
     return

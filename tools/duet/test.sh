@@ -23,7 +23,7 @@ Parts, in this order; those from scale on only with --all or --only, cluster and
   tsan       thread sanitizer, on the same
   images     builds the container images and starts them; needs root and about 20 minutes
   cluster    puts the Kubernetes manifests on a real API server with its controllers, and runs Duet in Pods of a real node;
-             needs root, cgroup v1 and 8 GB, and builds Kubernetes the first time, which takes half an hour
+             needs root, cgroup v1 and 8 GB, and builds Kubernetes and KEDA the first time, which takes 40 minutes
   mutants    changes one line of the sources at a time and expects that a test fails (tools/mutate.py); takes hours
 
 Where no more than five tests of a part fail, these run once more. One that passes then counts as passed and is named at

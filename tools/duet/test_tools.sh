@@ -84,28 +84,44 @@ ensure_collector() {
   echo "$version" >"$bin/.otelcol.version"
 }
 
+# ensure_go_build NAME FOLDER PACKAGE STAMP [SYMBOLS]: builds bin/NAME of the module in FOLDER as the main one, unless it is there with
+# that STAMP. "go install" refuses modules whose go.mod replaces others. SYMBOLS are what the linker sets.
+ensure_go_build() {
+  local name=$1 folder=$2 package=$3 stamp=$4 symbols=${5:-}
+  local bin=$DUET_ROOT/$TOOLS_DIRECTORY/bin log=$DUET_STATE/logs/go.log go
+  [[ ! -x $bin/$name || $(cat "$bin/.$name.version" 2>/dev/null) != "$stamp" ]] || return 0
+  mkdir -p "$bin" "$DUET_STATE/logs"
+  go=$(new_enough_go)
+  step "building $name with go" >&2
+  if ! (cd -P "$folder" && CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-mod=readonly "$go" build -trimpath -o "$bin/$name.new" \
+    -ldflags "-s -w $symbols" "$package") >"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    die "go could not build $package; the whole log is $log"
+  fi
+  mv -f "$bin/$name.new" "$bin/$name"
+  echo "$stamp" >"$bin/.$name.version"
+}
+
+# ensure_keda: KEDA's operator and metrics server as bin/keda-operator and bin/keda-adapter, of the module that ensure_go_modules has
+# fetched.
+ensure_keda() {
+  local modules=$DUET_ROOT/$TOOLS_DIRECTORY/modules program
+  for program in operator adapter; do
+    ensure_go_build "keda-$program" "$modules/keda" "./cmd/$program" "$(cat "$modules/.keda.version")"
+  done
+}
+
 # kubernetes_version FOLDER: the one that the go.mod in it requires.
 kubernetes_version() { sed -nE 's/^require k8s.io\/kubernetes (v[^ ]+).*/\1/p' "$1/go.mod"; }
 
 # ensure_kubernetes FOLDER: builds the tools that the go.mod in FOLDER lists, into bin/; etcd is what its server package builds.
 ensure_kubernetes() {
-  local folder=$1 bin=$DUET_ROOT/$TOOLS_DIRECTORY/bin log=$DUET_STATE/logs/go.log package name version stamp go
-  version=$(kubernetes_version "$folder")
+  local folder=$1 package name stamp
   stamp=$(cat "$folder/go.mod" "$folder/go.sum" | sha256sum | cut -c 1-16)
-  mkdir -p "$bin" "$DUET_STATE/logs"
   while read -r package; do
     name=${package##*/}
     [[ $package != */etcd/server/v* ]] || name=etcd
-    [[ -x $bin/$name && $(cat "$bin/.$name.version" 2>/dev/null) == "$stamp" ]] && continue
-    go=${go:-$(new_enough_go)}
-    step "building $name with go" >&2
-    if ! (cd "$folder" && CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-mod=readonly "$go" build -trimpath -o "$bin/$name.new" \
-      -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$version" "$package") >"$log" 2>&1; then
-      tail -n 20 "$log" >&2
-      die "go could not build $package; the whole log is $log"
-    fi
-    mv -f "$bin/$name.new" "$bin/$name"
-    echo "$stamp" >"$bin/.$name.version"
+    ensure_go_build "$name" "$folder" "$package" "$stamp" "-X k8s.io/component-base/version.gitVersion=$(kubernetes_version "$folder")"
   done < <(sed -nE '/^tool \(/,/^\)/s/^\t//p' "$folder/go.mod")
 }
 

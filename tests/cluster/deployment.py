@@ -42,6 +42,11 @@ def roll_out(cluster, *names):
     cluster.do("rollout", "status", "-n", "duet", "--timeout=10m", *[f"deployment/{name}" for name in names or DEPLOYMENTS])
 
 
+def template(cluster, name):
+    """What the Deployment's Pods are made from."""
+    return cluster.get("deployment", name, "-n", "duet")["spec"]["template"]
+
+
 def remove(cluster):
     """All of Duet, its Pods first: a namespace with Pods in it that have a minute to end looks only then whether they are gone."""
     cluster.do("delete", "deployment,job", "--all", "-n", "duet", "--cascade=foreground")

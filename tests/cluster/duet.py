@@ -87,6 +87,14 @@ def predict(address, click=False, session=requests, project="1.1", labels=LABELS
     return session.post(f"http://{address}/predict", json=body, timeout=120)
 
 
+def serves(address):
+    """Predictions and clicks; not where nobody is at the address."""
+    try:
+        return predict(address).ok and predict(address, click=True).ok
+    except requests.RequestException:
+        return False
+
+
 class Load:
     """Asks without a pause from several threads, half of them over one connection each, until it is stopped. Answered is what
     found something."""

@@ -4,8 +4,8 @@ import subprocess
 
 import pytest
 
-from deployment import DEPLOYMENTS, gateway_address, pods, remove, roll_out
-from duet import predict, weights
+from deployment import DEPLOYMENTS, gateway_address, pods, remove, roll_out, template
+from duet import serves, weights
 from programs import ROOT, tool, wait_until
 
 HELM = ROOT / "deploy/helm"
@@ -38,29 +38,23 @@ def test_the_api_server_takes_every_part_of_a_large_cluster(cluster, others_kind
 
 
 def test_a_release_is_upgraded_and_rolled_back_on_a_node(cluster, node, helm):
-    def segmenter():
-        return cluster.get("deployment", "duet-segmenter", "-n", "duet")["spec"]["template"]
     models = [f"--set={model}.model.{key}={literal.partition('=')[2]}"
               for model in ("detector", "segmenter") for key, literal in zip(("url", "sha256"), weights(model))]
     values = [f"--values={HELM}/local.yaml", *models]
-
-    def answers():
-        address = gateway_address(cluster)
-        return predict(address).ok and predict(address, click=True).ok
     helm("install", "duet", CHART, "--create-namespace", *values)
-    # The Pods that come now, and by the upgrade, are admitted under it.
+    # The Pods of the upgrade are admitted under it.
     cluster.do("label", "namespace", "duet", "pod-security.kubernetes.io/enforce=restricted")
     roll_out(cluster)
-    assert answers()
-    before = segmenter()
+    assert serves(gateway_address(cluster))
+    before = template(cluster, "duet-segmenter")
 
     helm("upgrade", "duet", CHART, *values, "--set=segmenter.args={--log_level=debug}")
     roll_out(cluster)
-    assert segmenter() != before and answers()
+    assert template(cluster, "duet-segmenter") != before and serves(gateway_address(cluster))
 
     helm("rollback", "duet")
     roll_out(cluster)
-    assert segmenter() == before and answers()
+    assert template(cluster, "duet-segmenter") == before and serves(gateway_address(cluster))
 
     helm("uninstall", "duet")
     wait_until(lambda: not any(pods(cluster, name) for name in DEPLOYMENTS))

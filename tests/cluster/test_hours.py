@@ -19,7 +19,7 @@ import requests
 
 from control_plane import NODE_ADDRESS
 from deployment import gateway_address, kustomization, patch, pods, remove, roll_out, small
-from duet import PUBLISHED, WEIGHTS, Publisher, predict, published, with_weights
+from duet import PUBLISHED, WEIGHTS, Publisher, predict, published, serves, with_weights
 from programs import ROOT, Program, tool, wait_until
 
 PROMETHEUS, OPERATOR = f"{NODE_ADDRESS}:9090", "127.0.0.1:8181"
@@ -119,13 +119,6 @@ def duet(cluster, keda, tmp_path_factory):
 def at_work(cluster):
     """Whether there are as many as the hours ask for, and all are ready."""
     return all(cluster.get("deployment", name, "-n", "duet")["status"].get("readyReplicas") == WANTED for name in MODELS)
-
-
-def serves(address):
-    try:
-        return predict(address).ok and predict(address, click=True).ok
-    except requests.RequestException:
-        return False
 
 
 def services_away(address):

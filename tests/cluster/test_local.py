@@ -6,7 +6,7 @@ import pytest
 import requests
 
 from control_plane import NODE_ADDRESS
-from deployment import DEPLOYMENTS, gateway_address, kustomization, pod_name, pods, remove, roll_out
+from deployment import DEPLOYMENTS, gateway_address, kustomization, pod_name, pods, remove, roll_out, template
 from duet import LABELS, Load, predict, with_weights
 from programs import Program, tool, wait_until
 
@@ -62,17 +62,15 @@ def test_rolling_updates_of_all_three_lose_no_request(cluster, duet, record_test
 
 
 def test_a_roll_out_that_is_undone(cluster, duet):
-    def template():
-        return cluster.get("deployment", "duet-segmenter", "-n", "duet")["spec"]["template"]
-    before = template()
+    before = template(cluster, "duet-segmenter")
     cluster.do("set", "env", "deployment/duet-segmenter", "-n", "duet", "DUET_LOG_LEVEL=debug")
     roll_out(cluster, "duet-segmenter")
-    assert template() != before
+    assert template(cluster, "duet-segmenter") != before
 
     cluster.do("rollout", "undo", "deployment/duet-segmenter", "-n", "duet")
 
     roll_out(cluster, "duet-segmenter")
-    assert template() == before
+    assert template(cluster, "duet-segmenter") == before
     wait_until(lambda: predict(duet, click=True).ok)
 
 

@@ -9,14 +9,15 @@ name, a tab, the values.
 import re
 import sys
 
-# zsh has a variable `words` of its own. In bash --flag=value is three words, in zsh (and in bash without = in COMP_WORDBREAKS) one.
-SCRIPT = """\
-_duet() {
-  local cur flags='' next='' flag='' before='' values=''
+# What may stand at the cursor, as both shells find it: `choices`, and `files` if those may, too; of --flag=value the flag is `before`.
+# bash makes three words of --flag=value, zsh (and bash without = in COMP_WORDBREAKS) one.
+CHOICES = """\
+_duet_choices() {
+  local flags='' next='' flag=''
+  choices='' files='' before=''
   cur=${COMP_WORDS[COMP_CWORD]}
-  COMPREPLY=()
   if ((COMP_CWORD == 1)); then
-    COMPREPLY=($(compgen -W '%(commands)s' -- "$cur"))
+    choices='%(commands)s'
     return
   fi
   case ${COMP_WORDS[1]} in
@@ -28,29 +29,53 @@ _duet() {
     esac
   fi
   if [[ $cur == --*=* ]]; then
-    flag=${cur%%=*} before=${cur%%=*}= cur=${cur#*=}
+    flag=${cur%%%%=*} before=${cur%%%%=*}= cur=${cur#*=}
   elif [[ $cur == = ]]; then
     flag=${COMP_WORDS[COMP_CWORD-1]} cur=''
   elif [[ ${COMP_WORDS[COMP_CWORD-1]} == = ]]; then
     flag=${COMP_WORDS[COMP_CWORD-2]}
   fi
   if [[ $flag ]]; then
-    flag=${flag#--}
+    flag=${flag#--} files=yes
     case ${flag//-/_} in
 %(values)s
     esac
-    COMPREPLY=($(compgen -P "$before" -W "$values" -- "$cur") $(compgen -P "$before" -f -- "$cur"))
   elif [[ $cur == -* ]]; then
-    COMPREPLY=($(compgen -W "$flags" -- "$cur"))
-    [[ ${#COMPREPLY[@]} != 1 || ${COMPREPLY[0]} != *= ]] || compopt -o nospace 2>/dev/null
+    choices=$flags
   elif [[ $next ]]; then
-    COMPREPLY=($(compgen -W "$next" -- "$cur"))
+    choices=$next
   else
-    compopt -o filenames 2>/dev/null
-    COMPREPLY=($(compgen -f -- "$cur"))
+    files=yes
   fi
 }
+"""
+# A file's name may have spaces. No space follows a folder, or a flag that takes a value.
+BASH = """\
+_duet() {
+  local cur choices files before file
+  _duet_choices
+  COMPREPLY=($(compgen -P "$before" -W "$choices" -- "$cur"))
+  if [[ $files ]]; then
+    compopt -o filenames 2>/dev/null
+    while IFS= read -r file; do COMPREPLY+=("$before$file"); done < <(compgen -f -- "$cur")
+  fi
+  [[ ${#COMPREPLY[@]} != 1 || ${COMPREPLY[0]} != *= ]] || compopt -o nospace 2>/dev/null
+}
 complete -F _duet duet ./duet
+"""
+# A zsh without a ~/.zshrc has no completion yet. As sh it counts an array's elements from 0, as bash does.
+ZSH = """\
+_duet() {
+  local cur choices files before COMP_CWORD=$((CURRENT - 1))
+  local -a COMP_WORDS=("${words[@]}")
+  () { emulate -L sh; _duet_choices; }
+  [[ -z $before ]] || compset -P '*='
+  compadd -S '' -- ${(M)${=choices}:#*=}
+  compadd -- ${${=choices}:#*=}
+  [[ -z $files ]] || _files
+}
+(($+functions[compdef])) || { autoload -U compinit && compinit -i; }
+compdef _duet duet ./duet
 """
 NO_VALUE = {"help", "version", "reset", "json", "failures", "plan", "all", "tensors"}
 
@@ -67,12 +92,12 @@ def script(shell, lines):
             " " * indent, f"'{name}'" if " " in name else name,
             " ".join(f"--{flag}" + ("" if flag in NO_VALUE else "=") for flag in flags.split()), words)
             for name, flags, words, *_ in of)
-    text = SCRIPT % {
+    text = CHOICES % {
         "commands": " ".join(name for name, *_ in commands if " " not in name),
         "cases": cases([row for row in commands if " " not in row[0]], 4),
         "pairs": cases([row for row in commands if " " in row[0]], 6) or "      *) ;;",
-        "values": "\n".join(f"      {name[1:]}) values='{values}' ;;" for name, values, *_ in rows if name.startswith("=")) or "      *) ;;"}
-    return "autoload -U +X bashcompinit && bashcompinit\n" + text if shell == "zsh" else text
+        "values": "\n".join(f"      {name[1:]}) choices='{values}' ;;" for name, values, *_ in rows if name.startswith("=")) or "      *) ;;"}
+    return text + {"bash": BASH, "zsh": ZSH}[shell]
 
 
 if __name__ == "__main__":

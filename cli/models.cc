@@ -81,7 +81,7 @@ json::object ToJson(const model_store::Manifest& manifest) {
   return about;
 }
 
-// What ListKind says of a name.
+// What PrintLines says of a name.
 json::object ToJson(const ModelStore& store, Kind kind, const std::string& name) {
   json::object about = {{"kind", model_store::NameOf(kind)}, {"name", name}};
   const auto serving = store.ReadServing(kind, name);
@@ -109,51 +109,49 @@ json::object ToJson(const ModelStore& store, Kind kind, const std::string& name)
   return about;
 }
 
-absl::Status ListKindAsJson(const ModelStore& store, Kind kind) {
-  const auto names = store.ListNames(kind);
-  if (!names.ok()) return names.status();
-  for (const std::string& name : *names) PrintJsonLine(ToJson(store, kind, name));
-  return absl::OkStatus();
-}
-
-absl::Status ListKind(const ModelStore& store, Kind kind) {
-  const auto names = store.ListNames(kind);
-  if (!names.ok()) return names.status();
-  for (const std::string& name : *names) {
-    const auto serving = store.ReadServing(kind, name);
-    const bool known = serving.ok() || absl::IsNotFound(serving.status());
-    const std::uint64_t serves = serving.ok() ? serving->version : 0;
-    std::cout << model_store::NameOf(kind) << " " << name << ": ";
-    if (known) {
-      std::cout << Called(serves) << " serves";
-      if (serving.ok() && !serving->by.empty()) std::cout << ", by " << serving->by;
-      std::cout << "\n";
-    } else {
-      std::cout << serving.status().message() << "\n";
-    }
-    const auto versions = store.ListVersions(kind, name);
-    if (!versions.ok()) {
-      // The others are there all the same.
-      std::cout << "    " << versions.status().message() << "\n";
-      continue;
-    }
-    for (auto version = versions->rbegin(); version != versions->rend(); ++version) {
-      const auto manifest = store.ReadManifest(kind, name, *version);
-      std::cout << (known && *version == serves ? "  * " : "    ") << std::left << std::setw(6)
-                << *version
-                << (manifest.ok() ? StrCat(manifest->created, "  ", About(*manifest))
-                                  : std::string(manifest.status().message()))
-                << "\n";
-    }
+void PrintLines(const ModelStore& store, Kind kind, const std::string& name) {
+  const auto serving = store.ReadServing(kind, name);
+  const bool known = serving.ok() || absl::IsNotFound(serving.status());
+  const std::uint64_t serves = serving.ok() ? serving->version : 0;
+  std::cout << model_store::NameOf(kind) << " " << name << ": ";
+  if (known) {
+    std::cout << Called(serves) << " serves";
+    if (serving.ok() && !serving->by.empty()) std::cout << ", by " << serving->by;
+    std::cout << "\n";
+  } else {
+    std::cout << serving.status().message() << "\n";
   }
-  return absl::OkStatus();
+  const auto versions = store.ListVersions(kind, name);
+  if (!versions.ok()) {
+    // The others are there all the same.
+    std::cout << "    " << versions.status().message() << "\n";
+    return;
+  }
+  for (auto version = versions->rbegin(); version != versions->rend(); ++version) {
+    const auto manifest = store.ReadManifest(kind, name, *version);
+    std::cout << (known && *version == serves ? "  * " : "    ") << std::left << std::setw(6)
+              << *version
+              << (manifest.ok() ? StrCat(manifest->created, "  ", About(*manifest))
+                                : std::string(manifest.status().message()))
+              << "\n";
+  }
 }
 
 absl::Status List(const ModelStore& store, bool as_json) {
+  bool is_empty = true;
   for (const Kind kind : {Kind::kDetector, Kind::kSegmenter}) {
-    absl::Status status = as_json ? ListKindAsJson(store, kind) : ListKind(store, kind);
-    if (!status.ok()) return status;
+    const auto names = store.ListNames(kind);
+    if (!names.ok()) return names.status();
+    is_empty = is_empty && names->empty();
+    for (const std::string& name : *names) {
+      if (as_json) {
+        PrintJsonLine(ToJson(store, kind, name));
+      } else {
+        PrintLines(store, kind, name);
+      }
+    }
   }
+  if (is_empty && !as_json) std::cerr << "there are no trained models\n";
   return absl::OkStatus();
 }
 
@@ -253,9 +251,10 @@ absl::Status RunModels(int argc, const char* const* argv) {
   if (what == "list" || what == "rollback" || what == "delete") {
     arguments.erase(arguments.begin() + 1);
   } else if (what[0] != '-') {
-    return absl::InvalidArgumentError(
-        StrCat("unknown command 'models ", what, "'; there are list, rollback, delete and inspect",
-               text::DidYouMean(what, {"list", "rollback", "delete", "inspect"}, "'", "'")));
+    static constexpr std::string_view kWords[] = {"list", "rollback", "delete", "inspect"};
+    return absl::InvalidArgumentError(StrCat("unknown command 'models ", what,
+                                             "'; there are list, rollback, delete and inspect",
+                                             text::DidYouMean(what, kWords, "'", "'")));
   }
   const auto words = TakeWords(arguments);
   if (!words.ok()) return words.status();

@@ -8,6 +8,7 @@
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 #include <cstdint>
+#include <iterator>
 
 #include "hash/fnv.h"
 #include "label_studio/emission_plan.h"
@@ -21,7 +22,7 @@ namespace {
 
 namespace json = boost::json;
 
-const std::vector<std::string_view> kKeys = {
+constexpr std::string_view kKeys[] = {
     "score_threshold", "max_detections", "class_agnostic", "outputs", "label_map",
     "mask_source",     "degrade",        "background",     "score",   "slice"};
 
@@ -136,10 +137,10 @@ absl::Status ReadSliceField(std::string_view key, const json::value& value, Slic
     }
     slicing->threshold = number;
   } else {
-    static const std::vector<std::string_view> kFields = {"tile",   "overlap",   "join",
-                                                          "metric", "threshold", "whole_image"};
+    static constexpr std::string_view kFields[] = {"tile",   "overlap",   "join",
+                                                   "metric", "threshold", "whole_image"};
     return absl::InvalidArgumentError(text::StrCat(
-        "slice has the unknown key \"", key, "\"; known: ",
+        "slice has the unknown key \"", text::Utf8Prefix(key, 100), "\"; known: ",
         absl::StrJoin(kFields, ", ", AppendName), text::DidYouMean(key, kFields, "\"", "\"")));
   }
   return absl::OkStatus();
@@ -200,9 +201,9 @@ absl::Status Read(std::string_view key, const json::value& value, bool strict, S
   } else if (key == "slice") {
     return ReadSlice(value, &settings->slice);
   } else if (strict) {
-    return absl::InvalidArgumentError(
-        text::StrCat("unknown key \"", key, "\"; known: ", absl::StrJoin(kKeys, ", ", AppendName),
-                     text::DidYouMean(key, kKeys, "\"", "\"")));
+    return absl::InvalidArgumentError(text::StrCat(
+        "unknown key \"", text::Utf8Prefix(key, 100), "\"; known: ",
+        absl::StrJoin(kKeys, ", ", AppendName), text::DidYouMean(key, kKeys, "\"", "\"")));
   }
   return absl::OkStatus();
 }
@@ -247,7 +248,8 @@ json::object KnownKeys(const json::object& object) {
 std::vector<std::string> Misspelt(const json::object& object) {
   std::vector<std::string> sentences;
   for (const auto& [key, value] : object) {
-    if (std::find(kKeys.begin(), kKeys.end(), std::string_view(key)) != kKeys.end()) continue;
+    if (std::find(std::begin(kKeys), std::end(kKeys), std::string_view(key)) != std::end(kKeys))
+      continue;
     const std::string question = text::DidYouMean(key, kKeys, "\"", "\"");
     if (question.empty()) continue;
     sentences.push_back(text::StrCat("\"", std::string_view(key), "\" is ignored", question));

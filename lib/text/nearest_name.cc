@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <vector>
 
 #include "text/str_cat.h"
 
@@ -44,7 +45,7 @@ std::size_t Distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-std::string_view NearestName(std::string_view written, const std::vector<std::string_view>& names) {
+std::string_view NearestName(std::string_view written, std::span<const std::string_view> names) {
   if (written.size() > kLongest) return "";
   const std::string letters = Letters(written);
   std::string_view nearest;
@@ -60,7 +61,7 @@ std::string_view NearestName(std::string_view written, const std::vector<std::st
   return nearest;
 }
 
-std::string DidYouMean(std::string_view written, const std::vector<std::string_view>& names,
+std::string DidYouMean(std::string_view written, std::span<const std::string_view> names,
                        std::string_view before, std::string_view after) {
   const std::string_view name = NearestName(written, names);
   return name.empty() ? "" : StrCat("; did you mean ", before, name, after, "?");

@@ -46,6 +46,12 @@ def root(tmp_path):
     return tmp_path
 
 
+def test_a_list_of_nothing_says_so(tmp_path):
+    listed = duet("models", "list", f"--model_root={tmp_path}")
+    assert (listed.returncode, listed.stdout, listed.stderr) == (0, "", "there are no trained models\n")
+    assert duet("models", "list", f"--model_root={tmp_path}", "--json").stderr == ""
+
+
 def test_the_list_says_what_serves_and_what_was_found(root):
     (root / "detector/project-7/3/manifest.json").write_text("{")
     listed = duet("models", "list", f"--model_root={root}")

@@ -2,11 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#include <vector>
+
 namespace text {
 namespace {
 
-const std::vector<std::string_view> kNames = {"score_threshold", "max_detections", "score", "slice",
-                                              "class_agnostic"};
+using Names = std::vector<std::string_view>;
+
+constexpr std::string_view kNames[] = {"score_threshold", "max_detections", "score", "slice",
+                                       "class_agnostic"};
 
 TEST(NearestNameTest, OneLetterInFourMayBeWrong) {
   EXPECT_EQ(NearestName("score_treshold", kNames), "score_threshold");  // dropped
@@ -24,8 +28,8 @@ TEST(NearestNameTest, HowWordsAreJoinedMakesNoDifference) {
 }
 
 TEST(NearestNameTest, TheNearestOfSeveralIsMeant) {
-  EXPECT_EQ(NearestName("port", {"ports", "port", "sort"}), "port");
-  EXPECT_EQ(NearestName("grpc_prt", {"grpc_part", "grpc_port"}),
+  EXPECT_EQ(NearestName("port", Names{"ports", "port", "sort"}), "port");
+  EXPECT_EQ(NearestName("grpc_prt", Names{"grpc_part", "grpc_port"}),
             "grpc_part");  // the first of equals
 }
 
@@ -33,9 +37,9 @@ TEST(NearestNameTest, WhatIsFarFromAllNamesIsNobodys) {
   EXPECT_EQ(NearestName("", kNames), "");
   EXPECT_EQ(NearestName("title", kNames), "");
   EXPECT_EQ(NearestName("threshold", kNames), "");  // a word is missing
-  EXPECT_EQ(NearestName("x", {"y"}), "");
-  EXPECT_EQ(NearestName(std::string(1'000'000, 's'), {"score"}), "");
-  EXPECT_EQ(NearestName("score", {}), "");
+  EXPECT_EQ(NearestName("x", Names{"y"}), "");
+  EXPECT_EQ(NearestName(std::string(1'000'000, 's'), Names{"score"}), "");
+  EXPECT_EQ(NearestName("score", Names{}), "");
 }
 
 TEST(NearestNameTest, AQuestionNamesIt) {

@@ -11,6 +11,7 @@ import sys
 import time
 
 from failures import Failures, fields_of
+from nearest_name import did_you_mean
 
 OWN = ["gateway", "detector", "segmenter", "trainer"]
 LEVELS = {"debug": "2", "info": "", "warning": "33", "error": "31"}
@@ -100,7 +101,8 @@ def main(arguments):
             lines = flag.removeprefix("--lines=")
             flags.discard(flag)
     if unknown := flags - {"-f", "--failures", "--json"}:
-        return Misuse(f"unknown argument '{min(unknown)}'; ./duet logs --help")
+        wrong = min(unknown)
+        return Misuse(f"unknown argument '{wrong}'; ./duet logs --help{did_you_mean(wrong, ['--lines=N', '--failures', '--json', '--help'])}")
     if not lines.isdigit():
         return Misuse(f"--lines={lines} is no number of lines")
     logs = []

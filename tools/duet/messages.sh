@@ -96,7 +96,7 @@ says_yes() {
 asks_for_json() {
   local argument hint=$1 as_json=''
   for argument in "${@:2}"; do
-    [[ $argument == --json?(=*) ]] || refuse "unknown argument '$argument'; $hint"
+    [[ $argument == --json?(=*) ]] || refuse "unknown argument '$argument'; $hint$(did_you_mean "$argument" <<<'--json --help')"
     if says_yes "$argument"; then as_json=yes; else as_json=''; fi
   done
   [[ $as_json ]]

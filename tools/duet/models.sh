@@ -79,7 +79,7 @@ models_fetch() {
       --base_url=*) base_url=${1#*=} ;;
       --dir=*) directory=${1#*=} ;;
       --table=*) table=${1#*=} ;;
-      -*) refuse "unknown argument '$1'; ./duet models shows the usage" ;;
+      -*) refuse "unknown argument '$1'; ./duet models shows the usage$(did_you_mean "${1%%=*}" <<<'--base_url --dir --table')" ;;
       *) names+=("$1") ;;
     esac
     shift

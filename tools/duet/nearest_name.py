@@ -16,10 +16,14 @@ def nearest_name(written, names):
     return by_letters[found[0]] if found else ""
 
 
+def did_you_mean(written, names):
+    name = nearest_name(written, names)
+    return f"; did you mean '{name}'?" if name else ""
+
+
 def main():
-    name = nearest_name(sys.argv[1], sys.stdin.read().split())
-    if name:
-        print(f"; did you mean '{name}'?")
+    if question := did_you_mean(sys.argv[1], sys.stdin.read().split()):
+        print(question)
 
 
 if __name__ == "__main__":

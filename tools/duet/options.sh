@@ -321,7 +321,12 @@ check_files() {
 }
 
 # no_model OPTION: what else would be taken for a checkpoint.
-no_model() { [[ $1 != *checkpoint ]] || printf '%s' ", and no model of that name (./duet models list)"; }
+no_model() {
+  [[ $1 == *checkpoint ]] || return 0
+  local kind='^[^s]'
+  [[ $1 != *segmenter_checkpoint ]] || kind='^segmenter$'
+  printf '%s' ", and no model of that name (./duet models list)$(names_of_models "$kind" | did_you_mean "${OPTION[$1]}")"
+}
 
 names_a_path() { [[ $1 == @(profiles|*kernel_plan|*work_dir|*duet_train|*checkpoint|*_file|*_root|*_ca|*_certificate|ca_certificates|*tls_key|*backend_key) ]]; }
 

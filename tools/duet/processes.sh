@@ -204,8 +204,8 @@ holds_port() {
 # require_alive NAME: ends with the process's own last words if it died.
 require_alive() {
   running "$1" && return
-  tail -n 3 "$LOG_DIRECTORY/$1.log" >&2
-  die "$1 $(how_it_ended "$1"); its log is $LOG_DIRECTORY/$1.log"
+  local log=$LOG_DIRECTORY/$1.log
+  die "$1 $(how_it_ended "$1"): $(last_words_in "$log"); its log is $log"
 }
 
 # One command at a time: two ./duet up at once would start everything twice.

@@ -50,13 +50,27 @@ class OptionsTest(unittest.TestCase):
         self.assertIsNone(self.told("demo_project", "--demo_project=yes"))
         self.assertIsNone(self.told("train", DUET_TRAIN="false"))
 
+    def test_a_process_that_ended_is_quoted_in_one_sentence(self):
+        log = self.state / "logs/duet-detector.log"
+        log.parent.mkdir()
+        for said, words in (('{"level":"error","event":"startup.failed","error":"a.pth: is not a checkpoint"}\n', "a.pth: is not a checkpoint"),
+                            ("Traceback\nValueError: no\n", "ValueError: no"), ("", "it said nothing")):
+            log.write_text(said)
+            code, _, why = self.bash("require_alive duet-detector")
+            self.assertEqual((code, why), (1, f"duet: duet-detector stopped by itself: {words}; its log is {log}\n"))
+
     def test_a_name_that_there_is_not_is_answered_with_the_one_that_was_meant(self):
         for arguments, meant in ((("statsu",), "status"), (("lable-config",), "label-config"), (("prelable",), "prelabel"),
-                                 (("models", "lits"), "list"), (("models", "fetch", "rtmdet_m"), "rtmdet-m")):
+                                 (("models", "lits"), "list"), (("models", "fetch", "rtmdet_m"), "rtmdet-m"),
+                                 (("up", "--detector_checkpoint=rtmdetm"), "rtmdet-m"), (("up", "--segmenter_checkpoint=sam-vitb"), "sam-vit-b"),
+                                 (("status", "--jsn"), "--json"), (("doctor", "--jsno"), "--json"), (("models", "list", "--jsom"), "--json"),
+                                 (("models", "fetch", "--bas_url=http://a", "rtmdet-m"), "--base_url"), (("logs", "--failurs"), "--failures"),
+                                 (("logs", "--lines"), "--lines=N")):
             ran = self.duet(*arguments)
             self.assertEqual(ran.returncode, 2, ran.stderr)
             self.assertTrue(ran.stderr.endswith(f"; did you mean '{meant}'?\n"), ran.stderr)
-        for arguments in (("carrots",), ("models", "carrots"), ("models", "fetch", "carrots")):
+        for arguments in (("carrots",), ("models", "carrots"), ("models", "fetch", "carrots"), ("status", "--carrots"), ("logs", "--carrots"),
+                          ("up", "--detector_checkpoint=carrots"), ("models", "fetch", "--carrots", "rtmdet-m")):
             self.assertNotIn("did you mean", self.duet(*arguments).stderr)
 
     def test_a_command_takes_the_services_that_run_and_models_for_the_others(self):

@@ -394,19 +394,17 @@ function under([x, y]) {
   return visible().filter((object) => object.mask?.contains(x, y)).sort((a, b) => a.mask.area() - b.mask.area())[0] ?? null;
 }
 
-// Where a page has them these events come at once. A pointermove waits for the next frame, up to 16 ms.
-stage.addEventListener('onpointerrawupdate' in window ? 'pointerrawupdate' : 'pointermove', (event) => {
-  if (!picture || pressed || zoom.grabbed || event.pointerType === 'touch') return;
+stage.addEventListener('pointermove', (event) => {
+  if (!picture || zoom.move(event)) return;
   if (cursor && event.movementX === 0 && event.movementY === 0) return;
   cursor = null;
   const point = view.at(event);
-  if (view.shows(point)) hover(point, event.timeStamp);
-  else leave();
-});
-stage.addEventListener('pointermove', (event) => {
-  if (!picture || zoom.move(event) || !pressed || pressed.takesAway) return;
-  cursor = null;
-  const point = view.at(event);
+  if (!pressed) {
+    if (!view.shows(point)) leave();
+    else if (event.pointerType !== 'touch') hover(point, event.timeStamp);
+    return;
+  }
+  if (pressed.takesAway) return;
   const [x, y] = pressed.screen;
   if (pressed.rubber || Math.hypot(event.clientX - x, event.clientY - y) >= CLICK_PX) {
     const inside = [Math.min(view.width, Math.max(0, point[0])), Math.min(view.height, Math.max(0, point[1]))];

@@ -204,11 +204,6 @@ def test_of_a_pointer_that_moves_on_only_the_last_place_is_asked_for(seen):
     assert where == pytest.approx(-1.5, abs=1) and asked <= 2
 
 
-def test_a_pointer_that_moves_is_answered_before_the_next_frame(seen):
-    (where,) = seen["hands"]["atOnce"]
-    assert where == pytest.approx(1.5, abs=1)
-
-
 def test_alt_and_the_button_take_away_and_so_do_keys(seen):
     assert seen["hands"]["kinds"] == [1, 0, 0]
     assert seen["hands"]["keys"] == [[True, []], [True, [0]]]

@@ -4,10 +4,8 @@
 //
 // Needs the packages of tests/e2e/browser (npm ci). The pointer moves every 50 ms along an ellipse over the page's first
 // sample. Prints, for the masks that were drawn, the milliseconds from the event to the frame after which they are seen; of these
-// what the requests took (asked), and what the last hundred waited in the segmenter's queue; after how long the page was told of a
-// move by the event that the page uses (told) and by the one that comes with the next frame (told_with_frame), of the same moves;
-// and which part of the processor was idle or stolen by other virtual machines meanwhile. Only where some of it was idle the figures
-// are the page's. Where a run is slow and its requests aren't, the browser is.
+// what the requests took (asked), and what the last hundred waited in the segmenter's queue; and which part of the processor was idle
+// or stolen by other virtual machines meanwhile. Where a run is slow and its requests aren't, the browser is.
 import { readFileSync } from 'node:fs';
 import { chromium } from '../../e2e/browser/node_modules/playwright-core/index.mjs';
 
@@ -21,10 +19,6 @@ try {
   await page.addInitScript(() => {
     performance.setResourceTimingBufferSize(100_000);
     window.took = { hover: [], click: [] };
-    window.told = { pointerrawupdate: [], pointermove: [] };
-    for (const [kind, times] of Object.entries(window.told)) {
-      document.addEventListener(kind, ({ timeStamp }) => times.push(performance.now() - timeStamp), true);
-    }
     document.addEventListener('duet-drawn', ({ detail }) => window.took[detail.kind].push(detail.ms));
     window.ready = new Promise((done) => document.addEventListener('duet-ready', done, { once: true }));
   });
@@ -44,7 +38,6 @@ try {
   await page.waitForFunction((wanted) => window.took.click.length >= wanted, Number(objects));
   // User, nice, system, idle, waiting, interrupts, soft interrupts and stolen, in ticks.
   const ticks = () => readFileSync('/proc/stat', 'utf8').split('\n')[0].split(/ +/).slice(1, 9).map(Number);
-  await page.evaluate(() => Object.values(window.told).forEach((times) => times.splice(0)));
   const before = ticks();
   for (let i = 0; i < Number(moves); ++i) {
     await page.mouse.move(...at((2 * Math.PI * i) / 97, 0.35));
@@ -57,12 +50,11 @@ try {
     const share = (part) => Number(sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))].toFixed(1));
     return { p50_ms: share(0.5), p95_ms: share(0.95), most_ms: share(1) };
   };
-  const { took, told, asked } = await page.evaluate(() => ({
-    took: window.took.hover, told: window.told, asked: performance.getEntriesByType('resource').filter((one) => one.name.endsWith('/ui/hover')).map((one) => one.duration) }));
+  const { took, asked } = await page.evaluate(() => ({
+    took: window.took.hover, asked: performance.getEntriesByType('resource').filter((one) => one.name.endsWith('/ui/hover')).map((one) => one.duration) }));
   const { services } = await (await fetch(`${url}/ui/requests`)).json();
   console.log(JSON.stringify({
     moves: Number(moves), objects: Number(objects), drawn: took.length, ...shares(took), asked: shares(asked), queued: shares(services.segmenter.queue_ms),
-    told: shares(told.pointerrawupdate), told_with_frame: shares(told.pointermove),
     idle: part(3, 4), stolen: part(7) }));
 } finally {
   await browser.close();

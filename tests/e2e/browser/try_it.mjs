@@ -415,15 +415,6 @@ async function hands() {
   await last;
   await drawing(page, 'hover', () => page.mouse.move(...at(thing)));
   hands.hovered = [hovers[0][0] - thing.x, hovers.length];
-  // No frame is waited for: the event that comes before the frame's is asked about, and the frame's isn't.
-  hovers.length = 0;
-  await drawing(page, 'hover', () => page.evaluate((moves) => {
-    for (const [kind, [clientX, clientY]] of moves) {
-      document.elementFromPoint(clientX, clientY).dispatchEvent(new PointerEvent(kind, { bubbles: true, clientX, clientY, pointerType: 'mouse' }));
-    }
-  }, [['pointerrawupdate', at({ x: thing.x + 1, y: thing.y })], ['pointermove', at({ x: thing.x + 5, y: thing.y })]]));
-  await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
-  hands.atOnce = hovers.map(([x]) => x - thing.x);
 
   // Alt, and the button for those who have but one.
   seen.segments = [];

@@ -123,10 +123,11 @@ class TestRows:
             "url": patient.url, "project": project.id, "title": "bad", "extra_params": {"score_threshold": "high"}})
 
         assert refused.status_code == 400 and "look like a valid ML backend" in refused.text
+        # Before doctor, which has Label Studio ask about the project's other backend: that one's parameters are good.
+        assert f"project {project.id} in Label Studio: refused: extra_params" in patient.run("status").stdout
         found = rows(patient)
         assert any("score_threshold" in row[2] for row in found if row[0] == "failures")
         assert any(f"project {project.id}: refused: extra_params: score_threshold" in row[2] for row in found if row[0] == "extra parameters")
-        assert f"project {project.id} in Label Studio: refused: extra_params" in patient.run("status").stdout
 
     def test_extra_parameters_that_are_misspelt(self, patient, project_of):
         project = project_of(GOOD, extra_params={"score_treshold": 0.3, "our own": 1})

@@ -208,6 +208,14 @@ require_alive() {
   die "$1 $(how_it_ended "$1"): $(last_words_in "$log"); its log is $log"
 }
 
+# require_room: what `up` keeps can be written. Flags that could not be kept would be unknown options.
+require_room() {
+  local why trial=$DUET_STATE/room
+  why=$({ mkdir -p "$DUET_STATE" && head -c 1M /dev/zero >"$trial"; } 2>&1) ||
+    { rm -f "$trial" 2>/dev/null; die "$DUET_STATE cannot be written to: ${why##*: }"; }
+  rm -f "$trial"
+}
+
 # One command at a time: two ./duet up at once would start everything twice.
 lock_processes() {
   mkdir -p "$DUET_STATE"

@@ -62,6 +62,7 @@ cmd_up() {
 
 # bring_up ARGUMENT...
 bring_up() {
+  require_room
   lock_processes
   resolve_options "$@"
   say_what_is_remembered

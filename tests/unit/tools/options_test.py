@@ -59,6 +59,17 @@ class OptionsTest(unittest.TestCase):
             code, _, why = self.bash("require_alive duet-detector")
             self.assertEqual((code, why), (1, f"duet: duet-detector stopped by itself: {words}; its log is {log}\n"))
 
+    def test_up_says_that_its_folder_cannot_be_written_to(self):
+        (self.state / "room").symlink_to("/dev/full")  # and a checkpoint that there isn't, so that nothing is ever started
+        ran = self.duet("up", "--detector_checkpoint=carrots")
+        self.assertEqual((ran.returncode, ran.stderr), (1, f"duet: {self.state} cannot be written to: No space left on device\n"))
+        self.assertFalse((self.state / "room").is_symlink())
+
+        (self.state / "file").touch()
+        self.state /= "file"
+        ran = self.duet("up", "--detector_checkpoint=carrots")
+        self.assertEqual((ran.returncode, ran.stderr), (1, f"duet: {self.state} cannot be written to: File exists\n"))
+
     def test_a_name_that_there_is_not_is_answered_with_the_one_that_was_meant(self):
         for arguments, meant in ((("statsu",), "status"), (("lable-config",), "label-config"), (("prelable",), "prelabel"),
                                  (("models", "lits"), "list"), (("models", "fetch", "rtmdet_m"), "rtmdet-m"),

@@ -169,18 +169,18 @@ awaitable<Response> Setup(Application& app, Request& request, Context& context) 
     refuse(About::kExtraParams, text::StdView(setup->settings.status().message()), /*models=*/"");
     co_return http::ErrorResponse(setup->settings.status());
   }
+  if (app.memory.SetWarning(key, About::kExtraParams, setup->misspelt) &&
+      !setup->misspelt.empty()) {
+    serving::LogLine("extra_params.warning", serving::LogLevel::kWarning)
+        .Request(context.request)
+        .Str("warning", setup->misspelt);
+  }
   const std::string model_name = app.ModelNameFor(profile, project, whose);
   auto reviewing = Review(app, *setup, model_name, give_up, context);
   Reviewed reviewed = co_await std::move(reviewing);
   if (!reviewed.status.ok()) {
     refuse(About::kLabelConfig, text::StdView(reviewed.status.message()), reviewed.models);
     co_return http::ErrorResponse(400, text::StrCat("schema: ", reviewed.status.message()));
-  }
-  if (app.memory.SetWarning(key, About::kExtraParams, setup->misspelt) &&
-      !setup->misspelt.empty()) {
-    serving::LogLine("extra_params.warning", serving::LogLevel::kWarning)
-        .Request(context.request)
-        .Str("warning", setup->misspelt);
   }
   auto keeping = app.settings_store.Keep(key, *parsed.extra_params);
   const bool shared = co_await std::move(keeping);

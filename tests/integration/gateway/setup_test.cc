@@ -196,6 +196,10 @@ TEST_F(SetupTest, RefusedExtraParamsAreListedUntilTheyAreMended) {
     EXPECT_THAT(std::string(failures.at(0).at("sentence").as_string()), HasSubstr(said));
   }
 
+  // Good ones end it, also where the label config is refused.
+  EXPECT_EQ(Setup(Config(Cats("KeyPointLabels", kSmart)), json::object(), "1.5").status, 400);
+  ASSERT_THAT(Listed(), SizeIs(1));
+  EXPECT_EQ(Listed().front().at("about"), "label_config");
   EXPECT_EQ(Warning(Setup(cats, {{"score_threshold", 0.7}}, "1.5")), "");
   EXPECT_THAT(Listed(), IsEmpty());
 }

@@ -93,7 +93,7 @@ def test_services_are_asked_for_no_program_that_their_images_lack():
 
     inside = {(service, "duet-health-check") for service in SERVICES} | {("gateway", "duet"), ("detector", "duet-detector")}
     assert {each for each in found if each[0] != "fetch-model"} == inside
-    assert {program for image, program in found if image == "fetch-model"} == {"duet-fetch-model", "install", "sleep"}
+    assert {program for image, program in found if image == "fetch-model"} == {"duet-fetch-model", "sh", "sleep"}
 
 
 @pytest.mark.parametrize("text", [

@@ -73,6 +73,11 @@ absl::StatusOr<OutKind> KindOf(const Options& options) {
     if (fs::is_directory(out, error)) return OutKind::kFolder;
     return absl::NotFoundError(StrCat("--out=", out, ": there is no such folder"));
   }
+  if (const fs::path folder = fs::path(out).parent_path();
+      !folder.empty() && !fs::is_directory(folder, error)) {
+    return absl::NotFoundError(
+        StrCat("--out=", out, ": there is no such folder, ", folder.native()));
+  }
   const std::string ending = fs::path(out).extension().native();
   if (ending == ".json") return OutKind::kJson;
   if (!IsDrawing(ending)) {
@@ -227,9 +232,6 @@ absl::Status Draw(const Picture& picture, const std::vector<std::string>& classe
     return absl::Status(decoded.status().code(),
                         StrCat(bulk::Shown(picture.name), ": ", decoded.status().message()));
   }
-  if (!decoded->damage.empty()) {
-    std::cerr << bulk::Shown(picture.name) << ": " << decoded->damage << "\n";
-  }
   const cv::Mat drawn = DrawObjects(decoded->pixels, picture.found.objects, classes);
   std::vector<unsigned char> bytes;
   try {
@@ -247,6 +249,11 @@ absl::Status Predict(const Options& options, OutKind kind, const std::string& na
                      PictureReader& reader, PictureServices& services, json::array* images) {
   absl::StatusOr<backends::ImageRef> image = reader.Read(name);
   if (!image.ok()) return image.status();
+  // The services look at what there is of it, and don't say so.
+  if (const auto decoded = vision::DecodeImage(*image->bytes, {});
+      decoded.ok() && !decoded->damage.empty()) {
+    std::cerr << bulk::Shown(name) << ": " << decoded->damage << "\n";
+  }
   const prelabel::Settings settings{.score_threshold = options.score_threshold};
   absl::StatusOr<prelabel::ImageObjects> found = services.Find(*image, settings);
   if (!found.ok()) {
@@ -344,6 +351,8 @@ std::vector<std::string> WithoutShortFlag(int argc, const char* const* argv) {
   for (int i = 0; i < argc; ++i) {
     if (std::string_view(argv[i]) == "-o" && i + 1 < argc) {
       out.push_back(StrCat("--out=", argv[++i]));
+    } else if (std::string_view(argv[i]) == "-o") {
+      out.emplace_back("--out");  // which says that it needs a value
     } else {
       arguments.emplace_back(argv[i]);
     }

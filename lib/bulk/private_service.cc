@@ -56,6 +56,16 @@ int ServingPort(const std::string& line) {
   return serves && port->is_int64() ? static_cast<int>(port->get_int64()) : 0;
 }
 
+// Why something failed, by a line of our log; another line is said as it is.
+std::string ReasonIn(const std::string& line) {
+  boost::json::error_code error;
+  const boost::json::value value = boost::json::parse(line, error);
+  const boost::json::object* const object = error ? nullptr : value.if_object();
+  const boost::json::value* const reason =
+      object == nullptr ? nullptr : object->if_contains("error");
+  return reason != nullptr && reason->is_string() ? std::string(reason->get_string()) : line;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<PrivateService>> PrivateService::Start(
@@ -149,7 +159,8 @@ absl::StatusOr<std::string> PrivateService::Address() {
       if (port_ != 0) return StrCat("127.0.0.1:", port_);
       if (!line.empty()) last = line;
     }
-    if (ended) return absl::UnavailableError(last.empty() ? StrCat(log_, " says nothing") : last);
+    if (ended)
+      return absl::UnavailableError(last.empty() ? StrCat(log_, " says nothing") : ReasonIn(last));
     absl::SleepFor(kLookEvery);
   }
 }

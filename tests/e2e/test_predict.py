@@ -149,12 +149,22 @@ def test_bad_pictures_cost_a_sentence_each_and_the_others_are_done(predict, name
     assert last == "duet predict: 4 of 5 pictures failed"
 
 
+def test_of_a_picture_that_is_cut_off_there_is_what_it_has_and_a_sentence(predict, named, tmp_path):
+    (tmp_path / "cut.jpg").write_bytes(SCENE.read_bytes()[:2000])
+
+    code, out, err = predict("cut.jpg", *named)
+
+    assert code == 0 and out.startswith("cut.jpg: 320 x 240 pixels")
+    assert err.startswith("cut.jpg: ") and len(err.splitlines()) == 1
+
+
 @pytest.mark.parametrize("arguments, sentence", [
     ([], "no picture; needed: duet predict PICTURE"),
     (["missing.jpg"], "missing.jpg: there is no such file"),
     ([SCENE, "-o", "drawn.gif"], "--out=drawn.gif: needed: a name that ends in .png, .jpg or .json, or a folder"),
     ([SCENE, SCENE, "-o", "drawn.png"], "--out=drawn.png for 2 pictures; needed: a folder"),
     ([SCENE, "-o", "nowhere/"], "--out=nowhere/: there is no such folder"),
+    ([SCENE, "-o", "nowhere/x.json"], "--out=nowhere/x.json: there is no such folder, nowhere"),
     ([SCENE, "-o", SCENE], "the drawing would replace the picture"),
     ([SCENE, "--score_threshold=2"], "--score_threshold=2: must be from 0 to 1"),
 ])
@@ -171,4 +181,5 @@ def test_services_that_are_away_or_missing_are_one_sentence(predict):
     assert "the detector doesn't answer" in predict(SCENE, f"--detector=127.0.0.1:{port}")[2]
     assert "no detector is named; needed: --detector=host:port" in predict(SCENE)[2]
     code, _, err = predict(SCENE, f"--detector_checkpoint={SCENE}")
-    assert code == 2 and err.startswith("duet predict: the detector: ") and str(SCENE) in err and len(err.splitlines()) == 1
+    assert code == 2 and err.startswith(f"duet predict: the detector: {SCENE}") and len(err.splitlines()) == 1
+    assert predict(SCENE, "-o")[2] == "duet predict: --out needs a value\n"

@@ -71,7 +71,10 @@ class HttpListener final : public serving::Listener {
                const Options& options)
       : server_(server), app_(app), options_(options) {}
 
-  void SetReady(bool ready) override { app_.ready = ready; }
+  void SetReady(bool ready) override {
+    app_.ready = ready;
+    if (!ready) server_.StopKeepingConnections();
+  }
   void Drain(absl::Time deadline) override {
     app_.StopBackground();
     server_.Drain(

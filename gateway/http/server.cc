@@ -158,7 +158,10 @@ std::uint16_t Server::port() const { return shared_->port; }
 
 int Server::connections() const { return Count(*shared_); }
 
+void Server::StopKeepingConnections() { shared_->keeps_connections = false; }
+
 bool Server::Drain(std::chrono::milliseconds deadline) {
+  StopKeepingConnections();
   shared_->draining = true;
   asio::post(shared_->acceptor.get_executor(), [shared = shared_] {
     boost::system::error_code ignored;

@@ -73,6 +73,11 @@ class Server {
   // Connections open now.
   int connections() const;
 
+  // From now on every answer says `Connection: close`; new connections are still served. Some time
+  // before Drain, this has clients leave by themselves: one that keeps a connection may send its
+  // next request in the very moment in which Drain closes what is idle, and would lose it.
+  void StopKeepingConnections();
+
   // Stops accepting, closes idle connections, lets requests in flight finish with `Connection:
   // close`, and waits for them. False if some were cut off at the deadline. Blocks the caller,
   // which must not be an io thread; idempotent.

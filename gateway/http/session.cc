@@ -197,7 +197,6 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
       forget = parser.keep_alive() && !waits && length && *length <= kForgettableBytes;
     }
     const bool rest_is_unread = !admission.is_framed || (!forget && !parser.is_done());
-    const bool keep_alive = !error && parser.keep_alive() && !rest_is_unread;
     const std::size_t request_bytes = request.body.size();
 
     // Not a conditional expression: gcc 12 destroys the awaited operand twice.
@@ -212,6 +211,9 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
                         .error = response.error,
                         .request_bytes = request_bytes,
                         .response_bytes = response.body.size()};
+    // Decided once: a client that is told so sends its next request.
+    const bool keep_alive =
+        !error && parser.keep_alive() && !rest_is_unread && host_->keeps_connections;
     bool written = false;
     if (response.status != 499)
       written = co_await Write(request, context, response, version, keep_alive);
@@ -222,10 +224,10 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
       parser.get().body().forget = true;
       auto reading = ReadBody(parser, /*waits=*/false);
       error = co_await std::move(reading);
-      co_return !error && !host_->draining;
+      co_return !error && keep_alive;
     }
     if (written && rest_is_unread) co_await DiscardRest();
-    co_return written&& keep_alive && !host_->draining;
+    co_return written&& keep_alive;
   }
 
   static tracing::Span BeginSpan(const Request& request, bool is_none) {
@@ -358,8 +360,7 @@ class Connection : public Session, public std::enable_shared_from_this<Connectio
   // Not by Beast's serializer, which takes longer than everything else that a short answer needs.
   awaitable<bool> Write(const Request& request, const Context& context, const Response& response,
                         unsigned version, bool keep_alive) {
-    const std::string header =
-        HeaderText(context, response, version, keep_alive && !host_->draining);
+    const std::string header = HeaderText(context, response, version, keep_alive);
     CloseAfter(options().write_timeout);
     const bool head_only = request.method == beast::http::verb::head;
     const std::array<asio::const_buffer, 2> parts = {

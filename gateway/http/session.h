@@ -39,6 +39,7 @@ struct SessionHost {
   const ServerOptions options;
   const std::shared_ptr<ByteBudget> memory;              // for bodies and what is parsed of them
   const std::shared_ptr<ByteBudget> memory_for_anybody;  // of it, BodyLimits::from_anybody
+  std::atomic<bool> keeps_connections = true;
   std::atomic<bool> draining = false;
 
   // Standard, not Abseil's: Debian's Abseil is not instrumented for TSan.

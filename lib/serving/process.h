@@ -64,7 +64,8 @@ void AddFlags(ProcessOptions* options, FlagTable* flags);
 class Listener {
  public:
   virtual ~Listener() = default;
-  // Turns the readiness endpoint on or off; requests are taken either way.
+  // Turns the readiness endpoint on, or off for good: who keeps connections is asked to leave then,
+  // if the protocol has words for it. Requests are taken either way.
   virtual void SetReady(bool ready) = 0;
   // Stops accepting, returns when nothing is in flight or at `deadline`, by when it cancels the
   // rest. May be called from another thread a second time with an earlier deadline.

@@ -364,6 +364,23 @@ TEST_F(HttpServerTest, DrainFinishesWhatIsInFlightAndClosesWhatIsIdle) {
   EXPECT_EQ(server_->connections(), 0);
 }
 
+TEST_F(HttpServerTest, OnceItStopsKeepingConnectionsClientsLeaveByThemselves) {
+  StartServer();
+  RawClient kept = Connect();
+  kept.Send("GET /quick HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_THAT(kept.Read(), Not(HasSubstr("Connection: close")));
+
+  server_->StopKeepingConnections();
+
+  RawClient other = Connect();
+  for (RawClient* client : {&kept, &other}) {
+    client->Send("GET /quick HTTP/1.1\r\nHost: x\r\n\r\n");
+    const std::string answer = client->ReadToEnd();
+    EXPECT_THAT(answer, StartsWith("HTTP/1.1 200 OK"));
+    EXPECT_THAT(answer, HasSubstr("Connection: close"));
+  }
+}
+
 TEST_F(HttpServerTest, DrainCutsOffWhatDoesNotFinish) {
   StartServer();
   RawClient busy = Connect();

@@ -21,7 +21,7 @@ MAY_USE = {
     "curation": ["vision"],
     "checkpoint": [],
     "tracing": [],
-    "serving": ["tracing"],
+    "serving": ["tracing", "async"],
     "async": [],
     # Between Label Studio and the two services.
     "label_studio": ["vision"],

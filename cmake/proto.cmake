@@ -1,3 +1,6 @@
+# The one that runs here; gRPC's target is the one for what is compiled.
+find_program(GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
+
 # duet_add_proto(NAME ROOT FILES...): a static library of the messages and gRPC stubs of .proto files below ROOT.
 function(duet_add_proto name root)
   set(sources)
@@ -9,7 +12,7 @@ function(duet_add_proto name root)
       COMMAND protobuf::protoc
         --cpp_out=${PROJECT_BINARY_DIR}/proto
         --grpc_out=${PROJECT_BINARY_DIR}/proto
-        --plugin=protoc-gen-grpc=$<TARGET_FILE:gRPC::grpc_cpp_plugin>
+        --plugin=protoc-gen-grpc=${GRPC_CPP_PLUGIN}
         --proto_path=${root}
         ${root}/${file}
       DEPENDS ${root}/${file}

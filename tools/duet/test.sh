@@ -3,7 +3,7 @@
 
 readonly TEST_RESULTS=build/test-results
 readonly TEST_PARTS=(scripts unit tiers deploy e2e)
-readonly MORE_TEST_PARTS=(scale collector asan tsan images)  # and cluster and mutants, by their names only
+readonly MORE_TEST_PARTS=(scale collector asan tsan images)  # and arm64, cluster and mutants, by their names only
 # So many failures may be the machine's; more are the change's.
 readonly MOST_REPEATED=5
 
@@ -11,7 +11,7 @@ help_test() {
   cat <<'TEXT'
 usage: ./duet test [--all] [--only=PART[,PART...]] [--skip=PART[,PART...]]
 
-Parts, in this order; those from scale on only with --all or --only, cluster and mutants only with --only:
+Parts, in this order; those from scale on only with --all or --only, those from arm64 on only with --only:
   scripts    shellcheck
   unit       release build, unit tests
   tiers      release build, every other ctest tier
@@ -22,6 +22,8 @@ Parts, in this order; those from scale on only with --all or --only, cluster and
   asan       address and undefined-behaviour sanitizers, on the layers without LibTorch
   tsan       thread sanitizer, on the same
   images     builds the container images and starts them; needs root and about 20 minutes
+  arm64      compiles everything for arm64 on this machine, and runs the unit tests of what needs no LibTorch by qemu; takes as
+             long as a build of everything, and 5 GB
   cluster    puts the Kubernetes manifests on a real API server with its controllers, and runs Duet in Pods of a real node;
              needs root, cgroup v1 and 8 GB, and builds Kubernetes and KEDA the first time, which takes 40 minutes
   mutants    changes one line of the sources at a time and expects that a test fails (tools/mutate.py); takes hours

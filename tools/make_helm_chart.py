@@ -276,6 +276,9 @@ def added(path, indent):
         return block("image.pullSecrets", "imagePullSecrets")
     if kind == "PersistentVolumeClaim" and where == "spec" and name in CLAIMS:
         return optional(f"{CLAIMS[name]}.storageClass", "storageClassName")
+    if (kind, name, where) == ("PersistentVolumeClaim", "duet-models", "metadata"):
+        # Trained models outlive the release, and a release of the same name takes them over.
+        return [f"{pad}annotations:", f"{pad}  helm.sh/resource-policy: keep"]
     if kind in ("ServiceMonitor", "PrometheusRule") and where == "metadata/labels":
         return [f"{pad}{{{{- with $.Values.monitoring.labels }}}}", f"{pad}{{{{- toYaml . | nindent {indent} }}}}", f"{pad}{{{{- end }}}}"]
     return []
@@ -465,7 +468,7 @@ VALUES = "\n".join([
     "# Made from deploy/k8s by tools/make_helm_chart.py. Empty maps and lists add to what the templates say.",
     "image:",
     "  registry: \"\"    # registry.example.com/labelling",
-    "  tag: \"\"         # the chart's appVersion",
+    "  tag: \"\"         # the chart's appVersion; a service's own may end in a digest, 0.1.0@sha256:…",
     "  pullSecrets: []  # [{name: …}]",
     "",
     "# What comes besides the three processes; deploy/k8s/components has the same.",

@@ -21,7 +21,7 @@ OTHERS_FLAGS = {
     "models", "torch", "undefok", "stderrthreshold", "dev", "all", "benchmark_filter", "benchmark_min_time", "json", "seconds",
     "counts", "seeds", "repeats", "iterations", "gunicorn", "gateway", "picture", "outputs", "correct_s", "encodes", "save", "side", "tile", "objects",
     "split_products", "for", "timeout", "type", "previous", "selector", "prefix", "create", "null", "files-from", "exclude", "set", "namespace",
-    "create-namespace", "config", "now", "install", "server-side", "image",
+    "create-namespace", "config", "now", "install", "server-side", "image", "platform",
     # of label-studio-ml, which docs/migration.md is about, and of curl
     "with", "host", "kwargs", "log-level", "debug", "model-dir", "check", "root-dir",
     "silent", "show-error", "fail-with-body", "header", "form", "request", "output"}
